@@ -1,0 +1,1 @@
+"""A memory for AI agents that lives on the user's own machines."""

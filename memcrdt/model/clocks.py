@@ -1,0 +1,77 @@
+"""State vectors: how far a document knows each client, as pure data.
+
+A state vector maps a client id to its next clock. On the wire it is Yjs' encoding: the number of
+entries, then client and clock of each, all as LEB128 unsigned integers.
+Source: encoding.js of yjs 13 and lib0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from memcrdt.errors import RemoteProtocolError
+from memcrdt.model import limits
+
+StateVector: TypeAlias = Mapping[int, int]
+
+
+def covers(ours: StateVector, theirs: StateVector) -> bool:
+    """Whether `ours` knows everything that `theirs` does."""
+    return all(ours.get(client, 0) >= clock for client, clock in theirs.items())
+
+
+def encode_state_vector(vector: StateVector) -> bytes:
+    """Yjs' encoding, clients ascending, so that equal vectors have equal bytes."""
+    out = bytearray(_varuint(len(vector)))
+    for client in sorted(vector):
+        out += _varuint(client) + _varuint(vector[client])
+    return bytes(out)
+
+
+def decode_state_vector(data: bytes) -> dict[int, int]:
+    """The vector that `data` encodes.
+
+    Raises RemoteProtocolError for anything but a well-formed vector of at most 65,536 clients,
+    before memory is taken for the number of entries that it claims.
+    """
+    if len(data) > limits.STATE_VECTOR_BYTES:
+        raise RemoteProtocolError(f"a state vector of {len(data)} bytes; at most {limits.STATE_VECTOR_BYTES} are taken")
+    count, at = read_varuint(data, 0, limits.UPDATE_CLIENTS)
+    vector: dict[int, int] = {}
+    for _ in range(count):
+        client, at = read_varuint(data, at, limits.CLIENT_ID_MAX)
+        clock, at = read_varuint(data, at, limits.UPDATE_CLOCK)
+        if client in vector:
+            raise RemoteProtocolError(f"a state vector names client {client} twice")
+        vector[client] = clock
+    if at != len(data):
+        raise RemoteProtocolError(f"{len(data) - at} bytes behind the end of a state vector")
+    return vector
+
+
+def read_varuint(data: bytes, at: int, maximum: int) -> tuple[int, int]:
+    """The LEB128 integer at offset `at`, and the offset behind it.
+
+    Raises RemoteProtocolError when the bytes end, or the number is over `maximum` (at most 2^53 - 1).
+    """
+    value = shift = 0
+    while at < len(data) and shift <= 56:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            if value > maximum:
+                raise RemoteProtocolError(f"a number of {value} where at most {maximum} is allowed")
+            return value, at
+        shift += 7
+    raise RemoteProtocolError("a number has no end" if at < len(data) else "the bytes end within a number")
+
+
+def _varuint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

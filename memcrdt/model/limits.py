@@ -1,0 +1,49 @@
+"""Every limit of the data model, in one place. Sizes in bytes are of UTF-8 or of the encoded form."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# One memory. Texts above this are documents, to be imported as several memories.
+TEXT_BYTES: Final = 64 * KIB
+TAGS: Final = 64
+TAG_CHARS: Final = 128
+METADATA_BYTES: Final = 8 * KIB  # as compact JSON
+METADATA_KEYS: Final = 64
+METADATA_KEY_CHARS: Final = 128
+METADATA_DEPTH: Final = 16
+LINKS: Final = 64
+SCOPE_NAME_CHARS: Final = 200
+LABEL_CHARS: Final = 256  # kind, author, device, trust, the name of a relation
+SOURCE_CHARS: Final = 2 * KIB  # where it comes from: an address or a path
+KEY_CHARS: Final = 1 * KIB
+REVISIONS: Final = 64
+BASES: Final = 64  # heads that one revision settles
+
+# One call.
+BATCH_ITEMS: Final = 100_000
+QUERY_CHARS: Final = 8 * KIB
+RESULTS: Final = 1_000
+FILTER_VALUES: Final = 1_000
+
+# One shard: a habit when choosing where a new memory is born, no rule that a document could break.
+SHARD_BIRTHS: Final = 1_024
+SHARD_REGISTERS: Final = 16_384
+SHARD_BYTES: Final = 4 * MIB
+SHARDS: Final = 1 << 20
+
+# Bytes from outside.
+UPDATE_BYTES: Final = 16 * MIB
+UPDATE_CLIENTS: Final = 65_536
+UPDATE_BLOCKS: Final = 1 << 20
+UPDATE_CLOCK: Final = 1 << 31
+VALUE_DEPTH: Final = 64
+STATE_VECTOR_BYTES: Final = 1 * MIB
+CLIENT_ID_MAX: Final = (1 << 53) - 1  # above it Yjs loses bits
+
+# Milliseconds since 1970. The end is that of year 9999, the last that datetime knows.
+TIME_MAX_MS: Final = 253_402_300_799_999
+INTEGER_MAX: Final = (1 << 53) - 1  # JSON numbers are doubles to a JavaScript reader

@@ -1,0 +1,103 @@
+"""What callers get back: plain, immutable values with aware UTC times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from memcrdt.model.values import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A named relation to another memory, by its id."""
+
+    rel: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryRecord:
+    """One memory as it stands. `revision` names the text shown; `conflicted` says that it has rivals."""
+
+    id: str
+    text: str
+    space: str
+    scope: str
+    category: str
+    kind: str | None
+    tags: tuple[str, ...]
+    metadata: Mapping[str, Json]
+    links: tuple[Link, ...]
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+    pinned: bool
+    importance: float | None
+    author: str | None
+    device: str
+    source: str | None
+    trust: str | None
+    superseded_by: str | None
+    conflicted: bool
+    revision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One text that a memory has had. A head is one that no other revision was made from."""
+
+    id: str
+    revision: str
+    text: str
+    at: datetime
+    by: str | None
+    device: str
+    base: tuple[str, ...]
+    head: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A search result. `score` is calibrated between 0 and 1 and comparable between queries."""
+
+    memory: MemoryRecord
+    score: float
+    passage: str | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some memories of a list, and the cursor of the next page, or None at the end."""
+
+    items: tuple[MemoryRecord, ...]
+    next_cursor: str | None
+
+    def __iter__(self) -> Iterator[MemoryRecord]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What happened to one memory. `origin` is "local", "process" or the id of the device it came from."""
+
+    kind: Literal["added", "updated", "forgotten"]
+    id: str
+    space: str
+    origin: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """What a call of forget did. `pending` means that bytes remain until a reader ends; it goes on by itself."""
+
+    count: int
+    status: Literal["done", "pending"]
+    confirmed: tuple[str, ...] = ()

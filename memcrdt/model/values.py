@@ -1,0 +1,97 @@
+"""Plain JSON values, and times as whole milliseconds since 1970 in UTC."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+from memcrdt.errors import InputError
+from memcrdt.model import limits
+
+Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Time: TypeAlias = datetime | str  # aware, or ISO 8601 with an offset
+
+
+def canonical(value: Json) -> str:
+    """The JSON text that is equal for equal values: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def restored(value: Json) -> Json:
+    """`value` as it was before Yjs made floats of its integers: whole floats are integers again."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= limits.INTEGER_MAX:
+        return int(value)
+    if isinstance(value, list):
+        return [restored(item) for item in value]
+    if isinstance(value, dict):
+        return {key: restored(item) for key, item in value.items()}
+    return value
+
+
+def check_json(value: object, what: str, depth: int = limits.METADATA_DEPTH) -> Json:
+    """`value`, restored, if it is plain JSON that every Yjs client can read. Raises InputError."""
+    if depth < 0:
+        raise InputError(f"{what} is nested more than {limits.METADATA_DEPTH} deep; flatten it")
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return check_unicode(value, what)
+        case int() if abs(value) <= limits.INTEGER_MAX:
+            return value
+        case int():
+            raise InputError(f"{what} has an integer beyond 2^53, which JavaScript would round; give it as text")
+        case float() if math.isfinite(value):
+            return restored(value)
+        case float():
+            raise InputError(f"{what} has {value}, which is no JSON; leave it out or give it as text")
+        case list() | tuple():
+            return [check_json(item, what, depth - 1) for item in value]
+        case dict():
+            return {_check_key(key, what): check_json(item, what, depth - 1) for key, item in value.items()}
+    raise InputError(f"{what} has a {type(value).__name__}, which is no JSON; use text, numbers, lists and objects")
+
+
+def check_unicode(text: str, what: str) -> str:
+    """`text`, if it can be encoded as UTF-8. Raises InputError for a lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise InputError(f"{what} has a lone surrogate at character {exc.start}, which is no text") from exc
+    return text
+
+
+def to_ms(time: Time, what: str = "the time") -> int:
+    """Milliseconds since 1970 of an aware datetime, or of an ISO 8601 string with an offset. Raises InputError."""
+    moment = _parse(time, what) if isinstance(time, str) else time
+    if not isinstance(moment, datetime):
+        raise InputError(f"{what} is a {type(time).__name__}; give a datetime or an ISO 8601 string")
+    if moment.tzinfo is None:
+        raise InputError(f"{what}, {moment.isoformat()}, has no time zone; add one, such as +00:00")
+    try:
+        ms = round(moment.timestamp() * 1000)
+    except (OverflowError, ValueError) as exc:
+        raise InputError(f"{what}, {time}, is out of range") from exc
+    if not 0 <= ms <= limits.TIME_MAX_MS:
+        raise InputError(f"{what}, {moment.isoformat()}, is not between 1970 and 9999")
+    return ms
+
+
+def from_ms(ms: int) -> datetime:
+    """The aware UTC datetime of `ms` milliseconds since 1970."""
+    return datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
+
+
+def _parse(text: str, what: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise InputError(f"{what}, {text[:40]!r}, is no ISO 8601 time, such as 2026-11-22T09:30:00+01:00") from exc
+
+
+def _check_key(key: object, what: str) -> str:
+    if not isinstance(key, str):
+        raise InputError(f"{what} has the key {key!r}, which is no text; JSON keys are text")
+    return check_unicode(key, what)

@@ -1,0 +1,112 @@
+"""What sync needs to know of a store: a Protocol, so that nothing here knows about SQLite or Yjs.
+
+Spaces are named by their id, shards by their number (0, 1, 2...). A shard that is not here has an empty
+state vector; `apply` makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from memcrdt.model.clocks import StateVector
+
+
+@dataclass(frozen=True, slots=True)
+class SharedSpace:
+    """A space that leaves this machine: its id, and its name here. `local` is never one of them."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """The canonical digest (16 bytes) of a shard, as it stood at row `seq` of our log."""
+
+    digest: bytes
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What a peer lacks of a shard: a Yjs update, the state vector after it, and our log's row at that moment."""
+
+    update: bytes
+    after: StateVector
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One durable update of our log. `needs` is the state vector without which it has a gap before it,
+    `after` what it brings its clients to (only the entries that changed), `origin` "local" or a device id."""
+
+    seq: int
+    space: str
+    shard: int
+    update: bytes
+    needs: StateVector
+    after: StateVector
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """The log after some row: entries, the row to continue from, and the shards for which the rows
+    are gone (folded into a snapshot), which have to be compared as a whole."""
+
+    entries: Sequence[LogEntry]
+    next_seq: int
+    resync: Sequence[tuple[str, int]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of an update: `applied` (durable, or known before), `gap` (something before it is missing;
+    nothing changed) or `refused` (structurally wrong; quarantined, nothing changed), and where we stand now."""
+
+    status: Literal["applied", "gap", "refused"]
+    state_vector: StateVector
+    reason: str = ""
+
+
+class Replica(Protocol):
+    """A store as sync sees it. Every call is synchronous, durable when it returns, and safe between threads."""
+
+    def spaces(self, peer: str) -> Sequence[SharedSpace]:
+        """The spaces that `peer` (a device id) is a member of."""
+        ...
+
+    def digests(self, space: str) -> Mapping[int, Digest]:
+        """The digest of every shard of the space that is not empty."""
+        ...
+
+    def state_vector(self, space: str, shard: int) -> StateVector:
+        """How far our copy of the shard knows each client."""
+        ...
+
+    def diff(self, space: str, shard: int, theirs: StateVector) -> Diff:
+        """What a copy at `theirs` lacks of ours."""
+        ...
+
+    def apply(self, space: str, shard: int, update: bytes, origin: str) -> Applied:
+        """Takes an update from device `origin`, whole or not at all."""
+        ...
+
+    def log(self, after_seq: int, limit: int) -> LogPage:
+        """At most `limit` entries of the shared spaces' logs behind row `after_seq`."""
+        ...
+
+    def head(self) -> int:
+        """The last row of our log."""
+        ...
+
+    def receipt(self, peer: str, space: str, shard: int, seq: int) -> None:
+        """Notes that `peer` holds, durably, all that our copy of the shard held at row `seq` of our log."""
+        ...
+
+    def adopt(self, peer: str, name: str, space: str) -> None:
+        """Takes `space` as the id of our space called `name`, which `peer` shares with us under that id."""
+        ...
