@@ -18,7 +18,9 @@ def is_scope(text: object) -> bool:
     if text == GLOBAL:
         return True
     category, _, name = text.partition("/")
-    return category in NAMED and 0 < len(name) <= limits.SCOPE_NAME_CHARS and name.isprintable() and name == name.strip()
+    return (
+        category in NAMED and 0 < len(name) <= limits.SCOPE_NAME_CHARS and name.isprintable() and name == name.strip()
+    )
 
 
 def check_scope(text: object) -> str:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from memcrdt.errors import InputError
 from memcrdt.model import limits
 
-Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 Time: TypeAlias = datetime | str  # aware, or ISO 8601 with an offset
 
 

@@ -1,0 +1,104 @@
+"""Checks of what callers give, each an InputError that says what is wrong and what is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from memcrdt.errors import InputError
+from memcrdt.model import limits
+from memcrdt.model.ids import is_ulid
+from memcrdt.model.values import Json, canonical, check_json, check_unicode
+
+
+def check_text(text: object) -> str:
+    """A memory's text: not empty or blank, at most 64 KiB."""
+    if not isinstance(text, str):
+        raise InputError(f"the text is a {type(text).__name__}; give a string")
+    if not text.strip():
+        raise InputError("the text is empty; a memory needs something to say")
+    size = len(check_unicode(text, "the text").encode())
+    if size > limits.TEXT_BYTES:
+        raise InputError(
+            f"the text has {size:,} bytes; a memory takes {limits.TEXT_BYTES:,}: split it into several, or import it"
+        )
+    return text
+
+
+def check_query(query: object) -> str:
+    if not isinstance(query, str):
+        raise InputError(f"the query is a {type(query).__name__}; give a string")
+    if len(query) > limits.QUERY_CHARS:
+        raise InputError(f"the query has {len(query):,} characters; at most {limits.QUERY_CHARS:,} are taken")
+    return check_unicode(query, "the query")
+
+
+def check_id(memory_id: object) -> str:
+    if not isinstance(memory_id, str) or not is_ulid(memory_id):
+        raise InputError(f"{str(memory_id)[:40]!r} is no id of a memory; an id has 26 characters, as add() returned it")
+    return memory_id
+
+
+def check_label(value: object, what: str, chars: int = limits.LABEL_CHARS) -> str:
+    """A short text such as a kind or a name."""
+    if not isinstance(value, str):
+        raise InputError(f"{what} is a {type(value).__name__}; give a string")
+    if not 0 < len(value) <= chars:
+        raise InputError(f"{what} has {len(value):,} characters; 1 to {chars:,} are taken")
+    return check_unicode(value, what)
+
+
+def check_optional_label(value: object, what: str, chars: int = limits.LABEL_CHARS) -> str | None:
+    return None if value is None else check_label(value, what, chars)
+
+
+def check_tags(tags: object, what: str = "tags", most: int = limits.TAGS) -> tuple[str, ...]:
+    """Tags without repeats, sorted."""
+    if isinstance(tags, (str, bytes)) or not isinstance(tags, Iterable):
+        raise InputError(f"{what} is {str(tags)[:40]!r}; give a list of strings")
+    checked = sorted({check_label(tag, "a tag", limits.TAG_CHARS) for tag in tags})
+    if len(checked) > most:
+        raise InputError(f"{what} has {len(checked):,} tags; at most {most} are taken")
+    return tuple(checked)
+
+
+def check_metadata(metadata: object) -> dict[str, Json]:
+    """A mapping of plain JSON, at most 64 keys and 8 KiB."""
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping):
+        raise InputError(f"the metadata is a {type(metadata).__name__}; give a mapping from text to JSON")
+    checked = {
+        check_label(key, "a key of the metadata", limits.METADATA_KEY_CHARS): check_json(value, f"the metadata {key!r}")
+        for key, value in metadata.items()
+    }
+    check_metadata_size(checked)
+    return checked
+
+
+def check_metadata_size(metadata: Mapping[str, Json]) -> None:
+    """Raises InputError when a memory would have more metadata than it takes."""
+    if len(metadata) > limits.METADATA_KEYS:
+        raise InputError(f"the metadata has {len(metadata):,} keys; a memory takes {limits.METADATA_KEYS}")
+    size = len(canonical(dict(metadata)).encode())
+    if size > limits.METADATA_BYTES:
+        raise InputError(f"the metadata has {size:,} bytes as JSON; a memory takes {limits.METADATA_BYTES:,}")
+
+
+def check_importance(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise InputError(f"the importance is {value!r}; give a number from 0 to 1")
+    return value
+
+
+def check_flag(value: object, what: str) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{what} is {value!r}; give True or False")
+    return value
+
+
+def check_limit(value: object, most: int = limits.RESULTS) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise InputError(f"the limit is {value!r}; give a number from 1 to {most:,}")
+    return value

@@ -1,0 +1,151 @@
+"""From what a caller wants to the registers that say it. Pure: the time, ids and salts are arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from memcrdt.model import registers
+from memcrdt.model.projection import Life
+from memcrdt.model.registers import DELETED, Registers, Writes
+from memcrdt.model.values import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """When (ms), by which agent, on which device a change is made."""
+
+    at: int
+    by: str | None
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMemory:
+    """A checked request to add. `salt` has 16 bytes. Times in ms."""
+
+    id: str
+    salt: bytes
+    text: str
+    scope: str
+    created_at: int
+    kind: str | None = None
+    source: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    attributes: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryEdit:
+    """A checked request to change a memory; what is empty stays as it is.
+
+    In `metadata` None removes the key. `attributes` holds only what changes, None for none.
+    """
+
+    text: str | None = None
+    add_tags: tuple[str, ...] = ()
+    remove_tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    attributes: Mapping[str, Json] = field(default_factory=dict)
+    add_links: tuple[tuple[str, str], ...] = ()
+    remove_links: tuple[tuple[str, str], ...] = ()
+
+
+def born(new: NewMemory, stamp: Stamp) -> Writes:
+    """The registers of a new memory."""
+    writes: Writes = {
+        registers.birth_key(new.id): {
+            "text": new.text,
+            "scope": new.scope,
+            "kind": new.kind,
+            "created_at": new.created_at,
+            "author": stamp.by,
+            "device": stamp.device,
+            "source": new.source,
+            "salt": new.salt.hex(),
+        }
+    }
+    at = new.created_at  # not the time of the call: a memory that nobody edited was updated when it was created
+    writes |= _tags(new.id, new.salt, new.tags, at)
+    writes |= _metadata(new.id, new.salt, new.metadata, at)
+    writes |= _attributes(new.id, new.attributes, at)
+    return writes
+
+
+def edited(life: Life, edit: MemoryEdit, stamp: Stamp, revision: str) -> Writes:
+    """The registers that carry out `edit`; only those whose meaning changes.
+
+    A new text settles a conflict: it names all heads as its base. `revision` is the ULID it gets.
+    """
+    writes: Writes = {}
+    if edit.text is not None and (edit.text != life.shown.text or len(life.heads) > 1):
+        writes[registers.revision_key(life.id, revision)] = {
+            "text": edit.text,
+            "at": stamp.at,
+            "by": stamp.by,
+            "device": stamp.device,
+            "base": [head.revision for head in life.heads],
+        }
+    writes |= _tags(life.id, life.salt, (tag for tag in edit.add_tags if tag not in life.tags), stamp.at)
+    removed: Writes = {registers.tag_key(life.id, life.salt, t): None for t in edit.remove_tags if t in life.tags}
+    changed = {key: value for key, value in edit.metadata.items() if life.metadata.get(key) != value}
+    writes |= removed
+    writes |= _metadata(life.id, life.salt, changed, stamp.at)
+    writes |= _attributes(life.id, _changed_attributes(life, edit.attributes), stamp.at)
+    return writes | _links(life, edit, stamp.at)
+
+
+def forgotten(memory_id: str, found: Registers, stamp: Stamp) -> Writes:
+    """The tombstone, and the end of every other register of the memory in one shard.
+
+    Both go into one transaction, so that the state vector always advances: a delete alone would not.
+    """
+    tombstone: Json = {"at": stamp.at, "by": stamp.by, "device": stamp.device}
+    return {**swept(memory_id, found), registers.forgotten_key(memory_id): tombstone}
+
+
+def swept(memory_id: str, found: Registers) -> Writes:
+    """The end of every register of a forgotten memory but its tombstone."""
+    return dict.fromkeys((key for key in found if key != registers.forgotten_key(memory_id)), DELETED)
+
+
+def kept_fields(writes: Writes, found: Registers) -> Writes:
+    """`writes` with the fields that a newer version put into the same registers: they are kept, not dropped."""
+    return {
+        key: {**old, **value} if isinstance(value, dict) and isinstance(old := found.get(key), dict) else value
+        for key, value in writes.items()
+    }
+
+
+def _tags(memory_id: str, salt: bytes, tags: Iterable[str], at: int) -> Writes:
+    return {registers.tag_key(memory_id, salt, tag): {"tag": tag, "at": at} for tag in tags}
+
+
+def _metadata(memory_id: str, salt: bytes, metadata: Mapping[str, Json], at: int) -> Writes:
+    return {
+        registers.metadata_key(memory_id, salt, key): None if value is None else {"key": key, "value": value, "at": at}
+        for key, value in metadata.items()
+    }
+
+
+def _attributes(memory_id: str, attributes: Mapping[str, Json], at: int) -> Writes:
+    return {registers.attribute_key(memory_id, name): {"value": v, "at": at} for name, v in attributes.items()}
+
+
+def _changed_attributes(life: Life, attributes: Mapping[str, Json]) -> dict[str, Json]:
+    now: dict[str, Json] = {"pinned": False, **life.attributes, "scope": life.scope}
+    return {name: value for name, value in attributes.items() if now.get(name) != value}
+
+
+def _links(life: Life, edit: MemoryEdit, at: int) -> Writes:
+    there = {(link.rel, link.to) for link in life.links}
+    writes = _link_writes(life.id, life.salt, [link for link in edit.add_links if link not in there], at)
+    gone: Writes = {
+        registers.link_key(life.id, life.salt, rel, to): None for rel, to in edit.remove_links if (rel, to) in there
+    }
+    return writes | gone
+
+
+def _link_writes(memory_id: str, salt: bytes, links: Iterable[tuple[str, str]], at: int) -> Writes:
+    return {registers.link_key(memory_id, salt, rel, to): {"rel": rel, "to": to, "at": at} for rel, to in links}

@@ -1,0 +1,156 @@
+"""What narrows a search, a list or a forget: checked once, here, for every face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeAlias
+
+from memcrdt.errors import InputError
+from memcrdt.model import limits
+from memcrdt.model.checks import check_label, check_tags
+from memcrdt.model.scopes import CATEGORIES, check_scope
+from memcrdt.model.values import Json, check_json, check_unicode, to_ms
+
+Range: TypeAlias = tuple[Json, Json]  # from, to; both included; None is open
+INCLUDES = frozenset({"expired", "superseded"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Checked filters; what is empty or None does not narrow. Times in ms, `after` exclusive, `before` too.
+
+    `metadata` maps a key to the values any of which it may have, or to a Range.
+    """
+
+    space: str | None = None
+    scope: tuple[str, ...] = ()
+    ancestors: bool = False
+    category: tuple[str, ...] = ()
+    kind: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    all_tags: tuple[str, ...] = ()
+    not_tags: tuple[str, ...] = ()
+    after: int | None = None
+    before: int | None = None
+    updated_after: int | None = None
+    updated_before: int | None = None
+    metadata: Mapping[str, tuple[Json, ...] | Range] = field(default_factory=dict)
+    ranges: frozenset[str] = frozenset()  # the keys of `metadata` that hold a Range
+    contains: str | None = None
+    pinned: bool | None = None
+    author: tuple[str, ...] = ()
+    device: tuple[str, ...] = ()
+    source: tuple[str, ...] = ()
+    include: frozenset[str] = frozenset()
+    as_of: int | None = None
+
+    def narrows(self) -> bool:
+        """Whether anything but `include` and `as_of` was asked for."""
+        return any(getattr(self, f.name) not in (None, (), {}, False, frozenset()) for f in fields(self)[:-2])
+
+
+def check_filters(given: Mapping[str, Any]) -> Filters:
+    """The Filters that keyword arguments ask for. Raises InputError."""
+    known = {f.name for f in fields(Filters)} - {"ranges"}
+    if unknown := sorted(set(given) - known):
+        raise InputError(f"there is no filter {unknown[0]!r}; the filters are {', '.join(sorted(known))}")
+    asked = {name: value for name, value in given.items() if value is not None}
+    checked = {name: _CHECKS[name](value, name) for name, value in asked.items()}
+    if "metadata" in asked:
+        checked["ranges"] = frozenset(key for key, value in asked["metadata"].items() if isinstance(value, tuple))
+    return Filters(**checked)
+
+
+def _several(value: object, what: str) -> tuple[Any, ...]:
+    items = (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
+    if len(items) > limits.FILTER_VALUES:
+        raise InputError(f"the filter {what} has {len(items)} values; at most {limits.FILTER_VALUES} are taken")
+    return items
+
+
+def _scopes(value: object, what: str) -> tuple[str, ...]:
+    return tuple(check_scope(scope) for scope in _several(value, what))
+
+
+def _categories(value: object, what: str) -> tuple[str, ...]:
+    categories = _several(value, what)
+    if unknown := [category for category in categories if category not in CATEGORIES]:
+        raise InputError(f"the category {unknown[0]!r} is not known; the categories are {', '.join(CATEGORIES)}")
+    return categories
+
+
+def _labels(value: object, what: str) -> tuple[str, ...]:
+    return tuple(check_label(item, what, limits.SOURCE_CHARS) for item in _several(value, what))
+
+
+def _label(value: object, what: str) -> str:
+    return check_label(value, what)
+
+
+def _tags(value: object, what: str) -> tuple[str, ...]:
+    return check_tags(_several(value, what), what, limits.FILTER_VALUES)
+
+
+def _flag(value: object, what: str) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"the filter {what} is {value!r}; give True or False")
+    return value
+
+
+def _time(value: Any, what: str) -> int:
+    return to_ms(value, f"the filter {what}")
+
+
+def _contains(value: object, what: str) -> str:
+    if not isinstance(value, str) or not value or len(value) > limits.QUERY_CHARS:
+        raise InputError(f"the filter {what} wants a text of 1 to {limits.QUERY_CHARS} characters")
+    return check_unicode(value, f"the filter {what}")
+
+
+def _metadata(value: object, what: str) -> dict[str, tuple[Json, ...]]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"the filter {what} is {value!r}; give a mapping from key to value, values or (low, high)")
+    return {
+        check_label(key, f"a key of {what}", limits.METADATA_KEY_CHARS): _wanted(v, key) for key, v in value.items()
+    }
+
+
+def _wanted(value: object, key: str) -> tuple[Json, ...]:
+    what = f"the filter on the metadata {key!r}"
+    if isinstance(value, tuple):
+        if len(value) != 2 or value == (None, None):
+            raise InputError(f"{what} is {value!r}; a range has two ends, (low, high), at least one of them not None")
+        return tuple(check_json(end, what) for end in value)
+    return tuple(check_json(item, what) for item in (value if isinstance(value, list) else [value]))
+
+
+def _includes(value: object, what: str) -> frozenset[str]:
+    wanted = frozenset(_several(value, what))
+    if unknown := wanted - INCLUDES:
+        raise InputError(f"the filter include has {sorted(map(str, unknown))[0]!r}; it takes expired and superseded")
+    return wanted
+
+
+_CHECKS: dict[str, Any] = {
+    "space": _label,
+    "scope": _scopes,
+    "ancestors": _flag,
+    "category": _categories,
+    "kind": _labels,
+    "tags": _tags,
+    "all_tags": _tags,
+    "not_tags": _tags,
+    "after": _time,
+    "before": _time,
+    "updated_after": _time,
+    "updated_before": _time,
+    "metadata": _metadata,
+    "contains": _contains,
+    "pinned": _flag,
+    "author": _labels,
+    "device": _labels,
+    "source": _labels,
+    "include": _includes,
+    "as_of": _time,
+}

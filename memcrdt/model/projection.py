@@ -1,0 +1,345 @@
+"""The merge rule as a pure function: from the registers of one memory to what it is.
+
+Yjs settles which value of a register stands; this module settles everything above that, from the set of
+registers alone, so the order in which they arrived never matters. Registers that are well-formed but make
+no sense are left out and counted, never an error: they may come from a newer version or a stock Yjs client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias, TypeGuard, TypeVar
+
+from memcrdt.model import limits, registers
+from memcrdt.model.ids import is_ulid
+from memcrdt.model.records import Link
+from memcrdt.model.registers import Registers
+from memcrdt.model.scopes import is_scope
+from memcrdt.model.values import Json, canonical
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionState:
+    """One text: `at` in ms, `base` the revisions it was made from. The birth's name is the memory's id."""
+
+    revision: str
+    text: str
+    at: int
+    by: str | None
+    device: str
+    base: tuple[str, ...]
+    head: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """A memory that is there. Times in ms. `revisions` ascend by (at, revision); `ignored` counts bad registers."""
+
+    id: str
+    salt: bytes
+    shown: RevisionState
+    scope: str
+    kind: str | None
+    created_at: int
+    updated_at: int
+    author: str | None
+    device: str
+    source: str | None
+    tags: tuple[str, ...]
+    metadata: Mapping[str, Json]
+    links: tuple[Link, ...]
+    attributes: Mapping[str, Json]
+    revisions: tuple[RevisionState, ...]
+    ignored: int
+
+    @property
+    def heads(self) -> tuple[RevisionState, ...]:
+        return tuple(revision for revision in self.revisions if revision.head)
+
+
+@dataclass(frozen=True, slots=True)
+class Grave:
+    """A memory that was forgotten, for good: nothing of it is left but this. `at` in ms, 0 when unknown."""
+
+    id: str
+    at: int
+    by: str | None
+    device: str | None
+
+
+State: TypeAlias = Life | Grave | None
+
+
+def project(memory_id: str, shards: Sequence[Registers]) -> State:
+    """What a memory is, from its registers in each shard that has any, lowest shard first.
+
+    A Grave if any shard has it forgotten; None while no shard has a valid birth (registers that came
+    before it wait, invisible); else a Life.
+    """
+    tombstones = [part[key] for part in shards if (key := registers.forgotten_key(memory_id)) in part]
+    if tombstones:
+        return _grave(memory_id, tombstones)
+    birth = next((b for part in shards if (b := _birth(part.get(memory_id))) is not None), None)
+    if birth is None:
+        return None
+    united = unite(shards)
+    united.pop(memory_id, None)
+    return _live(memory_id, birth, united)
+
+
+def unite(shards: Sequence[Registers]) -> dict[str, Json]:
+    """One value for every key: with several shards the value of the greatest `at`; null only where all say null."""
+    if len(shards) == 1:
+        return dict(shards[0])
+    united: dict[str, Json] = {}
+    for part in shards:
+        for key, value in part.items():
+            if key not in united or _precedence(value) > _precedence(united[key]):
+                united[key] = value
+    return united
+
+
+def _precedence(value: Json) -> tuple[float, str]:
+    at = value.get("at") if isinstance(value, dict) else None
+    return (at if is_time(at) else -1, canonical(value))
+
+
+def _grave(memory_id: str, tombstones: Iterable[Json]) -> Grave:
+    value = max(tombstones, key=_precedence)
+    fields = value if isinstance(value, dict) else {}
+    at, by, device = fields.get("at"), fields.get("by"), fields.get("device")
+    return Grave(
+        memory_id,
+        at if is_time(at) else 0,
+        by if is_label(by) else None,
+        device if is_label(device) else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Birth:
+    text: str
+    scope: str
+    kind: str | None
+    created_at: int
+    author: str | None
+    device: str
+    source: str | None
+    salt: bytes
+
+
+def _birth(value: Json) -> _Birth | None:
+    if not isinstance(value, dict):
+        return None
+    get = value.get
+    text, scope, kind, created_at = get("text"), get("scope"), get("kind"), get("created_at")
+    author, device, source, salt = get("author"), get("device"), get("source"), _salt(get("salt"))
+    if not (is_text(text) and is_time(created_at) and is_label(device) and salt is not None):
+        return None
+    if not (isinstance(scope, str) and is_scope(scope) and _optional(kind) and _optional(author)):
+        return None
+    if not (source is None or is_source(source)):
+        return None
+    return _Birth(text, scope, _none(kind), created_at, _none(author), device, _none(source), salt)
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the registers of one memory hold, by field."""
+
+    tags: set[str] = field(default_factory=set)
+    metadata: dict[str, Json] = field(default_factory=dict)
+    links: set[tuple[str, str]] = field(default_factory=set)
+    attributes: dict[str, Json] = field(default_factory=dict)
+    revisions: list[RevisionState] = field(default_factory=list)
+    latest: int = 0
+    ignored: int = 0
+
+
+def _live(memory_id: str, birth: _Birth, united: Mapping[str, Json]) -> Life:
+    found = _Found(latest=birth.created_at)
+    for key, value in united.items():
+        _read(found, birth.salt, key, value)
+    revisions = _revisions(memory_id, birth, found.revisions)
+    shown = next(revision for revision in reversed(revisions) if revision.head)
+    return Life(
+        id=memory_id,
+        salt=birth.salt,
+        shown=shown,
+        scope=str(found.attributes.pop("scope", birth.scope)),
+        kind=birth.kind,
+        created_at=birth.created_at,
+        updated_at=found.latest,
+        author=birth.author,
+        device=birth.device,
+        source=birth.source,
+        tags=tuple(sorted(found.tags)),
+        metadata=dict(sorted(found.metadata.items())),
+        links=tuple(Link(rel, to) for rel, to in sorted(found.links)),
+        attributes=dict(sorted(found.attributes.items())),
+        revisions=revisions,
+        ignored=found.ignored,
+    )
+
+
+def _read(found: _Found, salt: bytes, key: str, value: Json) -> None:
+    parts = registers.split(key)
+    reader = _READERS.get(parts.field) if parts else None
+    if parts is None or reader is None:
+        return  # of a newer version: kept in the document, not shown
+    if value is None and parts.field in _REMOVABLE:
+        return
+    at = value.get("at") if isinstance(value, dict) else None
+    if isinstance(value, dict) and is_time(at) and reader(found, salt, parts, value):
+        found.latest = max(found.latest, at)
+    else:
+        found.ignored += 1
+
+
+def _read_tag(found: _Found, salt: bytes, key: registers.Key, value: Mapping[str, Json]) -> bool:
+    tag = value.get("tag")
+    if not (is_tag(tag) and registers.tag_key(key.id, salt, tag) == "/".join(key)):
+        return False
+    found.tags.add(tag)
+    return True
+
+
+def _read_metadata(found: _Found, salt: bytes, key: registers.Key, value: Mapping[str, Json]) -> bool:
+    name = value.get("key")
+    if not (is_metadata_key(name) and "value" in value):
+        return False
+    if registers.metadata_key(key.id, salt, name) != "/".join(key):
+        return False
+    found.metadata[name] = value["value"]
+    return True
+
+
+def _read_link(found: _Found, salt: bytes, key: registers.Key, value: Mapping[str, Json]) -> bool:
+    rel, to = value.get("rel"), value.get("to")
+    if not (is_label(rel) and is_ulid(to) and isinstance(to, str)):
+        return False
+    if registers.link_key(key.id, salt, rel, to) != "/".join(key):
+        return False
+    found.links.add((rel, to))
+    return True
+
+
+def _read_attribute(found: _Found, _salt: bytes, key: registers.Key, value: Mapping[str, Json]) -> bool:
+    valid = ATTRIBUTE_CHECKS.get(key.name)
+    if valid is None or not valid(value.get("value")):
+        return False
+    if value["value"] is not None:
+        found.attributes[key.name] = value["value"]
+    return True
+
+
+def _read_revision(found: _Found, _salt: bytes, key: registers.Key, value: Mapping[str, Json]) -> bool:
+    text, by, device, base, at = (value.get(name) for name in ("text", "by", "device", "base", "at"))
+    if not (is_ulid(key.name) and is_text(text) and _optional(by) and is_label(device) and is_time(at)):
+        return False
+    if not (isinstance(base, list) and len(base) <= limits.BASES and all(is_ulid(name) for name in base)):
+        return False
+    names = tuple(sorted(str(name) for name in base))
+    found.revisions.append(
+        RevisionState(revision=key.name, text=text, at=at, by=_none(by), device=device, base=names, head=False)
+    )
+    return True
+
+
+_READERS: dict[str, Callable[[_Found, bytes, registers.Key, Mapping[str, Json]], bool]] = {
+    registers.TAG: _read_tag,
+    registers.METADATA: _read_metadata,
+    registers.LINK: _read_link,
+    registers.ATTRIBUTE: _read_attribute,
+    registers.REVISION: _read_revision,
+}
+_REMOVABLE = frozenset({registers.TAG, registers.METADATA, registers.LINK})
+
+
+def _revisions(memory_id: str, birth: _Birth, edits: list[RevisionState]) -> tuple[RevisionState, ...]:
+    """All texts in order of (at, revision), the heads marked.
+
+    Every edit descends from the birth, also when the ones between have been pruned: the birth is a head
+    only while it stands alone. With no head left (a cycle, which no honest device makes) the latest is the head.
+    """
+    edits.sort(key=_age)
+    bases = {name for edit in edits for name in edit.base if name != edit.revision}
+    heads = {edit.revision for edit in edits} - bases or {edits[-1].revision if edits else memory_id}
+    first = RevisionState(
+        revision=memory_id,
+        text=birth.text,
+        at=birth.created_at,
+        by=birth.author,
+        device=birth.device,
+        base=(),
+        head=memory_id in heads,
+    )
+    return (first, *(_with_head(edit) if edit.revision in heads else edit for edit in edits))
+
+
+def _age(revision: RevisionState) -> tuple[int, str]:
+    return revision.at, revision.revision
+
+
+def _with_head(edit: RevisionState) -> RevisionState:
+    return RevisionState(
+        revision=edit.revision, text=edit.text, at=edit.at, by=edit.by, device=edit.device, base=edit.base, head=True
+    )
+
+
+def is_text(value: Json) -> TypeGuard[str]:
+    return isinstance(value, str) and value != "" and len(value.encode()) <= limits.TEXT_BYTES
+
+
+def is_time(value: Json) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= limits.TIME_MAX_MS
+
+
+def is_label(value: Json) -> TypeGuard[str]:
+    return isinstance(value, str) and 0 < len(value) <= limits.LABEL_CHARS
+
+
+def is_tag(value: Json) -> TypeGuard[str]:
+    return isinstance(value, str) and 0 < len(value) <= limits.TAG_CHARS
+
+
+def is_metadata_key(value: Json) -> TypeGuard[str]:
+    return isinstance(value, str) and 0 < len(value) <= limits.METADATA_KEY_CHARS
+
+
+def is_source(value: Json) -> TypeGuard[str]:
+    return isinstance(value, str) and 0 < len(value) <= limits.SOURCE_CHARS
+
+
+def is_importance(value: Json) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+ATTRIBUTE_CHECKS: dict[str, Callable[[Json], bool]] = {
+    "scope": is_scope,
+    "pinned": lambda value: isinstance(value, bool),
+    "importance": lambda value: value is None or is_importance(value),
+    "expires_at": lambda value: value is None or is_time(value),
+    "superseded_by": lambda value: value is None or is_ulid(value),
+    "trust": lambda value: value is None or is_label(value),
+}
+
+
+def _optional(value: Json) -> TypeGuard[str | None]:
+    return value is None or is_label(value)
+
+
+def _none(value: T | None) -> T | None:
+    return value or None
+
+
+def _salt(value: Json) -> bytes | None:
+    if not isinstance(value, str) or len(value) != 32:
+        return None
+    try:
+        return bytes.fromhex(value)
+    except ValueError:
+        return None
