@@ -1,0 +1,48 @@
+"""What the store asks of whoever keeps the search indexes: a Protocol, implemented in memcrdt.search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import apsw
+
+Prepared: TypeAlias = Any  # what `prepare` made, handed back to `replace` as it is
+
+
+class IndexRow(NamedTuple):
+    """A memory as the indexes need it. `memory` is its local number, the rowid of the indexes; `created_at` in ms."""
+
+    memory: int
+    text: str
+    scope: str
+    created_at: int
+    author: str | None
+
+
+class Indexer(Protocol):
+    """Full text and vectors, kept in the same transaction as the views."""
+
+    def prepare(self, texts: Sequence[str]) -> Prepared:
+        """Computes what `replace` will want for these texts, before the write lock is taken.
+
+        May leave texts out (a slow model, no model): they are queued by `replace` and done later.
+        """
+        ...
+
+    def replace(
+        self, db: apsw.Connection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: Prepared
+    ) -> None:
+        """Takes rows out of the indexes and puts others in, inside the caller's transaction.
+
+        `removed` are rows exactly as they were added; a changed memory is in both. May raise apsw.Error.
+        """
+        ...
+
+    def committed(self) -> None:
+        """The transaction of the last `replace` is durable: in-memory copies may follow it now."""
+        ...
+
+    def clear(self, db: apsw.Connection) -> None:
+        """Empties the indexes, before they are rebuilt through `replace`."""
+        ...
