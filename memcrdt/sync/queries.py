@@ -1,0 +1,132 @@
+"""What sync asks of a store: one value for each call of `Replica`, and the function that performs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from memcrdt.errors import StoreError
+from memcrdt.model.clocks import StateVector
+from memcrdt.sync.replica import Applied, Diff, Digest, LogPage, Replica, SharedSpace
+
+
+@dataclass(frozen=True, slots=True)
+class Spaces:
+    """`Replica.spaces`."""
+
+    peer: str
+
+    def perform(self, replica: Replica) -> Sequence[SharedSpace]:
+        return replica.spaces(self.peer)
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """`Replica.digests`."""
+
+    space: str
+
+    def perform(self, replica: Replica) -> Mapping[int, Digest]:
+        return replica.digests(self.space)
+
+
+@dataclass(frozen=True, slots=True)
+class StateVectorOf:
+    """`Replica.state_vector`."""
+
+    space: str
+    shard: int
+
+    def perform(self, replica: Replica) -> StateVector:
+        return replica.state_vector(self.space, self.shard)
+
+
+@dataclass(frozen=True, slots=True)
+class DiffFor:
+    """`Replica.diff`."""
+
+    space: str
+    shard: int
+    theirs: StateVector
+
+    def perform(self, replica: Replica) -> Diff:
+        return replica.diff(self.space, self.shard, self.theirs)
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyUpdate:
+    """`Replica.apply`."""
+
+    space: str
+    shard: int
+    update: bytes
+    origin: str
+
+    def perform(self, replica: Replica) -> Applied:
+        return replica.apply(self.space, self.shard, self.update, self.origin)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLog:
+    """`Replica.log`."""
+
+    after_seq: int
+    limit: int
+
+    def perform(self, replica: Replica) -> LogPage:
+        return replica.log(self.after_seq, self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """`Replica.head`."""
+
+    def perform(self, replica: Replica) -> int:
+        return replica.head()
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """`Replica.adopt`."""
+
+    peer: str
+    name: str
+    space: str
+
+    def perform(self, replica: Replica) -> None:
+        replica.adopt(self.peer, self.name, self.space)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordReceipts:
+    """`Replica.receipt`, for each shard and row of `held`."""
+
+    peer: str
+    space: str
+    held: Mapping[int, int]
+
+    def perform(self, replica: Replica) -> None:
+        for shard, seq in self.held.items():
+            replica.receipt(self.peer, self.space, shard, seq)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The answer when the store could not do it; nothing was changed."""
+
+    reason: str
+
+
+Query: TypeAlias = Spaces | Digests | StateVectorOf | DiffFor | ApplyUpdate | ReadLog | Head | Adopt | RecordReceipts
+Answer: TypeAlias = (
+    Sequence[SharedSpace] | Mapping[int, Digest] | StateVector | Diff | Applied | LogPage | int | Failed | None
+)
+
+
+def perform(replica: Replica, query: Query) -> Answer:
+    """The answer to one query. A StoreError becomes `Failed`; any other exception is a bug, and raised."""
+    try:
+        return query.perform(replica)
+    except StoreError as exc:
+        return Failed(str(exc))
