@@ -1,0 +1,286 @@
+"""The scan of an untrusted Yjs update: nothing reaches yrs before it has passed.
+
+yrs trusts its input: it decodes strings without checking UTF-8, recurses as deep as a value is nested, and
+allocates what a count claims. So the scan walks every byte of an update first, in bounded time and memory,
+and says what the update builds on, so that none is applied with a gap before it.
+
+What is let through is the structural rule, part of the protocol version: blocks of plain JSON values, deleted or
+collected blocks, all of the root map `memories` and under a key. A block that names an origin takes parent and key
+from it, so it needs neither.
+
+Source: the v1 encoding of yjs 13 (Item.js, GC.js, Skip.js, DeleteSet.js) and lib0 (`writeAny`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from memcrdt.errors import RemoteProtocolError
+from memcrdt.model import limits
+from memcrdt.model.clocks import StateVector, read_varuint
+
+ROOT: Final = "memories"
+
+# A value costs yrs 24 bytes and an object some 250, whatever the one or three bytes that encode them.
+VALUES: Final = 1 << 20
+
+_ROOT_PARENT: Final = b"\x01" + bytes([len(ROOT)]) + ROOT.encode()  # 1: by name, not by id
+
+# An item's first byte: five bits of content kind, and what follows.
+_KIND: Final = 0x1F
+_HAS_ORIGIN: Final = 0x80
+_HAS_RIGHT_ORIGIN: Final = 0x40
+_HAS_KEY: Final = 0x20
+
+_COLLECTED: Final = 0
+_DELETED: Final = 1
+_VALUES: Final = 8
+_SKIP: Final = 10
+
+# The tags of lib0's values.
+_CONSTANTS: Final = frozenset({120, 121, 126, 127})  # true, false, null, undefined
+_INTEGER: Final = 125
+_FIXED: Final = {124: 4, 123: 8, 122: 8}  # float32, float64 and bigint: their bytes
+_STRING: Final = 119
+_OBJECT: Final = 118
+_ARRAY: Final = 117
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a well-formed update brings and what it builds on, per client.
+
+    `first` is the clock of its first block, `after` the one behind its last. `needs` is the state vector
+    that a document must cover for the update to fit without a gap; an update that skips over blocks needs them too.
+    `texts` are the strings under `text` in its values: of births and revisions, in a well-formed memory.
+    """
+
+    first: StateVector
+    after: StateVector
+    needs: StateVector
+    texts: tuple[str, ...]
+
+
+def scan(update: bytes) -> Scan:
+    """Walks an update from outside. Raises RemoteProtocolError for anything that is not well-formed and allowed."""
+    if len(update) > limits.UPDATE_BYTES:
+        raise RemoteProtocolError(f"an update of {len(update)} bytes; at most {limits.UPDATE_BYTES} are taken")
+    walk = _Walk(update)
+    walk.clients()
+    walk.deletes()
+    walk.end()
+    return walk.result()
+
+
+class Cursor:
+    """A place in bytes from outside, and the reads that move it. Each raises RemoteProtocolError at their end."""
+
+    __slots__ = ("at", "data")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    def refuse(self, what: str) -> NoReturn:
+        raise RemoteProtocolError(f"an update has {what} before byte {self.at} of {len(self.data)}")
+
+    def byte(self) -> int:
+        at = self.at
+        if at >= len(self.data):
+            self.refuse("its end within a block")
+        self.at = at + 1
+        return self.data[at]
+
+    def number(self, maximum: int = limits.UPDATE_CLOCK) -> int:
+        """An unsigned LEB128 integer of at most `maximum`."""
+        at = self.at
+        if at < len(self.data) and (value := self.data[at]) <= min(maximum, 127):
+            self.at = at + 1
+            return value
+        value, self.at = read_varuint(self.data, at, maximum)
+        return value
+
+    def count(self, item_bytes: int = 1) -> int:
+        """A number of items to come, each of at least `item_bytes`: never more than there is room for."""
+        count = self.number()
+        if count * item_bytes > len(self.data) - self.at:
+            self.refuse(f"a claim of {count} items beyond its end")
+        return count
+
+    def skip(self, size: int) -> None:
+        self.at += size
+        if self.at > len(self.data):
+            self.refuse("its end within a value")
+
+    def string(self) -> str:
+        start = self.at + 1
+        size = self.data[self.at] if self.at < len(self.data) else 128
+        if size > 127:
+            size = self.number(len(self.data))
+            start = self.at
+        self.at = start
+        self.skip(size)
+        try:
+            return self.data[start : self.at].decode()
+        except UnicodeDecodeError:
+            self.refuse("text that is no UTF-8")
+
+    def id_ranges(self) -> Iterator[tuple[int, int, int]]:
+        """The delete set that stands here, as (client, start, end)."""
+        seen: set[int] = set()
+        for _ in range(self.count(2)):
+            client = self.number(limits.CLIENT_ID_MAX)
+            if client in seen:
+                self.refuse(f"two lists of deletes of client {client}")
+            seen.add(client)
+            for _ in range(self.count(2)):
+                start = self.number()
+                end = start + self.number()
+                if not start < end <= limits.UPDATE_CLOCK:
+                    self.refuse(f"a deleted range from {start} to {end}")
+                yield client, start, end
+
+
+class _Walk(Cursor):
+    """One pass over an update, collecting what it brings and refers to."""
+
+    __slots__ = ("after", "blocks", "first", "needs", "refers", "texts", "values")
+
+    def __init__(self, update: bytes) -> None:
+        super().__init__(update)
+        self.first: dict[int, int] = {}
+        self.after: dict[int, int] = {}
+        self.needs: dict[int, int] = {}
+        self.refers: dict[int, int] = {}  # per client, the clock behind the last block that is referred to
+        self.texts: list[str] = []
+        self.blocks = 0
+        self.values = 0
+
+    def clients(self) -> None:
+        count = self.count(3)
+        if count > limits.UPDATE_CLIENTS:
+            self.refuse(f"blocks of {count} clients, more than {limits.UPDATE_CLIENTS},")
+        for _ in range(count):
+            self.client_blocks()
+
+    def client_blocks(self) -> None:
+        count = self.count(2)
+        self.blocks += count
+        if not count or self.blocks > limits.UPDATE_BLOCKS:
+            self.refuse(f"a list of {count} blocks")
+        client = self.number(limits.CLIENT_ID_MAX)
+        if client in self.first:
+            self.refuse(f"two lists of blocks of client {client}")
+        clock = self.number()
+        self.first[client] = self.after[client] = self.needs[client] = clock
+        for _ in range(count):
+            clock = self.block(client, clock)
+
+    def block(self, client: int, clock: int) -> int:
+        """Walks the block at (client, clock). Returns the clock behind it."""
+        info = self.byte()
+        kind = info & _KIND
+        if kind in (_COLLECTED, _SKIP):
+            size = self.number()
+        else:
+            self.place(info, client, clock)
+            size = self.content(kind)
+        end = clock + size
+        if not clock < end <= limits.UPDATE_CLOCK:
+            self.refuse(f"a block of client {client} from clock {clock} to {end}")
+        if kind == _SKIP:
+            self.needs[client] = end
+        else:
+            self.after[client] = end
+        return end
+
+    def place(self, info: int, client: int, clock: int) -> None:
+        """Where an item stands: behind or before others, or at a key of the root."""
+        if info & _HAS_ORIGIN:
+            self.reference(client, clock)
+        if info & _HAS_RIGHT_ORIGIN:
+            self.reference(client, clock)
+        if info & (_HAS_ORIGIN | _HAS_RIGHT_ORIGIN):
+            return
+        if not self.data.startswith(_ROOT_PARENT, self.at):
+            self.refuse(f"a block outside the map {ROOT!r}")
+        if not info & _HAS_KEY:
+            self.refuse("a block without a key")
+        self.at += len(_ROOT_PARENT)
+        self.string()
+
+    def reference(self, client: int, clock: int) -> None:
+        """An origin: a block that must be there before the one at (client, clock)."""
+        other = self.number(limits.CLIENT_ID_MAX)
+        end = self.number() + 1
+        if other == client and end > clock:
+            self.refuse(f"a block of client {client} that stands behind itself")
+        if end > self.refers.get(other, 0):
+            self.refers[other] = end
+
+    def content(self, kind: int) -> int:
+        """Walks an item's content. Returns its length in clocks."""
+        if kind == _DELETED:
+            return self.number()
+        if kind != _VALUES:
+            self.refuse(f"content of kind {kind}, which is no plain value,")
+        count = self.count()
+        for _ in range(count):
+            self.value(0)
+        return count
+
+    def value(self, depth: int) -> str | None:
+        """Walks a value. Returns it if it is text."""
+        tag = self.byte()
+        if tag == _STRING:
+            return self.string()
+        if tag in _CONSTANTS:
+            return None
+        if tag == _INTEGER:
+            self.integer()
+        elif tag in _FIXED:
+            self.skip(_FIXED[tag])
+        elif tag in (_OBJECT, _ARRAY):
+            self.nested(tag, depth + 1)
+        else:
+            self.refuse(f"a value with tag {tag}, which is no JSON,")
+        return None
+
+    def integer(self) -> None:
+        """A signed integer of at most 64 bits: six in its first byte, seven in each of the others."""
+        for _ in range(10):
+            if self.byte() < 128:
+                return
+        self.refuse("a number without an end")
+
+    def nested(self, tag: int, depth: int) -> None:
+        is_object = tag == _OBJECT
+        count = self.count(2 if is_object else 1)
+        self.values += count
+        if depth > limits.VALUE_DEPTH or self.values > VALUES:
+            self.refuse(f"values nested {depth} deep, {self.values} of them in all,")
+        for _ in range(count):
+            key = self.string() if is_object else None
+            text = self.value(depth)
+            if key == "text" and depth == 1 and text is not None:
+                self.texts.append(text)
+
+    def deletes(self) -> None:
+        for count, (client, _, end) in enumerate(self.id_ranges()):
+            if count >= limits.UPDATE_BLOCKS:
+                self.refuse(f"more than {limits.UPDATE_BLOCKS} deleted ranges")
+            if end > self.refers.get(client, 0):
+                self.refers[client] = end
+
+    def end(self) -> None:
+        if self.at != len(self.data):
+            self.refuse(f"{len(self.data) - self.at} bytes too many")
+
+    def result(self) -> Scan:
+        for client, end in self.refers.items():
+            if end > self.after.get(client, 0):
+                self.needs[client] = max(end, self.needs.get(client, 0))
+        needs = {client: clock for client, clock in self.needs.items() if clock}
+        return Scan(self.first, self.after, needs, tuple(self.texts))

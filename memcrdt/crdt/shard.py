@@ -1,0 +1,219 @@
+"""Shard: one live Yjs document of plain registers, and the only user of pycrdt.
+
+What pycrdt 0.14 does wrong out of order, with gaps and with a client id used twice, tests/crdt/test_canaries.py
+pins; a Shard must never be led there. Its caller applies updates in order, without gaps, and scanned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pycrdt import Doc, Map, MapEvent, Snapshot, TransactionEvent
+
+from memcrdt.crdt.scan import ROOT, Cursor, Scan, scan
+from memcrdt.errors import CorruptError, RemoteProtocolError
+from memcrdt.model.clocks import StateVector, covers, decode_state_vector, encode_state_vector
+from memcrdt.model.registers import Deleted, forgotten_key, split
+from memcrdt.model.values import Json, canonical, restored
+
+_JSON_TYPES: Final = frozenset({type(None), bool, int, float, str, list, dict})
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What a change did: the update to log and send (empty when nothing changed), the memories with a
+    changed register, and those whose birth was deleted without being forgotten."""
+
+    update: bytes
+    touched: frozenset[str]
+    unborn: frozenset[str]
+
+
+class Shard:
+    """One live Yjs document: the root map `memories`, flat, with plain JSON values.
+
+    Not safe between threads. After an error in `write` or `apply` it is spoiled, since a Yjs
+    transaction does not roll back: drop it and load another.
+    """
+
+    def __init__(self, client_id: int) -> None:
+        self.client_id = client_id
+        self._doc: Doc[Any] = Doc(client_id=client_id)
+        self._map: Map[Any] = self._doc.get(ROOT, type=Map)
+        self._keys: dict[str, set[str]] = {}  # memory id -> its registers
+        self._born: set[str] = set()
+
+    @classmethod
+    def load(cls, client_id: int, updates: Iterable[bytes]) -> Shard:
+        """The document that scanned `updates`, in the order of the log, make. Raises CorruptError."""
+        shard = cls(client_id)
+        for update in updates:
+            shard._integrate(update, lambda exc: CorruptError(f"yrs refused an update of the log: {exc}; run doctor"))
+        shard._index(dict.fromkeys(shard._map.keys(), True))
+        return shard
+
+    @property
+    def births(self) -> int:
+        """How many memories were born here, forgotten ones included."""
+        return len(self._born)
+
+    @property
+    def register_count(self) -> int:
+        return len(self._map)
+
+    def ids(self) -> Iterable[str]:
+        """The ids of all memories that have a register here."""
+        return self._keys.keys()
+
+    def registers(self, memory_id: str) -> dict[str, Json]:
+        """All registers of one memory, empty when it has none."""
+        with self._doc.transaction():
+            return {key: restored(self._map[key]) for key in self._keys.get(memory_id, ())}
+
+    def write(self, writes: Mapping[str, Json | Deleted]) -> Edit:
+        """Writes registers in one transaction. What a register holds already is not written again."""
+        with self._recorded() as record, self._doc.transaction():
+            changes = {key: put for key, value in writes.items() if (put := self._put(key, value)) is not None}
+        return self._edit(record.update, changes)
+
+    def apply(self, update: bytes, info: Scan | None = None) -> Edit:
+        """Takes an update from outside, whole; `info` is its scan, if it was made already.
+
+        The edit's update is what was new here. Raises RemoteProtocolError when yrs refuses the update, or when
+        afterwards some of it is still pending or the document is no longer a flat map of plain values.
+        """
+        info = info or scan(update)
+        with self._recorded() as record:
+            self._integrate(update, lambda exc: RemoteProtocolError(f"yrs refused an update: {exc}"))
+        known = self.state_vector()
+        if not covers(known, info.after) or not covers(known, info.needs):
+            raise RemoteProtocolError(
+                "an update did not bring what it announced; it has a gap, or its blocks wait in a circle"
+            )
+        if record.foreign or set(self._doc.keys()) != {ROOT}:
+            raise RemoteProtocolError(f"an update brought more than plain values in the map {ROOT!r}")
+        return self._edit(record.update, record.changes)
+
+    def state_vector(self) -> dict[int, int]:
+        return decode_state_vector(self._doc.get_state())
+
+    def diff(self, theirs: StateVector) -> bytes:
+        """The update that brings a copy at `theirs` to where this one stands."""
+        return self._doc.get_update(encode_state_vector(theirs))
+
+    def snapshot(self) -> bytes:
+        """The whole document as one update, without the values of what was deleted."""
+        return self._doc.get_update()
+
+    def digest(self) -> bytes:
+        """16 bytes that are equal for equal documents: BLAKE2b of the state vector, the deletes and the registers.
+
+        Never of the encoded document, since equal documents encode differently.
+        """
+        cursor = Cursor(Snapshot.from_doc(self._doc).encode())
+        deletes = _merged(cursor.id_ranges())
+        known: list[Json] = [[client, clock] for client, clock in sorted(self.state_vector().items())]
+        state = canonical([known, [list(span) for span in deletes], json.loads(str(self._map))])
+        return hashlib.blake2b(state.encode(), digest_size=16, person=b"memcrdt shard").digest()
+
+    def _put(self, key: str, value: Json | Deleted) -> bool | None:
+        """Writes one register. Returns whether it is there now, or None if nothing changed."""
+        known = key in self._map
+        if isinstance(value, Deleted):
+            if not known:
+                return None
+            del self._map[key]
+            return False
+        if known and canonical(restored(self._map[key])) == canonical(restored(value)):
+            return None
+        self._map[key] = value
+        return True
+
+    def _integrate(self, update: bytes, error: Callable[[BaseException], Exception]) -> None:
+        try:
+            self._doc.apply_update(update)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:  # a panic in Rust arrives as a BaseException of its own
+            raise error(exc) from exc
+
+    @contextmanager
+    def _recorded(self) -> Iterator[_Record]:
+        """Records the transaction inside. The subscriptions end with it: through them a document would hold itself."""
+        record = _Record()
+        of_doc, of_map = self._doc.observe(record.on_update), self._map.observe(record.on_keys)
+        try:
+            yield record
+        finally:
+            self._doc.unobserve(of_doc)
+            self._map.unobserve(of_map)
+
+    def _edit(self, update: bytes, changes: Mapping[str, bool]) -> Edit:
+        touched, deleted = self._index(changes)
+        unborn = (born for born in deleted if forgotten_key(born) not in self._keys.get(born, ()))
+        return Edit(update, frozenset(touched), frozenset(unborn))
+
+    def _index(self, changes: Mapping[str, bool]) -> tuple[set[str], set[str]]:
+        """Follows the changes: key -> whether it is there. Returns the ids touched, and those whose birth went."""
+        touched: set[str] = set()
+        deleted: set[str] = set()
+        for key, present in changes.items():
+            if (parts := split(key)) is None:
+                continue
+            touched.add(parts.id)
+            if present:
+                self._keys.setdefault(parts.id, set()).add(key)
+            else:
+                self._keys[parts.id].discard(key)
+                if not parts.field:
+                    deleted.add(parts.id)
+        for memory_id in touched:
+            self._reckon(memory_id)
+        return touched, deleted
+
+    def _reckon(self, memory_id: str) -> None:
+        keys = self._keys[memory_id]
+        if memory_id in keys or forgotten_key(memory_id) in keys:
+            self._born.add(memory_id)
+        else:
+            self._born.discard(memory_id)
+        if not keys:
+            del self._keys[memory_id]
+
+
+@dataclass(slots=True)
+class _Record:
+    """What one transaction did to the document."""
+
+    update: bytes = b""
+    changes: dict[str, bool] = field(default_factory=dict)
+    foreign: bool = False  # a value that is no plain JSON
+
+    def on_update(self, event: TransactionEvent) -> None:
+        self.update = bytes(event.update)
+
+    def on_keys(self, event: MapEvent) -> None:
+        changes: dict[str, dict[str, Any]] = event.keys  # type: ignore[attr-defined]  # in __slots__ only
+        for key, change in changes.items():
+            self.changes[key] = change["action"] != "delete"
+            if type(change.get("newValue")) not in _JSON_TYPES:
+                self.foreign = True
+
+
+def _merged(ranges: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:
+    """Ranges (client, start, end) in order, those that touch or overlap made one."""
+    last: tuple[int, int, int] | None = None
+    for client, start, end in sorted(ranges):
+        if last and last[0] == client and start <= last[2]:
+            last = (client, last[1], max(last[2], end))
+            continue
+        if last:
+            yield last
+        last = (client, start, end)
+    if last:
+        yield last
