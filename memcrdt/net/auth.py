@@ -1,0 +1,185 @@
+"""Mutual authentication of two devices in three frames, without I/O.
+
+    listener -> dialer    ["greeting", listener's key, listener's nonce]
+    dialer -> listener    ["proof", dialer's key, dialer's nonce, dialer's signature]
+    listener -> dialer    ["welcome", listener's signature]
+
+Each signature covers its role, both keys, both nonces, and the hash of the TLS certificate that its signer
+sees on the connection. So it is worth nothing on another connection, and a relay with a certificate of its
+own is found out. Whether a device that has proven its key is an accepted one is for the caller to decide,
+between `verify` and `welcome`; no other byte is sent before. The pattern is SIGMA's (Krawczyk, 2003).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import msgpack
+
+from memcrdt.errors import RemoteProtocolError, UntrustedPeerError
+from memcrdt.net.identity import KEY_BYTES, device_id, shown
+
+HANDSHAKE_FRAME_BYTES: Final = 1024
+NONCE_BYTES: Final = 32
+SIGNATURE_BYTES: Final = 64
+
+_CONTEXT = b"memcrdt.1 device authentication\0"
+_LIMITS: Final[dict[str, Any]] = {
+    "max_str_len": 16,
+    "max_bin_len": SIGNATURE_BYTES,
+    "max_array_len": 4,
+    "max_map_len": 0,
+    "max_ext_len": 0,
+}
+
+
+class Signer(Protocol):
+    """The part of an Identity that authentication uses."""
+
+    public_key: bytes
+    device_id: str
+
+    def sign(self, message: bytes) -> bytes:
+        """The Ed25519 signature of `message`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Our side of one connection: who we are, the certificate hash that we see, a fresh nonce (32 random
+    bytes), and the other's address for the messages of errors."""
+
+    identity: Signer
+    certificate: bytes
+    nonce: bytes
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a listener says of itself, not proven yet."""
+
+    device: str
+    public_key: bytes
+    nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """A device that has proven on this connection that it holds its key; not necessarily one we accept."""
+
+    device: str
+    public_key: bytes
+    listener_nonce: bytes
+    dialer_nonce: bytes
+
+
+class ListenerHandshake:
+    """The side that was dialed: `greeting`, then `verify`, then `welcome` if the device is accepted."""
+
+    def __init__(self, side: Side) -> None:
+        self._side = side
+
+    def greeting(self) -> bytes:
+        """The first frame."""
+        return _frame("greeting", self._side.identity.public_key, self._side.nonce)
+
+    def verify(self, frame: bytes) -> Authenticated:
+        """Who the dialer is, from the second frame.
+
+        Raises RemoteProtocolError for a malformed frame, UntrustedPeerError for a signature that is not its.
+        """
+        public_key, nonce, signature = _fields(frame, "proof", (KEY_BYTES, NONCE_BYTES, SIGNATURE_BYTES))
+        peer = Authenticated(device_id(public_key), public_key, self._side.nonce, nonce)
+        _refuse_ourselves(self._side, public_key)
+        _verify(self._side, public_key, signature, self._transcript(b"dialer", peer))
+        return peer
+
+    def welcome(self, peer: Authenticated) -> bytes:
+        """The third frame, which proves to the peer who we are."""
+        return _frame("welcome", self._side.identity.sign(self._transcript(b"listener", peer)))
+
+    def _transcript(self, role: bytes, peer: Authenticated) -> bytes:
+        keys = (self._side.identity.public_key, peer.public_key)
+        return _transcript(role, self._side.certificate, keys, (peer.listener_nonce, peer.dialer_nonce))
+
+
+class DialerHandshake:
+    """The side that dials: `read`, then `proof` if the claimed device is the one that we want, then `verify`."""
+
+    def __init__(self, side: Side) -> None:
+        self._side = side
+
+    def read(self, frame: bytes) -> Claim:
+        """Who the listener says it is, from the first frame. Raises RemoteProtocolError for a malformed one."""
+        public_key, nonce = _fields(frame, "greeting", (KEY_BYTES, NONCE_BYTES))
+        _refuse_ourselves(self._side, public_key)
+        return Claim(device_id(public_key), public_key, nonce)
+
+    def proof(self, claim: Claim) -> bytes:
+        """The second frame, which proves to the listener who we are."""
+        identity = self._side.identity
+        signature = identity.sign(self._transcript(b"dialer", claim))
+        return _frame("proof", identity.public_key, self._side.nonce, signature)
+
+    def verify(self, claim: Claim, frame: bytes) -> Authenticated:
+        """The listener, proven by the third frame.
+
+        Raises RemoteProtocolError for a malformed frame, UntrustedPeerError for a signature that is not its.
+        """
+        (signature,) = _fields(frame, "welcome", (SIGNATURE_BYTES,))
+        _verify(self._side, claim.public_key, signature, self._transcript(b"listener", claim))
+        return Authenticated(claim.device, claim.public_key, claim.nonce, self._side.nonce)
+
+    def _transcript(self, role: bytes, claim: Claim) -> bytes:
+        keys = (claim.public_key, self._side.identity.public_key)
+        return _transcript(role, self._side.certificate, keys, (claim.nonce, self._side.nonce))
+
+
+def _transcript(role: bytes, certificate: bytes, keys: tuple[bytes, bytes], nonces: tuple[bytes, bytes]) -> bytes:
+    """What is signed, lengths included, so that no two transcripts have equal bytes. Pairs: listener, dialer."""
+    parts = (role, certificate, *keys, *nonces)
+    return _CONTEXT + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
+def _verify(side: Side, public_key: bytes, signature: bytes, transcript: bytes) -> None:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, transcript)
+    except InvalidSignature:
+        raise UntrustedPeerError(
+            f"whoever is at {side.address} claims to be {shown(device_id(public_key))} and cannot prove it: an "
+            "impostor, or something between the two that opens TLS; use the device's direct address"
+        ) from None
+
+
+def _refuse_ourselves(side: Side, public_key: bytes) -> None:
+    if public_key == side.identity.public_key:
+        raise UntrustedPeerError(
+            f"the device at {side.address} has this device's own key, {shown(side.identity.device_id)}: it is this "
+            "device, or a copy of its folder; on a copy, move device.key away and start it again"
+        )
+
+
+def _frame(kind: str, *fields: bytes) -> bytes:
+    packed: bytes = msgpack.packb([kind, *fields])
+    return packed
+
+
+def _fields(frame: bytes, kind: str, sizes: tuple[int, ...]) -> list[bytes]:
+    """The byte strings of a frame of that kind. Raises RemoteProtocolError for any other bytes."""
+    if len(frame) > HANDSHAKE_FRAME_BYTES:
+        raise RemoteProtocolError(f"a handshake frame of {len(frame)} bytes; at most {HANDSHAKE_FRAME_BYTES} are taken")
+    try:
+        message = msgpack.unpackb(frame, **_LIMITS)
+    except (ValueError, msgpack.UnpackException) as exc:
+        raise RemoteProtocolError("a handshake frame is no msgpack within its limits") from exc
+    if not isinstance(message, list) or len(message) != len(sizes) + 1 or message[0] != kind:
+        raise RemoteProtocolError(f"a handshake frame is not the {kind!r} that was due")
+    fields: list[bytes] = message[1:]
+    if any(not isinstance(field, bytes) or len(field) != size for field, size in zip(fields, sizes, strict=True)):
+        raise RemoteProtocolError(f"a field of the handshake's {kind!r} has the wrong size")
+    return fields

@@ -1,0 +1,85 @@
+"""One authenticated connection to another device: frames out, frames in, whichever side dialed."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+import aiohttp
+
+from memcrdt.errors import RemoteProtocolError, UnreachableError
+from memcrdt.net.identity import shown
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from memcrdt.net.auth import Authenticated
+
+PATH: Final = "/sync"
+SUBPROTOCOL: Final = "memcrdt.1"
+FRAME_BYTES: Final = 1 << 20  # once authenticated; before it, auth.HANDSHAKE_FRAME_BYTES
+MAX_MSG_SIZE: Final = FRAME_BYTES + 1  # aiohttp's option of that name: it refuses a message of exactly its limit
+HEARTBEAT_S: Final = 15.0  # a silent connection is given up after one and a half of these
+CLOSE_S: Final = 2.0  # how long the other side may take to answer our goodbye
+
+# Close codes of RFC 6455, and two of the range that it leaves to applications.
+GOODBYE: Final = 1000
+PROTOCOL_BROKEN: Final = 1002
+NOT_AUTHENTIC: Final = 4001
+NOT_ACCEPTED: Final = 4003
+
+Socket: TypeAlias = "web.WebSocketResponse | aiohttp.ClientWebSocketResponse"
+Via: TypeAlias = Literal["dialed", "accepted"]
+
+
+class Connection:
+    """A connection to `peer`, whose device id is proven. One task at a time may receive, any may send."""
+
+    def __init__(self, socket: Socket, peer: Authenticated, address: str, via: Via) -> None:
+        self.peer = peer
+        self.address = address
+        self.via = via
+        self._socket = socket
+
+    async def send(self, frame: bytes) -> None:
+        """Sends one frame of at most 1 MiB; waits while the other side is slow. Raises UnreachableError."""
+        try:
+            await self._socket.send_bytes(frame)
+        except (OSError, aiohttp.ClientError) as exc:
+            raise UnreachableError(f"the connection to {self} broke off; it is dialed again by itself") from exc
+
+    async def receive(self) -> bytes | None:
+        """The next frame, or None when the connection has ended. Raises RemoteProtocolError for what is no
+        binary frame of at most 1 MiB; close the connection then."""
+        return await receive_frame(self._socket, FRAME_BYTES, str(self))
+
+    async def close(self, code: int = GOODBYE) -> None:
+        """Says goodbye and closes, in at most 2 s."""
+        await close_socket(self._socket, code)
+
+    def __str__(self) -> str:
+        return f"{shown(self.peer.device)} at {self.address}"
+
+
+async def receive_frame(socket: Socket, limit: int, whom: str) -> bytes | None:
+    """The next frame, or None at the end. Raises RemoteProtocolError for anything but a binary frame of at
+    most `limit` bytes; `whom` names the other side in it."""
+    message = await socket.receive()
+    if message.type is aiohttp.WSMsgType.BINARY:
+        frame: bytes = message.data
+        if len(frame) > limit:
+            raise RemoteProtocolError(f"{whom} sent a frame of {len(frame)} bytes; at most {limit} are taken")
+        return frame
+    if message.type is aiohttp.WSMsgType.TEXT:
+        raise RemoteProtocolError(f"{whom} sent a text frame; this protocol is binary")
+    if isinstance(message.data, aiohttp.WebSocketError):
+        raise RemoteProtocolError(f"{whom} broke the WebSocket protocol: {message.data}")
+    return None
+
+
+async def close_socket(socket: Socket, code: int) -> None:
+    """Closes a WebSocket in at most 2 s, whatever the other side does."""
+    with suppress(TimeoutError, OSError, aiohttp.ClientError):
+        async with asyncio.timeout(CLOSE_S):
+            await socket.close(code=code)

@@ -1,0 +1,166 @@
+"""Dials another device: TLS, WebSocket, authentication. No proxy, no redirect, no cookie."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from yarl import URL
+
+from memcrdt.errors import RemoteProtocolError, UnreachableError, UntrustedPeerError
+from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, NONCE_BYTES, Authenticated, DialerHandshake, Side, Signer
+from memcrdt.net.connection import (
+    CLOSE_S,
+    GOODBYE,
+    HEARTBEAT_S,
+    MAX_MSG_SIZE,
+    NOT_ACCEPTED,
+    NOT_AUTHENTIC,
+    PATH,
+    PROTOCOL_BROKEN,
+    SUBPROTOCOL,
+    Connection,
+    close_socket,
+    receive_frame,
+)
+from memcrdt.net.identity import shown
+from memcrdt.net.tls import certificate_hash, dialer_context
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from memcrdt.net.addresses import Address
+
+DIAL_S: Final = 10.0  # from the name lookup to the end of authentication; slow links take several round trips
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to dial. With `device`, only that one will do; without, any that `accepted` says yes to."""
+
+    address: Address
+    device: str | None = None
+
+
+class Dialer:
+    """Dials for one identity. `accepted` tells whether we trust a device id. Close it after use."""
+
+    def __init__(self, identity: Signer, accepted: Callable[[str], Awaitable[bool]]) -> None:
+        self._identity = identity
+        self._accepted = accepted
+        self._context = dialer_context()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=self._context, force_close=True, limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            middlewares=(_refuse_redirects,),
+            timeout=aiohttp.ClientTimeout(total=None),
+            trust_env=False,
+        )
+
+    async def dial(self, target: Target) -> Connection:
+        """An authenticated connection to an accepted device.
+
+        Raises UnreachableError when no memcrdt answers, UntrustedPeerError when the device is not the one
+        wanted, is not accepted here or does not accept us, RemoteProtocolError when it breaks the protocol.
+        """
+        try:
+            async with asyncio.timeout(DIAL_S):
+                socket = await self._connect(target.address)
+                return await self._authenticated(socket, target)
+        except (OSError, aiohttp.ClientError) as exc:  # TimeoutError is an OSError
+            raise _unreachable(target, exc) from exc
+
+    async def close(self) -> None:
+        """Frees the sockets of dials that were cut short. Connections made before stay open."""
+        await self._session.close()
+
+    async def _connect(self, address: Address) -> aiohttp.ClientWebSocketResponse:
+        return await self._session.ws_connect(
+            URL.build(scheme="https", host=address.host, port=address.port, path=PATH),
+            protocols=(SUBPROTOCOL,),
+            timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
+            heartbeat=HEARTBEAT_S,
+            compress=0,
+            max_msg_size=MAX_MSG_SIZE,
+        )
+
+    async def _authenticated(self, socket: aiohttp.ClientWebSocketResponse, target: Target) -> Connection:
+        code = NOT_AUTHENTIC
+        try:
+            peer = await self._authenticate(socket, target)
+            code = GOODBYE
+            return Connection(socket, peer, str(target.address), "dialed")
+        except RemoteProtocolError:
+            code = PROTOCOL_BROKEN
+            raise
+        finally:
+            if code != GOODBYE:
+                await close_socket(socket, code)
+
+    async def _authenticate(self, socket: aiohttp.ClientWebSocketResponse, target: Target) -> Authenticated:
+        tls = socket.get_extra_info("ssl_object")
+        if not isinstance(tls, ssl.SSLObject) or (der := tls.getpeercert(binary_form=True)) is None:
+            raise UnreachableError(f"the connection to {target.address} ended before its certificate was read")
+        side = Side(self._identity, certificate_hash(der), os.urandom(NONCE_BYTES), str(target.address))
+        handshake = DialerHandshake(side)
+        claim = handshake.read(await _next(socket, target))
+        await self._check(claim.device, target)
+        await socket.send_bytes(handshake.proof(claim))
+        return handshake.verify(claim, await _next(socket, target, claim.device, self._identity.device_id))
+
+    async def _check(self, device: str, target: Target) -> None:
+        """Whether the claimed device is one to talk to. Nothing of ours has been sent yet."""
+        if target.device not in (None, device):
+            raise UntrustedPeerError(
+                f"{target.address} is {shown(device)}, not {shown(str(target.device))}; "
+                "correct the address, or accept the device that is there"
+            )
+        if not await self._accepted(device):
+            raise UntrustedPeerError(
+                f"the device at {target.address} says it is {shown(device)}, which is not accepted here; "
+                f"compare that with what it shows itself, then run: memcrdt accept {shown(device)}"
+            )
+
+
+async def _next(
+    socket: aiohttp.ClientWebSocketResponse, target: Target, device: str | None = None, ours: str = ""
+) -> bytes:
+    """The next handshake frame. `device` is the claimed id and `ours` our own, once we have shown it."""
+    frame = await receive_frame(socket, HANDSHAKE_FRAME_BYTES, str(target.address))
+    if frame is not None:
+        return frame
+    if device is not None and socket.close_code == NOT_ACCEPTED:
+        raise UntrustedPeerError(
+            f"{shown(device)} at {target.address} does not accept this device; run there: memcrdt accept {shown(ours)}"
+        )
+    if device is not None and socket.close_code == NOT_AUTHENTIC:
+        raise UntrustedPeerError(
+            f"{shown(device)} at {target.address} finds our signature wrong: something between the two opens TLS; "
+            "use the device's direct address"
+        )
+    raise UnreachableError(f"the device at {target.address} hung up during authentication; it is dialed again")
+
+
+def _unreachable(target: Target, cause: Exception) -> UnreachableError:
+    whom = f"{shown(target.device)} at {target.address}" if target.device else str(target.address)
+    if isinstance(cause, aiohttp.WSServerHandshakeError):
+        return UnreachableError(f"what answers at {whom} is no memcrdt (HTTP {cause.status}); check host and port")
+    if isinstance(cause, TimeoutError):
+        return UnreachableError(f"no answer from {whom} within {DIAL_S:g} s; is it awake, and memcrdt serving there?")
+    return UnreachableError(f"cannot reach {whom}: {cause}; is memcrdt serving there, and the port open?")
+
+
+async def _refuse_redirects(
+    request: aiohttp.ClientRequest, handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
+) -> aiohttp.ClientResponse:
+    response = await handler(request)
+    if response.status != 101:
+        response.close()
+        raise aiohttp.WSServerHandshakeError(
+            response.request_info, response.history, status=response.status, message="no WebSocket"
+        )
+    return response

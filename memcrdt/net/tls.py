@@ -1,0 +1,76 @@
+"""TLS 1.3 with a certificate that lives as long as the process.
+
+TLS gives secrecy only; who is at the other end is settled by memcrdt/net/auth.py, whose signatures cover
+the hash of the certificate. So the certificate is signed by nobody, and a dialer does not check it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import secrets
+import ssl
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+_LIFETIME = datetime.timedelta(days=3650)
+_CLOCK_SKEW = datetime.timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a listener needs: its TLS context, and the hash of the certificate that it shows."""
+
+    context: ssl.SSLContext
+    certificate: bytes
+
+
+def certificate_hash(der: bytes) -> bytes:
+    """SHA-256 (32 bytes) of a DER certificate: what both sides sign."""
+    return hashlib.sha256(der).digest()
+
+
+def new_credentials() -> Credentials:
+    """Makes an ephemeral P-256 certificate and the listener's TLS context for it."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "memcrdt")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    certificate = (
+        builder.not_valid_before(now - _CLOCK_SKEW).not_valid_after(now + _LIFETIME).sign(key, hashes.SHA256())
+    )
+    password = secrets.token_hex(32).encode()
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(password),
+    ) + certificate.public_bytes(serialization.Encoding.PEM)
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    return Credentials(_listener_context(pem, password), certificate_hash(der))
+
+
+def dialer_context() -> ssl.SSLContext:
+    """A context that accepts any certificate: the handshake that follows authenticates the device."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _listener_context(pem: bytes, password: bytes) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.num_tickets = 0  # no resumption: each connection is authenticated anew
+    # The ssl module takes a key from a file only; encrypted, what the disk keeps of it is worth nothing.
+    with tempfile.TemporaryDirectory(prefix="memcrdt-") as folder:
+        path = Path(folder) / "certificate.pem"
+        path.write_bytes(pem)
+        context.load_cert_chain(path, password=password)
+    return context

@@ -1,0 +1,153 @@
+"""The device key in its file, and the id that people read and type."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from memcrdt.errors import CorruptError, InputError, StoreError
+from memcrdt.net.identity import Identity, device_id, device_id_of, parse_device_id, shown
+
+posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")
+
+DEVICE = device_id(b"\1" * 32)
+
+
+def test_the_key_is_made_once_and_stays(tmp_path: Path) -> None:
+    """The second call reads what the first one wrote; the file is alone in the folder."""
+    first = Identity.load_or_create(tmp_path)
+    second = Identity.load_or_create(tmp_path)
+    assert first.device_id == second.device_id == device_id_of(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["device.key"]
+
+
+@posix_only
+def test_the_key_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Mode 0600, whatever the umask allows."""
+    Identity.load_or_create(tmp_path)
+    assert (tmp_path / "device.key").stat().st_mode & 0o777 == 0o600
+
+
+@posix_only
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602])
+def test_a_key_that_others_can_use_is_refused_with_the_fix(tmp_path: Path, mode: int) -> None:
+    """The message holds the command that mends it, and the command does mend it."""
+    Identity.load_or_create(tmp_path)
+    path = tmp_path / "device.key"
+    path.chmod(mode)
+    with pytest.raises(StoreError, match="chmod 600") as caught:
+        Identity.load_or_create(tmp_path)
+    subprocess.run(str(caught.value).rpartition("run: ")[2], shell=True, check=True)
+    assert Identity.load_or_create(tmp_path).device_id
+
+
+def test_processes_that_race_get_the_same_key(tmp_path: Path) -> None:
+    """Four processes that make the key at once print one id, and leave one file."""
+    code = (
+        "import sys, pathlib; from memcrdt.net.identity import device_id_of; sys.stdin.read();"
+        "print(device_id_of(pathlib.Path(sys.argv[1])))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(4)]  # type: ignore[call-overload]
+    for process in processes:
+        process.stdin.close()
+    ids = {process.stdout.read().strip() for process in processes}
+    for process in processes:
+        process.stdout.close()
+    assert [process.wait() for process in processes] == [0, 0, 0, 0]
+    assert ids == {device_id_of(tmp_path)}
+    assert [path.name for path in tmp_path.iterdir()] == ["device.key"]
+
+
+def test_an_id_is_read_without_importing_cryptography(tmp_path: Path) -> None:
+    """Commands that only need the id don't pay for the library that signs."""
+    Identity.load_or_create(tmp_path)
+    code = (
+        "import sys, pathlib; from memcrdt.net.identity import device_id_of; device_id_of(pathlib.Path(sys.argv[1]));"
+        "sys.exit('cryptography' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 0
+
+
+def test_a_signature_verifies_with_the_public_key(tmp_path: Path) -> None:
+    """Ed25519, 64 bytes, with a key read back from the file."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    Identity.load_or_create(tmp_path)
+    identity = Identity.load_or_create(tmp_path)
+    Ed25519PublicKey.from_public_bytes(identity.public_key).verify(identity.sign(b"message"), b"message")
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff\xfe", b'{"format": "of another program"}'])
+def test_a_file_that_is_no_key_is_refused(tmp_path: Path, content: bytes) -> None:
+    """It is never overwritten: it may be the only copy of something."""
+    path = tmp_path / "device.key"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(CorruptError, match="move it away"):
+        Identity.load_or_create(tmp_path)
+    assert path.read_bytes() == content
+
+
+def test_a_key_cut_short_is_refused(tmp_path: Path) -> None:
+    """Both halves have 32 bytes."""
+    _rewrite(tmp_path, private_key="00ff")
+    with pytest.raises(CorruptError, match="cut short"):
+        Identity.load_or_create(tmp_path)
+
+
+def test_halves_that_are_no_pair_do_not_sign(tmp_path: Path) -> None:
+    """Checked before the first signature, where cryptography is loaded anyway."""
+    _rewrite(tmp_path, private_key="00" * 32)
+    identity = Identity.load_or_create(tmp_path)
+    with pytest.raises(CorruptError, match="no pair"):
+        identity.sign(b"message")
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    """An OSError never comes out as such."""
+    with pytest.raises(StoreError, match="nowhere"):
+        Identity.load_or_create(tmp_path / "nowhere")
+
+
+def test_a_device_id_is_shown_in_eight_groups_of_seven() -> None:
+    """52 characters and four check characters."""
+    groups = shown(DEVICE).split("-")
+    assert [len(group) for group in groups] == [7] * 8
+
+
+@pytest.mark.parametrize(
+    "text", [DEVICE, shown(DEVICE), shown(DEVICE).lower(), shown(DEVICE).replace("-", " "), f"  {DEVICE}\n"]
+)
+def test_both_forms_of_an_id_are_understood(text: str) -> None:
+    """Case, dashes and blanks don't matter."""
+    assert parse_device_id(text) == DEVICE
+
+
+def test_every_single_wrong_character_is_found_and_its_groups_named() -> None:
+    """Luhn mod 32 catches all 56 x 31 replacements."""
+    text = shown(DEVICE).replace("-", "")
+    for position, right in enumerate(text):
+        part = position // 14
+        for wrong in set("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") - {right}:
+            with pytest.raises(InputError, match=f"groups {2 * part + 1} and {2 * part + 2}"):
+                parse_device_id(text[:position] + wrong + text[position + 1 :])
+
+
+@pytest.mark.parametrize("text", ["", "laptop", DEVICE[:-1], DEVICE + "A", DEVICE[:-1] + "B", DEVICE[:-1] + "1"])
+def test_what_is_no_device_id_is_refused(text: str) -> None:
+    """Length, alphabet, and the bits that a hash of 256 bits leaves to the last character."""
+    with pytest.raises(InputError):
+        parse_device_id(text)
+
+
+def _rewrite(home: Path, **changes: str) -> None:
+    Identity.load_or_create(home)
+    path = home / "device.key"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))

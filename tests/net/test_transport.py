@@ -1,0 +1,400 @@
+"""Listener and dialer over real loopback sockets: who gets in, and what a stranger gets."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import msgpack
+import pytest
+from aiohttp import web
+
+from memcrdt.errors import InputError, LockedError, RemoteProtocolError, UnreachableError, UntrustedPeerError
+from memcrdt.net import listener as listening
+from memcrdt.net.addresses import Address
+from memcrdt.net.connection import PATH, PROTOCOL_BROKEN, SUBPROTOCOL
+from memcrdt.net.dialer import Dialer, Target
+from memcrdt.net.identity import shown
+from memcrdt.net.tls import dialer_context, new_credentials
+
+if TYPE_CHECKING:
+    from tests.net.conftest import Device
+
+DOCUMENT = b"the text of a memory"
+Eventually = Callable[[Callable[[], object]], Awaitable[None]]
+Pair = tuple["Device", "Device"]
+
+
+async def test_a_known_device_gets_in(pair: Pair) -> None:
+    """Both sides know who they talk to, and the document arrives."""
+    laptop, desktop = pair
+    connection = await laptop.dial(desktop.listen(), desktop.id)
+    assert await connection.receive() == DOCUMENT
+    assert connection.peer.device == desktop.id
+    assert desktop.served[0].peer.device == laptop.id
+    assert desktop.served[0].peer.dialer_nonce == connection.peer.dialer_nonce
+    await connection.close()
+
+
+async def test_a_stranger_knocks_and_gets_no_document(pair: Pair) -> None:
+    """It is told what to run on the other device, and its id is known there."""
+    laptop, desktop = pair
+    desktop.trusted.clear()
+    with pytest.raises(UntrustedPeerError, match=f"run there: memcrdt accept {shown(laptop.id)}"):
+        await laptop.dial(desktop.listen(), desktop.id)
+    assert desktop.knocks == [laptop.id]
+    assert desktop.documents_sent == 0
+
+
+async def test_a_device_that_we_have_not_accepted_gets_not_even_our_key(pair: Pair) -> None:
+    """The dialer hangs up behind the greeting, and says which command would accept the device."""
+    laptop, desktop = pair
+    laptop.trusted.clear()
+    with pytest.raises(UntrustedPeerError, match=f"memcrdt accept {shown(desktop.id)}"):
+        await laptop.dial(desktop.listen())
+    assert (desktop.knocks, desktop.documents_sent) == ([], 0)
+
+
+async def test_an_impostor_gets_no_document(pair: Pair, make_device: Callable[[str], Device]) -> None:
+    """It shows the key of an accepted device, and signs with its own."""
+    laptop, desktop = pair
+    impostor = _Impostor(laptop.identity.public_key, laptop.id, make_device("impostor").identity.sign)
+    dialer = Dialer(impostor, laptop.accepts)
+    with pytest.raises(UntrustedPeerError, match="signature wrong"):
+        await dialer.dial(Target(desktop.listen(), desktop.id))
+    await dialer.close()
+    assert (desktop.knocks, desktop.documents_sent) == ([], 0)
+
+
+async def test_a_relay_in_the_middle_gets_no_document(pair: Pair) -> None:
+    """A relay that ends TLS with a certificate of its own sees the handshake, and nothing behind it."""
+    laptop, desktop = pair
+    async with _Relay(desktop.listen()) as relay:
+        with pytest.raises(UntrustedPeerError, match="something between the two opens TLS"):
+            await laptop.dial(relay.address, desktop.id)
+    assert desktop.documents_sent == 0
+    assert not any(DOCUMENT in frame for frame in relay.seen)
+
+
+async def test_another_device_than_the_expected_is_refused(pair: Pair, make_device: Callable[[str], Device]) -> None:
+    """The message names both, and the address."""
+    laptop, desktop = pair
+    other = make_device("other")
+    address = desktop.listen()
+    with pytest.raises(UntrustedPeerError, match=f"{address} is {shown(desktop.id)}, not {shown(other.id)}"):
+        await laptop.dial(address, other.id)
+    assert desktop.documents_sent == 0
+
+
+async def test_a_web_page_is_refused(pair: Pair) -> None:
+    """Browsers send an Origin header with every WebSocket."""
+    _, desktop = pair
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await _open(session, desktop.listen(), headers={"Origin": "https://evil.example"})
+    assert caught.value.status == 403
+    assert desktop.documents_sent == 0
+
+
+async def test_a_revoked_device_is_out_and_an_accepted_one_in_again(pair: Pair) -> None:
+    """Trust is asked for at every connection."""
+    laptop, desktop = pair
+    address = desktop.listen()
+    desktop.trusted.remove(laptop.id)
+    with pytest.raises(UntrustedPeerError):
+        await laptop.dial(address, desktop.id)
+    assert desktop.documents_sent == 0
+    desktop.trusted.add(laptop.id)
+    connection = await laptop.dial(address, desktop.id)
+    assert await connection.receive() == DOCUMENT
+    await connection.close()
+
+
+@pytest.mark.parametrize(("path", "protocols", "status"), [("/", (SUBPROTOCOL,), 404), (PATH, ("other",), 400)])
+async def test_only_the_sync_path_and_protocol_are_answered(
+    pair: Pair, path: str, protocols: tuple[str, ...], status: int
+) -> None:
+    """And the connection is closed, so that nothing can be tried on it again."""
+    _, desktop = pair
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await _open(session, desktop.listen(), path=path, protocols=protocols)
+    assert caught.value.status == status
+    assert caught.value.headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize("frame", [b"x" * 1025, b"", b"\xc1garbage", msgpack.packb(["proof", 1, 2, 3])])
+async def test_garbage_in_the_handshake_ends_it(pair: Pair, frame: bytes) -> None:
+    """A frame over 1 KiB, or one that is no proof: closed as a breach of the protocol."""
+    _, desktop = pair
+    async with aiohttp.ClientSession() as session:
+        stranger = await _open(session, desktop.listen())
+        await stranger.receive_bytes()
+        await stranger.send_bytes(frame)
+        await _ends_with(stranger, PROTOCOL_BROKEN)
+    assert (desktop.knocks, desktop.documents_sent) == ([], 0)
+
+
+async def test_a_text_frame_in_the_handshake_ends_it(pair: Pair) -> None:
+    """The protocol is binary."""
+    _, desktop = pair
+    async with aiohttp.ClientSession() as session:
+        stranger = await _open(session, desktop.listen())
+        await stranger.receive_bytes()
+        await stranger.send_str("hello")
+        await _ends_with(stranger, PROTOCOL_BROKEN)
+
+
+@pytest.mark.parametrize("stage", ["tcp", "tls", "websocket"])
+async def test_a_silent_client_is_hung_up_on(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, stage: str, eventually: Eventually
+) -> None:
+    """Whether it stops before TLS, before HTTP, or before authentication; and its place is free again."""
+    monkeypatch.setattr(listening, "AUTHENTICATION_S", 0.1)
+    _, desktop = pair
+    address = desktop.listen()
+    context = dialer_context() if stage == "tls" else None
+    if stage == "websocket":
+        async with aiohttp.ClientSession() as session:
+            stranger = await _open(session, address)
+            await stranger.receive_bytes()
+            assert (await stranger.receive()).type is aiohttp.WSMsgType.CLOSED
+    else:
+        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=context)
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(1)
+        writer.close()
+    await eventually(lambda: not desktop.listener._strangers)
+
+
+async def test_one_address_gets_four_unauthenticated_sockets(pair: Pair, eventually: Eventually) -> None:
+    """The fifth is closed at once; who is authenticated does not count."""
+    laptop, desktop = pair
+    address = desktop.listen()
+    friend = await laptop.dial(address, desktop.id)
+    assert await friend.receive() == DOCUMENT
+    await eventually(lambda: not desktop.listener._strangers)
+    strangers = [await asyncio.open_connection(address.host, address.port) for _ in range(4)]
+    await eventually(lambda: len(desktop.listener._strangers) == 4)
+    fifth, writer = await asyncio.open_connection(address.host, address.port)
+    assert await fifth.read() == b""
+    for _, stranger in [*strangers, (fifth, writer)]:
+        stranger.close()
+    await friend.close()
+    await eventually(lambda: not desktop.listener._strangers)
+    again = await laptop.dial(address, desktop.id)
+    await again.close()
+
+
+async def test_sixteen_unauthenticated_sockets_are_the_most(pair: Pair) -> None:
+    """From however many addresses: 127.0.0.0/8 has enough of them."""
+    _, desktop = pair
+    address = desktop.listen()
+    strangers = []
+    for number in range(16):
+        local = (f"127.0.0.{2 + number}", 0)
+        try:
+            strangers.append(await asyncio.open_connection(address.host, address.port, local_addr=local))
+        except OSError:
+            pytest.skip("only one loopback address here")
+    last, writer = await asyncio.open_connection(address.host, address.port, local_addr=("127.0.0.99", 0))
+    assert await last.read() == b""
+    for _, stranger in [*strangers, (last, writer)]:
+        stranger.close()
+
+
+async def test_a_frame_over_one_mebibyte_ends_the_connection(pair: Pair, eventually: Eventually) -> None:
+    """It is refused by its announced length."""
+    laptop, desktop = pair
+    connection = await laptop.dial(desktop.listen(), desktop.id)
+    await connection.receive()
+    await connection.send(b"x" * ((1 << 20) + 1))
+    assert await connection.receive() is None
+    await eventually(lambda: desktop.problems)
+    assert isinstance(desktop.problems[0], RemoteProtocolError)
+
+
+async def test_a_text_frame_after_the_handshake_is_refused(pair: Pair, eventually: Eventually) -> None:
+    """Also of an accepted device."""
+    laptop, desktop = pair
+    connection = await laptop.dial(desktop.listen(), desktop.id)
+    await connection._socket.send_str("hello")  # a Connection cannot
+    await eventually(lambda: desktop.problems)
+    assert isinstance(desktop.problems[0], RemoteProtocolError)
+    await connection.close()
+
+
+async def test_frames_of_a_mebibyte_pass_both_ways(pair: Pair) -> None:
+    """The limit itself is allowed."""
+    laptop, desktop = pair
+    connection = await laptop.dial(desktop.listen(), desktop.id)
+    await connection.receive()
+    frame = bytes(1 << 20)
+    await connection.send(frame)
+    await desktop.served[0].send(frame)
+    assert await connection.receive() == frame
+    assert desktop.problems == []
+    await connection.close()
+
+
+async def test_sending_on_a_closed_connection_is_an_error_with_the_device_in_it(pair: Pair) -> None:
+    """Never an OSError of aiohttp."""
+    laptop, desktop = pair
+    connection = await laptop.dial(desktop.listen(), desktop.id)
+    await connection.close()
+    with pytest.raises(UnreachableError, match=shown(desktop.id)):
+        await connection.send(b"late")
+
+
+async def test_a_port_in_use_is_named(pair: Pair) -> None:
+    """With what to do about it."""
+    laptop, desktop = pair
+    address = desktop.listen()
+    with pytest.raises(LockedError, match=f"port {address.port} is in use.*--port"):
+        laptop.listener.start(address)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+async def test_a_host_that_is_not_ours_is_named(pair: Pair, host: str) -> None:
+    """192.0.2.0/24 is reserved for documentation."""
+    laptop, _ = pair
+    with pytest.raises(InputError, match=host):
+        laptop.listener.start(Address(host, 0))
+
+
+async def test_nobody_at_the_address_is_an_error_that_says_so(pair: Pair) -> None:
+    """The device, the address and the next step."""
+    laptop, desktop = pair
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = Address("127.0.0.1", free.getsockname()[1])
+    with pytest.raises(UnreachableError, match=f"{shown(desktop.id)} at {address}.*is memcrdt serving there"):
+        await laptop.dial(address, desktop.id)
+
+
+async def test_a_redirect_is_not_followed(pair: Pair) -> None:
+    """Whoever answers at an address cannot send us to another."""
+    laptop, desktop = pair
+    elsewhere = desktop.listen()
+
+    async def redirect(_: web.BaseRequest) -> web.Response:
+        return web.Response(status=302, headers={"Location": f"https://{elsewhere}{PATH}"})
+
+    async with _Server(redirect) as address:
+        with pytest.raises(UnreachableError, match="no memcrdt"):
+            await laptop.dial(address)
+    assert desktop.documents_sent == 0
+
+
+async def test_a_proxy_in_the_environment_is_not_used(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Devices talk directly, or not at all."""
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    laptop, desktop = pair
+    connection = await laptop.dial(desktop.listen(), desktop.id)
+    assert await connection.receive() == DOCUMENT
+    await connection.close()
+
+
+async def test_all_interfaces_take_ipv4_and_ipv6(pair: Pair) -> None:
+    """An empty host listens on both, and shows IPv4 addresses as such."""
+    laptop, desktop = pair
+    port = desktop.listener.start(Address("", 0))
+    connection = await laptop.dial(Address("127.0.0.1", port), desktop.id)
+    assert desktop.served[0].address.startswith("127.0.0.1:")
+    await connection.close()
+    if socket.has_dualstack_ipv6() and _has_ipv6_loopback():
+        connection = await laptop.dial(Address("::1", port), desktop.id)
+        await connection.close()
+
+
+async def test_tls_before_1_3_is_refused(pair: Pair) -> None:
+    """Also by a client that would take less."""
+    _, desktop = pair
+    address = desktop.listen()
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises((ssl.SSLError, ConnectionResetError)):
+        await asyncio.open_connection(address.host, address.port, ssl=old)
+
+
+@dataclass
+class _Impostor:
+    public_key: bytes
+    device_id: str
+    sign: Callable[[bytes], bytes]
+
+
+class _Server:
+    """An HTTPS server with a certificate and a handler of its own."""
+
+    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        self._handler = handler
+
+    async def __aenter__(self) -> Address:
+        self._runner = web.ServerRunner(web.Server(self._handler))
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=new_credentials().context).start()
+        return Address(*self._runner.addresses[0][:2])
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+
+class _Relay(_Server):
+    """Passes frames on to a real listener, and keeps what it sees."""
+
+    def __init__(self, target: Address) -> None:
+        super().__init__(self._relay)
+        self._target = target
+        self.seen: list[bytes] = []
+
+    async def __aenter__(self) -> _Relay:  # type: ignore[override]
+        self.address = await super().__aenter__()
+        return self
+
+    async def _relay(self, request: web.BaseRequest) -> web.StreamResponse:
+        down = web.WebSocketResponse(protocols=(SUBPROTOCOL,), timeout=1)
+        await down.prepare(request)
+        async with aiohttp.ClientSession() as session:
+            up = await _open(session, self._target)
+            await asyncio.gather(self._pump(up, down), self._pump(down, up))
+        return down
+
+    async def _pump(self, source: Any, sink: Any) -> None:
+        async for message in source:
+            self.seen.append(message.data)
+            await sink.send_bytes(message.data)
+        await sink.close(code=source.close_code)
+
+
+async def _open(
+    session: aiohttp.ClientSession,
+    address: Address,
+    *,
+    path: str = PATH,
+    protocols: tuple[str, ...] = (SUBPROTOCOL,),
+    headers: dict[str, str] | None = None,
+) -> aiohttp.ClientWebSocketResponse:
+    url = f"https://{address}{path}"
+    return await session.ws_connect(url, ssl=dialer_context(), protocols=protocols, headers=headers)
+
+
+async def _ends_with(stranger: aiohttp.ClientWebSocketResponse, code: int) -> None:
+    message = await stranger.receive(timeout=5)
+    assert (message.type, stranger.close_code) == (aiohttp.WSMsgType.CLOSE, code)
+
+
+def _has_ipv6_loopback() -> bool:
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError as exc:
+            return exc.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+    return True
