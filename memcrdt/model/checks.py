@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
@@ -96,6 +97,16 @@ def check_flag(value: object, what: str) -> bool:
     if not isinstance(value, bool):
         raise InputError(f"{what} is {value!r}; give True or False")
     return value
+
+
+def check_batch(items: object) -> list[object]:
+    """The items of one call, as a list; more than a call takes are refused before they are all read."""
+    if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Iterable):
+        raise InputError(f"the items are a {type(items).__name__}; give a list of texts or of mappings")
+    taken = list(islice(items, limits.BATCH_ITEMS + 1))
+    if len(taken) > limits.BATCH_ITEMS:
+        raise InputError(f"over {limits.BATCH_ITEMS:,} items in one call; split them into several calls")
+    return taken
 
 
 def check_limit(value: object, most: int = limits.RESULTS) -> int:

@@ -17,7 +17,6 @@ for ever, also after deletion.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
@@ -100,5 +99,4 @@ def attribute_key(memory_id: str, name: str) -> str:
 
 
 def _hidden(salt: bytes, text: str) -> str:
-    digest = hashlib.blake2b(text.encode(), digest_size=_HASH_BYTES, key=salt).digest()
-    return base64.b32encode(digest).decode().lower()
+    return hashlib.blake2b(text.encode(), digest_size=_HASH_BYTES, key=salt).hexdigest()

@@ -7,8 +7,10 @@ CREATE TABLE meta(                 -- incarnation, boot, client_id, commits, dev
 
 CREATE TABLE spaces(
   space      INTEGER PRIMARY KEY,
-  id         TEXT NOT NULL UNIQUE, -- what members call it: a hash of the creator's key and a nonce
+  id         TEXT NOT NULL UNIQUE, -- what members call it: a hash of creator and nonce
   name       TEXT NOT NULL UNIQUE, -- what it is called here; 'local' never leaves the machine
+  creator    TEXT NOT NULL,        -- device id
+  nonce      BLOB NOT NULL,
   created_at INTEGER NOT NULL
 ) STRICT;
 
@@ -113,7 +115,7 @@ CREATE TABLE memories(
   fingerprint   INTEGER NOT NULL,  -- of the text: 64 bits of BLAKE2b, for finding equal ones
   born_seq      INTEGER NOT NULL,  -- the log row that made it appear here
   seq           INTEGER NOT NULL,  -- the log row that changed it last
-  UNIQUE(space, id)
+  UNIQUE(id, space)
 ) STRICT;
 CREATE INDEX memories_by_created ON memories(created_at, id);
 CREATE INDEX memories_by_scope ON memories(scope, created_at, id);

@@ -1,0 +1,251 @@
+"""Memory: what agent code holds. A facade over the store and the search; it decides little and stores nothing."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from types import EllipsisType, TracebackType
+from typing import Any, Protocol, Self
+
+from memcrdt.errors import InputError, MemcrdtError, NotFoundError
+from memcrdt.model import checks
+from memcrdt.model.edits import MemoryEdit
+from memcrdt.model.filters import check_filters
+from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
+from memcrdt.model.requests import Changes, check_add, check_item, check_update
+from memcrdt.model.values import Time, from_ms
+from memcrdt.store import changes, compaction, listing, reads
+from memcrdt.store.store import Notice, Store
+
+
+class Network(Protocol):
+    """What Memory asks of the network: implemented by memcrdt.node."""
+
+    def start(self) -> None:
+        """Starts the background task in a thread of its own. Raises PeerError or StoreError."""
+        ...
+
+    def stop(self) -> None:
+        """Ends it. Without a start it does nothing."""
+        ...
+
+
+class Memory:
+    """The memories of one home. A context manager, safe between threads; made by memcrdt.open().
+
+    All methods raise InputError for arguments that are not acceptable, and StoreError or one of its kinds
+    when the file can't be read or written; then nothing was changed.
+    """
+
+    def __init__(self, home: Path, store: Store, network: Callable[[Memory], Network]) -> None:
+        self.home = home
+        self.store = store
+        self._ulids = changes.Ulids()
+        self._network = network(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops the network, if it runs, and closes the file. A second call does nothing."""
+        self._network.stop()
+        self.store.close()
+
+    def add(
+        self,
+        text: str,
+        *,
+        space: str = "personal",
+        scope: str = "global",
+        kind: str | None = None,
+        tags: Iterable[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        author: str | None = None,
+        source: str | None = None,
+        trust: str | None = None,
+        importance: float | None = None,
+        pinned: bool = False,
+        created_at: Time | None = None,
+        expires_at: Time | None = None,
+        id: str | None = None,
+        key: str | None = None,
+        dedupe: bool = False,
+    ) -> str:
+        """Remembers a text; durable when it returns. Returns the memory's id, a ULID.
+
+        `key` derives the id: adding under the same key again, here or on another device, updates that memory, and
+        after it was forgotten starts a new life. `dedupe` gives the id of the same text in the same space and
+        scope, if there is one. Raises NotFoundError for a space that is not here.
+        """
+        given = {name: value for name, value in locals().items() if name not in ("self", "text")}
+        return self._add([check_add(text, given)])[0]
+
+    def add_many(self, items: Iterable[str | Mapping[str, Any]], **defaults: Any) -> builtins.list[str]:
+        """Remembers several texts, or mappings of add()'s arguments, all or none, in one transaction."""
+        return self._add([check_item(item, defaults) for item in checks.check_batch(items)])
+
+    def get(self, id: str) -> MemoryRecord:
+        """The memory with this id. Raises NotFoundError when there is none, or it was forgotten."""
+        checks.check_id(id)
+        with self.store.reading() as db:
+            record = reads.by_id(db, id)
+            if record is None:
+                raise changes.missing(db, id)
+        return record
+
+    def search(
+        self, query: str, *, limit: int = 10, min_score: float | None = None, **filters: Any
+    ) -> builtins.list[Hit]:
+        """The memories that answer `query` best, best first; `filters` narrow before anything is ranked."""
+        from memcrdt.search.engine import search
+
+        checks.check_query(query)
+        checks.check_limit(limit)
+        wanted = check_filters(filters)
+        with self.store.reading() as db:
+            found = search(db, query, wanted)
+            records = reads.by_number(db, [hit.memory for hit in found])
+        return [Hit(memory=records[hit.memory], score=hit.score) for hit in found if hit.memory in records]
+
+    def list(self, *, limit: int = 100, cursor: str | None = None, order: str = "newest", **filters: Any) -> Page:
+        """Memories without ranking, a page at a time: `order` is newest, oldest or updated."""
+        asked = listing.Listing(checks.check_limit(limit), cursor, order, check_filters(filters))
+        with self.store.reading() as db:
+            return listing.page(db, asked, self.store.now_ms())
+
+    def update(
+        self,
+        id: str,
+        *,
+        text: str | EllipsisType = ...,
+        add_tags: Iterable[str] = (),
+        remove_tags: Iterable[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        importance: float | EllipsisType | None = ...,
+        pinned: bool | EllipsisType = ...,
+        expires_at: Time | EllipsisType | None = ...,
+        superseded_by: str | EllipsisType | None = ...,
+        scope: str | EllipsisType = ...,
+        trust: str | EllipsisType | None = ...,
+        author: str | None = None,
+    ) -> MemoryRecord:
+        """Changes what is named and returns the memory as it is then. The old text stays in its history.
+
+        `metadata` is merged; a value of None removes its key. A new text settles a conflict. Raises NotFoundError.
+        """
+        given = {name: value for name, value in locals().items() if name not in ("self", "id", "author")}
+        self._edit(id, check_update(Changes(**given)), checks.check_optional_label(author, "the author"))
+        return self.get(id)
+
+    def forget(self, id: str | None = None, *, dry_run: bool = False, **filters: Any) -> Forgotten:
+        """Forgets one memory, or all that the filters leave, for good, on this and every other device.
+
+        `dry_run` only counts. The status is `pending` while a reader still holds bytes of what was forgotten in the
+        file; that finishes by itself. Raises NotFoundError for an id that is not here.
+        """
+        ids = self._to_forget(id, filters)
+        if dry_run or not ids:
+            return Forgotten(count=len(ids), status="done")
+        count = self.store.commit(partial(changes.forget, ids))
+        return Forgotten(count=count, status="done" if compaction.scrub(self.store) else "pending")
+
+    def history(self, id: str) -> builtins.list[Revision]:
+        """Every text that the memory has had, oldest first. Raises NotFoundError."""
+        checks.check_id(id)
+        with self.store.reading() as db:
+            found = reads.revisions(db, id)
+            if not found:
+                raise changes.missing(db, id)
+        return found
+
+    def conflicts(self, id: str) -> builtins.list[Revision]:
+        """The texts that devices gave it while apart, when there is more than one; update(text=…) settles them."""
+        heads = [revision for revision in self.history(id) if revision.head]
+        return heads if len(heads) > 1 else []
+
+    def link(self, id: str, rel: str, to: str) -> None:
+        """Notes that the memory stands in relation `rel` to another. Raises NotFoundError if either is not here."""
+        edge = self._edge(rel, to)
+        self.get(to)
+        self._edit(id, MemoryEdit(add_links=(edge,)), None)
+
+    def unlink(self, id: str, rel: str, to: str) -> None:
+        """Takes a link away; one that is not there is no error. Raises NotFoundError."""
+        self._edit(id, MemoryEdit(remove_links=(self._edge(rel, to),)), None)
+
+    def related(self, id: str, rel: str | None = None) -> builtins.list[MemoryRecord]:
+        """The memories that this one is linked to, by relation `rel` if one is given. Raises NotFoundError."""
+        wanted = [link.to for link in self.get(id).links if rel in (None, link.rel)]
+        with self.store.reading() as db:
+            found = [reads.by_id(db, other) for other in dict.fromkeys(wanted)]
+        return [record for record in found if record is not None]
+
+    def subscribe(self, callback: Callable[[Change], None]) -> Callable[[], None]:
+        """Calls `callback` for every change that this process commits, local or received. Returns what ends it."""
+
+        def tell(notice: Notice) -> None:
+            with self.store.reading() as db:
+                names = dict(db.execute("SELECT space, name FROM spaces"))
+            for space, memory_id, kind in notice.changes:
+                callback(
+                    Change(
+                        kind=kind,
+                        id=memory_id,
+                        space=names[space],
+                        origin=notice.origin,
+                        at=from_ms(notice.at),
+                    )
+                )
+
+        return self.store.subscribe(tell)
+
+    def start_sync(self) -> None:
+        """Runs the network in a thread of its own, until stop_sync() or close()."""
+        self._network.start()
+
+    def stop_sync(self) -> None:
+        """Ends what start_sync() began."""
+        self._network.stop()
+
+    def _add(self, requests: builtins.list[Any]) -> builtins.list[str]:
+        prepared = self.store.indexer.prepare([request.text for request in requests])
+        return self.store.commit(changes.Adding(requests, self._ulids), prepared=prepared)
+
+    def _edit(self, memory_id: str, edit: MemoryEdit, author: str | None) -> None:
+        checks.check_id(memory_id)
+        prepared = self.store.indexer.prepare([] if edit.text is None else [edit.text])
+        self.store.commit(partial(changes.update, memory_id, edit, author), prepared=prepared)
+
+    def _to_forget(self, memory_id: str | None, filters: Mapping[str, Any]) -> builtins.list[str]:
+        wanted = check_filters(filters)
+        if memory_id is not None:
+            if filters:
+                raise InputError("forget takes an id or filters, not both")
+            return self._known(memory_id)
+        if not wanted.narrows():
+            raise InputError("forget without an id wants a filter: it would forget everything")
+        with self.store.reading() as db:
+            return listing.ids(db, wanted, self.store.now_ms())
+
+    def _known(self, memory_id: str) -> builtins.list[str]:
+        checks.check_id(memory_id)
+        try:
+            return [self.get(memory_id).id]
+        except NotFoundError:
+            with self.store.reading() as db:
+                if reads.is_forgotten(db, memory_id):
+                    return []  # forgotten already, perhaps by another device: there is nothing left to do
+            raise
+
+    def _edge(self, rel: str, to: str) -> tuple[str, str]:
+        return checks.check_label(rel, "the relation"), checks.check_id(to)
+
+
+__all__ = ["Memory", "MemcrdtError", "Network"]

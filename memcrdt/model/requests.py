@@ -1,0 +1,153 @@
+"""What a caller may ask to add or change, checked as a whole before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import EllipsisType
+from typing import Any, TypeAlias
+
+from memcrdt.errors import InputError
+from memcrdt.model import checks, limits
+from memcrdt.model.edits import MemoryEdit
+from memcrdt.model.ids import is_ulid
+from memcrdt.model.scopes import GLOBAL, check_scope
+from memcrdt.model.values import Json, Time, to_ms
+
+PERSONAL = "personal"
+Unset: TypeAlias = EllipsisType  # `...`: leave as it is, where None means: take away
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddRequest:
+    """Checked arguments of add(). Times in ms, None for now."""
+
+    text: str
+    space: str = PERSONAL
+    scope: str = GLOBAL
+    kind: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    author: str | None = None
+    source: str | None = None
+    attributes: Mapping[str, Json] = field(default_factory=dict)
+    created_at: int | None = None
+    id: str | None = None
+    key: str | None = None
+    dedupe: bool = False
+
+
+_ADD_ARGUMENTS = frozenset(
+    {f.name for f in fields(AddRequest)} - {"attributes"} | {"trust", "importance", "pinned", "expires_at"}
+)
+
+
+def check_add(text: object, given: Mapping[str, Any]) -> AddRequest:
+    """The request that the arguments of add() make. Raises InputError."""
+    if unknown := sorted(set(given) - _ADD_ARGUMENTS):
+        raise InputError(f"a memory has no {unknown[0]!r}; it takes {', '.join(sorted(_ADD_ARGUMENTS))}")
+    get = given.get
+    if get("id") is not None and get("key") is not None:
+        raise InputError("id and key exclude each other: a key derives the id")
+    created_at = get("created_at")
+    return AddRequest(
+        text=checks.check_text(text),
+        space=checks.check_label(get("space", PERSONAL), "the space"),
+        scope=check_scope(get("scope", GLOBAL)),
+        kind=checks.check_optional_label(get("kind"), "the kind"),
+        tags=checks.check_tags(get("tags", ())),
+        metadata=_without_nulls(checks.check_metadata(get("metadata"))),
+        author=checks.check_optional_label(get("author"), "the author"),
+        source=checks.check_optional_label(get("source"), "the source", limits.SOURCE_CHARS),
+        attributes=_new_attributes(given),
+        created_at=None if created_at is None else to_ms(created_at, "created_at"),
+        id=None if get("id") is None else checks.check_id(get("id")),
+        key=checks.check_optional_label(get("key"), "the key", limits.KEY_CHARS),
+        dedupe=checks.check_flag(get("dedupe", False), "dedupe"),
+    )
+
+
+def check_item(item: object, defaults: Mapping[str, Any]) -> AddRequest:
+    """The request of one item of add_many(): a text, or a mapping of add()'s arguments. Raises InputError."""
+    if isinstance(item, str):
+        return check_add(item, defaults)
+    if not isinstance(item, Mapping):
+        raise InputError(f"an item is a {type(item).__name__}; give a text, or a mapping of add()'s arguments")
+    given = {**defaults, **item}
+    return check_add(given.pop("text", None), given)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What update() may change; `...` leaves a thing as it is, None takes it away."""
+
+    text: str | Unset = ...
+    add_tags: object = ()
+    remove_tags: object = ()
+    metadata: Mapping[str, Any] | None = None
+    importance: float | Unset | None = ...
+    pinned: bool | Unset = ...
+    expires_at: Time | Unset | None = ...
+    superseded_by: str | Unset | None = ...
+    scope: str | Unset = ...
+    trust: str | Unset | None = ...
+
+
+def check_update(changes: Changes) -> MemoryEdit:
+    """The edit that the arguments of update() make. Raises InputError."""
+    attributes: dict[str, Json] = {}
+    if not isinstance(changes.importance, EllipsisType):
+        attributes["importance"] = checks.check_importance(changes.importance)
+    if not isinstance(changes.pinned, EllipsisType):
+        attributes["pinned"] = checks.check_flag(changes.pinned, "pinned")
+    if not isinstance(changes.expires_at, EllipsisType):
+        attributes["expires_at"] = _time(changes.expires_at, "expires_at")
+    if not isinstance(changes.superseded_by, EllipsisType):
+        attributes["superseded_by"] = _other(changes.superseded_by)
+    if not isinstance(changes.scope, EllipsisType):
+        attributes["scope"] = check_scope(changes.scope)
+    if not isinstance(changes.trust, EllipsisType):
+        attributes["trust"] = checks.check_optional_label(changes.trust, "trust")
+    return MemoryEdit(
+        text=None if isinstance(changes.text, EllipsisType) else checks.check_text(changes.text),
+        add_tags=checks.check_tags(changes.add_tags, "add_tags"),
+        remove_tags=checks.check_tags(changes.remove_tags, "remove_tags"),
+        metadata=checks.check_metadata(changes.metadata),
+        attributes=attributes,
+    )
+
+
+def upsert(request: AddRequest) -> MemoryEdit:
+    """What adding an item under a key that is there already changes: all that the request says."""
+    return MemoryEdit(
+        text=request.text,
+        add_tags=request.tags,
+        metadata=request.metadata,
+        attributes=request.attributes,
+    )
+
+
+def _new_attributes(given: Mapping[str, Any]) -> dict[str, Json]:
+    attributes: dict[str, Json] = {
+        "pinned": checks.check_flag(given.get("pinned", False), "pinned") or None,
+        "importance": checks.check_importance(given.get("importance")),
+        "expires_at": _time(given.get("expires_at"), "expires_at"),
+        "trust": checks.check_optional_label(given.get("trust"), "trust"),
+    }
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def _without_nulls(metadata: dict[str, Json]) -> dict[str, Json]:
+    return {key: value for key, value in metadata.items() if value is not None}
+
+
+def _time(value: Time | None, what: str) -> int | None:
+    return None if value is None else to_ms(value, what)
+
+
+def _other(value: object) -> str | None:
+    if value is None:
+        return None
+    if not is_ulid(value):
+        raise InputError(f"superseded_by is {str(value)[:40]!r}; give the id of the memory that takes its place")
+    return str(value)

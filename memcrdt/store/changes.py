@@ -1,0 +1,178 @@
+"""The changes that a caller can make, as plans for Store.commit: each runs under the write lock."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+
+import apsw
+
+from memcrdt.errors import InputError, NotFoundError
+from memcrdt.model import checks, edits, limits
+from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
+from memcrdt.model.ids import RANDOM_BYTES, derive, is_ulid, next_ulid
+from memcrdt.model.projection import Grave, Life
+from memcrdt.model.requests import AddRequest, upsert
+from memcrdt.store import meta, reads, views
+from memcrdt.store.transaction import Transaction
+
+_SALT_BYTES = 16
+
+
+class Ulids:
+    """Ids that ascend within this process, so that what is added in a row sorts in that order."""
+
+    def __init__(self) -> None:
+        self._last: str | None = None
+
+    def take(self, now_ms: int) -> str:
+        self._last = next_ulid(self._last, now_ms, secrets.token_bytes(RANDOM_BYTES))
+        return self._last
+
+
+class Adding:
+    """A plan that adds memories and returns their ids, in order."""
+
+    def __init__(self, requests: Sequence[AddRequest], ulids: Ulids) -> None:
+        self._requests = requests
+        self._ulids = ulids
+        self._spaces: dict[str, int] = {}
+        self._added: dict[tuple[int, str, str], str] = {}  # for dedupe: what this batch added
+
+    def __call__(self, transaction: Transaction) -> list[str]:
+        return [self._add(transaction, request) for request in self._requests]
+
+    def _add(self, transaction: Transaction, request: AddRequest) -> str:
+        space = self._space(transaction.db, request.space)
+        same = (space, request.scope, request.text)
+        if request.dedupe and (twin := self._added.get(same) or _twin(transaction.db, *same)):
+            return twin
+        if request.key is not None:
+            memory_id = self._put(transaction, space, request)
+        else:
+            memory_id = request.id or self._ulids.take(transaction.stamp.at)
+            if request.id is not None:
+                _check_free(transaction, space, memory_id)
+            self._bear(transaction, space, request, (memory_id, secrets.token_bytes(_SALT_BYTES)))
+        if request.dedupe:
+            self._added[same] = memory_id
+        return memory_id
+
+    def _put(self, transaction: Transaction, space: int, request: AddRequest) -> str:
+        """Adds or updates the memory that the key names. A forgotten one starts its next life."""
+        for memory_id, salt in _lives(transaction.db, space, request):
+            state = transaction.state(space, memory_id)
+            if isinstance(state, Life):
+                change(transaction, space, state, upsert(request), request.author)
+            elif state is None:
+                self._bear(transaction, space, request, (memory_id, salt))
+            if not isinstance(state, Grave):
+                return memory_id
+        raise AssertionError("lives have no end")
+
+    def _bear(self, transaction: Transaction, space: int, request: AddRequest, identity: tuple[str, bytes]) -> None:
+        memory_id, salt = identity
+        new = NewMemory(
+            id=memory_id,
+            salt=salt,
+            text=request.text,
+            scope=request.scope,
+            created_at=transaction.stamp.at if request.created_at is None else request.created_at,
+            kind=request.kind,
+            source=request.source,
+            tags=request.tags,
+            metadata=request.metadata,
+            attributes=request.attributes,
+        )
+        stamp = Stamp(transaction.stamp.at, request.author, transaction.stamp.device)
+        transaction.add(space, memory_id, edits.born(new, stamp))
+
+    def _space(self, db: apsw.Connection, name: str) -> int:
+        if name not in self._spaces:
+            self._spaces[name] = space_number(db, name)
+        return self._spaces[name]
+
+
+def update(memory_id: str, edit: MemoryEdit, author: str | None, transaction: Transaction) -> None:
+    """A plan that changes one memory. Raises NotFoundError, and InputError where it would break a limit."""
+    spaces = _living_in(transaction.db, memory_id)
+    if not spaces:
+        raise missing(transaction.db, memory_id)
+    for space in spaces:
+        state = transaction.state(space, memory_id)
+        assert isinstance(state, Life)  # the views say so
+        change(transaction, space, state, edit, author)
+
+
+def change(transaction: Transaction, space: int, life: Life, edit: MemoryEdit, author: str | None) -> None:
+    """Gathers an edit of a memory that is there."""
+    _check_outcome(life, edit)
+    stamp = Stamp(transaction.stamp.at, author, transaction.stamp.device)
+    revision = next_ulid(
+        life.shown.revision if life.revisions[1:] else None, stamp.at, secrets.token_bytes(RANDOM_BYTES)
+    )
+    transaction.edit(space, life.id, edits.edited(life, edit, stamp, revision))
+
+
+def forget(memory_ids: Iterable[str], transaction: Transaction) -> int:
+    """A plan that forgets memories for good. Returns how many were there to be forgotten."""
+    count = 0
+    for memory_id in memory_ids:
+        for space in _living_in(transaction.db, memory_id):
+            transaction.forget(space, memory_id)
+            count += 1
+    return count
+
+
+def space_number(db: apsw.Connection, name: str) -> int:
+    row = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        names = ", ".join(found for (found,) in db.execute("SELECT name FROM spaces ORDER BY space"))
+        raise NotFoundError(f"there is no space called {name!r} here; there are {names}")
+    return int(row[0])
+
+
+def _living_in(db: apsw.Connection, memory_id: str) -> list[int]:
+    return [int(space) for (space,) in db.execute("SELECT space FROM memories WHERE id = ?", (memory_id,))]
+
+
+def missing(db: apsw.Connection, memory_id: str) -> NotFoundError:
+    """The error that says why a memory is not there."""
+    if reads.is_forgotten(db, memory_id):
+        return NotFoundError(f"the memory {memory_id} was forgotten; nothing of it is left")
+    return NotFoundError(f"there is no memory {memory_id} here; `list` and `search` show the ids")
+
+
+def _twin(db: apsw.Connection, space: int, scope: str, text: str) -> str | None:
+    sql = "SELECT id FROM memories WHERE fingerprint = ? AND space = ? AND scope = ? AND text = ? ORDER BY id LIMIT 1"
+    row = db.execute(sql, (views.fingerprint(text), space, scope, text)).fetchone()
+    return None if row is None else row[0]
+
+
+def _check_free(transaction: Transaction, space: int, memory_id: str) -> None:
+    if not is_ulid(memory_id) or transaction.state(space, memory_id) is not None:
+        raise InputError(f"the id {memory_id} is taken, or was forgotten; leave it out to get a new one")
+
+
+def _lives(db: apsw.Connection, space: int, request: AddRequest) -> Iterator[tuple[str, bytes]]:
+    """The ids and salts that a key stands for: that of its first life, then of each next one.
+
+    Built-in spaces count by name: their id changes when a device joins another's, and what both imported
+    before they met must still be one memory.
+    """
+    row = db.execute("SELECT id, name FROM spaces WHERE space = ?", (space,)).get
+    named = row[1] if row[1] in (meta.PERSONAL, meta.LOCAL) else row[0]
+    generation = 0
+    while True:
+        yield derive(named, request.scope, request.key or "", generation)
+        generation += 1
+
+
+def _check_outcome(life: Life, edit: MemoryEdit) -> None:
+    tags = (set(life.tags) | set(edit.add_tags)) - set(edit.remove_tags)
+    if len(tags) > limits.TAGS:
+        raise InputError(f"the memory {life.id} would have {len(tags)} tags; it takes {limits.TAGS}")
+    if len(life.links) + len(edit.add_links) > limits.LINKS:
+        raise InputError(f"the memory {life.id} would have over {limits.LINKS} links; unlink some first")
+    merged = {key: value for key, value in {**life.metadata, **edit.metadata}.items() if value is not None}
+    checks.check_metadata_size(merged)

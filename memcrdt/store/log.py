@@ -1,0 +1,152 @@
+"""The update log and its snapshots: the truth of the store. Each row carries a checksum, checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import apsw
+
+from memcrdt.errors import CorruptError
+from memcrdt.model import clocks, limits
+
+_CHECKSUM_BYTES = 8
+
+
+class ShardRow(NamedTuple):
+    """What the store knows of a shard without loading it. `shard` is local, `number` its name in the space."""
+
+    shard: int
+    space: int
+    number: int
+    births: int
+    registers: int
+    size: int
+    head: int
+    state_vector: bytes
+    digest: bytes | None
+
+
+_COLUMNS = "shard, space, number, births, registers, bytes, head, state_vector, digest"
+
+
+def shard_row(db: apsw.Connection, shard: int) -> ShardRow:
+    (row,) = db.execute(f"SELECT {_COLUMNS} FROM shards WHERE shard = ?", (shard,))
+    return ShardRow(*row)
+
+
+def find_shard(db: apsw.Connection, space: int, number: int) -> ShardRow | None:
+    row = db.execute(f"SELECT {_COLUMNS} FROM shards WHERE space = ? AND number = ?", (space, number)).fetchone()
+    return None if row is None else ShardRow(*row)
+
+
+def make_shard(db: apsw.Connection, space: int, number: int) -> ShardRow:
+    """The shard with that number, made if it is not there yet."""
+    db.execute("INSERT OR IGNORE INTO shards(space, number) VALUES(?, ?)", (space, number))
+    found = find_shard(db, space, number)
+    assert found is not None
+    return found
+
+
+def shards_of(db: apsw.Connection, space: int) -> list[ShardRow]:
+    """All shards of a space, lowest number first."""
+    return [
+        ShardRow(*row) for row in db.execute(f"SELECT {_COLUMNS} FROM shards WHERE space = ? ORDER BY number", (space,))
+    ]
+
+
+def open_shards(db: apsw.Connection, space: int) -> list[ShardRow]:
+    """The shards that new memories still go to, lowest number first."""
+    sql = (
+        f"SELECT {_COLUMNS} FROM shards WHERE space = ? AND births < ? AND registers < ? AND bytes < ? ORDER BY number"
+    )
+    wanted = (space, limits.SHARD_BIRTHS, limits.SHARD_REGISTERS, limits.SHARD_BYTES)
+    return [ShardRow(*row) for row in db.execute(sql, wanted)]
+
+
+def add_shard(db: apsw.Connection, space: int) -> ShardRow:
+    """A new shard, numbered behind the others."""
+    top = db.execute("SELECT coalesce(max(number), -1) FROM shards WHERE space = ?", (space,)).get
+    return make_shard(db, space, top + 1)
+
+
+class Append(NamedTuple):
+    """One update for the log: `at` in ms."""
+
+    shard: int
+    update: bytes
+    origin: str
+    at: int
+
+
+def append(db: apsw.Connection, row: Append) -> int:
+    """Puts an update behind the others; returns its seq."""
+    db.execute(
+        "INSERT INTO updates(shard, bytes, checksum, origin, at) VALUES(?, ?, ?, ?, ?)",
+        (row.shard, row.update, checksum(row.shard, row.update), row.origin, row.at),
+    )
+    return db.last_insert_rowid()
+
+
+def note_head(db: apsw.Connection, head: ShardRow) -> None:
+    """Writes down where a shard stands after an append; its digest is not known until somebody asks."""
+    db.execute(
+        "UPDATE shards SET births = ?, registers = ?, bytes = ?, head = ?, state_vector = ?, digest = NULL"
+        " WHERE shard = ?",
+        (head.births, head.registers, head.size, head.head, head.state_vector, head.shard),
+    )
+
+
+def mark_to_scrub(db: apsw.Connection, shard: int) -> None:
+    """Notes that bytes of something forgotten are in the shard's log; the mark outlives this process."""
+    db.execute("UPDATE shards SET to_scrub = 1 WHERE shard = ?", (shard,))
+
+
+def snapshot_of(db: apsw.Connection, shard: int) -> tuple[int, bytes | None]:
+    """The seq up to which a shard's log is folded, and the folded bytes; (0, None) without a snapshot."""
+    row = db.execute("SELECT seq, bytes, checksum FROM snapshots WHERE shard = ?", (shard,)).fetchone()
+    if row is None:
+        return 0, None
+    seq, update, kept = row
+    if checksum(shard, update) != kept:
+        raise CorruptError(f"the snapshot of shard {shard} is not what was written; run `memcrdt doctor`")
+    return seq, update
+
+
+def snapshot_seq(db: apsw.Connection, shard: int) -> int:
+    row = db.execute("SELECT seq FROM snapshots WHERE shard = ?", (shard,)).fetchone()
+    return 0 if row is None else row[0]
+
+
+def updates_after(db: apsw.Connection, shard: int, seq: int) -> Iterator[tuple[int, bytes]]:
+    """The shard's updates behind row `seq`, in order."""
+    sql = "SELECT seq, bytes, checksum FROM updates WHERE shard = ? AND seq > ? ORDER BY seq"
+    for at, update, kept in db.execute(sql, (shard, seq)):
+        if checksum(shard, update) != kept:
+            raise CorruptError(f"row {at} of the log is not what was written; run `memcrdt doctor`")
+        yield at, update
+
+
+def fold(db: apsw.Connection, shard: ShardRow, snapshot: bytes) -> None:
+    """Puts a snapshot in the place of the log up to the shard's head."""
+    db.execute(
+        "INSERT OR REPLACE INTO snapshots(shard, seq, bytes, checksum) VALUES(?, ?, ?, ?)",
+        (shard.shard, shard.head, snapshot, checksum(shard.shard, snapshot)),
+    )
+    db.execute("DELETE FROM updates WHERE shard = ? AND seq <= ?", (shard.shard, shard.head))
+    db.execute("UPDATE shards SET bytes = ? WHERE shard = ?", (len(snapshot), shard.shard))
+
+
+def checksum(shard: int, data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_CHECKSUM_BYTES, salt=shard.to_bytes(8, "big")).digest()
+
+
+def state_vector_of(row: ShardRow) -> dict[int, int]:
+    return clocks.decode_state_vector(row.state_vector)
+
+
+def updates_since(db: apsw.Connection, seq: int, limit: int) -> Sequence[tuple[int, int, bytes, bytes, str]]:
+    """At most `limit` rows of the whole log behind `seq`: (seq, shard, bytes, checksum, origin)."""
+    sql = "SELECT seq, shard, bytes, checksum, origin FROM updates WHERE seq > ? ORDER BY seq LIMIT ?"
+    return list(db.execute(sql, (seq, limit)))

@@ -1,0 +1,53 @@
+"""Brings a store to the newest schema: the numbered files under schema/, each in one transaction."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import apsw
+
+from memcrdt.errors import SchemaError
+
+APPLICATION_ID = 0x6D637264  # "mcrd": says that a SQLite file is a store of ours
+
+
+def scripts() -> dict[int, str]:
+    """The SQL that leads to each version, ascending."""
+    folder = resources.files("memcrdt.store") / "schema"
+    found = {int(f.name[:4]): f.read_text("utf-8") for f in folder.iterdir() if f.name.endswith(".sql")}
+    return dict(sorted(found.items()))
+
+
+def check(db: apsw.Connection, path: Path) -> int:
+    """The schema version of the file, 0 when it is empty. Raises SchemaError if it is not ours or too new."""
+    version, application = int(db.pragma("user_version")), int(db.pragma("application_id"))
+    if application == APPLICATION_ID:
+        newest = max(scripts())
+        if version > newest:
+            raise SchemaError(
+                f"{path} was written by a newer memcrdt (schema {version}, this one knows {newest}); upgrade memcrdt"
+            )
+        return version
+    if db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None:
+        raise SchemaError(f"{path} is a SQLite file of another program; move it away, or name another home")
+    return 0
+
+
+def migrate(db: apsw.Connection, path: Path) -> None:
+    """Runs what is missing. Several processes may do this at once: the write lock lets one do it."""
+    if check(db, path) == max(scripts()):
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        version = check(db, path)
+        for number, sql in scripts().items():
+            if number > version:
+                db.execute(sql)
+                db.execute(f"PRAGMA user_version = {number}")
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute("COMMIT")
+    except BaseException:  # whatever it was, the file must stay as it was
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise

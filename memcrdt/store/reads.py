@@ -1,0 +1,124 @@
+"""Reading memories from the views."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import apsw
+
+from memcrdt.model.records import Link, MemoryRecord, Revision
+from memcrdt.model.values import from_ms
+
+_COLUMNS = """
+  m.memory, m.id, m.text, s.name, m.scope, m.category, m.kind, m.created_at, m.updated_at, m.expires_at, m.pinned,
+  m.importance, m.author, m.device, m.source, m.trust, m.superseded_by, m.conflicted, m.revision,
+  (SELECT json_group_array(tag) FROM (SELECT tag FROM tags WHERE memory = m.memory ORDER BY tag)),
+  (SELECT json_group_object(key, json(value)) FROM (SELECT key, value FROM metadata WHERE memory = m.memory
+                                                    ORDER BY key)),
+  (SELECT json_group_array(json_array(rel, target)) FROM (SELECT rel, target FROM links WHERE memory = m.memory
+                                                          ORDER BY rel, target))"""
+_FROM = "FROM memories m JOIN spaces s USING(space)"
+
+
+def by_number(db: apsw.Connection, numbers: Sequence[int]) -> dict[int, MemoryRecord]:
+    """The memories with these local numbers; one that is gone meanwhile is left out."""
+    sql = f"SELECT {_COLUMNS} {_FROM} WHERE m.memory IN (SELECT value FROM json_each(?))"
+    return {row[0]: _record(row) for row in db.execute(sql, (json.dumps(list(numbers)),))}
+
+
+def by_id(db: apsw.Connection, memory_id: str) -> MemoryRecord | None:
+    """The memory with this id, in whichever space it is."""
+    row = db.execute(f"SELECT {_COLUMNS} {_FROM} WHERE m.id = ? ORDER BY m.space", (memory_id,)).fetchone()
+    return None if row is None else _record(row)
+
+
+def where(db: apsw.Connection, clause: str, bindings: Iterable[Any], tail: str) -> list[MemoryRecord]:
+    """The memories for which `clause` (over `m`) holds; `tail` orders and limits. All three are the caller's SQL."""
+    return [_record(row) for row in db.execute(f"SELECT {_COLUMNS} {_FROM} WHERE {clause} {tail}", tuple(bindings))]
+
+
+def place_of(db: apsw.Connection, memory_id: str) -> tuple[int, int] | None:
+    """The space and local number of a memory that is there."""
+    return db.execute("SELECT space, memory FROM memories WHERE id = ? ORDER BY space LIMIT 1", (memory_id,)).fetchone()
+
+
+def revisions(db: apsw.Connection, memory_id: str) -> list[Revision]:
+    """All texts of a memory, oldest first; empty when there is no such memory."""
+    place = place_of(db, memory_id)
+    if place is None:
+        return []
+    sql = "SELECT revision, text, at, by, device, base, head FROM revisions WHERE memory = ? ORDER BY at, revision"
+    rows: list[tuple[Any, ...]] = db.execute(sql, (place[1],)).fetchall()
+    if not rows:  # never edited: the memory is its own only revision
+        sql = "SELECT revision, text, created_at, author, device, '[]', 1 FROM memories WHERE memory = ?"
+        rows = db.execute(sql, (place[1],)).fetchall()
+    return [
+        Revision(
+            id=memory_id,
+            revision=revision,
+            text=text,
+            at=from_ms(at),
+            by=by,
+            device=device,
+            base=tuple(json.loads(base)),
+            head=bool(head),
+        )
+        for revision, text, at, by, device, base, head in rows
+    ]
+
+
+def _record(row: Sequence[Any]) -> MemoryRecord:
+    (
+        _,
+        memory_id,
+        text,
+        space,
+        scope,
+        category,
+        kind,
+        created_at,
+        updated_at,
+        expires_at,
+        pinned,
+        importance,
+        author,
+        device,
+        source,
+        trust,
+        superseded_by,
+        conflicted,
+        revision,
+        tags,
+        metadata,
+        links,
+    ) = row
+    return MemoryRecord(
+        id=memory_id,
+        text=text,
+        space=space,
+        scope=scope,
+        category=category,
+        kind=kind,
+        tags=tuple(json.loads(tags)),
+        metadata=json.loads(metadata),
+        links=tuple(Link(rel, to) for rel, to in json.loads(links)),
+        created_at=from_ms(created_at),
+        updated_at=from_ms(updated_at),
+        expires_at=None if expires_at is None else from_ms(expires_at),
+        pinned=bool(pinned),
+        importance=importance,
+        author=author,
+        device=device,
+        source=source,
+        trust=trust,
+        superseded_by=superseded_by,
+        conflicted=bool(conflicted),
+        revision=revision,
+    )
+
+
+def is_forgotten(db: apsw.Connection, memory_id: str) -> bool:
+    """Whether the id is one that was forgotten here or elsewhere."""
+    return db.execute("SELECT 1 FROM graves WHERE id = ?", (memory_id,)).fetchone() is not None

@@ -1,0 +1,225 @@
+"""The store of one home: opening it, reading it, and `commit`, the only way to change a memory."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from memcrdt.errors import NotFoundError, ReadOnlyError, StoreError
+from memcrdt.model.edits import Stamp
+from memcrdt.store import connections, meta, migrations
+from memcrdt.store.connections import Readers, Setup, translated
+from memcrdt.store.documents import Documents
+from memcrdt.store.indexer import Indexer, Prepared
+from memcrdt.store.meta import Facts
+from memcrdt.store.transaction import Transaction
+
+FILE = "memories.db"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreOptions:
+    """How a store is opened. `setup` runs on every connection; `vfs` names an APSW VFS; `clock` gives ms."""
+
+    read_only: bool = False
+    vfs: str | None = None
+    setup: Setup | None = None
+    clock: Callable[[], int] = field(default=lambda: time.time_ns() // 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What subscribers hear after a commit: its changes as (space, id, kind), and where they came from."""
+
+    changes: Sequence[tuple[int, str, str]]
+    origin: str
+    at: int
+
+
+class Store:
+    """One SQLite file. Safe between threads; several processes may have it open at once."""
+
+    def __init__(self, home: Path, device: str, indexer: Indexer, options: StoreOptions | None = None) -> None:
+        self.options = options or StoreOptions()
+        self.path = home / FILE
+        self.indexer = indexer
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._documents = Documents()
+        self._subscribers: list[Callable[[Notice], None]] = []
+        self._open_file(home)
+        try:
+            self.facts = self._establish(device)
+        except BaseException:  # the connections must not outlive a failed opening
+            self.close()
+            raise
+
+    @property
+    def device(self) -> str:
+        return self.facts.device
+
+    def now_ms(self) -> int:
+        return self.options.clock()
+
+    def close(self) -> None:
+        """Closes every connection. A second call does nothing."""
+        with self._lock:
+            self._readers.close()
+            self._writer.close()
+            self._documents.clear()
+
+    @contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        """A connection to read with, for one call: no read transaction may outlive it."""
+        self._check_process()
+        with translated(self.path, "reading"), self._readers.lent() as db:
+            yield db
+
+    @contextmanager
+    def writing(self) -> Iterator[apsw.Connection]:
+        """The write connection in a transaction of its own, for what is no memory: peers, receipts, digests."""
+        with self._exclusive("writing") as db:
+            yield db
+
+    def commit(
+        self,
+        plan: Callable[[Transaction], T],
+        *,
+        prepared: Prepared = None,
+        origin: str = "local",
+        by: str | None = None,
+    ) -> T:
+        """Runs `plan` under the write lock and makes all that it did durable, or nothing.
+
+        Documents are first brought up to what other processes committed. When this returns, the change is on
+        disk, in the views and in the indexes; only then do subscribers, and through them other devices, hear
+        of it. `prepared` is what indexer.prepare() made of the texts that the change brings.
+        """
+        stamp = Stamp(self.now_ms(), by, self.device)
+        with self._exclusive("committing") as db:
+            self._documents.use_client(meta.facts(db).client_id)
+            transaction = Transaction(db, self._documents, stamp)
+            try:
+                result = plan(transaction)
+                done = transaction.finish()
+                self.indexer.replace(db, done.removed, done.added, prepared)
+                db.execute("COMMIT")
+            except BaseException:
+                # A Yjs transaction does not roll back: what is ahead of the log goes, and is loaded again.
+                for shard in transaction.changed_shards:
+                    self._documents.drop(shard)
+                raise
+            self._documents.trim()
+            self.indexer.committed()
+        if done.changes:
+            self._tell(Notice(done.changes, origin, stamp.at))
+        return result
+
+    @contextmanager
+    def documents(self) -> Iterator[tuple[apsw.Connection, Documents]]:
+        """The live documents and a connection that sees what is durable, with no write under way in this process."""
+        self._check_process()
+        with self._lock, self.reading() as db:
+            self._documents.use_client(meta.facts(db).client_id)
+            yield db, self._documents
+            self._documents.trim()
+
+    @contextmanager
+    def folding(self) -> Iterator[tuple[apsw.Connection, Documents]]:
+        """The write lock and the live documents, for what changes the log's form and not its meaning."""
+        with self._exclusive("compacting") as db:
+            self._documents.use_client(meta.facts(db).client_id)
+            yield db, self._documents
+        self._documents.trim()
+
+    def subscribe(self, callback: Callable[[Notice], None]) -> Callable[[], None]:
+        """Calls `callback` after each commit of this process, from the thread that made it. Returns its end."""
+        self._subscribers.append(callback)
+
+        def end() -> None:
+            with suppress(ValueError):
+                self._subscribers.remove(callback)
+
+        return end
+
+    def space(self, name: str) -> int:
+        """The local number of the space called `name`. Raises NotFoundError."""
+        with self.reading() as db:
+            row = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            raise NotFoundError(f"there is no space called {name!r} here")
+        return int(row[0])
+
+    def _open_file(self, home: Path) -> None:
+        _make_home(home, self.options.read_only)
+        if self.options.read_only and not self.path.exists():
+            raise NotFoundError(f"there is no store in {home}; open it once for writing, or name another home")
+        with translated(self.path, "opening"):
+            self._writer = self._connect()
+            self._readers = Readers(self._connect)
+            if not self.options.read_only:
+                migrations.check(self._writer, self.path)  # before the first byte of a foreign file is changed
+                connections.use_wal(self._writer)
+                migrations.migrate(self._writer, self.path)
+            elif migrations.check(self._writer, self.path) == 0:
+                raise StoreError(f"{self.path} is empty; open it once for writing")
+
+    def _connect(self) -> apsw.Connection:
+        options = self.options
+        return connections.connect(self.path, read_only=options.read_only, vfs=options.vfs, setup=options.setup)
+
+    def _establish(self, device: str) -> Facts:
+        if self.options.read_only:
+            with self.reading() as db:
+                return meta.facts(db)
+        with self._exclusive("opening") as db:
+            found = meta.establish(db, device, self.now_ms())
+            db.execute("COMMIT")
+        return found
+
+    @contextmanager
+    def _exclusive(self, doing: str) -> Iterator[apsw.Connection]:
+        """The write connection within BEGIN IMMEDIATE; committed at the end unless the body did it itself."""
+        self._check_process()
+        if self.options.read_only:
+            raise ReadOnlyError(f"{doing}: {self.path} was opened for reading only")
+        with self._lock, translated(self.path, doing):
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                if self._writer.in_transaction:
+                    self._writer.execute("COMMIT")
+            except BaseException:  # whatever it was: nothing was changed
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def _tell(self, notice: Notice) -> None:
+        for callback in tuple(self._subscribers):
+            callback(notice)
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise StoreError(
+                f"{self.path} was opened before this process was forked; open it again here: SQLite's"
+                " connections don't survive a fork"
+            )
+
+
+def _make_home(home: Path, read_only: bool) -> None:
+    if home.exists() and not home.is_dir():
+        raise StoreError(f"the home {home} is no folder; name a folder, or move the file away")
+    if not read_only:
+        try:
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as exc:
+            raise StoreError(f"the home {home} can't be made ({exc.strerror}); name another folder") from exc

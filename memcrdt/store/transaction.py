@@ -1,0 +1,234 @@
+"""One change of the store, under its write lock: what it may read and do, and how it becomes rows.
+
+Writes are gathered per shard and made as one Yjs transaction each when the change is finished, so that
+a batch of any size costs one update a shard. Reads see what was gathered.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import apsw
+
+from memcrdt.errors import RemoteProtocolError
+from memcrdt.model import clocks, edits, limits, registers
+from memcrdt.model.edits import Stamp
+from memcrdt.model.projection import Grave, State, project
+from memcrdt.model.registers import Deleted, Registers, Writes
+from memcrdt.model.values import Json
+from memcrdt.store import log, views
+from memcrdt.store.documents import Document, Documents
+from memcrdt.store.log import Append, ShardRow
+from memcrdt.store.views import Projected
+
+if TYPE_CHECKING:
+    from memcrdt.crdt.scan import Scan
+    from memcrdt.crdt.shard import Edit
+
+
+class GapError(RemoteProtocolError):
+    """An update needs others before it that are not here. Nothing was changed; ask for them."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """One shard in this transaction. `pending` holds what is gathered, by memory."""
+
+    row: ShardRow
+    document: Document
+    births: int  # with the gathered ones
+    registers: int
+    changed: bool = False  # the document holds what the log does not
+    to_scrub: bool = False  # text was deleted whose bytes are still in the log
+    pending: dict[str, dict[str, Json | Deleted]] = field(default_factory=lambda: defaultdict(dict))
+    updates: list[tuple[bytes, str]] = field(default_factory=list)  # update, origin
+    touched: set[str] = field(default_factory=set)
+    unborn: set[str] = field(default_factory=set)
+
+    def concerns(self, memory_id: str) -> bool:
+        return memory_id in self.pending or memory_id in self.touched
+
+
+class Transaction:
+    """What a change may do. Made by Store.commit; `stamp` says when and on which device it happens."""
+
+    def __init__(self, db: apsw.Connection, documents: Documents, stamp: Stamp) -> None:
+        self.db = db
+        self.stamp = stamp
+        self._documents = documents
+        self._works: dict[int, _Work] = {}
+        self._births: dict[int, int] = {}  # space -> shard that new memories go to
+
+    @property
+    def changed_shards(self) -> Iterable[int]:
+        """The shards whose live documents are ahead of the log until this transaction is committed."""
+        return [shard for shard, work in self._works.items() if work.changed]
+
+    def state(self, space: int, memory_id: str) -> State:
+        """What a memory is, with what was gathered so far."""
+        return project(memory_id, [self._registers(work, memory_id) for work in self._homes(space, memory_id)])
+
+    def add(self, space: int, memory_id: str, writes: Writes) -> None:
+        """Gathers the registers of a new memory, in the shard that is open for births."""
+        work = self._birth_shard(space)
+        work.pending[memory_id].update(writes)
+        work.births += 1
+        work.registers += len(writes)
+
+    def edit(self, space: int, memory_id: str, writes: Writes) -> None:
+        """Gathers changes of a memory that is there: in its lowest shard, and wherever a register already is."""
+        for place, work in enumerate(self._homes(space, memory_id)):
+            found = self._registers(work, memory_id)
+            here: Writes = {key: value for key, value in writes.items() if place == 0 or key in found}
+            work.pending[memory_id].update(edits.kept_fields(here, found))
+
+    def forget(self, space: int, memory_id: str) -> None:
+        """Gathers the end of a memory, in every shard that holds anything of it."""
+        for work in self._homes(space, memory_id):
+            found = self._registers(work, memory_id)
+            work.pending[memory_id].update(edits.forgotten(memory_id, found, self.stamp))
+            work.to_scrub = True
+
+    def apply(self, space: int, number: int, update: bytes, scanned: Scan, origin: str) -> None:
+        """Takes an update from outside into a shard. Raises GapError, or RemoteProtocolError if it is refused."""
+        work = self._work(log.make_shard(self.db, space, number))
+        live = work.document.live
+        if not clocks.covers(live.state_vector(), scanned.needs):
+            raise GapError(f"an update for shard {number} has a gap before it")
+        work.changed = True
+        self._note(work, live.apply(update), origin)
+
+    def finish(self) -> Projected:
+        """Makes rows of everything gathered: the log, the heads of the shards, the views."""
+        self._write_gathered()
+        states = self._sweep()
+        seq = self._append()
+        self._note_homes()
+        return views.write(self.db, states, seq)
+
+    def _registers(self, work: _Work, memory_id: str) -> Registers:
+        found = work.document.live.registers(memory_id)
+        gathered = work.pending.get(memory_id)
+        if gathered:
+            united = {**found, **gathered}
+            found = {key: value for key, value in united.items() if not isinstance(value, Deleted)}
+        return found
+
+    def _homes(self, space: int, memory_id: str) -> list[_Work]:
+        """The shards that hold registers of a memory, lowest number first, gathered ones among them."""
+        known = set(views.homes_of(self.db, space, memory_id))
+        works = [self._work(log.shard_row(self.db, shard)) for shard in known]
+        works += [
+            work
+            for shard, work in self._works.items()
+            if shard not in known and work.row.space == space and work.concerns(memory_id)
+        ]
+        return sorted(works, key=lambda work: work.row.number)
+
+    def _work(self, row: ShardRow) -> _Work:
+        work = self._works.get(row.shard)
+        if work is None:
+            document = self._documents.current(self.db, row)
+            live = document.live
+            work = self._works[row.shard] = _Work(row, document, live.births, live.register_count)
+        return work
+
+    def _birth_shard(self, space: int) -> _Work:
+        shard = self._births.get(space)
+        if shard is None or _is_full(self._works[shard]):
+            shard = self._open_shard(space)
+            self._births[space] = shard
+        return self._works[shard]
+
+    def _open_shard(self, space: int) -> int:
+        for row in log.open_shards(self.db, space):
+            if not _is_full(self._work(row)):
+                return row.shard
+        return self._work(log.add_shard(self.db, space)).row.shard
+
+    def _write_gathered(self) -> None:
+        for work in self._works.values():
+            gathered: Writes = {}
+            for writes in work.pending.values():
+                gathered.update(writes)
+            work.pending.clear()
+            if gathered:
+                work.changed = True
+                self._note(work, work.document.live.write(gathered), "local")
+
+    def _note(self, work: _Work, edit: Edit, origin: str) -> None:
+        if edit.update:
+            work.updates.append((edit.update, origin))
+        work.touched |= edit.touched
+        work.unborn |= edit.unborn
+
+    def _sweep(self) -> list[tuple[int, str, State]]:
+        """What every touched memory is now. Ends first what a tombstone covers, wherever it is: what came late,
+        and what a stock Yjs client left behind when it deleted a birth."""
+        touched = {(work.row.space, memory_id) for work in self._works.values() for memory_id in work.touched}
+        states: list[tuple[int, str, State]] = []
+        for space, memory_id in sorted(touched):
+            homes = self._homes(space, memory_id)
+            state = project(memory_id, [self._registers(work, memory_id) for work in homes])
+            if not isinstance(state, Grave) and any(memory_id in work.unborn for work in homes):
+                state = Grave(memory_id, self.stamp.at, self.stamp.by, self.stamp.device)
+            if isinstance(state, Grave):
+                self._end(state, homes)
+            states.append((space, memory_id, state))
+        self._write_gathered()
+        return states
+
+    def _end(self, grave: Grave, homes: list[_Work]) -> None:
+        stamp = Stamp(grave.at, grave.by, grave.device or self.stamp.device)
+        for work in homes:
+            work.to_scrub = True
+            found = self._registers(work, grave.id)
+            if registers.forgotten_key(grave.id) not in found:
+                work.pending[grave.id].update(edits.forgotten(grave.id, found, stamp))
+            elif len(found) > 1:
+                work.pending[grave.id].update(edits.swept(grave.id, found))
+
+    def _append(self) -> int:
+        """Puts the updates into the log; returns the last seq, or the log's head if there were none."""
+        seq = 0
+        for work in self._works.values():
+            for update, origin in work.updates:
+                seq = log.append(self.db, Append(work.row.shard, update, origin, self.stamp.at))
+                work.document.seq = seq
+            if work.updates:
+                self._note_head(work)
+        return seq
+
+    def _note_head(self, work: _Work) -> None:
+        live = work.document.live
+        work.row = work.row._replace(
+            births=live.births,
+            registers=live.register_count,
+            size=work.row.size + sum(len(update) for update, _ in work.updates),
+            head=work.document.seq,
+            state_vector=clocks.encode_state_vector(live.state_vector()),
+        )
+        log.note_head(self.db, work.row)
+        if work.to_scrub:
+            log.mark_to_scrub(self.db, work.row.shard)
+
+    def _note_homes(self) -> None:
+        views.write_homes(
+            self.db,
+            (
+                (work.row.space, memory_id, work.row.shard, memory_id in work.document.live.ids())
+                for work in self._works.values()
+                for memory_id in work.touched
+            ),
+        )
+
+
+def _is_full(work: _Work) -> bool:
+    return (
+        work.births >= limits.SHARD_BIRTHS
+        or work.registers >= limits.SHARD_REGISTERS
+        or work.row.size >= limits.SHARD_BYTES
+    )

@@ -1,0 +1,177 @@
+"""The views: what the registers mean, as rows that can be read without any document."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import apsw
+
+from memcrdt.model.projection import Grave, Life, State
+from memcrdt.model.scopes import category_of
+from memcrdt.model.values import Json, canonical
+from memcrdt.store.indexer import IndexRow
+
+_PARTS = ("revisions", "tags", "metadata", "links")
+_MEMORY_COLUMNS = (
+    "memory, space, id, text, revision, conflicted, scope, category, kind, created_at, updated_at, expires_at,"
+    " superseded_by, pinned, importance, author, device, source, trust, ignored, fingerprint, born_seq, seq"
+)
+_INSERT_MEMORY = f"INSERT OR REPLACE INTO memories({_MEMORY_COLUMNS}) VALUES({', '.join('?' * 23)})"
+
+
+@dataclass(slots=True)
+class Projected:
+    """What a projection changed: rows out of and into the indexes, and the kind of change of each memory."""
+
+    removed: list[IndexRow] = field(default_factory=list)
+    added: list[IndexRow] = field(default_factory=list)
+    changes: list[tuple[int, str, str]] = field(default_factory=list)  # space, id, kind
+
+
+def write(db: apsw.Connection, states: Iterable[tuple[int, str, State]], seq: int) -> Projected:
+    """Makes the views say what `states`, of (space, ID), are, as of log row `seq`."""
+    done = Projected()
+    for space, memory_id, state in states:
+        before = _existing(db, space, memory_id)
+        if isinstance(state, Life):
+            row = _write_life(db, space, state, seq, before)
+            if before is None or before.row != row:
+                done.added.append(row)
+                done.removed.extend([before.row] if before else [])
+            done.changes.append((space, memory_id, "updated" if before else "added"))
+            continue
+        if before is not None:
+            _remove(db, before, done)
+        if isinstance(state, Grave):
+            _bury(db, space, state, seq, done, known=before is not None)
+        elif before is not None:
+            done.changes.append((space, memory_id, "forgotten"))
+    return done
+
+
+def write_homes(db: apsw.Connection, homes: Iterable[tuple[int, str, int, bool]]) -> None:
+    """Notes, for (space, ID, shard, there), which shards hold registers of an ID."""
+    known = list(homes)
+    db.executemany(
+        "INSERT OR IGNORE INTO homes(space, id, shard) VALUES(?, ?, ?)", [row[:3] for row in known if row[3]]
+    )
+    db.executemany(
+        "DELETE FROM homes WHERE space = ? AND id = ? AND shard = ?", [row[:3] for row in known if not row[3]]
+    )
+
+
+def homes_of(db: apsw.Connection, space: int, memory_id: str) -> list[int]:
+    """The shards (local numbers) that hold registers of an ID."""
+    return [row[0] for row in db.execute("SELECT shard FROM homes WHERE space = ? AND id = ?", (space, memory_id))]
+
+
+def fingerprint(text: str) -> int:
+    """64 bits of the text, as SQLite's signed integer."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Existing:
+    memory: int
+    born_seq: int
+    row: IndexRow
+
+
+def _existing(db: apsw.Connection, space: int, memory_id: str) -> _Existing | None:
+    sql = "SELECT memory, born_seq, text, scope, created_at, author FROM memories WHERE space = ? AND id = ?"
+    row = db.execute(sql, (space, memory_id)).fetchone()
+    if row is None:
+        return None
+    return _Existing(row[0], row[1], IndexRow(row[0], *row[2:]))
+
+
+def _write_life(db: apsw.Connection, space: int, life: Life, seq: int, before: _Existing | None) -> IndexRow:
+    if before is not None:
+        _remove_parts(db, before.memory)
+    born_seq = before.born_seq if before else seq
+    db.execute(_INSERT_MEMORY, (before.memory if before else None, space, *_memory_values(life), born_seq, seq))
+    memory = before.memory if before else db.last_insert_rowid()
+    _insert_parts(db, memory, life)
+    return IndexRow(memory, life.shown.text, life.scope, life.created_at, life.author)
+
+
+def _memory_values(life: Life) -> tuple[str | int | float | None, ...]:
+    attribute = life.attributes.get
+    return (
+        life.id,
+        life.shown.text,
+        life.shown.revision,
+        int(len(life.heads) > 1),
+        life.scope,
+        category_of(life.scope),
+        life.kind,
+        life.created_at,
+        life.updated_at,
+        _integer(attribute("expires_at")),
+        _text(attribute("superseded_by")),
+        int(attribute("pinned") is True),
+        _number(attribute("importance")),
+        life.author,
+        life.device,
+        life.source,
+        _text(attribute("trust")),
+        life.ignored,
+        fingerprint(life.shown.text),
+    )
+
+
+def _insert_parts(db: apsw.Connection, memory: int, life: Life) -> None:
+    if life.tags:
+        db.executemany("INSERT INTO tags VALUES(?, ?)", [(memory, tag) for tag in life.tags])
+    if life.metadata:
+        values = [(memory, key, canonical(value), _number(value)) for key, value in life.metadata.items()]
+        db.executemany("INSERT INTO metadata VALUES(?, ?, ?, ?)", values)
+    if life.links:
+        db.executemany("INSERT INTO links VALUES(?, ?, ?)", [(memory, link.rel, link.to) for link in life.links])
+    if len(life.revisions) > 1:
+        rows = [
+            (memory, r.revision, r.text, r.at, r.by, r.device, json.dumps(r.base), int(r.head)) for r in life.revisions
+        ]
+        db.executemany("INSERT INTO revisions VALUES(?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def _remove_parts(db: apsw.Connection, memory: int) -> None:
+    for table in _PARTS:
+        db.execute(f"DELETE FROM {table} WHERE memory = ?", (memory,))
+
+
+def _remove(db: apsw.Connection, before: _Existing, done: Projected) -> None:
+    _remove_parts(db, before.memory)
+    db.execute("DELETE FROM memories WHERE memory = ?", (before.memory,))
+    done.removed.append(before.row)
+
+
+def _bury(db: apsw.Connection, space: int, grave: Grave, seq: int, done: Projected, *, known: bool) -> None:
+    db.execute(
+        "INSERT INTO graves VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, by = excluded.by,"
+        " device = excluded.device",
+        (space, grave.id, grave.at, grave.by, grave.device, seq),
+    )
+    if known:
+        done.changes.append((space, grave.id, "forgotten"))
+
+
+def index_rows(db: apsw.Connection, after: int, limit: int) -> Sequence[IndexRow]:
+    """What the indexes hold of the memories behind number `after`, for rebuilding them page by page."""
+    sql = "SELECT memory, text, scope, created_at, author FROM memories WHERE memory > ? ORDER BY memory LIMIT ?"
+    return [IndexRow(*row) for row in db.execute(sql, (after, limit))]
+
+
+def _integer(value: Json) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _number(value: Json) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _text(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
