@@ -1,1 +1,89 @@
-"""A memory for AI agents that lives on the user's own machines."""
+"""A memory for AI agents that lives on the user's own machines.
+
+The public names, resolved when they are first used, so that importing memcrdt costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memcrdt.errors import (
+        CorruptError,
+        DiskFullError,
+        EmbedderError,
+        InputError,
+        LocalProtocolError,
+        LockedError,
+        MemcrdtError,
+        ModelMissingError,
+        NotFoundError,
+        PairingError,
+        PeerError,
+        ProtocolError,
+        ReadOnlyError,
+        RemoteProtocolError,
+        SchemaError,
+        StoreError,
+        UnreachableError,
+        UntrustedPeerError,
+    )
+    from memcrdt.memory import Memory
+    from memcrdt.model.records import Change, Forgotten, Hit, Link, MemoryRecord, Page, Revision
+    from memcrdt.node import Node
+    from memcrdt.opening import open  # noqa: A004 - the name of the public interface
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Change",
+    "CorruptError",
+    "DiskFullError",
+    "EmbedderError",
+    "Forgotten",
+    "Hit",
+    "InputError",
+    "Link",
+    "LocalProtocolError",
+    "LockedError",
+    "MemcrdtError",
+    "Memory",
+    "MemoryRecord",
+    "ModelMissingError",
+    "Node",
+    "NotFoundError",
+    "Page",
+    "PairingError",
+    "PeerError",
+    "ProtocolError",
+    "ReadOnlyError",
+    "RemoteProtocolError",
+    "Revision",
+    "SchemaError",
+    "StoreError",
+    "UnreachableError",
+    "UntrustedPeerError",
+    "__version__",
+    "open",
+]
+
+_HOMES = {
+    "memcrdt.memory": ("Memory",),
+    "memcrdt.model.records": ("Change", "Forgotten", "Hit", "Link", "MemoryRecord", "Page", "Revision"),
+    "memcrdt.node": ("Node",),
+    "memcrdt.opening": ("open",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'memcrdt' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF.get(name, "memcrdt.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import EllipsisType, TracebackType
 from typing import Any, Protocol, Self
 
-from memcrdt.errors import InputError, MemcrdtError, NotFoundError
+from memcrdt.errors import InputError, NotFoundError
 from memcrdt.model import checks
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.filters import check_filters
@@ -246,6 +246,3 @@ class Memory:
 
     def _edge(self, rel: str, to: str) -> tuple[str, str]:
         return checks.check_label(rel, "the relation"), checks.check_id(to)
-
-
-__all__ = ["Memory", "MemcrdtError", "Network"]

@@ -11,7 +11,7 @@ from memcrdt.memory import Memory
 HOME_VARIABLE = "MEMCRDT_HOME"
 
 
-def open(  # the name of the public interface
+def open(  # noqa: A001 - the name of the public interface
     home: str | os.PathLike[str] | None = None,
     *,
     embedder: object = "static",

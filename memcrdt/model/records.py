@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from memcrdt.model.values import Json
 
@@ -83,11 +83,14 @@ class Page:
         return len(self.items)
 
 
+Kind: TypeAlias = Literal["added", "updated", "forgotten"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """What happened to one memory. `origin` is "local", "process" or the id of the device it came from."""
 
-    kind: Literal["added", "updated", "forgotten"]
+    kind: Kind
     id: str
     space: str
     origin: str

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import apsw
 
+Connection: TypeAlias = apsw.Connection  # as search, which opens no SQLite itself, names it
 Prepared: TypeAlias = Any  # what `prepare` made, handed back to `replace` as it is
 
 

@@ -38,7 +38,7 @@ def page(db: apsw.Connection, asked: Listing, now_ms: int) -> Page:
     if asked.cursor is not None:
         comparison = "<" if direction == "DESC" else ">"
         clause = f"({clause}) AND (m.{column}, m.id) {comparison} (?, ?)"
-        bindings = [*bindings, *_position(asked)]
+        bindings = (*bindings, *_position(asked))
     tail = f"ORDER BY m.{column} {direction}, m.id {direction} LIMIT {asked.limit + 1}"
     found = reads.where(db, clause, bindings, tail)
     items = tuple(found[: asked.limit])

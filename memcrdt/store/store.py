@@ -15,6 +15,7 @@ import apsw
 
 from memcrdt.errors import NotFoundError, ReadOnlyError, StoreError
 from memcrdt.model.edits import Stamp
+from memcrdt.model.records import Kind
 from memcrdt.store import connections, meta, migrations
 from memcrdt.store.connections import Readers, Setup, translated
 from memcrdt.store.documents import Documents
@@ -40,7 +41,7 @@ class StoreOptions:
 class Notice:
     """What subscribers hear after a commit: its changes as (space, id, kind), and where they came from."""
 
-    changes: Sequence[tuple[int, str, str]]
+    changes: Sequence[tuple[int, str, Kind]]
     origin: str
     at: int
 

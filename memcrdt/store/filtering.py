@@ -1,0 +1,136 @@
+"""Filters as SQL over `memories m`: the one meaning that search, list and forget share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeAlias
+
+from memcrdt.model.filters import Filters
+from memcrdt.model.scopes import GLOBAL
+from memcrdt.model.values import Json, canonical
+
+Binding: TypeAlias = str | int | float | None
+
+
+class Where(NamedTuple):
+    """A condition on `memories m` with positional bindings; its SQL is made of constants only."""
+
+    sql: str
+    bindings: tuple[Binding, ...]
+
+    def __bool__(self) -> bool:
+        return self.sql != "TRUE"
+
+
+def where(filters: Filters, now: int) -> Where:
+    """What `filters` let through at `now` (ms): what they ask for, less what is hidden."""
+    return _all([*_narrowing(filters), *_hiding(filters, now)])
+
+
+def narrowing(filters: Filters) -> Where:
+    """What `filters` ask for; it doesn't depend on the time, so its answer changes only with the store."""
+    return _all(_narrowing(filters))
+
+
+def hiding(filters: Filters, now: int) -> Where:
+    """Leaves out what is expired, superseded or, with `as_of`, not yet there."""
+    return _all(_hiding(filters, now))
+
+
+def _all(parts: Iterable[Where]) -> Where:
+    wanted = list(parts)
+    if not wanted:
+        return Where("TRUE", ())
+    return Where(" AND ".join(part.sql for part in wanted), tuple(b for part in wanted for b in part.bindings))
+
+
+def _narrowing(filters: Filters) -> Iterable[Where]:
+    if filters.space is not None:
+        yield Where("m.space = (SELECT space FROM spaces WHERE name = ?)", (filters.space,))
+    scopes = filters.scope + ((GLOBAL,) if filters.scope and filters.ancestors else ())
+    for column, values in (
+        ("scope", scopes),
+        ("category", filters.category),
+        ("kind", filters.kind),
+        ("author", filters.author),
+        ("device", filters.device),
+        ("source", filters.source),
+    ):
+        if values:
+            yield _any_of(f"m.{column}", values)
+    yield from _tags(filters)
+    for sql, at in (
+        ("m.created_at > ?", filters.after),
+        ("m.created_at < ?", filters.before),
+        ("m.updated_at > ?", filters.updated_after),
+        ("m.updated_at < ?", filters.updated_before),
+    ):
+        if at is not None:
+            yield Where(sql, (at,))
+    for key, wanted in filters.metadata.items():
+        yield _range(key, wanted) if key in filters.ranges else _values(key, wanted)
+    if filters.pinned is not None:
+        yield Where("m.pinned = 1" if filters.pinned else "m.pinned = 0", ())
+    if filters.contains is not None:
+        yield Where("instr(lower(m.text), lower(?)) > 0", (filters.contains,))
+
+
+def _tags(filters: Filters) -> Iterable[Where]:
+    if filters.tags:
+        tags = _any_of("tag", filters.tags)
+        yield Where(f"m.memory IN (SELECT memory FROM tags WHERE {tags.sql})", tags.bindings)
+    for tag in filters.all_tags:
+        yield Where("m.memory IN (SELECT memory FROM tags WHERE tag = ?)", (tag,))
+    if filters.not_tags:
+        tags = _any_of("tag", filters.not_tags)
+        yield Where(f"m.memory NOT IN (SELECT memory FROM tags WHERE {tags.sql})", tags.bindings)
+
+
+def _hiding(filters: Filters, now: int) -> Iterable[Where]:
+    moment = now if filters.as_of is None else filters.as_of
+    if filters.as_of is not None:
+        yield Where("m.created_at <= ?", (moment,))
+    if "expired" not in filters.include:
+        yield Where("(m.expires_at IS NULL OR m.expires_at > ?)", (moment,))
+    if "superseded" in filters.include:
+        return
+    if filters.as_of is None:
+        yield Where("m.superseded_by IS NULL", ())
+    else:
+        yield Where(
+            "(m.superseded_by IS NULL OR NOT EXISTS"
+            " (SELECT 1 FROM memories s WHERE s.id = m.superseded_by AND s.created_at <= ?))",
+            (moment,),
+        )
+
+
+def _any_of(column: str, values: Iterable[str]) -> Where:
+    # One binding for any number of values; a list of one keeps the plain form, which every index serves.
+    given = tuple(values)
+    if len(given) == 1:
+        return Where(f"{column} = ?", given)
+    return Where(f"{column} IN (SELECT value FROM json_each(?))", (json.dumps(given),))
+
+
+def _values(key: str, wanted: Iterable[Json]) -> Where:
+    values = _any_of("value", [canonical(value) for value in wanted])
+    return Where(
+        f"m.memory IN (SELECT memory FROM metadata WHERE key = ? AND {values.sql})",
+        (key, *values.bindings),
+    )
+
+
+def _range(key: str, ends: tuple[Json, ...]) -> Where:
+    """From low to high, both included: numbers by size, texts by code point. None is open."""
+    number = any(isinstance(end, (int, float)) for end in ends)
+    column = "number" if number else "json_extract(value, '$')"
+    given: list[tuple[str, Json]] = [
+        (f"{column} {sign} ?", end) for sign, end in zip((">=", "<="), ends, strict=True) if end is not None
+    ]
+    conditions = ["key = ?", *([] if number else ["json_type(value) = 'text'"]), *(sql for sql, _ in given)]
+    as_bound: Callable[[Json], Binding] = lambda end: end if isinstance(end, (int, float, str)) else canonical(end)  # noqa: E731
+    return Where(
+        f"m.memory IN (SELECT memory FROM metadata WHERE {' AND '.join(conditions)})",
+        (key, *(as_bound(end) for _, end in given)),
+    )

@@ -1,0 +1,48 @@
+-- Indexes of `memories`, written by memcrdt/search/index.py in the commit that writes the views.
+--
+-- A passage is a window of a memory's text: number n of memory m is the passage m * 256 + n. Short memories have
+-- one, number 0. Passages, not memories, are what full text and vectors hold.
+
+-- Which passages hold which words. No content, positions or lengths: the score needs none of them (docs/search.md).
+-- A row is taken out by giving its words again; with secure-delete no byte of them stays.
+CREATE VIRTUAL TABLE fulltext USING fts5(
+  words,
+  content = '', detail = none, columnsize = 0,
+  tokenize = "porter unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc'"
+);
+INSERT INTO fulltext(fulltext, rank) VALUES ('secure-delete', 1);
+CREATE VIRTUAL TABLE vocabulary USING fts5vocab(fulltext, row);  -- in how many passages each word is
+
+CREATE TABLE models(               -- embedding models that vectors here were made with
+  model INTEGER PRIMARY KEY,
+  name  TEXT NOT NULL UNIQUE,
+  dim   INTEGER NOT NULL,
+  state TEXT NOT NULL CHECK(state IN ('current', 'next'))  -- next: being embedded with, not yet searched
+) STRICT;
+
+CREATE TABLE vectors(
+  vector    INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: copies in memory follow by it
+  model     INTEGER NOT NULL REFERENCES models(model),
+  passage   INTEGER NOT NULL,
+  embedding BLOB NOT NULL          -- dim float32, little-endian, of length 1: as sqlite-vec takes them
+) STRICT;
+CREATE UNIQUE INDEX vectors_by_passage ON vectors(passage, model);
+
+CREATE TABLE codes(                -- the signs of each vector after a rotation: what is held in memory
+  vector  INTEGER PRIMARY KEY,
+  model   INTEGER NOT NULL,
+  passage INTEGER NOT NULL,
+  code    BLOB NOT NULL            -- 512 bits
+) STRICT;
+
+CREATE TABLE waiting(              -- memories to be embedded by the background worker
+  memory INTEGER PRIMARY KEY
+) STRICT;
+
+-- Filters that leave few: each is searched through an index.
+CREATE INDEX memories_by_updated ON memories(updated_at);
+CREATE INDEX memories_by_kind ON memories(kind) WHERE kind IS NOT NULL;
+CREATE INDEX memories_by_author ON memories(author) WHERE author IS NOT NULL;
+CREATE INDEX memories_by_source ON memories(source) WHERE source IS NOT NULL;
+CREATE INDEX memories_pinned ON memories(created_at, id) WHERE pinned = 1;
+CREATE INDEX memories_superseded ON memories(memory) WHERE superseded_by IS NOT NULL;

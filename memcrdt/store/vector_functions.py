@@ -1,0 +1,36 @@
+"""`vec_distance_cosine` in SQL: sqlite-vec's, or the same in numpy where that extension is missing."""
+
+from __future__ import annotations
+
+import apsw
+
+from memcrdt.errors import StoreError
+
+
+def load_vector_functions(db: apsw.Connection) -> bool:
+    """Makes `vec_distance_cosine(blob, blob)` known to `db`; whether it is sqlite-vec's.
+
+    sqlite-vec has no wheel for musl or Windows on Arm, and a system may forbid extensions: then numpy answers.
+    """
+    try:
+        import sqlite_vec
+
+        db.enable_load_extension(True)
+        try:
+            db.load_extension(sqlite_vec.loadable_path())
+        finally:
+            db.enable_load_extension(False)
+    except (ImportError, OSError, AttributeError, apsw.Error):  # each of them says: not here
+        db.create_scalar_function("vec_distance_cosine", _cosine_distance, 2, deterministic=True)
+        return False
+    return True
+
+
+def _cosine_distance(left: bytes, right: bytes) -> float:
+    import numpy as np
+
+    a, b = np.frombuffer(left, "<f4"), np.frombuffer(right, "<f4")
+    if a.shape != b.shape:
+        raise StoreError(f"two vectors have {a.size} and {b.size} dimensions; rebuild the index")
+    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return 1.0 - float(a @ b) / lengths if lengths else 1.0
