@@ -14,12 +14,15 @@ import os
 import secrets
 import shlex
 import stat
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memcrdt.errors import CorruptError, InputError, StoreError
+from memcrdt.errors import CorruptError, InputError, NotFoundError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 KEY_FILE = "device.key"
@@ -46,20 +49,16 @@ class Identity:
 
     @classmethod
     def load_or_create(cls, home: Path) -> Identity:
-        """The identity of the installation in the folder `home`, made if there is none yet.
+        """The identity of the installation in the folder `home`; it, and the folder, are made if not there yet.
 
         Of several processes that come at once, one makes the key and all get the same. Raises StoreError
         when others can read the file or the folder cannot be written, CorruptError when it is no key file.
         """
         path = home / KEY_FILE
-        try:
+        with _translated(path):
             if not path.exists():
                 _create(path)
             return cls(path, *_parse(path, _read(path)))
-        except OSError as exc:
-            raise StoreError(
-                f"the device key {path}: {exc.strerror or exc}; check the folder and its permissions"
-            ) from exc
 
     def sign(self, message: bytes) -> bytes:
         """The Ed25519 signature (64 bytes). Raises CorruptError when the file's two halves are no pair."""
@@ -77,8 +76,13 @@ class Identity:
 
 
 def device_id_of(home: Path) -> str:
-    """The device id of the installation in `home`, which gets its key now if it has none. Errors: load_or_create."""
-    return Identity.load_or_create(home).device_id
+    """The device id of the installation in `home`; nothing is made. Raises NotFoundError when there is none, and
+    otherwise what Identity.load_or_create raises."""
+    path = home / KEY_FILE
+    with _translated(path):
+        if not path.exists():
+            raise NotFoundError(f"there is no device key in {home}; open it once for writing, or name another home")
+        return device_id(_parse(path, _read(path))[0])
 
 
 _RESTORE = "restore the file from a backup, or move it away to become a new device"
@@ -134,10 +138,21 @@ def _check_character(part: str) -> str:
     return _ALPHABET[-total % 32]
 
 
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise StoreError(f"the device key {path}: {exc.strerror or exc}; check the folder and its mode") from exc
+
+
 def _create(path: Path) -> None:
     """Makes the key file in one step, complete and durable; keeps one that another process made meanwhile."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    if path.parent.exists() and not path.parent.is_dir():
+        raise StoreError(f"the home {path.parent} is no folder; name a folder, or move the file away")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = Ed25519PrivateKey.generate()
     content = {
         "format": _FORMAT,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from memcrdt.errors import CorruptError, InputError, StoreError
+from memcrdt.errors import CorruptError, InputError, NotFoundError, StoreError
 from memcrdt.net.identity import Identity, device_id, device_id_of, parse_device_id, shown
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")
@@ -49,8 +49,8 @@ def test_a_key_that_others_can_use_is_refused_with_the_fix(tmp_path: Path, mode:
 def test_processes_that_race_get_the_same_key(tmp_path: Path) -> None:
     """Four processes that make the key at once print one id, and leave one file."""
     code = (
-        "import sys, pathlib; from memcrdt.net.identity import device_id_of; sys.stdin.read();"
-        "print(device_id_of(pathlib.Path(sys.argv[1])))"
+        "import sys, pathlib; from memcrdt.net.identity import Identity; sys.stdin.read();"
+        "print(Identity.load_or_create(pathlib.Path(sys.argv[1])).device_id)"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -110,10 +110,27 @@ def test_halves_that_are_no_pair_do_not_sign(tmp_path: Path) -> None:
         identity.sign(b"message")
 
 
-def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_the_home_is_made_with_the_key(tmp_path: Path) -> None:
+    """For its owner alone, parents included."""
+    home = tmp_path / "share" / "memcrdt"
+    Identity.load_or_create(home)
+    assert (home / "device.key").is_file()
+
+
+def test_reading_the_id_makes_nothing(tmp_path: Path) -> None:
+    """A home that is not there stays so."""
+    with pytest.raises(NotFoundError, match="nowhere"):
+        device_id_of(tmp_path / "nowhere")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     """An OSError never comes out as such."""
-    with pytest.raises(StoreError, match="nowhere"):
-        Identity.load_or_create(tmp_path / "nowhere")
+    home = tmp_path / "file"
+    home.write_text("mine")
+    with pytest.raises(StoreError, match="no folder"):
+        Identity.load_or_create(home)
+    assert home.read_text() == "mine"
 
 
 def test_a_device_id_is_shown_in_eight_groups_of_seven() -> None:

@@ -1,0 +1,142 @@
+"""A store as sync sees it: memcrdt.sync.replica.Replica over memcrdt.store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from memcrdt.crdt.scan import Scan, scan
+from memcrdt.errors import StoreError, RemoteProtocolError
+from memcrdt.model import limits
+from memcrdt.model.clocks import StateVector
+from memcrdt.store import compaction, digests, log, meta, quarantine
+from memcrdt.store.quarantine import Refused
+from memcrdt.store.store import Store
+from memcrdt.store.transaction import GapError, Transaction
+from memcrdt.sync.replica import Applied, Diff, Digest, LogEntry, LogPage, SharedSpace
+
+
+class StoreReplica:
+    """Implements Replica. Every call is synchronous and durable; run it off the event loop."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def spaces(self, peer: str) -> Sequence[SharedSpace]:
+        sql = (
+            "SELECT s.id, s.name FROM spaces s JOIN shares USING(space) JOIN peers p USING(device)"
+            " WHERE device = ? AND p.state = 'accepted' AND s.name <> ? ORDER BY s.id"
+        )
+        with self._store.reading() as db:
+            return [SharedSpace(str(space), str(name)) for space, name in db.execute(sql, (peer, meta.LOCAL))]
+
+    def digests(self, space: str) -> Mapping[int, Digest]:
+        known = digests.of_space(self._store, self._number(space))
+        return {shard.number: Digest(shard.digest, shard.head) for shard in known}
+
+    def state_vector(self, space: str, shard: int) -> StateVector:
+        with self._store.reading() as db:
+            row = log.find_shard(db, self._number(space), shard)
+        return {} if row is None else log.state_vector_of(row)
+
+    def diff(self, space: str, shard: int, theirs: StateVector) -> Diff:
+        number = self._number(space)
+        with self._store.documents() as (db, documents):
+            row = log.find_shard(db, number, shard)
+            if row is None:
+                return Diff(b"\0\0", {}, 0)
+            return Diff(documents.current(db, row).live.diff(theirs), log.state_vector_of(row), row.head)
+
+    def apply(self, space: str, shard: int, update: bytes, origin: str) -> Applied:
+        number = self._number(space)
+        try:
+            scanned = scan(update)
+            prepared = self._store.indexer.prepare(scanned.texts)
+            taking = _Taking(number, shard, update, scanned, origin)
+            self._store.commit(taking, prepared=prepared, origin=origin)
+        except GapError as exc:
+            return Applied("gap", self.state_vector(space, shard), str(exc))
+        except RemoteProtocolError as exc:
+            self._set_aside(Refused(number, shard, origin, str(exc), update, self._store.now_ms()))
+            return Applied("refused", self.state_vector(space, shard), str(exc))
+        compaction.scrub(self._store)
+        return Applied("applied", self.state_vector(space, shard))
+
+    def log(self, after_seq: int, limit: int) -> LogPage:
+        with self._store.reading() as db:
+            db.execute("BEGIN")  # one moment for the log, the heads and the snapshots
+            try:
+                rows = list(db.execute(_SHARED_LOG, (after_seq, meta.LOCAL, limit)))
+                next_seq = int(rows[-1][0]) if len(rows) == limit else log.head(db)
+                folded = list(db.execute(_FOLDED, (after_seq, next_seq, meta.LOCAL)))
+            finally:
+                db.execute("ROLLBACK")
+        resync = [(str(space), int(shard)) for space, shard in folded]
+        return LogPage([_entry(row) for row in rows], max(next_seq, after_seq), resync)
+
+    def head(self) -> int:
+        with self._store.reading() as db:
+            return log.head(db)
+
+    def receipt(self, peer: str, space: str, shard: int, seq: int) -> None:
+        number = self._number(space)
+        with self._store.writing() as db:
+            db.execute(
+                "INSERT INTO receipts(device, shard, seq, at) SELECT ?, shard, ?, ? FROM shards"
+                " WHERE space = ? AND number = ?"
+                " ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq), at = excluded.at",
+                (peer, seq, self._store.now_ms(), number, shard),
+            )
+
+    def adopt(self, peer: str, name: str, space: str) -> None:
+        """Both devices made a space of that name before they met: they go on under one id, with all its shards."""
+        if not any(shared.name == name for shared in self.spaces(peer)):
+            raise StoreError(f"no space called {name!r} is shared with {peer}")
+        with self._store.writing() as db:
+            db.execute("UPDATE OR IGNORE spaces SET id = ? WHERE name = ? AND name <> ?", (space, name, meta.LOCAL))
+
+    def _number(self, space: str) -> int:
+        with self._store.reading() as db:
+            row = db.execute("SELECT space FROM spaces WHERE id = ? AND name <> ?", (space, meta.LOCAL)).fetchone()
+        if row is None:
+            raise StoreError(f"the space {space[:7]}… is not here any more")
+        return int(row[0])
+
+    def _set_aside(self, refused: Refused) -> None:
+        with self._store.writing() as db:
+            quarantine.put(db, refused)
+
+
+_SHARED_LOG = """
+SELECT u.seq, s.id, h.number, u.bytes, u.origin
+FROM updates u JOIN shards h USING(shard) JOIN spaces s USING(space)
+WHERE u.seq > ? AND s.name <> ? AND EXISTS(SELECT 1 FROM shares WHERE shares.space = s.space)
+ORDER BY u.seq LIMIT ?"""
+
+_FOLDED = """
+SELECT s.id, h.number
+FROM snapshots f JOIN shards h USING(shard) JOIN spaces s USING(space)
+WHERE f.seq > ? AND f.seq <= ? AND s.name <> ? AND EXISTS(SELECT 1 FROM shares WHERE shares.space = s.space)"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """The plan that takes one update into a shard of a space (its local number)."""
+
+    space: int
+    shard: int
+    update: bytes
+    scanned: Scan
+    origin: str
+
+    def __call__(self, transaction: Transaction) -> None:
+        if not 0 <= self.shard < limits.SHARDS:
+            raise RemoteProtocolError(f"a shard with the number {self.shard}; at most {limits.SHARDS} are allowed")
+        transaction.apply(self.space, self.shard, self.update, self.scanned, self.origin)
+
+
+def _entry(row: tuple[int, str, int, bytes, str]) -> LogEntry:
+    seq, space, shard, update, origin = row
+    scanned = scan(update)
+    needs = {client: clock for client, clock in scanned.needs.items() if clock}
+    return LogEntry(seq, space, shard, update, needs, scanned.after, origin)

@@ -1,0 +1,198 @@
+"""The other devices: which are accepted, which have knocked, and what the last contact with each was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import apsw
+
+from memcrdt.errors import InputError, NotFoundError
+from memcrdt.store.meta import LOCAL, PERSONAL
+from memcrdt.store.store import Store
+
+ADDRESSES: Final = 8  # remembered for each device
+PENDING: Final = 64  # devices that knocked; a further one takes the place of whoever knocked longest ago
+
+State: TypeAlias = Literal["accepted", "pending", "revoked"]
+
+_COLUMNS = "device, name, state, public_key, addresses, added_at, seen_at, connected, error, error_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A connection that stands: who made it, the other end's address, and since when (ms)."""
+
+    via: Literal["dialed", "accepted"]
+    address: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another device. Times in ms; `addresses` are "host:port", newest first; `error` is in plain words."""
+
+    device: str
+    name: str | None
+    state: State
+    public_key: bytes | None
+    addresses: tuple[str, ...]
+    added_at: int
+    seen_at: int | None
+    connected: Link | None
+    error: str | None
+    error_at: int | None
+
+
+class Peers:
+    """The peers of one store. Every change is durable when its method returns."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def all(self) -> list[Peer]:
+        """Every device known, in whatever state, in the order in which they came."""
+        with self._store.reading() as db:
+            return [_peer(row) for row in db.execute(f"SELECT {_COLUMNS} FROM peers ORDER BY added_at, device")]
+
+    def get(self, device: str) -> Peer:
+        """Raises NotFoundError."""
+        with self._store.reading() as db:
+            row = db.execute(f"SELECT {_COLUMNS} FROM peers WHERE device = ?", (device,)).fetchone()
+        if row is None:
+            raise _unknown(device)
+        return _peer(row)
+
+    def is_accepted(self, device: str) -> bool:
+        """Whether we talk to the device."""
+        with self._store.reading() as db:
+            return db.execute("SELECT 1 FROM peers WHERE device = ? AND state = 'accepted'", (device,)).get is not None
+
+    def accept(
+        self, device: str, *, name: str | None = None, address: str | None = None, spaces: Iterable[str] = (PERSONAL,)
+    ) -> None:
+        """Trusts the device and shares the spaces with it, besides those that are shared already.
+
+        Also for one that knocked or was revoked. Raises InputError for `local`, which never leaves the machine, and
+        for our own id; NotFoundError for a space that is not here.
+        """
+        if device == self._store.device:
+            raise InputError("that is this device's own id; accept the id that the other device shows")
+        with self._store.writing() as db:
+            numbers = [_shareable(db, space) for space in spaces]
+            db.execute(
+                "INSERT INTO peers(device, name, state, added_at) VALUES(?, ?, 'accepted', ?) ON CONFLICT(device)"
+                " DO UPDATE SET state = 'accepted', name = ifnull(excluded.name, name), error = NULL, error_at = NULL",
+                (device, name, self._store.now_ms()),
+            )
+            for number in numbers:
+                db.execute("INSERT OR IGNORE INTO shares(space, device) VALUES(?, ?)", (number, device))
+            if address is not None:
+                _remember(db, device, address)
+
+    def revoke(self, device: str) -> None:
+        """Trusts the device no longer, and remembers that. Raises NotFoundError."""
+        with self._store.writing() as db:
+            db.execute("UPDATE peers SET state = 'revoked', connected = NULL WHERE device = ?", (device,))
+            _check_changed(db, device)
+            db.execute("DELETE FROM shares WHERE device = ?", (device,))
+
+    def forget(self, device: str) -> None:
+        """Deletes all that is known of the device, as if it had never been met. Raises NotFoundError."""
+        with self._store.writing() as db:
+            db.execute("DELETE FROM peers WHERE device = ?", (device,))
+            _check_changed(db, device)
+            db.execute("DELETE FROM shares WHERE device = ?", (device,))
+            db.execute("DELETE FROM receipts WHERE device = ?", (device,))
+
+    def knocked(self, device: str, public_key: bytes, address: str) -> None:
+        """Notes that a device which is not accepted has proven its key. `address` is where it may be dialed.
+
+        A revoked one stays revoked. At most 64 are pending: who knocked longest ago goes.
+        """
+        with self._store.writing() as db:
+            now = self._store.now_ms()
+            db.execute(
+                "INSERT INTO peers(device, state, public_key, added_at, seen_at) VALUES(?, 'pending', ?, ?, ?)"
+                " ON CONFLICT(device) DO UPDATE SET seen_at = excluded.seen_at",
+                (device, public_key, now, now),
+            )
+            _remember(db, device, address)
+            db.execute(
+                "DELETE FROM peers WHERE device IN (SELECT device FROM peers WHERE state = 'pending' AND device <> ?"
+                " ORDER BY seen_at DESC, device LIMIT -1 OFFSET ?)",
+                (device, PENDING - 1),
+            )
+
+    def connected(self, device: str, public_key: bytes, link: Link) -> None:
+        """Notes a connection that stands. An address that we dialed is remembered."""
+        shown = json.dumps({"via": link.via, "address": link.address, "since": link.since})
+        with self._store.writing() as db:
+            db.execute(
+                "UPDATE peers SET public_key = ?, connected = ?, seen_at = ?, error = NULL, error_at = NULL"
+                " WHERE device = ?",
+                (public_key, shown, link.since, device),
+            )
+            if link.via == "dialed":
+                _remember(db, device, link.address)
+
+    def disconnected(self, device: str) -> None:
+        """Notes that no connection to the device stands any more."""
+        with self._store.writing() as db:
+            db.execute(
+                "UPDATE peers SET connected = NULL, seen_at = ? WHERE device = ? AND connected IS NOT NULL",
+                (self._store.now_ms(), device),
+            )
+
+    def all_disconnected(self) -> None:
+        """Notes that nothing is connected: for whoever begins to serve, after a process that may have crashed."""
+        with self._store.writing() as db:
+            db.execute("UPDATE peers SET connected = NULL WHERE connected IS NOT NULL")
+
+    def failed(self, device: str, message: str) -> None:
+        """Keeps the last error with the device, in plain words."""
+        with self._store.writing() as db:
+            db.execute(
+                "UPDATE peers SET error = ?, error_at = ? WHERE device = ?", (message, self._store.now_ms(), device)
+            )
+
+    def remember_address(self, device: str, address: str) -> None:
+        """Puts an address first among those to be dialed. Raises NotFoundError."""
+        with self._store.writing() as db:
+            _remember(db, device, address)
+
+
+def _remember(db: apsw.Connection, device: str, address: str) -> None:
+    stored = db.execute("SELECT addresses FROM peers WHERE device = ?", (device,)).get
+    if stored is None:
+        raise _unknown(device)
+    others = [known for known in json.loads(stored) if known != address]
+    newest = json.dumps([address, *others][:ADDRESSES])
+    if newest != stored:
+        db.execute("UPDATE peers SET addresses = ? WHERE device = ?", (newest, device))
+
+
+def _shareable(db: apsw.Connection, name: str) -> int:
+    if name == LOCAL:
+        raise InputError("the space 'local' never leaves this machine; share another one")
+    number = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get
+    if number is None:
+        raise NotFoundError(f"there is no space called {name!r} here")
+    return int(number)
+
+
+def _check_changed(db: apsw.Connection, device: str) -> None:
+    if not db.changes():
+        raise _unknown(device)
+
+
+def _unknown(device: str) -> NotFoundError:
+    return NotFoundError(f"no device {device} is known here; `memcrdt peers` lists those that are")
+
+
+def _peer(row: tuple[Any, ...]) -> Peer:
+    device, name, state, public_key, addresses, added_at, seen_at, connected, error, error_at = row
+    link = None if connected is None else Link(**json.loads(connected))
+    return Peer(device, name, state, public_key, tuple(json.loads(addresses)), added_at, seen_at, link, error, error_at)
