@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from memcrdt.crdt.scan import Scan, scan
-from memcrdt.errors import StoreError, RemoteProtocolError
+from memcrdt.errors import RemoteProtocolError, StoreError
 from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
 from memcrdt.store import compaction, digests, log, meta, quarantine

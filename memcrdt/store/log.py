@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import apsw
@@ -146,7 +146,7 @@ def state_vector_of(row: ShardRow) -> dict[int, int]:
     return clocks.decode_state_vector(row.state_vector)
 
 
-def updates_since(db: apsw.Connection, seq: int, limit: int) -> Sequence[tuple[int, int, bytes, bytes, str]]:
-    """At most `limit` rows of the whole log behind `seq`: (seq, shard, bytes, checksum, origin)."""
-    sql = "SELECT seq, shard, bytes, checksum, origin FROM updates WHERE seq > ? ORDER BY seq LIMIT ?"
-    return list(db.execute(sql, (seq, limit)))
+def head(db: apsw.Connection) -> int:
+    """The last row that the log has ever had; it stays when rows are folded away."""
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'updates'").fetchone()
+    return 0 if row is None else int(row[0])

@@ -130,9 +130,13 @@ class Store:
         """The live documents and a connection that sees what is durable, with no write under way in this process."""
         self._check_process()
         with self._lock, self.reading() as db:
-            self._documents.use_client(meta.facts(db).client_id)
-            yield db, self._documents
-            self._documents.trim()
+            db.execute("BEGIN")  # heads and logs of one moment
+            try:
+                self._documents.use_client(meta.facts(db).client_id)
+                yield db, self._documents
+            finally:
+                db.execute("ROLLBACK")
+                self._documents.trim()
 
     @contextmanager
     def folding(self) -> Iterator[tuple[apsw.Connection, Documents]]:

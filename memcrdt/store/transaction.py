@@ -99,7 +99,7 @@ class Transaction:
         if not clocks.covers(live.state_vector(), scanned.needs):
             raise GapError(f"an update for shard {number} has a gap before it")
         work.changed = True
-        self._note(work, live.apply(update), origin)
+        self._note(work, live.apply(update, scanned), origin)
 
     def finish(self) -> Projected:
         """Makes rows of everything gathered: the log, the heads of the shards, the views."""

@@ -1,0 +1,60 @@
+"""Digests of shards: computed when somebody asks, outside the write lock, and kept until the shard changes."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+import apsw
+
+from memcrdt.store import log
+from memcrdt.store.log import ShardRow
+from memcrdt.store.store import Store
+
+
+class ShardDigest(NamedTuple):
+    """16 bytes over the shard's canonical state, as of row `head` of the log."""
+
+    number: int
+    digest: bytes
+    head: int
+
+
+def of_space(store: Store, space: int) -> list[ShardDigest]:
+    """The digest of every shard of the space that has ever held anything, lowest number first."""
+    with store.reading() as db:
+        rows = [row for row in log.shards_of(db, space) if row.head]
+    known = [_known(store, row) for row in rows]
+    if missing := [new for new, row in zip(known, rows, strict=True) if row.digest is None or new.head != row.head]:
+        _keep(store, space, missing)
+    return known
+
+
+def whole(digests: list[ShardDigest]) -> str:
+    """One digest of a space: equal on devices that hold the same, in hexadecimal."""
+    state = hashlib.blake2b(digest_size=16, person=b"memcrdt space")
+    for shard in digests:
+        state.update(shard.number.to_bytes(4, "big") + shard.digest)
+    return state.hexdigest()
+
+
+def _known(store: Store, row: ShardRow) -> ShardDigest:
+    if row.digest is not None:
+        return ShardDigest(row.number, row.digest, row.head)
+    with store.documents() as (db, documents):
+        now = log.shard_row(db, row.shard)
+        return ShardDigest(now.number, documents.current(db, now).live.digest(), now.head)
+
+
+def _keep(store: Store, space: int, digests: list[ShardDigest]) -> None:
+    if store.options.read_only:
+        return
+    with store.writing() as db:
+        _write(db, space, digests)
+
+
+def _write(db: apsw.Connection, space: int, digests: list[ShardDigest]) -> None:
+    db.executemany(
+        "UPDATE shards SET digest = ? WHERE space = ? AND number = ? AND head = ?",
+        [(shard.digest, space, shard.number, shard.head) for shard in digests],
+    )

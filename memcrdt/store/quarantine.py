@@ -1,0 +1,36 @@
+"""Updates that were structurally wrong: kept for a look, in a bounded heap, never applied."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import apsw
+
+from memcrdt.model.limits import MIB
+
+ROWS = 64
+BYTES = 1 * MIB  # of one update; a longer one is cut: it is evidence, no data
+
+
+class Refused(NamedTuple):
+    """An update that was refused: where it was for, whose it was, and why. `at` in ms."""
+
+    space: int
+    shard: int
+    origin: str
+    reason: str
+    update: bytes
+    at: int
+
+
+def put(db: apsw.Connection, refused: Refused) -> None:
+    """Keeps the update, and lets go of the oldest ones."""
+    db.execute(
+        "INSERT INTO quarantine(space, shard, origin, reason, bytes, at) VALUES(?, ?, ?, ?, ?, ?)",
+        refused._replace(update=refused.update[:BYTES]),
+    )
+    db.execute("DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - ?", (ROWS,))
+
+
+def count(db: apsw.Connection) -> int:
+    return int(db.execute("SELECT count(*) FROM quarantine").get)
