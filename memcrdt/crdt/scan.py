@@ -5,8 +5,8 @@ allocates what a count claims. So the scan walks every byte of an update first, 
 and says what the update builds on, so that none is applied with a gap before it.
 
 What is let through is the structural rule, part of the protocol version: blocks of plain JSON values, deleted or
-collected blocks, all of the root map `memories` and under a key. A block that names an origin takes parent and key
-from it, so it needs neither.
+collected blocks, all of the root map `memories` and under a key. A block that names an origin takes map and key
+from it. Only in lists does a block name what stood to its right, so none may here.
 
 Source: the v1 encoding of yjs 13 (Item.js, GC.js, Skip.js, DeleteSet.js) and lib0 (`writeAny`).
 """
@@ -23,15 +23,24 @@ from memcrdt.model.clocks import StateVector, read_varuint
 
 ROOT: Final = "memories"
 
-# A value costs yrs 24 bytes and an object some 250, whatever the one or three bytes that encode them.
-VALUES: Final = 1 << 20
+# What an update from outside may take in memory, reckoned by what its parts were measured to take at most, in yrs
+# and in the events of pycrdt. A few bytes of an update are enough for each of them.
+MEMORY_BYTES: Final = 256 * limits.MIB
+_ROOTED_BYTES: Final = 1024  # a block that brings a key
+_BLOCK_BYTES: Final = 288
+_NESTED_BYTES: Final = 448  # an array or an object, besides its values
+_VALUE_BYTES: Final = 64
+
+# Blocks of one update that stand behind the same block, or first at the same key: writes made without knowing of each
+# other. yrs compares each with all: 32,000 of them took 9 s.
+SIBLINGS: Final = 4096
 
 _ROOT_PARENT: Final = b"\x01" + bytes([len(ROOT)]) + ROOT.encode()  # 1: by name, not by id
 
 # An item's first byte: five bits of content kind, and what follows.
 _KIND: Final = 0x1F
 _HAS_ORIGIN: Final = 0x80
-_HAS_RIGHT_ORIGIN: Final = 0x40
+_HAS_RIGHT: Final = 0x40
 _HAS_KEY: Final = 0x20
 
 _COLLECTED: Final = 0
@@ -63,11 +72,14 @@ class Scan:
     texts: tuple[str, ...]
 
 
-def scan(update: bytes) -> Scan:
-    """Walks an update from outside. Raises RemoteProtocolError for anything that is not well-formed and allowed."""
-    if len(update) > limits.UPDATE_BYTES:
+def scan(update: bytes, *, own: bool = False) -> Scan:
+    """Walks an update from outside. Raises RemoteProtocolError for anything that is not well-formed and allowed.
+
+    `own` is for rows of our own log: each update was small enough when it came, but a snapshot of all may not be.
+    """
+    if len(update) > limits.UPDATE_BYTES and not own:
         raise RemoteProtocolError(f"an update of {len(update)} bytes; at most {limits.UPDATE_BYTES} are taken")
-    walk = _Walk(update)
+    walk = _Walk(update, own)
     walk.clients()
     walk.deletes()
     walk.end()
@@ -77,26 +89,27 @@ def scan(update: bytes) -> Scan:
 class Cursor:
     """A place in bytes from outside, and the reads that move it. Each raises RemoteProtocolError at their end."""
 
-    __slots__ = ("at", "data")
+    __slots__ = ("at", "data", "size")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
+        self.size = len(data)
         self.at = 0
 
     def refuse(self, what: str) -> NoReturn:
-        raise RemoteProtocolError(f"an update has {what} before byte {self.at} of {len(self.data)}")
+        raise RemoteProtocolError(f"an update has {what} before byte {self.at} of {self.size}")
 
     def byte(self) -> int:
         at = self.at
-        if at >= len(self.data):
+        if at >= self.size:
             self.refuse("its end within a block")
         self.at = at + 1
         return self.data[at]
 
     def number(self, maximum: int = limits.UPDATE_CLOCK) -> int:
-        """An unsigned LEB128 integer of at most `maximum`."""
+        """An unsigned LEB128 integer of at most `maximum`, which is 127 or more."""
         at = self.at
-        if at < len(self.data) and (value := self.data[at]) <= min(maximum, 127):
+        if at < self.size and (value := self.data[at]) < 128:
             self.at = at + 1
             return value
         value, self.at = read_varuint(self.data, at, maximum)
@@ -105,25 +118,23 @@ class Cursor:
     def count(self, item_bytes: int = 1) -> int:
         """A number of items to come, each of at least `item_bytes`: never more than there is room for."""
         count = self.number()
-        if count * item_bytes > len(self.data) - self.at:
+        if count * item_bytes > self.size - self.at:
             self.refuse(f"a claim of {count} items beyond its end")
         return count
 
     def skip(self, size: int) -> None:
         self.at += size
-        if self.at > len(self.data):
+        if self.at > self.size:
             self.refuse("its end within a value")
 
     def string(self) -> str:
-        start = self.at + 1
-        size = self.data[self.at] if self.at < len(self.data) else 128
-        if size > 127:
-            size = self.number(len(self.data))
-            start = self.at
-        self.at = start
-        self.skip(size)
+        size = self.number()
+        start = self.at
+        self.at = end = start + size
+        if end > self.size:
+            self.refuse("its end within a text")
         try:
-            return self.data[start : self.at].decode()
+            return str(self.data[start:end], "utf-8")
         except UnicodeDecodeError:
             self.refuse("text that is no UTF-8")
 
@@ -146,17 +157,25 @@ class Cursor:
 class _Walk(Cursor):
     """One pass over an update, collecting what it brings and refers to."""
 
-    __slots__ = ("after", "blocks", "first", "needs", "refers", "texts", "values")
+    __slots__ = ("after", "blocks", "first", "memory", "needs", "own", "refers", "siblings", "texts")
 
-    def __init__(self, update: bytes) -> None:
+    def __init__(self, update: bytes, own: bool) -> None:
         super().__init__(update)
+        self.own = own
         self.first: dict[int, int] = {}
         self.after: dict[int, int] = {}
         self.needs: dict[int, int] = {}
         self.refers: dict[int, int] = {}  # per client, the clock behind the last block that is referred to
+        self.siblings: dict[str | int, int] = {}  # how many blocks stand first at a key, or behind another block
         self.texts: list[str] = []
         self.blocks = 0
-        self.values = 0
+        self.memory = 0
+
+    def take(self, size: int) -> None:
+        """Reckons with `size` bytes more in memory."""
+        self.memory += size
+        if self.memory > MEMORY_BYTES and not self.own:
+            self.refuse(f"content that would take {self.memory} bytes of memory")
 
     def clients(self) -> None:
         count = self.count(3)
@@ -167,16 +186,20 @@ class _Walk(Cursor):
 
     def client_blocks(self) -> None:
         count = self.count(2)
-        self.blocks += count
-        if not count or self.blocks > limits.UPDATE_BLOCKS:
-            self.refuse(f"a list of {count} blocks")
+        self.list_of(count, "blocks")
         client = self.number(limits.CLIENT_ID_MAX)
-        if client in self.first:
-            self.refuse(f"two lists of blocks of client {client}")
+        if not count or client in self.first:
+            self.refuse(f"no blocks or two lists of blocks of client {client}")
         clock = self.number()
         self.first[client] = self.after[client] = self.needs[client] = clock
         for _ in range(count):
             clock = self.block(client, clock)
+
+    def list_of(self, count: int, what: str) -> None:
+        """Reckons with `count` blocks or deleted ranges more."""
+        self.blocks += count
+        if self.blocks > limits.UPDATE_BLOCKS and not self.own:
+            self.refuse(f"{self.blocks} {what}, more than {limits.UPDATE_BLOCKS},")
 
     def block(self, client: int, clock: int) -> int:
         """Walks the block at (client, clock). Returns the clock behind it."""
@@ -194,31 +217,36 @@ class _Walk(Cursor):
             self.needs[client] = end
         else:
             self.after[client] = end
+        self.take(_BLOCK_BYTES)
         return end
 
     def place(self, info: int, client: int, clock: int) -> None:
-        """Where an item stands: behind or before others, or at a key of the root."""
-        if info & _HAS_ORIGIN:
-            self.reference(client, clock)
-        if info & _HAS_RIGHT_ORIGIN:
-            self.reference(client, clock)
-        if info & (_HAS_ORIGIN | _HAS_RIGHT_ORIGIN):
-            return
+        """Where an item stands: behind another one, or first at a key of the root."""
+        if info & _HAS_RIGHT:
+            self.refuse("a block with one to its right")
+        beside = self.origin(client, clock) if info & _HAS_ORIGIN else self.key(info)
+        siblings = self.siblings[beside] = self.siblings.get(beside, 0) + 1
+        if siblings > SIBLINGS and not self.own:
+            self.refuse(f"more than {SIBLINGS} blocks at one place")
+
+    def origin(self, client: int, clock: int) -> int:
+        """Walks the id of the block that the one at (client, clock) stands behind. Returns it as one number."""
+        other = self.number(limits.CLIENT_ID_MAX)
+        at = self.number()
+        if other == client and at >= clock:
+            self.refuse(f"a block of client {client} that stands behind itself")
+        if at >= self.refers.get(other, 0):
+            self.refers[other] = at + 1
+        return other << 32 | at
+
+    def key(self, info: int) -> str:
         if not self.data.startswith(_ROOT_PARENT, self.at):
             self.refuse(f"a block outside the map {ROOT!r}")
         if not info & _HAS_KEY:
             self.refuse("a block without a key")
         self.at += len(_ROOT_PARENT)
-        self.string()
-
-    def reference(self, client: int, clock: int) -> None:
-        """An origin: a block that must be there before the one at (client, clock)."""
-        other = self.number(limits.CLIENT_ID_MAX)
-        end = self.number() + 1
-        if other == client and end > clock:
-            self.refuse(f"a block of client {client} that stands behind itself")
-        if end > self.refers.get(other, 0):
-            self.refers[other] = end
+        self.take(_ROOTED_BYTES - _BLOCK_BYTES)
+        return self.string()
 
     def content(self, kind: int) -> int:
         """Walks an item's content. Returns its length in clocks."""
@@ -227,6 +255,7 @@ class _Walk(Cursor):
         if kind != _VALUES:
             self.refuse(f"content of kind {kind}, which is no plain value,")
         count = self.count()
+        self.take(count * _VALUE_BYTES)
         for _ in range(count):
             self.value(0)
         return count
@@ -258,25 +287,24 @@ class _Walk(Cursor):
     def nested(self, tag: int, depth: int) -> None:
         is_object = tag == _OBJECT
         count = self.count(2 if is_object else 1)
-        self.values += count
-        if depth > limits.VALUE_DEPTH or self.values > VALUES:
-            self.refuse(f"values nested {depth} deep, {self.values} of them in all,")
+        self.take(_NESTED_BYTES + count * _VALUE_BYTES)
+        if depth > limits.VALUE_DEPTH:
+            self.refuse(f"values nested more than {limits.VALUE_DEPTH} deep")
         for _ in range(count):
             key = self.string() if is_object else None
             text = self.value(depth)
-            if key == "text" and depth == 1 and text is not None:
+            if depth == 1 and key == "text" and text is not None:
                 self.texts.append(text)
 
     def deletes(self) -> None:
-        for count, (client, _, end) in enumerate(self.id_ranges()):
-            if count >= limits.UPDATE_BLOCKS:
-                self.refuse(f"more than {limits.UPDATE_BLOCKS} deleted ranges")
+        for client, _, end in self.id_ranges():
+            self.list_of(1, "blocks and deleted ranges")
             if end > self.refers.get(client, 0):
                 self.refers[client] = end
 
     def end(self) -> None:
-        if self.at != len(self.data):
-            self.refuse(f"{len(self.data) - self.at} bytes too many")
+        if self.at != self.size:
+            self.refuse(f"{self.size - self.at} bytes too many")
 
     def result(self) -> Scan:
         for client, end in self.refers.items():

@@ -70,16 +70,23 @@ class Shard:
         """The ids of all memories that have a register here."""
         return self._keys.keys()
 
+    def knows(self, memory_id: str) -> bool:
+        """Whether a memory has a register here."""
+        return memory_id in self._keys
+
     def registers(self, memory_id: str) -> dict[str, Json]:
         """All registers of one memory, empty when it has none."""
-        with self._doc.transaction():
-            return {key: restored(self._map[key]) for key in self._keys.get(memory_id, ())}
+        with self._transaction() as transaction:
+            return {key: self._value(transaction, key) for key in self._keys.get(memory_id, ())}
 
     def write(self, writes: Mapping[str, Json | Deleted]) -> Edit:
         """Writes registers in one transaction. What a register holds already is not written again."""
-        with self._recorded() as record, self._doc.transaction():
-            changes = {key: put for key, value in writes.items() if (put := self._put(key, value)) is not None}
-        return self._edit(record.update, changes)
+        record = _Record()
+        with _observed(self._doc, record.on_update), self._transaction() as transaction:
+            for key, value in writes.items():
+                if self._put(transaction, key, value):
+                    record.changes[key] = not isinstance(value, Deleted)
+        return self._edit(record)
 
     def apply(self, update: bytes, info: Scan | None = None) -> Edit:
         """Takes an update from outside, whole; `info` is its scan, if it was made already.
@@ -88,7 +95,8 @@ class Shard:
         afterwards some of it is still pending or the document is no longer a flat map of plain values.
         """
         info = info or scan(update)
-        with self._recorded() as record:
+        record = _Record()
+        with _observed(self._doc, record.on_update), _observed(self._map, record.on_keys):
             self._integrate(update, lambda exc: RemoteProtocolError(f"yrs refused an update: {exc}"))
         known = self.state_vector()
         if not covers(known, info.after) or not covers(known, info.needs):
@@ -97,7 +105,7 @@ class Shard:
             )
         if record.foreign or set(self._doc.keys()) != {ROOT}:
             raise RemoteProtocolError(f"an update brought more than plain values in the map {ROOT!r}")
-        return self._edit(record.update, record.changes)
+        return self._edit(record)
 
     def state_vector(self) -> dict[int, int]:
         return decode_state_vector(self._doc.get_state())
@@ -121,18 +129,27 @@ class Shard:
         state = canonical([known, [list(span) for span in deletes], json.loads(str(self._map))])
         return hashlib.blake2b(state.encode(), digest_size=16, person=b"memcrdt shard").digest()
 
-    def _put(self, key: str, value: Json | Deleted) -> bool | None:
-        """Writes one register. Returns whether it is there now, or None if nothing changed."""
-        known = key in self._map
+    def _put(self, transaction: Any, key: str, value: Json | Deleted) -> bool:
+        """Writes or deletes one register, if that changes anything. Returns whether it did."""
+        registers = self._map.integrated
+        known: bool = registers.has(transaction, key)
         if isinstance(value, Deleted):
-            if not known:
-                return None
-            del self._map[key]
+            if known:
+                registers.remove(transaction, key)
+            return known
+        if known and canonical(self._value(transaction, key)) == canonical(restored(value)):
             return False
-        if known and canonical(restored(self._map[key])) == canonical(restored(value)):
-            return None
-        self._map[key] = value
+        registers.insert(transaction, key, value)
         return True
+
+    def _value(self, transaction: Any, key: str) -> Json:
+        return restored(self._map.integrated.get(transaction, key))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        """A transaction for the calls below pycrdt's Map, whose own reads and writes take twice as long."""
+        with self._doc.transaction() as transaction:
+            yield transaction._txn
 
     def _integrate(self, update: bytes, error: Callable[[BaseException], Exception]) -> None:
         try:
@@ -142,21 +159,10 @@ class Shard:
         except BaseException as exc:  # a panic in Rust arrives as a BaseException of its own
             raise error(exc) from exc
 
-    @contextmanager
-    def _recorded(self) -> Iterator[_Record]:
-        """Records the transaction inside. The subscriptions end with it: through them a document would hold itself."""
-        record = _Record()
-        of_doc, of_map = self._doc.observe(record.on_update), self._map.observe(record.on_keys)
-        try:
-            yield record
-        finally:
-            self._doc.unobserve(of_doc)
-            self._map.unobserve(of_map)
-
-    def _edit(self, update: bytes, changes: Mapping[str, bool]) -> Edit:
-        touched, deleted = self._index(changes)
+    def _edit(self, record: _Record) -> Edit:
+        touched, deleted = self._index(record.changes)
         unborn = (born for born in deleted if forgotten_key(born) not in self._keys.get(born, ()))
-        return Edit(update, frozenset(touched), frozenset(unborn))
+        return Edit(record.update, frozenset(touched), frozenset(unborn))
 
     def _index(self, changes: Mapping[str, bool]) -> tuple[set[str], set[str]]:
         """Follows the changes: key -> whether it is there. Returns the ids touched, and those whose birth went."""
@@ -166,10 +172,11 @@ class Shard:
             if (parts := split(key)) is None:
                 continue
             touched.add(parts.id)
+            keys = self._keys.setdefault(parts.id, set())
             if present:
-                self._keys.setdefault(parts.id, set()).add(key)
+                keys.add(key)
             else:
-                self._keys[parts.id].discard(key)
+                keys.discard(key)
                 if not parts.field:
                     deleted.add(parts.id)
         for memory_id in touched:
@@ -203,6 +210,16 @@ class _Record:
             self.changes[key] = change["action"] != "delete"
             if type(change.get("newValue")) not in _JSON_TYPES:
                 self.foreign = True
+
+
+@contextmanager
+def _observed(target: Doc[Any] | Map[Any], callback: Callable[[Any], None]) -> Iterator[None]:
+    """Subscribes for one transaction: a subscription that stays would keep its document alive for ever."""
+    subscription = target.observe(callback)
+    try:
+        yield
+    finally:
+        target.unobserve(subscription)
 
 
 def _merged(ranges: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:
