@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import EllipsisType, TracebackType
@@ -17,6 +18,7 @@ from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Re
 from memcrdt.model.requests import Changes, check_add, check_item, check_update
 from memcrdt.model.values import Time, from_ms
 from memcrdt.store import changes, compaction, listing, reads
+from memcrdt.store.overview import StoreStatus, overview
 from memcrdt.store.store import Notice, Store
 
 
@@ -30,6 +32,27 @@ class Network(Protocol):
     def stop(self) -> None:
         """Ends it. Without a start it does nothing."""
         ...
+
+    def serving(self) -> Serving | None:
+        """Which process runs the network for this home, be it this one or another; None if none does."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The process that runs the network for a home, and the port it listens on (None: it does not listen)."""
+
+    pid: int
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is here, who has what of it, and whether anything is serving."""
+
+    home: Path
+    store: StoreStatus
+    serving: Serving | None
 
 
 class Memory:
@@ -205,6 +228,10 @@ class Memory:
                 )
 
         return self.store.subscribe(tell)
+
+    def status(self) -> Status:
+        """What is here, and what has synced with whom. Works without a serving process."""
+        return Status(self.home, overview(self.store), self._network.serving())
 
     def start_sync(self) -> None:
         """Runs the network in a thread of its own, until stop_sync() or close()."""

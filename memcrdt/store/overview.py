@@ -1,0 +1,101 @@
+"""What a store holds, and what of it each device has: counted from the views and the receipts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import apsw
+
+from memcrdt.store import digests, quarantine
+from memcrdt.store.peers import Peer, Peers
+from memcrdt.store.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpaceStatus:
+    """One space: its id and name, how much is in it, its digest (hexadecimal, equal where all is equal),
+    and the devices it is shared with."""
+
+    name: str
+    id: str
+    memories: int
+    forgotten: int
+    shards: int
+    digest: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerStatus:
+    """Another device, and how many changes of ours (memories changed or forgotten) it has not confirmed to hold."""
+
+    peer: Peer
+    behind: int
+    confirmed_at: int | None  # ms: its last confirmation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStatus:
+    """What is in the store. `ignored` counts registers that make no sense, `quarantined` updates that were refused,
+    `to_scrub` the shards in which bytes of something forgotten still wait to be scrubbed."""
+
+    device: str
+    size: int  # bytes
+    spaces: tuple[SpaceStatus, ...]
+    peers: tuple[PeerStatus, ...]
+    ignored: int
+    quarantined: int
+    to_scrub: int
+
+
+def overview(store: Store) -> StoreStatus:
+    """The state of the store at this moment."""
+    peers = Peers(store).all()
+    with store.reading() as db:
+        names = list(db.execute("SELECT space, id, name FROM spaces ORDER BY space"))
+        found = [_peer(db, peer) for peer in peers]
+        pages = int(db.pragma("page_count")) * int(db.pragma("page_size"))
+        ignored = int(db.execute("SELECT coalesce(sum(ignored), 0) FROM memories").get)
+        refused = quarantine.count(db)
+        to_scrub = int(db.execute("SELECT count(*) FROM shards WHERE to_scrub > 0").get)
+    return StoreStatus(
+        device=store.device,
+        size=pages,
+        spaces=tuple(_space(store, *row) for row in names),
+        peers=tuple(found),
+        ignored=ignored,
+        quarantined=refused,
+        to_scrub=to_scrub,
+    )
+
+
+def _space(store: Store, space: int, space_id: str, name: str) -> SpaceStatus:
+    known = digests.of_space(store, space)
+    with store.reading() as db:
+        count = db.execute
+        return SpaceStatus(
+            name=name,
+            id=space_id,
+            memories=int(count("SELECT count(*) FROM memories WHERE space = ?", (space,)).get),
+            forgotten=int(count("SELECT count(*) FROM graves WHERE space = ?", (space,)).get),
+            shards=len(known),
+            digest=digests.whole(known),
+            members=tuple(
+                str(device)
+                for (device,) in count("SELECT device FROM shares WHERE space = ? ORDER BY device", (space,))
+            ),
+        )
+
+
+_UNCONFIRMED = """
+SELECT count(*) FROM (SELECT space, id, seq FROM memories UNION ALL SELECT space, id, seq FROM graves) changed
+JOIN shares ON shares.space = changed.space AND shares.device = :device
+WHERE EXISTS(
+  SELECT 1 FROM homes LEFT JOIN receipts r ON r.shard = homes.shard AND r.device = :device
+  WHERE homes.space = changed.space AND homes.id = changed.id AND changed.seq > coalesce(r.seq, 0))"""
+
+
+def _peer(db: apsw.Connection, peer: Peer) -> PeerStatus:
+    behind = db.execute(_UNCONFIRMED, {"device": peer.device}).get if peer.state == "accepted" else 0
+    confirmed = db.execute("SELECT max(at) FROM receipts WHERE device = ?", (peer.device,)).get
+    return PeerStatus(peer=peer, behind=int(behind), confirmed_at=confirmed)
