@@ -1,24 +1,268 @@
-"""All sessions of a node: who is dialed, which connection counts, and what goes to whom."""
+"""All sessions of a node: which of two connections counts, and who gets what the log brings.
+
+A node follows its log from where it stood at the start: each new row is offered to every session, also when it came
+from a peer, and each session knows what its peer has already. So an update travels on until all have it.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from memcrdt.errors import LocalProtocolError
+from memcrdt.sync.dialing import HEALTHY_S, VIEW, Dialing
+from memcrdt.sync.events import (
+    NODE,
+    Answered,
+    Ask,
+    Close,
+    Committed,
+    Connected,
+    Dial,
+    DialFailed,
+    Effect,
+    Event,
+    FrameReceived,
+    Known,
+    Lost,
+    Report,
+    Revoked,
+    Schedule,
+    SpacesChanged,
+    Started,
+    SyncNow,
+    Timer,
+)
+from memcrdt.sync.queries import Failed, Head, ReadLog
+from memcrdt.sync.replica import LogPage
+from memcrdt.sync.session import TIMER_SLACK_S, Identity, Logged, Session
 
 if TYPE_CHECKING:
     from random import Random
 
-    from memcrdt.sync.events import Effect, Event
+    from memcrdt.sync.queries import Answer
+    from memcrdt.sync.session import SessionEvent
+
+ACCEPTED: Final = 16  # connections; further ones are turned away while these stand
+EXCHANGE_S: Final = 60.0  # a guess: quick enough after a partition heals, and rare beside the comparisons
+LOG_ROWS: Final = 64  # read at a time
+LOG_RETRY_S: Final = 1.0
+INCARNATIONS: Final = 8  # remembered of each peer
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """One connection. `idle`: all that we know of is compared, sent and acknowledged."""
+
+    peer: str
+    since: float
+    spaces: frozenset[str]
+    idle: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    session: Session
+    dialed: bool
+    since: float
 
 
 class Gossip:
     """The state of one node's sync. `me` is our device id, `incarnation` that of our store."""
 
     def __init__(self, me: str, incarnation: str, *, rng: Random) -> None:
-        self._me = me
-        self._incarnation = incarnation
+        self._me = Identity(me, incarnation)
         self._rng = rng
+        self._now = 0.0
+        self._effects: list[Effect] = []
+        self._dialing = Dialing(rng)
+        self._dial_at = 0.0
+        self._links: dict[int, _Link] = {}
+        self._incarnations: dict[str, list[str]] = {}
+        self._seq: int | None = None
+        self._reading = False
+        self._grown = False
+
+    def status(self) -> list[PeerStatus]:
+        """The connections that stand, greetings exchanged."""
+        return [
+            PeerStatus(link.session.peer, link.since, link.session.shared, link.session.idle)
+            for link in self._links.values()
+            if link.session.ready
+        ]
 
     def handle(self, event: Event, now: float) -> list[Effect]:
-        """Takes one event at `now` (seconds, monotonic), and returns what is to be done, in order. Never raises
-        for what a peer sent."""
-        raise NotImplementedError
+        """Takes one event at `now` (seconds, monotonic), and returns what is to be done, in order.
+
+        Never raises for what a peer sent. LocalProtocolError: the driver broke the contract of `events`.
+        """
+        self._now = now
+        match event:
+            case FrameReceived(link=link) | Answered(link=link) | Timer(link=link) if link != NODE:
+                self._run(link, event)
+            case Answered(answer=answer):
+                self._answered(answer)
+            case Committed():
+                self._read_log()
+            case SpacesChanged():
+                self._run_all(event)
+            case _:
+                self._handle_connecting(event)
+                self._dial()
+        effects, self._effects = self._effects, []
+        return effects
+
+    def _handle_connecting(self, event: Event) -> None:
+        match event:
+            case Started():
+                self._read_log()
+                self._schedule_exchange()
+            case Connected():
+                self._connected(event)
+            case Lost(link):
+                self._lost(link)
+            case Known(peer) if peer != self._me.device:
+                self._dialing.know(peer, self._now)
+            case Revoked(peer):
+                self._revoked(peer)
+            case DialFailed(peer):
+                self._dialing.failed(peer, self._now)
+            case SyncNow():
+                self._dialing.hurry(self._now)
+                self._run_all(event)
+            case Timer(name="exchange"):
+                self._effects += map(Dial, self._dialing.choose_other(self._active()))
+                self._schedule_exchange()
+            case Timer(name="log"):
+                self._read_log()
+
+    # --- sessions ----------------------------------------------------------------------------------------------------
+
+    def _run(self, number: int, event: SessionEvent) -> None:
+        if number not in self._links:
+            return  # an answer or a timer for a connection that is gone
+        session = self._links[number].session
+        was_ready = session.ready
+        self._effects += session.handle(event, self._now)
+        if session.ready and not was_ready:
+            self._check_incarnation(session)
+        if session.take_adopted():
+            self._run_all(SpacesChanged())
+
+    def _run_all(self, event: SessionEvent) -> None:
+        for number in list(self._links):
+            self._run(number, event)
+
+    def _check_incarnation(self, session: Session) -> None:
+        """A restored store has a new incarnation, once. One that comes back after another means that both live."""
+        seen = self._incarnations.setdefault(session.peer, [])
+        if session.incarnation in seen[:-1]:
+            text = "two stores take turns under this device's id; give the copy a device key of its own"
+            self._effects.append(Report(session.peer, "alarm", text))
+        if session.incarnation in seen:
+            seen.remove(session.incarnation)
+        seen.append(session.incarnation)
+        del seen[:-INCARNATIONS]
+
+    # --- connections -------------------------------------------------------------------------------------------------
+
+    def _active(self) -> set[str]:
+        return {link.session.peer for link in self._links.values() if not link.session.closed}
+
+    def _open_link(self, peer: str) -> _Link | None:
+        links = (link for link in self._links.values() if link.session.peer == peer and not link.session.closed)
+        return next(links, None)
+
+    def _connected(self, event: Connected) -> None:
+        if event.link in self._links or event.link == NODE:
+            raise LocalProtocolError(f"link {event.link} is connected twice")
+        if event.dialed:
+            self._dialing.connected(event.peer)
+        older = self._open_link(event.peer)
+        refusal = self._refusal(event, older)
+        if refusal:
+            self._effects.append(Close(event.link, refusal))
+            return
+        if older:
+            self._effects += older.session.end("another connection took over")
+        session = Session(self._me, event.link, event.peer, rng=self._rng)
+        self._links[event.link] = _Link(session, event.dialed, self._now)
+        self._run(event.link, event)
+        if event.dialed:
+            self._make_room(event.peer)
+
+    def _refusal(self, event: Connected, older: _Link | None) -> str:
+        """Why the connection is not kept, or nothing."""
+        if event.peer == self._me.device:
+            text = "another store uses our device id; give the copy a device key of its own"
+            self._effects.append(Report(event.peer, "alarm", text))
+            return "a device does not sync with itself"
+        if older is None:
+            full = not event.dialed and len(self._active()) >= ACCEPTED
+            return "there are connections enough" if full else ""
+        if event.dialed == older.dialed or self._now - older.since >= HEALTHY_S:
+            return ""  # the older one is dead, as the other side knows already
+        # Both dialed at once: both keep the connection that the smaller id has dialed.
+        return "" if event.dialed == (self._me.device < event.peer) else "another connection is kept"
+
+    def _make_room(self, newcomer: str) -> None:
+        """Ends a connection that has had its time, if there are more than the view needs."""
+        others = [
+            link
+            for link in self._links.values()
+            if link.session.peer != newcomer and not link.session.closed and self._now - link.since >= HEALTHY_S
+        ]
+        if others and not self._dialing.is_mesh and len(self._active()) > VIEW:
+            self._effects += self._rng.choice(others).session.end("making room for another device")
+
+    def _lost(self, number: int) -> None:
+        link = self._links.pop(number, None)
+        if link is None:
+            return  # it was refused
+        self._effects += link.session.handle(Lost(number), self._now)
+        if self._open_link(link.session.peer) is None:
+            self._dialing.lost(link.session.peer, self._now, self._now - link.since)
+
+    def _revoked(self, peer: str) -> None:
+        self._dialing.forget(peer)
+        self._incarnations.pop(peer, None)
+        link = self._open_link(peer)
+        if link:
+            self._effects += link.session.end("the device was revoked")
+
+    def _dial(self) -> None:
+        active, now = self._active(), self._now + TIMER_SLACK_S
+        self._effects += map(Dial, self._dialing.choose(active, now))
+        due = self._dialing.next_due(active, now)
+        if due is not None and not now < self._dial_at <= due:
+            self._dial_at = due
+            self._effects.append(Schedule(NODE, due - self._now, "dial"))
+
+    def _schedule_exchange(self) -> None:
+        self._effects.append(Schedule(NODE, EXCHANGE_S * self._rng.uniform(0.75, 1.25), "exchange"))
+
+    # --- the log -----------------------------------------------------------------------------------------------------
+
+    def _read_log(self) -> None:
+        """Reads on in the log; the first time, where it stands."""
+        self._grown = True
+        if not self._reading:
+            self._grown, self._reading = False, True
+            query = Head() if self._seq is None else ReadLog(self._seq, LOG_ROWS)
+            self._effects.append(Ask(NODE, 1, query))
+
+    def _answered(self, answer: Answer) -> None:
+        self._reading = False
+        match answer:
+            case int():
+                self._seq = answer
+            case LogPage():
+                self._grown |= answer.next_seq != self._seq
+                self._seq = answer.next_seq
+                self._run_all(Logged(answer))
+            case Failed(reason):
+                self._effects.append(Report("", "failed", reason))
+                self._effects.append(Schedule(NODE, LOG_RETRY_S, "log"))
+                return
+        if self._grown:
+            self._read_log()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from memcrdt.errors import StoreError
+from memcrdt.errors import MemcrdtError
 from memcrdt.model.clocks import StateVector
 from memcrdt.sync.replica import Applied, Diff, Digest, LogPage, Replica, SharedSpace
 
@@ -125,8 +125,8 @@ Answer: TypeAlias = (
 
 
 def perform(replica: Replica, query: Query) -> Answer:
-    """The answer to one query. A StoreError becomes `Failed`; any other exception is a bug, and raised."""
+    """The answer to one query. A MemcrdtError (a full disk, a space that was left meanwhile) becomes `Failed`."""
     try:
         return query.perform(replica)
-    except StoreError as exc:
+    except MemcrdtError as exc:
         return Failed(str(exc))

@@ -108,5 +108,8 @@ class Replica(Protocol):
         ...
 
     def adopt(self, peer: str, name: str, space: str) -> None:
-        """Takes `space` as the id of our space called `name`, which `peer` shares with us under that id."""
+        """Takes `space` as the id of our space called `name`, which `peer` shares with us under that id.
+
+        Only a smaller id is taken: with a space of that name and a smaller id, or the same, nothing changes.
+        """
         ...

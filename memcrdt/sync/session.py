@@ -1,0 +1,295 @@
+"""The sync with one authenticated peer, over one link, as a state machine.
+
+    greeting --(both greetings)--> ready --(bye, lost, a broken rule)--> closed
+
+Greeting: we ask the store which spaces the peer may see, and say hello; only a hello is accepted. Ready: the device
+with the smaller id compares all shared spaces, at once and then every 30 s; either sends what its log brings, and
+answers what is asked. Closed: every event is ignored. The parts: `Comparer` finds what differs, `Sender` and
+`Receiver` move it, `Vectors` and `Receipts` remember what the peer has.
+
+Nothing is sent that is not durable: every update in a frame is an answer of the store, which gives only what it
+has committed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from memcrdt.errors import RemoteProtocolError
+from memcrdt.sync.comparer import Comparer
+from memcrdt.sync.events import Answered, Connected, Effect, FrameReceived, Lost, SpacesChanged, SyncNow, Timer
+from memcrdt.sync.ledger import Receipts, Vectors
+from memcrdt.sync.messages import (
+    PROTOCOL,
+    Ack,
+    Bye,
+    Diff,
+    Fragment,
+    Have,
+    Hello,
+    Message,
+    More,
+    Push,
+    Range,
+    Unknown,
+    Want,
+)
+from memcrdt.sync.port import Port
+from memcrdt.sync.queries import Adopt, Spaces
+from memcrdt.sync.receiver import Receiver
+from memcrdt.sync.sender import Sender
+from memcrdt.sync.wire import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+
+    from memcrdt.sync.replica import LogPage, SharedSpace
+
+HELLO_TIMEOUT_S: Final = 10.0
+INTERVAL_S: Final = 30.0  # as in the design; times 0.75 to 1.25, so that the peers of a node spread out
+TIMER_SLACK_S: Final = 0.01  # clocks of event loops are that coarse, at worst
+SETTLE_S: Final = 1.0  # after a difference: compare again, so that receipts are exact soon; doubles up to the interval
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who we are: our device id, and the incarnation of our store."""
+
+    device: str
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """New rows of our log."""
+
+    page: LogPage
+
+
+SessionEvent: TypeAlias = Connected | FrameReceived | Lost | SpacesChanged | SyncNow | Answered | Timer | Logged
+
+
+class Session:
+    """One peer. `handle` takes every event of its link, and the log's rows."""
+
+    def __init__(self, me: Identity, link: int, peer: str, *, rng: Random) -> None:
+        self.peer = peer
+        self.link = link
+        self.incarnation = ""  # of the peer's store, once it is known
+        self._me = me
+        self._rng = rng
+        self._now = 0.0
+        self._due = 0.0
+        self._compared_at = 0.0
+        self._settle_s = SETTLE_S
+        self._ours: dict[str, str] | None = None  # id and name of what we said to share
+        self._theirs: dict[str, str] | None = None
+        self._shared: frozenset[str] = frozenset()
+        self._port = Port(link, peer)
+        self._vectors = Vectors()
+        self._receipts = Receipts(self._port)
+        self._sender = Sender(self._port, self._vectors, self._receipts)
+        self._receiver = Receiver(self._port, self._vectors, self._sender)
+        self._comparer = Comparer(self._port, self._receipts, self._sender, self._receiver)
+        self._adopted = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether greetings were exchanged, and the session is open."""
+        return self._ours is not None and self._theirs is not None and not self._port.closed
+
+    @property
+    def shared(self) -> frozenset[str]:
+        """The ids of the spaces that both sides take part in."""
+        return self._shared
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended; the link is being closed."""
+        return self._port.closed
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that we know of is compared, sent and acknowledged."""
+        return self.ready and self._comparer.idle and self._sender.idle and self._receiver.idle
+
+    def handle(self, event: SessionEvent, now: float) -> list[Effect]:
+        """Takes one event at `now` (seconds), and returns what is to be done, in order.
+
+        Never raises for what the peer sent: that ends in a Report and a Close. LocalProtocolError: the driver's fault.
+        """
+        if self.closed:
+            return []
+        self._now = now
+        try:
+            self._dispatch(event)
+            if self.ready:
+                self._pump()
+        except RemoteProtocolError as exc:
+            self._port.report("protocol", str(exc))
+            self._port.close(str(exc))
+        return self._port.take()
+
+    def take_adopted(self) -> bool:
+        """Whether our store took another id for a space since the last call: other sessions have to say so."""
+        adopted, self._adopted = self._adopted, False
+        return adopted
+
+    def end(self, reason: str) -> list[Effect]:
+        """Closes the session from our side."""
+        self._port.close(reason)
+        return self._port.take()
+
+    def _dispatch(self, event: SessionEvent) -> None:
+        match event:
+            case Connected():
+                self._port.schedule(HELLO_TIMEOUT_S, "hello")
+                self._port.ask(Spaces(self.peer), self._say_hello)
+            case FrameReceived(data=data):
+                self._received(decode(data))
+            case Answered(id=id, answer=answer):
+                self._port.answered(id, answer)
+            case Logged(page):
+                self._logged(page)
+            case Timer(name="hello"):
+                if not self.ready:
+                    raise RemoteProtocolError(f"no greeting came within {HELLO_TIMEOUT_S:.0f} s")
+            case Timer():
+                self._compare_if_due()
+            case SpacesChanged():
+                self._port.ask(Spaces(self.peer), self._say_hello)
+            case SyncNow():
+                self._compare()
+            case Lost():
+                self._port.closed = True
+
+    def _pump(self) -> None:
+        self._receiver.pump()
+        self._sender.pump()
+        self._comparer.pump()
+        self._receipts.pump()
+        if self._comparer.differed and not self._now < self._due <= self._now + self._settle_s:
+            self._compare_in(self._settle_s)
+
+    # --- greeting ----------------------------------------------------------------------------------------------------
+
+    def _say_hello(self, spaces: Sequence[SharedSpace]) -> None:
+        ours = {space.id: space.name for space in spaces}
+        if ours != self._ours:
+            self._ours = ours
+            self._port.send(Hello(PROTOCOL, (), self._me.incarnation, tuple(ours.items())))
+            self._meet()
+
+    def _greeted(self, hello: Hello) -> None:
+        if hello.version < PROTOCOL:
+            raise RemoteProtocolError(f"version {hello.version} of the protocol is not spoken here")
+        self.incarnation = hello.incarnation
+        self._theirs = dict(hello.spaces)
+        self._meet()
+
+    def _meet(self) -> None:
+        """Finds the spaces that both share. Both sides come to the same result, from the same two greetings."""
+        if self._ours is None or self._theirs is None:
+            return
+        shared = {*self._ours.keys() & self._theirs.keys(), *self._unite(self._ours, self._theirs)}
+        if self._shared - shared:
+            # Rather than to look for all that stands in queues for a space that is no longer shared.
+            self._port.close("the shared spaces have changed")
+            return
+        fresh = shared - self._shared
+        self._shared = frozenset(shared)
+        self._port.report("ready", ", ".join(sorted(shared)))
+        if fresh and self._begins:
+            self._compare()
+            self._compare_in(self._interval_s())
+
+    def _unite(self, ours: dict[str, str], theirs: dict[str, str]) -> list[str]:
+        """Spaces of one name that the two sides made by themselves: the smaller id is taken for both."""
+        others = {name: space for space, name in theirs.items() if space not in ours}
+        pairs = [(space, others[name]) for space, name in ours.items() if space not in theirs and name in others]
+        for our, their in pairs:
+            if their < our:
+                name = ours[their] = ours.pop(our)
+                self._port.ask(Adopt(self.peer, name, their), self._note_adopted)
+        return [min(pair) for pair in pairs]
+
+    def _note_adopted(self, _: None) -> None:
+        self._adopted = True
+
+    # --- ready -------------------------------------------------------------------------------------------------------
+
+    def _received(self, message: Message | Unknown) -> None:
+        match message:
+            case Hello():
+                self._greeted(message)
+            case Bye(reason):
+                self._port.close(f"the other side closed: {reason}")
+            case Unknown():
+                pass
+            case _ if not self.ready:
+                raise RemoteProtocolError("a message came before the greeting")
+            case Ack():
+                self._sender.acked(message)
+            case More():
+                self._sender.more(message)
+            case Fragment():
+                self._receiver.fragment(message)
+            case _:
+                self._received_for_space(message)
+
+    def _received_for_space(self, message: Range | Have | Want | Diff | Push) -> None:
+        if message.space not in self._shared:
+            raise RemoteProtocolError("a message is about a space that is not shared")
+        match message:
+            case Range():
+                self._comparer.range(message)
+            case Have():
+                self._comparer.have(message)
+            case Want():
+                self._sender.want(message)
+            case Diff():
+                self._receiver.diff(message)
+            case Push():
+                self._receiver.push(message)
+
+    def _logged(self, page: LogPage) -> None:
+        for entry in page.entries:
+            if entry.space in self._shared and not self._sender.push(entry):
+                self._comparer.mark((entry.space, entry.shard))
+        for space, shard in page.resync:
+            if space in self._shared:
+                self._comparer.mark((space, shard))
+
+    # --- when to compare ---------------------------------------------------------------------------------------------
+
+    @property
+    def _begins(self) -> bool:
+        """One of the two sides begins comparisons, so that an idle pair compares once."""
+        return self._me.device < self.peer
+
+    def _interval_s(self) -> float:
+        return INTERVAL_S * self._rng.uniform(0.75, 1.25)
+
+    def _compare_in(self, delay_s: float) -> None:
+        self._due = self._now + delay_s
+        self._port.schedule(delay_s, "compare")
+
+    def _compare(self) -> None:
+        self._compared_at = self._now
+        for space in sorted(self._shared):
+            self._comparer.start(space)
+
+    def _compare_if_due(self) -> None:
+        if self._now < self._due - TIMER_SLACK_S:
+            return  # another timer was set since
+        busy = not (self._sender.idle and self._receiver.idle)
+        if busy and self._now < self._compared_at + INTERVAL_S:
+            self._compare_in(SETTLE_S)  # what is on its way would look like a difference
+            return
+        self._settle_s = min(2 * self._settle_s, INTERVAL_S) if self._comparer.differed else SETTLE_S
+        self._comparer.differed = False
+        self._compare()
+        if self._begins:
+            self._compare_in(self._interval_s())
