@@ -31,10 +31,6 @@ _BLOCK_BYTES: Final = 288
 _NESTED_BYTES: Final = 448  # an array or an object, besides its values
 _VALUE_BYTES: Final = 64
 
-# Blocks of one update that stand behind the same block, or first at the same key: writes made without knowing of each
-# other. yrs compares each with all: 32,000 of them took 9 s.
-SIBLINGS: Final = 4096
-
 _ROOT_PARENT: Final = b"\x01" + bytes([len(ROOT)]) + ROOT.encode()  # 1: by name, not by id
 
 # An item's first byte: five bits of content kind, and what follows.
@@ -157,7 +153,7 @@ class Cursor:
 class _Walk(Cursor):
     """One pass over an update, collecting what it brings and refers to."""
 
-    __slots__ = ("after", "blocks", "first", "memory", "needs", "own", "refers", "siblings", "texts")
+    __slots__ = ("after", "blocks", "first", "memory", "needs", "own", "refers", "texts")
 
     def __init__(self, update: bytes, own: bool) -> None:
         super().__init__(update)
@@ -166,7 +162,6 @@ class _Walk(Cursor):
         self.after: dict[int, int] = {}
         self.needs: dict[int, int] = {}
         self.refers: dict[int, int] = {}  # per client, the clock behind the last block that is referred to
-        self.siblings: dict[str | int, int] = {}  # how many blocks stand first at a key, or behind another block
         self.texts: list[str] = []
         self.blocks = 0
         self.memory = 0
@@ -224,29 +219,28 @@ class _Walk(Cursor):
         """Where an item stands: behind another one, or first at a key of the root."""
         if info & _HAS_RIGHT:
             self.refuse("a block with one to its right")
-        beside = self.origin(client, clock) if info & _HAS_ORIGIN else self.key(info)
-        siblings = self.siblings[beside] = self.siblings.get(beside, 0) + 1
-        if siblings > SIBLINGS and not self.own:
-            self.refuse(f"more than {SIBLINGS} blocks at one place")
+        if info & _HAS_ORIGIN:
+            self.origin(client, clock)
+        else:
+            self.key(info)
 
-    def origin(self, client: int, clock: int) -> int:
-        """Walks the id of the block that the one at (client, clock) stands behind. Returns it as one number."""
+    def origin(self, client: int, clock: int) -> None:
+        """The id of the block that the one at (client, clock) stands behind."""
         other = self.number(limits.CLIENT_ID_MAX)
-        at = self.number()
-        if other == client and at >= clock:
+        end = self.number() + 1
+        if other == client and end > clock:
             self.refuse(f"a block of client {client} that stands behind itself")
-        if at >= self.refers.get(other, 0):
-            self.refers[other] = at + 1
-        return other << 32 | at
+        if end > self.refers.get(other, 0):
+            self.refers[other] = end
 
-    def key(self, info: int) -> str:
+    def key(self, info: int) -> None:
         if not self.data.startswith(_ROOT_PARENT, self.at):
             self.refuse(f"a block outside the map {ROOT!r}")
         if not info & _HAS_KEY:
             self.refuse("a block without a key")
         self.at += len(_ROOT_PARENT)
         self.take(_ROOTED_BYTES - _BLOCK_BYTES)
-        return self.string()
+        self.string()
 
     def content(self, kind: int) -> int:
         """Walks an item's content. Returns its length in clocks."""

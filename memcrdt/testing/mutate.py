@@ -110,8 +110,6 @@ ATTACKS: Final[Mapping[str, bytes]] = {
     "eight million values": _item(b"\x80\x80\x80\x04" + b"\x7e" * (1 << 23)),
     "half a million keys": _many(1 << 19, lambda i: b"\x28\x01" + _MAP + b"\x07" + b"%07d" % i + _ANY_NULL),
     "two million collected blocks": _many(1 << 21, lambda i: b"\x00\x01"),
-    "five thousand blocks behind one": _many(5_000, lambda i: b"\xa8\x08\x00" + _ANY_NULL),
-    "five thousand blocks at one key": _many(5_000, lambda i: _NULL_ITEM),
     "a collected block of 2^32 - 2": _blocks(b"\x00" + _MINUS_TWO),
     "a deleted block of 2^32 - 2": _item(_MINUS_TWO, kind=1),
     "a skipped block of 2^32 - 2": _blocks(b"\x0a" + _MINUS_TWO, _NULL_ITEM),
