@@ -19,23 +19,18 @@ class Where(NamedTuple):
     sql: str
     bindings: tuple[Binding, ...]
 
-    def __bool__(self) -> bool:
-        return self.sql != "TRUE"
-
 
 def where(filters: Filters, now: int) -> Where:
     """What `filters` let through at `now` (ms): what they ask for, less what is hidden."""
     return _all([*_narrowing(filters), *_hiding(filters, now)])
 
 
-def narrowing(filters: Filters) -> Where:
-    """What `filters` ask for; it doesn't depend on the time, so its answer changes only with the store."""
-    return _all(_narrowing(filters))
-
-
-def hiding(filters: Filters, now: int) -> Where:
-    """Leaves out what is expired, superseded or, with `as_of`, not yet there."""
-    return _all(_hiding(filters, now))
+def hidden(filters: Filters, now: int) -> Iterable[Where]:
+    """What `filters` hide at `now` without naming it: each condition is answered by an index."""
+    if "expired" not in filters.include:
+        yield Where("m.expires_at <= ?", (now,))
+    if "superseded" not in filters.include:
+        yield Where("m.superseded_by IS NOT NULL", ())
 
 
 def _all(parts: Iterable[Where]) -> Where:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import apsw
 
 from memcrdt.errors import StoreError
@@ -26,10 +28,10 @@ def load_vector_functions(db: apsw.Connection) -> bool:
     return True
 
 
-def _cosine_distance(left: bytes, right: bytes) -> float:
+def _cosine_distance(*blobs: Any) -> float:
     import numpy as np
 
-    a, b = np.frombuffer(left, "<f4"), np.frombuffer(right, "<f4")
+    a, b = (np.frombuffer(blob, "<f4") for blob in blobs)
     if a.shape != b.shape:
         raise StoreError(f"two vectors have {a.size} and {b.size} dimensions; rebuild the index")
     lengths = float(np.linalg.norm(a) * np.linalg.norm(b))

@@ -13,6 +13,12 @@ CREATE VIRTUAL TABLE fulltext USING fts5(
 INSERT INTO fulltext(fulltext, rank) VALUES ('secure-delete', 1);
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab(fulltext, row);  -- in how many passages each word is
 
+CREATE TABLE indexed(              -- what full text holds, counted
+  one      INTEGER PRIMARY KEY CHECK(one = 1),
+  passages INTEGER NOT NULL
+) STRICT;
+INSERT INTO indexed VALUES (1, 0);
+
 CREATE TABLE models(               -- embedding models that vectors here were made with
   model INTEGER PRIMARY KEY,
   name  TEXT NOT NULL UNIQUE,

@@ -1,0 +1,98 @@
+"""The codes of all vectors of one model, held in memory and kept up with the table."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from memcrdt.search import codes
+from memcrdt.search.arrays import integers
+from memcrdt.search.passages import PER_MEMORY
+from memcrdt.store.indexer import Connection
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_PAGE = 65_536
+# Text of a whole page in one value: SQLite's row by row costs three times as much (docs/search.md).
+_READ = """
+SELECT max(vector), group_concat(vector), group_concat(passage), group_concat(hex(code), '') FROM
+  (SELECT vector, passage, code FROM codes WHERE vector > ? AND model = ? ORDER BY vector LIMIT ?)"""
+
+
+class Coarse:
+    """Safe between threads. Rows deleted from the table stay until `reset`: who uses a row finds it gone."""
+
+    def __init__(self, model: int) -> None:
+        self.model = model
+        self._lock = threading.Lock()
+        self._empty()
+
+    def reset(self) -> None:
+        """Forgets everything; the next `refresh` reads the table from the start."""
+        with self._lock:
+            self._empty()
+
+    def refresh(self, db: Connection) -> Rows:
+        """Reads what came since the last call. Returns a view that later calls don't change."""
+        with self._lock:
+            while (page := db.execute(_READ, (self._last, self.model, _PAGE)).fetchone()) and page[0] is not None:
+                self._append(*page)
+            return Rows(self._codes[:, : self._count], self._vectors[: self._count], self._passages[: self._count])
+
+    def _empty(self) -> None:
+        import numpy as np
+
+        self._last = self._count = 0
+        self._codes = np.empty((codes.WORDS, 0), np.uint64)
+        self._vectors = np.empty(0, np.int64)
+        self._passages = np.empty(0, np.int64)
+
+    def _append(self, last: int, vectors: str, passages: str, code: str) -> None:
+        import numpy as np
+
+        numbers = integers(vectors)
+        end = self._count + len(numbers)
+        self._reserve(end)
+        self._vectors[self._count : end] = numbers
+        self._passages[self._count : end] = integers(passages)
+        self._codes[:, self._count : end] = np.frombuffer(bytes.fromhex(code), np.uint64).reshape(-1, codes.WORDS).T
+        self._count, self._last = end, last
+
+    def _reserve(self, count: int) -> None:
+        """Room for `count` rows, growing by a quarter: views given out keep the old arrays."""
+        import numpy as np
+
+        if count <= len(self._vectors):
+            return
+        room = max(count, len(self._vectors) * 5 // 4, 1_024)
+        grown = np.empty((codes.WORDS, room), np.uint64)
+        grown[:, : self._count] = self._codes[:, : self._count]
+        self._codes = grown
+        for name in ("_vectors", "_passages"):
+            array = np.empty(room, np.int64)
+            array[: self._count] = getattr(self, name)[: self._count]
+            setattr(self, name, array)
+
+
+class Rows:
+    """A fixed view: codes [WORDS, n], vector and passage numbers [n]."""
+
+    def __init__(self, code: NDArray[np.uint64], vectors: NDArray[np.int64], passages: NDArray[np.int64]) -> None:
+        self.vectors = vectors
+        self.passages = passages
+        self._codes = code
+
+    def nearest(self, code: NDArray[np.uint8], count: int, allowed: NDArray[np.bool_] | None) -> NDArray[np.intp]:
+        """Rows with the `count` smallest distances, and all that tie with the last. `allowed` is by memory number."""
+        import numpy as np
+
+        found = codes.distances(self._codes, code)
+        if allowed is not None:
+            memories = self.passages // PER_MEMORY
+            inside = memories < len(allowed)
+            found[~(inside & allowed[np.where(inside, memories, 0)])] = codes.BITS + 1
+        within = np.cumsum(np.bincount(found, minlength=codes.BITS + 2)[: codes.BITS + 1])
+        limit = min(int(np.searchsorted(within, count)), codes.BITS)
+        return np.flatnonzero(found <= limit)

@@ -1,0 +1,63 @@
+"""Codes: 512 bits for a vector, whose Hamming distances order as angles do, roughly. They find; vectors decide.
+
+A code holds the signs of the vector's projections on the rows of Hadamard matrices with flipped columns (a random
+rotation made of signs alone, so it is the same on every machine). Measured on 100,000 texts with the static model:
+the 1,000 nearest codes hold 99.1 % of the ten nearest vectors, the 1,500 nearest 99.6 % (docs/search.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BITS = 512
+BYTES = BITS // 8
+WORDS = BITS // 64
+_CHUNK = 65_536  # rows compared at once: their intermediate results stay in the cache
+
+
+def encode(vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The codes, [n, 64], of vectors [n, dim]."""
+    import numpy as np
+
+    return np.packbits(vectors @ _projections(vectors.shape[1]) > 0, axis=1)
+
+
+def distances(codes: NDArray[np.uint64], code: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Hamming distances, [n], of codes that lie as [WORDS, n] to one code [64]."""
+    import numpy as np
+
+    wanted = code.view(np.uint64)
+    out = np.empty(codes.shape[1], np.uint16)
+    for start in range(0, len(out), _CHUNK):
+        part = codes[:, start : start + _CHUNK]
+        total = np.bitwise_count(part[0] ^ wanted[0]).astype(np.uint16)
+        for row in range(1, WORDS):
+            total += np.bitwise_count(part[row] ^ wanted[row])
+        out[start : start + _CHUNK] = total
+    return out
+
+
+@cache
+def _projections(dim: int) -> NDArray[np.float32]:
+    """[dim, BITS]: columns to project on."""
+    import numpy as np
+
+    size = 1 << (dim - 1).bit_length()
+    hadamard = np.ones((1, 1), np.float32)
+    while len(hadamard) < size:
+        hadamard = np.block([[hadamard, hadamard], [hadamard, -hadamard]])
+    bases = [hadamard[:BITS, :dim] * _signs(dim, basis) for basis in range(max(1, BITS // size))]
+    return np.ascontiguousarray(np.vstack(bases).T)
+
+
+def _signs(count: int, basis: int) -> NDArray[np.float32]:
+    import numpy as np
+
+    stream = hashlib.shake_256(b"memcrdt codes %d" % basis).digest(-(-count // 8))
+    return np.unpackbits(np.frombuffer(stream, np.uint8))[:count].astype(np.float32) * 2 - 1

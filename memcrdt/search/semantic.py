@@ -1,0 +1,61 @@
+"""Vectors: the passages nearest to the query, found by their codes and decided by their exact cosines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from memcrdt.search import codes
+from memcrdt.search.arrays import json_list
+from memcrdt.search.coarse import Coarse
+from memcrdt.store.indexer import Connection
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NEAREST = 200  # passages taken from the vectors
+COARSE = 1_000  # rows that the codes propose, and one more for every so many vectors: see codes.py
+COARSE_SHARE = 300
+STALE = 0.1  # of the proposed rows gone from the table: then what is in memory is read anew
+
+_BY_VECTOR = """
+SELECT passage, 1 - vec_distance_cosine(embedding, ?) FROM vectors WHERE vector IN (SELECT value FROM json_each(?))"""
+_BY_PASSAGE = """
+SELECT passage, 1 - vec_distance_cosine(embedding, ?) FROM vectors
+WHERE passage IN (SELECT value FROM json_each(?)) AND model = ?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The query as a unit vector [dim] of one model."""
+
+    vector: NDArray[np.float32]
+    model: int
+
+
+def nearest(db: Connection, query: Query, coarse: Coarse, allowed: NDArray[np.bool_] | None) -> dict[int, float]:
+    """Cosines of the passages nearest to the query. `allowed` is by memory number."""
+    found, proposed = _propose(db, query, coarse, allowed)
+    if len(found) < proposed * (1 - STALE):
+        coarse.reset()
+        found, _ = _propose(db, query, coarse, allowed)
+    return dict(sorted(found.items(), key=lambda item: -round(item[1], 5))[:NEAREST])
+
+
+def cosines(db: Connection, query: Query, passages: NDArray[np.int64]) -> dict[int, float]:
+    """Cosines of these passages, as far as they have vectors."""
+    return _pairs(db, _BY_PASSAGE, (query.vector.tobytes(), json_list(passages), query.model))
+
+
+def _propose(
+    db: Connection, query: Query, coarse: Coarse, allowed: NDArray[np.bool_] | None
+) -> tuple[dict[int, float], int]:
+    rows = coarse.refresh(db)
+    count = COARSE + len(rows.vectors) // COARSE_SHARE
+    chosen = rows.vectors[rows.nearest(codes.encode(query.vector[None])[0], count, allowed)]
+    return _pairs(db, _BY_VECTOR, (query.vector.tobytes(), json_list(chosen))), len(chosen)
+
+
+def _pairs(db: Connection, sql: str, bindings: tuple[bytes | str | int, ...]) -> dict[int, float]:
+    return {int(row[0]): float(row[1]) for row in db.execute(sql, bindings)}

@@ -1,0 +1,41 @@
+"""Words: what a text is found by, the same for what is stored and for what is asked.
+
+SQLite's tokenizer (unicode61, accents folded, porter stems) makes words of text with spaces. Scripts written without
+them become overlapping pairs of characters first, so that any substring of two or more is found.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+# Thai, Lao, Myanmar, Khmer; kana; CJK ideographs with their extensions; Hangul.
+_UNSPACED: Final = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]+"
+)
+TOKENIZER: Final = ("unicode61", "remove_diacritics", "2", "categories", "L* N* Co Mn Mc")  # as in schema/0002.sql
+STOP_WORDS: Final = frozenset(
+    """
+    a an the and or but if then than so of to in on at by for with from as about into over after before between out up
+    down off is are was were be been being am do does did doing have has had having i me my we us our you your he him
+    his she her it its they them their this that these those what which who whom whose when where why how not no nor
+    only own same too very can will just should would could may might must shall there here all any both each few more
+    most other some such s t d ll m re ve don didn doesn isn wasn weren won
+    """.split()  # noqa: SIM905 - one word a line would hide the list
+)
+
+
+def searchable(text: str) -> str:
+    """`text` as full text takes it: runs of unspaced script as pairs of characters."""
+    return text if text.isascii() else _UNSPACED.sub(lambda run: f" {_pairs(run[0])} ", text)
+
+
+def is_unspaced(text: str) -> bool:
+    """Whether all of `text` is of a script that is written without spaces."""
+    return _UNSPACED.fullmatch(text) is not None
+
+
+def _pairs(run: str) -> str:
+    # The last character stands alone too: a run of one is a word, and any single character starts a word.
+    return " ".join(run[i : i + 2] for i in range(len(run)))

@@ -1,0 +1,109 @@
+"""A store of views and indexes only, made straight from the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from memcrdt.model.filters import check_filters
+from memcrdt.search import Options, Scored, SearchIndex, make_embedder, search
+from memcrdt.store.indexer import IndexRow
+from memcrdt.store.vector_functions import load_vector_functions
+
+NOW = 1_800_000_000_000
+
+
+class Shelf:
+    """Memories in a SQLite file, written as the store's commit does it."""
+
+    def __init__(self, path: Path, embedder: Any = "static") -> None:
+        self.path = path
+        self.db = apsw.Connection(str(path))
+        load_vector_functions(self.db)
+        self.db.execute("PRAGMA journal_mode = WAL; PRAGMA secure_delete = ON").fetchall()
+        for script in ("0001.sql", "0002.sql"):
+            self.db.execute((resources.files("memcrdt.store") / "schema" / script).read_text("utf-8"))
+        self.db.execute(
+            "INSERT INTO spaces(space, id, name, creator, nonce, created_at) VALUES(1,'s','personal','d',x'00',0)"
+        )
+        self.index = SearchIndex(make_embedder(embedder))
+        self.rows: dict[int, IndexRow] = {}
+
+    def add(self, text: str, **columns: Any) -> int:
+        return self.add_many([{"text": text, **columns}])[0]
+
+    def add_many(self, items: list[dict[str, Any]]) -> list[int]:
+        prepared = self.index.prepare([item["text"] for item in items])
+        with self.db:
+            rows = [self._insert(item) for item in items]
+            self.index.replace(self.db, [], rows, prepared)
+        self.index.committed()
+        return [row.memory for row in rows]
+
+    def change(self, memory: int, text: str) -> None:
+        before = self.rows[memory]
+        after = before._replace(text=text)
+        with self.db:
+            self.db.execute("UPDATE memories SET text = ? WHERE memory = ?", (text, memory))
+            self.index.replace(self.db, [before], [after], self.index.prepare([text]))
+        self.rows[memory] = after
+
+    def remove(self, memory: int) -> None:
+        with self.db:
+            self.db.execute("DELETE FROM memories WHERE memory = ?", (memory,))
+            self.index.replace(self.db, [self.rows.pop(memory)], [], None)
+
+    def search(
+        self, query: str, *, limit: int = 10, filters: dict[str, Any] | None = None, **options: Any
+    ) -> list[Scored]:
+        wanted = Options(now=NOW, limit=limit, **options)
+        return search(self.db, self.index, query, check_filters(filters or {}), wanted)
+
+    def found(self, query: str, **options: Any) -> list[str]:
+        return [self.rows[hit.memory].text for hit in self.search(query, **options)]
+
+    def _insert(self, item: dict[str, Any]) -> IndexRow:
+        given = dict(item)
+        tags, metadata = given.pop("tags", ()), given.pop("metadata", {})
+        number = len(self.rows) + 1
+        values = {
+            "space": 1, "id": f"{number:026d}", "revision": "", "conflicted": 0, "scope": "global",
+            "created_at": number * 1000, "updated_at": number * 1000, "pinned": 0, "device": "d", "ignored": 0,
+            "fingerprint": 0, "born_seq": 0, "seq": 0, "author": None, **given,
+        }  # fmt: skip
+        values["category"] = values["scope"].partition("/")[0]
+        self.db.execute(
+            f"INSERT INTO memories({', '.join(values)}) VALUES({', '.join('?' * len(values))})", tuple(values.values())
+        )
+        memory = self.db.last_insert_rowid()
+        for tag in tags:
+            self.db.execute("INSERT INTO tags VALUES(?, ?)", (memory, tag))
+        for key, (value, amount) in metadata.items():
+            self.db.execute("INSERT INTO metadata VALUES(?, ?, ?, ?)", (memory, key, value, amount))
+        row = IndexRow(memory, values["text"], values["scope"], values["created_at"], values["author"])
+        self.rows[memory] = row
+        return row
+
+
+@pytest.fixture
+def new_shelf() -> Iterator[Callable[..., Shelf]]:
+    """Makes shelves, and closes them at the end."""
+    made: list[Shelf] = []
+
+    def make(path: Path, **options: Any) -> Shelf:
+        made.append(Shelf(path, **options))
+        return made[-1]
+
+    yield make
+    for shelf in made:
+        shelf.db.close()
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, new_shelf: Callable[..., Shelf]) -> Shelf:
+    return new_shelf(tmp_path / "shelf.db")

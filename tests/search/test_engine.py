@@ -1,0 +1,117 @@
+"""What a search finds, and in which order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+
+def test_a_memory_is_found_by_its_words_and_by_its_meaning(shelf: Any) -> None:
+    """The right one of three comes first, asked in its words and in others."""
+    for text in ("Deploys go out on Tuesdays", "The cat sleeps on the sofa", "Ana's birthday is in May"):
+        shelf.add(text)
+    assert shelf.found("deploy tuesday")[0] == "Deploys go out on Tuesdays"
+    assert shelf.found("where does the kitten nap?")[0] == "The cat sleeps on the sofa"
+
+
+def test_any_text_is_a_query(shelf: Any) -> None:
+    """No query makes SQLite complain, whatever its characters."""
+    shelf.add("Quotes \" and 'stars' * and NEAR misses")
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.text(max_size=60))
+    def ask(query: str) -> None:
+        shelf.search(query)
+
+    ask()
+    for query in (
+        "",
+        " ",
+        '"',
+        'NEAR("a" b, 3)',
+        "a AND",
+        "* OR ^x",
+        "text:word",
+        "😀",
+        "x" * 8_000,
+        "ก็",
+        "\x00",
+        "word " * 1_500,
+    ):
+        shelf.search(query)
+
+
+@pytest.mark.parametrize("query", ["北京大学", "大学", "京", "学习"])
+def test_chinese_is_found_by_substring(shelf: Any, query: str) -> None:
+    """A substring of one or more characters finds the one memory that holds it."""
+    shelf.add("我在北京大学学习中文")
+    shelf.add("明天去上海出差")
+    assert shelf.found(query)[0] == "我在北京大学学习中文"
+
+
+def test_thai_and_japanese_are_found_by_substring(shelf: Any) -> None:
+    """Scripts without spaces are found by a part of a run."""
+    shelf.add("ฉันชอบกินข้าวผัดกระเพรา")
+    shelf.add("来週の火曜日に東京で会議があります")
+    assert shelf.found("ข้าวผัด")[0] == "ฉันชอบกินข้าวผัดกระเพรา"
+    assert shelf.found("火曜日")[0] == "来週の火曜日に東京で会議があります"
+
+
+def test_accents_and_endings_are_folded(shelf: Any) -> None:
+    """A word is found without its accents and in another form."""
+    shelf.add("The café's naïve résumés")
+    shelf.add("A boat on the lake")
+    assert shelf.found("resume cafe")[0] == "The café's naïve résumés"
+
+
+def test_a_long_memory_says_which_passage_matched(shelf: Any) -> None:
+    """The end of a long text is found, and the hit shows that passage, not the whole."""
+    shelf.add("The harbour was quiet that morning. " * 120 + "The spare key hangs behind the blue clock.")
+    hit = shelf.search("where is the spare key?")[0]
+    assert hit.passage.endswith("The spare key hangs behind the blue clock.")
+    assert len(hit.passage) <= 900
+
+
+def test_filters_narrow_before_ranking(shelf: Any) -> None:
+    """The one memory with the tag is found among many that match the query better."""
+    shelf.add_many([{"text": f"release notes number {n}"} for n in range(400)])
+    wanted = shelf.add("dinner with the neighbours", tags=["home"])
+    assert [hit.memory for hit in shelf.search("release notes", filters={"tags": ["home"]})] == [wanted]
+
+
+def test_expired_and_superseded_are_hidden_unless_included(shelf: Any) -> None:
+    """They take no place in the results, and `include` brings them back."""
+    shelf.add("the office is in Lyon", expires_at=1)
+    shelf.add("the office is in Nice", superseded_by="x")
+    shelf.add("the office is in Rome")
+    assert shelf.found("office", limit=2) == ["the office is in Rome"]
+    assert len(shelf.found("office", filters={"include": ["expired", "superseded"]})) == 3
+
+
+def test_equal_memories_come_in_the_order_of_their_ids(shelf: Any) -> None:
+    """Ties are broken by ID, so equal stores answer equally."""
+    for suffix in "cab":
+        shelf.add("the same words", id=suffix * 26)
+    ids = [shelf.db.execute("SELECT id FROM memories WHERE memory = ?", (h.memory,)).get for h in shelf.search("same")]
+    assert ids == ["a" * 26, "b" * 26, "c" * 26]
+
+
+def test_without_an_embedder_full_text_answers(tmp_path: Path, new_shelf: Any) -> None:
+    """No vectors are needed to find words, and no table of theirs is filled."""
+    shelf = new_shelf(tmp_path / "words.db", embedder="none")
+    shelf.add("Deploys go out on Tuesdays")
+    assert shelf.found("deploys") == ["Deploys go out on Tuesdays"]
+    assert shelf.db.execute("SELECT count(*) FROM vectors").get == 0
+
+
+def test_the_score_is_higher_for_a_better_answer(shelf: Any) -> None:
+    """A score lies between 0 and 1, and `min_score` cuts what is below."""
+    shelf.add("Deploys go out on Tuesdays")
+    shelf.add("The cat sleeps on the sofa")
+    best, worst = shelf.search("deploys on tuesdays")
+    assert 0 <= worst.score < best.score <= 1
+    assert shelf.found("deploys on tuesdays", min_score=best.score) == ["Deploys go out on Tuesdays"]

@@ -1,0 +1,36 @@
+"""The shipped embedder."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from memcrdt.search.static import DIM, StaticEmbedder
+
+# What model2vec 0.10.0 gives for the same files: the first four numbers of each vector.
+PINNED = {
+    "Deploys go out on Tuesdays": [-0.0741345, -0.227699, 0.3018335, -0.1456214],
+    "Her naïve café order: 3 espressos!": [0.024265, -0.0873539, 0.043677, 0.053383],
+    "我在北京大学学习中文": [0.2051097, 0.1285024, 0.172984, 0.2520625],
+    "What did we decide about the database?": [-0.0756319, -0.2836197, 0.1229019, -0.0850859],
+}
+
+
+def test_vectors_are_those_of_model2vec() -> None:
+    """A few sentences have the vectors that model2vec 0.10.0 made of the same files."""
+    vectors = StaticEmbedder().embed(list(PINNED))
+    np.testing.assert_allclose(vectors[:, :4], list(PINNED.values()), atol=1e-6)
+
+
+def test_vectors_have_length_one_and_a_text_without_tokens_has_zeros() -> None:
+    """Every vector has length 1, but that of an empty text, which is zero."""
+    vectors = StaticEmbedder().embed(["release day", "", "x" * 200])
+    assert vectors.shape == (3, DIM)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), [1, 0, 0], atol=1e-6)
+
+
+def test_the_end_of_a_long_text_counts() -> None:
+    """No text is cut: two that differ after 2,000 words have different vectors."""
+    start = "word " * 2_000
+    one, other = StaticEmbedder().embed([start + "apple", start + "quantum"])
+    assert not np.allclose(one, other)
