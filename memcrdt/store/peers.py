@@ -70,6 +70,11 @@ class Peers:
         with self._store.reading() as db:
             return db.execute("SELECT 1 FROM peers WHERE device = ? AND state = 'accepted'", (device,)).get is not None
 
+    def shares(self) -> frozenset[tuple[int, str]]:
+        """Which space (its local number) is shared with which device."""
+        with self._store.reading() as db:
+            return frozenset(db.execute("SELECT space, device FROM shares"))
+
     def accept(
         self, device: str, *, name: str | None = None, address: str | None = None, spaces: Iterable[str] = (PERSONAL,)
     ) -> None:

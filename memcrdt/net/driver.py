@@ -1,0 +1,370 @@
+"""The loop that joins sockets, clocks and the store to the gossip: events in, effects out.
+
+The gossip runs in the event loop and never waits. The store runs in one thread beside it, one query after
+the other, so that searches and the network never wait for each other's locks in the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from memcrdt.errors import MemcrdtError, RemoteProtocolError, UnreachableError
+from memcrdt.net.addresses import DEFAULT_PORT, Address
+from memcrdt.net.connection import NOT_ACCEPTED
+from memcrdt.net.dialer import Dialer, Target
+from memcrdt.net.identity import shown
+from memcrdt.net.link import Link
+from memcrdt.net.listener import Listener
+from memcrdt.net.roster import Roster
+from memcrdt.store import peers as stored
+from memcrdt.sync.events import (
+    NODE,
+    Answered,
+    Ask,
+    Close,
+    Committed,
+    Connected,
+    Dial,
+    DialFailed,
+    Effect,
+    Event,
+    FrameReceived,
+    Lost,
+    Report,
+    Revoked,
+    Schedule,
+    SendFrame,
+    Started,
+    SyncNow,
+    Timer,
+)
+from memcrdt.sync.queries import Answer, Failed, perform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from memcrdt.net.auth import Authenticated, Signer
+    from memcrdt.net.connection import Connection
+    from memcrdt.store.peers import Peers
+    from memcrdt.sync.gossip import Gossip
+    from memcrdt.sync.queries import Query
+    from memcrdt.sync.replica import Replica
+
+log = logging.getLogger("memcrdt.net")
+T = TypeVar("T")
+
+PEERS_INTERVAL_S: Final = 0.25  # the peers table is read again at most so often: a revocation is heard within it
+RETRY_S: Final = 5.0  # after the peers could not be read, or the port was taken meanwhile
+KNOCKS_PER_S: Final = 8  # each is a commit; a flood of strangers must not keep the disk busy
+
+
+class Doorbell(Protocol):
+    """Tells that the store may have changed, through this process or another."""
+
+    async def rung(self) -> None:
+        """Returns when it has changed since the last call."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a driver joins."""
+
+    identity: Signer
+    gossip: Gossip
+    replica: Replica
+    peers: Peers
+    doorbell: Doorbell
+
+
+class Driver:
+    """The running network of one store: `start`, then `stop`, inside one event loop.
+
+    It listens as soon as a device is accepted, and as long as one is. Implements Host for the listener.
+    """
+
+    def __init__(self, parts: Parts, listen: Address, listening: Callable[[int | None], None]) -> None:
+        """`listening` is told the port when listening begins, and None when it ends."""
+        self.port: int | None = None  # while listening
+        self._tell_port = listening
+        self._gossip = parts.gossip
+        self._replica = parts.replica
+        self._peers = parts.peers
+        self._doorbell = parts.doorbell
+        self._identity = parts.identity
+        self._listen = listen
+        self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time()
+        self._store = ThreadPoolExecutor(1, "memcrdt-sync")
+        self._dialer = Dialer(parts.identity, partial(self._in_store, parts.peers.is_accepted))
+        self._listener: Listener | None = None
+        self._roster = Roster(parts.peers)
+        self._refreshing = asyncio.Lock()
+        self._peers_changed = asyncio.Event()
+        self._links: dict[int, Link] = {}
+        self._links_made = 0
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._knocks: deque[float] = deque(maxlen=KNOCKS_PER_S)
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Dials the accepted devices and, if there are any, listens.
+
+        Raises LockedError or InputError when the address cannot be listened at, StoreError. Call stop() also then.
+        """
+        await self._in_store(self._peers.all_disconnected)
+        self._handle(Started())
+        await self._refresh()
+        await self._follow_roster()
+        self._spawn(self._watch_store())
+        self._spawn(self._watch_peers())
+
+    async def stop(self) -> None:
+        """Says goodbye to everyone and frees the port, in a few seconds at most."""
+        self._stopping = True
+        for timer in self._timers:
+            timer.cancel()
+        await asyncio.gather(*(link.close() for link in self._links.values()))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stop_listening()
+        await self._dialer.close()
+        await asyncio.to_thread(self._store.shutdown, cancel_futures=True)
+        await asyncio.to_thread(self._peers.all_disconnected)
+
+    async def connect(self, address: Address, device: str | None = None) -> str:
+        """Dials an accepted device now, remembers the address, and returns the device's id.
+
+        Raises UnreachableError, UntrustedPeerError, RemoteProtocolError.
+        """
+        connection = await self._dialer.dial(Target(address, device))
+        self._spawn(self.serve(connection))
+        return connection.peer.device
+
+    def sync_now(self) -> None:
+        """Compares with every peer at once, and dials those that wait for their turn."""
+        self._handle(SyncNow())
+
+    @property
+    def connected(self) -> frozenset[str]:
+        """The devices to which a connection stands."""
+        return frozenset(link.peer for link in self._links.values())
+
+    async def admits(self, peer: Authenticated, address: str) -> bool:
+        """Whether the device is accepted; if not, it has knocked. Part of Host."""
+        try:
+            if await self._in_store(self._peers.is_accepted, peer.device):
+                return True
+            now = self._loop.time()
+            if len(self._knocks) < KNOCKS_PER_S or now - self._knocks[0] > 1:
+                self._knocks.append(now)
+                # It dialed from some port; that it listens at the default one is a guess.
+                home = Address(Address.parse(address).host, DEFAULT_PORT)
+                await self._in_store(self._peers.knocked, peer.device, peer.public_key, str(home))
+        except MemcrdtError as exc:
+            log.warning("%s at %s was not let in: %s", shown(peer.device), address, exc)
+        return False
+
+    async def serve(self, connection: Connection) -> None:
+        """Talks to an accepted device until the connection ends. Part of Host."""
+        device, dialed = connection.peer.device, connection.via == "dialed"
+        if device not in self._roster:
+            await self._refresh()  # accepted just now
+        if device not in self._roster or self._stopping:
+            await connection.close(NOT_ACCEPTED)  # or revoked just now
+            if dialed:
+                self._handle(DialFailed(device))
+            return
+        self._links_made += 1
+        link = self._links[self._links_made] = Link(self._links_made, connection)
+        self._handle(Connected(link.number, device, dialed))
+        self._note_connection(device)
+        try:
+            await self._receive(link)
+        finally:
+            del self._links[link.number]
+            self._handle(Lost(link.number))
+            self._note_connection(device)
+            await link.close(flush_s=0)
+
+    async def _receive(self, link: Link) -> None:
+        try:
+            while (frame := await link.receive()) is not None:
+                if not link.closing:
+                    self._handle(FrameReceived(link.number, frame))
+        except RemoteProtocolError as exc:
+            self._note_error(link.peer, str(exc))
+
+    # --- effects ------------------------------------------------------------------------------------------------------
+
+    def _handle(self, event: Event) -> None:
+        if self._stopping:
+            return
+        self._now = max(self._now, self._loop.time())
+        for effect in self._gossip.handle(event, self._now):
+            self._carry_out(effect)
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case SendFrame(number, frame):
+                self._send(number, frame)
+            case Ask(number, ask, query):
+                self._ask(number, ask, query)
+            case Schedule(number, delay_s, name):
+                self._schedule(delay_s, Timer(number, name))
+            case Close(number):
+                self._close(number)
+            case Dial(peer):
+                self._spawn(self._dial(peer))
+            case Report():
+                self._report(effect)
+
+    def _send(self, number: int, frame: bytes) -> None:
+        link = self._links.get(number)
+        if link is not None and not link.closing and not link.send(frame):
+            self._note_error(link.peer, f"{link.connection} is too slow and was hung up on; it is dialed again")
+            self._close(number, flush_s=0)
+
+    def _close(self, number: int, **options: float) -> None:
+        if number in self._links:
+            self._spawn(self._links[number].close(**options))
+
+    def _ask(self, number: int, ask: int, query: Query) -> None:
+        if link := self._links.get(number):
+            link.asked()
+        answer = self._loop.run_in_executor(self._store, perform, self._replica, query)
+        answer.add_done_callback(partial(self._answered, number, ask))
+
+    def _answered(self, number: int, ask: int, future: asyncio.Future[Answer]) -> None:
+        if future.cancelled() or self._stopping:
+            return
+        link = self._links.get(number)
+        if link is None and number != NODE:
+            return
+        if link is not None:
+            link.answered()
+        if problem := future.exception():  # a bug, perhaps a panic of Yjs: this link ends, the others go on
+            log.error("the store failed to answer sync", exc_info=problem)
+        self._handle(Answered(number, ask, Failed(f"internal error: {problem!r}") if problem else future.result()))
+
+    def _schedule(self, delay_s: float, timer: Timer) -> None:
+        due = self._loop.time() + delay_s
+
+        def fire() -> None:
+            self._timers.discard(handle)
+            if timer.link == NODE or timer.link in self._links:
+                self._now = max(self._now, due)  # asyncio may fire early, by the clock's resolution
+                self._handle(timer)
+
+        handle = self._loop.call_at(due, fire)
+        self._timers.add(handle)
+
+    async def _dial(self, device: str) -> None:
+        """Tries the device's addresses, the newest first, and serves the first connection that stands."""
+        problem: MemcrdtError | None = None
+        try:
+            for address in (await self._in_store(self._peers.get, device)).addresses:
+                try:
+                    connection = await self._dialer.dial(Target(Address.parse(address), device))
+                except MemcrdtError as exc:
+                    if problem is None or isinstance(problem, UnreachableError):
+                        problem = exc  # a refusal says more than the silence of an old address
+                    continue
+                await self.serve(connection)
+                return
+        except MemcrdtError as exc:  # the store's, or the device is gone from it
+            problem = exc
+        if problem is not None and device not in self.connected:
+            self._note_error(device, str(problem))
+        self._handle(DialFailed(device))
+
+    def _report(self, report: Report) -> None:
+        if report.kind in ("ready", "agreed"):
+            log.debug("%s: %s %s", shown(report.peer), report.kind, report.text)
+        else:
+            self._note_error(report.peer, report.text)
+
+    # --- the store ----------------------------------------------------------------------------------------------------
+
+    async def _in_store(self, call: Callable[..., T], *arguments: Any) -> T:
+        return await self._loop.run_in_executor(self._store, call, *arguments)
+
+    async def _watch_store(self) -> None:
+        while True:
+            await self._doorbell.rung()
+            self._peers_changed.set()
+            self._handle(Committed())
+
+    async def _watch_peers(self) -> None:
+        while True:
+            await self._peers_changed.wait()
+            self._peers_changed.clear()
+            try:
+                await self._refresh()
+                await self._follow_roster()
+            except MemcrdtError as exc:
+                log.error("%s", exc)
+                self._peers_changed.set()
+                await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(PEERS_INTERVAL_S)
+
+    async def _refresh(self) -> None:
+        """Follows the peers table: whom to dial, and whom to hang up on."""
+        async with self._refreshing:
+            for event in await self._in_store(self._roster.read):
+                self._handle(event)
+                if isinstance(event, Revoked):
+                    for link in [link for link in self._links.values() if link.peer == event.peer]:
+                        self._close(link.number)
+
+    async def _follow_roster(self) -> None:
+        """Listens while somebody is accepted, and only then."""
+        if not self._roster:
+            await self._stop_listening()
+        elif self._listener is None:
+            listener = Listener(self._identity, self)
+            self.port = listener.start(self._listen)
+            self._listener = listener
+            self._tell_port(self.port)
+
+    async def _stop_listening(self) -> None:
+        if self._listener is not None:
+            listener, self._listener, self.port = self._listener, None, None
+            self._tell_port(None)
+            await listener.close()
+
+    def _note_connection(self, device: str) -> None:
+        """Writes down whether, and how, the device is connected."""
+        links = [link for link in self._links.values() if link.peer == device]
+        if links:
+            connection = links[-1].connection
+            link = stored.Link(connection.via, connection.address, links[-1].since_ms)
+            self._note(partial(self._peers.connected, device, connection.peer.public_key, link))
+        else:
+            self._note(partial(self._peers.disconnected, device))
+
+    def _note_error(self, device: str, message: str) -> None:
+        log.warning("%s: %s", shown(device), message)
+        self._note(partial(self._peers.failed, device, message))
+
+    def _note(self, write: Callable[[], None]) -> None:
+        if not self._stopping:
+            self._spawn(self._in_store(write))
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (problem := task.exception()):
+            log.error("%s", problem, exc_info=None if isinstance(problem, MemcrdtError) else problem)

@@ -1,0 +1,72 @@
+"""One connection with a queue before it, so that sending never waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from memcrdt.errors import UnreachableError
+from memcrdt.sync.events import UNSENT_BYTES
+
+if TYPE_CHECKING:
+    from memcrdt.net.connection import Connection
+
+FLUSH_S: Final = 0.5  # how long a close waits for what was sent before it
+ASKS_AHEAD: Final = 64  # queries that one link may have waiting before no more is read from it
+
+
+class Link:
+    """A connection under its number: frames are queued here and written by a task of its own."""
+
+    def __init__(self, number: int, connection: Connection) -> None:
+        self.number = number
+        self.connection = connection
+        self.peer = connection.peer.device
+        self.since_ms = time.time_ns() // 1_000_000
+        self.closing = False
+        self._unsent: asyncio.Queue[bytes] = asyncio.Queue()
+        self._unsent_bytes = 0
+        self._asks = 0
+        self._answered = asyncio.Event()
+        self._writer = asyncio.create_task(self._write())
+
+    def send(self, frame: bytes) -> bool:
+        """Queues a frame. False when the other side is too slow: more than 8 MiB are waiting."""
+        self._unsent.put_nowait(frame)
+        self._unsent_bytes += len(frame)
+        return self._unsent_bytes <= UNSENT_BYTES
+
+    async def receive(self) -> bytes | None:
+        """The next frame, once our store has kept up with those before; None at the end."""
+        while self._asks > ASKS_AHEAD:
+            self._answered.clear()
+            await self._answered.wait()
+        return await self.connection.receive()
+
+    def asked(self) -> None:
+        """A query of this link was handed to the store."""
+        self._asks += 1
+
+    def answered(self) -> None:
+        """The store answered one."""
+        self._asks -= 1
+        self._answered.set()
+
+    async def close(self, flush_s: float = FLUSH_S) -> None:
+        """Writes what is queued, if that is done within `flush_s`, and closes."""
+        self.closing = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(flush_s):
+                await self._unsent.join()
+        self._writer.cancel()
+        await self.connection.close()
+
+    async def _write(self) -> None:
+        with suppress(UnreachableError):  # whoever reads notices the end
+            while True:
+                frame = await self._unsent.get()
+                await self.connection.send(frame)
+                self._unsent_bytes -= len(frame)
+                self._unsent.task_done()

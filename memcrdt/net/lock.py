@@ -1,0 +1,96 @@
+"""One process at a time runs the network of a home: who that is, and at which port.
+
+The operating system holds the lock and frees it when the process ends, however it ends. What the lock file cannot tell
+(a locked file is unreadable on Windows) stands beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from memcrdt.errors import LockedError, StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOCK_FILE = "serve.lock"
+NOTE_FILE = "serve.json"
+
+
+class Holder(NamedTuple):
+    """The process that runs the network (0: not known), and its port (None: it does not listen)."""
+
+    pid: int
+    port: int | None
+
+
+class ServeLock:
+    """The right to run the network of one home."""
+
+    def __init__(self, home: Path) -> None:
+        """Raises LockedError while another process has it, StoreError when the home cannot be written."""
+        self._note = home / NOTE_FILE
+        self._file = _open(home)
+        if not _lock(self._file):
+            self._file.close()
+            raise LockedError(f"process {_noted(home).pid} syncs {home} already; end it, or leave it to that")
+        self.write(None)
+
+    def write(self, port: int | None) -> None:
+        """Tells the other processes at which port we listen."""
+        temporary = self._note.with_suffix(".tmp")
+        temporary.write_text(json.dumps(Holder(os.getpid(), port)._asdict()), encoding="ascii")
+        temporary.replace(self._note)
+
+    def release(self) -> None:
+        """Gives the right back."""
+        self._note.unlink(missing_ok=True)
+        self._file.close()
+
+
+def holder(home: Path) -> Holder | None:
+    """The process that runs the network of the home, if one does."""
+    if not (home / LOCK_FILE).exists():
+        return None
+    with _open(home) as file:
+        return None if _lock(file) else _noted(home)
+
+
+def _open(home: Path) -> IO[bytes]:
+    path = home / LOCK_FILE
+    try:
+        return path.open("ab")
+    except OSError as exc:
+        raise StoreError(f"{path}: {exc.strerror or exc}; check the folder and its mode") from exc
+
+
+def _noted(home: Path) -> Holder:
+    try:
+        note = json.loads((home / NOTE_FILE).read_bytes())
+        return Holder(int(note["pid"]), None if note["port"] is None else int(note["port"]))
+    except (OSError, ValueError, TypeError, KeyError):  # it is about to be written
+        return Holder(0, None)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: IO[bytes]) -> bool:
+        try:
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+else:
+    import fcntl
+
+    def _lock(file: IO[bytes]) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

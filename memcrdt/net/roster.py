@@ -1,0 +1,40 @@
+"""Who is accepted, with which addresses and spaces, and what of that has changed since the last look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memcrdt.sync.events import Known, Revoked, SpacesChanged
+
+if TYPE_CHECKING:
+    from memcrdt.store.peers import Peers
+
+
+class Roster:
+    """The accepted devices as the peers table had them at the last `read`. Other processes change the table."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+        self._addresses: dict[str, frozenset[str]] = {}
+        self._shares: frozenset[tuple[int, str]] = frozenset()
+
+    def __contains__(self, device: str) -> bool:
+        return device in self._addresses
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+    def read(self) -> list[Known | Revoked | SpacesChanged]:
+        """Reads the table, and returns what the gossip should hear. Raises StoreError."""
+        before, shares_before = self._addresses, self._shares
+        self._addresses = {
+            peer.device: frozenset(peer.addresses) for peer in self._peers.all() if peer.state == "accepted"
+        }
+        self._shares = self._peers.shares()
+        events: list[Known | Revoked | SpacesChanged] = [Revoked(device) for device in before.keys() - self._addresses]
+        if self._shares != shares_before:
+            events.append(SpacesChanged())
+        for device, addresses in self._addresses.items():
+            if addresses - before.get(device, frozenset()):
+                events.append(Known(device))
+        return events

@@ -1,0 +1,217 @@
+"""Node: a Memory with the network running.
+
+One process for each home runs it, whichever comes first. What another process adds is durable and searchable
+at once, and the process with the network sends it on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from random import SystemRandom
+from typing import TYPE_CHECKING, Final, Self
+
+from memcrdt.errors import LockedError, MemcrdtError
+from memcrdt.memory import Serving
+from memcrdt.net.addresses import DEFAULT_PORT, Address
+from memcrdt.net.identity import Identity, parse_device_id
+from memcrdt.net.lock import ServeLock, holder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from memcrdt.memory import Memory
+    from memcrdt.net.driver import Driver
+
+log = logging.getLogger("memcrdt.net")
+
+LOCK_TRIES: Final = 5  # whoever asks who is serving takes the lock for a moment
+LOCK_RETRY_S: Final = 0.05
+TAKEOVER_S: Final = 1.0  # how often a process that stands by looks whether the network is free
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """What the network of this process does: where it listens (None: nobody is accepted yet), who is connected."""
+
+    device: str
+    port: int | None
+    connected: frozenset[str]
+
+
+class Node:
+    """Runs the network of an open Memory: `async with Node(memory) as node`.
+
+    It listens as soon as a device is accepted, at all interfaces or at `host`; port 0 takes any free one.
+    Entering raises LockedError when another process runs the network of this home, or has the port; InputError
+    when the host is none of this machine; ReadOnlyError when the memory is.
+    """
+
+    def __init__(self, memory: Memory, *, host: str = "", port: int = DEFAULT_PORT) -> None:
+        self._memory = memory
+        self._address = Address(host, port)
+        self._stack = AsyncExitStack()
+        self._driver: Driver
+
+    async def __aenter__(self) -> Self:
+        lock = await _acquire(self._memory.home)
+        self._driver = await self._stack.enter_async_context(_running(self._memory, self._address, lock))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def port(self) -> int | None:
+        """The port that we listen on; None while nobody is accepted."""
+        return self._driver.port
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where other devices may reach us, as HOST:PORT; empty while nobody is accepted."""
+        if self.port is None:
+            return []
+        hosts = [self._address.host] if self._address.host else _own_hosts()
+        return [str(Address(host, self.port)) for host in hosts]
+
+    async def connect(self, address: str, device: str | None = None) -> str:
+        """Dials an accepted device at HOST[:PORT] and remembers the address. Returns the device's id.
+
+        Raises InputError, UnreachableError, UntrustedPeerError when it is another than `device`, is not accepted here
+        or does not accept us, RemoteProtocolError.
+        """
+        return await self._driver.connect(Address.parse(address), None if device is None else parse_device_id(device))
+
+    def sync_now(self) -> None:
+        """Compares with every peer at once instead of when it is due, and dials those that are not connected."""
+        self._driver.sync_now()
+
+    def status(self) -> NodeStatus:
+        """What the network does at this moment."""
+        return NodeStatus(self._memory.store.device, self.port, self._driver.connected)
+
+
+class BackgroundNode:
+    """The network of a Memory in a thread of its own, for programs without an event loop.
+
+    While another process runs the network of the home it stands by, and takes over within 2 s of that one's end.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._ending: asyncio.Event  # stop() was called
+
+    def start(self, *, host: str = "", port: int = DEFAULT_PORT) -> None:
+        """Returns when it runs or stands by. Raises what entering a Node does. A second call does nothing."""
+        if self._thread is not None:
+            return
+        started: Future[None] = Future()
+        self._loop, self._ending = asyncio.new_event_loop(), asyncio.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(Address(host, port), started), name="memcrdt-network", daemon=True
+        )
+        self._thread.start()
+        try:
+            started.result()
+        except BaseException:  # also a Ctrl-C while waiting: no thread is left behind
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Says goodbye to everyone; returns when the thread has ended."""
+        if self._thread is not None:
+            with suppress(RuntimeError):  # its loop has ended already
+                self._loop.call_soon_threadsafe(self._ending.set)
+            self._thread.join()
+            self._thread = None
+
+    def serving(self) -> Serving | None:
+        """Which process runs the network for this home."""
+        found = holder(self._memory.home)
+        return None if found is None else Serving(found.pid, found.port)
+
+    def _run(self, address: Address, started: Future[None]) -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve(address, started))
+        except BaseException as exc:  # whatever it was: start() is waiting for it
+            if started.done():
+                raise
+            started.set_exception(exc)
+
+    async def _serve(self, address: Address, started: Future[None]) -> None:
+        while not self._ending.is_set():
+            try:
+                await self._serve_once(address, started)
+            except MemcrdtError as exc:
+                if not started.done():
+                    raise
+                log.error("%s", exc)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TAKEOVER_S):
+                    await self._ending.wait()
+
+    async def _serve_once(self, address: Address, started: Future[None]) -> None:
+        """Runs the network until stop(), or returns at once when another process runs it."""
+        try:
+            lock = ServeLock(self._memory.home)
+        except LockedError:
+            if not started.done():
+                started.set_result(None)
+            return
+        async with _running(self._memory, address, lock):
+            if not started.done():
+                started.set_result(None)
+            await self._ending.wait()
+
+
+@asynccontextmanager
+async def _running(memory: Memory, address: Address, lock: ServeLock) -> AsyncIterator[Driver]:
+    """The driver of the memory's store. Takes the lock over, and releases it."""
+    from memcrdt.net.doorbell import StoreDoorbell
+    from memcrdt.net.driver import Driver, Parts
+    from memcrdt.net.replica import StoreReplica
+    from memcrdt.store.peers import Peers
+    from memcrdt.sync.gossip import Gossip
+
+    store = memory.store
+    async with AsyncExitStack() as stack:
+        stack.callback(lock.release)
+        identity = Identity.load_or_create(memory.home)
+        parts = Parts(
+            identity=identity,
+            gossip=Gossip(identity.device_id, store.facts.incarnation, rng=SystemRandom()),
+            replica=StoreReplica(store),
+            peers=Peers(store),
+            doorbell=stack.enter_context(StoreDoorbell(store)),
+        )
+        driver = Driver(parts, address, lock.write)
+        stack.push_async_callback(driver.stop)
+        await driver.start()
+        yield driver
+
+
+async def _acquire(home: Path) -> ServeLock:
+    for _ in range(LOCK_TRIES - 1):
+        with suppress(LockedError):
+            return ServeLock(home)
+        await asyncio.sleep(LOCK_RETRY_S)
+    return ServeLock(home)
+
+
+def _own_hosts() -> list[str]:
+    """This machine's addresses on the networks that it would use to reach others; nothing is sent."""
+    hosts = []
+    for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, DEFAULT_PORT))
+            hosts.append(probe.getsockname()[0])
+    return hosts or ["127.0.0.1"]
