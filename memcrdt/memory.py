@@ -127,13 +127,13 @@ class Memory:
         self, query: str, *, limit: int = 10, min_score: float | None = None, **filters: Any
     ) -> builtins.list[Hit]:
         """The memories that answer `query` best, best first; `filters` narrow before anything is ranked."""
-        from memcrdt.search.engine import search
+        from memcrdt.search.engine import Options, search
 
         checks.check_query(query)
-        checks.check_limit(limit)
+        options = Options(now=self.store.now_ms(), limit=checks.check_limit(limit), min_score=min_score)
         wanted = check_filters(filters)
         with self.store.reading() as db:
-            found = search(db, query, wanted)
+            found = search(db, self.store.indexer, query, wanted, options)
             records = reads.by_number(db, [hit.memory for hit in found])
         return [Hit(memory=records[hit.memory], score=hit.score) for hit in found if hit.memory in records]
 

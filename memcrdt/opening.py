@@ -32,7 +32,7 @@ def open(  # noqa: A001 - the name of the public interface
 
     folder = home_folder(home)
     index = SearchIndex(make_embedder(embedder))
-    options = StoreOptions(read_only=read_only, setup=index.setup)
+    options = StoreOptions(read_only=read_only)
     device = device_id_of(folder) if read_only else Identity.load_or_create(folder).device_id
     memory = Memory(folder, Store(folder, device, index, options), BackgroundNode)
     if sync:

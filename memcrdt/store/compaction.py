@@ -45,7 +45,7 @@ def _truncate_wal(store: Store) -> bool:
     On a connection of its own that never waits: with a timeout it would hold the write lock while it waits
     for readers, and writers wait with it.
     """
-    db = connections.connect(store.path, read_only=False, vfs=store.options.vfs, setup=store.options.setup)
+    db = connections.connect(store.path, read_only=False, vfs=store.options.vfs)
     try:
         db.set_busy_timeout(0)
         db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)

@@ -11,13 +11,12 @@ from pathlib import Path
 import apsw
 
 from memcrdt.errors import CorruptError, DiskFullError, LockedError, ReadOnlyError, SchemaError, StoreError
+from memcrdt.store.vector_functions import load_vector_functions
 
 BUSY_TIMEOUT_MS = 5_000
 READERS = 4  # idle read connections kept; more are made when more threads read at once
 _READ_ONLY = apsw.SQLITE_OPEN_READONLY
 _READ_WRITE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-
-Setup = Callable[[apsw.Connection], None]
 
 
 @contextmanager
@@ -44,14 +43,13 @@ def translated(path: Path, doing: str) -> Iterator[None]:
         raise StoreError(f"{doing}: SQLite says {exc} about {path}; nothing was changed") from exc
 
 
-def connect(path: Path, *, read_only: bool, vfs: str | None, setup: Setup | None) -> apsw.Connection:
+def connect(path: Path, *, read_only: bool, vfs: str | None) -> apsw.Connection:
     """A connection with the settings that every one here has. Raises apsw.Error."""
     db = apsw.Connection(str(path), flags=_READ_ONLY if read_only else _READ_WRITE, vfs=vfs)
     db.set_busy_timeout(BUSY_TIMEOUT_MS)
     db.execute("PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON")
     db.execute("PRAGMA synchronous = FULL; PRAGMA cache_size = -16000; PRAGMA trusted_schema = OFF")
-    if setup is not None:
-        setup(db)
+    load_vector_functions(db)
     return db
 
 

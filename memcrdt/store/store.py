@@ -17,7 +17,7 @@ from memcrdt.errors import NotFoundError, ReadOnlyError, StoreError
 from memcrdt.model.edits import Stamp
 from memcrdt.model.records import Kind
 from memcrdt.store import connections, meta, migrations
-from memcrdt.store.connections import Readers, Setup, translated
+from memcrdt.store.connections import Readers, translated
 from memcrdt.store.documents import Documents
 from memcrdt.store.indexer import Indexer, Prepared
 from memcrdt.store.meta import Facts
@@ -29,11 +29,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreOptions:
-    """How a store is opened. `setup` runs on every connection; `vfs` names an APSW VFS; `clock` gives ms."""
+    """How a store is opened. `vfs` names an APSW VFS; `clock` gives ms."""
 
     read_only: bool = False
     vfs: str | None = None
-    setup: Setup | None = None
     clock: Callable[[], int] = field(default=lambda: time.time_ns() // 1_000_000)
 
 
@@ -179,8 +178,7 @@ class Store:
                 raise StoreError(f"{self.path} is empty; open it once for writing")
 
     def _connect(self) -> apsw.Connection:
-        options = self.options
-        return connections.connect(self.path, read_only=options.read_only, vfs=options.vfs, setup=options.setup)
+        return connections.connect(self.path, read_only=self.options.read_only, vfs=self.options.vfs)
 
     def _establish(self, device: str) -> Facts:
         if self.options.read_only:
