@@ -1,0 +1,112 @@
+"""The root command, and the one place where errors become a line on stderr and an exit code.
+
+Subcommands are imported when they are named: `memcrdt add` never pays for the demo.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from memcrdt import __version__, errors
+from memcrdt.cli.face import FaceGroup
+from memcrdt.cli.output import say
+
+OK, ERROR, USAGE, NOT_FOUND, LOCKED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+_EXIT_CODES: tuple[tuple[type[errors.MemcrdtError], int], ...] = (
+    (errors.InputError, USAGE),
+    (errors.NotFoundError, NOT_FOUND),
+    (errors.LockedError, LOCKED),
+    (errors.UnreachableError, UNREACHABLE),
+    (errors.MemcrdtError, ERROR),
+)
+
+_MODULES = {
+    "init": "homes",
+    "path": "homes",
+    "add": "writing",
+    "update": "writing",
+    "forget": "writing",
+    "search": "reading",
+    "get": "reading",
+    "list": "reading",
+    "history": "reading",
+    "conflicts": "reading",
+    "status": "devices",
+    "peers": "devices",
+    "accept": "devices",
+    "revoke": "devices",
+    "serve": "serving",
+    "demo": "demo",
+}
+
+
+class LazyGroup(FaceGroup):
+    """The subcommands, in the order in which one meets them; each lives in a module under its own name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _MODULES:
+            return None
+        command = getattr(import_module(f"memcrdt.cli.{_MODULES[cmd_name]}"), f"{cmd_name}_command")
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def root(context: click.Context) -> None:
+    """A memory for AI agents that lives on your own machines and merges without conflicts."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(USAGE)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line and returns its exit code: 0 ok, 1 error, 2 usage, 3 not found, 4 locked,
+    5 unreachable, 130 interrupted. What went wrong is one line on stderr."""
+    _prepare_streams()
+    try:
+        code = root.main(list(arguments), prog_name="memcrdt", standalone_mode=False)
+    except (click.ClickException, click.Abort, errors.MemcrdtError, KeyboardInterrupt) as exc:
+        message, code = _translated(exc)
+        say(message)
+    return code if isinstance(code, int) else OK
+
+
+def _translated(problem: BaseException) -> tuple[str, int]:
+    """What to say, and the exit code."""
+    match problem:
+        case click.UsageError():
+            return f"{problem.format_message().rstrip('.')}; see {_help_of(problem.ctx)}", USAGE
+        case click.ClickException():
+            return problem.format_message(), ERROR
+        case errors.MemcrdtError():
+            return str(problem), next(code for kind, code in _EXIT_CODES if isinstance(problem, kind))
+        case click.Abort() if isinstance(problem.__context__, EOFError):  # click makes an Abort of both
+            click.echo(err=True)  # ends the line of the question
+            return "there was no answer on stdin; answer, or say --yes", ERROR
+    return "interrupted", INTERRUPTED
+
+
+def _help_of(context: click.Context | None) -> str:
+    return f"{'memcrdt' if context is None else context.command_path} --help"
+
+
+def _prepare_streams() -> None:
+    """Pipes and files carry UTF-8 everywhere; a terminal keeps its encoding and shows ? for what it lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")

@@ -1,0 +1,173 @@
+"""What happens in the demonstration, the table that shows it, and the verdict."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from importlib import resources
+from itertools import permutations
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from memcrdt.cli.demo_nodes import DemoNode, View, wait_until
+from memcrdt.cli.output import Column, Printer, rich_table, say
+from memcrdt.errors import PeerError
+
+NAMES: Final = ("laptop", "desktop", "studio")
+QUERY: Final = "when do we deploy?"
+TIME_S: Final = 18.0  # and a moment to clean up: 20 s in all
+SENTENCES: Final = "demo_sentences.txt"
+EDITED: Final = "Deploys go out on Tuesdays and Thursdays, never before a holiday."
+EDITED_HERE: Final = "Deploys go out on Wednesdays and Thursdays, never before a holiday."
+EDITED_THERE: Final = "Deploys go out on Tuesdays and Thursdays at ten, never before a holiday."
+
+_COLUMNS: tuple[Column[View], ...] = (
+    Column("node", lambda view: view.name),
+    Column("network", lambda view: "on" if view.serving else "cut off"),
+    Column("memories", lambda view: view.memories),
+    Column("digest", lambda view: view.digest),
+    Column(QUERY, lambda view: view.answers[0].text if view.answers else ""),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How it ended. `equal`: every node gives the same answers to `query`, has the same digest, and lists both
+    texts of the conflict."""
+
+    equal: bool
+    seconds: float
+    query: str
+    conflict: tuple[str, ...]
+    nodes: tuple[View, ...]
+
+
+class Stage:
+    """Where it is shown: a live table on a terminal, lines on stderr elsewhere."""
+
+    def __init__(self, live: Live | None) -> None:
+        self._live = live
+        self._told: list[str] = []
+
+    def tell(self, line: str) -> None:
+        """What happens next."""
+        self._told.append(line)
+        if self._live is None:
+            say(line)
+
+    def show(self, views: Sequence[View]) -> None:
+        """How the nodes stand."""
+        if self._live is not None:
+            lines = [Text(line) for line in self._told]
+            self._live.update(Group(*lines, rich_table(views, _COLUMNS)), refresh=True)
+
+
+class Story:
+    """Three nodes, from their first start to their agreement after a cut. Raises PeerError when they don't start."""
+
+    def __init__(self, nodes: Sequence[DemoNode], stage: Stage, deadline: float) -> None:
+        self._nodes = nodes
+        self._stage = stage
+        self._deadline = deadline
+
+    def play(self) -> Outcome:
+        """Everything, in order. At the deadline it goes on as things stand: the outcome says how."""
+        began = time.monotonic()
+        laptop, _, studio = self._nodes
+        self._stage.tell("Three nodes start, each a process with a home of its own, and accept each other.")
+        self._pair()
+        self._stage.tell("Memories are added on each.")
+        edited = self._add()
+        self._wait(_agree)
+        self._stage.tell("The studio is cut off. The same memory is edited on the laptop and on the studio.")
+        studio.cut()
+        laptop.memory.update(edited, text=EDITED_HERE)
+        studio.memory.update(edited, text=EDITED_THERE)
+        self._wait(lambda views: views[0].digest == views[1].digest != views[2].digest)
+        self._stage.tell("The studio is back.")
+        self._serve([studio])
+        views = self._wait(_agree)
+        conflicts = {tuple(revision.text for revision in node.memory.conflicts(edited)) for node in self._nodes}
+        conflict = max(conflicts)
+        return Outcome(
+            equal=_agree(views) and len(conflicts) == 1 and set(conflict) == {EDITED_HERE, EDITED_THERE},
+            seconds=round(time.monotonic() - began, 1),
+            query=QUERY,
+            conflict=conflict,
+            nodes=views,
+        )
+
+    def _pair(self) -> None:
+        for node, other in permutations(self._nodes, 2):
+            node.accept(other)
+        self._serve(self._nodes)
+        for node, other in permutations(self._nodes, 2):
+            node.accept(other)  # again: now it is known where it listens
+
+    def _serve(self, nodes: Sequence[DemoNode]) -> None:
+        for node in nodes:
+            node.start()
+        for node in nodes:
+            if not wait_until(node.is_listening, self._deadline):
+                raise PeerError(f"the node {node.name} did not listen in time; run the demonstration again")
+
+    def _add(self) -> str:
+        """Deals the sentences out to the nodes. Returns the id of the one that is edited later."""
+        sentences = resources.files("memcrdt.cli").joinpath(SENTENCES).read_text(encoding="utf-8").splitlines()
+        ids: dict[str, str] = {}
+        for index, node in enumerate(self._nodes):
+            share = sentences[index :: len(self._nodes)]
+            ids.update(zip(share, node.memory.add_many(share), strict=True))
+        return ids[EDITED]
+
+    def _wait(self, condition: Callable[[Sequence[View]], bool]) -> tuple[View, ...]:
+        """Shows the nodes until the condition holds, at most until the deadline. Returns how they stand."""
+        views: tuple[View, ...] = ()
+
+        def holds() -> bool:
+            nonlocal views
+            views = tuple(node.view(QUERY) for node in self._nodes)
+            self._stage.show(views)
+            return condition(views)
+
+        wait_until(holds, self._deadline)
+        return views
+
+
+def run(printer: Printer, *, as_json: bool) -> bool:
+    """Plays it and prints the outcome. Returns whether all nodes agree."""
+    deadline = time.monotonic() + TIME_S
+    live = Live(console=Console(highlight=False)) if sys.stdout.isatty() and not as_json else None
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="memcrdt-demo-")))
+        nodes = [stack.enter_context(DemoNode(name, folder)) for name in NAMES]
+        with live or nullcontext():
+            outcome = Story(nodes, Stage(live), deadline).play()
+    if as_json:
+        printer.record(outcome)
+    elif live is None:
+        printer.table(outcome.nodes, _COLUMNS)
+    say(_verdict(outcome))
+    return outcome.equal
+
+
+def _agree(views: Sequence[View]) -> bool:
+    return len({(view.memories, view.digest, view.answers) for view in views}) == 1
+
+
+def _verdict(outcome: Outcome) -> str:
+    if outcome.equal:
+        return (
+            f"all three have the same memories and give the same answer, after {outcome.seconds} s;"
+            " both texts of the edited memory are kept, and the later one is shown"
+        )
+    standing = (f"{view.name}: {view.memories} memories, digest {view.digest}" for view in outcome.nodes)
+    return f"they differ after {outcome.seconds} s; {'; '.join(standing)}; {len(outcome.conflict)} texts in conflict"

@@ -1,0 +1,104 @@
+"""What all commands share: the options --home and --json, given before or behind the command's name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from memcrdt.cli.output import Printer
+from memcrdt.errors import InputError
+from memcrdt.model import limits
+
+if TYPE_CHECKING:
+    from memcrdt.memory import Memory
+
+STDIN = "-"
+
+
+@dataclass
+class Face:
+    """Where the memory is and how to print: what --home and --json said."""
+
+    home: str | None = None
+    json: bool = False
+
+    def open(self) -> Memory:
+        """The memory of the home; a context manager."""
+        from memcrdt.opening import open as open_memory
+
+        return open_memory(self.home)
+
+    @property
+    def printer(self) -> Printer:
+        return Printer(self.json)
+
+
+pass_face = click.make_pass_decorator(Face, ensure=True)
+
+
+def _note_home(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.ensure_object(Face).home = value
+
+
+def _note_json(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(Face).json = True
+
+
+def _shared_options() -> list[click.Parameter]:
+    home = "The folder that holds the memory; else $MEMCRDT_HOME, else the platform's data folder."
+    return [
+        click.Option(["--home"], metavar="FOLDER", expose_value=False, callback=_note_home, help=home),
+        click.Option(["--json"], is_flag=True, expose_value=False, callback=_note_json, help="Print JSON, one a line."),
+    ]
+
+
+class FaceCommand(click.Command):
+    """A command that takes --home and --json too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(_shared_options())
+
+
+class FaceGroup(click.Group):
+    """A group that takes --home and --json before the command's name, and ends with what was printed written."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(_shared_options())
+
+    def invoke(self, ctx: click.Context) -> Any:
+        result = super().invoke(ctx)
+        # Here a reader that went away is still an error that click ends quietly on; at exit it would be a warning.
+        sys.stdout.flush()
+        return result
+
+
+def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """A decorator that makes a FaceCommand of a function."""
+    return click.command(name, cls=FaceCommand)
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were named on the command line."""
+    return {name: value for name, value in options.items() if value is not None and value != ()}
+
+
+def read_text(text: str) -> str:
+    """`text`, or what stdin holds if it is `-`, without the newline at its end. Raises InputError."""
+    if text != STDIN:
+        return text
+    data = sys.stdin.buffer.read(limits.TEXT_BYTES + len(b"\r\n") + 1)
+    data = data.removesuffix(b"\n").removesuffix(b"\r")
+    if len(data) > limits.TEXT_BYTES:
+        raise InputError(f"stdin holds over {limits.TEXT_BYTES:,} bytes; split the text into several memories")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise InputError(f"stdin holds no UTF-8 at byte {exc.start}; convert it first") from exc

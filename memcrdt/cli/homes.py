@@ -1,0 +1,27 @@
+"""`memcrdt init` and `memcrdt path`."""
+
+from __future__ import annotations
+
+from memcrdt.cli.face import Face, command, pass_face
+
+
+@command("init")
+@pass_face
+def init_command(face: Face) -> None:
+    """Make the memory and the key of this device.
+
+    Every other command does it too when it is the first. A second time, this only shows what is there.
+    """
+    from memcrdt.net.identity import shown
+
+    with face.open() as memory:
+        face.printer.record({"home": str(memory.home), "device": shown(memory.store.device)})
+
+
+@command("path")
+@pass_face
+def path_command(face: Face) -> None:
+    """Print the folder that holds the memory, which need not be there yet."""
+    from memcrdt.opening import home_folder
+
+    face.printer.value("home", str(home_folder(face.home)))

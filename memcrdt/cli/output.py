@@ -1,0 +1,121 @@
+"""Printing: JSON lines, tables on a terminal, tab-separated lines elsewhere; messages on stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+T = TypeVar("T")
+
+# What would move the cursor, or break a line or a field, is shown as Python would write it.
+_CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
+_FIELD = {**_CONTROLS, ord("\\"): r"\\"}
+_SEVERAL_LINES = {code: shown for code, shown in _CONTROLS.items() if chr(code) not in "\n\t"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Column(Generic[T]):
+    """One column of a table: its heading, and what it shows of an item."""
+
+    heading: str
+    cell: Callable[[T], object]
+
+
+class Printer:
+    """Prints data on stdout: as JSON if `as_json`, else for eyes on a terminal, else for cut and awk."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._json = as_json
+
+    def table(self, items: Iterable[T], columns: Sequence[Column[T]]) -> None:
+        """One item a line; on a terminal a table. JSON holds the whole item, not only the columns."""
+        if self._json:
+            for item in items:
+                click.echo(as_json(item))
+        elif sys.stdout.isatty():
+            from rich.console import Console
+
+            Console(highlight=False).print(rich_table(items, columns))
+        else:
+            for item in items:
+                click.echo("\t".join(as_text(column.cell(item)).translate(_FIELD) for column in columns))
+
+    def record(self, item: object) -> None:
+        """One item: as JSON, or a line `name<tab>value` for each field that holds something."""
+        if self._json:
+            click.echo(as_json(item))
+            return
+        fields = {name: text for name, value in _fields(item).items() if (text := as_text(value))}
+        width = max(map(len, fields), default=0)
+        for name, text in fields.items():
+            if sys.stdout.isatty():
+                shown = text.translate(_SEVERAL_LINES).replace("\n", "\n" + " " * (width + 2))
+                click.echo(f"{click.style(name.ljust(width), dim=True)}  {shown}")
+            else:
+                click.echo(f"{name}\t{text.translate(_FIELD)}")
+
+    def value(self, name: str, value: str) -> None:
+        """One bare value, such as an id; {name: value} as JSON."""
+        click.echo(as_json({name: value}) if self._json else value)
+
+
+def say(message: str) -> None:
+    """A line on stderr, for people."""
+    click.echo(f"memcrdt: {message}".translate(_CONTROLS), err=True)
+
+
+def as_json(item: object) -> str:
+    """Dataclasses as objects, times as ISO 8601, on one line."""
+    return json.dumps(item, default=_plain, ensure_ascii=False, separators=(", ", ": "))
+
+
+def as_text(value: object) -> str:
+    """A value as one field shows it; None and what is empty are empty."""
+    match value:
+        case None | () | []:
+            return ""
+        case str():
+            return value
+        case datetime():
+            return value.isoformat(timespec="seconds")
+        case tuple() | list() if all(isinstance(item, str) for item in value):
+            return ", ".join(value)
+        case Mapping() if not value:
+            return ""
+    return as_json(value)
+
+
+def rich_table(items: Iterable[T], columns: Sequence[Column[T]]) -> Table:
+    """A table for a terminal, which gives the last column the room that is left."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns[:-1]:
+        table.add_column(column.heading, no_wrap=column is columns[0])
+    table.add_column(columns[-1].heading, ratio=1)
+    for item in items:
+        table.add_row(*(Text(as_text(column.cell(item)).translate(_SEVERAL_LINES)) for column in columns))
+    return table
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return _fields(value)
+
+
+def _fields(item: Any) -> dict[str, Any]:
+    if isinstance(item, Mapping):
+        return dict(item)
+    return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}

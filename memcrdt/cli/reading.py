@@ -1,0 +1,112 @@
+"""`memcrdt search`, `get`, `list`, `history` and `conflicts`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from memcrdt.cli.face import Face, command, pass_face
+from memcrdt.cli.filters import asked, filter_options
+from memcrdt.cli.output import Column, say
+from memcrdt.model import limits
+
+if TYPE_CHECKING:
+    from memcrdt.memory import Memory
+    from memcrdt.model.records import Hit, MemoryRecord, Revision
+
+_LISTED: tuple[Column[MemoryRecord], ...] = (
+    Column("id", lambda memory: memory.id),
+    Column("created", lambda memory: memory.created_at),
+    Column("scope", lambda memory: memory.scope),
+    Column("tags", lambda memory: memory.tags),
+    Column("text", lambda memory: memory.text),
+)
+_FOUND: tuple[Column[Hit], ...] = (
+    Column("id", lambda hit: hit.memory.id),
+    Column("score", lambda hit: f"{hit.score:.3f}"),
+    Column("scope", lambda hit: hit.memory.scope),
+    Column("tags", lambda hit: hit.memory.tags),
+    Column("text", lambda hit: hit.memory.text),
+)
+_REVISED: tuple[Column[Revision], ...] = (
+    Column("revision", lambda revision: revision.revision),
+    Column("at", lambda revision: revision.at),
+    Column("by", lambda revision: revision.by),
+    Column("head", lambda revision: "head" if revision.head else ""),
+    Column("text", lambda revision: revision.text),
+)
+
+
+@command("search")
+@click.argument("query")
+@click.option("--limit", type=int, default=10, show_default=True, help="At most so many.")
+@click.option("--min-score", type=float, help="Leave out what scores less, from 0 to 1.")
+@filter_options
+@pass_face
+def search_command(face: Face, /, query: str, limit: int, min_score: float | None, **filters: Any) -> None:
+    """Find the memories that answer QUERY best, best first."""
+    with face.open() as memory:
+        hits = memory.search(query, limit=limit, min_score=min_score, **asked(filters))
+    face.printer.table(hits, _FOUND)
+
+
+@command("get")
+@click.argument("id")
+@pass_face
+def get_command(face: Face, /, id: str) -> None:
+    """Show one memory with all that is known of it."""
+    with face.open() as memory:
+        face.printer.record(memory.get(id))
+
+
+@command("list")
+@click.option("--limit", type=int, default=100, show_default=True, help="At most so many.")
+@click.option("--all", "everything", is_flag=True, help="All of them, however many.")
+@click.option("--order", default="newest", show_default=True, help="newest, oldest or updated.")
+@filter_options
+@pass_face
+def list_command(face: Face, /, limit: int, everything: bool, order: str, **filters: Any) -> None:
+    """List memories, newest first."""
+    wanted = {"order": order, **asked(filters)}
+    with face.open() as memory:
+        if everything:
+            face.printer.table(_pages(memory, wanted), _LISTED)
+            return
+        page = memory.list(limit=limit, **wanted)
+    face.printer.table(page, _LISTED)
+    if page.next_cursor is not None:
+        say(f"there are more than these {len(page)}; give a --limit, or --all")
+
+
+@command("history")
+@click.argument("id")
+@pass_face
+def history_command(face: Face, /, id: str) -> None:
+    """Show every text that a memory has had, oldest first."""
+    with face.open() as memory:
+        face.printer.table(memory.history(id), _REVISED)
+
+
+@command("conflicts")
+@click.argument("id")
+@pass_face
+def conflicts_command(face: Face, /, id: str) -> None:
+    """Show the texts that devices gave a memory while they were apart.
+
+    There are none when it has one current text. `memcrdt update ID TEXT` settles them.
+    """
+    with face.open() as memory:
+        face.printer.table(memory.conflicts(id), _REVISED)
+
+
+def _pages(memory: Memory, wanted: dict[str, Any]) -> Iterator[MemoryRecord]:
+    """Everything, page by page."""
+    cursor: str | None = None
+    while True:
+        page = memory.list(limit=limits.RESULTS, cursor=cursor, **wanted)
+        yield from page
+        cursor = page.next_cursor
+        if cursor is None:
+            return

@@ -1,0 +1,113 @@
+"""`memcrdt add`, `update` and `forget`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from memcrdt.cli.face import Face, command, given, pass_face, read_text
+from memcrdt.cli.filters import asked, filter_options, json_object, several
+from memcrdt.cli.output import say
+
+if TYPE_CHECKING:
+    from memcrdt.memory import Memory
+
+_CLEARABLE = ("importance", "expires_at", "superseded_by", "trust")
+
+
+@command("add")
+@click.argument("text")
+@click.option("--space", metavar="NAME", help="Where it is shared: personal (default), or local for this machine only.")
+@click.option("--scope", metavar="SCOPE", help="global (default), project/NAME, agent/NAME or conversation/NAME.")
+@click.option("--kind", metavar="NAME", help="What sort of memory it is.")
+@several("--tag", "tags", "TAG", "A tag; can be repeated.")
+@click.option("--metadata", metavar="JSON", callback=json_object, help="Facts about it.")
+@click.option("--author", metavar="NAME", help="Who says so.")
+@click.option("--source", metavar="SOURCE", help="Where it comes from.")
+@click.option("--trust", metavar="LABEL", help="How far it is to be trusted.")
+@click.option("--importance", type=float, help="From 0 to 1.")
+@click.option("--pin", "pinned", is_flag=True, default=None, help="Pin it.")
+@click.option("--created-at", metavar="TIME", help="When it was so, if not now (ISO 8601 with an offset).")
+@click.option("--expires-at", metavar="TIME", help="When to hide it.")
+@click.option("--id", metavar="ID", help="The id, a ULID; made if left out.")
+@click.option("--key", metavar="KEY", help="Adding under the same key again updates the memory.")
+@click.option("--dedupe", is_flag=True, help="If the same text is there in that scope, give its id.")
+@pass_face
+def add_command(face: Face, /, text: str, **options: Any) -> None:
+    """Remember TEXT and print its id. `-` reads the text from stdin.
+
+    A text that begins with a dash goes behind two: memcrdt add -- "-1 is no index".
+    """
+    with face.open() as memory:
+        added = memory.add(read_text(text), **given(options))
+        face.printer.value("id", added)
+        _say_if_kept_here(memory, memory.get(added).space)
+
+
+@command("update")
+@click.argument("id")
+@click.argument("text", required=False)
+@several("--add-tag", "add_tags", "TAG", "Add a tag; can be repeated.")
+@several("--remove-tag", "remove_tags", "TAG", "Take a tag away; can be repeated.")
+@click.option("--metadata", metavar="JSON", callback=json_object, help="Facts to add or change; null takes one away.")
+@click.option("--scope", metavar="SCOPE", help="What it belongs to.")
+@click.option("--importance", type=float, help="From 0 to 1.")
+@click.option("--pin/--unpin", "pinned", default=None, help="Pin it, or no longer.")
+@click.option("--expires-at", metavar="TIME", help="When to hide it (ISO 8601 with an offset).")
+@click.option("--superseded-by", metavar="ID", help="The memory that takes its place.")
+@click.option("--trust", metavar="LABEL", help="How far it is to be trusted.")
+@click.option("--author", metavar="NAME", help="Who says so.")
+@click.option("--clear", multiple=True, type=click.Choice(_CLEARABLE), help="Take this away; can be repeated.")
+@pass_face
+def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, ...], **options: Any) -> None:
+    """Change what is named of a memory, and show it. `-` reads TEXT from stdin.
+
+    The old text stays in its history. A new one settles a conflict.
+    """
+    changes = {**given(options), **dict.fromkeys(clear)}
+    if text is not None:
+        changes["text"] = read_text(text)
+    if not changes:
+        raise click.UsageError("there is nothing to change: give a TEXT or an option")
+    with face.open() as memory:
+        changed = memory.update(id, **changes)
+        face.printer.record(changed)
+        _say_if_kept_here(memory, changed.space)
+
+
+@command("forget")
+@click.argument("id", required=False)
+@filter_options
+@click.option("--dry-run", is_flag=True, help="Only count.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@pass_face
+def forget_command(face: Face, /, id: str | None, dry_run: bool, yes: bool, **filters: Any) -> None:
+    """Forget one memory, or all that the filters leave, for good and on every device.
+
+    Without an ID it says how many they are, and asks.
+    """
+    wanted = asked(filters)
+    with face.open() as memory:
+        if id is None and not dry_run and not yes:
+            count = memory.forget(dry_run=True, **wanted).count
+            if count and not click.confirm(f"memcrdt: forget {_memories(count)} for good?", err=True):
+                say("nothing was forgotten")
+                return
+        forgotten = memory.forget(id, dry_run=dry_run, **wanted)
+        face.printer.record(forgotten)
+        if forgotten.count and not dry_run:
+            _say_if_kept_here(memory, None)
+
+
+def _memories(count: int) -> str:
+    return "1 memory" if count == 1 else f"{count:,} memories"
+
+
+def _say_if_kept_here(memory: Memory, space: str | None) -> None:
+    """Tells that a change has not left the machine, when it is one that should."""
+    from memcrdt.net.lock import holder
+    from memcrdt.store.meta import LOCAL
+
+    if space != LOCAL and holder(memory.home) is None:
+        say("it is kept here and not sent yet, since nothing serves this home; `memcrdt serve` sends it")
