@@ -56,10 +56,10 @@ def check_tags(tags: object, what: str = "tags", most: int = limits.TAGS) -> tup
     """Tags without repeats, sorted."""
     if isinstance(tags, (str, bytes)) or not isinstance(tags, Iterable):
         raise InputError(f"{what} is {str(tags)[:40]!r}; give a list of strings")
-    checked = sorted({check_label(tag, "a tag", limits.TAG_CHARS) for tag in tags})
-    if len(checked) > most:
-        raise InputError(f"{what} has {len(checked):,} tags; at most {most} are taken")
-    return tuple(checked)
+    taken = list(islice(tags, most + 1))
+    if len(taken) > most:
+        raise InputError(f"{what} has over {most:,} tags; at most that many are taken")
+    return tuple(sorted({check_label(tag, "a tag", limits.TAG_CHARS) for tag in taken}))
 
 
 def check_metadata(metadata: object) -> dict[str, Json]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from itertools import islice
 from typing import Any, TypeAlias
 
 from memcrdt.errors import InputError
@@ -13,7 +14,7 @@ from memcrdt.model.scopes import CATEGORIES, check_scope
 from memcrdt.model.values import Json, check_json, check_unicode, to_ms
 
 Range: TypeAlias = tuple[Json, Json]  # from, to; both included; None is open
-INCLUDES = frozenset({"expired", "superseded"})
+INCLUDES = ("expired", "superseded")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +47,10 @@ class Filters:
     as_of: int | None = None
 
     def narrows(self) -> bool:
-        """Whether anything but `include` and `as_of` was asked for."""
-        return any(getattr(self, f.name) not in (None, (), {}, False, frozenset()) for f in fields(self)[:-2])
+        """Whether anything was asked for that leaves memories out."""
+        alike = ("ancestors", "ranges", "include", "as_of")  # alone, they leave nothing out, or only what is young
+        asked = [getattr(self, f.name) for f in fields(self) if f.name not in alike]
+        return any(value not in (None, (), {}) for value in asked)
 
 
 def check_filters(given: Mapping[str, Any]) -> Filters:
@@ -63,9 +66,11 @@ def check_filters(given: Mapping[str, Any]) -> Filters:
 
 
 def _several(value: object, what: str) -> tuple[Any, ...]:
-    items = (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return (value,)
+    items = tuple(islice(value, limits.FILTER_VALUES + 1))
     if len(items) > limits.FILTER_VALUES:
-        raise InputError(f"the filter {what} has {len(items)} values; at most {limits.FILTER_VALUES} are taken")
+        raise InputError(f"the filter {what} has over {limits.FILTER_VALUES:,} values; give fewer")
     return items
 
 
@@ -126,10 +131,10 @@ def _wanted(value: object, key: str) -> tuple[Json, ...]:
 
 
 def _includes(value: object, what: str) -> frozenset[str]:
-    wanted = frozenset(_several(value, what))
-    if unknown := wanted - INCLUDES:
-        raise InputError(f"the filter include has {sorted(map(str, unknown))[0]!r}; it takes expired and superseded")
-    return wanted
+    wanted = _several(value, what)
+    if unknown := [item for item in wanted if item not in INCLUDES]:
+        raise InputError(f"the filter include has {str(unknown[0])[:40]!r}; it takes expired and superseded")
+    return frozenset(wanted)
 
 
 _CHECKS: dict[str, Any] = {

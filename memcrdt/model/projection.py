@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeGuard, TypeVar
 
+from memcrdt.errors import InputError
 from memcrdt.model import limits, registers
 from memcrdt.model.ids import is_ulid
 from memcrdt.model.records import Link
 from memcrdt.model.registers import Registers
 from memcrdt.model.scopes import is_scope
-from memcrdt.model.values import Json, canonical
+from memcrdt.model.values import Json, canonical, check_json
 
 T = TypeVar("T")
 
@@ -188,7 +189,7 @@ def _live(memory_id: str, birth: _Birth, united: Mapping[str, Json]) -> Life:
 def _read(found: _Found, salt: bytes, key: str, value: Json) -> None:
     parts = registers.split(key)
     reader = _READERS.get(parts.field) if parts else None
-    if parts is None or reader is None:
+    if parts is None or reader is None or (parts.field == registers.ATTRIBUTE and parts.name not in ATTRIBUTE_CHECKS):
         return  # of a newer version: kept in the document, not shown
     if value is None and parts.field in _REMOVABLE:
         return
@@ -209,7 +210,7 @@ def _read_tag(found: _Found, salt: bytes, key: registers.Key, value: Mapping[str
 
 def _read_metadata(found: _Found, salt: bytes, key: registers.Key, value: Mapping[str, Json]) -> bool:
     name = value.get("key")
-    if not (is_metadata_key(name) and "value" in value):
+    if not (is_metadata_key(name) and "value" in value and is_metadata_value(value["value"])):
         return False
     if registers.metadata_key(key.id, salt, name) != "/".join(key):
         return False
@@ -228,8 +229,7 @@ def _read_link(found: _Found, salt: bytes, key: registers.Key, value: Mapping[st
 
 
 def _read_attribute(found: _Found, _salt: bytes, key: registers.Key, value: Mapping[str, Json]) -> bool:
-    valid = ATTRIBUTE_CHECKS.get(key.name)
-    if valid is None or not valid(value.get("value")):
+    if not ATTRIBUTE_CHECKS[key.name](value.get("value")):
         return False
     if value["value"] is not None:
         found.attributes[key.name] = value["value"]
@@ -308,6 +308,14 @@ def is_tag(value: Json) -> TypeGuard[str]:
 
 def is_metadata_key(value: Json) -> TypeGuard[str]:
     return isinstance(value, str) and 0 < len(value) <= limits.METADATA_KEY_CHARS
+
+
+def is_metadata_value(value: Json) -> bool:
+    """Whether every reader of JSON takes it: Yjs also knows infinities and integers of any size."""
+    try:
+        return len(canonical(check_json(value, "metadata")).encode()) <= limits.METADATA_BYTES
+    except InputError:
+        return False
 
 
 def is_source(value: Json) -> TypeGuard[str]:

@@ -1,0 +1,373 @@
+"""The merge rule: what a memory is depends on its registers, and not on how they came."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memcrdt.model import limits, registers
+from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp, born, edited, forgotten
+from memcrdt.model.projection import Grave, Life, project, unite
+from memcrdt.model.records import Link
+from memcrdt.model.registers import DELETED, Deleted
+from memcrdt.model.values import Json
+
+ID, OTHER = "01JD8Z6Q4M0000000000000001", "01JD8Z6Q4M0000000000000002"
+SALT = bytes(range(16))
+DEVICE = "A" * 52
+R1, R2, R3, R4 = (f"01JD8Z6Q4M00000000000000R{n}" for n in range(1, 5))
+Part = dict[str, Json]
+
+BIRTH: Json = {
+    "text": "the first text",
+    "scope": "global",
+    "kind": None,
+    "created_at": 100,
+    "author": None,
+    "device": DEVICE,
+    "source": None,
+    "salt": SALT.hex(),
+}
+
+times = st.integers(0, 5)
+names = st.sampled_from(["a", "b", "c"])
+junk = st.sampled_from([None, 0, 1.5, True, "text", [], {}, {"at": -1}, {"at": True}, {"at": 1, "tag": 7}])
+
+
+def _revision(name: str, at: int, *base: str, text: str | None = None) -> Part:
+    value: Json = {"text": text or f"text {name}", "at": at, "by": None, "device": DEVICE, "base": list(base)}
+    return {registers.revision_key(ID, name): value}
+
+
+def _tag(tag: str, at: int = 1) -> Part:
+    return {registers.tag_key(ID, SALT, tag): {"tag": tag, "at": at}}
+
+
+def _life(*parts: Part) -> Life:
+    state = project(ID, [{ID: BIRTH, **parts[0]}, *parts[1:]] if parts else [{ID: BIRTH}])
+    assert isinstance(state, Life)
+    return state
+
+
+@st.composite
+def registers_of(draw: st.DrawFn) -> Part:
+    """Any registers that devices, newer versions or stock Yjs clients may leave in a shard."""
+    found: Part = {}
+    if draw(st.booleans()):
+        found[ID] = draw(st.one_of(st.just(BIRTH), st.just({**BIRTH, "text": "rival birth"}), junk))  # type: ignore[dict-item]
+    for name, at in draw(st.dictionaries(names, st.one_of(times, st.none()))).items():
+        found[registers.tag_key(ID, SALT, name)] = None if at is None else {"tag": name, "at": at}
+    for name, (at, value) in draw(st.dictionaries(names, st.tuples(times, st.integers(0, 3)))).items():
+        found[registers.metadata_key(ID, SALT, name)] = {"key": name, "value": value, "at": at}
+    for name, at in draw(st.dictionaries(st.sampled_from([R1, R2, R3, R4]), times)).items():
+        found |= _revision(name, at, *draw(st.lists(st.sampled_from([ID, R1, R2, R3, R4]), max_size=3)))
+    for name, at in draw(st.dictionaries(st.sampled_from(["pinned", "importance", "scope", "later"]), times)).items():
+        value = draw(st.sampled_from([True, 0.5, "project/x", None]))
+        found[registers.attribute_key(ID, name)] = {"value": value, "at": at}
+    keys = st.sampled_from(
+        [f"{ID}/t/00", f"{ID}/q/future", f"{ID}/r/nonsense", f"{ID}/l/00", registers.tag_key(ID, SALT, "a")]
+    )
+    found |= draw(st.dictionaries(keys, junk, max_size=3))
+    if draw(st.integers(0, 9)) == 0:
+        found[registers.forgotten_key(ID)] = draw(st.one_of(junk, st.just({"at": 3, "by": None, "device": DEVICE})))
+    return found
+
+
+@given(registers_of(), st.randoms(use_true_random=False))
+def test_the_order_of_registers_never_matters(found: Part, dice: random.Random) -> None:
+    """Whatever order a map gives them in, the projection is the same."""
+    items = list(found.items())
+    dice.shuffle(items)
+    assert project(ID, [dict(items)]) == project(ID, [found])
+
+
+@given(registers_of(), st.data())
+def test_splitting_registers_over_shards_never_matters(found: Part, data: st.DataObject) -> None:
+    """One memory in several shards is what it would be in one."""
+    places = {key: data.draw(st.sets(st.integers(0, 2), min_size=1)) for key in found}
+    parts = [{key: value for key, value in found.items() if shard in places[key]} for shard in range(3)]
+    assert project(ID, parts) == project(ID, [found])
+
+
+@given(registers_of(), registers_of(), registers_of())
+def test_uniting_is_commutative_associative_and_idempotent(one: Part, two: Part, three: Part) -> None:
+    """So it does not matter which shards are looked at first, or twice."""
+    assert unite([one, two, three]) == unite([three, one, two])
+    assert unite([unite([one, two]), three]) == unite([one, unite([two, three])])
+    assert unite([one, one]) == unite([one]) == one
+
+
+@given(registers_of())
+def test_a_life_is_whole_whatever_it_is_made_of(found: Part) -> None:
+    """Exactly one text is shown, it is the latest head, and revisions are in order."""
+    state = project(ID, [found])
+    if not isinstance(state, Life):
+        assert registers.forgotten_key(ID) in found or not isinstance(found.get(ID), dict) or "salt" not in found[ID]  # type: ignore[operator]
+        return
+    assert state.shown in state.heads
+    assert state.shown == state.heads[-1]
+    edits = state.revisions[1:]
+    assert list(edits) == sorted(edits, key=lambda r: (r.at, r.revision))
+    assert state.revisions[0].revision == ID
+    assert not (edits and state.revisions[0].head)
+
+
+@given(st.permutations(range(4)))
+def test_forgotten_wins_in_every_order(order: list[int]) -> None:
+    """Its presence decides, also beside a later edit and a second birth in another shard."""
+    pieces: list[Part] = [
+        {registers.forgotten_key(ID): {"at": 1, "by": "me", "device": DEVICE}},
+        {ID: BIRTH},
+        _revision(R1, 9_000, ID),
+        _tag("late", 9_000),
+    ]
+    assert project(ID, [pieces[n] for n in order]) == Grave(ID, 1, "me", DEVICE)
+
+
+def test_a_tombstone_of_any_value_counts() -> None:
+    """A newer version or a stock client may write another value: it is forgotten all the same."""
+    assert project(ID, [{ID: BIRTH, registers.forgotten_key(ID): True}]) == Grave(ID, 0, None, None)
+
+
+def test_registers_without_a_birth_wait_invisible() -> None:
+    """They came before it; with it they count."""
+    waiting = {**_tag("early"), **_revision(R1, 200, ID)}
+    assert project(ID, [waiting]) is None
+    life = _life(waiting)
+    assert (life.tags, life.shown.revision) == (("early",), R1)
+
+
+def test_the_birth_alone_is_the_head() -> None:
+    """Its revision is the memory's own id."""
+    life = _life()
+    assert (life.shown.revision, life.shown.text, life.updated_at) == (ID, "the first text", 100)
+    assert life.heads == (life.shown,)
+
+
+def test_the_birth_is_never_a_head_again_once_edited() -> None:
+    """Not even when the revision between was pruned, and nothing names it as its base."""
+    life = _life(_revision(R2, 200, R1))
+    assert [revision.revision for revision in life.heads] == [R2]
+
+
+def test_edits_made_apart_are_a_conflict_of_which_the_later_is_shown() -> None:
+    """Both are heads."""
+    life = _life({**_revision(R1, 300, ID), **_revision(R2, 200, ID)})
+    assert {head.revision for head in life.heads} == {R1, R2}
+    assert life.shown.revision == R1
+
+
+def test_of_two_edits_at_one_moment_the_greater_revision_is_shown() -> None:
+    """The same on every device."""
+    life = _life({**_revision(R1, 300, ID), **_revision(R2, 300, ID)})
+    assert life.shown.revision == R2
+
+
+def test_an_edit_that_names_both_settles_a_conflict() -> None:
+    """Also when its clock is behind theirs."""
+    life = _life({**_revision(R1, 300, ID), **_revision(R2, 400, ID), **_revision(R3, 200, R1, R2)})
+    assert [head.revision for head in life.heads] == [R3]
+    assert life.shown.text == f"text {R3}"
+
+
+def test_an_absent_base_counts_as_superseded() -> None:
+    """A base that was pruned, or is still on its way, makes nobody else a head."""
+    life = _life({**_revision(R1, 200, ID), **_revision(R3, 400, R1, R2)})
+    assert [head.revision for head in life.heads] == [R3]
+
+
+def test_a_circle_of_bases_shows_the_latest() -> None:
+    """No honest device makes one; every device must still show the same."""
+    life = _life({**_revision(R1, 300, R2), **_revision(R2, 200, R1)})
+    assert [head.revision for head in life.heads] == [R1]
+
+
+def test_a_revision_that_names_itself_is_a_head() -> None:
+    """It does not take itself out."""
+    assert _life(_revision(R1, 300, R1)).shown.revision == R1
+
+
+def test_the_lowest_shards_birth_counts_and_all_registers_apply() -> None:
+    """One id born on two devices while apart."""
+    first = {ID: BIRTH, **_tag("one")}
+    second: Part = {ID: {**BIRTH, "text": "the other birth"}, **_tag("two")}  # type: ignore[dict-item]
+    state = project(ID, [first, second])
+    assert isinstance(state, Life)
+    assert (state.shown.text, state.tags) == ("the first text", ("one", "two"))
+
+
+def test_a_broken_birth_gives_way_to_the_next_shards() -> None:
+    """As if it were not there."""
+    state = project(ID, [{ID: {"text": ""}}, {ID: BIRTH}])
+    assert isinstance(state, Life)
+    assert state.shown.text == "the first text"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("text", ""),
+        ("text", 5),
+        ("text", "x" * (limits.TEXT_BYTES + 1)),
+        ("scope", "planet/earth"),
+        ("kind", 5),
+        ("kind", "x" * (limits.LABEL_CHARS + 1)),
+        ("created_at", -1),
+        ("created_at", 1.5),
+        ("created_at", limits.TIME_MAX_MS + 1),
+        ("author", []),
+        ("device", None),
+        ("source", "x" * (limits.SOURCE_CHARS + 1)),
+        ("salt", "00"),
+        ("salt", "z" * 32),
+        ("salt", None),
+    ],
+)
+def test_a_birth_that_breaks_a_limit_is_none(field: str, value: Json) -> None:
+    """From outside only the structure is guaranteed."""
+    assert project(ID, [{ID: {**BIRTH, field: value}}]) is None  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (registers.tag_key(ID, SALT, "a"), {"tag": "b", "at": 1}),
+        (registers.tag_key(ID, SALT, "a"), {"tag": "a"}),
+        (registers.tag_key(ID, SALT, "a"), {"tag": "a", "at": -1}),
+        (registers.tag_key(ID, SALT, "a"), 7),
+        (registers.tag_key(ID, SALT, "x" * 129), {"tag": "x" * 129, "at": 1}),
+        (registers.metadata_key(ID, SALT, "a"), {"key": "b", "value": 1, "at": 1}),
+        (registers.metadata_key(ID, SALT, "a"), {"key": "a", "at": 1}),
+        (registers.metadata_key(ID, SALT, "a"), {"key": "a", "value": float("nan"), "at": 1}),
+        (registers.metadata_key(ID, SALT, "a"), {"key": "a", "value": "x" * 9_000, "at": 1}),
+        (registers.link_key(ID, SALT, "of", OTHER), {"rel": "to", "to": OTHER, "at": 1}),
+        (registers.link_key(ID, SALT, "of", "nobody"), {"rel": "of", "to": "nobody", "at": 1}),
+        (registers.attribute_key(ID, "importance"), {"value": 2, "at": 1}),
+        (registers.attribute_key(ID, "scope"), {"value": None, "at": 1}),
+        (registers.attribute_key(ID, "pinned"), None),
+        (registers.revision_key(ID, "nonsense"), {"text": "t", "at": 1, "by": None, "device": DEVICE, "base": []}),
+        (registers.revision_key(ID, R1), {"text": "", "at": 1, "by": None, "device": DEVICE, "base": []}),
+        (registers.revision_key(ID, R1), {"text": "t", "at": 1, "by": None, "device": DEVICE, "base": ["x"]}),
+        (registers.revision_key(ID, R1), {"text": "t", "at": 1, "by": None, "device": DEVICE, "base": [R2] * 65}),
+        (registers.revision_key(ID, R1), None),
+    ],
+)
+def test_a_register_that_makes_no_sense_is_ignored_and_counted(key: str, value: Json) -> None:
+    """The rest of the memory is as if it were not there."""
+    life = _life({key: value, **_tag("good", 700)})
+    assert life.ignored == 1
+    assert (life.tags, life.metadata, life.links, life.updated_at) == (("good",), {}, (), 700)
+    assert life.shown.text == "the first text"
+
+
+def test_removed_tags_metadata_and_links_leave_nothing() -> None:
+    """`null` is their removal, and not counted as nonsense."""
+    removed: Part = {
+        registers.tag_key(ID, SALT, "a"): None,
+        registers.metadata_key(ID, SALT, "a"): None,
+        registers.link_key(ID, SALT, "of", OTHER): None,
+    }
+    life = _life(removed)
+    assert (life.tags, life.metadata, life.links, life.ignored) == ((), {}, (), 0)
+
+
+def test_what_a_newer_version_wrote_is_passed_over() -> None:
+    """Unknown fields and unknown keys neither count nor disturb."""
+    newer: Part = {
+        f"{ID}/q/anything": {"at": 900},
+        **_tag("a"),
+        ID: {**BIRTH, "mood": "fine"},  # type: ignore[dict-item]
+        registers.attribute_key(ID, "colour"): {"value": "red", "at": 1},
+    }
+    life = _life(newer)
+    assert (life.tags, life.updated_at, life.ignored) == (("a",), 100, 0)
+
+
+def test_updated_at_is_the_greatest_time_of_the_visible_registers() -> None:
+    """So it is the same on every replica, also after a rebuild."""
+    assert _life({**_tag("a", 500), **_revision(R1, 400, ID)}).updated_at == 500
+
+
+def test_every_part_of_a_new_memory_is_read_back() -> None:
+    """born() writes what project() reads."""
+    new = NewMemory(
+        id=ID,
+        salt=SALT,
+        text="text",
+        scope="project/acme",
+        created_at=50,
+        kind="fact",
+        source="notes.md",
+        tags=("a", "b"),
+        metadata={"n": 1},
+        attributes={"pinned": True, "importance": 0.5, "expires_at": 900, "trust": "high"},
+    )
+    life = project(ID, [_written({}, born(new, Stamp(70, "bot", DEVICE)))])
+    assert isinstance(life, Life)
+    assert (life.shown.text, life.scope, life.kind, life.author, life.device) == (
+        "text",
+        "project/acme",
+        "fact",
+        "bot",
+        DEVICE,
+    )
+    assert (life.tags, life.metadata, life.source) == (("a", "b"), {"n": 1}, "notes.md")
+    assert life.attributes == {"pinned": True, "importance": 0.5, "expires_at": 900, "trust": "high"}
+    assert (life.created_at, life.updated_at, life.ignored) == (50, 50, 0)
+
+
+def test_an_edit_writes_only_what_changes() -> None:
+    """What a memory says already is not written again: it would only grow the log."""
+    life = _life({**_tag("a"), registers.metadata_key(ID, SALT, "k"): {"key": "k", "value": 1, "at": 1}})
+    same = MemoryEdit(
+        text="the first text",
+        add_tags=("a",),
+        remove_tags=("b",),
+        metadata={"k": 1, "absent": None},
+        attributes={"pinned": False, "scope": "global", "trust": None},
+        remove_links=(("of", OTHER),),
+    )
+    assert edited(life, same, Stamp(500, None, DEVICE), R1) == {}
+
+
+def test_an_edit_is_read_back() -> None:
+    """edited() writes what project() reads, on top of what was there."""
+    found: Part = {ID: BIRTH, **_tag("old"), **_tag("stays")}
+    edit = MemoryEdit(
+        text="new text",
+        add_tags=("new",),
+        remove_tags=("old",),
+        metadata={"k": [1, {"x": None}]},
+        attributes={"scope": "agent/bot"},
+        add_links=(("of", OTHER),),
+    )
+    after = project(ID, [_written(found, edited(_life(found), edit, Stamp(500, "bot", DEVICE), R1))])
+    assert isinstance(after, Life)
+    assert (after.shown.text, after.shown.by, after.shown.base) == ("new text", "bot", (ID,))
+    assert (after.tags, after.metadata, after.scope) == (("new", "stays"), {"k": [1, {"x": None}]}, "agent/bot")
+    assert (after.links, after.updated_at) == ((Link("of", OTHER),), 500)
+
+
+def test_the_same_text_again_settles_a_conflict() -> None:
+    """Who chooses the shown one of two texts has decided, though the text stays."""
+    life = _life({**_revision(R1, 300, ID), **_revision(R2, 200, ID)})
+    writes = edited(life, MemoryEdit(text=life.shown.text), Stamp(500, None, DEVICE), R3)
+    value: Any = writes[registers.revision_key(ID, R3)]
+    assert sorted(value["base"]) == [R1, R2]
+
+
+def test_forgetting_leaves_only_the_tombstone() -> None:
+    """Every other register of the shard goes, also those of newer versions."""
+    found: Part = {ID: BIRTH, **_tag("a"), f"{ID}/q/newer": 1}
+    after = _written(found, forgotten(ID, found, Stamp(5, "me", DEVICE)))
+    assert after == {registers.forgotten_key(ID): {"at": 5, "by": "me", "device": DEVICE}}
+
+
+def _written(found: Part, writes: registers.Writes) -> Part:
+    united = {**found, **writes}
+    assert DELETED not in found.values()
+    return {key: value for key, value in united.items() if not isinstance(value, Deleted)}

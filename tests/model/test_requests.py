@@ -1,0 +1,245 @@
+"""What callers may ask: every limit holds at its edge, and every refusal says what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from memcrdt.errors import InputError
+from memcrdt.model import checks, limits
+from memcrdt.model.filters import Filters, check_filters
+from memcrdt.model.requests import Changes, check_add, check_item, check_update
+from memcrdt.model.scopes import category_of, check_scope, is_scope
+
+ID = "01JD8Z6Q4M0000000000000001"
+
+AT_THE_EDGE: list[dict[str, Any]] = [
+    {"text": "é" * (limits.TEXT_BYTES // 2)},
+    {"tags": [f"tag {n}" for n in range(limits.TAGS)]},
+    {"tags": ["x" * limits.TAG_CHARS]},
+    {"metadata": {f"k{n}": n for n in range(limits.METADATA_KEYS)}},
+    {"metadata": {"k": "x" * (limits.METADATA_BYTES - 8)}},
+    {"metadata": {"x" * limits.METADATA_KEY_CHARS: 1}},
+    {"scope": "project/" + "x" * limits.SCOPE_NAME_CHARS},
+    {"kind": "x" * limits.LABEL_CHARS},
+    {"author": "x" * limits.LABEL_CHARS},
+    {"trust": "x" * limits.LABEL_CHARS},
+    {"source": "x" * limits.SOURCE_CHARS},
+    {"key": "x" * limits.KEY_CHARS},
+    {"importance": 0},
+    {"importance": 1},
+    {"created_at": "1970-01-01T00:00:00Z"},
+    {"expires_at": "9999-12-31T23:59:59Z"},
+    {"id": ID},
+]
+
+BEYOND: list[dict[str, Any]] = [
+    {"text": ""},
+    {"text": " \n"},
+    {"text": 5},
+    {"text": None},
+    {"text": "\ud800"},
+    {"text": "é" * (limits.TEXT_BYTES // 2) + "x"},
+    {"tags": [f"tag {n}" for n in range(limits.TAGS + 1)]},
+    {"tags": ["x" * (limits.TAG_CHARS + 1)]},
+    {"tags": [""]},
+    {"tags": [5]},
+    {"tags": "release"},
+    {"tags": None},
+    {"metadata": {f"k{n}": n for n in range(limits.METADATA_KEYS + 1)}},
+    {"metadata": {"k": "x" * (limits.METADATA_BYTES - 7)}},
+    {"metadata": {"x" * (limits.METADATA_KEY_CHARS + 1): 1}},
+    {"metadata": {"": 1}},
+    {"metadata": {"k": {1, 2}}},
+    {"metadata": {"k": float("inf")}},
+    {"metadata": [1]},
+    {"scope": "project"},
+    {"scope": "project/"},
+    {"scope": "team/acme"},
+    {"scope": "project/a\nb"},
+    {"scope": "project/ a"},
+    {"scope": "project/" + "x" * (limits.SCOPE_NAME_CHARS + 1)},
+    {"scope": None},
+    {"space": ""},
+    {"space": None},
+    {"kind": "x" * (limits.LABEL_CHARS + 1)},
+    {"author": ""},
+    {"trust": 5},
+    {"source": "x" * (limits.SOURCE_CHARS + 1)},
+    {"key": "x" * (limits.KEY_CHARS + 1)},
+    {"key": "k", "id": ID},
+    {"id": "nonsense"},
+    {"id": ID.lower()},
+    {"importance": 1.01},
+    {"importance": -0.01},
+    {"importance": True},
+    {"importance": float("nan")},
+    {"pinned": 1},
+    {"dedupe": "yes"},
+    {"created_at": "2026-01-01T00:00:00"},
+    {"created_at": 5},
+    {"expires_at": "never"},
+    {"colour": "red"},
+]
+
+
+@pytest.mark.parametrize("given", AT_THE_EDGE, ids=lambda given: str(given)[:40])
+def test_what_is_at_a_limit_is_taken(given: dict[str, Any]) -> None:
+    """Limits are inclusive."""
+    check_item({"text": "text", **given}, {})
+
+
+@pytest.mark.parametrize("given", BEYOND, ids=lambda given: str(given)[:40])
+def test_what_is_beyond_a_limit_is_refused(given: dict[str, Any]) -> None:
+    """With InputError and no other error; it is a ValueError too."""
+    with pytest.raises(InputError) as caught:
+        check_item({"text": "text", **given}, {})
+    assert isinstance(caught.value, ValueError)
+
+
+def test_an_item_overrides_the_defaults() -> None:
+    """Of add_many()."""
+    request = check_item({"text": "a", "kind": "fact"}, {"kind": "note", "author": "bot"})
+    assert (request.kind, request.author) == ("fact", "bot")
+
+
+def test_tags_come_sorted_and_once() -> None:
+    """The order in which they were given means nothing."""
+    assert check_add("a", {"tags": ["b", "a", "b"]}).tags == ("a", "b")
+
+
+def test_whole_floats_become_integers() -> None:
+    """As they would after a trip through Yjs."""
+    metadata = check_add("a", {"metadata": {"n": 2.0, "gone": None}}).metadata
+    assert metadata == {"n": 2}
+    assert type(metadata["n"]) is int
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"text": ""},
+        {"add_tags": "a"},
+        {"remove_tags": [1]},
+        {"metadata": {"k": object()}},
+        {"importance": 2},
+        {"pinned": None},
+        {"expires_at": "soon"},
+        {"superseded_by": "nobody"},
+        {"scope": None},
+        {"trust": ""},
+    ],
+    ids=str,
+)
+def test_a_bad_update_is_refused(given: dict[str, Any]) -> None:
+    """The same rules as for add()."""
+    with pytest.raises(InputError):
+        check_update(Changes(**given))
+
+
+def test_none_takes_an_attribute_away_and_dots_leave_it() -> None:
+    """The two are told apart."""
+    assert check_update(Changes(importance=None, trust=None, expires_at=None)).attributes == {
+        "importance": None,
+        "trust": None,
+        "expires_at": None,
+    }
+    assert check_update(Changes()).attributes == {}
+
+
+def test_a_batch_has_a_limit_and_is_not_read_past_it() -> None:
+    """Also when it has no end."""
+    endless = iter(lambda: "text", None)
+    with pytest.raises(InputError, match="split"):
+        checks.check_batch(endless)
+    assert checks.check_batch(["a", "b"]) == ["a", "b"]
+    for no_batch in ("text", b"text", {"text": "a"}, 5):
+        with pytest.raises(InputError):
+            checks.check_batch(no_batch)
+
+
+@pytest.mark.parametrize("limit", [0, -1, limits.RESULTS + 1, True, 1.5, "5", None])
+def test_a_limit_is_a_number_within_bounds(limit: object) -> None:
+    """1 to 1,000."""
+    with pytest.raises(InputError):
+        checks.check_limit(limit)
+
+
+def test_the_query_has_a_limit() -> None:
+    """And is text; an empty one is allowed and finds nothing."""
+    assert checks.check_query("x" * limits.QUERY_CHARS)
+    for query in ("x" * (limits.QUERY_CHARS + 1), None, "\ud800"):
+        with pytest.raises(InputError):
+            checks.check_query(query)
+
+
+def test_the_four_forms_of_a_scope() -> None:
+    """The category is the first part; a name may hold slashes and any script."""
+    for scope, category in (
+        ("global", "global"),
+        ("project/acme/web", "project"),
+        ("agent/bot 7", "agent"),
+        ("conversation/2026-11-22", "conversation"),
+        ("project/Übung", "project"),
+    ):
+        assert check_scope(scope) == scope
+        assert category_of(scope) == category
+    assert not is_scope("Global")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"colour": "red"},
+        {"scope": "planet/earth"},
+        {"scope": ["global"] * (limits.FILTER_VALUES + 1)},
+        {"category": "team"},
+        {"ancestors": 1},
+        {"tags": [5]},
+        {"after": "yesterday"},
+        {"metadata": {"n": (None, None)}},
+        {"metadata": {"n": (1, 2, 3)}},
+        {"metadata": {"n": object()}},
+        {"metadata": ["n"]},
+        {"contains": ""},
+        {"pinned": "yes"},
+        {"include": "forgotten"},
+        {"include": [["expired"]]},
+        {"as_of": 5},
+        {"space": 5},
+    ],
+    ids=lambda given: str(given)[:40],
+)
+def test_a_bad_filter_is_refused(given: dict[str, Any]) -> None:
+    """By name, and with what is taken."""
+    with pytest.raises(InputError):
+        check_filters(given)
+
+
+def test_filters_take_one_value_or_several() -> None:
+    """And None for none."""
+    assert check_filters({"scope": "global", "kind": ["a", "b"], "author": None}) == Filters(
+        scope=("global",), kind=("a", "b")
+    )
+
+
+def test_a_metadata_filter_is_a_value_values_or_a_range() -> None:
+    """A tuple is a range, a list is any of its values."""
+    filters = check_filters({"metadata": {"a": 1, "b": [1, "x"], "c": (1, None)}})
+    assert filters.metadata == {"a": (1,), "b": (1, "x"), "c": (1, None)}
+    assert filters.ranges == {"c"}
+
+
+def test_include_and_as_of_do_not_narrow() -> None:
+    """forget() with nothing else would forget everything: it asks this."""
+    assert not check_filters({"include": "expired", "as_of": "2026-01-01T00:00:00Z"}).narrows()
+    assert not check_filters({"ancestors": True, "tags": []}).narrows()
+    for given in (
+        {"space": "personal"},
+        {"scope": "global"},
+        {"pinned": False},
+        {"metadata": {"a": 1}},
+        {"contains": "x"},
+    ):
+        assert check_filters(given).narrows(), given
