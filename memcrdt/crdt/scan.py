@@ -1,8 +1,8 @@
 """The scan of an untrusted Yjs update: nothing reaches yrs before it has passed.
 
-yrs trusts its input: it decodes strings without checking UTF-8, recurses as deep as a value is nested, and
-allocates what a count claims. So the scan walks every byte of an update first, in bounded time and memory,
-and says what the update builds on, so that none is applied with a gap before it.
+yrs trusts its input: it recurses as deep as a value is nested, allocates what a count claims, and takes a clock
+that wraps around. So the scan walks every byte of an update first, in bounded time and memory, and says what
+the update builds on, so that none is applied with a gap before it.
 
 What is let through is the structural rule, part of the protocol version: blocks of plain JSON values, deleted or
 collected blocks, all of the root map `memories` and under a key. A block that names an origin takes map and key

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -66,13 +66,9 @@ class Shard:
     def register_count(self) -> int:
         return len(self._map)
 
-    def ids(self) -> Iterable[str]:
+    def ids(self) -> Set[str]:
         """The ids of all memories that have a register here."""
         return self._keys.keys()
-
-    def knows(self, memory_id: str) -> bool:
-        """Whether a memory has a register here."""
-        return memory_id in self._keys
 
     def registers(self, memory_id: str) -> dict[str, Json]:
         """All registers of one memory, empty when it has none."""
@@ -100,9 +96,7 @@ class Shard:
             self._integrate(update, lambda exc: RemoteProtocolError(f"yrs refused an update: {exc}"))
         known = self.state_vector()
         if not covers(known, info.after) or not covers(known, info.needs):
-            raise RemoteProtocolError(
-                "an update did not bring what it announced; it has a gap, or its blocks wait in a circle"
-            )
+            raise RemoteProtocolError("an update did not bring what it announced: some of it waits for what is missing")
         if record.foreign or set(self._doc.keys()) != {ROOT}:
             raise RemoteProtocolError(f"an update brought more than plain values in the map {ROOT!r}")
         return self._edit(record)

@@ -2,16 +2,323 @@
 
 from __future__ import annotations
 
-from memcrdt.crdt.shard import Shard
+import gc
+import threading
+import weakref
+from random import Random
+from typing import TYPE_CHECKING
+
+import pycrdt
+import pytest
+
+from memcrdt.crdt.scan import Scan, scan
+from memcrdt.crdt.shard import Edit, Shard
+from memcrdt.errors import CorruptError, RemoteProtocolError
+from memcrdt.model.clocks import covers
+from memcrdt.model.registers import DELETED
+from memcrdt.model.values import canonical
+from memcrdt.testing.histories import History
+from memcrdt.testing.mutate import ATTACKS
+
+if TYPE_CHECKING:
+    from memcrdt.model.values import Json
 
 ID = "01JD8Z6Q4M0000000000000001"
+OTHER = "01JD8Z6Q4M0000000000000002"
+NOTHING = Edit(b"", frozenset(), frozenset())
+UNSCANNED = Scan({}, {}, {}, ())
 
 
-def test_what_is_written_is_read_back_from_a_loaded_copy() -> None:
-    """A register written here reads the same after load, integers included."""
+def _texts(shard: Shard) -> dict[str, dict[str, str]]:
+    """All registers, each as text, so that None and a missing one differ."""
+    return {one: {key: canonical(value) for key, value in shard.registers(one).items()} for one in shard.ids()}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        0,
+        -7,
+        2**53 - 1,
+        1.5,
+        1e300,
+        "",
+        "🎉 Grüße",
+        [],
+        {},
+        {"text": "a", "at": 5, "base": [1, [2.5, None]]},
+    ],
+)
+def test_a_value_reads_the_same_here_and_in_a_copy(value: Json) -> None:
+    """Any JSON value comes back equal and of the same type, integers included, also from a loaded copy."""
     shard = Shard(1)
-    edit = shard.write({ID: {"text": "a", "at": 5}})
-    copy = Shard.load(2, [edit.update])
-    assert copy.registers(ID) == {ID: {"text": "a", "at": 5}}
-    assert type(copy.registers(ID)[ID]["at"]) is int
-    assert copy.digest() == shard.digest()
+    edit = shard.write({ID: value})
+    for copy in (shard, Shard.load(2, [edit.update]), Shard.load(3, [shard.snapshot()])):
+        assert canonical(copy.registers(ID)[ID]) == canonical(value)
+
+
+def test_a_write_says_what_it_touched() -> None:
+    """An edit holds the update, and the ids of the memories whose registers changed, but no other keys."""
+    shard = Shard(1)
+    edit = shard.write({ID: {"text": "a"}, f"{ID}/t/x": None, f"{OTHER}/later/field": 1, "no register": 2})
+    assert edit.touched == {ID, OTHER}
+    assert edit.unborn == frozenset()
+    assert shard.ids() == {ID, OTHER}
+    assert Shard(2).apply(edit.update) == edit
+
+
+def test_writing_what_is_there_already_makes_no_update() -> None:
+    """A write that changes nothing has no update, so a call repeated costs nothing; true and 1 are different."""
+    shard = Shard(1)
+    shard.write({ID: {"value": 1, "at": 5}, f"{ID}/t/x": None})
+    assert shard.write({ID: {"at": 5, "value": 1.0}, f"{ID}/t/x": None, f"{ID}/t/y": DELETED}) == NOTHING
+    assert shard.write({}) == NOTHING
+    assert shard.write({ID: {"value": True, "at": 5}}).touched == {ID}
+
+
+def test_a_deleted_register_is_gone_and_its_value_in_no_byte() -> None:
+    """A delete removes the register, and the snapshot keeps nothing of its value."""
+    shard = Shard(1)
+    shard.write({ID: {"text": "a secret"}, f"{ID}/t/x": None})
+    assert b"a secret" in shard.snapshot()
+    assert shard.write({ID: DELETED}).touched == {ID}
+    assert shard.registers(ID) == {f"{ID}/t/x": None}
+    assert b"a secret" not in shard.snapshot()
+
+
+def test_an_unknown_memory_has_no_registers() -> None:
+    """Registers of an id that is not here are empty."""
+    assert Shard(1).registers(ID) == {}
+
+
+def test_a_raw_delete_of_a_birth_is_reported_until_it_is_forgotten() -> None:
+    """`unborn` names a memory whose birth was deleted without `ID/x`, whoever did it."""
+    shard, copy = Shard(1), Shard(2)
+    copy.apply(shard.write({ID: {"text": "a"}, f"{ID}/t/x": None}).update)
+    edit = shard.write({ID: DELETED})
+    assert edit.unborn == {ID}
+    assert copy.apply(edit.update).unborn == {ID}
+    assert copy.write({f"{ID}/x": {"at": 1}, f"{ID}/t/x": DELETED}).unborn == frozenset()
+
+
+def test_forgetting_leaves_no_memory_unborn() -> None:
+    """A birth that is deleted together with writing `ID/x` is forgotten, not unborn; it still counts as a birth."""
+    shard, copy = Shard(1), Shard(2)
+    copy.apply(shard.write({ID: {"text": "a"}, f"{OTHER}/t/x": None}).update)
+    edit = shard.write({f"{ID}/x": {"at": 1}, ID: DELETED})
+    assert (edit.unborn, copy.apply(edit.update).unborn) == (frozenset(), frozenset())
+    assert (shard.births, shard.register_count) == (copy.births, copy.register_count) == (1, 2)
+
+
+def test_an_update_that_is_known_changes_nothing() -> None:
+    """Applying again yields an empty edit."""
+    shard = Shard(1)
+    edit = shard.write({ID: {"text": "a"}, f"{ID}/t/x": None})
+    shard.write({ID: {"text": "b"}})
+    assert shard.apply(edit.update) == NOTHING
+
+
+def test_an_edit_holds_only_what_was_new() -> None:
+    """What an update repeats is not in the edit's update, so the log does not grow by it."""
+    shard, copy = Shard(1), Shard(2)
+    copy.apply(shard.write({ID: {"text": "known before"}}).update)
+    shard.write({OTHER: {"text": "new"}})
+    edit = copy.apply(shard.snapshot())
+    assert edit.touched == {OTHER}
+    assert b"known before" not in edit.update
+
+
+def test_updates_of_stock_yjs_give_the_document_that_it_made(yjs_sequence: list[bytes]) -> None:
+    """Eight updates of yjs 13, one by one: the values it wrote, without the register that it deleted."""
+    shard = Shard(1)
+    for update in yjs_sequence:
+        shard.apply(update)
+    registers = shard.registers(ID)
+    assert registers.keys() == {ID, f"{ID}/t/aa"}
+    assert registers[f"{ID}/t/aa"] == {"tag": "w", "at": 4}
+    assert registers[ID] == {
+        "text": "Grüße 🎉",
+        "scope": "global",
+        "created_at": 1_700_000_000_000,
+        "salt": "AAAA",
+        "n": None,
+        "b": True,
+        "f": 1.5,
+        "neg": -7,
+        "u": None,
+        "arr": [1, "a", None],
+    }
+    assert shard.register_count == 5  # the two, and three at keys of no memory
+
+
+def test_updates_of_stock_yjs_are_applied_unless_there_is_a_gap(yjs_accepted: bytes) -> None:
+    """What yjs encodes is taken whole by a document that has what it needs, and by no other."""
+    info = scan(yjs_accepted)
+    shard = Shard(1)
+    if info.needs:
+        with pytest.raises(RemoteProtocolError):
+            shard.apply(yjs_accepted)
+    else:
+        edit = shard.apply(yjs_accepted)
+        assert shard.state_vector() == info.after
+        assert not edit.update or Shard.load(2, [edit.update]).digest() == shard.digest()
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_copies_that_exchanged_everything_are_equal(seed: int) -> None:
+    """After any history of four copies: equal digests, registers and counts, live, from the log and from a snapshot."""
+    history = History(Random(seed)).run(40)
+    history.settle()
+    first = history.shards[0]
+    for shard in history.shards:
+        for copy in (shard, Shard.load(1, [shard.snapshot()])):
+            assert copy.digest() == first.digest()
+            assert _texts(copy) == _texts(first)
+            assert (copy.births, copy.register_count) == (first.births, first.register_count)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_log_of_edits_gives_the_document_back(seed: int) -> None:
+    """The updates of a copy's edits, in order, load to the same document: nothing else has to be logged."""
+    history = History(Random(seed), copies=2)
+    logs: dict[int, list[bytes]] = {shard.client_id: [] for shard in history.shards}
+    for _ in range(40):
+        before = {shard.client_id: shard.digest() for shard in history.shards}
+        edit = history.step()
+        changed = [shard for shard in history.shards if shard.digest() != before[shard.client_id]]
+        assert bool(changed) == bool(edit.update)
+        for shard in changed:
+            logs[shard.client_id].append(edit.update)
+            assert Shard.load(1, logs[shard.client_id]).digest() == shard.digest()
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_touched_and_unborn_are_exact(seed: int) -> None:
+    """In any history an edit names exactly the memories with a changed register, and those that lost their birth."""
+    history = History(Random(seed), copies=3, nulls=0.0)
+    for _ in range(40):
+        before = {shard.client_id: _texts(shard) for shard in history.shards}
+        edit = history.step()
+        shard = next((s for s in history.shards if _texts(s) != before[s.client_id]), history.shards[0])
+        old, new = before[shard.client_id], _texts(shard)
+        changed = {one for one in old.keys() | new.keys() if old.get(one) != new.get(one)}
+        assert edit.touched == changed
+        lost = {one for one in changed if one in old.get(one, {}) and one not in new.get(one, {})}
+        assert edit.unborn == {one for one in lost if f"{one}/x" not in new.get(one, {})}
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_copy_takes_an_edit_exactly_when_it_covers_its_needs(seed: int) -> None:
+    """A copy with holes that covers `needs` takes an edit whole, and its snapshot loses nothing; any other refuses."""
+    history, rng = History(Random(seed), copies=3).run(40), Random(seed)
+    edits = [(edit.update, scan(edit.update)) for edit in history.edits if edit.update]
+    for update, info in edits:
+        copy = Shard(1)
+        for earlier, brings in rng.sample(edits, len(edits) // 2):
+            if covers(copy.state_vector(), brings.needs):
+                copy.apply(earlier)
+        if covers(copy.state_vector(), info.needs):
+            copy.apply(update)
+            assert covers(copy.state_vector(), info.after)
+            assert Shard.load(2, [copy.snapshot()]).digest() == copy.digest()
+        else:
+            with pytest.raises(RemoteProtocolError, match="did not bring"):
+                copy.apply(update)
+
+
+def test_digests_differ_when_contents_differ_with_equal_state_vectors() -> None:
+    """One client id used twice gives equal state vectors over different contents, and the digest tells."""
+    one, two = Shard(7), Shard(7)
+    one.write({ID: {"text": "one"}})
+    two.write({ID: {"text": "two"}})
+    assert one.state_vector() == two.state_vector()
+    assert one.digest() != two.digest()
+
+
+def test_digests_differ_when_only_deletes_differ() -> None:
+    """A delete changes no state vector, but the digest."""
+    shard, copy = Shard(1), Shard(2)
+    copy.apply(shard.write({ID: {"text": "a"}, OTHER: {"text": "b"}}).update)
+    shard.write({OTHER: DELETED})
+    assert shard.state_vector() == copy.state_vector()
+    assert shard.digest() != copy.digest()
+
+
+def test_a_digest_does_not_depend_on_how_often_values_were_encoded() -> None:
+    """A number that yrs encodes in another way than it came, such as yjs' bigint, has one digest."""
+    head = b"\x01\x01\x09\x00\x28\x01\x08memories\x1a" + ID.encode() + b"\x01"
+    bigint, minus_zero, not_a_number = (b"\x7a\x10" + bytes(7), b"\x7b\x80" + bytes(7), b"\x7b\x7f\xf8" + bytes(6))
+    for value in (bigint, minus_zero, not_a_number):
+        shard = Shard(1)
+        shard.apply(head + value + b"\x00")
+        assert Shard.load(2, [shard.snapshot()]).digest() == shard.digest()
+
+
+def test_an_empty_shard_has_a_digest_of_16_bytes() -> None:
+    """An empty document's digest is like any other, whatever its client id."""
+    assert Shard(1).digest() == Shard(2).digest()
+    assert len(Shard(1).digest()) == 16
+
+
+def test_a_diff_for_one_who_knows_more_than_we_do_is_harmless() -> None:
+    """A state vector ahead of ours, or of clients that we never met, gives an update that brings nothing."""
+    shard = Shard(1)
+    shard.write({ID: {"text": "a"}})
+    info = scan(shard.diff({1: 99, 12345: 7}))
+    assert (info.after, info.needs) == ({}, {})
+
+
+@pytest.mark.parametrize("attack", ["another root", "a nested type", "binary content", "a text format"])
+def test_an_update_that_got_past_the_scan_is_refused_after_applying(attack: str) -> None:
+    """What makes yrs panic, or is no flat map of plain values afterwards, is refused whatever the scan said."""
+    with pytest.raises(RemoteProtocolError):
+        Shard(1).apply(ATTACKS[attack], UNSCANNED)
+
+
+def test_a_panic_in_yrs_is_the_other_sides_fault() -> None:
+    """A Rust panic is no Exception, but is raised as one of ours, with the panic as its cause."""
+    with pytest.raises(RemoteProtocolError) as caught:
+        Shard(1).apply(ATTACKS["a text format"], UNSCANNED)
+    assert not isinstance(caught.value.__cause__, Exception)
+
+
+def test_an_interrupt_while_applying_is_not_taken_for_a_bad_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C stays Ctrl-C."""
+
+    def interrupted(doc: object, update: bytes) -> None:
+        raise KeyboardInterrupt
+
+    update = Shard(1).write({ID: None}).update
+    monkeypatch.setattr(pycrdt.Doc, "apply_update", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Shard(2).apply(update)
+
+
+def test_a_row_of_the_log_that_yrs_refuses_is_corruption() -> None:
+    """Loading bytes that are no update names the store as damaged."""
+    with pytest.raises(CorruptError):
+        Shard.load(1, [b"\xff\xff\xff"])
+
+
+def test_a_dropped_shard_lets_go_of_its_document() -> None:
+    """No subscription keeps a document alive: a cache of documents would otherwise grow for ever."""
+    shard = Shard(1)
+    Shard(2).apply(shard.write({ID: {"text": "a"}}).update)
+    shard.apply(Shard(3).write({ID: {"text": "b"}}).update)
+    document = weakref.ref(shard._doc)
+    del shard
+    gc.collect()
+    assert document() is None
+
+
+def test_a_shard_may_be_used_by_one_thread_after_another() -> None:
+    """Made, used and dropped in three threads, one at a time, as the store does it."""
+    shards = [Shard(1)]
+    steps = [lambda: shards[0].write({ID: {"text": "a"}}), lambda: shards[0].apply(b"\x00\x00"), shards.clear]
+    for step in steps:
+        thread = threading.Thread(target=step)
+        thread.start()
+        thread.join()
+    assert shards == []

@@ -1,0 +1,77 @@
+"""Fuzzing of everything that stands between hostile bytes and a document."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import Literal
+
+from memcrdt.crdt.scan import Scan, scan
+from memcrdt.crdt.shard import Shard
+from memcrdt.errors import RemoteProtocolError
+from memcrdt.model.clocks import covers
+from memcrdt.model.values import canonical
+from memcrdt.testing.histories import History
+from memcrdt.testing.mutate import mutated
+
+Fate = Literal["malformed", "gap", "refused", "applied"]
+
+_UPDATES_PER_HISTORY = 200
+
+
+def fuzz_updates(rng: Random, rounds: int) -> Counter[Fate]:
+    """Sends `rounds` mutated updates to documents with a history, and counts what became of them.
+
+    Raises AssertionError when one that was applied left a document that is not whole; any other exception is a
+    bug as well.
+    """
+    fates: Counter[Fate] = Counter()
+    while (done := fates.total()) < rounds:
+        fates += _fuzz_history(rng, min(_UPDATES_PER_HISTORY, rounds - done))
+    return fates
+
+
+def _fuzz_history(rng: Random, rounds: int) -> Counter[Fate]:
+    history = History(rng, copies=3).run(30)
+    here, *others = history.shards
+    base = here.snapshot()
+    updates = [other.diff(here.state_vector()) for other in others] + [edit.update for edit in history.edits]
+    updates.append(base)
+    return Counter(_fate(base, mutated(rng.choice(updates), updates, rng)) for _ in range(rounds))
+
+
+def _fate(base: bytes, update: bytes) -> Fate:
+    try:
+        info = scan(update)
+    except RemoteProtocolError:
+        return "malformed"
+    shard = Shard.load(1, [base])
+    if not covers(shard.state_vector(), info.needs):
+        return "gap"
+    try:
+        edit = shard.apply(update, info)
+    except RemoteProtocolError:
+        return "refused"
+    _check_whole(shard, info, update)
+    logged = Shard.load(2, [base, edit.update] if edit.update else [base])
+    assert logged.digest() == shard.digest(), "the log does not give the document back"
+    return "applied"
+
+
+def _check_whole(shard: Shard, info: Scan, update: bytes) -> None:
+    """Whether nothing of the update waits, and a copy of the document is the same document."""
+    assert covers(shard.state_vector(), info.after), "some of the update is missing"
+    digest = shard.digest()
+    snapshot = shard.snapshot()
+    scan(snapshot)
+    copy = Shard.load(3, [snapshot])
+    assert copy.digest() == digest, "a copy has another digest"
+    assert copy.births == shard.births, "a copy counts other births"
+    assert _registers(copy) == _registers(shard), "a copy has other registers"
+    assert not shard.apply(update).touched, "an update that is known changes something"
+    assert shard.digest() == digest, "an update that is known changes the document"
+
+
+def _registers(shard: Shard) -> dict[str, str]:
+    # As text: a hostile update may bring a float that is not equal to itself.
+    return {memory_id: canonical(shard.registers(memory_id)) for memory_id in shard.ids()}
