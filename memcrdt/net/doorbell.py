@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ class StoreDoorbell:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._loop = asyncio.get_running_loop()
-        self._committed = asyncio.Event()
+        self._woken = asyncio.Event()
         self._held = ExitStack()
 
     def __enter__(self) -> Self:
-        self._held.callback(self._store.subscribe(self._tell))
+        self._held.callback(self._store.subscribe(self._wake))
         # The number is one connection's own view, so it is this one that has to be asked each time.
         self._db = self._held.enter_context(self._store.reading())
         self._seen = self._version()
@@ -33,17 +33,15 @@ class StoreDoorbell:
 
     async def rung(self) -> None:
         """Returns when the store has changed since the last call."""
-        while not self._committed.is_set() and self._version() == self._seen:
-            try:
+        while (version := self._version()) == self._seen:
+            self._woken.clear()
+            with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
-                    await self._committed.wait()
-            except TimeoutError:
-                continue
-        self._committed.clear()
-        self._seen = self._version()
+                    await self._woken.wait()
+        self._seen = version
 
-    def _tell(self, _: Notice) -> None:
-        self._loop.call_soon_threadsafe(self._committed.set)
+    def _wake(self, _: Notice) -> None:
+        self._loop.call_soon_threadsafe(self._woken.set)
 
     def _version(self) -> int:
         version: int = self._db.execute("PRAGMA data_version").get

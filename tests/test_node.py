@@ -1,0 +1,228 @@
+"""Nodes over real homes, stores and sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import memcrdt
+from memcrdt.errors import InputError, LockedError, NotFoundError, ReadOnlyError, UnreachableError
+from memcrdt.memory import Memory, Serving
+from memcrdt.net.identity import shown
+from memcrdt.node import BackgroundNode, Node
+from memcrdt.store.overview import overview
+from memcrdt.store.peers import Peers
+
+LOOPBACK: dict[str, Any] = {"host": "127.0.0.1", "port": 0}
+_ADD = "import sys, memcrdt\nwith memcrdt.open(sys.argv[1], embedder=None) as memory: print(memory.add('elsewhere'))"
+_SERVE = (
+    "import sys, memcrdt; from memcrdt.node import BackgroundNode\n"
+    "with memcrdt.open(sys.argv[1], embedder=None) as memory:\n"
+    "    node = BackgroundNode(memory); node.start(host='127.0.0.1', port=0); print('up', flush=True); sys.stdin.read()"
+)
+
+
+@pytest.fixture(name="make_memory")
+def _make_memory(tmp_path: Path) -> Iterator[Callable[[str], Memory]]:
+    memories: list[Memory] = []
+
+    def make(name: str) -> Memory:
+        memories.append(memcrdt.open(tmp_path / name, embedder=None))
+        return memories[-1]
+
+    yield make
+    for memory in memories:
+        memory.close()
+
+
+@pytest.fixture(name="homes")
+def _homes(make_memory: Callable[[str], Memory]) -> tuple[Memory, Memory]:
+    """Two homes that have accepted each other."""
+    laptop, desktop = make_memory("laptop"), make_memory("desktop")
+    Peers(laptop.store).accept(desktop.store.device)
+    Peers(desktop.store).accept(laptop.store.device)
+    return laptop, desktop
+
+
+async def test_two_homes_end_up_with_the_same_memories(homes: tuple[Memory, Memory]) -> None:
+    """What was there before they met, and what is added, edited and forgotten afterwards; equal by digest."""
+    laptop, desktop = homes
+    deploys, key = laptop.add("Deploys go out on Tuesdays"), desktop.add("The key is under the mat")
+    async with Node(desktop, **LOOPBACK) as there, Node(laptop, **LOOPBACK) as here:
+        assert await here.connect(there.addresses[0]) == desktop.store.device
+        await _eventually(lambda: _texts(laptop).keys() == _texts(desktop).keys() == {deploys, key})
+        desktop.update(deploys, text="Deploys go out on Wednesdays", add_tags=["release"])
+        laptop.forget(key)
+        pushed = laptop.add("Pushed at once")
+        await _eventually(
+            lambda: _texts(desktop) == {deploys: "Deploys go out on Wednesdays", pushed: "Pushed at once"}
+        )
+        await _eventually(lambda: _digest(laptop) == _digest(desktop))
+    assert laptop.get(deploys).tags == ("release",)
+    assert [revision.text for revision in laptop.history(deploys)][-1] == "Deploys go out on Wednesdays"
+
+
+async def test_local_memories_stay_here(homes: tuple[Memory, Memory]) -> None:
+    """The other home knows neither the memory nor that there was one."""
+    laptop, desktop = homes
+    secret = laptop.add("only here", space="local")
+    shared = laptop.add("for both")
+    async with Node(desktop, **LOOPBACK) as there, Node(laptop, **LOOPBACK) as here:
+        await here.connect(there.addresses[0])
+        await _eventually(lambda: shared in _texts(desktop))
+        await _eventually(lambda: _digest(laptop) == _digest(desktop))
+    with pytest.raises(NotFoundError):
+        desktop.get(secret)
+
+
+async def test_what_another_process_adds_is_sent_too(homes: tuple[Memory, Memory]) -> None:
+    """The process with the network hears of it from the file."""
+    laptop, desktop = homes
+    async with Node(desktop, **LOOPBACK) as there, Node(laptop, **LOOPBACK) as here:
+        await here.connect(there.addresses[0])
+        command = [sys.executable, "-c", _ADD, str(laptop.home)]
+        done = await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, text=True)
+        await _eventually(lambda: done.stdout.strip() in _texts(desktop))
+
+
+async def test_a_node_comes_back_by_itself(homes: tuple[Memory, Memory]) -> None:
+    """The address of the last connection is remembered, and what was missed arrives."""
+    laptop, desktop = homes
+    async with Node(laptop, **LOOPBACK) as here:
+        async with Node(desktop, **LOOPBACK) as there:
+            port = there.port
+            await here.connect(there.addresses[0])
+            await _eventually(lambda: here.status().connected == {desktop.store.device})
+        await _eventually(lambda: not here.status().connected)
+        missed = laptop.add("while the desktop slept")
+        async with Node(desktop, host="127.0.0.1", port=port):
+            here.sync_now()
+            await _eventually(lambda: missed in _texts(desktop))
+
+
+async def test_a_node_without_accepted_devices_does_not_listen(make_memory: Callable[[str], Memory]) -> None:
+    """It begins when one is accepted, by whichever process."""
+    desktop = make_memory("desktop")
+    async with Node(desktop, **LOOPBACK) as node:
+        assert (node.port, node.addresses) == (None, [])
+        assert desktop.status().serving == Serving(os.getpid(), None)
+        Peers(desktop.store).accept("B" * 52)
+        await _eventually(lambda: node.port)
+        assert desktop.status().serving == Serving(os.getpid(), node.port)
+        assert node.addresses == [f"127.0.0.1:{node.port}"]
+    assert desktop.status().serving is None
+
+
+async def test_at_all_interfaces_the_shown_addresses_are_this_machines(homes: tuple[Memory, Memory]) -> None:
+    """Never 0.0.0.0, which nobody can dial."""
+    async with Node(homes[0], port=0) as node:
+        hosts = {address.rpartition(":")[0] for address in node.addresses}
+    assert hosts
+    assert hosts.isdisjoint({"", "0.0.0.0", "[::]"})
+
+
+async def test_one_process_runs_the_network_of_a_home(homes: tuple[Memory, Memory]) -> None:
+    """A second node is told who does."""
+    async with Node(homes[0], **LOOPBACK):
+        with pytest.raises(LockedError, match=f"process {os.getpid()} "):
+            await Node(homes[0], **LOOPBACK).__aenter__()
+
+
+async def test_a_port_in_use_is_an_error_and_leaves_nothing_locked(homes: tuple[Memory, Memory]) -> None:
+    """The same home can be served at another port right away."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(LockedError, match=f"port {port} is in use"):
+            await Node(homes[0], host="127.0.0.1", port=port).__aenter__()
+        async with Node(homes[0], **LOOPBACK) as node:
+            assert node.port not in (None, port)
+
+
+async def test_a_memory_opened_for_reading_only_has_no_network(homes: tuple[Memory, Memory]) -> None:
+    """It could not keep what it receives."""
+    with memcrdt.open(homes[0].home, embedder=None, read_only=True) as memory, pytest.raises(ReadOnlyError):
+        await Node(memory, **LOOPBACK).__aenter__()
+
+
+async def test_connecting_checks_what_is_typed_and_who_answers(homes: tuple[Memory, Memory]) -> None:
+    """Every error names what was wrong."""
+    laptop, desktop = homes
+    async with Node(laptop, **LOOPBACK) as node:
+        with pytest.raises(InputError, match="HOST:PORT"):
+            await node.connect("http://desktop")
+        with pytest.raises(InputError, match="device id"):
+            await node.connect("127.0.0.1:1", "desktop")
+        with pytest.raises(UnreachableError, match=r"at 127\.0\.0\.1:1: "):
+            await node.connect("127.0.0.1:1", shown(desktop.store.device))
+
+
+def test_two_programs_without_a_loop_sync(homes: tuple[Memory, Memory]) -> None:
+    """The network runs in threads of its own."""
+    laptop, desktop = homes
+    there, here = BackgroundNode(desktop), BackgroundNode(laptop)
+    there.start(**LOOPBACK)
+    Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{there.serving().port}")
+    here.start(**LOOPBACK)
+    here.start(**LOOPBACK)  # a second call does nothing
+    try:
+        added = laptop.add("from a plain script")
+        _wait(lambda: added in _texts(desktop))
+    finally:
+        here.stop()
+        there.stop()
+    here.stop()
+    assert laptop.status().serving is None
+
+
+def test_a_start_that_fails_says_why_and_can_be_repeated(homes: tuple[Memory, Memory]) -> None:
+    """No thread is left behind."""
+    node = BackgroundNode(homes[0])
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(LockedError, match="is in use"):
+        node.start(host="127.0.0.1", port=taken.getsockname()[1])
+    node.start(**LOOPBACK)
+    node.stop()
+
+
+def test_the_network_is_taken_over_when_its_process_dies(homes: tuple[Memory, Memory]) -> None:
+    """Until then the second program stands by; kill -9 is enough."""
+    laptop, _ = homes
+    with subprocess.Popen(
+        [sys.executable, "-c", _SERVE, str(laptop.home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"up\n"
+        node = BackgroundNode(laptop)
+        node.start(**LOOPBACK)
+        assert node.serving().pid == process.pid
+        process.kill()
+    _wait(lambda: (serving := node.serving()) and serving.pid == os.getpid() and serving.port)
+    node.stop()
+
+
+def _texts(memory: Memory) -> dict[str, str]:
+    return {record.id: record.text for record in memory.list()}
+
+
+def _digest(memory: Memory) -> str:
+    return overview(memory.store).spaces[0].digest
+
+
+async def _eventually(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  a condition of any kind, without an event of its own
+            await asyncio.sleep(0.01)
+
+
+def _wait(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
