@@ -1,0 +1,167 @@
+"""Stores of several devices in one process, driven by hand: what tests of merging and of the store are written with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from memcrdt.crdt.shard import Shard
+from memcrdt.model.registers import Deleted
+from memcrdt.model.requests import Changes, check_add, check_update
+from memcrdt.model.values import Json
+from memcrdt.net.replica import StoreReplica
+from memcrdt.store import changes, compaction, digests, meta
+from memcrdt.store.indexer import IndexRow, Prepared
+from memcrdt.store.store import Store, StoreOptions
+from memcrdt.sync.replica import Applied
+from memcrdt.testing.faults import UnsyncedVfs
+
+_UNSYNCED = UnsyncedVfs("memcrdt-unsynced")
+ROUNDS = 8  # of exchange: far more than it takes
+
+
+class PlainIndex:
+    """An Indexer that keeps nothing."""
+
+    def prepare(self, texts: Sequence[str]) -> Prepared: ...
+
+    def replace(
+        self, db: apsw.Connection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: Prepared
+    ) -> None: ...
+
+    def committed(self) -> None: ...
+
+    def clear(self, db: apsw.Connection) -> None: ...
+
+
+class Device:
+    """One store and what is done to it. Every commit takes the next millisecond of `clock`.
+
+    Commits are not synced to the disk: such tests end no power, and are quicker so.
+    """
+
+    def __init__(self, home: Path, name: str, **options: Any) -> None:
+        self.home = home
+        self.id = (name * 52)[:52]
+        self.clock = 1_800_000_000_000
+        self.options = StoreOptions(**{"clock": self._tick, "vfs": _UNSYNCED.name, **options})
+        self._ulids = changes.Ulids()
+        self.open()
+
+    def open(self) -> None:
+        self.store = Store(self.home, self.id, PlainIndex(), self.options)
+        self.replica = StoreReplica(self.store)
+
+    def close(self) -> None:
+        self.store.close()
+
+    def reopen(self) -> None:
+        self.close()
+        self.open()
+
+    def use_client(self, client_id: int) -> None:
+        """Writes are made under this client id from now on."""
+        with self.store.writing() as db:
+            meta.write(db, "client_id", client_id)
+
+    def add(self, text: str, **given: Any) -> str:
+        return self.store.commit(changes.Adding([check_add(text, given)], self._ulids))[0]
+
+    def add_many(self, texts: Iterable[str]) -> list[str]:
+        return self.store.commit(changes.Adding([check_add(text, {}) for text in texts], self._ulids))
+
+    def update(self, memory_id: str, **given: Any) -> None:
+        edit = check_update(Changes(**given))
+        self.store.commit(partial(changes.update, memory_id, edit, None))
+
+    def forget(self, *memory_ids: str) -> None:
+        self.store.commit(partial(changes.forget, memory_ids))
+        compaction.scrub(self.store)
+
+    def space(self, name: str = "personal") -> str:
+        """The id of a space."""
+        return str(self.rows("SELECT id FROM spaces WHERE name = ?", name)[0][0])
+
+    def rows(self, sql: str, *bindings: Any) -> list[tuple[Any, ...]]:
+        with self.store.reading() as db:
+            return list(db.execute(sql, bindings))
+
+    def texts(self) -> dict[str, str]:
+        """The text of each memory, by id."""
+        return {str(row[0]): str(row[1]) for row in self.rows("SELECT id, text FROM memories ORDER BY id")}
+
+    def graves(self) -> set[str]:
+        return {str(row[0]) for row in self.rows("SELECT id FROM graves")}
+
+    def digest(self) -> str:
+        """That of the space `personal`."""
+        return digests.whole(digests.of_space(self.store, self.store.space("personal")))
+
+    def views(self) -> list[Any]:
+        """All that the views say of every memory, without what is local: numbers and rows of the log."""
+        with self.store.reading() as db:
+            return dump(db)
+
+    def take(self, other: Device) -> list[Applied]:
+        """Pulls what the other has of `personal` and this one lacks, a shard at a time."""
+        space, theirs = self.space(), other.space()
+        ours = self.replica.digests(space)
+        differing = [
+            n
+            for n, found in other.replica.digests(theirs).items()
+            if ours.get(n) is None or ours[n].digest != found.digest
+        ]
+        return [self._take_shard(other, space, theirs, shard) for shard in differing]
+
+    def _take_shard(self, other: Device, space: str, theirs: str, shard: int) -> Applied:
+        diff = other.replica.diff(theirs, shard, self.replica.state_vector(space, shard))
+        return self.replica.apply(space, shard, diff.update, other.id)
+
+    def stock_update(self, writes: Mapping[str, Json | Deleted], *, shard: int = 0, client_id: int = 77) -> bytes:
+        """What a stock Yjs client, which knows all that is in the shard, makes by these writes."""
+        client = Shard.load(client_id, [self.replica.diff(self.space(), shard, {}).update])
+        return client.write(writes).update
+
+    def apply(self, update: bytes, shard: int = 0) -> Applied:
+        """Takes an update for a shard of `personal` from some other device."""
+        return self.replica.apply(self.space(), shard, update, "Y" * 52)
+
+    def _tick(self) -> int:
+        self.clock += 1
+        return self.clock
+
+
+def agree(devices: Sequence[Device]) -> None:
+    """Lets devices exchange, each with each in the given order, until none has anything new for another."""
+    for _ in range(ROUNDS):
+        taken = [applied for a in devices for b in devices if a is not b for applied in a.take(b)]
+        assert all(applied.status == "applied" for applied in taken), taken
+        if not taken:
+            return
+    raise AssertionError("the devices do not come to rest")
+
+
+def dump(db: apsw.Connection) -> list[Any]:
+    """All rows of the views in order, without local numbers and rows of the log."""
+    return [list(db.execute(sql)) for sql in _DUMPS]
+
+
+_DUMPS = (
+    "SELECT s.name, m.id, text, revision, conflicted, scope, category, kind, m.created_at, updated_at, expires_at,"
+    " superseded_by, pinned, importance, author, device, source, trust, ignored, fingerprint"
+    " FROM memories m JOIN spaces s USING(space) ORDER BY 1, 2",
+    "SELECT s.name, m.id, r.revision, r.text, at, by, r.device, base, head"
+    " FROM revisions r JOIN memories m USING(memory) JOIN spaces s USING(space) ORDER BY 1, 2, 3",
+    "SELECT s.name, m.id, tag FROM tags JOIN memories m USING(memory) JOIN spaces s USING(space) ORDER BY 1, 2, 3",
+    "SELECT s.name, m.id, key, value, number"
+    " FROM metadata JOIN memories m USING(memory) JOIN spaces s USING(space) ORDER BY 1, 2, 3",
+    "SELECT s.name, m.id, rel, target"
+    " FROM links JOIN memories m USING(memory) JOIN spaces s USING(space) ORDER BY 1, 2, 3, 4",
+    "SELECT s.name, g.id, at, by, device FROM graves g JOIN spaces s USING(space) ORDER BY 1, 2",
+    "SELECT s.name, h.id, number FROM homes h JOIN shards USING(shard) JOIN spaces s ON s.space = h.space"
+    " ORDER BY 1, 2, 3",
+)

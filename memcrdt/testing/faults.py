@@ -1,0 +1,168 @@
+"""A disk that fails on command and forgets what was not synced when its power is cut: an APSW VFS for the tests.
+
+Reads and writes go to real files, syncs do not: what a sync would make durable is kept beside, as the bytes that a power cut leaves.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import apsw
+
+SECTOR = 512  # bytes that a disk writes as one
+
+Operation: TypeAlias = Literal["write", "sync", "truncate", "open", "delete"]
+Kind: TypeAlias = Literal["error", "full", "cut"]
+_Write: TypeAlias = tuple[int, bytes | None]  # an offset, and what was written there or None: cut off there
+
+
+@dataclass(slots=True)
+class Fault:
+    """The `at`-th operation (from 1), counted among `operations`, fails, and `lasting` - 1 behind it.
+
+    `error` is an I/O error, `full` a full disk, `cut` the end of the power: then everything fails from there on.
+    """
+
+    kind: Kind
+    at: int
+    operations: frozenset[Operation] = frozenset({"write", "sync", "truncate", "open", "delete"})
+    lasting: int = 1
+
+
+@dataclass(slots=True)
+class _File:
+    """What is durable of a file, and what was done to it since the last sync, in order."""
+
+    durable: bytearray
+    pending: list[_Write] = field(default_factory=list)
+    deleted: bool = False
+
+
+class Disk:
+    """What all files of one FaultyVfs stand on."""
+
+    def __init__(self) -> None:
+        self.fault: Fault | None = None
+        self.done = 0  # operations that count for the fault
+        self.is_cut = False
+        self._files: dict[str, _File] = {}
+
+    def check(self, operation: Operation) -> None:
+        """Fails if it is this operation's turn."""
+        if self.is_cut:
+            raise apsw.IOError("the power is cut")
+        fault = self.fault
+        if fault is None or operation not in fault.operations:
+            return
+        self.done += 1
+        if fault.at <= self.done < fault.at + fault.lasting:
+            self.is_cut = fault.kind == "cut"
+            if fault.kind == "full" and operation == "write":
+                raise apsw.FullError("injected: the disk is full")
+            raise apsw.IOError(f"injected: {operation} failed")
+
+    def opened(self, path: str) -> None:
+        if path not in self._files or self._files[path].deleted:
+            self._files[path] = _File(bytearray(Path(path).read_bytes() if Path(path).exists() else b""))
+
+    def wrote(self, path: str, write: _Write) -> None:
+        self._files[path].pending.append(write)
+
+    def synced(self, path: str) -> None:
+        found = self._files[path]
+        for write in found.pending:
+            _put(found.durable, write)
+        found.pending.clear()
+
+    def deleted(self, path: str) -> None:
+        if path in self._files:
+            self._files[path].deleted = True
+
+    def after_power_cut(self, into: Path, rng: random.Random) -> None:
+        """Writes what a power cut leaves of the files: all that was synced, and of the rest some sectors.
+
+        A deleted file may be there again: the folder was not synced.
+        """
+        for path, found in self._files.items():
+            if path.endswith("-shm") or (found.deleted and rng.random() < 0.5):
+                continue
+            left = bytearray(found.durable)
+            for write in found.pending:
+                if rng.random() < 0.5:
+                    _put(left, _torn(write, rng))
+            (into / Path(path).name).write_bytes(left)
+
+
+def _put(into: bytearray, write: _Write) -> None:
+    offset, data = write
+    if data is None:
+        del into[offset:]
+        return
+    if len(into) < offset:
+        into.extend(bytes(offset - len(into)))
+    into[offset : offset + len(data)] = data
+
+
+def _torn(write: _Write, rng: random.Random) -> _Write:
+    offset, data = write
+    if data is None or len(data) <= SECTOR or rng.random() < 0.5:
+        return write
+    return offset, data[: SECTOR * rng.randrange(1, len(data) // SECTOR + 1)]
+
+
+class FaultyVfs(apsw.VFS):
+    """Registers a VFS under `name`; `disk` is what it stands on, and may be replaced between uses."""
+
+    def __init__(self, name: str, disk: Disk) -> None:
+        super().__init__(name, "")
+        self.disk = disk
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - APSW's name
+        self.disk.check("open")
+        return _FaultyFile(self.disk, name, flags)
+
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802 - APSW's name
+        self.disk.check("delete")
+        super().xDelete(filename, syncdir)
+        self.disk.deleted(filename)
+
+
+class _FaultyFile(apsw.VFSFile):
+    def __init__(self, disk: Disk, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        super().__init__("", name, flags)
+        self._disk = disk
+        self._path = name.filename() if isinstance(name, apsw.URIFilename) else name or ""
+        disk.opened(self._path)
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - APSW's name
+        self._disk.check("write")
+        self._disk.wrote(self._path, (offset, bytes(data)))
+        super().xWrite(data, offset)
+
+    def xTruncate(self, newsize: int) -> None:  # noqa: N802 - APSW's name
+        self._disk.check("truncate")
+        self._disk.wrote(self._path, (newsize, None))
+        super().xTruncate(newsize)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802 - APSW's name
+        self._disk.check("sync")
+        self._disk.synced(self._path)
+
+
+class UnsyncedVfs(apsw.VFS):
+    """A VFS, registered under `name`, whose syncs do nothing: for tests in which no power is cut."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, "")
+        self.name = name
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - APSW's name
+        return _UnsyncedFile("", name, flags)
+
+
+class _UnsyncedFile(apsw.VFSFile):
+    def xSync(self, flags: int) -> None:  # noqa: N802 - APSW's name
+        """Nothing."""

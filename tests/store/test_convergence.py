@@ -1,0 +1,216 @@
+"""Invariants 2 and 6: whatever happens in whatever order, replicas end the same, and forgotten stays forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import permutations
+
+import pytest
+
+from memcrdt.model import limits
+from memcrdt.model.registers import DELETED
+from memcrdt.testing.devices import Device, agree
+
+Make = Callable[..., Device]
+CLIENT_IDS = list(permutations((5, 50, 500)))
+
+
+def _assert_equal(devices: list[Device]) -> None:
+    first = devices[0]
+    for device in devices[1:]:
+        assert device.digest() == first.digest()
+        assert device.views() == first.views()
+
+
+def _three(make: Make, client_ids: tuple[int, ...]) -> list[Device]:
+    devices = [make(name) for name in "ABC"]
+    for device, client_id in zip(devices, client_ids, strict=True):
+        device.use_client(client_id)
+    return devices
+
+
+# What can happen to an item under a key while devices are apart: (which device, what).
+EVENTS = {
+    "forgotten": lambda d, memory: d[0].forget(memory),
+    "edited": lambda d, memory: d[1].update(memory, text="edited", add_tags=["late"], metadata={"k": 1}),
+    "forgotten again": lambda d, memory: d[1].forget(memory),
+    "imported elsewhere": lambda d, _: d[2].add("imported elsewhere", key="item", tags=["other"]),
+    "exchanged": lambda d, _: agree(d[:2]),
+}
+
+
+@pytest.mark.parametrize("number", range(120))
+def test_forgotten_wins_in_every_order(device: Make, number: int) -> None:
+    """Invariant 6: forget, edit, second forget, import of the same item elsewhere and exchanges, in every order."""
+    order = list(permutations(EVENTS))[number]
+    devices = _three(device, CLIENT_IDS[number % len(CLIENT_IDS)])
+    memory = devices[0].add("the item", key="item", tags=["first"])
+    agree(devices[:2])
+    for event in order:
+        if event != "edited" or memory in devices[1].texts():
+            EVENTS[event](devices, memory)
+    agree(devices)
+    _assert_equal(devices)
+    assert (devices[0].texts(), devices[0].graves()) == ({}, {memory})
+
+
+@pytest.mark.parametrize("client_ids", CLIENT_IDS, ids=str)
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+def test_a_late_edit_cannot_bring_anything_back(
+    device: Make, order: tuple[int, ...], client_ids: tuple[int, ...]
+) -> None:
+    """What arrives for a forgotten memory is deleted by the commit that receives it, on each replica."""
+    devices = _three(device, client_ids)
+    memory = devices[0].add("the item", tags=["first"])
+    agree(devices)
+    devices[1].forget(memory)
+    devices[2].update(memory, text="a late edit", add_tags=["late"])
+    agree([devices[n] for n in order])
+    _assert_equal(devices)
+    assert devices[0].texts() == {}
+    assert [row[1] for row in devices[0].rows("SELECT shard, registers FROM shards")] == [1]
+
+
+@pytest.mark.parametrize("client_ids", CLIENT_IDS, ids=str)
+@pytest.mark.parametrize("forgets_first", [True, False])
+def test_an_explicit_add_starts_a_new_life_with_nothing_of_the_old(
+    device: Make, client_ids: tuple[int, ...], forgets_first: bool
+) -> None:
+    """Invariant 6: the same key, added after it was forgotten, has another id, and no tag of the first life."""
+    devices = _three(device, client_ids)
+    first = devices[0].add("the item", key="item", tags=["old"], metadata={"old": True})
+    agree(devices)
+    devices[1].forget(first)
+    if forgets_first:
+        agree(devices)
+    devices[2].update(first, add_tags=["late"]) if not forgets_first else None
+    second = devices[1].add("the item", key="item")
+    agree(devices)
+    _assert_equal(devices)
+    assert second != first
+    assert (devices[0].texts(), devices[0].graves()) == ({second: "the item"}, {first})
+    assert devices[0].rows("SELECT count(*) FROM tags") == devices[0].rows("SELECT count(*) FROM metadata") == [(0,)]
+
+
+def test_two_devices_that_add_anew_while_apart_give_one_new_life(device: Make) -> None:
+    """The id of each life is derived from the key, so that the second life is one memory, too."""
+    devices = _three(device, (1, 2, 3))
+    first = devices[0].add("the item", key="item")
+    agree(devices)
+    devices[0].forget(first)
+    agree(devices)
+    assert devices[1].add("the item", key="item") == devices[2].add("the item", key="item")
+    agree(devices)
+    _assert_equal(devices)
+    assert len(devices[0].texts()) == 1
+
+
+@pytest.fixture(name="small_shards")
+def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SHARD_BIRTHS", 1)
+
+
+def _born_twice(make: Make, client_ids: tuple[int, ...] = (1, 2, 3)) -> tuple[list[Device], str]:
+    """Devices of which A has the item in shard 0, B and C in shard 1."""
+    devices = _three(make, client_ids)
+    devices[1].add("another one of B")
+    devices[2].add("another one of C")
+    item = {device.add(f"the item of {n}", key="item", tags=[f"tag {n}"]) for n, device in enumerate(devices)}
+    return devices, item.pop()
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+def test_a_memory_born_in_two_shards_is_one(device: Make, order: tuple[int, ...]) -> None:
+    """The birth in the lowest shard counts; the registers of all shards apply."""
+    devices, item = _born_twice(device)
+    agree([devices[n] for n in order])
+    _assert_equal(devices)
+    assert devices[0].rows("SELECT number FROM homes JOIN shards USING(shard) WHERE id = ?", item) == [(0,), (1,)]
+    assert devices[0].texts()[item] == "the item of 0"
+    assert devices[0].rows("SELECT tag FROM tags ORDER BY tag") == [("tag 0",), ("tag 1",), ("tag 2",)]
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+@pytest.mark.parametrize("when", ["before they meet", "after", "one of each"])
+def test_forgetting_in_one_shard_forgets_in_all(device: Make, order: tuple[int, ...], when: str) -> None:
+    """`ID/x` in any shard hides the memory, and is written to the others."""
+    devices, item = _born_twice(device)
+    if when == "one of each":
+        agree(devices[:2])
+        devices[2].forget(item)
+        devices[0].update(item, add_tags=["late"])
+    elif when == "after":
+        agree(devices)
+    if when != "one of each":
+        devices[1].forget(item)
+    agree([devices[n] for n in order])
+    _assert_equal(devices)
+    assert item not in devices[0].texts()
+    for each in devices:
+        assert each.rows("SELECT number FROM homes JOIN shards USING(shard) WHERE id = ?", item) == [(0,), (1,)]
+        assert each.rows("SELECT count(*) FROM tags") == [(0,)]
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_an_edit_of_a_memory_in_two_shards_stands(device: Make) -> None:
+    """Also that of an attribute which both shards hold: the greatest `at` counts."""
+    devices, item = _born_twice(device)
+    agree(devices)
+    for number, each in enumerate(devices):
+        each.update(item, importance=number / 10, remove_tags=["tag 1"])
+        agree(devices)
+        _assert_equal(devices)
+        assert devices[0].rows("SELECT importance FROM memories WHERE id = ?", item) == [(number / 10,)]
+    assert devices[0].rows("SELECT tag FROM tags ORDER BY tag") == [("tag 0",), ("tag 2",)]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+def test_a_birth_deleted_by_a_stock_client_is_forgotten_everywhere(device: Make, order: tuple[int, ...]) -> None:
+    """Its other registers go, too, and a tombstone is written."""
+    devices = _three(device, (1, 2, 3))
+    memory = devices[0].add("the item", tags=["first"], metadata={"k": 1})
+    other = devices[0].add("another")
+    agree(devices)
+    raw = devices[0].stock_update({memory: DELETED})
+    assert devices[order[0]].apply(raw).status == "applied"
+    assert devices[order[1]].apply(raw).status == "applied"
+    devices[order[2]].update(memory, text="a late edit")
+    agree([devices[n] for n in order])
+    _assert_equal(devices)
+    assert (list(devices[0].texts()), devices[0].graves()) == ([other], {memory})
+    assert devices[0].rows("SELECT registers FROM shards") == [(2,)]  # a birth and a tombstone
+
+
+def test_a_register_whose_birth_is_missing_waits(device: Make) -> None:
+    """It is no memory and no error; when the birth comes, it applies."""
+    a, b = device("A"), device("B")
+    memory = a.add("the item")
+    birth = a.replica.diff(a.space(), 0, {}).update
+    a.update(memory, importance=0.5)
+    attribute = f"{memory}/a/importance"
+    assert b.apply(b.stock_update({attribute: {"value": 0.5, "at": 7}})).status == "applied"
+    assert (b.texts(), b.graves(), b.rows("SELECT id FROM homes")) == ({}, set(), [(memory,)])
+    assert b.apply(birth).status == "applied"
+    assert b.rows("SELECT text, importance FROM memories") == [("the item", 0.5)]
+
+
+def test_concurrent_edits_of_text_tags_and_metadata_all_survive(device: Make) -> None:
+    """Two texts are a conflict, of which the later is shown; the next edit settles it."""
+    a, b = device("A"), device("B")
+    b.clock += 1_000
+    memory = a.add("the item")
+    agree([a, b])
+    a.update(memory, text="as A says", add_tags=["a"], metadata={"a": 1, "both": "A"})
+    b.update(memory, text="as B says", add_tags=["b"], metadata={"b": 1, "both": "B"})
+    agree([a, b])
+    _assert_equal([a, b])
+    assert a.rows("SELECT text, conflicted FROM memories") == [("as B says", 1)]
+    assert a.rows("SELECT text FROM revisions WHERE head ORDER BY text") == [("as A says",), ("as B says",)]
+    assert a.rows("SELECT tag FROM tags ORDER BY tag") == [("a",), ("b",)]
+    assert [row[0] for row in a.rows("SELECT key FROM metadata ORDER BY key")] == ["a", "b", "both"]
+    a.update(memory, text="settled")
+    agree([a, b])
+    assert b.rows("SELECT text, conflicted FROM memories") == [("settled", 0)]
+    _assert_equal([a, b])
