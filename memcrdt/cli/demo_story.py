@@ -33,7 +33,7 @@ _COLUMNS: tuple[Column[View], ...] = (
     Column("node", lambda view: view.name),
     Column("network", lambda view: "on" if view.serving else "cut off"),
     Column("memories", lambda view: view.memories),
-    Column("digest", lambda view: view.digest),
+    Column("digest", lambda view: view.digest[:16]),
     Column(QUERY, lambda view: view.answers[0].text if view.answers else ""),
 )
 

@@ -93,7 +93,7 @@ def forget_command(face: Face, /, id: str | None, dry_run: bool, yes: bool, **fi
             count = memory.forget(dry_run=True, **wanted).count
             if count and not click.confirm(f"memcrdt: forget {_memories(count)} for good?", err=True):
                 say("nothing was forgotten")
-                return
+                raise click.exceptions.Exit(1)
         forgotten = memory.forget(id, dry_run=dry_run, **wanted)
         face.printer.record(forgotten)
         if forgotten.count and not dry_run:

@@ -1,0 +1,137 @@
+"""The command line, run in this process or in one of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from memcrdt.cli.app import run
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a command line came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def failed(self, code: int, *words: str) -> None:
+        """Asserts a failure told as it should be: the exit code, nothing on stdout, one line on stderr."""
+        assert (self.code, self.out) == (code, "")
+        assert self.err.startswith("memcrdt: ")
+        assert self.err.count("\n") == 1
+        assert self.err.endswith("\n")
+        assert [word for word in words if word not in self.err] == []
+
+
+Cli: TypeAlias = Callable[..., Ran]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home that commands take when none is named; nothing is in it yet."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("MEMCRDT_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def cli(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Runs a command line in this process; `stdin` is what it reads."""
+
+    def ran(*arguments: str, stdin: bytes = b"") -> Ran:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
+        capsys.readouterr()
+        code = run(arguments)
+        out, err = capsys.readouterr()
+        return Ran(code, out, err)
+
+    return ran
+
+
+@pytest.fixture
+def process(home: Path) -> Cli:
+    """Runs a command line in a process of its own."""
+
+    def ran(*arguments: str, stdin: bytes = b"", **environment: str) -> Ran:
+        done = subprocess.run(
+            [sys.executable, "-m", "memcrdt", *arguments],
+            input=stdin,
+            capture_output=True,
+            env={**os.environ, **environment},
+            timeout=60,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout.decode(), done.stderr.decode().replace("\r\n", "\n"))
+
+    return ran
+
+
+@dataclass
+class Server:
+    """A `memcrdt serve` in a process of its own, on a free port of the loopback interface."""
+
+    process: subprocess.Popen[str]
+    said: list[Any] = field(default_factory=list)
+
+    def says(self) -> Any:
+        """The next line on its stdout."""
+        assert self.process.stdout is not None
+        self.said.append(json.loads(self.process.stdout.readline()))
+        return self.said[-1]
+
+    def ended(self) -> Ran:
+        """Its exit code, and what it had still to say."""
+        out, err = self.process.communicate(timeout=30)
+        return Ran(self.process.returncode, out, err)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Path], Server]]:
+    """Starts servers; those that still run are ended with the test."""
+    started: list[Server] = []
+
+    def start(home: Path) -> Server:
+        command = [sys.executable, "-m", "memcrdt", "serve", "--json", "--home", str(home)]
+        process = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        started.append(Server(process))
+        return started[-1]
+
+    yield start
+    for server in started:
+        if server.process.poll() is None:
+            server.process.kill()
+        server.process.communicate()
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], object]], None]:
+    """Waits until a condition holds, for 20 s at most."""
+
+    def wait(condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come to hold in time"
+            time.sleep(0.02)
+
+    return wait

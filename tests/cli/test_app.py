@@ -1,0 +1,157 @@
+"""The root command: help, exit codes, and errors as one line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+import pytest
+
+from memcrdt import __version__, errors
+from memcrdt.cli.app import root
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+COMMANDS = root.list_commands(click.Context(root))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_helps_and_takes_home_and_json(cli: Cli, name: str) -> None:
+    """Each has a help text, and the two shared options stand in it."""
+    ran = cli(name, "--help")
+    assert ran.code == 0
+    assert ran.out.startswith(f"Usage: memcrdt {name}")
+    assert "--home FOLDER" in ran.out
+    assert "--json" in ran.out
+
+
+def test_help_names_every_command(cli: Cli) -> None:
+    """The list is whole: init and add, search and serve, and the rest."""
+    ran = cli("--help")
+    assert ran.code == 0
+    assert [name for name in COMMANDS if f"\n  {name} " not in ran.out] == []
+    assert {"init", "add", "search", "get", "list", "update", "forget", "history", "conflicts"} <= set(COMMANDS)
+    assert {"status", "peers", "accept", "revoke", "serve", "demo", "path"} <= set(COMMANDS)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """Neither numpy nor any other library that takes long to import is loaded to print a help text."""
+    heavy = "{'numpy', 'pycrdt', 'apsw', 'aiohttp', 'cryptography', 'rich', 'tokenizers', 'fastembed', 'msgpack'}"
+    code = f"import sys; from memcrdt.cli.app import run; run(['--help']); sys.exit(str({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "set()"
+
+
+def test_no_command_shows_the_help_as_a_usage_error(cli: Cli) -> None:
+    """Without a command there is nothing to do: help goes to stderr, and the exit code is 2."""
+    ran = cli()
+    assert (ran.code, ran.out) == (2, "")
+    assert "Commands:" in ran.err
+
+
+def test_the_version_is_that_of_the_package(cli: Cli) -> None:
+    """`memcrdt --version` prints name and version."""
+    assert cli("--version").out == f"memcrdt {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["lst"], ["lst", "memcrdt --help"]),
+        (["list", "--bogus"], ["--bogus", "memcrdt list --help"]),
+        (["get"], ["ID", "memcrdt get --help"]),
+        (["get", "one", "two"], ["two", "memcrdt get --help"]),
+        (["list", "--limit", "many"], ["many"]),
+        (["serve", "--port", "70000"], ["70000"]),
+    ],
+)
+def test_a_wrong_command_line_is_a_usage_error(cli: Cli, home: Path, arguments: list[str], words: list[str]) -> None:
+    """One line that names the mistake and where help is, exit code 2, and no home is made."""
+    cli(*arguments).failed(2, *words)
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.InputError("no good"), 2),
+        (errors.NotFoundError("no good"), 3),
+        (errors.LockedError("no good"), 4),
+        (errors.UnreachableError("no good"), 5),
+        (errors.ReadOnlyError("no good"), 1),
+        (errors.CorruptError("no good"), 1),
+        (errors.SchemaError("no good"), 1),
+        (errors.DiskFullError("no good"), 1),
+        (errors.UntrustedPeerError("no good"), 1),
+        (errors.ModelMissingError("no good"), 1),
+        (errors.RemoteProtocolError("no good"), 1),
+    ],
+)
+def test_an_error_has_its_exit_code(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, error: errors.MemcrdtError, code: int
+) -> None:
+    """What memcrdt raises on purpose becomes its message and the exit code of its kind, never a traceback."""
+
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr("memcrdt.opening.open", fail)
+    ran = cli("list")
+    ran.failed(code)
+    assert ran.err == "memcrdt: no good\n"
+
+
+def test_a_message_stays_on_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Line breaks and escape sequences in a message, perhaps from another device, are shown and not obeyed."""
+
+    def fail(*_: object) -> NoReturn:
+        raise errors.RemoteProtocolError("it said \x1b[2J\nand more")
+
+    monkeypatch.setattr("memcrdt.opening.open", fail)
+    assert cli("list").err == "memcrdt: it said \\x1b[2J\\nand more\n"
+
+
+def test_an_interrupt_is_exit_code_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C is no traceback."""
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("memcrdt.opening.open", interrupt)
+    ran = cli("list")
+    assert ran.code == 130
+    assert ran.err.splitlines()[-1] == "memcrdt: interrupted"
+
+
+def test_a_reader_that_goes_away_is_no_traceback(process: Cli, home: Path) -> None:
+    """`memcrdt list | head -1`: what can't be written any more is dropped without a word."""
+    process("add", "Deploys go out on Tuesdays")
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "memcrdt", "list"], stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    finally:
+        os.close(writing)
+    assert done.stderr == b""
+    assert done.returncode == 1
+
+
+def test_pipes_carry_utf_8_whatever_the_locale(process: Cli, home: Path) -> None:
+    """Any text goes in by argument or stdin and comes out of a pipe as it was."""
+    plain = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    process("add", "-", stdin="Grüße an 東京 🚀\n".encode(), **plain)
+    ran = process("list", "--json", **plain)
+    assert [memory["text"] for memory in ran.json] == ["Grüße an 東京 🚀"]
+    assert "🚀" in ran.out
+
+
+def test_the_entry_point_ends_with_the_exit_code(process: Cli) -> None:
+    """`python -m memcrdt` is `memcrdt`: a process of its own gets code and message right."""
+    process("get", "01ARZ3NDEKTSV4RRFFQ69G5FAV").failed(3, "01ARZ3NDEKTSV4RRFFQ69G5FAV")

@@ -1,0 +1,114 @@
+"""`memcrdt status`, `peers`, `accept` and `revoke`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def other(cli: Cli, tmp_path: Path) -> str:
+    """The id of another device, as people see it."""
+    device: str = cli("init", "--json", "--home", str(tmp_path / "other")).json[0]["device"]
+    return device
+
+
+def peers(cli: Cli) -> list[Any]:
+    return cli("peers", "--json").json
+
+
+def test_accept_trusts_and_says_what_to_do_there(cli: Cli, other: str) -> None:
+    """The device is listed as accepted, by name and address, and the command for the other side is shown."""
+    ran = cli("accept", other, "--name", "desktop", "--at", "192.168.1.20")
+    own = cli("init", "--json").json[0]["device"]
+    assert (ran.code, ran.out) == (0, "")
+    assert f"memcrdt accept {own}" in ran.err
+    (peer,) = peers(cli)
+    assert (peer["name"], peer["state"], peer["addresses"]) == ("desktop", "accepted", ["192.168.1.20:27380"])
+    assert (peer["connected"], peer["behind"]) == (False, 0)
+
+
+def test_accept_takes_the_id_in_any_form(cli: Cli, other: str) -> None:
+    """Lower case, blanks, or without check characters: it is one device."""
+    cli("accept", other)
+    cli("accept", other.lower().replace("-", " "))
+    cli("accept", peers(cli)[0]["device"])
+    assert len(peers(cli)) == 1
+
+
+def test_peers_is_a_table(cli: Cli, other: str) -> None:
+    """Elsewhere than on a terminal: device, name, state, connection, behind, seen and error, separated by tabs."""
+    cli("accept", other, "--name", "desktop")
+    assert cli("peers").out == f"{other}\tdesktop\taccepted\t\t0\t\t\n"
+
+
+def test_what_an_accepted_device_lacks_is_counted(cli: Cli, other: str) -> None:
+    """Nothing was ever confirmed by it: it is behind by what is here."""
+    cli("add", "Deploys go out on Tuesdays")
+    cli("accept", other)
+    assert peers(cli)[0]["behind"] == 1
+
+
+def test_revoke_ends_the_trust_and_is_remembered(cli: Cli, other: str) -> None:
+    """A revoked device stays in the list, as revoked, until it is accepted again."""
+    cli("accept", other)
+    ran = cli("revoke", other)
+    assert (ran.code, ran.out) == (0, "")
+    assert peers(cli)[0]["state"] == "revoked"
+    cli("accept", other)
+    assert peers(cli)[0]["state"] == "accepted"
+
+
+def test_only_known_devices_can_be_revoked(cli: Cli, other: str) -> None:
+    """One that was never met is exit code 3."""
+    cli("init")
+    cli("revoke", other).failed(3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [(["ABC"], "device id"), (["OTHER", "--at", "no address"], "HOST:PORT"), (["OTHER", "--space", "local"], "local")],
+)
+def test_accept_refuses_what_makes_no_sense(cli: Cli, other: str, arguments: list[str], word: str) -> None:
+    """A mistyped id, a malformed address, the space that never leaves: exit code 2, and nobody is accepted."""
+    cli("accept", *(other if part == "OTHER" else part for part in arguments)).failed(2, word)
+    assert peers(cli) == []
+
+
+def test_a_typing_error_in_an_id_is_found(cli: Cli, other: str) -> None:
+    """The check characters tell in which groups it is."""
+    wrong = ("B" if other[0] == "A" else "A") + other[1:]
+    cli("accept", wrong).failed(2, "groups 1 and 2")
+
+
+def test_one_does_not_accept_oneself(cli: Cli) -> None:
+    """The id to accept is the other device's."""
+    own = cli("init", "--json").json[0]["device"]
+    cli("accept", own).failed(2, "own id")
+
+
+def test_an_unknown_space_is_not_shared(cli: Cli, other: str) -> None:
+    """Exit code 3, and nobody is accepted."""
+    cli("accept", other, "--space", "nowhere").failed(3, "nowhere")
+    assert peers(cli) == []
+
+
+def test_status_shows_spaces_peers_and_that_nothing_serves(cli: Cli, home: Path, other: str) -> None:
+    """All in one object: what is here, its digest, who has it, and plainly that nobody serves."""
+    cli("add", "Deploys go out on Tuesdays")
+    cli("accept", other, "--name", "desktop")
+    (status,) = cli("status", "--json").json
+    assert status["home"] == str(home)
+    assert status["serving"] is None
+    personal, local = status["spaces"]
+    assert (personal["name"], personal["memories"], len(personal["digest"])) == ("personal", 1, 32)
+    assert (local["name"], local["memories"]) == ("local", 0)
+    assert [peer["name"] for peer in status["peers"]] == ["desktop"]
+    out = cli("status").out
+    assert "serving\tno: nothing is sent or received" in out
+    assert "desktop" in out

@@ -1,0 +1,89 @@
+"""Homes and stores that can't be used: one line, the exit code, and nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+
+@pytest.fixture(params=["list", "add"])
+def arguments(request: pytest.FixtureRequest) -> list[str]:
+    """One command that reads, one that writes."""
+    return [request.param, *(["text"] if request.param == "add" else [])]
+
+
+def test_a_home_that_is_a_file(cli: Cli, home: Path, arguments: list[str]) -> None:
+    """It is left alone."""
+    home.write_text("notes")
+    cli(*arguments).failed(1, str(home), "no folder")
+    assert home.read_text() == "notes"
+
+
+def test_a_home_without_a_name(cli: Cli, arguments: list[str]) -> None:
+    """An empty --home, perhaps from an unset variable, is no folder to guess at."""
+    cli(*arguments, "--home", "").failed(2, "home")
+
+
+def test_a_home_that_cannot_be_made(cli: Cli, home: Path, arguments: list[str]) -> None:
+    """The message names the folder."""
+    home.write_text("notes")
+    cli(*arguments, "--home", str(home / "inside")).failed(1, str(home / "inside"))
+
+
+def test_a_store_that_is_no_database(cli: Cli, home: Path, arguments: list[str]) -> None:
+    """Its bytes stay as they were."""
+    home.mkdir()
+    store = home / "memories.db"
+    store.write_bytes(b"these are notes, no database" * 300)
+    cli(*arguments).failed(1, str(store))
+    assert store.read_bytes() == b"these are notes, no database" * 300
+
+
+def test_a_database_of_another_program(cli: Cli, home: Path, arguments: list[str]) -> None:
+    """A SQLite file that is no store is not made into one."""
+    home.mkdir()
+    store = home / "memories.db"
+    with sqlite3.connect(store) as db:
+        db.execute("CREATE TABLE bookmarks(url TEXT)")
+    db.close()
+    before = store.read_bytes()
+    cli(*arguments).failed(1, str(store))
+    assert store.read_bytes() == before
+
+
+def test_a_store_of_a_newer_memcrdt(cli: Cli, home: Path, arguments: list[str]) -> None:
+    """A schema that is not known is not touched."""
+    cli("add", "text")
+    with sqlite3.connect(home / "memories.db") as db:
+        db.execute("PRAGMA user_version = 9999")
+    db.close()
+    cli(*arguments).failed(1, "newer")
+    with sqlite3.connect(home / "memories.db") as db:
+        assert db.execute("SELECT count(*) FROM memories").fetchone() == (1,)
+    db.close()
+
+
+@pytest.mark.parametrize("content", ["", "garbage", "{}"])
+def test_a_key_file_that_is_none(cli: Cli, home: Path, arguments: list[str], content: str) -> None:
+    """A device key is never made anew over one that can't be read."""
+    home.mkdir()
+    key = home / "device.key"
+    key.write_text(content)
+    key.chmod(0o600)
+    cli(*arguments).failed(1, str(key))
+    assert key.read_text() == content
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")
+def test_a_key_that_others_can_read(cli: Cli, home: Path, arguments: list[str]) -> None:
+    """The message says how to mend it."""
+    cli("init")
+    (home / "device.key").chmod(0o644)
+    cli(*arguments).failed(1, "chmod 600")

@@ -1,0 +1,87 @@
+"""JSON lines, tab-separated fields and tables."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from memcrdt.cli.output import Column, Printer, as_text
+
+AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    name: str
+    at: datetime
+    tags: tuple[str, ...] = ()
+
+
+COLUMNS: tuple[Column[Item], ...] = (Column("name", lambda item: item.name), Column("tags", lambda item: item.tags))
+
+
+def test_json_has_the_whole_item_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every field is there, columns or not; times are ISO 8601; line breaks are escaped."""
+    Printer(True).table([Item("two\nlines", AT, ("a",)), Item("ß", AT)], COLUMNS)
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"name": "two\nlines", "at": "2026-11-22T09:30:00+00:00", "tags": ["a"]},
+        {"name": "ß", "at": "2026-11-22T09:30:00+00:00", "tags": []},
+    ]
+    assert "ß" in lines[1]
+
+
+def test_elsewhere_than_on_a_terminal_fields_are_separated_by_tabs(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line an item, a tab between fields; what would break either is escaped."""
+    Printer(False).table([Item("a\tb\nc\\d\x1b[2J", AT, ("x", "y"))], COLUMNS)
+    assert capsys.readouterr().out == "a\\tb\\nc\\\\d\\x1b[2J\tx, y\n"
+
+
+def test_a_terminal_gets_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headings and cells; escape sequences in a text do nothing."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    Printer(False).table([Item("a\x1b[2J", AT, ("x",))], COLUMNS)
+    out = capsys.readouterr().out
+    assert "name" in out
+    assert "tags" in out
+    assert "a\\x1b[2J" in out
+
+
+def test_a_record_is_a_line_for_each_field_that_holds_something(capsys: pytest.CaptureFixture[str]) -> None:
+    """Name, tab, value; what is empty is left out."""
+    Printer(False).record(Item("two\nlines", AT))
+    assert capsys.readouterr().out == "name\ttwo\\nlines\nat\t2026-11-22T09:30:00+00:00\n"
+
+
+def test_a_terminal_keeps_the_lines_of_a_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal a record's text of several lines is indented below its name."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    Printer(False).record({"text": "one\ntwo"})
+    assert capsys.readouterr().out.endswith("one\n      two\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, ""),
+        ((), ""),
+        ({}, ""),
+        ("text", "text"),
+        (("a", "b"), "a, b"),
+        (False, "false"),
+        (0, "0"),
+        (0.5, "0.5"),
+        ({"by": "ops"}, '{"by": "ops"}'),
+        (AT, "2026-11-22T09:30:00+00:00"),
+    ],
+)
+def test_a_value_is_shown_as_text(value: object, shown: str) -> None:
+    """What is empty is empty, a list of texts has commas, anything else is JSON."""
+    assert as_text(value) == shown

@@ -1,0 +1,170 @@
+"""`memcrdt search`, `get`, `list`, `history` and `conflicts`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import memcrdt
+from memcrdt.model import limits
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+UNKNOWN = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+TEXTS = {
+    "release": "Deploys go out on Tuesdays",
+    "database": "The staging database is restored every Sunday night",
+    "office": "The printer needs a static address",
+}
+
+
+@pytest.fixture
+def ids(home: Path) -> dict[str, str]:
+    """Three memories with a tag each, in this order."""
+    with memcrdt.open(home) as memory:
+        return {tag: memory.add(text, tags=[tag], scope=f"project/{tag}") for tag, text in TEXTS.items()}
+
+
+def test_search_finds_it_in_other_words(cli: Cli, ids: dict[str, str]) -> None:
+    """The best answer comes first, as JSON with its score and the whole memory."""
+    hits = cli("search", "when do we ship a deploy?", "--json").json
+    assert hits[0]["memory"]["id"] == ids["release"]
+    assert 0 < hits[0]["score"] <= 1
+
+
+def test_search_prints_a_line_a_hit(cli: Cli, ids: dict[str, str]) -> None:
+    """Elsewhere than on a terminal: id, score, scope, tags and text, separated by tabs; nothing on stderr."""
+    ran = cli("search", "deploys", "--limit", "1")
+    found, score, *rest = ran.out.rstrip("\n").split("\t")
+    assert found == ids["release"]
+    assert 0 < float(score) <= 1
+    assert rest == ["project/release", "release", TEXTS["release"]]
+    assert ran.err == ""
+
+
+def test_search_without_a_hit_is_no_error(cli: Cli, ids: dict[str, str]) -> None:
+    """Nothing found is an answer: nothing on stdout, exit code 0."""
+    ran = cli("search", "deploys", "--tag", "nobody has this")
+    assert (ran.code, ran.out) == (0, "")
+
+
+def test_a_score_may_be_asked_for(cli: Cli, ids: dict[str, str]) -> None:
+    """--min-score leaves out what is worse."""
+    assert cli("search", "deploys", "--min-score", "1").out == ""
+
+
+def test_get_shows_the_memory(cli: Cli, ids: dict[str, str]) -> None:
+    """A line for each thing that is known, or one of JSON."""
+    assert f"text\t{TEXTS['office']}\n" in cli("get", ids["office"]).out
+    assert cli("get", ids["office"], "--json").json[0]["tags"] == ["office"]
+
+
+def test_list_is_newest_first(cli: Cli, ids: dict[str, str]) -> None:
+    """id, time, scope, tags and text, separated by tabs; --order turns it round."""
+    lines = [line.split("\t") for line in cli("list").out.splitlines()]
+    assert [line[0] for line in lines] == list(reversed(ids.values()))
+    assert lines[-1][2:] == ["project/release", "release", TEXTS["release"]]
+    oldest = cli("list", "--order", "oldest", "--json").json
+    assert [memory["id"] for memory in oldest] == list(ids.values())
+
+
+def test_list_says_when_there_are_more(cli: Cli, ids: dict[str, str]) -> None:
+    """A list that was cut short says so on stderr; --all is never cut."""
+    ran = cli("list", "--limit", "2")
+    assert ran.out.count("\n") == 2
+    assert "--all" in ran.err
+    ran = cli("list", "--limit", "2", "--all")
+    assert (ran.out.count("\n"), ran.err) == (3, "")
+
+
+def test_all_goes_over_pages(cli: Cli, home: Path) -> None:
+    """--all shows more memories than one call of Memory.list() gives."""
+    with memcrdt.open(home, embedder=None) as memory:
+        memory.add_many(f"number {n}" for n in range(limits.RESULTS + 1))
+    assert cli("list", "--all").out.count("\n") == limits.RESULTS + 1
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (["--tag", "release"], ["release"]),
+        (["--tag", "release", "--tag", "office"], ["office", "release"]),
+        (["--all-tag", "release", "--all-tag", "office"], []),
+        (["--not-tag", "release"], ["database", "office"]),
+        (["--scope", "project/office"], ["office"]),
+        (["--category", "global"], []),
+        (["--space", "local"], []),
+        (["--contains", "SUNDAY"], ["database"]),
+        (["--pinned"], []),
+        (["--not-pinned", "--tag", "office"], ["office"]),
+        (["--metadata", '{"by": "ops"}'], []),
+        (["--after", "2099-01-01T00:00:00Z"], []),
+        (["--before", "2099-01-01T00:00:00Z", "--tag", "office"], ["office"]),
+    ],
+)
+def test_filters_narrow(cli: Cli, ids: dict[str, str], options: list[str], found: list[str]) -> None:
+    """Each option is the filter of that name."""
+    listed = {memory["id"] for memory in cli("list", "--json", *options).json}
+    assert listed == {ids[tag] for tag in found}
+
+
+def test_a_device_may_be_named_as_people_see_it(cli: Cli, ids: dict[str, str]) -> None:
+    """--device takes the id with its check characters as well as the plain one."""
+    shown = cli("init", "--json").json[0]["device"]
+    plain = cli("get", ids["office"], "--json").json[0]["device"]
+    assert shown != plain
+    for device in (shown, plain):
+        assert cli("list", "--device", device).out.count("\n") == 3
+    cli("list", "--device", "laptop").failed(2, "device id")
+
+
+def test_history_has_every_text(cli: Cli, ids: dict[str, str]) -> None:
+    """Oldest first, the current one marked as the head."""
+    cli("update", ids["release"], "Deploys go out on Wednesdays", "--author", "ada")
+    revisions = cli("history", ids["release"], "--json").json
+    assert [(r["text"], r["by"], r["head"]) for r in revisions] == [
+        (TEXTS["release"], None, False),
+        ("Deploys go out on Wednesdays", "ada", True),
+    ]
+    assert cli("history", ids["release"]).out.count("\n") == 2
+
+
+def test_without_a_conflict_there_is_nothing_to_show(cli: Cli, ids: dict[str, str]) -> None:
+    """A memory with one current text has no conflicts."""
+    ran = cli("conflicts", ids["release"])
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", ["get", "history", "conflicts"])
+def test_an_unknown_id_is_exit_code_3_and_a_malformed_one_2(cli: Cli, ids: dict[str, str], name: str) -> None:
+    """The two mistakes are told apart."""
+    cli(name, UNKNOWN).failed(3, UNKNOWN)
+    cli(name, "nonsense").failed(2, "nonsense")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list", "--limit", "0"],
+        ["list", "--order", "random"],
+        ["list", "--scope", "planet/earth"],
+        ["list", "--category", "planet"],
+        ["list", "--after", "yesterday"],
+        ["list", "--metadata", "nonsense"],
+        ["list", "--include", "everything"],
+        ["search", "x", "--limit", "1001"],
+        ["search", "x" * 9000],
+    ],
+)
+def test_bad_filters_are_usage_errors(cli: Cli, ids: dict[str, str], arguments: list[str]) -> None:
+    """One line, exit code 2."""
+    cli(*arguments).failed(2)
+
+
+@pytest.mark.parametrize("query", ["", "   ", '"', "NEAR(", "AND OR NOT", "*", "a:b", "🚀", "-1"])
+def test_no_query_is_an_error(cli: Cli, ids: dict[str, str], query: str) -> None:
+    """Whatever is asked, full text takes it as words."""
+    assert cli("search", "--", query).code == 0

@@ -1,0 +1,117 @@
+"""`memcrdt serve`, in processes of its own on the loopback interface."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli, Server
+
+    Serve: TypeAlias = Callable[[Path], Server]
+    Eventually: TypeAlias = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture
+def homes(cli: Cli, tmp_path: Path) -> list[Path]:
+    """Two homes, each with its key."""
+    folders = [tmp_path / "laptop", tmp_path / "desktop"]
+    for folder in folders:
+        cli("init", "--home", str(folder))
+    return folders
+
+
+def device_of(cli: Cli, home: Path) -> str:
+    device: str = cli("init", "--home", str(home), "--json").json[0]["device"]
+    return device
+
+
+def peers(cli: Cli, home: Path) -> list[Any]:
+    return cli("peers", "--home", str(home), "--json").json
+
+
+def test_what_one_device_adds_another_finds(cli: Cli, homes: list[Path], serve: Serve, eventually: Eventually) -> None:
+    """Two homes that accepted each other: an add in a third process is found at the other side, and status says so."""
+    laptop, desktop = homes
+    cli("accept", device_of(cli, laptop), "--home", str(desktop))
+    listening = serve(desktop).says()
+    cli("accept", device_of(cli, desktop), "--home", str(laptop), "--at", listening["addresses"][0])
+    serve(laptop).says()
+    added = cli("add", "Deploys go out on Tuesdays", "--home", str(laptop))
+    assert added.err == ""  # it is being sent: nothing is said to wait
+    eventually(lambda: cli("search", "when do we deploy?", "--home", str(desktop)).out)
+    eventually(lambda: peers(cli, laptop)[0]["behind"] == 0)
+    here, there = (cli("status", "--home", str(home), "--json").json[0] for home in homes)
+    assert here["peers"][0]["connected"]
+    assert here["spaces"][0]["digest"] == there["spaces"][0]["digest"]
+    assert there["serving"]["port"] == listening["port"]
+
+
+def test_serve_listens_as_soon_as_somebody_is_accepted(cli: Cli, homes: list[Path], serve: Serve) -> None:
+    """Until then it has no port, and says what to do; afterwards it says where it listens."""
+    laptop, desktop = homes
+    server = serve(laptop)
+    assert server.says()["port"] is None
+    cli("accept", device_of(cli, desktop), "--home", str(laptop))
+    now = server.says()
+    assert now["addresses"] == [f"127.0.0.1:{now['port']}"]
+    socket.create_connection(("127.0.0.1", now["port"]), timeout=10).close()
+    server.process.terminate()
+    assert "nobody is accepted yet" in server.ended().err
+
+
+def test_a_device_that_is_not_trusted_is_told_so_and_listed(
+    cli: Cli, homes: list[Path], tmp_path: Path, serve: Serve, eventually: Eventually
+) -> None:
+    """It knocks: the one side lists it as pending, the other keeps the reason; no memory goes over."""
+    laptop, desktop = homes
+    cli("accept", device_of(cli, tmp_path / "third"), "--home", str(desktop))
+    cli("add", "Deploys go out on Tuesdays", "--home", str(desktop))
+    listening = serve(desktop).says()
+    cli("accept", device_of(cli, desktop), "--home", str(laptop), "--at", listening["addresses"][0])
+    serve(laptop).says()
+    eventually(lambda: [peer for peer in peers(cli, desktop) if peer["state"] == "pending"])
+    eventually(lambda: peers(cli, laptop)[0]["error"])
+    assert cli("list", "--home", str(laptop)).out == ""
+
+
+def test_one_process_serves_a_home(cli: Cli, homes: list[Path], serve: Serve, process: Cli) -> None:
+    """A second one is refused with exit code 4, and told which process it is."""
+    server = serve(homes[0])
+    server.says()
+    process("serve", "--home", str(homes[0]), "--port", "0").failed(4, str(server.process.pid))
+
+
+def test_a_port_in_use_is_exit_code_4(cli: Cli, homes: list[Path], process: Cli) -> None:
+    """The message names the port."""
+    laptop, desktop = homes
+    cli("accept", device_of(cli, desktop), "--home", str(laptop))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        process("serve", "--home", str(laptop), "--host", "127.0.0.1", "--port", port).failed(4, port)
+
+
+def test_a_host_that_is_none_of_this_machine_is_exit_code_2(cli: Cli, homes: list[Path], process: Cli) -> None:
+    """The message names it."""
+    laptop, desktop = homes
+    cli("accept", device_of(cli, desktop), "--home", str(laptop))
+    process("serve", "--home", str(laptop), "--host", "192.0.2.1", "--port", "0").failed(2, "192.0.2.1")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_serve_leaves_in_order(homes: list[Path], serve: Serve, cli: Cli, number: signal.Signals, code: int) -> None:
+    """Ctrl-C is exit code 130, a request to end 0; no traceback, and nothing serves any more."""
+    server = serve(homes[0])
+    server.says()
+    server.process.send_signal(number)
+    ended = server.ended()
+    assert ended.code == code
+    assert [line for line in ended.err.splitlines() if line and not line.startswith("memcrdt: ")] == []
+    assert cli("status", "--home", str(homes[0]), "--json").json[0]["serving"] is None

@@ -1,0 +1,235 @@
+"""`memcrdt add`, `update` and `forget`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from memcrdt.model import limits
+from memcrdt.net.lock import ServeLock
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+UNKNOWN = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+
+
+def add(cli: Cli, *arguments: str) -> str:
+    ran = cli("add", *arguments)
+    assert ran.code == 0
+    return ran.out.strip()
+
+
+def get(cli: Cli, memory_id: str) -> Any:
+    return cli("get", memory_id, "--json").json[0]
+
+
+def count(cli: Cli) -> int:
+    return len(cli("list", "--all", "--json").json)
+
+
+def test_add_keeps_all_that_was_said(cli: Cli) -> None:
+    """Every option ends up in the memory, and stdout has its id alone."""
+    added = add(
+        cli, "Deploys go out on Tuesdays", "--scope", "project/acme", "--kind", "fact", "--tag", "b", "--tag", "a",
+        "--metadata", '{"by": "ops", "n": [1, 2]}', "--author", "ada", "--source", "wiki", "--trust", "high",
+        "--importance", "0.5", "--pin", "--created-at", "2026-01-02T03:04:05Z", "--expires-at", "2099-01-01T00:00:00Z",
+    )  # fmt: skip
+    memory = get(cli, added)
+    expected = {
+        "text": "Deploys go out on Tuesdays", "space": "personal", "scope": "project/acme", "category": "project",
+        "kind": "fact", "tags": ["a", "b"], "metadata": {"by": "ops", "n": [1, 2]}, "author": "ada", "source": "wiki",
+        "trust": "high", "importance": 0.5, "pinned": True, "created_at": "2026-01-02T03:04:05+00:00",
+        "expires_at": "2099-01-01T00:00:00+00:00", "id": added,
+    }  # fmt: skip
+    assert {name: memory[name] for name in expected} == expected
+
+
+def test_add_takes_an_id_a_key_or_the_same_text(cli: Cli) -> None:
+    """--id names it, --key makes adding again an update, --dedupe gives the id of the same text."""
+    assert add(cli, "one", "--id", UNKNOWN) == UNKNOWN
+    keyed = add(cli, "two", "--key", "k")
+    assert add(cli, "two and more", "--key", "k") == keyed
+    assert get(cli, keyed)["text"] == "two and more"
+    assert add(cli, "one", "--dedupe") == UNKNOWN
+    assert count(cli) == 2
+
+
+def test_a_dash_reads_stdin(cli: Cli) -> None:
+    """The text is what stdin holds, with its line breaks, but without the one at its end."""
+    ran = cli("add", "-", stdin="Grüße\n\nzwei Absätze\r\n".encode())
+    assert get(cli, ran.out.strip())["text"] == "Grüße\n\nzwei Absätze"
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_stdin_may_hold_as_much_as_a_memory(cli: Cli, end: bytes) -> None:
+    """64 KiB are taken, whatever ends the last line."""
+    ran = cli("add", "-", stdin=b"x" * limits.TEXT_BYTES + end)
+    assert len(get(cli, ran.out.strip())["text"]) == limits.TEXT_BYTES
+
+
+def test_a_change_that_nobody_sends_is_said_to_be_kept_here(cli: Cli) -> None:
+    """While nothing serves, add, update and forget say on stderr that it is not sent yet."""
+    added = cli("add", "Deploys go out on Tuesdays")
+    updated = cli("update", added.out.strip(), "--add-tag", "release")
+    forgotten = cli("forget", added.out.strip())
+    for ran in (added, updated, forgotten):
+        assert ran.code == 0
+        assert ran.err.startswith("memcrdt: it is kept here and not sent yet")
+        assert ran.err.count("\n") == 1
+
+
+def test_what_stays_here_anyway_is_not_said_to_wait(cli: Cli) -> None:
+    """The space `local` never leaves the machine."""
+    assert cli("add", "only for here", "--space", "local").err == ""
+
+
+def test_while_something_serves_nothing_is_said(cli: Cli, home: Path) -> None:
+    """The process that serves sends it."""
+    cli("init")
+    lock = ServeLock(home)
+    try:
+        assert cli("add", "Deploys go out on Tuesdays").err == ""
+    finally:
+        lock.release()
+
+
+def test_update_changes_what_is_named(cli: Cli) -> None:
+    """Text, tags, metadata and attributes change; the rest stays; the memory as it is then is shown."""
+    added = add(cli, "on Tuesdays", "--tag", "old", "--tag", "kept", "--metadata", '{"a": 1, "b": 2}', "--pin")
+    changed = cli(
+        "update", added, "on Wednesdays", "--add-tag", "new", "--remove-tag", "old", "--metadata",
+        '{"a": null, "c": 3}', "--scope", "project/acme", "--importance", "1", "--unpin", "--json",
+    ).json[0]  # fmt: skip
+    assert changed["text"] == "on Wednesdays"
+    assert changed["tags"] == ["kept", "new"]
+    assert changed["metadata"] == {"b": 2, "c": 3}
+    assert (changed["scope"], changed["importance"], changed["pinned"]) == ("project/acme", 1, False)
+    assert get(cli, added) == changed
+
+
+def test_update_clears_what_is_named(cli: Cli) -> None:
+    """--clear takes an attribute away."""
+    added = add(cli, "text", "--importance", "0.5", "--trust", "low", "--expires-at", "2099-01-01T00:00:00Z")
+    changed = cli("update", added, "--clear", "importance", "--clear", "expires_at", "--json").json[0]
+    assert (changed["importance"], changed["expires_at"], changed["trust"]) == (None, None, "low")
+
+
+def test_update_without_a_change_is_a_usage_error(cli: Cli) -> None:
+    """There has to be something to change."""
+    cli("update", UNKNOWN).failed(2, "nothing to change")
+
+
+def test_forget_takes_one_memory(cli: Cli) -> None:
+    """It is gone, what was done is printed, and forgetting it again is no error."""
+    added = add(cli, "text")
+    assert cli("forget", added, "--json").json == [{"count": 1, "status": "done", "confirmed": []}]
+    cli("get", added).failed(3, "forgotten")
+    assert cli("forget", added, "--json").json[0]["count"] == 0
+
+
+def test_forget_by_filters_counts_and_asks(cli: Cli) -> None:
+    """The question names the count; any answer but yes changes nothing."""
+    add(cli, "one", "--tag", "old")
+    add(cli, "two", "--tag", "old")
+    add(cli, "three")
+    refused = cli("forget", "--tag", "old", stdin=b"n\n")
+    assert (refused.code, refused.out) == (1, "")
+    assert "forget 2 memories for good?" in refused.err
+    assert "nothing was forgotten" in refused.err
+    assert count(cli) == 3
+    assert cli("forget", "--tag", "old", "--json", stdin=b"y\n").json[0]["count"] == 2
+    assert [memory["text"] for memory in cli("list", "--json").json] == ["three"]
+
+
+def test_forget_without_an_answer_changes_nothing(cli: Cli) -> None:
+    """In a script without --yes, the end of stdin is no consent."""
+    add(cli, "one", "--tag", "old")
+    ran = cli("forget", "--tag", "old")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.splitlines()[-1].startswith("memcrdt: there was no answer")
+    assert count(cli) == 1
+
+
+def test_forget_with_yes_does_not_ask(cli: Cli) -> None:
+    """--yes is for scripts; a dry run only counts; nothing that matches is no question."""
+    add(cli, "one", "--tag", "old")
+    assert cli("forget", "--tag", "old", "--dry-run", "--json").json[0]["count"] == 1
+    assert count(cli) == 1
+    assert cli("forget", "--tag", "old", "--yes", "--json").json[0]["count"] == 1
+    ran = cli("forget", "--tag", "old", "--json")
+    assert (ran.json[0]["count"], ran.err) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", [[], [UNKNOWN, "--tag", "old"], ["--include", "expired"]])
+def test_forget_wants_an_id_or_filters(cli: Cli, arguments: list[str]) -> None:
+    """Neither, both, or a filter that does not narrow: refused."""
+    cli("init")
+    cli("forget", *arguments).failed(2)
+
+
+LONG = "x" * (limits.TEXT_BYTES + 1)
+BAD = {
+    "empty text": (["add", ""], b"", "empty"),
+    "blank text": (["add", " \n"], b"", "empty"),
+    "oversized text": (["add", LONG], b"", "65,537 bytes"),
+    "empty stdin": (["add", "-"], b"", "empty"),
+    "oversized stdin": (["add", "-"], LONG.encode(), "65,536 bytes"),
+    "stdin that is no text": (["add", "-"], b"\xff\xfe", "no UTF-8"),
+    "unknown scope form": (["add", "x", "--scope", "planet/earth"], b"", "planet/earth"),
+    "scope without a name": (["add", "x", "--scope", "project/"], b"", "project/NAME"),
+    "empty tag": (["add", "x", "--tag", ""], b"", "tag"),
+    "metadata that is no JSON": (["add", "x", "--metadata", "{by: ops}"], b"", "no JSON object"),
+    "metadata that is no object": (["add", "x", "--metadata", "[1]"], b"", "no JSON object"),
+    "metadata with NaN": (["add", "x", "--metadata", '{"a": NaN}'], b"", "no JSON"),
+    "metadata nested deeply": (["add", "x", "--metadata", '{"a": ' + "[" * 30_000], b"", "no JSON object"),
+    "oversized metadata": (["add", "x", "--metadata", f'{{"a": "{"x" * 9000}"}}'], b"", "8,192"),
+    "importance out of range": (["add", "x", "--importance", "7"], b"", "0 to 1"),
+    "importance that is NaN": (["add", "x", "--importance", "nan"], b"", "0 to 1"),
+    "time without a zone": (["add", "x", "--expires-at", "2026-01-01"], b"", "time zone"),
+    "malformed id": (["add", "x", "--id", "abc"], b"", "abc"),
+    "id and key": (["add", "x", "--id", UNKNOWN, "--key", "k"], b"", "exclude"),
+    "update of a malformed id": (["update", "abc", "text"], b"", "abc"),
+    "update with an empty text": (["update", UNKNOWN, ""], b"", "empty"),
+    "forget of a malformed id": (["forget", "abc"], b"", "abc"),
+    "forget in an unknown scope form": (["forget", "--scope", "x"], b"", "project/NAME"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "stdin", "word"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_refused_and_changes_nothing(cli: Cli, arguments: list[str], stdin: bytes, word: str) -> None:
+    """One line that names what is wrong, exit code 2, and the memories are as before."""
+    cli("add", "what is there")
+    cli(*arguments, stdin=stdin).failed(2, word)
+    assert count(cli) == 1
+
+
+def test_an_argument_that_is_no_text_is_refused(cli: Cli) -> None:
+    """Bytes that are no UTF-8 arrive from the shell as lone surrogates."""
+    cli("add", "a\udcff").failed(2, "surrogate")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["update", UNKNOWN, "text"], ["forget", UNKNOWN], ["add", "x", "--space", "nowhere"]],
+)
+def test_what_is_not_there_is_exit_code_3(cli: Cli, arguments: list[str]) -> None:
+    """An unknown id or space: nothing is made of it."""
+    cli("init")
+    cli(*arguments).failed(3)
+    assert count(cli) == 0
+
+
+def test_a_text_that_begins_with_a_dash_goes_behind_two(cli: Cli) -> None:
+    """As everywhere, -- ends the options."""
+    assert get(cli, add(cli, "--", "-1 is no index"))["text"] == "-1 is no index"
+
+
+def test_ids_are_read_by_scripts(process: Cli) -> None:
+    """In a process of its own: the id alone on stdout, the notice on stderr."""
+    ran = process("add", "Deploys go out on Tuesdays")
+    assert ran.code == 0
+    assert len(ran.out.strip()) == 26
+    assert ran.err.startswith("memcrdt: it is kept here")
