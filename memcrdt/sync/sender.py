@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from memcrdt.sync.replica import Diff as Lack
     from memcrdt.sync.replica import LogEntry
 
-PUSH_BYTES: Final = 64 * KIB  # a larger update is announced, and fetched as a diff when it is really lacking
-FORWARD_BYTES: Final = 1 * KIB  # the same for one from another device, which the peer may have from there
+PUSH_BYTES: Final = 64 * KIB  # a larger update is announced, and fetched as a diff where it is lacking
 PUSHES: Final = 64  # in flight
 PUSHES_BYTES: Final = 1 * MIB
 DIFFS: Final = 64  # in flight
@@ -112,8 +111,10 @@ class Sender:
         if entry.origin == self._port.peer or self._vectors.covers(key, entry.after):
             self._receipts.had(key, entry.seq)
             return True
-        whole = len(entry.update) <= (PUSH_BYTES if entry.origin == "local" else FORWARD_BYTES)
-        if not self._pushes.has_room() or not (whole or entry.after):
+        # What came from another device is announced only: where all are connected, the peer has it from there. One that
+        # only deletes can't be announced, as no state vector tells of it.
+        whole = not entry.after or (entry.origin == "local" and len(entry.update) <= PUSH_BYTES)
+        if not self._pushes.has_room() or (whole and len(entry.update) > PUSH_BYTES):
             return False
         batch = self._next_batch()
         push = Push(*key, entry.update if whole else b"", entry.needs if whole else {}, entry.after, batch)

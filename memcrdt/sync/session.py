@@ -82,7 +82,7 @@ class Session:
         self._rng = rng
         self._now = 0.0
         self._due = 0.0
-        self._compared_at = 0.0
+        self._moved_at = 0.0  # when the last part of a diff came or was asked for
         self._settle_s = SETTLE_S
         self._ours: dict[str, str] | None = None  # id and name of what we said to share
         self._theirs: dict[str, str] | None = None
@@ -233,8 +233,10 @@ class Session:
             case Ack():
                 self._sender.acked(message)
             case More():
+                self._moved_at = self._now
                 self._sender.more(message)
             case Fragment():
+                self._moved_at = self._now
                 self._receiver.fragment(message)
             case _:
                 self._received_for_space(message)
@@ -248,8 +250,10 @@ class Session:
             case Have():
                 self._comparer.have(message)
             case Want():
+                self._moved_at = self._now
                 self._sender.want(message)
             case Diff():
+                self._moved_at = self._now
                 self._receiver.diff(message)
             case Push():
                 self._receiver.push(message)
@@ -277,16 +281,15 @@ class Session:
         self._port.schedule(delay_s, "compare")
 
     def _compare(self) -> None:
-        self._compared_at = self._now
         for space in sorted(self._shared):
             self._comparer.start(space)
 
     def _compare_if_due(self) -> None:
         if self._now < self._due - TIMER_SLACK_S:
             return  # another timer was set since
-        busy = not (self._sender.idle and self._receiver.idle)
-        if busy and self._now < self._compared_at + INTERVAL_S:
-            self._compare_in(SETTLE_S)  # what is on its way would look like a difference
+        idle = self._sender.idle and self._receiver.idle
+        if self._now < self._moved_at + (SETTLE_S if idle else INTERVAL_S):
+            self._compare_in(SETTLE_S)  # what is on its way would look like a difference, and be asked for again
             return
         self._settle_s = min(2 * self._settle_s, INTERVAL_S) if self._comparer.differed else SETTLE_S
         self._comparer.differed = False

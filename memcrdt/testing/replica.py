@@ -1,0 +1,182 @@
+"""A store for tests of sync: in memory, without Yjs, and strict about what a store has to be strict about.
+
+A shard is, for each client, the sequence of what that client wrote, and a set of deletions, which no state vector
+tells of. That is all that sync can see of a Yjs document.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from memcrdt.errors import NotFoundError, StoreError
+from memcrdt.sync.replica import Applied, Diff, Digest, LogEntry, LogPage, SharedSpace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from memcrdt.model.clocks import StateVector
+
+
+@dataclass(slots=True)
+class _Shard:
+    written: dict[int, list[str]] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
+    seq: int = 0
+
+    def vector(self) -> dict[int, int]:
+        return {client: len(items) for client, items in self.written.items()}
+
+    def since(self, theirs: StateVector) -> bytes:
+        blocks = [
+            [client, theirs.get(client, 0), items[theirs.get(client, 0) :]]
+            for client, items in self.written.items()
+            if len(items) > theirs.get(client, 0)
+        ]
+        return _update(blocks, self.deleted)
+
+    def digest(self) -> bytes:
+        state = json.dumps([sorted(self.written.items()), sorted(self.deleted)])
+        return hashlib.blake2b(state.encode(), digest_size=16).digest()
+
+
+class FakeReplica:
+    """A `Replica` whose device writes as `client`. `members`: for each space's id its name and the peers in it."""
+
+    def __init__(self, client: int) -> None:
+        self.client = client
+        self.members: dict[str, tuple[str, set[str]]] = {}
+        self.receipts: dict[tuple[str, str, int], int] = {}
+        self.failing = ""  # what StoreError every call raises
+        self.applied_new = 0  # updates that brought something
+        self.applied_old = 0  # updates that brought nothing
+        self._shards: dict[tuple[str, int], _Shard] = {}
+        self._log: list[LogEntry] = []
+        self._folded = 0
+
+    # --- what a test does ---------------------------------------------------------------------------------------------
+
+    def share(self, space: str, name: str, *peers: str) -> None:
+        """Makes a space, or lets more peers into it."""
+        _, members = self.members.get(space, (name, set()))
+        self.members[space] = (name, members | set(peers))
+
+    def write(self, space: str, shard: int, *texts: str) -> None:
+        """Commits texts of our own, as one row of the log."""
+        written = self._shard(space, shard).written.get(self.client, [])
+        self._commit((space, shard), _update([[self.client, len(written), list(texts)]], ()), "local")
+
+    def delete(self, space: str, shard: int, text: str) -> None:
+        """Commits a deletion, which advances no state vector."""
+        self._commit((space, shard), _update([], (text,)), "local")
+
+    def fold(self) -> None:
+        """Compacts: the rows of the log until now are gone."""
+        self._folded = self.head()
+
+    def texts(self, space: str) -> set[str]:
+        """What the space holds, and is not deleted."""
+        return {
+            text
+            for (at, _), shard in self._shards.items()
+            if at == space
+            for items in shard.written.values()
+            for text in items
+            if text not in shard.deleted
+        }
+
+    # --- Replica ------------------------------------------------------------------------------------------------------
+
+    def spaces(self, peer: str) -> list[SharedSpace]:
+        self._check()
+        return [SharedSpace(space, name) for space, (name, peers) in self.members.items() if peer in peers]
+
+    def digests(self, space: str) -> Mapping[int, Digest]:
+        self._check(space)
+        return {
+            number: Digest(shard.digest(), shard.seq)
+            for (at, number), shard in self._shards.items()
+            if at == space and shard.seq
+        }
+
+    def state_vector(self, space: str, shard: int) -> StateVector:
+        self._check(space)
+        return self._shard(space, shard).vector()
+
+    def diff(self, space: str, shard: int, theirs: StateVector) -> Diff:
+        self._check(space)
+        ours = self._shard(space, shard)
+        return Diff(ours.since(theirs), ours.vector(), ours.seq)
+
+    def apply(self, space: str, shard: int, update: bytes, origin: str) -> Applied:
+        self._check(space)
+        ours = self._shard(space, shard)
+        try:
+            blocks, deleted = json.loads(update)
+        except ValueError:
+            return Applied("refused", ours.vector(), "not an update")
+        known = ours.vector()
+        if any(start > known.get(client, 0) for client, start, _ in blocks):
+            return Applied("gap", known)
+        new = any(start + len(items) > known.get(client, 0) for client, start, items in blocks)
+        if new or not ours.deleted.issuperset(deleted):
+            self._commit((space, shard), update, origin)
+            self.applied_new += 1
+        else:
+            self.applied_old += 1
+        return Applied("applied", ours.vector())
+
+    def log(self, after_seq: int, limit: int) -> LogPage:
+        self._check()
+        start = max(after_seq, self._folded)
+        rows = self._log[start : start + limit]
+        gone = {(entry.space, entry.shard) for entry in self._log[after_seq : self._folded]}
+        return LogPage(rows, start + len(rows), sorted(gone))
+
+    def head(self) -> int:
+        self._check()
+        return len(self._log)
+
+    def receipt(self, peer: str, space: str, shard: int, seq: int) -> None:
+        self._check(space)
+        self.receipts[peer, space, shard] = seq
+
+    def adopt(self, peer: str, name: str, space: str) -> None:
+        self._check()
+        old = next(at for at, (known, _) in self.members.items() if known == name)
+        if space >= old:
+            return
+        self.share(space, name, peer, *self.members.pop(old)[1])
+        for key in [key for key in self._shards if key[0] == old]:
+            self._shards[space, key[1]] = self._shards.pop(key)
+        self._log = [replace(row, space=space) if row.space == old else row for row in self._log]
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _check(self, space: str | None = None) -> None:
+        if self.failing:
+            raise StoreError(self.failing)
+        if space is not None and space not in self.members:
+            raise NotFoundError(f"there is no space {space}")
+
+    def _shard(self, space: str, shard: int) -> _Shard:
+        return self._shards.setdefault((space, shard), _Shard())
+
+    def _commit(self, key: tuple[str, int], update: bytes, origin: str) -> None:
+        shard = self._shard(*key)
+        blocks, deleted = json.loads(update)
+        known = shard.vector()
+        for client, start, items in blocks:
+            ours = shard.written.setdefault(client, [])
+            ours += items[len(ours) - start :]
+        shard.deleted.update(deleted)
+        shard.seq = len(self._log) + 1
+        needs = {client: start for client, start, _ in blocks if start}
+        after = {client: clock for client, clock in shard.vector().items() if clock != known.get(client)}
+        self._log.append(LogEntry(shard.seq, *key, update, needs, after, origin))
+
+
+def _update(blocks: list[list[object]], deleted: set[str] | tuple[str, ...]) -> bytes:
+    return json.dumps([blocks, sorted(deleted)]).encode()
