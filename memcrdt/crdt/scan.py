@@ -75,7 +75,7 @@ def scan(update: bytes, *, own: bool = False) -> Scan:
     """
     if len(update) > limits.UPDATE_BYTES and not own:
         raise RemoteProtocolError(f"an update of {len(update)} bytes; at most {limits.UPDATE_BYTES} are taken")
-    walk = _Walk(update, own)
+    walk = Walk(update, own)
     walk.clients()
     walk.deletes()
     walk.end()
@@ -150,7 +150,7 @@ class Cursor:
                 yield client, start, end
 
 
-class _Walk(Cursor):
+class Walk(Cursor):
     """One pass over an update, collecting what it brings and refers to."""
 
     __slots__ = ("after", "blocks", "first", "memory", "needs", "own", "refers", "texts")

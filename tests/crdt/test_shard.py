@@ -246,6 +246,27 @@ def test_digests_differ_when_only_deletes_differ() -> None:
     assert shard.digest() != copy.digest()
 
 
+def test_digests_differ_when_deletes_differ_that_no_register_shows() -> None:
+    """A delete counts though the registers stay: here of the first of two values that stand in one block."""
+    shard, copy = Shard(1), Shard(2)
+    for one in (shard, copy):
+        one.apply(b"\x01\x01\x09\x00\x28\x01\x08memories\x1a" + ID.encode() + b"\x02\x78\x79\x00")
+    shard.apply(b"\x00\x01\x09\x01\x00\x01")
+    assert (shard.registers(ID), shard.state_vector()) == (copy.registers(ID), copy.state_vector())
+    assert shard.digest() != copy.digest()
+
+
+def test_a_digest_does_not_depend_on_how_yrs_lists_deletes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients in any order, and ranges whole or in parts, give one digest."""
+    in_parts = b"\x02\x05\x02\x03\x02\x00\x03\x04\x01\x07\x01"
+    whole = b"\x02\x04\x01\x07\x01\x05\x01\x00\x05"
+    digests = set()
+    for deletes in (in_parts, whole):
+        monkeypatch.setattr(pycrdt.Snapshot, "encode", lambda snapshot, deletes=deletes: deletes + b"\x00")
+        digests.add(Shard(1).digest())
+    assert len(digests) == 1
+
+
 def test_a_digest_does_not_depend_on_how_often_values_were_encoded() -> None:
     """A number that yrs encodes in another way than it came, such as yjs' bigint, has one digest."""
     head = b"\x01\x01\x09\x00\x28\x01\x08memories\x1a" + ID.encode() + b"\x01"
@@ -275,6 +296,14 @@ def test_an_update_that_got_past_the_scan_is_refused_after_applying(attack: str)
     """What makes yrs panic, or is no flat map of plain values afterwards, is refused whatever the scan said."""
     with pytest.raises(RemoteProtocolError):
         Shard(1).apply(ATTACKS[attack], UNSCANNED)
+
+
+def test_blocks_that_wait_for_each_other_are_refused() -> None:
+    """Two blocks that each stand behind the other pass the scan, but never come into the document."""
+    behind_8 = b"\x01\x09\x00\xa8\x08\x00\x01\x7e"
+    behind_9 = b"\x01\x08\x00\xa8\x09\x00\x01\x7e"
+    with pytest.raises(RemoteProtocolError, match="waits"):
+        Shard(1).apply(b"\x02" + behind_8 + behind_9 + b"\x00")
 
 
 def test_a_panic_in_yrs_is_the_other_sides_fault() -> None:
