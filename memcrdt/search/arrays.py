@@ -22,6 +22,13 @@ def json_list(numbers: NDArray[np.int64]) -> str:
     return json.dumps(numbers.tolist(), separators=(",", ":"))
 
 
+def are_allowed(memories: NDArray[np.int64], allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of `memories` are marked in `allowed`, which is by memory number and may be shorter."""
+    import numpy as np
+
+    return allowed[np.minimum(memories, len(allowed) - 1)] & (memories < len(allowed))
+
+
 def normalised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """The rows, in place, with length 1; those of zeros stay zeros."""
     import numpy as np

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from memcrdt.search import codes
-from memcrdt.search.arrays import integers
+from memcrdt.search.arrays import are_allowed, integers
 from memcrdt.search.passages import PER_MEMORY
 from memcrdt.store.indexer import Connection
 
@@ -90,9 +90,7 @@ class Rows:
 
         found = codes.distances(self._codes, code)
         if allowed is not None:
-            memories = self.passages // PER_MEMORY
-            inside = memories < len(allowed)
-            found[~(inside & allowed[np.where(inside, memories, 0)])] = codes.BITS + 1
+            found[~are_allowed(self.passages // PER_MEMORY, allowed)] = codes.BITS + 1
         within = np.cumsum(np.bincount(found, minlength=codes.BITS + 2)[: codes.BITS + 1])
         limit = min(int(np.searchsorted(within, count)), codes.BITS)
         return np.flatnonzero(found <= limit)

@@ -1,19 +1,20 @@
-"""The search itself: candidates from full text and vectors, their fusion, and the score that is shown."""
+"""The search itself: candidates from full text and vectors, with what stands around them, ranked and explained."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from memcrdt.model.filters import Filters
-from memcrdt.search import lexical, semantic
-from memcrdt.search.arrays import integers, json_list
+from memcrdt.search import context, lexical, ranking, semantic
+from memcrdt.search.arrays import are_allowed, integers, json_list
+from memcrdt.search.dates import named_time
 from memcrdt.search.index import SearchIndex
 from memcrdt.search.lexical import Lexical
-from memcrdt.search.passages import PER_MEMORY, split
+from memcrdt.search.passages import PER_MEMORY, number, split
+from memcrdt.search.ranking import Pool, Row
 from memcrdt.search.semantic import Query
 from memcrdt.store.filtering import Where, hidden, where
 from memcrdt.store.indexer import Connection
@@ -22,18 +23,25 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CANDIDATES = 300  # passages taken from full text
-SEMANTIC_WEIGHT = 0.5
+BY_WORDS = 200  # memories taken from full text, and from the vectors
+BY_MEANING = 200
+SEEDS = 160  # of these, the ones ranked with their neighbours
+FIRST_WEIGHT = 1.2  # of the cosine, beside the share of the best idf sum, to choose the seeds
+START_CHARS = 300  # of a text that the ranking reads
 
 _NEWEST = """
-SELECT group_concat(passage) FROM
-  (SELECT j.value AS passage FROM json_each(?) j JOIN memories m ON m.memory = j.value / ?
-   ORDER BY m.created_at DESC, m.id, j.value LIMIT ?)"""
+SELECT group_concat(memory) FROM
+  (SELECT m.memory FROM memories m WHERE m.memory IN (SELECT value FROM json_each(?))
+   ORDER BY m.created_at DESC, m.id LIMIT ?)"""
+_ROWS = f"""
+SELECT memory, id, substr(text, 1, {START_CHARS}), rtrim(substr(text, -4)) LIKE '%?', created_at, author,
+  CASE category WHEN 'conversation' THEN space END, scope
+FROM memories WHERE memory IN (SELECT value FROM json_each(?))"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How much is wanted. `now` in ms; `min_score` between 0 and 1; `diversity` from 0 to 1."""
+    """How much is wanted. `now` in ms; `min_score` and `diversity` from 0 to 1."""
 
     now: int
     limit: int = 10
@@ -53,35 +61,48 @@ class Scored:
     parts: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One search, and what was found out about it so far. `cosines` are by passage and grow."""
+
+    db: Connection
+    query: str
+    options: Options
+    allowed: NDArray[np.bool_] | None
+    words: Lexical
+    vector: Query | None
+    cosines: dict[int, float] = field(default_factory=dict)
+
+
 def search(db: Connection, index: SearchIndex, query: str, filters: Filters, options: Options) -> list[Scored]:
     """The best memories for `query` among those that `filters` let through, best first; equal ones by ID."""
+    import numpy as np
+
     allowed = _allowed(db, filters, options.now)
     words = lexical.find(db, query, allowed)
-    found = _candidates(db, words, _query_vector(db, index, query), index, allowed)
-    top = max((candidate.lexical for candidate in found), default=0.0) or 1.0
-    for candidate in found:
-        candidate.total = round(candidate.lexical / top + SEMANTIC_WEIGHT * candidate.cosine, 6)
-        candidate.score = round(calibrated(candidate.cosine, candidate.lexical / (words.total or 1.0)), 4)
-    best = _best_passages(found)
-    texts = _texts(db, [candidate.memory for candidate in best])
-    best = sorted((c for c in best if c.memory in texts), key=lambda c: (-c.total, texts[c.memory][0]))
-    wanted = [c for c in best if options.min_score is None or c.score >= options.min_score]
-    return [_scored(candidate, texts[candidate.memory][1], options) for candidate in wanted[: options.limit]]
+    asked = _Asked(db, query, options, allowed, words, _query_vector(db, index, query))
+    pool = _pool(asked, _seeds(asked, index))
+    if not pool.rows:
+        return []
+    parts = ranking.score(query, named_time(query, options.now), words, pool)
+    total = np.round(sum(parts.values(), np.zeros(len(pool.memories))), 5)
+    shares = words.of(pool.memories) / (words.total or 1.0)
+    best = sorted(range(len(total)), key=lambda place: (-total[place], pool.rows[place].id))
+    found: list[Scored] = []
+    for place in best:
+        score = calibrated(pool.cosines[place], shares[place])
+        memory = int(pool.memories[place])
+        if (options.min_score or 0.0) <= score and (allowed is None or are_allowed(pool.memories[[place]], allowed)[0]):
+            explained = {name: round(float(part[place]), 4) for name, part in parts.items()} if options.explain else {}
+            found.append(Scored(memory, score, _passage(asked, memory), explained))
+        if len(found) == options.limit:
+            break
+    return found
 
 
 def calibrated(cosine: float, share: float) -> float:
     """How sure it is that a memory is meant, from 0 to 1: of its cosine and its share of the query's idf."""
-    return 1 / (1 + math.exp(4.0 - 6.0 * cosine - 3.0 * share))
-
-
-@dataclass(slots=True)
-class _Candidate:
-    memory: int
-    window: int
-    lexical: float
-    cosine: float
-    total: float = 0.0
-    score: float = 0.0
+    return round(1 / (1 + math.exp(4.0 - 6.0 * cosine - 3.0 * share)), 4)
 
 
 def _allowed(db: Connection, filters: Filters, now: int) -> NDArray[np.bool_] | None:
@@ -116,55 +137,101 @@ def _query_vector(db: Connection, index: SearchIndex, query: str) -> Query | Non
     return Query(vector, found[0]) if vector.any() else None
 
 
-def _candidates(
-    db: Connection, words: Lexical, query: Query | None, index: SearchIndex, allowed: NDArray[np.bool_] | None
-) -> list[_Candidate]:
-    """The passages worth ranking, with both scores of each."""
+def _seeds(asked: _Asked, index: SearchIndex) -> NDArray[np.int64]:
+    """The memories worth ranking: best by words, by meaning, and then by both."""
     import numpy as np
 
-    chosen = _most_words(db, words)
-    cosines: dict[int, float] = {}
-    if query is not None:
-        cosines = semantic.nearest(db, query, index.coarse(query.model), allowed)
-        cosines |= semantic.cosines(db, query, np.setdiff1d(chosen, np.fromiter(cosines, np.int64, len(cosines))))
-    numbers = np.union1d(chosen, np.fromiter(cosines, np.int64, len(cosines)))
-    scores = dict(zip(words.passages.tolist(), words.scores.tolist(), strict=True))
-    return [
-        _Candidate(p // PER_MEMORY, p % PER_MEMORY, scores.get(p, 0.0), cosines.get(p, 0.0)) for p in numbers.tolist()
-    ]
+    more = 2 * asked.options.limit
+    by_words, scores = asked.words.best()
+    chosen = _top(asked.db, by_words, scores, max(BY_WORDS, more))
+    if asked.vector is None:
+        return chosen
+    asked.cosines.update(semantic.nearest(asked.db, asked.vector, index.coarse(asked.vector.model), asked.allowed))
+    by_meaning, cosines = _best_cosines(asked.cosines)
+    chosen = np.union1d(chosen, _top(asked.db, by_meaning, cosines, max(BY_MEANING, more)))
+    _embed(asked, chosen)
+    first = asked.words.of(chosen) / (scores.max(initial=0.0) or 1.0) + FIRST_WEIGHT * _cosines_of(asked, chosen)
+    return _top(asked.db, chosen, first, max(SEEDS, more))
 
 
-def _most_words(db: Connection, words: Lexical) -> NDArray[np.int64]:
-    """The passages with the highest scores. Of many that tie at the end those of the newest memories: the same
-    ones on every replica."""
+def _top(db: Connection, memories: NDArray[np.int64], scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """The `count` memories with the highest scores, ascending by number, with those that tie with the last. Of very
+    many that tie, the newest: the same ones on every replica."""
     import numpy as np
 
-    if len(words.scores) <= CANDIDATES:
-        return words.passages
-    least = np.partition(words.scores, -CANDIDATES)[-CANDIDATES]
-    above, tied = words.passages[words.scores > least], words.passages[words.scores == least]
-    if len(above) + len(tied) > 2 * CANDIDATES:
-        tied = integers(db.execute(_NEWEST, (json_list(tied), PER_MEMORY, CANDIDATES - len(above))).get)
+    if len(memories) <= count:
+        return memories
+    least = np.partition(scores, -count)[-count]
+    above, tied = memories[scores > least], memories[scores == least]
+    if len(above) + len(tied) > 2 * count:
+        tied = integers(db.execute(_NEWEST, (json_list(tied), count - len(above))).get)
     return np.sort(np.concatenate([above, tied]))
 
 
-def _best_passages(found: list[_Candidate]) -> list[_Candidate]:
-    """One candidate for each memory: its best passage, the first of equal ones."""
-    best: dict[int, _Candidate] = {}
-    for candidate in found:
-        if candidate.memory not in best or candidate.total > best[candidate.memory].total:
-            best[candidate.memory] = candidate
-    return list(best.values())
+def _best_cosines(cosines: Mapping[int, float]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Memories, ascending, with the cosine of the best passage of each."""
+    import numpy as np
+
+    passages = np.fromiter(cosines.keys(), np.int64, len(cosines))
+    memories, places = np.unique(passages // PER_MEMORY, return_inverse=True)
+    best = np.full(len(memories), -1.0)
+    np.maximum.at(best, places, np.fromiter(cosines.values(), np.float64, len(cosines)))
+    return memories, best
 
 
-def _texts(db: Connection, memories: list[int]) -> dict[int, tuple[str, str]]:
-    """ID and text of each."""
-    sql = "SELECT memory, id, text FROM memories WHERE memory IN (SELECT value FROM json_each(?))"
-    return {row[0]: (row[1], row[2]) for row in db.execute(sql, (json.dumps(memories),))}
+def _embed(asked: _Asked, memories: NDArray[np.int64]) -> None:
+    """Fetches the cosines of those of `memories` that have none yet."""
+    import numpy as np
+
+    if asked.vector is not None:
+        missing = np.setdiff1d(memories, [passage // PER_MEMORY for passage in asked.cosines])
+        if len(missing):
+            asked.cosines.update(semantic.cosines(asked.db, asked.vector, missing))
 
 
-def _scored(candidate: _Candidate, text: str, options: Options) -> Scored:
-    windows = split(text)
-    passage = windows[candidate.window] if len(windows) > 1 and candidate.window < len(windows) else None
-    parts = {"lexical": candidate.lexical, "semantic": candidate.cosine, "total": candidate.total}
-    return Scored(candidate.memory, candidate.score, passage, parts if options.explain else {})
+def _cosines_of(asked: _Asked, memories: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The best cosine of each. One without a vector, not embedded yet, counts as the middle one."""
+    import numpy as np
+
+    known, best = _best_cosines(asked.cosines)
+    if not len(known) or not len(memories):
+        return np.zeros(len(memories))
+    places = np.minimum(np.searchsorted(known, memories), len(known) - 1)
+    there = known[places] == memories
+    middle = np.median(best[places[there]]) if there.any() else 0.0
+    return np.where(there, best[places], middle)
+
+
+def _pool(asked: _Asked, seeds: NDArray[np.int64]) -> Pool:
+    """The seeds and what stands around them in their conversations, with all that the ranking reads."""
+    import numpy as np
+
+    after = context.followers(asked.db, seeds)
+    wanted = np.union1d(seeds, np.array([*after, *after.values()], np.int64))
+    rows = {
+        int(row[0]): Row(row[1], row[2], bool(row[3]), row[4], row[5], None if row[6] is None else (row[6], row[7]))
+        for row in asked.db.execute(_ROWS, (json_list(wanted),))
+    }
+    memories = np.array(sorted(rows), np.int64)
+    _embed(asked, memories)
+    place = {memory: n for n, memory in enumerate(memories.tolist())}
+    following = np.full(len(memories), -1, np.intp)
+    preceding = np.full(len(memories), -1, np.intp)
+    for one, other in after.items():
+        if one in place and other in place:
+            following[place[one]], preceding[place[other]] = place[other], place[one]
+    return Pool(memories, _cosines_of(asked, memories), [rows[m] for m in memories.tolist()], following, preceding)
+
+
+def _passage(asked: _Asked, memory: int) -> str | None:
+    """Of a long memory the window that fits the query best, None for a short one."""
+    text = asked.db.execute("SELECT text FROM memories WHERE memory = ?", (memory,)).get
+    windows = split(str(text or ""))
+    if len(windows) == 1:
+        return None
+    top = float(asked.words.scores.max(initial=0.0)) or 1.0
+    fits = [
+        asked.words.at(number(memory, n)) / top + FIRST_WEIGHT * asked.cosines.get(number(memory, n), 0.0)
+        for n in range(len(windows))
+    ]
+    return windows[fits.index(max(fits))]

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from memcrdt.search.arrays import integers
+from memcrdt.search.arrays import are_allowed, integers
 from memcrdt.search.passages import PER_MEMORY
 from memcrdt.search.words import STOP_WORDS, TOKENIZER, is_unspaced, searchable
 from memcrdt.store.indexer import Connection
@@ -40,11 +40,35 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lexical:
-    """Passages that hold a word, ascending, with their sums of idf; `total` is that of all the query's words."""
+    """What full text found. `total` is the idf of all the query's words, those that are in no passage too."""
 
-    passages: NDArray[np.int64]
-    scores: NDArray[np.float64]
+    passages: NDArray[np.int64]  # allowed ones that hold a word, ascending
+    scores: NDArray[np.float64]  # their sums of idf
+    words: list[tuple[float, NDArray[np.int64]]]  # for each word its idf and the memories that hold it, ascending
     total: float
+
+    def best(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Memories, ascending, with the score of the best passage of each."""
+        import numpy as np
+
+        memories = self.passages // PER_MEMORY
+        starts = np.flatnonzero(np.diff(memories, prepend=-1))
+        return memories[starts], np.maximum.reduceat(self.scores, starts) if len(starts) else self.scores
+
+    def of(self, memories: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The score of the best passage of each memory, 0 for one that holds no word."""
+        import numpy as np
+
+        known, best = self.best()
+        if not len(known):
+            return np.zeros(len(memories))
+        places = np.minimum(np.searchsorted(known, memories), len(known) - 1)
+        return np.where(known[places] == memories, best[places], 0.0)
+
+    def at(self, passage: int) -> float:
+        """The score of one passage."""
+        place = int(self.passages.searchsorted(passage))
+        return float(self.scores[place]) if place < len(self.passages) and self.passages[place] == passage else 0.0
 
 
 def find(db: Connection, query: str, allowed: NDArray[np.bool_] | None) -> Lexical:
@@ -54,18 +78,21 @@ def find(db: Connection, query: str, allowed: NDArray[np.bool_] | None) -> Lexic
     terms = query_terms(db, query)
     known = [term for term in terms if term.passages]
     numbers, scores = np.empty(0, np.int64), np.empty(0)
-    budget, asked = ROWS, 0
-    for term in known:
+    holders: list[tuple[float, NDArray[np.int64]]] = []
+    budget = ROWS
+    for asked, term in enumerate(known):
         if asked and term.passages > budget:
+            rare = " OR ".join(term.match for term in known[:asked])
+            held = [(other.idf, _rows(db, f"{other.match} AND ({rare})")) for other in known[asked:]]
+            for idf, rows in held:
+                scores[np.searchsorted(numbers, _allowed(rows, allowed))] += idf
+            holders += [(idf, _memories(rows)) for idf, rows in held]
             break
-        numbers, scores = _add(numbers, scores, _rows(db, term.match, allowed), term.idf)
+        rows = _rows(db, term.match)
+        numbers, scores = _add(numbers, scores, _allowed(rows, allowed), term.idf)
+        holders.append((term.idf, _memories(rows)))
         budget -= term.passages
-        asked += 1
-    rare = " OR ".join(term.match for term in known[:asked])
-    for term in known[asked:]:
-        found = _rows(db, f"{term.match} AND ({rare})", allowed)
-        scores[np.searchsorted(numbers, found)] += term.idf
-    return Lexical(numbers, scores, sum(term.idf for term in terms))
+    return Lexical(numbers, scores, holders, sum(term.idf for term in terms))
 
 
 def query_terms(db: Connection, query: str) -> list[Term]:
@@ -102,13 +129,19 @@ def _idf(count: int, passages: int) -> float:
     return math.log(1 + (max(passages - count, 0) + 0.5) / (count + 0.5))
 
 
-def _rows(db: Connection, match: str, allowed: NDArray[np.bool_] | None) -> NDArray[np.int64]:
-    found = integers(db.execute(_MATCHES, (match,)).get)
-    if allowed is None or not len(found):
-        return found
-    memories = found // PER_MEMORY
-    found, memories = found[memories < len(allowed)], memories[memories < len(allowed)]
-    return found[allowed[memories]]
+def _rows(db: Connection, match: str) -> NDArray[np.int64]:
+    return integers(db.execute(_MATCHES, (match,)).get)
+
+
+def _allowed(rows: NDArray[np.int64], allowed: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    return rows if allowed is None else rows[are_allowed(rows // PER_MEMORY, allowed)]
+
+
+def _memories(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    import numpy as np
+
+    memories = rows // PER_MEMORY
+    return memories[np.diff(memories, prepend=-1) > 0]
 
 
 def _add(

@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING
 from memcrdt.search import codes
 from memcrdt.search.arrays import json_list
 from memcrdt.search.coarse import Coarse
+from memcrdt.search.passages import PER_MEMORY
 from memcrdt.store.indexer import Connection
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-NEAREST = 200  # passages taken from the vectors
 COARSE = 1_000  # rows that the codes propose, and one more for every so many vectors: see codes.py
 COARSE_SHARE = 300
 STALE = 0.1  # of the proposed rows gone from the table: then what is in memory is read anew
 
 _BY_VECTOR = """
 SELECT passage, 1 - vec_distance_cosine(embedding, ?) FROM vectors WHERE vector IN (SELECT value FROM json_each(?))"""
-_BY_PASSAGE = """
-SELECT passage, 1 - vec_distance_cosine(embedding, ?) FROM vectors
-WHERE passage IN (SELECT value FROM json_each(?)) AND model = ?"""
+_BY_MEMORY = f"""
+SELECT v.passage, 1 - vec_distance_cosine(v.embedding, ?) FROM json_each(?) j
+JOIN vectors v ON v.passage BETWEEN j.value * {PER_MEMORY} AND j.value * {PER_MEMORY} + {PER_MEMORY - 1}
+WHERE v.model = ?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +36,17 @@ class Query:
 
 
 def nearest(db: Connection, query: Query, coarse: Coarse, allowed: NDArray[np.bool_] | None) -> dict[int, float]:
-    """Cosines of the passages nearest to the query. `allowed` is by memory number."""
+    """Cosines of the passages nearest to the query, some of them by far. `allowed` is by memory number."""
     found, proposed = _propose(db, query, coarse, allowed)
     if len(found) < proposed * (1 - STALE):
         coarse.reset()
         found, _ = _propose(db, query, coarse, allowed)
-    return dict(sorted(found.items(), key=lambda item: -round(item[1], 5))[:NEAREST])
+    return found
 
 
-def cosines(db: Connection, query: Query, passages: NDArray[np.int64]) -> dict[int, float]:
-    """Cosines of these passages, as far as they have vectors."""
-    return _pairs(db, _BY_PASSAGE, (query.vector.tobytes(), json_list(passages), query.model))
+def cosines(db: Connection, query: Query, memories: NDArray[np.int64]) -> dict[int, float]:
+    """Cosines of all passages of these memories, as far as they have vectors."""
+    return _pairs(db, _BY_MEMORY, (query.vector.tobytes(), json_list(memories), query.model))
 
 
 def _propose(
@@ -58,4 +59,5 @@ def _propose(
 
 
 def _pairs(db: Connection, sql: str, bindings: tuple[bytes | str | int, ...]) -> dict[int, float]:
-    return {int(row[0]): float(row[1]) for row in db.execute(sql, bindings)}
+    # Rounded: the last bits depend on the machine, and replicas should agree.
+    return {int(row[0]): round(float(row[1]), 6) for row in db.execute(sql, bindings)}

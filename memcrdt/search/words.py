@@ -20,7 +20,7 @@ STOP_WORDS: Final = frozenset(
     a an the and or but if then than so of to in on at by for with from as about into over after before between out up
     down off is are was were be been being am do does did doing have has had having i me my we us our you your he him
     his she her it its they them their this that these those what which who whom whose when where why how not no nor
-    only own same too very can will just should would could may might must shall there here all any both each few more
+    only own same too very can will just should would could might must shall there here all any both each few more
     most other some such s t d ll m re ve don didn doesn isn wasn weren won
     """.split()  # noqa: SIM905 - one word a line would hide the list
 )

@@ -25,6 +25,11 @@ def where(filters: Filters, now: int) -> Where:
     return _all([*_narrowing(filters), *_hiding(filters, now)])
 
 
+def narrowing(filters: Filters) -> Where:
+    """What `filters` ask for alone; it doesn't depend on the time."""
+    return _all(_narrowing(filters))
+
+
 def hidden(filters: Filters, now: int) -> Iterable[Where]:
     """What `filters` hide at `now` without naming it: each condition is answered by an index."""
     if "expired" not in filters.include:

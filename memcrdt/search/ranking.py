@@ -1,0 +1,173 @@
+"""Ranking: what each thing known about a candidate is worth.
+
+A linear sum. The weights were fitted on one half of LoCoMo's conversations and checked on the other, both ways, with
+one set for all embedders; docs/search.md has the figures with and without each part. A memory outside conversations
+counts as a conversation of its own, so that it competes on equal terms.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from memcrdt.search.dates import When
+from memcrdt.search.lexical import Lexical
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+WEIGHTS: Final = {
+    "lexical": 1.6,  # its idf sum, as a share of the best one's
+    "semantic": 2.5,  # its cosine
+    "window_words": 2.8,  # idf sum of the words in it or within WINDOW places of it
+    "window_meaning": 5.5,  # mean cosine of it and its two neighbours
+    "conversation_words": 2.6,  # mean of its conversation's BEST best idf sums
+    "conversation_meaning": 2.6,  # mean of its conversation's BEST best cosines
+    "date": 4.0,  # created when the query says
+    "substance": 1.6,  # of a turn: log of its words, up to ENOUGH_WORDS
+    "question": -1.5,  # of a turn: it asks, and so doesn't tell
+    "speaker": 1.1,  # the query names who said it
+    "time": 2.5,  # the query asks when, and a time is named
+}
+WINDOW = 2
+BEST = 3
+ENOUGH_WORDS = 20
+
+_SPEAKER = re.compile(r"\s*([^:\n]{1,40}):\s")
+_WHEN = re.compile(
+    r"\s*(?:when|since when|how long|(?:in |on |at )?(?:what|which) (?:year|month|date|day|time))\b", re.IGNORECASE
+)
+_TIME = re.compile(
+    r"\b(?:yesterday|today|tonight|tomorrow|ago|last|next|weeks?|weekend|months?|years?|days?|recently|since|soon"
+    r"|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|jan(?:uary)?|feb(?:ruary)?|march|april|may|june|july|august"
+    r"|sept(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?|morning|night|summer|winter|spring|fall|autumn|\d{4})\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the ranking reads of a memory. `start` is that of its text, `at` in ms; `conversation` None outside."""
+
+    id: str
+    start: str
+    asks: bool
+    at: int
+    author: str | None
+    conversation: tuple[int, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The memories that are ranked, [n], their rows in the same order, and who follows whom by place (-1: no one)."""
+
+    memories: NDArray[np.int64]
+    cosines: NDArray[np.float64]
+    rows: list[Row]
+    after: NDArray[np.intp]
+    before: NDArray[np.intp]
+
+
+def score(query: str, when: When | None, words: Lexical, pool: Pool) -> dict[str, NDArray[np.float64]]:
+    """Each part's contribution to each memory's sum, [n]."""
+    import numpy as np
+
+    top = float(words.scores.max(initial=0.0)) or 1.0
+    lexical = words.of(pool.memories) / top
+    cosines = pool.cosines
+    groups = _groups(pool.rows)
+    turn = np.array([row.conversation is not None for row in pool.rows])
+    parts = {
+        "lexical": lexical,
+        "semantic": cosines,
+        "window_words": _window_words(words, pool) / top,
+        "window_meaning": _window_mean(cosines, pool),
+        "conversation_words": _best_of_group(lexical, groups),
+        "conversation_meaning": _best_of_group(cosines, groups),
+        "date": np.array([when.match(row.at) if when else 0.0 for row in pool.rows]),
+        "substance": np.where(turn, _substance(pool.rows), math.log(ENOUGH_WORDS)),
+        "question": turn & np.array([row.asks for row in pool.rows]),
+        "speaker": _speaker(query, pool.rows),
+        "time": _time(query, pool.rows),
+    }
+    return {name: WEIGHTS[name] * value for name, value in parts.items()}
+
+
+def _window_words(words: Lexical, pool: Pool) -> NDArray[np.float64]:
+    import numpy as np
+
+    total = np.zeros(len(pool.memories))
+    for idf, holders in words.words:
+        places = np.minimum(np.searchsorted(holders, pool.memories), max(len(holders) - 1, 0))
+        here = holders[places] == pool.memories if len(holders) else np.zeros(len(pool.memories), np.bool_)
+        near = here.copy()
+        for side in (pool.after, pool.before):
+            place = side
+            for _ in range(WINDOW):
+                near |= (place >= 0) & here[place]
+                place = np.where(place >= 0, side[place], -1)
+        total += idf * near
+    return total
+
+
+def _window_mean(cosines: NDArray[np.float64], pool: Pool) -> NDArray[np.float64]:
+    import numpy as np
+
+    total, count = cosines.copy(), np.ones(len(cosines))
+    for side in (pool.after, pool.before):
+        total += np.where(side >= 0, cosines[side], 0.0)
+        count += side >= 0
+    return total / count
+
+
+def _groups(rows: list[Row]) -> list[NDArray[np.intp]]:
+    """The places of each conversation's memories; a memory outside is a group of one."""
+    import numpy as np
+
+    places: dict[object, list[int]] = {}
+    for place, row in enumerate(rows):
+        places.setdefault(row.conversation or place, []).append(place)
+    return [np.array(group) for group in places.values()]
+
+
+def _best_of_group(values: NDArray[np.float64], groups: list[NDArray[np.intp]]) -> NDArray[np.float64]:
+    import numpy as np
+
+    out = values.copy()
+    for group in groups:
+        if len(group) > 1:
+            out[group] = np.sort(values[group])[-BEST:].mean()
+    return out
+
+
+def _substance(rows: list[Row]) -> NDArray[np.float64]:
+    import numpy as np
+
+    return np.log([min(max(row.start.count(" ") + 1, 1), ENOUGH_WORDS) for row in rows])
+
+
+def _speaker(query: str, rows: list[Row]) -> NDArray[np.float64]:
+    import numpy as np
+
+    asked = query.casefold()
+    known: dict[str, bool] = {}
+
+    def named(row: Row) -> bool:
+        found = _SPEAKER.match(row.start)
+        name = row.author or (found[1] if found else "")
+        if name not in known:
+            known[name] = bool(name) and re.search(rf"\b{re.escape(name.casefold())}\b", asked) is not None
+        return known[name]
+
+    return np.array([named(row) for row in rows], np.float64)
+
+
+def _time(query: str, rows: list[Row]) -> NDArray[np.float64]:
+    import numpy as np
+
+    if not _WHEN.match(query):
+        return np.zeros(len(rows))
+    return np.array([_TIME.search(row.start) is not None for row in rows], np.float64)
