@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol
 
 from memcrdt.errors import MemcrdtError, RemoteProtocolError, UnreachableError
-from memcrdt.net.addresses import DEFAULT_PORT, Address
-from memcrdt.net.connection import NOT_ACCEPTED
+from memcrdt.net.contacts import Contacts
 from memcrdt.net.dialer import Dialer, Target
 from memcrdt.net.identity import shown
 from memcrdt.net.link import Link
 from memcrdt.net.listener import Listener
 from memcrdt.net.roster import Roster
-from memcrdt.store import peers as stored
+from memcrdt.net.tasks import Tasks
 from memcrdt.sync.events import (
     NODE,
     Answered,
@@ -47,8 +45,9 @@ from memcrdt.sync.events import (
 from memcrdt.sync.queries import Answer, Failed, perform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
+    from memcrdt.net.addresses import Address
     from memcrdt.net.auth import Authenticated, Signer
     from memcrdt.net.connection import Connection
     from memcrdt.store.peers import Peers
@@ -57,11 +56,9 @@ if TYPE_CHECKING:
     from memcrdt.sync.replica import Replica
 
 log = logging.getLogger("memcrdt.net")
-T = TypeVar("T")
 
 PEERS_INTERVAL_S: Final = 0.25  # the peers table is read again at most so often: a revocation is heard within it
 RETRY_S: Final = 5.0  # after the peers could not be read, or the port was taken meanwhile
-KNOCKS_PER_S: Final = 8  # each is a commit; a flood of strangers must not keep the disk busy
 
 
 class Doorbell(Protocol):
@@ -92,17 +89,14 @@ class Driver:
     def __init__(self, parts: Parts, listen: Address, listening: Callable[[int | None], None]) -> None:
         """`listening` is told the port when listening begins, and None when it ends."""
         self.port: int | None = None  # while listening
-        self._tell_port = listening
-        self._gossip = parts.gossip
-        self._replica = parts.replica
-        self._peers = parts.peers
-        self._doorbell = parts.doorbell
-        self._identity = parts.identity
+        self._parts = parts
         self._listen = listen
+        self._tell_port = listening
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time()
         self._store = ThreadPoolExecutor(1, "memcrdt-sync")
-        self._dialer = Dialer(parts.identity, partial(self._in_store, parts.peers.is_accepted))
+        self._contacts = Contacts(parts.peers, self._store)
+        self._dialer = Dialer(parts.identity, self._contacts.is_accepted)
         self._listener: Listener | None = None
         self._roster = Roster(parts.peers)
         self._refreshing = asyncio.Lock()
@@ -110,8 +104,7 @@ class Driver:
         self._links: dict[int, Link] = {}
         self._links_made = 0
         self._timers: set[asyncio.TimerHandle] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._knocks: deque[float] = deque(maxlen=KNOCKS_PER_S)
+        self._tasks = Tasks()
         self._stopping = False
 
     async def start(self) -> None:
@@ -119,12 +112,12 @@ class Driver:
 
         Raises LockedError or InputError when the address cannot be listened at, StoreError. Call stop() also then.
         """
-        await self._in_store(self._peers.all_disconnected)
+        await self._loop.run_in_executor(self._store, self._parts.peers.all_disconnected)
         self._handle(Started())
         await self._refresh()
         await self._follow_roster()
-        self._spawn(self._watch_store())
-        self._spawn(self._watch_peers())
+        self._tasks.spawn(self._watch_store())
+        self._tasks.spawn(self._watch_peers())
 
     async def stop(self) -> None:
         """Says goodbye to everyone and frees the port, in a few seconds at most."""
@@ -132,13 +125,11 @@ class Driver:
         for timer in self._timers:
             timer.cancel()
         await asyncio.gather(*(link.close() for link in self._links.values()))
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         await self._stop_listening()
         await self._dialer.close()
         await asyncio.to_thread(self._store.shutdown, cancel_futures=True)
-        await asyncio.to_thread(self._peers.all_disconnected)
+        await asyncio.to_thread(self._parts.peers.all_disconnected)
 
     async def connect(self, address: Address, device: str | None = None) -> str:
         """Dials an accepted device now, remembers the address, and returns the device's id.
@@ -146,7 +137,7 @@ class Driver:
         Raises UnreachableError, UntrustedPeerError, RemoteProtocolError.
         """
         connection = await self._dialer.dial(Target(address, device))
-        self._spawn(self.serve(connection))
+        self._tasks.spawn(self.serve(connection))
         return connection.peer.device
 
     def sync_now(self) -> None:
@@ -160,18 +151,7 @@ class Driver:
 
     async def admits(self, peer: Authenticated, address: str) -> bool:
         """Whether the device is accepted; if not, it has knocked. Part of Host."""
-        try:
-            if await self._in_store(self._peers.is_accepted, peer.device):
-                return True
-            now = self._loop.time()
-            if len(self._knocks) < KNOCKS_PER_S or now - self._knocks[0] > 1:
-                self._knocks.append(now)
-                # It dialed from some port; that it listens at the default one is a guess.
-                home = Address(Address.parse(address).host, DEFAULT_PORT)
-                await self._in_store(self._peers.knocked, peer.device, peer.public_key, str(home))
-        except MemcrdtError as exc:
-            log.warning("%s at %s was not let in: %s", shown(peer.device), address, exc)
-        return False
+        return await self._contacts.admits(peer, address)
 
     async def serve(self, connection: Connection) -> None:
         """Talks to an accepted device until the connection ends. Part of Host."""
@@ -179,20 +159,20 @@ class Driver:
         if device not in self._roster:
             await self._refresh()  # accepted just now
         if device not in self._roster or self._stopping:
-            await connection.close(NOT_ACCEPTED)  # or revoked just now
+            await connection.close()  # or revoked just now
             if dialed:
                 self._handle(DialFailed(device))
             return
         self._links_made += 1
         link = self._links[self._links_made] = Link(self._links_made, connection)
         self._handle(Connected(link.number, device, dialed))
-        self._note_connection(device)
+        self._contacts.connected(link)
         try:
             await self._receive(link)
         finally:
             del self._links[link.number]
             self._handle(Lost(link.number))
-            self._note_connection(device)
+            self._note_lost(device)
             await link.close(flush_s=0)
 
     async def _receive(self, link: Link) -> None:
@@ -201,7 +181,16 @@ class Driver:
                 if not link.closing:
                     self._handle(FrameReceived(link.number, frame))
         except RemoteProtocolError as exc:
-            self._note_error(link.peer, str(exc))
+            self._contacts.failed(link.peer, str(exc))
+
+    def _note_lost(self, device: str) -> None:
+        if self._stopping:
+            return  # stop() notes it for all
+        others = [link for link in self._links.values() if link.peer == device]
+        if others:  # of two that were made at once, one remains
+            self._contacts.connected(others[-1])
+        else:
+            self._contacts.disconnected(device)
 
     # --- effects ------------------------------------------------------------------------------------------------------
 
@@ -209,7 +198,7 @@ class Driver:
         if self._stopping:
             return
         self._now = max(self._now, self._loop.time())
-        for effect in self._gossip.handle(event, self._now):
+        for effect in self._parts.gossip.handle(event, self._now):
             self._carry_out(effect)
 
     def _carry_out(self, effect: Effect) -> None:
@@ -223,35 +212,33 @@ class Driver:
             case Close(number):
                 self._close(number)
             case Dial(peer):
-                self._spawn(self._dial(peer))
+                self._tasks.spawn(self._dial(peer))
             case Report():
                 self._report(effect)
 
     def _send(self, number: int, frame: bytes) -> None:
         link = self._links.get(number)
         if link is not None and not link.closing and not link.send(frame):
-            self._note_error(link.peer, f"{link.connection} is too slow and was hung up on; it is dialed again")
+            self._contacts.failed(link.peer, f"{link.connection} is too slow and was hung up on; it is dialed again")
             self._close(number, flush_s=0)
 
     def _close(self, number: int, **options: float) -> None:
         if number in self._links:
-            self._spawn(self._links[number].close(**options))
+            self._tasks.spawn(self._links[number].close(**options))
 
     def _ask(self, number: int, ask: int, query: Query) -> None:
         if link := self._links.get(number):
             link.asked()
-        answer = self._loop.run_in_executor(self._store, perform, self._replica, query)
+        answer = self._loop.run_in_executor(self._store, perform, self._parts.replica, query)
         answer.add_done_callback(partial(self._answered, number, ask))
 
     def _answered(self, number: int, ask: int, future: asyncio.Future[Answer]) -> None:
-        if future.cancelled() or self._stopping:
-            return
         link = self._links.get(number)
-        if link is None and number != NODE:
+        if self._stopping or (link is None and number != NODE):
             return
         if link is not None:
             link.answered()
-        if problem := future.exception():  # a bug, perhaps a panic of Yjs: this link ends, the others go on
+        if problem := future.exception():  # a bug, perhaps a panic of Yjs: this session ends, the others go on
             log.error("the store failed to answer sync", exc_info=problem)
         self._handle(Answered(number, ask, Failed(f"internal error: {problem!r}") if problem else future.result()))
 
@@ -268,38 +255,39 @@ class Driver:
         self._timers.add(handle)
 
     async def _dial(self, device: str) -> None:
-        """Tries the device's addresses, the newest first, and serves the first connection that stands."""
-        problem: MemcrdtError | None = None
+        """Serves the first connection that stands, or notes why there is none."""
         try:
-            for address in (await self._in_store(self._peers.get, device)).addresses:
-                try:
-                    connection = await self._dialer.dial(Target(Address.parse(address), device))
-                except MemcrdtError as exc:
-                    if problem is None or isinstance(problem, UnreachableError):
-                        problem = exc  # a refusal says more than the silence of an old address
-                    continue
-                await self.serve(connection)
-                return
-        except MemcrdtError as exc:  # the store's, or the device is gone from it
-            problem = exc
-        if problem is not None and device not in self.connected:
-            self._note_error(device, str(problem))
-        self._handle(DialFailed(device))
+            connection = await self._reach(device)
+        except MemcrdtError as exc:
+            if device not in self.connected:
+                self._contacts.failed(device, str(exc))
+            self._handle(DialFailed(device))
+        else:
+            await self.serve(connection)
+
+    async def _reach(self, device: str) -> Connection:
+        """Tries the device's addresses, the newest first. Raises what went wrong, preferring a refusal to the
+        silence of an old address."""
+        problem: MemcrdtError = UnreachableError(f"no address of {shown(device)} is known; it has to dial this device")
+        for address in await self._contacts.addresses(device):
+            try:
+                return await self._dialer.dial(Target(address, device))
+            except MemcrdtError as exc:
+                if isinstance(problem, UnreachableError):
+                    problem = exc
+        raise problem
 
     def _report(self, report: Report) -> None:
         if report.kind in ("ready", "agreed"):
             log.debug("%s: %s %s", shown(report.peer), report.kind, report.text)
         else:
-            self._note_error(report.peer, report.text)
+            self._contacts.failed(report.peer, f"{shown(report.peer)}: {report.text}")
 
     # --- the store ----------------------------------------------------------------------------------------------------
 
-    async def _in_store(self, call: Callable[..., T], *arguments: Any) -> T:
-        return await self._loop.run_in_executor(self._store, call, *arguments)
-
     async def _watch_store(self) -> None:
         while True:
-            await self._doorbell.rung()
+            await self._parts.doorbell.rung()
             self._peers_changed.set()
             self._handle(Committed())
 
@@ -319,52 +307,24 @@ class Driver:
     async def _refresh(self) -> None:
         """Follows the peers table: whom to dial, and whom to hang up on."""
         async with self._refreshing:
-            for event in await self._in_store(self._roster.read):
+            for event in await self._loop.run_in_executor(self._store, self._roster.read):
                 self._handle(event)
                 if isinstance(event, Revoked):
-                    for link in [link for link in self._links.values() if link.peer == event.peer]:
-                        self._close(link.number)
+                    for number in [number for number, link in self._links.items() if link.peer == event.peer]:
+                        self._close(number)
 
     async def _follow_roster(self) -> None:
         """Listens while somebody is accepted, and only then."""
         if not self._roster:
             await self._stop_listening()
         elif self._listener is None:
-            listener = Listener(self._identity, self)
+            listener = Listener(self._parts.identity, self)
             self.port = listener.start(self._listen)
             self._listener = listener
             self._tell_port(self.port)
 
     async def _stop_listening(self) -> None:
         if self._listener is not None:
-            listener, self._listener, self.port = self._listener, None, None
+            await self._listener.close()
+            self._listener = self.port = None
             self._tell_port(None)
-            await listener.close()
-
-    def _note_connection(self, device: str) -> None:
-        """Writes down whether, and how, the device is connected."""
-        links = [link for link in self._links.values() if link.peer == device]
-        if links:
-            connection = links[-1].connection
-            link = stored.Link(connection.via, connection.address, links[-1].since_ms)
-            self._note(partial(self._peers.connected, device, connection.peer.public_key, link))
-        else:
-            self._note(partial(self._peers.disconnected, device))
-
-    def _note_error(self, device: str, message: str) -> None:
-        log.warning("%s: %s", shown(device), message)
-        self._note(partial(self._peers.failed, device, message))
-
-    def _note(self, write: Callable[[], None]) -> None:
-        if not self._stopping:
-            self._spawn(self._in_store(write))
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (problem := task.exception()):
-            log.error("%s", problem, exc_info=None if isinstance(problem, MemcrdtError) else problem)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from memcrdt.errors import LockedError, StoreError
@@ -36,18 +37,18 @@ class ServeLock:
         self._file = _open(home)
         if not _lock(self._file):
             self._file.close()
-            raise LockedError(f"process {_noted(home).pid} syncs {home} already; end it, or leave it to that")
+            whom = f"process {pid}" if (pid := _noted(home).pid) else "another process"
+            raise LockedError(f"{whom} runs the network of {home} already; end it, or leave it to that one")
         self.write(None)
 
     def write(self, port: int | None) -> None:
         """Tells the other processes at which port we listen."""
-        temporary = self._note.with_suffix(".tmp")
-        temporary.write_text(json.dumps(Holder(os.getpid(), port)._asdict()), encoding="ascii")
-        temporary.replace(self._note)
+        self._note.write_text(json.dumps(Holder(os.getpid(), port)._asdict()), encoding="ascii")
 
     def release(self) -> None:
         """Gives the right back."""
-        self._note.unlink(missing_ok=True)
+        with suppress(OSError):  # it is being read: without the lock it means nothing anyway
+            self._note.unlink()
         self._file.close()
 
 

@@ -12,7 +12,7 @@ import pytest
 from memcrdt.errors import LockedError, UntrustedPeerError
 from memcrdt.net.addresses import DEFAULT_PORT, Address
 from memcrdt.net.auth import Authenticated
-from memcrdt.net.driver import KNOCKS_PER_S
+from memcrdt.net.contacts import KNOCKS_PER_S
 from memcrdt.net.identity import shown
 
 if TYPE_CHECKING:
@@ -77,6 +77,30 @@ async def test_a_cut_connection_is_dialed_again(
     desktop.write("written at home")
     await wire.lay(address.port)
     await eventually(lambda: laptop.texts == desktop.texts == {"written in the train", "written at home"})
+
+
+async def test_two_nodes_that_dial_each_other_at_once_keep_one_connection(
+    two: tuple[Machine, Machine], eventually: Eventually
+) -> None:
+    """Both agree on which, and both tables show it."""
+    laptop, desktop = two
+    await laptop.start()
+    desktop.accept(laptop, address=laptop.address)
+    laptop.write("from the laptop")
+    await eventually(lambda: "from the laptop" in desktop.texts)
+    for _ in range(3):
+        await asyncio.gather(
+            laptop.driver.connect(desktop.address, desktop.id), desktop.driver.connect(laptop.address, laptop.id)
+        )
+        await eventually(lambda: len(laptop.driver._links) == len(desktop.driver._links) == 1)
+    desktop.write("and back")
+    await eventually(lambda: "and back" in laptop.texts)
+    await eventually(lambda: {_via(laptop, desktop), _via(desktop, laptop)} == {"dialed", "accepted"})
+
+
+def _via(here: Machine, there: Machine) -> str | None:
+    link = here.peers.get(there.id).connected
+    return None if link is None else link.via
 
 
 async def test_no_text_passes_the_wire_in_the_clear(

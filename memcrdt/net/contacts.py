@@ -1,0 +1,95 @@
+"""The peers table for the event loop: asked and written in the thread of the store, never in the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from memcrdt.errors import MemcrdtError
+from memcrdt.net.addresses import DEFAULT_PORT, Address
+from memcrdt.net.identity import shown
+from memcrdt.store import peers as stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor, Future
+
+    from memcrdt.net.auth import Authenticated
+    from memcrdt.net.link import Link
+    from memcrdt.store.peers import Peers
+
+log = logging.getLogger("memcrdt.net")
+T = TypeVar("T")
+
+KNOCKS_PER_S: Final = 8  # each is a commit; a flood of strangers must not keep the disk busy
+
+
+class Contacts:
+    """What is known of other devices, and what happened with them, written down in the order in which it did."""
+
+    def __init__(self, peers: Peers, store: Executor) -> None:
+        self._peers = peers
+        self._store = store
+        self._knocks: deque[float] = deque(maxlen=KNOCKS_PER_S)
+        self._problems: dict[str, str] = {}  # the last one of each device since it was connected
+
+    async def is_accepted(self, device: str) -> bool:
+        """Whether we talk to the device. Raises StoreError."""
+        return await self._call(partial(self._peers.is_accepted, device))
+
+    async def addresses(self, device: str) -> list[Address]:
+        """Where it may be dialed, the newest first. Raises NotFoundError, StoreError."""
+        peer = await self._call(partial(self._peers.get, device))
+        return [Address.parse(address) for address in peer.addresses]
+
+    async def admits(self, peer: Authenticated, address: str) -> bool:
+        """Whether the device is accepted; one that is not has knocked. False when the store cannot tell."""
+        try:
+            if await self.is_accepted(peer.device):
+                return True
+            if self._may_knock():
+                # It dialed from some port; that it listens at the default one is a guess.
+                home = Address(Address.parse(address).host, DEFAULT_PORT)
+                await self._call(partial(self._peers.knocked, peer.device, peer.public_key, str(home)))
+        except MemcrdtError as exc:
+            log.warning("%s at %s was not let in: %s", shown(peer.device), address, exc)
+        return False
+
+    def connected(self, link: Link) -> None:
+        """Notes a connection that stands."""
+        connection = link.connection
+        note = stored.Link(connection.via, connection.address, link.since_ms)
+        self._problems.pop(link.peer, None)
+        self._note(partial(self._peers.connected, link.peer, connection.peer.public_key, note))
+
+    def disconnected(self, device: str) -> None:
+        """Notes that no connection to the device stands any more."""
+        self._note(partial(self._peers.disconnected, device))
+
+    def failed(self, device: str, problem: str) -> None:
+        """Notes what went wrong with the device, in plain words; logs it when that is news."""
+        if self._problems.get(device) != problem:
+            self._problems[device] = problem
+            log.warning("%s", problem)
+        self._note(partial(self._peers.failed, device, problem))
+
+    def _may_knock(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if len(self._knocks) == KNOCKS_PER_S and now - self._knocks[0] < 1:
+            return False
+        self._knocks.append(now)
+        return True
+
+    async def _call(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._store, call)
+
+    def _note(self, write: Callable[[], None]) -> None:
+        self._store.submit(write).add_done_callback(_log_failure)
+
+
+def _log_failure(future: Future[None]) -> None:
+    if not future.cancelled() and (problem := future.exception()):
+        log.error("a contact could not be written down: %s", problem)

@@ -1,0 +1,38 @@
+"""Tasks that nobody awaits: kept alive until they end, and heard of when they fail."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from memcrdt.errors import MemcrdtError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+log = logging.getLogger("memcrdt.net")
+
+
+class Tasks:
+    """The tasks of one owner, which ends them with itself."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Runs it by itself. An exception is logged; one that is no MemcrdtError is a bug, and has its traceback."""
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def cancel(self) -> None:
+        """Ends all tasks, and returns when they have ended."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (problem := task.exception()):
+            log.error("%s", problem, exc_info=None if isinstance(problem, MemcrdtError) else problem)
