@@ -23,9 +23,9 @@ def covers(ours: StateVector, theirs: StateVector) -> bool:
 
 def encode_state_vector(vector: StateVector) -> bytes:
     """Yjs' encoding, clients ascending, so that equal vectors have equal bytes."""
-    out = bytearray(_varuint(len(vector)))
+    out = bytearray(varuint(len(vector)))
     for client in sorted(vector):
-        out += _varuint(client) + _varuint(vector[client])
+        out += varuint(client) + varuint(vector[client])
     return bytes(out)
 
 
@@ -68,7 +68,8 @@ def read_varuint(data: bytes, at: int, maximum: int) -> tuple[int, int]:
     raise RemoteProtocolError("a number has no end" if at < len(data) else "the bytes end within a number")
 
 
-def _varuint(value: int) -> bytes:
+def varuint(value: int) -> bytes:
+    """The LEB128 encoding of an unsigned integer."""
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)

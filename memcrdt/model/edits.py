@@ -34,6 +34,7 @@ class NewMemory:
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Json] = field(default_factory=dict)
     attributes: Mapping[str, Json] = field(default_factory=dict)
+    links: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ def born(new: NewMemory, stamp: Stamp) -> Writes:
     writes |= _tags(new.id, new.salt, new.tags, at)
     writes |= _metadata(new.id, new.salt, new.metadata, at)
     writes |= _attributes(new.id, new.attributes, at)
-    return writes
+    return writes | _link_writes(new.id, new.salt, new.links, at)
 
 
 def edited(life: Life, edit: MemoryEdit, stamp: Stamp, revision: str) -> Writes:

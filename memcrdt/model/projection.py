@@ -37,7 +37,7 @@ class RevisionState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
-    """A memory that is there. Times in ms. `revisions` ascend by (at, revision); `ignored` counts bad registers."""
+    """A memory that is there. Times in ms. `revisions` ascend, the birth first; `ignored` counts bad registers."""
 
     id: str
     salt: bytes
@@ -260,14 +260,9 @@ _REMOVABLE = frozenset({registers.TAG, registers.METADATA, registers.LINK})
 
 
 def _revisions(memory_id: str, birth: _Birth, edits: list[RevisionState]) -> tuple[RevisionState, ...]:
-    """All texts in order of (at, revision), the heads marked.
-
-    Every edit descends from the birth, also when the ones between have been pruned: the birth is a head
-    only while it stands alone. With no head left (a cycle, which no honest device makes) the latest is the head.
-    """
+    """All texts, the birth's first and the others in order of (at, revision), with the heads marked."""
     edits.sort(key=_age)
-    bases = {name for edit in edits for name in edit.base if name != edit.revision}
-    heads = {edit.revision for edit in edits} - bases or {edits[-1].revision if edits else memory_id}
+    heads = heads_of(memory_id, [(edit.revision, edit.base) for edit in edits])
     first = RevisionState(
         revision=memory_id,
         text=birth.text,
@@ -278,6 +273,16 @@ def _revisions(memory_id: str, birth: _Birth, edits: list[RevisionState]) -> tup
         head=memory_id in heads,
     )
     return (first, *(_with_head(edit) if edit.revision in heads else edit for edit in edits))
+
+
+def heads_of(birth: str, edits: Sequence[tuple[str, Iterable[str]]]) -> set[str]:
+    """The names of the heads among a birth and its edits, each (revision, base), in order of (at, revision).
+
+    Every edit descends from the birth, also when the ones between have been pruned: the birth is a head
+    only while it stands alone. With no head left (a cycle, which no honest device makes) the latest is the head.
+    """
+    bases = {name for revision, base in edits for name in base if name != revision}
+    return {revision for revision, _ in edits} - bases or {edits[-1][0] if edits else birth}
 
 
 def _age(revision: RevisionState) -> tuple[int, str]:

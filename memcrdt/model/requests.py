@@ -11,7 +11,9 @@ from memcrdt.errors import InputError
 from memcrdt.model import checks, limits
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.ids import is_ulid
+from memcrdt.model.projection import Life
 from memcrdt.model.scopes import GLOBAL, check_scope
+from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Json, Time, to_ms
 
 PERSONAL = "personal"
@@ -35,10 +37,12 @@ class AddRequest:
     id: str | None = None
     key: str | None = None
     dedupe: bool = False
+    links: tuple[tuple[str, str], ...] = ()  # only imports bring them: (rel, to)
 
 
 _ADD_ARGUMENTS = frozenset(
-    {f.name for f in fields(AddRequest)} - {"attributes"} | {"trust", "importance", "pinned", "expires_at"}
+    {f.name for f in fields(AddRequest)} - {"attributes", "links"}
+    | {"trust", "importance", "pinned", "expires_at", "allow_secret"}
 )
 
 
@@ -50,7 +54,7 @@ def check_add(text: object, given: Mapping[str, Any]) -> AddRequest:
     if get("id") is not None and get("key") is not None:
         raise InputError("id and key exclude each other: a key derives the id")
     created_at = get("created_at")
-    return AddRequest(
+    request = AddRequest(
         text=checks.check_text(text),
         space=checks.check_label(get("space", PERSONAL), "the space"),
         scope=check_scope(get("scope", GLOBAL)),
@@ -65,6 +69,9 @@ def check_add(text: object, given: Mapping[str, Any]) -> AddRequest:
         key=checks.check_optional_label(get("key"), "the key", limits.KEY_CHARS),
         dedupe=checks.check_flag(get("dedupe", False), "dedupe"),
     )
+    if not checks.check_flag(get("allow_secret", False), "allow_secret"):
+        check_no_secret((request.text, request.source or ""), request.metadata)
+    return request
 
 
 def check_item(item: object, defaults: Mapping[str, Any]) -> AddRequest:
@@ -91,6 +98,7 @@ class Changes:
     superseded_by: str | Unset | None = ...
     scope: str | Unset = ...
     trust: str | Unset | None = ...
+    allow_secret: bool = False
 
 
 def check_update(changes: Changes) -> MemoryEdit:
@@ -108,22 +116,30 @@ def check_update(changes: Changes) -> MemoryEdit:
         attributes["scope"] = check_scope(changes.scope)
     if not isinstance(changes.trust, EllipsisType):
         attributes["trust"] = checks.check_optional_label(changes.trust, "trust")
-    return MemoryEdit(
+    edit = MemoryEdit(
         text=None if isinstance(changes.text, EllipsisType) else checks.check_text(changes.text),
         add_tags=checks.check_tags(changes.add_tags, "add_tags"),
         remove_tags=checks.check_tags(changes.remove_tags, "remove_tags"),
         metadata=checks.check_metadata(changes.metadata),
         attributes=attributes,
     )
+    if not checks.check_flag(changes.allow_secret, "allow_secret"):
+        check_no_secret((edit.text or "",), edit.metadata)
+    return edit
 
 
-def upsert(request: AddRequest) -> MemoryEdit:
-    """What adding an item under a key that is there already changes: all that the request says."""
+def upsert(request: AddRequest, life: Life, now: int) -> MemoryEdit:
+    """What adding an item under the key of `life` changes: all that the request says, and it is visible again."""
+    hidden: dict[str, Json] = {"superseded_by": None}
+    expires_at = life.attributes.get("expires_at")
+    if isinstance(expires_at, int) and expires_at <= now:
+        hidden["expires_at"] = None
     return MemoryEdit(
         text=request.text,
         add_tags=request.tags,
         metadata=request.metadata,
-        attributes=request.attributes,
+        attributes={**hidden, **request.attributes},
+        add_links=request.links,
     )
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 
 import apsw
 
 from memcrdt.errors import InputError, NotFoundError
 from memcrdt.model import checks, edits, limits
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
-from memcrdt.model.ids import RANDOM_BYTES, derive, is_ulid, next_ulid
+from memcrdt.model.ids import RANDOM_BYTES, derive, next_ulid
 from memcrdt.model.projection import Grave, Life
 from memcrdt.model.requests import AddRequest, upsert
 from memcrdt.store import meta, reads, views
 from memcrdt.store.transaction import Transaction
 
-_SALT_BYTES = 16
+SALT_BYTES = 16
 
 
 class Ulids:
@@ -45,7 +46,7 @@ class Adding:
     def _add(self, transaction: Transaction, request: AddRequest) -> str:
         space = self._space(transaction.db, request.space)
         same = (space, request.scope, request.text)
-        if request.dedupe and (twin := self._added.get(same) or _twin(transaction.db, *same)):
+        if request.dedupe and (twin := self._added.get(same) or _twin(transaction, *same)):
             return twin
         if request.key is not None:
             memory_id = self._put(transaction, space, request)
@@ -53,39 +54,22 @@ class Adding:
             memory_id = request.id or self._ulids.take(transaction.stamp.at)
             if request.id is not None:
                 _check_free(transaction, space, memory_id)
-            self._bear(transaction, space, request, (memory_id, secrets.token_bytes(_SALT_BYTES)))
+            bear(transaction, space, request, (memory_id, secrets.token_bytes(SALT_BYTES)))
         if request.dedupe:
             self._added[same] = memory_id
         return memory_id
 
     def _put(self, transaction: Transaction, space: int, request: AddRequest) -> str:
         """Adds or updates the memory that the key names. A forgotten one starts its next life."""
-        for memory_id, salt in _lives(transaction.db, space, request):
+        for memory_id, salt in lives(transaction.db, space, request.scope, request.key or ""):
             state = transaction.state(space, memory_id)
             if isinstance(state, Life):
-                change(transaction, space, state, upsert(request), request.author)
+                change(transaction, space, state, upsert(request, state, transaction.stamp.at), request.author)
             elif state is None:
-                self._bear(transaction, space, request, (memory_id, salt))
+                bear(transaction, space, request, (memory_id, salt))
             if not isinstance(state, Grave):
                 return memory_id
         raise AssertionError("lives have no end")
-
-    def _bear(self, transaction: Transaction, space: int, request: AddRequest, identity: tuple[str, bytes]) -> None:
-        memory_id, salt = identity
-        new = NewMemory(
-            id=memory_id,
-            salt=salt,
-            text=request.text,
-            scope=request.scope,
-            created_at=transaction.stamp.at if request.created_at is None else request.created_at,
-            kind=request.kind,
-            source=request.source,
-            tags=request.tags,
-            metadata=request.metadata,
-            attributes=request.attributes,
-        )
-        stamp = Stamp(transaction.stamp.at, request.author, transaction.stamp.device)
-        transaction.add(space, memory_id, edits.born(new, stamp))
 
     def _space(self, db: apsw.Connection, name: str) -> int:
         if name not in self._spaces:
@@ -93,8 +77,30 @@ class Adding:
         return self._spaces[name]
 
 
+def bear(transaction: Transaction, space: int, request: AddRequest, identity: tuple[str, bytes]) -> None:
+    """Gathers a new memory with that id and salt."""
+    memory_id, salt = identity
+    new = NewMemory(
+        id=memory_id,
+        salt=salt,
+        text=request.text,
+        scope=request.scope,
+        created_at=transaction.stamp.at if request.created_at is None else request.created_at,
+        kind=request.kind,
+        source=request.source,
+        tags=request.tags,
+        metadata=request.metadata,
+        attributes=request.attributes,
+        links=request.links,
+    )
+    stamp = Stamp(transaction.stamp.at, request.author, transaction.stamp.device)
+    transaction.add(space, memory_id, edits.born(new, stamp))
+
+
 def update(memory_id: str, edit: MemoryEdit, author: str | None, transaction: Transaction) -> None:
     """A plan that changes one memory. Raises NotFoundError, and InputError where it would break a limit."""
+    if edit.attributes.get("superseded_by") == memory_id:
+        raise InputError(f"the memory {memory_id} can't take its own place; superseded_by names another")
     spaces = _living_in(transaction.db, memory_id)
     if not spaces:
         raise missing(transaction.db, memory_id)
@@ -116,12 +122,10 @@ def change(transaction: Transaction, space: int, life: Life, edit: MemoryEdit, a
 
 def forget(memory_ids: Iterable[str], transaction: Transaction) -> int:
     """A plan that forgets memories for good. Returns how many were there to be forgotten."""
-    count = 0
-    for memory_id in memory_ids:
-        for space in _living_in(transaction.db, memory_id):
-            transaction.forget(space, memory_id)
-            count += 1
-    return count
+    there = [(space, memory_id) for memory_id in memory_ids for space in _living_in(transaction.db, memory_id)]
+    for space, memory_id in there:
+        transaction.forget(space, memory_id)
+    return len(there)
 
 
 def space_number(db: apsw.Connection, name: str) -> int:
@@ -143,29 +147,32 @@ def missing(db: apsw.Connection, memory_id: str) -> NotFoundError:
     return NotFoundError(f"there is no memory {memory_id} here; `list` and `search` show the ids")
 
 
-def _twin(db: apsw.Connection, space: int, scope: str, text: str) -> str | None:
-    sql = "SELECT id FROM memories WHERE fingerprint = ? AND space = ? AND scope = ? AND text = ? ORDER BY id LIMIT 1"
-    row = db.execute(sql, (views.fingerprint(text), space, scope, text)).fetchone()
-    return None if row is None else row[0]
+_TWIN = """
+SELECT id FROM memories WHERE fingerprint = ? AND space = ? AND scope = ? AND text = ?
+AND superseded_by IS NULL AND (expires_at IS NULL OR expires_at > ?) ORDER BY id LIMIT 1"""
+
+
+def _twin(transaction: Transaction, space: int, scope: str, text: str) -> str | None:
+    """The memory that says the same already, if it is one that searches show."""
+    bindings = (views.fingerprint(text), space, scope, text, transaction.stamp.at)
+    found: str | None = transaction.db.execute(_TWIN, bindings).get
+    return found
 
 
 def _check_free(transaction: Transaction, space: int, memory_id: str) -> None:
-    if not is_ulid(memory_id) or transaction.state(space, memory_id) is not None:
+    if transaction.state(space, memory_id) is not None:
         raise InputError(f"the id {memory_id} is taken, or was forgotten; leave it out to get a new one")
 
 
-def _lives(db: apsw.Connection, space: int, request: AddRequest) -> Iterator[tuple[str, bytes]]:
-    """The ids and salts that a key stands for: that of its first life, then of each next one.
+def lives(db: apsw.Connection, space: int, *named: str) -> Iterator[tuple[str, bytes]]:
+    """The ids and salts of what is `named` (its scope and key): of its first life, then of each next one.
 
     Built-in spaces count by name: their id changes when a device joins another's, and what both imported
     before they met must still be one memory.
     """
-    row = db.execute("SELECT id, name FROM spaces WHERE space = ?", (space,)).get
-    named = row[1] if row[1] in (meta.PERSONAL, meta.LOCAL) else row[0]
-    generation = 0
-    while True:
-        yield derive(named, request.scope, request.key or "", generation)
-        generation += 1
+    known, name = db.execute("SELECT id, name FROM spaces WHERE space = ?", (space,)).get
+    for generation in count():
+        yield derive(name if name in (meta.PERSONAL, meta.LOCAL) else known, *named, generation)
 
 
 def _check_outcome(life: Life, edit: MemoryEdit) -> None:

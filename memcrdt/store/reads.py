@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import apsw
 
+from memcrdt.model.projection import heads_of
 from memcrdt.model.records import Link, MemoryRecord, Revision
 from memcrdt.model.values import from_ms
 
@@ -49,8 +52,9 @@ def revisions(db: apsw.Connection, memory_id: str) -> list[Revision]:
     place = place_of(db, memory_id)
     if place is None:
         return []
-    sql = "SELECT revision, text, at, by, device, base, head FROM revisions WHERE memory = ? ORDER BY at, revision"
-    rows: list[tuple[Any, ...]] = db.execute(sql, (place[1],)).fetchall()
+    sql = "SELECT revision, text, at, by, device, base, head FROM revisions WHERE memory = ?"
+    sql += " ORDER BY revision <> ?, at, revision"  # the birth is the first, whatever time it was given
+    rows: list[tuple[Any, ...]] = db.execute(sql, (place[1], memory_id)).fetchall()
     if not rows:  # never edited: the memory is its own only revision
         sql = "SELECT revision, text, created_at, author, device, '[]', 1 FROM memories WHERE memory = ?"
         rows = db.execute(sql, (place[1],)).fetchall()
@@ -67,6 +71,16 @@ def revisions(db: apsw.Connection, memory_id: str) -> list[Revision]:
         )
         for revision, text, at, by, device, base, head in rows
     ]
+
+
+def as_it_stood(db: apsw.Connection, record: MemoryRecord, moment: datetime) -> MemoryRecord:
+    """The memory with the text that it had at `moment`; all else is today's."""
+    if record.revision == record.id:  # never edited
+        return record
+    known = [revision for revision in revisions(db, record.id) if revision.at <= moment or revision.revision == record.id]
+    heads = heads_of(record.id, [(revision.revision, revision.base) for revision in known[1:]])
+    shown = next(revision for revision in reversed(known) if revision.revision in heads)
+    return replace(record, text=shown.text, revision=shown.revision, conflicted=len(heads) > 1)
 
 
 def _record(row: Sequence[Any]) -> MemoryRecord:
@@ -122,3 +136,8 @@ def _record(row: Sequence[Any]) -> MemoryRecord:
 def is_forgotten(db: apsw.Connection, memory_id: str) -> bool:
     """Whether the id is one that was forgotten here or elsewhere."""
     return db.execute("SELECT 1 FROM graves WHERE id = ?", (memory_id,)).fetchone() is not None
+
+
+def is_living(db: apsw.Connection, space: int, memory_id: str) -> bool:
+    """Whether there is a memory with this id in the space."""
+    return db.execute("SELECT 1 FROM memories WHERE id = ? AND space = ?", (memory_id, space)).get is not None

@@ -38,11 +38,13 @@ class StoreOptions:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What subscribers hear after a commit: its changes as (space, id, kind), and where they came from."""
+    """What subscribers hear after a commit: its changes as (space, id, kind), where they came from, and the log row
+    at which it ended."""
 
     changes: Sequence[tuple[int, str, Kind]]
     origin: str
     at: int
+    seq: int
 
 
 class Store:
@@ -121,7 +123,7 @@ class Store:
             self._documents.trim()
             self.indexer.committed()
         if done.changes:
-            self._tell(Notice(done.changes, origin, stamp.at))
+            self._tell(Notice(done.changes, origin, stamp.at, done.seq))
         return result
 
     @contextmanager

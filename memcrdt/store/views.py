@@ -25,8 +25,10 @@ _INSERT_MEMORY = f"INSERT OR REPLACE INTO memories({_MEMORY_COLUMNS}) VALUES({',
 
 @dataclass(slots=True)
 class Projected:
-    """What a projection changed: rows out of and into the indexes, and the kind of change of each memory."""
+    """What a projection changed, as of log row `seq`: rows out of and into the indexes, and what became of each
+    memory."""
 
+    seq: int
     removed: list[IndexRow] = field(default_factory=list)
     added: list[IndexRow] = field(default_factory=list)
     changes: list[tuple[int, str, Kind]] = field(default_factory=list)  # space, id, kind
@@ -34,7 +36,7 @@ class Projected:
 
 def write(db: apsw.Connection, states: Iterable[tuple[int, str, State]], seq: int) -> Projected:
     """Makes the views say what `states`, of (space, ID), are, as of log row `seq`."""
-    done = Projected()
+    done = Projected(seq)
     for space, memory_id, state in states:
         before = _existing(db, space, memory_id)
         if isinstance(state, Life):

@@ -1,0 +1,50 @@
+"""Texts that hold a secret of a well-known form: what is remembered travels to every device of its space.
+
+The forms are those that their issuers publish so that scanners can find them. A password in plain words has no form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from memcrdt.errors import InputError
+from memcrdt.model.values import Json, canonical
+
+# Each form: what it is, a piece of text that every one of them has, and the whole.
+_FORMS = tuple(
+    (name, marker, re.compile(pattern))
+    for name, marker, pattern in (
+        ("a private key", "PRIVATE KEY", r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"),
+        ("an AWS access key", "AKIA", r"\bAKIA[0-9A-Z]{16}\b"),
+        ("an AWS access key", "ASIA", r"\bASIA[0-9A-Z]{16}\b"),
+        ("a GitHub token", "gh", r"\bgh[pousr]_[0-9A-Za-z]{36,}"),
+        ("a GitHub token", "github_pat_", r"\bgithub_pat_[0-9A-Za-z_]{60,}"),
+        ("a GitLab token", "glpat-", r"\bglpat-[0-9A-Za-z_-]{20,}"),
+        ("a Slack token", "xox", r"\bxox[abeprs]-[0-9A-Za-z-]{10,}"),
+        ("an Anthropic key", "sk-ant-", r"\bsk-ant-[0-9A-Za-z_-]{20,}"),
+        ("an OpenAI key", "sk-", r"\bsk-(?:proj-|svcacct-|admin-)?[0-9A-Za-z_-]{40,}"),
+        ("a Stripe key", "k_live_", r"\b[rs]k_live_[0-9A-Za-z]{20,}"),
+        ("a Google API key", "AIza", r"\bAIza[0-9A-Za-z_-]{35}"),
+        ("a Hugging Face token", "hf_", r"\bhf_[0-9A-Za-z]{30,}"),
+        ("an npm token", "npm_", r"\bnpm_[0-9A-Za-z]{36}"),
+        ("a PyPI token", "pypi-", r"\bpypi-[0-9A-Za-z_-]{50,}"),
+        ("a JSON web token", "eyJ", r"\beyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]{10,}\.[0-9A-Za-z_-]{20,}"),
+    )
+)
+
+
+def secret_in(text: str) -> str | None:
+    """What kind of secret `text` holds, or None. It looks for the marker first: 1 µs for a text without any."""
+    return next((name for name, marker, form in _FORMS if marker in text and form.search(text)), None)
+
+
+def check_no_secret(texts: Iterable[str], metadata: Mapping[str, Json]) -> None:
+    """Raises InputError, which doesn't repeat the secret."""
+    values = [canonical(dict(metadata))] if metadata else []
+    for text in (*texts, *values):
+        if found := secret_in(text):
+            raise InputError(
+                f"this holds what looks like {found}, which would travel to every device; leave it out, or pass"
+                " allow_secret=True"
+            )

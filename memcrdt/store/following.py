@@ -1,0 +1,79 @@
+"""What changed behind a point of the log, read from the views: each memory once, however often it changed.
+
+Nothing is kept for those who follow: however far behind one of them is, the tables hold what it has yet to hear.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import apsw
+
+from memcrdt.model.filters import INCLUDES, Filters
+from memcrdt.model.records import Kind
+from memcrdt.store import log
+from memcrdt.store.filtering import where
+
+_CHANGED = """
+SELECT m.seq, m.memory, s.name, m.id, u.origin, coalesce(u.at, m.updated_at), m.born_seq
+FROM memories m JOIN spaces s USING(space) LEFT JOIN updates u USING(seq)
+WHERE (m.seq, m.memory) > (?, ?) AND {} ORDER BY m.seq, m.memory LIMIT ?"""
+_BURIED = """
+SELECT g.seq, g.id, s.name, g.id, u.origin, coalesce(u.at, g.at)
+FROM graves g JOIN spaces s USING(space) LEFT JOIN updates u USING(seq)
+WHERE (g.seq, g.id) > (?, ?) AND ? IN ('', s.name) ORDER BY g.seq, g.id LIMIT ?"""
+_LAST_NUMBER = 1 << 62
+_LAST_ID = "~"
+
+
+class Step(NamedTuple):
+    """One change, of log row `seq`. `origin` is None when the row has been folded away; `at` in ms."""
+
+    seq: int
+    kind: Kind
+    space: str
+    id: str
+    origin: str | None
+    at: int
+
+
+class Follower:
+    """How far one reader has come. What is behind log row `since` is new to it.
+
+    Of a memory that was forgotten only the space is known: the other filters let it through.
+    """
+
+    def __init__(self, since: int, filters: Filters) -> None:
+        self._filters = replace(filters, include=frozenset(INCLUDES), as_of=None)  # to be hidden is a change too
+        self._changed = (since, _LAST_NUMBER)
+        self._buried = (since, _LAST_ID)
+
+    @property
+    def position(self) -> int:
+        """The log row up to which all has been read."""
+        return min(self._changed[0], self._buried[0])
+
+    def read(self, db: apsw.Connection, limit: int) -> list[Step]:
+        """At most `limit` changes in the order of their commits; the next call goes on behind them."""
+        head = log.head(db)  # before the rest: what it covers is in the views that are read below
+        wanted = where(self._filters, 0)
+        changed = db.execute(_CHANGED.format(wanted.sql), (*self._changed, *wanted.bindings, limit)).fetchall()
+        buried = db.execute(_BURIED, (*self._buried, self._filters.space or "", limit)).fetchall()
+        taken = sorted([(row[0], False, row) for row in changed] + [(row[0], True, row) for row in buried])[:limit]
+        before = self._changed
+        steps = [self._buried_step(row) if grave else self._changed_step(row, before) for _, grave, row in taken]
+        if len(steps) < limit:
+            self._changed = max(self._changed, (head, _LAST_NUMBER))
+            self._buried = max(self._buried, (head, _LAST_ID))
+        return steps
+
+    def _changed_step(self, row: tuple[Any, ...], before: tuple[int, int]) -> Step:
+        seq, number, space, memory_id, origin, at, born_seq = row
+        self._changed = (seq, number)
+        return Step(seq, "added" if (born_seq, number) > before else "updated", space, memory_id, origin, at)
+
+    def _buried_step(self, row: tuple[Any, ...]) -> Step:
+        seq, key, space, memory_id, origin, at = row
+        self._buried = (seq, key)
+        return Step(seq, "forgotten", space, memory_id, origin, at)

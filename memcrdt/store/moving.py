@@ -1,0 +1,67 @@
+"""Memories that go elsewhere, as plans for Store.commit: to another scope, or to another space."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+
+from memcrdt.model import edits
+from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
+from memcrdt.model.projection import Life
+from memcrdt.store import reads
+from memcrdt.store.changes import SALT_BYTES, change, missing, space_number
+from memcrdt.store.transaction import Transaction
+
+
+class Moving:
+    """A plan that gives a memory a new life in another space, under `new_id`, and forgets it where it was.
+
+    It takes its text, tags, metadata, links and dates with it; its history stays behind, and so it is forgotten.
+    """
+
+    def __init__(self, memory_id: str, space: str, new_id: str) -> None:
+        self._memory_id = memory_id
+        self._space = space
+        self._new_id = new_id
+
+    def __call__(self, transaction: Transaction) -> str:
+        """The id that the memory has then: its own when it is there already. Raises NotFoundError."""
+        target = space_number(transaction.db, self._space)
+        place = reads.place_of(transaction.db, self._memory_id)
+        if place is None:
+            raise missing(transaction.db, self._memory_id)
+        if place[0] == target:
+            return self._memory_id
+        life = transaction.state(place[0], self._memory_id)
+        assert isinstance(life, Life)  # the views say so
+        stamp = Stamp(transaction.stamp.at, life.author, transaction.stamp.device)
+        transaction.add(target, self._new_id, edits.born(_again(life, self._new_id), stamp))
+        transaction.forget(place[0], self._memory_id)
+        return self._new_id
+
+
+def rename_scope(old: str, new: str, transaction: Transaction) -> int:
+    """A plan that moves every memory of scope `old`, in all spaces, to `new`. Returns how many."""
+    places: Iterable[tuple[int, str]] = transaction.db.execute("SELECT space, id FROM memories WHERE scope = ?", (old,))
+    known = list(places)
+    for space, memory_id in known:
+        state = transaction.state(space, memory_id)
+        assert isinstance(state, Life)  # the views say so
+        change(transaction, space, state, MemoryEdit(attributes={"scope": new}), None)
+    return len(known)
+
+
+def _again(life: Life, memory_id: str) -> NewMemory:
+    return NewMemory(
+        id=memory_id,
+        salt=secrets.token_bytes(SALT_BYTES),
+        text=life.shown.text,
+        scope=life.scope,
+        created_at=life.created_at,
+        kind=life.kind,
+        source=life.source,
+        tags=life.tags,
+        metadata=life.metadata,
+        attributes=life.attributes,
+        links=tuple((link.rel, link.to) for link in life.links),
+    )
