@@ -64,10 +64,11 @@ class Shard:
 
     @property
     def register_count(self) -> int:
+        """How many registers there are, those at keys of no memory included."""
         return len(self._map)
 
     def ids(self) -> Set[str]:
-        """The ids of all memories that have a register here."""
+        """The ids of all memories that have a register here: a live view."""
         return self._keys.keys()
 
     def registers(self, memory_id: str) -> dict[str, Json]:
