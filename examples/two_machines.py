@@ -1,0 +1,68 @@
+"""Two machines that sync, both played by this one process.
+
+    python examples/two_machines.py
+
+Each has a home of its own. They accept each other, and what one of them remembers the other one finds; then both
+change the same memory while they are apart. Nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import memcrdt
+from memcrdt import Memory, Node
+from memcrdt.store.peers import Peers
+
+PATIENCE_S = 20.0
+
+
+async def meet(laptop: Memory, desktop: Memory, until: Callable[[], bool]) -> None:
+    """Runs the network of both machines until the condition holds."""
+    async with Node(desktop, host="127.0.0.1", port=0) as desktop_node:
+        async with Node(laptop, host="127.0.0.1", port=0) as laptop_node:
+            await laptop_node.connect(desktop_node.addresses[0])
+            async with asyncio.timeout(PATIENCE_S):
+                while not until():
+                    await asyncio.sleep(0.05)
+
+
+async def main() -> None:
+    # Each meeting has new ports; that nobody answers at the old ones is no news here.
+    logging.getLogger("memcrdt").setLevel(logging.ERROR)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        memcrdt.open(Path(folder) / "laptop") as laptop,
+        memcrdt.open(Path(folder) / "desktop") as desktop,
+    ):
+        # Trust is given on both sides, by the device's id. On real machines: `memcrdt accept DEVICE`.
+        Peers(laptop.store).accept(desktop.store.device, name="desktop")
+        Peers(desktop.store).accept(laptop.store.device, name="laptop")
+
+        rota = laptop.add("Tomás waters the roof garden on Fridays", scope="project/roof-garden", tags=["rota"])
+        desktop.add("The rain barrel on the roof holds 300 litres", scope="project/roof-garden")
+        await meet(laptop, desktop, lambda: len(laptop.list()) == len(desktop.list()) == 2)
+        print("The desktop is asked who waters the plants:")
+        print("  ", desktop.search("who waters the plants?", limit=1)[0].memory.text)
+
+        # Apart, both change the same memory.
+        laptop.update(rota, text="Tomás waters the roof garden on Saturdays")
+        desktop.update(rota, text="Amina waters the roof garden on Fridays")
+        await meet(laptop, desktop, lambda: len(laptop.conflicts(rota)) == len(desktop.conflicts(rota)) == 2)
+        print("Both texts are kept, and both machines show the same one:")
+        print("   laptop: ", laptop.get(rota).text)
+        print("   desktop:", desktop.get(rota).text)
+
+        # Whoever sees it settles it, for both.
+        desktop.update(rota, text="Amina waters the roof garden on Fridays, Tomás on Saturdays")
+        await meet(laptop, desktop, lambda: not laptop.conflicts(rota) and not desktop.conflicts(rota))
+        print("Settled:")
+        print("   laptop: ", laptop.get(rota).text)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
