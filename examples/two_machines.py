@@ -23,12 +23,20 @@ PATIENCE_S = 20.0
 
 async def meet(laptop: Memory, desktop: Memory, until: Callable[[], bool]) -> None:
     """Runs the network of both machines until the condition holds."""
-    async with Node(desktop, host="127.0.0.1", port=0) as desktop_node:
-        async with Node(laptop, host="127.0.0.1", port=0) as laptop_node:
-            await laptop_node.connect(desktop_node.addresses[0])
-            async with asyncio.timeout(PATIENCE_S):
-                while not until():
-                    await asyncio.sleep(0.05)
+    changed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    ends = [memory.subscribe(lambda _: loop.call_soon_threadsafe(changed.set)) for memory in (laptop, desktop)]
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        Node(desktop, host="127.0.0.1", port=0) as desktop_node,
+        Node(laptop, host="127.0.0.1", port=0) as laptop_node,
+    ):
+        await laptop_node.connect(desktop_node.addresses[0])
+        while not until():
+            await changed.wait()
+            changed.clear()
+    for end in ends:
+        end()
 
 
 async def main() -> None:
