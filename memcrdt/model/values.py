@@ -20,7 +20,12 @@ def canonical(value: Json) -> str:
 
 
 def restored(value: Json) -> Json:
-    """`value` as it was before Yjs made floats of its integers: whole floats are integers again."""
+    """`value` as it was before Yjs made floats of its integers: whole floats are integers again.
+
+    Beyond 2^53, where a stock client's bigint is an integer in one copy and a float in another, all are floats.
+    """
+    if isinstance(value, int) and abs(value) > limits.INTEGER_MAX:
+        return float(value)
     if isinstance(value, float) and value.is_integer() and abs(value) <= limits.INTEGER_MAX:
         return int(value)
     if isinstance(value, list):

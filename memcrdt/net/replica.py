@@ -9,6 +9,7 @@ from memcrdt.crdt.scan import Scan, scan
 from memcrdt.errors import RemoteProtocolError, StoreError
 from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
+from memcrdt.model.projection import is_text
 from memcrdt.store import compaction, digests, log, meta, quarantine
 from memcrdt.store.quarantine import Refused
 from memcrdt.store.store import Store
@@ -51,7 +52,7 @@ class StoreReplica:
         number = self._number(space)
         try:
             scanned = scan(update)
-            prepared = self._store.indexer.prepare(scanned.texts)
+            prepared = self._store.indexer.prepare([text for text in scanned.texts if is_text(text)])
             taking = _Taking(number, shard, update, scanned, origin)
             self._store.commit(taking, prepared=prepared, origin=origin)
         except GapError as exc:
