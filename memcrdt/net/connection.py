@@ -21,6 +21,7 @@ SUBPROTOCOL: Final = "memcrdt.1"
 FRAME_BYTES: Final = 1 << 20  # once authenticated; before it, auth.HANDSHAKE_FRAME_BYTES
 MAX_MSG_SIZE: Final = FRAME_BYTES + 1  # aiohttp's option of that name: it refuses a message of exactly its limit
 HEARTBEAT_S: Final = 15.0  # a silent connection is given up after one and a half of these
+REASON_BYTES: Final = 123  # RFC 6455: what a close frame has room for
 CLOSE_S: Final = 2.0  # how long the other side may take to answer our goodbye
 
 # Close codes of RFC 6455, and two of the range that it leaves to applications.
@@ -78,8 +79,8 @@ async def receive_frame(socket: Socket, limit: int, whom: str) -> bytes | None:
     return None
 
 
-async def close_socket(socket: Socket, code: int) -> None:
-    """Closes a WebSocket in at most 2 s, whatever the other side does."""
+async def close_socket(socket: Socket, code: int, reason: str = "") -> None:
+    """Closes a WebSocket in at most 2 s, whatever the other side does. Of the reason 123 bytes are sent."""
     with suppress(TimeoutError, OSError, aiohttp.ClientError):
         async with asyncio.timeout(CLOSE_S):
-            await socket.close(code=code)
+            await socket.close(code=code, message=reason.encode()[:REASON_BYTES].decode(errors="ignore").encode())

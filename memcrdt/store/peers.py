@@ -86,7 +86,7 @@ class Peers:
         if device == self._store.device:
             raise InputError("that is this device's own id; accept the id that the other device shows")
         with self._store.writing() as db:
-            numbers = [_shareable(db, space) for space in spaces]
+            numbers = [shareable(db, space) for space in spaces]
             db.execute(
                 "INSERT INTO peers(device, name, state, added_at) VALUES(?, ?, 'accepted', ?) ON CONFLICT(device)"
                 " DO UPDATE SET state = 'accepted', name = ifnull(excluded.name, name), error = NULL, error_at = NULL",
@@ -179,7 +179,8 @@ def _remember(db: apsw.Connection, device: str, address: str) -> None:
         db.execute("UPDATE peers SET addresses = ? WHERE device = ?", (newest, device))
 
 
-def _shareable(db: apsw.Connection, name: str) -> int:
+def shareable(db: apsw.Connection, name: str) -> int:
+    """The local number of a space that may leave the machine. Raises InputError for `local`, NotFoundError."""
     if name == LOCAL:
         raise InputError("the space 'local' never leaves this machine; share another one")
     number = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get

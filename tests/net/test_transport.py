@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from memcrdt.errors import InputError, LockedError, RemoteProtocolError, UnreachableError, UntrustedPeerError
-from memcrdt.net import listener as listening
+from memcrdt.net import door
 from memcrdt.net.addresses import Address
 from memcrdt.net.connection import PATH, PROTOCOL_BROKEN, SUBPROTOCOL
 from memcrdt.net.dialer import Dialer, Target
@@ -156,7 +156,7 @@ async def test_a_silent_client_is_hung_up_on(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, stage: str, eventually: Eventually
 ) -> None:
     """Whether it stops before TLS, before HTTP, or before authentication; and its place is free again."""
-    monkeypatch.setattr(listening, "AUTHENTICATION_S", 0.1)
+    monkeypatch.setattr(door, "STRANGER_S", 0.1)
     _, desktop = pair
     address = desktop.listen()
     context = dialer_context() if stage == "tls" else None
@@ -170,7 +170,7 @@ async def test_a_silent_client_is_hung_up_on(
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(1)
         writer.close()
-    await eventually(lambda: not desktop.listener._strangers)
+    await eventually(lambda: not desktop.listener._door._strangers)
 
 
 async def test_one_address_gets_four_unauthenticated_sockets(pair: Pair, eventually: Eventually) -> None:
@@ -179,15 +179,15 @@ async def test_one_address_gets_four_unauthenticated_sockets(pair: Pair, eventua
     address = desktop.listen()
     friend = await laptop.dial(address, desktop.id)
     assert await friend.receive() == DOCUMENT
-    await eventually(lambda: not desktop.listener._strangers)
+    await eventually(lambda: not desktop.listener._door._strangers)
     strangers = [await asyncio.open_connection(address.host, address.port) for _ in range(4)]
-    await eventually(lambda: len(desktop.listener._strangers) == 4)
+    await eventually(lambda: len(desktop.listener._door._strangers) == 4)
     fifth, writer = await asyncio.open_connection(address.host, address.port)
     assert await fifth.read() == b""
     for _, stranger in [*strangers, (fifth, writer)]:
         stranger.close()
     await friend.close()
-    await eventually(lambda: not desktop.listener._strangers)
+    await eventually(lambda: not desktop.listener._door._strangers)
     again = await laptop.dial(address, desktop.id)
     await again.close()
 

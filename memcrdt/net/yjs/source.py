@@ -1,0 +1,133 @@
+"""The store as the Yjs listener needs it: tokens, the shards of a space, and what a client lacks of one.
+
+A client follows the log of its shard from where its last answer stood. So nothing is queued for a slow one, nothing
+is sent before it is durable, and what other processes commit goes the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+import apsw
+
+from memcrdt.crdt.pieces import cut
+from memcrdt.errors import NotFoundError, UntrustedPeerError
+from memcrdt.model import limits
+from memcrdt.model.clocks import StateVector
+from memcrdt.net.replica import StoreReplica
+from memcrdt.net.yjs.room import Place
+from memcrdt.store import log
+from memcrdt.store.log import ShardRow
+from memcrdt.store.store import Store
+from memcrdt.store.tokens import Token, Tokens
+from memcrdt.sync.replica import Applied
+
+WHOLE_BYTES: Final = 1 * limits.MIB  # an answer above this goes out in pieces
+PIECE_BYTES: Final = 256 * limits.KIB  # a line of 70 kbit/s carries one within the 30 s that clients wait
+ROWS: Final = 256  # of the log, read at once
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a client has been sent its shard: up to row `seq` of our log, and at least to the state vector."""
+
+    seq: int
+    known: StateVector
+
+
+class Source:
+    """One store. Every call is synchronous; run it off the event loop.
+
+    What a token has to stand for raises UntrustedPeerError once it is revoked.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._replica = StoreReplica(store)
+        self.tokens = Tokens(store)
+
+    def listing(self, name: str) -> dict[str, Any]:
+        """The shards of a space as JSON, and the number of the one where new memories belong.
+
+        Raises NotFoundError.
+        """
+        with self._store.reading() as db:
+            space, _ = _space(db, name)
+            shards = log.shards_of(db, space)
+            free = log.open_shards(db, space)
+        return {
+            "space": name,
+            "open": free[0].number if free else _after(shards),
+            "shards": [
+                {"shard": row.number, "births": row.births, "registers": row.registers, "bytes": row.size}
+                for row in shards
+            ],
+        }
+
+    def place(self, name: str, shard: int) -> Place:
+        """Where a shard of the space called `name` is: one that is there, or the next. Raises NotFoundError."""
+        with self._store.reading() as db:
+            space, space_id = _space(db, name)
+            if not 0 <= shard <= min(_after(log.shards_of(db, space)), limits.SHARDS - 1):
+                raise NotFoundError(f"the space {name!r} has no shard {shard}")
+        return Place(space_id, shard)
+
+    def known(self, place: Place) -> StateVector:
+        """What we know of a shard."""
+        return self._replica.state_vector(*place)
+
+    def answer(self, token: Token, place: Place, theirs: StateVector) -> tuple[list[bytes], Position]:
+        """What a copy at `theirs` lacks, in one update or in pieces to be applied in order."""
+        self._check(token)
+        diff = self._replica.diff(*place, theirs)
+        whole = len(diff.update) <= WHOLE_BYTES
+        return [diff.update] if whole else list(cut(diff.update, PIECE_BYTES)), Position(diff.seq, diff.after)
+
+    def news(self, token: Token, place: Place, position: Position) -> tuple[list[bytes], Position]:
+        """The updates behind `position`, oldest first: none when there are none, not all when there are many."""
+        self._check(token)
+        with self._store.reading() as db:
+            db.execute("BEGIN")  # the head and the log of one moment
+            try:
+                row = self._row(db, place)
+                if row is None or row.head == position.seq:
+                    return [], position
+                if not row.damaged and log.snapshot_seq(db, row.shard) <= position.seq:
+                    return _rows(db, row, position)
+            finally:
+                db.execute("ROLLBACK")
+        return self.answer(token, place, position.known)
+
+    def take(self, token: Token, place: Place, update: bytes) -> Applied:
+        """Commits an update from a client, as one from a peer."""
+        self._check(token)
+        return self._replica.apply(*place, update, f"yjs:{token.name}")
+
+    def _check(self, token: Token) -> None:
+        if not self.tokens.stands(token):
+            raise UntrustedPeerError(f"the token {token.name!r} was revoked; make another with `memcrdt token create`")
+
+    def _row(self, db: apsw.Connection, place: Place) -> ShardRow | None:
+        space = db.execute("SELECT space FROM spaces WHERE id = ?", (place.space,)).get
+        return None if space is None else log.find_shard(db, space, place.shard)
+
+
+def _space(db: apsw.Connection, name: str) -> tuple[int, str]:
+    row = db.execute("SELECT space, id FROM spaces WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise NotFoundError(f"there is no space called {name!r} here")
+    return row[0], row[1]
+
+
+def _after(shards: Sequence[ShardRow]) -> int:
+    return shards[-1].number + 1 if shards else 0
+
+
+def _rows(db: apsw.Connection, row: ShardRow, position: Position) -> tuple[list[bytes], Position]:
+    rows = list(islice(log.updates_after(db, row.shard, position.seq), ROWS))
+    seq = rows[-1].seq
+    known = log.state_vector_of(row) if seq == row.head else position.known
+    return [found.update for found in rows], Position(seq, known)

@@ -1,0 +1,170 @@
+"""The messages of y-protocols, one in each WebSocket frame.
+
+Source: sync.js and awareness.js of y-protocols 1.0, y-websocket.js of y-websocket 3.1, encoding.js of lib0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, NoReturn, TypeAlias
+
+from memcrdt.errors import RemoteProtocolError
+from memcrdt.model import limits
+from memcrdt.model.clocks import StateVector, decode_state_vector, encode_state_vector, read_varuint, varuint
+
+FRAME_BYTES: Final = limits.UPDATE_BYTES + 16  # an update of the greatest size, and what stands before it
+PRESENCES: Final = 1024  # in one message: a client repeats what it heard of the others
+PRESENCE_BYTES: Final = 16 * limits.KIB
+
+_SYNC, _AWARENESS, _QUERY_AWARENESS = 0, 1, 3
+_STEP_1, _STEP_2, _UPDATE = 0, 1, 2
+_GONE: Final = "null"  # the state of a client that left
+
+
+@dataclass(frozen=True, slots=True)
+class Step1:
+    """Sync step 1: the sender knows this much and wants the rest."""
+
+    known: StateVector
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """An update of the document; `is_step_2` when it is all that its sender has and we, by our step 1, have not."""
+
+    update: bytes
+    is_step_2: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What a client shows of itself, as JSON text ("null": it left). The greatest `clock` counts."""
+
+    client: int
+    clock: int
+    state: str
+
+    @property
+    def is_gone(self) -> bool:
+        return self.state == _GONE
+
+    def left(self) -> Presence:
+        return Presence(self.client, self.clock, _GONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Awareness:
+    """News of who is there."""
+
+    presences: tuple[Presence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryAwareness:
+    """The sender asks who is there."""
+
+
+Message: TypeAlias = Step1 | Update | Awareness | QueryAwareness
+
+
+def read(frame: bytes) -> Message | None:
+    """The message of a frame; None for one of a kind that y-protocols leaves to applications.
+
+    Raises RemoteProtocolError for anything malformed, before memory is taken for what it claims to hold.
+    """
+    reader = _Reader(frame)
+    kind = reader.number(limits.CLIENT_ID_MAX)
+    message: Message
+    if kind == _SYNC:
+        message = _read_sync(reader)
+    elif kind == _AWARENESS:
+        message = _read_awareness(_Reader(reader.chunk(FRAME_BYTES)))
+    elif kind == _QUERY_AWARENESS:
+        message = QueryAwareness()
+    else:
+        return None
+    reader.end()
+    return message
+
+
+def step_1(known: StateVector) -> bytes:
+    return bytes((_SYNC, _STEP_1)) + _chunk(encode_state_vector(known))
+
+
+def step_2(update: bytes) -> bytes:
+    return bytes((_SYNC, _STEP_2)) + _chunk(update)
+
+
+def update(update: bytes) -> bytes:
+    return bytes((_SYNC, _UPDATE)) + _chunk(update)
+
+
+def awareness(presences: Iterable[Presence]) -> bytes:
+    told = list(presences)
+    entries = (varuint(one.client) + varuint(one.clock) + _chunk(one.state.encode()) for one in told)
+    return bytes((_AWARENESS,)) + _chunk(varuint(len(told)) + b"".join(entries))
+
+
+def _chunk(data: bytes) -> bytes:
+    return varuint(len(data)) + data
+
+
+class _Reader:
+    """A place in a frame, and the reads that move it."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def number(self, maximum: int) -> int:
+        value, self._at = read_varuint(self._data, self._at, maximum)
+        return value
+
+    def chunk(self, maximum: int) -> bytes:
+        size = self.number(maximum)
+        start = self._at
+        self._at = start + size
+        if self._at > len(self._data):
+            _refuse(f"claims {size} bytes where {len(self._data) - start} are left")
+        return self._data[start : self._at]
+
+    def end(self) -> None:
+        if self._at != len(self._data):
+            _refuse(f"has {len(self._data) - self._at} bytes too many")
+
+
+def _read_sync(reader: _Reader) -> Message:
+    step = reader.number(limits.CLIENT_ID_MAX)
+    if step == _STEP_1:
+        return Step1(decode_state_vector(reader.chunk(limits.STATE_VECTOR_BYTES)))
+    if step not in (_STEP_2, _UPDATE):
+        _refuse(f"is of the kind {step}, which the sync protocol has not")
+    return Update(reader.chunk(limits.UPDATE_BYTES), step == _STEP_2)
+
+
+def _read_awareness(reader: _Reader) -> Message:
+    count = reader.number(PRESENCES)
+    presences = tuple(_read_presence(reader) for _ in range(count))
+    reader.end()
+    return Awareness(presences)
+
+
+def _read_presence(reader: _Reader) -> Presence:
+    client, clock = reader.number(limits.CLIENT_ID_MAX), reader.number(limits.UPDATE_CLOCK)
+    state = reader.chunk(PRESENCE_BYTES)
+    try:
+        # Other clients parse it as JSON, and would break on anything else.
+        value = json.loads(state, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as exc:
+        raise RemoteProtocolError(f"a message has a presence that is no JSON: {exc}") from exc
+    return Presence(client, clock, _GONE if value is None else state.decode())
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _refuse(what: str) -> NoReturn:
+    raise RemoteProtocolError(f"a message {what}")
