@@ -1,0 +1,45 @@
+"""docs/cli.md says what the command line does."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pytest
+
+from memcrdt.cli.app import root
+from memcrdt.cli.demo_story import Outcome
+from memcrdt.cli.devices import PeerLine, StatusLine
+from memcrdt.cli.filters import filter_options
+from memcrdt.cli.serving import Listening
+from memcrdt.memory import Serving
+from memcrdt.model.records import Forgotten, Hit, Link, MemoryRecord, Revision
+from memcrdt.store.overview import SpaceStatus
+
+PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+PRINTED = [MemoryRecord, Link, Hit, Revision, Forgotten, PeerLine, StatusLine, Serving, SpaceStatus, Listening, Outcome]
+
+
+@pytest.mark.parametrize("name", root.list_commands(click.Context(root)))
+def test_every_command_is_described(name: str) -> None:
+    """Each has its line in the table of commands."""
+    assert f"\n| `{name}" in PAGE
+
+
+@pytest.mark.parametrize("kind", PRINTED)
+def test_every_name_in_the_json_is_documented(kind: type) -> None:
+    """Scripts rely on these names: a field that is not on the page is not printed."""
+    text = PAGE.partition("## JSON")[2]
+    assert [field.name for field in fields(kind) if f"`{field.name}`" not in text] == []
+
+
+def test_every_filter_is_listed() -> None:
+    """Each option that narrows stands among the filters."""
+
+    @click.command()
+    @filter_options
+    def command() -> None: ...
+
+    options = [name for option in command.params for name in (*option.opts, *option.secondary_opts)]
+    assert [name for name in options if f"`{name}`" not in PAGE] == []
