@@ -2,41 +2,54 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from dataclasses import dataclass
 
 from memcrdt.errors import InputError
 
 DEFAULT_PORT = 27380  # "CRDT" on a telephone's keys, and 0; not registered with IANA, below the ephemeral ports
-_HOST_CHARS_MAX = 253  # of a DNS name, RFC 1035
+_NAME_CHARS_MAX = 253  # RFC 1035, as the 63 of a label; other names make the resolver raise what is no OSError
+_NAME = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A host (name, IPv4 or IPv6 address without brackets) and a TCP port."""
+    """A host (name, IPv4 or IPv6 address without brackets; "" for all of our own) and a TCP port (0 for any free one).
+
+    Raises InputError for what can be neither.
+    """
 
     host: str
     port: int
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.port < 65536:
+            raise InputError(f"there is no port {self.port}; choose one between 1 and 65535")
+        if self.host and not _is_host(self.host):
+            raise InputError(f"{self.host[:80]!r} is no host; write a name or an IP address, for example 192.168.1.20")
+
     @classmethod
     def parse(cls, text: str) -> Address:
         """HOST, HOST:PORT, [IPv6]:PORT or a bare IPv6 address. Raises InputError for anything else."""
-        host, port = text.strip(), str(DEFAULT_PORT)
-        if host.startswith("["):
-            host, bracket, rest = host[1:].partition("]")
-            if not bracket or (rest and not rest.startswith(":")):
-                raise _malformed(text)
-            port = rest[1:] if rest else port
+        host, port = text.strip(), ""
+        if host.startswith("[") and "]" in host:
+            host, _, port = host[1:].partition("]")
         elif host.count(":") == 1:
-            host, _, port = host.partition(":")
-        if not host or len(host) > _HOST_CHARS_MAX or not host.isprintable() or set(host) & set(" /@?#[]"):
-            raise _malformed(text)
-        if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
-            raise _malformed(text)
-        return cls(host, int(port))
+            host, colon, port = host.partition(":")
+            port = colon + port
+        if not _is_host(host) or not re.fullmatch(r"(:0*[1-9][0-9]{0,4})?", port, re.ASCII):
+            raise InputError(f"{text[:80]!r} is no address; write HOST:PORT, for example 192.168.1.20:{DEFAULT_PORT}")
+        return cls(host, int(port[1:]) if port else DEFAULT_PORT)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def _malformed(text: str) -> InputError:
-    return InputError(f"{text[:80]!r} is no address; write HOST:PORT, for example 192.168.1.20:{DEFAULT_PORT}")
+def _is_host(text: str) -> bool:
+    if ":" not in text:
+        return len(text) <= _NAME_CHARS_MAX and _NAME.fullmatch(text) is not None
+    try:
+        return bool(ipaddress.IPv6Address(text))
+    except ValueError:
+        return False

@@ -52,9 +52,8 @@ class Dialer:
     def __init__(self, identity: Signer, accepted: Callable[[str], Awaitable[bool]]) -> None:
         self._identity = identity
         self._accepted = accepted
-        self._context = dialer_context()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._context, force_close=True, limit=0),
+            connector=aiohttp.TCPConnector(ssl=dialer_context(), force_close=True, limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_refuse_redirects,),
             timeout=aiohttp.ClientTimeout(total=None),

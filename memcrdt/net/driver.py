@@ -165,9 +165,9 @@ class Driver:
             return
         self._links_made += 1
         link = self._links[self._links_made] = Link(self._links_made, connection)
-        self._handle(Connected(link.number, device, dialed))
-        self._contacts.connected(link)
         try:
+            self._handle(Connected(link.number, device, dialed))
+            self._contacts.connected(link)
             await self._receive(link)
         finally:
             del self._links[link.number]

@@ -17,6 +17,7 @@ from memcrdt.net.addresses import DEFAULT_PORT, Address
         ("[fe80::1]:4000", "fe80::1", 4000),
         ("[fe80::1]", "fe80::1", DEFAULT_PORT),
         ("fe80::1", "fe80::1", DEFAULT_PORT),
+        ("[fe80::1%eth0]:4000", "fe80::1%eth0", 4000),
     ],
 )
 def test_an_address_is_read_and_written(text: str, host: str, port: int) -> None:
@@ -29,11 +30,32 @@ def test_an_address_is_read_and_written(text: str, host: str, port: int) -> None
 @pytest.mark.parametrize(
     "text",
     [
-        *("", ":4000", "desk:", "desk:0", "desk:65536", "desk:-1", "desk:4x", "desk:٣", "[fe80::1", "[::1]4000"),
-        *("http://desk", "me@desk:1", "a b:1", "a" * 254, "desk\n.local"),
+        *("", ":4000", "desk:", "desk:0", "desk:-1", "desk:4x", "desk:٣", "[fe80::1", "[::1]4000", "[desk"),
+        *(
+            "http://desk",
+            "me@desk:1",
+            "a b:1",
+            "a" * 254,
+            "desk\n.local",
+            "a..b",
+            "a" * 64,
+            "a\\b",
+            "déjà:1",
+            "1::2::3",
+        ),
     ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
-    """The message shows how one looks."""
+    """The message shows how one looks. Also names at which resolvers raise what is no OSError."""
     with pytest.raises(InputError, match="HOST:PORT"):
         Address.parse(text)
+
+
+def test_an_address_that_is_put_together_is_checked_too() -> None:
+    """An empty host and port 0 are for listening; what cannot be listened at is refused."""
+    assert str(Address("", 0)) == ":0"
+    for host, port in (("a b", 1), ("", -1), ("", 65536)):
+        with pytest.raises(InputError):
+            Address(host, port)
+    with pytest.raises(InputError, match="65536"):
+        Address.parse("desk:65536")
