@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from memcrdt.errors import EmbedderError, InputError
 from memcrdt.search.arrays import normalised
@@ -32,28 +34,44 @@ class Embedder(Protocol):
         ...
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Unit vectors, [len(texts), dim]. Raises EmbedderError."""
+        """Unit vectors, [len(texts), dim]; zeros for a text that means nothing to the model. Raises EmbedderError."""
+        ...
+
+    def embed_query(self, query: str) -> NDArray[np.float32]:
+        """The unit vector, [dim], of a question: some models see those in another way. Raises EmbedderError."""
         ...
 
 
-def make_embedder(spec: str | Embedder | EmbedFunction | None) -> Embedder | None:
+def make_embedder(spec: object) -> Embedder | None:
     """The embedder that `spec` names: "static", "none" or None, a fastembed model, a folder, or a function.
 
     Nothing is loaded yet. Raises InputError.
     """
     if spec is None or spec == "none":
         return None
-    if spec == "static":
-        from memcrdt.search.static import StaticEmbedder
-
-        return StaticEmbedder()
     if isinstance(spec, str):
-        raise InputError(f"the embedder {spec!r} is not known; use static, none or a function")
+        return _named(spec)
+    if hasattr(spec, "embed"):
+        return cast("Embedder", spec)
     if callable(spec):
         return FunctionEmbedder(spec)
-    if hasattr(spec, "embed"):
-        return spec
     raise InputError(f"the embedder is a {type(spec).__name__}; give a name, a function or an object with embed()")
+
+
+def _named(spec: str) -> Embedder:
+    from memcrdt.search.fastembedder import FOLDER_PREFIX, FastEmbedder, FolderEmbedder
+    from memcrdt.search.static import NAME, StaticEmbedder
+
+    if spec in ("static", NAME):
+        return StaticEmbedder()
+    folder = Path(spec.removeprefix(FOLDER_PREFIX).rpartition("#")[0] or spec.removeprefix(FOLDER_PREFIX))
+    if spec.startswith(FOLDER_PREFIX) or folder.expanduser().is_dir():
+        return FolderEmbedder(folder)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", spec):
+        return FastEmbedder(spec)
+    raise InputError(
+        f"the embedder {spec!r} is not known; use static, none, a model that `memcrdt model list` names, or a folder"
+    )
 
 
 class FunctionEmbedder:
@@ -75,6 +93,10 @@ class FunctionEmbedder:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return unit_rows(self._function(list(texts)), len(texts), self.name)
+
+    def embed_query(self, query: str) -> NDArray[np.float32]:
+        vector: NDArray[np.float32] = self.embed([query])[0]
+        return vector
 
 
 def unit_rows(given: Any, count: int, name: str) -> NDArray[np.float32]:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from memcrdt.errors import EmbedderError
 from memcrdt.model.filters import Filters
-from memcrdt.search import context, lexical, ranking, semantic
+from memcrdt.search import context, lexical, ranking, registry, semantic
 from memcrdt.search.arrays import are_allowed, integers, json_list
 from memcrdt.search.dates import named_time
 from memcrdt.search.index import SearchIndex
@@ -130,11 +131,16 @@ def _numbers(db: Connection, condition: Where) -> NDArray[np.int64]:
 
 def _query_vector(db: Connection, index: SearchIndex, query: str) -> Query | None:
     """The query in the model that is searched; None when there is no vector to compare it with."""
-    found = db.execute("SELECT model, name FROM models WHERE state = 'current'").fetchone()
-    if found is None or index.embedder is None or index.embedder.name != found[1]:
+    current = registry.in_use(db).get("current")
+    embedder = index.embedders.get(current.name) if current else None
+    if current is None or embedder is None:
         return None
-    vector = index.embedder.embed([query])[0]
-    return Query(vector, found[0]) if vector.any() else None
+    try:
+        vector = embedder.embed_query(query)
+    except EmbedderError as exc:  # full text answers; `memcrdt model status` tells
+        index.error = exc
+        return None
+    return Query(vector, current.model) if vector.any() else None
 
 
 def _seeds(asked: _Asked, index: SearchIndex) -> NDArray[np.int64]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from memcrdt.search import passages
+from memcrdt.errors import EmbedderError
+from memcrdt.search import passages, registry
 from memcrdt.search.coarse import Coarse
 from memcrdt.search.embedder import Embedder
+from memcrdt.search.registry import Embedders
 from memcrdt.search.words import searchable
-from memcrdt.store.indexer import Connection, IndexRow, Prepared
+from memcrdt.store.indexer import Connection, IndexRow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,40 +29,56 @@ _ADD_VECTOR = "INSERT INTO vectors(vector, model, passage, embedding) VALUES(?, 
 _ADD_CODE = "INSERT INTO codes(vector, model, passage, code) VALUES(?, ?, ?, ?)"
 _REMOVE_CODES = "DELETE FROM codes WHERE vector IN (SELECT vector FROM vectors WHERE passage BETWEEN ? AND ?)"
 _REMOVE_VECTORS = "DELETE FROM vectors WHERE passage BETWEEN ? AND ?"
+_QUEUE = "INSERT OR IGNORE INTO waiting(memory) VALUES(?)"
 _NEXT_VECTOR = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'vectors'), 0)"
 
 
+class Prepared(NamedTuple):
+    """Vectors of texts that were embedded ahead, and the name of their model."""
+
+    name: str
+    embedded: Embedded
+
+
 class SearchIndex:
-    """The store's Indexer. With no embedder, full text is all there is."""
+    """The store's Indexer. With no embedder, full text is all there is.
+
+    `embedder` is what a store without vectors is begun with; from then on the store says which model it is of.
+    """
 
     def __init__(self, embedder: Embedder | None) -> None:
-        self.embedder = embedder
+        self.embedders = Embedders(embedder)
+        self.on_waiting: Callable[[], None] = lambda: None  # called after a commit that left something to embed
+        self.error: EmbedderError | None = None  # why a query could not be embedded
+        self._left_waiting = False
         self._lock = threading.Lock()
         self._coarse: Coarse | None = None
 
-    def prepare(self, texts: Sequence[str]) -> Prepared:
-        """Vectors by text, with an embedder that is fast; else what `replace` queues."""
-        if self.embedder is None or not self.embedder.fast:
-            return {}
-        return embed_texts(self.embedder, texts)
+    def prepare(self, texts: Sequence[str]) -> Prepared | None:
+        """Vectors by text, with an embedder that is fast; else nothing, and `replace` queues."""
+        own = self.embedders.own
+        return Prepared(own.name, embed_texts(own, texts)) if own is not None and own.fast else None
 
     def replace(
-        self, db: Connection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: Prepared
+        self, db: Connection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: Prepared | None
     ) -> None:
         """As the Protocol says. What differs only in what is not indexed is left alone."""
         before = {_content(row) for row in removed}
         after = {_content(row) for row in added}
         gone = [row for row in removed if _content(row) not in after]
         new = [row for row in added if _content(row) not in before]
-        removed_passages = self._remove(db, gone)
+        passages_gone = self._remove(db, gone)
         words = [pair for row in new for pair in _words(row)]
         db.executemany(_ADD_WORDS, words)
-        db.execute(_COUNT, (len(words) - removed_passages,))
-        if self.embedder is not None:
-            self._add_vectors(db, self.embedder, new, prepared or {})
+        db.execute(_COUNT, (len(words) - passages_gone,))
+        if new and self._begin(db):
+            self._add_vectors(db, new, prepared)
 
     def committed(self) -> None:
-        """Nothing to do: copies in memory follow the tables at the next search."""
+        """Copies in memory follow the tables at the next search; only the worker has to be told."""
+        if self._left_waiting:
+            self._left_waiting = False
+            self.on_waiting()
 
     def clear(self, db: Connection) -> None:
         db.execute("INSERT INTO fulltext(fulltext) VALUES('delete-all')")
@@ -74,6 +92,13 @@ class SearchIndex:
                 self._coarse = Coarse(model)
             return self._coarse
 
+    def _begin(self, db: Connection) -> bool:
+        """Makes our own model that of a store that has none; whether the store has one now."""
+        if registry.target(db) is None and self.embedders.own is not None:
+            registry.use(db, self.embedders.own.name)
+            self._left_waiting = True  # what was added before there was a model
+        return registry.target(db) is not None
+
     def _remove(self, db: Connection, rows: Sequence[IndexRow]) -> int:
         words = [pair for row in rows for pair in _words(row)]
         db.executemany(_REMOVE_WORDS, words)
@@ -83,16 +108,22 @@ class SearchIndex:
         db.executemany("DELETE FROM waiting WHERE memory = ?", ((row.memory,) for row in rows))
         return len(words)
 
-    def _add_vectors(self, db: Connection, embedder: Embedder, rows: Sequence[IndexRow], given: Embedded) -> None:
-        if embedder.fast:  # what a peer sent, or a merge brought back, was not there to be prepared
-            missing = [row.text for row in rows if row.text not in given]
-            given = {**given, **embed_texts(embedder, missing)} if missing else given
-        ready = [row for row in rows if row.text in given]
-        db.executemany(
-            "INSERT OR IGNORE INTO waiting(memory) VALUES(?)", ((r.memory,) for r in rows if r.text not in given)
-        )
-        if ready:
-            write_vectors(db, use_model(db, embedder), [(row.memory, given[row.text]) for row in ready])
+    def _add_vectors(self, db: Connection, rows: Sequence[IndexRow], prepared: Prepared | None) -> None:
+        """Writes vectors of the models whose embedder is fast, and queues for the other one that is worked towards."""
+        target = registry.target(db)
+        for model in registry.in_use(db).values():
+            embedder = self.embedders.get(model.name)
+            if embedder is not None and embedder.fast:
+                given = prepared.embedded if prepared and prepared.name == model.name else {}
+                missing = [row.text for row in rows if row.text not in given]
+                # What a peer sent, or a merge brought back, was not there to be prepared.
+                given = {**given, **embed_texts(embedder, missing)} if missing else given
+                write_vectors(db, model.model, [(row.memory, given[row.text]) for row in rows])
+                if model == target:
+                    db.executemany("DELETE FROM waiting WHERE memory = ?", ((row.memory,) for row in rows))
+            elif model == target:
+                db.executemany(_QUEUE, ((row.memory,) for row in rows))
+                self._left_waiting = True
 
 
 def embed_texts(embedder: Embedder, texts: Sequence[str]) -> Embedded:
@@ -110,21 +141,14 @@ def embed_texts(embedder: Embedder, texts: Sequence[str]) -> Embedded:
     return embedded
 
 
-def use_model(db: Connection, embedder: Embedder) -> int:
-    """The number of the embedder's model in this store, made known if it is new."""
-    found = db.execute("SELECT model FROM models WHERE name = ?", (embedder.name,)).fetchone()
-    if found is None:
-        db.execute("INSERT INTO models(name, dim, state) VALUES(?, ?, 'current')", (embedder.name, embedder.dim))
-        return db.last_insert_rowid()
-    return int(found[0])
-
-
 def write_vectors(db: Connection, model: int, embedded: Sequence[tuple[int, NDArray[np.float32]]]) -> None:
     """Puts the vectors of each memory's passages, [windows, dim], into the tables."""
     import numpy as np
 
     from memcrdt.search import codes
 
+    if not embedded:
+        return
     every = np.concatenate([vectors for _, vectors in embedded])
     known = every.any(axis=1)  # a text without any known token has no direction, and no row
     vectors = every[known]

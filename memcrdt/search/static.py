@@ -55,6 +55,10 @@ class StaticEmbedder:
                     vectors[row] = table[ids].sum(axis=0, dtype=np.float32)
         return normalised(vectors)
 
+    def embed_query(self, query: str) -> NDArray[np.float32]:
+        vector: NDArray[np.float32] = self.embed([query])[0]
+        return vector
+
     def _load(self) -> _Loaded:
         with self._lock:
             if self._loaded is None:

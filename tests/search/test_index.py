@@ -17,7 +17,7 @@ def test_a_removed_memory_is_in_no_table_and_no_byte(shelf: Any) -> None:
     """After removal and truncation of the WAL the file holds none of its words and none of its vector."""
     memory = shelf.add("xylophone quarrels")
     shelf.add("something else stays")
-    vector = shelf.index.embedder.embed(["xylophone quarrels"])[0].tobytes()
+    vector = shelf.index.embedders.own.embed(["xylophone quarrels"])[0].tobytes()
     shelf.remove(memory)
     shelf.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     content = shelf.path.read_bytes()

@@ -22,15 +22,14 @@ INSERT INTO indexed VALUES (1, 0);
 CREATE TABLE models(               -- embedding models that vectors here were made with
   model INTEGER PRIMARY KEY,
   name  TEXT NOT NULL UNIQUE,
-  dim   INTEGER NOT NULL,
-  state TEXT NOT NULL CHECK(state IN ('current', 'next'))  -- next: being embedded with, not yet searched
+  state TEXT NOT NULL CHECK(state IN ('current', 'next', 'old'))  -- next: being embedded with, not yet searched
 ) STRICT;
 
 CREATE TABLE vectors(
   vector    INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: copies in memory follow by it
   model     INTEGER NOT NULL REFERENCES models(model),
   passage   INTEGER NOT NULL,
-  embedding BLOB NOT NULL          -- dim float32, little-endian, of length 1: as sqlite-vec takes them
+  embedding BLOB NOT NULL          -- float32, little-endian, of length 1: as sqlite-vec takes them
 ) STRICT;
 CREATE UNIQUE INDEX vectors_by_passage ON vectors(passage, model);
 
@@ -41,7 +40,9 @@ CREATE TABLE codes(                -- the signs of each vector after a rotation:
   code    BLOB NOT NULL            -- 512 bits
 ) STRICT;
 
-CREATE TABLE waiting(              -- memories to be embedded by the background worker
+CREATE UNIQUE INDEX models_in_use ON models(state) WHERE state != 'old';
+
+CREATE TABLE waiting(              -- memories to be embedded with the next model, or with the current one
   memory INTEGER PRIMARY KEY
 ) STRICT;
 
