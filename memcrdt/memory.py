@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import builtins
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import EllipsisType, TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
+from memcrdt import feed
+from memcrdt.config import Config
 from memcrdt.errors import InputError, NotFoundError
+from memcrdt.finding import Finder
 from memcrdt.model import checks
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.filters import check_filters
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
-from memcrdt.model.requests import Changes, check_add, check_item, check_update
-from memcrdt.model.values import Time, from_ms
-from memcrdt.store import changes, compaction, listing, reads
-from memcrdt.store.overview import StoreStatus, overview
-from memcrdt.store.store import Notice, Store
+from memcrdt.model.requests import PERSONAL, AddRequest, Changes, check_add, check_item, check_update
+from memcrdt.model.scopes import GLOBAL, check_scope
+from memcrdt.model.values import Time
+from memcrdt.scoped import ScopedMemory
+from memcrdt.spaces import Space
+from memcrdt.store import changes, compaction, listing, moving, overview, reads
+from memcrdt.store.store import Store
+from memcrdt.store.transaction import Transaction
+from memcrdt.upkeep import Budget, Upkeep
+
+if TYPE_CHECKING:
+    from memcrdt.search import SearchIndex
+    from memcrdt.transfer import ImportReport
+
+T = TypeVar("T")
 
 
 class Network(Protocol):
@@ -48,11 +62,12 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is here, who has what of it, and whether anything is serving."""
+    """What is here, who has what of it, whether anything is serving, and how much room there is."""
 
     home: Path
-    store: StoreStatus
+    store: overview.StoreStatus
     serving: Serving | None
+    budget: Budget
 
 
 class Memory:
@@ -62,10 +77,16 @@ class Memory:
     when the file can't be read or written; then nothing was changed.
     """
 
-    def __init__(self, home: Path, store: Store, network: Callable[[Memory], Network]) -> None:
+    def __init__(
+        self, home: Path, store: Store, network: Callable[[Memory], Network], *, index: SearchIndex, config: Config
+    ) -> None:
         self.home = home
         self.store = store
+        self.config = config
         self._ulids = changes.Ulids()
+        self._finder = Finder(store, index)
+        self._feed = feed.Feed(store)
+        self._upkeep = Upkeep(store, config)
         self._network = network(self)
 
     def __enter__(self) -> Self:
@@ -77,16 +98,17 @@ class Memory:
         self.close()
 
     def close(self) -> None:
-        """Stops the network, if it runs, and closes the file. A second call does nothing."""
+        """Stops the network, if it runs, ends subscriptions and closes the file. A second call does nothing."""
         self._network.stop()
+        self._feed.close()
         self.store.close()
 
     def add(
         self,
         text: str,
         *,
-        space: str = "personal",
-        scope: str = "global",
+        space: str = PERSONAL,
+        scope: str = GLOBAL,
         kind: str | None = None,
         tags: Iterable[str] = (),
         metadata: Mapping[str, Any] | None = None,
@@ -100,12 +122,14 @@ class Memory:
         id: str | None = None,
         key: str | None = None,
         dedupe: bool = False,
+        allow_secret: bool = False,
     ) -> str:
         """Remembers a text; durable when it returns. Returns the memory's id, a ULID.
 
         `key` derives the id: adding under the same key again, here or on another device, updates that memory, and
         after it was forgotten starts a new life. `dedupe` gives the id of the same text in the same space and
-        scope, if there is one. Raises NotFoundError for a space that is not here.
+        scope, if there is one. What looks like a secret is refused unless `allow_secret`. Raises NotFoundError for a
+        space that is not here, and StoreError when the store is over its budget.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "text")}
         return self._add([check_add(text, given)])[0]
@@ -124,18 +148,39 @@ class Memory:
         return record
 
     def search(
-        self, query: str, *, limit: int = 10, min_score: float | None = None, **filters: Any
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        min_score: float | None = None,
+        explain: bool = False,
+        diversity: float = 0.0,
+        fold: bool = False,
+        **filters: Any,
     ) -> builtins.list[Hit]:
-        """The memories that answer `query` best, best first; `filters` narrow before anything is ranked."""
-        from memcrdt.search.engine import Options, search
+        """The memories that answer `query` best, best first; `filters` narrow before anything is ranked.
 
-        checks.check_query(query)
-        options = Options(now=self.store.now_ms(), limit=checks.check_limit(limit), min_score=min_score)
-        wanted = check_filters(filters)
-        with self.store.reading() as db:
-            found = search(db, self.store.indexer, query, wanted, options)
-            records = reads.by_number(db, [hit.memory for hit in found])
-        return [Hit(memory=records[hit.memory], score=hit.score) for hit in found if hit.memory in records]
+        `min_score`, from 0 to 1, leaves out what is below; `explain` gives each hit its `parts`. `diversity`, from 0 to
+        1, prefers hits that differ from those before; `fold` leaves out those that say the same.
+        """
+        from memcrdt.search import Options
+
+        options = Options(
+            now=self.store.now_ms(),
+            limit=checks.check_limit(limit),
+            min_score=checks.check_optional_share(min_score, "min_score"),
+            explain=checks.check_flag(explain, "explain"),
+            diversity=checks.check_share(diversity, "diversity"),
+            fold=checks.check_flag(fold, "fold"),
+        )
+        return self._finder.search(checks.check_query(query), check_filters(filters), options)
+
+    def similar(self, id: str, *, limit: int = 10, **filters: Any) -> builtins.list[Hit]:
+        """The memories that are most like this one, best first. Raises NotFoundError."""
+        from memcrdt.search import Options
+
+        options = Options(now=self.store.now_ms(), limit=checks.check_limit(limit))
+        return self._finder.similar(checks.check_id(id), check_filters(filters), options)
 
     def list(self, *, limit: int = 100, cursor: str | None = None, order: str = "newest", **filters: Any) -> Page:
         """Memories without ranking, a page at a time: `order` is newest, oldest or updated."""
@@ -158,6 +203,7 @@ class Memory:
         scope: str | EllipsisType = ...,
         trust: str | EllipsisType | None = ...,
         author: str | None = None,
+        allow_secret: bool = False,
     ) -> MemoryRecord:
         """Changes what is named and returns the memory as it is then. The old text stays in its history.
 
@@ -176,7 +222,7 @@ class Memory:
         ids = self._to_forget(id, filters)
         if dry_run or not ids:
             return Forgotten(count=len(ids), status="done")
-        count = self.store.commit(partial(changes.forget, ids))
+        count = self._commit(partial(changes.forget, ids))
         return Forgotten(count=count, status="done" if compaction.scrub(self.store) else "pending")
 
     def history(self, id: str) -> builtins.list[Revision]:
@@ -210,28 +256,87 @@ class Memory:
             found = [reads.by_id(db, other) for other in dict.fromkeys(wanted)]
         return [record for record in found if record is not None]
 
-    def subscribe(self, callback: Callable[[Change], None]) -> Callable[[], None]:
-        """Calls `callback` for every change that this process commits, local or received. Returns what ends it."""
+    def forget_expired(self) -> int:
+        """Forgets what comes from this device and expired over `forget_expired_days` ago, as open() does, and once an
+        hour whoever writes. Returns how many."""
+        return self._upkeep.forget_expired()
 
-        def tell(notice: Notice) -> None:
-            with self.store.reading() as db:
-                names = dict(db.execute("SELECT space, name FROM spaces"))
-            for space, memory_id, kind in notice.changes:
-                callback(
-                    Change(
-                        kind=kind,
-                        id=memory_id,
-                        space=names[space],
-                        origin=notice.origin,
-                        at=from_ms(notice.at),
-                    )
-                )
+    def move(self, id: str, *, space: str) -> str:
+        """Gives the memory a new life in another space and forgets it where it is. Returns its id there.
 
-        return self.store.subscribe(tell)
+        Its history stays behind. Raises NotFoundError for a memory or a space that is not here.
+        """
+        checks.check_id(id)
+        prepared = self.store.indexer.prepare([self.get(id).text])
+        new_id = self._ulids.take(self.store.now_ms())
+        moved = self._commit(moving.Moving(id, space, new_id), prepared)
+        compaction.scrub(self.store)
+        return moved
+
+    def rename_scope(self, old: str, new: str) -> int:
+        """Gives every memory of scope `old` the scope `new`, in one transaction. Returns how many."""
+        return self._commit(partial(moving.rename_scope, check_scope(old), check_scope(new)))
+
+    def scoped(
+        self, *, project: str | None = None, agent: str | None = None, conversation: str | None = None
+    ) -> ScopedMemory:
+        """This memory seen from one scope: reads see those named and what is global, add() writes to the narrowest."""
+        return ScopedMemory(self, project=project, agent=agent, conversation=conversation)
+
+    def space(self, name: str) -> Space:
+        """The space of that name; `create()` makes it."""
+        return Space(self.store, name)
+
+    def subscribe(self, callback: Callable[[Change], None], **filters: Any) -> feed.Subscription:
+        """Calls `callback`, in a thread of its own, for what is changed from now on, until the subscription is closed.
+
+        Changes of this process, of others and of other devices, each when it is durable, in the order of their
+        commits. Of a forgotten memory only `space` is known: other filters let it through.
+        """
+        subscription = self.changes(**filters)
+        feed.deliver(subscription, callback)
+        return subscription
+
+    def changes(self, **filters: Any) -> feed.Subscription:
+        """The same changes as an iterator, which waits for the next one; closing it ends the iteration."""
+        return self._feed.subscribe(check_filters(filters))
+
+    def import_(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        again: bool = False,
+        dry_run: bool = False,
+        progress: Callable[[int], None] | None = None,
+        **defaults: Any,
+    ) -> ImportReport:
+        """Adds the memories of a file, which holds what `export` writes or a text a line as JSON.
+
+        What is here already stays as it is; what was forgotten stays so, unless `again`. Lines that are refused are in
+        the report. `defaults` are arguments of add(), and go before what the file says.
+        """
+        from memcrdt import transfer
+
+        transfer.check_format(format, Path(path))
+        run = transfer.Import(self.store, self._import, again=again, dry_run=dry_run)
+        return run.run(Path(path), defaults, progress)
+
+    def export(self, path: str | os.PathLike[str], *, format: str | None = None, **filters: Any) -> int:
+        """Writes what the filters leave into a file, a memory a line, without histories. Returns how many."""
+        from memcrdt import transfer
+
+        transfer.check_format(format, Path(path))
+        return transfer.export(self.store, Path(path), check_filters(filters))
+
+    def stats(self) -> overview.Stats:
+        """How much is remembered, and of what."""
+        with self.store.reading() as db:
+            return overview.stats(db, self.store.now_ms())
 
     def status(self) -> Status:
         """What is here, and what has synced with whom. Works without a serving process."""
-        return Status(self.home, overview(self.store), self._network.serving())
+        return Status(self.home, overview.overview(self.store), self._network.serving(), self._upkeep.budget())
 
     def start_sync(self) -> None:
         """Runs the network in a thread of its own, until stop_sync() or close()."""
@@ -241,14 +346,27 @@ class Memory:
         """Ends what start_sync() began."""
         self._network.stop()
 
-    def _add(self, requests: builtins.list[Any]) -> builtins.list[str]:
-        prepared = self.store.indexer.prepare([request.text for request in requests])
-        return self.store.commit(changes.Adding(requests, self._ulids), prepared=prepared)
+    def _add(self, requests: builtins.list[AddRequest]) -> builtins.list[str]:
+        texts = [request.text for request in requests]
+        self._upkeep.check_budget(texts)
+        return self._commit(changes.Adding(requests, self._ulids), self.store.indexer.prepare(texts))
+
+    def _import(self, plan: Callable[[Transaction], None], texts: builtins.list[str]) -> None:
+        self._upkeep.check_budget(texts)
+        self._commit(plan, self.store.indexer.prepare(texts))
 
     def _edit(self, memory_id: str, edit: MemoryEdit, author: str | None) -> None:
         checks.check_id(memory_id)
-        prepared = self.store.indexer.prepare([] if edit.text is None else [edit.text])
-        self.store.commit(partial(changes.update, memory_id, edit, author), prepared=prepared)
+        texts = [] if edit.text is None else [edit.text]
+        if texts:
+            self._upkeep.check_budget(texts)
+        self._commit(partial(changes.update, memory_id, edit, author), self.store.indexer.prepare(texts))
+
+    def _commit(self, plan: Callable[[Transaction], T], prepared: Any = None) -> T:
+        with self._feed.committing():
+            done = self.store.commit(plan, prepared=prepared)
+        self._upkeep.look()
+        return done
 
     def _to_forget(self, memory_id: str | None, filters: Mapping[str, Any]) -> builtins.list[str]:
         wanted = check_filters(filters)

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from types import EllipsisType
+from typing import TYPE_CHECKING
 
+from memcrdt import config as configuration
 from memcrdt.errors import InputError
 from memcrdt.memory import Memory
+from memcrdt.model.checks import check_label
+
+if TYPE_CHECKING:
+    from memcrdt.search.embedder import Embedder, EmbedFunction
 
 HOME_VARIABLE = "MEMCRDT_HOME"
 
@@ -14,29 +22,39 @@ HOME_VARIABLE = "MEMCRDT_HOME"
 def open(  # noqa: A001 - the name of the public interface
     home: str | os.PathLike[str] | None = None,
     *,
-    embedder: object = "static",
+    embedder: str | Embedder | EmbedFunction | EllipsisType | None = ...,
+    device_name: str | None = None,
     read_only: bool = False,
     sync: bool = False,
 ) -> Memory:
     """Opens the memory of a home, and makes it if it is not there.
 
-    `home` is the folder that holds the store and, beside it, the device's key; None takes $MEMCRDT_HOME, or else the
-    platform's own data folder. `embedder` is "static" (shipped, no download), None, or whatever memcrdt.search
-    takes. `sync` starts the network in the background. Raises InputError, StoreError.
+    `home` is the folder that holds the store and, beside it, the device's key and config.toml; None takes
+    $MEMCRDT_HOME, or else the platform's own data folder. `embedder` is "static" (shipped, no download), None, or
+    whatever memcrdt.search takes; without it, and without `device_name`, config.toml decides. `sync` starts the
+    network in the background. Raises InputError, StoreError.
     """
     from memcrdt.net.identity import Identity, device_id_of
     from memcrdt.node import BackgroundNode
-    from memcrdt.search import SearchIndex
-    from memcrdt.search.embedder import make_embedder
+    from memcrdt.search import SearchIndex, make_embedder
     from memcrdt.store.store import Store, StoreOptions
 
     folder = home_folder(home)
-    index = SearchIndex(make_embedder(embedder))
-    options = StoreOptions(read_only=read_only)
+    config = configuration.load(folder)
+    if device_name is not None:
+        config = replace(config, device_name=check_label(device_name, "the device's name"))
+    index = SearchIndex(make_embedder(config.embedder if isinstance(embedder, EllipsisType) else embedder))
     device = device_id_of(folder) if read_only else Identity.load_or_create(folder).device_id
-    memory = Memory(folder, Store(folder, device, index, options), BackgroundNode)
-    if sync:
-        memory.start_sync()
+    store = Store(folder, device, index, StoreOptions(read_only=read_only))
+    memory = Memory(folder, store, BackgroundNode, index=index, config=config)
+    try:
+        if not read_only:
+            memory.forget_expired()
+        if sync:
+            memory.start_sync()
+    except BaseException:  # whatever it was: nothing of a failed opening stays open
+        memory.close()
+        raise
     return memory
 
 

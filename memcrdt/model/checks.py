@@ -85,12 +85,15 @@ def check_metadata_size(metadata: Mapping[str, Json]) -> None:
         raise InputError(f"the metadata has {size:,} bytes as JSON; a memory takes {limits.METADATA_BYTES:,}")
 
 
-def check_importance(value: object) -> float | None:
-    if value is None:
-        return None
+def check_share(value: object, what: str) -> float:
+    """A number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise InputError(f"the importance is {value!r}; give a number from 0 to 1")
+        raise InputError(f"{what} is {value!r}; give a number from 0 to 1")
     return value
+
+
+def check_optional_share(value: object, what: str) -> float | None:
+    return None if value is None else check_share(value, what)
 
 
 def check_flag(value: object, what: str) -> bool:

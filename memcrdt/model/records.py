@@ -88,9 +88,13 @@ Kind: TypeAlias = Literal["added", "updated", "forgotten"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What happened to one memory. `origin` is "local", "process" or the id of the device it came from."""
+    """What happened to one memory. `origin` is "local", "process" or the id of the device it came from.
 
-    kind: Kind
+    The kind `missed`, with empty `id` and `space`, tells a slow subscriber that there were more changes than it took:
+    of memories that changed several times meanwhile it hears only once.
+    """
+
+    kind: Kind | Literal["missed"]
     id: str
     space: str
     origin: str

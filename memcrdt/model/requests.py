@@ -105,7 +105,7 @@ def check_update(changes: Changes) -> MemoryEdit:
     """The edit that the arguments of update() make. Raises InputError."""
     attributes: dict[str, Json] = {}
     if not isinstance(changes.importance, EllipsisType):
-        attributes["importance"] = checks.check_importance(changes.importance)
+        attributes["importance"] = checks.check_optional_share(changes.importance, "the importance")
     if not isinstance(changes.pinned, EllipsisType):
         attributes["pinned"] = checks.check_flag(changes.pinned, "pinned")
     if not isinstance(changes.expires_at, EllipsisType):
@@ -146,7 +146,7 @@ def upsert(request: AddRequest, life: Life, now: int) -> MemoryEdit:
 def _new_attributes(given: Mapping[str, Any]) -> dict[str, Json]:
     attributes: dict[str, Json] = {
         "pinned": checks.check_flag(given.get("pinned", False), "pinned") or None,
-        "importance": checks.check_importance(given.get("importance")),
+        "importance": checks.check_optional_share(given.get("importance"), "the importance"),
         "expires_at": _time(given.get("expires_at"), "expires_at"),
         "trust": checks.check_optional_label(given.get("trust"), "trust"),
     }

@@ -12,7 +12,7 @@ import apsw
 from memcrdt.errors import InputError
 from memcrdt.model.filters import Filters
 from memcrdt.model.records import MemoryRecord, Page
-from memcrdt.model.values import to_ms
+from memcrdt.model.values import from_ms, to_ms
 from memcrdt.store import reads
 from memcrdt.store.filtering import where
 
@@ -42,8 +42,11 @@ def page(db: apsw.Connection, asked: Listing, now_ms: int) -> Page:
     tail = f"ORDER BY m.{column} {direction}, m.id {direction} LIMIT {asked.limit + 1}"
     found = reads.where(db, clause, bindings, tail)
     items = tuple(found[: asked.limit])
-    more = len(found) > asked.limit
-    return Page(items, _cursor(asked.order, items[-1], column) if more else None)
+    cursor = _cursor(asked.order, items[-1], column) if len(found) > asked.limit else None
+    if asked.filters.as_of is not None:
+        moment = from_ms(asked.filters.as_of)
+        items = tuple(reads.as_it_stood(db, record, moment) for record in items)
+    return Page(items, cursor)
 
 
 def ids(db: apsw.Connection, filters: Filters, now_ms: int) -> list[str]:

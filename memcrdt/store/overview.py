@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 import apsw
 
+from memcrdt.model.values import from_ms
 from memcrdt.store import digests, quarantine
 from memcrdt.store.peers import Peer, Peers
 from memcrdt.store.store import Store
@@ -48,19 +51,67 @@ class StoreStatus:
     to_scrub: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """How much is remembered: memories, how many of them are expired, superseded or in conflict, their texts, and how
+    many there are of each space, category and kind (those without one are under None)."""
+
+    memories: int
+    expired: int
+    superseded: int
+    conflicted: int
+    forgotten: int
+    text_bytes: int
+    oldest: datetime | None
+    newest: datetime | None
+    by_space: Mapping[str, int]
+    by_category: Mapping[str, int]
+    by_kind: Mapping[str | None, int]
+
+
+_TOTALS = """
+SELECT count(*), count(*) FILTER (WHERE expires_at <= ?), count(superseded_by), coalesce(sum(conflicted), 0),
+  coalesce(sum(octet_length(text)), 0), min(created_at), max(created_at), (SELECT count(*) FROM graves)
+FROM memories"""
+
+
+def stats(db: apsw.Connection, now_ms: int) -> Stats:
+    """What the store holds at this moment."""
+    total, expired, superseded, conflicted, size, oldest, newest, forgotten = db.execute(_TOTALS, (now_ms,)).get
+    count = "SELECT {}, count(*) FROM memories m JOIN spaces s USING(space) GROUP BY 1 ORDER BY 1"
+    return Stats(
+        memories=total,
+        expired=expired,
+        superseded=superseded,
+        conflicted=conflicted,
+        forgotten=forgotten,
+        text_bytes=size,
+        oldest=None if oldest is None else from_ms(oldest),
+        newest=None if newest is None else from_ms(newest),
+        by_space=dict(db.execute(count.format("s.name"))),
+        by_category=dict(db.execute(count.format("m.category"))),
+        by_kind=dict(db.execute(count.format("m.kind"))),
+    )
+
+
+def used_bytes(db: apsw.Connection) -> int:
+    """What the file takes, without the pages that are free again."""
+    return (int(db.pragma("page_count")) - int(db.pragma("freelist_count"))) * int(db.pragma("page_size"))
+
+
 def overview(store: Store) -> StoreStatus:
     """The state of the store at this moment."""
     peers = Peers(store).all()
     with store.reading() as db:
         names = list(db.execute("SELECT space, id, name FROM spaces ORDER BY space"))
         found = [_peer(db, peer) for peer in peers]
-        pages = int(db.pragma("page_count")) * int(db.pragma("page_size"))
+        size = int(db.pragma("page_count")) * int(db.pragma("page_size"))
         ignored = int(db.execute("SELECT coalesce(sum(ignored), 0) FROM memories").get)
         refused = quarantine.count(db)
         to_scrub = int(db.execute("SELECT count(*) FROM shards WHERE to_scrub > 0").get)
     return StoreStatus(
         device=store.device,
-        size=pages,
+        size=size,
         spaces=tuple(_space(store, *row) for row in names),
         peers=tuple(found),
         ignored=ignored,

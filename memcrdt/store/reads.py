@@ -77,7 +77,9 @@ def as_it_stood(db: apsw.Connection, record: MemoryRecord, moment: datetime) -> 
     """The memory with the text that it had at `moment`; all else is today's."""
     if record.revision == record.id:  # never edited
         return record
-    known = [revision for revision in revisions(db, record.id) if revision.at <= moment or revision.revision == record.id]
+    known = [
+        revision for revision in revisions(db, record.id) if revision.at <= moment or revision.revision == record.id
+    ]
     heads = heads_of(record.id, [(revision.revision, revision.base) for revision in known[1:]])
     shown = next(revision for revision in reversed(known) if revision.revision in heads)
     return replace(record, text=shown.text, revision=shown.revision, conflicted=len(heads) > 1)

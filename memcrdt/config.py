@@ -1,0 +1,85 @@
+"""The settings of a home: `config.toml` beside the store, all of them optional. docs/config.md explains each."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from memcrdt.errors import InputError
+from memcrdt.model.checks import check_label
+
+FILE: Final = "config.toml"
+FILE_BYTES: Final = 64 * 1024
+NUMBER_MAX: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """`budget_mb`: what the store's file may take, in MiB, 0 for no limit. `forget_expired_days`: after how many days a
+    memory that has expired is forgotten by the device it comes from, 0 for never. `device_name`: what others see."""
+
+    budget_mb: int = 4_096
+    forget_expired_days: int = 30
+    embedder: str = "static"
+    device_name: str | None = None
+
+
+def load(home: Path) -> Config:
+    """The settings of a home; the defaults where nothing is said. Raises InputError that names file and setting."""
+    path = home / FILE
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return Config()
+    except OSError as exc:
+        raise InputError(f"{path} can't be read ({exc.strerror}); check its owner and mode") from exc
+    if len(data) > FILE_BYTES:
+        raise InputError(f"{path} has {len(data):,} bytes; a configuration takes {FILE_BYTES:,}")
+    try:
+        found = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise InputError(f"{path} is no TOML: {exc}") from exc
+    return _checked(found, path)
+
+
+def change(home: Path, name: str, value: str | int) -> Config:
+    """Writes one setting into the file, and leaves the rest of it as it is. Raises InputError, OSError."""
+    path = home / FILE
+    now = load(home)
+    config = _checked({**_given(now), name: value}, path)
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    line = f"{name} = {json.dumps(value, ensure_ascii=False)}"
+    setting = re.compile(rf"\s*{name}\s*=")
+    places = [n for n, text in enumerate(lines) if setting.match(text)]
+    if places:
+        lines[places[0]] = line
+    else:
+        lines.insert(0, line)  # before the first table, if there is one
+    temporary = path.with_suffix(".new")
+    temporary.write_text("\n".join(lines) + "\n", "utf-8")
+    os.replace(temporary, path)  # noqa: PTH105 - atomic on every platform
+    return config
+
+
+def _checked(found: Mapping[str, Any], path: Path) -> Config:
+    known = {f.name for f in fields(Config)}
+    if unknown := sorted(set(found) - known):
+        raise InputError(f"{path}: there is no setting {unknown[0]!r}; the settings are {', '.join(sorted(known))}")
+    for name in ("budget_mb", "forget_expired_days"):
+        value = found.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= NUMBER_MAX:
+            raise InputError(f"{path}: {name} is {value!r}; give a whole number, or 0 to switch it off")
+    for name in ("embedder", "device_name"):
+        if name in found:
+            check_label(found[name], f"{path}: {name}")
+    return Config(**found)
+
+
+def _given(config: Config) -> dict[str, Any]:
+    return {f.name: value for f in fields(Config) if (value := getattr(config, f.name)) is not None}

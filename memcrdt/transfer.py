@@ -1,0 +1,212 @@
+"""Memories as files: JSON Lines, one memory a line, with the names of Memory.add()'s arguments."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from memcrdt.errors import InputError, StoreError
+from memcrdt.model import checks, limits
+from memcrdt.model.filters import Filters
+from memcrdt.model.records import MemoryRecord
+from memcrdt.model.requests import AddRequest, check_item
+from memcrdt.store import listing
+from memcrdt.store.importing import Importing
+from memcrdt.store.store import Store
+
+FORMATS: Final = ("jsonl",)
+LINE_BYTES: Final = 512 * limits.KIB  # a text of 64 KiB, escaped, with all else that a memory may have
+BATCH: Final = 1_000  # memories in one transaction
+PAGE: Final = 500
+REFUSED: Final = 100  # lines that a report names
+
+# What an export says of a memory, and an import takes: add()'s arguments, and two that only imports know.
+_SAID = (
+    "id", "text", "space", "scope", "kind", "tags", "metadata", "created_at", "expires_at", "pinned", "importance",
+    "author", "source", "trust", "superseded_by", "links",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A line (from 1) that was not taken, and why."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportReport:
+    """What an import did, or with `dry_run` would do: how many memories were `added`, were `known` already and stay as
+    they are, or were `forgotten` and stay so; and the lines `refused`, of which `refusals` names the first 100."""
+
+    added: int
+    known: int
+    forgotten: int
+    refused: int
+    refusals: tuple[Refusal, ...]
+    dry_run: bool
+
+
+def check_format(given: str | None, path: Path) -> None:
+    """Raises InputError for a format that is not known; None goes by the name of the file."""
+    name = path.suffix[1:] if given is None else given
+    if name not in FORMATS:
+        raise InputError(f"the format {name!r} of {path.name} is not known; the formats are {', '.join(FORMATS)}")
+
+
+class Import:
+    """One import. `add` writes a batch: it is given a plan for Store.commit and the texts that come."""
+
+    def __init__(self, store: Store, add: Callable[[Any, list[str]], None], *, again: bool, dry_run: bool) -> None:
+        self._store = store
+        self._add = add
+        self._dry_run = dry_run
+        self._plan = Importing(again=again)
+        self._refused = 0
+        self._refusals: list[Refusal] = []
+
+    def run(self, path: Path, defaults: Mapping[str, Any], progress: Callable[[int], None] | None) -> ImportReport:
+        """Takes the lines in batches, each in one transaction. `progress` is told how many lines are done.
+
+        Raises InputError when the file can't be read; batches before that stay.
+        """
+        try:
+            with path.open("rb") as file:
+                for done, requests in self._batches(file, defaults):
+                    self._take(requests)
+                    if progress is not None:
+                        progress(done)
+        except OSError as exc:
+            raise InputError(f"{path} can't be read ({exc.strerror}); name a file of one JSON object a line") from exc
+        counts = self._plan.counts
+        return ImportReport(
+            added=counts["added"],
+            known=counts["known"],
+            forgotten=counts["forgotten"],
+            refused=self._refused,
+            refusals=tuple(self._refusals),
+            dry_run=self._dry_run,
+        )
+
+    def _batches(self, file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[tuple[int, list[AddRequest]]]:
+        batch: list[AddRequest] = []
+        number = 0
+        for number, line in enumerate(_lines(file), 1):
+            if request := self._read(number, line, defaults):
+                batch.append(request)
+            if len(batch) == BATCH:
+                yield number, batch
+                batch = []
+        yield number, batch
+
+    def _read(self, number: int, line: bytes | None, defaults: Mapping[str, Any]) -> AddRequest | None:
+        """The request of one line; None for an empty one, and for one that is refused."""
+        if line is not None and not line.strip():
+            return None
+        try:
+            return _request(line, defaults, self._store)
+        except InputError as exc:
+            self._refused += 1
+            if len(self._refusals) < REFUSED:
+                self._refusals.append(Refusal(number, str(exc)))
+            return None
+
+    def _take(self, requests: list[AddRequest]) -> None:
+        if not requests:
+            return
+        if self._dry_run:
+            with self._store.reading() as db:
+                self._plan.weigh(db, requests)
+        else:
+            self._add(partial(self._plan.plan, requests), [request.text for request in requests])
+
+
+def export(store: Store, path: Path, filters: Filters) -> int:
+    """Writes the memories that the filters leave, oldest first. Returns how many. Raises StoreError.
+
+    The file is there when it is complete, or not at all.
+    """
+    temporary = path.with_name(path.name + ".new")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            count = 0
+            for record in _records(store, filters):
+                file.write(json.dumps(_said(record), ensure_ascii=False) + "\n")
+                count += 1
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as exc:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(f"{path} can't be written ({exc.strerror}); name another file") from exc
+    return count
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes | None]:
+    """The lines; None in the place of one that is too long, which is not held in memory."""
+    while line := file.readline(LINE_BYTES + 1):
+        if len(line) <= LINE_BYTES:
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = file.readline(LINE_BYTES)
+        yield None
+
+
+def _request(line: bytes | None, defaults: Mapping[str, Any], store: Store) -> AddRequest:
+    if line is None:
+        raise InputError(f"the line has over {LINE_BYTES // limits.KIB} KiB; no memory is that long")
+    try:
+        item = json.loads(line)
+    except (ValueError, RecursionError) as exc:
+        raise InputError(f"the line is no JSON: {exc}") from exc
+    given = {"text": item} if isinstance(item, str) else item
+    if not isinstance(given, dict):
+        raise InputError("the line is neither a JSON object nor a text")
+    given = {**given, **defaults}
+    superseded_by, links = given.pop("superseded_by", None), given.pop("links", ())
+    request = check_item(given, {})
+    with store.reading() as db:
+        _check_space(db, request.space)
+    attributes = dict(request.attributes)
+    if superseded_by is not None:
+        attributes["superseded_by"] = checks.check_id(superseded_by)
+    return replace(request, attributes=attributes, links=_links(links))
+
+
+def _check_space(db: Any, name: str) -> None:
+    if db.execute("SELECT 1 FROM spaces WHERE name = ?", (name,)).get is None:
+        raise InputError(f"there is no space called {name!r} here; create it, or pass space= to import into another")
+
+
+def _links(links: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(links, (list, tuple)) or len(links) > limits.LINKS:
+        raise InputError(f"the links are no list of at most {limits.LINKS}")
+    pairs = [link if isinstance(link, list) and len(link) == 2 else (None, None) for link in links]
+    return tuple((checks.check_label(rel, "the relation"), checks.check_id(to)) for rel, to in pairs)
+
+
+def _records(store: Store, filters: Filters) -> Iterator[MemoryRecord]:
+    cursor = None
+    while True:
+        with store.reading() as db:
+            page = listing.page(db, listing.Listing(PAGE, cursor, "oldest", filters), store.now_ms())
+        yield from page
+        if (cursor := page.next_cursor) is None:
+            return
+
+
+def _said(record: MemoryRecord) -> dict[str, Any]:
+    """What differs from the defaults, as JSON."""
+    values = {name: getattr(record, name) for name in _SAID}
+    values["links"] = [[link.rel, link.to] for link in record.links]
+    for name in ("created_at", "expires_at"):
+        if values[name] is not None:
+            values[name] = values[name].isoformat(timespec="milliseconds")
+    return {name: value for name, value in values.items() if value not in (None, (), {}, [], False)}

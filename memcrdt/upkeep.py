@@ -1,0 +1,91 @@
+"""What a store needs now and then: that it keeps to its budget, and that what has long expired is forgotten."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from memcrdt.config import Config
+from memcrdt.errors import StoreError
+from memcrdt.model.limits import BATCH_ITEMS, MIB
+from memcrdt.store import changes, compaction, overview
+from memcrdt.store.store import Store
+
+WARN_AT: Final = 0.9  # of the budget
+EVERY_MS: Final = 3_600_000  # between two looks for what has expired
+_DAY_MS: Final = 86_400_000
+
+# Only this device's own: each device forgets what it brought, and the others hear of it.
+_LONG_EXPIRED = "SELECT id FROM memories WHERE expires_at <= ? AND device = ? ORDER BY expires_at LIMIT ?"
+
+_log = logging.getLogger("memcrdt.store")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Bytes that the store takes, and those that it may take (None: any number)."""
+
+    used: int
+    limit: int | None
+
+    @property
+    def near(self) -> bool:
+        """Whether it is time to make room, or to raise the budget."""
+        return self.limit is not None and self.used >= WARN_AT * self.limit
+
+
+class Upkeep:
+    """The upkeep of one store."""
+
+    def __init__(self, store: Store, config: Config) -> None:
+        self._store = store
+        self._config = config
+        self._warned = False
+        self._looked_at: int | None = None  # ms
+
+    def budget(self) -> Budget:
+        limit = self._config.budget_mb * MIB
+        with self._store.reading() as db:
+            return Budget(overview.used_bytes(db), limit or None)
+
+    def check_budget(self, texts: list[str]) -> None:
+        """Raises StoreError when there is no room for the texts; warns, once, when there soon will be none."""
+        budget = self.budget()
+        if budget.limit is None:
+            return
+        if budget.used + sum(map(len, texts)) > budget.limit:
+            raise StoreError(
+                f"the store has {budget.used // MIB:,} of the {self._config.budget_mb:,} MiB that it may take; forget"
+                " what is not needed and compact, or raise budget_mb in config.toml: nothing was changed"
+            )
+        if budget.near and not self._warned:
+            self._warned = True
+            _log.warning(
+                "the store has %d of the %d MiB that it may take, and beyond takes nothing more; forget what is not"
+                " needed, or raise budget_mb in config.toml",
+                budget.used // MIB,
+                self._config.budget_mb,
+            )
+
+    def look(self) -> None:
+        """Forgets what has long expired, if the last look is an hour ago or there was none."""
+        now = self._store.now_ms()
+        if self._looked_at is None or now - self._looked_at >= EVERY_MS:
+            self._looked_at = now
+            self.forget_expired()
+
+    def forget_expired(self) -> int:
+        """Forgets what has expired so long ago and comes from this device. Returns how many."""
+        if not self._config.forget_expired_days:
+            return 0
+        until = self._store.now_ms() - self._config.forget_expired_days * _DAY_MS
+        with self._store.reading() as db:
+            ids = [str(row[0]) for row in db.execute(_LONG_EXPIRED, (until, self._store.device, BATCH_ITEMS))]
+        if not ids:
+            return 0
+        count = self._store.commit(partial(changes.forget, ids))
+        compaction.scrub(self._store)
+        _log.info("%d memories that expired %d days ago are forgotten", count, self._config.forget_expired_days)
+        return count
