@@ -12,7 +12,7 @@ from memcrdt.sync.reconcile import Shards, is_root
 from memcrdt.sync.wire import LEAVES, SPANS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from memcrdt.sync.ledger import Receipts
     from memcrdt.sync.port import Port, ShardKey
@@ -91,14 +91,14 @@ class Comparer:
             raise RemoteProtocolError("an answer came to a comparison that is not open")
         asked, rows = self._roots.pop(space)
         if equal:
-            self._agreed(space, rows.items(), asked)
+            self._agreed(space, rows, asked)
         else:
             self.differed = True
 
     def _compare(self, message: Range, asked: int, digests: _Digests) -> None:
         space, root = message.space, is_root(message.spans)
         found = Shards(digests).compare(message.spans)
-        rows = [(shard, digests[shard].seq) for shard in found.equal]
+        rows = {shard: digests[shard].seq for shard in found.equal}
         if root and not found.spans and not found.leaves:
             self._port.send(Range(space, (), root=True))
             self._agreed(space, rows, asked)
@@ -118,12 +118,12 @@ class Comparer:
                 self._receiver.want((message.space, shard), {})
             for shard in difference.lacking:
                 self._sender.offer((message.space, shard), {})
-        self._establish(message.space, [(shard, digests[shard].seq) for shard in equal], asked)
+        self._establish(message.space, {shard: digests[shard].seq for shard in equal}, asked)
 
-    def _agreed(self, space: str, rows: Iterable[tuple[int, int]], asked: int) -> None:
-        self._establish(space, rows, asked)
+    def _agreed(self, space: str, rows: Mapping[int, int], asked: int) -> None:
+        self._receipts.agreed(space, rows, asked)
         self._port.report("agreed", space)
 
-    def _establish(self, space: str, rows: Iterable[tuple[int, int]], asked: int) -> None:
-        for shard, seq in rows:
+    def _establish(self, space: str, rows: Mapping[int, int], asked: int) -> None:
+        for shard, seq in rows.items():
             self._receipts.established((space, shard), seq, asked)

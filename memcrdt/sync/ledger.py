@@ -9,6 +9,8 @@ from memcrdt.model.clocks import StateVector, covers
 from memcrdt.sync.queries import RecordReceipts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from memcrdt.sync.port import Port, ShardKey
 
 # For the shards that were busy last; the others are asked for, or sent to in vain.
@@ -58,13 +60,14 @@ class Receipts:
     def __init__(self, port: Port) -> None:
         self._port = port
         self._trails: dict[ShardKey, _Trail] = {}
+        self._agreed: set[str] = set()
         self._held: dict[str, dict[int, int]] = {}
         self._fresh: dict[str, dict[int, int]] = {}
         self._recording = False
 
     def sent(self, key: ShardKey, seq: int) -> None:
         """Row `seq` is on its way to the peer."""
-        trail = self._trails.setdefault(key, _Trail())
+        trail = self._trail(key)
         if len(trail.rows) >= TRAIL_ROWS:
             self.lost(key)
         elif trail.base is None or seq > trail.base:
@@ -72,7 +75,7 @@ class Receipts:
 
     def acked(self, key: ShardKey, seq: int) -> None:
         """The peer holds row `seq`."""
-        trail = self._trails.setdefault(key, _Trail())
+        trail = self._trail(key)
         if seq in trail.rows:
             trail.rows[seq] = True
             self._advance(key, trail)
@@ -89,11 +92,21 @@ class Receipts:
     def established(self, key: ShardKey, seq: int, asked: int) -> None:
         """The peer holds everything that the shard held at row `seq`, as the answer to ask number `asked` said."""
         self._note(key, seq)
-        trail = self._trails.setdefault(key, _Trail())
+        trail = self._trail(key)
         if asked >= trail.valid_from:
             trail.base = max(seq, trail.base or 0)
             trail.rows = {row: held for row, held in trail.rows.items() if row > trail.base}
             self._advance(key, trail)
+
+    def agreed(self, space: str, rows: Mapping[int, int], asked: int) -> None:
+        """The space as a whole was equal: these rows of its shards are held, and there was no other shard."""
+        for shard, seq in rows.items():
+            self.established((space, shard), seq, asked)
+        for key, trail in self._trails.items():
+            if key[0] == space and trail.base is None and asked >= trail.valid_from:
+                trail.base = 0
+                self._advance(key, trail)
+        self._agreed.add(space)
 
     def pump(self) -> None:
         """Lets the store record what is new; one query at a time, so that many come together."""
@@ -101,6 +114,10 @@ class Receipts:
             self._recording = True
             space, held = self._fresh.popitem()
             self._port.ask(RecordReceipts(self._port.peer, space, held), self._recorded)
+
+    def _trail(self, key: ShardKey) -> _Trail:
+        # In a space that was equal once, a shard that had no row until now has had none that we don't know of.
+        return self._trails.setdefault(key, _Trail(base=0 if key[0] in self._agreed else None))
 
     def _recorded(self, _: None) -> None:
         self._recording = False

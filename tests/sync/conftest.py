@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
@@ -26,15 +27,18 @@ from memcrdt.sync.events import (
     Timer,
 )
 from memcrdt.sync.gossip import Gossip
+from memcrdt.sync.messages import PROTOCOL, Hello
 from memcrdt.sync.queries import perform
-from memcrdt.sync.wire import decode
+from memcrdt.sync.session import Identity, Logged, Session
+from memcrdt.sync.wire import decode, encode
 from memcrdt.testing.replica import FakeReplica
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from memcrdt.sync.events import Effect, Event
     from memcrdt.sync.messages import Message, Unknown
+    from memcrdt.sync.session import SessionEvent
 
 
 @dataclass
@@ -79,7 +83,8 @@ class Sent:
 
 
 class World:
-    """The nodes, and what happens between them. Delays are random, up to `latency` seconds and up to `store` seconds."""
+    """The nodes, and what happens between them. Delays are random: a frame takes up to `latency` seconds, and a query
+    up to `store` seconds until it is performed and as long again until it is answered."""
 
     def __init__(self, seed: int, latency: float = 0.0, store: float = 0.0) -> None:
         self.rng = Random(seed)
@@ -100,9 +105,9 @@ class World:
         self.give(node, Started())
         return node
 
-    def nodes_sharing(self, ids: str, space: str = "S") -> list[Node]:
-        """One node for each letter of `ids`, all in one space."""
-        made = [self.node(id) for id in ids]
+    def nodes_sharing(self, ids: Iterable[str], space: str = "S") -> list[Node]:
+        """One node for each id, all in one space."""
+        made = [self.node(device) for device in ids]
         for node in made:
             node.replica.share(space, f"name of {space}", *(other.id for other in made if other is not node))
         return made
@@ -205,6 +210,63 @@ class World:
 
     def _delay(self) -> float:
         return self.rng.uniform(0, self.latency)
+
+
+class Hand:
+    """A session of device "A", whose peer "B" is played by the test."""
+
+    def __init__(self) -> None:
+        self.replica = FakeReplica(client=1)
+        self.replica.share("S", "shared", "B")
+        self.replica.share("P", "private", "C")
+        self.session = Session(Identity("A", "ours"), 1, "B", rng=Random(1))
+        self.now = 0.0
+        self.reports: list[Report] = []
+        self.closed = ""
+        self.timers: list[str] = []
+        self.performing = True
+
+    def greet(self) -> Hand:
+        """Both greetings, and the first comparison."""
+        self.handle(Connected(1, "B", dialed=True))
+        self.say(Hello(PROTOCOL, (), "theirs", (("S", "shared"),)))
+        return self
+
+    def say(self, message: Message | bytes) -> list[Message | Unknown]:
+        """What the session sends when the peer sends this."""
+        frame = message if isinstance(message, bytes) else encode(message)
+        return self.handle(FrameReceived(1, frame))
+
+    def write(self, shard: int, *texts: str) -> list[Message | Unknown]:
+        """What the session sends when we commit this."""
+        seq = self.replica.head()
+        self.replica.write("S", shard, *texts)
+        return self.handle(Logged(self.replica.log(seq, 64)))
+
+    def handle(self, event: SessionEvent) -> list[Message | Unknown]:
+        """The messages that the session sends, the store's answers included."""
+        sent = []
+        queue = deque(self.session.handle(event, self.now))
+        while queue:
+            match queue.popleft():
+                case SendFrame(_, data):
+                    sent.append(decode(data))
+                case Ask(link, id, query) if self.performing:
+                    answer = Answered(link, id, perform(self.replica, query))
+                    queue.extend(self.session.handle(answer, self.now))
+                case Schedule(_, _, name):
+                    self.timers.append(name)
+                case Close(_, reason):
+                    self.closed = reason
+                case Report() as report:
+                    self.reports.append(report)
+        return sent
+
+
+@pytest.fixture
+def hand() -> Hand:
+    """A session that has just been made; the test plays its peer."""
+    return Hand()
 
 
 @pytest.fixture

@@ -1,0 +1,373 @@
+"""Many peers: forwarding, connections, and random histories."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from memcrdt.errors import LocalProtocolError
+from memcrdt.sync.dialing import HEALTHY_S, VIEW
+from memcrdt.sync.events import Close, Committed, Connected, Dial, FrameReceived, Known, Lost, Report, Revoked, SyncNow
+from memcrdt.sync.gossip import ACCEPTED, Gossip
+from memcrdt.sync.messages import Diff, Push
+
+if TYPE_CHECKING:
+    from conftest import Node, World
+
+
+def connect_all(world: World, *pairs: tuple[Node, Node]) -> None:
+    """Links, and a moment to greet and compare."""
+    for a, b in pairs:
+        world.connect(a, b)
+    world.run(5)
+
+
+def test_a_line_of_three_forwards_through_the_middle(world: World) -> None:
+    """Each update crosses each link once, and only away from where it came."""
+    a, b, c = world.nodes_sharing("ABC")
+    connect_all(world, (a, b), (b, c))
+    world.write(a, 0, "from a")
+    world.write(c, 1, "from c")
+    world.run(0)
+    assert a.texts() == b.texts() == c.texts() == {"from a", "from c"}
+    routes = [(sent.source, sent.target) for sent in world.messages(Push)]
+    assert sorted(routes) == [("A", "B"), ("B", "A"), ("B", "C"), ("C", "B")]
+    assert [node.replica.applied_new for node in (a, b, c)] == [1, 2, 1]
+    assert [node.replica.applied_old for node in (a, b, c)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("count", [3, 6])
+def test_where_all_are_connected_an_update_is_applied_once_by_each(world: World, count: int) -> None:
+    """The author sends it to everyone; the others only announce it, at most once over each link."""
+    nodes = world.nodes_sharing("ABCDEF"[:count])
+    connect_all(world, *((a, b) for a in nodes for b in nodes if a.id < b.id))
+    world.write(nodes[0], 0, "text")
+    world.run(60)
+    assert [node.replica.applied_new for node in nodes] == [0] + [1] * (count - 1)
+    assert [node.replica.applied_old for node in nodes] == [0] * count
+    routes = [(sent.source, sent.target) for sent in world.messages(Push)]
+    assert len(set(routes)) == len(routes)
+    assert {sent.source for sent in world.messages(Push) if sent.message.update} == {"A"}
+    assert not world.messages(Diff)
+
+
+def test_receipts_are_exact_through_a_middle_node(world: World) -> None:
+    """Everyone knows what its neighbours hold, and of nobody else."""
+    a, b, c = world.nodes_sharing("ABC")
+    connect_all(world, (a, b), (b, c))
+    for number in range(5):
+        world.write(a, 0, f"text {number}")
+    world.run(1)
+    assert a.replica.receipts == {("B", "S", 0): a.replica.head()}
+    assert b.replica.receipts == {("A", "S", 0): b.replica.head(), ("C", "S", 0): b.replica.head()}
+    assert c.replica.receipts == {("B", "S", 0): c.replica.head()}
+    assert a.replica.head() == 5
+
+
+def test_a_space_passes_only_between_its_members(world: World) -> None:
+    """The middle node shares one space with each neighbour: neither hears of the other one."""
+    a, b, c = world.node("A"), world.node("B"), world.node("C")
+    a.replica.share("AB", "one", "B")
+    b.replica.share("AB", "one", "A")
+    b.replica.share("BC", "two", "C")
+    c.replica.share("BC", "two", "B")
+    connect_all(world, (a, b), (b, c))
+    world.write(a, 0, "for b", space="AB")
+    world.write(c, 0, "for b too", space="BC")
+    world.run(60)
+    assert b.replica.texts("AB") == {"for b"}
+    assert b.replica.texts("BC") == {"for b too"}
+    named = {(frozenset((sent.source, sent.target)), sent.message.space) for sent in world.messages(Push)}
+    assert named == {(frozenset("AB"), "AB"), (frozenset("BC"), "BC")}
+
+
+def test_adopting_an_id_is_told_to_the_other_peers(world: World) -> None:
+    """Three devices made `personal` by themselves; they end with one id, through the middle."""
+    nodes = [world.node(letter) for letter in "ABC"]
+    for node, space in zip(nodes, ("id 1", "id 2", "id 3"), strict=True):
+        node.replica.share(space, "personal", *"ABC")
+        node.replica.write(space, 0, f"from {node.id}")
+    a, b, c = nodes
+    connect_all(world, (b, c))
+    for x, y in ((a, b), (b, c), (a, b), (b, c)):
+        connect_all(world, (x, y))
+    assert [node.replica.members.keys() for node in nodes] == [{"id 1"}] * 3
+    assert [node.texts("id 1") for node in nodes] == [{"from A", "from B", "from C"}] * 3
+
+
+def test_rows_are_read_in_pages_and_from_where_the_log_stood(world: World) -> None:
+    """What was committed before the start is left to the comparison; hundreds of rows at once all go out."""
+    a, b = world.nodes_sharing("AB")
+    a.replica.write("S", 0, "early")
+    world.run(0)
+    connect_all(world, (a, b))
+    for number in range(300):
+        a.replica.write("S", number, f"text {number}")
+    world.give(a, Committed())
+    world.run(10)
+    assert len(b.texts()) == 301
+
+
+def test_a_store_that_fails_to_read_the_log_is_asked_again(world: World) -> None:
+    """Reported, and nothing is left out."""
+    a, b = world.nodes_sharing("AB")
+    connect_all(world, (a, b))
+    a.replica.write("S", 0, "text")
+    a.replica.failing = "the store is locked"
+    world.give(a, Committed())
+    world.run(0)
+    a.replica.failing = ""
+    world.run(2)
+    assert Report("", "failed", "the store is locked") in a.reports
+    assert b.texts() == {"text"}
+
+
+# --- connections ----------------------------------------------------------------------------------------------------
+
+
+def gossip(me: str = "M") -> Gossip:
+    return Gossip(me, "incarnation", rng=Random(1))
+
+
+def effects(made: Gossip, kind: type, event: Any, now: float = 0.0) -> list[Any]:
+    """What of this kind comes of the event."""
+    return [effect for effect in made.handle(event, now) if isinstance(effect, kind)]
+
+
+def test_known_devices_are_dialed_and_dialed_again(world: World) -> None:
+    """After a failure with backoff, after a loss too; not ourselves."""
+    a, b = world.nodes_sharing("AB")
+    world.parted.add(frozenset("AB"))
+    world.give(a, Known("A"))
+    world.give(a, Known("B"))
+    world.run(10)
+    assert set(a.dials) == {"B"}
+    assert 5 <= len(a.dials) <= 10
+    world.parted.clear()
+    world.run(20)
+    [link] = world.wires
+    world.cut(link)
+    world.run(1)
+    assert [status.peer for status in b.gossip.status()] == ["A"]
+
+
+@pytest.mark.parametrize("me", ["A", "Z"])
+def test_of_two_connections_at_once_both_sides_keep_the_same(me: str) -> None:
+    """The one that the smaller id has dialed, whichever came first."""
+    ours, theirs = Connected(1, "M", dialed=True), Connected(2, "M", dialed=False)
+    for first, second in ((ours, theirs), (theirs, ours)):
+        made = gossip(me)
+        made.handle(first, 0.0)
+        closed = [effect.link for effect in effects(made, Close, second, 1.0)]
+        assert closed == [theirs.link if me < "M" else ours.link]
+
+
+def test_a_newer_connection_replaces_one_that_is_dead_unnoticed() -> None:
+    """From the same side at once, or after a while from the other side."""
+    for dialed, now in ((True, 1.0), (False, HEALTHY_S), (True, HEALTHY_S)):
+        made = gossip("A")
+        made.handle(Connected(1, "B", dialed=True), 0.0)
+        assert [effect.link for effect in effects(made, Close, Connected(2, "B", dialed), now)] == [1]
+
+
+def test_devices_that_dial_each_other_end_with_one_connection(world: World) -> None:
+    """Both dial at the same moment, twenty times."""
+    a, b = world.nodes_sharing("AB")
+    for _ in range(20):
+        for node, other in ((a, b), (b, a)):
+            world.give(node, Known(other.id))
+        world.run(15)
+        assert len(a.gossip.status()) == len(b.gossip.status()) == 1
+        for link in world.wires:
+            world.cut(link)
+
+
+def test_strangers_beyond_the_bound_are_turned_away() -> None:
+    """Inbound connections are limited; one that we dial is kept."""
+    made = gossip()
+    for number in range(ACCEPTED):
+        assert not effects(made, Close, Connected(number + 1, f"p{number}", dialed=False))
+    assert effects(made, Close, Connected(50, "late", dialed=False))
+    assert not effects(made, Close, Connected(51, "wanted", dialed=True))
+    made.handle(Lost(50), 1.0)
+    assert made.handle(FrameReceived(50, b"x"), 1.0) == []
+
+
+def test_a_revoked_device_is_out_at_once() -> None:
+    """Its connection is closed with a goodbye, and it is not dialed again."""
+    made = gossip()
+    made.handle(Known("B"), 0.0)
+    made.handle(Connected(1, "B", dialed=True), 0.0)
+    assert effects(made, Close, Revoked("B"), 1.0) == [Close(1, "the device was revoked")]
+    assert made.handle(FrameReceived(1, b"x"), 1.0) == []
+    made.handle(Lost(1), 1.0)
+    assert effects(made, Dial, SyncNow(), 100.0) == []
+
+
+def test_our_own_device_id_at_another_store_is_an_alarm() -> None:
+    """A copied store with a copied key: it is not talked to."""
+    made = gossip()
+    sent = made.handle(Connected(1, "M", dialed=False), 0.0)
+    assert [type(effect) for effect in sent] == [Report, Close]
+    assert sent[0].kind == "alarm"
+
+
+def test_two_stores_that_take_turns_under_one_id_are_an_alarm(world: World) -> None:
+    """A restored store changes its incarnation once; only two living ones bring an old one back."""
+    a, b = world.nodes_sharing("AB")
+    stores = [Gossip("B", incarnation, rng=Random(1)) for incarnation in ("first", "second")]
+    for turn, alarmed in ((0, False), (1, False), (1, False), (0, True)):
+        b.gossip = stores[turn]
+        link = world.connect(a, b)
+        world.run(1)
+        world.cut(link)
+        assert ("alarm" in a.kinds()) == alarmed
+
+
+def test_a_link_number_is_used_once() -> None:
+    """Else the driver broke its contract."""
+    made = gossip()
+    made.handle(Connected(1, "B", dialed=True), 0.0)
+    with pytest.raises(LocalProtocolError, match="link 1"):
+        made.handle(Connected(1, "C", dialed=True), 0.0)
+
+
+def test_an_answer_for_a_lost_connection_is_ignored(world: World) -> None:
+    """The store may answer late."""
+    a, b = world.nodes_sharing("AB")
+    link = world.connect(a, b)
+    world.cut(link)
+    world.run(60)
+    assert a.reports == b.reports == []
+
+
+def everyone_knows_everyone(world: World, nodes: list[Node]) -> None:
+    for node in nodes:
+        for other in nodes:
+            world.give(node, Known(other.id))
+
+
+def test_forty_nodes_keep_few_connections_and_all_get_an_update(make_world: type[World]) -> None:
+    """At least 5 each, at most as many as are accepted; one commit reaches all within a second at 50 ms a hop."""
+    world = make_world(seed=3, latency=0.05)
+    nodes = world.nodes_sharing([f"n{number:02}" for number in range(40)])
+    everyone_knows_everyone(world, nodes)
+    world.run(20)
+    degrees = [len(node.gossip.status()) for node in nodes]
+    assert min(degrees) >= VIEW
+    assert max(degrees) <= ACCEPTED + VIEW
+    world.write(nodes[0], 0, "news")
+    world.run(1)
+    assert all(node.texts() == {"news"} for node in nodes)
+
+
+def test_two_groups_that_were_apart_find_each_other_again(make_world: type[World]) -> None:
+    """Though each had connections enough by itself: every minute one is exchanged."""
+    world = make_world(seed=4, latency=0.05)
+    nodes = world.nodes_sharing([f"n{number:02}" for number in range(24)])
+    world.parted = {frozenset((a.id, b.id)) for a in nodes[:12] for b in nodes[12:]}
+    everyone_knows_everyone(world, nodes)
+    world.run(30)
+    assert all(len(node.gossip.status()) >= VIEW for node in nodes)
+    world.write(nodes[0], 0, "news")
+    world.run(1)
+    assert [node.texts() for node in nodes] == [{"news"}] * 12 + [set()] * 12
+    world.parted = set()
+    world.run(100)
+    assert all(node.texts() == {"news"} for node in nodes)
+
+
+def test_the_exchange_does_not_let_connections_pile_up(make_world: type[World]) -> None:
+    """After ten minutes each has at least 5 still, and on average less than twice as many."""
+    world = make_world(seed=5, latency=0.05)
+    nodes = world.nodes_sharing([f"n{number:02}" for number in range(24)])
+    everyone_knows_everyone(world, nodes)
+    world.run(600)
+    degrees = [len(node.gossip.status()) for node in nodes]
+    assert min(degrees) >= VIEW - 1
+    assert sum(degrees) < 2 * VIEW * len(nodes)
+    assert {report.kind for node in nodes for report in node.reports} == {"ready", "agreed"}
+
+
+# --- random histories -----------------------------------------------------------------------------------------------
+
+
+def watch_receipts(world: World) -> list[str]:
+    """Collects every receipt that claims more than the peer holds at that moment."""
+    wrong: list[str] = []
+
+    def watch(node: Node) -> None:
+        record = node.replica.receipt
+
+        def receipt(peer: str, space: str, shard: int, seq: int) -> None:
+            record(peer, space, shard, seq)
+            theirs = world.nodes[peer].replica.state_vector(space, shard)
+            for row in node.replica.log(0, 10**6).entries:
+                if (row.space, row.shard) == (space, shard) and row.seq <= seq:
+                    for client, start, items in json.loads(row.update)[0]:
+                        if theirs.get(client, 0) < start + len(items):
+                            wrong.append(f"{node.id} claims row {row.seq} of {peer}")
+
+        node.replica.receipt = receipt  # type: ignore[method-assign]
+
+    for node in world.nodes.values():
+        watch(node)
+    return wrong
+
+
+def act(world: World, rng: Random, nodes: list[Node], links: dict[tuple[str, str], int]) -> None:
+    """One random thing that happens to devices."""
+    node = rng.choice(nodes)
+    match rng.choice(["write"] * 8 + ["delete"] * 2 + ["fold", "sync"] + ["link"] * 3 + ["wait"] * 5):
+        case "write":
+            size = rng.choice([0] * 9 + [2_000, 80_000, 300_000])
+            texts = [f"{world.now} {rng.random()}" + "x" * size for _ in range(rng.randint(1, 3))]
+            world.write(node, rng.randrange(4), *texts)
+        case "delete" if node.texts():
+            node.replica.delete("S", rng.randrange(4), rng.choice(sorted(node.texts())))
+            world.give(node, Committed())
+        case "fold":
+            node.replica.fold()
+        case "sync":
+            world.give(node, SyncNow())
+        case "link":
+            pair = rng.choice(sorted(links))
+            if links[pair]:
+                world.cut(links[pair])
+                links[pair] = 0
+            else:
+                links[pair] = world.connect(*(world.nodes[device] for device in pair))
+        case "wait":
+            world.run(rng.choice([0.01, 0.1, 1.0, 20.0]))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_random_history_ends_with_equal_copies_and_exact_receipts(make_world: type[World], seed: int) -> None:
+    """Frames and the store's answers come late, in any interleaving; links are cut at any point. Afterwards all copies
+    are equal, each receipt says exactly what the neighbour holds, and none ever said too much."""
+    rng = Random(seed)
+    world = make_world(seed, latency=rng.choice([0.0, 0.05, 0.5]), store=rng.choice([0.0, 0.01, 0.3]))
+    nodes = world.nodes_sharing("ABCD"[: rng.randint(2, 4)])
+    wrong = watch_receipts(world)
+    line = rng.random() < 0.5
+    pairs = [(a.id, b.id) for a in nodes for b in nodes if a.id < b.id and (not line or ord(b.id) == ord(a.id) + 1)]
+    links = dict.fromkeys(pairs, 0)
+    for _ in range(rng.randint(5, 60)):
+        act(world, rng, nodes, links)
+    for pair in pairs:
+        if not links[pair] or not world.wires[links[pair]].up:
+            world.connect(*(world.nodes[device] for device in pair))
+    world.run(150)
+
+    digests = [{shard: entry.digest for shard, entry in node.replica.digests("S").items()} for node in nodes]
+    assert all(other == digests[0] for other in digests)
+    assert wrong == []
+    for node in nodes:
+        rows = {shard: entry.seq for shard, entry in node.replica.digests("S").items()}
+        peers = {device for pair in pairs if node.id in pair for device in pair} - {node.id}
+        held = {(peer, "S", shard): seq for peer in peers for shard, seq in rows.items()}
+        assert {key: seq for key, seq in node.replica.receipts.items() if key in held} == held
+        assert node.kinds() <= {"ready", "agreed"}

@@ -1,0 +1,271 @@
+"""One session: greeting, rules, and two of them joined by a link."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgpack
+import pytest
+
+from memcrdt.errors import LocalProtocolError
+from memcrdt.sync.events import Answered, Committed, Connected, Lost, SpacesChanged, SyncNow, Timer
+from memcrdt.sync.messages import PROTOCOL, Ack, Bye, Diff, Fragment, Have, Hello, More, Push, Range, Want
+from memcrdt.sync.session import HELLO_TIMEOUT_S, INTERVAL_S
+
+if TYPE_CHECKING:
+    from conftest import Hand, World
+
+    from memcrdt.sync.messages import Message
+
+ABOUT_A_SPACE = [
+    Range("P", ()),
+    Have("P", ()),
+    Want("P", 0, {}),
+    Diff("P", 0, b"x", {}, 1, asked=False),
+    Push("P", 0, b"x", {}, {}, 1),
+]
+
+
+def test_the_greeting_names_only_the_spaces_that_the_peer_is_in(hand: Hand) -> None:
+    """Not a byte of a space that is shared with somebody else."""
+    [hello] = hand.handle(Connected(1, "B", dialed=True))
+    assert hello == Hello(PROTOCOL, (), "ours", (("S", "shared"),))
+
+
+@pytest.mark.parametrize("message", [*ABOUT_A_SPACE, Ack(1, durable=True), More(1), Fragment(1, 0, b"x")])
+def test_only_a_greeting_is_taken_before_the_greeting(hand: Hand, message: Message) -> None:
+    """Anything else ends the session."""
+    hand.handle(Connected(1, "B", dialed=True))
+    assert hand.say(message) == [Bye("a message came before the greeting")]
+    assert hand.session.closed
+    assert hand.closed == "a message came before the greeting"
+
+
+@pytest.mark.parametrize("message", ABOUT_A_SPACE)
+def test_a_space_that_is_not_shared_is_as_good_as_none(hand: Hand, message: Message) -> None:
+    """A space of ours that the peer is not in, and one that nobody has, get the same refusal, and no answer."""
+    ours = hand.greet().say(message)
+    nobodys = type(hand)().greet().say(msgpack.packb([*_with_space(message, "Q")]))
+    assert ours == nobodys == [Bye("a message is about a space that is not shared")]
+
+
+def _with_space(message: Message, space: str) -> list[object]:
+    from memcrdt.sync.wire import encode
+
+    number, _, *fields = msgpack.unpackb(encode(message))
+    return [number, space, *fields]
+
+
+def test_a_session_that_is_closed_ignores_everything(hand: Hand) -> None:
+    """After the Close nothing more is sent or asked."""
+    hand.greet().say(b"\xc1")
+    assert [report.kind for report in hand.reports] == ["ready", "protocol"]
+    assert hand.session.handle(SyncNow(), 1.0) == []
+    assert hand.session.handle(Lost(1), 1.0) == []
+
+
+def test_a_goodbye_closes_with_its_reason(hand: Hand) -> None:
+    """The reason of the other side is passed on."""
+    hand.greet().say(Bye("going to sleep"))
+    assert hand.closed == "the other side closed: going to sleep"
+
+
+def test_a_peer_that_does_not_greet_is_closed(hand: Hand) -> None:
+    """After the time for greetings; one that has greeted stays."""
+    hand.handle(Connected(1, "B", dialed=True))
+    hand.handle(Timer(1, "hello"))
+    assert hand.closed == f"no greeting came within {HELLO_TIMEOUT_S:.0f} s"
+    other = type(hand)().greet()
+    other.handle(Timer(1, "hello"))
+    assert other.session.ready
+
+
+def test_a_version_below_ours_is_refused_and_one_above_is_spoken_to(hand: Hand) -> None:
+    """The numbers of protocols only grow."""
+    hand.handle(Connected(1, "B", dialed=True))
+    hand.say(Hello(PROTOCOL - 1, (), "theirs", ()))
+    assert "version" in hand.closed
+    newer = type(hand)()
+    newer.handle(Connected(1, "B", dialed=True))
+    newer.say(Hello(PROTOCOL + 1, ("telepathy",), "theirs", (("S", "shared"),)))
+    assert newer.session.shared == {"S"}
+
+
+def test_an_unknown_message_is_skipped(hand: Hand) -> None:
+    """A newer version may send it at any time."""
+    assert hand.greet().say(msgpack.packb([99, {}])) == []
+    assert hand.session.ready
+
+
+def test_an_answer_that_was_not_asked_for_is_our_own_fault(hand: Hand) -> None:
+    """The driver broke its contract: LocalProtocolError."""
+    hand.greet()
+    with pytest.raises(LocalProtocolError, match="query 999"):
+        hand.session.handle(Answered(1, 999, None), 1.0)
+
+
+def test_a_failing_store_ends_the_session(hand: Hand) -> None:
+    """The next session starts afresh; the peer is told nothing of the reason."""
+    hand.greet().replica.failing = "the disk is full"
+    assert hand.say(Want("S", 0, {})) == [Bye("the store failed")]
+    assert hand.reports[-1].text == "the disk is full"
+
+
+def test_a_peer_cannot_pile_up_questions(hand: Hand) -> None:
+    """Beyond a bound of open queries the session ends: an honest peer never comes near it."""
+    hand.greet().performing = False
+    for _ in range(2_000):
+        hand.say(Have("S", ()))
+    assert hand.closed == "B asks faster than it is answered"
+
+
+def test_a_space_that_is_no_longer_shared_ends_the_session(hand: Hand) -> None:
+    """Nothing that stands in a queue can be sent any more. One that is added is greeted anew."""
+    hand.greet().replica.share("T", "more", "B")
+    [hello] = hand.handle(SpacesChanged())
+    assert isinstance(hello, Hello)
+    assert dict(hello.spaces) == {"S": "shared", "T": "more"}
+    del hand.replica.members["S"]
+    hand.handle(SpacesChanged())
+    assert hand.closed == "the shared spaces have changed"
+
+
+def test_a_change_of_other_spaces_is_not_told(hand: Hand) -> None:
+    """What the peer shares is as before, so nothing is said."""
+    hand.greet().replica.share("Q", "other", "D")
+    assert hand.handle(SpacesChanged()) == []
+
+
+def test_two_devices_come_to_hold_the_same(world: World) -> None:
+    """Different shards, and both sides of one shard."""
+    a, b = world.nodes_sharing("AB")
+    a.replica.write("S", 0, "a0")
+    b.replica.write("S", 0, "b0")
+    b.replica.write("S", 7, "b7")
+    world.connect(a, b)
+    world.run(1)
+    assert a.texts() == b.texts() == {"a0", "b0", "b7"}
+    assert a.replica.digests("S")[0].digest == b.replica.digests("S")[0].digest
+
+
+def test_deletions_that_no_state_vector_tells_of_are_exchanged(world: World) -> None:
+    """Equal vectors, different digests: both sides send what they deleted."""
+    a, b = world.nodes_sharing("AB")
+    a.replica.write("S", 0, "one", "two", "three")
+    world.connect(a, b)
+    world.run(1)
+    a.replica.delete("S", 0, "one")
+    b.replica.delete("S", 0, "two")
+    world.give(a, SyncNow())
+    world.run(1)
+    assert a.texts() == b.texts() == {"three"}
+
+
+def test_an_idle_comparison_costs_less_than_200_bytes(world: World) -> None:
+    """Both directions together, at any size, with ids as long as real ones."""
+    space = "s" * 52
+    a, b = world.nodes_sharing("AB", space)
+    for shard in range(500):
+        a.replica.write(space, shard, "text")
+    world.connect(a, b)
+    world.run(2 * INTERVAL_S)
+    start, reports = world.now, len(a.reports)
+    world.run(1.25 * INTERVAL_S)
+    rounds = len(a.reports) - reports
+    assert rounds in (1, 2)
+    assert world.bytes(start) < 200 * rounds
+    assert {type(sent.message) for sent in world.sent if sent.at > start} == {Range}
+
+
+def test_one_of_ten_thousand_shards_is_found_in_five_round_trips_and_4_kb(world: World) -> None:
+    """Counted from the first frame of the session up to the diff."""
+    a, b = world.nodes_sharing("AB")
+    for shard in range(10_000):
+        a.replica.write("S", shard, "text")
+    for shard, digest in a.replica.digests("S").items():
+        b.replica.apply("S", shard, a.replica.diff("S", shard, {}).update, "A")
+        assert digest.seq
+    a.replica.write("S", 7_777, "new")
+    world.connect(a, b)
+    world.run(0.5)
+    [payload] = [i for i, sent in enumerate(world.sent) if isinstance(sent.message, Diff)]
+    before = world.sent[:payload]
+    turns = sum(first.source != second.source for first, second in zip(before, world.sent[1:], strict=False))
+    assert turns <= 2 * 5
+    assert sum(sent.size for sent in before) <= 4_096
+    assert b.texts() == {"text", "new"}
+
+
+def test_two_spaces_of_one_name_become_the_one_with_the_smaller_id(world: World) -> None:
+    """Both devices made their own `personal` before they met; both go on under the same id, with everything."""
+    a, b = world.node("A"), world.node("B")
+    a.replica.share("id 2", "personal", "B")
+    b.replica.share("id 1", "personal", "A")
+    a.replica.write("id 2", 0, "from a")
+    b.replica.write("id 1", 0, "from b")
+    world.connect(a, b)
+    world.run(2)
+    assert a.replica.members.keys() == b.replica.members.keys() == {"id 1"}
+    assert a.texts("id 1") == b.texts("id 1") == {"from a", "from b"}
+
+
+def test_a_space_joined_later_is_compared_without_a_new_connection(world: World) -> None:
+    """A new greeting on both sides is enough."""
+    a, b = world.nodes_sharing("AB")
+    world.connect(a, b)
+    world.run(1)
+    a.replica.share("T", "later", "B")
+    b.replica.share("T", "later", "A")
+    a.replica.write("T", 0, "late")
+    for node in (a, b):
+        world.give(node, SpacesChanged())
+    world.run(1)
+    assert b.texts("T") == {"late"}
+    assert len(world.wires) == 1
+
+
+def test_a_difference_is_compared_again_soon(world: World) -> None:
+    """So that both sides know within seconds that they agree, and receipts are exact."""
+    a, b = world.nodes_sharing("AB")
+    a.replica.write("S", 0, "text")
+    world.connect(a, b)
+    world.run(3)
+    assert [report.kind for report in b.reports] == ["ready", "agreed"]
+    assert a.replica.receipts == {("B", "S", 0): 1}
+    assert b.replica.receipts == {("A", "S", 0): 1}
+
+
+def test_changes_are_found_by_comparison_even_if_nobody_told_of_them(world: World) -> None:
+    """The safety net: a commit of which the gossip never heard arrives within the interval."""
+    a, b = world.nodes_sharing("AB")
+    world.connect(a, b)
+    world.run(1)
+    b.replica.write("S", 0, "silent")
+    world.run(1.25 * INTERVAL_S + 1)
+    assert a.texts() == {"silent"}
+
+
+def test_what_is_committed_at_any_time_arrives_at_once(world: World) -> None:
+    """Without a comparison: pushed, applied, acknowledged."""
+    a, b = world.nodes_sharing("AB")
+    world.connect(a, b)
+    world.run(1)
+    start = world.now
+    world.write(a, 0, "live")
+    world.run(0)
+    assert b.texts() == {"live"}
+    assert [type(sent.message) for sent in world.sent if sent.at >= start] == [Push, Ack]
+
+
+def test_nothing_is_sent_for_a_commit_in_a_space_that_is_not_shared(world: World) -> None:
+    """Neither its content nor its name, when it changes."""
+    a, b = world.nodes_sharing("AB")
+    a.replica.share("L", "local")
+    world.connect(a, b)
+    world.run(1)
+    frames = len(world.sent)
+    world.write(a, 0, "secret", space="L")
+    a.replica.fold()
+    world.give(a, Committed())
+    world.run(0.5)
+    assert len(world.sent) == frames

@@ -1,0 +1,233 @@
+"""Messages as frames, from friends, from newer versions and from enemies."""
+
+from __future__ import annotations
+
+import tracemalloc
+from random import Random
+
+import msgpack
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from memcrdt.errors import LocalProtocolError, RemoteProtocolError
+from memcrdt.model.limits import CLIENT_ID_MAX, SHARDS, UPDATE_CLOCK
+from memcrdt.sync.events import FRAME_BYTES
+from memcrdt.sync.messages import (
+    Ack,
+    Bye,
+    Diff,
+    Fragment,
+    Have,
+    Hello,
+    Leaf,
+    Message,
+    More,
+    Push,
+    Range,
+    Span,
+    Unknown,
+    Want,
+)
+from memcrdt.sync.wire import decode, encode
+
+ids = st.text(max_size=128).filter(lambda text: text.isprintable())
+numbers = st.integers(0, SHARDS - 1)
+batches = st.integers(0, 2**53 - 1)
+digests = st.binary(min_size=16, max_size=16)
+vectors = st.dictionaries(st.integers(0, CLIENT_ID_MAX), st.integers(0, UPDATE_CLOCK), max_size=20)
+updates = st.binary(max_size=1000)
+
+
+@st.composite
+def spans(draw: st.DrawFn) -> tuple[Span, ...]:
+    """Ranges that don't overlap."""
+    bounds = sorted(draw(st.sets(st.integers(0, SHARDS), max_size=20)))
+    pairs = zip(bounds[::2], bounds[1::2], strict=False)
+    return tuple(Span(lo, hi, draw(digests), draw(st.integers(0, hi - lo))) for lo, hi in pairs)
+
+
+@st.composite
+def leaves(draw: st.DrawFn) -> tuple[Leaf, ...]:
+    """Ranges that don't overlap, with shards in them."""
+    return tuple(
+        Leaf(span.lo, span.hi, tuple(draw(st.dictionaries(st.integers(span.lo, span.hi - 1), digests)).items()))
+        for span in draw(spans())
+    )
+
+
+messages = st.one_of(
+    st.builds(
+        Hello,
+        st.integers(0, 2**53 - 1),
+        st.lists(ids, max_size=3).map(tuple),
+        ids,
+        st.dictionaries(ids, ids, max_size=5)
+        .filter(lambda d: len(set(d.values())) == len(d))
+        .map(lambda d: tuple(d.items())),
+    ),
+    st.builds(Range, ids, spans(), st.booleans()),
+    st.builds(Have, ids, leaves(), st.booleans()),
+    st.builds(Want, ids, numbers, vectors),
+    st.builds(Diff, ids, numbers, updates, vectors, batches, st.booleans()),
+    st.builds(Push, ids, numbers, updates, vectors, vectors, batches),
+    st.builds(Ack, batches, st.booleans()),
+    st.builds(Bye, st.text(max_size=500)),
+    st.builds(Fragment, batches, st.integers(0, 63), updates),
+    st.builds(More, batches),
+)
+EXAMPLES = [
+    Hello(1, ("a",), "i", (("space", "name"),)),
+    Range("space", (Span(0, 5, b"f" * 16, 3), Span(5, 9, b"g" * 16, 1)), root=True),
+    Have("space", (Leaf(0, 9, ((1, b"d" * 16), (7, b"e" * 16))),), root=False),
+    Want("space", 1, {4: 5, 1 << 40: 7}),
+    Diff("space", 1, b"update", {1: 2}, 3, asked=True),
+    Push("space", 1, b"update", {1: 1}, {2: 2}, 9),
+    Ack(1, durable=True),
+    Bye("reason"),
+    Fragment(1, 2, b"part"),
+    More(4),
+]
+
+
+def survives(frame: bytes) -> bool:
+    """Whether the frame is taken; fails the test on any error but the documented one."""
+    try:
+        decode(frame)
+    except RemoteProtocolError:
+        return False
+    return True
+
+
+@given(messages)
+def test_a_message_comes_back_as_it_was(message: Message) -> None:
+    """decode(encode(m)) == m for every message."""
+    assert decode(encode(message)) == message
+
+
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda m: type(m).__name__)
+def test_a_field_of_a_newer_version_is_ignored(message: Message) -> None:
+    """Fields behind the last known one don't disturb."""
+    fields = msgpack.unpackb(encode(message))
+    assert decode(msgpack.packb([*fields, "new", 7])) == message
+
+
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda m: type(m).__name__)
+def test_a_missing_field_is_refused(message: Message) -> None:
+    """Every field is needed."""
+    fields = msgpack.unpackb(encode(message))
+    with pytest.raises(RemoteProtocolError, match="fields where it needs"):
+        decode(msgpack.packb(fields[:-1]))
+
+
+def test_an_unknown_message_is_told_apart_from_a_broken_one() -> None:
+    """A type of a newer version gives Unknown, to be skipped; what is no number is an error."""
+    assert decode(msgpack.packb([99, "anything"])) == Unknown(99)
+    with pytest.raises(RemoteProtocolError):
+        decode(msgpack.packb(["99"]))
+
+
+@given(st.binary(max_size=200))
+@example(b"")
+@example(b"\x90")
+@example(b"\x81\x01\x02")
+@example(b"\xc1")
+@example(b"\x91" * 2000)
+def test_random_bytes_raise_nothing_else(frame: bytes) -> None:
+    """Only RemoteProtocolError, whatever the bytes."""
+    survives(frame)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(), st.lists, max_leaves=20
+    )
+)
+def test_random_values_in_the_place_of_fields_raise_nothing_else(value: object) -> None:
+    """Well-formed msgpack of any shape is taken or refused, for each type of message."""
+    for number in range(1, 12):
+        for fields in ([value] * 6, value if isinstance(value, list) else [value]):
+            try:
+                frame = msgpack.packb([number, *fields])
+            except (OverflowError, ValueError):  # an integer beyond 64 bits, a text that is no UTF-8
+                continue
+            survives(frame)
+
+
+def test_twenty_thousand_mutated_frames_raise_nothing_else() -> None:
+    """Flipped, cut, inserted and spliced bytes of real frames: some are still messages, the others are refused."""
+    rng = Random(5)
+    frames = [encode(message) for message in EXAMPLES]
+    taken = 0
+    for _ in range(20_000):
+        frame = bytearray(rng.choice(frames))
+        for _ in range(rng.randint(1, 3)):
+            at = rng.randrange(len(frame) + 1)
+            match rng.randrange(4):
+                case 0:
+                    frame[at : at + 1] = bytes([rng.randrange(256)])
+                case 1:
+                    del frame[at:]
+                case 2:
+                    frame[at:at] = bytes([rng.choice([0x80, 0x90, 0xC1, 0xC7, 0xC9, 0xD4, 0xD6, 0xDD, 0xDF])])
+                case _:
+                    frame[at:] = rng.choice(frames)[at:]
+        taken += survives(bytes(frame))
+    assert 0 < taken < 20_000
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"\x92\x02" + b"\x90" * FRAME_BYTES,
+        b"\xdc\x04\x00" + (b"\xdc\x03\xff" + b"\x90" * 1023) * 1020,
+        b"\xdc\x02\x04" + (b"\xdc\x03\xff" + b"\x91\x90" * 1023) * 510,
+        b"\x91" * FRAME_BYTES,
+        b"\xdd\xff\xff\xff\xff",
+        b"\x92\x07\xc6\xff\xff\xff\xff",
+    ],
+    ids=["empty arrays", "rows of empty arrays", "rows of nested arrays", "deep", "claims items", "claims bytes"],
+)
+def test_a_hostile_frame_takes_bounded_memory(frame: bytes) -> None:
+    """Whatever a frame nests or claims, decoding it takes less than 40 times the largest frame."""
+    tracemalloc.start()
+    try:
+        assert not survives(frame[:FRAME_BYTES])
+        assert tracemalloc.get_traced_memory()[1] < 40 * FRAME_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [1, 1, [], "i", [["a", "n"], ["a", "m"]]],
+        [1, 1, [], "i", [["a", "n"], ["b", "n"]]],
+        [1, 1, [], "i" * 129, []],
+        [1, True, [], "i", []],
+        [2, "s", [[0, 9, b"f" * 16, 1], [8, 10, b"f" * 16, 1]], False],
+        [2, "s", [[5, 5, b"f" * 16, 0]], False],
+        [2, "s", [[0, SHARDS + 1, b"f" * 16, 0]], False],
+        [2, "s", [[0, 9, b"f" * 15, 1]], False],
+        [2, "s", [[0, 9, b"f" * 16, 10]], False],
+        [3, "s", [[0, 9, [[9, b"f" * 16]]]], False],
+        [3, "s", [[0, 9, [[1, b"f" * 16], [1, b"g" * 16]]]], False],
+        [4, "s", SHARDS, b"\x00"],
+        [4, "s", -1, b"\x00"],
+        [4, "s", 1, b"\x05"],
+        [5, "s", 1, b"u" * (256 * 1024 + 1), b"\x00", 1, False],
+        [9, 1, 64, b"d"],
+    ],
+)
+def test_what_breaks_a_limit_or_a_rule_is_refused(fields: list[object]) -> None:
+    """Names twice, ranges that overlap or are empty, numbers out of range, digests and updates of a wrong size."""
+    with pytest.raises(RemoteProtocolError):
+        decode(msgpack.packb(fields))
+
+
+def test_a_frame_over_the_limit_is_neither_sent_nor_taken() -> None:
+    """1 MiB, on both sides: our own fault when sending, the peer's when receiving."""
+    with pytest.raises(LocalProtocolError, match="Fragment of"):
+        encode(Fragment(1, 0, b"x" * FRAME_BYTES))
+    with pytest.raises(RemoteProtocolError, match="at most"):
+        decode(bytes(FRAME_BYTES + 1))
