@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from memcrdt.asynchronous import AsyncMemory
     from memcrdt.errors import (
         CorruptError,
         DiskFullError,
@@ -29,20 +30,26 @@ if TYPE_CHECKING:
         UnreachableError,
         UntrustedPeerError,
     )
+    from memcrdt.feed import Subscription
     from memcrdt.memory import Memory
     from memcrdt.model.records import Change, Forgotten, Hit, Link, MemoryRecord, Page, Revision
     from memcrdt.node import Node
-    from memcrdt.opening import open  # noqa: A004 - the name of the public interface
+    from memcrdt.opening import open, open_async  # noqa: A004 - the name of the public interface
+    from memcrdt.scoped import ScopedMemory
+    from memcrdt.spaces import Space
+    from memcrdt.transfer import ImportReport
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncMemory",
     "Change",
     "CorruptError",
     "DiskFullError",
     "EmbedderError",
     "Forgotten",
     "Hit",
+    "ImportReport",
     "InputError",
     "Link",
     "LocalProtocolError",
@@ -61,18 +68,27 @@ __all__ = [
     "RemoteProtocolError",
     "Revision",
     "SchemaError",
+    "ScopedMemory",
+    "Space",
     "StoreError",
+    "Subscription",
     "UnreachableError",
     "UntrustedPeerError",
     "__version__",
     "open",
+    "open_async",
 ]
 
 _HOMES = {
+    "memcrdt.asynchronous": ("AsyncMemory",),
+    "memcrdt.feed": ("Subscription",),
     "memcrdt.memory": ("Memory",),
     "memcrdt.model.records": ("Change", "Forgotten", "Hit", "Link", "MemoryRecord", "Page", "Revision"),
     "memcrdt.node": ("Node",),
-    "memcrdt.opening": ("open",),
+    "memcrdt.opening": ("open", "open_async"),
+    "memcrdt.scoped": ("ScopedMemory",),
+    "memcrdt.spaces": ("Space",),
+    "memcrdt.transfer": ("ImportReport",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

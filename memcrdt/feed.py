@@ -18,8 +18,8 @@ from memcrdt.errors import MemcrdtError
 from memcrdt.model.filters import Filters
 from memcrdt.model.records import Change
 from memcrdt.model.values import from_ms
-from memcrdt.store import log
 from memcrdt.store.following import Follower, Step
+from memcrdt.store.log import head as log_head
 from memcrdt.store.store import Notice, Store
 
 QUEUE: Final = 1_024  # changes waiting for one subscriber
@@ -27,7 +27,7 @@ POLL_S: Final = 0.025  # asking costs 4 µs
 OWN_COMMITS: Final = 16_384  # remembered, to tell our own changes from those of other processes
 COMMIT_S: Final = 0.02  # how long a change may wait for the news that it is our own
 
-_log = logging.getLogger("memcrdt.feed")
+log = logging.getLogger("memcrdt.feed")
 
 
 class Subscription:
@@ -101,7 +101,7 @@ class Subscription:
     def _fill(self, db: Any, change_of: Callable[[Step], Change]) -> bool:
         """Reads what there is room for. Returns whether more may be there and there is room for it."""
         room = QUEUE - len(self._queue)
-        head = log.head(db)
+        head = log_head(db)
         if room <= 0:
             self._full_since = self._full_since or head
             return False
@@ -151,7 +151,7 @@ class Feed:
             if self._unsubscribe is None:
                 self._unsubscribe = self._store.subscribe(self._note)
             with self._store.reading() as db:
-                subscription = Subscription(self, Follower(log.head(db), filters))
+                subscription = Subscription(self, Follower(log_head(db), filters))
             self._subscriptions.append(subscription)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="memcrdt-feed", daemon=True)
@@ -255,5 +255,5 @@ def _call_for_each(subscription: Subscription, callback: Callable[[Change], None
     for change in subscription:
         try:
             callback(change)
-        except Exception:  # noqa: BLE001 - it is the caller's code: one failure must not end what follows
-            _log.exception("a callback failed on %s of %s", change.kind, change.id)
+        except Exception:  # it is the caller's code: one failure must not end what follows
+            log.exception("a callback failed on %s of %s", change.kind, change.id)

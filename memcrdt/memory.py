@@ -134,7 +134,7 @@ class Memory:
         given = {name: value for name, value in locals().items() if name not in ("self", "text")}
         return self._add([check_add(text, given)])[0]
 
-    def add_many(self, items: Iterable[str | Mapping[str, Any]], **defaults: Any) -> builtins.list[str]:
+    def add_many(self, /, items: Iterable[str | Mapping[str, Any]], **defaults: Any) -> builtins.list[str]:
         """Remembers several texts, or mappings of add()'s arguments, all or none, in one transaction."""
         return self._add([check_item(item, defaults) for item in checks.check_batch(items)])
 
@@ -149,6 +149,7 @@ class Memory:
 
     def search(
         self,
+        /,
         query: str,
         *,
         limit: int = 10,
@@ -175,14 +176,14 @@ class Memory:
         )
         return self._finder.search(checks.check_query(query), check_filters(filters), options)
 
-    def similar(self, id: str, *, limit: int = 10, **filters: Any) -> builtins.list[Hit]:
+    def similar(self, /, id: str, *, limit: int = 10, **filters: Any) -> builtins.list[Hit]:
         """The memories that are most like this one, best first. Raises NotFoundError."""
         from memcrdt.search import Options
 
         options = Options(now=self.store.now_ms(), limit=checks.check_limit(limit))
         return self._finder.similar(checks.check_id(id), check_filters(filters), options)
 
-    def list(self, *, limit: int = 100, cursor: str | None = None, order: str = "newest", **filters: Any) -> Page:
+    def list(self, /, *, limit: int = 100, cursor: str | None = None, order: str = "newest", **filters: Any) -> Page:
         """Memories without ranking, a page at a time: `order` is newest, oldest or updated."""
         asked = listing.Listing(checks.check_limit(limit), cursor, order, check_filters(filters))
         with self.store.reading() as db:
@@ -213,7 +214,7 @@ class Memory:
         self._edit(id, check_update(Changes(**given)), checks.check_optional_label(author, "the author"))
         return self.get(id)
 
-    def forget(self, id: str | None = None, *, dry_run: bool = False, **filters: Any) -> Forgotten:
+    def forget(self, /, id: str | None = None, *, dry_run: bool = False, **filters: Any) -> Forgotten:
         """Forgets one memory, or all that the filters leave, for good, on this and every other device.
 
         `dry_run` only counts. The status is `pending` while a reader still holds bytes of what was forgotten in the
@@ -287,7 +288,7 @@ class Memory:
         """The space of that name; `create()` makes it."""
         return Space(self.store, name)
 
-    def subscribe(self, callback: Callable[[Change], None], **filters: Any) -> feed.Subscription:
+    def subscribe(self, /, callback: Callable[[Change], None], **filters: Any) -> feed.Subscription:
         """Calls `callback`, in a thread of its own, for what is changed from now on, until the subscription is closed.
 
         Changes of this process, of others and of other devices, each when it is durable, in the order of their
@@ -297,12 +298,13 @@ class Memory:
         feed.deliver(subscription, callback)
         return subscription
 
-    def changes(self, **filters: Any) -> feed.Subscription:
+    def changes(self, /, **filters: Any) -> feed.Subscription:
         """The same changes as an iterator, which waits for the next one; closing it ends the iteration."""
         return self._feed.subscribe(check_filters(filters))
 
     def import_(
         self,
+        /,
         path: str | os.PathLike[str],
         *,
         format: str | None = None,
@@ -322,7 +324,7 @@ class Memory:
         run = transfer.Import(self.store, self._import, again=again, dry_run=dry_run)
         return run.run(Path(path), defaults, progress)
 
-    def export(self, path: str | os.PathLike[str], *, format: str | None = None, **filters: Any) -> int:
+    def export(self, /, path: str | os.PathLike[str], *, format: str | None = None, **filters: Any) -> int:
         """Writes what the filters leave into a file, a memory a line, without histories. Returns how many."""
         from memcrdt import transfer
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import EllipsisType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memcrdt import config as configuration
 from memcrdt.errors import InputError
@@ -14,6 +17,7 @@ from memcrdt.memory import Memory
 from memcrdt.model.checks import check_label
 
 if TYPE_CHECKING:
+    from memcrdt.asynchronous import AsyncMemory
     from memcrdt.search.embedder import Embedder, EmbedFunction
 
 HOME_VARIABLE = "MEMCRDT_HOME"
@@ -56,6 +60,16 @@ def open(  # noqa: A001 - the name of the public interface
         memory.close()
         raise
     return memory
+
+
+@asynccontextmanager
+async def open_async(home: str | os.PathLike[str] | None = None, **options: Any) -> AsyncIterator[AsyncMemory]:
+    """As open(), for `async with`: nothing of it blocks the event loop."""
+    from memcrdt.asynchronous import AsyncMemory
+
+    memory = AsyncMemory(await asyncio.to_thread(open, home, **options))
+    async with memory:
+        yield memory
 
 
 def home_folder(home: str | os.PathLike[str] | None = None) -> Path:

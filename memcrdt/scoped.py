@@ -30,11 +30,11 @@ class ScopedMemory:
         """Where `add` writes to."""
         return self.scopes[0]
 
-    def add(self, text: str, **options: Any) -> str:
+    def add(self, /, text: str, **options: Any) -> str:
         """As Memory.add()."""
         return self.memory.add(text, **_without_scope(options), scope=self.scope)
 
-    def add_many(self, items: Iterable[str | Mapping[str, Any]], **defaults: Any) -> list[str]:
+    def add_many(self, /, items: Iterable[str | Mapping[str, Any]], **defaults: Any) -> list[str]:
         """As Memory.add_many()."""
         return self.memory.add_many(items, **_without_scope(defaults), scope=self.scope)
 
@@ -42,19 +42,19 @@ class ScopedMemory:
         """As Memory.get(), of whatever scope."""
         return self.memory.get(id)
 
-    def search(self, query: str, **options: Any) -> list[Hit]:
+    def search(self, /, query: str, **options: Any) -> list[Hit]:
         """As Memory.search()."""
         return self.memory.search(query, **_without_scope(options), scope=self.scopes)
 
-    def list(self, **options: Any) -> Page:
+    def list(self, /, **options: Any) -> Page:
         """As Memory.list()."""
         return self.memory.list(**_without_scope(options), scope=self.scopes)
 
-    def update(self, id: str, **changes: Any) -> MemoryRecord:
+    def update(self, /, id: str, **changes: Any) -> MemoryRecord:
         """As Memory.update(), of whatever scope."""
         return self.memory.update(id, **changes)
 
-    def forget(self, id: str | None = None, *, dry_run: bool = False, **filters: Any) -> Forgotten:
+    def forget(self, /, id: str | None = None, *, dry_run: bool = False, **filters: Any) -> Forgotten:
         """As Memory.forget(); filters only reach the narrowest scope, not what contains it."""
         if id is not None:
             return self.memory.forget(id, dry_run=dry_run, **filters)

@@ -28,7 +28,6 @@ class Space:
             meta.add_space(db, self.name, self._store.device, self._store.now_ms())
         return self
 
-    @property
     def id(self) -> str:
         """52 characters, the same on every device that has the space."""
         with self._store.reading() as db:
