@@ -12,7 +12,7 @@ from memcrdt.cli.app import root
 from memcrdt.cli.demo_story import Outcome
 from memcrdt.cli.devices import PeerLine, StatusLine
 from memcrdt.cli.filters import filter_options
-from memcrdt.cli.serving import Listening
+from memcrdt.cli.server import Listening
 from memcrdt.memory import Serving
 from memcrdt.model.records import Forgotten, Hit, Link, MemoryRecord, Revision
 from memcrdt.store.overview import SpaceStatus
