@@ -10,10 +10,10 @@ from memcrdt.errors import RemoteProtocolError, StoreError
 from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
 from memcrdt.model.projection import is_text
-from memcrdt.store import compaction, digests, log, meta, quarantine
+from memcrdt.store import digests, log, meta, quarantine
 from memcrdt.store.quarantine import Refused
 from memcrdt.store.store import Store
-from memcrdt.store.transaction import GapError, Transaction
+from memcrdt.store.transaction import GapError, ImpostorError, Transaction
 from memcrdt.sync.replica import Applied, Diff, Digest, LogEntry, LogPage, SharedSpace
 
 
@@ -58,9 +58,10 @@ class StoreReplica:
         except GapError as exc:
             return Applied("gap", self.state_vector(space, shard), str(exc))
         except RemoteProtocolError as exc:
+            if isinstance(exc, ImpostorError):
+                self._store.renew_client(_IMPOSTOR.format(peer=origin[:7], exc=exc))
             self._set_aside(Refused(number, shard, origin, str(exc), update, self._store.now_ms()))
             return Applied("refused", self.state_vector(space, shard), str(exc))
-        compaction.scrub(self._store)
         return Applied("applied", self.state_vector(space, shard))
 
     def log(self, after_seq: int, limit: int) -> LogPage:
@@ -107,6 +108,11 @@ class StoreReplica:
         with self._store.writing() as db:
             quarantine.put(db, refused)
 
+
+_IMPOSTOR = (
+    "The device {peer}… sent something that seems to be ours ({exc}): another copy of this store is in use. Give each"
+    " copy a home and a device key of its own. This store writes under another client id from now on"
+)
 
 _SHARED_LOG = """
 SELECT u.seq, s.id, h.number, u.bytes, u.origin

@@ -2,41 +2,125 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
 import apsw
 
-from memcrdt.store import connections, log
-from memcrdt.store.store import Store
+from memcrdt.model import limits
+from memcrdt.model.edits import Stamp
+from memcrdt.store import connections, log, quarantine
+from memcrdt.store.documents import Documents
+from memcrdt.store.log import ShardRow
+from memcrdt.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    from memcrdt.store.store import Store
+
+# When a log is folded by the commit that makes it longer. Rows make a shard slow to load, bytes make the file long;
+# folding writes the whole shard anew (benchmarks/compaction.py).
+LOG_ROWS: Final = 256
+LOG_BYTES: Final = 256 * limits.KIB
+_FEW_ROWS: Final = 16  # so few are not worth it, however long: a batch of memories is one row
+
+# Free pages are given back when there are many, and so many at a time that no writer waits long.
+_FREE_SHARE: Final = 8
+_FREE_PAGES: Final = 256
+_VACUUM_PAGES: Final = 1_024
 
 
-def compact(store: Store, shard: int) -> None:
-    """Folds the shard's log into one snapshot, encoded from the live document: deleted text is not in it."""
-    with store.folding() as (db, documents):
-        row = log.shard_row(db, shard)
-        document = documents.current(db, row)
-        log.fold(db, row, document.live.snapshot())
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What compact() did: the size of the file in bytes before and after, the shards folded, and the revisions of
+    texts let go of, beyond those that are kept."""
+
+    before: int
+    after: int
+    shards: int
+    pruned: int
+
+
+def is_due(row: ShardRow) -> bool:
+    """Whether the log behind a shard's snapshot is so long that it should be folded."""
+    if row.damaged or row.log_rows < _FEW_ROWS:
+        return False
+    folded = row.size - row.log_bytes
+    return row.log_rows >= LOG_ROWS or row.log_bytes > max(LOG_BYTES, folded // 2)
+
+
+def fold(db: apsw.Connection, documents: Documents, shard: int, stamp: Stamp) -> int:
+    """Puts one snapshot in the place of the shard's log, inside the caller's transaction.
+
+    It is encoded from the live document: what was deleted is not in it. Of memories with more revisions than are
+    kept the oldest go first. A damaged shard is left alone: its rows wait for others. Returns how many were pruned.
+    """
+    if log.shard_row(db, shard).damaged:
+        return 0
+    transaction = Transaction(db, documents, stamp)
+    pruned = transaction.prune(shard)
+    transaction.finish()
+    row = log.shard_row(db, shard)
+    if row.log_rows:
+        log.fold(db, row, documents.current(db, row).live.snapshot())
+    return pruned
+
+
+def vacuum(db: apsw.Connection) -> bool:
+    """Gives some free pages back to the file system, if there are many. Returns whether there still are."""
+    free, pages = int(db.pragma("freelist_count")), int(db.pragma("page_count"))
+    if free < max(_FREE_PAGES, pages // _FREE_SHARE):
+        return False
+    db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+    return free > _VACUUM_PAGES
+
+
+def compact(store: Store) -> Compacted:
+    """Folds every shard whose log has grown, prunes what is too much, and gives free space back.
+
+    One shard at a time, so that other writers get their turn; readers are never in the way.
+    """
+    before = _size(store)
+    with store.reading() as db:
+        shards = [
+            row[0] for row in db.execute("SELECT shard FROM shards WHERE log_rows > 0 AND damaged = 0").fetchall()
+        ]
+    pruned = 0
+    for shard in shards:
+        with store.folding() as (db, documents):
+            pruned += fold(db, documents, shard, store.stamp())
+    more = True
+    while more:
+        with store.writing() as db:
+            more = vacuum(db)
+    _truncate_wal(store)
+    return Compacted(before, _size(store), len(shards), pruned)
 
 
 def scrub(store: Store) -> bool:
     """Finishes what was forgotten: no byte of it is left in database or WAL when this returns True.
 
-    False means that a reader held on to the WAL: the shards stay marked, and any process tries again.
+    False means that a reader held on to the WAL, or that a damaged shard waits to be mended: the shards stay marked,
+    and this or any other process tries again by itself.
     """
     with store.reading() as db:
-        marked = [shard for (shard,) in db.execute("SELECT shard FROM shards WHERE to_scrub > 0")]
-    if not marked:
-        return True
-    for shard in marked:
-        compact(store, shard)
-    if not _truncate_wal(store):
+        marked = list(db.execute("SELECT shard, to_scrub FROM shards WHERE to_scrub > 0 AND damaged = 0"))
+        is_damaged = db.execute("SELECT 1 FROM shards WHERE to_scrub > 0 AND damaged").fetchone() is not None
+    for shard, _ in marked:
+        with store.folding() as (db, documents):
+            fold(db, documents, shard, store.stamp())
+            quarantine.drop_shard(db, log.shard_row(db, shard))
+    if marked and not _truncate_wal(store):
+        store.scrub_later()
         return False
     with store.writing() as db:
-        # What was marked anew in the meantime keeps its mark: only those folded to their head are clean.
-        db.executemany(
-            "UPDATE shards SET to_scrub = 0 WHERE shard = ?"
-            " AND head = (SELECT seq FROM snapshots WHERE snapshots.shard = shards.shard)",
-            [(shard,) for shard in marked],
-        )
-    return True
+        # A shard that was marked anew in the meantime keeps its mark: that row is behind what was scrubbed.
+        db.executemany("UPDATE shards SET to_scrub = 0 WHERE shard = ? AND to_scrub = ?", marked)
+    return not is_damaged
+
+
+def _size(store: Store) -> int:
+    with store.reading() as db:
+        return int(db.pragma("page_count")) * int(db.pragma("page_size"))
 
 
 def _truncate_wal(store: Store) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ import apsw
 from memcrdt.errors import CorruptError, DiskFullError, LockedError, ReadOnlyError, SchemaError, StoreError
 from memcrdt.store.vector_functions import load_vector_functions
 
-BUSY_TIMEOUT_MS = 5_000
+BUSY_TIMEOUT_S = 30.0  # a batch of 100,000 memories keeps the write lock for about 20 s
+_BUSY_PAUSES_S = (0.0005, 0.003)  # SQLite's own grow to 0.1 s: among eight busy writers one then starves
 READERS = 4  # idle read connections kept; more are made when more threads read at once
 _READ_ONLY = apsw.SQLITE_OPEN_READONLY
 _READ_WRITE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
@@ -26,7 +28,7 @@ def translated(path: Path, doing: str) -> Iterator[None]:
         yield
     except (apsw.BusyError, apsw.LockedError) as exc:
         raise LockedError(
-            f"{doing}: another process kept {path} locked for over {BUSY_TIMEOUT_MS // 1000} s; try again,"
+            f"{doing}: another process kept {path} locked for over {BUSY_TIMEOUT_S:.0f} s; try again,"
             " or end the process that holds it"
         ) from exc
     except apsw.FullError as exc:
@@ -46,16 +48,36 @@ def translated(path: Path, doing: str) -> Iterator[None]:
 def connect(path: Path, *, read_only: bool, vfs: str | None) -> apsw.Connection:
     """A connection with the settings that every one here has. Raises apsw.Error."""
     db = apsw.Connection(str(path), flags=_READ_ONLY if read_only else _READ_WRITE, vfs=vfs)
-    db.set_busy_timeout(BUSY_TIMEOUT_MS)
+    db.set_busy_handler(_Patience())
     db.execute("PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON")
     db.execute("PRAGMA synchronous = FULL; PRAGMA cache_size = -16000; PRAGMA trusted_schema = OFF")
     load_vector_functions(db)
     return db
 
 
+class _Patience:
+    """Waits for a lock in short, uneven steps, for BUSY_TIMEOUT_S at most."""
+
+    def __init__(self) -> None:
+        self._deadline = 0.0
+
+    def __call__(self, tries: int) -> bool:
+        now = time.monotonic()
+        if not tries:
+            self._deadline = now + BUSY_TIMEOUT_S
+        if now >= self._deadline:
+            return False
+        time.sleep(random.uniform(*_BUSY_PAUSES_S))  # noqa: S311 - no secret: it only keeps processes out of step
+        return True
+
+
 def use_wal(db: apsw.Connection) -> None:
-    """Puts the file into WAL mode. SQLite doesn't call the busy handler for this, so it is tried again here."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    """Puts the file into WAL mode. SQLite doesn't call the busy handler for this, so it is tried again here.
+
+    In a new file, pages that become free can be given back from now on: that is settled before the first table.
+    """
+    db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
     while db.pragma("journal_mode") != "wal":
         try:
             db.execute("PRAGMA journal_mode = WAL")
@@ -75,6 +97,8 @@ class Readers:
 
     @contextmanager
     def lent(self) -> Iterator[apsw.Connection]:
+        if self._closed:
+            raise StoreError("the store is closed; open it again")
         try:
             db = self._idle.get_nowait()
         except queue.Empty:

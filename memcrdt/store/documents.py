@@ -3,26 +3,51 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import apsw
 
+from memcrdt.errors import CorruptError, RemoteProtocolError
+from memcrdt.model import clocks
 from memcrdt.store import log
 from memcrdt.store.log import ShardRow
 
 if TYPE_CHECKING:
-    from memcrdt.crdt.shard import Shard
+    from memcrdt.crdt.shard import Edit, Shard
 
 CAPACITY = 8  # a full shard with five registers a memory takes about 10 MB once loaded
 
 
 @dataclass(slots=True)
 class Document:
-    """A live document and the row of the log at which it stands."""
+    """A live document and the row of the log at which it stands.
+
+    `waiting` are rows of a damaged shard that build on lost ones: in the log, but not in the document.
+    """
 
     live: Shard
     seq: int
+    waiting: list[bytes] = field(default_factory=list)
+
+    def settle(self) -> list[Edit]:
+        """Takes in the waiting rows that fit by now, whatever their order."""
+        edits: list[Edit] = []
+        while self.waiting:
+            rest = [update for update in self.waiting if not self._take(update, edits)]
+            if len(rest) == len(self.waiting):
+                break
+            self.waiting = rest
+        return edits
+
+    def _take(self, update: bytes, edits: list[Edit]) -> bool:
+        from memcrdt.crdt.scan import scan
+
+        found = scan(update, own=True)
+        if not clocks.covers(self.live.state_vector(), found.needs):
+            return False
+        edits.append(self.live.apply(update, found))
+        return True
 
 
 class Documents:
@@ -30,24 +55,23 @@ class Documents:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
-        self._client_id = 0
+        self.client_id = 0
         self._cached: OrderedDict[int, Document] = OrderedDict()
 
     def use_client(self, client_id: int) -> None:
         """Writes are made under this client id from now on."""
-        if client_id != self._client_id:
-            self._client_id = client_id
+        if client_id != self.client_id:
+            self.client_id = client_id
             self._cached.clear()
 
     def current(self, db: apsw.Connection, row: ShardRow) -> Document:
         """The document of a shard, at the shard's head as `db` sees it. Raises CorruptError."""
-        document = self._cached.get(row.shard)
+        document = self._cached.pop(row.shard, None)  # an error on the way leaves none behind
         if document is not None and document.seq != row.head:
             document = self._caught_up(db, row, document)
         if document is None:
             document = self._load(db, row)
         self._cached[row.shard] = document
-        self._cached.move_to_end(row.shard)
         return document
 
     def trim(self) -> None:
@@ -66,16 +90,27 @@ class Documents:
 
         seq, folded = log.snapshot_of(db, row.shard)
         updates = [] if folded is None else [folded]
-        for at, update in log.updates_after(db, row.shard, seq):
-            updates.append(update)
-            seq = at
-        return Document(Shard.load(self._client_id, updates), seq)
+        later = [found.update for found in log.updates_after(db, row.shard, seq)]
+        if not row.damaged:
+            return Document(Shard.load(self.client_id, updates + later), row.head)
+        document = Document(Shard.load(self.client_id, updates), row.head, later)
+        document.settle()
+        return document
 
     def _caught_up(self, db: apsw.Connection, row: ShardRow, document: Document) -> Document | None:
         """The document with what other processes appended, or None if the rows in between are folded away."""
-        if log.snapshot_seq(db, row.shard) > document.seq:
+        if row.damaged or log.snapshot_seq(db, row.shard) > document.seq:
             return None
-        for at, update in log.updates_after(db, row.shard, document.seq):
-            document.live.apply(update)
-            document.seq = at
+        for found in log.updates_after(db, row.shard, document.seq):
+            _apply(document.live, found.update, found.seq)
+            document.seq = found.seq
         return document
+
+
+def _apply(live: Shard, update: bytes, seq: int) -> None:
+    from memcrdt.crdt.scan import scan
+
+    try:
+        live.apply(update, scan(update, own=True))
+    except RemoteProtocolError as exc:
+        raise CorruptError(f"row {seq} of the log does not fit ({exc}); run `memcrdt doctor --repair`") from exc

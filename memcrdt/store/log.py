@@ -11,6 +11,7 @@ import apsw
 from memcrdt.errors import CorruptError
 from memcrdt.model import clocks, limits
 
+LOCAL = "local"  # the origin of what was written on this device
 _CHECKSUM_BYTES = 8
 
 
@@ -23,12 +24,15 @@ class ShardRow(NamedTuple):
     births: int
     registers: int
     size: int
+    log_rows: int
+    log_bytes: int
     head: int
     state_vector: bytes
     digest: bytes | None
+    damaged: bool
 
 
-_COLUMNS = "shard, space, number, births, registers, bytes, head, state_vector, digest"
+_COLUMNS = "shard, space, number, births, registers, bytes, log_rows, log_bytes, head, state_vector, digest, damaged"
 
 
 def shard_row(db: apsw.Connection, shard: int) -> ShardRow:
@@ -92,15 +96,25 @@ def append(db: apsw.Connection, row: Append) -> int:
 def note_head(db: apsw.Connection, head: ShardRow) -> None:
     """Writes down where a shard stands after an append; its digest is not known until somebody asks."""
     db.execute(
-        "UPDATE shards SET births = ?, registers = ?, bytes = ?, head = ?, state_vector = ?, digest = NULL"
-        " WHERE shard = ?",
-        (head.births, head.registers, head.size, head.head, head.state_vector, head.shard),
+        "UPDATE shards SET births = ?, registers = ?, bytes = ?, log_rows = ?, log_bytes = ?, head = ?,"
+        " state_vector = ?, digest = NULL, damaged = ? WHERE shard = ?",
+        (
+            head.births,
+            head.registers,
+            head.size,
+            head.log_rows,
+            head.log_bytes,
+            head.head,
+            head.state_vector,
+            head.damaged,
+            head.shard,
+        ),
     )
 
 
-def mark_to_scrub(db: apsw.Connection, shard: int) -> None:
-    """Notes that bytes of something forgotten are in the shard's log; the mark outlives this process."""
-    db.execute("UPDATE shards SET to_scrub = 1 WHERE shard = ?", (shard,))
+def mark_to_scrub(db: apsw.Connection, shard: int, seq: int) -> None:
+    """Notes that row `seq` left bytes of something forgotten in the file; the mark outlives this process."""
+    db.execute("UPDATE shards SET to_scrub = ? WHERE shard = ?", (seq, shard))
 
 
 def snapshot_of(db: apsw.Connection, shard: int) -> tuple[int, bytes | None]:
@@ -110,7 +124,7 @@ def snapshot_of(db: apsw.Connection, shard: int) -> tuple[int, bytes | None]:
         return 0, None
     seq, update, kept = row
     if checksum(shard, update) != kept:
-        raise CorruptError(f"the snapshot of shard {shard} is not what was written; run `memcrdt doctor`")
+        raise CorruptError(f"the snapshot of shard {shard} is not what was written; run `memcrdt doctor --repair`")
     return seq, update
 
 
@@ -119,13 +133,21 @@ def snapshot_seq(db: apsw.Connection, shard: int) -> int:
     return 0 if row is None else row[0]
 
 
-def updates_after(db: apsw.Connection, shard: int, seq: int) -> Iterator[tuple[int, bytes]]:
-    """The shard's updates behind row `seq`, in order."""
-    sql = "SELECT seq, bytes, checksum FROM updates WHERE shard = ? AND seq > ? ORDER BY seq"
-    for at, update, kept in db.execute(sql, (shard, seq)):
+class Row(NamedTuple):
+    """An update in the log, as it was written."""
+
+    seq: int
+    update: bytes
+    origin: str
+
+
+def updates_after(db: apsw.Connection, shard: int, seq: int) -> Iterator[Row]:
+    """The shard's updates behind row `seq`, in order. Raises CorruptError at a row that is not what was written."""
+    sql = "SELECT seq, bytes, origin, checksum FROM updates WHERE shard = ? AND seq > ? ORDER BY seq"
+    for at, update, origin, kept in db.execute(sql, (shard, seq)):
         if checksum(shard, update) != kept:
-            raise CorruptError(f"row {at} of the log is not what was written; run `memcrdt doctor`")
-        yield at, update
+            raise CorruptError(f"row {at} of the log is not what was written; run `memcrdt doctor --repair`")
+        yield Row(at, update, origin)
 
 
 def fold(db: apsw.Connection, shard: ShardRow, snapshot: bytes) -> None:
@@ -135,7 +157,7 @@ def fold(db: apsw.Connection, shard: ShardRow, snapshot: bytes) -> None:
         (shard.shard, shard.head, snapshot, checksum(shard.shard, snapshot)),
     )
     db.execute("DELETE FROM updates WHERE shard = ? AND seq <= ?", (shard.shard, shard.head))
-    db.execute("UPDATE shards SET bytes = ? WHERE shard = ?", (len(snapshot), shard.shard))
+    db.execute("UPDATE shards SET bytes = ?, log_rows = 0, log_bytes = 0 WHERE shard = ?", (len(snapshot), shard.shard))
 
 
 def checksum(shard: int, data: bytes) -> bytes:

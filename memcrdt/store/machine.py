@@ -12,6 +12,8 @@ from pathlib import Path
 
 _LINUX_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _LINUX_MACHINE = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+_MINUTE = "minute "
+_MINUTES_APART = 2
 
 
 @cache
@@ -21,7 +23,14 @@ def boot_id() -> str:
         return _LINUX_BOOT.read_text().strip()
     if sys.platform == "darwin" and (found := _output("sysctl", "-n", "kern.bootsessionuuid")):
         return found
-    return f"minute {round((time.time() - time.monotonic()) / 60)}"
+    return f"{_MINUTE}{round((time.time() - time.monotonic()) / 60)}"
+
+
+def is_same_boot(one: object, other: str) -> bool:
+    """Whether two names are of one boot. Minutes reckoned from clocks that are being set may differ a little."""
+    if isinstance(one, str) and one.startswith(_MINUTE) and other.startswith(_MINUTE):
+        return abs(int(one[len(_MINUTE) :]) - int(other[len(_MINUTE) :])) <= _MINUTES_APART
+    return one == other
 
 
 @cache

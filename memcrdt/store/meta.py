@@ -7,17 +7,19 @@ the write lock makes its clock right. Reused in two stores it would make them di
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 from base64 import b32encode
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import apsw
 
 from memcrdt.model import limits
-from memcrdt.store import machine
 
 PERSONAL = "personal"
 LOCAL = "local"
+ALARMS: Final = 16  # kept
 _CLIENT_ID_BITS = 52  # random ones of 2^32, as Yjs takes them, meet by chance among some ten thousand
 
 
@@ -39,26 +41,55 @@ def write(db: apsw.Connection, key: str, value: str | int) -> None:
     db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)", (key, value))
 
 
-def establish(db: apsw.Connection, device: str, now_ms: int) -> Facts:
-    """Makes or reads the store's facts, inside the caller's write transaction."""
-    if read(db, "incarnation") is None:
-        write(db, "incarnation", secrets.token_hex(16))
-        write(db, "device", device)
-        for name in (PERSONAL, LOCAL):
-            add_space(db, name, device, now_ms)
-    if read(db, "boot") != machine.boot_id():
-        renew_client_id(db)
-    return facts(db)
+def found(db: apsw.Connection, device: str, now_ms: int) -> bool:
+    """Gives a new store its facts, inside the caller's transaction. Returns whether it is a new one."""
+    if read(db, "incarnation") is not None:
+        return False
+    write(db, "incarnation", secrets.token_hex(16))
+    write(db, "device", device)
+    for name in (PERSONAL, LOCAL):
+        add_space(db, name, device, now_ms)
+    return True
 
 
 def facts(db: apsw.Connection) -> Facts:
-    found = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('incarnation', 'device', 'client_id')"))
-    return Facts(found["incarnation"], found["device"], found["client_id"])
+    known = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('incarnation', 'device', 'client_id')"))
+    return Facts(known["incarnation"], known["device"], known["client_id"])
 
 
-def renew_client_id(db: apsw.Connection) -> None:
-    write(db, "boot", machine.boot_id())
+def reincarnate(db: apsw.Connection, device: str, boot: str) -> None:
+    """Makes the store another one than that whose copy it is: nothing it writes can be taken for the other's."""
+    write(db, "incarnation", secrets.token_hex(16))
+    write(db, "device", device)
+    renew_client_id(db, boot)
+
+
+def renew_client_id(db: apsw.Connection, boot: str) -> None:
+    """From now on all processes write under another id."""
+    write(db, "boot", boot)
     write(db, "client_id", secrets.randbelow(1 << _CLIENT_ID_BITS) + 1)
+
+
+class Alarm(NamedTuple):
+    """Something that the user should know and that does not go away by itself. `at` in ms."""
+
+    at: int
+    text: str
+
+
+def alarms(db: apsw.Connection) -> list[Alarm]:
+    """What was raised, oldest first."""
+    return [Alarm(*each) for each in json.loads(str(read(db, "alarms") or "[]"))]
+
+
+def raise_alarm(db: apsw.Connection, alarm: Alarm) -> None:
+    """Keeps it for `status`; of many the last ones."""
+    write(db, "alarms", json.dumps([*alarms(db), alarm][-ALARMS:]))
+
+
+def clear_alarms(db: apsw.Connection) -> None:
+    """The user has seen them."""
+    db.execute("DELETE FROM meta WHERE key = 'alarms'")
 
 
 def add_space(db: apsw.Connection, name: str, device: str, now_ms: int) -> int:

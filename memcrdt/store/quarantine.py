@@ -7,6 +7,7 @@ from typing import NamedTuple
 import apsw
 
 from memcrdt.model.limits import MIB
+from memcrdt.store.log import ShardRow
 
 ROWS = 64
 BYTES = 1 * MIB  # of one update; a longer one is cut: it is evidence, no data
@@ -30,6 +31,11 @@ def put(db: apsw.Connection, refused: Refused) -> None:
         refused._replace(update=refused.update[:BYTES]),
     )
     db.execute("DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - ?", (ROWS,))
+
+
+def drop_shard(db: apsw.Connection, shard: ShardRow) -> None:
+    """Lets go of what came for a shard: it may hold text that was forgotten since."""
+    db.execute("DELETE FROM quarantine WHERE space = ? AND shard = ?", (shard.space, shard.number))
 
 
 def count(db: apsw.Connection) -> int:

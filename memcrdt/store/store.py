@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,23 +18,38 @@ import apsw
 from memcrdt.errors import NotFoundError, ReadOnlyError, StoreError
 from memcrdt.model.edits import Stamp
 from memcrdt.model.records import Kind
-from memcrdt.store import connections, meta, migrations
+from memcrdt.store import compaction, connections, forks, log, machine, meta, migrations
+from memcrdt.store.background import Background
 from memcrdt.store.connections import Readers, translated
 from memcrdt.store.documents import Documents
 from memcrdt.store.indexer import Indexer, Prepared
-from memcrdt.store.meta import Facts
+from memcrdt.store.marks import Mark, Marks, hashed, state_folder
+from memcrdt.store.meta import Alarm, Facts
 from memcrdt.store.transaction import Transaction
 
 FILE = "memories.db"
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+_REINCARNATED = (
+    "It goes on under a new identity, so that nothing it writes is taken for the other's; what it lacks comes back"
+    " from paired devices. Two copies with one device key must not both be used: give one of them a home of its own"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreOptions:
-    """How a store is opened. `vfs` names an APSW VFS; `clock` gives ms."""
+    """How a store is opened. `vfs` names an APSW VFS; `clock` gives ms.
+
+    `marks` is the folder for the second copies of high-water marks (None: $MEMCRDT_STATE, or the platform's);
+    `machine` and `boot` say on which machine and in which boot of it this is (None: as the system says).
+    """
 
     read_only: bool = False
     vfs: str | None = None
+    marks: Path | None = None
+    machine: str | None = None
+    boot: str | None = None
     clock: Callable[[], int] = field(default=lambda: time.time_ns() // 1_000_000)
 
 
@@ -58,6 +75,8 @@ class Store:
         self._lock = threading.RLock()
         self._documents = Documents()
         self._subscribers: list[Callable[[Notice], None]] = []
+        self._marks = Marks(home, self.options.marks or state_folder())
+        self._scrubbing = Background(partial(compaction.scrub, self))
         self._open_file(home)
         try:
             self.facts = self._establish(device)
@@ -72,12 +91,21 @@ class Store:
     def now_ms(self) -> int:
         return self.options.clock()
 
+    def stamp(self, by: str | None = None) -> Stamp:
+        """That of a change made here and now."""
+        return Stamp(self.now_ms(), by, self.device)
+
     def close(self) -> None:
-        """Closes every connection. A second call does nothing."""
+        """Closes every connection. A second call does nothing; nor does one in a forked child, whose they are not."""
+        if os.getpid() != self._pid:
+            return
+        self._scrubbing.stop()
         with self._lock:
             self._readers.close()
             self._writer.close()
             self._documents.clear()
+            self._marks.close()
+            forks.closed(self)
 
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
@@ -106,10 +134,9 @@ class Store:
         disk, in the views and in the indexes; only then do subscribers, and through them other devices, hear
         of it. `prepared` is what indexer.prepare() made of the texts that the change brings.
         """
-        stamp = Stamp(self.now_ms(), by, self.device)
         with self._exclusive("committing") as db:
-            self._documents.use_client(meta.facts(db).client_id)
-            transaction = Transaction(db, self._documents, stamp)
+            self._use_facts(db)
+            transaction = Transaction(db, self._documents, self.stamp(by))
             try:
                 result = plan(transaction)
                 done = transaction.finish()
@@ -121,9 +148,10 @@ class Store:
                     self._documents.drop(shard)
                 raise
             self._documents.trim()
-            self.indexer.committed()
+        self._after(transaction)
+        self.indexer.committed()
         if done.changes:
-            self._tell(Notice(done.changes, origin, stamp.at, done.seq))
+            self._tell(Notice(done.changes, origin, transaction.stamp.at, done.seq))
         return result
 
     @contextmanager
@@ -133,7 +161,7 @@ class Store:
         with self._lock, self.reading() as db:
             db.execute("BEGIN")  # heads and logs of one moment
             try:
-                self._documents.use_client(meta.facts(db).client_id)
+                self._use_facts(db)
                 yield db, self._documents
             finally:
                 db.execute("ROLLBACK")
@@ -143,9 +171,23 @@ class Store:
     def folding(self) -> Iterator[tuple[apsw.Connection, Documents]]:
         """The write lock and the live documents, for what changes the log's form and not its meaning."""
         with self._exclusive("compacting") as db:
-            self._documents.use_client(meta.facts(db).client_id)
-            yield db, self._documents
+            self._use_facts(db)
+            try:
+                yield db, self._documents
+            except BaseException:  # as in commit
+                self._documents.clear()
+                raise
         self._documents.trim()
+
+    def scrub_later(self) -> None:
+        """There are bytes of something forgotten in the file: they are scrubbed in the background."""
+        self._scrubbing.wake()
+
+    def renew_client(self, alarm: str) -> None:
+        """Writes under another client id from now on, since somebody else has ours; the user is told."""
+        with self.writing() as db:
+            meta.renew_client_id(db, self._boot)
+            meta.raise_alarm(db, Alarm(self.now_ms(), alarm))
 
     def subscribe(self, callback: Callable[[Notice], None]) -> Callable[[], None]:
         """Calls `callback` after each commit of this process, from the thread that made it. Returns its end."""
@@ -165,10 +207,15 @@ class Store:
             raise NotFoundError(f"there is no space called {name!r} here")
         return int(row[0])
 
+    @property
+    def _boot(self) -> str:
+        return self.options.boot or machine.boot_id()
+
     def _open_file(self, home: Path) -> None:
         _make_home(home, self.options.read_only)
         if self.options.read_only and not self.path.exists():
             raise NotFoundError(f"there is no store in {home}; open it once for writing, or name another home")
+        forks.check(self.path)
         with translated(self.path, "opening"):
             self._writer = self._connect()
             self._readers = Readers(self._connect)
@@ -178,18 +225,65 @@ class Store:
                 migrations.migrate(self._writer, self.path)
             elif migrations.check(self._writer, self.path) == 0:
                 raise StoreError(f"{self.path} is empty; open it once for writing")
+        forks.opened(self, self.path)
 
     def _connect(self) -> apsw.Connection:
         return connections.connect(self.path, read_only=self.options.read_only, vfs=self.options.vfs)
 
     def _establish(self, device: str) -> Facts:
+        """Makes or reads the store's facts, and makes another store of one that was copied or restored."""
         if self.options.read_only:
             with self.reading() as db:
                 return meta.facts(db)
         with self._exclusive("opening") as db:
-            found = meta.establish(db, device, self.now_ms())
+            if meta.found(db, device, self.now_ms()):
+                meta.renew_client_id(db, self._boot)
+            elif suspicion := self._suspicion(db, device):
+                meta.reincarnate(db, device, self._boot)
+                meta.raise_alarm(
+                    db, Alarm(self.now_ms(), f"This store is not the one that was here: {suspicion}. {_REINCARNATED}")
+                )
+            elif not machine.is_same_boot(meta.read(db, "boot"), self._boot):
+                meta.renew_client_id(db, self._boot)
+            self._marked = self._mark(db)
+            self._marks.write(self._marked)  # before COMMIT: a file without this incarnation is an older one
             db.execute("COMMIT")
-        return found
+            known = meta.facts(db)
+            if db.execute("SELECT 1 FROM shards WHERE to_scrub > 0").fetchone():
+                self.scrub_later()
+        return known
+
+    def _suspicion(self, db: apsw.Connection, device: str) -> str | None:
+        if meta.facts(db).device != device:
+            return "it belongs to another device key"
+        return self._marks.suspicion(self._mark(db))
+
+    def _mark(self, db: apsw.Connection) -> Mark:
+        return Mark(
+            incarnation=meta.facts(db).incarnation,
+            head=log.head(db),
+            machine=hashed(self.options.machine or machine.machine_id()),
+            file=self.path.stat().st_ino,
+        )
+
+    def _use_facts(self, db: apsw.Connection) -> None:
+        """Another process may have found that the store was copied, or restored a backup."""
+        known = meta.facts(db)
+        self._documents.use_client(known.client_id)
+        self.facts = known
+
+    def _after(self, transaction: Transaction) -> None:
+        """What a commit leaves to do. It is durable: what fails here is done later, and fails no caller."""
+        rows = transaction.rows
+        if head := max((row.head for row in rows), default=0):
+            self._marks.write(replace(self._marked, incarnation=self.facts.incarnation, head=head))
+        if transaction.leaves_bytes:
+            self.scrub_later()
+        for row in rows:
+            if compaction.is_due(row):
+                with suppress(StoreError), self.folding() as (db, documents):
+                    compaction.fold(db, documents, row.shard, transaction.stamp)
+                    compaction.vacuum(db)
 
     @contextmanager
     def _exclusive(self, doing: str) -> Iterator[apsw.Connection]:
@@ -210,7 +304,10 @@ class Store:
 
     def _tell(self, notice: Notice) -> None:
         for callback in tuple(self._subscribers):
-            callback(notice)
+            try:
+                callback(notice)
+            except Exception:  # noqa: BLE001 - of whatever kind: the change is durable, and must not look as if it had failed
+                _log.exception("a subscriber failed")
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:

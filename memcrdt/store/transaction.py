@@ -16,17 +16,25 @@ import apsw
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model import clocks, edits, limits, registers
 from memcrdt.model.edits import Stamp
-from memcrdt.model.projection import Grave, State, project
-from memcrdt.model.registers import Deleted, Registers, Writes
+from memcrdt.model.projection import Grave, Life, State, project
+from memcrdt.model.registers import DELETED, Deleted, Registers, Writes
 from memcrdt.model.values import Json
 from memcrdt.store import log, views
 from memcrdt.store.documents import Document, Documents
 from memcrdt.store.log import Append, ShardRow
+from memcrdt.store.pruning import prunable
 from memcrdt.store.views import Projected
 
 if TYPE_CHECKING:
     from memcrdt.crdt.scan import Scan
-    from memcrdt.crdt.shard import Edit
+    from memcrdt.crdt.shard import Edit, Shard
+
+
+_REGISTER_BYTES = 200  # its key, and all but the text of what a birth holds
+
+
+class ImpostorError(RemoteProtocolError):
+    """Somebody else writes under our client id: this store was copied. Nothing was changed; take another id."""
 
 
 class GapError(RemoteProtocolError):
@@ -41,7 +49,9 @@ class _Work:
     document: Document
     births: int  # with the gathered ones
     registers: int
+    size: int  # bytes, of what is gathered only roughly
     changed: bool = False  # the document holds what the log does not
+    mended: bool = False  # a damaged shard that is whole again
     to_scrub: bool = False  # text was deleted whose bytes are still in the log
     pending: dict[str, dict[str, Json | Deleted]] = field(default_factory=lambda: defaultdict(dict))
     updates: list[tuple[bytes, str]] = field(default_factory=list)  # update, origin
@@ -63,6 +73,16 @@ class Transaction:
         self._births: dict[int, int] = {}  # space -> shard that new memories go to
 
     @property
+    def rows(self) -> list[ShardRow]:
+        """The shards that were used, as they stand."""
+        return [work.row for work in self._works.values()]
+
+    @property
+    def leaves_bytes(self) -> bool:
+        """Whether bytes of something forgotten are still in the file."""
+        return any(work.to_scrub and work.updates for work in self._works.values())
+
+    @property
     def changed_shards(self) -> Iterable[int]:
         """The shards whose live documents are ahead of the log until this transaction is committed."""
         return [shard for shard, work in self._works.items() if work.changed]
@@ -77,6 +97,7 @@ class Transaction:
         work.pending[memory_id].update(writes)
         work.births += 1
         work.registers += len(writes)
+        work.size += sum(_size(value) for value in writes.values())
 
     def edit(self, space: int, memory_id: str, writes: Writes) -> None:
         """Gathers changes of a memory that is there: in its lowest shard, and wherever a register already is."""
@@ -98,8 +119,29 @@ class Transaction:
         live = work.document.live
         if not clocks.covers(live.state_vector(), scanned.needs):
             raise GapError(f"an update for shard {number} has a gap before it")
+        self._check_own(scanned, live)
         work.changed = True
         self._note(work, live.apply(update, scanned), origin)
+        if work.row.damaged:
+            self._settle(work)
+
+    def prune(self, shard: int) -> int:
+        """Gathers the end of the oldest revisions of memories that have had too many. Returns how many."""
+        work = self._work(log.shard_row(self.db, shard))
+        count = 0
+        for memory_id in views.much_revised(self.db, work.row.space, work.document.live.ids()):
+            state = self.state(work.row.space, memory_id)
+            for revision in prunable(state) if isinstance(state, Life) else ():
+                key = registers.revision_key(memory_id, revision)
+                for home in self._homes(work.row.space, memory_id):
+                    if key in self._registers(home, memory_id):
+                        home.pending[memory_id][key] = DELETED
+                count += 1
+        return count
+
+    def reproject(self, shard: int) -> None:
+        """Makes the views say anew what every memory of the shard is."""
+        self._touch_all(self._work(log.shard_row(self.db, shard)))
 
     def finish(self) -> Projected:
         """Makes rows of everything gathered: the log, the heads of the shards, the views."""
@@ -108,6 +150,25 @@ class Transaction:
         seq = self._append()
         self._note_homes()
         return views.write(self.db, states, seq)
+
+    def _check_own(self, scanned: Scan, live: Shard) -> None:
+        own = self._documents.client_id
+        if scanned.after.get(own, 0) > live.state_vector().get(own, 0):
+            raise ImpostorError(f"an update has blocks under our own client id {own} that this store did not write")
+
+    def _settle(self, work: _Work) -> None:
+        """Takes in rows of a damaged shard that fit now; when none waits any more, the shard is whole again."""
+        for edit in work.document.settle():
+            work.touched |= edit.touched
+            work.unborn |= edit.unborn
+        if not work.document.waiting:
+            work.row = work.row._replace(damaged=False)
+            work.mended = True
+            self._touch_all(work)
+
+    def _touch_all(self, work: _Work) -> None:
+        work.touched |= work.document.live.ids()
+        work.touched |= views.at_home_in(self.db, work.row.shard)
 
     def _registers(self, work: _Work, memory_id: str) -> Registers:
         found = work.document.live.registers(memory_id)
@@ -133,7 +194,7 @@ class Transaction:
         if work is None:
             document = self._documents.current(self.db, row)
             live = document.live
-            work = self._works[row.shard] = _Work(row, document, live.births, live.register_count)
+            work = self._works[row.shard] = _Work(row, document, live.births, live.register_count, row.size)
         return work
 
     def _birth_shard(self, space: int) -> _Work:
@@ -157,7 +218,7 @@ class Transaction:
             work.pending.clear()
             if gathered:
                 work.changed = True
-                self._note(work, work.document.live.write(gathered), "local")
+                self._note(work, work.document.live.write(gathered), log.LOCAL)
 
     def _note(self, work: _Work, edit: Edit, origin: str) -> None:
         if edit.update:
@@ -198,22 +259,27 @@ class Transaction:
             for update, origin in work.updates:
                 seq = log.append(self.db, Append(work.row.shard, update, origin, self.stamp.at))
                 work.document.seq = seq
-            if work.updates:
+            if work.updates or work.mended:
                 self._note_head(work)
+            if work.mended:  # in the log what waited still stands before what it waited for
+                log.fold(self.db, work.row, work.document.live.snapshot())
         return seq
 
     def _note_head(self, work: _Work) -> None:
         live = work.document.live
+        new = sum(len(update) for update, _ in work.updates)
         work.row = work.row._replace(
             births=live.births,
             registers=live.register_count,
-            size=work.row.size + sum(len(update) for update, _ in work.updates),
+            size=work.row.size + new,
+            log_rows=work.row.log_rows + len(work.updates),
+            log_bytes=work.row.log_bytes + new,
             head=work.document.seq,
             state_vector=clocks.encode_state_vector(live.state_vector()),
         )
         log.note_head(self.db, work.row)
         if work.to_scrub:
-            log.mark_to_scrub(self.db, work.row.shard)
+            log.mark_to_scrub(self.db, work.row.shard, work.row.head)
 
     def _note_homes(self) -> None:
         views.write_homes(
@@ -230,5 +296,11 @@ def _is_full(work: _Work) -> bool:
     return (
         work.births >= limits.SHARD_BIRTHS
         or work.registers >= limits.SHARD_REGISTERS
-        or work.row.size >= limits.SHARD_BYTES
+        or work.size >= limits.SHARD_BYTES
     )
+
+
+def _size(value: Json | Deleted) -> int:
+    """Bytes of a register, roughly: what is long in one is its text."""
+    text = value.get("text") if isinstance(value, dict) else None
+    return _REGISTER_BYTES + (len(text.encode()) if isinstance(text, str) else 0)

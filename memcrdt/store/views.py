@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import apsw
 
+from memcrdt.model import limits
 from memcrdt.model.projection import Grave, Life, State
 from memcrdt.model.records import Kind
 from memcrdt.model.scopes import category_of
@@ -69,6 +70,20 @@ def write_homes(db: apsw.Connection, homes: Iterable[tuple[int, str, int, bool]]
 def homes_of(db: apsw.Connection, space: int, memory_id: str) -> list[int]:
     """The shards (local numbers) that hold registers of an ID."""
     return [row[0] for row in db.execute("SELECT shard FROM homes WHERE space = ? AND id = ?", (space, memory_id))]
+
+
+def at_home_in(db: apsw.Connection, shard: int) -> set[str]:
+    """The IDs that a shard (its local number) is noted to hold registers of."""
+    return {str(row[0]) for row in db.execute("SELECT id FROM homes WHERE shard = ?", (shard,))}
+
+
+def much_revised(db: apsw.Connection, space: int, ids: Iterable[str]) -> list[str]:
+    """Those of the memories that have more revisions than are kept."""
+    sql = (
+        "SELECT id FROM memories m WHERE space = ? AND id IN (SELECT value FROM json_each(?))"
+        " AND (SELECT count(*) FROM revisions r WHERE r.memory = m.memory) > ?"
+    )
+    return [str(row[0]) for row in db.execute(sql, (space, json.dumps(list(ids)), limits.REVISIONS))]
 
 
 def fingerprint(text: str) -> int:

@@ -11,10 +11,10 @@ import apsw
 
 from memcrdt.crdt.shard import Shard
 from memcrdt.model.registers import Deleted
-from memcrdt.model.requests import Changes, check_add, check_update
+from memcrdt.model.requests import Changes, check_add, check_item, check_update
 from memcrdt.model.values import Json
 from memcrdt.net.replica import StoreReplica
-from memcrdt.store import changes, compaction, digests, meta
+from memcrdt.store import changes, compaction, digests, log, meta
 from memcrdt.store.indexer import IndexRow, Prepared
 from memcrdt.store.store import Store, StoreOptions
 from memcrdt.sync.replica import Applied
@@ -72,7 +72,11 @@ class Device:
         return self.store.commit(changes.Adding([check_add(text, given)], self._ulids))[0]
 
     def add_many(self, texts: Iterable[str]) -> list[str]:
-        return self.store.commit(changes.Adding([check_add(text, {}) for text in texts], self._ulids))
+        return self.add_each([{"text": text} for text in texts])
+
+    def add_each(self, items: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Adds several in one commit, each given as the arguments of add()."""
+        return self.store.commit(changes.Adding([check_item(item, {}) for item in items], self._ulids))
 
     def update(self, memory_id: str, **given: Any) -> None:
         edit = check_update(Changes(**given))
@@ -93,6 +97,12 @@ class Device:
     def texts(self) -> dict[str, str]:
         """The text of each memory, by id."""
         return {str(row[0]): str(row[1]) for row in self.rows("SELECT id, text FROM memories ORDER BY id")}
+
+    def ids_of_documents(self) -> set[str]:
+        """The ids of all memories that the documents of all shards hold, loaded from the log."""
+        with self.store.documents() as (db, documents):
+            shards = [log.shard_row(db, shard) for (shard,) in db.execute("SELECT shard FROM shards").fetchall()]
+            return {memory for row in shards for memory in documents.current(db, row).live.ids()}
 
     def graves(self) -> set[str]:
         return {str(row[0]) for row in self.rows("SELECT id FROM graves")}

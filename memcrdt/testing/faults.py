@@ -1,6 +1,7 @@
 """A disk that fails on command and forgets what was not synced when its power is cut: an APSW VFS for the tests.
 
-Reads and writes go to real files, syncs do not: what a sync would make durable is kept beside, as the bytes that a power cut leaves.
+Reads and writes go to real files, syncs do not: what a sync makes durable is kept beside, as the bytes that a power
+cut leaves.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 -- Times are milliseconds since 1970, UTC. `space` and `shard` are local numbers, never sent anywhere.
 
-CREATE TABLE meta(                 -- incarnation, boot, client_id, commits, device...
+CREATE TABLE meta(                 -- incarnation, boot, client_id, device, alarms: see store/meta.py
   key   TEXT PRIMARY KEY,
   value ANY NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -21,10 +21,13 @@ CREATE TABLE shards(               -- one Yjs document each
   births       INTEGER NOT NULL DEFAULT 0,  -- memories ever born in it, forgotten ones too
   registers    INTEGER NOT NULL DEFAULT 0,
   bytes        INTEGER NOT NULL DEFAULT 0,  -- of its snapshot and the log behind it
+  log_rows     INTEGER NOT NULL DEFAULT 0,  -- updates behind the snapshot
+  log_bytes    INTEGER NOT NULL DEFAULT 0,  -- of those
   head         INTEGER NOT NULL DEFAULT 0,  -- seq of its last update
   state_vector BLOB NOT NULL DEFAULT x'00', -- at head, in Yjs' encoding
   digest       BLOB,               -- canonical digest at head, or NULL: not computed yet
-  to_scrub     INTEGER NOT NULL DEFAULT 0,  -- 1: bytes of something forgotten are still in it
+  to_scrub     INTEGER NOT NULL DEFAULT 0,  -- the last row that left bytes of something forgotten in the file, or 0
+  damaged      INTEGER NOT NULL DEFAULT 0,  -- 1: rows were set aside, and what builds on them may wait in the log
   UNIQUE(space, number)
 ) STRICT;
 
@@ -43,6 +46,15 @@ CREATE TABLE snapshots(            -- a shard's log up to and with seq, folded
   seq      INTEGER NOT NULL,
   bytes    BLOB NOT NULL,
   checksum BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE damaged(              -- rows of the log and snapshots that are not what was written, set aside by doctor
+  id    INTEGER PRIMARY KEY,
+  shard INTEGER NOT NULL,
+  seq   INTEGER NOT NULL,
+  kind  TEXT NOT NULL CHECK(kind IN ('update', 'snapshot')),
+  bytes BLOB NOT NULL,
+  at    INTEGER NOT NULL           -- when it was set aside
 ) STRICT;
 
 CREATE TABLE quarantine(           -- updates that were refused; bounded, see store/quarantine.py

@@ -1,0 +1,103 @@
+"""High-water marks: how far a store had come, kept outside of it, so that an older copy of the file is noticed.
+
+One stands beside the device key, one in a folder of the platform's: who restores a whole home restores the first
+with it. They are written after each commit and may lag.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+FILE: Final = "store.mark"
+STATE_VARIABLE: Final = "MEMCRDT_STATE"
+_BYTES: Final = 512  # one sector, always the same and written in place, so that it is there whole or as it was
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a store had come to: `head` is the last row of its log, `file` the number of its inode, `machine` a hash."""
+
+    incarnation: str
+    head: int
+    machine: str
+    file: int
+
+
+def state_folder() -> Path:
+    """Where the second copies are: $MEMCRDT_STATE, or the platform's folder for what programs keep of themselves."""
+    if given := os.environ.get(STATE_VARIABLE):
+        return Path(given)
+    from platformdirs import user_state_path
+
+    return user_state_path("memcrdt-marks", appauthor=False)
+
+
+def hashed(machine: str) -> str:
+    """A machine's id as marks hold it: the id itself is nobody's business."""
+    return hashlib.blake2b(machine.encode(), digest_size=16, person=b"memcrdt machine").hexdigest()
+
+
+class Marks:
+    """The two files of one store. Writing never fails: a mark that could not be written lags."""
+
+    def __init__(self, home: Path, state: Path) -> None:
+        self._home = home / FILE
+        self._state = state
+        self._open: dict[Path, int] = {}
+
+    def suspicion(self, now: Mark) -> str | None:
+        """Why a store that stands at `now` is not the one that was here, in words for its user; None if it is."""
+        return judge(now, _read(self._home), _read(self._beyond(now.incarnation)))
+
+    def write(self, mark: Mark) -> None:
+        data = json.dumps([mark.incarnation, mark.head, mark.machine, mark.file]).encode().ljust(_BYTES)
+        for path in (self._home, self._beyond(mark.incarnation)):
+            with suppress(OSError):  # a folder that is not ours, a full disk: the other one may do
+                self._put(path, data)
+
+    def close(self) -> None:
+        for descriptor in self._open.values():
+            os.close(descriptor)
+        self._open.clear()
+
+    def _put(self, path: Path, data: bytes) -> None:
+        descriptor = self._open.get(path)
+        if descriptor is None:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+            descriptor = self._open[path] = os.open(path, flags, 0o600)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, data)
+
+    def _beyond(self, incarnation: str) -> Path:
+        return self._state / f"{incarnation}.mark"
+
+
+def judge(now: Mark, beside: Mark | None, beyond: Mark | None) -> str | None:
+    """As Marks.suspicion says; `beside` is the mark beside the key, `beyond` that in the state folder, if any."""
+    if beside is not None and beside.incarnation != now.incarnation:
+        return "it is an older copy: the store has gone on as another one since"
+    known = [mark for mark in (beside, beyond) if mark is not None]
+    if not known:
+        return "it was made elsewhere: there is no mark of it on this machine"
+    if any(mark.machine != now.machine for mark in known):
+        return "it was copied from another machine"
+    if any(mark.head > now.head for mark in known):
+        return "it was restored from an older copy"
+    if all(mark.file != now.file for mark in known):
+        return "its file was copied or moved"
+    return None
+
+
+def _read(path: Path) -> Mark | None:
+    try:
+        incarnation, head, machine, file = json.loads(path.read_bytes()[:_BYTES])
+        return Mark(str(incarnation), int(head), str(machine), int(file))
+    except (OSError, ValueError, TypeError):  # not there, or no mark: as if it were lost
+        return None

@@ -1,0 +1,269 @@
+"""Folding, pruning, giving space back, and scrubbing."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from memcrdt.model import limits
+from memcrdt.model.projection import project
+from memcrdt.store import compaction, quarantine
+from memcrdt.store.quarantine import Refused
+from memcrdt.testing.devices import Device, agree
+
+Make = Callable[..., Device]
+SECRET = "zebrafish quokka wombat"  # words that nothing else here has
+
+
+def _files_with(home: Path, words: str = SECRET) -> list[str]:
+    """The files of a home in which a word stands, whole or as full text stems it."""
+    needles = [word[:5].encode() for word in words.split()]
+    return [
+        path.name
+        for path in home.iterdir()
+        if (data := path.read_bytes()) and any(needle in data for needle in needles)
+    ]
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def _marks(device: Device) -> int:
+    return int(device.rows("SELECT count(*) FROM shards WHERE to_scrub > 0")[0][0])
+
+
+def test_folding_changes_nothing_that_can_be_read(device: Make) -> None:
+    """Views, digest and documents are as they were, and the log is one snapshot."""
+    a = device("A")
+    ids = [a.add(f"memory {number}", tags=["t"]) for number in range(20)]
+    a.forget(ids[4])
+    a.update(ids[3], text="edited")
+    before = a.views(), a.digest()
+    done = compaction.compact(a.store)
+    assert (a.views(), a.digest()) == before
+    assert (done.shards, a.rows("SELECT count(*) FROM updates")) == (1, [(0,)])
+    a.reopen()
+    assert a.ids_of_documents() == set(ids)
+    assert compaction.compact(a.store).shards == 0
+
+
+def test_a_log_is_folded_by_the_commit_that_makes_it_too_long(device: Make) -> None:
+    """So that a shard is quick to load, whoever never calls compact()."""
+    a = device("A")
+    memory = a.add("memory")
+    for number in range(compaction.LOG_ROWS + 10):
+        a.update(memory, importance=number / 1_000)
+    assert a.rows("SELECT log_rows FROM shards")[0][0] < compaction.LOG_ROWS
+    assert a.rows("SELECT count(*) FROM updates")[0][0] < compaction.LOG_ROWS
+    assert a.rows("SELECT importance FROM memories") == [((compaction.LOG_ROWS + 9) / 1_000,)]
+
+
+def test_at_most_64_revisions_are_kept_and_none_comes_back_as_a_head(device: Make) -> None:
+    """The birth and the heads stay; the oldest of the others go, also on a device that hears of it only then."""
+    a, b = device("A"), device("B")
+    memory = a.add("text 0")
+    for number in range(100):
+        a.update(memory, text=f"text {number + 1}")
+    agree([a, b])
+    assert compaction.compact(a.store).pruned == 101 - limits.REVISIONS
+    kept = [row[0] for row in a.rows("SELECT text FROM revisions ORDER BY at, revision")]
+    assert kept == ["text 0", *[f"text {number}" for number in range(38, 101)]]
+    assert a.rows("SELECT text, conflicted FROM memories") == [("text 100", 0)]
+    agree([a, b])
+    assert a.views() == b.views()
+    assert a.digest() == b.digest()
+
+
+def test_two_devices_that_prune_while_apart_agree(device: Make) -> None:
+    """Also when one of them has edited on: both let go of the same, oldest revisions first."""
+    a, b = device("A"), device("B")
+    memory = a.add("text")
+    for number in range(80):
+        a.update(memory, text=f"text {number}")
+    agree([a, b])
+    compaction.compact(a.store)
+    for number in range(10):
+        b.update(memory, text=f"later {number}")
+    compaction.compact(b.store)
+    agree([a, b])
+    for each in (a, b):
+        compaction.compact(each.store)
+    agree([a, b])
+    assert (a.views(), a.digest()) == (b.views(), b.digest())
+    assert a.rows("SELECT text, conflicted FROM memories") == [("later 9", 0)]
+    assert a.rows("SELECT count(*) FROM revisions WHERE head") == [(1,)]
+
+
+def test_pruning_keeps_the_heads_of_any_history(device: Make) -> None:
+    """Random histories with forks and settlements, also with clocks that are wrong."""
+    from memcrdt.store.pruning import prunable
+
+    for seed in range(30):
+        rng = random.Random(seed)
+        memory = "01JD8Z6Q4M0000000000000001"
+        registers = {memory: {"text": "birth", "scope": "global", "created_at": 5, "device": "d", "salt": "00" * 16}}
+        names: list[str] = []
+        for number in range(rng.randrange(5, 60)):
+            name = f"01JD8Z6Q4N{number:016d}"
+            base = rng.sample(names[-5:], min(len(names), rng.randrange(3))) or [memory]
+            registers[f"{memory}/r/{name}"] = {"text": name, "at": rng.randrange(100), "device": "d", "base": base}
+            names.append(name)
+        life = project(memory, [registers])
+        gone = prunable(life, 8)
+        kept = {key: value for key, value in registers.items() if key.rpartition("/")[2] not in gone}
+        after = project(memory, [kept])
+        assert [h.revision for h in after.heads] == [h.revision for h in life.heads]
+        assert len(after.revisions) <= max(8, 1 + len(life.heads)) or len(gone) == 0
+
+
+def test_free_pages_are_given_back(device: Make) -> None:
+    """compact() leaves a file that is not much longer than one with the same content made anew."""
+    a = device("A")
+    ids = [memory for _ in range(10) for memory in a.add_many([f"some text {n} " * 20 for n in range(200)])]
+    before = compaction.compact(a.store).after
+    a.forget(*ids[50:])
+    done = compaction.compact(a.store)
+    assert done.after < before / 3  # the rest are tombstones
+    assert a.rows("PRAGMA integrity_check") == [("ok",)]
+
+
+def test_readers_do_not_stop_compaction_nor_it_them(device: Make) -> None:
+    """A reader in the middle of a table sees what it saw, and folding does not wait for it."""
+    a = device("A")
+    ids = a.add_many(f"memory {n}" for n in range(50))
+    with a.store.reading() as db:
+        db.execute("BEGIN")
+        first = db.execute("SELECT count(*) FROM memories").get
+        a.update(ids[0], text="edited")
+        compaction.compact(a.store)
+        assert db.execute("SELECT count(*) FROM memories WHERE text = 'edited'").get == 0
+        assert db.execute("SELECT count(*) FROM memories").get == first
+        db.execute("ROLLBACK")
+
+
+def test_forgotten_text_is_in_no_byte_of_any_file(device: Make) -> None:
+    """Invariant 5: not in the database, nor the WAL, after forget has returned `done`; nor are revisions of it."""
+    a = device("A")
+    memory = a.add(f"about {SECRET}", tags=["quokka"], metadata={"wombat": "zebrafish"}, source="zebrafish")
+    a.add("another")
+    a.update(memory, text=f"still about {SECRET}")
+    assert _files_with(a.home) != []
+    a.forget(memory)
+    assert _files_with(a.home) == []
+    assert _marks(a) == 0
+
+
+def test_forgotten_text_is_in_no_byte_at_a_peer_either(device: Make) -> None:
+    """Invariant 5: the commit that hears of it marks the shard, and the file is scrubbed in the background."""
+    a, b = device("A"), device("B")
+    memory = a.add(f"about {SECRET}", tags=["quokka"])
+    agree([a, b])
+    a.forget(memory)
+    agree([a, b])
+    _wait(lambda: _marks(b) == 0)
+    assert _files_with(b.home) == []
+
+
+def test_late_text_for_a_forgotten_memory_is_scrubbed(device: Make) -> None:
+    """An edit that was made before its author heard of it leaves no byte where it arrives."""
+    a, b = device("A"), device("B")
+    memory = a.add("harmless")
+    agree([a, b])
+    a.forget(memory)
+    b.update(memory, text=f"about {SECRET}")
+    agree([a, b])
+    for each in (a, b):
+        _wait(lambda each=each: _marks(each) == 0)
+        assert _files_with(each.home) == []
+
+
+def test_with_a_reader_in_the_way_scrubbing_is_pending_and_no_writer_waits(device: Make) -> None:
+    """Invariant 5: it goes on by itself when the reader ends."""
+    a = device("A")
+    memory = a.add(f"about {SECRET}")
+    with a.store.reading() as db:
+        db.execute("BEGIN")
+        db.execute("SELECT count(*) FROM memories").fetchall()
+        a.store.commit(lambda transaction: transaction.forget(1, memory))
+        assert not compaction.scrub(a.store)
+        assert _marks(a) == 1
+        a.add("a writer does not wait")
+        assert _files_with(a.home) != []
+        db.execute("ROLLBACK")
+    _wait(lambda: _marks(a) == 0)
+    assert _files_with(a.home) == []
+
+
+def test_scrubbing_that_was_pending_is_finished_by_whoever_opens_next(device: Make) -> None:
+    """The mark is in the file: the process that forgot may have ended."""
+    a = device("A")
+    memory = a.add(f"about {SECRET}")
+    with a.store.reading() as db:
+        db.execute("BEGIN")
+        db.execute("SELECT count(*) FROM memories").fetchall()
+        a.store.commit(lambda transaction: transaction.forget(1, memory))
+        a.close()
+        db.execute("ROLLBACK")
+    a.open()
+    _wait(lambda: _marks(a) == 0)
+    assert _files_with(a.home) == []
+
+
+def test_a_mark_made_during_scrubbing_stays(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another process forgets between folding and truncating is not taken for scrubbed."""
+    a = device("A")
+    first, second = a.add("first"), a.add("second")
+    truncate = compaction._truncate_wal
+
+    def forget_meanwhile(store: object) -> bool:
+        done = truncate(a.store)
+        a.store.commit(lambda transaction: transaction.forget(1, second))
+        return done
+
+    monkeypatch.setattr(compaction, "_truncate_wal", forget_meanwhile)
+    monkeypatch.setattr(a.store, "scrub_later", lambda: None)
+    a.store.commit(lambda transaction: transaction.forget(1, first))
+    compaction.scrub(a.store)
+    assert _marks(a) == 1
+
+
+def test_quarantined_bytes_of_the_shard_go_with_what_was_forgotten(device: Make) -> None:
+    """An update that was refused may hold the text, too."""
+    a = device("A")
+    memory = a.add("memory")
+    with a.store.writing() as db:
+        quarantine.put(db, Refused(1, 0, "somebody", "a reason", SECRET.encode(), 7))
+    a.forget(memory)
+    assert _files_with(a.home) == []
+    assert a.rows("SELECT count(*) FROM quarantine") == [(0,)]
+
+
+def test_threads_of_one_store_lose_nothing(device: Make) -> None:
+    """A store is safe between threads: writes, folds and reads at once."""
+    a = device("A")
+    ids: list[str] = []
+
+    def work(number: int) -> None:
+        for turn in range(25):
+            ids.append(a.add(f"{number} {turn}"))
+            assert ids[-1] in a.texts()
+            if turn % 10 == 5:
+                compaction.compact(a.store)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(ids)) == 100 == len(a.texts())
+    a.reopen()
+    assert a.ids_of_documents() == set(ids)

@@ -1,0 +1,140 @@
+"""The one commit path: all or nothing, on documents that are up to the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from memcrdt.errors import InputError
+from memcrdt.model import limits
+from memcrdt.store import compaction
+from memcrdt.store.transaction import Transaction
+from memcrdt.testing.devices import Device
+
+Make = Callable[..., Device]
+
+
+class _OnPurposeError(Exception):
+    """What the tests end a commit with."""
+
+
+def _second(first: Device) -> Device:
+    """The same store as another process has it: with documents of its own."""
+    second = Device.__new__(Device)
+    second.__dict__.update(first.__dict__)
+    second.open()
+    return second
+
+
+def test_a_plan_that_fails_changes_nothing(device: Make) -> None:
+    """The document is rolled back with the rows: the next commit builds on what is durable."""
+    a = device("A")
+    kept = a.add("kept")
+    before = a.views(), a.digest()
+
+    def plan(transaction: Transaction) -> None:
+        a_space = a.store.space("personal")
+        transaction.forget(a_space, kept)
+        transaction.finish()
+        raise _OnPurposeError
+
+    with pytest.raises(_OnPurposeError):
+        a.store.commit(plan)
+    assert (a.views(), a.digest()) == before
+    a.update(kept, add_tags=["after"])
+    a.reopen()
+    assert a.texts() == {kept: "kept"}
+    assert a.rows("SELECT tag FROM tags") == [("after",)]
+
+
+def test_an_indexer_that_fails_takes_the_commit_with_it(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Views, log and document stand where they stood."""
+    a = device("A")
+    before = a.views(), a.digest()
+
+    def fail(*_: Any) -> None:
+        raise _OnPurposeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(a.store.indexer, "replace", fail)
+        with pytest.raises(_OnPurposeError):
+            a.add("not kept")
+    assert (a.views(), a.digest()) == before
+    assert a.texts() == {}
+    assert a.add("kept") in a.texts()
+
+
+def test_half_a_batch_is_not_kept(device: Make) -> None:
+    """The third item is refused, so none is there."""
+    a = device("A")
+    taken = a.add("taken")
+    with pytest.raises(InputError, match="taken"):
+        a.add_each([{"text": "one"}, {"text": "two"}, {"text": "three", "id": taken}])
+    assert list(a.texts().values()) == ["taken"]
+
+
+def test_a_document_catches_up_with_what_another_process_wrote(device: Make) -> None:
+    """Each commit builds on all before it, whoever made them; the digests agree with a fresh load."""
+    a = device("A")
+    b = _second(a)
+    memory = a.add("of a")
+    for number in range(5):
+        (a, b)[number % 2].update(memory, add_tags=[f"tag {number}"])
+    assert a.rows("SELECT count(*) FROM tags") == [(5,)]
+    assert a.digest() == b.digest()
+    b.close()
+    a.reopen()
+    a.rows("SELECT 1")
+    with a.store.writing() as db:
+        kept = db.execute("SELECT digest FROM shards").get
+        db.execute("UPDATE shards SET digest = NULL")
+    a.digest()
+    assert a.rows("SELECT digest FROM shards") == [(kept,)]
+
+
+def test_a_document_that_another_process_compacted_past_is_reloaded(device: Make) -> None:
+    """Invariant 1: without that, the rows between would be missing here, and the next fold would lose them."""
+    a = device("A")
+    b = _second(a)
+    first = a.add("first, of a")  # a holds the document at row 1
+    second = b.add("second, of b")  # acknowledged
+    compaction.compact(b.store)  # row 2 is gone from the log: only the snapshot has it
+    third = a.add("third, of a")
+    compaction.compact(a.store)
+    b.close()
+    a.reopen()
+    a.update(second, add_tags=["still there"])
+    assert set(a.texts()) == {first, second, third}
+    assert {*a.ids_of_documents()} == {first, second, third}
+
+
+def test_a_row_of_the_log_is_never_numbered_twice(device: Make) -> None:
+    """Also when folding has emptied the log: readers continue from the last row that they saw."""
+    a = device("A")
+    a.add("one")
+    compaction.compact(a.store)
+    assert a.rows("SELECT count(*) FROM updates") == [(0,)]
+    a.reopen()
+    a.add("two")
+    assert a.rows("SELECT seq FROM updates") == [(2,)]
+
+
+def test_a_batch_of_long_texts_fills_several_shards(device: Make) -> None:
+    """None gets over 4 MiB and a text, which peers would refuse as too long an update."""
+    a = device("A")
+    a.add_many(["x" * limits.TEXT_BYTES] * 100)
+    sizes = [size for (size,) in a.rows("SELECT bytes FROM shards")]
+    assert len(sizes) == 2
+    assert max(sizes) < limits.SHARD_BYTES + 2 * limits.TEXT_BYTES
+
+
+def test_new_memories_go_to_the_lowest_open_shard(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard is full by births, forgotten ones included."""
+    monkeypatch.setattr(limits, "SHARD_BIRTHS", 3)
+    a = device("A")
+    ids = a.add_many("abcdefg")
+    a.forget(ids[0])
+    a.add("h")
+    assert a.rows("SELECT number, births FROM shards") == [(0, 3), (1, 3), (2, 2)]
