@@ -59,7 +59,8 @@ def build(memory: Memory, count: int) -> float:
     """Adds what is missing to `count`; memories a second."""
     source = texts(seed=1)
     started, added = time.perf_counter(), 0
-    here = len(memory.search("anything", limit=1)) and memory.status().store.memories
+    with memory.store.reading() as db:
+        here = int(db.execute("SELECT count(*) FROM memories").get)
     for _ in range(here):
         next(source)
     while here + added < count:
@@ -109,7 +110,7 @@ def recall(memory: Memory, queries: list[str]) -> float:
             query = semantic.Query(embedder.embed_query(text), model.model)
             exact = passages[np.argpartition(-(vectors @ query.vector), 10)[:10]]
             near = semantic.nearest(db, query, index.coarse(model.model), None)
-            found += len(set(exact.tolist()) & set(sorted(near, key=lambda p: -near[p])[:10]))
+            found += len(set(exact.tolist()) & set(near.passages[np.argsort(-near.scores)[:10]].tolist()))
     return found / (10 * len(queries))
 
 

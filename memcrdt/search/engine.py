@@ -14,8 +14,9 @@ from memcrdt.search.arrays import are_allowed, integers, json_list
 from memcrdt.search.dates import named_time
 from memcrdt.search.index import SearchIndex
 from memcrdt.search.lexical import Lexical
-from memcrdt.search.passages import PER_MEMORY, number, split
+from memcrdt.search.passages import number, split
 from memcrdt.search.ranking import Pool, Row
+from memcrdt.search.scores import PassageScores
 from memcrdt.search.semantic import Query
 from memcrdt.store.filtering import Where, hidden, where
 from memcrdt.store.indexer import Connection
@@ -62,9 +63,9 @@ class Scored:
     parts: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Asked:
-    """One search, and what was found out about it so far. `cosines` are by passage and grow."""
+    """One search, and what was found out about it so far: `cosines` grow."""
 
     db: Connection
     query: str
@@ -72,7 +73,18 @@ class _Asked:
     allowed: NDArray[np.bool_] | None
     words: Lexical
     vector: Query | None
-    cosines: dict[int, float] = field(default_factory=dict)
+    cosines: PassageScores
+
+    def embed(self, memories: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The cosines of these memories. One without a vector, not embedded yet, counts as the middle one."""
+        import numpy as np
+
+        if self.vector is None:
+            return np.zeros(len(memories))
+        if len(missing := self.cosines.lacking(memories)):
+            self.cosines = self.cosines.merged(semantic.cosines(self.db, self.vector, missing))
+        found = self.cosines.of(memories, missing=np.nan)
+        return np.nan_to_num(found, nan=float(np.nanmedian(found)) if not np.isnan(found).all() else 0.0)
 
 
 def search(db: Connection, index: SearchIndex, query: str, filters: Filters, options: Options) -> list[Scored]:
@@ -81,13 +93,13 @@ def search(db: Connection, index: SearchIndex, query: str, filters: Filters, opt
 
     allowed = _allowed(db, filters, options.now)
     words = lexical.find(db, query, allowed)
-    asked = _Asked(db, query, options, allowed, words, _query_vector(db, index, query))
+    asked = _Asked(db, query, options, allowed, words, _query_vector(db, index, query), PassageScores.of_rows([]))
     pool = _pool(asked, _seeds(asked, index))
     if not pool.rows:
         return []
     parts = ranking.score(query, named_time(query, options.now), words, pool)
     total = np.round(sum(parts.values(), np.zeros(len(pool.memories))), 5)
-    shares = words.of(pool.memories) / (words.total or 1.0)
+    shares = words.scores.of(pool.memories) / (words.total or 1.0)
     best = sorted(range(len(total)), key=lambda place: (-total[place], pool.rows[place].id))
     found: list[Scored] = []
     for place in best:
@@ -148,16 +160,14 @@ def _seeds(asked: _Asked, index: SearchIndex) -> NDArray[np.int64]:
     import numpy as np
 
     more = 2 * asked.options.limit
-    by_words, scores = asked.words.best()
-    chosen = _top(asked.db, by_words, scores, max(BY_WORDS, more))
+    words = asked.words.scores
+    chosen = _top(asked.db, words.memories, words.best, max(BY_WORDS, more))
     if asked.vector is None:
         return chosen
-    asked.cosines.update(semantic.nearest(asked.db, asked.vector, index.coarse(asked.vector.model), asked.allowed))
-    by_meaning, cosines = _best_cosines(asked.cosines)
-    chosen = np.union1d(chosen, _top(asked.db, by_meaning, cosines, max(BY_MEANING, more)))
-    _embed(asked, chosen)
-    first = asked.words.of(chosen) / (scores.max(initial=0.0) or 1.0) + FIRST_WEIGHT * _cosines_of(asked, chosen)
-    return _top(asked.db, chosen, first, max(SEEDS, more))
+    near = semantic.nearest(asked.db, asked.vector, index.coarse(asked.vector.model), asked.allowed)
+    asked.cosines = near
+    chosen = np.union1d(chosen, _top(asked.db, near.memories, near.best, max(BY_MEANING, more)))
+    return _top(asked.db, chosen, words.of(chosen) / words.top + FIRST_WEIGHT * asked.embed(chosen), max(SEEDS, more))
 
 
 def _top(db: Connection, memories: NDArray[np.int64], scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
@@ -174,40 +184,6 @@ def _top(db: Connection, memories: NDArray[np.int64], scores: NDArray[np.float64
     return np.sort(np.concatenate([above, tied]))
 
 
-def _best_cosines(cosines: Mapping[int, float]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Memories, ascending, with the cosine of the best passage of each."""
-    import numpy as np
-
-    passages = np.fromiter(cosines.keys(), np.int64, len(cosines))
-    memories, places = np.unique(passages // PER_MEMORY, return_inverse=True)
-    best = np.full(len(memories), -1.0)
-    np.maximum.at(best, places, np.fromiter(cosines.values(), np.float64, len(cosines)))
-    return memories, best
-
-
-def _embed(asked: _Asked, memories: NDArray[np.int64]) -> None:
-    """Fetches the cosines of those of `memories` that have none yet."""
-    import numpy as np
-
-    if asked.vector is not None:
-        missing = np.setdiff1d(memories, [passage // PER_MEMORY for passage in asked.cosines])
-        if len(missing):
-            asked.cosines.update(semantic.cosines(asked.db, asked.vector, missing))
-
-
-def _cosines_of(asked: _Asked, memories: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The best cosine of each. One without a vector, not embedded yet, counts as the middle one."""
-    import numpy as np
-
-    known, best = _best_cosines(asked.cosines)
-    if not len(known) or not len(memories):
-        return np.zeros(len(memories))
-    places = np.minimum(np.searchsorted(known, memories), len(known) - 1)
-    there = known[places] == memories
-    middle = np.median(best[places[there]]) if there.any() else 0.0
-    return np.where(there, best[places], middle)
-
-
 def _pool(asked: _Asked, seeds: NDArray[np.int64]) -> Pool:
     """The seeds and what stands around them in their conversations, with all that the ranking reads."""
     import numpy as np
@@ -219,14 +195,13 @@ def _pool(asked: _Asked, seeds: NDArray[np.int64]) -> Pool:
         for row in asked.db.execute(_ROWS, (json_list(wanted),))
     }
     memories = np.array(sorted(rows), np.int64)
-    _embed(asked, memories)
     place = {memory: n for n, memory in enumerate(memories.tolist())}
     following = np.full(len(memories), -1, np.intp)
     preceding = np.full(len(memories), -1, np.intp)
     for one, other in after.items():
         if one in place and other in place:
             following[place[one]], preceding[place[other]] = place[other], place[one]
-    return Pool(memories, _cosines_of(asked, memories), [rows[m] for m in memories.tolist()], following, preceding)
+    return Pool(memories, asked.embed(memories), [rows[m] for m in memories.tolist()], following, preceding)
 
 
 def _passage(asked: _Asked, memory: int) -> str | None:
@@ -235,9 +210,7 @@ def _passage(asked: _Asked, memory: int) -> str | None:
     windows = split(str(text or ""))
     if len(windows) == 1:
         return None
-    top = float(asked.words.scores.max(initial=0.0)) or 1.0
-    fits = [
-        asked.words.at(number(memory, n)) / top + FIRST_WEIGHT * asked.cosines.get(number(memory, n), 0.0)
-        for n in range(len(windows))
-    ]
+    words = asked.words.scores
+    numbers = [number(memory, n) for n in range(len(windows))]
+    fits = [words.at(passage) / words.top + FIRST_WEIGHT * asked.cosines.at(passage) for passage in numbers]
     return windows[fits.index(max(fits))]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from memcrdt.search.arrays import are_allowed, integers
 from memcrdt.search.passages import PER_MEMORY
+from memcrdt.search.scores import PassageScores
 from memcrdt.search.words import STOP_WORDS, TOKENIZER, is_unspaced, searchable
 from memcrdt.store.indexer import Connection
 
@@ -42,33 +43,9 @@ class Term(NamedTuple):
 class Lexical:
     """What full text found. `total` is the idf of all the query's words, those that are in no passage too."""
 
-    passages: NDArray[np.int64]  # allowed ones that hold a word, ascending
-    scores: NDArray[np.float64]  # their sums of idf
+    scores: PassageScores  # sums of idf of the allowed passages that hold a word
     words: list[tuple[float, NDArray[np.int64]]]  # for each word its idf and the memories that hold it, ascending
     total: float
-
-    def best(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Memories, ascending, with the score of the best passage of each."""
-        import numpy as np
-
-        memories = self.passages // PER_MEMORY
-        starts = np.flatnonzero(np.diff(memories, prepend=-1))
-        return memories[starts], np.maximum.reduceat(self.scores, starts) if len(starts) else self.scores
-
-    def of(self, memories: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The score of the best passage of each memory, 0 for one that holds no word."""
-        import numpy as np
-
-        known, best = self.best()
-        if not len(known):
-            return np.zeros(len(memories))
-        places = np.minimum(np.searchsorted(known, memories), len(known) - 1)
-        return np.where(known[places] == memories, best[places], 0.0)
-
-    def at(self, passage: int) -> float:
-        """The score of one passage."""
-        place = int(self.passages.searchsorted(passage))
-        return float(self.scores[place]) if place < len(self.passages) and self.passages[place] == passage else 0.0
 
 
 def find(db: Connection, query: str, allowed: NDArray[np.bool_] | None) -> Lexical:
@@ -92,7 +69,7 @@ def find(db: Connection, query: str, allowed: NDArray[np.bool_] | None) -> Lexic
         numbers, scores = _add(numbers, scores, _allowed(rows, allowed), term.idf)
         holders.append((term.idf, _memories(rows)))
         budget -= term.passages
-    return Lexical(numbers, scores, holders, sum(term.idf for term in terms))
+    return Lexical(PassageScores(numbers, scores), holders, sum(term.idf for term in terms))
 
 
 def query_terms(db: Connection, query: str) -> list[Term]:

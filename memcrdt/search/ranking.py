@@ -75,15 +75,14 @@ def score(query: str, when: When | None, words: Lexical, pool: Pool) -> dict[str
     """Each part's contribution to each memory's sum, [n]."""
     import numpy as np
 
-    top = float(words.scores.max(initial=0.0)) or 1.0
-    lexical = words.of(pool.memories) / top
+    lexical = words.scores.of(pool.memories) / words.scores.top
     cosines = pool.cosines
     groups = _groups(pool.rows)
     turn = np.array([row.conversation is not None for row in pool.rows])
     parts = {
         "lexical": lexical,
         "semantic": cosines,
-        "window_words": _window_words(words, pool) / top,
+        "window_words": _window_words(words, pool) / words.scores.top,
         "window_meaning": _window_mean(cosines, pool),
         "conversation_words": _best_of_group(lexical, groups),
         "conversation_meaning": _best_of_group(cosines, groups),

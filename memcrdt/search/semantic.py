@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from memcrdt.search import codes
 from memcrdt.search.arrays import json_list
 from memcrdt.search.coarse import Coarse
 from memcrdt.search.passages import PER_MEMORY
+from memcrdt.search.scores import PassageScores
 from memcrdt.store.indexer import Connection
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-COARSE = 1_000  # rows that the codes propose, and one more for every so many vectors: see codes.py
-COARSE_SHARE = 300
+COARSE = 400  # vectors that the codes propose, and one more for every so many: 99 % of the exact ten nearest
+COARSE_SHARE = 110
+COARSE_MOST = 6_000  # above 600,000 vectors the share falls slowly, and the time stays
 STALE = 0.1  # of the proposed rows gone from the table: then what is in memory is read anew
 
 _BY_VECTOR = """
-SELECT passage, 1 - vec_distance_cosine(embedding, ?) FROM vectors WHERE vector IN (SELECT value FROM json_each(?))"""
+SELECT passage, 1 - vec_distance_cosine(embedding, ?) FROM vectors
+WHERE vector IN (SELECT value FROM json_each(?))"""
 _BY_MEMORY = f"""
 SELECT v.passage, 1 - vec_distance_cosine(v.embedding, ?) FROM json_each(?) j
 JOIN vectors v ON v.passage BETWEEN j.value * {PER_MEMORY} AND j.value * {PER_MEMORY} + {PER_MEMORY - 1}
@@ -35,29 +38,28 @@ class Query:
     model: int
 
 
-def nearest(db: Connection, query: Query, coarse: Coarse, allowed: NDArray[np.bool_] | None) -> dict[int, float]:
-    """Cosines of the passages nearest to the query, some of them by far. `allowed` is by memory number."""
+def nearest(db: Connection, query: Query, coarse: Coarse, allowed: NDArray[np.bool_] | None) -> PassageScores:
+    """Cosines of the passages nearest to the query, and of more. `allowed` is by memory number."""
     found, proposed = _propose(db, query, coarse, allowed)
-    if len(found) < proposed * (1 - STALE):
+    if len(found.passages) < proposed * (1 - STALE):
         coarse.reset()
         found, _ = _propose(db, query, coarse, allowed)
     return found
 
 
-def cosines(db: Connection, query: Query, memories: NDArray[np.int64]) -> dict[int, float]:
+def cosines(db: Connection, query: Query, memories: NDArray[np.int64]) -> PassageScores:
     """Cosines of all passages of these memories, as far as they have vectors."""
-    return _pairs(db, _BY_MEMORY, (query.vector.tobytes(), json_list(memories), query.model))
+    return _scores(db, _BY_MEMORY, (query.vector.tobytes(), json_list(memories), query.model))
 
 
 def _propose(
     db: Connection, query: Query, coarse: Coarse, allowed: NDArray[np.bool_] | None
-) -> tuple[dict[int, float], int]:
+) -> tuple[PassageScores, int]:
     rows = coarse.refresh(db)
-    count = COARSE + len(rows.vectors) // COARSE_SHARE
+    count = min(COARSE + len(rows.vectors) // COARSE_SHARE, COARSE_MOST)
     chosen = rows.vectors[rows.nearest(codes.encode(query.vector[None])[0], count, allowed)]
-    return _pairs(db, _BY_VECTOR, (query.vector.tobytes(), json_list(chosen))), len(chosen)
+    return _scores(db, _BY_VECTOR, (query.vector.tobytes(), json_list(chosen))), len(chosen)
 
 
-def _pairs(db: Connection, sql: str, bindings: tuple[bytes | str | int, ...]) -> dict[int, float]:
-    # Rounded: the last bits depend on the machine, and replicas should agree.
-    return {int(row[0]): round(float(row[1]), 6) for row in db.execute(sql, bindings)}
+def _scores(db: Connection, sql: str, bindings: tuple[bytes | str | int, ...]) -> PassageScores:
+    return PassageScores.of_rows(cast("list[tuple[int, float]]", db.execute(sql, bindings).fetchall()))
