@@ -82,7 +82,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The store's log may have grown, by us or by another process."""
+    """The store's log may have grown, by this process or another. What `Ask` applied needs no such event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class Dial:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Something that a person may want to know. `kind`:
+    """Something that a person may want to know, of a peer or (with no id) of the node. `kind`:
 
     - `ready`: greetings were exchanged; - `agreed`: a space (`text` is its id) is the same here and there;
     - `refused`: an update was structurally wrong; - `protocol`: the peer broke the rules;

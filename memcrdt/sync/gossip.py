@@ -34,7 +34,7 @@ from memcrdt.sync.events import (
     Timer,
 )
 from memcrdt.sync.queries import Failed, Head, ReadLog
-from memcrdt.sync.replica import LogPage
+from memcrdt.sync.replica import Applied, LogPage
 from memcrdt.sync.session import TIMER_SLACK_S, Identity, Logged, Session
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ INCARNATIONS: Final = 8  # remembered of each peer
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """One connection. `idle`: all that we know of is compared, sent and acknowledged."""
+    """One connection. `idle`: all that we know of is compared, sent and acknowledged; it is not for good."""
 
     peer: str
     since: float
@@ -86,7 +86,7 @@ class Gossip:
     def status(self) -> list[PeerStatus]:
         """The connections that stand, greetings exchanged."""
         return [
-            PeerStatus(link.session.peer, link.since, link.session.shared, link.session.idle)
+            PeerStatus(link.session.peer, link.since, link.session.shared, link.session.idle and not self._reading)
             for link in self._links.values()
             if link.session.ready
         ]
@@ -100,6 +100,8 @@ class Gossip:
         match event:
             case FrameReceived(link=link) | Answered(link=link) | Timer(link=link) if link != NODE:
                 self._run(link, event)
+                if isinstance(event, Answered) and isinstance(event.answer, Applied):
+                    self._read_log()
             case Answered(answer=answer):
                 self._answered(answer)
             case Committed():

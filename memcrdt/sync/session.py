@@ -154,7 +154,7 @@ class Session:
             case Logged(page):
                 self._logged(page)
             case Timer(name="hello"):
-                if not self.ready:
+                if self._theirs is None:
                     raise RemoteProtocolError(f"no greeting came within {HELLO_TIMEOUT_S:.0f} s")
             case Timer():
                 self._compare_if_due()

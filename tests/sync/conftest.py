@@ -188,12 +188,8 @@ class World:
 
         def answer() -> None:
             result = perform(node.replica, ask.query)
-            node.busy_until = max(node.busy_until, self.now)
-            later = node.busy_until + self.rng.uniform(0, self.store)
-            node.busy_until = later
-            self._at(later, lambda: self.give(node, Answered(ask.link, ask.id, result)))
-            if type(ask.query).__name__ == "ApplyUpdate":
-                self._at(self.now, lambda: self.give(node, Committed()))
+            node.busy_until = max(node.busy_until, self.now) + self.rng.uniform(0, self.store)
+            self._at(node.busy_until, lambda: self.give(node, Answered(ask.link, ask.id, result)))
 
         self._at(node.busy_until, answer)
 

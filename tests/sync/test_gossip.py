@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -90,10 +91,9 @@ def test_adopting_an_id_is_told_to_the_other_peers(world: World) -> None:
     for node, space in zip(nodes, ("id 1", "id 2", "id 3"), strict=True):
         node.replica.share(space, "personal", *"ABC")
         node.replica.write(space, 0, f"from {node.id}")
-    a, b, c = nodes
-    connect_all(world, (b, c))
-    for x, y in ((a, b), (b, c), (a, b), (b, c)):
-        connect_all(world, (x, y))
+    for node, other in pairwise(nodes):
+        world.give(node, Known(other.id))
+    world.run(60)
     assert [node.replica.members.keys() for node in nodes] == [{"id 1"}] * 3
     assert [node.texts("id 1") for node in nodes] == [{"from A", "from B", "from C"}] * 3
 
