@@ -17,6 +17,7 @@ from memcrdt.cli.app import root
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
+HEAVY = {"asyncio", "numpy", "pycrdt", "apsw", "aiohttp", "cryptography", "rich", "tokenizers", "fastembed", "msgpack"}
 COMMANDS = root.list_commands(click.Context(root))
 
 
@@ -41,8 +42,7 @@ def test_help_names_every_command(cli: Cli) -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     """Neither numpy nor any other library that takes long to import is loaded to print a help text."""
-    heavy = "{'asyncio', 'numpy', 'pycrdt', 'apsw', 'aiohttp', 'cryptography', 'rich', 'tokenizers', 'fastembed', 'msgpack'}"
-    code = f"import sys; from memcrdt.cli.app import run; run(['--help']); sys.exit(str({heavy} & set(sys.modules)))"
+    code = f"import sys; from memcrdt.cli.app import run; run(['--help']); sys.exit(str({HEAVY} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "set()"
 
