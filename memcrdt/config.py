@@ -35,7 +35,7 @@ def load(home: Path) -> Config:
     path = home / FILE
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # that the home is no folder is said when it is opened
         return Config()
     except OSError as exc:
         raise InputError(f"{path} can't be read ({exc.strerror}); check its owner and mode") from exc

@@ -63,7 +63,7 @@ def _cursor(order: str, last: MemoryRecord, column: str) -> str:
 def _position(asked: Listing) -> tuple[int, str]:
     try:
         order, at, memory_id = json.loads(base64.urlsafe_b64decode(asked.cursor or ""))
-    except (ValueError, binascii.Error) as exc:
+    except (ValueError, TypeError, binascii.Error) as exc:
         raise InputError("the cursor is none that list() gave out; start again without it") from exc
     if order != asked.order or not isinstance(at, int) or not isinstance(memory_id, str):
         raise InputError(f"the cursor is of a list in another order than {asked.order!r}; start again without it")

@@ -18,8 +18,8 @@ _COLUMNS = """
   m.memory, m.id, m.text, s.name, m.scope, m.category, m.kind, m.created_at, m.updated_at, m.expires_at, m.pinned,
   m.importance, m.author, m.device, m.source, m.trust, m.superseded_by, m.conflicted, m.revision,
   (SELECT json_group_array(tag) FROM (SELECT tag FROM tags WHERE memory = m.memory ORDER BY tag)),
-  (SELECT json_group_object(key, json(value)) FROM (SELECT key, value FROM metadata WHERE memory = m.memory
-                                                    ORDER BY key)),
+  (SELECT json_group_array(json_array(key, json(value))) FROM (SELECT key, value FROM metadata WHERE memory = m.memory
+                                                               ORDER BY key)),
   (SELECT json_group_array(json_array(rel, target)) FROM (SELECT rel, target FROM links WHERE memory = m.memory
                                                           ORDER BY rel, target))"""
 _FROM = "FROM memories m JOIN spaces s USING(space)"
@@ -118,7 +118,7 @@ def _record(row: Sequence[Any]) -> MemoryRecord:
         category=category,
         kind=kind,
         tags=tuple(json.loads(tags)),
-        metadata=json.loads(metadata),
+        metadata=dict(json.loads(metadata)),  # pairs: SQLite cuts the keys of an object at a NUL
         links=tuple(Link(rel, to) for rel, to in json.loads(links)),
         created_at=from_ms(created_at),
         updated_at=from_ms(updated_at),
