@@ -25,18 +25,20 @@ async def meet(laptop: Memory, desktop: Memory, until: Callable[[], bool]) -> No
     """Runs the network of both machines until the condition holds."""
     changed = asyncio.Event()
     loop = asyncio.get_running_loop()
-    ends = [memory.subscribe(lambda _: loop.call_soon_threadsafe(changed.set)) for memory in (laptop, desktop)]
-    async with (
-        asyncio.timeout(PATIENCE_S),
-        Node(desktop, host="127.0.0.1", port=0) as desktop_node,
-        Node(laptop, host="127.0.0.1", port=0) as laptop_node,
-    ):
-        await laptop_node.connect(desktop_node.addresses[0])
-        while not until():
-            await changed.wait()
-            changed.clear()
-    for end in ends:
-        end()
+
+    def wake(_: memcrdt.Change) -> None:
+        loop.call_soon_threadsafe(changed.set)  # subscribers are called from another thread
+
+    with laptop.subscribe(wake), desktop.subscribe(wake):
+        async with (
+            asyncio.timeout(PATIENCE_S),
+            Node(desktop, host="127.0.0.1", port=0) as desktop_node,
+            Node(laptop, host="127.0.0.1", port=0) as laptop_node,
+        ):
+            await laptop_node.connect(desktop_node.addresses[0])
+            while not until():
+                await changed.wait()
+                changed.clear()
 
 
 async def main() -> None:

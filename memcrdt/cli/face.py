@@ -28,8 +28,10 @@ class Face:
 
     def open(self) -> Memory:
         """The memory of the home; a context manager."""
+        from memcrdt.cli.messages import show_messages
         from memcrdt.opening import open as open_memory
 
+        show_messages()
         return open_memory(self.home)
 
     @property

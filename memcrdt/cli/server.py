@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +26,6 @@ class Listening:
 
 def run(memory: Memory, printer: Printer, *, host: str, port: int) -> None:
     """Returns when the process is asked to end (SIGTERM). Raises KeyboardInterrupt, and what entering a Node does."""
-    logging.basicConfig(format="memcrdt: %(message)s")
     asyncio.run(_serve(memory, printer, (host, port)))
 
 
