@@ -96,7 +96,7 @@ class YjsListener:
             DoorOptions(context=context, strangers=STRANGERS, per_address=STRANGERS, option="yjs-"),
         )
         port = self._door.open(Address(options.host, options.port))
-        self.url = f"{'http' if context is None else 'https'}://{Address(options.host, port)}/yjs"
+        self.url = f"{'http' if context is None else 'https'}://{Address(options.host or 'localhost', port)}/yjs"
         self._threads = ThreadPoolExecutor(THREADS, "memcrdt-yjs")
         self._tasks.spawn(self._watch(self._held.enter_context(StoreDoorbell(self._store))))
 
@@ -154,10 +154,10 @@ class YjsListener:
         return response
 
     async def _connect(self, request: web.BaseRequest, token: Token, asked: tuple[str, int]) -> web.StreamResponse:
+        place = await self._in_store(self._source.place, *asked)
         socket = web.WebSocketResponse(timeout=CLOSE_S, heartbeat=PING_S, compress=False, max_msg_size=FRAME_BYTES + 1)
         if not socket.can_prepare(request):
             return refusal(426)
-        place = await self._in_store(self._source.place, *asked)
         await socket.prepare(request)
         await self._serve(Client(socket, Ties(self._source, self._in_store, token, place, self._rooms[place])), place)
         return socket
