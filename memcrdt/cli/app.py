@@ -6,9 +6,11 @@ Subcommands are imported when they are named: `memcrdt add` never pays for the d
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 import click
 
@@ -80,7 +82,7 @@ def run(arguments: Sequence[str]) -> int:
     _prepare_streams()
     try:
         code = root.main(list(arguments), prog_name="memcrdt", standalone_mode=False)
-    except (click.ClickException, click.Abort, errors.MemcrdtError, KeyboardInterrupt) as exc:
+    except (click.ClickException, click.Abort, errors.MemcrdtError, OSError, KeyboardInterrupt) as exc:
         message, code = _translated(exc)
         say(message)
     return code if isinstance(code, int) else OK
@@ -95,6 +97,9 @@ def _translated(problem: BaseException) -> tuple[str, int]:
             return problem.format_message(), ERROR
         case errors.MemcrdtError():
             return str(problem), next(code for kind, code in _EXIT_CODES if isinstance(problem, kind))
+        case OSError():
+            _drop_output()
+            return f"{problem.filename or 'writing the output'}: {problem.strerror or problem}", ERROR
         case click.Abort() if isinstance(problem.__context__, EOFError):  # click makes an Abort of both
             click.echo(err=True)  # ends the line of the question
             return "there was no answer on stdin; answer, or say --yes", ERROR
@@ -103,6 +108,12 @@ def _translated(problem: BaseException) -> tuple[str, int]:
 
 def _help_of(context: click.Context | None) -> str:
     return f"{'memcrdt' if context is None else context.command_path} --help"
+
+
+def _drop_output() -> None:
+    """Lets what could not be written to stdout go, so that Python does not try again when it exits."""
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _prepare_streams() -> None:

@@ -15,7 +15,8 @@ def init_command(face: Face) -> None:
     from memcrdt.net.identity import shown
 
     with face.open() as memory:
-        face.printer.record({"home": str(memory.home), "device": shown(memory.store.device)})
+        device = memory.store.device if face.json else shown(memory.store.device)
+        face.printer.record({"home": str(memory.home), "device": device})
 
 
 @command("path")

@@ -75,7 +75,7 @@ def say(message: str) -> None:
 
 def as_json(item: object) -> str:
     """Dataclasses as objects, times as ISO 8601, on one line."""
-    return json.dumps(item, default=_plain, ensure_ascii=False, separators=(", ", ": "))
+    return json.dumps(item, default=_plain, ensure_ascii=False)
 
 
 def as_text(value: object) -> str:

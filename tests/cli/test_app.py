@@ -143,6 +143,19 @@ def test_a_reader_that_goes_away_is_no_traceback(process: Cli, home: Path) -> No
     assert done.returncode == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_output_that_cannot_be_written_is_an_error(process: Cli, home: Path) -> None:
+    """A full disk behind stdout: one line, exit code 1."""
+    process("add", "Deploys go out on Tuesdays")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "memcrdt", "list"], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"memcrdt: writing the output: ")
+    assert done.stderr.count(b"\n") == 1
+
+
 def test_pipes_carry_utf_8_whatever_the_locale(process: Cli, home: Path) -> None:
     """Any text goes in by argument or stdin and comes out of a pipe as it was."""
     plain = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from memcrdt.net.identity import shown
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
@@ -14,8 +16,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def other(cli: Cli, tmp_path: Path) -> str:
     """The id of another device, as people see it."""
-    device: str = cli("init", "--json", "--home", str(tmp_path / "other")).json[0]["device"]
-    return device
+    return shown(cli("init", "--json", "--home", str(tmp_path / "other")).json[0]["device"])
 
 
 def peers(cli: Cli) -> list[Any]:
@@ -27,7 +28,7 @@ def test_accept_trusts_and_says_what_to_do_there(cli: Cli, other: str) -> None:
     ran = cli("accept", other, "--name", "desktop", "--at", "192.168.1.20")
     own = cli("init", "--json").json[0]["device"]
     assert (ran.code, ran.out) == (0, "")
-    assert f"memcrdt accept {own}" in ran.err
+    assert f"memcrdt accept {shown(own)}" in ran.err
     (peer,) = peers(cli)
     assert (peer["name"], peer["state"], peer["addresses"]) == ("desktop", "accepted", ["192.168.1.20:27380"])
     assert (peer["connected"], peer["behind"]) == (False, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memcrdt.net.identity import parse_device_id
+from memcrdt.net.identity import shown
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -16,7 +16,7 @@ def test_init_makes_the_home_once(cli: Cli, home: Path) -> None:
     first = cli("init", "--json")
     assert first.code == 0
     assert first.json[0]["home"] == str(home)
-    assert parse_device_id(first.json[0]["device"])
+    assert f"device\t{shown(first.json[0]['device'])}\n" in cli("init").out
     assert (home / "memories.db").is_file()
     assert (home / "device.key").is_file()
     assert cli("init", "--json").json == first.json

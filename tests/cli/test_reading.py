@@ -113,8 +113,9 @@ def test_filters_narrow(cli: Cli, ids: dict[str, str], options: list[str], found
 
 def test_a_device_may_be_named_as_people_see_it(cli: Cli, ids: dict[str, str]) -> None:
     """--device takes the id with its check characters as well as the plain one."""
-    shown = cli("init", "--json").json[0]["device"]
-    plain = cli("get", ids["office"], "--json").json[0]["device"]
+    shown = dict(line.split("\t") for line in cli("init").out.splitlines())["device"]
+    plain = cli("init", "--json").json[0]["device"]
+    assert cli("get", ids["office"], "--json").json[0]["device"] == plain
     assert shown != plain
     for device in (shown, plain):
         assert cli("list", "--device", device).out.count("\n") == 3
