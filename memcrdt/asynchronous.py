@@ -93,6 +93,7 @@ class AsyncMemory(_Threaded[Memory]):
     export = _awaitable(Memory.export)
     stats = _awaitable(Memory.stats)
     status = _awaitable(Memory.status)
+    compact = _awaitable(Memory.compact)
     start_sync = _awaitable(Memory.start_sync)
     stop_sync = _awaitable(Memory.stop_sync)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from memcrdt.model import limits
@@ -15,14 +15,55 @@ from memcrdt.store.store import Store
 
 if TYPE_CHECKING:
     from memcrdt.search import Options, SearchIndex
+    from memcrdt.search.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class SearchStatus:
+    """Which model's vectors are searched (None: none yet), which one is to take its place, how many memories wait to be
+    embedded, and why that doesn't go on."""
+
+    model: str | None
+    next_model: str | None
+    waiting: int
+    error: str | None
 
 
 class Finder:
-    """The search of one store."""
+    """The search of one store, and the thread that embeds what could not be embedded at once."""
 
     def __init__(self, store: Store, index: SearchIndex) -> None:
         self._store = store
         self._index = index
+        self._worker: Worker | None = None
+
+    def start(self) -> None:
+        """Starts the thread."""
+        from memcrdt.search.worker import Worker
+
+        self._worker = Worker(self._store, self._index)
+        self._worker.start()
+
+    def close(self) -> None:
+        """Ends the thread, if there is one."""
+        if self._worker is not None:
+            self._worker.close()
+
+    def status(self) -> SearchStatus:
+        """What is searched, and what is still to be done for it."""
+        from memcrdt.search import registry
+
+        with self._store.reading() as db:
+            models = registry.in_use(db)
+            waiting = int(db.execute("SELECT count(*) FROM waiting").get)
+        error = self._index.error or (self._worker and self._worker.error)
+        current, following = models.get("current"), models.get("next")
+        return SearchStatus(
+            model=current.name if current else None,
+            next_model=following.name if following else None,
+            waiting=waiting,
+            error=str(error) if error else None,
+        )
 
     def search(self, query: str, filters: Filters, options: Options) -> list[Hit]:
         """The memories that answer `query` best, best first."""

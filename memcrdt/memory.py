@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 from memcrdt import feed
 from memcrdt.config import Config
 from memcrdt.errors import InputError, NotFoundError
-from memcrdt.finding import Finder
+from memcrdt.finding import Finder, SearchStatus
 from memcrdt.model import checks
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.filters import check_filters
@@ -30,7 +30,6 @@ from memcrdt.store.transaction import Transaction
 from memcrdt.upkeep import Budget, Upkeep
 
 if TYPE_CHECKING:
-    from memcrdt.search import SearchIndex
     from memcrdt.transfer import ImportReport
 
 T = TypeVar("T")
@@ -62,12 +61,13 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is here, who has what of it, whether anything is serving, and how much room there is."""
+    """What is here, who has what of it, whether anything is serving, how much room there is, and how search does."""
 
     home: Path
     store: overview.StoreStatus
     serving: Serving | None
     budget: Budget
+    search: SearchStatus
 
 
 class Memory:
@@ -78,13 +78,13 @@ class Memory:
     """
 
     def __init__(
-        self, home: Path, store: Store, network: Callable[[Memory], Network], *, index: SearchIndex, config: Config
+        self, home: Path, store: Store, network: Callable[[Memory], Network], *, finder: Finder, config: Config
     ) -> None:
         self.home = home
         self.store = store
         self.config = config
         self._ulids = changes.Ulids()
-        self._finder = Finder(store, index)
+        self._finder = finder
         self._feed = feed.Feed(store)
         self._upkeep = Upkeep(store, config)
         self._network = network(self)
@@ -101,6 +101,7 @@ class Memory:
         """Stops the network, if it runs, ends subscriptions and closes the file. A second call does nothing."""
         self._network.stop()
         self._feed.close()
+        self._finder.close()
         self.store.close()
 
     def add(
@@ -338,7 +339,17 @@ class Memory:
 
     def status(self) -> Status:
         """What is here, and what has synced with whom. Works without a serving process."""
-        return Status(self.home, overview.overview(self.store), self._network.serving(), self._upkeep.budget())
+        return Status(
+            home=self.home,
+            store=overview.overview(self.store),
+            serving=self._network.serving(),
+            budget=self._upkeep.budget(),
+            search=self._finder.status(),
+        )
+
+    def compact(self) -> compaction.Compacted:
+        """Gives back the room that old versions and what was forgotten take in the file. It happens by itself too."""
+        return compaction.compact(self.store)
 
     def start_sync(self) -> None:
         """Runs the network in a thread of its own, until stop_sync() or close()."""

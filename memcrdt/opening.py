@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from memcrdt import config as configuration
 from memcrdt.errors import InputError
+from memcrdt.finding import Finder
 from memcrdt.memory import Memory
 from memcrdt.model.checks import check_label
 
@@ -50,10 +51,12 @@ def open(  # noqa: A001 - the name of the public interface
     index = SearchIndex(make_embedder(config.embedder if isinstance(embedder, EllipsisType) else embedder))
     device = device_id_of(folder) if read_only else Identity.load_or_create(folder).device_id
     store = Store(folder, device, index, StoreOptions(read_only=read_only))
-    memory = Memory(folder, store, BackgroundNode, index=index, config=config)
+    finder = Finder(store, index)
+    memory = Memory(folder, store, BackgroundNode, finder=finder, config=config)
     try:
         if not read_only:
             memory.forget_expired()
+            finder.start()
         if sync:
             memory.start_sync()
     except BaseException:  # whatever it was: nothing of a failed opening stays open

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from memcrdt.config import Config
+from memcrdt.finding import Finder
 from memcrdt.memory import Memory
 from memcrdt.model.values import from_ms
 from memcrdt.net.replica import StoreReplica
@@ -83,7 +84,9 @@ def _open_memory(tmp_path: Path, clock: Clock) -> Iterator[OpenMemory]:
             index = SearchIndex(make_embedder(embedder))
             home = tmp_path / device
             store = Store(home, device * 52, index, StoreOptions(clock=clock, vfs=_UNSYNCED.name))
-            return opened.enter_context(Memory(home, store, NoNetwork, index=index, config=Config(**settings)))
+            return opened.enter_context(
+                Memory(home, store, NoNetwork, finder=Finder(store, index), config=Config(**settings))
+            )
 
         yield make
 

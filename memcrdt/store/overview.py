@@ -9,7 +9,8 @@ from datetime import datetime
 import apsw
 
 from memcrdt.model.values import from_ms
-from memcrdt.store import digests, quarantine
+from memcrdt.store import digests, meta, quarantine
+from memcrdt.store.meta import Alarm
 from memcrdt.store.peers import Peer, Peers
 from memcrdt.store.store import Store
 
@@ -40,7 +41,8 @@ class PeerStatus:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreStatus:
     """What is in the store. `ignored` counts registers that make no sense, `quarantined` updates that were refused,
-    `to_scrub` the shards in which bytes of something forgotten still wait to be scrubbed."""
+    `to_scrub` the shards in which bytes of something forgotten still wait to be scrubbed. `alarms` are what the user
+    should know, oldest first."""
 
     device: str
     size: int  # bytes
@@ -49,6 +51,7 @@ class StoreStatus:
     ignored: int
     quarantined: int
     to_scrub: int
+    alarms: tuple[Alarm, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +111,7 @@ def overview(store: Store) -> StoreStatus:
         size = int(db.pragma("page_count")) * int(db.pragma("page_size"))
         ignored = int(db.execute("SELECT coalesce(sum(ignored), 0) FROM memories").get)
         refused = quarantine.count(db)
+        alarms = meta.alarms(db)
         to_scrub = int(db.execute("SELECT count(*) FROM shards WHERE to_scrub > 0").get)
     return StoreStatus(
         device=store.device,
@@ -117,6 +121,7 @@ def overview(store: Store) -> StoreStatus:
         ignored=ignored,
         quarantined=refused,
         to_scrub=to_scrub,
+        alarms=tuple(alarms),
     )
 
 
