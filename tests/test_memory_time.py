@@ -1,0 +1,162 @@
+"""Expiry, supersession, and how a memory stood at an earlier time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from memcrdt.errors import NotFoundError
+from memcrdt.memory import Memory
+
+OpenMemory = Callable[..., Memory]
+
+
+def _found(memory: Memory, **filters: Any) -> tuple[list[str], list[str]]:
+    """The texts that list and search show."""
+    listed = sorted(record.text for record in memory.list(**filters))
+    return listed, sorted(hit.memory.text for hit in memory.search("fact", **filters))
+
+
+def test_an_expired_memory_hides_and_stays_in_its_history(memory: Memory, clock: Any) -> None:
+    """From the moment on that it names; get() and history() have it, `include` shows it."""
+    memory.add("fact that stays")
+    added = memory.add("fact of today", expires_at=clock.time(hours=1))
+    assert _found(memory) == (["fact of today", "fact that stays"],) * 2
+    clock.pass_(hours=2)
+    assert _found(memory) == (["fact that stays"],) * 2
+    assert _found(memory, include="superseded") == (["fact that stays"],) * 2
+    assert _found(memory, include="expired") == (["fact of today", "fact that stays"],) * 2
+    assert memory.get(added).text == memory.history(added)[0].text == "fact of today"
+
+
+def test_an_expiry_can_be_moved_and_taken_away(memory: Memory, clock: Any) -> None:
+    """Then it is seen again."""
+    added = memory.add("fact", expires_at=clock.time(hours=1))
+    clock.pass_(hours=2)
+    memory.update(added, expires_at=clock.time(hours=1))
+    assert _found(memory) == (["fact"],) * 2
+    clock.pass_(hours=2)
+    memory.update(added, expires_at=None)
+    assert _found(memory) == (["fact"],) * 2
+
+
+def test_a_superseded_memory_hides_and_stays_in_its_history(memory: Memory) -> None:
+    """get() and history() have it, `include` shows it, and it can be undone."""
+    old, new = memory.add_many(["fact of old", "fact of now"])
+    memory.update(old, superseded_by=new)
+    assert _found(memory) == (["fact of now"],) * 2
+    assert _found(memory, include="expired") == (["fact of now"],) * 2
+    assert _found(memory, include=["superseded", "expired"]) == (["fact of now", "fact of old"],) * 2
+    assert (memory.get(old).superseded_by, memory.history(old)[0].text) == (new, "fact of old")
+    memory.update(old, superseded_by=None)
+    assert len(memory.list()) == 2
+
+
+def test_as_of_shows_what_was_there_and_what_it_said(memory: Memory, clock: Any) -> None:
+    """Existence and text, of list and of search; tags and metadata are today's."""
+    added = memory.add("fact one", tags=["then"])
+    first = clock.time()
+    clock.pass_(hours=1)
+    memory.update(added, text="fact two", add_tags=["now"])
+    second = clock.time()
+    clock.pass_(hours=1)
+    memory.update(added, text="fact three")
+    memory.add("fact of later")
+    assert _found(memory, as_of=first) == (["fact one"],) * 2
+    assert _found(memory, as_of=second) == (["fact two"],) * 2
+    assert _found(memory) == (["fact of later", "fact three"],) * 2
+    (then,) = memory.list(as_of=first)
+    assert (then.revision, then.tags) == (added, ("now", "then"))
+    assert _found(memory, as_of=first.replace(year=first.year - 1)) == ([], [])
+
+
+def test_as_of_shows_what_had_not_expired_then(memory: Memory, clock: Any) -> None:
+    """And hides what had."""
+    memory.add("fact of an hour", expires_at=clock.time(hours=1))
+    inside = clock.time()
+    clock.pass_(hours=3)
+    assert _found(memory, as_of=inside) == (["fact of an hour"],) * 2
+    assert _found(memory, as_of=clock.time(hours=-1)) == ([], [])
+    assert _found(memory, as_of=clock.time(hours=-1), include="expired") == (["fact of an hour"],) * 2
+
+
+def test_as_of_shows_what_was_not_superseded_yet(memory: Memory, clock: Any) -> None:
+    """A memory is superseded from when the one that takes its place was created."""
+    old = memory.add("fact of old")
+    before = clock.time()
+    clock.pass_(hours=1)
+    memory.update(old, superseded_by=memory.add("fact of now"))
+    assert _found(memory, as_of=before) == (["fact of old"],) * 2
+    assert _found(memory, as_of=clock.time()) == (["fact of now"],) * 2
+
+
+def test_as_of_shows_a_conflict_only_from_when_there_was_one(
+    open_memory: OpenMemory, exchange: Any, clock: Any
+) -> None:
+    """The text shown then is the later head of what was known to be written by then."""
+    laptop, desktop = open_memory("A"), open_memory("B")
+    added = laptop.add("fact one")
+    exchange(laptop, desktop)
+    laptop.update(added, text="fact two")
+    between = clock.time()
+    desktop.update(added, text="fact three")
+    apart = clock.time()
+    exchange(laptop, desktop)
+    laptop.update(added, text="fact four")
+    for moment, text, conflicted in (
+        (between, "fact two", False),
+        (apart, "fact three", True),
+        (clock.time(), "fact four", False),
+    ):
+        (record,) = laptop.list(as_of=moment)
+        assert (record.text, record.conflicted) == (text, conflicted)
+
+
+@pytest.mark.parametrize("days", [29, 31])
+def test_what_expired_30_days_ago_is_forgotten(open_memory: OpenMemory, clock: Any, days: int) -> None:
+    """Not a day before."""
+    memory = open_memory()
+    added = memory.add("fact", expires_at=clock.time(hours=1))
+    kept = memory.add("fact that stays")
+    clock.pass_(days=days, hours=1)
+    assert memory.forget_expired() == (1 if days > 30 else 0)
+    assert memory.get(kept).text == "fact that stays"
+    if days > 30:
+        with pytest.raises(NotFoundError, match="forgotten"):
+            memory.get(added)
+    assert memory.forget_expired() == 0
+
+
+def test_only_its_authors_device_forgets_what_expired(open_memory: OpenMemory, exchange: Any, clock: Any) -> None:
+    """The others hear of it: so a wrong clock elsewhere can't make it go."""
+    laptop, desktop = open_memory("A"), open_memory("B")
+    added = laptop.add("fact", expires_at=clock.time(hours=1))
+    exchange(laptop, desktop)
+    clock.pass_(days=60)
+    assert desktop.forget_expired() == 0
+    assert laptop.forget_expired() == 1
+    exchange(laptop, desktop)
+    with pytest.raises(NotFoundError, match="forgotten"):
+        desktop.get(added)
+
+
+def test_how_long_is_a_setting_and_zero_is_never(open_memory: OpenMemory, clock: Any) -> None:
+    """`forget_expired_days`."""
+    early, never = open_memory("A", forget_expired_days=1), open_memory("B", forget_expired_days=0)
+    for memory in (early, never):
+        memory.add("fact", expires_at=clock.time(hours=1))
+    clock.pass_(days=400)
+    assert (early.forget_expired(), never.forget_expired()) == (1, 0)
+
+
+def test_writing_looks_for_what_expired_once_an_hour(open_memory: OpenMemory, clock: Any) -> None:
+    """So a process that runs for months forgets as well as one that is opened."""
+    memory = open_memory()
+    memory.add("first")
+    gone = memory.add("fact", expires_at=clock.time(minutes=1))
+    clock.pass_(days=31)
+    memory.add("second")
+    with pytest.raises(NotFoundError):
+        memory.get(gone)
