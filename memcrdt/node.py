@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from memcrdt.memory import Memory
     from memcrdt.net.driver import Driver
+    from memcrdt.net.yjs.listener import YjsOptions
 
 log = logging.getLogger("memcrdt.net")
 
@@ -48,20 +49,29 @@ class NodeStatus:
 class Node:
     """Runs the network of an open Memory: `async with Node(memory) as node`.
 
-    It listens as soon as a device is accepted, at all interfaces or at `host`; port 0 takes any free one.
-    Entering raises LockedError when another process runs the network of this home, or has the port; InputError
-    when the host is none of this machine; ReadOnlyError when the memory is.
+    It listens as soon as a device is accepted, at all interfaces or at `host`; port 0 takes any free one. With `yjs` it
+    lets stock Yjs clients in, too. Entering raises LockedError when another process runs the network of this home, or
+    has a port; InputError when a host is none of this machine; ReadOnlyError when the memory is.
     """
 
-    def __init__(self, memory: Memory, *, host: str = "", port: int = DEFAULT_PORT) -> None:
+    def __init__(
+        self, memory: Memory, *, host: str = "", port: int = DEFAULT_PORT, yjs: YjsOptions | None = None
+    ) -> None:
         self._memory = memory
         self._address = Address(host, port)
-        self._stack = AsyncExitStack()
+        self._yjs = yjs
         self._driver: Driver
+        self.yjs_url: str | None = None  # where Yjs clients find the spaces
 
     async def __aenter__(self) -> Self:
         lock = await _acquire(self._memory.home)
-        self._driver = await self._stack.enter_async_context(_running(self._memory, self._address, lock))
+        async with AsyncExitStack() as stack:
+            self._driver = await stack.enter_async_context(_running(self._memory, self._address, lock))
+            if self._yjs is not None:
+                from memcrdt.net.yjs.listener import YjsListener
+
+                self.yjs_url = (await stack.enter_async_context(YjsListener(self._memory.store, self._yjs))).url
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:

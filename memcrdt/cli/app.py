@@ -44,6 +44,7 @@ _MODULES = {
     "accept": "devices",
     "revoke": "devices",
     "serve": "serving",
+    "token": "token",
     "demo": "demo",
 }
 

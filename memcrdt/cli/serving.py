@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from memcrdt.cli.face import Face, command, pass_face
-from memcrdt.net.addresses import DEFAULT_PORT
+from memcrdt.net.addresses import DEFAULT_PORT, DEFAULT_YJS_PORT
+
+if TYPE_CHECKING:
+    from memcrdt.net.yjs.listener import YjsOptions
+
+_FILE = click.Path(path_type=Path)
 
 
 @command("serve")
 @click.option("--host", default="", help="Listen at this address of the machine only.")
 @click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: any free one.")
+@click.option("--yjs", is_flag=True, help="Let Yjs clients in, with a token (memcrdt token create).")
+@click.option("--yjs-host", default="127.0.0.1", show_default=True, help="Any other than this machine wants TLS.")
+@click.option("--yjs-port", type=click.IntRange(0, 65535), default=DEFAULT_YJS_PORT, show_default=True)
+@click.option("--yjs-cert", type=_FILE, help="A certificate with its chain (PEM), for TLS.")
+@click.option("--yjs-key", type=_FILE, help="Its key (PEM), unless it is in the same file.")
 @pass_face
-def serve_command(face: Face, host: str, port: int) -> None:
+def serve_command(face: Face, /, host: str, port: int, yjs: bool, **options: Any) -> None:
     """Sync with the accepted devices until interrupted.
 
     Says where it listens, which begins when the first device is accepted, and again whenever that changes.
     """
     from memcrdt.cli.server import run
+    from memcrdt.node import Node
 
     with face.open() as memory:
-        run(memory, face.printer, host=host, port=port)
+        run(Node(memory, host=host, port=port, yjs=_yjs(**options) if yjs else None), face.printer)
+
+
+def _yjs(yjs_host: str, yjs_port: int, yjs_cert: Path | None, yjs_key: Path | None) -> YjsOptions:
+    from memcrdt.net.yjs.listener import YjsOptions
+
+    return YjsOptions(host=yjs_host, port=yjs_port, certificate=yjs_cert, key=yjs_key)

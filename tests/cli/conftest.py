@@ -106,10 +106,10 @@ def serve() -> Iterator[Callable[[Path], Server]]:
     """Starts servers; those that still run are ended with the test."""
     started: list[Server] = []
 
-    def start(home: Path) -> Server:
+    def start(home: Path, *options: str) -> Server:
         command = [sys.executable, "-m", "memcrdt", "serve", "--json", "--home", str(home)]
         process = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", "0"],
+            [*command, "--host", "127.0.0.1", "--port", "0", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",

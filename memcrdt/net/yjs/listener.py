@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from memcrdt.errors import InputError, MemcrdtError, NotFoundError
-from memcrdt.net.addresses import Address
+from memcrdt.net.addresses import DEFAULT_YJS_PORT, Address
 from memcrdt.net.connection import CLOSE_S
 from memcrdt.net.door import Door, DoorOptions, Stranger, refusal
 from memcrdt.net.doorbell import StoreDoorbell
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from memcrdt.store.store import Store
     from memcrdt.store.tokens import Token
 
-DEFAULT_YJS_PORT: Final = 27381  # the one behind that of the devices
 CLIENTS: Final = 128
 STRANGERS: Final = 64  # a client opens a socket for each shard, all at once
 THREADS: Final = 2

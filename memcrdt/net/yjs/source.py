@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
-
-import apsw
+from typing import TYPE_CHECKING, Any, Final
 
 from memcrdt.crdt.pieces import cut
 from memcrdt.errors import NotFoundError, UntrustedPeerError
@@ -24,6 +22,9 @@ from memcrdt.store.log import ShardRow
 from memcrdt.store.store import Store
 from memcrdt.store.tokens import Token, Tokens
 from memcrdt.sync.replica import Applied
+
+if TYPE_CHECKING:
+    import apsw
 
 WHOLE_BYTES: Final = 1 * limits.MIB  # an answer above this goes out in pieces
 PIECE_BYTES: Final = 256 * limits.KIB  # a line of 70 kbit/s carries one within the 30 s that clients wait

@@ -16,6 +16,7 @@ from memcrdt.memory import Memory
 from memcrdt.net.yjs import listener as module
 from memcrdt.net.yjs import wire
 from memcrdt.net.yjs.listener import YjsListener, YjsOptions
+from memcrdt.node import Node
 from memcrdt.store.tokens import Tokens
 
 SECRET = "the code of the safe is 1234"
@@ -164,6 +165,24 @@ async def test_a_port_in_use_is_named(memory: Memory, served: Any) -> None:
     port = int(served.listener.url.split(":")[2].split("/")[0])
     with pytest.raises(LockedError, match=f"port {port} .*--yjs-port"):
         await YjsListener(memory.store, YjsOptions(port=port)).start()
+
+
+async def test_a_node_lets_clients_in_when_it_is_told_to(memory: Memory, http: aiohttp.ClientSession) -> None:
+    """Beside the other devices, and no longer than it runs; when the port is taken it does not start at all."""
+    token = Tokens(memory.store).create("browser")
+    async with Node(memory, host="127.0.0.1", port=0) as node:
+        assert node.yjs_url is None
+    async with Node(memory, host="127.0.0.1", port=0, yjs=YjsOptions(port=0)) as node:
+        url = f"{node.yjs_url}/personal"
+        async with http.get(url, headers=bearer(token)) as response:
+            assert response.status == 200
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await http.get(url, headers=bearer(token))
+    async with YjsListener(memory.store, YjsOptions(port=0)) as listener:
+        port = int(listener.url.split(":")[2].split("/")[0])
+        with pytest.raises(LockedError):
+            await Node(memory, host="127.0.0.1", port=0, yjs=YjsOptions(port=port)).__aenter__()
+    assert memory.status().serving is None
 
 
 async def test_there_is_a_limit_to_clients(
