@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from memcrdt.errors import EmbedderError
 from memcrdt.model.filters import Filters
-from memcrdt.search import context, lexical, ranking, registry, semantic
+from memcrdt.search import context, lexical, ranking, registry, selection, semantic
 from memcrdt.search.arrays import are_allowed, integers, json_list
 from memcrdt.search.dates import named_time
 from memcrdt.search.index import SearchIndex
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
 BY_WORDS = 200  # memories taken from full text, and from the vectors
 BY_MEANING = 200
 SEEDS = 160  # of these, the ones ranked with their neighbours
-FIRST_WEIGHT = 1.2  # of the cosine, beside the share of the best idf sum, to choose the seeds
+FIRST_WEIGHT = 1.5  # of the cosine, beside the share of the query's idf, to choose the seeds
+VARIETY = 90  # memories behind the limit that `fold` and `diversity` may bring forward
 START_CHARS = 300  # of a text that the ranking reads
 
 _NEWEST = """
@@ -99,23 +99,45 @@ def search(db: Connection, index: SearchIndex, query: str, filters: Filters, opt
         return []
     parts = ranking.score(query, named_time(query, options.now), words, pool)
     total = np.round(sum(parts.values(), np.zeros(len(pool.memories))), 5)
-    shares = words.scores.of(pool.memories) / (words.total or 1.0)
-    best = sorted(range(len(total)), key=lambda place: (-total[place], pool.rows[place].id))
-    found: list[Scored] = []
-    for place in best:
-        score = calibrated(pool.cosines[place], shares[place])
+    scores = _shown_scores(asked, pool)
+    may = scores >= (options.min_score or 0.0)
+    if allowed is not None:
+        may &= are_allowed(pool.memories, allowed)
+    ranked = sorted(np.flatnonzero(may).tolist(), key=lambda place: (-total[place], pool.rows[place].id))
+    found = []
+    for place in _selected(asked, pool, ranked, total):
+        explained = {name: round(float(part[place]), 4) for name, part in parts.items()} if options.explain else {}
         memory = int(pool.memories[place])
-        if (options.min_score or 0.0) <= score and (allowed is None or are_allowed(pool.memories[[place]], allowed)[0]):
-            explained = {name: round(float(part[place]), 4) for name, part in parts.items()} if options.explain else {}
-            found.append(Scored(memory, score, _passage(asked, memory), explained))
-        if len(found) == options.limit:
-            break
+        found.append(Scored(memory, float(scores[place]), _passage(asked, memory), explained))
     return found
 
 
-def calibrated(cosine: float, share: float) -> float:
-    """How sure it is that a memory is meant, from 0 to 1: of its cosine and its share of the query's idf."""
-    return round(1 / (1 + math.exp(4.0 - 6.0 * cosine - 3.0 * share)), 4)
+def _shown_scores(asked: _Asked, pool: Pool) -> NDArray[np.float64]:
+    import numpy as np
+
+    shares = asked.words.scores.of(pool.memories) / (asked.words.total or 1.0)
+    cosines = pool.cosines.tolist() if asked.vector else [None] * len(shares)
+    return np.array([ranking.calibrated(c, share) for c, share in zip(cosines, shares.tolist(), strict=True)])
+
+
+def _selected(asked: _Asked, pool: Pool, ranked: list[int], total: NDArray[np.float64]) -> list[int]:
+    """The places that are shown, of those in the order of rank."""
+    options = asked.options
+    if not (options.fold or options.diversity):
+        return ranked[: options.limit]
+    considered = ranked[: options.limit + VARIETY]
+    texts = [pool.rows[place].start for place in considered]
+    if options.fold:
+        considered = [considered[place] for place in selection.folded(texts)]
+        texts = [pool.rows[place].start for place in considered]
+    words = [selection.words_of(text) for text in texts]
+    chosen = selection.diverse(
+        [float(total[place]) for place in considered],
+        lambda one, other: selection.overlap(words[one], words[other]),
+        options.diversity,
+        options.limit,
+    )
+    return [considered[place] for place in chosen]
 
 
 def _allowed(db: Connection, filters: Filters, now: int) -> NDArray[np.bool_] | None:
@@ -167,7 +189,12 @@ def _seeds(asked: _Asked, index: SearchIndex) -> NDArray[np.int64]:
     near = semantic.nearest(asked.db, asked.vector, index.coarse(asked.vector.model), asked.allowed)
     asked.cosines = near
     chosen = np.union1d(chosen, _top(asked.db, near.memories, near.best, max(BY_MEANING, more)))
-    return _top(asked.db, chosen, words.of(chosen) / words.top + FIRST_WEIGHT * asked.embed(chosen), max(SEEDS, more))
+    return _top(
+        asked.db,
+        chosen,
+        words.of(chosen) / (asked.words.total or 1.0) + FIRST_WEIGHT * asked.embed(chosen),
+        max(SEEDS, more),
+    )
 
 
 def _top(db: Connection, memories: NDArray[np.int64], scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
@@ -212,5 +239,7 @@ def _passage(asked: _Asked, memory: int) -> str | None:
         return None
     words = asked.words.scores
     numbers = [number(memory, n) for n in range(len(windows))]
-    fits = [words.at(passage) / words.top + FIRST_WEIGHT * asked.cosines.at(passage) for passage in numbers]
+    fits = [
+        words.at(passage) / (asked.words.total or 1.0) + FIRST_WEIGHT * asked.cosines.at(passage) for passage in numbers
+    ]
     return windows[fits.index(max(fits))]

@@ -20,21 +20,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WEIGHTS: Final = {
-    "lexical": 1.6,  # its idf sum, as a share of the best one's
-    "semantic": 2.5,  # its cosine
-    "window_words": 2.8,  # idf sum of the words in it or within WINDOW places of it
-    "window_meaning": 5.5,  # mean cosine of it and its two neighbours
-    "conversation_words": 2.6,  # mean of its conversation's BEST best idf sums
-    "conversation_meaning": 2.6,  # mean of its conversation's BEST best cosines
-    "date": 4.0,  # created when the query says
-    "substance": 1.6,  # of a turn: log of its words, up to ENOUGH_WORDS
+    "lexical": 2.0,  # its share of the query's idf
+    "window_words": 4.0,  # the share of what it and the WINDOW memories on each side hold
+    "conversation_words": 2.5,  # the mean of its conversation's BEST best shares
+    "semantic": 3.2,  # its cosine
+    "window_meaning": 6.0,  # the mean cosine of it and its two neighbours
+    "conversation_meaning": 3.2,  # the mean of its conversation's BEST best cosines
+    "date": 2.5,  # created when the query says
     "question": -1.5,  # of a turn: it asks, and so doesn't tell
     "speaker": 1.1,  # the query names who said it
     "time": 2.5,  # the query asks when, and a time is named
 }
 WINDOW = 2
 BEST = 3
-ENOUGH_WORDS = 20
+
+# The shown score: a logistic function of cosine and share, so that it means the same for every query and model. Their
+# ratio separates right hits from the best ones of questions without an answer, and it crosses 0.5 between the two.
+_COSINE, _SHARE, _MIDDLE = 9.0, 3.0, 4.5
+_COSINE_BY_SHARE = (0.25, 0.35)  # the cosine that a share stands for where there are no vectors
 
 _SPEAKER = re.compile(r"\s*([^:\n]{1,40}):\s")
 _WHEN = re.compile(
@@ -75,24 +78,30 @@ def score(query: str, when: When | None, words: Lexical, pool: Pool) -> dict[str
     """Each part's contribution to each memory's sum, [n]."""
     import numpy as np
 
-    lexical = words.scores.of(pool.memories) / words.scores.top
+    total = words.total or 1.0
+    lexical = words.scores.of(pool.memories) / total
     cosines = pool.cosines
     groups = _groups(pool.rows)
     turn = np.array([row.conversation is not None for row in pool.rows])
     parts = {
         "lexical": lexical,
         "semantic": cosines,
-        "window_words": _window_words(words, pool) / words.scores.top,
+        "window_words": _window_words(words, pool) / total,
         "window_meaning": _window_mean(cosines, pool),
         "conversation_words": _best_of_group(lexical, groups),
         "conversation_meaning": _best_of_group(cosines, groups),
         "date": np.array([when.match(row.at) if when else 0.0 for row in pool.rows]),
-        "substance": np.where(turn, _substance(pool.rows), math.log(ENOUGH_WORDS)),
         "question": turn & np.array([row.asks for row in pool.rows]),
         "speaker": _speaker(query, pool.rows),
         "time": _time(query, pool.rows),
     }
     return {name: WEIGHTS[name] * value for name, value in parts.items()}
+
+
+def calibrated(cosine: float | None, share: float) -> float:
+    """How sure it is that a memory is meant, from 0 to 1: of its cosine (None: no vectors) and its share of the idf."""
+    known = _COSINE_BY_SHARE[0] + _COSINE_BY_SHARE[1] * share if cosine is None else cosine
+    return round(1 / (1 + math.exp(_MIDDLE - _COSINE * known - _SHARE * share)), 4)
 
 
 def _window_words(words: Lexical, pool: Pool) -> NDArray[np.float64]:
@@ -140,12 +149,6 @@ def _best_of_group(values: NDArray[np.float64], groups: list[NDArray[np.intp]]) 
         if len(group) > 1:
             out[group] = np.sort(values[group])[-BEST:].mean()
     return out
-
-
-def _substance(rows: list[Row]) -> NDArray[np.float64]:
-    import numpy as np
-
-    return np.log([min(max(row.start.count(" ") + 1, 1), ENOUGH_WORDS) for row in rows])
 
 
 def _speaker(query: str, rows: list[Row]) -> NDArray[np.float64]:

@@ -29,11 +29,6 @@ class PassageScores:
         return cls(table[:, 0].astype(np.int64), np.round(table[:, 1], 6))
 
     @cached_property
-    def top(self) -> float:
-        """The greatest score; 1 if there is none above 0, so that one may divide by it."""
-        return float(self.scores.max(initial=0.0)) or 1.0
-
-    @cached_property
     def memories(self) -> NDArray[np.int64]:
         """The memories that have a score, ascending."""
         return (self.passages // PER_MEMORY)[self._starts]

@@ -61,6 +61,11 @@ class Worker:
         if self._thread is not None:
             self._thread.join()
 
+    def drain(self) -> None:
+        """Works in the calling thread until nothing waits. Raises EmbedderError or StoreError."""
+        while self.step():
+            pass
+
     def step(self) -> bool:
         """Does one piece of work; whether there was any. Raises EmbedderError or StoreError."""
         with self._store.reading() as db:

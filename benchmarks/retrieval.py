@@ -1,0 +1,173 @@
+"""How well the search finds: LoCoMo's questions, and the project's own set of facts.
+
+    python benchmarks/retrieval.py --data locomo10.json --embedder static
+    python benchmarks/retrieval.py --own --embedder none
+
+One memory for each turn ("Speaker: text", with " [caption]" where there is one), its session as the scope
+conversation/session_K, each conversation in a store of its own. Fraction recall@k is the share of a question's
+evidence among the first k results, averaged over the questions that have evidence; any recall@k the share of
+questions with at least one; MRR the mean reciprocal rank of the first.
+
+LoCoMo is CC BY-NC 4.0 (Maharana et al., ACL 2024): get data/locomo10.json from snap-research/locomo.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import memcrdt
+from memcrdt.search.worker import Worker
+
+OWN = Path(__file__).with_name("facts.json")
+DEPTHS = (5, 10)
+LEAST = (0.3, 0.5, 0.7)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    text: str
+    evidence: frozenset[str]  # labels of items
+    category: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One store's worth: items by label, as add_many() takes them, and what is asked."""
+
+    name: str
+    items: dict[str, dict[str, Any]]
+    questions: list[Question]
+
+
+@dataclass(slots=True)
+class Tally:
+    count: int = 0
+    sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def add(self, ranks: list[int], wanted: int) -> None:
+        """Counts a question whose evidence was found at these ranks, from 1."""
+        self.count += 1
+        for depth in DEPTHS:
+            found = sum(rank <= depth for rank in ranks)
+            self.sums[f"fraction@{depth}"] += found / wanted
+            self.sums[f"any@{depth}"] += found > 0
+        self.sums["MRR"] += 1 / min(ranks) if ranks else 0.0
+
+    def row(self) -> str:
+        names = [f"{kind}@{depth}" for depth in DEPTHS for kind in ("fraction", "any")]
+        shown = "".join(f"{100 * self.sums[name] / max(self.count, 1):>13.1f}" for name in names)
+        return f"{self.count:>6}{shown}{self.sums['MRR'] / max(self.count, 1):>9.3f}"
+
+
+def locomo(path: Path) -> Iterator[Case]:
+    """The conversations of a file in LoCoMo's format."""
+    for sample in json.loads(path.read_text("utf-8")):
+        items = dict(turns(sample["conversation"]))
+        asked = []
+        for qa in sample["qa"]:
+            labels = {f"D{day}:{turn}" for text in qa["evidence"] for day, turn in re.findall(r"D:?(\d+):(\d+)", text)}
+            if known := frozenset(labels & items.keys()):
+                asked.append(Question(qa["question"], known, str(qa["category"])))
+        yield Case(str(sample.get("sample_id", "?")), items, asked)
+
+
+def turns(conversation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    number = 1
+    while turns_said := conversation.get(f"session_{number}"):
+        said = conversation[f"session_{number}_date_time"]
+        at = datetime.strptime(said, "%I:%M %p on %d %B, %Y").replace(tzinfo=UTC)
+        for turn in turns_said:
+            caption = f" [{turn['blip_caption']}]" if turn.get("blip_caption") else ""
+            text = f"{turn['speaker']}: {turn['text']}{caption}"
+            yield turn["dia_id"], {"text": text, "scope": f"conversation/session_{number}", "created_at": at}
+        number += 1
+
+
+def own() -> Iterator[Case]:
+    """The project's own facts: memories outside conversations, asked for in other words."""
+    data = json.loads(OWN.read_text("utf-8"))
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    items, asked = {}, []
+    for n, (text, question) in enumerate(data["facts"]):
+        items[str(n)] = {"text": text, "created_at": start + timedelta(hours=n)}
+        if question:
+            asked.append(Question(question, frozenset({str(n)}), "in other words"))
+    yield Case("facts", items, [*asked, *(Question(q, frozenset(), "no answer") for q in data["unanswerable"])])
+
+
+def run(cases: Iterable[Case], embedder: Any, **options: Any) -> tuple[dict[str, dict[str, Tally]], list[float], Any]:
+    """Tallies by case and category, the seconds of each search, and the best score of each question."""
+    tallies: dict[str, dict[str, Tally]] = {}
+    seconds: list[float] = []
+    scores: list[tuple[float, bool]] = []
+    for case in cases:
+        with tempfile.TemporaryDirectory() as home, memcrdt.open(home, embedder=embedder) as memory:
+            ids = dict(zip(memory.add_many(list(case.items.values())), case.items, strict=True))
+            Worker(memory.store, memory.store.indexer).drain()
+            by_category = tallies.setdefault(case.name, defaultdict(Tally))
+            for question in case.questions:
+                started = time.perf_counter()
+                hits = memory.search(question.text, limit=max(DEPTHS), **options)
+                seconds.append(time.perf_counter() - started)
+                found = [ids[hit.memory.id] for hit in hits]
+                ranks = [rank for rank, label in enumerate(found, 1) if label in question.evidence]
+                scores.append((hits[0].score if hits else 0.0, bool(question.evidence)))
+                if question.evidence:
+                    by_category[question.category].add(ranks, len(question.evidence))
+    return tallies, seconds, scores
+
+
+def united(tallies: Iterable[Tally]) -> Tally:
+    total = Tally()
+    for tally in tallies:
+        total.count += tally.count
+        for name, value in tally.sums.items():
+            total.sums[name] += value
+    return total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, help="a file in LoCoMo's format")
+    parser.add_argument("--own", action="store_true", help="measure on the project's own facts")
+    parser.add_argument("--embedder", default="static", help="static, none, a model's name or a folder")
+    arguments = parser.parse_args()
+    if not arguments.data and not arguments.own:
+        parser.error("name a file with --data, or give --own")
+    cases = own() if arguments.own else locomo(arguments.data)
+    tallies, seconds, scores = run(cases, arguments.embedder)
+    seconds.sort()
+    print(f"memcrdt {sys.version.split()[0]} embedder={arguments.embedder}  (recall in %)")
+    print(
+        f"{'':<24}{'n':>6}" + "".join(f"{f'{k}@{d}':>13}" for d in DEPTHS for k in ("fraction", "any")) + f"{'MRR':>9}"
+    )
+    for name, by_category in tallies.items():
+        print(f"{name:<24}{united(by_category.values()).row()}")
+    for category in sorted({c for by_category in tallies.values() for c in by_category}):
+        print(f"{'category ' + category:<24}{united(t[category] for t in tallies.values() if category in t).row()}")
+    print(f"{'all':<24}{united(t for by in tallies.values() for t in by.values()).row()}")
+    print(f"search p50 {1e3 * seconds[len(seconds) // 2]:.2f} ms, p95 {1e3 * seconds[int(len(seconds) * 0.95)]:.2f} ms")
+    for least in LEAST:
+        kept = [score >= least for score, has in scores if has]
+        wrong = [score >= least for score, has in scores if not has]
+        print(f"min_score {least}: {_percent(kept)} of the questions with an answer get a hit", end="")
+        print(f", {_percent(wrong)} of those without" if wrong else "")
+
+
+def _percent(flags: list[bool]) -> str:
+    return f"{100 * sum(flags) / len(flags):.0f} %"
+
+
+if __name__ == "__main__":
+    main()
