@@ -1,0 +1,76 @@
+"""The settings of a home."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import memcrdt
+from memcrdt import config
+from memcrdt.config import Config
+from memcrdt.errors import InputError
+
+DOCS = Path(__file__).parent.parent / "docs" / "config.md"
+
+
+def test_a_home_without_settings_has_the_defaults(tmp_path: Path) -> None:
+    """Nothing has to be configured."""
+    assert config.load(tmp_path) == Config()
+
+
+def test_settings_are_read(tmp_path: Path) -> None:
+    """By open()."""
+    (tmp_path / config.FILE).write_text(
+        'budget_mb = 10\nforget_expired_days = 0\nembedder = "none"\ndevice_name = "büro"\n', "utf-8"
+    )
+    expected = Config(budget_mb=10, forget_expired_days=0, embedder="none", device_name="büro")
+    assert config.load(tmp_path) == expected
+    with memcrdt.open(tmp_path) as memory:
+        assert memory.config == expected
+    with memcrdt.open(tmp_path, device_name="desk") as memory:
+        assert memory.config.device_name == "desk"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("budget = 5", "budget"),
+        ("budget_mb = -1", "budget_mb"),
+        ("budget_mb = true", "budget_mb"),
+        ('budget_mb = "5"', "budget_mb"),
+        ("forget_expired_days = 1.5", "forget_expired_days"),
+        ('device_name = ""', "device_name"),
+        ("embedder = 5", "embedder"),
+        ("budget_mb =", "no TOML"),
+        ("# " + "x" * config.FILE_BYTES, "bytes"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, text: str, named: str) -> None:
+    """With the file it stands in."""
+    (tmp_path / config.FILE).write_text(text)
+    with pytest.raises(InputError, match=named) as caught:
+        config.load(tmp_path)
+    assert config.FILE in str(caught.value)
+
+
+def test_changing_one_setting_leaves_the_rest(tmp_path: Path) -> None:
+    """Comments and other lines too."""
+    path = tmp_path / config.FILE
+    path.write_text("# mine\nbudget_mb = 10  # small\nforget_expired_days = 7\n")
+    assert config.change(tmp_path, "budget_mb", 20) == Config(budget_mb=20, forget_expired_days=7)
+    config.change(tmp_path, "device_name", 'the "big" one\n')
+    assert config.load(tmp_path) == Config(budget_mb=20, forget_expired_days=7, device_name='the "big" one\n')
+    assert "# mine" in path.read_text()
+    with pytest.raises(InputError):
+        config.change(tmp_path, "budget_mb", -5)
+    assert config.load(tmp_path).budget_mb == 20
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    """In docs/config.md."""
+    text = DOCS.read_text("utf-8")
+    for setting in fields(Config):
+        default = "unset" if setting.default is None else str(setting.default).lower()
+        assert f"| `{setting.name}` | {default} |" in text

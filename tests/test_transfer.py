@@ -1,0 +1,171 @@
+"""Memories as files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memcrdt import transfer
+from memcrdt.errors import InputError, StoreError
+from memcrdt.memory import Memory
+from memcrdt.model.records import MemoryRecord
+
+OpenMemory = Callable[..., Memory]
+
+
+def _write(path: Path, *lines: Any) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    return path
+
+
+def _content(record: MemoryRecord) -> Any:
+    """What a file carries of a memory."""
+    return {name: getattr(record, name) for name in transfer._SAID}
+
+
+def test_an_export_is_imported_whole(open_memory: OpenMemory, tmp_path: Path, clock: Any) -> None:
+    """Every field and the ids: links and supersession stay true."""
+    ours, theirs = open_memory("A"), open_memory("B")
+    one, two = ours.add_many(["plain", 'zwei\n"lines" \u2028 👩‍👩‍👧'], kind="fact", author="bot", source="notes.md")
+    ours.update(
+        one,
+        add_tags=["t"],
+        metadata={"k": [1, {"x": None}]},
+        importance=0.5,
+        pinned=True,
+        trust="high",
+        scope="agent/x",
+    )
+    ours.update(two, expires_at=clock.time(days=1), superseded_by=one)
+    ours.link(one, "of", two)
+    file = tmp_path / "all.jsonl"
+    assert ours.export(file, include=["superseded"]) == 2
+    report = theirs.import_(file)
+    assert (report.added, report.known, report.forgotten, report.refused) == (2, 0, 0, 0)
+    for memory_id in (one, two):
+        assert _content(theirs.get(memory_id)) == _content(ours.get(memory_id))
+
+
+def test_an_export_takes_what_the_filters_leave(memory: Memory, tmp_path: Path) -> None:
+    """Oldest first, over pages; an older file is replaced whole."""
+    ids = memory.add_many([f"fact {n}" for n in range(transfer.PAGE + 20)], scope="project/acme")
+    memory.add("other")
+    file = tmp_path / "acme.jsonl"
+    for _ in range(2):
+        assert memory.export(file, scope="project/acme") == len(ids)
+    assert [json.loads(line)["id"] for line in file.read_text("utf-8").splitlines()] == ids
+    assert [path.name for path in tmp_path.glob("acme*")] == ["acme.jsonl"]
+
+
+def test_importing_twice_adds_once(memory: Memory, tmp_path: Path) -> None:
+    """Texts, keyed items and exported ones; what is here stays as it is."""
+    file = _write(
+        tmp_path / "in.jsonl", "a text", {"text": "keyed", "key": "k"}, {"text": "b", "tags": ["t"]}, "a text"
+    )
+    first = memory.import_(file, kind="fact")
+    assert (first.added, first.known) == (3, 1)
+    assert {record.kind for record in memory.list()} == {"fact"}
+    before = memory.list().items
+    again = memory.import_(file)
+    assert (again.added, again.known) == (0, 4)
+    assert memory.list().items == before
+
+
+def test_a_dry_run_reports_and_changes_nothing(memory: Memory, tmp_path: Path) -> None:
+    """The report is that of the import itself, but for the flag."""
+    file = _write(tmp_path / "in.jsonl", "a", "b", "a", {"text": ""}, 5)
+    expected = memory.import_(file, dry_run=True)
+    assert len(memory.list()) == 0
+    report = memory.import_(file)
+    assert (report.added, report.known, report.refused, report.refusals) == (2, 1, 2, expected.refusals)
+    assert (expected.added, expected.known, expected.dry_run, report.dry_run) == (2, 1, True, False)
+
+
+def test_what_was_forgotten_stays_forgotten_unless_again(memory: Memory, tmp_path: Path) -> None:
+    """And then it is a new life, with nothing of the old one."""
+    file = _write(tmp_path / "in.jsonl", "a text", {"text": "keyed", "key": "k"})
+    memory.import_(file)
+    memory.update(memory.list(contains="keyed").items[0].id, add_tags=["old"])
+    memory.export(tmp_path / "ids.jsonl")
+    memory.forget(scope="global")
+    for path in (file, tmp_path / "ids.jsonl"):
+        assert memory.import_(path).forgotten == 2
+    assert len(memory.list()) == 0
+    assert memory.import_(file, again=True).added == 2
+    assert [record.tags for record in memory.list()] == [(), ()]
+    assert memory.import_(tmp_path / "ids.jsonl", again=True).added == 2
+    assert memory.import_(tmp_path / "ids.jsonl", again=True).known == 2
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_the_same_file_on_two_devices_is_each_memory_once(
+    open_memory: OpenMemory, tmp_path: Path, exchange: Any, exported: bool
+) -> None:
+    """Though they had not met; and every tag and link of either holds."""
+    laptop, desktop = open_memory("A"), open_memory("B")
+    lines: list[Any] = ["a text", {"text": "b", "tags": ["t"], "metadata": {"k": 1}}]
+    if exported:
+        lines = [
+            {"text": "a", "id": "01JD8Z6Q4M0000000000000001", "tags": ["t"]},
+            {"text": "b", "id": "01JD8Z6Q4M0000000000000002"},
+        ]
+    file = _write(tmp_path / "in.jsonl", *lines)
+    laptop.add("so that it comes to stand elsewhere")
+    for memory in (laptop, desktop):
+        assert memory.import_(file).added == 2
+    known = desktop.list(tags="t").items[0].id
+    desktop.update(known, add_tags=["desktop"])
+    laptop.update(known, add_tags=["laptop"])
+    exchange(laptop, desktop)
+    assert len(laptop.list()) == len(desktop.list()) == 3
+    assert laptop.get(known) == desktop.get(known)
+    assert laptop.get(known).tags == ("desktop", "laptop", "t")
+    assert laptop.status().store.ignored == 0
+
+
+def test_defaults_go_before_what_the_file_says(memory: Memory, tmp_path: Path) -> None:
+    """So an export can be imported into another space."""
+    file = _write(tmp_path / "in.jsonl", {"text": "a", "space": "team", "scope": "agent/x"})
+    report = memory.import_(file)
+    assert (report.added, report.refused) == (0, 1)
+    assert "'team'" in report.refusals[0].reason
+    assert memory.import_(file, space="local").added == 1
+    assert (memory.list().items[0].space, memory.list().items[0].scope) == ("local", "agent/x")
+
+
+def test_bad_lines_are_refused_with_number_and_reason(memory: Memory, tmp_path: Path) -> None:
+    """The good ones are taken; of many bad ones the first hundred are named."""
+    lines = [
+        b'{"text": "good"}', b"", b"no json", b"[1]", b'{"text": "x", "colour": "red"}', b'{"text": "x", "links": [5]}',
+        b'{"text": "x", "superseded_by": "y"}', b'"\xff"', b'"' + b"x" * transfer.LINE_BYTES + b'"', b"[" * 100_000,
+        b'"last"',
+    ]  # fmt: skip
+    file = tmp_path / "in.jsonl"
+    file.write_bytes(b"\n".join(lines))
+    report = memory.import_(file)
+    assert (report.added, [refusal.line for refusal in report.refusals]) == (2, [3, 4, 5, 6, 7, 8, 9, 10])
+    file.write_text("5\n" * 150)
+    report = memory.import_(file)
+    assert (report.refused, len(report.refusals)) == (150, transfer.REFUSED)
+
+
+def test_progress_is_told_by_batch(memory: Memory, tmp_path: Path) -> None:
+    """In lines done."""
+    file = _write(tmp_path / "in.jsonl", *(f"text {n}" for n in range(transfer.BATCH + 5)))
+    told: list[int] = []
+    memory.import_(file, progress=told.append)
+    assert told == [transfer.BATCH, transfer.BATCH + 5]
+
+
+def test_files_that_cannot_be_read_or_written(memory: Memory, tmp_path: Path) -> None:
+    """Named in the error; nothing half written is left."""
+    with pytest.raises(InputError, match="missing"):
+        memory.import_(tmp_path / "missing.jsonl")
+    with pytest.raises(InputError, match="csv"):
+        memory.export(tmp_path / "out.csv")
+    with pytest.raises(StoreError, match="nowhere"):
+        memory.export(tmp_path / "nowhere" / "out.jsonl")
