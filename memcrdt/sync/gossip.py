@@ -222,8 +222,7 @@ class Gossip:
         if link is None:
             return  # it was refused
         self._effects += link.session.handle(Lost(number), self._now)
-        if self._open_link(link.session.peer) is None:
-            self._dialing.lost(link.session.peer, self._now, self._now - link.since)
+        self._dialing.lost(link.session.peer, self._now, self._now - link.since)
 
     def _revoked(self, peer: str) -> None:
         self._dialing.forget(peer)

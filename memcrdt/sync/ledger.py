@@ -86,7 +86,7 @@ class Receipts:
         self.acked(key, seq)
 
     def lost(self, key: ShardKey) -> None:
-        """A row was not sent, or not kept: only what is asked from now on can be a base again."""
+        """A row was not sent: only what is asked from now on can be a base again."""
         self._trails[key] = _Trail(valid_from=self._port.next_ask)
 
     def established(self, key: ShardKey, seq: int, asked: int) -> None:

@@ -147,8 +147,6 @@ class Sender:
                 self._receipts.acked(flight.key, flight.seq)
             else:
                 self._receipts.established(flight.key, flight.seq, flight.asked)
-        elif flight.asked is None:
-            self._receipts.lost(flight.key)
 
     def more(self, more: More) -> None:
         """The peer has taken a fragment."""

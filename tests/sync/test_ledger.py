@@ -104,6 +104,28 @@ def test_after_a_loss_only_a_later_question_gives_a_base(port: Port, receipts: R
     assert recorded(port, receipts) == 7
 
 
+def test_a_row_that_was_never_acknowledged_holds_back_those_behind_it(port: Port, receipts: Receipts) -> None:
+    """The peer had a gap there, or refused it. A base behind it goes past it."""
+    receipts.established(KEY, 4, asked=1)
+    receipts.sent(KEY, 5)
+    receipts.had(KEY, 6)
+    assert recorded(port, receipts) == 4
+    receipts.established(KEY, 5, asked=2)
+    assert recorded(port, receipts) == 6
+
+
+def test_a_shard_that_is_new_in_a_space_that_was_equal_has_a_base(port: Port, receipts: Receipts) -> None:
+    """There is no earlier row that the peer could lack. So also for a row sent while the comparison went on."""
+    receipts.sent(KEY, 5)
+    receipts.agreed("S", {1: 4}, asked=1)
+    receipts.acked(KEY, 5)
+    receipts.had(("S", 8), 6)
+    receipts.pump()
+    [ask] = port.take()
+    assert isinstance(ask, Ask)
+    assert ask.query == RecordReceipts("peer", "S", {1: 4, 3: 5, 8: 6})
+
+
 def test_a_receipt_never_moves_back(port: Port, receipts: Receipts) -> None:
     """An old answer is not recorded over a newer one."""
     receipts.established(KEY, 9, asked=2)

@@ -8,7 +8,7 @@ import pytest
 
 from memcrdt.model.limits import UPDATE_BYTES
 from memcrdt.sync.events import UNSENT_BYTES, Committed
-from memcrdt.sync.messages import Ack, Bye, Diff, Fragment, Have, Leaf, More, Push, Want
+from memcrdt.sync.messages import Ack, Bye, Diff, Fragment, Have, Leaf, More, Push, Range, Want
 from memcrdt.sync.sender import DIFFS, FRAGMENTS, PUSH_BYTES, PUSHES, WANTS
 from memcrdt.sync.session import Logged
 from memcrdt.sync.wire import FRAGMENT_BYTES, encode
@@ -54,15 +54,26 @@ def test_a_push_that_finds_no_room_becomes_a_comparison(hand: Hand) -> None:
 
 
 def test_receipts_wait_for_the_comparison_after_an_overflow(hand: Hand) -> None:
-    """The rows that were not pushed are not claimed; the diff that brings them is."""
-    hand.greet()
+    """The rows that were not pushed are not claimed, even when later ones are acknowledged; the diff brings them."""
+    hand.greet().say(Range("S", (), root=True))
     pushes = [message for i in range(PUSHES + 20) for message in hand.write(0, f"text {i}")]
     for push in pushes:
         hand.say(Ack(push.batch, durable=True))
+    [later] = hand.write(0, "later")
+    hand.say(Ack(later.batch, durable=True))
     assert hand.replica.receipts == {}
     [diff] = hand.say(Want("S", 0, {1: PUSHES}))
     hand.say(Ack(diff.batch, durable=True))
-    assert hand.replica.receipts == {("B", "S", 0): PUSHES + 20}
+    assert hand.replica.receipts == {("B", "S", 0): PUSHES + 21}
+
+
+def test_what_is_acknowledged_makes_room(hand: Hand) -> None:
+    """A hundred pushes, one after the other, are three times the window."""
+    hand.greet()
+    for number in range(100):
+        [push] = hand.write(0, f"{number}" + "x" * (PUSH_BYTES // 2))
+        assert isinstance(push, Push)
+        hand.say(Ack(push.batch, durable=True))
 
 
 def test_a_shard_whose_rows_are_folded_is_compared(hand: Hand) -> None:
@@ -98,6 +109,17 @@ def test_at_most_so_many_diffs_are_in_flight(hand: Hand) -> None:
     sent = hand.say(Have("S", (Leaf(0, 1_000, ()),)))
     assert [type(message) for message in sent] == [Diff] * DIFFS
     assert [type(message) for message in hand.say(Ack(sent[0].batch, durable=True))] == [Diff]
+
+
+def test_a_shard_that_is_wanted_is_not_offered_as_well(hand: Hand) -> None:
+    """The want tells more exactly what is lacking."""
+    hand.greet()
+    for shard in range(DIFFS + 1):
+        hand.replica.write("S", shard, "text")
+    sent = hand.say(Have("S", (Leaf(0, 1_000, ()),)))
+    assert hand.say(Want("S", DIFFS, {})) == []
+    rest = [message for diff in sent for message in hand.say(Ack(diff.batch, durable=True))]
+    assert [(message.shard, message.asked) for message in rest] == [(DIFFS, True)]
 
 
 def test_a_peer_cannot_have_more_wants_open_than_agreed(hand: Hand) -> None:
