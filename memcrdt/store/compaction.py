@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import apsw
 
+from memcrdt.errors import StoreError
 from memcrdt.model import limits
 from memcrdt.model.edits import Stamp
 from memcrdt.store import connections, log, quarantine
@@ -81,9 +83,7 @@ def compact(store: Store) -> Compacted:
     """
     before = _size(store)
     with store.reading() as db:
-        shards = [
-            row[0] for row in db.execute("SELECT shard FROM shards WHERE log_rows > 0 AND damaged = 0").fetchall()
-        ]
+        shards = log.shard_numbers(db, "log_rows > 0 AND NOT damaged")
     pruned = 0
     for shard in shards:
         with store.folding() as (db, documents):
@@ -99,9 +99,18 @@ def compact(store: Store) -> Compacted:
 def scrub(store: Store) -> bool:
     """Finishes what was forgotten: no byte of it is left in database or WAL when this returns True.
 
-    False means that a reader held on to the WAL, or that a damaged shard waits to be mended: the shards stay marked,
-    and this or any other process tries again by itself.
+    False means that a reader held on to the WAL, that the disk failed, or that a damaged shard waits to be mended:
+    the shards stay marked, and this or any other process tries again by itself. Raises nothing: what was forgotten
+    is forgotten already.
     """
+    try:
+        return _scrub(store)
+    except StoreError:
+        store.scrub_later()
+        return False
+
+
+def _scrub(store: Store) -> bool:
     with store.reading() as db:
         marked = list(db.execute("SELECT shard, to_scrub FROM shards WHERE to_scrub > 0 AND damaged = 0"))
         is_damaged = db.execute("SELECT 1 FROM shards WHERE to_scrub > 0 AND damaged").fetchone() is not None
@@ -129,12 +138,13 @@ def _truncate_wal(store: Store) -> bool:
     On a connection of its own that never waits: with a timeout it would hold the write lock while it waits
     for readers, and writers wait with it.
     """
-    db = connections.connect(store.path, read_only=False, vfs=store.options.vfs)
-    try:
+    with (
+        connections.translated(store.path, "scrubbing"),
+        closing(connections.connect(store.path, read_only=False, vfs=store.options.vfs)) as db,
+    ):
         db.set_busy_timeout(0)
-        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    except (apsw.BusyError, apsw.LockedError):
-        return False
-    finally:
-        db.close()
+        try:
+            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except (apsw.BusyError, apsw.LockedError):
+            return False
     return True

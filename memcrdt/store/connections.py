@@ -6,7 +6,7 @@ import queue
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import apsw
@@ -48,11 +48,21 @@ def translated(path: Path, doing: str) -> Iterator[None]:
 def connect(path: Path, *, read_only: bool, vfs: str | None) -> apsw.Connection:
     """A connection with the settings that every one here has. Raises apsw.Error."""
     db = apsw.Connection(str(path), flags=_READ_ONLY if read_only else _READ_WRITE, vfs=vfs)
-    db.set_busy_handler(_Patience())
-    db.execute("PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON")
-    db.execute("PRAGMA synchronous = FULL; PRAGMA cache_size = -16000; PRAGMA trusted_schema = OFF")
-    load_vector_functions(db)
+    try:
+        db.set_busy_handler(_Patience())
+        db.execute("PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON")
+        db.execute("PRAGMA synchronous = FULL; PRAGMA cache_size = -16000; PRAGMA trusted_schema = OFF")
+        load_vector_functions(db)
+    except BaseException:  # whatever it was, the file must not stay open
+        close(db)
+        raise
     return db
+
+
+def close(db: apsw.Connection) -> None:
+    """Closes a connection. The last one moves the WAL into the database; where that fails it stays beside it."""
+    with suppress(apsw.Error):
+        db.close()
 
 
 class _Patience:
@@ -112,7 +122,7 @@ class Readers:
         self._closed = True
         while True:
             try:
-                self._idle.get_nowait().close()
+                close(self._idle.get_nowait())
             except queue.Empty:
                 return
 
@@ -121,6 +131,6 @@ class Readers:
             try:
                 self._idle.put_nowait(db)
             except queue.Full:
-                db.close()
+                close(db)
         else:  # a transaction left open would keep the WAL from ever being truncated
-            db.close()
+            close(db)

@@ -60,6 +60,11 @@ def shards_of(db: apsw.Connection, space: int) -> list[ShardRow]:
     ]
 
 
+def shard_numbers(db: apsw.Connection, condition: str = "1") -> list[int]:
+    """The local numbers of all shards for which the SQL `condition` holds."""
+    return [int(shard) for (shard,) in db.execute(f"SELECT shard FROM shards WHERE {condition} ORDER BY shard")]
+
+
 def open_shards(db: apsw.Connection, space: int) -> list[ShardRow]:
     """The shards that new memories still go to, lowest number first."""
     sql = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from memcrdt.errors import SchemaError
 APPLICATION_ID = 0x6D637264  # "mcrd": says that a SQLite file is a store of ours
 
 
+@cache
 def scripts() -> dict[int, str]:
     """The SQL that leads to each version, ascending."""
     folder = resources.files("memcrdt.store") / "schema"

@@ -77,8 +77,12 @@ class Store:
         self._subscribers: list[Callable[[Notice], None]] = []
         self._marks = Marks(home, self.options.marks or state_folder())
         self._scrubbing = Background(partial(compaction.scrub, self))
-        self._open_file(home)
+        self._readers = Readers(self._connect)
+        self._prepare(home)
+        with translated(self.path, "opening"):
+            self._writer = self._connect()
         try:
+            self._open_file()
             self.facts = self._establish(device)
         except BaseException:  # the connections must not outlive a failed opening
             self.close()
@@ -102,7 +106,7 @@ class Store:
         self._scrubbing.stop()
         with self._lock:
             self._readers.close()
-            self._writer.close()
+            connections.close(self._writer)
             self._documents.clear()
             self._marks.close()
             forks.closed(self)
@@ -211,14 +215,14 @@ class Store:
     def _boot(self) -> str:
         return self.options.boot or machine.boot_id()
 
-    def _open_file(self, home: Path) -> None:
+    def _prepare(self, home: Path) -> None:
         _make_home(home, self.options.read_only)
         if self.options.read_only and not self.path.exists():
             raise NotFoundError(f"there is no store in {home}; open it once for writing, or name another home")
         forks.check(self.path)
+
+    def _open_file(self) -> None:
         with translated(self.path, "opening"):
-            self._writer = self._connect()
-            self._readers = Readers(self._connect)
             if not self.options.read_only:
                 migrations.check(self._writer, self.path)  # before the first byte of a foreign file is changed
                 connections.use_wal(self._writer)

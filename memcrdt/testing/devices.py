@@ -20,7 +20,7 @@ from memcrdt.store.store import Store, StoreOptions
 from memcrdt.sync.replica import Applied
 from memcrdt.testing.faults import UnsyncedVfs
 
-_UNSYNCED = UnsyncedVfs("memcrdt-unsynced")
+UNSYNCED = UnsyncedVfs("memcrdt-unsynced")
 ROUNDS = 8  # of exchange: far more than it takes
 
 
@@ -48,7 +48,7 @@ class Device:
         self.home = home
         self.id = (name * 52)[:52]
         self.clock = 1_800_000_000_000
-        self.options = StoreOptions(**{"clock": self._tick, "vfs": _UNSYNCED.name, **options})
+        self.options = StoreOptions(**{"clock": self._tick, "vfs": UNSYNCED.name, **options})
         self._ulids = changes.Ulids()
         self.open()
 
@@ -101,7 +101,7 @@ class Device:
     def ids_of_documents(self) -> set[str]:
         """The ids of all memories that the documents of all shards hold, loaded from the log."""
         with self.store.documents() as (db, documents):
-            shards = [log.shard_row(db, shard) for (shard,) in db.execute("SELECT shard FROM shards").fetchall()]
+            shards = [log.shard_row(db, shard) for shard in log.shard_numbers(db)]
             return {memory for row in shards for memory in documents.current(db, row).live.ids()}
 
     def graves(self) -> set[str]:

@@ -119,6 +119,7 @@ class FaultyVfs(apsw.VFS):
 
     def __init__(self, name: str, disk: Disk) -> None:
         super().__init__(name, "")
+        self.name = name
         self.disk = disk
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - APSW's name

@@ -1,0 +1,117 @@
+"""Writers that are killed at random moments while they share one store: what they acknowledged is there afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from itertools import count
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Final
+
+from memcrdt.testing.expected import Expected, LostError, open_memory, texts_of
+
+WRITERS: Final = 4
+_PAUSES_S: Final = (0.002, 0.05)  # between two kills
+_START_S: Final = 30.0  # in which a writer has to begin
+
+
+def processes() -> ForkServerContext | SpawnContext:
+    """How the tests start processes: quickly where that goes, never as a copy of one with threads."""
+    if sys.platform == "win32":
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["memcrdt.testing.kill"])
+    return context
+
+
+def run(home: Path, kills: int, seed: int) -> int:
+    """Lets four writers work in `home` and kills one after another. Returns how many writes they acknowledged.
+
+    Raises LostError.
+    """
+    rng = random.Random(seed)
+    open_memory(home).close()
+    notes = home / "notes"
+    notes.mkdir()
+    numbers = count()
+    writers = [_started(home, notes / str(next(numbers))) for _ in range(WRITERS)]
+    for _ in range(kills):
+        time.sleep(rng.uniform(*_PAUSES_S))
+        killed = writers.pop(rng.randrange(WRITERS))
+        killed.kill()
+        killed.join()
+        writers.append(_started(home, notes / str(next(numbers))))
+    for writer in writers:
+        writer.kill()
+        writer.join()
+    return _check(home, notes)
+
+
+def _started(home: Path, notes: Path) -> BaseProcess:
+    """A writer that has acknowledged something, so that no kill meets one which has not begun."""
+    writer = processes().Process(target=_write, args=(home, notes))
+    writer.start()
+    deadline = time.monotonic() + _START_S
+    while not (notes.exists() and notes.stat().st_size):
+        if not writer.is_alive() or time.monotonic() > deadline:
+            raise LostError(f"a writer did not begin; it ended with {writer.exitcode}")
+        time.sleep(0.001)
+    return writer
+
+
+def _write(home: Path, notes: Path) -> None:
+    """Adds, edits and forgets until it is killed; notes what it begins and what was acknowledged."""
+    file = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    rng = random.Random(notes.name)
+    mine: list[str] = []
+
+    def note(kind: str, memory_id: str | None, text: str | None) -> None:
+        os.write(file, (json.dumps([kind, memory_id, text]) + "\n").encode())
+
+    memory = open_memory(home)
+    for number in count():
+        text = f"{notes.name}: {number}"
+        if not mine or rng.random() < 0.5:
+            note("begin", None, text)
+            mine.append(memory.add(text))
+            note("done", mine[-1], text)
+            continue
+        target = rng.choice(mine)
+        forget = rng.random() < 0.3
+        note("begin", target, None if forget else text)
+        if forget:
+            mine.remove(target)
+            memory.forget(target)
+        else:
+            memory.update(target, text=text)
+        note("done", target, None if forget else text)
+
+
+def _check(home: Path, notes: Path) -> int:
+    expected, acknowledged = Expected(), 0
+    for kind, memory_id, text in _noted(notes):
+        if kind == "begin":
+            expected.begin(memory_id, text)
+        else:
+            expected.acknowledge(str(memory_id), text)
+            acknowledged += 1
+    with open_memory(home) as memory:
+        expected.check(texts_of(memory), "after the kills")
+        with memory.store.reading() as db:
+            if (found := db.pragma("integrity_check")) != "ok":
+                raise LostError(f"the file is damaged: {found}")
+        memory.add("it can be written again")
+    return acknowledged
+
+
+def _noted(notes: Path) -> Iterator[tuple[str, str | None, str | None]]:
+    for file in notes.iterdir():
+        for line in file.read_text().splitlines():
+            yield tuple(json.loads(line))

@@ -1,0 +1,120 @@
+"""Invariants 1 and 11: what was acknowledged survives every fault, and processes do not get into each other's way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from memcrdt.errors import StoreError
+from memcrdt.store import connections
+from memcrdt.testing import crowd, kill, powerloss
+from memcrdt.testing.devices import Device
+from memcrdt.testing.expected import LostError, open_memory, texts_of
+
+SCHEDULES = 1_000
+PARTS = 10
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_nothing_acknowledged_is_lost_by_a_failing_disk(part: int) -> None:
+    """Invariant 1: I/O errors, a full disk and power cuts at any operation; what the process shows is on the disk."""
+    size = SCHEDULES // PARTS
+    counted = powerloss.run(range(part * size, (part + 1) * size))
+    assert counted.total() == size
+    assert counted["none"] < size / 5
+
+
+def test_a_store_that_does_not_sync_would_be_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The schedules do find a loss: with synchronous=NORMAL every third loses what was acknowledged."""
+    connect = connections.connect
+
+    def careless(path: Path, *, read_only: bool, vfs: str | None) -> object:
+        db = connect(path, read_only=read_only, vfs=vfs)
+        db.execute("PRAGMA synchronous = NORMAL")
+        return db
+
+    monkeypatch.setattr(connections, "connect", careless)
+    with pytest.raises(LostError, match="after the power cut"):
+        powerloss.run(range(60))
+
+
+def test_nothing_acknowledged_is_lost_by_kill(tmp_path: Path) -> None:
+    """Invariant 1: of four writers on one store, killed 50 times."""
+    assert kill.run(tmp_path, kills=50, seed=0) >= 50
+
+
+def test_eight_processes_lose_nothing_and_see_each_other(tmp_path: Path) -> None:
+    """Invariant 11: 200 turns each; no lock error, and each sees every commit at its next read."""
+    expected = crowd.run(tmp_path, workers=8, turns=200)
+    assert len(expected) == 8 * 60
+    with open_memory(tmp_path) as memory:
+        assert texts_of(memory) == expected
+        with memory.store.reading() as db:
+            vector = db.execute("SELECT max(length(state_vector)) FROM shards").get
+    assert vector < 20  # one client id
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_gets_a_clear_error(tmp_path: Path) -> None:
+    """Invariant 1: for the inherited store, and for the same file opened anew; what the parent does is whole."""
+    parent = Device(tmp_path, "A")
+    parent.add("before")
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writer, "\n".join([_error(lambda: parent.add("in the child")), _error(parent.open)]).encode())
+        parent.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    inherited, anew = os.read(reader, 65_536).decode().split("\n")
+    assert "was opened before this process was forked" in inherited
+    assert "was open when this process was forked" in anew
+    parent.add("after")
+    parent.reopen()
+    assert sorted(parent.texts().values()) == ["after", "before"]
+    parent.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_may_open_what_its_parent_had_closed(tmp_path: Path) -> None:
+    """Nothing of it was inherited."""
+    parent = Device(tmp_path, "A")
+    parent.close()
+    child = multiprocessing.get_context("fork").Process(target=_add_in_child, args=(parent,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    parent.open()
+    assert list(parent.texts().values()) == ["in the child"]
+    parent.close()
+
+
+def _add_in_child(device: Device) -> None:
+    device.open()
+    device.add("in the child")
+    device.close()
+
+
+def _error(work: object) -> str:
+    try:
+        work()  # type: ignore[operator]
+    except StoreError as exc:
+        return str(exc)
+    return "no error"
+
+
+def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    """It does not come to life again by a read."""
+    device = Device(tmp_path, "A")
+    device.close()
+    with pytest.raises(StoreError, match="closed"):
+        device.texts()
+    with pytest.raises(StoreError):
+        device.add("no")
+    device.close()
