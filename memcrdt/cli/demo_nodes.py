@@ -19,7 +19,7 @@ from memcrdt.store.overview import overview
 from memcrdt.store.peers import Peers
 
 ANSWERS: Final = 3
-POLL_S: Final = 0.05
+POLL_S: Final = 0.1
 _STOP_S: Final = 3.0
 
 
