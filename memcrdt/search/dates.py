@@ -53,7 +53,7 @@ class When(NamedTuple):
         """How well a time (ms) fits: 0 not, 1 the month, year or period, and up to 1.7 for the very day."""
         moment = datetime.fromtimestamp(at / 1000, UTC)
         if self.first is not None and self.last is not None:
-            inside = self.first - timedelta(days=1) <= moment.date() <= self.last + timedelta(days=1)
+            inside = (self.first - moment.date()).days <= 1 and (moment.date() - self.last).days <= 1
             return (1.7 if self.last - self.first <= timedelta(days=1) else 1.0) if inside else 0.0
         if self.year not in (None, moment.year) or self.month not in (None, moment.month):
             return 0.0

@@ -5,33 +5,35 @@ Passage n of memory m is the number m * 256 + n, so that one tells the other wit
 
 from __future__ import annotations
 
-from memcrdt.model import limits
+from memcrdt.search.words import is_mostly_unspaced
 
 PER_MEMORY = 256
-WHOLE_CHARS = 1_200  # up to here a text is one passage: about 200 words, a good paragraph
+# About 200 words, a good paragraph, and within the 256 tokens that the smaller models read.
 WINDOW_CHARS = 900
 STEP_CHARS = 600
-assert limits.TEXT_BYTES // STEP_CHARS < PER_MEMORY // 2  # cutting at spaces may add some
+_UNSPACED_SHARE = 3  # a character of a script without spaces is a token: windows of such text are that much shorter
 
 
 def split(text: str) -> list[str]:
     """The windows of `text` in order: all of it when short, else overlapping ones, cut at spaces where possible."""
-    if len(text) <= WHOLE_CHARS:
+    scale = _UNSPACED_SHARE if is_mostly_unspaced(text) else 1
+    window, step = WINDOW_CHARS // scale, STEP_CHARS // scale
+    if len(text) <= window:
         return [text]
     windows, start = [], 0
     while True:
-        end = _cut(text, start + WINDOW_CHARS)
+        end = _cut(text, start + window)
         windows.append(text[start:end])
         if end == len(text):
             return windows
-        start = _cut(text, start + STEP_CHARS)
+        start = _cut(text, start + step)
 
 
 def _cut(text: str, wanted: int) -> int:
-    """The place of the last space before `wanted`, or `wanted` itself when there is none near."""
+    """The place behind the last space before `wanted`, or `wanted` itself when there is none near."""
     if wanted >= len(text):
         return len(text)
-    space = text.rfind(" ", wanted - WINDOW_CHARS // 6, wanted)
+    space = text.rfind(" ", wanted - STEP_CHARS // 6, wanted)
     return wanted if space < 0 else space + 1
 
 

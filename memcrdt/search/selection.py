@@ -41,7 +41,8 @@ def diverse(scores: Sequence[float], alike: Callable[[int, int], float], diversi
     low, high = min(scores, default=0.0), max(scores, default=0.0)
     relevance = [(score - low) / ((high - low) or 1.0) for score in scores]
     nearest = [0.0] * len(scores)
-    left, chosen = list(range(len(scores))), []
+    chosen: list[int] = []
+    left = list(range(len(scores)))
     while left and len(chosen) < limit:
         best = max(left, key=lambda place: ((1 - diversity) * relevance[place] - diversity * nearest[place], -place))
         left.remove(best)

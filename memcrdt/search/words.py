@@ -36,6 +36,11 @@ def is_unspaced(text: str) -> bool:
     return _UNSPACED.fullmatch(text) is not None
 
 
+def is_mostly_unspaced(text: str) -> bool:
+    """Whether more than half of `text` is of such scripts."""
+    return not text.isascii() and 2 * sum(len(run[0]) for run in _UNSPACED.finditer(text)) > len(text)
+
+
 def _pairs(run: str) -> str:
     # The last character stands alone too: a run of one is a word, and any single character starts a word.
     return " ".join(run[i : i + 2] for i in range(len(run)))

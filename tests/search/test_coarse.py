@@ -1,0 +1,73 @@
+"""Codes, and their copy in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from memcrdt.search import codes
+from memcrdt.search.coarse import Coarse
+
+
+def unit(rows: int, dim: int, seed: int) -> Any:
+    vectors = np.random.default_rng(seed).standard_normal((rows, dim)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_codes_have_512_bits_for_any_dimension() -> None:
+    """A vector of 3 or of 1,024 dimensions has 64 bytes, and its opposite all other bits."""
+    for dim in (3, 64, 256, 384, 1_024):
+        vectors = unit(4, dim, seed=1)
+        coded = codes.encode(vectors)
+        assert coded.shape == (4, codes.BYTES)
+        assert (np.bitwise_count(coded ^ codes.encode(-vectors)).sum(axis=1) == codes.BITS).all()
+
+
+def test_near_codes_are_those_of_near_vectors() -> None:
+    """Of 2,000 random vectors the 200 nearest codes hold at least nine of the ten nearest vectors, on average."""
+    vectors, queries = unit(2_000, 256, seed=2), unit(20, 256, seed=3)
+    table = np.ascontiguousarray(codes.encode(vectors).view(np.uint64).T)
+    found = 0
+    for query in queries:
+        near = np.argsort(codes.distances(table, codes.encode(query[None])[0]))[:200]
+        found += len(set(near) & set(np.argsort(-(vectors @ query))[:10]))
+    assert found >= 9 * len(queries)
+
+
+def test_codes_stay_what_they_are() -> None:
+    """A code is stored: it must be the same with every version of numpy and on every machine."""
+    vector = (np.arange(8, dtype=np.float32) - 3.4) / 7
+    assert codes.encode(vector[None])[0][:8].tobytes().hex() == "7bebde827b4128d7"
+
+
+def test_the_copy_follows_additions_and_survives_their_number(shelf: Any) -> None:
+    """Rows added later are read by the next refresh, and an older view keeps its length."""
+    coarse = Coarse(model=1)
+    shelf.add_many([{"text": f"the first thing number {n}"} for n in range(30)])
+    before = coarse.refresh(shelf.db)
+    shelf.add_many([{"text": f"another thing number {n}"} for n in range(1_100)])
+    assert len(before.vectors) == 30
+    assert len(coarse.refresh(shelf.db).vectors) == 1_130
+
+
+def test_ties_at_the_end_are_all_taken(shelf: Any) -> None:
+    """Equal texts have equal codes: either all of them are among the nearest or none, whatever their order."""
+    shelf.add_many([{"text": "the same words"} for _ in range(50)])
+    rows = Coarse(model=1)
+    code = codes.encode(shelf.index.embedders.own.embed(["the same words"]))[0]
+    assert len(rows.refresh(shelf.db).nearest(code, 10, None)) == 50
+    only = np.zeros(60, np.bool_)
+    only[7] = True
+    assert rows.refresh(shelf.db).nearest(code, 10, only).tolist() == [6]
+
+
+def test_the_search_notices_when_the_table_was_emptied_behind_its_back(shelf: Any) -> None:
+    """After another process rebuilt the index, the stale copy is dropped and everything is found."""
+    texts = [f"the harbour crane number {n}" for n in range(30)]
+    shelf.add_many([{"text": text} for text in texts])
+    shelf.search("harbour")
+    with shelf.db:
+        shelf.index.clear(shelf.db)
+        shelf.index.replace(shelf.db, [], list(shelf.rows.values()), None)
+    assert len(shelf.search("port machinery", limit=30)) == 30
