@@ -19,7 +19,7 @@ from memcrdt.net.yjs.listener import YjsListener, YjsOptions
 from memcrdt.store.tokens import Tokens
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "yjs"
-INSTALL_S = 120
+INSTALL_S = 60
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,10 +36,17 @@ def _packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if npm is None or shutil.which("node") is None:
         pytest.skip("there is no Node.js with npm here")
     folder = tmp_path_factory.mktemp("npm")
-    for file in (*EXAMPLE.iterdir(), Path(__file__).with_name("driver.mjs")):
-        if file.is_file():
-            shutil.copy(file, folder)
-    command = [npm, "install", "--no-audit", "--no-fund", "--loglevel=error"]
+    for file in (*EXAMPLE.glob("*.js"), EXAMPLE / "package.json", Path(__file__).with_name("driver.mjs")):
+        shutil.copy(file, folder)
+    command = [
+        npm,
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--loglevel=error",
+        "--fetch-retries=1",
+        "--fetch-retry-mintimeout=500",
+    ]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False)
     except subprocess.TimeoutExpired:

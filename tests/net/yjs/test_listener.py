@@ -117,7 +117,7 @@ async def test_web_pages_come_in_only_from_origins_that_the_token_lists(
         ("[", 403),
     ],
 )
-async def test_on_loopback_the_host_has_to_name_this_machine(
+async def test_in_the_clear_the_host_has_to_name_this_machine(
     served: Any, http: aiohttp.ClientSession, host: str, status: int
 ) -> None:
     """A name of an attacker that resolves to 127.0.0.1 is one a browser would send the token to."""
