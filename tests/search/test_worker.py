@@ -1,0 +1,185 @@
+"""The queue of what waits for a slow model, and changes of model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import memcrdt
+from memcrdt.finding import Finder
+from memcrdt.memory import Memory
+from memcrdt.search import models, registry
+from memcrdt.search.index import SearchIndex
+from memcrdt.search.worker import Worker
+
+calls: list[int] = []
+meanwhile: list[Callable[[], object]] = []  # what happens while the model is at work
+
+
+def slow(texts: list[str]) -> list[list[float]]:
+    """Letters counted: a model that is good for nothing but these tests."""
+    calls.append(len(texts))
+    while meanwhile:
+        meanwhile.pop()()
+    return [[1.0 + text.lower().count(letter) for letter in "abcdefghijklmnop"] for text in texts]
+
+
+@pytest.fixture(autouse=True)
+def _no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests take the worker's steps themselves."""
+    monkeypatch.setattr(Finder, "start", lambda self: None)
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Memory]:
+    with memcrdt.open(tmp_path / "home", embedder=slow) as opened:
+        yield opened
+
+
+def parts(memory: Memory) -> tuple[SearchIndex, Worker]:
+    index = memory.store.indexer
+    assert isinstance(index, SearchIndex)
+    return index, Worker(memory.store, index)
+
+
+def found(memory: Memory, query: str) -> str:
+    return memory.search(query)[0].memory.text
+
+
+def count(memory: Memory, sql: str) -> int:
+    with memory.store.reading() as db:
+        return int(db.execute(sql).get)
+
+
+def test_adding_does_not_wait_for_a_slow_model(tmp_path: Path) -> None:
+    """add() calls no slow embedder; the text is found by its words at once, and the worker embeds it later."""
+    index = SearchIndex(None)
+    assert index.prepare(["a text"]) is None
+    with memcrdt.open(tmp_path, embedder=None) as plain:
+        plain.add("before there was a model")
+    calls.clear()
+    with memcrdt.open(tmp_path, embedder=slow) as memory:
+        memory.add_many(f"the harbour crane number {n}" for n in range(70))
+        assert found(memory, "crane").startswith("the harbour crane")
+        index, worker = parts(memory)
+        worker.drain()
+        assert models.status(memory.store, index, worker).waiting == 0
+        assert count(memory, "SELECT count(*) FROM vectors") == 71
+        assert sum(calls) >= 71
+
+
+def test_a_text_that_changes_while_it_is_embedded_gets_its_own_vector(memory: Memory) -> None:
+    """The vector of an old text is never kept under a new one."""
+    changed = memory.add("aaaa aaaa")
+    index, worker = parts(memory)
+    meanwhile.append(lambda: memory.update(changed, text="pppp pppp"))
+    worker.drain()
+    with memory.store.reading() as db:
+        blobs = db.execute("SELECT embedding FROM vectors").fetchall()
+    own = index.embedders.own
+    assert own is not None
+    assert len(blobs) == 1
+    np.testing.assert_allclose(np.frombuffer(blobs[0][0], np.float32), own.embed(["pppp pppp"])[0], atol=1e-6)
+
+
+def test_search_goes_on_with_the_old_vectors_until_all_have_new_ones(tmp_path: Path) -> None:
+    """A change of model embeds everything, then switches, then throws the old vectors away."""
+    with memcrdt.open(tmp_path) as memory:
+        memory.add_many(f"the harbour crane number {n}" for n in range(100))
+        index, _ = parts(memory)
+        index.embedders.get("static-minilm-256")
+        with memory.store.writing() as db:
+            registry.use(db, "function:made.elsewhere")
+        before = models.status(memory.store, index)
+        assert (before.current, before.next, before.waiting) == ("static-minilm-256", "function:made.elsewhere", 100)
+        assert found(memory, "port machinery").startswith("the harbour crane")
+    with memcrdt.open(tmp_path, embedder=slow) as memory:
+        index, worker = parts(memory)
+        own = index.embedders.own
+        assert own is not None
+        with memory.store.writing() as db:
+            registry.use(db, own.name)
+        worker.step()
+        middle = models.status(memory.store, index)
+        assert (middle.current, middle.next) == ("static-minilm-256", own.name)
+        assert 0 < middle.waiting <= 100
+        memory.add("added in the middle of it")
+        worker.drain()
+        after = models.status(memory.store, index)
+        assert (after.current, after.next, after.waiting) == (own.name, None, 0)
+        assert count(memory, "SELECT count(*) FROM vectors") == 101
+        assert count(memory, "SELECT count(*) FROM codes") == 101
+        assert count(memory, "SELECT count(*) FROM models") == 1
+
+
+def test_a_crash_in_the_middle_continues_later(tmp_path: Path) -> None:
+    """What waits is in the store: another process goes on where the first one stopped."""
+    with memcrdt.open(tmp_path, embedder=slow) as memory:
+        memory.add_many(f"number {n}" for n in range(80))
+        parts(memory)[1].step()
+        left = count(memory, "SELECT count(*) FROM waiting")
+        assert 0 < left <= 80
+    with memcrdt.open(tmp_path, embedder=slow) as memory:
+        parts(memory)[1].drain()
+        assert count(memory, "SELECT count(*) FROM waiting") == 0
+        assert count(memory, "SELECT count(DISTINCT passage) FROM vectors") == 80
+
+
+def test_going_back_in_the_middle_keeps_the_vectors_that_are_there(memory: Memory) -> None:
+    """Choosing the current model again cancels the change, and only what has no vector waits."""
+    memory.add_many(["one", "two", "three"])
+    index, worker = parts(memory)
+    worker.drain()
+    own = index.embedders.own
+    assert own is not None
+    with memory.store.writing() as db:
+        registry.use(db, "function:other")
+        registry.use(db, own.name)
+    state = models.status(memory.store, index)
+    assert (state.current, state.next, state.waiting) == (own.name, None, 0)
+    worker.drain()
+    assert count(memory, "SELECT count(*) FROM vectors") == 3
+
+
+def test_a_model_that_fails_leaves_full_text(tmp_path: Path) -> None:
+    """When the query can't be embedded the words answer, and the status says why."""
+
+    def broken(texts: list[str]) -> list[list[float]]:
+        raise memcrdt.EmbedderError("the model is on strike")
+
+    with memcrdt.open(tmp_path, embedder=broken) as memory:
+        memory.add("the harbour crane")
+        assert found(memory, "crane") == "the harbour crane"
+        index, worker = parts(memory)
+        assert "strike" in str(models.status(memory.store, index, worker).error)
+
+
+def test_a_store_follows_the_model_that_was_chosen_for_it(tmp_path: Path, tiny_model: Path) -> None:
+    """A process that opens with the default searches with the model that the store was given elsewhere."""
+    with memcrdt.open(tmp_path / "home") as memory:
+        memory.add_many(["deploys tuesdays", "cat sleeps"])
+        index, worker = parts(memory)
+        name = models.use(memory.store, index, str(tiny_model))
+        worker.drain()
+    with memcrdt.open(tmp_path / "home") as memory:
+        index, _ = parts(memory)
+        assert models.status(memory.store, index).current == name
+        assert found(memory, "kitten") == "cat sleeps"
+        memory.add("sofa")
+        assert models.status(memory.store, index).waiting <= 1
+
+
+def test_the_thread_works_off_what_is_added(memory: Memory) -> None:
+    """A started worker is woken by a commit, and ends when told."""
+    _, worker = parts(memory)
+    worker.start()
+    memory.add("the harbour crane")
+    deadline = time.monotonic() + 20
+    while not count(memory, "SELECT count(*) FROM vectors") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    worker.close()
+    assert count(memory, "SELECT count(*) FROM vectors") == 1
