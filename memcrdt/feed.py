@@ -10,24 +10,25 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
-from memcrdt.errors import MemcrdtError
+from memcrdt.errors import MemcrdtError, StoreError
 from memcrdt.model.filters import Filters
 from memcrdt.model.records import Change
 from memcrdt.model.values import from_ms
 from memcrdt.store.following import Follower, Step
 from memcrdt.store.log import head as log_head
 from memcrdt.store.store import Notice, Store
+from memcrdt.store.transaction import Transaction
 
 QUEUE: Final = 1_024  # changes waiting for one subscriber
 POLL_S: Final = 0.025  # asking costs 4 µs
 OWN_COMMITS: Final = 16_384  # remembered, to tell our own changes from those of other processes
-COMMIT_S: Final = 0.02  # how long a change may wait for the news that it is our own
 
 log = logging.getLogger("memcrdt.feed")
+T = TypeVar("T")
 
 
 class Subscription:
@@ -143,7 +144,7 @@ class Feed:
         self._unsubscribe: Callable[[], None] | None = None
         self._own: OrderedDict[int, str] = OrderedDict()  # log row at the end of our commit -> origin
         self._noticed = threading.Condition()
-        self._committing = 0
+        self._under_way: set[object] = set()
 
     def subscribe(self, filters: Filters) -> Subscription:
         """All that is committed from now on."""
@@ -181,16 +182,20 @@ class Feed:
         if self._unsubscribe is not None:
             self._unsubscribe()
 
-    @contextmanager
-    def committing(self) -> Iterator[None]:
-        """While a change of this process is under way: one that is not known yet may be that."""
-        with self._noticed:
-            self._committing += 1
+    def commit(self, plan: Callable[[Transaction], T], prepared: Any) -> T:
+        """Store.commit, noting that a change of this process is under way: one that is not known yet may be that."""
+        token = object()
+
+        def noted(transaction: Transaction) -> T:
+            with self._noticed:  # under the store's write lock: nobody else's commit can come between
+                self._under_way.add(token)
+            return plan(transaction)
+
         try:
-            yield
+            return self._store.commit(noted, prepared=prepared)
         finally:
             with self._noticed:
-                self._committing -= 1
+                self._under_way.discard(token)
                 self._noticed.notify_all()
 
     def _note(self, notice: Notice) -> None:
@@ -202,23 +207,25 @@ class Feed:
         self.wake()
 
     def _run(self) -> None:
-        error = MemcrdtError("the change feed ended by an error in memcrdt; please report it")
         try:
             with self._store.reading() as db:
                 self._follow(db)
-        except MemcrdtError as exc:
-            error = exc
-        finally:
+        except BaseException as exc:  # whatever it was: the subscribers must not wait for ever
             for subscription in self._current():
                 self.end(subscription)
-                subscription._finish(error)
+                subscription._finish(exc if isinstance(exc, MemcrdtError) else StoreError(f"the feed ended: {exc!r}"))
+            if not isinstance(exc, MemcrdtError):
+                raise
 
     def _follow(self, db: Any) -> None:
         more, seen = True, None
-        while subscriptions := self._subscribed():
+        while True:
             woken = self._woken.wait(0 if more else POLL_S)
             self._woken.clear()
             version = db.pragma("data_version")
+            subscriptions = self._subscribed()  # after the wait: who came meanwhile has something to read, too
+            if not subscriptions:
+                return
             if more or woken or version != seen:
                 seen = version
                 # Each is filled: any() over a generator would stop at the first.
@@ -242,7 +249,8 @@ class Feed:
         if step.origin not in (None, "local"):
             return str(step.origin)
         with self._noticed:
-            self._noticed.wait_for(lambda: step.seq in self._own or not self._committing, COMMIT_S)
+            now = set(self._under_way)
+            self._noticed.wait_for(lambda: step.seq in self._own or now.isdisjoint(self._under_way))
             return self._own.get(step.seq, "process")
 
 

@@ -38,8 +38,12 @@ T = TypeVar("T")
 class Network(Protocol):
     """What Memory asks of the network: implemented by memcrdt.node."""
 
-    def start(self) -> None:
+    def start(self, **options: Any) -> None:
         """Starts the background task in a thread of its own. Raises PeerError or StoreError."""
+        ...
+
+    def wait_synced(self, timeout_s: float | None, peers: builtins.list[str] | None) -> bool:
+        """Whether the devices hold the same as we do, within `timeout_s`."""
         ...
 
     def stop(self) -> None:
@@ -351,9 +355,22 @@ class Memory:
         """Gives back the room that old versions and what was forgotten take in the file. It happens by itself too."""
         return compaction.compact(self.store)
 
-    def start_sync(self) -> None:
-        """Runs the network in a thread of its own, until stop_sync() or close()."""
-        self._network.start()
+    def start_sync(self, /, **options: Any) -> None:
+        """Runs the network in a thread of its own, until stop_sync() or close(). `options` are those of Node.
+
+        While another process runs the network of this home, it stands by. Raises InputError or LockedError when the
+        address cannot be listened at.
+        """
+        self._network.start(**options)
+
+    def wait_synced(self, *, timeout: float | None = None, peers: Iterable[str] | None = None) -> bool:
+        """Syncs now, and returns True when the other devices within reach hold all that is here and we all of theirs.
+
+        `timeout` is in seconds; `peers` are device ids, all of which must be reached then. False means that not all
+        of them, or none at all, could be reached, or not in time: `status()` says why. When no process runs the
+        network, it runs for as long as this takes. Raises NotFoundError for a device that is not known.
+        """
+        return self._network.wait_synced(timeout, None if peers is None else builtins.list(peers))
 
     def stop_sync(self) -> None:
         """Ends what start_sync() began."""
@@ -376,8 +393,7 @@ class Memory:
         self._commit(partial(changes.update, memory_id, edit, author), self.store.indexer.prepare(texts))
 
     def _commit(self, plan: Callable[[Transaction], T], prepared: Any = None) -> T:
-        with self._feed.committing():
-            done = self.store.commit(plan, prepared=prepared)
+        done = self._feed.commit(plan, prepared)
         self._upkeep.look()
         return done
 
