@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-WHO = "the build bot|our reviewer|the on-call engineer|a customer|the data team|the release manager|the designer|support"
+WHO = (
+    "the build bot|our reviewer|the on-call engineer|a customer|the data team|the release manager|the designer|support"
+)
 DID = "noticed that|wrote down that|insists that|found out that|agreed that|warned that|measured that|forgot that"
 WHAT = (
     "the nightly export|the billing service|the search index|the login page|the mobile client|the staging cluster|"
@@ -20,9 +22,7 @@ SINCE = (
     "since the upgrade|after the incident in the north hall|because of an old contract|until the migration is done|"
     "whenever traffic doubles|according to the runbook|unless somebody sets the override|as the customer asked for it"
 )
-DETAIL = (
-    "ticket|build|commit|dashboard|volume|tenant|queue|rack|meeting|branch|invoice|sensor|batch|shard|node|report"
-)
+DETAIL = "ticket|build|commit|dashboard|volume|tenant|queue|rack|meeting|branch|invoice|sensor|batch|shard|node|report"
 
 
 def sentences(count: int, seed: int = 1) -> Iterator[str]:

@@ -15,7 +15,8 @@ def machine() -> str:
     import os
 
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}, {versions}"
+    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores, {system}, {versions}"
 
 
 def p50_p95(seconds: Sequence[float]) -> str:
