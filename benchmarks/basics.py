@@ -67,8 +67,8 @@ async def _serve(memory: memcrdt.Memory, pipe: Connection) -> None:
         while (asked := await asyncio.to_thread(pipe.recv)) is not None:
             kind, wanted = asked
             hit = _count if kind == "count" else _hit
-            while not hit(memory, wanted):
-                await asyncio.sleep(0.0005)  # noqa: ASYNC110 - what is measured is when a search finds it
+            while not hit(memory, wanted):  # noqa: ASYNC110 - what is measured is when a search finds it
+                await asyncio.sleep(0.0005)
             pipe.send(time.monotonic())
 
 
