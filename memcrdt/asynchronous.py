@@ -96,6 +96,7 @@ class AsyncMemory(_Threaded[Memory]):
     compact = _awaitable(Memory.compact)
     start_sync = _awaitable(Memory.start_sync)
     stop_sync = _awaitable(Memory.stop_sync)
+    wait_synced = _awaitable(Memory.wait_synced)
 
     def scoped(
         self, *, project: str | None = None, agent: str | None = None, conversation: str | None = None

@@ -11,19 +11,20 @@ import logging
 import socket
 import threading
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from random import SystemRandom
-from typing import TYPE_CHECKING, Final, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from memcrdt.errors import LockedError, MemcrdtError
 from memcrdt.memory import Serving
 from memcrdt.net.addresses import DEFAULT_PORT, Address
-from memcrdt.net.identity import Identity, parse_device_id
+from memcrdt.net.doorbell import ring
+from memcrdt.net.identity import parse_device_id
 from memcrdt.net.lock import ServeLock, holder
+from memcrdt.net.running import NetOptions, running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from memcrdt.memory import Memory
@@ -49,16 +50,15 @@ class NodeStatus:
 class Node:
     """Runs the network of an open Memory: `async with Node(memory) as node`.
 
-    It listens as soon as a device is accepted, at all interfaces or at `host`; port 0 takes any free one. With `yjs` it
-    lets stock Yjs clients in, too. Entering raises LockedError when another process runs the network of this home, or
-    has a port; InputError when a host is none of this machine; ReadOnlyError when the memory is.
+    It listens as soon as a device is accepted, at all interfaces or at `host`; port 0 takes any free one. `options` are
+    those of memcrdt.net.running.NetOptions. With `yjs` it lets stock Yjs clients in, too. Entering raises LockedError
+    when another process runs the network of this home, or has a port; InputError when a host is none of this machine;
+    ReadOnlyError when the memory is.
     """
 
-    def __init__(
-        self, memory: Memory, *, host: str = "", port: int = DEFAULT_PORT, yjs: YjsOptions | None = None
-    ) -> None:
+    def __init__(self, memory: Memory, *, yjs: YjsOptions | None = None, **options: Any) -> None:
         self._memory = memory
-        self._address = Address(host, port)
+        self._options = NetOptions(**options)
         self._yjs = yjs
         self._driver: Driver
         self.yjs_url: str | None = None  # where Yjs clients find the spaces
@@ -66,7 +66,8 @@ class Node:
     async def __aenter__(self) -> Self:
         lock = await _acquire(self._memory.home)
         async with AsyncExitStack() as stack:
-            self._driver = await stack.enter_async_context(_running(self._memory, self._address, lock))
+            network = running(self._memory.home, self._memory.store, self._options, lock)
+            self._driver = await stack.enter_async_context(network)
             if self._yjs is not None:
                 from memcrdt.net.yjs.listener import YjsListener
 
@@ -87,7 +88,7 @@ class Node:
         """Where other devices may reach us, as HOST:PORT; empty while nobody is accepted."""
         if self.port is None:
             return []
-        hosts = [self._address.host] if self._address.host else _own_hosts()
+        hosts = [self._options.host] if self._options.host else _own_hosts()
         return [str(Address(host, self.port)) for host in hosts]
 
     async def connect(self, address: str, device: str | None = None) -> str:
@@ -115,19 +116,19 @@ class BackgroundNode:
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
+        memory.store.subscribe(partial(ring, memory.home))
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
         self._ending: asyncio.Event  # stop() was called
 
-    def start(self, *, host: str = "", port: int = DEFAULT_PORT) -> None:
+    def start(self, **options: Any) -> None:
         """Returns when it runs or stands by. Raises what entering a Node does. A second call does nothing."""
+        asked = NetOptions(**options)
         if self._thread is not None:
             return
         started: Future[None] = Future()
         self._loop, self._ending = asyncio.new_event_loop(), asyncio.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=(Address(host, port), started), name="memcrdt-network", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, args=(asked, started), name="memcrdt-network", daemon=True)
         self._thread.start()
         try:
             started.result()
@@ -143,24 +144,40 @@ class BackgroundNode:
             self._thread.join()
             self._thread = None
 
+    def wait_synced(self, timeout_s: float | None, peers: list[str] | None) -> bool:
+        """As Memory.wait_synced(): asks whichever process runs the network, and runs it meanwhile if none does."""
+        from memcrdt.net.waiting import Waiting
+
+        devices = None if peers is None else {parse_device_id(peer) for peer in peers}
+        if self._thread is not None or holder(self._memory.home) is not None:
+            return Waiting(self._memory.store, devices).wait(timeout_s)
+        try:
+            self.start()
+        except LockedError:  # the port is in use, perhaps by the network of another home; we dial as well from any
+            self.start(port=0)
+        try:
+            return Waiting(self._memory.store, devices).wait(timeout_s)
+        finally:
+            self.stop()
+
     def serving(self) -> Serving | None:
         """Which process runs the network for this home."""
         found = holder(self._memory.home)
         return None if found is None else Serving(found.pid, found.port)
 
-    def _run(self, address: Address, started: Future[None]) -> None:
+    def _run(self, options: NetOptions, started: Future[None]) -> None:
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._serve(address, started))
+                runner.run(self._serve(options, started))
         except BaseException as exc:  # whatever it was: start() is waiting for it
             if started.done():
                 raise
             started.set_exception(exc)
 
-    async def _serve(self, address: Address, started: Future[None]) -> None:
+    async def _serve(self, options: NetOptions, started: Future[None]) -> None:
         while not self._ending.is_set():
             try:
-                await self._serve_once(address, started)
+                await self._serve_once(options, started)
             except MemcrdtError as exc:
                 if not started.done():
                     raise
@@ -169,7 +186,7 @@ class BackgroundNode:
                 async with asyncio.timeout(TAKEOVER_S):
                     await self._ending.wait()
 
-    async def _serve_once(self, address: Address, started: Future[None]) -> None:
+    async def _serve_once(self, options: NetOptions, started: Future[None]) -> None:
         """Runs the network until stop(), or returns at once when another process runs it."""
         try:
             lock = ServeLock(self._memory.home)
@@ -177,36 +194,10 @@ class BackgroundNode:
             if not started.done():
                 started.set_result(None)
             return
-        async with _running(self._memory, address, lock):
+        async with running(self._memory.home, self._memory.store, options, lock):
             if not started.done():
                 started.set_result(None)
             await self._ending.wait()
-
-
-@asynccontextmanager
-async def _running(memory: Memory, address: Address, lock: ServeLock) -> AsyncIterator[Driver]:
-    """The driver of the memory's store. Takes the lock over, and releases it."""
-    from memcrdt.net.doorbell import StoreDoorbell
-    from memcrdt.net.driver import Driver, Parts
-    from memcrdt.net.replica import StoreReplica
-    from memcrdt.store.peers import Peers
-    from memcrdt.sync.gossip import Gossip
-
-    store = memory.store
-    async with AsyncExitStack() as stack:
-        stack.callback(lock.release)
-        identity = Identity.load_or_create(memory.home)
-        parts = Parts(
-            identity=identity,
-            gossip=Gossip(identity.device_id, store.facts.incarnation, rng=SystemRandom()),
-            replica=StoreReplica(store),
-            peers=Peers(store),
-            doorbell=stack.enter_context(StoreDoorbell(store)),
-        )
-        driver = Driver(parts, address, lock.write)
-        stack.push_async_callback(driver.stop)
-        await driver.start()
-        yield driver
 
 
 async def _acquire(home: Path) -> ServeLock:

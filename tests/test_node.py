@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import subprocess
@@ -205,6 +206,71 @@ def test_the_network_is_taken_over_when_its_process_dies(homes: tuple[Memory, Me
         process.kill()
     _wait(lambda: (serving := node.serving()) and serving.pid == os.getpid() and serving.port)
     node.stop()
+
+
+def test_what_a_process_without_the_network_adds_reaches_the_peer_as_fast(homes: tuple[Memory, Memory]) -> None:
+    """Its commit rings the doorbell of the process that has the network, which it finds beside the store."""
+    laptop, desktop = homes
+    there, here = BackgroundNode(desktop), BackgroundNode(laptop)
+    there.start(**LOOPBACK)
+    Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{there.serving().port}")
+    here.start(**LOOPBACK)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bell:
+            bell.bind(("127.0.0.1", 0))
+            bell.settimeout(10)
+            note = json.loads((laptop.home / "serve.json").read_text())
+            (laptop.home / "serve.json").write_text(json.dumps({**note, "bell": bell.getsockname()[1]}))
+            command = [sys.executable, "-c", _ADD, str(laptop.home)]
+            subprocess.run(command, check=True, capture_output=True)
+            assert bell.recv(1) == b""
+        assert note["bell"] > 0
+    finally:
+        here.stop()
+        there.stop()
+
+
+def test_wait_synced_is_true_when_the_other_has_everything(homes: tuple[Memory, Memory]) -> None:
+    """Whichever process runs the network; without one it runs for as long as this takes."""
+    laptop, desktop = homes
+    here, there = laptop.add("from the laptop"), desktop.add("from the desktop")
+    desktop.start_sync(**LOOPBACK)
+    Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
+    assert laptop.wait_synced(timeout=20, peers=[shown(desktop.store.device)])
+    assert _texts(laptop).keys() == _texts(desktop).keys() == {here, there}
+    assert laptop.status().serving is None
+    laptop.start_sync(**LOOPBACK)
+    last = laptop.add("before the lid closes")
+    with memcrdt.open(laptop.home, embedder=None) as second:
+        assert second.wait_synced(timeout=20)
+    assert last in _texts(desktop)
+    (state,) = laptop.status().store.peers
+    assert (state.behind, state.agreed_at is not None) == (0, True)
+
+
+def test_wait_synced_is_false_when_nobody_is_within_reach(homes: tuple[Memory, Memory]) -> None:
+    """At once when there is nobody to reach, and when the only address is dead; the error is kept."""
+    laptop, desktop = homes
+    Peers(laptop.store).remember_address(desktop.store.device, "127.0.0.1:1")
+    assert not laptop.wait_synced(timeout=20)
+    assert "127.0.0.1:1" in laptop.status().store.peers[0].peer.error
+    Peers(laptop.store).forget(desktop.store.device)
+    assert not laptop.wait_synced()
+    with pytest.raises(NotFoundError, match="memcrdt peers"):
+        laptop.wait_synced(peers=[desktop.store.device])
+
+
+def test_a_status_says_who_is_connected_how_and_how_the_clocks_differ(homes: tuple[Memory, Memory]) -> None:
+    """Seen by any process: one clock on one machine differs by next to nothing."""
+    laptop, desktop = homes
+    desktop.start_sync(**LOOPBACK)
+    Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
+    laptop.start_sync(**LOOPBACK)
+    _wait(lambda: laptop.status().store.peers[0].agreed_at and desktop.status().store.peers[0].agreed_at)
+    here, there = (memory.status().store.peers[0].peer.connected for memory in homes)
+    assert (here.via, here.found, there.via, there.found) == ("dialed", "address", "accepted", None)
+    assert abs(here.skew) < 5_000
+    assert abs(there.skew) < 5_000
 
 
 def _texts(memory: Memory) -> dict[str, str]:

@@ -12,6 +12,7 @@ between `verify` and `welcome`; no other byte is sent before. The pattern is SIG
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -34,6 +35,19 @@ _LIMITS: Final[dict[str, Any]] = {
 }
 
 
+_CLOCK_BYTES: Final = 8  # of a nonce, its last
+
+
+def fresh_nonce(clock_ms: int) -> bytes:
+    """32 bytes: 24 random ones, and what our clock shows, so that the other device can tell how far apart they are."""
+    return os.urandom(NONCE_BYTES - _CLOCK_BYTES) + clock_ms.to_bytes(_CLOCK_BYTES, "big")
+
+
+def clock_of(nonce: bytes) -> int:
+    """What the clock of the nonce's maker showed, in ms. Whatever it is, it is only to be shown."""
+    return int.from_bytes(nonce[-_CLOCK_BYTES:], "big")
+
+
 class Signer(Protocol):
     """The part of an Identity that authentication uses."""
 
@@ -47,8 +61,8 @@ class Signer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Our side of one connection: who we are, the certificate hash that we see, a fresh nonce (32 random
-    bytes), and the other's address for the messages of errors."""
+    """Our side of one connection: who we are, the certificate hash that we see, a nonce as fresh_nonce() makes
+    it, and the other's address for the messages of errors."""
 
     identity: Signer
     certificate: bytes

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import aiohttp
 
 from memcrdt.errors import RemoteProtocolError, UnreachableError
+from memcrdt.net.auth import Side, clock_of, fresh_nonce
 from memcrdt.net.identity import shown
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from memcrdt.net.auth import Authenticated
+    from memcrdt.net.auth import Authenticated, Signer
 
 PATH: Final = "/sync"
 SUBPROTOCOL: Final = "memcrdt.1"
@@ -41,7 +43,13 @@ class Connection:
         self.peer = peer
         self.address = address
         self.via = via
+        self.found: str | None = None  # how we came by the address
         self._socket = socket
+
+    @property
+    def peer_clock_ms(self) -> int:
+        """What the other's clock showed during authentication."""
+        return clock_of(self.peer.listener_nonce if self.via == "dialed" else self.peer.dialer_nonce)
 
     async def send(self, frame: bytes) -> None:
         """Sends one frame of at most 1 MiB; waits while the other side is slow. Raises UnreachableError."""
@@ -61,6 +69,11 @@ class Connection:
 
     def __str__(self) -> str:
         return f"{shown(self.peer.device)} at {self.address}"
+
+
+def new_side(identity: Signer, certificate: bytes, address: str) -> Side:
+    """Our side of a connection that is about to be authenticated."""
+    return Side(identity, certificate, fresh_nonce(time.time_ns() // 1_000_000), address)
 
 
 async def receive_frame(socket: Socket, limit: int, whom: str) -> bytes | None:

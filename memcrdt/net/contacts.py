@@ -61,7 +61,7 @@ class Contacts:
     def connected(self, link: Link) -> None:
         """Notes a connection that stands."""
         connection = link.connection
-        note = stored.Link(connection.via, connection.address, link.since_ms)
+        note = stored.Link(connection.via, connection.address, link.since_ms, connection.found, link.skew_ms)
         self._problems.pop(link.peer, None)
         self._note(partial(self._peers.connected, link.peer, connection.peer.public_key, note))
 
@@ -75,6 +75,15 @@ class Contacts:
             self._problems[device] = problem
             log.warning("%s", problem)
         self._note(partial(self._peers.failed, device, problem))
+
+    def agreed(self, device: str, space: str) -> None:
+        """Notes that the device holds the same of a space (its id) as we."""
+        self._note(partial(self._peers.agreed, device, space))
+
+    def alarm(self, text: str) -> None:
+        """Notes something that the user should know and that does not go away by itself."""
+        log.warning("%s", text)
+        self._note(partial(self._peers.alarm, text))
 
     def _may_knock(self) -> bool:
         now = asyncio.get_running_loop().time()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -12,7 +11,7 @@ import aiohttp
 from yarl import URL
 
 from memcrdt.errors import RemoteProtocolError, UnreachableError, UntrustedPeerError
-from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, NONCE_BYTES, Authenticated, DialerHandshake, Side, Signer
+from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Authenticated, DialerHandshake, Signer
 from memcrdt.net.connection import (
     CLOSE_S,
     GOODBYE,
@@ -25,6 +24,7 @@ from memcrdt.net.connection import (
     SUBPROTOCOL,
     Connection,
     close_socket,
+    new_side,
     receive_frame,
 )
 from memcrdt.net.identity import shown
@@ -104,7 +104,7 @@ class Dialer:
         tls = socket.get_extra_info("ssl_object")
         if not isinstance(tls, ssl.SSLObject) or (der := tls.getpeercert(binary_form=True)) is None:
             raise UnreachableError(f"the connection to {target.address} ended before its certificate was read")
-        side = Side(self._identity, certificate_hash(der), os.urandom(NONCE_BYTES), str(target.address))
+        side = new_side(self._identity, certificate_hash(der), str(target.address))
         handshake = DialerHandshake(side)
         claim = handshake.read(await _next(socket, target))
         await self._check(claim.device, target)

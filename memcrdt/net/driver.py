@@ -271,15 +271,21 @@ class Driver:
         problem: MemcrdtError = UnreachableError(f"no address of {shown(device)} is known; it has to dial this device")
         for address in await self._contacts.addresses(device):
             try:
-                return await self._dialer.dial(Target(address, device))
+                connection = await self._dialer.dial(Target(address, device))
+                connection.found = "address"
+                return connection
             except MemcrdtError as exc:
                 if isinstance(problem, UnreachableError):
                     problem = exc
         raise problem
 
     def _report(self, report: Report) -> None:
-        if report.kind in ("ready", "agreed"):
-            log.debug("%s: %s %s", shown(report.peer), report.kind, report.text)
+        if report.kind == "ready":
+            log.debug("%s shares %s", shown(report.peer), report.text or "nothing")
+        elif report.kind == "agreed":
+            self._contacts.agreed(report.peer, report.text)
+        elif report.kind == "alarm":
+            self._contacts.alarm(f"{shown(report.peer)}: {report.text}")
         else:
             self._contacts.failed(report.peer, f"{shown(report.peer)}: {report.text}")
 

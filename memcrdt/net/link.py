@@ -25,6 +25,7 @@ class Link:
         self.connection = connection
         self.peer = connection.peer.device
         self.since_ms = time.time_ns() // 1_000_000
+        self.skew_ms = connection.peer_clock_ms - self.since_ms  # the other's clock is ahead by
         self.closing = False
         self._unsent: asyncio.Queue[bytes] = asyncio.Queue()
         self._unsent_bytes = 0

@@ -7,13 +7,12 @@ send an Origin header, and any request with one is refused.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final, Protocol
 
 from aiohttp import web
 
 from memcrdt.errors import RemoteProtocolError, UntrustedPeerError
-from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, NONCE_BYTES, Authenticated, ListenerHandshake, Side, Signer
+from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Authenticated, ListenerHandshake, Signer
 from memcrdt.net.connection import (
     CLOSE_S,
     GOODBYE,
@@ -26,6 +25,7 @@ from memcrdt.net.connection import (
     SUBPROTOCOL,
     Connection,
     close_socket,
+    new_side,
     receive_frame,
 )
 from memcrdt.net.door import Door, DoorOptions, Stranger, refusal
@@ -104,7 +104,7 @@ class Listener:
         return None
 
     async def _authenticate(self, socket: web.WebSocketResponse, address: str) -> Authenticated | None:
-        side = Side(self._identity, self._credentials.certificate, os.urandom(NONCE_BYTES), address)
+        side = new_side(self._identity, self._credentials.certificate, address)
         handshake = ListenerHandshake(side)
         await socket.send_bytes(handshake.greeting())
         frame = await receive_frame(socket, HANDSHAKE_FRAME_BYTES, address)

@@ -22,10 +22,12 @@ NOTE_FILE = "serve.json"
 
 
 class Holder(NamedTuple):
-    """The process that runs the network (0: not known), and its port (None: it does not listen)."""
+    """The process that runs the network (0: not known), its port (None: it does not listen), and the UDP port of its
+    doorbell (None: it has none)."""
 
     pid: int
     port: int | None
+    bell: int | None = None
 
 
 class ServeLock:
@@ -39,11 +41,13 @@ class ServeLock:
             self._file.close()
             whom = f"process {pid}" if (pid := _noted(home).pid) else "another process"
             raise LockedError(f"{whom} runs the network of {home} already; end it, or leave it to that one")
+        self._bell: int | None = None
         self.write(None)
 
-    def write(self, port: int | None) -> None:
-        """Tells the other processes at which port we listen."""
-        self._note.write_text(json.dumps(Holder(os.getpid(), port)._asdict()), encoding="ascii")
+    def write(self, port: int | None, *, bell: int | None = None) -> None:
+        """Tells the other processes at which port we listen, and where our doorbell is, if that is new."""
+        self._bell = bell or self._bell
+        self._note.write_text(json.dumps(Holder(os.getpid(), port, self._bell)._asdict()), encoding="ascii")
 
     def release(self) -> None:
         """Gives the right back."""
@@ -60,6 +64,12 @@ def holder(home: Path) -> Holder | None:
         return None if _lock(file) else _noted(home)
 
 
+def noted_bell(home: Path) -> int | None:
+    """Where the doorbell of another process with the network is, as noted: that process may be gone."""
+    pid, _, bell = _noted(home)
+    return None if pid == os.getpid() else bell
+
+
 def _open(home: Path) -> IO[bytes]:
     path = home / LOCK_FILE
     try:
@@ -71,8 +81,9 @@ def _open(home: Path) -> IO[bytes]:
 def _noted(home: Path) -> Holder:
     try:
         note = json.loads((home / NOTE_FILE).read_bytes())
-        return Holder(int(note["pid"]), None if note["port"] is None else int(note["port"]))
-    except (OSError, ValueError, TypeError, KeyError):  # it is about to be written
+        port, bell = (None if note.get(name) is None else int(note[name]) for name in ("port", "bell"))
+        return Holder(int(note["pid"]), port, bell)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # it is about to be written
         return Holder(0, None)
 
 

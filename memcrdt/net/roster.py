@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memcrdt.sync.events import Known, Revoked, SpacesChanged
+from memcrdt.sync.events import Known, Revoked, SpacesChanged, SyncNow
 
 if TYPE_CHECKING:
     from memcrdt.store.peers import Peers
@@ -17,6 +17,7 @@ class Roster:
         self._peers = peers
         self._addresses: dict[str, frozenset[str]] = {}
         self._shares: frozenset[tuple[int, str]] = frozenset()
+        self._asked = peers.asked_to_sync()
 
     def __contains__(self, device: str) -> bool:
         return device in self._addresses
@@ -24,17 +25,21 @@ class Roster:
     def __len__(self) -> int:
         return len(self._addresses)
 
-    def read(self) -> list[Known | Revoked | SpacesChanged]:
+    def read(self) -> list[Known | Revoked | SpacesChanged | SyncNow]:
         """Reads the table, and returns what the gossip should hear. Raises StoreError."""
         before, shares_before = self._addresses, self._shares
         self._addresses = {
             peer.device: frozenset(peer.addresses) for peer in self._peers.all() if peer.state == "accepted"
         }
         self._shares = self._peers.shares()
-        events: list[Known | Revoked | SpacesChanged] = [Revoked(device) for device in before.keys() - self._addresses]
+        events: list[Known | Revoked | SpacesChanged | SyncNow]
+        events = [Revoked(device) for device in before.keys() - self._addresses]
         if self._shares != shares_before:
             events.append(SpacesChanged())
         for device, addresses in self._addresses.items():
             if addresses - before.get(device, frozenset()):
                 events.append(Known(device))
+        asked, self._asked = self._asked, self._peers.asked_to_sync()
+        if asked != self._asked:
+            events.append(SyncNow())
         return events

@@ -36,6 +36,7 @@ class PeerStatus:
     peer: Peer
     behind: int
     confirmed_at: int | None  # ms: its last confirmation
+    agreed_at: int | None  # ms: since when all that is shared with it has been found equal; None for never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +105,8 @@ def used_bytes(db: apsw.Connection) -> int:
 
 def overview(store: Store) -> StoreStatus:
     """The state of the store at this moment."""
-    peers = Peers(store).all()
     with store.reading() as db:
         names = list(db.execute("SELECT space, id, name FROM spaces ORDER BY space"))
-        found = [_peer(db, peer) for peer in peers]
         size = int(db.pragma("page_count")) * int(db.pragma("page_size"))
         ignored = int(db.execute("SELECT coalesce(sum(ignored), 0) FROM memories").get)
         refused = quarantine.count(db)
@@ -117,12 +116,19 @@ def overview(store: Store) -> StoreStatus:
         device=store.device,
         size=size,
         spaces=tuple(_space(store, *row) for row in names),
-        peers=tuple(found),
+        peers=peer_states(store),
         ignored=ignored,
         quarantined=refused,
         to_scrub=to_scrub,
         alarms=tuple(alarms),
     )
+
+
+def peer_states(store: Store) -> tuple[PeerStatus, ...]:
+    """The other devices."""
+    peers = Peers(store).all()
+    with store.reading() as db:
+        return tuple(_peer(db, peer) for peer in peers)
 
 
 def _space(store: Store, space: int, space_id: str, name: str) -> SpaceStatus:
@@ -154,4 +160,8 @@ WHERE EXISTS(
 def _peer(db: apsw.Connection, peer: Peer) -> PeerStatus:
     behind = db.execute(_UNCONFIRMED, {"device": peer.device}).get if peer.state == "accepted" else 0
     confirmed = db.execute("SELECT max(at) FROM receipts WHERE device = ?", (peer.device,)).get
-    return PeerStatus(peer=peer, behind=int(behind), confirmed_at=confirmed)
+    agreed, never = db.execute(_AGREED, (peer.device,)).get
+    return PeerStatus(peer=peer, behind=int(behind), confirmed_at=confirmed, agreed_at=None if never else agreed)
+
+
+_AGREED = "SELECT min(agreed_at), coalesce(sum(agreed_at IS NULL), 1) FROM shares WHERE device = ?"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 import apsw
 
 from memcrdt.errors import InputError, NotFoundError
+from memcrdt.store import meta
 from memcrdt.store.meta import LOCAL, PERSONAL
 from memcrdt.store.store import Store
 
@@ -23,11 +24,14 @@ _COLUMNS = "device, name, state, public_key, addresses, added_at, seen_at, conne
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A connection that stands: who made it, the other end's address, and since when (ms)."""
+    """A connection that stands: who made it, the other end's address, since when (ms), how the address was found if
+    we dialed it, and how far the other's clock is ahead of ours (ms)."""
 
     via: Literal["dialed", "accepted"]
     address: str
     since: int
+    found: str | None = None
+    skew: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,7 @@ class Peers:
 
     def connected(self, device: str, public_key: bytes, link: Link) -> None:
         """Notes a connection that stands. An address that we dialed is remembered."""
-        shown = json.dumps({"via": link.via, "address": link.address, "since": link.since})
+        shown = json.dumps(asdict(link))
         with self._store.writing() as db:
             db.execute(
                 "UPDATE peers SET public_key = ?, connected = ?, seen_at = ?, error = NULL, error_at = NULL"
@@ -162,6 +166,36 @@ class Peers:
             db.execute(
                 "UPDATE peers SET error = ?, error_at = ? WHERE device = ?", (message, self._store.now_ms(), device)
             )
+
+    def agreed(self, device: str, space: str) -> None:
+        """Notes that the device and we hold the same of the space (its id) at this moment."""
+        with self._store.writing() as db:
+            db.execute(
+                "UPDATE shares SET agreed_at = ? WHERE device = ? AND space = (SELECT space FROM spaces WHERE id = ?)",
+                (self._store.now_ms(), device, space),
+            )
+
+    def ask_to_sync(self) -> int:
+        """Asks whichever process runs the network to compare with everyone at once. Returns the time of it (ms)."""
+        with self._store.writing() as db:
+            now = self._store.now_ms()
+            meta.write(db, "sync_asked", max(now, self._asked(db) + 1))
+        return now
+
+    def asked_to_sync(self) -> int:
+        """When that was asked for the last time; greater than before each time it is asked again."""
+        with self._store.reading() as db:
+            return self._asked(db)
+
+    @staticmethod
+    def _asked(db: apsw.Connection) -> int:
+        return int(meta.read(db, "sync_asked") or 0)
+
+    def alarm(self, text: str) -> None:
+        """Raises something that the user should know, unless that has been done."""
+        with self._store.writing() as db:
+            if all(known.text != text for known in meta.alarms(db)):
+                meta.raise_alarm(db, meta.Alarm(self._store.now_ms(), text))
 
     def remember_address(self, device: str, address: str) -> None:
         """Puts an address first among those to be dialed. Raises NotFoundError."""

@@ -10,15 +10,16 @@ import pytest
 
 from memcrdt.cli.app import root
 from memcrdt.cli.demo_story import Outcome
-from memcrdt.cli.devices import PeerLine, StatusLine
 from memcrdt.cli.filters import filter_options
 from memcrdt.cli.server import Listening
+from memcrdt.cli.status import AlarmLine, PeerLine, StatusLine
 from memcrdt.memory import Serving
 from memcrdt.model.records import Forgotten, Hit, Link, MemoryRecord, Revision
 from memcrdt.store.overview import SpaceStatus
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
-PRINTED = [MemoryRecord, Link, Hit, Revision, Forgotten, PeerLine, StatusLine, Serving, SpaceStatus, Listening, Outcome]
+RECORDS = [MemoryRecord, Link, Hit, Revision, Forgotten]
+PRINTED = [*RECORDS, PeerLine, AlarmLine, StatusLine, Serving, SpaceStatus, Listening, Outcome]
 
 
 @pytest.mark.parametrize("name", root.list_commands(click.Context(root)))

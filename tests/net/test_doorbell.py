@@ -26,7 +26,7 @@ def _memory(tmp_path: Path) -> Iterator[Memory]:
 
 async def test_it_rings_for_a_commit_of_this_process(memory: Memory) -> None:
     """Made in another thread, while the loop waits."""
-    with StoreDoorbell(memory.store) as doorbell:
+    async with StoreDoorbell(memory.store) as doorbell:
         ringing = asyncio.create_task(doorbell.rung())
         await asyncio.to_thread(memory.add, "here")
         async with asyncio.timeout(10):
@@ -35,7 +35,7 @@ async def test_it_rings_for_a_commit_of_this_process(memory: Memory) -> None:
 
 async def test_it_rings_for_a_commit_of_another_process(memory: Memory) -> None:
     """Nobody tells us: the file does."""
-    with StoreDoorbell(memory.store) as doorbell:
+    async with StoreDoorbell(memory.store) as doorbell:
         ringing = asyncio.create_task(doorbell.rung())
         command = [sys.executable, "-c", _ADD, str(memory.home)]
         await asyncio.to_thread(subprocess.run, command, check=True)
@@ -45,7 +45,7 @@ async def test_it_rings_for_a_commit_of_another_process(memory: Memory) -> None:
 
 async def test_it_rings_for_a_change_of_the_peers(memory: Memory) -> None:
     """Which is no commit of memories, so that no subscriber hears of it."""
-    with StoreDoorbell(memory.store) as doorbell:
+    async with StoreDoorbell(memory.store) as doorbell:
         ringing = asyncio.create_task(doorbell.rung())
         await asyncio.to_thread(Peers(memory.store).accept, "B" * 52)
         async with asyncio.timeout(10):
@@ -54,7 +54,7 @@ async def test_it_rings_for_a_change_of_the_peers(memory: Memory) -> None:
 
 async def test_it_rings_for_what_came_between_two_calls_and_only_once(memory: Memory) -> None:
     """Two commits before the call are one ring, and then it is silent until the next."""
-    with StoreDoorbell(memory.store) as doorbell:
+    async with StoreDoorbell(memory.store) as doorbell:
         memory.add("one")
         memory.add("two")
         async with asyncio.timeout(10):
@@ -71,5 +71,5 @@ async def test_it_rings_for_what_came_between_two_calls_and_only_once(memory: Me
 async def test_it_keeps_no_read_transaction_open(memory: Memory) -> None:
     """Else nothing that was forgotten could be scrubbed while the network runs."""
     added = memory.add("to be forgotten")
-    with StoreDoorbell(memory.store):
+    async with StoreDoorbell(memory.store):
         assert memory.forget(added).status == "done"

@@ -19,6 +19,10 @@ class _Connection:
     """Writes only while `open` is set, like a peer that reads slowly."""
 
     peer = Authenticated("B" * 52, b"k" * 32, b"n" * 32, b"n" * 32)
+    address = "192.168.1.20:27380"
+    via = "dialed"
+    found = None
+    peer_clock_ms = 1_800_000_000_000
 
     def __init__(self) -> None:
         self.open = asyncio.Event()

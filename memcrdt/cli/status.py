@@ -1,0 +1,237 @@
+"""`memcrdt status`, `peers` and `sync`: what is here, who has it, and bringing that about."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from memcrdt.cli.face import Face, command, pass_face
+from memcrdt.cli.output import Column
+
+if TYPE_CHECKING:
+    from memcrdt.memory import Memory, Serving, Status
+    from memcrdt.store.overview import PeerStatus, SpaceStatus
+
+WATCH_S: Final = 1.0
+SKEW_S: Final = 60  # clocks further apart than this are worth a word: the later of two edits is shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerLine:
+    """Another device as it is printed. `behind` counts our changes that it has not confirmed to hold."""
+
+    device: str
+    name: str | None
+    state: str
+    connected: bool
+    via: str | None
+    found: str | None
+    address: str | None
+    since: datetime | None
+    skew_ms: int | None
+    behind: int
+    agreed_at: datetime | None
+    confirmed_at: datetime | None
+    seen_at: datetime | None
+    addresses: tuple[str, ...]
+    error: str | None
+    error_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmLine:
+    """Something that the user should know and that does not go away by itself."""
+
+    at: datetime
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusLine:
+    """All that `memcrdt status` shows, as its JSON names it. `serving` is None when nothing serves."""
+
+    home: str
+    device: str
+    serving: Serving | None
+    size: int
+    ignored: int
+    quarantined: int
+    to_scrub: int
+    alarms: tuple[AlarmLine, ...]
+    spaces: tuple[SpaceStatus, ...]
+    peers: tuple[PeerLine, ...]
+
+
+def _connection(line: PeerLine) -> str:
+    if not line.connected:
+        return ""
+    return f"{line.via} {line.address}" + (f" ({line.found})" if line.found not in (None, "address") else "")
+
+
+_SPACES: tuple[Column[SpaceStatus], ...] = (
+    Column("space", lambda space: space.name),
+    Column("memories", lambda space: space.memories),
+    Column("forgotten", lambda space: space.forgotten),
+    Column("devices", lambda space: len(space.members)),
+    Column("digest", lambda space: space.digest),
+)
+_PEERS: tuple[Column[PeerLine], ...] = (
+    Column("device", lambda line: _readable(line.device)),
+    Column("name", lambda line: line.name),
+    Column("state", lambda line: line.state),
+    Column("connected", _connection),
+    Column("behind", lambda line: line.behind),
+    Column("agreed", lambda line: line.agreed_at),
+    Column("seen", lambda line: line.seen_at),
+    Column("error", lambda line: line.error),
+)
+
+
+@command("status")
+@click.option("--watch", is_flag=True, help="Show it again every second, until interrupted.")
+@pass_face
+def status_command(face: Face, watch: bool) -> None:
+    """Show what is here, who has it, and whether anything serves."""
+    with face.open() as memory:
+        _show(memory, watch, lambda status: _print_status(face, status))
+
+
+@command("peers")
+@click.option("--watch", is_flag=True, help="Show them again every second, until interrupted.")
+@pass_face
+def peers_command(face: Face, watch: bool) -> None:
+    """List the other devices: accepted, revoked, and those that knocked (pending)."""
+    with face.open() as memory:
+        _show(memory, watch, lambda status: face.printer.table(status.peers, _PEERS))
+
+
+@command("sync")
+@click.option("--wait", "wait_s", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait for so long at most.")
+@pass_face
+def sync_command(face: Face, wait_s: float | None) -> None:
+    """Sync now, and return when the devices within reach have everything.
+
+    Works with and without a process that serves: before the lid closes, and in scripts. Prints the devices; exit code 5
+    when none could be reached, 1 when one that was reached did not finish in time.
+    """
+    from memcrdt.errors import PeerError, UnreachableError
+
+    with face.open() as memory:
+        synced = memory.wait_synced(timeout=wait_s)
+        peers = [peer for peer in status_line(memory.status()).peers if peer.state == "accepted"]
+    face.printer.table(peers, _PEERS)
+    if synced:
+        return
+    if not peers:
+        raise UnreachableError("no device is accepted, so there is nobody to sync with; run: memcrdt pair")
+    if not any(peer.connected or peer.behind for peer in peers) or all(peer.error for peer in peers):
+        raise UnreachableError(f"no device is within reach; the last error: {peers[0].error or 'none was found'}")
+    late = ", ".join(peer.name or _readable(peer.device) for peer in peers)
+    raise PeerError(f"not all is synced yet with {late}; it goes on while `memcrdt serve` runs: memcrdt status")
+
+
+def status_line(status: Status) -> StatusLine:
+    """The status as it is printed."""
+    store = status.store
+    return StatusLine(
+        home=str(status.home),
+        device=store.device,
+        serving=status.serving,
+        size=store.size,
+        ignored=store.ignored,
+        quarantined=store.quarantined,
+        to_scrub=store.to_scrub,
+        alarms=tuple(AlarmLine(at=_known_time(alarm.at), text=alarm.text) for alarm in store.alarms),
+        spaces=store.spaces,
+        peers=tuple(_peer(peer) for peer in store.peers),
+    )
+
+
+def _show(memory: Memory, watch: bool, show: Callable[[StatusLine], None]) -> None:
+    show(status_line(memory.status()))
+    while watch:
+        time.sleep(WATCH_S)
+        click.clear()  # does nothing where there is no terminal
+        show(status_line(memory.status()))
+
+
+def _print_status(face: Face, status: StatusLine) -> None:
+    if face.json:
+        face.printer.record(status)
+        return
+    face.printer.record(
+        {
+            "home": status.home,
+            "device": _readable(status.device),
+            "serving": _where(status.serving),
+            "size": f"{status.size:,} bytes",
+            "ignored": status.ignored or None,
+            "quarantined": status.quarantined or None,
+            "to scrub": status.to_scrub or None,
+            "clocks": tuple(_skewed(peer) for peer in status.peers if _is_skewed(peer)),
+            "alarms": tuple(alarm.text for alarm in status.alarms),
+        }
+    )
+    face.printer.table(status.spaces, _SPACES)
+    if status.peers:
+        face.printer.table(status.peers, _PEERS)
+
+
+def _peer(status: PeerStatus) -> PeerLine:
+    peer, link = status.peer, status.peer.connected
+    return PeerLine(
+        device=peer.device,
+        name=peer.name,
+        state=peer.state,
+        connected=link is not None,
+        via=None if link is None else link.via,
+        found=None if link is None else link.found,
+        address=None if link is None else link.address,
+        since=None if link is None else _time(link.since),
+        skew_ms=None if link is None else link.skew,
+        behind=status.behind,
+        agreed_at=_time(status.agreed_at),
+        confirmed_at=_time(status.confirmed_at),
+        seen_at=_time(peer.seen_at),
+        addresses=peer.addresses,
+        error=peer.error,
+        error_at=_time(peer.error_at),
+    )
+
+
+def _is_skewed(line: PeerLine) -> bool:
+    return line.skew_ms is not None and abs(line.skew_ms) > SKEW_S * 1_000
+
+
+def _skewed(line: PeerLine) -> str:
+    seconds = (line.skew_ms or 0) / 1_000
+    side = "ahead of" if seconds > 0 else "behind"
+    return f"the clock of {line.name or _readable(line.device)} is {abs(seconds):,.0f} s {side} ours; set the wrong one"
+
+
+def _time(ms: int | None) -> datetime | None:
+    return None if ms is None else _known_time(ms)
+
+
+def _known_time(ms: int) -> datetime:
+    from memcrdt.model.values import from_ms
+
+    return from_ms(ms)
+
+
+def _readable(device: str) -> str:
+    from memcrdt.net.identity import shown
+
+    return shown(device)
+
+
+def _where(serving: Serving | None) -> str:
+    if serving is None:
+        return "no: nothing is sent or received until `memcrdt serve` runs"
+    where = "nowhere, since nobody is accepted" if serving.port is None else f"at port {serving.port}"
+    return f"process {serving.pid}, listening {where}"

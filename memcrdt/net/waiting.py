@@ -1,0 +1,65 @@
+"""Waits until other devices hold what is here, through the tables that the process with the network writes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from memcrdt.store.overview import PeerStatus, peer_states
+from memcrdt.store.peers import Peers
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from memcrdt.store.store import Store
+
+POLL_S: Final = 0.05
+REACH_S: Final = 12.0  # a dial takes 10 s at most
+FIND_S: Final = 3.0  # for a device without an address: so long it may take to be found
+
+
+class Waiting:
+    """A wish, made now, that the devices agree with us; `devices` are those meant, None for all within reach."""
+
+    def __init__(self, store: Store, devices: Collection[str] | None) -> None:
+        self._store = store
+        self._devices = devices
+        peers = Peers(store)
+        for device in devices or ():
+            peers.get(device)  # NotFoundError, before anybody waits
+        self._asked_ms = peers.ask_to_sync()
+        self._asked = time.monotonic()
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Whether every device that is meant agreed, and at least one did, within `timeout_s`."""
+        while True:
+            if (settled := self._settled()) is not None:
+                return settled
+            if timeout_s is not None and time.monotonic() - self._asked >= timeout_s:
+                return False
+            time.sleep(POLL_S)
+
+    def _settled(self) -> bool | None:
+        """The answer, or None while it is open."""
+        states = [state for state in peer_states(self._store) if self._is_meant(state)]
+        agreed = [state for state in states if self._has_agreed(state)]
+        away = [state for state in states if state not in agreed and self._is_away(state)]
+        if len(agreed) + len(away) < len(states):
+            return None
+        return bool(agreed) and not (away and self._devices)
+
+    def _is_meant(self, state: PeerStatus) -> bool:
+        return state.peer.device in self._devices if self._devices else state.peer.state == "accepted"
+
+    def _has_agreed(self, state: PeerStatus) -> bool:
+        return not state.behind and state.agreed_at is not None and state.agreed_at >= self._asked_ms
+
+    def _is_away(self, state: PeerStatus) -> bool:
+        peer, waited_s = state.peer, time.monotonic() - self._asked
+        if peer.state != "accepted":
+            return True
+        if peer.connected is not None:
+            return False
+        if not peer.addresses:
+            return waited_s >= FIND_S
+        return waited_s >= REACH_S or (peer.error_at is not None and peer.error_at >= self._asked_ms)

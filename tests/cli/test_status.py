@@ -1,0 +1,79 @@
+"""`memcrdt status` and `sync`."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from memcrdt.cli.status import PeerLine, _skewed
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli, Server
+
+
+def test_sync_returns_when_the_other_device_has_everything(
+    cli: Cli, tmp_path: Path, serve: Callable[[Path], Server]
+) -> None:
+    """Nothing serves here: the command does it for as long as it takes, and shows the devices."""
+    laptop, desktop = tmp_path / "laptop", tmp_path / "desktop"
+    here, there = (cli("init", "--json", "--home", str(home)).json[0]["device"] for home in (laptop, desktop))
+    cli("accept", here, "--home", str(desktop))
+    address = serve(desktop).says()["addresses"][0]
+    cli("accept", there, "--at", address, "--home", str(laptop))
+    added = cli("add", "Deploys go out on Tuesdays", "--home", str(laptop)).out
+    ran = cli("sync", "--wait", "30", "--json", "--home", str(laptop))
+    assert (ran.code, ran.json[0]["device"], ran.json[0]["behind"]) == (0, there, 0)
+    assert ran.json[0]["agreed_at"] is not None
+    assert cli("get", added.strip(), "--home", str(desktop)).code == 0
+
+
+def test_sync_without_anybody_is_exit_code_5(cli: Cli) -> None:
+    """And says what to do."""
+    cli("init")
+    cli("sync").failed(5, "memcrdt pair")
+
+
+def test_sync_names_who_could_not_be_reached(cli: Cli) -> None:
+    """The error of the dial, with the address."""
+    cli("accept", "B" * 51 + "A", "--at", "127.0.0.1:1")
+    ran = cli("sync", "--wait", "20")
+    assert ran.code == 5
+    assert "127.0.0.1:1" in ran.err
+
+
+def test_status_shows_alarms(cli: Cli, home: Path) -> None:
+    """With their time; they stay until they are looked into."""
+    import memcrdt
+    from memcrdt.store.peers import Peers
+
+    with memcrdt.open(home, embedder=None) as memory:
+        Peers(memory.store).alarm("two stores take turns")
+        Peers(memory.store).alarm("two stores take turns")
+    assert [alarm["text"] for alarm in cli("status", "--json").json[0]["alarms"]] == ["two stores take turns"]
+    assert "alarms\ttwo stores take turns" in cli("status").out
+
+
+def test_clocks_that_differ_are_told_in_words() -> None:
+    """Which device, by how much, and what to do."""
+    nothing = dict.fromkeys(PeerLine.__dataclass_fields__)
+    line = PeerLine(**{**nothing, "name": "desktop", "skew_ms": -180_000})
+    assert _skewed(line) == "the clock of desktop is 180 s behind ours; set the wrong one"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_status_is_shown_again_until_interrupted(cli: Cli, home: Path) -> None:
+    """Each time a whole JSON object on a line of its own."""
+    cli("init")
+    with subprocess.Popen(
+        [sys.executable, "-m", "memcrdt", "status", "--watch", "--json"], stdout=subprocess.PIPE, encoding="utf-8"
+    ) as process:
+        first, second = process.stdout.readline(), process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    assert first == second
