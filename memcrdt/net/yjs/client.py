@@ -57,6 +57,7 @@ class Client:
         self._asked: StateVector | None = None  # by its step 1, not answered yet
         self._position: Position | None = None  # None: it has not asked yet
         self._news: dict[int, Presence] = {}
+        self._due = 0.0  # when it has waited long enough for a message
 
     async def run(self) -> None:
         """Serves the client until it leaves, is refused, or `close` is called."""
@@ -65,10 +66,10 @@ class Client:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._ties.room.leave(self)
             for task in tasks:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
+            self._ties.room.leave(self)
         await self._end(next((end for end in ends if isinstance(end, Exception)), None))
 
     def wake(self) -> None:
@@ -130,35 +131,35 @@ class Client:
         while True:
             if self._asks:
                 self._asks = False
-                known = await self._ties.in_store(self._ties.source.known, self._ties.place)
-                await self._socket.send_bytes(wire.step_1(known))
+                await self._send(wire.step_1(await self._ties.in_store(self._ties.source.known, self._ties.place)))
             await self._send_document()
             if self._news:
                 news, self._news = self._news, {}
-                await self._socket.send_bytes(wire.awareness(news.values()))
-            if not await self._woken():
-                await self._socket.send_bytes(wire.awareness(()))  # changes nothing
+                await self._send(wire.awareness(news.values()))
+            if asyncio.get_running_loop().time() >= self._due:
+                await self._send(wire.awareness(()))  # changes nothing
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._due):
+                    await self._wake.wait()
+            self._wake.clear()
 
-    async def _woken(self) -> bool:
-        """Waits until there is something to write: False after a while without."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(HEARTBEAT_S):
-                await self._wake.wait()
-        woken = self._wake.is_set()
-        self._wake.clear()
-        return woken
+    async def _send(self, frame: bytes) -> None:
+        await self._socket.send_bytes(frame)
+        self._due = asyncio.get_running_loop().time() + HEARTBEAT_S
 
     async def _send_document(self) -> None:
         source, in_store, token, place, _ = self._ties
+        if self._position is None:
+            await in_store(source.check, token)  # what follows does it by itself
         if self._asked is not None:
             theirs, self._asked = self._asked, None
             updates, self._position = await in_store(source.answer, token, place, theirs)
             for update in updates[:-1]:
-                await self._socket.send_bytes(wire.update(update))
-            await self._socket.send_bytes(wire.step_2(updates[-1]))
+                await self._send(wire.update(update))
+            await self._send(wire.step_2(updates[-1]))
         while self._position is not None:
             updates, self._position = await in_store(source.news, token, place, self._position)
             if not updates:
                 return
             for update in updates:
-                await self._socket.send_bytes(wire.update(update))
+                await self._send(wire.update(update))

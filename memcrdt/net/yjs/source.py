@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from memcrdt.crdt.pieces import cut
-from memcrdt.errors import NotFoundError, UntrustedPeerError
+from memcrdt.errors import NotFoundError, StoreError, UntrustedPeerError
 from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
 from memcrdt.net.replica import StoreReplica
@@ -82,18 +82,18 @@ class Source:
 
     def answer(self, token: Token, place: Place, theirs: StateVector) -> tuple[list[bytes], Position]:
         """What a copy at `theirs` lacks, in one update or in pieces to be applied in order."""
-        self._check(token)
+        self.check(token)
         diff = self._replica.diff(*place, theirs)
         whole = len(diff.update) <= WHOLE_BYTES
         return [diff.update] if whole else list(cut(diff.update, PIECE_BYTES)), Position(diff.seq, diff.after)
 
     def news(self, token: Token, place: Place, position: Position) -> tuple[list[bytes], Position]:
         """The updates behind `position`, oldest first: none when there are none, not all when there are many."""
-        self._check(token)
+        self.check(token)
         with self._store.reading() as db:
             db.execute("BEGIN")  # the head and the log of one moment
             try:
-                row = self._row(db, place)
+                row = _row(db, place)
                 if row is None or row.head == position.seq:
                     return [], position
                 if not row.damaged and log.snapshot_seq(db, row.shard) <= position.seq:
@@ -104,16 +104,20 @@ class Source:
 
     def take(self, token: Token, place: Place, update: bytes) -> Applied:
         """Commits an update from a client, as one from a peer."""
-        self._check(token)
+        self.check(token)
         return self._replica.apply(*place, update, f"yjs:{token.name}")
 
-    def _check(self, token: Token) -> None:
+    def check(self, token: Token) -> None:
+        """Raises UntrustedPeerError if the token was revoked."""
         if not self.tokens.stands(token):
             raise UntrustedPeerError(f"the token {token.name!r} was revoked; make another with `memcrdt token create`")
 
-    def _row(self, db: apsw.Connection, place: Place) -> ShardRow | None:
-        space = db.execute("SELECT space FROM spaces WHERE id = ?", (place.space,)).get
-        return None if space is None else log.find_shard(db, space, place.shard)
+
+def _row(db: apsw.Connection, place: Place) -> ShardRow | None:
+    space = db.execute("SELECT space FROM spaces WHERE id = ?", (place.space,)).get
+    if space is None:
+        raise StoreError("the space has another id now, since it was joined with another device's; connect again")
+    return log.find_shard(db, space, place.shard)
 
 
 def _space(db: apsw.Connection, name: str) -> tuple[int, str]:

@@ -224,14 +224,26 @@ async def test_revoking_a_token_ends_its_connections(memory: Memory, talk: Any) 
     assert other.copy.registers(secret)
 
 
-async def test_a_revoked_token_writes_nothing(memory: Memory, talk: Any) -> None:
-    """Also when it never asked for anything, and so is sent nothing either."""
+async def test_revoking_ends_a_connection_that_asked_for_nothing(memory: Memory, talk: Any) -> None:
+    """It would hear of who is there."""
     client = await talk()
     await client.next()
     Tokens(memory.store).revoke("browser")
-    await client.send(wire.update(Shard(1).write({ID: birth("too late")}).update))
     assert (await client.end())[0] == serving.REVOKED
-    assert list(memory.list()) == []
+
+
+async def test_a_client_of_a_space_that_was_joined_is_sent_away_to_come_back(memory: Memory, talk: Any) -> None:
+    """The space has the other device's id from then on; y-websocket connects again after this code."""
+    client = await talk()
+    await client.sync()
+    with memory.store.writing() as db:
+        db.execute("UPDATE spaces SET id = 'ANOTHER' WHERE name = 'personal'")
+    assert (await client.end())[0] == serving.FAILED == aiohttp.WSCloseCode.INTERNAL_ERROR
+    again = await talk()
+    await again.sync()
+    added = memory.add("there again")
+    await again.until(lambda message: isinstance(message, Update))
+    assert again.copy.registers(added)
 
 
 async def test_there_is_a_message_now_and_then(talk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,6 +253,20 @@ async def test_there_is_a_message_now_and_then(talk: Any, monkeypatch: pytest.Mo
     client = await talk()
     assert isinstance(await client.next(), Step1)
     assert [await client.next() for _ in range(3)] == [Awareness(())] * 3
+
+
+async def test_a_busy_store_keeps_no_message_from_a_quiet_shard(
+    memory: Memory, talk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commits elsewhere wake a connection without giving it anything to send."""
+    monkeypatch.setattr(serving, "HEARTBEAT_S", 0.05)
+    memory.add("in shard 0")
+    quiet = await talk(shard=1)
+    assert isinstance(await quiet.next(), Step1)
+    heard = asyncio.create_task(quiet.next())
+    while not heard.done():
+        await asyncio.to_thread(memory.add, "in shard 0")
+    assert heard.result() == Awareness(())
 
 
 async def test_a_large_state_goes_out_in_several_updates(memory: Memory, talk: Any) -> None:
