@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model.clocks import StateVector, covers
-from memcrdt.model.limits import UPDATE_BYTES
+from memcrdt.model.limits import MIB
 from memcrdt.sync.messages import Ack, Diff, Fragment, More, Push, Want
 from memcrdt.sync.queries import ApplyUpdate, StateVectorOf
-from memcrdt.sync.sender import DIFFS_BYTES, PUSHES_BYTES, WANTS
+from memcrdt.sync.sender import WANTS
 from memcrdt.sync.wire import FRAGMENT_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from memcrdt.sync.ledger import Vectors
     from memcrdt.sync.port import Port, ShardKey
     from memcrdt.sync.replica import Applied
     from memcrdt.sync.sender import Sender
 
 WANTS_WAITING: Final = 4_096  # further ones are found again by the next comparison
-UNAPPLIED_BYTES: Final = PUSHES_BYTES + DIFFS_BYTES + 2 * UPDATE_BYTES  # more than the windows of a peer allow
+MISSING_CLIENTS: Final = 16  # in a state vector that is remembered while we wait; a push has one or two
+HELD_BYTES: Final = 128 * MIB  # of memory, for what waits for the store; more than the windows of a peer allow
+CLIENT_BYTES: Final = 150  # of memory, for one client of a state vector
 
 
 @dataclass(slots=True)
@@ -43,19 +47,20 @@ class Receiver:
         self._wanted: dict[ShardKey, _Wanted] = {}
         self._parts: list[bytes] = []
         self._parts_batch = 0
-        self._unapplied_bytes = 0
+        self._held_bytes = 0
 
     @property
     def idle(self) -> bool:
         """Whether nothing is wanted or waits to be applied."""
-        return not (self._waiting or self._wanted or self._unapplied_bytes)
+        return not (self._waiting or self._wanted or self._held_bytes)
 
     def want(self, key: ShardKey, missing: StateVector) -> None:
         """The peer has something of the shard that we lack, at least `missing`."""
+        small = missing if len(missing) <= MISSING_CLIENTS else {}
         if key in self._wanted:
-            self._wanted[key].missing = missing
+            self._wanted[key].missing = small
         elif len(self._waiting) < WANTS_WAITING:
-            self._waiting[key] = missing
+            self._waiting[key] = small
 
     def pump(self) -> None:
         """Asks for what there is room for."""
@@ -87,15 +92,17 @@ class Receiver:
             update = b"".join(self._parts)
             self._parts = []
         if update:
-            self._apply(key, update, partial(self._diff_applied, diff, wanted))
+            query = ApplyUpdate(*key, update, self._port.peer)
+            self._ask(query, len(update) + CLIENT_BYTES * len(diff.after), partial(self._diff_applied, diff, wanted))
 
     def push(self, push: Push) -> None:
         """An update of the peer's log, or the announcement of one."""
         key = (push.space, push.shard)
+        size = len(push.update) + CLIENT_BYTES * (1 + len(push.needs) + len(push.after))
         if push.update:
-            self._apply(key, push.update, partial(self._push_applied, push))
+            self._ask(ApplyUpdate(*key, push.update, self._port.peer), size, partial(self._push_applied, push))
         else:
-            self._port.ask(StateVectorOf(*key), partial(self._announced, push))
+            self._ask(StateVectorOf(*key), size, partial(self._announced, push))
 
     def _answered(self, key: ShardKey) -> _Wanted:
         wanted = self._wanted.pop(key, None)
@@ -103,16 +110,16 @@ class Receiver:
             raise RemoteProtocolError(f"shard {key[1]} comes as an answer, but was not asked for")
         return wanted
 
-    def _apply(self, key: ShardKey, update: bytes, then: partial[None]) -> None:
-        self._unapplied_bytes += len(update)
-        if self._unapplied_bytes > UNAPPLIED_BYTES:
+    def _ask(self, query: ApplyUpdate | StateVectorOf, size: int, then: Callable[[Any], None]) -> None:
+        """Asks the store, while a message of this size in memory is held for `then`."""
+        self._held_bytes += size
+        if self._held_bytes > HELD_BYTES:
             raise RemoteProtocolError("more updates are sent than the window allows")
-        query = ApplyUpdate(*key, update, self._port.peer)
-        self._port.ask(query, partial(self._applied, len(update), then))
+        self._port.ask(query, partial(self._release, size, then))
 
-    def _applied(self, size: int, then: partial[None], applied: Applied) -> None:
-        self._unapplied_bytes -= size
-        then(applied)
+    def _release(self, size: int, then: Callable[[Any], None], answer: Applied | StateVector) -> None:
+        self._held_bytes -= size
+        then(answer)
 
     def _diff_applied(self, diff: Diff, wanted: _Wanted | None, applied: Applied) -> None:
         key = (diff.space, diff.shard)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import RemoteProtocolError
-from memcrdt.model.limits import KIB, MIB, UPDATE_BYTES
+from memcrdt.model.limits import KIB, MIB, UPDATE_BYTES, UPDATE_CLIENTS
 from memcrdt.sync.messages import Ack, Diff, Fragment, More, Push, Want
 from memcrdt.sync.queries import DiffFor
 from memcrdt.sync.wire import FRAGMENT_BYTES
@@ -33,6 +33,7 @@ FRAGMENTS: Final = 2  # in flight: a push waits behind half a megabyte at most
 VECTOR_ENTRY_BYTES: Final = 13  # at most, encoded
 WANTS: Final = 32  # that a side has open at most
 OFFERS: Final = 4_096  # further ones are found again by the next comparison
+CLIENTS: Final = 2 * UPDATE_CLIENTS  # in all state vectors of a queue; a client takes some 150 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,31 @@ class _Window:
 
 
 @dataclass(slots=True)
+class _Queue:
+    """Shards that wait for their diff, each with the peer's state vector, of bounded size in all."""
+
+    most: int
+    vectors: dict[ShardKey, StateVector] = field(default_factory=dict)
+    clients: int = 0
+
+    def has_room(self, vector: StateVector) -> bool:
+        return len(self.vectors) < self.most and self.clients + len(vector) <= CLIENTS
+
+    def add(self, key: ShardKey, vector: StateVector) -> None:
+        self.remove(key)
+        self.vectors[key] = vector
+        self.clients += len(vector)
+
+    def remove(self, key: ShardKey) -> None:
+        self.clients -= len(self.vectors.pop(key, {}))
+
+    def pop(self) -> tuple[ShardKey, StateVector]:
+        key, vector = next(iter(self.vectors.items()))
+        self.remove(key)
+        return key, vector
+
+
+@dataclass(slots=True)
 class _Pieces:
     """The Diff that follows its fragments, and the update that they carry."""
 
@@ -84,8 +110,8 @@ class Sender:
         self._port = port
         self._vectors = vectors
         self._receipts = receipts
-        self._owed: dict[ShardKey, StateVector] = {}
-        self._offers: dict[ShardKey, StateVector] = {}
+        self._owed = _Queue(WANTS)
+        self._offers = _Queue(OFFERS)
         self._pushes = _Window(PUSHES, PUSHES_BYTES)
         self._diffs = _Window(DIFFS, DIFFS_BYTES)
         self._asking = 0  # the number of the ask for a diff that is open
@@ -96,7 +122,8 @@ class Sender:
     @property
     def idle(self) -> bool:
         """Whether nothing is in flight or waits."""
-        return not (self._owed or self._offers or self._pushes.flights or self._diffs.flights or self._asking)
+        waiting = self._owed.vectors or self._offers.vectors or self._asking
+        return not (waiting or self._pushes.flights or self._diffs.flights)
 
     @property
     def relaxed(self) -> bool:
@@ -125,16 +152,17 @@ class Sender:
     def want(self, want: Want) -> None:
         """The peer asks for a diff."""
         key = (want.space, want.shard)
-        self._vectors.merge(key, want.vector)
-        self._owed[key] = want.vector
-        self._offers.pop(key, None)
-        if len(self._owed) > WANTS:
+        if not self._owed.has_room({}) and key not in self._owed.vectors:
             raise RemoteProtocolError(f"more than {WANTS} shards are asked for at a time")
+        self._vectors.merge(key, want.vector)
+        # Too much to remember: then the whole shard is sent.
+        self._owed.add(key, want.vector if self._owed.has_room(want.vector) else {})
+        self._offers.remove(key)
 
     def offer(self, key: ShardKey, theirs: StateVector) -> None:
         """The peer's copy is at `theirs` and lacks something of ours."""
-        if len(self._offers) < OFFERS:
-            self._offers[key] = theirs
+        if self._offers.has_room(theirs):
+            self._offers.add(key, theirs)
 
     def acked(self, ack: Ack) -> None:
         """The peer has handled a Diff or Push."""
@@ -158,10 +186,9 @@ class Sender:
         """Sends and asks for what there is room for."""
         while self._pieces and self._fragments < FRAGMENTS:
             self._send_piece(self._pieces[0])
-        queue = self._owed or self._offers
-        if queue and not self._asking and self._diffs.has_room():
-            key = next(iter(queue))
-            theirs = queue.pop(key)
+        queue = self._owed if self._owed.vectors else self._offers
+        if queue.vectors and not self._asking and self._diffs.has_room():
+            key, theirs = queue.pop()
             self._asking = self._port.ask(DiffFor(*key, theirs), partial(self._diffed, key, queue is self._owed))
 
     def _diffed(self, key: ShardKey, wanted: bool, lack: Lack) -> None:

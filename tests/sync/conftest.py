@@ -221,6 +221,7 @@ class Hand:
         self.closed = ""
         self.timers: list[str] = []
         self.performing = True
+        self.pending: list[Ask] = []
 
     def greet(self) -> Hand:
         """Both greetings, and the first comparison."""
@@ -241,8 +242,16 @@ class Hand:
 
     def handle(self, event: SessionEvent) -> list[Message | Unknown]:
         """The messages that the session sends, the store's answers included."""
+        return self._carry_out(self.session.handle(event, self.now))
+
+    def perform_pending(self) -> list[Message | Unknown]:
+        """What the session sends when the store answers all that it was asked while `performing` was off."""
+        self.performing = True
+        return self._carry_out(self.pending)
+
+    def _carry_out(self, effects: list[Effect]) -> list[Message | Unknown]:
         sent = []
-        queue = deque(self.session.handle(event, self.now))
+        queue = deque(effects)
         while queue:
             match queue.popleft():
                 case SendFrame(_, data):
@@ -250,6 +259,8 @@ class Hand:
                 case Ask(link, id, query) if self.performing:
                     answer = Answered(link, id, perform(self.replica, query))
                     queue.extend(self.session.handle(answer, self.now))
+                case Ask() as ask:
+                    self.pending.append(ask)
                 case Schedule(_, _, name):
                     self.timers.append(name)
                 case Close(_, reason):

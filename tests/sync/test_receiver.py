@@ -9,8 +9,9 @@ import pytest
 
 from memcrdt.sync.messages import Ack, Bye, Diff, Fragment, Have, Leaf, More, Push, Range, Want
 from memcrdt.sync.port import STRIKES
+from memcrdt.sync.receiver import MISSING_CLIENTS
 from memcrdt.sync.sender import WANTS
-from memcrdt.sync.wire import FRAGMENT_BYTES
+from memcrdt.sync.wire import FRAGMENT_BYTES, encode
 
 if TYPE_CHECKING:
     from conftest import Hand, World
@@ -154,12 +155,30 @@ def test_an_answer_without_a_question_ends_the_session(hand: Hand, message: Diff
     assert isinstance(bye, Bye)
 
 
-def test_a_peer_that_ignores_the_window_is_closed(hand: Hand) -> None:
-    """Updates that wait for the store are bounded."""
+@pytest.mark.parametrize(
+    "message",
+    [
+        Diff("S", 0, b"x" * FRAGMENT_BYTES, {}, 1, asked=False),
+        Diff("S", 0, b"x", dict.fromkeys(range(50_000), 1), 1, asked=False),
+        Push("S", 0, b"", {}, dict.fromkeys(range(50_000), 1), 1),
+    ],
+    ids=["bytes", "state vectors", "announcements"],
+)
+def test_a_peer_that_ignores_the_window_is_closed(hand: Hand, message: Diff | Push) -> None:
+    """What waits for the store is bounded in memory."""
     hand.greet().performing = False
-    for batch in range(1, 400):
-        hand.say(Diff("S", 0, b"x" * FRAGMENT_BYTES, {}, batch, asked=False))
+    frame = encode(message)
+    for _ in range(600):
+        hand.say(frame)
     assert hand.closed == "more updates are sent than the window allows"
+
+
+def test_a_large_state_vector_is_not_remembered_while_a_want_is_open(hand: Hand) -> None:
+    """Thousands of announcements would fill the memory; the next comparison finds what they told of."""
+    large = Push("S", 0, b"", {}, dict.fromkeys(range(MISSING_CLIENTS + 1), 9), 1)
+    assert hand.greet().say(large) == [Ack(1, durable=False), Want("S", 0, {})]
+    assert hand.say(large) == [Ack(1, durable=False)]
+    assert hand.say(Diff("S", 0, update(0, "text"), {2: 1}, 2, asked=True)) == [Ack(2, durable=True)]
 
 
 def test_the_peer_is_not_told_that_an_update_is_durable_when_the_store_failed(world: World) -> None:

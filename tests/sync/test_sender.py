@@ -9,7 +9,7 @@ import pytest
 from memcrdt.model.limits import UPDATE_BYTES
 from memcrdt.sync.events import UNSENT_BYTES, Committed
 from memcrdt.sync.messages import Ack, Bye, Diff, Fragment, Have, Leaf, More, Push, Range, Want
-from memcrdt.sync.sender import DIFFS, FRAGMENTS, PUSH_BYTES, PUSHES, WANTS
+from memcrdt.sync.sender import CLIENTS, DIFFS, FRAGMENTS, PUSH_BYTES, PUSHES, WANTS
 from memcrdt.sync.session import Logged
 from memcrdt.sync.wire import FRAGMENT_BYTES, encode
 
@@ -130,6 +130,16 @@ def test_a_peer_cannot_have_more_wants_open_than_agreed(hand: Hand) -> None:
     assert not hand.session.closed
     hand.say(Want("S", WANTS + 1, {}))
     assert hand.closed == f"more than {WANTS} shards are asked for at a time"
+
+
+def test_a_state_vector_too_large_to_remember_is_answered_with_the_whole_shard(hand: Hand) -> None:
+    """The queue of wants is bounded in memory, not only in number. The first want does not wait in it."""
+    hand.greet().performing = False
+    for shard in range(4):
+        hand.replica.write("S", shard, "text")
+        hand.say(Want("S", shard, dict.fromkeys(range(1, CLIENTS // 2 + 1), 1)))
+    diffs = hand.perform_pending()
+    assert [b"text" in diff.update for diff in diffs] == [False, False, False, True]
 
 
 def test_a_large_diff_goes_in_fragments_and_a_push_passes_it(hand: Hand) -> None:
