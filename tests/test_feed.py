@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,6 +16,7 @@ from memcrdt.errors import InputError
 from memcrdt.feed import QUEUE, Subscription
 from memcrdt.memory import Memory
 from memcrdt.model.records import Change
+from memcrdt.testing.memories import exchange
 
 OpenMemory = Callable[..., Memory]
 WAIT_S = 20.0  # for what happens at once
@@ -93,7 +93,7 @@ def test_filters_narrow_a_feed(memory: Memory) -> None:
         memory.changes(colour="red")
 
 
-def test_a_subscriber_hears_what_other_devices_change(open_memory: OpenMemory, exchange: Any) -> None:
+def test_a_subscriber_hears_what_other_devices_change(open_memory: OpenMemory) -> None:
     """With the device that it came from, once."""
     laptop, desktop = open_memory("A"), open_memory("B")
     with laptop.changes() as changes:

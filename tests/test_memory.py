@@ -15,6 +15,7 @@ from memcrdt.errors import InputError, MemcrdtError, NotFoundError, SchemaError,
 from memcrdt.memory import Memory
 from memcrdt.model import limits
 from memcrdt.model.records import Link
+from memcrdt.testing.memories import exchange
 
 UNKNOWN = "01JD8Z6Q4M0000000000000001"
 OpenMemory = Callable[..., Memory]
@@ -101,7 +102,7 @@ class TestKeys:
             memory.forget(lives[-1])
         assert len(set(lives)) == 3
 
-    def test_two_devices_that_never_met_derive_the_same(self, open_memory: OpenMemory, exchange: Any) -> None:
+    def test_two_devices_that_never_met_derive_the_same(self, open_memory: OpenMemory) -> None:
         """And after they meet it is one memory, with both texts as a conflict settled by nobody yet."""
         ours, theirs = open_memory("A"), open_memory("B")
         assert ours.add("from a", key="k", tags=["a"]) == theirs.add("from b", key="k", tags=["b"])
@@ -449,7 +450,7 @@ class TestForgetting:
 class TestHistory:
     """history() and conflicts()."""
 
-    def test_history_has_every_text_with_time_agent_and_device(self, open_memory: OpenMemory, exchange: Any) -> None:
+    def test_history_has_every_text_with_time_agent_and_device(self, open_memory: OpenMemory) -> None:
         """Oldest first, of all devices."""
         laptop, desktop = open_memory("A"), open_memory("B")
         added = laptop.add("one", author="writer")
@@ -468,9 +469,7 @@ class TestHistory:
         assert [r.base for r in history] == [(), (added,), (history[1].revision,)]
         assert desktop.history(added) == history
 
-    def test_texts_written_apart_are_a_conflict_until_one_settles_it(
-        self, open_memory: OpenMemory, exchange: Any
-    ) -> None:
+    def test_texts_written_apart_are_a_conflict_until_one_settles_it(self, open_memory: OpenMemory) -> None:
         """The later is shown, on both; conflicts() has both; an update settles it for both."""
         laptop, desktop = open_memory("A"), open_memory("B")
         added = laptop.add("meet on Monday")
@@ -488,7 +487,7 @@ class TestHistory:
             assert memory.conflicts(added) == []
             assert len(memory.history(added)) == 4
 
-    def test_tags_metadata_and_texts_changed_apart_all_survive(self, open_memory: OpenMemory, exchange: Any) -> None:
+    def test_tags_metadata_and_texts_changed_apart_all_survive(self, open_memory: OpenMemory) -> None:
         """Three devices, each with a change of its own to one memory."""
         memories = [open_memory(name) for name in "ABC"]
         added = memories[0].add("text", tags=["old"], metadata={"k": 0})

@@ -9,6 +9,7 @@ import pytest
 
 from memcrdt.errors import NotFoundError
 from memcrdt.memory import Memory
+from memcrdt.testing.memories import exchange
 
 OpenMemory = Callable[..., Memory]
 
@@ -92,9 +93,7 @@ def test_as_of_shows_what_was_not_superseded_yet(memory: Memory, clock: Any) -> 
     assert _found(memory, as_of=clock.time()) == (["fact of now"],) * 2
 
 
-def test_as_of_shows_a_conflict_only_from_when_there_was_one(
-    open_memory: OpenMemory, exchange: Any, clock: Any
-) -> None:
+def test_as_of_shows_a_conflict_only_from_when_there_was_one(open_memory: OpenMemory, clock: Any) -> None:
     """The text shown then is the later head of what was known to be written by then."""
     laptop, desktop = open_memory("A"), open_memory("B")
     added = laptop.add("fact one")
@@ -129,7 +128,7 @@ def test_what_expired_30_days_ago_is_forgotten(open_memory: OpenMemory, clock: A
     assert memory.forget_expired() == 0
 
 
-def test_only_its_authors_device_forgets_what_expired(open_memory: OpenMemory, exchange: Any, clock: Any) -> None:
+def test_only_its_authors_device_forgets_what_expired(open_memory: OpenMemory, clock: Any) -> None:
     """The others hear of it: so a wrong clock elsewhere can't make it go."""
     laptop, desktop = open_memory("A"), open_memory("B")
     added = laptop.add("fact", expires_at=clock.time(hours=1))

@@ -10,6 +10,7 @@ import pytest
 from memcrdt.errors import InputError, NotFoundError
 from memcrdt.memory import Memory
 from memcrdt.model.records import Link
+from memcrdt.testing.memories import exchange
 
 OpenMemory = Callable[..., Memory]
 
@@ -83,7 +84,7 @@ def test_a_scope_can_be_changed(memory: Memory) -> None:
     assert memory.search("fact", category="agent")[0].memory.id == added
 
 
-def test_a_project_can_be_renamed(open_memory: OpenMemory, exchange: Any) -> None:
+def test_a_project_can_be_renamed(open_memory: OpenMemory) -> None:
     """All its memories in one transaction; on every device."""
     laptop, desktop = open_memory("A"), open_memory("B")
     ids = laptop.add_many([f"fact {n}" for n in range(20)], scope="project/acme")

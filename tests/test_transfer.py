@@ -13,6 +13,7 @@ from memcrdt import transfer
 from memcrdt.errors import InputError, StoreError
 from memcrdt.memory import Memory
 from memcrdt.model.records import MemoryRecord
+from memcrdt.testing.memories import exchange
 
 OpenMemory = Callable[..., Memory]
 
@@ -103,7 +104,7 @@ def test_what_was_forgotten_stays_forgotten_unless_again(memory: Memory, tmp_pat
 
 @pytest.mark.parametrize("exported", [False, True])
 def test_the_same_file_on_two_devices_is_each_memory_once(
-    open_memory: OpenMemory, tmp_path: Path, exchange: Any, exported: bool
+    open_memory: OpenMemory, tmp_path: Path, exported: bool
 ) -> None:
     """Though they had not met; and every tag and link of either holds."""
     laptop, desktop = open_memory("A"), open_memory("B")
