@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import apsw
 
 from memcrdt.errors import CorruptError
 from memcrdt.model import clocks, limits
+
+if TYPE_CHECKING:
+    from memcrdt.crdt.shard import Shard
 
 LOCAL = "local"  # the origin of what was written on this device
 _CHECKSUM_BYTES = 8
@@ -115,6 +118,26 @@ def note_head(db: apsw.Connection, head: ShardRow) -> None:
             head.shard,
         ),
     )
+
+
+def standing(row: ShardRow, live: Shard) -> ShardRow:
+    """A shard's row, saying where its live document stands."""
+    return row._replace(
+        births=live.births,
+        registers=live.register_count,
+        state_vector=clocks.encode_state_vector(live.state_vector()),
+    )
+
+
+def set_aside(db: apsw.Connection, shard: int, seq: int, kind: Literal["update", "snapshot"], at: int) -> None:
+    """Moves a row that can't be used out of the log, for whoever wants to look at it."""
+    table = "updates" if kind == "update" else "snapshots"
+    db.execute(
+        "INSERT INTO damaged(shard, seq, kind, bytes, at)"
+        f" SELECT shard, seq, ?, bytes, ? FROM {table} WHERE shard = ? AND seq = ?",
+        (kind, at, shard, seq),
+    )
+    db.execute(f"DELETE FROM {table} WHERE shard = ? AND seq = ?", (shard, seq))
 
 
 def mark_to_scrub(db: apsw.Connection, shard: int, seq: int) -> None:

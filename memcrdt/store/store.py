@@ -190,8 +190,20 @@ class Store:
     def renew_client(self, alarm: str) -> None:
         """Writes under another client id from now on, since somebody else has ours; the user is told."""
         with self.writing() as db:
-            meta.renew_client_id(db, self._boot)
+            meta.renew_client_id(db, self.boot)
             meta.raise_alarm(db, Alarm(self.now_ms(), alarm))
+
+    def replace_by(self, source: apsw.Connection) -> None:
+        """Puts the content of another store in the place of this one's, at once."""
+        self._check_process()
+        with self._lock, translated(self.path, "restoring"), self._writer.backup("main", source, "main") as backup:
+            while not backup.done:
+                backup.step(-1)
+            self._documents.clear()
+        with self.writing() as db:
+            self._use_facts(db)
+            self._marked = self._mark(db)
+            self._marks.write(self._marked)
 
     def subscribe(self, callback: Callable[[Notice], None]) -> Callable[[], None]:
         """Calls `callback` after each commit of this process, from the thread that made it. Returns its end."""
@@ -212,7 +224,7 @@ class Store:
         return int(row[0])
 
     @property
-    def _boot(self) -> str:
+    def boot(self) -> str:
         return self.options.boot or machine.boot_id()
 
     def _prepare(self, home: Path) -> None:
@@ -241,14 +253,14 @@ class Store:
                 return meta.facts(db)
         with self._exclusive("opening") as db:
             if meta.found(db, device, self.now_ms()):
-                meta.renew_client_id(db, self._boot)
+                meta.renew_client_id(db, self.boot)
             elif suspicion := self._suspicion(db, device):
-                meta.reincarnate(db, device, self._boot)
+                meta.reincarnate(db, device, self.boot)
                 meta.raise_alarm(
                     db, Alarm(self.now_ms(), f"This store is not the one that was here: {suspicion}. {_REINCARNATED}")
                 )
-            elif not machine.is_same_boot(meta.read(db, "boot"), self._boot):
-                meta.renew_client_id(db, self._boot)
+            elif not machine.is_same_boot(meta.read(db, "boot"), self.boot):
+                meta.renew_client_id(db, self.boot)
             self._marked = self._mark(db)
             self._marks.write(self._marked)  # before COMMIT: a file without this incarnation is an older one
             db.execute("COMMIT")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import apsw
 
-from memcrdt.errors import RemoteProtocolError
+from memcrdt.errors import CorruptError, RemoteProtocolError
 from memcrdt.model import clocks, edits, limits, registers
 from memcrdt.model.edits import Stamp
 from memcrdt.model.projection import Grave, Life, State, project
@@ -139,9 +140,9 @@ class Transaction:
                 count += 1
         return count
 
-    def reproject(self, shard: int) -> None:
-        """Makes the views say anew what every memory of the shard is."""
-        self._touch_all(self._work(log.shard_row(self.db, shard)))
+    def reproject(self, shard: int, ids: Iterable[str]) -> None:
+        """Makes the views say anew what these memories of the shard are."""
+        self._work(log.shard_row(self.db, shard)).touched.update(ids)
 
     def finish(self) -> Projected:
         """Makes rows of everything gathered: the log, the heads of the shards, the views."""
@@ -206,8 +207,9 @@ class Transaction:
 
     def _open_shard(self, space: int) -> int:
         for row in log.open_shards(self.db, space):
-            if not _is_full(self._work(row)):
-                return row.shard
+            with suppress(CorruptError):  # what is new must not wait until a damaged shard is mended
+                if not _is_full(self._work(row)):
+                    return row.shard
         return self._work(log.add_shard(self.db, space)).row.shard
 
     def _write_gathered(self) -> None:
@@ -266,16 +268,12 @@ class Transaction:
         return seq
 
     def _note_head(self, work: _Work) -> None:
-        live = work.document.live
         new = sum(len(update) for update, _ in work.updates)
-        work.row = work.row._replace(
-            births=live.births,
-            registers=live.register_count,
+        work.row = log.standing(work.row, work.document.live)._replace(
             size=work.row.size + new,
             log_rows=work.row.log_rows + len(work.updates),
             log_bytes=work.row.log_bytes + new,
             head=work.document.seq,
-            state_vector=clocks.encode_state_vector(live.state_vector()),
         )
         log.note_head(self.db, work.row)
         if work.to_scrub:

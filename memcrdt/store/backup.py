@@ -1,0 +1,71 @@
+"""Copies of a store, and going back to one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import apsw
+
+from memcrdt.errors import InputError, NotFoundError, StoreError
+from memcrdt.store import connections, meta, migrations
+from memcrdt.store.meta import Alarm
+
+if TYPE_CHECKING:
+    from memcrdt.store.store import Store
+
+
+def back_up(store: Store, path: Path) -> int:
+    """Writes a copy of the store to `path`, a new file; work goes on meanwhile. Returns its size in bytes.
+
+    It holds all memories and spaces, but not the device key. Raises InputError when the file is there already.
+    """
+    if path.exists():
+        raise InputError(f"{path} is there already; name a new file for the backup")
+    beside = path.with_name(f"{path.name}.part")
+    beside.unlink(missing_ok=True)
+    with connections.translated(beside, "backing up"), store.reading() as db:
+        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        db.execute("VACUUM INTO ?", (str(beside),))
+    with beside.open("rb+") as written:
+        os.fsync(written.fileno())
+    beside.replace(path)
+    return path.stat().st_size
+
+
+def restore(store: Store, path: Path) -> None:
+    """Makes the store what the backup at `path` was; what has come since is lost here, and comes back from peers.
+
+    Other processes may go on using the store: they see all or nothing of it. It becomes another incarnation.
+    Raises NotFoundError, and SchemaError or CorruptError when the file is no backup of a store.
+    """
+    if not path.is_file():
+        raise NotFoundError(f"there is no file {path}; name a backup that `memcrdt backup` made")
+    with tempfile.TemporaryDirectory(prefix="memcrdt-restore-", dir=store.path.parent) as folder:
+        copy = Path(folder) / "copy.db"
+        shutil.copyfile(path, copy)
+        with (
+            connections.translated(path, "restoring"),
+            closing(connections.connect(copy, read_only=False, vfs=store.options.vfs)) as source,
+        ):
+            if migrations.check(source, path) == 0:
+                raise StoreError(f"{path} is empty; name a backup that `memcrdt backup` made")
+            migrations.migrate(source, path)
+            _make_newer(store, source)
+            store.replace_by(source)
+
+
+def _make_newer(store: Store, source: apsw.Connection) -> None:
+    """Gives the copy an identity of its own, and numbers behind those that the store has given out."""
+    with store.reading() as db:
+        given_out = list(db.execute("SELECT name, seq FROM sqlite_sequence"))
+    source.execute("BEGIN IMMEDIATE")
+    meta.reincarnate(source, store.device, store.boot)
+    meta.raise_alarm(source, Alarm(store.now_ms(), "This store was restored from a backup"))
+    for name, seq in given_out:
+        source.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (seq, name))
+    source.execute("COMMIT")

@@ -1,0 +1,209 @@
+"""What is wrong with a store, and what can be done about it.
+
+The log is the truth and the views can be made from it; but where rows of the log are lost, the views are the last
+that is left of them. So a repair reads back from the views what the log has lost, and only then makes them anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+
+import apsw
+
+from memcrdt.crdt.scan import scan
+from memcrdt.errors import CorruptError, RemoteProtocolError
+from memcrdt.store import connections, log, meta, rebuild, views
+from memcrdt.store.log import ShardRow
+from memcrdt.store.rescue import rescue
+from memcrdt.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    from memcrdt.store.store import Store
+
+_Kind: TypeAlias = Literal["update", "snapshot"]
+_SHOWN: Final = 20  # lines of SQLite's own check
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What doctor found, and what it did about it, each in plain words."""
+
+    problems: tuple[str, ...]
+    done: tuple[str, ...] = ()
+
+
+class _Bad(NamedTuple):
+    """A row of the log, or a snapshot, that is not what was written, or that no store of ours would write."""
+
+    kind: _Kind
+    shard: int
+    seq: int
+    reason: str
+
+
+def examine(store: Store) -> Report:
+    """Looks at everything and changes nothing."""
+    return Report(tuple(_problems(store)))
+
+
+def repair(store: Store, *, give_up: bool = False) -> Report:
+    """Puts right what can be.
+
+    Rows that are damaged are set aside. What builds on them waits for other devices to bring them again, unless it
+    is given up: then it is set aside, too, and what it had said is read back from the views. Either way the store
+    takes a new client id, since a lost row may be known elsewhere.
+    """
+    problems = tuple(_problems(store))
+    done = list(_set_aside_damaged(store))
+    if give_up:
+        done += _give_up(store)
+    corrected = rebuild.correct(store)
+    if corrected:
+        done.append(f"made the views of {corrected:,} memories anew from the log")
+    if corrected or done or any(_index_problems(store)):
+        done.append(f"made the indexes of {rebuild.reindex(store):,} memories anew")
+    return Report(problems, tuple(done))
+
+
+def _problems(store: Store) -> Iterator[str]:
+    # On a connection of its own: FTS5's check trusts what a connection has cached of an index that others changed.
+    with (
+        connections.translated(store.path, "checking"),
+        closing(connections.connect(store.path, read_only=True, vfs=store.options.vfs)) as fresh,
+    ):
+        lines = [str(row[0]) for row in fresh.execute(f"PRAGMA integrity_check({_SHOWN})")]
+    with store.reading() as db:
+        shards = [log.shard_row(db, shard) for shard in log.shard_numbers(db)]
+    yield from (f"the file is damaged: {line}" for line in lines if line != "ok")
+    for bad in (bad for row in shards for bad in _damaged_rows(store, row)):
+        yield f"{bad.kind} {bad.seq} of shard {bad.shard} {bad.reason}"
+    for row in shards:
+        yield from _shard_problems(store, row)
+    with store.reading() as db:
+        if count := rebuild.orphans(db):
+            yield f"{count:,} rows of the views belong to no memory"
+    yield from _index_problems(store)
+
+
+def _damaged_rows(store: Store, row: ShardRow) -> list[_Bad]:
+    with store.reading() as db:
+        written: list[tuple[_Kind, int, bytes, bytes]] = [
+            ("snapshot", *found)
+            for found in db.execute("SELECT seq, bytes, checksum FROM snapshots WHERE shard = ?", (row.shard,))
+        ]
+        written += [
+            ("update", *found)
+            for found in db.execute(
+                "SELECT seq, bytes, checksum FROM updates WHERE shard = ? ORDER BY seq", (row.shard,)
+            )
+        ]
+    found = ((kind, seq, _fault(row.shard, update, kept)) for kind, seq, update, kept in written)
+    return [_Bad(kind, row.shard, seq, reason) for kind, seq, reason in found if reason]
+
+
+def _fault(shard: int, update: bytes, kept: bytes) -> str | None:
+    if log.checksum(shard, update) != kept:
+        return "is not what was written: its checksum differs"
+    try:
+        scan(update, own=True)
+    except RemoteProtocolError as exc:
+        return f"is no update that may be applied: {exc}"
+    return None
+
+
+def _shard_problems(store: Store, row: ShardRow) -> Iterator[str]:
+    if row.damaged:
+        yield f"shard {row.shard} waits for other devices to bring rows that were lost; --give-up goes on without them"
+    try:
+        with store.documents() as (db, documents), rebuild.shadow() as beside:
+            documents.drop(row.shard)  # what is in memory says nothing about the file
+            now = log.shard_row(db, row.shard)
+            live = documents.current(db, now).live
+            ids = rebuild.differing(db, documents, now, beside)
+            if live.state_vector() != log.state_vector_of(now) or live.births != now.births:
+                yield f"shard {row.shard} is not where it says it is"
+    except CorruptError as exc:
+        yield f"shard {row.shard} can't be loaded: {exc}"
+        return
+    if ids:
+        yield f"{len(ids):,} memories of shard {row.shard} are shown otherwise than the log says"
+
+
+def _index_problems(store: Store) -> Iterator[str]:
+    """Compares what the words of all memories lead to with what is in the indexes, and which have a vector."""
+    with store.reading() as db, rebuild.shadow() as beside:
+        db.execute("BEGIN")
+        try:
+            for rows in rebuild.pages(db):
+                store.indexer.replace(beside, [], rows, store.indexer.prepare([row.text for row in rows]))
+            for what, sql in _INDEXED.items():
+                wanted, found = (set(each.execute(sql)) for each in (beside, db))
+                if wanted != found:
+                    yield f"the index has {len(found - wanted):,} {what} too many and lacks {len(wanted - found):,}"
+        except apsw.CorruptError as exc:
+            yield f"the index is damaged: {exc}"
+        finally:
+            db.execute("ROLLBACK")
+
+
+_INDEXED: Final = {
+    "words": "SELECT term, doc FROM vocabulary",
+    "memories": "SELECT passage / 256 FROM vectors UNION SELECT memory FROM waiting",
+}
+
+
+def _set_aside_damaged(store: Store) -> Iterator[str]:
+    with store.reading() as db:
+        shards = [log.shard_row(db, shard) for shard in log.shard_numbers(db)]
+    for row in shards:
+        if bad := _damaged_rows(store, row):
+            with store.folding() as (db, documents):
+                for each in bad:
+                    log.set_aside(db, each.shard, each.seq, each.kind, store.now_ms())
+                db.execute("UPDATE shards SET damaged = 1 WHERE shard = ?", (row.shard,))
+                meta.renew_client_id(db, store.boot)
+                documents.clear()
+            yield f"set {len(bad)} damaged rows of shard {row.shard} aside, and took a new client id"
+            yield from _mend(store, row.shard)
+
+
+def _give_up(store: Store) -> Iterator[str]:
+    with store.reading() as db:
+        shards = log.shard_numbers(db, "damaged")
+    for shard in shards:
+        with store.folding() as (db, documents):
+            document = documents.current(db, log.shard_row(db, shard))
+            waiting = set(document.waiting)
+            rows = [row.seq for row in log.updates_after(db, shard, 0) if row.update in waiting]
+            for seq in rows:
+                log.set_aside(db, shard, seq, "update", store.now_ms())
+            documents.drop(shard)
+        yield f"gave up {len(rows)} rows of shard {shard} that build on lost ones"
+        yield from _mend(store, shard)
+
+
+def _mend(store: Store, shard: int) -> Iterator[str]:
+    """Goes on with what is left of a shard: from the views comes back what it had said, if nothing waits."""
+    with store.folding() as (db, documents):
+        row = log.shard_row(db, shard)
+        document = documents.current(db, row)
+        if document.waiting:
+            log.note_head(db, log.standing(row, document.live))
+            message = (
+                f"{len(document.waiting)} rows of shard {shard} wait for other devices to bring what they build on"
+            )
+        else:
+            row = log.standing(row, document.live)._replace(damaged=False)
+            log.note_head(db, row)
+            transaction = Transaction(db, documents, store.stamp())
+            count = rescue(transaction, row)
+            transaction.reproject(shard, views.at_home_in(db, shard))
+            done = transaction.finish()
+            store.indexer.replace(db, done.removed, done.added, None)
+            row = log.shard_row(db, shard)
+            log.fold(db, row, documents.current(db, row).live.snapshot())
+            message = f"read {count:,} memories of shard {shard} back from the views"
+    yield message

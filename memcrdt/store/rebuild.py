@@ -1,0 +1,139 @@
+"""Views against the log: what they have to say by invariant 10, and making them say it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
+
+from memcrdt.model.projection import State, project
+from memcrdt.store import log, migrations, views
+from memcrdt.store.documents import Documents
+from memcrdt.store.indexer import IndexRow
+from memcrdt.store.log import ShardRow
+from memcrdt.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    from memcrdt.store.store import Store
+
+PAGE: Final = 1_024  # memories put into the indexes at once
+
+_LOCAL: Final = frozenset({"memory", "born_seq", "seq"})  # columns that are not said by the log
+_PARTS: Final = ("revisions", "tags", "metadata", "links")
+_ORPHANS: Final = "memory NOT IN (SELECT memory FROM memories)"
+_HOMELESS: Final = "NOT EXISTS(SELECT 1 FROM homes h WHERE h.space = {0}.space AND h.id = {0}.id)"
+
+
+@contextmanager
+def shadow() -> Iterator[apsw.Connection]:
+    """An empty store in memory, to write views into and compare."""
+    with closing(apsw.Connection(":memory:")) as db:
+        for sql in migrations.scripts().values():
+            db.execute(sql)
+        yield db
+
+
+def differing(db: apsw.Connection, documents: Documents, row: ShardRow, beside: apsw.Connection) -> set[str]:
+    """The ids of the shard's memories of which the views say something else than the log. `beside` is a shadow.
+
+    None in a damaged shard: there the views are all that is left of what the log misses.
+    """
+    if row.damaged:
+        return set()
+    there = set(documents.current(db, row).live.ids())
+    noted = views.at_home_in(db, row.shard)
+    ids = there | noted
+    views.write(beside, ((row.space, each, _state(db, documents, row, each)) for each in ids), 0)
+    wanted, found = _said(beside, row.space, ids), _said(db, row.space, ids)
+    return {each for each in ids if wanted[each] != found[each] or (each in there) != (each in noted)}
+
+
+def correct(store: Store) -> int:
+    """Makes the views say what the log says, a shard at a time. Returns of how many memories they did not.
+
+    The indexes then have to be made anew: they were made from what the views said.
+    """
+    count = 0
+    with store.reading() as db:
+        shards = log.shard_numbers(db)
+    for shard in shards:
+        with store.folding() as (db, documents), shadow() as beside:
+            ids = differing(db, documents, log.shard_row(db, shard), beside)
+            transaction = Transaction(db, documents, store.stamp())
+            transaction.reproject(shard, ids)
+            transaction.finish()
+            count += len(ids)
+    with store.writing() as db:
+        count += orphans(db)
+        for table in _PARTS:
+            db.execute(f"DELETE FROM {table} WHERE {_ORPHANS}")
+        for table in ("memories", "graves"):
+            db.execute(f"DELETE FROM {table} WHERE {_HOMELESS.format(table)}")
+    return count
+
+
+def orphans(db: apsw.Connection) -> int:
+    """How many rows of the views belong to nothing."""
+    counts = [f"(SELECT count(*) FROM {table} WHERE {_ORPHANS})" for table in _PARTS]
+    counts += [f"(SELECT count(*) FROM {table} WHERE {_HOMELESS.format(table)})" for table in ("memories", "graves")]
+    return int(db.execute(f"SELECT {' + '.join(counts)}").get)
+
+
+def reindex(store: Store) -> int:
+    """Makes the indexes anew from the views. Returns how many memories are in them."""
+    with store.reading() as db:
+        texts = [str(text) for (text,) in db.execute("SELECT text FROM memories")]
+    prepared = store.indexer.prepare(texts)  # what is added meanwhile, the indexer prepares itself
+    count = 0
+    with store.writing() as db:
+        store.indexer.clear(db)
+        for rows in pages(db):
+            store.indexer.replace(db, [], rows, prepared)
+            count += len(rows)
+    store.indexer.committed()
+    return count
+
+
+def pages(db: apsw.Connection) -> Iterator[list[IndexRow]]:
+    """All that the indexes hold by the views, some at a time."""
+    last = -1
+    while rows := list(views.index_rows(db, last, PAGE)):
+        yield rows
+        last = rows[-1].memory
+
+
+def _state(db: apsw.Connection, documents: Documents, row: ShardRow, memory_id: str) -> State:
+    shards = {row.shard, *views.homes_of(db, row.space, memory_id)}
+    homes = sorted((log.shard_row(db, shard) for shard in shards), key=lambda home: home.number)
+    parts = (documents.current(db, home).live.registers(memory_id) for home in homes)
+    return project(memory_id, [part for part in parts if part])
+
+
+def _said(db: apsw.Connection, space: int, ids: Iterable[str]) -> dict[str, list[Any]]:
+    """All rows of the views about each of the memories, without local columns."""
+    said: dict[str, list[Any]] = defaultdict(list)
+    for each in ids:
+        key = (space, each)
+        for table in ("memories", "graves"):
+            said[each] += db.execute(
+                f"SELECT '{table}', {_columns(table)} FROM {table} WHERE space = ? AND id = ?", key
+            )
+        for table in _PARTS:
+            columns = _columns(table)
+            of_memory = "memory = (SELECT memory FROM memories WHERE space = ? AND id = ?)"
+            said[each] += db.execute(
+                f"SELECT '{table}', {columns} FROM {table} WHERE {of_memory} ORDER BY {columns}", key
+            )
+    return said
+
+
+@cache
+def _columns(table: str) -> str:
+    """The columns of a view that the log says, for a SELECT."""
+    with shadow() as db:
+        names = [str(row[1]) for row in db.execute(f"PRAGMA table_info({table})")]
+    return ", ".join(name for name in names if name not in _LOCAL)

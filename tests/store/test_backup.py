@@ -1,0 +1,93 @@
+"""Backups, and going back to one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from memcrdt.errors import InputError, NotFoundError, SchemaError, StoreError
+from memcrdt.store import backup, doctor
+from memcrdt.testing.devices import Device, agree
+
+Make = Callable[..., Device]
+
+
+def test_a_backup_is_a_store_with_the_same_memories(device: Make, tmp_path: Path) -> None:
+    """Written while the store is in use; only its owner may read it."""
+    a = device("A")
+    ids = a.add_many(["one", "two"])
+    with a.store.reading() as db:
+        db.execute("BEGIN")
+        db.execute("SELECT count(*) FROM memories").fetchall()
+        size = backup.back_up(a.store, tmp_path / "backup")
+        db.execute("ROLLBACK")
+    assert size == (tmp_path / "backup").stat().st_size
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "backup").rename(tmp_path / "elsewhere" / "memories.db")
+    copy = Device(tmp_path / "elsewhere", "A")
+    assert list(copy.texts()) == ids
+    assert doctor.examine(copy.store).problems == ()
+    copy.close()
+
+
+def test_a_backup_overwrites_nothing(device: Make, tmp_path: Path) -> None:
+    """It may be the only good one."""
+    (tmp_path / "backup").write_bytes(b"precious")
+    with pytest.raises(InputError, match="there already"):
+        backup.back_up(device("A").store, tmp_path / "backup")
+    assert (tmp_path / "backup").read_bytes() == b"precious"
+
+
+def test_restoring_goes_back_and_peers_bring_the_rest(device: Make, tmp_path: Path) -> None:
+    """Invariant 4: the store is another incarnation; what was written since collides with nothing."""
+    a, b = device("A"), device("B")
+    kept = a.add("kept")
+    backup.back_up(a.store, tmp_path / "backup")
+    later = a.add("later")
+    a.update(kept, text="edited")
+    agree([a, b])
+    facts, head = a.store.facts, a.replica.head()
+    backup.restore(a.store, tmp_path / "backup")
+    assert a.texts() == {kept: "kept"}
+    assert a.store.facts.incarnation != facts.incarnation
+    new = a.add("new")
+    assert a.replica.head() == head + 1
+    agree([a, b])
+    assert a.texts() == {kept: "edited", later: "later", new: "new"}
+    assert (a.views(), a.digest()) == (b.views(), b.digest())
+    assert doctor.examine(a.store).problems == ()
+    facts = a.store.facts
+    a.reopen()
+    assert a.store.facts == facts
+
+
+def test_other_processes_go_on_after_a_restore(device: Make, tmp_path: Path) -> None:
+    """Their documents are of the store as it was: they are loaded again."""
+    a = device("A")
+    kept = a.add("kept")
+    backup.back_up(a.store, tmp_path / "backup")
+    other = Device(a.home, "A")
+    other.add("of the other")
+    backup.restore(a.store, tmp_path / "backup")
+    assert other.texts() == {kept: "kept"}
+    new = other.add("after")
+    assert a.ids_of_documents() == {kept, new} == set(a.texts())
+    assert doctor.examine(a.store).problems == ()
+    other.close()
+
+
+def test_what_is_no_backup_is_refused(device: Make, tmp_path: Path) -> None:
+    """And the store stays as it is."""
+    a = device("A")
+    a.add("kept")
+    (tmp_path / "text").write_text("no database at all" * 100)
+    with pytest.raises(SchemaError):
+        backup.restore(a.store, tmp_path / "text")
+    with pytest.raises(NotFoundError, match="no file"):
+        backup.restore(a.store, tmp_path / "nothing")
+    (tmp_path / "empty").touch()
+    with pytest.raises(StoreError, match="empty"):
+        backup.restore(a.store, tmp_path / "empty")
+    assert list(a.texts().values()) == ["kept"]
