@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memcrdt.errors import EmbedderError
 from memcrdt.model.filters import Filters
@@ -17,7 +17,6 @@ from memcrdt.search.passages import number, split
 from memcrdt.search.ranking import Pool, Row
 from memcrdt.search.scores import PassageScores
 from memcrdt.search.semantic import Query
-from memcrdt.store.filtering import Where, hidden, where
 from memcrdt.store.indexer import Connection
 
 if TYPE_CHECKING:
@@ -36,7 +35,8 @@ SELECT group_concat(memory) FROM
   (SELECT m.memory FROM memories m WHERE m.memory IN (SELECT value FROM json_each(?))
    ORDER BY m.created_at DESC, m.id LIMIT ?)"""
 _ROWS = f"""
-SELECT memory, id, substr(text, 1, {START_CHARS}), rtrim(substr(text, -4)) LIKE '%?', created_at, author,
+SELECT memory, id, substr(text, 1, {START_CHARS}), rtrim(substr(text, -4)) LIKE '%?', length(text) > {START_CHARS},
+  created_at, author,
   CASE category WHEN 'conversation' THEN space END, scope
 FROM memories WHERE memory IN (SELECT value FROM json_each(?))"""
 
@@ -91,7 +91,7 @@ def search(db: Connection, index: SearchIndex, query: str, filters: Filters, opt
     """The best memories for `query` among those that `filters` let through, best first; equal ones by ID."""
     import numpy as np
 
-    allowed = _allowed(db, filters, options.now)
+    allowed = index.visibility.allowed(db, filters, options.now)
     words = lexical.find(db, query, allowed)
     asked = _Asked(db, query, options, allowed, words, _query_vector(db, index, query), PassageScores.of_rows([]))
     pool = _pool(asked, _seeds(asked, index))
@@ -108,16 +108,15 @@ def search(db: Connection, index: SearchIndex, query: str, filters: Filters, opt
     for place in _selected(asked, pool, ranked, total):
         explained = {name: round(float(part[place]), 4) for name, part in parts.items()} if options.explain else {}
         memory = int(pool.memories[place])
-        found.append(Scored(memory, float(scores[place]), _passage(asked, memory), explained))
+        found.append(
+            Scored(memory, float(scores[place]), _passage(asked, memory) if pool.rows[place].long else None, explained)
+        )
     return found
 
 
 def _shown_scores(asked: _Asked, pool: Pool) -> NDArray[np.float64]:
-    import numpy as np
-
     shares = asked.words.scores.of(pool.memories) / (asked.words.total or 1.0)
-    cosines = pool.cosines.tolist() if asked.vector else [None] * len(shares)
-    return np.array([ranking.calibrated(c, share) for c, share in zip(cosines, shares.tolist(), strict=True)])
+    return ranking.calibrated(pool.cosines if asked.vector else None, shares)
 
 
 def _selected(asked: _Asked, pool: Pool, ranked: list[int], total: NDArray[np.float64]) -> list[int]:
@@ -138,29 +137,6 @@ def _selected(asked: _Asked, pool: Pool, ranked: list[int], total: NDArray[np.fl
         options.limit,
     )
     return [considered[place] for place in chosen]
-
-
-def _allowed(db: Connection, filters: Filters, now: int) -> NDArray[np.bool_] | None:
-    """Which memories may be found, by number; None when all may."""
-    import numpy as np
-
-    if filters.narrows() or filters.as_of is not None:
-        found = _numbers(db, where(filters, now))
-        allowed = np.zeros(int(found.max(initial=0)) + 1, np.bool_)
-        allowed[found] = True
-        return allowed
-    excluded = [numbers for condition in hidden(filters, now) if len(numbers := _numbers(db, condition))]
-    if not excluded:
-        return None
-    allowed = np.ones(int(db.execute("SELECT max(memory) FROM memories").get) + 1, np.bool_)
-    for numbers in excluded:
-        allowed[numbers] = False
-    return allowed
-
-
-def _numbers(db: Connection, condition: Where) -> NDArray[np.int64]:
-    sql = f"SELECT group_concat(m.memory) FROM memories m WHERE {condition.sql}"
-    return integers(db.execute(sql, condition.bindings).get)
 
 
 def _query_vector(db: Connection, index: SearchIndex, query: str) -> Query | None:
@@ -217,10 +193,7 @@ def _pool(asked: _Asked, seeds: NDArray[np.int64]) -> Pool:
 
     after = context.followers(asked.db, seeds)
     wanted = np.union1d(seeds, np.array([*after, *after.values()], np.int64))
-    rows = {
-        int(row[0]): Row(row[1], row[2], bool(row[3]), row[4], row[5], None if row[6] is None else (row[6], row[7]))
-        for row in asked.db.execute(_ROWS, (json_list(wanted),))
-    }
+    rows = {int(row[0]): _row(row) for row in asked.db.execute(_ROWS, (json_list(wanted),))}
     memories = np.array(sorted(rows), np.int64)
     place = {memory: n for n, memory in enumerate(memories.tolist())}
     following = np.full(len(memories), -1, np.intp)
@@ -229,6 +202,11 @@ def _pool(asked: _Asked, seeds: NDArray[np.int64]) -> Pool:
         if one in place and other in place:
             following[place[one]], preceding[place[other]] = place[other], place[one]
     return Pool(memories, asked.embed(memories), [rows[m] for m in memories.tolist()], following, preceding)
+
+
+def _row(row: tuple[Any, ...]) -> Row:
+    _, memory_id, start, asks, long, at, author, space, scope = row
+    return Row(memory_id, start, asks, long, at, author, None if space is None else (space, scope))
 
 
 def _passage(asked: _Asked, memory: int) -> str | None:

@@ -12,6 +12,7 @@ from memcrdt.search import passages, registry
 from memcrdt.search.coarse import Coarse
 from memcrdt.search.embedder import Embedder
 from memcrdt.search.registry import Embedders
+from memcrdt.search.visibility import Visibility
 from memcrdt.search.words import searchable
 from memcrdt.store.indexer import Connection, IndexRow
 
@@ -49,6 +50,7 @@ class SearchIndex:
     def __init__(self, embedder: Embedder | None) -> None:
         self.embedders = Embedders(embedder)
         self.on_waiting: Callable[[], None] = lambda: None  # called after a commit that left something to embed
+        self.visibility = Visibility()
         self.error: EmbedderError | None = None  # why a query could not be embedded
         self._left_waiting = False
         self._lock = threading.Lock()

@@ -7,7 +7,6 @@ counts as a conversation of its own, so that it competes on equal terms.
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -53,11 +52,13 @@ _TIME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the ranking reads of a memory. `start` is that of its text, `at` in ms; `conversation` None outside."""
+    """What the ranking reads of a memory: `start` is that of its text, `long` whether there is more, `asks` whether
+    it ends with a question mark, `at` in ms, `conversation` its space and scope, None outside."""
 
     id: str
     start: str
-    asks: bool
+    asks: int
+    long: int
     at: int
     author: str | None
     conversation: tuple[int, str] | None
@@ -91,17 +92,19 @@ def score(query: str, when: When | None, words: Lexical, pool: Pool) -> dict[str
         "conversation_words": _best_of_group(lexical, groups),
         "conversation_meaning": _best_of_group(cosines, groups),
         "date": np.array([when.match(row.at) if when else 0.0 for row in pool.rows]),
-        "question": turn & np.array([row.asks for row in pool.rows]),
+        "question": turn & np.array([bool(row.asks) for row in pool.rows]),
         "speaker": _speaker(query, pool.rows),
         "time": _time(query, pool.rows),
     }
     return {name: WEIGHTS[name] * value for name, value in parts.items()}
 
 
-def calibrated(cosine: float | None, share: float) -> float:
-    """How sure it is that a memory is meant, from 0 to 1: of its cosine (None: no vectors) and its share of the idf."""
-    known = _COSINE_BY_SHARE[0] + _COSINE_BY_SHARE[1] * share if cosine is None else cosine
-    return round(1 / (1 + math.exp(_MIDDLE - _COSINE * known - _SHARE * share)), 4)
+def calibrated(cosines: NDArray[np.float64] | None, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How sure it is that each memory is meant, from 0 to 1: of its cosine (None: no vectors) and share of the idf."""
+    import numpy as np
+
+    known = _COSINE_BY_SHARE[0] + _COSINE_BY_SHARE[1] * shares if cosines is None else cosines
+    return np.round(1 / (1 + np.exp(_MIDDLE - _COSINE * known - _SHARE * shares)), 4)
 
 
 def _window_words(words: Lexical, pool: Pool) -> NDArray[np.float64]:
@@ -131,23 +134,21 @@ def _window_mean(cosines: NDArray[np.float64], pool: Pool) -> NDArray[np.float64
     return total / count
 
 
-def _groups(rows: list[Row]) -> list[NDArray[np.intp]]:
-    """The places of each conversation's memories; a memory outside is a group of one."""
-    import numpy as np
-
-    places: dict[object, list[int]] = {}
+def _groups(rows: list[Row]) -> list[list[int]]:
+    """The places of each conversation's memories."""
+    places: dict[tuple[int, str], list[int]] = {}
     for place, row in enumerate(rows):
-        places.setdefault(row.conversation or place, []).append(place)
-    return [np.array(group) for group in places.values()]
+        if row.conversation is not None:
+            places.setdefault(row.conversation, []).append(place)
+    return list(places.values())
 
 
-def _best_of_group(values: NDArray[np.float64], groups: list[NDArray[np.intp]]) -> NDArray[np.float64]:
+def _best_of_group(values: NDArray[np.float64], groups: list[list[int]]) -> NDArray[np.float64]:
     import numpy as np
 
     out = values.copy()
     for group in groups:
-        if len(group) > 1:
-            out[group] = np.sort(values[group])[-BEST:].mean()
+        out[group] = np.sort(values[group])[-BEST:].mean()
     return out
 
 
@@ -158,7 +159,7 @@ def _speaker(query: str, rows: list[Row]) -> NDArray[np.float64]:
     known: dict[str, bool] = {}
 
     def named(row: Row) -> bool:
-        found = _SPEAKER.match(row.start)
+        found = None if row.author or ":" not in row.start else _SPEAKER.match(row.start)
         name = row.author or (found[1] if found else "")
         if name not in known:
             known[name] = bool(name) and re.search(rf"\b{re.escape(name.casefold())}\b", asked) is not None

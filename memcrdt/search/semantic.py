@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-COARSE = 800  # vectors that the codes propose, and one more for every so many: 99 % of the exact ten nearest
+COARSE = 700  # vectors that the codes propose, and one more for every so many: 99 % of the exact ten nearest
 COARSE_SHARE = 150
 COARSE_MOST = 6_000  # above 780,000 vectors the share falls slowly, and the time stays
 STALE = 0.1  # of the proposed rows gone from the table: then what is in memory is read anew

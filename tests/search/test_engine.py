@@ -83,6 +83,17 @@ def test_filters_narrow_before_ranking(shelf: Any) -> None:
     assert [hit.memory for hit in shelf.search("release notes", filters={"tags": ["home"]})] == [wanted]
 
 
+def test_a_broad_filter_sees_what_was_added_since(shelf: Any) -> None:
+    """What a filter lets through is kept between searches, and renewed when the store has changed."""
+    shelf.add_many([{"text": f"release notes {n}", "scope": "project/acme"} for n in range(2_100)])
+    asked: dict[str, Any] = {"filters": {"scope": "project/acme"}, "limit": 3}
+    assert len(shelf.search("release notes", **asked)) == 3
+    shelf.add("the zebra crossing", scope="project/acme")
+    shelf.add("the zebra crossing", scope="project/other")
+    assert shelf.found("zebra", **asked)[0] == "the zebra crossing"
+    assert shelf.rows[shelf.search("zebra", **asked)[0].memory].scope == "project/acme"
+
+
 def test_expired_and_superseded_are_hidden_unless_included(shelf: Any) -> None:
     """They take no place in the results, and `include` brings them back."""
     shelf.add("the office is in Lyon", expires_at=1)

@@ -1,0 +1,78 @@
+"""Which memories a search may find: what its filters let through, less what is expired or superseded."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from memcrdt.model.filters import Filters
+from memcrdt.search.arrays import integers
+from memcrdt.store.filtering import Where, hidden, narrowing, where
+from memcrdt.store.indexer import Connection
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Mask = NDArray[np.bool_]  # by memory number; what is beyond its end is not let through
+
+KEPT = 8  # masks: an agent asks within few scopes again and again
+WORTH_KEEPING = 2_000  # memories: fewer are found again in a millisecond
+
+_HEAD = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'updates'), 0)"
+
+
+class Visibility:
+    """Masks of filters, kept as long as the log has not grown: every change of a memory has its row there."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Where, tuple[int, Mask]] = OrderedDict()
+
+    def allowed(self, db: Connection, filters: Filters, now: int) -> Mask | None:
+        """What may be found at `now` (ms); None when all may."""
+        import numpy as np
+
+        if filters.as_of is not None:
+            return _mask(_numbers(db, where(filters, now)))
+        mask = self._narrowed(db, narrowing(filters)) if filters.narrows() else None
+        excluded = [numbers for condition in hidden(filters, now) if len(numbers := _numbers(db, condition))]
+        if not excluded:
+            return mask
+        if mask is None:
+            mask = np.ones(int(db.execute("SELECT max(memory) FROM memories").get) + 1, np.bool_)
+        else:
+            mask = mask.copy()
+        for numbers in excluded:
+            mask[numbers[numbers < len(mask)]] = False
+        return mask
+
+    def _narrowed(self, db: Connection, condition: Where) -> Mask:
+        head = int(db.execute(_HEAD).get)
+        with self._lock:
+            found = self._kept.get(condition)
+        if found is not None and found[0] == head:
+            return found[1]
+        numbers = _numbers(db, condition)
+        mask = _mask(numbers)
+        if len(numbers) >= WORTH_KEEPING:
+            with self._lock:
+                self._kept[condition] = head, mask
+                self._kept.move_to_end(condition)
+                while len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+        return mask
+
+
+def _mask(numbers: NDArray[np.int64]) -> Mask:
+    import numpy as np
+
+    mask = np.zeros(int(numbers.max(initial=0)) + 1, np.bool_)
+    mask[numbers] = True
+    return mask
+
+
+def _numbers(db: Connection, condition: Where) -> NDArray[np.int64]:
+    sql = f"SELECT group_concat(m.memory) FROM memories m WHERE {condition.sql}"
+    return integers(db.execute(sql, condition.bindings).get)
