@@ -112,8 +112,8 @@ class Timer:
     name: str
 
 
-SessionEvent: TypeAlias = Connected | FrameReceived | Lost | SpacesChanged | SyncNow | Answered | Timer
-Event: TypeAlias = SessionEvent | Started | Known | Revoked | DialFailed | Committed
+LinkEvent: TypeAlias = Connected | FrameReceived | Lost | SpacesChanged | SyncNow | Answered | Timer
+Event: TypeAlias = LinkEvent | Started | Known | Revoked | DialFailed | Committed
 
 
 # --- effects --------------------------------------------------------------------------------------------------------

@@ -18,7 +18,17 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.sync.comparer import Comparer
-from memcrdt.sync.events import Answered, Connected, Effect, FrameReceived, Lost, SpacesChanged, SyncNow, Timer
+from memcrdt.sync.events import (
+    Answered,
+    Connected,
+    Effect,
+    FrameReceived,
+    LinkEvent,
+    Lost,
+    SpacesChanged,
+    SyncNow,
+    Timer,
+)
 from memcrdt.sync.ledger import Receipts, Vectors
 from memcrdt.sync.messages import (
     PROTOCOL,
@@ -68,7 +78,7 @@ class Logged:
     page: LogPage
 
 
-SessionEvent: TypeAlias = Connected | FrameReceived | Lost | SpacesChanged | SyncNow | Answered | Timer | Logged
+SessionEvent: TypeAlias = LinkEvent | Logged
 
 
 class Session:
