@@ -91,11 +91,17 @@ class StoreReplica:
             )
 
     def adopt(self, peer: str, name: str, space: str) -> None:
-        """Both devices made a space of that name before they met: they go on under one id, with all its shards."""
+        """Both devices made a space of that name before they met: they go on under the smaller id, with all its shards.
+
+        A greater one is left alone: of several adoptions at once, in whatever order, the smallest id stays.
+        """
         if not any(shared.name == name for shared in self.spaces(peer)):
             raise StoreError(f"no space called {name!r} is shared with {peer}")
         with self._store.writing() as db:
-            db.execute("UPDATE OR IGNORE spaces SET id = ? WHERE name = ? AND name <> ?", (space, name, meta.LOCAL))
+            db.execute(
+                "UPDATE OR IGNORE spaces SET id = :id WHERE name = :name AND name <> :local AND id > :id",
+                {"id": space, "name": name, "local": meta.LOCAL},
+            )
 
     def _number(self, space: str) -> int:
         with self._store.reading() as db:
