@@ -71,6 +71,12 @@ class Shard:
         """The ids of all memories that have a register here: a live view."""
         return self._keys.keys()
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within it many calls of `registers` share one transaction, which takes longer than reading; no writing."""
+        with self._transaction():
+            yield
+
     def registers(self, memory_id: str) -> dict[str, Json]:
         """All registers of one memory, empty when it has none."""
         with self._transaction() as transaction:

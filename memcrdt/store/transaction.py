@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,7 @@ class _Work:
     mended: bool = False  # a damaged shard that is whole again
     to_scrub: bool = False  # text was deleted whose bytes are still in the log
     pending: dict[str, dict[str, Json | Deleted]] = field(default_factory=lambda: defaultdict(dict))
+    born: dict[str, Registers] = field(default_factory=dict)  # all of what was not there before, as it was written
     updates: list[tuple[bytes, str]] = field(default_factory=list)  # update, origin
     touched: set[str] = field(default_factory=set)
     unborn: set[str] = field(default_factory=set)
@@ -172,7 +173,7 @@ class Transaction:
         work.touched |= views.at_home_in(self.db, work.row.shard)
 
     def _registers(self, work: _Work, memory_id: str) -> Registers:
-        found = work.document.live.registers(memory_id)
+        found: Registers = work.born.get(memory_id) or work.document.live.registers(memory_id)
         gathered = work.pending.get(memory_id)
         if gathered:
             united = {**found, **gathered}
@@ -182,7 +183,7 @@ class Transaction:
     def _homes(self, space: int, memory_id: str) -> list[_Work]:
         """The shards that hold registers of a memory, lowest number first, gathered ones among them."""
         known = set(views.homes_of(self.db, space, memory_id))
-        works = [self._work(log.shard_row(self.db, shard)) for shard in known]
+        works = [self._works.get(shard) or self._work(log.shard_row(self.db, shard)) for shard in known]
         works += [
             work
             for shard, work in self._works.items()
@@ -215,8 +216,12 @@ class Transaction:
     def _write_gathered(self) -> None:
         for work in self._works.values():
             gathered: Writes = {}
-            for writes in work.pending.values():
+            for memory_id, writes in work.pending.items():
                 gathered.update(writes)
+                if memory_id not in work.document.live.ids():
+                    work.born[memory_id] = {k: v for k, v in writes.items() if not isinstance(v, Deleted)}
+                else:
+                    work.born.pop(memory_id, None)
             work.pending.clear()
             if gathered:
                 work.changed = True
@@ -231,6 +236,14 @@ class Transaction:
     def _sweep(self) -> list[tuple[int, str, State]]:
         """What every touched memory is now. Ends first what a tombstone covers, wherever it is: what came late,
         and what a stock Yjs client left behind when it deleted a birth."""
+        with ExitStack() as reading:
+            for work in self._works.values():
+                reading.enter_context(work.document.live.reading())
+            states = self._states()
+        self._write_gathered()
+        return states
+
+    def _states(self) -> list[tuple[int, str, State]]:
         touched = {(work.row.space, memory_id) for work in self._works.values() for memory_id in work.touched}
         states: list[tuple[int, str, State]] = []
         for space, memory_id in sorted(touched):
@@ -241,7 +254,6 @@ class Transaction:
             if isinstance(state, Grave):
                 self._end(state, homes)
             states.append((space, memory_id, state))
-        self._write_gathered()
         return states
 
     def _end(self, grave: Grave, homes: list[_Work]) -> None:
