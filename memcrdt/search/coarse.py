@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from memcrdt.search import codes
 from memcrdt.search.arrays import are_allowed, integers
@@ -84,13 +84,29 @@ class Rows:
         self.passages = passages
         self._codes = code
 
-    def nearest(self, code: NDArray[np.uint8], count: int, allowed: NDArray[np.bool_] | None) -> NDArray[np.intp]:
-        """Rows with the `count` smallest distances, and all that tie with the last. `allowed` is by memory number."""
+    def nearest(
+        self, vector: NDArray[np.float32], counts: Counts, allowed: NDArray[np.bool_] | None
+    ) -> NDArray[np.int64]:
+        """Vector numbers of the rows that are nearest to `vector`, with all that tie with the last.
+
+        By Hamming distance first, then by the finer measure. `allowed` is by memory number.
+        """
         import numpy as np
 
-        found = codes.distances(self._codes, code)
+        found = codes.distances(self._codes, codes.encode(vector[None])[0])
         if allowed is not None:
             found[~are_allowed(self.passages // PER_MEMORY, allowed)] = codes.BITS + 1
         within = np.cumsum(np.bincount(found, minlength=codes.BITS + 2)[: codes.BITS + 1])
-        limit = min(int(np.searchsorted(within, count)), codes.BITS)
-        return np.flatnonzero(found <= limit)
+        limit = min(int(np.searchsorted(within, counts.first)), codes.BITS)
+        rows = np.flatnonzero(found <= limit)
+        if len(rows) > counts.second:
+            finer = codes.similarities(self._codes[:, rows], vector)
+            rows = rows[finer >= np.partition(finer, -counts.second)[-counts.second]]
+        return self.vectors[rows]
+
+
+class Counts(NamedTuple):
+    """How many rows the Hamming distance proposes, and how many of those the finer measure keeps."""
+
+    first: int
+    second: int

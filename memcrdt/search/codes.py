@@ -28,6 +28,20 @@ def encode(vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.packbits(vectors @ _projections(vectors.shape[1]) > 0, axis=1)
 
 
+def similarities(codes: NDArray[np.uint64], vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of codes [WORDS, n] with a vector [dim] that is not rounded to bits: orders better than Hamming distances.
+
+    The sum over the code's bits of plus or minus the vector's projections, a byte at a time from a table.
+    """
+    import numpy as np
+
+    signs = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float32) * 2 - 1
+    table = (vector @ _projections(len(vector))).reshape(BYTES, 8) @ signs.T  # [BYTES, 256]
+    content = np.ascontiguousarray(codes.T).view(np.uint8)
+    similar: NDArray[np.float32] = table[np.arange(BYTES), content].sum(axis=1)
+    return similar
+
+
 def distances(codes: NDArray[np.uint64], code: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """Hamming distances, [n], of codes that lie as [WORDS, n] to one code [64]."""
     import numpy as np

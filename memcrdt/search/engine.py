@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BY_WORDS = 200  # memories taken from full text, and from the vectors
-BY_MEANING = 200
-SEEDS = 160  # of these, the ones ranked with their neighbours
+BY_WORDS = 100  # memories taken from full text, and from the vectors
+BY_MEANING = 100
+SEEDS = 80  # of these, the ones ranked with their neighbours
 FIRST_WEIGHT = 1.5  # of the cosine, beside the share of the query's idf, to choose the seeds
 VARIETY = 90  # memories behind the limit that `fold` and `diversity` may bring forward
 START_CHARS = 300  # of a text that the ranking reads
@@ -157,7 +157,8 @@ def _seeds(asked: _Asked, index: SearchIndex) -> NDArray[np.int64]:
     """The memories worth ranking: best by words, by meaning, and then by both."""
     import numpy as np
 
-    more = 2 * asked.options.limit
+    options = asked.options
+    more = 2 * options.limit + (VARIETY if options.fold or options.diversity else 0)
     words = asked.words.scores
     chosen = _top(asked.db, words.memories, words.best, max(BY_WORDS, more))
     if asked.vector is None:

@@ -50,26 +50,28 @@ class Lexical:
 
 def find(db: Connection, query: str, allowed: NDArray[np.bool_] | None) -> Lexical:
     """What full text finds for `query`, whatever it consists of. `allowed` is by memory number."""
-    import numpy as np
 
     terms = query_terms(db, query)
     known = [term for term in terms if term.passages]
-    numbers, scores = np.empty(0, np.int64), np.empty(0)
-    holders: list[tuple[float, NDArray[np.int64]]] = []
+    rows = _rows_of(db, known)
+    shown = [_allowed(found, allowed) for found in rows]
+    idfs = [term.idf for term in known]
+    scores = PassageScores(*_summed(shown, idfs))
+    holders = [(idf, _memories(found)) for idf, found in zip(idfs, rows, strict=True)]
+    return Lexical(scores, holders, sum(term.idf for term in terms))
+
+
+def _rows_of(db: Connection, known: list[Term]) -> list[NDArray[np.int64]]:
+    """The passages that hold each word, of common ones only those that hold a rarer one too."""
+    rows: list[NDArray[np.int64]] = []
     budget = ROWS
     for asked, term in enumerate(known):
         if asked and term.passages > budget:
-            rare = " OR ".join(term.match for term in known[:asked])
-            held = [(other.idf, _rows(db, f"{other.match} AND ({rare})")) for other in known[asked:]]
-            for idf, rows in held:
-                scores[np.searchsorted(numbers, _allowed(rows, allowed))] += idf
-            holders += [(idf, _memories(rows)) for idf, rows in held]
-            break
-        rows = _rows(db, term.match)
-        numbers, scores = _add(numbers, scores, _allowed(rows, allowed), term.idf)
-        holders.append((term.idf, _memories(rows)))
+            rare = " OR ".join(other.match for other in known[:asked])
+            return rows + [_rows(db, f"{other.match} AND ({rare})") for other in known[asked:]]
+        rows.append(_rows(db, term.match))
         budget -= term.passages
-    return Lexical(PassageScores(numbers, scores), holders, sum(term.idf for term in terms))
+    return rows
 
 
 def query_terms(db: Connection, query: str) -> list[Term]:
@@ -121,14 +123,14 @@ def _memories(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return memories[np.diff(memories, prepend=-1) > 0]
 
 
-def _add(
-    numbers: NDArray[np.int64], scores: NDArray[np.float64], found: NDArray[np.int64], idf: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The union of two ascending columns, with the sums of their scores."""
+def _summed(rows: list[NDArray[np.int64]], idfs: list[float]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The union of ascending columns, and for each row the sum of the idfs of those that it is in."""
     import numpy as np
 
-    united = np.union1d(numbers, found)
-    sums = np.zeros(len(united))
-    sums[np.searchsorted(united, numbers)] = scores
-    sums[np.searchsorted(united, found)] += idf
-    return united, sums
+    if not rows:
+        return np.empty(0, np.int64), np.empty(0)
+    every = np.concatenate(rows)
+    order = np.argsort(every, kind="stable")  # merges what is sorted in runs
+    every, values = every[order], np.repeat(idfs, [len(found) for found in rows])[order]
+    starts = np.flatnonzero(np.diff(every, prepend=-1))
+    return every[starts], np.add.reduceat(values, starts) if len(starts) else values

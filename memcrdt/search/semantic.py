@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from memcrdt.search import codes
 from memcrdt.search.arrays import json_list
-from memcrdt.search.coarse import Coarse
+from memcrdt.search.coarse import Coarse, Counts
 from memcrdt.search.passages import PER_MEMORY
 from memcrdt.search.scores import PassageScores
 from memcrdt.store.indexer import Connection
@@ -16,9 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-COARSE = 700  # vectors that the codes propose, and one more for every so many: 99 % of the exact ten nearest
-COARSE_SHARE = 150
-COARSE_MOST = 6_000  # above 780,000 vectors the share falls slowly, and the time stays
+# How many rows the codes propose in two steps, by the number of vectors: see the table in docs/search.md.
+FIRST, FIRST_SHARE = 1_000, 150
+SECOND, SECOND_SHARE = 300, 2_000
 STALE = 0.1  # of the proposed rows gone from the table: then what is in memory is read anew
 
 _BY_VECTOR = """
@@ -56,8 +55,9 @@ def _propose(
     db: Connection, query: Query, coarse: Coarse, allowed: NDArray[np.bool_] | None
 ) -> tuple[PassageScores, int]:
     rows = coarse.refresh(db)
-    count = min(COARSE + len(rows.vectors) // COARSE_SHARE, COARSE_MOST)
-    chosen = rows.vectors[rows.nearest(codes.encode(query.vector[None])[0], count, allowed)]
+    count = len(rows.vectors)
+    counts = Counts(FIRST + count // FIRST_SHARE, SECOND + count // SECOND_SHARE)
+    chosen = rows.nearest(query.vector, counts, allowed)
     return _scores(db, _BY_VECTOR, (query.vector.tobytes(), json_list(chosen))), len(chosen)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from memcrdt.search import codes
-from memcrdt.search.coarse import Coarse
+from memcrdt.search.coarse import Coarse, Counts
 
 
 def unit(rows: int, dim: int, seed: int) -> Any:
@@ -55,11 +55,11 @@ def test_ties_at_the_end_are_all_taken(shelf: Any) -> None:
     """Equal texts have equal codes: either all of them are among the nearest or none, whatever their order."""
     shelf.add_many([{"text": "the same words"} for _ in range(50)])
     rows = Coarse(model=1)
-    code = codes.encode(shelf.index.embedders.own.embed(["the same words"]))[0]
-    assert len(rows.refresh(shelf.db).nearest(code, 10, None)) == 50
+    vector = shelf.index.embedders.own.embed_query("the same words")
+    assert len(rows.refresh(shelf.db).nearest(vector, Counts(10, 5), None)) == 50
     only = np.zeros(60, np.bool_)
     only[7] = True
-    assert rows.refresh(shelf.db).nearest(code, 10, only).tolist() == [6]
+    assert rows.refresh(shelf.db).nearest(vector, Counts(10, 5), only).tolist() == [7]
 
 
 def test_the_search_notices_when_the_table_was_emptied_behind_its_back(shelf: Any) -> None:
