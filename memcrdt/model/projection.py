@@ -163,7 +163,7 @@ class _Found:
 def _live(memory_id: str, birth: _Birth, united: Mapping[str, Json]) -> Life:
     found = _Found(latest=birth.created_at)
     for key, value in united.items():
-        _read(found, birth.salt, key, value)
+        _read(found, birth.salt, registers.part_of(memory_id, key), value)
     revisions = _revisions(memory_id, birth, found.revisions)
     shown = next(revision for revision in reversed(revisions) if revision.head)
     return Life(
@@ -186,70 +186,68 @@ def _live(memory_id: str, birth: _Birth, united: Mapping[str, Json]) -> Life:
     )
 
 
-def _read(found: _Found, salt: bytes, key: str, value: Json) -> None:
-    parts = registers.split(key)
-    reader = _READERS.get(parts.field) if parts else None
-    if parts is None or reader is None or (parts.field == registers.ATTRIBUTE and parts.name not in ATTRIBUTE_CHECKS):
+def _read(found: _Found, salt: bytes, part: tuple[str, str], value: Json) -> None:
+    field, name = part
+    reader = _READERS.get(field)
+    if reader is None or (field == registers.ATTRIBUTE and name not in ATTRIBUTE_CHECKS):
         return  # of a newer version: kept in the document, not shown
-    if value is None and parts.field in _REMOVABLE:
+    if value is None and field in _REMOVABLE:
         return
     at = value.get("at") if isinstance(value, dict) else None
-    if isinstance(value, dict) and is_time(at) and reader(found, salt, parts, value):
+    if isinstance(value, dict) and is_time(at) and reader(found, salt, name, value):
         found.latest = max(found.latest, at)
     else:
         found.ignored += 1
 
 
-def _read_tag(found: _Found, salt: bytes, key: registers.Key, value: Mapping[str, Json]) -> bool:
+def _read_tag(found: _Found, salt: bytes, name: str, value: Mapping[str, Json]) -> bool:
     tag = value.get("tag")
-    if not (is_tag(tag) and registers.tag_key(key.id, salt, tag) == "/".join(key)):
+    if not (is_tag(tag) and registers.tag_name(salt, tag) == name):
         return False
     found.tags.add(tag)
     return True
 
 
-def _read_metadata(found: _Found, salt: bytes, key: registers.Key, value: Mapping[str, Json]) -> bool:
-    name = value.get("key")
-    if not (is_metadata_key(name) and "value" in value and is_metadata_value(value["value"])):
+def _read_metadata(found: _Found, salt: bytes, name: str, value: Mapping[str, Json]) -> bool:
+    key = value.get("key")
+    if not (is_metadata_key(key) and "value" in value and is_metadata_value(value["value"])):
         return False
-    if registers.metadata_key(key.id, salt, name) != "/".join(key):
+    if registers.metadata_name(salt, key) != name:
         return False
-    found.metadata[name] = value["value"]
+    found.metadata[key] = value["value"]
     return True
 
 
-def _read_link(found: _Found, salt: bytes, key: registers.Key, value: Mapping[str, Json]) -> bool:
+def _read_link(found: _Found, salt: bytes, name: str, value: Mapping[str, Json]) -> bool:
     rel, to = value.get("rel"), value.get("to")
-    if not (is_label(rel) and is_ulid(to) and isinstance(to, str)):
-        return False
-    if registers.link_key(key.id, salt, rel, to) != "/".join(key):
+    if not (is_label(rel) and is_ulid(to) and isinstance(to, str) and registers.link_name(salt, rel, to) == name):
         return False
     found.links.add((rel, to))
     return True
 
 
-def _read_attribute(found: _Found, _salt: bytes, key: registers.Key, value: Mapping[str, Json]) -> bool:
-    if not ATTRIBUTE_CHECKS[key.name](value.get("value")):
+def _read_attribute(found: _Found, _salt: bytes, name: str, value: Mapping[str, Json]) -> bool:
+    if not ATTRIBUTE_CHECKS[name](value.get("value")):
         return False
     if value["value"] is not None:
-        found.attributes[key.name] = value["value"]
+        found.attributes[name] = value["value"]
     return True
 
 
-def _read_revision(found: _Found, _salt: bytes, key: registers.Key, value: Mapping[str, Json]) -> bool:
-    text, by, device, base, at = (value.get(name) for name in ("text", "by", "device", "base", "at"))
-    if not (is_ulid(key.name) and is_text(text) and _optional(by) and is_label(device) and is_time(at)):
+def _read_revision(found: _Found, _salt: bytes, name: str, value: Mapping[str, Json]) -> bool:
+    text, by, device, base, at = (value.get(field) for field in ("text", "by", "device", "base", "at"))
+    if not (is_ulid(name) and is_text(text) and _optional(by) and is_label(device) and is_time(at)):
         return False
-    if not (isinstance(base, list) and len(base) <= limits.BASES and all(is_ulid(name) for name in base)):
+    if not (isinstance(base, list) and len(base) <= limits.BASES and all(is_ulid(each) for each in base)):
         return False
-    names = tuple(sorted(str(name) for name in base))
+    bases = tuple(sorted(str(each) for each in base))
     found.revisions.append(
-        RevisionState(revision=key.name, text=text, at=at, by=_none(by), device=device, base=names, head=False)
+        RevisionState(revision=name, text=text, at=at, by=_none(by), device=device, base=bases, head=False)
     )
     return True
 
 
-_READERS: dict[str, Callable[[_Found, bytes, registers.Key, Mapping[str, Json]], bool]] = {
+_READERS: dict[str, Callable[[_Found, bytes, str, Mapping[str, Json]], bool]] = {
     registers.TAG: _read_tag,
     registers.METADATA: _read_metadata,
     registers.LINK: _read_link,
@@ -296,7 +294,12 @@ def _with_head(edit: RevisionState) -> RevisionState:
 
 
 def is_text(value: Json) -> TypeGuard[str]:
-    return isinstance(value, str) and value != "" and len(value.encode()) <= limits.TEXT_BYTES
+    # Four bytes are the most that a character takes: most texts need not be encoded to be measured.
+    return (
+        isinstance(value, str)
+        and value != ""
+        and (len(value) * 4 <= limits.TEXT_BYTES or len(value.encode()) <= limits.TEXT_BYTES)
+    )
 
 
 def is_time(value: Json) -> TypeGuard[int]:
@@ -317,6 +320,8 @@ def is_metadata_key(value: Json) -> TypeGuard[str]:
 
 def is_metadata_value(value: Json) -> bool:
     """Whether every reader of JSON takes it: Yjs also knows infinities and integers of any size."""
+    if value is None or isinstance(value, bool) or (isinstance(value, str) and len(value) * 6 < limits.METADATA_BYTES):
+        return True  # at most six bytes a character, escaped: there is no need to measure it
     try:
         return len(canonical(check_json(value, "metadata")).encode()) <= limits.METADATA_BYTES
     except InputError:

@@ -14,9 +14,13 @@ Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | 
 Time: TypeAlias = datetime | str  # aware, or ISO 8601 with an offset
 
 
+# One encoder for all: json.dumps makes a new one for each value, which takes as long as encoding it.
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
 def canonical(value: Json) -> str:
     """The JSON text that is equal for equal values: sorted keys, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _encode(value)
 
 
 def restored(value: Json) -> Json:
@@ -24,14 +28,16 @@ def restored(value: Json) -> Json:
 
     Beyond 2^53, where a stock client's bigint is an integer in one copy and a float in another, all are floats.
     """
+    if isinstance(value, str):  # nearly all of them
+        return value
+    if isinstance(value, dict):
+        return {key: item if isinstance(item, str) else restored(item) for key, item in value.items()}
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) <= limits.INTEGER_MAX else value
     if isinstance(value, int) and abs(value) > limits.INTEGER_MAX:
         return float(value)
-    if isinstance(value, float) and value.is_integer() and abs(value) <= limits.INTEGER_MAX:
-        return int(value)
     if isinstance(value, list):
         return [restored(item) for item in value]
-    if isinstance(value, dict):
-        return {key: restored(item) for key, item in value.items()}
     return value
 
 

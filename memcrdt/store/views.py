@@ -36,12 +36,16 @@ class Projected:
 
 
 def write(db: apsw.Connection, states: Iterable[tuple[int, str, State]], seq: int) -> Projected:
-    """Makes the views say what `states`, of (space, ID), are, as of log row `seq`."""
-    done = Projected(seq)
-    for space, memory_id, state in states:
-        before = _existing(db, space, memory_id)
+    """Makes the views say what `states`, of (space, ID), each once, are, as of log row `seq`."""
+    known = list(states)
+    existing = _existing(db, [(space, memory_id) for space, memory_id, _ in known])
+    done, rows = Projected(seq), _Rows.behind(db)
+    for space, memory_id, state in known:
+        before = existing.get((space, memory_id))
         if isinstance(state, Life):
-            row = _write_life(db, space, state, seq, before)
+            if before is not None:
+                _remove_parts(db, before.memory)
+            row = rows.put(space, state, seq, before)
             if before is None or before.row != row:
                 done.added.append(row)
                 done.removed.extend([before.row] if before else [])
@@ -53,6 +57,7 @@ def write(db: apsw.Connection, states: Iterable[tuple[int, str, State]], seq: in
             _bury(db, space, state, seq, done, known=before is not None)
         elif before is not None:
             done.changes.append((space, memory_id, "forgotten"))
+    rows.insert(db)
     return done
 
 
@@ -98,22 +103,55 @@ class _Existing:
     row: IndexRow
 
 
-def _existing(db: apsw.Connection, space: int, memory_id: str) -> _Existing | None:
-    sql = "SELECT memory, born_seq, text, scope, created_at, author FROM memories WHERE space = ? AND id = ?"
-    row = db.execute(sql, (space, memory_id)).fetchone()
-    if row is None:
-        return None
-    return _Existing(row[0], row[1], IndexRow(row[0], *row[2:]))
+def _existing(db: apsw.Connection, ids: list[tuple[int, str]]) -> dict[tuple[int, str], _Existing]:
+    """What the views say of these memories, by space and ID; those that they don't know are left out."""
+    sql = (
+        "SELECT space, id, memory, born_seq, text, scope, created_at, author FROM memories"
+        " WHERE id IN (SELECT value FROM json_each(?))"
+    )
+    wanted = json.dumps([memory_id for _, memory_id in ids])
+    return {
+        (row[0], row[1]): _Existing(row[2], row[3], IndexRow(row[2], *row[4:])) for row in db.execute(sql, (wanted,))
+    }
 
 
-def _write_life(db: apsw.Connection, space: int, life: Life, seq: int, before: _Existing | None) -> IndexRow:
-    if before is not None:
-        _remove_parts(db, before.memory)
-    born_seq = before.born_seq if before else seq
-    db.execute(_INSERT_MEMORY, (before.memory if before else None, space, *_memory_values(life), born_seq, seq))
-    memory = before.memory if before else db.last_insert_rowid()
-    _insert_parts(db, memory, life)
-    return IndexRow(memory, life.shown.text, life.scope, life.created_at, life.author)
+@dataclass(slots=True)
+class _Rows:
+    """Rows to be inserted, by table: all at once take half the time. `last` is the greatest local number in use."""
+
+    last: int
+    memories: list[tuple[str | int | float | None, ...]] = field(default_factory=list)
+    tags: list[tuple[int, str]] = field(default_factory=list)
+    metadata: list[tuple[int, str, str, float | None]] = field(default_factory=list)
+    links: list[tuple[int, str, str]] = field(default_factory=list)
+    revisions: list[tuple[int, str, str, int, str | None, str, str, int]] = field(default_factory=list)
+
+    @classmethod
+    def behind(cls, db: apsw.Connection) -> _Rows:
+        return cls(int(db.execute("SELECT coalesce(max(memory), 0) FROM memories").get))
+
+    def put(self, space: int, life: Life, seq: int, before: _Existing | None) -> IndexRow:
+        """Notes all rows of a memory, under the local number that it has or gets. Returns what the indexes hold."""
+        if before is None:
+            self.last += 1
+        memory, born_seq = (before.memory, before.born_seq) if before else (self.last, seq)
+        self.memories.append((memory, space, *_memory_values(life), born_seq, seq))
+        self.tags += [(memory, tag) for tag in life.tags]
+        self.metadata += [(memory, key, canonical(value), _number(value)) for key, value in life.metadata.items()]
+        self.links += [(memory, link.rel, link.to) for link in life.links]
+        if len(life.revisions) > 1:
+            self.revisions += [
+                (memory, r.revision, r.text, r.at, r.by, r.device, json.dumps(r.base), int(r.head))
+                for r in life.revisions
+            ]
+        return IndexRow(memory, life.shown.text, life.scope, life.created_at, life.author)
+
+    def insert(self, db: apsw.Connection) -> None:
+        db.executemany(_INSERT_MEMORY, self.memories)
+        db.executemany("INSERT INTO tags VALUES(?, ?)", self.tags)
+        db.executemany("INSERT INTO metadata VALUES(?, ?, ?, ?)", self.metadata)
+        db.executemany("INSERT INTO links VALUES(?, ?, ?)", self.links)
+        db.executemany("INSERT INTO revisions VALUES(?, ?, ?, ?, ?, ?, ?, ?)", self.revisions)
 
 
 def _memory_values(life: Life) -> tuple[str | int | float | None, ...]:
@@ -139,21 +177,6 @@ def _memory_values(life: Life) -> tuple[str | int | float | None, ...]:
         life.ignored,
         fingerprint(life.shown.text),
     )
-
-
-def _insert_parts(db: apsw.Connection, memory: int, life: Life) -> None:
-    if life.tags:
-        db.executemany("INSERT INTO tags VALUES(?, ?)", [(memory, tag) for tag in life.tags])
-    if life.metadata:
-        values = [(memory, key, canonical(value), _number(value)) for key, value in life.metadata.items()]
-        db.executemany("INSERT INTO metadata VALUES(?, ?, ?, ?)", values)
-    if life.links:
-        db.executemany("INSERT INTO links VALUES(?, ?, ?)", [(memory, link.rel, link.to) for link in life.links])
-    if len(life.revisions) > 1:
-        rows = [
-            (memory, r.revision, r.text, r.at, r.by, r.device, json.dumps(r.base), int(r.head)) for r in life.revisions
-        ]
-        db.executemany("INSERT INTO revisions VALUES(?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def _remove_parts(db: apsw.Connection, memory: int) -> None:
