@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # How many rows the codes propose in two steps, by the number of vectors: see the table in docs/search.md.
-FIRST, FIRST_SHARE = 1_000, 150
-SECOND, SECOND_SHARE = 300, 2_000
+FIRST, FIRST_SHARE = 900, 500
+SECOND, SECOND_SHARE = 220, 2_000
 STALE = 0.1  # of the proposed rows gone from the table: then what is in memory is read anew
 
 _BY_VECTOR = """

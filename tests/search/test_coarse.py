@@ -15,8 +15,8 @@ def unit(rows: int, dim: int, seed: int) -> Any:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def test_codes_have_512_bits_for_any_dimension() -> None:
-    """A vector of 3 or of 1,024 dimensions has 64 bytes, and its opposite all other bits."""
+def test_codes_have_768_bits_for_any_dimension() -> None:
+    """A vector of 3 or of 1,024 dimensions has 96 bytes, and its opposite all other bits."""
     for dim in (3, 64, 256, 384, 1_024):
         vectors = unit(4, dim, seed=1)
         coded = codes.encode(vectors)

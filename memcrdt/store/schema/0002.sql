@@ -37,7 +37,7 @@ CREATE TABLE codes(                -- the signs of each vector after a rotation:
   vector  INTEGER PRIMARY KEY,
   model   INTEGER NOT NULL,
   passage INTEGER NOT NULL,
-  code    BLOB NOT NULL            -- 512 bits
+  code    BLOB NOT NULL            -- 768 bits
 ) STRICT;
 
 CREATE UNIQUE INDEX models_in_use ON models(state) WHERE state != 'old';
