@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from memcrdt import feed
 from memcrdt.config import Config
 from memcrdt.errors import InputError, NotFoundError
 from memcrdt.finding import Finder, SearchStatus
+from memcrdt.keeping import Keeping
 from memcrdt.model import checks
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.filters import check_filters
@@ -30,7 +30,7 @@ from memcrdt.store.transaction import Transaction
 from memcrdt.upkeep import Budget, Upkeep
 
 if TYPE_CHECKING:
-    from memcrdt.transfer import ImportReport
+    pass
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ class Status:
     search: SearchStatus
 
 
-class Memory:
+class Memory(Keeping):
     """The memories of one home. A context manager, safe between threads; made by memcrdt.open().
 
     All methods raise InputError for arguments that are not acceptable, and StoreError or one of its kinds
@@ -262,11 +262,6 @@ class Memory:
             found = [reads.by_id(db, other) for other in dict.fromkeys(wanted)]
         return [record for record in found if record is not None]
 
-    def forget_expired(self) -> int:
-        """Forgets what comes from this device and expired over `forget_expired_days` ago, as open() does, and once an
-        hour whoever writes. Returns how many."""
-        return self._upkeep.forget_expired()
-
     def move(self, id: str, *, space: str) -> str:
         """Gives the memory a new life in another space and forgets it where it is. Returns its id there.
 
@@ -274,7 +269,7 @@ class Memory:
         """
         checks.check_id(id)
         prepared = self.store.indexer.prepare([self.get(id).text])
-        new_id = self._ulids.take(self.store.now_ms())
+        new_id = self._ulids.take(self.store.now_ms(), self.store.options.random)
         moved = self._commit(moving.Moving(id, space, new_id), prepared)
         compaction.scrub(self.store)
         return moved
@@ -307,40 +302,6 @@ class Memory:
         """The same changes as an iterator, which waits for the next one; closing it ends the iteration."""
         return self._feed.subscribe(check_filters(filters))
 
-    def import_(
-        self,
-        /,
-        path: str | os.PathLike[str],
-        *,
-        format: str | None = None,
-        again: bool = False,
-        dry_run: bool = False,
-        progress: Callable[[int], None] | None = None,
-        **defaults: Any,
-    ) -> ImportReport:
-        """Adds the memories of a file, which holds what `export` writes or a text a line as JSON.
-
-        What is here already stays as it is; what was forgotten stays so, unless `again`. Lines that are refused are in
-        the report. `defaults` are arguments of add(), and go before what the file says.
-        """
-        from memcrdt import transfer
-
-        transfer.check_format(format, Path(path))
-        run = transfer.Import(self.store, self._import, again=again, dry_run=dry_run)
-        return run.run(Path(path), defaults, progress)
-
-    def export(self, /, path: str | os.PathLike[str], *, format: str | None = None, **filters: Any) -> int:
-        """Writes what the filters leave into a file, a memory a line, without histories. Returns how many."""
-        from memcrdt import transfer
-
-        transfer.check_format(format, Path(path))
-        return transfer.export(self.store, Path(path), check_filters(filters))
-
-    def stats(self) -> overview.Stats:
-        """How much is remembered, and of what."""
-        with self.store.reading() as db:
-            return overview.stats(db, self.store.now_ms())
-
     def status(self) -> Status:
         """What is here, and what has synced with whom. Works without a serving process."""
         return Status(
@@ -350,10 +311,6 @@ class Memory:
             budget=self._upkeep.budget(),
             search=self._finder.status(),
         )
-
-    def compact(self) -> compaction.Compacted:
-        """Gives back the room that old versions and what was forgotten take in the file. It happens by itself too."""
-        return compaction.compact(self.store)
 
     def start_sync(self, /, **options: Any) -> None:
         """Runs the network in a thread of its own, until stop_sync() or close(). `options` are those of Node.
@@ -380,10 +337,6 @@ class Memory:
         texts = [request.text for request in requests]
         self._upkeep.check_budget(texts)
         return self._commit(changes.Adding(requests, self._ulids), self.store.indexer.prepare(texts))
-
-    def _import(self, plan: Callable[[Transaction], None], texts: builtins.list[str]) -> None:
-        self._upkeep.check_budget(texts)
-        self._commit(plan, self.store.indexer.prepare(texts))
 
     def _edit(self, memory_id: str, edit: MemoryEdit, author: str | None) -> None:
         checks.check_id(memory_id)

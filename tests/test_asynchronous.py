@@ -27,7 +27,7 @@ WAIT_S = 20.0
 )
 def test_every_public_method_is_there(sync: type, threaded: type) -> None:
     """With the same parameters and the same words of explanation."""
-    names = {name for name, value in vars(sync).items() if inspect.isfunction(value) and not name.startswith("_")}
+    names = {name for name, _ in inspect.getmembers(sync, inspect.isfunction) if not name.startswith("_")}
     assert names
     for name in names:
         method = getattr(threaded, name)

@@ -1,0 +1,102 @@
+"""What keeps a Memory in order: files of memories, backups, checks, room. The part of Memory that is about the store
+as a whole."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from memcrdt.model.filters import check_filters
+from memcrdt.store import backup, compaction, overview
+from memcrdt.store.store import Store
+from memcrdt.store.transaction import Transaction
+from memcrdt.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from memcrdt.store.doctor import Report
+    from memcrdt.transfer import ImportReport
+
+T = TypeVar("T")
+
+
+class Keeping:
+    """Memory is one; its methods raise what Memory's do."""
+
+    store: Store
+    _upkeep: Upkeep
+
+    def import_(
+        self,
+        /,
+        path: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        again: bool = False,
+        dry_run: bool = False,
+        progress: Callable[[int], None] | None = None,
+        **defaults: Any,
+    ) -> ImportReport:
+        """Adds the memories of a file, which holds what `export` writes or a text a line as JSON.
+
+        What is here already stays as it is; what was forgotten stays so, unless `again`. Lines that are refused are in
+        the report. `defaults` are arguments of add(), and go before what the file says.
+        """
+        from memcrdt import transfer
+
+        transfer.check_format(format, Path(path))
+        run = transfer.Import(self.store, self._import, again=again, dry_run=dry_run)
+        return run.run(Path(path), defaults, progress)
+
+    def export(self, /, path: str | os.PathLike[str], *, format: str | None = None, **filters: Any) -> int:
+        """Writes what the filters leave into a file, a memory a line, without histories. Returns how many."""
+        from memcrdt import transfer
+
+        transfer.check_format(format, Path(path))
+        return transfer.export(self.store, Path(path), check_filters(filters))
+
+    def backup(self, path: str | os.PathLike[str]) -> int:
+        """Writes a copy of the store to a new file, while work goes on. Returns its size in bytes.
+
+        The device's key is not in it. Raises InputError when the file is there already.
+        """
+        return backup.back_up(self.store, Path(path))
+
+    def restore(self, path: str | os.PathLike[str]) -> None:
+        """Makes the store what it was at the backup; other devices bring back what they have heard of since.
+
+        Raises NotFoundError, and SchemaError or CorruptError when the file is no backup.
+        """
+        backup.restore(self.store, Path(path))
+
+    def doctor(self, *, repair: bool = False, give_up: bool = False) -> Report:
+        """Looks at every row of the store; with `repair`, puts right what can be.
+
+        What is lost waits for other devices to bring it again, unless `give_up` says that they won't.
+        """
+        from memcrdt.store import doctor
+
+        return doctor.repair(self.store, give_up=give_up) if repair else doctor.examine(self.store)
+
+    def stats(self) -> overview.Stats:
+        """How much is remembered, and of what."""
+        with self.store.reading() as db:
+            return overview.stats(db, self.store.now_ms())
+
+    def compact(self) -> compaction.Compacted:
+        """Gives back the room that old versions and what was forgotten take in the file. It happens by itself too."""
+        return compaction.compact(self.store)
+
+    def forget_expired(self) -> int:
+        """Forgets what comes from this device and expired over `forget_expired_days` ago, as open() does, and once an
+        hour whoever writes. Returns how many."""
+        return self._upkeep.forget_expired()
+
+    def _import(self, plan: Callable[[Transaction], None], texts: list[str]) -> None:
+        self._upkeep.check_budget(texts)
+        self._commit(plan, self.store.indexer.prepare(texts))
+
+    @abstractmethod
+    def _commit(self, plan: Callable[[Transaction], T], prepared: Any = None) -> T: ...

@@ -1,0 +1,58 @@
+"""Backups, checks and room, from the outside; tests/store has them in depth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from memcrdt.errors import InputError, NotFoundError
+from memcrdt.memory import Memory
+
+
+def test_a_backup_brings_back_what_was_forgotten_since(memory: Memory, tmp_path: Path) -> None:
+    """And takes away what came since; searches follow."""
+    kept = memory.add("the first fact", tags=["t"])
+    assert memory.backup(tmp_path / "backup.db") == (tmp_path / "backup.db").stat().st_size
+    memory.forget(kept)
+    later = memory.add("a later fact")
+    memory.restore(tmp_path / "backup.db")
+    assert [hit.memory.id for hit in memory.search("fact")] == [kept]
+    assert memory.get(kept).tags == ("t",)
+    with pytest.raises(NotFoundError):
+        memory.get(later)
+    assert any("restored" in alarm.text for alarm in memory.status().store.alarms)
+    assert memory.get(memory.add("another fact")).text == "another fact"
+
+
+def test_a_backup_takes_no_files_place(memory: Memory, tmp_path: Path) -> None:
+    """Nor is a file restored that is not there."""
+    (tmp_path / "mine").write_text("mine")
+    with pytest.raises(InputError, match="already"):
+        memory.backup(tmp_path / "mine")
+    assert (tmp_path / "mine").read_text() == "mine"
+    with pytest.raises(NotFoundError):
+        memory.restore(tmp_path / "nowhere")
+
+
+def test_the_doctor_finds_and_mends(memory: Memory) -> None:
+    """Here a view that doesn't say what the log does."""
+    added = memory.add("the true text")
+    assert memory.doctor().problems == ()
+    with memory.store.writing() as db:
+        db.execute("UPDATE memories SET text = 'a false text'")
+    assert memory.doctor().problems
+    assert memory.get(added).text == "a false text"
+    assert memory.doctor(repair=True).done
+    assert (memory.get(added).text, memory.doctor().problems) == ("the true text", ())
+
+
+def test_compacting_folds_and_changes_nothing(memory: Memory) -> None:
+    """After many changes of a few memories."""
+    ids = memory.add_many([f"fact {n}" for n in range(20)])
+    for n in range(50):
+        memory.update(ids[n % 20], importance=n / 1000)
+    before = memory.list().items
+    assert memory.compact().shards == 1
+    assert memory.compact().shards == 0
+    assert memory.list().items == before
