@@ -13,7 +13,7 @@ import asyncio
 import ssl
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -69,8 +69,7 @@ class YjsListener:
         self._source = Source(store)
         self._clients: set[Client] = set()
         self._rooms: defaultdict[Place, Room] = defaultdict(Room)
-        self._tasks = Tasks()
-        self._held = ExitStack()
+        self._held = AsyncExitStack()
         self.url = ""  # of the spaces, while it listens: http://HOST:PORT/yjs
 
     async def __aenter__(self) -> Self:
@@ -83,29 +82,33 @@ class YjsListener:
     async def start(self) -> None:
         """Listens from now on."""
         options = self._options
-        self._is_loopback = _is_loopback(options.host)
         context = _context(options)
-        if context is None and not self._is_loopback:
+        self._is_clear = context is None
+        if self._is_clear and not _is_loopback(options.host):
             raise InputError(
                 f"{options.host or 'all interfaces'} can be reached from outside, where Yjs clients come in over TLS"
                 " only; give a certificate, or listen at 127.0.0.1"
             )
-        self._door = Door(
+        door = Door(
             self._answer,
             DoorOptions(context=context, strangers=STRANGERS, per_address=STRANGERS, option="yjs-"),
         )
-        port = self._door.open(Address(options.host, options.port))
+        async with AsyncExitStack() as held:
+            doorbell = await held.enter_async_context(StoreDoorbell(self._store))
+            self._threads = ThreadPoolExecutor(THREADS, "memcrdt-yjs")
+            held.push_async_callback(asyncio.to_thread, self._threads.shutdown)
+            port = door.open(Address(options.host, options.port))
+            held.push_async_callback(door.close)
+            tasks = Tasks()
+            held.push_async_callback(tasks.cancel)
+            tasks.spawn(self._watch(doorbell))
+            self._held = held.pop_all()
         self.url = f"{'http' if context is None else 'https'}://{Address(options.host or 'localhost', port)}/yjs"
-        self._threads = ThreadPoolExecutor(THREADS, "memcrdt-yjs")
-        self._tasks.spawn(self._watch(self._held.enter_context(StoreDoorbell(self._store))))
 
     async def stop(self) -> None:
         """Says goodbye to every client and frees the port."""
         await asyncio.gather(*(client.close() for client in self._clients))
-        await self._door.close()
-        await self._tasks.cancel()
-        self._held.close()
-        await asyncio.to_thread(self._threads.shutdown)
+        await self._held.aclose()
 
     async def _watch(self, doorbell: StoreDoorbell) -> None:
         while True:
@@ -118,7 +121,7 @@ class YjsListener:
 
     async def _answer(self, request: web.BaseRequest, stranger: Stranger) -> web.StreamResponse:
         """The handler of every request: ends when its connection does."""
-        if self._is_loopback and not _names_loopback(request.host):
+        if self._is_clear and not _names_loopback(request.host):
             return refusal(403)
         try:
             token = await self._in_store(self._source.tokens.find, _secret(request))
@@ -140,8 +143,6 @@ class YjsListener:
             return refusal(404)
         if shard is None:
             return await self._list(space, origin)
-        if len(self._clients) >= CLIENTS:
-            return refusal(503)
         return await self._connect(request, token, (space, shard))
 
     async def _list(self, space: str, origin: str | None) -> web.Response:
@@ -157,6 +158,8 @@ class YjsListener:
         socket = web.WebSocketResponse(timeout=CLOSE_S, heartbeat=PING_S, compress=False, max_msg_size=FRAME_BYTES + 1)
         if not socket.can_prepare(request):
             return refusal(426)
+        if len(self._clients) >= CLIENTS:
+            return refusal(503)
         await socket.prepare(request)
         await self._serve(Client(socket, Ties(self._source, self._in_store, token, place, self._rooms[place])), place)
         return socket
