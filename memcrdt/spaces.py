@@ -25,7 +25,7 @@ class Space:
         with self._store.writing() as db:
             if db.execute("SELECT 1 FROM spaces WHERE name = ?", (self.name,)).get is not None:
                 raise InputError(f"there is a space called {self.name!r} here already; take another name")
-            meta.add_space(db, self.name, self._store.device, self._store.now_ms())
+            meta.add_space(db, self.name, self._store.device, self._store.now_ms(), self._store.options.random)
         return self
 
     def id(self) -> str:

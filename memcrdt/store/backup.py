@@ -64,7 +64,7 @@ def _make_newer(store: Store, source: apsw.Connection) -> None:
     with store.reading() as db:
         given_out = list(db.execute("SELECT name, seq FROM sqlite_sequence"))
     source.execute("BEGIN IMMEDIATE")
-    meta.reincarnate(source, store.device, store.boot)
+    meta.reincarnate(source, store.device, store.boot, store.options.random)
     meta.raise_alarm(source, Alarm(store.now_ms(), "This store was restored from a backup"))
     for name, seq in given_out:
         source.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (seq, name))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 
@@ -15,6 +14,7 @@ from memcrdt.model.ids import RANDOM_BYTES, derive, next_ulid
 from memcrdt.model.projection import Grave, Life
 from memcrdt.model.requests import AddRequest, upsert
 from memcrdt.store import meta, reads, views
+from memcrdt.store.meta import Random
 from memcrdt.store.transaction import Transaction
 
 SALT_BYTES = 16
@@ -26,8 +26,8 @@ class Ulids:
     def __init__(self) -> None:
         self._last: str | None = None
 
-    def take(self, now_ms: int) -> str:
-        self._last = next_ulid(self._last, now_ms, secrets.token_bytes(RANDOM_BYTES))
+    def take(self, now_ms: int, random: Random) -> str:
+        self._last = next_ulid(self._last, now_ms, random(RANDOM_BYTES))
         return self._last
 
 
@@ -51,10 +51,10 @@ class Adding:
         if request.key is not None:
             memory_id = self._put(transaction, space, request)
         else:
-            memory_id = request.id or self._ulids.take(transaction.stamp.at)
+            memory_id = request.id or self._ulids.take(transaction.stamp.at, transaction.random)
             if request.id is not None:
                 _check_free(transaction, space, memory_id)
-            bear(transaction, space, request, (memory_id, secrets.token_bytes(SALT_BYTES)))
+            bear(transaction, space, request, (memory_id, transaction.random(SALT_BYTES)))
         if request.dedupe:
             self._added[same] = memory_id
         return memory_id
@@ -114,9 +114,8 @@ def change(transaction: Transaction, space: int, life: Life, edit: MemoryEdit, a
     """Gathers an edit of a memory that is there."""
     _check_outcome(life, edit)
     stamp = Stamp(transaction.stamp.at, author, transaction.stamp.device)
-    revision = next_ulid(
-        life.shown.revision if life.revisions[1:] else None, stamp.at, secrets.token_bytes(RANDOM_BYTES)
-    )
+    last = life.shown.revision if life.revisions[1:] else None
+    revision = next_ulid(last, stamp.at, transaction.random(RANDOM_BYTES))
     transaction.edit(space, life.id, edits.edited(life, edit, stamp, revision))
 
 

@@ -164,7 +164,7 @@ def _set_aside_damaged(store: Store) -> Iterator[str]:
                 for each in bad:
                     log.set_aside(db, each.shard, each.seq, each.kind, store.now_ms())
                 db.execute("UPDATE shards SET damaged = 1 WHERE shard = ?", (row.shard,))
-                meta.renew_client_id(db, store.boot)
+                meta.renew_client_id(db, store.boot, store.options.random)
                 documents.clear()
             yield f"set {len(bad)} damaged rows of shard {row.shard} aside, and took a new client id"
             yield from _mend(store, row.shard)

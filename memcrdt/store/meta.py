@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from base64 import b32encode
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import apsw
 
 from memcrdt.model import limits
+
+Random: TypeAlias = Callable[[int], bytes]  # gives so many random bytes
 
 PERSONAL = "personal"
 LOCAL = "local"
@@ -41,14 +43,14 @@ def write(db: apsw.Connection, key: str, value: str | int) -> None:
     db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)", (key, value))
 
 
-def found(db: apsw.Connection, device: str, now_ms: int) -> bool:
+def found(db: apsw.Connection, device: str, now_ms: int, random: Random) -> bool:
     """Gives a new store its facts, inside the caller's transaction. Returns whether it is a new one."""
     if read(db, "incarnation") is not None:
         return False
-    write(db, "incarnation", secrets.token_hex(16))
+    write(db, "incarnation", random(16).hex())
     write(db, "device", device)
     for name in (PERSONAL, LOCAL):
-        add_space(db, name, device, now_ms)
+        add_space(db, name, device, now_ms, random)
     return True
 
 
@@ -57,17 +59,17 @@ def facts(db: apsw.Connection) -> Facts:
     return Facts(known["incarnation"], known["device"], known["client_id"])
 
 
-def reincarnate(db: apsw.Connection, device: str, boot: str) -> None:
+def reincarnate(db: apsw.Connection, device: str, boot: str, random: Random) -> None:
     """Makes the store another one than that whose copy it is: nothing it writes can be taken for the other's."""
-    write(db, "incarnation", secrets.token_hex(16))
+    write(db, "incarnation", random(16).hex())
     write(db, "device", device)
-    renew_client_id(db, boot)
+    renew_client_id(db, boot, random)
 
 
-def renew_client_id(db: apsw.Connection, boot: str) -> None:
+def renew_client_id(db: apsw.Connection, boot: str, random: Random) -> None:
     """From now on all processes write under another id."""
     write(db, "boot", boot)
-    write(db, "client_id", secrets.randbelow(1 << _CLIENT_ID_BITS) + 1)
+    write(db, "client_id", (int.from_bytes(random(7), "big") >> (56 - _CLIENT_ID_BITS)) + 1)
 
 
 class Alarm(NamedTuple):
@@ -92,9 +94,9 @@ def clear_alarms(db: apsw.Connection) -> None:
     db.execute("DELETE FROM meta WHERE key = 'alarms'")
 
 
-def add_space(db: apsw.Connection, name: str, device: str, now_ms: int) -> int:
+def add_space(db: apsw.Connection, name: str, device: str, now_ms: int, random: Random) -> int:
     """Makes a space whose id only its members can know. Returns its local number."""
-    nonce = secrets.token_bytes(16)
+    nonce = random(16)
     db.execute(
         "INSERT INTO spaces(id, name, creator, nonce, created_at) VALUES(?, ?, ?, ?, ?)",
         (space_id(device, nonce), name, device, nonce, now_ms),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable
 
 from memcrdt.model import edits
@@ -35,7 +34,8 @@ class Moving:
         life = transaction.state(place[0], self._memory_id)
         assert isinstance(life, Life)  # the views say so
         stamp = Stamp(transaction.stamp.at, life.author, transaction.stamp.device)
-        transaction.add(target, self._new_id, edits.born(_again(life, self._new_id), stamp))
+        again = _again(life, (self._new_id, transaction.random(SALT_BYTES)))
+        transaction.add(target, self._new_id, edits.born(again, stamp))
         transaction.forget(place[0], self._memory_id)
         return self._new_id
 
@@ -51,10 +51,11 @@ def rename_scope(old: str, new: str, transaction: Transaction) -> int:
     return len(known)
 
 
-def _again(life: Life, memory_id: str) -> NewMemory:
+def _again(life: Life, identity: tuple[str, bytes]) -> NewMemory:
+    memory_id, salt = identity
     return NewMemory(
         id=memory_id,
-        salt=secrets.token_bytes(SALT_BYTES),
+        salt=salt,
         text=life.shown.text,
         scope=life.scope,
         created_at=life.created_at,

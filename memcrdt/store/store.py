@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +40,7 @@ _REINCARNATED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreOptions:
-    """How a store is opened. `vfs` names an APSW VFS; `clock` gives ms.
+    """How a store is opened. `vfs` names an APSW VFS; `clock` gives ms, and `random` so many random bytes.
 
     `marks` is the folder for the second copies of high-water marks (None: $MEMCRDT_STATE, or the platform's);
     `machine` and `boot` say on which machine and in which boot of it this is (None: as the system says).
@@ -51,6 +52,7 @@ class StoreOptions:
     machine: str | None = None
     boot: str | None = None
     clock: Callable[[], int] = field(default=lambda: time.time_ns() // 1_000_000)
+    random: meta.Random = secrets.token_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ class Store:
         """
         with self._exclusive("committing") as db:
             self._use_facts(db)
-            transaction = Transaction(db, self._documents, self.stamp(by))
+            transaction = Transaction(db, self._documents, self.stamp(by), self.options.random)
             try:
                 result = plan(transaction)
                 done = transaction.finish()
@@ -190,7 +192,7 @@ class Store:
     def renew_client(self, alarm: str) -> None:
         """Writes under another client id from now on, since somebody else has ours; the user is told."""
         with self.writing() as db:
-            meta.renew_client_id(db, self.boot)
+            meta.renew_client_id(db, self.boot, self.options.random)
             meta.raise_alarm(db, Alarm(self.now_ms(), alarm))
 
     def replace_by(self, source: apsw.Connection) -> None:
@@ -252,15 +254,15 @@ class Store:
             with self.reading() as db:
                 return meta.facts(db)
         with self._exclusive("opening") as db:
-            if meta.found(db, device, self.now_ms()):
-                meta.renew_client_id(db, self.boot)
+            if meta.found(db, device, self.now_ms(), self.options.random):
+                meta.renew_client_id(db, self.boot, self.options.random)
             elif suspicion := self._suspicion(db, device):
-                meta.reincarnate(db, device, self.boot)
+                meta.reincarnate(db, device, self.boot, self.options.random)
                 meta.raise_alarm(
                     db, Alarm(self.now_ms(), f"This store is not the one that was here: {suspicion}. {_REINCARNATED}")
                 )
             elif not machine.is_same_boot(meta.read(db, "boot"), self.boot):
-                meta.renew_client_id(db, self.boot)
+                meta.renew_client_id(db, self.boot, self.options.random)
             self._marked = self._mark(db)
             self._marks.write(self._marked)  # before COMMIT: a file without this incarnation is an older one
             db.execute("COMMIT")

@@ -6,6 +6,7 @@ a batch of any size costs one update a shard. Reads see what was gathered.
 
 from __future__ import annotations
 
+import secrets
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
@@ -23,6 +24,7 @@ from memcrdt.model.values import Json
 from memcrdt.store import log, views
 from memcrdt.store.documents import Document, Documents
 from memcrdt.store.log import Append, ShardRow
+from memcrdt.store.meta import Random
 from memcrdt.store.pruning import prunable
 from memcrdt.store.views import Projected
 
@@ -65,11 +67,15 @@ class _Work:
 
 
 class Transaction:
-    """What a change may do. Made by Store.commit; `stamp` says when and on which device it happens."""
+    """What a change may do. Made by Store.commit; `stamp` says when and on which device it happens, and `random`
+    gives so many random bytes, for ids and salts."""
 
-    def __init__(self, db: apsw.Connection, documents: Documents, stamp: Stamp) -> None:
+    def __init__(
+        self, db: apsw.Connection, documents: Documents, stamp: Stamp, random: Random = secrets.token_bytes
+    ) -> None:
         self.db = db
         self.stamp = stamp
+        self.random = random
         self._documents = documents
         self._works: dict[int, _Work] = {}
         self._births: dict[int, int] = {}  # space -> shard that new memories go to
