@@ -41,9 +41,12 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreStatus:
-    """What is in the store. `ignored` counts registers that make no sense, `quarantined` updates that were refused,
-    `to_scrub` the shards in which bytes of something forgotten still wait to be scrubbed. `alarms` are what the user
-    should know, oldest first."""
+    """What is in the store.
+
+    `ignored` counts registers that make no sense, and memories without a birth that does: they are kept and not shown.
+    `quarantined` counts updates that were refused, `to_scrub` the shards in which bytes of something forgotten still
+    wait to be scrubbed. `alarms` are what the user should know, oldest first.
+    """
 
     device: str
     size: int  # bytes
@@ -108,7 +111,7 @@ def overview(store: Store) -> StoreStatus:
     with store.reading() as db:
         names = list(db.execute("SELECT space, id, name FROM spaces ORDER BY space"))
         size = int(db.pragma("page_count")) * int(db.pragma("page_size"))
-        ignored = int(db.execute("SELECT coalesce(sum(ignored), 0) FROM memories").get)
+        ignored = int(db.execute(_IGNORED).get)
         refused = quarantine.count(db)
         alarms = meta.alarms(db)
         to_scrub = int(db.execute("SELECT count(*) FROM shards WHERE to_scrub > 0").get)
@@ -148,6 +151,12 @@ def _space(store: Store, space: int, space_id: str, name: str) -> SpaceStatus:
             ),
         )
 
+
+_IGNORED = """
+SELECT (SELECT coalesce(sum(ignored), 0) FROM memories) + (SELECT count(*) FROM (
+  SELECT space, id FROM homes
+  EXCEPT SELECT space, id FROM memories
+  EXCEPT SELECT space, id FROM graves))"""
 
 _UNCONFIRMED = """
 SELECT count(*) FROM (SELECT space, id, seq FROM memories UNION ALL SELECT space, id, seq FROM graves) changed
