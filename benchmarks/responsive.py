@@ -1,0 +1,117 @@
+"""How soon a subscriber hears of a change, and for how long AsyncMemory keeps the event loop from running.
+
+python benchmarks/responsive.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from corpus import sentences
+from figures import machine, p50_p95
+
+import memcrdt
+
+CHANGES = 200
+PAUSE_S = 0.03  # between two changes: each has to be found anew
+TICK_S = 0.001
+SHARD = 1_000  # memories: nearly a full shard
+
+_WRITER = """
+import sys, time, memcrdt
+with memcrdt.open(sys.argv[1], embedder=None) as memory:
+    for n in range(int(sys.argv[2])):
+        time.sleep(float(sys.argv[3]))
+        print(memory.add(f"fact {n}"), time.time_ns(), flush=True)
+"""
+
+
+def feed(home: Path) -> tuple[list[float], list[float]]:
+    """Seconds from the end of an add, in this and in another process, to the subscriber."""
+    with memcrdt.open(home, embedder=None) as memory, memory.changes() as changes:
+        own = []
+        for n in range(CHANGES):
+            memory.add(f"own {n}")
+            start = time.perf_counter()
+            changes.get()
+            own.append(time.perf_counter() - start)
+        command = [sys.executable, "-c", _WRITER, str(home), str(CHANGES), str(PAUSE_S)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            heard = {}
+            for _ in range(CHANGES):
+                change = changes.get()
+                assert change is not None
+                heard[change.id] = time.time_ns()
+            assert writer.stdout is not None
+            lines = [line.split() for line in writer.stdout]
+        return own, [max(0, heard[memory_id] - int(at)) / 1e9 for memory_id, at in lines]
+
+
+async def heartbeat(work: Callable[[], Awaitable[object]]) -> float:
+    """The longest time, in seconds, that the loop did not run while `work` was done.
+
+    Of wall clock and this process's CPU time the lesser: what other programs take of the machine doesn't count.
+    """
+    longest, done = 0.0, False
+
+    async def beat() -> None:
+        nonlocal longest
+        wall, cpu = time.perf_counter(), time.process_time()
+        while not done:
+            await asyncio.sleep(TICK_S)
+            passed = min(time.perf_counter() - wall - TICK_S, time.process_time() - cpu)
+            longest, wall, cpu = max(longest, passed), time.perf_counter(), time.process_time()
+
+    beating = asyncio.create_task(beat())
+    await asyncio.sleep(0.05)
+    await work()
+    done = True
+    await beating
+    return longest
+
+
+async def blocking(home: Path) -> dict[str, float]:
+    """The longest gap of each kind of call."""
+    texts = list(sentences(SHARD))
+    found: dict[str, float] = {}
+    async with memcrdt.open_async(home) as memory:
+        found["nothing"] = await heartbeat(lambda: asyncio.sleep(1))
+        found[f"add_many of {SHARD}"] = await heartbeat(lambda: memory.add_many(texts))
+        ids = [record.id for record in await memory.list(limit=100)]
+
+        async def each(call: Callable[[str], Awaitable[object]]) -> None:
+            for memory_id in ids:
+                await call(memory_id)
+
+        found["add"] = await heartbeat(lambda: each(lambda i: memory.add(f"as for {i}")))
+        found["update"] = await heartbeat(lambda: each(lambda i: memory.update(i, add_tags=["t"])))
+        found["get"] = await heartbeat(lambda: each(memory.get))
+        found["search"] = await heartbeat(lambda: each(lambda i: memory.search("a question about deploys")))
+        found["status"] = await heartbeat(memory.status)
+        found["compact"] = await heartbeat(memory.compact)
+        found["forget"] = await heartbeat(lambda: each(memory.forget))
+    async with memcrdt.open_async(home) as memory:
+        found["the first write to a shard"] = await heartbeat(lambda: memory.add("after opening"))
+    return found
+
+
+def main() -> None:
+    print(machine())
+    with tempfile.TemporaryDirectory() as folder:
+        own, others = feed(Path(folder) / "feed")
+        print(f"change to subscriber, this process: {p50_p95(own)}")
+        print(f"change to subscriber, other process: {p50_p95(others)}, at most {max(others) * 1e3:.1f} ms")
+        for name, longest in asyncio.run(blocking(Path(folder) / "async")).items():
+            print(f"longest gap of the event loop, {name}: {longest * 1e3:.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
