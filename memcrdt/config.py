@@ -22,12 +22,15 @@ NUMBER_MAX: Final = 1_000_000_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """`budget_mb`: what the store's file may take, in MiB, 0 for no limit. `forget_expired_days`: after how many days a
-    memory that has expired is forgotten by the device it comes from, 0 for never. `device_name`: what others see."""
+    memory that has expired is forgotten by the device it comes from, 0 for never. `device_name`: what others see.
+    `mdns` and `tailscale`: whether other devices are looked for, and found, by these."""
 
     budget_mb: int = 4_096
     forget_expired_days: int = 30
     embedder: str = "static"
     device_name: str | None = None
+    mdns: bool = True
+    tailscale: bool = True
 
 
 def load(home: Path) -> Config:
@@ -51,6 +54,7 @@ def load(home: Path) -> Config:
 def change(home: Path, name: str, value: str | int) -> Config:
     """Writes one setting into the file, and leaves the rest of it as it is. Raises InputError, OSError."""
     path = home / FILE
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     now = load(home)
     config = _checked({**_given(now), name: value}, path)
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
@@ -75,6 +79,9 @@ def _checked(found: Mapping[str, Any], path: Path) -> Config:
         value = found.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= NUMBER_MAX:
             raise InputError(f"{path}: {name} is {value!r}; give a whole number, or 0 to switch it off")
+    for name in ("mdns", "tailscale"):
+        if not isinstance(found.get(name, True), bool):
+            raise InputError(f"{path}: {name} is {found[name]!r}; write true or false")
     for name in ("embedder", "device_name"):
         if name in found:
             check_label(found[name], f"{path}: {name}")

@@ -66,7 +66,7 @@ class Node:
     async def __aenter__(self) -> Self:
         lock = await _acquire(self._memory.home)
         async with AsyncExitStack() as stack:
-            network = running(self._memory.home, self._memory.store, self._options, lock)
+            network = running(self._memory, self._options, lock)
             self._driver = await stack.enter_async_context(network)
             if self._yjs is not None:
                 from memcrdt.net.yjs.listener import YjsListener
@@ -194,7 +194,7 @@ class BackgroundNode:
             if not started.done():
                 started.set_result(None)
             return
-        async with running(self._memory.home, self._memory.store, options, lock):
+        async with running(self._memory, options, lock):
             if not started.done():
                 started.set_result(None)
             await self._ending.wait()

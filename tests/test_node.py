@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import memcrdt
+from memcrdt import config
 from memcrdt.errors import InputError, LockedError, NotFoundError, ReadOnlyError, UnreachableError
 from memcrdt.memory import Memory, Serving
 from memcrdt.net.identity import shown
@@ -46,8 +47,10 @@ def _make_memory(tmp_path: Path) -> Iterator[Callable[[str], Memory]]:
 
 
 @pytest.fixture(name="homes")
-def _homes(make_memory: Callable[[str], Memory]) -> tuple[Memory, Memory]:
+def _homes(tmp_path: Path, make_memory: Callable[[str], Memory]) -> tuple[Memory, Memory]:
     """Two homes that have accepted each other."""
+    for name in ("laptop", "desktop"):
+        config.change(tmp_path / name, "mdns", False)
     laptop, desktop = make_memory("laptop"), make_memory("desktop")
     Peers(laptop.store).accept(desktop.store.device)
     Peers(desktop.store).accept(laptop.store.device)
@@ -125,7 +128,7 @@ async def test_a_node_without_accepted_devices_does_not_listen(make_memory: Call
 
 async def test_at_all_interfaces_the_shown_addresses_are_this_machines(homes: tuple[Memory, Memory]) -> None:
     """Never 0.0.0.0, which nobody can dial."""
-    async with Node(homes[0], port=0) as node:
+    async with Node(homes[0], port=0, mdns=False, tailscale=False) as node:
         hosts = {address.rpartition(":")[0] for address in node.addresses}
     assert hosts
     assert hosts.isdisjoint({"", "0.0.0.0", "[::]"})

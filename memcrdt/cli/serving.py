@@ -19,13 +19,15 @@ _FILE = click.Path(path_type=Path)
 @command("serve")
 @click.option("--host", default="", help="Listen at this address of the machine only.")
 @click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: any free one.")
+@click.option("--mdns/--no-mdns", default=None, help="Whether to find and be found on the local network.")
+@click.option("--tailscale/--no-tailscale", default=None, help="Whether to look for devices in the tailnet.")
 @click.option("--yjs", is_flag=True, help="Let Yjs clients in, with a token (memcrdt token create).")
 @click.option("--yjs-host", default="127.0.0.1", show_default=True, help="Any other than this machine wants TLS.")
 @click.option("--yjs-port", type=click.IntRange(0, 65535), default=DEFAULT_YJS_PORT, show_default=True)
 @click.option("--yjs-cert", type=_FILE, help="A certificate with its chain (PEM), for TLS.")
 @click.option("--yjs-key", type=_FILE, help="Its key (PEM), unless it is in the same file.")
 @pass_face
-def serve_command(face: Face, /, host: str, port: int, yjs: bool, **options: Any) -> None:
+def serve_command(face: Face, /, yjs: bool, **options: Any) -> None:
     """Sync with the accepted devices until interrupted.
 
     Says where it listens, which begins when the first device is accepted, and again whenever that changes.
@@ -34,7 +36,8 @@ def serve_command(face: Face, /, host: str, port: int, yjs: bool, **options: Any
     from memcrdt.node import Node
 
     with face.open() as memory:
-        run(Node(memory, host=host, port=port, yjs=_yjs(**options) if yjs else None), face.printer)
+        to_yjs = {name: options.pop(name) for name in list(options) if name.startswith("yjs_")}
+        run(Node(memory, yjs=_yjs(**to_yjs) if yjs else None, **options), face.printer)
 
 
 def _yjs(yjs_host: str, yjs_port: int, yjs_cert: Path | None, yjs_key: Path | None) -> YjsOptions:

@@ -35,12 +35,20 @@ _LIMITS: Final[dict[str, Any]] = {
 }
 
 
-_CLOCK_BYTES: Final = 8  # of a nonce, its last
+_CLOCK_BYTES: Final = 8  # the last ones of a nonce
+_PORT_BYTES: Final = 2  # those before
 
 
-def fresh_nonce(clock_ms: int) -> bytes:
-    """32 bytes: 24 random ones, and what our clock shows, so that the other device can tell how far apart they are."""
-    return os.urandom(NONCE_BYTES - _CLOCK_BYTES) + clock_ms.to_bytes(_CLOCK_BYTES, "big")
+def fresh_nonce(clock_ms: int, port: int) -> bytes:
+    """32 bytes: 22 random ones, the port at which we listen (0: we do not), and what our clock shows. So the other
+    device learns where it can dial us, and how far apart the clocks are, and the signatures cover both."""
+    random = os.urandom(NONCE_BYTES - _PORT_BYTES - _CLOCK_BYTES)
+    return random + port.to_bytes(_PORT_BYTES, "big") + clock_ms.to_bytes(_CLOCK_BYTES, "big")
+
+
+def port_of(nonce: bytes) -> int:
+    """The port at which the nonce's maker says it listens; 0 if it does not."""
+    return int.from_bytes(nonce[-_CLOCK_BYTES - _PORT_BYTES : -_CLOCK_BYTES], "big")
 
 
 def clock_of(nonce: bytes) -> int:
@@ -119,6 +127,12 @@ class ListenerHandshake:
         return _transcript(role, self._side.certificate, keys, (peer.listener_nonce, peer.dialer_nonce))
 
 
+def read_claim(frame: bytes) -> Claim:
+    """Who a listener says it is, from the first frame. Raises RemoteProtocolError for a malformed one."""
+    public_key, nonce = _fields(frame, "greeting", (KEY_BYTES, NONCE_BYTES))
+    return Claim(device_id(public_key), public_key, nonce)
+
+
 class DialerHandshake:
     """The side that dials: `read`, then `proof` if the claimed device is the one that we want, then `verify`."""
 
@@ -127,9 +141,9 @@ class DialerHandshake:
 
     def read(self, frame: bytes) -> Claim:
         """Who the listener says it is, from the first frame. Raises RemoteProtocolError for a malformed one."""
-        public_key, nonce = _fields(frame, "greeting", (KEY_BYTES, NONCE_BYTES))
-        _refuse_ourselves(self._side, public_key)
-        return Claim(device_id(public_key), public_key, nonce)
+        claim = read_claim(frame)
+        _refuse_ourselves(self._side, claim.public_key)
+        return claim
 
     def proof(self, claim: Claim) -> bytes:
         """The second frame, which proves to the listener who we are."""

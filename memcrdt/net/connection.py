@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import aiohttp
 
 from memcrdt.errors import RemoteProtocolError, UnreachableError
-from memcrdt.net.auth import Side, clock_of, fresh_nonce
+from memcrdt.net.addresses import Address
+from memcrdt.net.auth import Side, clock_of, fresh_nonce, port_of
 from memcrdt.net.identity import shown
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ class Connection:
         """What the other's clock showed during authentication."""
         return clock_of(self.peer.listener_nonce if self.via == "dialed" else self.peer.dialer_nonce)
 
+    @property
+    def listens_at(self) -> str | None:
+        """Where the other side can be dialed, as HOST:PORT; None if it does not listen."""
+        return self.address if self.via == "dialed" else dialer_address(self.peer, self.address)
+
     async def send(self, frame: bytes) -> None:
         """Sends one frame of at most 1 MiB; waits while the other side is slow. Raises UnreachableError."""
         try:
@@ -71,9 +77,15 @@ class Connection:
         return f"{shown(self.peer.device)} at {self.address}"
 
 
-def new_side(identity: Signer, certificate: bytes, address: str) -> Side:
-    """Our side of a connection that is about to be authenticated."""
-    return Side(identity, certificate, fresh_nonce(time.time_ns() // 1_000_000), address)
+def new_side(identity: Signer, certificate: bytes, address: str, port: int | None) -> Side:
+    """Our side of a connection that is about to be authenticated; `port` is where we listen."""
+    return Side(identity, certificate, fresh_nonce(time.time_ns() // 1_000_000, port or 0), address)
+
+
+def dialer_address(peer: Authenticated, address: str) -> str | None:
+    """Where a device that dialed us from `address` (HOST:PORT) listens; None if it does not."""
+    port = port_of(peer.dialer_nonce)
+    return str(Address(Address.parse(address).host, port)) if port else None
 
 
 async def receive_frame(socket: Socket, limit: int, whom: str) -> bytes | None:

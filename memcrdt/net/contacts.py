@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from memcrdt.errors import MemcrdtError
-from memcrdt.net.addresses import DEFAULT_PORT, Address
+from memcrdt.net.addresses import Address
+from memcrdt.net.connection import dialer_address
 from memcrdt.net.identity import shown
 from memcrdt.store import peers as stored
 
@@ -51,9 +52,8 @@ class Contacts:
             if await self.is_accepted(peer.device):
                 return True
             if self._may_knock():
-                # It dialed from some port; that it listens at the default one is a guess.
-                home = Address(Address.parse(address).host, DEFAULT_PORT)
-                await self._call(partial(self._peers.knocked, peer.device, peer.public_key, str(home)))
+                home = dialer_address(peer, address)
+                await self._call(partial(self._peers.knocked, peer.device, peer.public_key, home))
         except MemcrdtError as exc:
             log.warning("%s at %s was not let in: %s", shown(peer.device), address, exc)
         return False
@@ -62,8 +62,9 @@ class Contacts:
         """Notes a connection that stands."""
         connection = link.connection
         note = stored.Link(connection.via, connection.address, link.since_ms, connection.found, link.skew_ms)
+        home = connection.listens_at
         self._problems.pop(link.peer, None)
-        self._note(partial(self._peers.connected, link.peer, connection.peer.public_key, note))
+        self._note(partial(self._peers.connected, link.peer, connection.peer.public_key, note, home))
 
     def disconnected(self, device: str) -> None:
         """Notes that no connection to the device stands any more."""

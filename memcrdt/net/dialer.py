@@ -11,7 +11,7 @@ import aiohttp
 from yarl import URL
 
 from memcrdt.errors import RemoteProtocolError, UnreachableError, UntrustedPeerError
-from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Authenticated, DialerHandshake, Signer
+from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Authenticated, DialerHandshake, Signer, read_claim
 from memcrdt.net.connection import (
     CLOSE_S,
     GOODBYE,
@@ -50,6 +50,7 @@ class Dialer:
     """Dials for one identity. `accepted` tells whether we trust a device id. Close it after use."""
 
     def __init__(self, identity: Signer, accepted: Callable[[str], Awaitable[bool]]) -> None:
+        self.port: int | None = None  # where we listen, for the other side to know
         self._identity = identity
         self._accepted = accepted
         self._session = aiohttp.ClientSession(
@@ -71,6 +72,22 @@ class Dialer:
                 socket = await self._connect(target.address)
                 return await self._authenticated(socket, target)
         except (OSError, aiohttp.ClientError) as exc:  # TimeoutError is an OSError
+            raise _unreachable(target, exc) from exc
+
+    async def identify(self, address: Address) -> str:
+        """The id that the device at the address claims; it learns nothing of us.
+
+        Raises UnreachableError when no memcrdt answers, RemoteProtocolError when it breaks the protocol.
+        """
+        target = Target(address)
+        try:
+            async with asyncio.timeout(DIAL_S):
+                socket = await self._connect(address)
+                try:
+                    return read_claim(await _next(socket, target)).device
+                finally:
+                    await close_socket(socket, GOODBYE)
+        except (OSError, aiohttp.ClientError) as exc:
             raise _unreachable(target, exc) from exc
 
     async def close(self) -> None:
@@ -104,7 +121,7 @@ class Dialer:
         tls = socket.get_extra_info("ssl_object")
         if not isinstance(tls, ssl.SSLObject) or (der := tls.getpeercert(binary_form=True)) is None:
             raise UnreachableError(f"the connection to {target.address} ended before its certificate was read")
-        side = new_side(self._identity, certificate_hash(der), str(target.address))
+        side = new_side(self._identity, certificate_hash(der), str(target.address), self.port)
         handshake = DialerHandshake(side)
         claim = handshake.read(await _next(socket, target))
         await self._check(claim.device, target)

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from memcrdt.errors import MemcrdtError, RemoteProtocolError, UnreachableError
+from memcrdt.errors import MemcrdtError, RemoteProtocolError
 from memcrdt.net.contacts import Contacts
 from memcrdt.net.dialer import Dialer, Target
+from memcrdt.net.discovery.candidates import Candidates
 from memcrdt.net.identity import shown
 from memcrdt.net.link import Link
 from memcrdt.net.listener import Listener
+from memcrdt.net.reach import Reach
 from memcrdt.net.roster import Roster
 from memcrdt.net.tasks import Tasks
 from memcrdt.sync.events import (
@@ -33,6 +35,7 @@ from memcrdt.sync.events import (
     Effect,
     Event,
     FrameReceived,
+    Known,
     Lost,
     Report,
     Revoked,
@@ -45,11 +48,12 @@ from memcrdt.sync.events import (
 from memcrdt.sync.queries import Answer, Failed, perform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from memcrdt.net.addresses import Address
     from memcrdt.net.auth import Authenticated, Signer
     from memcrdt.net.connection import Connection
+    from memcrdt.net.discovery.finder import Finder
     from memcrdt.store.peers import Peers
     from memcrdt.sync.gossip import Gossip
     from memcrdt.sync.queries import Query
@@ -78,6 +82,7 @@ class Parts:
     replica: Replica
     peers: Peers
     doorbell: Doorbell
+    finders: Sequence[Finder] = ()
 
 
 class Driver:
@@ -99,12 +104,16 @@ class Driver:
         self._dialer = Dialer(parts.identity, self._contacts.is_accepted)
         self._listener: Listener | None = None
         self._roster = Roster(parts.peers)
+        self._tasks = Tasks()
+        self._candidates = Candidates(
+            parts.finders, accepted=self._roster.__contains__, fresh=self._found, identify=self._dialer.identify
+        )
+        self._reach = Reach(self._dialer, self._contacts, self._candidates, self._tasks)
         self._refreshing = asyncio.Lock()
         self._peers_changed = asyncio.Event()
         self._links: dict[int, Link] = {}
         self._links_made = 0
         self._timers: set[asyncio.TimerHandle] = set()
-        self._tasks = Tasks()
         self._stopping = False
 
     async def start(self) -> None:
@@ -116,6 +125,7 @@ class Driver:
         self._handle(Started())
         await self._refresh()
         await self._follow_roster()
+        self._candidates.start()
         self._tasks.spawn(self._watch_store())
         self._tasks.spawn(self._watch_peers())
 
@@ -124,7 +134,7 @@ class Driver:
         self._stopping = True
         for timer in self._timers:
             timer.cancel()
-        await asyncio.gather(*(link.close() for link in self._links.values()))
+        await asyncio.gather(*(link.close() for link in self._links.values()), self._candidates.stop())
         await self._tasks.cancel()
         await self._stop_listening()
         await self._dialer.close()
@@ -257,27 +267,13 @@ class Driver:
     async def _dial(self, device: str) -> None:
         """Serves the first connection that stands, or notes why there is none."""
         try:
-            connection = await self._reach(device)
+            connection = await self._reach.reach(device)
         except MemcrdtError as exc:
             if device not in self.connected:
                 self._contacts.failed(device, str(exc))
             self._handle(DialFailed(device))
         else:
             await self.serve(connection)
-
-    async def _reach(self, device: str) -> Connection:
-        """Tries the device's addresses, the newest first. Raises what went wrong, preferring a refusal to the
-        silence of an old address."""
-        problem: MemcrdtError = UnreachableError(f"no address of {shown(device)} is known; it has to dial this device")
-        for address in await self._contacts.addresses(device):
-            try:
-                connection = await self._dialer.dial(Target(address, device))
-                connection.found = "address"
-                return connection
-            except MemcrdtError as exc:
-                if isinstance(problem, UnreachableError):
-                    problem = exc
-        raise problem
 
     def _report(self, report: Report) -> None:
         if report.kind == "ready":
@@ -313,11 +309,21 @@ class Driver:
     async def _refresh(self) -> None:
         """Follows the peers table: whom to dial, and whom to hang up on."""
         async with self._refreshing:
+            before = self._roster.devices
             for event in await self._loop.run_in_executor(self._store, self._roster.read):
                 self._handle(event)
                 if isinstance(event, Revoked):
                     for number in [number for number, link in self._links.items() if link.peer == event.peer]:
                         self._close(number)
+
+            for device in self._roster.devices - before:
+                if self._candidates.of(device):
+                    self._found(device)
+
+    def _found(self, device: str) -> None:
+        """A finder has named an address of an accepted device."""
+        if device not in self.connected:
+            self._handle(Known(device))
 
     async def _follow_roster(self) -> None:
         """Listens while somebody is accepted, and only then."""
@@ -325,12 +331,17 @@ class Driver:
             await self._stop_listening()
         elif self._listener is None:
             listener = Listener(self._parts.identity, self)
-            self.port = listener.start(self._listen)
+            port = listener.start(self._listen)
             self._listener = listener
-            self._tell_port(self.port)
+            self._tell(port)
 
     async def _stop_listening(self) -> None:
         if self._listener is not None:
             await self._listener.close()
-            self._listener = self.port = None
-            self._tell_port(None)
+            self._listener = None
+            self._tell(None)
+
+    def _tell(self, port: int | None) -> None:
+        self.port = self._dialer.port = port
+        self._tell_port(port)
+        self._candidates.announce(port)

@@ -57,6 +57,7 @@ class Listener:
         self._identity = identity
         self._host = host
         self._credentials = new_credentials()
+        self._port = 0
         options = DoorOptions(context=self._credentials.context, strangers=STRANGERS, per_address=STRANGERS_PER_ADDRESS)
         self._door = Door(self._answer, options)
 
@@ -65,7 +66,8 @@ class Listener:
 
         Raises LockedError when another program has the port, InputError when the host is none of ours.
         """
-        return self._door.open(address)
+        self._port = self._door.open(address)
+        return self._port
 
     async def close(self) -> None:
         """Stops listening. The host has closed its own connections before."""
@@ -104,7 +106,7 @@ class Listener:
         return None
 
     async def _authenticate(self, socket: web.WebSocketResponse, address: str) -> Authenticated | None:
-        side = new_side(self._identity, self._credentials.certificate, address)
+        side = new_side(self._identity, self._credentials.certificate, address, self._port)
         handshake = ListenerHandshake(side)
         await socket.send_bytes(handshake.greeting())
         frame = await receive_frame(socket, HANDSHAKE_FRAME_BYTES, address)

@@ -22,6 +22,11 @@ class Roster:
     def __contains__(self, device: str) -> bool:
         return device in self._addresses
 
+    @property
+    def devices(self) -> frozenset[str]:
+        """All of them."""
+        return frozenset(self._addresses)
+
     def __len__(self) -> int:
         return len(self._addresses)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+import ipaddress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from random import SystemRandom
 from typing import TYPE_CHECKING
@@ -11,25 +12,43 @@ from memcrdt.net.addresses import DEFAULT_PORT, Address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
+    from memcrdt.config import Config
+    from memcrdt.memory import Memory
+    from memcrdt.net.discovery.finder import Finder
     from memcrdt.net.driver import Driver
     from memcrdt.net.lock import ServeLock
-    from memcrdt.store.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetOptions:
-    """Where to listen: at `host` (empty: all interfaces) and `port` (0: any free one).
+    """Where to listen, at `host` (empty: all interfaces) and `port` (0: any free one), and how devices are found.
 
-    Raises InputError for what can be neither.
+    None is as the home's settings say. Whoever listens on the loopback interface only is not looked for, and does not
+    look. Raises InputError for a host or port that can be none.
     """
 
     host: str = ""
     port: int = DEFAULT_PORT
+    mdns: bool | None = None
+    tailscale: bool | None = None
 
     def __post_init__(self) -> None:
         _ = self.address
+
+    def finders(self, device: str, config: Config) -> list[Finder]:
+        """The sources of addresses, for our device id and the settings of our home."""
+        from memcrdt.net.discovery.mdns import MdnsFinder
+        from memcrdt.net.discovery.tailscale import TailscaleFinder
+
+        if self.host == "localhost" or self.host.startswith("127.") or self.host == "::1":
+            return []
+        finders: list[Finder] = []
+        if config.mdns if self.mdns is None else self.mdns:
+            finders.append(MdnsFinder(device, interfaces=[self.host] if _is_ip(self.host) else None))
+        if config.tailscale if self.tailscale is None else self.tailscale:
+            finders.append(TailscaleFinder())
+        return finders
 
     @property
     def address(self) -> Address:
@@ -37,9 +56,15 @@ class NetOptions:
         return Address(self.host, self.port)
 
 
+def _is_ip(host: str) -> bool:
+    with suppress(ValueError):
+        return bool(ipaddress.ip_address(host))
+    return False
+
+
 @asynccontextmanager
-async def running(home: Path, store: Store, options: NetOptions, lock: ServeLock) -> AsyncIterator[Driver]:
-    """The started driver of a store. Takes the lock over, and releases it.
+async def running(memory: Memory, options: NetOptions, lock: ServeLock) -> AsyncIterator[Driver]:
+    """The started driver of a memory's store. Takes the lock over, and releases it.
 
     Raises what Driver.start() does, ReadOnlyError.
     """
@@ -52,7 +77,7 @@ async def running(home: Path, store: Store, options: NetOptions, lock: ServeLock
 
     async with AsyncExitStack() as stack:
         stack.callback(lock.release)
-        identity = Identity.load_or_create(home)
+        store, identity = memory.store, Identity.load_or_create(memory.home)
         doorbell = await stack.enter_async_context(StoreDoorbell(store))
         lock.write(None, bell=doorbell.port)
         parts = Parts(
@@ -61,6 +86,7 @@ async def running(home: Path, store: Store, options: NetOptions, lock: ServeLock
             replica=StoreReplica(store),
             peers=Peers(store),
             doorbell=doorbell,
+            finders=options.finders(identity.device_id, memory.config),
         )
         driver = Driver(parts, options.address, lock.write)
         stack.push_async_callback(driver.stop)

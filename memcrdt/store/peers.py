@@ -116,8 +116,8 @@ class Peers:
             db.execute("DELETE FROM shares WHERE device = ?", (device,))
             db.execute("DELETE FROM receipts WHERE device = ?", (device,))
 
-    def knocked(self, device: str, public_key: bytes, address: str) -> None:
-        """Notes that a device which is not accepted has proven its key. `address` is where it may be dialed.
+    def knocked(self, device: str, public_key: bytes, address: str | None) -> None:
+        """Notes that a device which is not accepted has proven its key. `address` is where it listens, if it does.
 
         A revoked one stays revoked. At most 64 are pending: who knocked longest ago goes.
         """
@@ -128,15 +128,16 @@ class Peers:
                 " ON CONFLICT(device) DO UPDATE SET seen_at = excluded.seen_at",
                 (device, public_key, now, now),
             )
-            _remember(db, device, address)
+            if address is not None:
+                _remember(db, device, address)
             db.execute(
                 "DELETE FROM peers WHERE device IN (SELECT device FROM peers WHERE state = 'pending' AND device <> ?"
                 " ORDER BY seen_at DESC, device LIMIT -1 OFFSET ?)",
                 (device, PENDING - 1),
             )
 
-    def connected(self, device: str, public_key: bytes, link: Link) -> None:
-        """Notes a connection that stands. An address that we dialed is remembered."""
+    def connected(self, device: str, public_key: bytes, link: Link, address: str | None = None) -> None:
+        """Notes a connection that stands. `address` is where the device listens, if it does: that is remembered."""
         shown = json.dumps(asdict(link))
         with self._store.writing() as db:
             db.execute(
@@ -144,8 +145,8 @@ class Peers:
                 " WHERE device = ?",
                 (public_key, shown, link.since, device),
             )
-            if link.via == "dialed":
-                _remember(db, device, link.address)
+            if address is not None:
+                _remember(db, device, address)
 
     def disconnected(self, device: str) -> None:
         """Notes that no connection to the device stands any more."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from memcrdt import config
 from memcrdt.cli.status import PeerLine, _skewed
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def test_sync_returns_when_the_other_device_has_everything(
 ) -> None:
     """Nothing serves here: the command does it for as long as it takes, and shows the devices."""
     laptop, desktop = tmp_path / "laptop", tmp_path / "desktop"
+    config.change(laptop, "mdns", False)
     here, there = (cli("init", "--json", "--home", str(home)).json[0]["device"] for home in (laptop, desktop))
     cli("accept", here, "--home", str(desktop))
     address = serve(desktop).says()["addresses"][0]
@@ -33,15 +35,17 @@ def test_sync_returns_when_the_other_device_has_everything(
     assert cli("get", added.strip(), "--home", str(desktop)).code == 0
 
 
-def test_sync_without_anybody_is_exit_code_5(cli: Cli) -> None:
+def test_sync_without_anybody_is_exit_code_5(cli: Cli, home: Path) -> None:
     """And says what to do."""
     cli("init")
+    config.change(home, "mdns", False)
     cli("sync").failed(5, "memcrdt pair")
 
 
-def test_sync_names_who_could_not_be_reached(cli: Cli) -> None:
+def test_sync_names_who_could_not_be_reached(cli: Cli, home: Path) -> None:
     """The error of the dial, with the address."""
     cli("accept", "B" * 51 + "A", "--at", "127.0.0.1:1")
+    config.change(home, "mdns", False)
     ran = cli("sync", "--wait", "20")
     assert ran.code == 5
     assert "127.0.0.1:1" in ran.err

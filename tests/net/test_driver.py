@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 from memcrdt.errors import LockedError, UntrustedPeerError
-from memcrdt.net.addresses import DEFAULT_PORT, Address
+from memcrdt.net.addresses import Address
 from memcrdt.net.auth import Authenticated
 from memcrdt.net.contacts import KNOCKS_PER_S
+from memcrdt.net.dialer import DIAL_S
 from memcrdt.net.identity import shown
 
 if TYPE_CHECKING:
@@ -173,7 +175,7 @@ async def test_a_stranger_is_noted_as_pending(make_machine: Make, eventually: Ev
         await stranger.driver.connect(desktop.address, desktop.id)
     noted = desktop.peers.get(stranger.id)
     assert (noted.state, noted.public_key) == ("pending", stranger.identity.public_key)
-    assert noted.addresses == (f"127.0.0.1:{DEFAULT_PORT}",)
+    assert noted.addresses == (str(stranger.address),)  # where it listens, as it says itself
     desktop.accept(stranger)
     assert await stranger.driver.connect(desktop.address) == desktop.id
     await eventually(lambda: stranger.id in desktop.driver.connected)
@@ -229,6 +231,30 @@ async def test_an_old_address_does_not_hide_a_good_one(two: tuple[Machine, Machi
     laptop.peers.remember_address(desktop.id, "127.0.0.1:1")
     await laptop.start()
     await eventually(lambda: laptop.driver.connected)
+
+
+async def test_a_silent_address_costs_a_quarter_of_a_second(
+    two: tuple[Machine, Machine], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one is tried while it is silent, and the first connection that stands is taken."""
+    monkeypatch.setattr("memcrdt.net.reach.HEAD_START_S", 0.01)
+    laptop, desktop = two
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes the connection and says nothing
+        laptop.peers.remember_address(desktop.id, f"127.0.0.1:{silent.getsockname()[1]}")
+        await laptop.start()
+        async with asyncio.timeout(DIAL_S / 2):
+            await eventually(lambda: laptop.peers.get(desktop.id).connected)
+    assert laptop.peers.get(desktop.id).connected.found == "address"
+
+
+async def test_both_sides_remember_where_the_other_listens(
+    two: tuple[Machine, Machine], eventually: Eventually
+) -> None:
+    """Also the side that was dialed: the other says its port, signed, so that either can dial next time."""
+    laptop, desktop = two
+    await laptop.start()
+    await eventually(lambda: desktop.peers.get(laptop.id).connected)
+    assert desktop.peers.get(laptop.id).addresses == (str(laptop.address),)
 
 
 async def test_a_failing_store_ends_the_session_and_not_the_node(

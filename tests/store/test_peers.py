@@ -136,12 +136,12 @@ def test_a_device_that_is_not_known_is_named(peers: Peers, method: str) -> None:
 
 
 def test_a_connection_is_shown_while_it_stands(peers: Peers, clock: list[int]) -> None:
-    """It ends the last error, and a dialed address is remembered."""
+    """It ends the last error, and the address where the device listens is remembered."""
     peers.accept(DESKTOP)
     peers.failed(DESKTOP, "no answer")
     assert (peers.get(DESKTOP).error, peers.get(DESKTOP).error_at) == ("no answer", 1000)
     link = Link("dialed", "192.168.1.20:27380", 2000)
-    peers.connected(DESKTOP, KEY, link)
+    peers.connected(DESKTOP, KEY, link, link.address)
     peer = peers.get(DESKTOP)
     assert (peer.connected, peer.error, peer.seen_at, peer.addresses) == (link, None, 2000, ("192.168.1.20:27380",))
     clock[0] = 3000
@@ -149,7 +149,7 @@ def test_a_connection_is_shown_while_it_stands(peers: Peers, clock: list[int]) -
     assert (peers.get(DESKTOP).connected, peers.get(DESKTOP).seen_at) == (None, 3000)
 
 
-def test_the_address_of_an_incoming_connection_is_not_remembered(peers: Peers) -> None:
+def test_the_address_of_a_device_that_does_not_listen_is_not_remembered(peers: Peers) -> None:
     """Its port is that of the dialing socket: nobody listens there."""
     peers.accept(DESKTOP)
     peers.connected(DESKTOP, KEY, Link("accepted", "192.168.1.20:51234", 2000))

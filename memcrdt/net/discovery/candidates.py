@@ -1,0 +1,118 @@
+"""What finders found, within bounds: anybody on the network can name as many addresses as they like."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from memcrdt.errors import MemcrdtError
+from memcrdt.net.tasks import Tasks
+
+if TYPE_CHECKING:
+    from memcrdt.net.addresses import Address
+    from memcrdt.net.discovery.finder import Candidate, Finder
+
+log = logging.getLogger("memcrdt.net")
+
+ADDRESSES: Final = 8  # of one device; later ones have to wait until one is dropped
+STRANGERS: Final = 64  # devices that are not accepted (yet); the one that was named first goes
+FRESH_S: Final = 5.0  # a device is said to be found anew at most so often
+ASKED: Final = 64  # addresses of which nobody said whose they are
+ASK_AGAIN_S: Final = 300.0
+ASKS_AT_ONCE: Final = 4
+
+
+class Candidates:
+    """Runs finders, and keeps the addresses that they name for each device."""
+
+    def __init__(
+        self,
+        finders: Sequence[Finder],
+        *,
+        accepted: Callable[[str], bool],
+        fresh: Callable[[str], None],
+        identify: Callable[[Address], Awaitable[str]],
+    ) -> None:
+        """`fresh` is told of an accepted device that has a new address; `identify` asks an address who is there."""
+        self._finders = finders
+        self._accepted = accepted
+        self._fresh = fresh
+        self._identify = identify
+        self._of: OrderedDict[str, list[Candidate]] = OrderedDict()
+        self._told: dict[str, float] = {}
+        self._asked: OrderedDict[Address, float] = OrderedDict()
+        self._asking = asyncio.Semaphore(ASKS_AT_ONCE)
+        self._tasks = Tasks()
+
+    def start(self) -> None:
+        """Starts the finders."""
+        for finder in self._finders:
+            self._tasks.spawn(finder.run(self.found))
+
+    async def stop(self) -> None:
+        """Ends them; what they announced is withdrawn when this returns."""
+        await self._tasks.cancel()
+
+    def announce(self, port: int | None) -> None:
+        """Tells the finders where we listen."""
+        for finder in self._finders:
+            finder.announce(port)
+
+    def of(self, device: str) -> list[Candidate]:
+        """Where the device may be."""
+        return list(self._of.get(device, ()))
+
+    def failed(self, candidate: Candidate) -> None:
+        """The device is not there: the address makes room for another."""
+        known = self._of.get(candidate.device or "", [])
+        if candidate in known:
+            known.remove(candidate)
+
+    def found(self, candidate: Candidate) -> None:
+        """Takes what a finder says."""
+        if candidate.device is None:
+            self._ask(candidate)
+            return
+        known = self._of.setdefault(candidate.device, [])
+        self._forget_strangers()
+        if candidate not in known and len(known) < ADDRESSES:
+            known.append(candidate)
+            self._tell(candidate.device)
+
+    def _tell(self, device: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._accepted(device) and now - self._told.get(device, -FRESH_S) >= FRESH_S:
+            self._told[device] = now
+            self._fresh(device)
+
+    def _forget_strangers(self) -> None:
+        strangers = [device for device in self._of if not self._accepted(device)]
+        for device in strangers[: max(0, len(strangers) - STRANGERS)]:
+            del self._of[device]
+            self._told.pop(device, None)
+
+    def _ask(self, candidate: Candidate) -> None:
+        now = asyncio.get_running_loop().time()
+        asked = self._asked.get(candidate.address)
+        if asked is not None and now - asked < ASK_AGAIN_S:
+            return
+        if asked is None and len(self._asked) >= ASKED:
+            oldest, at = next(iter(self._asked.items()))
+            if now - at < ASK_AGAIN_S:
+                return
+            del self._asked[oldest]
+        self._asked[candidate.address] = now
+        self._asked.move_to_end(candidate.address)
+        self._tasks.spawn(self._learn(candidate))
+
+    async def _learn(self, candidate: Candidate) -> None:
+        async with self._asking:
+            try:
+                device = await self._identify(candidate.address)
+            except MemcrdtError as exc:
+                log.debug("%s: %s", candidate.address, exc)
+                return
+        self.found(type(candidate)(candidate.address, candidate.found, device, candidate.pairing))

@@ -1,0 +1,189 @@
+"""Multicast DNS: devices on one network find each other by themselves, over IPv4 and IPv6.
+
+A device that listens announces `_memcrdt._tcp.local.` with its id and port, under a random name. The record is
+withdrawn when it stops, and runs out after two minutes if it had no time to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import secrets
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import ifaddr
+from zeroconf import InterfaceChoice, IPVersion, ServiceStateChange, Zeroconf
+from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+
+from memcrdt.errors import InputError
+from memcrdt.net.addresses import Address
+from memcrdt.net.discovery.finder import Candidate, Found
+from memcrdt.net.identity import DEVICE_ID_CHARS
+from memcrdt.net.tasks import Tasks
+
+if TYPE_CHECKING:
+    from zeroconf import ServiceInfo
+
+log = logging.getLogger("memcrdt.net")
+
+SERVICE: Final = "_memcrdt._tcp.local."
+VERSION: Final = "1"
+RESCAN_S: Final = 5.0  # how soon a change of the network is noticed
+RETRY_S: Final = 30.0  # after multicast could not be used at all
+RESOLVE_MS: Final = 3_000
+RESOLVED_AT_ONCE: Final = 8  # records; further ones are looked at when they are announced again
+ADDRESSES: Final = 4  # taken from one record
+TTL_S: Final = 120
+_PAIRING_MAX: Final = 9_999
+
+
+class MdnsFinder:
+    """Announces one device and finds others. `pairing`: the number of the code that waits at the announced port.
+
+    `interfaces` are addresses of this machine; None for all but the loopback.
+    """
+
+    def __init__(self, device: str, *, pairing: int | None = None, interfaces: Sequence[str] | None = None) -> None:
+        self._device = device
+        self._pairing = pairing
+        self._interfaces = interfaces
+        self._name = f"{secrets.token_hex(8)}.{SERVICE}"
+        self._port: int | None = None
+        self._changed = asyncio.Event()
+
+    def announce(self, port: int | None) -> None:
+        """We listen at this port from now on, or no longer."""
+        self._port = port
+        self._changed.set()
+
+    async def run(self, found: Found) -> None:
+        """Part of Finder."""
+        while True:
+            try:
+                await self._run(found)
+            except OSError as exc:  # no interface, or another program has the multicast port for itself
+                log.warning("other devices are not found by mDNS: %s; name their addresses, or see --no-mdns", exc)
+            await asyncio.sleep(RETRY_S)
+
+    async def _run(self, found: Found) -> None:
+        interfaces = InterfaceChoice.All if self._interfaces is None else list(self._interfaces)
+        versions = None if self._interfaces is not None else IPVersion.All
+        zeroconf = AsyncZeroconf(interfaces=interfaces, ip_version=versions)
+        resolving = _Resolving(zeroconf.zeroconf, self._name, found)
+        browser = AsyncServiceBrowser(zeroconf.zeroconf, SERVICE, handlers=[resolving.changed])
+        try:
+            await self._keep_announced(zeroconf)
+        finally:
+            await resolving.stop()
+            await browser.async_cancel()
+            await zeroconf.async_close()  # withdraws the record
+            await asyncio.sleep(0)  # the sockets of one that had just begun are freed in the next round of the loop
+
+    async def _keep_announced(self, zeroconf: AsyncZeroconf) -> None:
+        announced: ServiceInfo | None = None
+        while True:
+            self._changed.clear()
+            wanted = self._record()
+            if announced is not None and wanted is None:
+                await (await zeroconf.async_unregister_service(announced))
+            elif wanted is not None and announced is None:
+                # The name is random: there is nothing to probe for.
+                await zeroconf.async_register_service(wanted, cooperating_responders=True)
+            elif wanted is not None and announced is not None and not _same(wanted, announced):
+                await zeroconf.async_update_service(wanted)
+            announced = wanted
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RESCAN_S):
+                    await self._changed.wait()
+            await zeroconf.zeroconf.async_update_interfaces()
+
+    def _record(self) -> AsyncServiceInfo | None:
+        addresses = own_addresses() if self._interfaces is None else list(self._interfaces)
+        if self._port is None or not addresses:
+            return None
+        properties = {"v": VERSION, "id": self._device}
+        if self._pairing is not None:
+            properties["pair"] = str(self._pairing)
+        return AsyncServiceInfo(
+            SERVICE,
+            self._name,
+            self._port,
+            properties=properties,
+            server=self._name,
+            parsed_addresses=addresses,
+            host_ttl=TTL_S,
+            other_ttl=TTL_S,
+        )
+
+
+class _Resolving:
+    """Asks for the port and addresses of the names that the browser hears."""
+
+    def __init__(self, zeroconf: Zeroconf, own_name: str, found: Found) -> None:
+        self._zeroconf = zeroconf
+        self._own_name = own_name
+        self._found = found
+        self._names: set[str] = set()
+        self._tasks = Tasks()
+
+    def changed(
+        self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
+    ) -> None:  # the arguments have the names by which zeroconf gives them
+        """What the browser calls."""
+        if state_change is ServiceStateChange.Removed or name == self._own_name or name in self._names:
+            return
+        if len(self._names) < RESOLVED_AT_ONCE:
+            self._names.add(name)
+            self._tasks.spawn(self._resolve(name))
+
+    async def stop(self) -> None:
+        """Ends what is under way."""
+        await self._tasks.cancel()
+
+    async def _resolve(self, name: str) -> None:
+        try:
+            info = AsyncServiceInfo(SERVICE, name)
+            if await info.async_request(self._zeroconf, RESOLVE_MS):
+                for candidate in candidates_of(info):
+                    self._found(candidate)
+        finally:
+            self._names.discard(name)
+
+
+def candidates_of(info: ServiceInfo) -> list[Candidate]:
+    """What a record says, as far as it makes sense: anybody can have written it."""
+    properties = info.decoded_properties
+    device, pairing = properties.get("id") or "", properties.get("pair") or ""
+    if properties.get("v") != VERSION or len(device) != DEVICE_ID_CHARS or not device.isascii() or not info.port:
+        return []
+    number = int(pairing) if pairing.isdecimal() and len(pairing) <= len(str(_PAIRING_MAX)) else None
+    candidates = []
+    for host in _usable(info.parsed_scoped_addresses())[:ADDRESSES]:
+        with suppress(InputError):
+            candidates.append(Candidate(Address(host, info.port), "mdns", device, number))
+    return candidates
+
+
+def own_addresses() -> list[str]:
+    """This machine's addresses that others can dial."""
+    addresses = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
+    hosts = _usable(address if isinstance(address, str) else address[0] for address in addresses)
+    return sorted({host for host in hosts if not ipaddress.ip_address(host).is_loopback})
+
+
+def _usable(hosts: Iterable[str]) -> list[str]:
+    """Those that are addresses of one machine."""
+    usable = []
+    for host in hosts:
+        with suppress(ValueError):
+            address = ipaddress.ip_address(host)
+            if not address.is_multicast and not address.is_unspecified:
+                usable.append(host)
+    return usable
+
+
+def _same(one: ServiceInfo, other: ServiceInfo) -> bool:
+    return one.port == other.port and set(one.parsed_addresses()) == set(other.parsed_addresses())

@@ -1,0 +1,81 @@
+"""What every source of addresses has to keep: a test class to inherit from, for each Finder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+import pytest
+
+from memcrdt.net.discovery.finder import Candidate, Finder
+
+WAIT_S: Final = 10.0
+
+
+class Scene(Protocol):
+    """A source of addresses in the hands of a test."""
+
+    def finder(self) -> Finder:
+        """One that looks there."""
+        ...
+
+    async def appear(self) -> Candidate:
+        """Makes another device appear, and returns what has to be found."""
+        ...
+
+    async def vanish(self) -> None:
+        """Takes the source away."""
+        ...
+
+
+class FinderAcceptance:
+    """Inherit from it, and give a fixture `scene`."""
+
+    async def test_what_is_there_is_found(self, scene: Scene) -> None:
+        """Whatever was there before the search began."""
+        there = await scene.appear()
+        async with _searching(scene) as (found, _):
+            await _until(lambda: there in found)
+
+    async def test_what_appears_later_is_found(self, scene: Scene) -> None:
+        """Without another search."""
+        async with _searching(scene) as (found, _):
+            there = await scene.appear()
+            await _until(lambda: there in found)
+
+    async def test_a_source_that_is_not_there_is_no_error(self, scene: Scene) -> None:
+        """It is looked for again."""
+        await scene.vanish()
+        async with _searching(scene) as (found, task):
+            there = await scene.appear()
+            await _until(lambda: there in found)
+            await scene.vanish()
+            await asyncio.sleep(0)
+            assert not task.done()
+
+    async def test_a_search_ends_when_it_is_cancelled(self, scene: Scene) -> None:
+        """In seconds, and without another exception."""
+        async with _searching(scene) as (_, task):
+            task.cancel()
+            async with asyncio.timeout(WAIT_S):
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+
+@asynccontextmanager
+async def _searching(scene: Scene) -> AsyncIterator[tuple[list[Candidate], asyncio.Task[None]]]:
+    found: list[Candidate] = []
+    task = asyncio.create_task(scene.finder().run(found.append))
+    try:
+        yield found, task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not condition():  # noqa: ASYNC110  a condition of any kind, without an event of its own
+            await asyncio.sleep(0.01)

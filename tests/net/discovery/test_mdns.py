@@ -1,0 +1,146 @@
+"""Multicast DNS on the loopback interface: no packet leaves this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from zeroconf import ServiceInfo
+from zeroconf.asyncio import AsyncZeroconf
+
+from memcrdt.net.addresses import Address
+from memcrdt.net.discovery.finder import Candidate
+from memcrdt.net.discovery.mdns import SERVICE, MdnsFinder, candidates_of
+from memcrdt.testing.finders import FinderAcceptance
+
+LAPTOP, DESKTOP = "A" * 52, "B" * 52
+LOOPBACK = ["127.0.0.1"]
+Eventually = Callable[[Callable[[], object]], Awaitable[None]]
+
+pytestmark = pytest.mark.xdist_group("mdns")  # one multicast group for all on the machine
+
+
+class MdnsScene:
+    """Devices that announce themselves."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def finder(self) -> MdnsFinder:
+        return MdnsFinder(LAPTOP, interfaces=LOOPBACK)
+
+    async def appear(self) -> Candidate:
+        other = MdnsFinder(DESKTOP, interfaces=LOOPBACK)
+        other.announce(27380)
+        self._tasks.append(asyncio.create_task(other.run(lambda _: None)))
+        return Candidate(Address("127.0.0.1", 27380), "mdns", DESKTOP)
+
+    async def vanish(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+
+@pytest.fixture(name="scene")
+async def _scene() -> AsyncIterator[MdnsScene]:
+    scene = MdnsScene()
+    yield scene
+    await scene.vanish()
+
+
+class TestMdnsFinder(FinderAcceptance):
+    """A finder like the others."""
+
+
+async def test_no_record_stays_behind(scene: MdnsScene) -> None:
+    """When the process stops in order, the record is gone from the network at once."""
+    await scene.appear()
+    async with _asking() as names:
+        await names.until(1)
+        await scene.vanish()
+        await names.until(0)
+
+
+async def test_a_record_is_withdrawn_when_nobody_listens_any_more() -> None:
+    """Also while the process goes on; and announced again with another port."""
+    finder = MdnsFinder(DESKTOP, interfaces=LOOPBACK)
+    task = asyncio.create_task(finder.run(lambda _: None))
+    async with _asking() as names:
+        finder.announce(1234)
+        await names.until(1)
+        finder.announce(None)
+        await names.until(0)
+        finder.announce(4321)
+        await names.until(1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_the_number_of_a_waiting_code_is_in_the_record(eventually: Eventually) -> None:
+    """So that whoever types the code finds the right one of several devices."""
+    found: list[Candidate] = []
+    waiting = MdnsFinder(DESKTOP, pairing=7, interfaces=LOOPBACK)
+    waiting.announce(27382)
+    tasks = [
+        asyncio.create_task(waiting.run(lambda _: None)),
+        asyncio.create_task(MdnsFinder(LAPTOP, interfaces=LOOPBACK).run(found.append)),
+    ]
+    await eventually(lambda: found)
+    assert found[0] == Candidate(Address("127.0.0.1", 27382), "mdns", DESKTOP, pairing=7)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("properties", "hosts"),
+    [
+        ({}, ["192.168.1.20"]),
+        ({"v": "2", "id": DESKTOP}, ["192.168.1.20"]),
+        ({"v": "1", "id": "short"}, ["192.168.1.20"]),
+        ({"v": "1", "id": "é" * 52}, ["192.168.1.20"]),
+        ({"v": "1", "id": DESKTOP}, ["224.0.0.251", "0.0.0.0"]),
+    ],
+)
+def test_a_record_that_makes_no_sense_is_nobody(properties: dict[str, str], hosts: list[str]) -> None:
+    """Another version, no device id, no address of a machine."""
+    info = ServiceInfo(SERVICE, f"x.{SERVICE}", 27380, properties=properties, parsed_addresses=hosts)
+    assert candidates_of(info) == []
+
+
+def test_a_record_gives_at_most_four_addresses_and_a_plain_number() -> None:
+    """Whatever it claims."""
+    hosts = [f"192.168.1.{number}" for number in range(1, 60)]
+    properties = {"v": "1", "id": DESKTOP, "pair": "9" * 200}
+    info = ServiceInfo(SERVICE, f"x.{SERVICE}", 27380, properties=properties, parsed_addresses=hosts)
+    assert [(str(found.address), found.pairing) for found in candidates_of(info)] == [
+        (f"192.168.1.{number}:27380", None) for number in (1, 2, 3, 4)
+    ]
+
+
+class _asking:  # noqa: N801  reads as a verb
+    """Browses by zeroconf alone, and counts the names that are there."""
+
+    async def __aenter__(self) -> _asking:
+        self._names: set[str] = set()
+        self._zeroconf = AsyncZeroconf(interfaces=LOOPBACK)
+        await self._zeroconf.async_add_service_listener(SERVICE, self)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._zeroconf.async_close()
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(self._names) != count:  # noqa: ASYNC110  the listener of zeroconf has no event
+                await asyncio.sleep(0.01)
+
+    def add_service(self, zeroconf: object, kind: str, name: str) -> None:
+        self._names.add(name)
+
+    def update_service(self, zeroconf: object, kind: str, name: str) -> None: ...
+
+    def remove_service(self, zeroconf: object, kind: str, name: str) -> None:
+        self._names.discard(name)

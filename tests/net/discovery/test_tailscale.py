@@ -1,0 +1,171 @@
+"""Tailscale, played by the test: its LocalAPI on a Unix socket, and its program."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from memcrdt.net.addresses import Address
+from memcrdt.net.discovery.finder import Candidate
+from memcrdt.net.discovery.tailscale import MACHINES, TailscaleFinder, addresses_in
+from memcrdt.testing.finders import FinderAcceptance
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the socket and the script are those of Unix")
+
+
+def machine(number: int, **fields: Any) -> dict[str, Any]:
+    """A machine as ipnstate.PeerStatus has it in JSON; of the fields, those that matter and some that do not."""
+    return {
+        "ID": f"n{number}CNTRL",
+        "PublicKey": f"nodekey:{number:064x}",
+        "HostName": f"host{number}",
+        "DNSName": f"host{number}.tail1234.ts.net.",
+        "OS": "linux",
+        "UserID": 1001,
+        "TailscaleIPs": [f"100.64.0.{number}", f"fd7a:115c:a1e0::{number:x}"],
+        "Addrs": None,
+        "CurAddr": "",
+        "Relay": "fra",
+        "Online": True,
+        "ExitNode": False,
+        "Active": False,
+        "LastSeen": "0001-01-01T00:00:00Z",
+        **fields,
+    }
+
+
+def status(*peers: dict[str, Any], state: str = "Running") -> dict[str, Any]:
+    """An ipnstate.Status."""
+    return {
+        "Version": "1.90.2",
+        "TUN": True,
+        "BackendState": state,
+        "AuthURL": "",
+        "TailscaleIPs": ["100.64.0.1"],
+        "Self": machine(1),
+        "Health": [],
+        "MagicDNSSuffix": "tail1234.ts.net",
+        "Peer": {peer["PublicKey"]: peer for peer in peers} or None,
+        "User": {"1001": {"ID": 1001, "LoginName": "anna@example.com"}},
+    }
+
+
+class SocketScene:
+    """A daemon on a Unix socket."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "tailscaled.sock"
+        self.asked: list[tuple[str, str]] = []
+        self._peers: list[dict[str, Any]] = []
+        self._runner: web.AppRunner | None = None
+
+    def finder(self) -> TailscaleFinder:
+        return TailscaleFinder(sockets=[self.path], program="", port=27380)
+
+    async def appear(self) -> Candidate:
+        number = len(self._peers) + 2
+        self._peers.append(machine(number))
+        if self._runner is None:
+            application = web.Application()
+            application.router.add_get("/localapi/v0/status", self._answer)
+            self._runner = web.AppRunner(application)
+            await self._runner.setup()
+            await web.UnixSite(self._runner, str(self.path)).start()
+        return Candidate(Address(f"100.64.0.{number}", 27380), "tailscale")
+
+    async def vanish(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        self.asked.append((request.host, request.path))
+        return web.json_response(status(*self._peers))
+
+
+class ProgramScene:
+    """The program, where the daemon has no socket that we may use."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "tailscale"
+        self._peers: list[dict[str, Any]] = []
+
+    def finder(self) -> TailscaleFinder:
+        return TailscaleFinder(sockets=[], program=str(self.path), port=27380)
+
+    async def appear(self) -> Candidate:
+        number = len(self._peers) + 2
+        self._peers.append(machine(number))
+        script = f"#!/bin/sh\n[ \"$*\" = 'status --json' ] && cat <<'END'\n{json.dumps(status(*self._peers))}\nEND\n"
+        fresh = self.path.with_suffix(".new")
+        fresh.write_text(script)
+        fresh.chmod(0o700)
+        fresh.rename(self.path)
+        return Candidate(Address(f"100.64.0.{number}", 27380), "tailscale")
+
+    async def vanish(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+@pytest.fixture(name="scene", params=[SocketScene, ProgramScene])
+async def _scene(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[SocketScene | ProgramScene]:
+    monkeypatch.setattr("memcrdt.net.discovery.tailscale.INTERVAL_S", 0.05)
+    scene = request.param(tmp_path)
+    yield scene
+    await scene.vanish()
+
+
+class TestTailscaleFinder(FinderAcceptance):
+    """A finder like the others."""
+
+
+async def test_the_daemon_is_asked_by_its_own_name(tmp_path: Path) -> None:
+    """It refuses other hosts, so that web pages cannot ask it."""
+    scene = SocketScene(tmp_path)
+    await scene.appear()
+    assert await scene.finder()._status() == status(machine(2))
+    assert scene.asked == [("local-tailscaled.sock", "/localapi/v0/status")]
+    await scene.vanish()
+
+
+def test_machines_that_are_online_are_named_the_users_own_first() -> None:
+    """Both addresses of each."""
+    document = status(machine(2, Online=False), machine(3, UserID=7), machine(4))
+    assert [str(address) for address in addresses_in(document, 1)] == [
+        "100.64.0.4:1",
+        "[fd7a:115c:a1e0::4]:1",
+        "100.64.0.3:1",
+        "[fd7a:115c:a1e0::3]:1",
+    ]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        [],
+        {},
+        status(machine(2), state="NeedsLogin"),
+        status(machine(2), state="Stopped"),
+        status(),
+        {**status(), "Peer": [1]},
+        {**status(), "Self": None, "Peer": {"k": 1, "l": {"Online": True}, "m": machine(2, TailscaleIPs=["no ip!"])}},
+    ],
+)
+def test_other_documents_name_nobody(document: object) -> None:
+    """Logged out, stopped, alone, or not what it should be."""
+    assert addresses_in(document, 1) == []
+
+
+def test_a_large_tailnet_is_not_searched_through() -> None:
+    """At most 64 machines are dialed."""
+    document = status(*(machine(number) for number in range(2, 250)))
+    assert len({address.host for address in addresses_in(document, 1)}) == 2 * MACHINES
