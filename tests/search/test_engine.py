@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,40 @@ def test_the_score_is_higher_for_a_better_answer(shelf: Any) -> None:
     best, worst = shelf.search("deploys on tuesdays")
     assert 0 <= worst.score < best.score <= 1
     assert shelf.found("deploys on tuesdays", min_score=best.score) == ["Deploys go out on Tuesdays"]
+
+
+def test_equal_stores_answer_equally_whatever_the_order_of_arrival(tmp_path: Path, new_shelf: Any) -> None:
+    """Two stores that got the same memories in opposite orders give the same IDs and scores, ties included."""
+    items = [
+        {"text": f"the harbour crane lifts {n % 7} boxes", "id": f"{n:026d}", "created_at": n * 1000}
+        | ({"scope": f"conversation/{n % 3}"} if n % 2 else {})
+        for n in range(400)
+    ]
+    answers = []
+    for name, order in (("one", items), ("other", items[::-1])):
+        shelf = new_shelf(tmp_path / f"{name}.db")
+        shelf.add_many([dict(item) for item in order])
+        sql = "SELECT id FROM memories WHERE memory = ?"
+        answers.append(
+            [
+                [(shelf.db.execute(sql, (hit.memory,)).get, hit.score) for hit in shelf.search(query, limit=25)]
+                for query in ("harbour crane", "how many boxes are moved in the port?", "lifts 3")
+            ]
+        )
+    assert answers[0] == answers[1]
+    assert all(len(found) == 25 for found in answers[0])
+
+
+def test_without_sqlite_vec_the_answers_are_the_same(
+    tmp_path: Path, new_shelf: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store is searched through numpy where the extension is missing."""
+    texts = ("Deploys go out on Tuesdays", "The cat sleeps on the sofa", "Ana's birthday is in May")
+    answers = []
+    for name in ("with", "without"):
+        shelf = new_shelf(tmp_path / f"{name}.db")
+        for text in texts:
+            shelf.add(text)
+        answers.append(shelf.search("where does the kitten nap?"))
+        monkeypatch.setitem(sys.modules, "sqlite_vec", None)
+    assert answers[0] == answers[1]
