@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from memcrdt.bygone import changed_since, compare, merged
 from memcrdt.model import limits
 from memcrdt.model.filters import Filters
 from memcrdt.model.records import Hit, MemoryRecord
-from memcrdt.model.values import from_ms
 from memcrdt.store import reads
 from memcrdt.store.changes import missing
+from memcrdt.store.indexer import Connection
 from memcrdt.store.store import Store
 
 if TYPE_CHECKING:
@@ -67,19 +68,25 @@ class Finder:
 
     def search(self, query: str, filters: Filters, options: Options) -> list[Hit]:
         """The memories that answer `query` best, best first."""
+        with self._store.reading() as db:
+            return self._search(db, query, filters, options)
+
+    def _search(self, db: Connection, query: str, filters: Filters, options: Options) -> list[Hit]:
         from memcrdt.search import search
 
-        with self._store.reading() as db:
-            found = search(db, self._index, query, filters, options)
-            records = reads.by_number(db, [scored.memory for scored in found])
-            if filters.as_of is not None:
-                moment = from_ms(filters.as_of)
-                records = {number: reads.as_it_stood(db, record, moment) for number, record in records.items()}
-        return [
-            Hit(memory=records[scored.memory], score=scored.score, passage=scored.passage, parts=scored.parts)
+        bygone = [] if filters.as_of is None else changed_since(db, filters, options.now)
+        ids = {record.id for record in bygone}
+        found = search(db, self._index, query, filters, replace(options, limit=options.limit + len(bygone)))
+        records = reads.by_number(db, [scored.memory for scored in found])
+        hits = [
+            Hit(memory=record, score=scored.score, passage=scored.passage, parts=scored.parts)
             for scored in found
-            if scored.memory in records  # it may have been forgotten between the two reads
+            if (record := records.get(scored.memory)) and record.id not in ids  # it may have been forgotten meanwhile
         ]
+        if bygone:
+            others = compare(query, bygone, self._index.embedders.own)
+            hits = merged(hits, (hit for hit in others if hit.score >= (options.min_score or 0.0)))
+        return hits[: options.limit]
 
     def similar(self, memory_id: str, filters: Filters, options: Options) -> list[Hit]:
         """The memories that say what this one does, without itself. Raises NotFoundError."""

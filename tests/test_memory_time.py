@@ -73,6 +73,20 @@ def test_as_of_shows_what_was_there_and_what_it_said(memory: Memory, clock: Any)
     assert _found(memory, as_of=first.replace(year=first.year - 1)) == ([], [])
 
 
+@pytest.mark.parametrize("embedder", [None, "static"])
+def test_a_search_as_of_finds_by_the_text_of_then(open_memory: OpenMemory, clock: Any, embedder: str | None) -> None:
+    """Not by that of today; and `limit` and `min_score` hold as ever."""
+    memory = open_memory("A", embedder=embedder)
+    added = memory.add("Deploys go out on Tuesdays")
+    memory.add("Releases are announced by mail")
+    then = clock.time()
+    memory.update(added, text="Miso is a cat")
+    (hit,) = memory.search("Tuesday deploy", as_of=then, limit=1)
+    assert (hit.memory.id, hit.memory.text) == (added, "Deploys go out on Tuesdays")
+    assert added not in [hit.memory.id for hit in memory.search("cat", as_of=then, min_score=0.5)]
+    assert memory.search("cat", limit=1)[0].memory.id == added
+
+
 def test_as_of_shows_what_had_not_expired_then(memory: Memory, clock: Any) -> None:
     """And hides what had."""
     memory.add("fact of an hour", expires_at=clock.time(hours=1))

@@ -49,11 +49,6 @@ class Follower:
         self._changed = (since, _LAST_NUMBER)
         self._buried = (since, _LAST_ID)
 
-    @property
-    def position(self) -> int:
-        """The log row up to which all has been read."""
-        return min(self._changed[0], self._buried[0])
-
     def read(self, db: apsw.Connection, limit: int) -> list[Step]:
         """At most `limit` changes in the order of their commits; the next call goes on behind them."""
         head = log.head(db)  # before the rest: what it covers is in the views that are read below
