@@ -92,7 +92,11 @@ class FunctionEmbedder:
         return self._dim
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return unit_rows(self._function(list(texts)), len(texts), self.name)
+        try:
+            given = self._function(list(texts))
+        except Exception as exc:  # it is the user's: anything may come out of it
+            raise EmbedderError(f"the embedder {self.name} failed on {len(texts)} texts: {exc}") from exc
+        return unit_rows(given, len(texts), self.name)
 
     def embed_query(self, query: str) -> NDArray[np.float32]:
         vector: NDArray[np.float32] = self.embed([query])[0]

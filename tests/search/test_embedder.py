@@ -41,6 +41,15 @@ def test_a_function_that_gives_something_else_is_an_error(given: object) -> None
         embedder.embed(["one", "two"])
 
 
+def test_a_function_that_raises_is_an_embedder_error() -> None:
+    """Whatever a user's function raises arrives as an EmbedderError with its cause."""
+    embedder = make_embedder(lambda texts: 1 / 0)
+    assert embedder is not None
+    with pytest.raises(EmbedderError, match="division") as caught:
+        embedder.embed(["text"])
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
 @pytest.mark.parametrize("spec", ["nonsense", "", "folder:/nowhere", 5, "a/b/c"])
 def test_what_names_no_embedder_is_refused(spec: object) -> None:
     """An unknown name, a missing folder and a number raise InputError at once."""
