@@ -114,7 +114,7 @@ class Subscription:
         return len(steps) == room
 
     def _put(self, changes: list[Change]) -> None:
-        if not changes:
+        if not changes or self._closed:
             return
         with self._changed:
             self._queue.extend(changes)

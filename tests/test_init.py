@@ -9,18 +9,9 @@ import pytest
 
 import memcrdt
 
-HEAVY = set("aiohttp apsw cryptography fastembed numpy pycrdt rich sqlite_vec tokenizers zeroconf".split())
-    "aiohttp",
-    "apsw",
-    "cryptography",
-    "fastembed",
-    "numpy",
-    "pycrdt",
-    "rich",
-    "sqlite_vec",
-    "tokenizers",
-    "zeroconf",
-}
+HEAVY = frozenset(
+    ("aiohttp", "apsw", "cryptography", "fastembed", "numpy", "pycrdt", "rich", "sqlite_vec", "tokenizers", "zeroconf")
+)
 
 
 def test_every_public_name_is_there() -> None:
