@@ -41,8 +41,9 @@ class Keeping:
     ) -> ImportReport:
         """Adds the memories of a file, which holds what `export` writes or a text a line as JSON.
 
-        What is here already stays as it is; what was forgotten stays so, unless `again`. Lines that are refused are in
-        the report. `defaults` are arguments of add(), and go before what the file says.
+        What is here already stays as it is, or is updated by an item with its key; what was forgotten stays so, unless
+        `again`. Lines that are refused are in the report. `defaults` are arguments of add(), and go before what the
+        file says. `progress` is told, batch by batch, how many lines are done.
         """
         from memcrdt import transfer
 

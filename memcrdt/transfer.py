@@ -42,10 +42,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportReport:
-    """What an import did, or with `dry_run` would do: how many memories were `added`, were `known` already and stay as
-    they are, or were `forgotten` and stay so; and the lines `refused`, of which `refusals` names the first 100."""
+    """What an import did, or with `dry_run` would do: how many memories were `added`, `updated` (under their key, with
+    another text), `known` already, or were `forgotten` and stay so; and the lines `refused`, of which `refusals` names
+    the first 100."""
 
     added: int
+    updated: int
     known: int
     forgotten: int
     refused: int
@@ -87,6 +89,7 @@ class Import:
         counts = self._plan.counts
         return ImportReport(
             added=counts["added"],
+            updated=counts["updated"],
             known=counts["known"],
             forgotten=counts["forgotten"],
             refused=self._refused,

@@ -76,6 +76,26 @@ def test_importing_twice_adds_once(memory: Memory, tmp_path: Path) -> None:
     assert memory.list().items == before
 
 
+def test_an_item_with_a_key_updates(memory: Memory, tmp_path: Path) -> None:
+    """As add() does; the one that comes last in a file stands."""
+    memory.import_(_write(tmp_path / "old.jsonl", {"text": "one", "key": "k", "tags": ["a"]}))
+    file = _write(
+        tmp_path / "new.jsonl",
+        {"text": "two", "key": "k", "tags": ["b"]},
+        {"text": "new", "key": "l"},
+        {"text": "three", "key": "l"},
+    )
+    expected = memory.import_(file, dry_run=True)
+    report = memory.import_(file)
+    assert (
+        (report.added, report.updated, report.known) == (expected.added, expected.updated, expected.known) == (1, 1, 1)
+    )
+    assert [(record.text, record.tags) for record in memory.list(order="oldest")] == [
+        ("two", ("a", "b")),
+        ("three", ()),
+    ]
+
+
 def test_a_dry_run_reports_and_changes_nothing(memory: Memory, tmp_path: Path) -> None:
     """The report is that of the import itself, but for the flag."""
     file = _write(tmp_path / "in.jsonl", "a", "b", "a", {"text": ""}, 5)

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import apsw
 
 from memcrdt.model.ids import derive
-from memcrdt.model.requests import AddRequest
+from memcrdt.model.projection import Life
+from memcrdt.model.requests import AddRequest, upsert
 from memcrdt.store import reads
-from memcrdt.store.changes import bear, lives, space_number
+from memcrdt.store.changes import bear, change, lives, space_number
 from memcrdt.store.transaction import Transaction
 
-Outcome: TypeAlias = Literal["added", "known", "forgotten"]
+Outcome: TypeAlias = Literal["added", "updated", "known", "forgotten"]
+
+
+class _Decision(NamedTuple):
+    """What becomes of an item, and the id and salt that it has or gets."""
+
+    outcome: Outcome
+    memory_id: str
+    salt: bytes
 
 
 class Importing:
     """Takes batches of one import, and counts what becomes of the items.
 
     An item's id is its own, or derived from its key, or else from its text: the same file imported on two devices,
-    also before they meet, gives each memory once. `again` starts a new life for what was forgotten.
+    also before they meet, gives each memory once. What is here already is left alone, but for items with a key, which
+    update it. `again` starts a new life for what was forgotten.
     """
 
     def __init__(self, *, again: bool) -> None:
@@ -38,25 +48,30 @@ class Importing:
         """A plan that adds those which are new. Raises NotFoundError for a space that is not here."""
         for request in requests:
             space = space_number(transaction.db, request.space)
-            identity = self._decide(transaction.db, space, request)
-            if identity is not None:
-                bear(transaction, space, request, identity)
+            outcome, memory_id, salt = self._decide(transaction.db, space, request)
+            if outcome == "added":
+                bear(transaction, space, request, (memory_id, salt))
+            elif outcome != "forgotten" and request.key is not None:
+                life = transaction.state(space, memory_id)
+                assert isinstance(life, Life)  # the views say so, or this import has added it
+                change(transaction, space, life, upsert(request, life, transaction.stamp.at), request.author)
 
-    def _decide(self, db: apsw.Connection, space: int, request: AddRequest) -> tuple[str, bytes] | None:
-        """The id and salt under which the item is to be born; None when it isn't."""
+    def _decide(self, db: apsw.Connection, space: int, request: AddRequest) -> _Decision:
         for memory_id, salt in _identities(db, space, request):
-            if (space, memory_id) in self._taken or reads.is_living(db, space, memory_id):
-                return self._count("known", None)
-            if not reads.is_forgotten(db, memory_id):
+            outcome = self._outcome(db, space, memory_id, request)
+            if outcome != "forgotten" or not self._again:
+                self.counts[outcome] += 1
                 self._taken.add((space, memory_id))
-                return self._count("added", (memory_id, salt))
-            if not self._again:
-                return self._count("forgotten", None)
+                return _Decision(outcome, memory_id, salt)
         raise AssertionError("lives have no end")
 
-    def _count(self, outcome: Outcome, identity: tuple[str, bytes] | None) -> tuple[str, bytes] | None:
-        self.counts[outcome] += 1
-        return identity
+    def _outcome(self, db: apsw.Connection, space: int, memory_id: str, request: AddRequest) -> Outcome:
+        if (space, memory_id) in self._taken and not reads.is_forgotten(db, memory_id):
+            return "known"
+        text = reads.text_of(db, space, memory_id)
+        if text is not None:
+            return "updated" if request.key is not None and text != request.text else "known"
+        return "forgotten" if reads.is_forgotten(db, memory_id) else "added"
 
 
 def _identities(db: apsw.Connection, space: int, request: AddRequest) -> Iterator[tuple[str, bytes]]:

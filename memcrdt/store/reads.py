@@ -140,6 +140,7 @@ def is_forgotten(db: apsw.Connection, memory_id: str) -> bool:
     return db.execute("SELECT 1 FROM graves WHERE id = ?", (memory_id,)).fetchone() is not None
 
 
-def is_living(db: apsw.Connection, space: int, memory_id: str) -> bool:
-    """Whether there is a memory with this id in the space."""
-    return db.execute("SELECT 1 FROM memories WHERE id = ? AND space = ?", (memory_id, space)).get is not None
+def text_of(db: apsw.Connection, space: int, memory_id: str) -> str | None:
+    """The text of the memory with this id in the space, or None when there is none."""
+    text: str | None = db.execute("SELECT text FROM memories WHERE id = ? AND space = ?", (memory_id, space)).get
+    return text
