@@ -232,4 +232,4 @@ def _template(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 TestThreeStores = ThreeStores.TestCase
-TestThreeStores.settings = settings(max_examples=40, stateful_step_count=25)
+TestThreeStores.settings = settings(max_examples=25, stateful_step_count=25)

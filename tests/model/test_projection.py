@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memcrdt.model import limits, registers
@@ -93,6 +93,7 @@ def test_splitting_registers_over_shards_never_matters(found: Part, data: st.Dat
     assert project(ID, parts) == project(ID, [found])
 
 
+@settings(max_examples=50)
 @given(registers_of(), registers_of(), registers_of())
 def test_uniting_is_commutative_associative_and_idempotent(one: Part, two: Part, three: Part) -> None:
     """So it does not matter which shards are looked at first, or twice."""
