@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar
 
+from memcrdt.errors import StoreError
 from memcrdt.feed import Subscription, log
 from memcrdt.memory import Memory
 from memcrdt.model.records import Change
@@ -36,8 +37,12 @@ class _Threaded(Generic[S]):
         self._threads = threads
 
     async def _run(self, call: Callable[[], T]) -> T:
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, call)
+        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+        try:
+            done = loop.run_in_executor(self._threads, context.run, call)
+        except RuntimeError as exc:  # the threads have been shut down
+            raise StoreError("the memory is closed; open it again") from exc
+        return await done
 
 
 def _awaitable(
@@ -93,6 +98,7 @@ class AsyncMemory(_Threaded[Memory]):
     export = _awaitable(Memory.export)
     stats = _awaitable(Memory.stats)
     status = _awaitable(Memory.status)
+    use_model = _awaitable(Memory.use_model)
     compact = _awaitable(Memory.compact)
     backup = _awaitable(Memory.backup)
     restore = _awaitable(Memory.restore)

@@ -115,6 +115,8 @@ async def test_closing_waits_for_what_is_under_way(memory: Memory) -> None:
     await threaded.close()
     with pytest.raises(StoreError):
         memory.add("b")
+    with pytest.raises(StoreError, match="closed"):
+        await threaded.add("b")
 
 
 async def test_changes_are_an_async_iterator(memory: Memory) -> None:
