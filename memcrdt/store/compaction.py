@@ -67,13 +67,16 @@ def fold(db: apsw.Connection, documents: Documents, shard: int, stamp: Stamp) ->
     return pruned
 
 
-def vacuum(db: apsw.Connection) -> bool:
-    """Gives some free pages back to the file system, if there are many. Returns whether there still are."""
-    free, pages = int(db.pragma("freelist_count")), int(db.pragma("page_count"))
-    if free < max(_FREE_PAGES, pages // _FREE_SHARE):
-        return False
+def vacuum(db: apsw.Connection) -> None:
+    """Gives some free pages back to the file system, if there are so many that they are not soon used again."""
+    if int(db.pragma("freelist_count")) > max(_FREE_PAGES, int(db.pragma("page_count")) // _FREE_SHARE):
+        _give_back(db)
+
+
+def _give_back(db: apsw.Connection) -> bool:
+    """Gives some of the free pages back. Returns whether there are more."""
     db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
-    return free > _VACUUM_PAGES
+    return int(db.pragma("freelist_count")) > 0
 
 
 def compact(store: Store) -> Compacted:
@@ -91,7 +94,7 @@ def compact(store: Store) -> Compacted:
     more = True
     while more:
         with store.writing() as db:
-            more = vacuum(db)
+            more = _give_back(db)
     _truncate_wal(store)
     return Compacted(before, _size(store), len(shards), pruned)
 

@@ -1,0 +1,120 @@
+"""How long a store gets by being changed, and what compaction makes of it.
+
+    python benchmarks/compaction.py [--changes 100000]
+
+The same number of changes is made to 1,000 memories, once of attributes and tags and once of texts; then the store is
+compacted, and compared with a fresh one that holds the same. A reader looks all the while.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from corpus import sentences
+from figures import machine
+
+import memcrdt
+from memcrdt.model import limits
+from memcrdt.model.requests import Changes, check_update
+from memcrdt.store import changes
+from memcrdt.store.transaction import Transaction
+
+MEMORIES = 1_000
+TOGETHER = 500  # changes in one commit
+
+Change = Callable[[Transaction, str, int], None]
+
+
+def attributes(transaction: Transaction, memory_id: str, turn: int) -> None:
+    given = Changes(importance=turn % 97 / 97, add_tags=[f"t{turn % 2}"], remove_tags=[f"t{(turn + 1) % 2}"])
+    changes.update(memory_id, check_update(given), None, transaction)
+
+
+def texts(transaction: Transaction, memory_id: str, turn: int) -> None:
+    changes.update(
+        memory_id, check_update(Changes(text=f"{memory_id} as it was told at turn {turn}")), None, transaction
+    )
+
+
+def changed(memory: memcrdt.Memory, ids: list[str], change: Change, count: int) -> None:
+    for start in range(0, count, TOGETHER):
+        turns = range(start, min(start + TOGETHER, count))
+
+        def plan(transaction: Transaction, turns: range = turns) -> None:
+            for turn in turns:
+                change(transaction, ids[turn % MEMORIES], turn)
+
+        memory.store.commit(plan)
+
+
+class Reader(threading.Thread):
+    """Lists and searches without a pause; `longest_s` is the longest that one of them took."""
+
+    def __init__(self, memory: memcrdt.Memory) -> None:
+        super().__init__()
+        self.longest_s = 0.0
+        self._memory = memory
+        self._stop_it = threading.Event()
+
+    def run(self) -> None:
+        while not self._stop_it.is_set():
+            begun = time.perf_counter()
+            self._memory.list(limit=10)
+            self.longest_s = max(self.longest_s, time.perf_counter() - begun)
+
+    def stop(self) -> None:
+        self._stop_it.set()
+        self.join()
+
+
+def measure(root: Path, name: str, change: Change, count: int) -> None:
+    with memcrdt.open(root / name, embedder=None) as memory:
+        ids = memory.add_many(list(sentences(MEMORIES)), tags=["t0"])
+        begun = time.perf_counter()
+        changed(memory, ids, change, count)
+        spent = time.perf_counter() - begun
+        grown = memory.store.path.stat().st_size
+        reader = Reader(memory)
+        reader.start()
+        begun = time.perf_counter()
+        memory.compact()
+        folding = time.perf_counter() - begun
+        reader.stop()
+        size = memory.store.path.stat().st_size
+        with memory.store.reading() as db:
+            kept = int(db.execute("SELECT count(*) FROM revisions").get)
+    retained = min(count // MEMORIES, limits.REVISIONS - 1) if change is texts else 0
+    with memcrdt.open(root / f"{name} fresh", embedder=None) as fresh:
+        ids = fresh.add_many(list(sentences(MEMORIES)), tags=["t0"])
+        changed(fresh, ids, change, max(retained, 1) * MEMORIES)
+        fresh.compact()
+        least = fresh.store.path.stat().st_size
+    pruned = count - retained * MEMORIES if change is texts else 0
+    allowed = 1.6 * least + 100 * pruned
+    print(f"{name}: {count:,} changes in {spent:.0f} s, {kept:,} revisions kept")
+    print(
+        f"  grown {grown / 1e6:.2f} MB, compacted in {folding:.2f} s to {size / 1e6:.2f} MB; fresh {least / 1e6:.2f} MB"
+    )
+    print(f"  {size / allowed:.2f} of what is allowed; the longest read took {reader.longest_s * 1e3:.1f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--changes", type=int, default=100_000)
+    asked = parser.parse_args()
+    print(machine())
+    with tempfile.TemporaryDirectory() as folder:
+        for name, change in (("attributes and tags", attributes), ("texts", texts)):
+            measure(Path(folder), name, change, asked.changes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""The store under load and at size: adding alone and against others, opening, loading, folding, bytes and memory.
+
+python benchmarks/store.py [--sizes 1000 10000 100000] [--adds 300]
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from corpus import sentences
+from figures import machine, p50_p95
+
+import memcrdt
+from memcrdt.net.replica import StoreReplica
+from memcrdt.store import compaction, log
+
+BATCH = 10_000
+OPENINGS = 15
+RIVALS = 4
+
+# In a process of its own: what opening takes beyond the imports, and what an open store takes of memory.
+OPENING = """
+import sys, time
+import memcrdt, memcrdt.memory, memcrdt.search.index, memcrdt.search.static, memcrdt.node, memcrdt.opening
+import memcrdt.net.identity, apsw, numpy
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 if sys.platform == "linux" else 0
+before = resident()
+begun = time.perf_counter()
+memory = memcrdt.open(sys.argv[1])
+print(time.perf_counter() - begun, resident() - before)
+memory.close()
+"""
+
+
+def timed_adds(memory: memcrdt.Memory, texts: list[str]) -> list[float]:
+    taken = []
+    for text in texts:
+        begun = time.perf_counter()
+        memory.add(text, tags=["bench"])
+        taken.append(time.perf_counter() - begun)
+    return taken
+
+
+def rival(home: str, number: int, texts: list[str]) -> None:
+    """Another process that adds as fast as it can."""
+    with memcrdt.open(home) as memory:
+        timed_adds(memory, [f"{number}: {text}" for text in texts])
+
+
+def adding(root: Path, adds: int) -> None:
+    texts = list(sentences(2 * adds))
+    with memcrdt.open(root / "adding") as memory:
+        memory.add("the first one loads the embedder")
+        print(f"durable add alone, p50 / p95            {p50_p95(timed_adds(memory, texts[:adds]))}")
+        work = partial(rival, str(root / "adding"), texts=texts)
+        rivals = [get_context("spawn").Process(target=work, args=(number,)) for number in range(RIVALS)]
+        for each in rivals:
+            each.start()
+        while memory.stats().memories < adds + 1 + RIVALS * 5:
+            time.sleep(0.01)
+        taken = timed_adds(memory, texts[adds:])
+        busy = sum(each.is_alive() for each in rivals)
+        print(f"durable add with {busy} others busy, p50 / p95  {p50_p95(taken)}")
+        for each in rivals:
+            each.join()
+
+
+def sized(root: Path, size: int) -> None:
+    home = root / str(size)
+    texts = list(sentences(size))
+    with memcrdt.open(home) as memory:
+        begun = time.perf_counter()
+        for start in range(0, size, BATCH):
+            memory.add_many(texts[start : start + BATCH], tags=["bench"])
+        spent = time.perf_counter() - begun
+    length = (home / "memories.db").stat().st_size
+    print(f"\n{size:,} memories\n  added in batches of {BATCH:,}            {size / spent:,.0f} a second")
+    print(f"  file                                 {length / 1e6:.1f} MB, {length / size:,.0f} bytes a memory")
+    opening(home)
+    loading(home)
+
+
+def opening(home: Path) -> None:
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", OPENING, str(home)], capture_output=True, text=True, check=True
+        ).stdout.split()
+        for _ in range(OPENINGS)
+    ]
+    print(f"  open beyond imports, p50 / p95       {p50_p95([float(taken) for taken, _ in found])}")
+    print(f"  memory of an open store              {int(found[-1][1]) / 1e6:.1f} MB")
+
+
+def loading(home: Path) -> None:
+    """One full shard: its document, the commit that needs it, and folding it."""
+    with memcrdt.open(home) as memory:
+        begun = time.perf_counter()
+        with memory.store.documents() as (db, documents):
+            documents.current(db, log.shard_row(db, 1))
+        print(f"  first shard loaded                   {(time.perf_counter() - begun) * 1e3:.1f} ms")
+        begun = time.perf_counter()
+        compaction.compact(memory.store)
+        print(f"  everything folded                    {time.perf_counter() - begun:.2f} s")
+
+
+def applying(root: Path, shards: int = 4) -> None:
+    """What a peer sends of full shards, one update each."""
+    with memcrdt.open(root / "theirs") as theirs, memcrdt.open(root / "ours") as ours:
+        theirs.add_many(list(sentences(1_024 * shards)), tags=["bench"])
+        ours.add("the first one loads the embedder", space="local")
+        source, target = StoreReplica(theirs.store), StoreReplica(ours.store)
+        from_space, to_space = theirs.space("personal").id(), ours.space("personal").id()
+        taken = []
+        for shard in range(shards):
+            update = source.diff(from_space, shard, {}).update
+            begun = time.perf_counter()
+            assert target.apply(to_space, shard, update, theirs.store.device).status == "applied"
+            taken.append(time.perf_counter() - begun)
+        print(f"a shard of 1,024 applied, p50 / p95     {p50_p95(taken)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--adds", type=int, default=300)
+    asked = parser.parse_args()
+    print(machine())
+    with tempfile.TemporaryDirectory() as folder:
+        adding(Path(folder), asked.adds)
+        applying(Path(folder))
+        for size in asked.sizes:
+            sized(Path(folder), size)
+
+
+if __name__ == "__main__":
+    main()
