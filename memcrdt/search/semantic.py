@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 # How many rows the codes propose in two steps, by the number of vectors: see the table in docs/search.md.
 FIRST, FIRST_SHARE = 900, 500
-SECOND, SECOND_SHARE = 220, 2_000
+SECOND, SECOND_SHARE = 220, 4_000
+FEW = 500  # memories that a filter leaves: all of them are compared
 STALE = 0.1  # of the proposed rows gone from the table: then what is in memory is read anew
 
 _BY_VECTOR = """
@@ -39,6 +40,10 @@ class Query:
 
 def nearest(db: Connection, query: Query, coarse: Coarse, allowed: NDArray[np.bool_] | None) -> PassageScores:
     """Cosines of the passages nearest to the query, and of more. `allowed` is by memory number."""
+    import numpy as np
+
+    if allowed is not None and np.count_nonzero(allowed) <= FEW:
+        return cosines(db, query, np.flatnonzero(allowed))
     found, proposed = _propose(db, query, coarse, allowed)
     if len(found.passages) < proposed * (1 - STALE):
         coarse.reset()
