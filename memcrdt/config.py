@@ -6,7 +6,6 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -35,11 +34,16 @@ class Config:
 
 def load(home: Path) -> Config:
     """The settings of a home; the defaults where nothing is said. Raises InputError that names file and setting."""
+    return Config(**written(home))
+
+
+def written(home: Path) -> dict[str, Any]:
+    """What the file of a home says, checked; nothing if there is no file. Raises as load() does."""
     path = home / FILE
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):  # that the home is no folder is said when it is opened
-        return Config()
+        return {}
     except OSError as exc:
         raise InputError(f"{path} can't be read ({exc.strerror}); check its owner and mode") from exc
     if len(data) > FILE_BYTES:
@@ -55,8 +59,7 @@ def change(home: Path, name: str, value: str | int) -> Config:
     """Writes one setting into the file, and leaves the rest of it as it is. Raises InputError, OSError."""
     path = home / FILE
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    now = load(home)
-    config = _checked({**_given(now), name: value}, path)
+    config = Config(**_checked({**written(home), name: value}, path))
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     line = f"{name} = {json.dumps(value, ensure_ascii=False)}"
     setting = re.compile(rf"\s*{name}\s*=")
@@ -71,7 +74,7 @@ def change(home: Path, name: str, value: str | int) -> Config:
     return config
 
 
-def _checked(found: Mapping[str, Any], path: Path) -> Config:
+def _checked(found: dict[str, Any], path: Path) -> dict[str, Any]:
     known = {f.name for f in fields(Config)}
     if unknown := sorted(set(found) - known):
         raise InputError(f"{path}: there is no setting {unknown[0]!r}; the settings are {', '.join(sorted(known))}")
@@ -85,8 +88,4 @@ def _checked(found: Mapping[str, Any], path: Path) -> Config:
     for name in ("embedder", "device_name"):
         if name in found:
             check_label(found[name], f"{path}: {name}")
-    return Config(**found)
-
-
-def _given(config: Config) -> dict[str, Any]:
-    return {f.name: value for f in fields(Config) if (value := getattr(config, f.name)) is not None}
+    return found

@@ -66,6 +66,12 @@ class Finder:
             error=str(error) if error else None,
         )
 
+    def use(self, spec: str) -> str:
+        """Makes `spec` the model to search with, as search.models.use() does. Returns its name."""
+        from memcrdt.search import models
+
+        return models.use(self._store, self._index, spec)
+
     def search(self, query: str, filters: Filters, options: Options) -> list[Hit]:
         """The memories that answer `query` best, best first."""
         with self._store.reading() as db:

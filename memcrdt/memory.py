@@ -10,6 +10,7 @@ from pathlib import Path
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
+from memcrdt import config as configuration
 from memcrdt import feed
 from memcrdt.config import Config
 from memcrdt.errors import InputError, NotFoundError
@@ -311,6 +312,17 @@ class Memory(Keeping):
             budget=self._upkeep.budget(),
             search=self._finder.status(),
         )
+
+    def use_model(self, name: str) -> str:
+        """Searches with another embedder from now on, and notes it in config.toml; `name` is one that open() takes.
+
+        Everything is embedded again in the background, by whichever process has the home open, and the old vectors
+        answer until that is done: see `status().search`. Returns the model's full name. Raises ModelMissingError when
+        it is not on this machine.
+        """
+        used = self._finder.use(name)
+        configuration.change(self.home, "embedder", "static" if name == "static" else used)
+        return used
 
     def start_sync(self, /, **options: Any) -> None:
         """Runs the network in a thread of its own, until stop_sync() or close(). `options` are those of Node.

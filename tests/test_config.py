@@ -74,3 +74,10 @@ def test_every_setting_is_documented_with_its_default() -> None:
     for setting in fields(Config):
         default = "unset" if setting.default is None else str(setting.default).lower()
         assert f"| `{setting.name}` | {default} |" in text
+
+
+def test_what_is_written_is_told_from_the_defaults(tmp_path: Path) -> None:
+    """A face can say which settings the file names."""
+    assert config.written(tmp_path) == {}
+    config.change(tmp_path, "budget_mb", 4096)
+    assert config.written(tmp_path) == {"budget_mb": 4096}
