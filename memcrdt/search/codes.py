@@ -35,10 +35,9 @@ def similarities(codes: NDArray[np.uint64], vector: NDArray[np.float32]) -> NDAr
     """
     import numpy as np
 
-    signs = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float32) * 2 - 1
-    table = (vector @ _projections(len(vector))).reshape(BYTES, 8) @ signs.T  # [BYTES, 256]
+    table = (vector @ _projections(len(vector))).reshape(BYTES, 8) @ _byte_signs()  # [BYTES, 256]
     content = np.ascontiguousarray(codes.T).view(np.uint8)
-    similar: NDArray[np.float32] = table[np.arange(BYTES), content].sum(axis=1)
+    similar: NDArray[np.float32] = table.take(content + np.arange(0, 256 * BYTES, 256)).sum(axis=1)
     return similar
 
 
@@ -68,6 +67,14 @@ def _projections(dim: int) -> NDArray[np.float32]:
         hadamard = np.block([[hadamard, hadamard], [hadamard, -hadamard]])
     bases = [hadamard[:, :dim] * _signs(dim, basis) for basis in range(-(-BITS // size))]
     return np.ascontiguousarray(np.vstack(bases)[:BITS].T)
+
+
+@cache
+def _byte_signs() -> NDArray[np.float32]:
+    """[8, 256]: the signs that the bits of each byte stand for."""
+    import numpy as np
+
+    return np.unpackbits(np.arange(256, dtype=np.uint8)[None], axis=0).astype(np.float32) * 2 - 1
 
 
 def _signs(count: int, basis: int) -> NDArray[np.float32]:

@@ -192,9 +192,10 @@ def _pool(asked: _Asked, seeds: NDArray[np.int64]) -> Pool:
     """The seeds and what stands around them in their conversations, with all that the ranking reads."""
     import numpy as np
 
-    after = context.followers(asked.db, seeds)
-    wanted = np.union1d(seeds, np.array([*after, *after.values()], np.int64))
-    rows = {int(row[0]): _row(row) for row in asked.db.execute(_ROWS, (json_list(wanted),))}
+    rows = _rows(asked.db, seeds)
+    turns = np.array([memory for memory, row in rows.items() if row.conversation], np.int64)
+    after = context.followers(asked.db, turns) if len(turns) else {}
+    rows |= _rows(asked.db, np.setdiff1d(np.array([*after, *after.values()], np.int64), seeds))
     memories = np.array(sorted(rows), np.int64)
     place = {memory: n for n, memory in enumerate(memories.tolist())}
     following = np.full(len(memories), -1, np.intp)
@@ -203,6 +204,12 @@ def _pool(asked: _Asked, seeds: NDArray[np.int64]) -> Pool:
         if one in place and other in place:
             following[place[one]], preceding[place[other]] = place[other], place[one]
     return Pool(memories, asked.embed(memories), [rows[m] for m in memories.tolist()], following, preceding)
+
+
+def _rows(db: Connection, memories: NDArray[np.int64]) -> dict[int, Row]:
+    if not len(memories):
+        return {}
+    return {int(row[0]): _row(row) for row in db.execute(_ROWS, (json_list(memories),))}
 
 
 def _row(row: tuple[Any, ...]) -> Row:

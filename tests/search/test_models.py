@@ -1,0 +1,40 @@
+"""Listing and getting models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from memcrdt.errors import InputError, ModelMissingError
+from memcrdt.search import models
+
+
+def test_the_shipped_model_comes_first_and_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """static is listed before fastembed's, of which none is in an empty cache and one is where its folder is."""
+    monkeypatch.setenv("MEMCRDT_MODELS", str(tmp_path))
+    (tmp_path / "models--Qdrant--bge-small-en-v1.5-onnx-Q").mkdir()
+    first, *others = models.known_models()
+    assert (first.name, first.dim, first.here) == ("static", 256, True)
+    assert [model.name for model in others if model.here] == ["BAAI/bge-small-en-v1.5"]
+    assert next(model for model in others if model.here).dim == 384
+
+
+def test_an_unknown_model_is_refused_before_any_network() -> None:
+    """The error names the command that lists what there is."""
+    with pytest.raises(InputError, match="memcrdt model list"):
+        models.pull("nobody/nothing")
+
+
+def test_without_a_network_pulling_fails_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub is asked once; the error says what to do without it."""
+    monkeypatch.setenv("MEMCRDT_MODELS", str(tmp_path))
+    monkeypatch.setenv("HF_ENDPOINT", "https://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(ModelMissingError, match="memcrdt model use FOLDER"):
+        models.pull("BAAI/bge-small-en-v1.5")
+
+
+def test_the_shipped_model_needs_no_pulling() -> None:
+    """Pulling static is done before it starts."""
+    models.pull("static")
