@@ -36,8 +36,7 @@ SELECT group_concat(memory) FROM
    ORDER BY m.created_at DESC, m.id LIMIT ?)"""
 _ROWS = f"""
 SELECT memory, id, substr(text, 1, {START_CHARS}), rtrim(substr(text, -4)) LIKE '%?', length(text) > {START_CHARS},
-  created_at, author,
-  CASE category WHEN 'conversation' THEN space END, scope
+  created_at, author, CASE category WHEN 'conversation' THEN space END, scope
 FROM memories WHERE memory IN (SELECT value FROM json_each(?))"""
 
 
@@ -115,8 +114,7 @@ def search(db: Connection, index: SearchIndex, query: str, filters: Filters, opt
 
 
 def _shown_scores(asked: _Asked, pool: Pool) -> NDArray[np.float64]:
-    shares = asked.words.scores.of(pool.memories) / (asked.words.total or 1.0)
-    return ranking.calibrated(pool.cosines if asked.vector else None, shares)
+    return ranking.calibrated(pool.cosines if asked.vector else None, asked.words.shares(pool.memories))
 
 
 def _selected(asked: _Asked, pool: Pool, ranked: list[int], total: NDArray[np.float64]) -> list[int]:
@@ -125,11 +123,10 @@ def _selected(asked: _Asked, pool: Pool, ranked: list[int], total: NDArray[np.fl
     if not (options.fold or options.diversity):
         return ranked[: options.limit]
     considered = ranked[: options.limit + VARIETY]
-    texts = [pool.rows[place].start for place in considered]
     if options.fold:
+        texts = [_text(asked.db, int(pool.memories[place])) for place in considered]
         considered = [considered[place] for place in selection.folded(texts)]
-        texts = [pool.rows[place].start for place in considered]
-    words = [selection.words_of(text) for text in texts]
+    words = [selection.words_of(pool.rows[place].start) for place in considered]
     chosen = selection.diverse(
         [float(total[place]) for place in considered],
         lambda one, other: selection.overlap(words[one], words[other]),
@@ -150,6 +147,7 @@ def _query_vector(db: Connection, index: SearchIndex, query: str) -> Query | Non
     except EmbedderError as exc:  # full text answers; `memcrdt model status` tells
         index.error = exc
         return None
+    index.error = None
     return Query(vector, current.model) if vector.any() else None
 
 
@@ -169,7 +167,7 @@ def _seeds(asked: _Asked, index: SearchIndex) -> NDArray[np.int64]:
     return _top(
         asked.db,
         chosen,
-        words.of(chosen) / (asked.words.total or 1.0) + FIRST_WEIGHT * asked.embed(chosen),
+        asked.words.shares(chosen) + FIRST_WEIGHT * asked.embed(chosen),
         max(SEEDS, more),
     )
 
@@ -217,15 +215,15 @@ def _row(row: tuple[Any, ...]) -> Row:
     return Row(memory_id, start, asks, long, at, author, None if space is None else (space, scope))
 
 
+def _text(db: Connection, memory: int) -> str:
+    return str(db.execute("SELECT text FROM memories WHERE memory = ?", (memory,)).get or "")
+
+
 def _passage(asked: _Asked, memory: int) -> str | None:
     """Of a long memory the window that fits the query best, None for a short one."""
-    text = asked.db.execute("SELECT text FROM memories WHERE memory = ?", (memory,)).get
-    windows = split(str(text or ""))
+    windows = split(_text(asked.db, memory))
     if len(windows) == 1:
         return None
-    words = asked.words.scores
     numbers = [number(memory, n) for n in range(len(windows))]
-    fits = [
-        words.at(passage) / (asked.words.total or 1.0) + FIRST_WEIGHT * asked.cosines.at(passage) for passage in numbers
-    ]
+    fits = [asked.words.share_at(passage) + FIRST_WEIGHT * asked.cosines.at(passage) for passage in numbers]
     return windows[fits.index(max(fits))]

@@ -130,11 +130,11 @@ class SearchIndex:
 
 def embed_texts(embedder: Embedder, texts: Sequence[str]) -> Embedded:
     """The vectors of the passages of each text."""
+    import numpy as np
+
     split = {text: passages.split(text) for text in texts}
     every = (passage for windows in split.values() for passage in windows)
     embedded: Embedded = {}
-    import numpy as np
-
     vectors = [embedder.embed(batch) for batch in iter(lambda: list(islice(every, _BATCH)), [])]
     rows, start = (np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)), 0
     for text, windows in split.items():

@@ -47,6 +47,14 @@ class Lexical:
     words: list[tuple[float, NDArray[np.int64]]]  # for each word its idf and the memories that hold it, ascending
     total: float
 
+    def shares(self, memories: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The share of the query's idf that each memory's best passage holds, from 0 to 1."""
+        return self.scores.of(memories) / (self.total or 1.0)
+
+    def share_at(self, passage: int) -> float:
+        """Likewise of one passage."""
+        return self.scores.at(passage) / (self.total or 1.0)
+
 
 def find(db: Connection, query: str, allowed: NDArray[np.bool_] | None) -> Lexical:
     """What full text finds for `query`, whatever it consists of. `allowed` is by memory number."""

@@ -79,15 +79,14 @@ def score(query: str, when: When | None, words: Lexical, pool: Pool) -> dict[str
     """Each part's contribution to each memory's sum, [n]."""
     import numpy as np
 
-    total = words.total or 1.0
-    lexical = words.scores.of(pool.memories) / total
+    lexical = words.shares(pool.memories)
     cosines = pool.cosines
     groups = _groups(pool.rows)
     turn = np.array([row.conversation is not None for row in pool.rows])
     parts = {
         "lexical": lexical,
         "semantic": cosines,
-        "window_words": _window_words(words, pool) / total,
+        "window_words": _window_words(words, pool),
         "window_meaning": _window_mean(cosines, pool),
         "conversation_words": _best_of_group(lexical, groups),
         "conversation_meaning": _best_of_group(cosines, groups),
@@ -121,7 +120,7 @@ def _window_words(words: Lexical, pool: Pool) -> NDArray[np.float64]:
                 near |= (place >= 0) & here[place]
                 place = np.where(place >= 0, side[place], -1)
         total += idf * near
-    return total
+    return total / (words.total or 1.0)
 
 
 def _window_mean(cosines: NDArray[np.float64], pool: Pool) -> NDArray[np.float64]:
