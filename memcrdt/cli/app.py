@@ -35,10 +35,18 @@ _MODULES = {
     "update": "writing",
     "forget": "writing",
     "search": "reading",
+    "similar": "reading",
     "get": "reading",
     "list": "reading",
     "history": "reading",
     "conflicts": "reading",
+    "link": "linking",
+    "unlink": "linking",
+    "related": "linking",
+    "move": "moving",
+    "rename-scope": "moving",
+    "import": "files",
+    "export": "files",
     "status": "status",
     "peers": "status",
     "sync": "status",
@@ -46,6 +54,13 @@ _MODULES = {
     "revoke": "devices",
     "serve": "serving",
     "token": "token",
+    "model": "model",
+    "config": "settings",
+    "stats": "keeping",
+    "compact": "keeping",
+    "backup": "keeping",
+    "restore": "keeping",
+    "doctor": "keeping",
     "demo": "demo",
 }
 
@@ -59,7 +74,8 @@ class LazyGroup(FaceGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _MODULES:
             return None
-        command = getattr(import_module(f"memcrdt.cli.{_MODULES[cmd_name]}"), f"{cmd_name}_command")
+        module = import_module(f"memcrdt.cli.{_MODULES[cmd_name]}")
+        command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         assert isinstance(command, click.Command)
         return command
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memcrdt.cli.output import Printer
+from memcrdt.cli.output import Printer, say
 from memcrdt.errors import InputError
 from memcrdt.model import limits
 
@@ -26,13 +26,13 @@ class Face:
     home: str | None = None
     json: bool = False
 
-    def open(self) -> Memory:
-        """The memory of the home; a context manager."""
+    def open(self, *, read_only: bool = False) -> Memory:
+        """The memory of the home; a context manager. It is made if it is not there, unless `read_only`."""
         from memcrdt.cli.messages import show_messages
         from memcrdt.opening import open as open_memory
 
         show_messages()
-        return open_memory(self.home)
+        return open_memory(self.home, read_only=read_only)
 
     @property
     def printer(self) -> Printer:
@@ -90,6 +90,15 @@ def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that were named on the command line."""
     return {name: value for name, value in options.items() if value is not None and value != ()}
+
+
+def say_if_kept_here(memory: Memory, space: str | None) -> None:
+    """Tells that a change has not left the machine, when it is one that should."""
+    from memcrdt.net.lock import holder
+    from memcrdt.store.meta import LOCAL
+
+    if space != LOCAL and holder(memory.home) is None:
+        say("it is kept here and not sent yet, since nothing serves this home; `memcrdt serve` sends it")
 
 
 def read_text(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The options that narrow search, list and forget: one for each filter of Memory."""
+"""The options that several commands take; above all those that narrow: one for each filter of Memory."""
 
 from __future__ import annotations
 
@@ -26,10 +26,34 @@ def json_object(context: click.Context, parameter: click.Parameter, value: str |
     return parsed
 
 
+def _ranges(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
+    """The callback of --range: (low, high) by key, None for an end that is open."""
+    ranges = {}
+    for item in value:
+        key, equals, span = item.partition("=")
+        low, dots, high = span.partition("..")
+        if not (key and equals and dots):
+            raise click.BadParameter(f"{item!r} is no range; write KEY=LOW..HIGH, where one end may be left out")
+        ranges[key] = (_end(low), _end(high))
+    return ranges
+
+
+def _end(text: str) -> Any:
+    """A number, or whatever else is JSON, as that; anything else as text."""
+    try:
+        return json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        return text
+
+
 def several(flag: str, name: str, metavar: str, text: str) -> Callable[[F], F]:
     """An option that can be repeated."""
     return click.option(flag, name, multiple=True, metavar=metavar, help=text)
 
+
+allow_secret = click.option(
+    "--allow-secret", is_flag=True, default=None, help="Take it although it looks like a key or a token."
+)
 
 _OPTIONS = (
     click.option("--space", metavar="NAME", help="Only this space."),
@@ -49,6 +73,14 @@ _OPTIONS = (
         metavar="JSON",
         callback=json_object,
         help="Metadata with these values; a list of values stands for any of them.",
+    ),
+    click.option(
+        "--range",
+        "ranges",
+        multiple=True,
+        metavar="KEY=LOW..HIGH",
+        callback=_ranges,
+        help="Metadata from LOW to HIGH, numbers or texts; either may be left out.",
     ),
     click.option("--contains", metavar="TEXT", help="The text contains this, in either case."),
     click.option("--pinned/--not-pinned", default=None, help="Only pinned memories, or only the others."),
@@ -73,6 +105,8 @@ def asked(options: dict[str, Any]) -> dict[str, Any]:
     Raises InputError for one that is mistyped.
     """
     filters = given(options)
+    if ranges := filters.pop("ranges", None):
+        filters["metadata"] = {**filters.get("metadata", {}), **ranges}
     if "device" in filters:
         from memcrdt.net.identity import parse_device_id
 

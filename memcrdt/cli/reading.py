@@ -1,4 +1,4 @@
-"""`memcrdt search`, `get`, `list`, `history` and `conflicts`."""
+"""`memcrdt search`, `similar`, `get`, `list`, `history` and `conflicts`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from memcrdt.memory import Memory
     from memcrdt.model.records import Hit, MemoryRecord, Revision
 
-_LISTED: tuple[Column[MemoryRecord], ...] = (
+LISTED: tuple[Column[MemoryRecord], ...] = (
     Column("id", lambda memory: memory.id),
     Column("created", lambda memory: memory.created_at),
     Column("scope", lambda memory: memory.scope),
@@ -29,6 +29,9 @@ _FOUND: tuple[Column[Hit], ...] = (
     Column("scope", lambda hit: hit.memory.scope),
     Column("tags", lambda hit: hit.memory.tags),
     Column("text", lambda hit: hit.memory.text),
+)
+_PARTS: Column[Hit] = Column(
+    "parts", lambda hit: ", ".join(f"{k} {v:.3f}" for k, v in hit.parts.items() if round(v, 3))
 )
 _REVISED: tuple[Column[Revision], ...] = (
     Column("revision", lambda revision: revision.revision),
@@ -43,12 +46,27 @@ _REVISED: tuple[Column[Revision], ...] = (
 @click.argument("query")
 @click.option("--limit", type=int, default=10, show_default=True, help="At most so many.")
 @click.option("--min-score", type=float, help="Leave out what scores less, from 0 to 1.")
+@click.option("--diversity", type=float, default=0.0, help="From 0 to 1: prefer hits that differ from those before.")
+@click.option("--fold", is_flag=True, help="Leave out hits that say the same as one before.")
+@click.option("--explain", is_flag=True, help="Show what each score is made of.")
 @filter_options
 @pass_face
-def search_command(face: Face, /, query: str, limit: int, min_score: float | None, **filters: Any) -> None:
+def search_command(face: Face, /, query: str, **options: Any) -> None:
     """Find the memories that answer QUERY best, best first."""
     with face.open() as memory:
-        hits = memory.search(query, limit=limit, min_score=min_score, **asked(filters))
+        hits = memory.search(query, **asked(options))
+    face.printer.table(hits, (*_FOUND, _PARTS) if options["explain"] else _FOUND)
+
+
+@command("similar")
+@click.argument("id")
+@click.option("--limit", type=int, default=10, show_default=True, help="At most so many.")
+@filter_options
+@pass_face
+def similar_command(face: Face, /, id: str, limit: int, **filters: Any) -> None:
+    """Find the memories that are most like this one, best first."""
+    with face.open() as memory:
+        hits = memory.similar(id, limit=limit, **asked(filters))
     face.printer.table(hits, _FOUND)
 
 
@@ -72,10 +90,10 @@ def list_command(face: Face, /, limit: int, everything: bool, order: str, **filt
     wanted = {"order": order, **asked(filters)}
     with face.open() as memory:
         if everything:
-            face.printer.table(_pages(memory, wanted), _LISTED)
+            face.printer.table(_pages(memory, wanted), LISTED)
             return
         page = memory.list(limit=limit, **wanted)
-    face.printer.table(page, _LISTED)
+    face.printer.table(page, LISTED)
     if page.next_cursor is not None:
         say(f"there are more than these {len(page)}; give a --limit, or --all")
 

@@ -14,8 +14,10 @@ from memcrdt.cli.face import Face, command, pass_face
 from memcrdt.cli.output import Column
 
 if TYPE_CHECKING:
+    from memcrdt.finding import SearchStatus
     from memcrdt.memory import Memory, Serving, Status
     from memcrdt.store.overview import PeerStatus, SpaceStatus
+    from memcrdt.upkeep import Budget
 
 WATCH_S: Final = 1.0
 SKEW_S: Final = 60  # clocks further apart than this are worth a word: the later of two edits is shown
@@ -59,6 +61,8 @@ class StatusLine:
     device: str
     serving: Serving | None
     size: int
+    budget: Budget
+    search: SearchStatus
     ignored: int
     quarantined: int
     to_scrub: int
@@ -143,6 +147,8 @@ def status_line(status: Status) -> StatusLine:
         device=store.device,
         serving=status.serving,
         size=store.size,
+        budget=status.budget,
+        search=status.search,
         ignored=store.ignored,
         quarantined=store.quarantined,
         to_scrub=store.to_scrub,
@@ -169,7 +175,8 @@ def _print_status(face: Face, status: StatusLine) -> None:
             "home": status.home,
             "device": _readable(status.device),
             "serving": _where(status.serving),
-            "size": f"{status.size:,} bytes",
+            "size": _room(status),
+            "search": _search(status.search),
             "ignored": status.ignored or None,
             "quarantined": status.quarantined or None,
             "to scrub": status.to_scrub or None,
@@ -228,6 +235,22 @@ def _readable(device: str) -> str:
     from memcrdt.net.identity import shown
 
     return shown(device)
+
+
+def _room(status: StatusLine) -> str:
+    limit = status.budget.limit
+    budget = "" if limit is None else f"; {status.budget.used / limit:.0%} of the budget of {limit:,} are in use"
+    return f"{status.size:,} bytes{budget}"
+
+
+def _search(search: SearchStatus) -> str:
+    """Which model, and what is still to be done or is in the way."""
+    words = [search.model or "by words only"]
+    if search.next_model:
+        words.append(f"changing to {search.next_model}")
+    if search.waiting:
+        words.append(f"{search.waiting:,} memories wait to be embedded")
+    return "; ".join([*words, search.error] if search.error else words)
 
 
 def _where(serving: Serving | None) -> str:

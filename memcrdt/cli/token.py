@@ -38,7 +38,10 @@ _TOKENS: tuple[Column[TokenLine], ...] = (
 
 @click.group("token", cls=FaceGroup)
 def token_command() -> None:
-    """Make, list and revoke the tokens of Yjs clients, which `memcrdt serve --yjs` lets in."""
+    """Make, list and revoke the tokens of Yjs clients.
+
+    `memcrdt serve --yjs` lets them in.
+    """
 
 
 @command("create")

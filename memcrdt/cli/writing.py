@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from memcrdt.cli.face import Face, command, given, pass_face, read_text
-from memcrdt.cli.filters import asked, filter_options, json_object, several
+from memcrdt.cli.face import Face, command, given, pass_face, read_text, say_if_kept_here
+from memcrdt.cli.filters import allow_secret, asked, filter_options, json_object, several
 from memcrdt.cli.output import say
-
-if TYPE_CHECKING:
-    from memcrdt.memory import Memory
 
 _CLEARABLE = ("importance", "expires_at", "superseded_by", "trust")
 
@@ -33,6 +30,7 @@ _CLEARABLE = ("importance", "expires_at", "superseded_by", "trust")
 @click.option("--id", metavar="ID", help="The id, a ULID; made if left out.")
 @click.option("--key", metavar="KEY", help="Adding under the same key again updates the memory.")
 @click.option("--dedupe", is_flag=True, help="If the same text is there in that scope, give its id.")
+@allow_secret
 @pass_face
 def add_command(face: Face, /, text: str, **options: Any) -> None:
     """Remember TEXT and print its id. `-` reads the text from stdin.
@@ -42,7 +40,7 @@ def add_command(face: Face, /, text: str, **options: Any) -> None:
     with face.open() as memory:
         added = memory.add(read_text(text), **given(options))
         face.printer.value("id", added)
-        _say_if_kept_here(memory, memory.get(added).space)
+        say_if_kept_here(memory, memory.get(added).space)
 
 
 @command("update")
@@ -59,6 +57,7 @@ def add_command(face: Face, /, text: str, **options: Any) -> None:
 @click.option("--trust", metavar="LABEL", help="How far it is to be trusted.")
 @click.option("--author", metavar="NAME", help="Who says so.")
 @click.option("--clear", multiple=True, type=click.Choice(_CLEARABLE), help="Take this away; can be repeated.")
+@allow_secret
 @pass_face
 def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, ...], **options: Any) -> None:
     """Change what is named of a memory, and show it. `-` reads TEXT from stdin.
@@ -73,7 +72,7 @@ def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, .
     with face.open() as memory:
         changed = memory.update(id, **changes)
         face.printer.record(changed)
-        _say_if_kept_here(memory, changed.space)
+        say_if_kept_here(memory, changed.space)
 
 
 @command("forget")
@@ -97,17 +96,8 @@ def forget_command(face: Face, /, id: str | None, dry_run: bool, yes: bool, **fi
         forgotten = memory.forget(id, dry_run=dry_run, **wanted)
         face.printer.record(forgotten)
         if forgotten.count and not dry_run:
-            _say_if_kept_here(memory, None)
+            say_if_kept_here(memory, None)
 
 
 def _memories(count: int) -> str:
     return "1 memory" if count == 1 else f"{count:,} memories"
-
-
-def _say_if_kept_here(memory: Memory, space: str | None) -> None:
-    """Tells that a change has not left the machine, when it is one that should."""
-    from memcrdt.net.lock import holder
-    from memcrdt.store.meta import LOCAL
-
-    if space != LOCAL and holder(memory.home) is None:
-        say("it is kept here and not sent yet, since nothing serves this home; `memcrdt serve` sends it")

@@ -35,6 +35,15 @@ def cache_folder() -> Path:
     return user_cache_path("memcrdt", appauthor=False) / "models"
 
 
+def text_embedding() -> Any:
+    """fastembed's TextEmbedding, imported when it is needed: that takes a second."""
+    from fastembed import TextEmbedding
+    from loguru import logger
+
+    logger.disable("fastembed")  # by default it writes to stderr what our errors say in one line
+    return TextEmbedding
+
+
 class FastEmbedder:
     """An Embedder over one of fastembed's models. Loads at first use, in about a second."""
 
@@ -83,9 +92,7 @@ class FastEmbedder:
             return self._model
 
     def _load(self) -> Any:
-        from fastembed import TextEmbedding
-
-        return TextEmbedding(self.name, cache_dir=str(cache_folder()), local_files_only=True)
+        return text_embedding()(self.name, cache_dir=str(cache_folder()), local_files_only=True)
 
 
 class FolderEmbedder(FastEmbedder):
@@ -103,12 +110,12 @@ class FolderEmbedder(FastEmbedder):
         super().__init__(f"{FOLDER_PREFIX}{self._folder}#{_digest(self._folder / self._file)}")
 
     def _load(self) -> Any:
-        from fastembed import TextEmbedding
         from fastembed.common.model_description import ModelSource, PoolingType
 
-        known = {str(model["model"]) for model in TextEmbedding.list_supported_models()}
+        embedding = text_embedding()
+        known = {str(model["model"]) for model in embedding.list_supported_models()}
         if self.name.lower() not in {name.lower() for name in known}:
-            TextEmbedding.add_custom_model(
+            embedding.add_custom_model(
                 self.name,
                 pooling=PoolingType.CLS if self._pools_first() else PoolingType.MEAN,
                 normalization=True,
@@ -116,7 +123,7 @@ class FolderEmbedder(FastEmbedder):
                 dim=self._read("config.json").get("hidden_size", 0),
                 model_file=self._file,
             )
-        return TextEmbedding(self.name, specific_model_path=str(self._folder))
+        return embedding(self.name, specific_model_path=str(self._folder))
 
     def _pools_first(self) -> bool:
         return bool(self._read("1_Pooling/config.json").get("pooling_mode_cls_token", False))

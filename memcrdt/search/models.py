@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from memcrdt.errors import EmbedderError, InputError, MemcrdtError, ModelMissingError
 from memcrdt.search import registry, static
 from memcrdt.search.embedder import make_embedder
-from memcrdt.search.fastembedder import FOLDER_PREFIX, cache_folder
+from memcrdt.search.fastembedder import FOLDER_PREFIX, cache_folder, text_embedding
 
 if TYPE_CHECKING:
     from memcrdt.search.index import SearchIndex
@@ -47,8 +47,6 @@ class ModelStatus(NamedTuple):
 
 def known_models() -> list[KnownModel]:
     """The shipped model, then fastembed's by name. Takes a second: it imports fastembed."""
-    from fastembed import TextEmbedding
-
     shipped = KnownModel("static", static.DIM, 0.0, "Shipped: word vectors, averaged; English; needs no download", True)
     found = [
         KnownModel(
@@ -58,7 +56,7 @@ def known_models() -> list[KnownModel]:
             str(model["description"]),
             _is_here(str(model["model"]), str(model["sources"].get("hf") or "")),
         )
-        for model in TextEmbedding.list_supported_models()
+        for model in text_embedding().list_supported_models()
         if not str(model["model"]).startswith(FOLDER_PREFIX)
     ]
     return [shipped, *sorted(found, key=lambda model: model.name.lower())]
@@ -69,8 +67,6 @@ def pull(name: str) -> None:
 
     Raises InputError for an unknown name, and ModelMissingError at once when the hub does not answer.
     """
-    from fastembed import TextEmbedding
-
     if name not in {model.name for model in known_models()}:
         raise InputError(
             f"there is no model {name!r}; `memcrdt model list` names them, or give a folder to `model use`"
@@ -79,7 +75,7 @@ def pull(name: str) -> None:
         return
     _check_hub(name)
     try:
-        TextEmbedding(name, cache_dir=str(cache_folder()))
+        text_embedding()(name, cache_dir=str(cache_folder()))
     except Exception as exc:  # the hub client, the file system and onnxruntime raise classes of their own
         raise ModelMissingError(f"the model {name} could not be got: {exc}; run the command again to resume") from exc
 

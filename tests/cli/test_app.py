@@ -97,7 +97,7 @@ def test_an_error_has_its_exit_code(
 ) -> None:
     """What memcrdt raises on purpose becomes its message and the exit code of its kind, never a traceback."""
 
-    def fail(*_: object) -> NoReturn:
+    def fail(*_: object, **__: object) -> NoReturn:
         raise error
 
     monkeypatch.setattr("memcrdt.opening.open", fail)
@@ -109,7 +109,7 @@ def test_an_error_has_its_exit_code(
 def test_a_message_stays_on_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Line breaks and escape sequences in a message, perhaps from another device, are shown and not obeyed."""
 
-    def fail(*_: object) -> NoReturn:
+    def fail(*_: object, **__: object) -> NoReturn:
         raise errors.RemoteProtocolError("it said \x1b[2J\nand more")
 
     monkeypatch.setattr("memcrdt.opening.open", fail)
@@ -119,7 +119,7 @@ def test_a_message_stays_on_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) 
 def test_an_interrupt_is_exit_code_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C is no traceback."""
 
-    def interrupt(*_: object) -> NoReturn:
+    def interrupt(*_: object, **__: object) -> NoReturn:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("memcrdt.opening.open", interrupt)

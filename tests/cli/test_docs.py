@@ -11,15 +11,25 @@ import pytest
 from memcrdt.cli.app import root
 from memcrdt.cli.demo_story import Outcome
 from memcrdt.cli.filters import filter_options
+from memcrdt.cli.keeping import Finding
 from memcrdt.cli.server import Listening
+from memcrdt.cli.settings import SettingLine
 from memcrdt.cli.status import AlarmLine, PeerLine, StatusLine
+from memcrdt.cli.token import TokenLine
+from memcrdt.finding import SearchStatus
 from memcrdt.memory import Serving
 from memcrdt.model.records import Forgotten, Hit, Link, MemoryRecord, Revision
-from memcrdt.store.overview import SpaceStatus
+from memcrdt.search.models import KnownModel
+from memcrdt.store.compaction import Compacted
+from memcrdt.store.overview import SpaceStatus, Stats
+from memcrdt.transfer import ImportReport, Refusal
+from memcrdt.upkeep import Budget
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 RECORDS = [MemoryRecord, Link, Hit, Revision, Forgotten]
-PRINTED = [*RECORDS, PeerLine, AlarmLine, StatusLine, Serving, SpaceStatus, Listening, Outcome]
+REPORTS = [ImportReport, Refusal, Stats, Compacted, Finding]
+STATES = [PeerLine, AlarmLine, StatusLine, Serving, Budget, SearchStatus, SpaceStatus, SettingLine, TokenLine]
+PRINTED = [*RECORDS, *REPORTS, *STATES, Listening, Outcome]
 
 
 @pytest.mark.parametrize("name", root.list_commands(click.Context(root)))
@@ -33,6 +43,11 @@ def test_every_name_in_the_json_is_documented(kind: type) -> None:
     """Scripts rely on these names: a field that is not on the page is not printed."""
     text = PAGE.partition("## JSON")[2]
     assert [field.name for field in fields(kind) if f"`{field.name}`" not in text] == []
+
+
+def test_every_name_of_a_model_is_documented() -> None:
+    """As above, for `model list`."""
+    assert [name for name in KnownModel._fields if f"`{name}`" not in PAGE.partition("## JSON")[2]] == []
 
 
 def test_every_filter_is_listed() -> None:

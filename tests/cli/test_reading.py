@@ -1,4 +1,4 @@
-"""`memcrdt search`, `get`, `list`, `history` and `conflicts`."""
+"""`memcrdt search`, `similar`, `get`, `list`, `history` and `conflicts`."""
 
 from __future__ import annotations
 
@@ -56,6 +56,35 @@ def test_a_score_may_be_asked_for(cli: Cli, ids: dict[str, str]) -> None:
     assert cli("search", "deploys", "--min-score", "1").out == ""
 
 
+def test_explain_shows_what_scores_are_made_of(cli: Cli, ids: dict[str, str]) -> None:
+    """A field behind the text, and `parts` in the JSON; without it there is neither."""
+    plain, explained = (cli("search", "deploys", *options).out.splitlines()[0] for options in ([], ["--explain"]))
+    *same, parts = explained.split("\t")
+    assert same == plain.split("\t")
+    assert "lexical " in parts
+    assert cli("search", "deploys", "--json").json[0]["parts"] == {}
+    assert "lexical" in cli("search", "deploys", "--explain", "--json").json[0]["parts"]
+
+
+def test_fold_and_diversity_leave_out_or_put_back_what_says_the_same(cli: Cli, ids: dict[str, str]) -> None:
+    """--fold drops the second of two alike; --diversity puts another one before it."""
+    cli("add", "Deploys go out on Tuesdays!")
+    found = [hit["memory"]["text"] for hit in cli("search", "deploys on tuesdays", "--json").json]
+    assert {text.rstrip("!") for text in found[:2]} == {TEXTS["release"]}
+    folded = [hit["memory"]["text"] for hit in cli("search", "deploys on tuesdays", "--fold", "--json").json]
+    assert [text.rstrip("!") for text in folded].count(TEXTS["release"]) == 1
+    diverse = [hit["memory"]["text"] for hit in cli("search", "deploys", "--diversity", "0.9", "--json").json]
+    assert diverse[1] in (TEXTS["database"], TEXTS["office"])
+
+
+def test_similar_finds_what_is_like_a_memory(cli: Cli, ids: dict[str, str]) -> None:
+    """Best first, without the memory itself; filters narrow."""
+    other = cli("add", "Releases are deployed every Tuesday").out.strip()
+    ran = cli("similar", ids["release"], "--limit", "1")
+    assert ran.out.split("\t")[0] == other
+    assert cli("similar", ids["release"], "--tag", "nobody has this").out == ""
+
+
 def test_get_shows_the_memory(cli: Cli, ids: dict[str, str]) -> None:
     """A line for each thing that is known, or one of JSON."""
     assert f"text\t{TEXTS['office']}\n" in cli("get", ids["office"]).out
@@ -111,6 +140,27 @@ def test_filters_narrow(cli: Cli, ids: dict[str, str], options: list[str], found
     assert listed == {ids[tag] for tag in found}
 
 
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (["--range", "n=2..3"], {2, 3}),
+        (["--range", "n=..1"], {1}),
+        (["--range", "n=3.."], {3, 4}),
+        (["--range", "n=-5..1.5"], {1}),
+        (["--range", "day=2026-02-01..2026-03-01"], {2, 3}),
+        (["--range", "n=2..", "--range", "day=..2026-03-01"], {2, 3}),
+        (["--range", "n=2..", "--metadata", '{"odd": true}'], {3}),
+        (["--range", "nothing=1..2"], set()),
+    ],
+)
+def test_metadata_may_be_narrowed_to_a_range(cli: Cli, home: Path, options: list[str], found: set[int]) -> None:
+    """Both ends are included, each may be left out; numbers are compared as numbers, texts as texts."""
+    with memcrdt.open(home, embedder=None) as memory:
+        for n in (1, 2, 3, 4):
+            memory.add(str(n), metadata={"n": n, "day": f"2026-0{n}-01", "odd": n % 2 == 1})
+    assert {int(memory["text"]) for memory in cli("list", "--json", *options).json} == found
+
+
 def test_a_device_may_be_named_as_people_see_it(cli: Cli, ids: dict[str, str]) -> None:
     """--device takes the id with its check characters as well as the plain one."""
     shown = dict(line.split("\t") for line in cli("init").out.splitlines())["device"]
@@ -139,7 +189,7 @@ def test_without_a_conflict_there_is_nothing_to_show(cli: Cli, ids: dict[str, st
     assert (ran.code, ran.out, ran.err) == (0, "", "")
 
 
-@pytest.mark.parametrize("name", ["get", "history", "conflicts"])
+@pytest.mark.parametrize("name", ["get", "history", "conflicts", "similar"])
 def test_an_unknown_id_is_exit_code_3_and_a_malformed_one_2(cli: Cli, ids: dict[str, str], name: str) -> None:
     """The two mistakes are told apart."""
     cli(name, UNKNOWN).failed(3, UNKNOWN)
@@ -156,6 +206,12 @@ def test_an_unknown_id_is_exit_code_3_and_a_malformed_one_2(cli: Cli, ids: dict[
         ["list", "--after", "yesterday"],
         ["list", "--metadata", "nonsense"],
         ["list", "--include", "everything"],
+        ["list", "--range", "n"],
+        ["list", "--range", "n=5"],
+        ["list", "--range", "=1..2"],
+        ["list", "--range", "n=.."],
+        ["search", "x", "--diversity", "2"],
+        ["search", "x", "--min-score", "-1"],
         ["search", "x", "--limit", "1001"],
         ["search", "x" * 9000],
     ],

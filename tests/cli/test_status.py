@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memcrdt import config
-from memcrdt.cli.status import PeerLine, _skewed
+from memcrdt.cli.status import PeerLine, _search, _skewed
+from memcrdt.finding import SearchStatus
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli, Server
@@ -61,6 +62,25 @@ def test_status_shows_alarms(cli: Cli, home: Path) -> None:
         Peers(memory.store).alarm("two stores take turns")
     assert [alarm["text"] for alarm in cli("status", "--json").json[0]["alarms"]] == ["two stores take turns"]
     assert "alarms\ttwo stores take turns" in cli("status").out
+
+
+def test_status_shows_room_and_search(cli: Cli, home: Path) -> None:
+    """How much of the budget is used, and what is searched with."""
+    cli("add", "Deploys go out on Tuesdays")
+    config.change(home, "budget_mb", 1)
+    (status,) = cli("status", "--json").json
+    assert 0 < status["budget"]["used"] < status["budget"]["limit"] == 2**20
+    assert status["search"] == {"model": "static-minilm-256", "next_model": None, "waiting": 0, "error": None}
+    out = cli("status").out
+    assert "of the budget of 1,048,576 are in use" in out
+    assert "search\tstatic-minilm-256\n" in out
+
+
+def test_what_search_still_has_to_do_is_told_in_words() -> None:
+    """The change of model, what waits, and what stops it."""
+    assert _search(SearchStatus(None, None, 0, None)) == "by words only"
+    changing = SearchStatus(model="a", next_model="b", waiting=1_200, error="no such file")
+    assert _search(changing) == "a; changing to b; 1,200 memories wait to be embedded; no such file"
 
 
 def test_clocks_that_differ_are_told_in_words() -> None:

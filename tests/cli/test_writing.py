@@ -57,6 +57,17 @@ def test_add_takes_an_id_a_key_or_the_same_text(cli: Cli) -> None:
     assert count(cli) == 2
 
 
+def test_what_looks_like_a_secret_is_refused_unless_it_is_allowed(cli: Cli) -> None:
+    """In new and in changed texts; the message does not repeat it."""
+    secret = "the key is AKIAIOSFODNN7EXAMPLE"
+    ran = cli("add", secret)
+    ran.failed(2, "AWS access key")
+    assert "AKIA" not in ran.err
+    added = add(cli, secret, "--allow-secret")
+    cli("update", added, f"{secret}, too").failed(2, "AWS access key")
+    assert cli("update", added, f"{secret}, too", "--allow-secret").code == 0
+
+
 def test_a_dash_reads_stdin(cli: Cli) -> None:
     """The text is what stdin holds, with its line breaks, but without the one at its end."""
     ran = cli("add", "-", stdin="Grüße\n\nzwei Absätze\r\n".encode())

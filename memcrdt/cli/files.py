@@ -1,0 +1,67 @@
+"""`memcrdt import` and `export`: memories as files."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from memcrdt.cli.face import Face, command, given, pass_face, say_if_kept_here
+from memcrdt.cli.filters import allow_secret, asked, filter_options, several
+from memcrdt.cli.output import say
+
+_FORMAT = click.option("--format", metavar="NAME", help="jsonl; without it, the ending of the file's name says it.")
+
+
+@command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@_FORMAT
+@click.option("--space", metavar="NAME", help="Put all of them into this space, whatever the file says.")
+@click.option("--scope", metavar="SCOPE", help="Give all of them this scope.")
+@click.option("--kind", metavar="NAME", help="This kind.")
+@several("--tag", "tags", "TAG", "These tags; can be repeated.")
+@click.option("--author", metavar="NAME", help="This author.")
+@click.option("--source", metavar="SOURCE", help="This source.")
+@click.option("--trust", metavar="LABEL", help="This trust.")
+@allow_secret
+@click.option("--again", is_flag=True, help="Add also what was forgotten here since.")
+@click.option("--dry-run", is_flag=True, help="Only count.")
+@pass_face
+def import_command(face: Face, /, file: Path, **options: Any) -> None:
+    """Add the memories of FILE.
+
+    It holds what `memcrdt export` writes, or a JSON text a line. What is here already stays as it is. Lines that are
+    refused are named, and make the exit code 1; the others are in.
+    """
+    with face.open() as memory:
+        report = memory.import_(file, progress=_show_progress, **given(options))
+        face.printer.record(report if face.json else {**asdict(report), "refusals": None, "dry_run": None})
+        for refusal in report.refusals:
+            say(f"line {refusal.line}: {refusal.reason}")
+        if report.added and not report.dry_run:
+            say_if_kept_here(memory, None)
+    if report.refused:
+        raise click.exceptions.Exit(1)
+
+
+@command("export")
+@click.argument("file", type=click.Path(path_type=Path))
+@_FORMAT
+@filter_options
+@pass_face
+def export_command(face: Face, /, file: Path, format: str | None, **filters: Any) -> None:
+    """Write memories into FILE, one a line as JSON.
+
+    Their histories are not in it. A file that is there already is replaced.
+    """
+    with face.open() as memory:
+        exported = memory.export(file, format=format, **asked(filters))
+    face.printer.record({"memories": exported})
+
+
+def _show_progress(lines: int) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"\rmemcrdt: {lines:,} lines\r", nl=False, err=True)

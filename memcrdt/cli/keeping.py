@@ -1,0 +1,139 @@
+"""`memcrdt stats`, `compact`, `backup`, `restore` and `doctor`: the store as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from memcrdt.cli.face import Face, command, pass_face
+from memcrdt.cli.output import Column, say
+
+if TYPE_CHECKING:
+    from memcrdt.memory import Memory
+
+_FILE = click.Path(path_type=Path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A line of doctor's: what was found (`problem`), what was done about it (`done`), what stays wrong (`left`)."""
+
+    what: Literal["problem", "done", "left"]
+    text: str
+
+
+_FINDINGS: tuple[Column[Finding], ...] = (
+    Column("what", lambda finding: finding.what),
+    Column("text", lambda finding: finding.text),
+)
+
+
+@command("stats")
+@pass_face
+def stats_command(face: Face) -> None:
+    """Count what is remembered, by space, category and kind."""
+    with face.open() as memory:
+        face.printer.record(memory.stats())
+
+
+@command("compact")
+@pass_face
+def compact_command(face: Face) -> None:
+    """Give back room in the file that nothing needs any more.
+
+    Old versions and what was forgotten took it. It happens by itself too.
+    """
+    with face.open() as memory:
+        face.printer.record(memory.compact())
+
+
+@command("backup")
+@click.argument("file", type=_FILE)
+@pass_face
+def backup_command(face: Face, file: Path) -> None:
+    """Write a copy of the store to FILE.
+
+    The file must not be there yet. Others may go on working meanwhile.
+    """
+    with face.open() as memory:
+        face.printer.record({"size": memory.backup(file)})
+    say("it holds every memory in plain text; the key of this device and config.toml are not in it")
+
+
+@command("restore")
+@click.argument("file", type=_FILE)
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@pass_face
+def restore_command(face: Face, file: Path, yes: bool) -> None:
+    """Go back to the store that `memcrdt backup` wrote to FILE. Asks first, unless nothing is here.
+
+    What was added since is lost here, and what was forgotten since is back, unless another device knows better: what
+    it has heard of comes again with the next sync.
+    """
+    with face.open() as memory:
+        here = memory.stats().memories
+        if here and not yes and not click.confirm(f"memcrdt: put {file} in the place of {here:,} memories?", err=True):
+            say("nothing was changed")
+            raise click.exceptions.Exit(1)
+        memory.restore(file)
+        face.printer.record({"memories": memory.stats().memories})
+
+
+@command("doctor")
+@click.option("--repair", is_flag=True, help="Put right what can be.")
+@click.option("--give-up", is_flag=True, help="With --repair: no other device will bring what is lost; do without it.")
+@pass_face
+def doctor_command(face: Face, repair: bool, give_up: bool) -> None:
+    """Say what is wrong with the store, and with --repair put it right.
+
+    Looks at every row, and changes nothing without --repair. The exit code is 0 when all is well, or is so again, and
+    1 when something is wrong. Every line of output is a finding.
+    """
+    if give_up and not repair:
+        raise click.UsageError("--give-up goes with --repair")
+    with _beyond_repair(), face.open(read_only=not repair) as memory:
+        findings = _findings(memory, repair, give_up)
+    face.printer.table(findings, _FINDINGS)
+    _judge(findings, repair)
+
+
+def _findings(memory: Memory, repair: bool, give_up: bool) -> list[Finding]:
+    """What doctor says; after a repair it looks again, since what is left wrong has to be told."""
+    report = memory.doctor(repair=repair, give_up=give_up)
+    findings = [Finding(what="problem", text=text) for text in report.problems]
+    findings += [Finding(what="done", text=text) for text in report.done]
+    if repair and findings:
+        findings += [Finding(what="left", text=text) for text in memory.doctor().problems]
+    return findings
+
+
+def _judge(findings: Sequence[Finding], repair: bool) -> None:
+    """Says in one line how it stands. Raises CorruptError when something is wrong."""
+    from memcrdt.errors import CorruptError
+
+    if wrong := sum(finding.what == ("left" if repair else "problem") for finding in findings):
+        if repair:
+            raise CorruptError(
+                f"problems left: {wrong}; other devices may mend them (memcrdt sync), or restore a backup"
+            )
+        raise CorruptError(f"problems found: {wrong}; back up the store, then let `memcrdt doctor --repair` mend them")
+    say("all is well again" if findings else "all is well")
+
+
+@contextmanager
+def _beyond_repair() -> Iterator[None]:
+    """Says what is left to do about a file that SQLite can't make sense of. Raises CorruptError."""
+    from memcrdt.errors import CorruptError
+
+    try:
+        yield
+    except CorruptError as exc:
+        raise CorruptError(
+            f"the store is damaged beyond what --repair mends ({exc.__cause__ or exc}); move the files memories.db* out"
+            " of the home, then restore a backup (memcrdt restore FILE), or sync with the other devices again"
+        ) from exc

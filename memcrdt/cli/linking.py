@@ -1,0 +1,42 @@
+"""`memcrdt link`, `unlink` and `related`."""
+
+from __future__ import annotations
+
+import click
+
+from memcrdt.cli.face import Face, command, pass_face, say_if_kept_here
+from memcrdt.cli.reading import LISTED
+
+
+@command("link")
+@click.argument("id")
+@click.argument("rel")
+@click.argument("to")
+@pass_face
+def link_command(face: Face, /, id: str, rel: str, to: str) -> None:
+    """Link memory ID to memory TO by relation REL, such as: memcrdt link ID causes TO."""
+    with face.open() as memory:
+        memory.link(id, rel, to)
+        say_if_kept_here(memory, memory.get(id).space)
+
+
+@command("unlink")
+@click.argument("id")
+@click.argument("rel")
+@click.argument("to")
+@pass_face
+def unlink_command(face: Face, /, id: str, rel: str, to: str) -> None:
+    """Take a link away. One that is not there is no error."""
+    with face.open() as memory:
+        memory.unlink(id, rel, to)
+        say_if_kept_here(memory, memory.get(id).space)
+
+
+@command("related")
+@click.argument("id")
+@click.option("--rel", metavar="REL", help="Only by this relation.")
+@pass_face
+def related_command(face: Face, /, id: str, rel: str | None) -> None:
+    """List the memories that memory ID is linked to."""
+    with face.open() as memory:
+        face.printer.table(memory.related(id, rel), LISTED)

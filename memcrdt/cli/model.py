@@ -1,0 +1,93 @@
+"""`memcrdt model list`, `use`, `pull` and `status`: what texts are turned into vectors with."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from memcrdt.cli.face import Face, FaceGroup, command, pass_face
+from memcrdt.cli.output import Column, say
+
+if TYPE_CHECKING:
+    from memcrdt.finding import SearchStatus
+    from memcrdt.memory import Memory
+
+WAIT_S: Final = 0.2
+
+_MODELS: tuple[Column[dict[str, Any]], ...] = (
+    Column("name", lambda model: model["name"]),
+    Column("here", lambda model: "here" if model["here"] else ""),
+    Column("MB", lambda model: f"{model['size_mb']:.0f}"),
+    Column("dimensions", lambda model: model["dim"]),
+    Column("description", lambda model: model["description"]),
+)
+
+
+@click.group("model", cls=FaceGroup)
+def model_command() -> None:
+    """List, get and choose the models for search by meaning.
+
+    They turn texts into vectors: the shipped one, one of fastembed's, or one in a folder.
+    """
+
+
+@command("list")
+@pass_face
+def list_command(face: Face) -> None:
+    """List the models that can be named, and say which are on this machine."""
+    from memcrdt.search import models
+
+    face.printer.table([model._asdict() for model in models.known_models()], _MODELS)
+
+
+@command("pull")
+@click.argument("name")
+@pass_face
+def pull_command(face: Face, name: str) -> None:
+    """Download a model, so that it can be used without a network. Run again, it goes on where it stopped."""
+    from memcrdt.search import models
+
+    models.pull(name)
+    say(f"{name} is on this machine; `memcrdt model use {name}` searches with it")
+
+
+@command("use")
+@click.argument("name")
+@pass_face
+def use_command(face: Face, name: str) -> None:
+    """Search with the model NAME from now on: `static`, one of `memcrdt model list`, or a folder with a model.
+
+    Everything is embedded again in the background while anything has this home open, and the old vectors answer until
+    that is done.
+    """
+    with face.open() as memory:
+        face.printer.value("model", memory.use_model(name))
+        waiting = memory.status().search.waiting
+    if waiting:
+        say(f"memories to embed again: {waiting:,}; `memcrdt model status --wait` does it now, as does `memcrdt serve`")
+
+
+@command("status")
+@click.option("--wait", is_flag=True, help="Embed what waits, and return when that is done.")
+@pass_face
+def status_command(face: Face, wait: bool) -> None:
+    """Show which model is searched with, and how many memories wait to be embedded."""
+    with face.open() as memory:
+        face.printer.record(_finished(memory) if wait else memory.status().search)
+
+
+for _subcommand in (list_command, use_command, pull_command, status_command):
+    model_command.add_command(_subcommand)
+
+
+def _finished(memory: Memory) -> SearchStatus:
+    """The status when nothing waits any more; the open memory does the work. Raises EmbedderError."""
+    from memcrdt.errors import EmbedderError
+
+    while (status := memory.status().search).waiting or status.next_model:
+        if status.error:
+            raise EmbedderError(status.error)
+        time.sleep(WAIT_S)
+    return status

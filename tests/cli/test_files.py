@@ -1,0 +1,95 @@
+"""`memcrdt import` and `export`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "memories.jsonl"
+
+
+def count(cli: Cli) -> int:
+    return len(cli("list", "--all", "--json").json)
+
+
+def test_what_is_exported_can_be_imported(cli: Cli, file: Path, tmp_path: Path) -> None:
+    """The same memories under the same ids in another home; a second time they are known."""
+    other = ["--home", str(tmp_path / "other")]
+    added = cli("add", "Deploys go out on Tuesdays", "--tag", "release", "--scope", "project/acme").out.strip()
+    cli("add", "and another", "--tag", "office")
+    assert cli("export", str(file), "--tag", "release", "--json").json == [{"memories": 1}]
+    (report,) = cli("import", str(file), "--json", *other).json
+    assert (report["added"], report["known"], report["refusals"], report["dry_run"]) == (1, 0, [], False)
+    (memory,) = cli("get", added, "--json", *other).json
+    assert (memory["text"], memory["tags"], memory["scope"]) == (
+        "Deploys go out on Tuesdays", ["release"], "project/acme",
+    )  # fmt: skip
+    assert cli("import", str(file), "--json", *other).json[0]["known"] == 1
+
+
+def test_a_dry_run_only_counts(cli: Cli, file: Path) -> None:
+    """Nothing is added, and nothing is said about sending."""
+    file.write_text('"one"\n"two"\n')
+    ran = cli("import", str(file), "--dry-run")
+    assert (ran.code, ran.err) == (0, "")
+    assert "added\t2\n" in ran.out
+    assert count(cli) == 0
+
+
+def test_options_go_before_what_the_file_says(cli: Cli, file: Path) -> None:
+    """Each is an argument of add() for every line."""
+    file.write_text(json.dumps({"text": "one", "scope": "global", "tags": ["x"]}) + "\n")
+    cli(
+        "import", str(file), "--scope", "agent/scout", "--tag", "b", "--tag", "a", "--author", "ada", "--space", "local"
+    )
+    (memory,) = cli("list", "--json").json
+    assert (memory["scope"], memory["tags"], memory["author"], memory["space"]) == (
+        "agent/scout", ["a", "b"], "ada", "local",
+    )  # fmt: skip
+
+
+def test_refused_lines_are_named(cli: Cli, file: Path) -> None:
+    """Each with its number and reason on stderr; the others are in, and the exit code says that not all are."""
+    file.write_text('"one"\n{"text": ""}\nnonsense\n"two"\n')
+    ran = cli("import", str(file))
+    assert ran.code == 1
+    assert "refused\t2\n" in ran.out
+    assert [line[: len("memcrdt: line 2:")] for line in ran.err.splitlines()[:2]] == [
+        "memcrdt: line 2:", "memcrdt: line 3:",
+    ]  # fmt: skip
+    assert count(cli) == 2
+
+
+def test_a_secret_is_refused_unless_it_is_allowed(cli: Cli, file: Path) -> None:
+    """As everywhere; --allow-secret takes it."""
+    file.write_text('"AKIAIOSFODNN7EXAMPLE"\n')
+    assert cli("import", str(file)).code == 1
+    assert cli("import", str(file), "--allow-secret").code == 0
+    assert count(cli) == 1
+
+
+def test_what_was_forgotten_stays_so_unless_wanted_again(cli: Cli, file: Path) -> None:
+    """--again gives it a new life."""
+    added = cli("add", "Deploys go out on Tuesdays").out.strip()
+    cli("export", str(file))
+    cli("forget", added)
+    assert cli("import", str(file), "--json").json[0]["forgotten"] == 1
+    assert count(cli) == 0
+    assert cli("import", str(file), "--again", "--json").json[0]["added"] == 1
+    assert count(cli) == 1
+
+
+def test_files_that_cannot_be_read_are_usage_errors(cli: Cli, tmp_path: Path) -> None:
+    """One that is not there, and a format that is not known."""
+    cli("import", str(tmp_path / "nowhere.jsonl")).failed(2, "nowhere.jsonl")
+    cli("export", str(tmp_path / "x.parquet")).failed(2, "parquet")
+    cli("export", str(tmp_path / "no" / "where.jsonl")).failed(1, "can't be written")
