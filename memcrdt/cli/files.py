@@ -33,8 +33,8 @@ _FORMAT = click.option("--format", metavar="NAME", help="jsonl; without it, the 
 def import_command(face: Face, /, file: Path, **options: Any) -> None:
     """Add the memories of FILE.
 
-    It holds what `memcrdt export` writes, or a JSON text a line. What is here already stays as it is. Lines that are
-    refused are named, and make the exit code 1; the others are in.
+    It holds what `memcrdt export` writes, or a JSON text a line. What is here already stays as it is, or is updated by
+    a line with its key. Lines that are refused are named, and make the exit code 1; the others are in.
     """
     with face.open() as memory:
         report = memory.import_(file, progress=_show_progress, **given(options))
