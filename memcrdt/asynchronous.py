@@ -147,6 +147,7 @@ class AsyncSpace(_Threaded[Space]):
     """As Space."""
 
     create = _awaitable(Space.create)
+    leave = _awaitable(Space.leave)
     id = _awaitable(Space.id)
     members = _awaitable(Space.members)
     digest = _awaitable(Space.digest)

@@ -8,6 +8,7 @@ from memcrdt.errors import InputError
 from memcrdt.model.checks import check_label
 from memcrdt.store import digests, meta
 from memcrdt.store.changes import space_number
+from memcrdt.store.members import Members
 from memcrdt.store.store import Store
 
 
@@ -32,6 +33,11 @@ class Space:
         """52 characters, the same on every device that has the space."""
         with self._store.reading() as db:
             return str(db.execute("SELECT id FROM spaces WHERE space = ?", (space_number(db, self.name),)).get)
+
+    def leave(self) -> None:
+        """Shares it with nobody any more; what is in it stays here, under another id. Others list this device until one
+        of them revokes it. Raises InputError for `local`."""
+        Members(self._store).leave(self.name)
 
     def members(self) -> tuple[str, ...]:
         """The ids of the devices that have it, this one first."""

@@ -53,6 +53,7 @@ _MODULES = {
     "accept": "devices",
     "revoke": "devices",
     "serve": "serving",
+    "space": "space",
     "token": "token",
     "model": "model",
     "config": "settings",

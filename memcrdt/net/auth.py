@@ -19,7 +19,8 @@ from typing import Any, Final, Protocol
 import msgpack
 
 from memcrdt.errors import RemoteProtocolError, UntrustedPeerError
-from memcrdt.net.identity import KEY_BYTES, device_id, shown
+from memcrdt.model.devices import KEY_BYTES, device_id
+from memcrdt.net.identity import shown
 
 HANDSHAKE_FRAME_BYTES: Final = 1024
 NONCE_BYTES: Final = 32

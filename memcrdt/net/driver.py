@@ -75,7 +75,7 @@ class Doorbell(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a driver joins."""
+    """What a driver joins. `settle` signs what the user has decided of the members of spaces; it runs in a thread."""
 
     identity: Signer
     gossip: Gossip
@@ -83,6 +83,7 @@ class Parts:
     peers: Peers
     doorbell: Doorbell
     finders: Sequence[Finder] = ()
+    settle: Callable[[], None] = lambda: None
 
 
 class Driver:
@@ -310,6 +311,7 @@ class Driver:
         """Follows the peers table: whom to dial, and whom to hang up on."""
         async with self._refreshing:
             before = self._roster.devices
+            await self._loop.run_in_executor(self._store, self._parts.settle)
             for event in await self._loop.run_in_executor(self._store, self._roster.read):
                 self._handle(event)
                 if isinstance(event, Revoked):

@@ -7,8 +7,6 @@ groups of seven, as Syncthing shows its own: https://docs.syncthing.net/dev/devi
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import os
 import secrets
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memcrdt.errors import CorruptError, InputError, NotFoundError, StoreError
+from memcrdt.model.devices import DEVICE_ID_CHARS, KEY_BYTES, device_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,12 +25,9 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 KEY_FILE = "device.key"
-KEY_BYTES = 32  # of each half, private and public
-DEVICE_ID_CHARS = 52
 
 _FORMAT = "memcrdt device key 1: the private half is secret, never copy it to another device"
 _FILE_BYTES_MAX = 4096
-_ID_TAG = b"memcrdt device id\0"
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # base32, RFC 4648
 _CHECKED_CHARS = 13  # four parts of 13 and a check character each make eight groups of seven
 _GROUP_CHARS = 7
@@ -86,11 +82,6 @@ def device_id_of(home: Path) -> str:
 
 
 _RESTORE = "restore the file from a backup, or move it away to become a new device"
-
-
-def device_id(public_key: bytes) -> str:
-    """The id of the device that holds the private half of `public_key` (32 bytes)."""
-    return base64.b32encode(hashlib.sha256(_ID_TAG + public_key).digest()).decode().rstrip("=")
 
 
 def shown(device: str) -> str:

@@ -11,10 +11,13 @@ from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
 from memcrdt.model.projection import is_text
 from memcrdt.store import digests, log, meta, quarantine
+from memcrdt.store.members import Genesis, Members
 from memcrdt.store.quarantine import Refused
 from memcrdt.store.store import Store
 from memcrdt.store.transaction import GapError, ImpostorError, Transaction
-from memcrdt.sync.replica import Applied, Diff, Digest, LogEntry, LogPage, SharedSpace
+from memcrdt.sync.replica import Applied, Diff, Digest, LogEntry, LogPage, Roll, SharedSpace
+
+_NOTHING = b"\0\0"  # a Yjs update without blocks and deletions
 
 
 class StoreReplica:
@@ -22,6 +25,7 @@ class StoreReplica:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._members = Members(store)
 
     def spaces(self, peer: str) -> Sequence[SharedSpace]:
         sql = (
@@ -30,6 +34,15 @@ class StoreReplica:
         )
         with self._store.reading() as db:
             return [SharedSpace(str(space), str(name)) for space, name in db.execute(sql, (peer, meta.LOCAL))]
+
+    def roll(self, space: str) -> Roll:
+        genesis, statements = self._members.roll(space)
+        return Roll(*(genesis or ("", b"")), tuple(statements))
+
+    def learn(self, peer: str, space: str, roll: Roll) -> bool:
+        genesis = Genesis(roll.creator, roll.nonce) if roll.creator else None
+        self._members.learn(space, genesis, roll.statements)
+        return any(shared.id == space for shared in self.spaces(peer))
 
     def digests(self, space: str) -> Mapping[int, Digest]:
         known = digests.of_space(self._store, self._number(space))
@@ -44,12 +57,18 @@ class StoreReplica:
         number = self._number(space)
         with self._store.documents() as (db, documents):
             row = log.find_shard(db, number, shard)
-            if row is None:
-                return Diff(b"\0\0", {}, 0)
+            if row is None or self._is_read_only(number):
+                return Diff(_NOTHING, {}, 0)
             return Diff(documents.current(db, row).live.diff(theirs), log.state_vector_of(row), row.head)
 
     def apply(self, space: str, shard: int, update: bytes, origin: str) -> Applied:
         number = self._number(space)
+        if update == _NOTHING:
+            return Applied("applied", self.state_vector(space, shard))
+        if not self._may_write(number, origin):
+            return Applied(
+                "refused", self.state_vector(space, shard), "the device may read this space and not write it"
+            )
         try:
             scanned = scan(update)
             prepared = self._store.indexer.prepare([text for text in scanned.texts if is_text(text)])
@@ -102,6 +121,18 @@ class StoreReplica:
                 "UPDATE OR IGNORE spaces SET id = :id WHERE name = :name AND name <> :local AND id > :id",
                 {"id": space, "name": name, "local": meta.LOCAL},
             )
+            if db.changes():  # what was said of the members under the old id says nothing any more
+                db.execute("DELETE FROM members WHERE space = (SELECT space FROM spaces WHERE id = ?)", (space,))
+
+    def _is_read_only(self, space: int) -> bool:
+        """Whether we only take."""
+        with self._store.reading() as db:
+            return bool(db.execute("SELECT read_only FROM spaces WHERE space = ?", (space,)).get)
+
+    def _may_write(self, space: int, device: str) -> bool:
+        sql = "SELECT 1 FROM shares WHERE space = ? AND device = ? AND read_only = 1"
+        with self._store.reading() as db:
+            return db.execute(sql, (space, device)).get is None
 
     def _number(self, space: str) -> int:
         with self._store.reading() as db:
@@ -123,13 +154,14 @@ _IMPOSTOR = (
 _SHARED_LOG = """
 SELECT u.seq, s.id, h.number, u.bytes, u.origin
 FROM updates u JOIN shards h USING(shard) JOIN spaces s USING(space)
-WHERE u.seq > ? AND s.name <> ? AND EXISTS(SELECT 1 FROM shares WHERE shares.space = s.space)
+WHERE u.seq > ? AND s.name <> ? AND NOT s.read_only AND EXISTS(SELECT 1 FROM shares WHERE shares.space = s.space)
 ORDER BY u.seq LIMIT ?"""
 
 _FOLDED = """
 SELECT s.id, h.number
 FROM snapshots f JOIN shards h USING(shard) JOIN spaces s USING(space)
-WHERE f.seq > ? AND f.seq <= ? AND s.name <> ? AND EXISTS(SELECT 1 FROM shares WHERE shares.space = s.space)"""
+WHERE f.seq > ? AND f.seq <= ? AND s.name <> ? AND NOT s.read_only
+  AND EXISTS(SELECT 1 FROM shares WHERE shares.space = s.space)"""
 
 
 @dataclass(frozen=True, slots=True)

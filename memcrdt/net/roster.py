@@ -17,6 +17,7 @@ class Roster:
         self._peers = peers
         self._addresses: dict[str, frozenset[str]] = {}
         self._shares: frozenset[tuple[int, str]] = frozenset()
+        self._statements: frozenset[bytes] = frozenset()
         self._asked = peers.asked_to_sync()
 
     def __contains__(self, device: str) -> bool:
@@ -32,14 +33,14 @@ class Roster:
 
     def read(self) -> list[Known | Revoked | SpacesChanged | SyncNow]:
         """Reads the table, and returns what the gossip should hear. Raises StoreError."""
-        before, shares_before = self._addresses, self._shares
+        before, said_before = self._addresses, (self._shares, self._statements)
         self._addresses = {
             peer.device: frozenset(peer.addresses) for peer in self._peers.all() if peer.state == "accepted"
         }
-        self._shares = self._peers.shares()
+        self._shares, self._statements = self._peers.shares(), self._peers.statements()
         events: list[Known | Revoked | SpacesChanged | SyncNow]
         events = [Revoked(device) for device in before.keys() - self._addresses]
-        if self._shares != shares_before:
+        if (self._shares, self._statements) != said_before:
             events.append(SpacesChanged())
         for device, addresses in self._addresses.items():
             if addresses - before.get(device, frozenset()):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import platform
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -72,6 +74,7 @@ async def running(memory: Memory, options: NetOptions, lock: ServeLock) -> Async
     from memcrdt.net.driver import Driver, Parts
     from memcrdt.net.identity import Identity
     from memcrdt.net.replica import StoreReplica
+    from memcrdt.store.members import Members
     from memcrdt.store.peers import Peers
     from memcrdt.sync.gossip import Gossip
 
@@ -86,6 +89,7 @@ async def running(memory: Memory, options: NetOptions, lock: ServeLock) -> Async
             replica=StoreReplica(store),
             peers=Peers(store),
             doorbell=doorbell,
+            settle=partial(Members(store).settle, identity, memory.config.device_name or platform.node()),
             finders=options.finders(identity.device_id, memory.config),
         )
         driver = Driver(parts, options.address, lock.write)

@@ -11,7 +11,8 @@ import apsw
 
 from memcrdt.errors import InputError, NotFoundError
 from memcrdt.store import meta
-from memcrdt.store.meta import LOCAL, PERSONAL
+from memcrdt.store.members import is_revoked, shareable
+from memcrdt.store.meta import PERSONAL
 from memcrdt.store.store import Store
 
 ADDRESSES: Final = 8  # remembered for each device
@@ -79,13 +80,25 @@ class Peers:
         with self._store.reading() as db:
             return frozenset(db.execute("SELECT space, device FROM shares"))
 
+    def statements(self) -> frozenset[bytes]:
+        """The ids of all signed statements of members."""
+        with self._store.reading() as db:
+            return frozenset(bytes(each) for (each,) in db.execute("SELECT id FROM members"))
+
     def accept(
-        self, device: str, *, name: str | None = None, address: str | None = None, spaces: Iterable[str] = (PERSONAL,)
+        self,
+        device: str,
+        *,
+        name: str | None = None,
+        address: str | None = None,
+        spaces: Iterable[str] = (PERSONAL,),
+        read_only: bool = False,
     ) -> None:
         """Trusts the device and shares the spaces with it, besides those that are shared already.
 
-        Also for one that knocked or was revoked. Raises InputError for `local`, which never leaves the machine, and
-        for our own id; NotFoundError for a space that is not here.
+        Also for one that knocked, or was revoked and no other device has heard of it. `read_only`: it only takes.
+        Raises InputError for `local`, which never leaves the machine, for our own id, and for a device that was revoked
+        from one of the spaces; NotFoundError for a space that is not here.
         """
         if device == self._store.device:
             raise InputError("that is this device's own id; accept the id that the other device shows")
@@ -97,7 +110,15 @@ class Peers:
                 (device, name, self._store.now_ms()),
             )
             for number in numbers:
-                db.execute("INSERT OR IGNORE INTO shares(space, device) VALUES(?, ?)", (number, device))
+                if is_revoked(db, number, device):
+                    raise InputError(
+                        f"the device {device} was revoked, and others have heard of it; to come back it needs a new "
+                        "key: move its device.key away, start it again, and pair it"
+                    )
+                db.execute(
+                    "INSERT OR IGNORE INTO shares(space, device, read_only) VALUES(?, ?, ?)",
+                    (number, device, read_only),
+                )
             if address is not None:
                 _remember(db, device, address)
 
@@ -212,16 +233,6 @@ def _remember(db: apsw.Connection, device: str, address: str) -> None:
     newest = json.dumps([address, *others][:ADDRESSES])
     if newest != stored:
         db.execute("UPDATE peers SET addresses = ? WHERE device = ?", (newest, device))
-
-
-def shareable(db: apsw.Connection, name: str) -> int:
-    """The local number of a space that may leave the machine. Raises InputError for `local`, NotFoundError."""
-    if name == LOCAL:
-        raise InputError("the space 'local' never leaves this machine; share another one")
-    number = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get
-    if number is None:
-        raise NotFoundError(f"there is no space called {name!r} here")
-    return int(number)
 
 
 def _check_changed(db: apsw.Connection, device: str) -> None:

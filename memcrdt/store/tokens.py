@@ -14,8 +14,8 @@ from typing import Any, Final
 import apsw
 
 from memcrdt.errors import InputError, NotFoundError
+from memcrdt.store.members import shareable
 from memcrdt.store.meta import PERSONAL
-from memcrdt.store.peers import shareable
 from memcrdt.store.store import Store
 
 SECRET_BYTES: Final = 32

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import apsw
 
-from memcrdt.errors import CorruptError, RemoteProtocolError
+from memcrdt.errors import CorruptError, ReadOnlyError, RemoteProtocolError
 from memcrdt.model import clocks, edits, limits, registers
 from memcrdt.model.edits import Stamp
 from memcrdt.model.projection import Grave, Life, State, project
@@ -79,6 +79,7 @@ class Transaction:
         self._documents = documents
         self._works: dict[int, _Work] = {}
         self._births: dict[int, int] = {}  # space -> shard that new memories go to
+        self._read_only: dict[int, bool] = {}  # by space
 
     @property
     def rows(self) -> list[ShardRow]:
@@ -101,6 +102,7 @@ class Transaction:
 
     def add(self, space: int, memory_id: str, writes: Writes) -> None:
         """Gathers the registers of a new memory, in the shard that is open for births."""
+        self._check_writable(space)
         work = self._birth_shard(space)
         work.pending[memory_id].update(writes)
         work.births += 1
@@ -109,6 +111,7 @@ class Transaction:
 
     def edit(self, space: int, memory_id: str, writes: Writes) -> None:
         """Gathers changes of a memory that is there: in its lowest shard, and wherever a register already is."""
+        self._check_writable(space)
         for place, work in enumerate(self._homes(space, memory_id)):
             found = self._registers(work, memory_id)
             here: Writes = {key: value for key, value in writes.items() if place == 0 or key in found}
@@ -116,6 +119,7 @@ class Transaction:
 
     def forget(self, space: int, memory_id: str) -> None:
         """Gathers the end of a memory, in every shard that holds anything of it."""
+        self._check_writable(space)
         for work in self._homes(space, memory_id):
             found = self._registers(work, memory_id)
             work.pending[memory_id].update(edits.forgotten(memory_id, found, self.stamp))
@@ -136,6 +140,8 @@ class Transaction:
     def prune(self, shard: int) -> int:
         """Gathers the end of the oldest revisions of memories that have had too many. Returns how many."""
         work = self._work(log.shard_row(self.db, shard))
+        if self._is_read_only(work.row.space):
+            return 0
         count = 0
         for memory_id in views.much_revised(self.db, work.row.space, work.document.live.ids()):
             state = self.state(work.row.space, memory_id)
@@ -158,6 +164,16 @@ class Transaction:
         seq = self._append()
         self._note_homes()
         return views.write(self.db, states, seq)
+
+    def _check_writable(self, space: int) -> None:
+        if self._is_read_only(space):
+            name = self.db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get
+            raise ReadOnlyError(f"this device may read the space {name!r} and not write it; write into another space")
+
+    def _is_read_only(self, space: int) -> bool:
+        if space not in self._read_only:
+            self._read_only[space] = bool(self.db.execute("SELECT read_only FROM spaces WHERE space = ?", (space,)).get)
+        return self._read_only[space]
 
     def _check_own(self, scanned: Scan, live: Shard) -> None:
         own = self._documents.client_id
@@ -266,6 +282,8 @@ class Transaction:
         stamp = Stamp(grave.at, grave.by, grave.device or self.stamp.device)
         for work in homes:
             work.to_scrub = True
+            if self._is_read_only(work.row.space):
+                continue
             found = self._registers(work, grave.id)
             if registers.forgotten_key(grave.id) not in found:
                 work.pending[grave.id].update(edits.forgotten(grave.id, found, stamp))

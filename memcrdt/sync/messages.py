@@ -12,8 +12,8 @@
 | 8 | Bye | why I close |
 | 9 | Fragment | a part of the update of the Diff with the same batch, which follows |
 | 10 | More | a Fragment has arrived, send another |
+| 11 | Members | who takes part in a space, signed; before any other message about the space, and when it changes |
 
-11 is reserved for the statements of members.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from memcrdt.model.clocks import StateVector
+    from memcrdt.sync.replica import Roll
 
 PROTOCOL: Final = 1
 
@@ -136,10 +137,18 @@ class More:
 
 
 @dataclass(frozen=True, slots=True)
+class Members:
+    """What the sender's `Replica.roll` of the space is."""
+
+    space: str
+    roll: Roll
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A message of a newer version, to be skipped."""
 
     number: int
 
 
-Message: TypeAlias = Hello | Range | Have | Want | Diff | Push | Ack | Bye | Fragment | More
+Message: TypeAlias = Hello | Range | Have | Want | Diff | Push | Ack | Bye | Fragment | More | Members

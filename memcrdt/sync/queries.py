@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from memcrdt.errors import MemcrdtError
 from memcrdt.model.clocks import StateVector
-from memcrdt.sync.replica import Applied, Diff, Digest, LogPage, Replica, SharedSpace
+from memcrdt.sync.replica import Applied, Diff, Digest, LogPage, Replica, Roll, SharedSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,28 @@ class Spaces:
 
     def perform(self, replica: Replica) -> Sequence[SharedSpace]:
         return replica.spaces(self.peer)
+
+
+@dataclass(frozen=True, slots=True)
+class RollOf:
+    """`Replica.roll`."""
+
+    space: str
+
+    def perform(self, replica: Replica) -> Roll:
+        return replica.roll(self.space)
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """`Replica.learn`."""
+
+    peer: str
+    space: str
+    roll: Roll
+
+    def perform(self, replica: Replica) -> bool:
+        return replica.learn(self.peer, self.space, self.roll)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +140,21 @@ class Failed:
     reason: str
 
 
-Query: TypeAlias = Spaces | Digests | StateVectorOf | DiffFor | ApplyUpdate | ReadLog | Head | Adopt | RecordReceipts
+Query: TypeAlias = (
+    Spaces | RollOf | Learn | Digests | StateVectorOf | DiffFor | ApplyUpdate | ReadLog | Head | Adopt | RecordReceipts
+)
 Answer: TypeAlias = (
-    Sequence[SharedSpace] | Mapping[int, Digest] | StateVector | Diff | Applied | LogPage | int | Failed | None
+    Sequence[SharedSpace]
+    | Roll
+    | bool
+    | Mapping[int, Digest]
+    | StateVector
+    | Diff
+    | Applied
+    | LogPage
+    | int
+    | Failed
+    | None
 )
 
 

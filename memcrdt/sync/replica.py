@@ -72,11 +72,31 @@ class Applied:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """Who takes part in a space: what its id is the hash of (empty if that is not known), and signed statements."""
+
+    creator: str = ""
+    nonce: bytes = b""
+    statements: tuple[bytes, ...] = ()
+
+
 class Replica(Protocol):
     """A store as sync sees it. Every call is synchronous, durable when it returns, and safe between threads."""
 
     def spaces(self, peer: str) -> Sequence[SharedSpace]:
         """The spaces that `peer` (a device id) is a member of."""
+        ...
+
+    def roll(self, space: str) -> Roll:
+        """Who takes part in the space, as far as we have heard."""
+        ...
+
+    def learn(self, peer: str, space: str, roll: Roll) -> bool:
+        """Takes what `peer` has heard of it. Returns whether the peer and we both take part.
+
+        Raises RemoteProtocolError for what is not signed as it should be: then nothing is taken.
+        """
         ...
 
     def digests(self, space: str) -> Mapping[int, Digest]:

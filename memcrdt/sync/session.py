@@ -2,7 +2,8 @@
 
     greeting --(both greetings)--> ready --(bye, lost, a broken rule)--> closed
 
-Greeting: we ask the store which spaces the peer may see, and say hello; only a hello is accepted. Ready: the device
+Greeting: we ask the store which spaces the peer may see, and say hello; only a hello is accepted. Ready: both say who
+takes part in each space, and a space is shared as soon as our store has taken what the peer said (`Rolls`). The device
 with the smaller id compares all shared spaces, at once and then every 30 s; either sends what its log brings, and
 answers what is asked. Closed: every event is ignored. The parts: `Comparer` finds what differs, `Sender` and
 `Receiver` move it, `Vectors` and `Receipts` remember what the peer has.
@@ -38,6 +39,7 @@ from memcrdt.sync.messages import (
     Fragment,
     Have,
     Hello,
+    Members,
     Message,
     More,
     Push,
@@ -48,6 +50,7 @@ from memcrdt.sync.messages import (
 from memcrdt.sync.port import Port
 from memcrdt.sync.queries import Adopt, Spaces
 from memcrdt.sync.receiver import Receiver
+from memcrdt.sync.rolls import Rolls
 from memcrdt.sync.sender import Sender
 from memcrdt.sync.wire import decode
 
@@ -96,8 +99,10 @@ class Session:
         self._settle_s = SETTLE_S
         self._ours: dict[str, str] | None = None  # id and name of what we said to share
         self._theirs: dict[str, str] | None = None
-        self._shared: frozenset[str] = frozenset()
+        self._met: frozenset[str] = frozenset()  # what both say to take part in
+        self._shared: frozenset[str] = frozenset()  # of these, where the members are settled
         self._port = Port(link, peer)
+        self._rolls = Rolls(self._port, self._share)
         self._vectors = Vectors()
         self._receipts = Receipts(self._port)
         self._sender = Sender(self._port, self._vectors, self._receipts)
@@ -112,7 +117,7 @@ class Session:
 
     @property
     def shared(self) -> frozenset[str]:
-        """The ids of the spaces that both sides take part in."""
+        """The ids of the spaces that both sides take part in, members settled."""
         return self._shared
 
     @property
@@ -170,6 +175,7 @@ class Session:
                 self._compare_if_due()
             case SpacesChanged():
                 self._port.ask(Spaces(self.peer), self._say_hello)
+                self._rolls.say(sorted(self._met))
             case SyncNow():
                 self._compare()
             case Lost():
@@ -204,16 +210,22 @@ class Session:
         if self._ours is None or self._theirs is None:
             return
         shared = {*self._ours.keys() & self._theirs.keys(), *self._unite(self._ours, self._theirs)}
-        if self._shared - shared:
+        if self._met - shared:
             # Rather than to look for all that stands in queues for a space that is no longer shared.
             self._port.close("the shared spaces have changed")
             return
-        fresh = shared - self._shared
-        self._shared = frozenset(shared)
+        fresh, self._met = shared - self._met, frozenset(shared)
         self._port.report("ready", ", ".join(sorted(shared)))
-        if fresh and self._begins:
-            self._compare()
+        self._rolls.say(sorted(fresh))
+
+    def _share(self, space: str) -> None:
+        """The members of the space are settled: documents may pass."""
+        self._shared |= {space}
+        if self._begins:
+            self._comparer.start(space)
             self._compare_in(self._interval_s())
+        for message in self._rolls.take_early(space):
+            self._received(message)
 
     def _unite(self, ours: dict[str, str], theirs: dict[str, str]) -> list[str]:
         """Spaces of one name that the two sides made by themselves: the smaller id is taken for both."""
@@ -251,9 +263,15 @@ class Session:
             case _:
                 self._received_for_space(message)
 
-    def _received_for_space(self, message: Range | Have | Want | Diff | Push) -> None:
-        if message.space not in self._shared:
+    def _received_for_space(self, message: Members | Range | Have | Want | Diff | Push) -> None:
+        if message.space not in self._met:
             raise RemoteProtocolError("a message is about a space that is not shared")
+        if isinstance(message, Members):
+            self._rolls.heard(message)
+        elif not self._rolls.is_early(message.space, message):
+            self._received_of_documents(message)
+
+    def _received_of_documents(self, message: Range | Have | Want | Diff | Push) -> None:
         match message:
             case Range():
                 self._comparer.range(message)

@@ -14,6 +14,7 @@ import msgpack
 from memcrdt.errors import LocalProtocolError, RemoteProtocolError
 from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector, decode_state_vector, encode_state_vector
+from memcrdt.model.statements import STATEMENT_BYTES, STATEMENTS
 from memcrdt.sync.events import FRAME_BYTES
 from memcrdt.sync.messages import (
     Ack,
@@ -23,6 +24,7 @@ from memcrdt.sync.messages import (
     Have,
     Hello,
     Leaf,
+    Members,
     Message,
     More,
     Push,
@@ -31,6 +33,7 @@ from memcrdt.sync.messages import (
     Unknown,
     Want,
 )
+from memcrdt.sync.replica import Roll
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +48,7 @@ FEATURES: Final = 32
 ID_CHARS: Final = 128
 NAME_CHARS: Final = 200
 REASON_CHARS: Final = 500
+NONCE_BYTES: Final = 64
 BATCH_MAX: Final = (1 << 53) - 1
 
 _T = TypeVar("_T")
@@ -119,6 +123,7 @@ _FIELDS: Final[dict[type, tuple[int, Callable[..., tuple[object, ...]]]]] = {
     Bye: (8, lambda m: (m.reason[:REASON_CHARS],)),
     Fragment: (9, lambda m: (m.batch, m.index, m.data)),
     More: (10, lambda m: (m.batch,)),
+    Members: (11, lambda m: (m.space, m.roll.creator, m.roll.nonce, m.roll.statements)),
 }
 
 
@@ -190,6 +195,11 @@ def _more(batch: object) -> More:
     return More(_number(batch, BATCH_MAX))
 
 
+def _members(space: object, creator: object, nonce: object, statements: object) -> Members:
+    items = tuple(_bytes(item, STATEMENT_BYTES) for item in _items(statements, STATEMENTS))
+    return Members(_text(space), Roll(_text(creator), _bytes(nonce, NONCE_BYTES), items))
+
+
 _READERS: Final[dict[int, tuple[int, Callable[..., Message]]]] = {
     1: (4, _hello),
     2: (3, _range),
@@ -201,6 +211,7 @@ _READERS: Final[dict[int, tuple[int, Callable[..., Message]]]] = {
     8: (1, _bye),
     9: (3, _fragment),
     10: (1, _more),
+    11: (4, _members),
 }
 
 

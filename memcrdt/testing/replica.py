@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from memcrdt.errors import NotFoundError, StoreError
-from memcrdt.sync.replica import Applied, Diff, Digest, LogEntry, LogPage, SharedSpace
+from memcrdt.sync.replica import Applied, Diff, Digest, LogEntry, LogPage, Roll, SharedSpace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,6 +92,14 @@ class FakeReplica:
     def spaces(self, peer: str) -> list[SharedSpace]:
         self._check()
         return [SharedSpace(space, name) for space, (name, peers) in self.members.items() if peer in peers]
+
+    def roll(self, space: str) -> Roll:
+        self._check()
+        return Roll()
+
+    def learn(self, peer: str, space: str, roll: Roll) -> bool:
+        self._check()
+        return space in self.members and peer in self.members[space][1]
 
     def digests(self, space: str) -> Mapping[int, Digest]:
         self._check(space)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from memcrdt.errors import CorruptError, InputError, NotFoundError, StoreError
-from memcrdt.net.identity import Identity, device_id, device_id_of, parse_device_id, shown
+from memcrdt.model.devices import device_id
+from memcrdt.net.identity import Identity, device_id_of, parse_device_id, shown
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")
 

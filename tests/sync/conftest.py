@@ -27,8 +27,9 @@ from memcrdt.sync.events import (
     Timer,
 )
 from memcrdt.sync.gossip import Gossip
-from memcrdt.sync.messages import PROTOCOL, Hello
+from memcrdt.sync.messages import PROTOCOL, Hello, Members
 from memcrdt.sync.queries import perform
+from memcrdt.sync.replica import Roll
 from memcrdt.sync.session import Identity, Logged, Session
 from memcrdt.sync.wire import decode, encode
 from memcrdt.testing.replica import FakeReplica
@@ -227,6 +228,7 @@ class Hand:
         """Both greetings, and the first comparison."""
         self.handle(Connected(1, "B", dialed=True))
         self.say(Hello(PROTOCOL, (), "theirs", (("S", "shared"),)))
+        self.say(Members("S", Roll()))
         return self
 
     def say(self, message: Message | bytes) -> list[Message | Unknown]:

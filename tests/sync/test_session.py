@@ -9,7 +9,9 @@ import pytest
 
 from memcrdt.errors import LocalProtocolError
 from memcrdt.sync.events import Answered, Committed, Connected, Lost, SpacesChanged, SyncNow, Timer
-from memcrdt.sync.messages import PROTOCOL, Ack, Bye, Diff, Fragment, Have, Hello, More, Push, Range, Want
+from memcrdt.sync.messages import PROTOCOL, Ack, Bye, Diff, Fragment, Have, Hello, Members, More, Push, Range, Want
+from memcrdt.sync.replica import Roll
+from memcrdt.sync.rolls import EARLY
 from memcrdt.sync.session import HELLO_TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -88,7 +90,46 @@ def test_a_version_below_ours_is_refused_and_one_above_is_spoken_to(hand: Hand) 
     newer = type(hand)()
     newer.handle(Connected(1, "B", dialed=True))
     newer.say(Hello(PROTOCOL + 1, ("telepathy",), "theirs", (("S", "shared"),)))
+    newer.say(Members("S", Roll()))
     assert newer.session.shared == {"S"}
+
+
+def test_nothing_of_a_space_is_said_before_its_members_are_settled(hand: Hand) -> None:
+    """Whoever takes part is said first; what the peer asks before we know what it knows waits."""
+    hand.handle(Connected(1, "B", dialed=True))
+    assert hand.say(Hello(PROTOCOL, (), "theirs", (("S", "shared"),))) == [Members("S", Roll())]
+    hand.replica.write("S", 0, "a secret")
+    assert hand.say(Want("S", 0, {})) == []
+    assert hand.session.shared == frozenset()
+    sent = hand.say(Members("S", Roll()))
+    assert [message.update for message in sent if isinstance(message, Diff)] != []
+
+
+def test_a_peer_that_turns_out_to_be_no_member_gets_nothing(hand: Hand) -> None:
+    """The statements that it brought say so themselves."""
+    hand.handle(Connected(1, "B", dialed=True))
+    hand.say(Hello(PROTOCOL, (), "theirs", (("S", "shared"),)))
+    hand.replica.write("S", 0, "a secret")
+    hand.replica.members["S"] = ("shared", set())
+    assert hand.say(Want("S", 0, {})) == []
+    assert hand.say(Members("S", Roll())) == [Bye("the members of a shared space have changed")]
+
+
+def test_statements_of_members_are_told_again_when_they_change(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a revocation spreads over the connections that stand."""
+    hand.greet()
+    assert hand.handle(SpacesChanged()) == []
+    monkeypatch.setattr(hand.replica, "roll", lambda _: Roll("A", b"n", (b"statement",)))
+    assert hand.handle(SpacesChanged()) == [Members("S", Roll("A", b"n", (b"statement",)))]
+
+
+def test_too_much_before_the_members_are_settled_ends_the_session(hand: Hand) -> None:
+    """An honest peer waits."""
+    hand.handle(Connected(1, "B", dialed=True))
+    hand.say(Hello(PROTOCOL, (), "theirs", (("S", "shared"),)))
+    for _ in range(EARLY + 1):
+        hand.say(Have("S", ()))
+    assert hand.closed == "documents came before the statements of members"
 
 
 def test_an_unknown_message_is_skipped(hand: Hand) -> None:

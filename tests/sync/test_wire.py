@@ -21,6 +21,7 @@ from memcrdt.sync.messages import (
     Have,
     Hello,
     Leaf,
+    Members,
     Message,
     More,
     Push,
@@ -29,6 +30,7 @@ from memcrdt.sync.messages import (
     Unknown,
     Want,
 )
+from memcrdt.sync.replica import Roll
 from memcrdt.sync.wire import decode, encode
 
 ids = st.text(max_size=128).filter(lambda text: text.isprintable())
@@ -87,6 +89,7 @@ EXAMPLES = [
     Bye("reason"),
     Fragment(1, 2, b"part"),
     More(4),
+    Members("S", Roll("creator", b"nonce", (b"a statement", b"another"))),
 ]
 
 

@@ -19,9 +19,9 @@ from zeroconf import InterfaceChoice, IPVersion, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from memcrdt.errors import InputError
+from memcrdt.model.devices import DEVICE_ID_CHARS
 from memcrdt.net.addresses import Address
 from memcrdt.net.discovery.finder import Candidate, Found
-from memcrdt.net.identity import DEVICE_ID_CHARS
 from memcrdt.net.tasks import Tasks
 
 if TYPE_CHECKING:

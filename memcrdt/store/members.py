@@ -1,0 +1,294 @@
+"""Who takes part in the spaces: the signed statements, and the peers and shares that follow from them.
+
+What the user does here (accepting, revoking) changes peers and shares at once, without a key; `settle` makes
+statements of it before the next device hears of anything.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import apsw
+
+from memcrdt.errors import InputError, NotFoundError, RemoteProtocolError
+from memcrdt.model.statements import (
+    CONTEXT,
+    KEPT,
+    NAME_CHARS,
+    STATEMENTS,
+    Claim,
+    Kind,
+    Member,
+    Membership,
+    Statement,
+    membership,
+    unpack,
+)
+from memcrdt.store import meta
+from memcrdt.store.meta import LOCAL
+from memcrdt.store.store import Store
+
+
+class Signer(Protocol):
+    """Whoever holds this device's key."""
+
+    public_key: bytes
+
+    def sign(self, message: bytes) -> bytes:
+        """The Ed25519 signature of `message`."""
+        ...
+
+
+class Genesis(NamedTuple):
+    """What a space's id is the hash of: its creator's device id, and a nonce."""
+
+    creator: str
+    nonce: bytes
+
+
+class Entry(NamedTuple):
+    """A space in the words of two devices that pair: `shared` is whether other devices take part already."""
+
+    name: str
+    id: str
+    genesis: Genesis
+    shared: bool
+
+
+class Members:
+    """The members of one store's spaces. Every change is durable when its method returns."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def of(self, name: str) -> Membership:
+        """Who takes part in the space of that name, as far as statements say so. Raises NotFoundError."""
+        with self._store.reading() as db:
+            space = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get
+            if space is None:
+                raise NotFoundError(f"there is no space called {name!r} here")
+            return _membership(db, int(space))
+
+    def roll(self, space: str) -> tuple[Genesis | None, list[bytes]]:
+        """What is known of the space with that id: what it grew from, if we know, and all statements."""
+        with self._store.reading() as db:
+            row = db.execute("SELECT space, creator, nonce FROM spaces WHERE id = ?", (space,)).fetchone()
+            if row is None:
+                return None, []
+            genesis = Genesis(row[1], row[2])
+            statements = [bytes(data) for (data,) in db.execute(_STATEMENTS, (row[0],))]
+        return (genesis if meta.space_id(*genesis) == space else None), statements
+
+    def learn(self, space: str, genesis: Genesis | None, packed: Sequence[bytes]) -> None:
+        """Takes what another device knows of a space that is here.
+
+        Raises RemoteProtocolError for statements that are none, or about another space: then nothing is taken.
+        """
+        statements = [_checked(data, space) for data in packed]
+        with self._store.writing() as db:
+            number = db.execute("SELECT space FROM spaces WHERE id = ?", (space,)).get
+            if number is None:
+                return  # it was left meanwhile
+            if genesis is not None and meta.space_id(*genesis) == space:
+                db.execute("UPDATE spaces SET creator = ?, nonce = ? WHERE space = ?", (*genesis, number))
+            if _keep(db, int(number), statements):
+                self._derive(db, int(number))
+
+    def settle(self, signer: Signer, own_name: str) -> None:
+        """Says, signed, what the user has decided since: whom we accept, whom we revoke, and what we are called."""
+        with self._store.reading() as db:
+            spaces = list(db.execute("SELECT space, id, creator, nonce FROM spaces WHERE name <> ?", (LOCAL,)))
+            due = [
+                (int(space), claim)
+                for space, space_id, creator, nonce in spaces
+                if meta.space_id(creator, nonce) == space_id
+                for claim in self._due(db, int(space), str(space_id), own_name[:NAME_CHARS])
+            ]
+        if not due:
+            return
+        with self._store.writing() as db:
+            for space, claim in due:
+                signature = signer.sign(CONTEXT + claim.packed())
+                _keep(db, space, [Statement(claim, signer.public_key, signature)])
+                self._derive(db, space)
+
+    def entries(self, names: Iterable[str]) -> list[Entry]:
+        """The spaces of these names, for a device that may join. Raises NotFoundError, InputError for `local`."""
+        return [self._entry(name) for name in names]
+
+    def join(self, entry: Entry) -> None:
+        """Takes part in another device's space from now on. One of that name here, which nobody shares, goes on as it.
+
+        Raises InputError when ours of that name is shared with others.
+        """
+        with self._store.writing() as db:
+            if db.execute("SELECT 1 FROM spaces WHERE id = ?", (entry.id,)).get is not None:
+                return
+            row = db.execute("SELECT space FROM spaces WHERE name = ?", (entry.name,)).fetchone()
+            if row is None:
+                db.execute(
+                    "INSERT INTO spaces(id, name, creator, nonce, created_at) VALUES(?, ?, ?, ?, ?)",
+                    (entry.id, entry.name, *entry.genesis, self._store.now_ms()),
+                )
+                return
+            if _is_shared(db, int(row[0])):
+                raise InputError(
+                    f"both devices share a space called {entry.name!r} with others; on one of them run: "
+                    f"memcrdt space leave {entry.name}"
+                )
+            _turn_into(db, int(row[0]), entry.id, entry.genesis)
+
+    def leave(self, name: str) -> None:
+        """Shares the space with nobody any more. What is in it stays here. Raises NotFoundError, InputError."""
+        with self._store.writing() as db:
+            space = shareable(db, name)
+            db.execute("DELETE FROM shares WHERE space = ?", (space,))
+            genesis = Genesis(self._store.device, secrets.token_bytes(16))
+            _turn_into(db, space, meta.space_id(*genesis), genesis)
+
+    def _entry(self, name: str) -> Entry:
+        with self._store.reading() as db:
+            space = shareable(db, name)
+            space_id, creator, nonce = db.execute("SELECT id, creator, nonce FROM spaces WHERE space = ?", (space,)).get
+            return Entry(name, str(space_id), Genesis(str(creator), bytes(nonce)), _is_shared(db, space))
+
+    def _due(self, db: apsw.Connection, space: int, space_id: str, own_name: str) -> list[Claim]:
+        """What we have to say of one space, and may."""
+        own, now, known = self._store.device, self._store.now_ms(), _membership(db, space)
+        if not known.may_write(own):
+            return []
+
+        def claim(kind: Kind, device: str, name: str = "", read_only: bool = False) -> Claim:
+            keep = tuple(_added_by(db, space, device)) if kind == "revoke" else ()
+            return Claim(kind=kind, space=space_id, device=device, at=now, name=name, read_only=read_only, keep=keep)
+
+        claims = [claim("revoke", device) for device in _revoked_here(db) if device in known.members]
+        for device, name, read_only in db.execute(_SHARED, (space,)):
+            if device not in known.members and device not in known.revoked:
+                claims.append(claim("add", device, (name or "")[:NAME_CHARS], bool(read_only)))
+        if _is_shared(db, space) and own_name not in _names_said(db, space, own):
+            claims.append(claim("add", own, own_name))
+        return claims
+
+    def _derive(self, db: apsw.Connection, space: int) -> None:
+        """Makes peers and shares say what the statements do."""
+        own, known = self._store.device, _membership(db, space)
+        for device, member in known.members.items():
+            if device != own:
+                self._admit(db, space, device, member)
+        for device in known.revoked:
+            db.execute("DELETE FROM shares WHERE space = ? AND device = ?", (space, device))
+            db.execute(_REVOKE_IF_ALONE, (device,))
+        if own in known.revoked:
+            self._cast_out(db, space)
+        elif own in known.members:
+            db.execute("UPDATE spaces SET read_only = ? WHERE space = ?", (known.members[own].read_only, space))
+
+    def _admit(self, db: apsw.Connection, space: int, device: str, member: Member) -> None:
+        db.execute(_ACCEPT, (device, member.name or None, self._store.now_ms()))
+        if db.execute("SELECT state FROM peers WHERE device = ?", (device,)).get == "accepted":
+            db.execute(_SHARE, (space, device, member.read_only))
+
+    def _cast_out(self, db: apsw.Connection, space: int) -> None:
+        name = db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get
+        others = [device for (device,) in db.execute("SELECT device FROM shares WHERE space = ?", (space,))]
+        if others:
+            db.execute("DELETE FROM shares WHERE space = ?", (space,))
+            text = f"this device was revoked from the space {name!r}; to come back it needs a new key, and to be paired"
+            meta.raise_alarm(db, meta.Alarm(self._store.now_ms(), text))
+
+
+_STATEMENTS = "SELECT statement FROM members WHERE space = ? ORDER BY id"
+_SHARED = (
+    "SELECT device, name, read_only FROM shares JOIN peers USING(device) WHERE space = ? AND state = 'accepted'"
+    " ORDER BY device"
+)
+_ACCEPT = (
+    "INSERT INTO peers(device, name, state, added_at) VALUES(?, ?, 'accepted', ?) ON CONFLICT(device) DO UPDATE"
+    " SET state = 'accepted', name = ifnull(name, excluded.name) WHERE state <> 'revoked'"
+)
+_SHARE = (
+    "INSERT INTO shares(space, device, read_only) VALUES(?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET read_only = excluded.read_only"
+)
+_REVOKE_IF_ALONE = (
+    "UPDATE peers SET state = 'revoked', connected = NULL WHERE device = ?1 AND state <> 'revoked'"
+    " AND NOT EXISTS(SELECT 1 FROM shares WHERE device = ?1)"
+)
+
+
+def is_revoked(db: apsw.Connection, space: int, device: str) -> bool:
+    """Whether a statement says that the device takes part in the space (its local number) no longer."""
+    return device in _membership(db, space).revoked
+
+
+def _membership(db: apsw.Connection, space: int) -> Membership:
+    statements = [unpack(bytes(data)) for (data,) in db.execute(_STATEMENTS, (space,))]
+    return membership(str(db.execute("SELECT creator FROM spaces WHERE space = ?", (space,)).get), statements)
+
+
+def _checked(data: bytes, space: str) -> Statement:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    statement = unpack(data)
+    if statement.claim.space != space:
+        raise RemoteProtocolError("a statement is about another space")
+    try:
+        key = Ed25519PublicKey.from_public_bytes(statement.key)
+        key.verify(statement.signature, CONTEXT + statement.claim.packed())
+    except InvalidSignature:
+        raise RemoteProtocolError(f"a statement of {statement.by} is not signed by it") from None
+    return statement
+
+
+def _keep(db: apsw.Connection, space: int, statements: Iterable[Statement]) -> bool:
+    """Writes statements down, and returns whether one of them is new. At most 1,000 are kept."""
+    count = int(db.execute("SELECT count(*) FROM members WHERE space = ?", (space,)).get)
+    before = count
+    for statement in statements:
+        if count < STATEMENTS:
+            row = (space, statement.id, statement.packed())
+            db.execute("INSERT OR IGNORE INTO members(space, id, statement) VALUES(?, ?, ?)", row)
+            count += db.changes()
+    return count > before
+
+
+def _added_by(db: apsw.Connection, space: int, device: str) -> list[bytes]:
+    """The ids of all adds by a device that we have heard of: its revocation keeps them."""
+    statements = [unpack(bytes(data)) for (data,) in db.execute(_STATEMENTS, (space,))]
+    return [each.id for each in statements if each.by == device and each.claim.kind == "add"][:KEPT]
+
+
+def _names_said(db: apsw.Connection, space: int, device: str) -> set[str]:
+    """What a device has called itself."""
+    statements = [unpack(bytes(data)) for (data,) in db.execute(_STATEMENTS, (space,))]
+    return {each.claim.name for each in statements if each.by == each.claim.device == device}
+
+
+def _revoked_here(db: apsw.Connection) -> list[str]:
+    return [str(device) for (device,) in db.execute("SELECT device FROM peers WHERE state = 'revoked' ORDER BY device")]
+
+
+def _is_shared(db: apsw.Connection, space: int) -> bool:
+    return db.execute("SELECT 1 FROM shares WHERE space = ?", (space,)).get is not None
+
+
+def _turn_into(db: apsw.Connection, space: int, space_id: str, genesis: Genesis) -> None:
+    """Gives a space another id; what was said of it under the old one says nothing any more."""
+    db.execute("DELETE FROM members WHERE space = ?", (space,))
+    db.execute(
+        "UPDATE spaces SET id = ?, creator = ?, nonce = ?, read_only = 0 WHERE space = ?", (space_id, *genesis, space)
+    )
+
+
+def shareable(db: apsw.Connection, name: str) -> int:
+    """The local number of a space that may leave the machine. Raises InputError for `local`, NotFoundError."""
+    if name == LOCAL:
+        raise InputError("the space 'local' never leaves this machine; share another one")
+    number = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get
+    if number is None:
+        raise NotFoundError(f"there is no space called {name!r} here")
+    return int(number)

@@ -1,0 +1,69 @@
+"""Who takes part, settled before any document passes: the exchange of the members' statements with one peer."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from memcrdt.errors import RemoteProtocolError
+from memcrdt.sync.messages import Members
+from memcrdt.sync.queries import Learn, RollOf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from memcrdt.sync.messages import Message
+    from memcrdt.sync.port import Port
+    from memcrdt.sync.replica import Roll
+
+EARLY: Final = 256  # messages that may wait: what the windows let a peer send that was quicker than our store
+
+
+class Rolls:
+    """For each space in which both take part: what we have said of its members, and whether theirs is known here.
+
+    `opened` is called when it is; messages about the space that came before wait until then.
+    """
+
+    def __init__(self, port: Port, opened: Callable[[str], None]) -> None:
+        self._port = port
+        self._opened = opened
+        self._said: dict[str, Roll] = {}
+        self._learnt: set[str] = set()
+        self._early: list[tuple[str, Message]] = []
+
+    def say(self, spaces: Iterable[str]) -> None:
+        """Sends what we know of the members of these spaces, as far as it is news."""
+        for space in spaces:
+            self._port.ask(RollOf(space), partial(self._say, space))
+
+    def heard(self, message: Members) -> None:
+        """Takes what the peer knows."""
+        self._port.ask(Learn(self._port.peer, message.space, message.roll), partial(self._learned, message.space))
+
+    def is_early(self, space: str, message: Message) -> bool:
+        """Whether the message has to wait; then it is kept."""
+        if space in self._learnt:
+            return False
+        if len(self._early) >= EARLY:
+            raise RemoteProtocolError("documents came before the statements of members")
+        self._early.append((space, message))
+        return True
+
+    def take_early(self, space: str) -> list[Message]:
+        """The messages about the space that have waited."""
+        ready = [message for about, message in self._early if about == space]
+        self._early = [each for each in self._early if each[0] != space]
+        return ready
+
+    def _say(self, space: str, roll: Roll) -> None:
+        if self._said.get(space) != roll:
+            self._said[space] = roll
+            self._port.send(Members(space, roll))
+
+    def _learned(self, space: str, belongs: bool) -> None:
+        if not belongs:
+            self._port.close("the members of a shared space have changed")
+        elif space not in self._learnt:
+            self._learnt.add(space)
+            self._opened(space)

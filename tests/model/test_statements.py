@@ -1,0 +1,110 @@
+"""What members say of each other, and what it comes to."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import msgpack
+import pytest
+
+from memcrdt.errors import RemoteProtocolError
+from memcrdt.model.devices import device_id
+from memcrdt.model.statements import KEPT, STATEMENT_BYTES, Claim, Member, Statement, membership, unpack
+
+KEYS = {name: name.encode() * 32 for name in "CABDX"}
+CREATOR, A, B, D, STRANGER = (device_id(key) for key in KEYS.values())
+SPACE = "S" * 52
+
+
+def says(key: str, kind: str, device: str, at: int = 1, **fields: object) -> Statement:
+    """A statement by the device with that key; its signature does not matter here."""
+    return Statement(Claim(kind=kind, space=SPACE, device=device, at=at, **fields), KEYS[key], b"s" * 64)
+
+
+def test_whoever_is_added_by_a_member_is_one() -> None:
+    """However long the chain to the creator, in whatever order it is heard."""
+    chain = [says("C", "add", A, name="laptop"), says("A", "add", B), says("B", "add", D, read_only=True)]
+    for order in permutations(chain):
+        known = membership(CREATOR, order)
+        assert set(known.members) == {CREATOR, A, B, D}
+        assert known.members[A] == Member("laptop", read_only=False)
+        assert [known.may_write(device) for device in (CREATOR, A, B, D, STRANGER)] == [True, True, True, False, False]
+
+
+def test_whoever_is_not_added_can_add_nobody() -> None:
+    """A stranger's statements, and those that hang on them, count for nothing."""
+    assert set(membership(CREATOR, [says("X", "add", A), says("A", "add", B)]).members) == {CREATOR}
+
+
+def test_a_member_that_may_only_read_adds_and_revokes_nobody() -> None:
+    """It has no say."""
+    known = membership(
+        CREATOR, [says("C", "add", A, read_only=True), says("A", "add", B), says("A", "revoke", CREATOR)]
+    )
+    assert set(known.members) == {CREATOR, A}
+
+
+def test_a_revocation_wins_whenever_it_was_made() -> None:
+    """Also against an add that is later: a revoked device needs a new key."""
+    said = [says("C", "add", A, 1), says("C", "revoke", A, 2), says("C", "add", A, 9)]
+    for order in permutations(said):
+        known = membership(CREATOR, order)
+        assert (set(known.members), known.revoked) == ({CREATOR}, {A})
+
+
+def test_what_a_revoked_device_had_added_stays_if_the_revocation_says_so() -> None:
+    """And only that: what it adds afterwards, with whatever date, is nobody."""
+    kept, later = says("A", "add", B), says("A", "add", STRANGER)
+    said = [says("C", "add", A), kept, later, says("C", "revoke", A, keep=(kept.id,))]
+    assert set(membership(CREATOR, said).members) == {CREATOR, B}
+    assert set(membership(CREATOR, [*said[:3], says("C", "revoke", A)]).members) == {CREATOR}
+
+
+def test_the_creator_can_be_revoked() -> None:
+    """A stolen laptop is out, also if it made the space; the others go on."""
+    added = says("C", "add", A)
+    known = membership(CREATOR, [added, says("A", "add", B), says("A", "revoke", CREATOR, keep=(added.id,))])
+    assert set(known.members) == {A, B}
+
+
+def test_a_revoked_device_keeps_nobody() -> None:
+    """Two that revoke each other are both out, with what each had added and no third device keeps."""
+    said = [says("C", "add", A), says("C", "add", B)]
+    known = membership(CREATOR, [*said, says("A", "revoke", B), says("B", "revoke", A)])
+    assert set(known.members) == {CREATOR}
+
+
+def test_the_last_name_counts() -> None:
+    """And the rights that come with it."""
+    said = [says("C", "add", A, 1, name="old"), says("A", "add", A, 2, name="new")]
+    assert membership(CREATOR, said).members[A] == Member("new", read_only=False)
+
+
+def test_a_statement_survives_packing() -> None:
+    """With the same id."""
+    statement = says("C", "revoke", A, at=1_800_000_000_000, keep=(b"i" * 16,))
+    assert unpack(statement.packed()) == statement
+    assert unpack(statement.packed()).id == statement.id
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xc1",
+        msgpack.packb([]),
+        msgpack.packb([b"", b"", b""]),
+        msgpack.packb([msgpack.packb([0, SPACE, A, 1, "", False, []]), b"short", b"s" * 64]),
+        msgpack.packb([msgpack.packb([7, SPACE, A, 1, "", False, []]), b"k" * 32, b"s" * 64]),
+        msgpack.packb([msgpack.packb([0, SPACE, A, -1, "", False, []]), b"k" * 32, b"s" * 64]),
+        msgpack.packb([msgpack.packb([0, SPACE, A, 1, "n" * 201, False, []]), b"k" * 32, b"s" * 64]),
+        msgpack.packb([msgpack.packb([0, SPACE, A, 1, "", False, [b"short"]]), b"k" * 32, b"s" * 64]),
+        msgpack.packb([msgpack.packb([0, SPACE, A, 1, "", 1, []]), b"k" * 32, b"s" * 64]),
+        msgpack.packb([msgpack.packb([0, SPACE, A, 1, "", False, [b"i" * 16] * (KEPT + 1)]), b"k" * 32, b"s" * 64]),
+        b"x" * (STATEMENT_BYTES + 1),
+    ],
+)
+def test_what_is_no_statement_is_refused(data: bytes) -> None:
+    """Bad fields, fields in another form than they are signed in, too large."""
+    with pytest.raises(RemoteProtocolError):
+        unpack(data)

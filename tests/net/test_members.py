@@ -1,0 +1,118 @@
+"""Members of a space, over real homes and sockets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+import memcrdt
+from memcrdt.errors import UntrustedPeerError
+from memcrdt.memory import Memory
+from memcrdt.node import Node
+from memcrdt.store.members import Members
+from memcrdt.store.peers import Peers
+
+Eventually = Callable[[Callable[[], object]], Awaitable[None]]
+
+
+class Home:
+    """A home whose network runs."""
+
+    def __init__(self, memory: Memory, node: Node) -> None:
+        self.memory = memory
+        self.node = node
+        self.id = memory.store.device
+        self.peers = Peers(memory.store)
+
+    @property
+    def texts(self) -> set[str]:
+        return {record.text for record in self.memory.list()}
+
+    @property
+    def address(self) -> str:
+        return self.node.addresses[0]
+
+    def state_of(self, other: Home) -> str | None:
+        return next((peer.state for peer in self.peers.all() if peer.device == other.id), None)
+
+
+@pytest.fixture(name="three")
+async def _three(tmp_path: Path, eventually: Eventually) -> AsyncIterator[list[Home]]:
+    """Laptop and phone have each accepted the desktop, and it them; they do not know each other."""
+    async with AsyncExitStack() as stack:
+        homes: list[Home] = []
+        for name in ("laptop", "desktop", "phone"):
+            memory = stack.enter_context(memcrdt.open(tmp_path / name, embedder=None, device_name=name))
+            node = await stack.enter_async_context(Node(memory, host="127.0.0.1", port=0))
+            homes.append(Home(memory, node))
+        laptop, desktop, phone = homes
+        for other in (laptop, phone):
+            desktop.peers.accept(other.id)
+            other.peers.accept(desktop.id)
+            await eventually(lambda: desktop.node.port)
+            await other.node.connect(desktop.address)
+        await eventually(lambda: laptop.state_of(phone) == phone.state_of(laptop) == "accepted")
+        yield homes
+
+
+async def test_two_members_of_one_space_need_no_pairing(three: list[Home], eventually: Eventually) -> None:
+    """The desktop told each of the other, and what it is called; they sync without the desktop."""
+    laptop, desktop, phone = three
+    await eventually(lambda: phone.peers.get(laptop.id).name == "laptop")
+    await desktop.node.__aexit__(None, None, None)
+    await phone.node.connect(laptop.address)
+    laptop.memory.add("from the laptop")
+    phone.memory.add("from the phone")
+    await eventually(lambda: laptop.texts == phone.texts == {"from the laptop", "from the phone"})
+    assert laptop.memory.space("personal").id() == phone.memory.space("personal").id()
+
+
+async def test_a_revocation_reaches_all_members(three: list[Home], eventually: Eventually) -> None:
+    """The laptop revokes the phone; the desktop hangs up on it and lets it in no more."""
+    laptop, desktop, phone = three
+    laptop.peers.revoke(phone.id)
+    await eventually(lambda: desktop.state_of(phone) == "revoked")
+    await eventually(lambda: desktop.node.status().connected == {laptop.id})
+    laptop.memory.add("not for the phone")
+    await eventually(lambda: "not for the phone" in desktop.texts)
+    with pytest.raises(UntrustedPeerError, match="does not accept this device"):
+        await phone.node.connect(desktop.address)
+    assert phone.texts == set()
+
+
+async def test_a_revocation_survives_a_restart(three: list[Home], eventually: Eventually, tmp_path: Path) -> None:
+    """Of the device that heard of it: it is in the store."""
+    laptop, desktop, phone = three
+    laptop.peers.revoke(phone.id)
+    await eventually(lambda: desktop.state_of(phone) == "revoked")
+    await desktop.node.__aexit__(None, None, None)
+    with memcrdt.open(tmp_path / "desktop", embedder=None) as memory:
+        async with Node(memory, host="127.0.0.1", port=0) as node:
+            with pytest.raises(UntrustedPeerError, match="does not accept this device"):
+                await phone.node.connect(node.addresses[0])
+
+
+async def test_a_member_that_may_only_read_gets_everything_and_gives_nothing(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    """Nor does it pass on what others wrote."""
+    async with AsyncExitStack() as stack:
+        writer, reader = (
+            stack.enter_context(memcrdt.open(tmp_path / name, embedder=None)) for name in ("writer", "reader")
+        )
+        writer.space("acme").create()
+        Members(reader.store).join(Members(writer.store).entries(["acme"])[0])
+        Peers(writer.store).accept(reader.store.device, spaces=["acme"], read_only=True)
+        Peers(reader.store).accept(writer.store.device, spaces=["acme"])
+        kept = reader.add("mine", space="acme")
+        before = writer.add("before", space="acme")
+        there = await stack.enter_async_context(Node(writer, host="127.0.0.1", port=0))
+        here = await stack.enter_async_context(Node(reader, host="127.0.0.1", port=0))
+        await here.connect(there.addresses[0])
+        await eventually(lambda: {record.text for record in reader.list()} == {"mine", "before"})
+        after = writer.add("after", space="acme")
+        await eventually(lambda: {record.id for record in reader.list()} == {kept, before, after})
+        assert {record.id for record in writer.list()} == {before, after}

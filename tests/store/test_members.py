@@ -1,0 +1,224 @@
+"""The members of spaces, in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import memcrdt
+from memcrdt.errors import InputError, ReadOnlyError, RemoteProtocolError
+from memcrdt.memory import Memory
+from memcrdt.net.identity import Identity
+from memcrdt.store.members import Entry, Genesis, Members
+from memcrdt.store.peers import Peers
+
+STRANGER = "X" * 51 + "A"
+
+
+class Home:
+    """A memory with its key."""
+
+    def __init__(self, folder: Path) -> None:
+        self.memory: Memory = memcrdt.open(folder, embedder=None)
+        self.identity = Identity.load_or_create(folder)
+        self.id = self.identity.device_id
+        self.members = Members(self.memory.store)
+        self.peers = Peers(self.memory.store)
+
+    def settle(self) -> None:
+        self.members.settle(self.identity, self.memory.home.name)
+
+    @property
+    def space(self) -> str:
+        return self.memory.space("personal").id()
+
+    @property
+    def known(self) -> set[str]:
+        return set(self.members.of("personal").members)
+
+    def hear(self, other: Home) -> None:
+        """Learns what the other knows of `personal`."""
+        genesis, statements = other.members.roll(self.space)
+        self.members.learn(self.space, genesis, statements)
+
+
+@pytest.fixture(name="make_home")
+def _make_home(tmp_path: Path) -> Iterator[Callable[[str], Home]]:
+    homes: list[Home] = []
+
+    def make(name: str) -> Home:
+        homes.append(Home(tmp_path / name))
+        return homes[-1]
+
+    yield make
+    for home in homes:
+        home.memory.close()
+
+
+@pytest.fixture(name="homes")
+def _homes(make_home: Callable[[str], Home]) -> list[Home]:
+    """Three members of one space: the first invited the second, that one the third."""
+    first, second, third = (make_home(name) for name in ("first", "second", "third"))
+    for inviter, joiner in ((first, second), (second, third)):
+        inviter.peers.accept(joiner.id)
+        joiner.members.join(inviter.members.entries(["personal"])[0])
+        joiner.peers.accept(inviter.id)
+        inviter.settle()
+        joiner.hear(inviter)
+    first.hear(second)
+    return [first, second, third]
+
+
+def test_pairing_with_one_member_joins_the_space_for_all(homes: list[Home]) -> None:
+    """The first has never met the third, and accepts it."""
+    first, second, third = homes
+    assert first.known == second.known == third.known == {home.id for home in homes}
+    assert first.peers.is_accepted(third.id)
+    assert third.peers.is_accepted(first.id)
+    assert first.peers.get(second.id).name is None or first.peers.get(second.id).name == "second"
+
+
+def test_settling_says_everything_once(homes: list[Home]) -> None:
+    """A second time there is nothing to say."""
+    for home in homes:
+        home.settle()
+    counts = [home.peers.statements() for home in homes]
+    for home in homes:
+        home.settle()
+    assert counts == [home.peers.statements() for home in homes]
+
+
+def test_devices_name_themselves(homes: list[Home]) -> None:
+    """The others learn it, whoever paired them."""
+    first, second, third = homes
+    third.settle()
+    second.hear(third)
+    first.hear(second)
+    assert first.members.of("personal").members[third.id].name == "third"
+
+
+def test_a_revocation_spreads_and_stays(homes: list[Home]) -> None:
+    """To members that the revoking device has not met; nobody accepts that key again."""
+    first, second, third = homes
+    first.peers.revoke(third.id)
+    first.settle()
+    second.hear(first)
+    assert first.known == second.known == {first.id, second.id}
+    assert second.peers.get(third.id).state == "revoked"
+    assert third.id not in {device for _, device in second.peers.shares()}
+    with pytest.raises(InputError, match="new key"):
+        second.peers.accept(third.id)
+    second.hear(third)
+    assert second.peers.get(third.id).state == "revoked"
+
+
+def test_revoking_a_device_keeps_those_that_it_added(homes: list[Home]) -> None:
+    """Which we had heard of by then."""
+    first, second, third = homes
+    first.peers.revoke(second.id)
+    first.settle()
+    assert first.known == {first.id, third.id}
+
+
+def test_a_device_that_hears_of_its_own_revocation_tells_its_user(homes: list[Home]) -> None:
+    """And shares the space with nobody; what is in it stays."""
+    first, _, third = homes
+    first.peers.revoke(third.id)
+    first.settle()
+    third.hear(first)
+    assert third.peers.shares() == frozenset()
+    assert "revoked from the space 'personal'" in third.memory.status().store.alarms[-1].text
+
+
+def test_forged_statements_are_refused_whole(homes: list[Home]) -> None:
+    """One wrong signature, or one about another space, and nothing of the message is taken."""
+    first, second, _ = homes
+    genesis, statements = first.members.roll(first.space)
+    forged = bytearray(statements[0])
+    forged[-1] ^= 1
+    before = second.peers.statements()
+    with pytest.raises(RemoteProtocolError, match="not signed"):
+        second.members.learn(second.space, genesis, [*statements, bytes(forged)])
+    with pytest.raises(RemoteProtocolError, match="another space"):
+        second.members.learn(second.memory.space("local").id(), genesis, statements)
+    assert second.peers.statements() == before
+
+
+def test_another_creator_than_the_one_in_the_id_is_not_believed(homes: list[Home]) -> None:
+    """The id is a hash of the creator."""
+    first, second, _ = homes
+    first.members.learn(first.space, Genesis(STRANGER, b"n" * 16), [])
+    assert first.members.roll(first.space)[0] == second.members.roll(second.space)[0]
+
+
+def test_a_member_that_may_only_read_cannot_write(make_home: Callable[[str], Home]) -> None:
+    """Its own adds are refused, with what to do; it is shown as such to others."""
+    writer, reader = make_home("writer"), make_home("reader")
+    added = writer.memory.add("shared")
+    writer.peers.accept(reader.id, read_only=True)
+    reader.members.join(writer.members.entries(["personal"])[0])
+    reader.peers.accept(writer.id)
+    writer.settle()
+    reader.hear(writer)
+    reader.settle()
+    assert reader.members.of("personal").members[reader.id].read_only
+    with pytest.raises(ReadOnlyError, match="another space"):
+        reader.memory.add("mine")
+    assert reader.memory.add("mine", space="local")
+    assert writer.memory.get(added).text == "shared"
+    assert reader.peers.statements() == writer.peers.statements()  # it has no say
+
+
+def test_joining_brings_what_is_here_along(make_home: Callable[[str], Home]) -> None:
+    """The memories of `personal` are those of the joined space from then on."""
+    inviter, joiner = make_home("inviter"), make_home("joiner")
+    added = joiner.memory.add("from before")
+    joiner.members.join(inviter.members.entries(["personal"])[0])
+    assert joiner.space == inviter.space
+    assert joiner.memory.get(added).space == "personal"
+
+
+def test_a_space_that_is_shared_with_others_is_not_given_up(
+    homes: list[Home], make_home: Callable[[str], Home]
+) -> None:
+    """Two groups do not become one by accident: the error says how."""
+    other = make_home("other")
+    with pytest.raises(InputError, match="memcrdt space leave personal"):
+        homes[0].members.join(other.members.entries(["personal"])[0])
+
+
+def test_a_space_of_another_name_is_made(make_home: Callable[[str], Home]) -> None:
+    """With the id that it has there; a second time nothing happens."""
+    inviter, joiner = make_home("inviter"), make_home("joiner")
+    inviter.memory.space("acme").create()
+    (entry,) = inviter.members.entries(["acme"])
+    for _ in range(2):
+        joiner.members.join(entry)
+    assert joiner.memory.space("acme").id() == inviter.memory.space("acme").id()
+
+
+def test_leaving_ends_the_sharing_and_keeps_the_memories(homes: list[Home]) -> None:
+    """Under an id that nobody else knows."""
+    first, second, _ = homes
+    added = second.memory.add("stays")
+    second.memory.space("personal").leave()
+    assert second.peers.shares() == frozenset()
+    assert second.space != first.space
+    assert second.memory.get(added).text == "stays"
+    with pytest.raises(InputError, match="never leaves"):
+        second.memory.space("local").leave()
+
+
+def test_entries_of_what_cannot_be_shared_are_refused(make_home: Callable[[str], Home]) -> None:
+    """`local` never leaves."""
+    with pytest.raises(InputError, match="never leaves"):
+        make_home("one").members.entries(["local"])
+
+
+def test_an_entry_says_whether_others_take_part(homes: list[Home], make_home: Callable[[str], Home]) -> None:
+    """Which decides who joins whom."""
+    alone = make_home("alone")
+    assert isinstance(alone.members.entries(["personal"])[0], Entry)
+    assert [home.members.entries(["personal"])[0].shared for home in (homes[0], alone)] == [True, False]
