@@ -34,7 +34,13 @@ Change = Callable[[Transaction, str, int], None]
 
 
 def attributes(transaction: Transaction, memory_id: str, turn: int) -> None:
-    given = Changes(importance=turn % 97 / 97, add_tags=[f"t{turn % 2}"], remove_tags=[f"t{(turn + 1) % 2}"])
+    """One overwrite: of the importance, or of a tag, which comes and goes."""
+    given = (
+        Changes(importance=turn % 97 / 97),
+        Changes(add_tags=["t1"]),
+        Changes(importance=turn % 89 / 89),
+        Changes(remove_tags=["t1"]),
+    )[turn // MEMORIES % 4]
     changes.update(memory_id, check_update(given), None, transaction)
 
 
@@ -88,15 +94,15 @@ def measure(root: Path, name: str, change: Change, count: int) -> None:
         memory.compact()
         folding = time.perf_counter() - begun
         reader.stop()
-        size = memory.store.path.stat().st_size
         with memory.store.reading() as db:
             kept = int(db.execute("SELECT count(*) FROM revisions").get)
     retained = min(count // MEMORIES, limits.REVISIONS - 1) if change is texts else 0
     with memcrdt.open(root / f"{name} fresh", embedder=None) as fresh:
         ids = fresh.add_many(list(sentences(MEMORIES)), tags=["t0"])
-        changed(fresh, ids, change, max(retained, 1) * MEMORIES)
+        changed(fresh, ids, change, (retained or 4) * MEMORIES)
         fresh.compact()
-        least = fresh.store.path.stat().st_size
+    # Closed: while somebody reads, what was given back stays in the file.
+    size, least = ((root / each / "memories.db").stat().st_size for each in (name, f"{name} fresh"))
     pruned = count - retained * MEMORIES if change is texts else 0
     allowed = 1.6 * least + 100 * pruned
     print(f"{name}: {count:,} changes in {spent:.0f} s, {kept:,} revisions kept")

@@ -100,16 +100,16 @@ def _damaged_rows(store: Store, row: ShardRow) -> list[_Bad]:
                 "SELECT seq, bytes, checksum FROM updates WHERE shard = ? ORDER BY seq", (row.shard,)
             )
         ]
-    found = ((kind, seq, _fault(row.shard, update, kept)) for kind, seq, update, kept in written)
+    found = ((kind, seq, _fault(kind, row.shard, update, kept)) for kind, seq, update, kept in written)
     return [_Bad(kind, row.shard, seq, reason) for kind, seq, reason in found if reason]
 
 
-def _fault(shard: int, update: bytes, kept: bytes) -> str | None:
+def _fault(kind: _Kind, shard: int, update: bytes, kept: bytes) -> str | None:
     if log.checksum(shard, update) != kept:
         return "is not what was written: its checksum differs"
     try:
-        scan(update, own=True)
-    except RemoteProtocolError as exc:
+        scan(update if kind == "update" else log.unpacked(update), own=True)
+    except (RemoteProtocolError, CorruptError) as exc:
         return f"is no update that may be applied: {exc}"
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 LOCAL = "local"  # the origin of what was written on this device
 _CHECKSUM_BYTES = 8
+_PACKING = 1  # zlib's quickest: level 6 leaves a sixth less and takes three times as long
 
 
 class ShardRow(NamedTuple):
@@ -153,7 +155,15 @@ def snapshot_of(db: apsw.Connection, shard: int) -> tuple[int, bytes | None]:
     seq, update, kept = row
     if checksum(shard, update) != kept:
         raise CorruptError(f"the snapshot of shard {shard} is not what was written; run `memcrdt doctor --repair`")
-    return seq, update
+    return seq, unpacked(update)
+
+
+def unpacked(snapshot: bytes) -> bytes:
+    """A snapshot as it was before it was packed. Raises CorruptError."""
+    try:
+        return zlib.decompress(snapshot)
+    except zlib.error as exc:
+        raise CorruptError(f"a snapshot can't be unpacked ({exc}); run `memcrdt doctor --repair`") from exc
 
 
 def snapshot_seq(db: apsw.Connection, shard: int) -> int:
@@ -179,10 +189,15 @@ def updates_after(db: apsw.Connection, shard: int, seq: int) -> Iterator[Row]:
 
 
 def fold(db: apsw.Connection, shard: ShardRow, snapshot: bytes) -> None:
-    """Puts a snapshot in the place of the log up to the shard's head."""
+    """Puts a snapshot, packed, in the place of the log up to the shard's head.
+
+    What Yjs keeps of overwritten values is much alike: after 100,000 of them in 1,000 memories packing leaves a sixth
+    of 2 MB, in 5 ms (benchmarks/compaction.py).
+    """
+    packed = zlib.compress(snapshot, _PACKING)
     db.execute(
         "INSERT OR REPLACE INTO snapshots(shard, seq, bytes, checksum) VALUES(?, ?, ?, ?)",
-        (shard.shard, shard.head, snapshot, checksum(shard.shard, snapshot)),
+        (shard.shard, shard.head, packed, checksum(shard.shard, packed)),
     )
     db.execute("DELETE FROM updates WHERE shard = ? AND seq <= ?", (shard.shard, shard.head))
     db.execute("UPDATE shards SET bytes = ?, log_rows = 0, log_bytes = 0 WHERE shard = ?", (len(snapshot), shard.shard))

@@ -7,6 +7,9 @@ cut leaves.
 from __future__ import annotations
 
 import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -43,16 +46,23 @@ class _File:
 
 
 class Disk:
-    """What all files of one FaultyVfs stand on."""
+    """What all files of one FaultyVfs stand on. Safe between threads: each operation is before a power cut or not."""
 
     def __init__(self) -> None:
+        self._lock = threading.RLock()
         self.fault: Fault | None = None
         self.done = 0  # operations that count for the fault
         self.is_cut = False
         self._files: dict[str, _File] = {}
 
-    def check(self, operation: Operation) -> None:
-        """Fails if it is this operation's turn."""
+    @contextmanager
+    def doing(self, operation: Operation) -> Iterator[None]:
+        """One operation, which fails if it is its turn."""
+        with self._lock:
+            self._check(operation)
+            yield
+
+    def _check(self, operation: Operation) -> None:
         if self.is_cut:
             raise apsw.IOError("the power is cut")
         fault = self.fault
@@ -85,16 +95,18 @@ class Disk:
     def after_power_cut(self, into: Path, rng: random.Random) -> None:
         """Writes what a power cut leaves of the files: all that was synced, and of the rest some sectors.
 
-        A deleted file may be there again: the folder was not synced.
+        A deleted file may be there again: the folder was not synced. From here on everything fails.
         """
-        for path, found in self._files.items():
-            if path.endswith("-shm") or (found.deleted and rng.random() < 0.5):
-                continue
-            left = bytearray(found.durable)
-            for write in found.pending:
-                if rng.random() < 0.5:
-                    _put(left, _torn(write, rng))
-            (into / Path(path).name).write_bytes(left)
+        with self._lock:
+            self.is_cut = True
+            for path, found in self._files.items():
+                if path.endswith("-shm") or (found.deleted and rng.random() < 0.5):
+                    continue
+                left = bytearray(found.durable)
+                for write in found.pending:
+                    if rng.random() < 0.5:
+                        _put(left, _torn(write, rng))
+                (into / Path(path).name).write_bytes(left)
 
 
 def _put(into: bytearray, write: _Write) -> None:
@@ -123,13 +135,13 @@ class FaultyVfs(apsw.VFS):
         self.disk = disk
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - APSW's name
-        self.disk.check("open")
-        return _FaultyFile(self.disk, name, flags)
+        with self.disk.doing("open"):
+            return _FaultyFile(self.disk, name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802 - APSW's name
-        self.disk.check("delete")
-        super().xDelete(filename, syncdir)
-        self.disk.deleted(filename)
+        with self.disk.doing("delete"):
+            super().xDelete(filename, syncdir)
+            self.disk.deleted(filename)
 
 
 class _FaultyFile(apsw.VFSFile):
@@ -140,18 +152,18 @@ class _FaultyFile(apsw.VFSFile):
         disk.opened(self._path)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - APSW's name
-        self._disk.check("write")
-        self._disk.wrote(self._path, (offset, bytes(data)))
-        super().xWrite(data, offset)
+        with self._disk.doing("write"):
+            self._disk.wrote(self._path, (offset, bytes(data)))
+            super().xWrite(data, offset)
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802 - APSW's name
-        self._disk.check("truncate")
-        self._disk.wrote(self._path, (newsize, None))
-        super().xTruncate(newsize)
+        with self._disk.doing("truncate"):
+            self._disk.wrote(self._path, (newsize, None))
+            super().xTruncate(newsize)
 
     def xSync(self, flags: int) -> None:  # noqa: N802 - APSW's name
-        self._disk.check("sync")
-        self._disk.synced(self._path)
+        with self._disk.doing("sync"):
+            self._disk.synced(self._path)
 
 
 class UnsyncedVfs(apsw.VFS):

@@ -20,7 +20,7 @@ CREATE TABLE shards(               -- one Yjs document each
   number       INTEGER NOT NULL,   -- its name within the space: 0, 1, 2...; the same on every device
   births       INTEGER NOT NULL DEFAULT 0,  -- memories ever born in it, forgotten ones too
   registers    INTEGER NOT NULL DEFAULT 0,
-  bytes        INTEGER NOT NULL DEFAULT 0,  -- of its snapshot and the log behind it
+  bytes        INTEGER NOT NULL DEFAULT 0,  -- of its snapshot, unpacked, and the log behind it
   log_rows     INTEGER NOT NULL DEFAULT 0,  -- updates behind the snapshot
   log_bytes    INTEGER NOT NULL DEFAULT 0,  -- of those
   head         INTEGER NOT NULL DEFAULT 0,  -- seq of its last update
@@ -44,8 +44,8 @@ CREATE INDEX updates_by_shard ON updates(shard, seq);
 CREATE TABLE snapshots(            -- a shard's log up to and with seq, folded
   shard    INTEGER PRIMARY KEY REFERENCES shards(shard),
   seq      INTEGER NOT NULL,
-  bytes    BLOB NOT NULL,
-  checksum BLOB NOT NULL
+  bytes    BLOB NOT NULL,          -- a Yjs update, v1 encoding, packed by zlib
+  checksum BLOB NOT NULL           -- as in updates
 ) STRICT;
 
 CREATE TABLE damaged(              -- rows of the log and snapshots that are not what was written, set aside by doctor
