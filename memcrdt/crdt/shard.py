@@ -18,7 +18,8 @@ from pycrdt import Doc, Map, MapEvent, Snapshot, TransactionEvent
 from memcrdt.crdt.scan import ROOT, Cursor, Scan, scan
 from memcrdt.errors import CorruptError, RemoteProtocolError
 from memcrdt.model.clocks import StateVector, covers, decode_state_vector, encode_state_vector
-from memcrdt.model.registers import Deleted, forgotten_key, split
+from memcrdt.model.ids import is_ulid
+from memcrdt.model.registers import FORGOTTEN, Deleted, forgotten_key, split
 from memcrdt.model.values import Json, canonical, restored
 
 _JSON_TYPES: Final = frozenset({type(None), bool, int, float, str, list, dict})
@@ -27,11 +28,13 @@ _JSON_TYPES: Final = frozenset({type(None), bool, int, float, str, list, dict})
 @dataclass(frozen=True, slots=True)
 class Edit:
     """What a change did: the update to log and send (empty when nothing changed), the memories with a
-    changed register, and those whose birth was deleted without being forgotten."""
+    changed register, those whose birth or tombstone was deleted without a tombstone being there, and the births
+    in whose place an update has put others, by memory."""
 
     update: bytes
     touched: frozenset[str]
     unborn: frozenset[str]
+    displaced: Mapping[str, Json] = field(default_factory=dict)
 
 
 class Shard:
@@ -163,10 +166,11 @@ class Shard:
     def _edit(self, record: _Record) -> Edit:
         touched, deleted = self._index(record.changes)
         unborn = (born for born in deleted if forgotten_key(born) not in self._keys.get(born, ()))
-        return Edit(record.update, frozenset(touched), frozenset(unborn))
+        return Edit(record.update, frozenset(touched), frozenset(unborn), record.displaced)
 
     def _index(self, changes: Mapping[str, bool]) -> tuple[set[str], set[str]]:
-        """Follows the changes: key -> whether it is there. Returns the ids touched, and those whose birth went."""
+        """Follows the changes: key -> whether it is there. Returns the ids touched, and those whose birth or tombstone
+        went."""
         touched: set[str] = set()
         deleted: set[str] = set()
         for key, present in changes.items():
@@ -178,7 +182,7 @@ class Shard:
                 keys.add(key)
             else:
                 keys.discard(key)
-                if not parts.field:
+                if parts.field in ("", FORGOTTEN):
                     deleted.add(parts.id)
         for memory_id in touched:
             self._reckon(memory_id)
@@ -200,6 +204,7 @@ class _Record:
 
     update: bytes = b""
     changes: dict[str, bool] = field(default_factory=dict)
+    displaced: dict[str, Json] = field(default_factory=dict)  # births that others have taken the place of
     foreign: bool = False  # a value that is no plain JSON
 
     def on_update(self, event: TransactionEvent) -> None:
@@ -209,6 +214,8 @@ class _Record:
         changes: dict[str, dict[str, Any]] = event.keys  # type: ignore[attr-defined]  # in __slots__ only
         for key, change in changes.items():
             self.changes[key] = change["action"] != "delete"
+            if change["action"] == "update" and is_ulid(key):
+                self.displaced[key] = restored(change["oldValue"])
             if type(change.get("newValue")) not in _JSON_TYPES:
                 self.foreign = True
 

@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeGuard, TypeVar
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits, registers
-from memcrdt.model.ids import is_ulid
+from memcrdt.model.ids import derive, is_ulid
 from memcrdt.model.records import Link
 from memcrdt.model.registers import Registers
 from memcrdt.model.scopes import is_scope
@@ -83,12 +83,31 @@ def project(memory_id: str, shards: Sequence[Registers]) -> State:
     tombstones = [part[key] for part in shards if (key := registers.forgotten_key(memory_id)) in part]
     if tombstones:
         return _grave(memory_id, tombstones)
-    birth = next((b for part in shards if (b := _birth(part.get(memory_id))) is not None), None)
+    births = [part.get(memory_id) for part in shards]
+    birth = next((b for value in births if (b := _birth(value)) is not None), None)
     if birth is None:
         return None
     united = unite(shards)
     united.pop(memory_id, None)
-    return _live(memory_id, birth, united)
+    return _live(memory_id, birth, united if len(births) == 1 else rivals(memory_id, births) | united)
+
+
+def rivals(memory_id: str, births: Iterable[Json]) -> dict[str, Json]:
+    """A revision for each text, when the births of one memory say different ones: devices that were apart have added
+    it under the same key, and only one birth can stand. Every device makes the same revisions of them."""
+    valid = [birth for value in births if (birth := _birth(value)) is not None]
+    if len({birth.text for birth in valid}) < 2:
+        return {}
+    return {
+        registers.revision_key(memory_id, derive("rival", memory_id, birth.text)[0]): {
+            "text": birth.text,
+            "at": birth.created_at,
+            "by": birth.author,
+            "device": birth.device,
+            "base": [],
+        }
+        for birth in sorted(valid, key=lambda birth: (birth.created_at, birth.device), reverse=True)
+    }
 
 
 def unite(shards: Sequence[Registers]) -> dict[str, Json]:

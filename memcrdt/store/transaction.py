@@ -18,7 +18,7 @@ import apsw
 from memcrdt.errors import CorruptError, ReadOnlyError, RemoteProtocolError
 from memcrdt.model import clocks, edits, limits, registers
 from memcrdt.model.edits import Stamp
-from memcrdt.model.projection import Grave, Life, State, project
+from memcrdt.model.projection import Grave, Life, State, project, rivals
 from memcrdt.model.registers import DELETED, Deleted, Registers, Writes
 from memcrdt.model.values import Json
 from memcrdt.store import log, views
@@ -254,6 +254,9 @@ class Transaction:
             work.updates.append((edit.update, origin))
         work.touched |= edit.touched
         work.unborn |= edit.unborn
+        for memory_id, old in edit.displaced.items():
+            new = work.document.live.registers(memory_id).get(memory_id)
+            work.pending[memory_id].update(rivals(memory_id, [old, new]))
 
     def _sweep(self) -> list[tuple[int, str, State]]:
         """What every touched memory is now. Ends first what a tombstone covers, wherever it is: what came late,

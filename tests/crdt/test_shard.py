@@ -103,6 +103,25 @@ def test_a_raw_delete_of_a_birth_is_reported_until_it_is_forgotten() -> None:
     assert copy.write({f"{ID}/x": {"at": 1}, f"{ID}/t/x": DELETED}).unborn == frozenset()
 
 
+def test_a_raw_delete_of_a_tombstone_is_reported() -> None:
+    """`unborn` names a memory that was forgotten and whose `ID/x` was deleted."""
+    shard, copy = Shard(1), Shard(2)
+    copy.apply(shard.write({f"{ID}/x": {"at": 1}}).update)
+    edit = shard.write({f"{ID}/x": DELETED})
+    assert (edit.unborn, copy.apply(edit.update).unborn) == ({ID}, {ID})
+
+
+def test_a_birth_that_another_takes_the_place_of_is_reported() -> None:
+    """`displaced` holds the birth that was there, at the copy whose birth is not the one that stands."""
+    one, other = Shard(1), Shard(2)
+    first, second = one.write({ID: {"text": "a"}}), other.write({ID: {"text": "b"}})
+    displaced = {
+        shard.registers(ID)[ID]["text"]: shard.apply(edit.update).displaced  # type: ignore[index,call-overload]
+        for shard, edit in ((one, second), (other, first))
+    }
+    assert displaced == {"a": {ID: {"text": "a"}}, "b": {}}
+
+
 def test_forgetting_leaves_no_memory_unborn() -> None:
     """A birth that is deleted together with writing `ID/x` is forgotten, not unborn; it still counts as a birth."""
     shard, copy = Shard(1), Shard(2)

@@ -54,6 +54,35 @@ def test_forgotten_wins_in_every_order(device: Make, number: int) -> None:
     assert (devices[0].texts(), devices[0].graves()) == ({}, {memory})
 
 
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+def test_a_stock_client_cannot_undo_forgetting(device: Make, order: tuple[int, ...]) -> None:
+    """A tombstone that it deletes is written again by the commit that receives that."""
+    devices = _three(device, (1, 2, 3))
+    memory = devices[0].add("the item", key="item")
+    agree(devices[:2])
+    devices[0].forget(memory)
+    agree(devices[:2])
+    assert devices[order[0] % 2].apply(devices[0].stock_update({f"{memory}/x": DELETED})).status == "applied"
+    agree([devices[n] for n in order])
+    _assert_equal(devices)
+    assert (devices[2].texts(), devices[2].graves()) == ({}, {memory})
+
+
+@pytest.mark.parametrize("client_ids", CLIENT_IDS, ids=str)
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+def test_texts_under_one_key_are_a_conflict(device: Make, order: tuple[int, ...], client_ids: tuple[int, ...]) -> None:
+    """Devices that were apart add under one key: one birth stands, no text is lost, and the next text settles it."""
+    devices = _three(device, client_ids)
+    memory, *_ = [each.add(f"of {number}", key="item") for number, each in enumerate(devices)]
+    agree([devices[n] for n in order])
+    _assert_equal(devices)
+    heads = devices[0].rows("SELECT text FROM revisions WHERE head ORDER BY text")
+    assert (heads, devices[0].texts()) == ([("of 0",), ("of 1",), ("of 2",)], {memory: "of 2"})
+    devices[1].update(memory, text="settled")
+    agree(devices)
+    assert devices[2].rows("SELECT text FROM revisions WHERE head") == [("settled",)]
+
+
 @pytest.mark.parametrize("client_ids", CLIENT_IDS, ids=str)
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
 def test_a_late_edit_cannot_bring_anything_back(
@@ -122,12 +151,13 @@ def _born_twice(make: Make, client_ids: tuple[int, ...] = (1, 2, 3)) -> tuple[li
 @pytest.mark.usefixtures("small_shards")
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
 def test_a_memory_born_in_two_shards_is_one(device: Make, order: tuple[int, ...]) -> None:
-    """The birth in the lowest shard counts; the registers of all shards apply."""
+    """The birth in the lowest shard counts; the registers of all shards apply, and no text is lost."""
     devices, item = _born_twice(device)
     agree([devices[n] for n in order])
     _assert_equal(devices)
+    assert {row[0] for row in devices[0].rows("SELECT text FROM revisions")} == {f"the item of {n}" for n in range(3)}
     assert devices[0].rows("SELECT number FROM homes JOIN shards USING(shard) WHERE id = ?", item) == [(0,), (1,)]
-    assert devices[0].texts()[item] == "the item of 0"
+    assert devices[0].rows("SELECT conflicted FROM memories WHERE id = ?", item) == [(1,)]
     assert devices[0].rows("SELECT tag FROM tags ORDER BY tag") == [("tag 0",), ("tag 1",), ("tag 2",)]
 
 
