@@ -45,6 +45,6 @@ def check_no_secret(texts: Iterable[str], metadata: Mapping[str, Json]) -> None:
     for text in (*texts, *values):
         if found := secret_in(text):
             raise InputError(
-                f"this holds what looks like {found}, which would travel to every device; leave it out, or pass"
-                " allow_secret=True"
+                f"this holds what looks like {found}, which would travel to every device; leave it out, or say that it"
+                " may be kept: allow_secret=True, --allow-secret"
             )
