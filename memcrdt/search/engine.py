@@ -173,8 +173,8 @@ def _seeds(asked: _Asked, index: SearchIndex) -> NDArray[np.int64]:
 
 
 def _top(db: Connection, memories: NDArray[np.int64], scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """The `count` memories with the highest scores, ascending by number, with those that tie with the last. Of very
-    many that tie, the newest: the same ones on every replica."""
+    """The `count` memories with the highest scores, ascending by number, with those that tie with the last. Very
+    many that tie are left out when enough are above them; else the newest are taken: the same ones on every replica."""
     import numpy as np
 
     if len(memories) <= count:
@@ -182,6 +182,8 @@ def _top(db: Connection, memories: NDArray[np.int64], scores: NDArray[np.float64
     least = np.partition(scores, -count)[-count]
     above, tied = memories[scores > least], memories[scores == least]
     if len(above) + len(tied) > 2 * count:
+        if len(above) >= count // 2:
+            return above
         tied = integers(db.execute(_NEWEST, (json_list(tied), count - len(above))).get)
     return np.sort(np.concatenate([above, tied]))
 
