@@ -182,9 +182,8 @@ def _top(db: Connection, memories: NDArray[np.int64], scores: NDArray[np.float64
     least = np.partition(scores, -count)[-count]
     above, tied = memories[scores > least], memories[scores == least]
     if len(above) + len(tied) > 2 * count:
-        if len(above) >= count // 2:
-            return above
-        tied = integers(db.execute(_NEWEST, (json_list(tied), count - len(above))).get)
+        enough = len(above) >= count // 2
+        tied = tied[:0] if enough else integers(db.execute(_NEWEST, (json_list(tied), count - len(above))).get)
     return np.sort(np.concatenate([above, tied]))
 
 
