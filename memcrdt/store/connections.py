@@ -35,7 +35,7 @@ def translated(path: Path, doing: str) -> Iterator[None]:
         raise DiskFullError(f"{doing}: the disk under {path} is full; make room and try again") from exc
     except apsw.NotADBError as exc:
         raise SchemaError(f"{path} is no SQLite file; move it away, or name another home") from exc
-    except apsw.CorruptError as exc:
+    except (apsw.CorruptError, UnicodeDecodeError) as exc:  # texts are UTF-8: others are bytes that were damaged
         raise CorruptError(f"{doing}: {path} is damaged ({exc}); run `memcrdt doctor`") from exc
     except (apsw.ReadOnlyError, apsw.PermissionsError) as exc:
         raise ReadOnlyError(f"{doing}: {path} may not be written ({exc}); check its owner and mode") from exc

@@ -234,6 +234,8 @@ class Store:
         if self.options.read_only and not self.path.exists():
             raise NotFoundError(f"there is no store in {home}; open it once for writing, or name another home")
         forks.check(self.path)
+        if not self.options.read_only:
+            _make_file(self.path)
 
     def _open_file(self) -> None:
         with translated(self.path, "opening"):
@@ -343,3 +345,10 @@ def _make_home(home: Path, read_only: bool) -> None:
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as exc:
             raise StoreError(f"the home {home} can't be made ({exc.strerror}); name another folder") from exc
+
+
+def _make_file(path: Path) -> None:
+    """Makes the file readable by its owner only, if it is not there: SQLite gives the WAL the same mode, and would
+    itself leave that to the umask. A file that is there is not even opened: closing it would drop SQLite's locks."""
+    with suppress(OSError):  # also when it is there; whatever else it is, SQLite says it better
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
