@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import threading
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, suppress
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from memcrdt.errors import LockedError, MemcrdtError
 from memcrdt.memory import Serving
-from memcrdt.net.addresses import DEFAULT_PORT, Address
+from memcrdt.net.addresses import Address, own_hosts
 from memcrdt.net.doorbell import ring
 from memcrdt.net.identity import parse_device_id
 from memcrdt.net.lock import ServeLock, holder
@@ -88,7 +87,7 @@ class Node:
         """Where other devices may reach us, as HOST:PORT; empty while nobody is accepted."""
         if self.port is None:
             return []
-        hosts = [self._options.host] if self._options.host else _own_hosts()
+        hosts = [self._options.host] if self._options.host else own_hosts()
         return [str(Address(host, self.port)) for host in hosts]
 
     async def connect(self, address: str, device: str | None = None) -> str:
@@ -206,13 +205,3 @@ async def _acquire(home: Path) -> ServeLock:
             return ServeLock(home)
         await asyncio.sleep(LOCK_RETRY_S)
     return ServeLock(home)
-
-
-def _own_hosts() -> list[str]:
-    """This machine's addresses on the networks that it would use to reach others; nothing is sent."""
-    hosts = []
-    for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((elsewhere, DEFAULT_PORT))
-            hosts.append(probe.getsockname()[0])
-    return hosts or ["127.0.0.1"]

@@ -50,6 +50,7 @@ _MODULES = {
     "status": "status",
     "peers": "status",
     "sync": "status",
+    "pair": "pair",
     "accept": "devices",
     "revoke": "devices",
     "serve": "serving",

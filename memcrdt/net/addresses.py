@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
+from contextlib import suppress
 from dataclasses import dataclass
 
 from memcrdt.errors import InputError
 
 DEFAULT_PORT = 27380  # "CRDT" on a telephone's keys, and 0; not registered with IANA, below the ephemeral ports
 DEFAULT_YJS_PORT = DEFAULT_PORT + 1
+DEFAULT_PAIRING_PORT = DEFAULT_PORT + 2
 _NAME_CHARS_MAX = 253  # RFC 1035, as the 63 of a label; other names make the resolver raise what is no OSError
 _NAME = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 
@@ -31,7 +34,7 @@ class Address:
             raise InputError(f"{self.host[:80]!r} is no host; write a name or an IP address, for example 192.168.1.20")
 
     @classmethod
-    def parse(cls, text: str) -> Address:
+    def parse(cls, text: str, default_port: int = DEFAULT_PORT) -> Address:
         """HOST, HOST:PORT, [IPv6]:PORT or a bare IPv6 address. Raises InputError for anything else."""
         host, port = text.strip(), ""
         if host.startswith("[") and "]" in host:
@@ -41,7 +44,7 @@ class Address:
             port = colon + port
         if not _is_host(host) or not re.fullmatch(r"(:0*[1-9][0-9]{0,4})?", port, re.ASCII):
             raise InputError(f"{text[:80]!r} is no address; write HOST:PORT, for example 192.168.1.20:{DEFAULT_PORT}")
-        return cls(host, int(port[1:]) if port else DEFAULT_PORT)
+        return cls(host, int(port[1:]) if port else default_port)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -54,3 +57,13 @@ def _is_host(text: str) -> bool:
         return bool(ipaddress.IPv6Address(text))
     except ValueError:
         return False
+
+
+def own_hosts() -> list[str]:
+    """This machine's addresses on the networks that it would use to reach others; nothing is sent."""
+    hosts = []
+    for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, DEFAULT_PORT))
+            hosts.append(probe.getsockname()[0])
+    return hosts or ["127.0.0.1"]

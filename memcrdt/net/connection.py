@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from memcrdt.net.auth import Authenticated, Signer
 
 PATH: Final = "/sync"
+PAIRING_PATH: Final = "/pair"
 SUBPROTOCOL: Final = "memcrdt.1"
 FRAME_BYTES: Final = 1 << 20  # once authenticated; before it, auth.HANDSHAKE_FRAME_BYTES
 MAX_MSG_SIZE: Final = FRAME_BYTES + 1  # aiohttp's option of that name: it refuses a message of exactly its limit
@@ -64,10 +65,10 @@ class Connection:
         except (OSError, aiohttp.ClientError) as exc:
             raise UnreachableError(f"the connection to {self} broke off; it is dialed again by itself") from exc
 
-    async def receive(self) -> bytes | None:
+    async def receive(self, limit: int = FRAME_BYTES) -> bytes | None:
         """The next frame, or None when the connection has ended. Raises RemoteProtocolError for what is no
-        binary frame of at most 1 MiB; close the connection then."""
-        return await receive_frame(self._socket, FRAME_BYTES, str(self))
+        binary frame of at most `limit` bytes; close the connection then."""
+        return await receive_frame(self._socket, limit, str(self))
 
     async def close(self, code: int = GOODBYE) -> None:
         """Says goodbye and closes, in at most 2 s."""
@@ -85,7 +86,12 @@ def new_side(identity: Signer, certificate: bytes, address: str, port: int | Non
 def dialer_address(peer: Authenticated, address: str) -> str | None:
     """Where a device that dialed us from `address` (HOST:PORT) listens; None if it does not."""
     port = port_of(peer.dialer_nonce)
-    return str(Address(Address.parse(address).host, port)) if port else None
+    return str(Address(dialer_host(address), port)) if port else None
+
+
+def dialer_host(address: str) -> str:
+    """The host of an address as HOST:PORT."""
+    return Address.parse(address).host
 
 
 async def receive_frame(socket: Socket, limit: int, whom: str) -> bytes | None:

@@ -49,10 +49,11 @@ class Target:
 class Dialer:
     """Dials for one identity. `accepted` tells whether we trust a device id. Close it after use."""
 
-    def __init__(self, identity: Signer, accepted: Callable[[str], Awaitable[bool]]) -> None:
+    def __init__(self, identity: Signer, accepted: Callable[[str], Awaitable[bool]], path: str = PATH) -> None:
         self.port: int | None = None  # where we listen, for the other side to know
         self._identity = identity
         self._accepted = accepted
+        self._path = path
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=dialer_context(), force_close=True, limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -96,7 +97,7 @@ class Dialer:
 
     async def _connect(self, address: Address) -> aiohttp.ClientWebSocketResponse:
         return await self._session.ws_connect(
-            URL.build(scheme="https", host=address.host, port=address.port, path=PATH),
+            URL.build(scheme="https", host=address.host, port=address.port, path=self._path),
             protocols=(SUBPROTOCOL,),
             timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
             heartbeat=HEARTBEAT_S,

@@ -53,9 +53,10 @@ class Host(Protocol):
 class Listener:
     """Listens for one identity: `start`, then `close`. Made inside the running event loop."""
 
-    def __init__(self, identity: Signer, host: Host) -> None:
+    def __init__(self, identity: Signer, host: Host, path: str = PATH) -> None:
         self._identity = identity
         self._host = host
+        self._path = path
         self._credentials = new_credentials()
         self._port = 0
         options = DoorOptions(context=self._credentials.context, strangers=STRANGERS, per_address=STRANGERS_PER_ADDRESS)
@@ -75,7 +76,7 @@ class Listener:
 
     async def _answer(self, request: web.BaseRequest, stranger: Stranger) -> web.StreamResponse:
         socket = _socket()
-        if status := _refusal(request, socket):
+        if status := _refusal(request, socket, self._path):
             return refusal(status)
         try:
             connection = await self._authenticated(request, socket, stranger.address)
@@ -125,12 +126,12 @@ def _socket() -> web.WebSocketResponse:
     )
 
 
-def _refusal(request: web.BaseRequest, socket: web.WebSocketResponse) -> int:
+def _refusal(request: web.BaseRequest, socket: web.WebSocketResponse, path: str) -> int:
     """The HTTP status of a request that gets no WebSocket, else 0."""
     offered = request.headers.get("Sec-WebSocket-Protocol", "")
     if "Origin" in request.headers:
         return 403  # a web page
-    if request.path != PATH:
+    if request.path != path:
         return 404
     if SUBPROTOCOL not in [name.strip() for name in offered.split(",")] or not socket.can_prepare(request):
         return 400

@@ -10,7 +10,7 @@ from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
-from memcrdt.net.addresses import DEFAULT_PORT, Address
+from memcrdt.net.addresses import DEFAULT_PAIRING_PORT, DEFAULT_PORT, Address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,8 +38,9 @@ class NetOptions:
     def __post_init__(self) -> None:
         _ = self.address
 
-    def finders(self, device: str, config: Config) -> list[Finder]:
-        """The sources of addresses, for our device id and the settings of our home."""
+    def finders(self, device: str, config: Config, *, pairing: int | None = None) -> list[Finder]:
+        """The sources of addresses, for our device id and the settings of our home; `pairing` is the number of a code
+        that waits at our port."""
         from memcrdt.net.discovery.mdns import MdnsFinder
         from memcrdt.net.discovery.tailscale import TailscaleFinder
 
@@ -47,9 +48,11 @@ class NetOptions:
             return []
         finders: list[Finder] = []
         if config.mdns if self.mdns is None else self.mdns:
-            finders.append(MdnsFinder(device, interfaces=[self.host] if _is_ip(self.host) else None))
+            finders.append(MdnsFinder(device, pairing=pairing, interfaces=[self.host] if _is_ip(self.host) else None))
         if config.tailscale if self.tailscale is None else self.tailscale:
-            finders.append(TailscaleFinder())
+            finders.append(
+                TailscaleFinder(port=DEFAULT_PAIRING_PORT if self.port == DEFAULT_PAIRING_PORT else DEFAULT_PORT)
+            )
         return finders
 
     @property

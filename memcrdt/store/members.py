@@ -118,6 +118,12 @@ class Members:
         """The spaces of these names, for a device that may join. Raises NotFoundError, InputError for `local`."""
         return [self._entry(name) for name in names]
 
+    def known_entries(self, names: Iterable[str]) -> list[Entry]:
+        """Those of these spaces that are here."""
+        with self._store.reading() as db:
+            known = {str(name) for (name,) in db.execute("SELECT name FROM spaces")}
+        return self.entries(name for name in names if name in known)
+
     def join(self, entry: Entry) -> None:
         """Takes part in another device's space from now on. One of that name here, which nobody shares, goes on as it.
 

@@ -14,6 +14,7 @@ from memcrdt.cli.filters import filter_options
 from memcrdt.cli.keeping import Finding
 from memcrdt.cli.server import Listening
 from memcrdt.cli.settings import SettingLine
+from memcrdt.cli.pair import PairedLine
 from memcrdt.cli.space import MemberLine
 from memcrdt.cli.status import AlarmLine, PeerLine, StatusLine
 from memcrdt.cli.token import TokenLine
@@ -30,6 +31,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8
 RECORDS = [MemoryRecord, Link, Hit, Revision, Forgotten]
 REPORTS = [ImportReport, Refusal, Stats, Compacted, Finding]
 STATES = [
+    PairedLine,
     PeerLine,
     MemberLine,
     AlarmLine,

@@ -1,0 +1,77 @@
+"""`memcrdt pair`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from memcrdt.cli.face import Face, command, pass_face
+from memcrdt.cli.filters import several
+from memcrdt.cli.output import say
+
+if TYPE_CHECKING:
+    from memcrdt.memory import Memory
+    from memcrdt.net.pairing.pair import PairOptions
+    from memcrdt.net.pairing.talk import Partner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedLine:
+    """The other device, and what is shared with it."""
+
+    device: str
+    name: str
+    address: str | None
+    spaces: tuple[str, ...]
+
+
+@command("pair")
+@click.argument("code", required=False)
+@click.option("--at", metavar="HOST[:PORT]", help="With CODE: where the other device waits, as it shows.")
+@several("--space", "spaces", "NAME", "Without CODE: what to share; can be repeated. Without: personal.")
+@click.option("--read-only", is_flag=True, help="Without CODE: the other device may read and not write.")
+@click.option("--name", metavar="NAME", help="What to call the other device here. Without: what it calls itself.")
+@click.option("--host", default="", help="Without CODE: wait at this address of the machine only.")
+@click.option("--mdns/--no-mdns", default=None, help="Whether to find and be found on the local network.")
+@click.option("--tailscale/--no-tailscale", default=None, help="Whether to look for devices in the tailnet.")
+@pass_face
+def pair_command(face: Face, /, code: str | None, at: str | None, spaces: tuple[str, ...], **options: Any) -> None:
+    """Trust another device and be trusted by it, by a short code.
+
+    Without CODE: print one, and wait five minutes until it is typed on the other device. One wrong guess ends it.
+    """
+    import asyncio
+
+    from memcrdt.model.requests import PERSONAL
+    from memcrdt.net.pairing.pair import PairOptions, join
+
+    if code is None and at is not None:
+        raise click.UsageError("--at goes with a CODE: it says where that code waits")
+    if code is not None and (spaces or options["read_only"]):
+        raise click.UsageError("--space and --read-only are said on the device that shows the code")
+    asked = PairOptions(spaces=() if code else spaces or (PERSONAL,), **options)
+    with face.open() as memory:
+        partner = asyncio.run(_invite(face, memory, asked) if code is None else join(memory, code, asked, at=at))
+        serving = memory.status().serving
+    _print(face, partner)
+    say("paired" if serving else "paired; nothing is sent until `memcrdt serve` runs")
+
+
+async def _invite(face: Face, memory: Memory, options: PairOptions) -> Partner:
+    from memcrdt.net.pairing.pair import invite
+
+    async with await invite(memory, options) as invitation:
+        face.printer.value("code", str(invitation.code))
+        where = " or ".join(f"--at {address}" for address in invitation.addresses)
+        say(f"on the other device run: memcrdt pair {invitation.code}   (if it is not found, with {where})")
+        return await invitation.joined()
+
+
+def _print(face: Face, partner: Partner) -> None:
+    from memcrdt.net.identity import shown
+
+    face.printer.record(
+        PairedLine(device=shown(partner.device), name=partner.name, address=partner.address, spaces=partner.spaces)
+    )

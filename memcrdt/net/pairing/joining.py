@@ -1,0 +1,140 @@
+"""The side on which the code is typed: finds the device that shows it, and proves to have it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from memcrdt.errors import PairingError, RemoteProtocolError, UnreachableError, UntrustedPeerError
+from memcrdt.net.addresses import Address
+from memcrdt.net.connection import PAIRING_PATH, dialer_host
+from memcrdt.net.dialer import Dialer, Target
+from memcrdt.net.discovery.finder import Candidate
+from memcrdt.net.identity import shown
+from memcrdt.net.pairing import talk
+from memcrdt.net.pairing.exchange import MESSAGE_BYTES, PROOF_BYTES, Exchange
+from memcrdt.net.pairing.talk import Offer, Partner, Talk
+from memcrdt.net.tasks import Tasks
+from memcrdt.store.members import Members
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from memcrdt.net.discovery.finder import Finder
+    from memcrdt.net.pairing.codes import Code
+    from memcrdt.net.pairing.inviting import Ours
+
+log = logging.getLogger("memcrdt.net")
+
+FIND_S: Final = 60.0
+CANDIDATES: Final = 128  # asked, one after the other
+
+
+class Joining:
+    """Looks for the device that shows the code, and joins it."""
+
+    def __init__(self, ours: Ours, code: Code) -> None:
+        """The entries of our offer are put together when the other side has said which spaces it means."""
+        self._ours = ours
+        self._code = code
+        self._dialer = Dialer(ours.identity, _anyone, PAIRING_PATH)
+
+    async def join_at(self, address: Address) -> Partner:
+        """Pairs with the device there. Raises PairingError, UnreachableError, RemoteProtocolError."""
+        try:
+            return await self._try(Candidate(address, "address"))
+        finally:
+            await self._dialer.close()
+
+    async def find_and_join(self, finders: Sequence[Finder], find_s: float = FIND_S) -> Partner:
+        """Pairs with whichever device is found that shows the code. Raises PairingError."""
+        found: asyncio.Queue[Candidate] = asyncio.Queue()
+        tasks = Tasks()
+        for finder in finders:
+            tasks.spawn(finder.run(found.put_nowait))
+        try:
+            async with asyncio.timeout(find_s):
+                return await self._first(found)
+        except TimeoutError:
+            raise PairingError(
+                f"no device that shows the code {self._code.number}-… was found; name its address, which it shows "
+                "beside the code: memcrdt pair CODE --at HOST:PORT"
+            ) from None
+        finally:
+            await tasks.cancel()
+            await self._dialer.close()
+
+    async def _first(self, found: asyncio.Queue[Candidate]) -> Partner:
+        tried: set[Address] = set()
+        while True:
+            candidate = await found.get()
+            fits = candidate.pairing == self._code.number or candidate.found != "mdns"
+            if not fits or candidate.address in tried or len(tried) >= CANDIDATES:
+                continue
+            tried.add(candidate.address)
+            try:
+                return await self._try(candidate)
+            except (UnreachableError, UntrustedPeerError) as exc:
+                log.debug("%s", exc)
+            except PairingError as exc:
+                if str(exc) not in (talk.OTHER_NUMBER, talk.VOID):
+                    raise
+
+    async def _try(self, candidate: Candidate) -> Partner:
+        connection = await self._dialer.dial(Target(candidate.address, candidate.device))
+        try:
+            async with asyncio.timeout(talk.TALK_S):
+                return await self._talk(Talk(connection))
+        except TimeoutError:
+            raise UnreachableError(f"{connection} stopped answering; try again") from None
+        finally:
+            await connection.close()
+
+    async def _talk(self, other: Talk) -> Partner:
+        exchange = Exchange("joiner", self._code, self._ours.identity.public_key, other.connection.peer)
+        await other.say("pair", self._code.number, exchange.message)
+        (message,) = await other.hear("reply", 1)
+        exchange.finish(_bytes(message, MESSAGE_BYTES))
+        await other.say("proof", exchange.proof())
+        try:
+            (proof,) = await other.hear("proof", 1)
+        except PairingError as exc:
+            if str(exc) != talk.WRONG:
+                raise
+            raise PairingError(
+                f"{shown(other.connection.peer.device)} at {other.connection.address} says that the code is wrong; one "
+                "wrong guess ends a code, so run memcrdt pair there again"
+            ) from None
+        if not exchange.proves(_bytes(proof, PROOF_BYTES)):
+            # Another attempt, with whoever comes next, would give each of them a guess.
+            raise PairingError(
+                f"{shown(other.connection.peer.device)} at {other.connection.address} does not have the code; somebody "
+                "else may be answering: run memcrdt pair there again, and name its address with --at"
+            )
+        return await self._agree(other)
+
+    async def _agree(self, other: Talk) -> Partner:
+        theirs = await other.hear_offer()
+        spaces = tuple(entry.name for entry in theirs.entries)
+        known = await asyncio.to_thread(Members(self._ours.store).known_entries, spaces)
+        ours = Offer(self._ours.offer.name, self._ours.offer.port, False, tuple(known))
+        _, joined = talk.joins(theirs, ours)
+        await other.offer(ours)
+        await other.hear("done", 0)
+        address = str(Address(dialer_host(other.connection.address), theirs.port)) if theirs.port else None
+        partner = Partner(other.connection.peer.device, self._ours.name or theirs.name, address, spaces)
+        await talk.settle(self._ours.store, partner, joined, read_only=False)
+        await other.say("done")
+        return partner
+
+
+async def _anyone(_: str) -> bool:
+    """Who is there is settled by the code."""
+    return True
+
+
+def _bytes(value: object, size: int) -> bytes:
+    if not isinstance(value, bytes) or len(value) != size:
+        raise RemoteProtocolError("the other device sent no message of SPAKE2")
+    return value

@@ -1,0 +1,299 @@
+"""Two devices pair, over real sockets on the loopback interface."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import memcrdt
+from memcrdt.errors import MemcrdtError, PairingError, RemoteProtocolError, UnreachableError
+from memcrdt.memory import Memory
+from memcrdt.net.addresses import Address
+from memcrdt.net.auth import Authenticated
+from memcrdt.net.connection import PAIRING_PATH, Connection
+from memcrdt.net.dialer import Dialer, Target
+from memcrdt.net.discovery.mdns import MdnsFinder
+from memcrdt.net.identity import Identity
+from memcrdt.net.listener import Listener
+from memcrdt.net.pairing.codes import Code, parse_code
+from memcrdt.net.pairing.inviting import Invitation
+from memcrdt.net.pairing.joining import Joining
+from memcrdt.net.pairing.pair import PairOptions, _ours, invite, join
+from memcrdt.net.pairing.talk import Offer, Talk, joins
+from memcrdt.node import Node
+from memcrdt.store.members import Entry, Genesis, Members
+from memcrdt.store.peers import Peers
+
+Eventually = Callable[[Callable[[], object]], Awaitable[None]]
+LOOPBACK = PairOptions(host="127.0.0.1")
+
+
+@pytest.fixture(name="make_memory")
+def _make_memory(tmp_path: Path) -> Iterator[Callable[[str], Memory]]:
+    memories: list[Memory] = []
+
+    def make(name: str) -> Memory:
+        memories.append(memcrdt.open(tmp_path / name, embedder=None, device_name=name))
+        return memories[-1]
+
+    yield make
+    for memory in memories:
+        memory.close()
+
+
+@pytest.fixture(name="two")
+def _two(make_memory: Callable[[str], Memory]) -> tuple[Memory, Memory]:
+    """A laptop that shows a code, and a desktop on which it is typed."""
+    return make_memory("laptop"), make_memory("desktop")
+
+
+def known(memory: Memory) -> dict[str, tuple[str | None, str]]:
+    """Name and state of each other device."""
+    return {peer.device: (peer.name, peer.state) for peer in Peers(memory.store).all()}
+
+
+def another(code: Code) -> str:
+    """A code with the same number and another word."""
+    return f"{code.number}-{code.first}-{'granite' if code.second != 'granite' else 'acorn'}"
+
+
+async def pair(inviter: Memory, joiner: Memory, **options: Any) -> None:
+    async with await invite(inviter, PairOptions(host="127.0.0.1", **options)) as invitation:
+        there, here = await asyncio.gather(
+            invitation.joined(), join(joiner, str(invitation.code), LOOPBACK, at=invitation.addresses[0])
+        )
+    assert (there.device, here.device) == (joiner.store.device, inviter.store.device)
+
+
+async def test_both_sides_know_each_other_afterwards(two: tuple[Memory, Memory]) -> None:
+    """By name, as accepted; and they share one space."""
+    laptop, desktop = two
+    await pair(laptop, desktop)
+    assert known(laptop) == {desktop.store.device: ("desktop", "accepted")}
+    assert known(desktop) == {laptop.store.device: ("laptop", "accepted")}
+    assert laptop.space("personal").id() == desktop.space("personal").id()
+
+
+async def test_a_device_that_joins_brings_its_memories_along(
+    two: tuple[Memory, Memory], eventually: Eventually
+) -> None:
+    """Both have both, as soon as both serve; signed by the one that invited."""
+    laptop, desktop = two
+    laptop.add("from the laptop")
+    desktop.add("from the desktop")
+    await pair(laptop, desktop)
+    async with Node(laptop, host="127.0.0.1", port=0) as there, Node(desktop, host="127.0.0.1", port=0) as here:
+        await here.connect(there.addresses[0])
+        await eventually(lambda: len(list(laptop.list())) == len(list(desktop.list())) == 2)
+    assert set(Members(desktop.store).of("personal").members) == {laptop.store.device, desktop.store.device}
+
+
+async def test_the_side_that_is_alone_joins_the_other(
+    two: tuple[Memory, Memory], make_memory: Callable[[str], Memory]
+) -> None:
+    """Whichever shows the code: a new device can invite one that has a group already."""
+    laptop, desktop = two
+    await pair(laptop, desktop)
+    phone = make_memory("phone")
+    await pair(phone, laptop)
+    assert {memory.space("personal").id() for memory in (laptop, desktop, phone)} == {laptop.space("personal").id()}
+
+
+async def test_spaces_rights_and_name_are_said_by_the_options(two: tuple[Memory, Memory]) -> None:
+    """A space that the other does not have is made there; it shares nothing else."""
+    laptop, desktop = two
+    laptop.space("acme").create()
+    await pair(laptop, desktop, spaces=("acme",), read_only=True, name="the big one")
+    assert known(laptop)[desktop.store.device][0] == "the big one"
+    assert desktop.space("acme").id() == laptop.space("acme").id()
+    assert desktop.space("personal").members() == (desktop.store.device,)
+    with laptop.store.reading() as db:
+        assert list(db.execute("SELECT name, shares.read_only FROM shares JOIN spaces USING(space)")) == [("acme", 1)]
+
+
+async def test_one_wrong_guess_ends_the_code(two: tuple[Memory, Memory]) -> None:
+    """Both sides are told; the right code is worth nothing any more, and nobody is accepted."""
+    laptop, desktop = two
+    async with await invite(laptop, LOOPBACK) as invitation:
+        with pytest.raises(PairingError, match="says that the code is wrong"):
+            await join(desktop, another(invitation.code), LOOPBACK, at=invitation.addresses[0])
+        with pytest.raises(PairingError, match="typed a wrong code"):
+            await invitation.joined()
+        with pytest.raises(MemcrdtError):
+            await join(desktop, str(invitation.code), LOOPBACK, at=invitation.addresses[0])
+    assert known(laptop) == known(desktop) == {}
+
+
+async def test_a_code_with_another_number_is_no_guess(two: tuple[Memory, Memory]) -> None:
+    """It waits for somebody else; the right one still works."""
+    laptop, desktop = two
+    async with await invite(laptop, LOOPBACK) as invitation:
+        code = invitation.code
+        other = f"{code.number % 99 + 1}-{code.first}-{code.second}"
+        with pytest.raises(PairingError, match="another code"):
+            await join(desktop, other, LOOPBACK, at=invitation.addresses[0])
+        await asyncio.gather(invitation.joined(), join(desktop, str(code), LOOPBACK, at=invitation.addresses[0]))
+    assert desktop.store.device in known(laptop)
+
+
+async def test_a_code_expires(two: tuple[Memory, Memory]) -> None:
+    """After five minutes, here after none; then nothing listens there any more."""
+    laptop, desktop = two
+    async with await invite(laptop, LOOPBACK) as invitation:
+        with pytest.raises(PairingError, match="run memcrdt pair again"):
+            await invitation.joined(expires_s=0)
+    with pytest.raises(UnreachableError):
+        await join(desktop, str(invitation.code), LOOPBACK, at=invitation.addresses[0])
+
+
+async def test_nonsense_neither_ends_the_code_nor_the_invitation(two: tuple[Memory, Memory]) -> None:
+    """Frames that are none, messages that are no point of the curve, a hang-up in the middle."""
+    laptop, desktop = two
+    async with await invite(laptop, LOOPBACK) as invitation:
+        for frame in (b"", b"\xc1", b"\x90", b"x" * 2000, *_pairs(invitation.code)):
+            async with _dialed(desktop, invitation.addresses[0]) as connection:
+                await connection.send(frame)
+                await connection.receive()
+        await asyncio.gather(
+            invitation.joined(), join(desktop, str(invitation.code), LOOPBACK, at=invitation.addresses[0])
+        )
+
+
+async def test_a_device_in_the_middle_learns_nothing(
+    two: tuple[Memory, Memory], make_memory: Callable[[str], Memory]
+) -> None:
+    """It ends TLS on both sides with keys of its own, and passes every message on: the code ends, nobody is trusted."""
+    laptop, desktop = two
+    async with await invite(laptop, LOOPBACK) as invitation:
+        async with _middle(make_memory("middle"), invitation.addresses[0]) as address:
+            with pytest.raises(PairingError):
+                await join(desktop, str(invitation.code), LOOPBACK, at=address)
+        with pytest.raises(PairingError, match="typed a wrong code"):
+            await invitation.joined()
+    assert known(laptop) == known(desktop) == {}
+
+
+@pytest.mark.xdist_group("mdns")
+async def test_the_device_that_shows_the_code_is_found_by_mdns(two: tuple[Memory, Memory]) -> None:
+    """Among others, of which none is asked whose number is another."""
+    laptop, desktop = two
+    invitation = Invitation(_ours(laptop, LOOPBACK), "127.0.0.1")
+    invitation.finders = [_mdns(laptop, invitation.code.number)]
+    other = _mdns(desktop, invitation.code.number % 99 + 1)
+    other.announce(1)
+    others = asyncio.create_task(other.run(lambda _: None))
+    async with invitation:
+        joining = Joining(_ours(desktop, PairOptions(spaces=())), invitation.code)
+        await asyncio.gather(invitation.joined(), joining.find_and_join([_mdns(desktop, None)]))
+    others.cancel()
+    await asyncio.gather(others, return_exceptions=True)
+    assert desktop.store.device in known(laptop)
+
+
+async def test_a_code_that_nobody_shows_says_what_to_do(two: tuple[Memory, Memory]) -> None:
+    """Name the address."""
+    joining = Joining(_ours(two[1], PairOptions(spaces=())), parse_code("7-crossover-granite"))
+    with pytest.raises(PairingError, match="--at HOST:PORT"):
+        await joining.find_and_join([], find_s=0)
+
+
+def test_two_groups_do_not_become_one_by_accident() -> None:
+    """Both share a space of that name with others: the error says how."""
+    with pytest.raises(PairingError, match="memcrdt space leave personal"):
+        joins(_offer(_entry("A", shared=True)), _offer(_entry("B", shared=True)))
+
+
+def test_a_group_is_not_joined_for_reading_by_its_own_member() -> None:
+    """The other way round it goes."""
+    with pytest.raises(PairingError, match="invite this one instead"):
+        joins(_offer(_entry("A"), read_only=True), _offer(_entry("B", shared=True)))
+
+
+def test_devices_of_one_space_join_nothing() -> None:
+    """They are members already, or will be by the next statement."""
+    assert joins(_offer(_entry("A", shared=True)), _offer(_entry("A", shared=True))) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["", 1, False, []],
+        ["name", -1, False, []],
+        ["name", 1, False, [["personal", "S" * 52, "C", b"n", False]]],
+        ["name", 1, False, [["personal", "S" * 52, "C", 10**12, False]]],
+        ["name", 1, False, [["local", "S" * 52, "C", b"n", False]]],
+        ["name", 1, False, [[]]],
+        ["name", 1, False, 7],
+    ],
+)
+async def test_an_offer_that_makes_no_sense_is_refused(fields: list[Any]) -> None:
+    """A space whose id is not that of its creator, the space that never leaves, no name."""
+
+    class Heard(Talk):
+        async def hear(self, kind: str, count: int, limit: int = 0) -> list[Any]:
+            return fields
+
+    with pytest.raises(RemoteProtocolError):
+        await Heard(None).hear_offer()
+
+
+def _entry(creator: str, *, shared: bool = False) -> Entry:
+    return Entry("personal", creator * 52, Genesis(creator, b"n"), shared)
+
+
+def _offer(*entries: Entry, read_only: bool = False) -> Offer:
+    return Offer("name", 1, read_only, entries)
+
+
+def _mdns(memory: Memory, pairing: int | None) -> MdnsFinder:
+    return MdnsFinder(memory.store.device, pairing=pairing, interfaces=["127.0.0.1"])
+
+
+def _pairs(code: Code) -> list[bytes]:
+    import msgpack
+
+    messages = (b"B" + bytes(32), b"A" + bytes(32), b"A" + b"\xff" * 32, b"", 7, None)
+    return [msgpack.packb(["pair", code.number, message]) for message in messages]
+
+
+async def _anyone(_: str) -> bool:
+    return True
+
+
+@asynccontextmanager
+async def _dialed(memory: Memory, address: str) -> AsyncIterator[Connection]:
+    dialer = Dialer(Identity.load_or_create(memory.home), _anyone, PAIRING_PATH)
+    connection = await dialer.dial(Target(Address.parse(address)))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+        await dialer.close()
+
+
+@asynccontextmanager
+async def _middle(memory: Memory, target: str) -> AsyncIterator[str]:
+    """The address of a device that passes on whatever the two say, in both directions."""
+
+    class Middle:
+        async def admits(self, peer: Authenticated, address: str) -> bool:
+            return True
+
+        async def serve(self, connection: Connection) -> None:
+            async with _dialed(memory, target) as there:
+                await asyncio.gather(_pump(connection, there), _pump(there, connection), return_exceptions=True)
+
+    listener = Listener(Identity.load_or_create(memory.home), Middle(), PAIRING_PATH)
+    yield f"127.0.0.1:{listener.start(Address('127.0.0.1', 0))}"
+    await listener.close()
+
+
+async def _pump(source: Connection, sink: Connection) -> None:
+    while (frame := await source.receive()) is not None:
+        await sink.send(frame)
+    await sink.close()
