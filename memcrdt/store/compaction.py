@@ -25,6 +25,8 @@ LOG_ROWS: Final = 256
 LOG_BYTES: Final = 256 * limits.KIB
 _FEW_ROWS: Final = 16  # so few are not worth it, however long: a batch of memories is one row
 
+_PRUNED_TOGETHER: Final = 32  # memories: with 100 revisions each 0.2 s, in which writers wait
+
 # Free pages are given back when there are many, and so many at a time that no writer waits long.
 _FREE_SHARE: Final = 8
 _FREE_PAGES: Final = 256
@@ -54,16 +56,21 @@ def fold(db: apsw.Connection, documents: Documents, shard: int, stamp: Stamp) ->
     """Puts one snapshot in the place of the shard's log, inside the caller's transaction.
 
     It is encoded from the live document: what was deleted is not in it. Of memories with more revisions than are
-    kept the oldest go first. A damaged shard is left alone: its rows wait for others. Returns how many were pruned.
+    kept the oldest go first, some memories at a time. A damaged shard is left alone: its rows wait for others. Returns how many were pruned.
     """
     if log.shard_row(db, shard).damaged:
         return 0
-    transaction = Transaction(db, documents, stamp)
-    pruned = transaction.prune(shard)
-    transaction.finish()
+    pruned = _prune(db, documents, shard, stamp)
     row = log.shard_row(db, shard)
     if row.log_rows:
         log.fold(db, row, documents.current(db, row).live.snapshot())
+    return pruned
+
+
+def _prune(db: apsw.Connection, documents: Documents, shard: int, stamp: Stamp) -> int:
+    transaction = Transaction(db, documents, stamp)
+    pruned = transaction.prune(shard, _PRUNED_TOGETHER)
+    transaction.finish()
     return pruned
 
 
@@ -89,8 +96,13 @@ def compact(store: Store) -> Compacted:
         shards = log.shard_numbers(db, "log_rows > 0 AND NOT damaged")
     pruned = 0
     for shard in shards:
+        count = 1
+        while count:
+            with store.folding() as (db, documents):
+                count = _prune(db, documents, shard, store.stamp())
+            pruned += count
         with store.folding() as (db, documents):
-            pruned += fold(db, documents, shard, store.stamp())
+            fold(db, documents, shard, store.stamp())
     more = True
     while more:
         with store.writing() as db:

@@ -296,7 +296,8 @@ class Store:
         """What a commit leaves to do. It is durable: what fails here is done later, and fails no caller."""
         rows = transaction.rows
         if head := max((row.head for row in rows), default=0):
-            self._marks.write(replace(self._marked, incarnation=self.facts.incarnation, head=head))
+            with self._lock:
+                self._marks.write(replace(self._marked, incarnation=self.facts.incarnation, head=head))
         if transaction.leaves_bytes:
             self.scrub_later()
         for row in rows:

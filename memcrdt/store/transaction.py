@@ -137,20 +137,24 @@ class Transaction:
         if work.row.damaged:
             self._settle(work)
 
-    def prune(self, shard: int) -> int:
-        """Gathers the end of the oldest revisions of memories that have had too many. Returns how many."""
+    def prune(self, shard: int, most: int) -> int:
+        """Gathers the end of the oldest revisions of at most so many memories that have had too many of them.
+
+        Returns how many revisions.
+        """
         work = self._work(log.shard_row(self.db, shard))
         if self._is_read_only(work.row.space):
             return 0
         count = 0
-        for memory_id in views.much_revised(self.db, work.row.space, work.document.live.ids()):
+        for memory_id in views.much_revised(self.db, work.row.space, work.document.live.ids())[:most]:
             state = self.state(work.row.space, memory_id)
-            for revision in prunable(state) if isinstance(state, Life) else ():
-                key = registers.revision_key(memory_id, revision)
-                for home in self._homes(work.row.space, memory_id):
-                    if key in self._registers(home, memory_id):
-                        home.pending[memory_id][key] = DELETED
-                count += 1
+            keys = [
+                registers.revision_key(memory_id, name) for name in (prunable(state) if isinstance(state, Life) else ())
+            ]
+            for home in self._homes(work.row.space, memory_id):
+                there = self._registers(home, memory_id)
+                home.pending[memory_id].update((key, DELETED) for key in keys if key in there)
+            count += len(keys)
         return count
 
     def reproject(self, shard: int, ids: Iterable[str]) -> None:
