@@ -42,8 +42,9 @@ class Keeping:
         """Adds the memories of a file, which holds what `export` writes or a text a line as JSON.
 
         What is here already stays as it is, or is updated by an item with its key; what was forgotten stays so, unless
-        `again`. Lines that are refused are in the report. `defaults` are arguments of add(), and go before what the
-        file says. `progress` is told, batch by batch, how many lines are done.
+        `again`. What has expired is taken, and hidden. Lines that are refused are in the report. `defaults` are
+        arguments of add(), and go before what the file says. `progress` is told, batch by batch, how many lines are
+        done.
         """
         from memcrdt import transfer
 
@@ -91,8 +92,8 @@ class Keeping:
         return compaction.compact(self.store)
 
     def forget_expired(self) -> int:
-        """Forgets what comes from this device and expired over `forget_expired_days` ago, as open() does, and once an
-        hour whoever writes. Returns how many."""
+        """Forgets what comes from this device, and expired and was last changed over `forget_expired_days` ago. open()
+        does so too, and whoever writes, once an hour. Returns how many."""
         return self._upkeep.forget_expired()
 
     def _import(self, plan: Callable[[Transaction], None], texts: list[str]) -> None:

@@ -20,7 +20,7 @@ from memcrdt.model import checks
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.filters import check_filters
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
-from memcrdt.model.requests import PERSONAL, AddRequest, Changes, check_add, check_item, check_update
+from memcrdt.model.requests import PERSONAL, AddRequest, Changes, check_add, check_alive, check_item, check_update
 from memcrdt.model.scopes import GLOBAL, check_scope
 from memcrdt.model.values import Time
 from memcrdt.scoped import ScopedMemory
@@ -134,8 +134,9 @@ class Memory(Keeping):
 
         `key` derives the id: adding under the same key again, here or on another device, updates that memory, and
         after it was forgotten starts a new life. `dedupe` gives the id of the same text in the same space and
-        scope, if there is one. What looks like a secret is refused unless `allow_secret`. Raises NotFoundError for a
-        space that is not here, and StoreError when the store is over its budget.
+        scope, if there is one. `expires_at` must be in the future. What looks like a secret is refused unless
+        `allow_secret`. Raises NotFoundError for a space that is not here, and StoreError when the store is over its
+        budget.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "text")}
         return self._add([check_add(text, given)])[0]
@@ -214,7 +215,8 @@ class Memory(Keeping):
     ) -> MemoryRecord:
         """Changes what is named and returns the memory as it is then. The old text stays in its history.
 
-        `metadata` is merged; a value of None removes its key. A new text settles a conflict. Raises NotFoundError.
+        `metadata` is merged; a value of None removes its key. A new text settles a conflict. `expires_at` must be in
+        the future. Raises NotFoundError.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "id", "author")}
         self._edit(id, check_update(Changes(**given)), checks.check_optional_label(author, "the author"))
@@ -346,12 +348,16 @@ class Memory(Keeping):
         self._network.stop()
 
     def _add(self, requests: builtins.list[AddRequest]) -> builtins.list[str]:
+        now = self.store.now_ms()
+        for request in requests:
+            check_alive(request.attributes, now)
         texts = [request.text for request in requests]
         self._upkeep.check_budget(texts)
         return self._commit(changes.Adding(requests, self._ulids), self.store.indexer.prepare(texts))
 
     def _edit(self, memory_id: str, edit: MemoryEdit, author: str | None) -> None:
         checks.check_id(memory_id)
+        check_alive(edit.attributes, self.store.now_ms())
         texts = [] if edit.text is None else [edit.text]
         if texts:
             self._upkeep.check_budget(texts)

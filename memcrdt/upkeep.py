@@ -18,7 +18,9 @@ EVERY_MS: Final = 3_600_000  # between two looks for what has expired
 _DAY_MS: Final = 86_400_000
 
 # Only this device's own: each device forgets what it brought, and the others hear of it.
-_LONG_EXPIRED = "SELECT id FROM memories WHERE expires_at <= ? AND device = ? ORDER BY expires_at LIMIT ?"
+# An expiry that was set when it was over already counts from then.
+_LONG_EXPIRED = """
+SELECT id FROM memories WHERE expires_at <= ?1 AND updated_at <= ?1 AND device = ?2 ORDER BY expires_at LIMIT ?3"""
 
 _log = logging.getLogger("memcrdt.store")
 

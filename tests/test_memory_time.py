@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from memcrdt.errors import NotFoundError
+from memcrdt.errors import InputError, NotFoundError
 from memcrdt.memory import Memory
 from memcrdt.testing.memories import exchange
 
@@ -140,6 +141,53 @@ def test_what_expired_30_days_ago_is_forgotten(open_memory: OpenMemory, clock: A
         with pytest.raises(NotFoundError, match="forgotten"):
             memory.get(added)
     assert memory.forget_expired() == 0
+
+
+@pytest.mark.parametrize("late", [{"days": -365}, {"seconds": 0}], ids=["a year ago", "now"])
+def test_an_expiry_that_is_past_is_refused(memory: Memory, clock: Any, late: dict[str, int]) -> None:
+    """One mistyped year must not lose a memory on every device: nothing is changed."""
+    added = memory.add("fact", key="k")
+    for call in (
+        lambda: memory.add("other fact", expires_at=clock.time(**late)),
+        lambda: memory.add("other fact", key="k", expires_at=clock.time(**late)),
+        lambda: memory.add_many([{"text": "other fact", "expires_at": clock.time(**late)}]),
+        lambda: memory.update(added, expires_at=clock.time(**late)),
+    ):
+        with pytest.raises(InputError, match=r"not in the future.*forget\(\)"):
+            call()
+    clock.pass_(hours=2)
+    memory.add("later fact")
+    assert [record.text for record in memory.list(order="oldest")] == ["fact", "later fact"]
+
+
+def test_what_is_imported_expired_is_hidden_and_waits_as_long_as_any(memory: Memory, clock: Any) -> None:
+    """30 days from the import, however long ago it was made and expired."""
+    file = memory.home / "in.jsonl"
+    file.write_text(
+        json.dumps(
+            {
+                "text": "fact",
+                "created_at": clock.time(days=-800).isoformat(),
+                "expires_at": clock.time(days=-400).isoformat(),
+            }
+        )
+    )
+    assert (memory.import_(file).added, len(memory.list())) == (1, 0)
+    clock.pass_(days=29)
+    assert (memory.forget_expired(), len(memory.list(include="expired"))) == (0, 1)
+    clock.pass_(days=2)
+    assert (memory.forget_expired(), len(memory.list(include="expired"))) == (1, 0)
+
+
+def test_an_expired_memory_that_is_changed_waits_anew(memory: Memory, clock: Any) -> None:
+    """Whoever changed it still has a use for it."""
+    added = memory.add("fact", expires_at=clock.time(hours=1))
+    clock.pass_(days=29)
+    memory.update(added, add_tags=["t"])
+    clock.pass_(days=29)
+    assert memory.forget_expired() == 0
+    clock.pass_(days=2)
+    assert memory.forget_expired() == 1
 
 
 def test_only_its_authors_device_forgets_what_expired(open_memory: OpenMemory, clock: Any) -> None:

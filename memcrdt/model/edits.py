@@ -70,7 +70,10 @@ def born(new: NewMemory, stamp: Stamp) -> Writes:
     at = new.created_at  # not the time of the call: a memory that nobody edited was updated when it was created
     writes |= _tags(new.id, new.salt, new.tags, at)
     writes |= _metadata(new.id, new.salt, new.metadata, at)
-    writes |= _attributes(new.id, new.attributes, at)
+    expires_at = new.attributes.get("expires_at")
+    expired = isinstance(expires_at, int) and expires_at <= stamp.at
+    # But what arrives expired is young here: it must not be forgotten before anybody has looked at it.
+    writes |= _attributes(new.id, new.attributes, stamp.at if expired else at)
     return writes | _link_writes(new.id, new.salt, new.links, at)
 
 

@@ -14,7 +14,7 @@ from memcrdt.model.ids import is_ulid
 from memcrdt.model.projection import Life
 from memcrdt.model.scopes import GLOBAL, check_scope
 from memcrdt.model.secrets import check_no_secret
-from memcrdt.model.values import Json, Time, to_ms
+from memcrdt.model.values import Json, Time, from_ms, to_ms
 
 PERSONAL = "personal"
 Unset: TypeAlias = EllipsisType  # `...`: leave as it is, where None means: take away
@@ -126,6 +126,15 @@ def check_update(changes: Changes) -> MemoryEdit:
     if not checks.check_flag(changes.allow_secret, "allow_secret"):
         check_no_secret((edit.text or "",), edit.metadata)
     return edit
+
+
+def check_alive(attributes: Mapping[str, Json], now: int) -> None:
+    """Raises InputError for an expiry that is not after `now` (ms): a mistyped year must not cost the memory."""
+    expires_at = attributes.get("expires_at")
+    if isinstance(expires_at, int) and expires_at <= now:
+        raise InputError(
+            f"expires_at, {from_ms(expires_at).isoformat()}, is not in the future; to remove a memory, use forget()"
+        )
 
 
 def upsert(request: AddRequest, life: Life, now: int) -> MemoryEdit:
