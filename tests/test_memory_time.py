@@ -190,6 +190,20 @@ def test_an_expired_memory_that_is_changed_waits_anew(memory: Memory, clock: Any
     assert memory.forget_expired() == 1
 
 
+def test_only_a_memory_that_is_here_can_supersede(memory: Memory) -> None:
+    """Else one would be hidden by nothing: not an unknown or forgotten one, nor itself."""
+    added, gone = memory.add_many(["fact", "gone"])
+    memory.forget(gone)
+    for successor, error, says in (
+        ("01JD8Z6Q4M0000000000000001", NotFoundError, "no memory 01JD8Z6Q4M"),
+        (gone, NotFoundError, "forgotten"),
+        (added, InputError, "own place"),
+    ):
+        with pytest.raises(error, match=says):
+            memory.update(added, superseded_by=successor)
+    assert memory.get(added).superseded_by is None
+
+
 def test_only_its_authors_device_forgets_what_expired(open_memory: OpenMemory, clock: Any) -> None:
     """The others hear of it: so a wrong clock elsewhere can't make it go."""
     laptop, desktop = open_memory("A"), open_memory("B")

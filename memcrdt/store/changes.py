@@ -98,9 +98,13 @@ def bear(transaction: Transaction, space: int, request: AddRequest, identity: tu
 
 
 def update(memory_id: str, edit: MemoryEdit, author: str | None, transaction: Transaction) -> None:
-    """A plan that changes one memory. Raises NotFoundError, and InputError where it would break a limit."""
-    if edit.attributes.get("superseded_by") == memory_id:
+    """A plan that changes one memory. Raises NotFoundError, also for what is to take its place, and InputError where it
+    would break a limit."""
+    successor = edit.attributes.get("superseded_by")
+    if successor == memory_id:
         raise InputError(f"the memory {memory_id} can't take its own place; superseded_by names another")
+    if isinstance(successor, str) and reads.place_of(transaction.db, successor) is None:
+        raise missing(transaction.db, successor)
     spaces = _living_in(transaction.db, memory_id)
     if not spaces:
         raise missing(transaction.db, memory_id)
