@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from memcrdt.model.filters import check_filters
+from memcrdt.model.filters import Filters, check_filters
 from memcrdt.store import backup, compaction, overview
+from memcrdt.store.changes import space_number
 from memcrdt.store.store import Store
 from memcrdt.store.transaction import Transaction
 from memcrdt.upkeep import Upkeep
@@ -57,7 +58,7 @@ class Keeping:
         from memcrdt import transfer
 
         transfer.check_format(format, Path(path))
-        return transfer.export(self.store, Path(path), check_filters(filters))
+        return transfer.export(self.store, Path(path), self._filters(filters))
 
     def backup(self, path: str | os.PathLike[str]) -> int:
         """Writes a copy of the store to a new file, while work goes on. Returns its size in bytes.
@@ -95,6 +96,14 @@ class Keeping:
         """Forgets what comes from this device, and expired and was last changed over `forget_expired_days` ago. open()
         does so too, and whoever writes, once an hour. Returns how many."""
         return self._upkeep.forget_expired()
+
+    def _filters(self, given: Mapping[str, Any]) -> Filters:
+        """The Filters asked for. Raises InputError, and NotFoundError for a space that is not here."""
+        filters = check_filters(given)
+        if filters.space is not None:
+            with self.store.reading() as db:
+                space_number(db, filters.space)
+        return filters
 
     def _import(self, plan: Callable[[Transaction], None], texts: list[str]) -> None:
         self._upkeep.check_budget(texts)

@@ -18,7 +18,6 @@ from memcrdt.finding import Finder, SearchStatus
 from memcrdt.keeping import Keeping
 from memcrdt.model import checks
 from memcrdt.model.edits import MemoryEdit
-from memcrdt.model.filters import check_filters
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
 from memcrdt.model.requests import PERSONAL, AddRequest, Changes, check_add, check_alive, check_item, check_update
 from memcrdt.model.scopes import GLOBAL, check_scope
@@ -79,7 +78,8 @@ class Memory(Keeping):
     """The memories of one home. A context manager, safe between threads; made by memcrdt.open().
 
     All methods raise InputError for arguments that are not acceptable, and StoreError or one of its kinds
-    when the file can't be read or written; then nothing was changed.
+    when the file can't be read or written; then nothing was changed. A filter that names a space that is not here raises
+    NotFoundError.
     """
 
     def __init__(
@@ -181,18 +181,18 @@ class Memory(Keeping):
             diversity=checks.check_share(diversity, "diversity"),
             fold=checks.check_flag(fold, "fold"),
         )
-        return self._finder.search(checks.check_query(query), check_filters(filters), options)
+        return self._finder.search(checks.check_query(query), self._filters(filters), options)
 
     def similar(self, /, id: str, *, limit: int = 10, **filters: Any) -> builtins.list[Hit]:
         """The memories that are most like this one, best first. Raises NotFoundError."""
         from memcrdt.search import Options
 
         options = Options(now=self.store.now_ms(), limit=checks.check_limit(limit))
-        return self._finder.similar(checks.check_id(id), check_filters(filters), options)
+        return self._finder.similar(checks.check_id(id), self._filters(filters), options)
 
     def list(self, /, *, limit: int = 100, cursor: str | None = None, order: str = "newest", **filters: Any) -> Page:
         """Memories without ranking, a page at a time: `order` is newest, oldest or updated."""
-        asked = listing.Listing(checks.check_limit(limit), cursor, order, check_filters(filters))
+        asked = listing.Listing(checks.check_limit(limit), cursor, order, self._filters(filters))
         with self.store.reading() as db:
             return listing.page(db, asked, self.store.now_ms())
 
@@ -216,7 +216,7 @@ class Memory(Keeping):
         """Changes what is named and returns the memory as it is then. The old text stays in its history.
 
         `metadata` is merged; a value of None removes its key. A new text settles a conflict. `expires_at` must be in
-        the future. Raises NotFoundError.
+        the future, `superseded_by` another memory that is here. Raises NotFoundError.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "id", "author")}
         self._edit(id, check_update(Changes(**given)), checks.check_optional_label(author, "the author"))
@@ -303,7 +303,7 @@ class Memory(Keeping):
 
     def changes(self, /, **filters: Any) -> feed.Subscription:
         """The same changes as an iterator, which waits for the next one; closing it ends the iteration."""
-        return self._feed.subscribe(check_filters(filters))
+        return self._feed.subscribe(self._filters(filters))
 
     def status(self) -> Status:
         """What is here, and what has synced with whom. Works without a serving process."""
@@ -369,7 +369,7 @@ class Memory(Keeping):
         return done
 
     def _to_forget(self, memory_id: str | None, filters: Mapping[str, Any]) -> builtins.list[str]:
-        wanted = check_filters(filters)
+        wanted = self._filters(filters)
         if memory_id is not None:
             if filters:
                 raise InputError("forget takes an id or filters, not both")

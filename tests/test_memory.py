@@ -677,6 +677,24 @@ def test_stats_count_what_is_there(memory: Memory, clock: Any) -> None:
     assert stats.by_kind == {None: 2, "fact": 1}
 
 
+def test_a_space_that_is_not_here_is_no_empty_one(memory: Memory) -> None:
+    """A filter on it is an error that names those that are, as when something is added to it."""
+    added = memory.add("a fact")
+    for call in (
+        lambda: memory.search("fact", space="nope"),
+        lambda: memory.similar(added, space="nope"),
+        lambda: memory.list(space="nope"),
+        lambda: memory.forget(space="nope"),
+        lambda: memory.changes(space="nope"),
+        lambda: memory.subscribe(print, space="nope"),
+        lambda: memory.export(memory.home / "out.jsonl", space="nope"),
+        lambda: memory.scoped(project="x").list(space="nope"),
+    ):
+        with pytest.raises(NotFoundError, match="'nope' here; there are personal, local"):
+            call()
+    assert not (memory.home / "out.jsonl").exists()
+
+
 def _pages(memory: Memory, **options: Any) -> Any:
     cursor = None
     while True:
