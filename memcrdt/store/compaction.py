@@ -56,7 +56,8 @@ def fold(db: apsw.Connection, documents: Documents, shard: int, stamp: Stamp) ->
     """Puts one snapshot in the place of the shard's log, inside the caller's transaction.
 
     It is encoded from the live document: what was deleted is not in it. Of memories with more revisions than are
-    kept the oldest go first, some memories at a time. A damaged shard is left alone: its rows wait for others. Returns how many were pruned.
+    kept, some at a time, the oldest go first. A damaged shard is left alone: its rows wait for others. Returns how
+    many revisions were pruned.
     """
     if log.shard_row(db, shard).damaged:
         return 0
