@@ -90,6 +90,8 @@ class Door:
         while True:
             try:
                 connected, (host, port, *_) = await loop.sock_accept(listening)
+            except ConnectionAbortedError:  # that one hung up before it was taken
+                continue
             except OSError:  # no file handle is left; those waiting stay in the backlog
                 await asyncio.sleep(_ACCEPT_RETRY_S)
                 continue

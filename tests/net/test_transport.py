@@ -398,3 +398,23 @@ def _has_ipv6_loopback() -> bool:
         except OSError as exc:
             return exc.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
     return True
+
+
+async def test_a_caller_that_hangs_up_before_it_is_taken_costs_no_pause(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pause is for a process without file handles; here it would keep the laptop out."""
+    laptop, desktop = pair
+    loop = asyncio.get_running_loop()
+    take, gone = loop.sock_accept, [ConnectionAbortedError(), ConnectionAbortedError()]
+
+    async def accept(listening: socket.socket) -> tuple[socket.socket, Any]:
+        if gone:
+            raise gone.pop()
+        return await take(listening)
+
+    monkeypatch.setattr(loop, "sock_accept", accept)
+    monkeypatch.setattr("memcrdt.net.door._ACCEPT_RETRY_S", 60)
+    connection = await laptop.dial(desktop.listen())
+    assert connection.peer.device == desktop.id
+    await connection.close()

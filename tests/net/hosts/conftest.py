@@ -1,0 +1,240 @@
+"""Machines of their own: network namespaces, joined by veth pairs and a bridge, which the test makes and takes away."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import memcrdt
+from memcrdt import config
+from memcrdt.store.overview import peer_states
+from memcrdt.store.peers import Peer, Peers
+
+_numbers = itertools.count(1)
+WAIT_S = 60.0
+
+
+class Host:
+    """One machine with one home. What runs on it runs in its namespace; its files are read from outside."""
+
+    def __init__(self, lab: Lab, name: str, home: Path) -> None:
+        self.lab = lab
+        self.name = name
+        self.home = home
+        self.namespace = f"{lab.prefix}{name}"
+        self.started: list[subprocess.Popen[str]] = []
+        config.change(home, "device_name", name)
+        with memcrdt.open(home, embedder=None) as memory:
+            self.id = memory.store.device
+
+    def run(self, *arguments: str) -> str:
+        """Runs a `memcrdt` command, which has to succeed, and returns its stdout."""
+        done = subprocess.run(
+            self._command(*arguments), capture_output=True, encoding="utf-8", timeout=WAIT_S, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Starts a `memcrdt` command."""
+        process = subprocess.Popen(
+            self._command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+        )
+        self.started.append(process)
+        return process
+
+    def python(self, code: str, *arguments: str) -> subprocess.Popen[str]:
+        """Starts a Python program that is none of ours."""
+        process = subprocess.Popen(
+            ["ip", "netns", "exec", self.namespace, sys.executable, "-c", code, *arguments],
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        self.started.append(process)
+        return process
+
+    def serve(self, *options: str) -> subprocess.Popen[str]:
+        """Starts `memcrdt serve`, and returns when it listens."""
+        process = self.start("serve", "--json", *options)
+        while json.loads(process.stdout.readline())["port"] is None:
+            pass
+        return process
+
+    def stop(self) -> None:
+        """Ends in order what runs on it."""
+        for process in self.started:
+            process.terminate()
+        for process in self.started:
+            process.communicate(timeout=WAIT_S)
+        self.started.clear()
+
+    def accept(self, *others: Host) -> None:
+        """Trusts others, whose addresses it does not know."""
+        with memcrdt.open(self.home, embedder=None) as memory:
+            for other in others:
+                Peers(memory.store).accept(other.id, name=other.name)
+
+    def add(self, *texts: str) -> None:
+        with memcrdt.open(self.home, embedder=None) as memory:
+            memory.add_many(texts)
+
+    @property
+    def texts(self) -> set[str]:
+        with memcrdt.open(self.home, embedder=None) as memory:
+            return {record.text for record in memory.list(limit=1000)}
+
+    @property
+    def peers(self) -> dict[str, Peer]:
+        """The other devices by name."""
+        with memcrdt.open(self.home, embedder=None) as memory:
+            return {state.peer.name or state.peer.device: state.peer for state in peer_states(memory.store)}
+
+    @property
+    def address(self) -> str:
+        return f"10.77.0.{self.lab.hosts.index(self) + 1}"
+
+    def readdress(self, last: int) -> None:
+        """Takes another address, as a laptop in another network does."""
+        self._ip("addr", "flush", "dev", "eth0", "scope", "global")
+        self._ip("addr", "add", f"10.77.0.{last}/24", "dev", "eth0")
+        self._ip("route", "replace", "224.0.0.0/4", "dev", "eth0")
+
+    def plug(self, connected: bool) -> None:
+        """Whether the cable is in the switch."""
+        state = ["master", "br0"] if connected else ["nomaster"]
+        self.lab.in_switch("link", "set", self.name, *state)
+
+    def slow_down(self, rate: str) -> None:
+        """Limits what it sends, such as to "1mbit"."""
+        limit = [
+            "tc",
+            "qdisc",
+            "replace",
+            "dev",
+            "eth0",
+            "root",
+            "tbf",
+            "rate",
+            rate,
+            "burst",
+            "16kb",
+            "latency",
+            "400ms",
+        ]
+        run("ip", "netns", "exec", self.namespace, *limit)
+
+    def lose(self, percent: int) -> None:
+        """Drops so much of what reaches it, at random."""
+        chain = "{ type filter hook input priority 0; }"
+        for rule in (
+            "table inet lab",
+            f"chain inet lab input {chain}",
+            f"rule inet lab input numgen random mod 100 < {percent} drop",
+        ):
+            run("ip", "netns", "exec", self.namespace, "nft", "add", rule)
+
+    def connect(self, number: int) -> None:
+        """Joins it to the switch."""
+        run("ip", "netns", "add", self.namespace)
+        self.lab.in_switch("link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", self.namespace)
+        run("ip", "netns", "exec", self.namespace, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", check=False)
+        self.lab.in_switch("link", "set", self.name, "up")
+        self._ip("link", "set", "lo", "up")
+        self._ip("link", "set", "eth0", "up")
+        self.readdress(number)
+        self.plug(connected=True)
+
+    def _ip(self, *arguments: str) -> None:
+        run("ip", "-n", self.namespace, *arguments)
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [
+            "ip",
+            "netns",
+            "exec",
+            self.namespace,
+            sys.executable,
+            "-m",
+            "memcrdt",
+            "--home",
+            str(self.home),
+            *arguments,
+        ]
+
+
+class Lab:
+    """A switch and the machines at it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.prefix = f"mc{os.getpid()}x{next(_numbers)}"
+        self.hosts: list[Host] = []
+        self._folder = folder
+
+    def build(self) -> None:
+        """Raises CalledProcessError where namespaces are not permitted."""
+        run("ip", "netns", "add", self.prefix)
+        self.in_switch("link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
+        self.in_switch("link", "set", "br0", "up")
+
+    def add(self, *names: str) -> list[Host]:
+        """New machines."""
+        for name in names:
+            host = Host(self, name, self._folder / name)
+            self.hosts.append(host)
+            host.connect(len(self.hosts))
+        return self.hosts[-len(names) :]
+
+    def remove(self) -> None:
+        """Ends what runs, and takes everything away."""
+        for host in self.hosts:
+            for process in host.started:
+                process.kill()
+                process.communicate()
+            run("ip", "netns", "del", host.namespace, check=False)
+        run("ip", "netns", "del", self.prefix, check=False)
+
+    def in_switch(self, *arguments: str) -> None:
+        run("ip", "-n", self.prefix, *arguments)
+
+
+def run(*command: str, check: bool = True) -> None:
+    subprocess.run(command, check=check, capture_output=True, timeout=WAIT_S)
+
+
+@pytest.fixture(name="lab")
+def _lab(tmp_path: Path) -> Iterator[Lab]:
+    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("namespaces need Linux, root and iproute2")
+    lab = Lab(tmp_path)
+    try:
+        lab.build()
+        yield lab
+    except subprocess.CalledProcessError as exc:
+        if lab.hosts:
+            raise AssertionError(exc.stderr) from exc
+        pytest.skip(f"namespaces are not permitted here: {exc.stderr!r}")
+    finally:
+        lab.remove()
+
+
+@pytest.fixture(name="eventually")
+def _eventually() -> Callable[[Callable[[], Any]], None]:
+    """Waits until a condition holds, for 60 s at most."""
+
+    def wait(condition: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + WAIT_S
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come to hold in time"
+            time.sleep(0.05)
+
+    return wait

@@ -1,0 +1,134 @@
+"""Machines in one network, each in a namespace of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.net.hosts.conftest import Lab
+
+Eventually = Callable[[Callable[[], Any]], None]
+
+pytestmark = pytest.mark.xdist_group("hosts")
+
+
+def test_two_machines_in_one_room_pair_and_sync(lab: Lab, eventually: Eventually) -> None:
+    """By the code alone: no address is typed. What either adds, the other finds."""
+    laptop, desktop = lab.add("laptop", "desktop")
+    waiting = laptop.start("pair")
+    code = waiting.stdout.readline().strip()
+    desktop.run("pair", code)
+    assert waiting.wait(30) == 0
+    laptop.serve()
+    desktop.serve()
+    laptop.add("from the laptop")
+    desktop.add("from the desktop")
+    eventually(lambda: laptop.texts == desktop.texts == {"from the laptop", "from the desktop"})
+    assert laptop.peers.keys() == {"desktop"}
+    assert desktop.peers.keys() == {"laptop"}
+
+
+def test_three_machines_find_each_other_by_mdns_alone(lab: Lab, eventually: Eventually) -> None:
+    """They know ids and no address; a partition keeps two apart, and what was written meanwhile arrives afterwards."""
+    hosts = lab.add("laptop", "desktop", "phone")
+    for host in hosts:
+        host.accept(*(other for other in hosts if other is not host))
+    for host in hosts:
+        host.serve()
+    eventually(lambda: all(peer.connected for host in hosts for peer in host.peers.values()))
+    ways = {peer.connected.found for host in hosts for peer in host.peers.values() if peer.connected.via == "dialed"}
+    assert "mdns" in ways  # the first; afterwards they know where the others listen
+    laptop, desktop, phone = hosts
+    phone.plug(connected=False)
+    phone.add("written in the train")
+    laptop.add("written at home")
+    eventually(lambda: desktop.texts == {"written at home"})
+    assert phone.texts == {"written in the train"}
+    phone.plug(connected=True)
+    eventually(lambda: laptop.texts == desktop.texts == phone.texts == {"written at home", "written in the train"})
+
+
+def test_a_machine_with_another_address_is_found_again(lab: Lab, eventually: Eventually) -> None:
+    """It announces the new one as soon as it has it."""
+    laptop, desktop = lab.add("laptop", "desktop")
+    laptop.accept(desktop)
+    desktop.accept(laptop)
+    laptop.serve()
+    desktop.serve()
+    eventually(lambda: laptop.peers["desktop"].connected)
+    desktop.readdress(77)
+    desktop.add("from another place")
+    eventually(lambda: laptop.texts == {"from another place"})
+
+
+def test_a_slow_link_carries_everything(lab: Lab, eventually: Eventually) -> None:
+    """A megabit in a second, and texts of more than half a megabyte."""
+    if shutil.which("tc") is None:
+        pytest.skip("tc is not there")
+    laptop, desktop = lab.add("laptop", "desktop")
+    laptop.slow_down("1mbit")
+    texts = {f"{number} {'word ' * 1000}" for number in range(120)}
+    laptop.add(*texts)
+    laptop.accept(desktop)
+    desktop.accept(laptop)
+    laptop.serve()
+    desktop.serve()
+    eventually(lambda: len(desktop.texts) == len(texts))
+
+
+def test_a_network_that_loses_packets_carries_everything(lab: Lab, eventually: Eventually) -> None:
+    """One of twenty is lost at either end; they find each other and agree."""
+    if shutil.which("nft") is None:
+        pytest.skip("nftables is not there")
+    laptop, desktop = lab.add("laptop", "desktop")
+    for host, other in ((laptop, desktop), (desktop, laptop)):
+        host.lose(5)
+        host.accept(other)
+        host.add(*(f"{host.name} {number}" for number in range(200)))
+        host.serve()
+    eventually(lambda: len(laptop.texts) == len(desktop.texts) == 400)
+
+
+_FORGER = """
+import asyncio, sys
+from zeroconf import ServiceInfo
+from zeroconf.asyncio import AsyncZeroconf
+
+async def main(address, victim):
+    taken = bytearray()
+    async def record(reader, writer):
+        taken.extend(await reader.read(65536))
+        print(len(taken), flush=True)
+        writer.close()
+    server = await asyncio.start_server(record, address, 27380)
+    zeroconf = AsyncZeroconf(interfaces=[address])
+    for number in range(64):
+        kind, name = "_memcrdt._tcp.local.", f"forged{number}._memcrdt._tcp.local."
+        device = victim if number % 2 else f"{number:052d}".replace("0", "A")
+        info = ServiceInfo(kind, name, 27380 if number < 8 else 30000 + number, server=name,
+                           properties={"v": "1", "id": device, "pair": "7"}, parsed_addresses=[address])
+        await zeroconf.async_register_service(info, cooperating_responders=True)
+    print("forged", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_forged_records_get_nothing_and_keep_nobody_apart(lab: Lab, eventually: Eventually) -> None:
+    """64 of them, half under the name of a device that is trusted: that one is found all the same."""
+    laptop, desktop, forger = lab.add("laptop", "desktop", "forger")
+    laptop.accept(desktop)
+    desktop.accept(laptop)
+    laptop.add("a secret")
+    laptop.serve()
+    forging = forger.python(_FORGER, forger.address, desktop.id)
+    while forging.stdout.readline() != "forged\n":
+        pass
+    desktop.serve()
+    eventually(lambda: desktop.texts == {"a secret"})
+    assert laptop.peers.keys() == {"desktop"}
