@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import apsw
 
-from memcrdt.errors import InputError, NotFoundError, StoreError
+from memcrdt.errors import CorruptError, InputError, NotFoundError, StoreError
 from memcrdt.store import connections, meta, migrations
+from memcrdt.store.doctor import Kind, fault
 from memcrdt.store.meta import Alarm
 
 if TYPE_CHECKING:
@@ -55,8 +56,18 @@ def restore(store: Store, path: Path) -> None:
             if migrations.check(source, path) == 0:
                 raise StoreError(f"{path} is empty; name a backup that `memcrdt backup` made")
             migrations.migrate(source, path)
+            _check_rows(source, path)
             _make_newer(store, source)
             store.replace_by(source)
+
+
+def _check_rows(source: apsw.Connection, path: Path) -> None:
+    """Raises CorruptError at the first row that may not be loaded: who knows where the file has been."""
+    tables: dict[Kind, str] = {"update": "updates", "snapshot": "snapshots"}
+    for kind, table in tables.items():
+        for shard, update, kept in source.execute(f"SELECT shard, bytes, checksum FROM {table}"):
+            if wrong := fault(kind, shard, update, kept):
+                raise CorruptError(f"the backup {path} is damaged ({kind} of shard {shard} {wrong}); name another one")
 
 
 def _make_newer(store: Store, source: apsw.Connection) -> None:

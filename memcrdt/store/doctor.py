@@ -23,7 +23,7 @@ from memcrdt.store.transaction import Transaction
 if TYPE_CHECKING:
     from memcrdt.store.store import Store
 
-_Kind: TypeAlias = Literal["update", "snapshot"]
+Kind: TypeAlias = Literal["update", "snapshot"]
 _SHOWN: Final = 20  # lines of SQLite's own check
 
 
@@ -38,7 +38,7 @@ class Report:
 class _Bad(NamedTuple):
     """A row of the log, or a snapshot, that is not what was written, or that no store of ours would write."""
 
-    kind: _Kind
+    kind: Kind
     shard: int
     seq: int
     reason: str
@@ -90,7 +90,7 @@ def _problems(store: Store) -> Iterator[str]:
 
 def _damaged_rows(store: Store, row: ShardRow) -> list[_Bad]:
     with store.reading() as db:
-        written: list[tuple[_Kind, int, bytes, bytes]] = [
+        written: list[tuple[Kind, int, bytes, bytes]] = [
             ("snapshot", *found)
             for found in db.execute("SELECT seq, bytes, checksum FROM snapshots WHERE shard = ?", (row.shard,))
         ]
@@ -100,11 +100,12 @@ def _damaged_rows(store: Store, row: ShardRow) -> list[_Bad]:
                 "SELECT seq, bytes, checksum FROM updates WHERE shard = ? ORDER BY seq", (row.shard,)
             )
         ]
-    found = ((kind, seq, _fault(kind, row.shard, update, kept)) for kind, seq, update, kept in written)
+    found = ((kind, seq, fault(kind, row.shard, update, kept)) for kind, seq, update, kept in written)
     return [_Bad(kind, row.shard, seq, reason) for kind, seq, reason in found if reason]
 
 
-def _fault(kind: _Kind, shard: int, update: bytes, kept: bytes) -> str | None:
+def fault(kind: Kind, shard: int, update: bytes, kept: bytes) -> str | None:
+    """What is wrong with a row of the log or a snapshot, if anything; `kept` is the checksum that stands with it."""
     if log.checksum(shard, update) != kept:
         return "is not what was written: its checksum differs"
     try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
-from memcrdt.errors import InputError, NotFoundError, SchemaError, StoreError
+from memcrdt.errors import CorruptError, InputError, NotFoundError, SchemaError, StoreError
 from memcrdt.store import backup, doctor
 from memcrdt.testing.devices import Device, agree
 
@@ -91,3 +93,15 @@ def test_what_is_no_backup_is_refused(device: Make, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="empty"):
         backup.restore(a.store, tmp_path / "empty")
     assert list(a.texts().values()) == ["kept"]
+
+
+def test_a_damaged_backup_is_refused(device: Make, tmp_path: Path) -> None:
+    """Every row of it is checked and scanned before it takes the place of anything."""
+    a = device("A")
+    kept = a.add("kept")
+    backup.back_up(a.store, tmp_path / "backup")
+    with closing(apsw.Connection(str(tmp_path / "backup"))) as db:
+        db.execute("UPDATE updates SET bytes = x'00'")
+    with pytest.raises(CorruptError, match="name another one"):
+        backup.restore(a.store, tmp_path / "backup")
+    assert a.texts() == {kept: "kept"}
