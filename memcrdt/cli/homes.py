@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memcrdt.cli.face import Face, command, pass_face
+from memcrdt.cli.output import readable
 
 
 @command("init")
@@ -12,10 +13,8 @@ def init_command(face: Face) -> None:
 
     Every other command does it too when it is the first. A second time, this only shows what is there.
     """
-    from memcrdt.net.identity import shown
-
     with face.open() as memory:
-        device = memory.store.device if face.json else shown(memory.store.device)
+        device = memory.store.device if face.json else readable(memory.store.device)
         face.printer.record({"home": str(memory.home), "device": device})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from memcrdt.cli.face import Face, command, pass_face, say_if_kept_here
-from memcrdt.cli.reading import LISTED
+from memcrdt.cli.reading import LISTED, LISTED_ON_TERMINAL
 
 
 @command("link")
@@ -39,4 +39,4 @@ def unlink_command(face: Face, /, id: str, rel: str, to: str) -> None:
 def related_command(face: Face, /, id: str, rel: str | None) -> None:
     """List the memories that memory ID is linked to."""
     with face.open() as memory:
-        face.printer.table(memory.related(id, rel), LISTED)
+        face.printer.table(memory.related(id, rel), LISTED, on_terminal=LISTED_ON_TERMINAL)

@@ -24,34 +24,38 @@ _SEVERAL_LINES = {code: shown for code, shown in _CONTROLS.items() if chr(code) 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Column(Generic[T]):
-    """One column of a table: its heading, and what it shows of an item."""
+    """One column of a table: its heading, and what it shows of an item; `whole`, not broken over lines."""
 
     heading: str
     cell: Callable[[T], object]
+    whole: bool = False
 
 
 class Printer:
     """Prints data on stdout: as JSON if `as_json`, else for eyes on a terminal, else for cut and awk."""
 
     def __init__(self, as_json: bool) -> None:
-        self._json = as_json
+        self.is_json = as_json
 
-    def table(self, items: Iterable[T], columns: Sequence[Column[T]]) -> None:
-        """One item a line; on a terminal a table. JSON holds the whole item, not only the columns."""
-        if self._json:
+    def table(
+        self, items: Iterable[T], columns: Sequence[Column[T]], *, on_terminal: Sequence[Column[T]] | None = None
+    ) -> None:
+        """One item a line; on a terminal a table, of other columns if they are named. JSON holds the whole item, not
+        only the columns."""
+        if self.is_json:
             for item in items:
                 click.echo(as_json(item))
         elif sys.stdout.isatty():
             from rich.console import Console
 
-            Console(highlight=False).print(rich_table(items, columns))
+            Console(highlight=False).print(rich_table(items, on_terminal or columns))
         else:
             for item in items:
                 click.echo("\t".join(as_text(column.cell(item)).translate(_FIELD) for column in columns))
 
     def record(self, item: object) -> None:
         """One item: as JSON, or a line `name<tab>value` for each field that holds something."""
-        if self._json:
+        if self.is_json:
             click.echo(as_json(item))
             return
         fields = {name: text for name, value in _fields(item).items() if (text := as_text(value))}
@@ -63,9 +67,15 @@ class Printer:
             else:
                 click.echo(f"{name}\t{text.translate(_FIELD)}")
 
+    def below(self, lines: Iterable[str]) -> None:
+        """Lines below a table, on a terminal only: what has no room in it."""
+        if not self.is_json and sys.stdout.isatty():
+            for line in lines:
+                click.echo(line.translate(_CONTROLS))
+
     def value(self, name: str, value: str) -> None:
         """One bare value, such as an id; {name: value} as JSON."""
-        click.echo(as_json({name: value}) if self._json else value)
+        click.echo(as_json({name: value}) if self.is_json else value)
 
 
 def say(message: str) -> None:
@@ -94,19 +104,36 @@ def as_text(value: object) -> str:
     return as_json(value)
 
 
+def readable(device: str) -> str:
+    """The id of a device in groups, for people; JSON has it without."""
+    from memcrdt.net.identity import shown
+
+    return shown(device)
+
+
+def short(device: str, name: str | None) -> str:
+    """A device where there is little room: its name, if it has one, and the first group of its id."""
+    group = readable(device).partition("-")[0]
+    return f"{name} ({group})" if name else group
+
+
 def rich_table(items: Iterable[T], columns: Sequence[Column[T]]) -> Table:
-    """A table for a terminal, which gives the last column the room that is left."""
+    """A table for a terminal. What has too little room goes on in the next line; nothing is cut off."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns[:-1]:
-        table.add_column(column.heading, no_wrap=column is columns[0])
-    table.add_column(columns[-1].heading, ratio=1)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for column in columns:
+        table.add_column(column.heading, no_wrap=column.whole, overflow="fold")
     for item in items:
-        table.add_row(*(Text(as_text(column.cell(item)).translate(_SEVERAL_LINES)) for column in columns))
+        table.add_row(*(Text(as_seen(column.cell(item)).translate(_SEVERAL_LINES)) for column in columns))
     return table
+
+
+def as_seen(value: object) -> str:
+    """A value on a terminal: times short and as the clock on the wall says; all else as text."""
+    return value.astimezone().strftime("%Y-%m-%d %H:%M") if isinstance(value, datetime) else as_text(value)
 
 
 def _plain(value: Any) -> object:

@@ -11,31 +11,48 @@ from memcrdt.cli.face import Face, command, pass_face
 from memcrdt.cli.filters import asked, filter_options
 from memcrdt.cli.output import Column, say
 from memcrdt.model import limits
+from memcrdt.model.scopes import GLOBAL
 
 if TYPE_CHECKING:
     from memcrdt.memory import Memory
     from memcrdt.model.records import Hit, MemoryRecord, Revision
 
+
+def _about(memory: MemoryRecord) -> str:
+    """Scope and tags together, without the scope that most have: the text needs the room."""
+    return ", ".join([memory.scope, *memory.tags] if memory.scope != GLOBAL else memory.tags)
+
+
 LISTED: tuple[Column[MemoryRecord], ...] = (
-    Column("id", lambda memory: memory.id),
-    Column("created", lambda memory: memory.created_at),
+    Column("id", lambda memory: memory.id, whole=True),
+    Column("created", lambda memory: memory.created_at, whole=True),
     Column("scope", lambda memory: memory.scope),
     Column("tags", lambda memory: memory.tags),
     Column("text", lambda memory: memory.text),
 )
+LISTED_ON_TERMINAL: tuple[Column[MemoryRecord], ...] = (
+    *LISTED[:2],
+    Column("about", _about),
+    LISTED[-1],
+)
 _FOUND: tuple[Column[Hit], ...] = (
-    Column("id", lambda hit: hit.memory.id),
-    Column("score", lambda hit: f"{hit.score:.3f}"),
+    Column("id", lambda hit: hit.memory.id, whole=True),
+    Column("score", lambda hit: f"{hit.score:.3f}", whole=True),
     Column("scope", lambda hit: hit.memory.scope),
     Column("tags", lambda hit: hit.memory.tags),
     Column("text", lambda hit: hit.memory.text),
+)
+_FOUND_ON_TERMINAL: tuple[Column[Hit], ...] = (
+    *_FOUND[:2],
+    Column("about", lambda hit: _about(hit.memory)),
+    _FOUND[-1],
 )
 _PARTS: Column[Hit] = Column(
     "parts", lambda hit: ", ".join(f"{k} {v:.3f}" for k, v in hit.parts.items() if round(v, 3))
 )
 _REVISED: tuple[Column[Revision], ...] = (
     Column("revision", lambda revision: revision.revision),
-    Column("at", lambda revision: revision.at),
+    Column("at", lambda revision: revision.at, whole=True),
     Column("by", lambda revision: revision.by),
     Column("head", lambda revision: "head" if revision.head else ""),
     Column("text", lambda revision: revision.text),
@@ -55,7 +72,8 @@ def search_command(face: Face, /, query: str, **options: Any) -> None:
     """Find the memories that answer QUERY best, best first."""
     with face.open() as memory:
         hits = memory.search(query, **asked(options))
-    face.printer.table(hits, (*_FOUND, _PARTS) if options["explain"] else _FOUND)
+    more = (_PARTS,) if options["explain"] else ()
+    face.printer.table(hits, (*_FOUND, *more), on_terminal=(*_FOUND_ON_TERMINAL, *more))
 
 
 @command("similar")
@@ -67,7 +85,7 @@ def similar_command(face: Face, /, id: str, limit: int, **filters: Any) -> None:
     """Find the memories that are most like this one, best first."""
     with face.open() as memory:
         hits = memory.similar(id, limit=limit, **asked(filters))
-    face.printer.table(hits, _FOUND)
+    face.printer.table(hits, _FOUND, on_terminal=_FOUND_ON_TERMINAL)
 
 
 @command("get")
@@ -90,10 +108,10 @@ def list_command(face: Face, /, limit: int, everything: bool, order: str, **filt
     wanted = {"order": order, **asked(filters)}
     with face.open() as memory:
         if everything:
-            face.printer.table(_pages(memory, wanted), LISTED)
+            face.printer.table(_pages(memory, wanted), LISTED, on_terminal=LISTED_ON_TERMINAL)
             return
         page = memory.list(limit=limit, **wanted)
-    face.printer.table(page, LISTED)
+    face.printer.table(page, LISTED, on_terminal=LISTED_ON_TERMINAL)
     if page.next_cursor is not None:
         say(f"there are more than these {len(page)}; give a --limit, or --all")
 

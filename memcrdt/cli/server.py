@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from memcrdt.cli.output import Printer, say
+from memcrdt.cli.output import Printer, readable, say
 from memcrdt.node import Node
 
 POLL_S: Final = 0.1  # how soon we say that the listening began or ended
@@ -46,7 +46,7 @@ def _say_where(printer: Printer, node: Node, said: Listening | None) -> Listenin
     if said is not None and said.port == node.port:
         return said
     now = Listening(device=node.status().device, port=node.port, addresses=tuple(node.addresses), yjs=node.yjs_url)
-    printer.record(now)
+    printer.record(now if printer.is_json else replace(now, device=readable(now.device)))
     if now.port is None:
         say("nobody is accepted yet, so no device gets in; run `memcrdt accept DEVICE`, here and on the other device")
     return now

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memcrdt.cli.face import Face, FaceGroup, command, pass_face
-from memcrdt.cli.output import Column, say
+from memcrdt.cli.output import Column, readable, say, short
 
 if TYPE_CHECKING:
     from memcrdt.store.overview import SpaceStatus
@@ -32,10 +32,14 @@ _SPACES: tuple[Column[SpaceStatus], ...] = (
     Column("id", lambda space: space.id),
 )
 _MEMBERS: tuple[Column[MemberLine], ...] = (
-    Column("device", lambda line: line.device),
+    Column("device", lambda line: readable(line.device)),
     Column("name", lambda line: line.name),
     Column("rights", lambda line: line.rights),
     Column("state", lambda line: f"{line.state}, this device" if line.ours else line.state),
+)
+_MEMBERS_ON_TERMINAL: tuple[Column[MemberLine], ...] = (
+    Column("device", lambda line: short(line.device, line.name)),
+    *_MEMBERS[2:],
 )
 
 
@@ -69,7 +73,6 @@ def list_command(face: Face) -> None:
 @pass_face
 def members_command(face: Face, name: str) -> None:
     """List the devices that take part in the space NAME (personal), and those that were revoked from it."""
-    from memcrdt.net.identity import shown
     from memcrdt.store.members import Members
     from memcrdt.store.overview import peer_states
 
@@ -82,14 +85,15 @@ def members_command(face: Face, name: str) -> None:
         member = known.members.get(device)
         lines.append(
             MemberLine(
-                device=shown(device),
+                device=device,
                 name=names.get(device) or (member.name if member else None) or None,
                 rights="read" if member and member.read_only else "read and write",
                 state="revoked" if device in known.revoked else "member",
                 ours=device == own,
             )
         )
-    face.printer.table(lines, _MEMBERS)
+    face.printer.table(lines, _MEMBERS, on_terminal=_MEMBERS_ON_TERMINAL)
+    face.printer.below(readable(line.device) for line in lines)
 
 
 @command("leave")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memcrdt.cli.face import Face, command, pass_face
-from memcrdt.cli.output import Column
+from memcrdt.cli.output import Column, as_seen, readable, short
 
 if TYPE_CHECKING:
     from memcrdt.finding import SearchStatus
@@ -85,7 +85,7 @@ _SPACES: tuple[Column[SpaceStatus], ...] = (
     Column("digest", lambda space: space.digest),
 )
 _PEERS: tuple[Column[PeerLine], ...] = (
-    Column("device", lambda line: _readable(line.device)),
+    Column("device", lambda line: readable(line.device)),
     Column("name", lambda line: line.name),
     Column("state", lambda line: line.state),
     Column("connected", _connection),
@@ -93,6 +93,14 @@ _PEERS: tuple[Column[PeerLine], ...] = (
     Column("agreed", lambda line: line.agreed_at),
     Column("seen", lambda line: line.seen_at),
     Column("error", lambda line: line.error),
+)
+# The rest, the whole id above all, stands below the table: it has no room there.
+_PEERS_ON_TERMINAL: tuple[Column[PeerLine], ...] = (
+    Column("device", lambda line: short(line.device, line.name)),
+    Column("state", lambda line: line.state, whole=True),
+    Column("connected", _connection),
+    Column("behind", lambda line: line.behind, whole=True),
+    Column("agreed", lambda line: line.agreed_at, whole=True),
 )
 
 
@@ -111,7 +119,7 @@ def status_command(face: Face, watch: bool) -> None:
 def peers_command(face: Face, watch: bool) -> None:
     """List the other devices: accepted, revoked, and those that knocked (pending)."""
     with face.open() as memory:
-        _show(memory, watch, lambda status: face.printer.table(status.peers, _PEERS))
+        _show(memory, watch, lambda status: _print_peers(face, status.peers))
 
 
 @command("sync")
@@ -128,14 +136,14 @@ def sync_command(face: Face, wait_s: float | None) -> None:
     with face.open() as memory:
         synced = memory.wait_synced(timeout=wait_s)
         peers = [peer for peer in status_line(memory.status()).peers if peer.state == "accepted"]
-    face.printer.table(peers, _PEERS)
+    _print_peers(face, peers)
     if synced:
         return
     if not peers:
         raise UnreachableError("no device is accepted, so there is nobody to sync with; run: memcrdt pair")
     if not any(peer.connected or peer.behind for peer in peers) or all(peer.error for peer in peers):
         raise UnreachableError(f"no device is within reach; the last error: {peers[0].error or 'none was found'}")
-    late = ", ".join(peer.name or _readable(peer.device) for peer in peers)
+    late = ", ".join(short(peer.device, peer.name) for peer in peers)
     raise PeerError(f"not all is synced yet with {late}; it goes on while `memcrdt serve` runs: memcrdt status")
 
 
@@ -173,7 +181,7 @@ def _print_status(face: Face, status: StatusLine) -> None:
     face.printer.record(
         {
             "home": status.home,
-            "device": _readable(status.device),
+            "device": readable(status.device),
             "serving": _where(status.serving),
             "size": _room(status),
             "search": _search(status.search),
@@ -186,7 +194,20 @@ def _print_status(face: Face, status: StatusLine) -> None:
     )
     face.printer.table(status.spaces, _SPACES)
     if status.peers:
-        face.printer.table(status.peers, _PEERS)
+        _print_peers(face, status.peers)
+
+
+def _print_peers(face: Face, peers: Sequence[PeerLine]) -> None:
+    face.printer.table(peers, _PEERS, on_terminal=_PEERS_ON_TERMINAL)
+    for peer in peers:
+        face.printer.below([readable(peer.device), *(f"  {line}" for line in _details(peer))])
+
+
+def _details(peer: PeerLine) -> Iterator[str]:
+    if peer.seen_at:
+        yield f"seen {as_seen(peer.seen_at)}"
+    if peer.error:
+        yield peer.error
 
 
 def _peer(status: PeerStatus) -> PeerLine:
@@ -218,7 +239,7 @@ def _is_skewed(line: PeerLine) -> bool:
 def _skewed(line: PeerLine) -> str:
     seconds = (line.skew_ms or 0) / 1_000
     side = "ahead of" if seconds > 0 else "behind"
-    return f"the clock of {line.name or _readable(line.device)} is {abs(seconds):,.0f} s {side} ours; set the wrong one"
+    return f"the clock of {short(line.device, line.name)} is {abs(seconds):,.0f} s {side} ours; set the wrong one"
 
 
 def _time(ms: int | None) -> datetime | None:
@@ -229,12 +250,6 @@ def _known_time(ms: int) -> datetime:
     from memcrdt.model.values import from_ms
 
     return from_ms(ms)
-
-
-def _readable(device: str) -> str:
-    from memcrdt.net.identity import shown
-
-    return shown(device)
 
 
 def _room(status: StatusLine) -> str:

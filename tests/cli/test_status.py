@@ -86,8 +86,8 @@ def test_what_search_still_has_to_do_is_told_in_words() -> None:
 def test_clocks_that_differ_are_told_in_words() -> None:
     """Which device, by how much, and what to do."""
     nothing = dict.fromkeys(PeerLine.__dataclass_fields__)
-    line = PeerLine(**{**nothing, "name": "desktop", "skew_ms": -180_000})
-    assert _skewed(line) == "the clock of desktop is 180 s behind ours; set the wrong one"
+    line = PeerLine(**{**nothing, "device": "B" * 51 + "A", "name": "desktop", "skew_ms": -180_000})
+    assert _skewed(line) == "the clock of desktop (BBBBBBB) is 180 s behind ours; set the wrong one"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")

@@ -1,0 +1,76 @@
+"""Tables as a terminal shows them, narrow and wide."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from memcrdt.cli.output import Printer
+from memcrdt.cli.status import _PEERS_ON_TERMINAL, PeerLine
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+WIDTHS = pytest.mark.parametrize("width", [80, 100, 120])
+AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+SEEN = AT.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+@pytest.fixture(autouse=True)
+def _terminal(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(request.node.callspec.params["width"]))
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True)
+
+
+def check(out: str, width: int, *words: str) -> None:
+    """Each of the words is there whole, nothing is cut, and no line is too long."""
+    assert [word for word in words if word not in out] == []
+    assert "…" not in out
+    assert max(map(len, click.unstyle(out).splitlines())) <= width
+
+
+@WIDTHS
+def test_peers_fit(width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a name, a connection and all times: the device is its name and the first group of its id."""
+    nothing = dict.fromkeys(PeerLine.__dataclass_fields__)
+    connected = {"connected": True, "via": "tls", "address": "192.168.1.20:27380", "found": "mdns"}
+    peer = {"device": "B" * 51 + "A", "name": "desktop", "state": "accepted", "behind": 1_234, "error": "unreachable"}
+    line = PeerLine(**{**nothing, **peer, **connected, "agreed_at": AT, "seen_at": AT})
+    Printer(False).table([line], [], on_terminal=_PEERS_ON_TERMINAL)
+    out = capsys.readouterr().out
+    check(out, width, "desktop", "(BBBBBBB)", "accepted", "192.168.1.20:27380", "mdns", "1234", SEEN)
+
+
+@WIDTHS
+@pytest.mark.parametrize("command", [("peers",), ("status",), ("space", "members")])
+def test_whole_ids_stand_on_lines_of_their_own(cli: Cli, command: tuple[str, ...], width: int) -> None:
+    """Below the table, as `memcrdt revoke` takes them."""
+    other = "B" * 51 + "A"
+    cli("accept", other, "--name", "desktop")
+    out = cli(*command).out
+    check(out, width, "desktop", "(BBBBBBB)")
+    assert any(line.startswith("BBBBBBB-") and line.count("-") == 7 for line in out.splitlines())
+
+
+@WIDTHS
+def test_memories_fit(cli: Cli, width: int) -> None:
+    """Id and time are whole; scope, tags and text go on in the next line."""
+    added = cli(
+        "add", "Deploys go out on Tuesdays and Thursdays", "--scope", "project/website-redesign", "--tag", "release",
+        "--tag", "operations", "--created-at", AT.isoformat(),
+    )  # fmt: skip
+    memory = added.out.strip()
+    check(cli("list").out, width, memory, SEEN, "Deploys", "Thursdays", "release", "operations")
+    check(cli("search", "deploys").out, width, memory, "Deploys", "Thursdays", "release", "operations")
+
+
+@WIDTHS
+def test_models_fit(cli: Cli, width: int) -> None:
+    """Their names are long, and what they are for is said all the same."""
+    check(cli("model", "list").out, width, "dimensions", "description", "here")
