@@ -1,8 +1,9 @@
-"""The long runs: `python -m memcrdt.testing powerloss --schedules 10000`, `… kill --kills 500`."""
+"""The long runs: `python -m memcrdt.testing powerloss --schedules 10000`, `kill --kills 500`, `soak --minutes 10`."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import tempfile
 import time
@@ -10,7 +11,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from memcrdt.testing import kill, powerloss
+from memcrdt.testing import kill, powerloss, soak
 
 _CHUNK = 100  # schedules that one process runs in a row
 
@@ -25,9 +26,18 @@ def main() -> None:
     of_kill = kinds.add_parser("kill", help="writers killed at random moments")
     of_kill.add_argument("--kills", type=int, default=50)
     of_kill.add_argument("--seed", type=int, default=0)
+    of_soak = kinds.add_parser("soak", help="three nodes that write, restart and lose each other")
+    of_soak.add_argument("--minutes", type=float, default=1.0)
+    of_soak.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     start = time.monotonic()
-    done = _powerloss(given.first, given.schedules) if given.kind == "powerloss" else _kill(given.kills, given.seed)
+    match given.kind:
+        case "powerloss":
+            done = _powerloss(given.first, given.schedules)
+        case "kill":
+            done = _kill(given.kills, given.seed)
+        case _:
+            done = _soak(given.minutes, given.seed)
     print(f"{done} in {time.monotonic() - start:.0f} s; nothing was lost")
 
 
@@ -44,6 +54,11 @@ def _powerloss(first: int, schedules: int) -> str:
 def _kill(kills: int, seed: int) -> str:
     with tempfile.TemporaryDirectory(prefix="memcrdt-kill-") as home:
         return f"{kills} kills, {kill.run(Path(home), kills, seed)} writes acknowledged,"
+
+
+def _soak(minutes: float, seed: int) -> str:
+    with tempfile.TemporaryDirectory(prefix="memcrdt-soak-") as folder:
+        return str(asyncio.run(soak.run(Path(folder), 60 * minutes, seed)))
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from memcrdt.cli.app import root
 from memcrdt.cli.demo_story import Outcome
 from memcrdt.cli.filters import filter_options
 from memcrdt.cli.keeping import Finding
+from memcrdt.cli.pair import PairedLine
 from memcrdt.cli.server import Listening
 from memcrdt.cli.settings import SettingLine
-from memcrdt.cli.pair import PairedLine
 from memcrdt.cli.space import MemberLine
 from memcrdt.cli.status import AlarmLine, PeerLine, StatusLine
 from memcrdt.cli.token import TokenLine
