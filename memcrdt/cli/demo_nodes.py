@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +17,7 @@ from typing import IO, Final, Self
 from memcrdt.errors import PeerError
 from memcrdt.memory import Memory
 from memcrdt.opening import open as open_memory
+from memcrdt.store.marks import STATE_VARIABLE
 from memcrdt.store.overview import overview
 from memcrdt.store.peers import Peers
 
@@ -115,6 +118,20 @@ class DemoNode:
         return subprocess.Popen(  # noqa: S603 - our own command line
             [*command, "--host", "127.0.0.1", "--port", "0"], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
         )
+
+
+@contextmanager
+def state_in(folder: Path) -> Iterator[None]:
+    """Lets this process and those that it starts keep in `folder` what they would keep in the platform's."""
+    before = os.environ.get(STATE_VARIABLE)
+    os.environ[STATE_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[STATE_VARIABLE]
+        else:
+            os.environ[STATE_VARIABLE] = before
 
 
 def wait_until(condition: Callable[[], bool], deadline: float) -> bool:

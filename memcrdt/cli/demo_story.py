@@ -17,7 +17,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from memcrdt.cli.demo_nodes import DemoNode, View, wait_until
+from memcrdt.cli.demo_nodes import DemoNode, View, state_in, wait_until
 from memcrdt.cli.output import Column, Printer, rich_table, say
 from memcrdt.errors import PeerError
 
@@ -148,6 +148,7 @@ def run(printer: Printer, *, as_json: bool) -> bool:
     live = Live(console=Console(highlight=False)) if sys.stdout.isatty() and not as_json else None
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="memcrdt-demo-")))
+        stack.enter_context(state_in(folder / "state"))
         nodes = [stack.enter_context(DemoNode(name, folder)) for name in NAMES]
         with live or nullcontext():
             outcome = Story(nodes, Stage(live), deadline).play()

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 def test_the_three_nodes_end_with_the_same(process: Cli, tmp_path: Path) -> None:
     """Exit code 0: equal digests, the same answers, both texts of the conflict everywhere, and nothing left behind."""
-    ran = process("demo", "--json", TMPDIR=str(tmp_path), TEMP=str(tmp_path))
+    state = tmp_path / "state"
+    ran = process("demo", "--json", TMPDIR=str(tmp_path), TEMP=str(tmp_path), MEMCRDT_STATE=str(state))
     assert ran.code == 0, ran.err
     (outcome,) = ran.json
     assert outcome["equal"] is True
@@ -34,6 +35,7 @@ def test_the_three_nodes_end_with_the_same(process: Cli, tmp_path: Path) -> None
     assert [node["memories"] for node in outcome["nodes"]] == [12] * 3
     assert set(outcome["conflict"]) == {EDITED_HERE, EDITED_THERE}
     assert list(tmp_path.glob("memcrdt-demo-*")) == []
+    assert not state.exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a child")
