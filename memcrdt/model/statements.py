@@ -21,6 +21,7 @@ from memcrdt.model import limits
 from memcrdt.model.devices import DEVICE_ID_CHARS, KEY_BYTES, device_id
 
 STATEMENTS: Final = 1_000  # of one space
+FOR_REVOCATIONS: Final = 100  # of these, kept free for them: no member can keep itself from being revoked
 STATEMENT_BYTES: Final = 8 * limits.KIB
 KEPT: Final = 256  # by one revocation
 NAME_CHARS: Final = 200

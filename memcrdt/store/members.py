@@ -15,6 +15,7 @@ import apsw
 from memcrdt.errors import InputError, NotFoundError, RemoteProtocolError
 from memcrdt.model.statements import (
     CONTEXT,
+    FOR_REVOCATIONS,
     KEPT,
     NAME_CHARS,
     STATEMENTS,
@@ -115,14 +116,25 @@ class Members:
                 self._derive(db, space)
 
     def entries(self, names: Iterable[str]) -> list[Entry]:
-        """The spaces of these names, for a device that may join. Raises NotFoundError, InputError for `local`."""
-        return [self._entry(name) for name in names]
+        """The spaces of these names, for a device that may join.
+
+        Raises NotFoundError, InputError for `local` and for what we may only read.
+        """
+        found = [self._entry(name) for name in names]
+        with self._store.reading() as db:
+            for entry in found:
+                if db.execute("SELECT read_only FROM spaces WHERE id = ?", (entry.id,)).get:
+                    raise InputError(
+                        f"this device may read the space {entry.name!r} and invite nobody into it; do that on one that "
+                        "may write"
+                    )
+        return found
 
     def known_entries(self, names: Iterable[str]) -> list[Entry]:
         """Those of these spaces that are here."""
         with self._store.reading() as db:
             known = {str(name) for (name,) in db.execute("SELECT name FROM spaces")}
-        return self.entries(name for name in names if name in known)
+        return [self._entry(name) for name in names if name in known]
 
     def join(self, entry: Entry) -> None:
         """Takes part in another device's space from now on. One of that name here, which nobody shares, goes on as it.
@@ -251,11 +263,11 @@ def _checked(data: bytes, space: str) -> Statement:
 
 
 def _keep(db: apsw.Connection, space: int, statements: Iterable[Statement]) -> bool:
-    """Writes statements down, and returns whether one of them is new. At most 1,000 are kept."""
-    count = int(db.execute("SELECT count(*) FROM members WHERE space = ?", (space,)).get)
-    before = count
+    """Writes statements down, as far as there is room, and returns whether one of them is new."""
+    before = count = int(db.execute("SELECT count(*) FROM members WHERE space = ?", (space,)).get)
     for statement in statements:
-        if count < STATEMENTS:
+        room = STATEMENTS if statement.claim.kind == "revoke" else STATEMENTS - FOR_REVOCATIONS
+        if count < room:
             row = (space, statement.id, statement.packed())
             db.execute("INSERT OR IGNORE INTO members(space, id, statement) VALUES(?, ?, ?)", row)
             count += db.changes()

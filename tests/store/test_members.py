@@ -146,6 +146,20 @@ def test_forged_statements_are_refused_whole(homes: list[Home]) -> None:
     assert second.peers.statements() == before
 
 
+def test_there_is_always_room_for_a_revocation(homes: list[Home], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many adds a member makes up."""
+    first, _, third = homes
+    said = len(first.peers.statements())
+    monkeypatch.setattr("memcrdt.store.members.STATEMENTS", said + 1)
+    monkeypatch.setattr("memcrdt.store.members.FOR_REVOCATIONS", 1)
+    first.peers.accept(STRANGER)
+    first.settle()
+    assert STRANGER not in first.known
+    first.peers.revoke(third.id)
+    first.settle()
+    assert third.id not in first.known
+
+
 def test_another_creator_than_the_one_in_the_id_is_not_believed(homes: list[Home]) -> None:
     """The id is a hash of the creator."""
     first, second, _ = homes
@@ -169,6 +183,8 @@ def test_a_member_that_may_only_read_cannot_write(make_home: Callable[[str], Hom
     assert reader.memory.add("mine", space="local")
     assert writer.memory.get(added).text == "shared"
     assert reader.peers.statements() == writer.peers.statements()  # it has no say
+    with pytest.raises(InputError, match="invite nobody"):
+        reader.members.entries(["personal"])
 
 
 def test_joining_brings_what_is_here_along(make_home: Callable[[str], Home]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import MemcrdtError
@@ -115,4 +116,4 @@ class Candidates:
             except MemcrdtError as exc:
                 log.debug("%s: %s", candidate.address, exc)
                 return
-        self.found(type(candidate)(candidate.address, candidate.found, device, candidate.pairing))
+        self.found(replace(candidate, device=device))
