@@ -18,6 +18,7 @@ from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar
 from memcrdt.errors import StoreError
 from memcrdt.feed import Subscription, log
 from memcrdt.memory import Memory
+from memcrdt.model.checks import check_callback
 from memcrdt.model.records import Change
 from memcrdt.scoped import ScopedMemory
 from memcrdt.spaces import Space
@@ -126,6 +127,7 @@ class AsyncMemory(_Threaded[Memory]):
         self, callback: Callable[[Change], Awaitable[None] | None], **filters: Any
     ) -> AsyncSubscription:
         """As Memory.subscribe(); `callback`, which may be a coroutine function, runs in the event loop."""
+        check_callback(callback, "the callback")
         subscription = await self.changes(**filters)
         subscription.deliver(callback)
         return subscription

@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from memcrdt.model.checks import check_callback, check_flag, check_path
 from memcrdt.model.filters import Filters, check_filters
 from memcrdt.store import backup, compaction, overview
 from memcrdt.store.changes import space_number
@@ -49,30 +49,36 @@ class Keeping:
         """
         from memcrdt import transfer
 
-        transfer.check_format(format, Path(path))
-        run = transfer.Import(self.store, self._import, again=again, dry_run=dry_run)
-        return run.run(Path(path), defaults, progress)
+        file = check_path(path, "the file to import")
+        transfer.check_format(format, file)
+        if progress is not None:
+            check_callback(progress, "progress")
+        transfer.check_defaults(self.store, defaults)
+        again, dry_run = check_flag(again, "again"), check_flag(dry_run, "dry_run")
+        return transfer.Import(self.store, self._import, again=again, dry_run=dry_run).run(file, defaults, progress)
 
     def export(self, /, path: str | os.PathLike[str], *, format: str | None = None, **filters: Any) -> int:
         """Writes what the filters leave into a file, a memory a line, without histories. Returns how many."""
         from memcrdt import transfer
 
-        transfer.check_format(format, Path(path))
-        return transfer.export(self.store, Path(path), self._filters(filters))
+        file = check_path(path, "the file to export to")
+        transfer.check_format(format, file)
+        return transfer.export(self.store, file, self._filters(filters))
 
     def backup(self, path: str | os.PathLike[str]) -> int:
         """Writes a copy of the store to a new file, while work goes on. Returns its size in bytes.
 
-        The device's key is not in it. Raises InputError when the file is there already.
+        The device's key is not in it. Raises InputError when the file is there already, StoreError when it can't be
+        written.
         """
-        return backup.back_up(self.store, Path(path))
+        return backup.back_up(self.store, check_path(path, "the file for the backup"))
 
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Makes the store what it was at the backup; other devices bring back what they have heard of since.
 
         Raises NotFoundError, and SchemaError or CorruptError when the file is no backup.
         """
-        backup.restore(self.store, Path(path))
+        backup.restore(self.store, check_path(path, "the backup"))
 
     def doctor(self, *, repair: bool = False, give_up: bool = False) -> Report:
         """Looks at every row of the store; with `repair`, puts right what can be.
@@ -81,6 +87,7 @@ class Keeping:
         """
         from memcrdt.store import doctor
 
+        repair, give_up = check_flag(repair, "repair"), check_flag(give_up, "give_up")
         return doctor.repair(self.store, give_up=give_up) if repair else doctor.examine(self.store)
 
     def stats(self) -> overview.Stats:

@@ -77,9 +77,9 @@ class Status:
 class Memory(Keeping):
     """The memories of one home. A context manager, safe between threads; made by memcrdt.open().
 
-    All methods raise InputError for arguments that are not acceptable, and StoreError or one of its kinds
-    when the file can't be read or written; then nothing was changed. A filter that names a space that is not here raises
-    NotFoundError.
+    All methods raise InputError for arguments that are not acceptable, NotFoundError for a filter that names a space
+    which is not here, and StoreError or one of its kinds when the file can't be read or written; then nothing was
+    changed.
     """
 
     def __init__(
@@ -228,6 +228,7 @@ class Memory(Keeping):
         `dry_run` only counts. The status is `pending` while a reader still holds bytes of what was forgotten in the
         file; that finishes by itself. Raises NotFoundError for an id that is not here.
         """
+        checks.check_flag(dry_run, "dry_run")
         ids = self._to_forget(id, filters)
         if dry_run or not ids:
             return Forgotten(count=len(ids), status="done")
@@ -260,6 +261,7 @@ class Memory(Keeping):
 
     def related(self, id: str, rel: str | None = None) -> builtins.list[MemoryRecord]:
         """The memories that this one is linked to, by relation `rel` if one is given. Raises NotFoundError."""
+        checks.check_optional_label(rel, "the relation")
         wanted = [link.to for link in self.get(id).links if rel in (None, link.rel)]
         with self.store.reading() as db:
             found = [reads.by_id(db, other) for other in dict.fromkeys(wanted)]
@@ -297,6 +299,7 @@ class Memory(Keeping):
         Changes of this process, of others and of other devices, each when it is durable, in the order of their
         commits. Of a forgotten memory only `space` is known: other filters let it through.
         """
+        checks.check_callback(callback, "the callback")
         subscription = self.changes(**filters)
         feed.deliver(subscription, callback)
         return subscription
@@ -341,7 +344,8 @@ class Memory(Keeping):
         of them, or none at all, could be reached, or not in time: `status()` says why. When no process runs the
         network, it runs for as long as this takes. Raises NotFoundError for a device that is not known.
         """
-        return self._network.wait_synced(timeout, None if peers is None else builtins.list(peers))
+        devices = None if peers is None else checks.check_devices(peers)
+        return self._network.wait_synced(checks.check_timeout(timeout), devices)
 
     def stop_sync(self) -> None:
         """Ends what start_sync() began."""

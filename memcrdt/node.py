@@ -57,7 +57,7 @@ class Node:
 
     def __init__(self, memory: Memory, *, yjs: YjsOptions | None = None, **options: Any) -> None:
         self._memory = memory
-        self._options = NetOptions(**options)
+        self._options = NetOptions.of(options)
         self._yjs = yjs
         self._driver: Driver
         self.yjs_url: str | None = None  # where Yjs clients find the spaces
@@ -122,7 +122,7 @@ class BackgroundNode:
 
     def start(self, **options: Any) -> None:
         """Returns when it runs or stands by. Raises what entering a Node does. A second call does nothing."""
-        asked = NetOptions(**options)
+        asked = NetOptions.of(options)
         if self._thread is not None:
             return
         started: Future[None] = Future()

@@ -12,10 +12,9 @@ from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 from memcrdt import config as configuration
-from memcrdt.errors import InputError
 from memcrdt.finding import Finder
 from memcrdt.memory import Memory
-from memcrdt.model.checks import check_label
+from memcrdt.model.checks import check_flag, check_label, check_path
 
 if TYPE_CHECKING:
     from memcrdt.asynchronous import AsyncMemory
@@ -44,6 +43,7 @@ def open(  # noqa: A001 - the name of the public interface
     from memcrdt.search import SearchIndex, make_embedder
     from memcrdt.store.store import Store, StoreOptions
 
+    read_only, sync = check_flag(read_only, "read_only"), check_flag(sync, "sync")
     folder = home_folder(home)
     config = configuration.load(folder)
     if device_name is not None:
@@ -76,12 +76,10 @@ async def open_async(home: str | os.PathLike[str] | None = None, **options: Any)
 
 
 def home_folder(home: str | os.PathLike[str] | None = None) -> Path:
-    """The folder that open() takes for `home`. Raises InputError for an empty one."""
-    given = os.environ.get(HOME_VARIABLE) if home is None else os.fspath(home)
+    """The folder that open() takes for `home`; an empty variable counts as none. Raises InputError for no path."""
+    given = os.environ.get(HOME_VARIABLE) or None if home is None else home
     if given is not None:
-        if not given.strip():
-            raise InputError("the home is empty; name a folder, or leave it out")
-        return Path(given).expanduser().absolute()
+        return check_path(given, "the home").expanduser().absolute()
     from platformdirs import user_data_path
 
     return user_data_path("memcrdt", appauthor=False)

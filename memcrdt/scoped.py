@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from memcrdt.errors import InputError
+from memcrdt.model.checks import check_label
 from memcrdt.model.filters import check_filters
 from memcrdt.model.records import Forgotten, Hit, MemoryRecord, Page
 from memcrdt.model.scopes import GLOBAL, check_scope
@@ -23,7 +24,8 @@ class ScopedMemory:
     def __init__(self, memory: Memory, *, project: str | None, agent: str | None, conversation: str | None) -> None:
         self.memory = memory
         named = (("conversation", conversation), ("agent", agent), ("project", project))
-        self.scopes = (*(check_scope(f"{category}/{name}") for category, name in named if name is not None), GLOBAL)
+        scopes = (f"{category}/{check_label(name, f'the {category}')}" for category, name in named if name is not None)
+        self.scopes = (*(check_scope(scope) for scope in scopes), GLOBAL)
 
     @property
     def scope(self) -> str:

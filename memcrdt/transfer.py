@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from memcrdt.model.filters import Filters
 from memcrdt.model.records import MemoryRecord
 from memcrdt.model.requests import AddRequest, check_item
 from memcrdt.store import listing
+from memcrdt.store.changes import space_number
 from memcrdt.store.importing import Importing
 from memcrdt.store.store import Store
 
@@ -60,6 +62,12 @@ def check_format(given: str | None, path: Path) -> None:
     name = path.suffix[1:] if given is None else given
     if name not in FORMATS:
         raise InputError(f"the format {name!r} of {path.name} is not known; the formats are {', '.join(FORMATS)}")
+
+
+def check_defaults(store: Store, defaults: Mapping[str, Any]) -> None:
+    """Raises InputError, or NotFoundError for a space that is not here: before any line is refused for it."""
+    with store.reading() as db:
+        space_number(db, check_item({"text": "any", **defaults}, {}).space)
 
 
 class Import:
@@ -135,7 +143,7 @@ def export(store: Store, path: Path, filters: Filters) -> int:
 
     The file is there when it is complete, or not at all.
     """
-    temporary = path.with_name(path.name + ".new")
+    temporary = path.parent / f"{path.name}.new"
     try:
         with temporary.open("w", encoding="utf-8", newline="\n") as file:
             count = 0
@@ -146,7 +154,8 @@ def export(store: Store, path: Path, filters: Filters) -> int:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as exc:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it may be no path at all
+            temporary.unlink()
         raise StoreError(f"{path} can't be written ({exc.strerror}); name another file") from exc
     return count
 

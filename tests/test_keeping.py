@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from memcrdt.errors import InputError, NotFoundError
+from memcrdt.errors import InputError, NotFoundError, StoreError
 from memcrdt.memory import Memory
 
 
@@ -33,6 +35,24 @@ def test_a_backup_takes_no_files_place(memory: Memory, tmp_path: Path) -> None:
     assert (tmp_path / "mine").read_text() == "mine"
     with pytest.raises(NotFoundError):
         memory.restore(tmp_path / "nowhere")
+
+
+def test_a_path_that_is_none_or_leads_nowhere_is_an_error_of_ours(memory: Memory, tmp_path: Path) -> None:
+    """With the path that was given; nothing is made."""
+    (tmp_path / "file").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    wrong: Any
+    for wrong in (5, None, b"x.jsonl", "", "a\0b.jsonl"):
+        for call in (memory.backup, memory.restore, memory.export, memory.import_):
+            with pytest.raises(InputError):
+                call(wrong)
+    for lost in (tmp_path / "nowhere" / "b.jsonl", tmp_path / "file" / "b.jsonl"):
+        for writing in (memory.backup, memory.export):
+            with pytest.raises(StoreError, match=re.escape(f"{lost} can't be written")):
+                writing(lost)
+    with pytest.raises(StoreError, match="can't be written"):
+        memory.export("/", format="jsonl")
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_doctor_finds_and_mends(memory: Memory) -> None:

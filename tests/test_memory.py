@@ -677,6 +677,45 @@ def test_stats_count_what_is_there(memory: Memory, clock: Any) -> None:
     assert stats.by_kind == {None: 2, "fact": 1}
 
 
+WRONG: dict[str, Callable[[Any], Any]] = {
+    "home": lambda _: memcrdt.open(5),  # type: ignore[arg-type]
+    "home of bytes": lambda _: memcrdt.open(b"home"),  # type: ignore[arg-type]
+    "read_only": lambda m: memcrdt.open(m.home, read_only=1),  # type: ignore[arg-type]
+    "callback": lambda m: m.subscribe(5),
+    "timeout text": lambda m: m.wait_synced(timeout="x"),
+    "timeout NaN": lambda m: m.wait_synced(timeout=float("nan")),
+    "timeout negative": lambda m: m.wait_synced(timeout=-1),
+    "peers": lambda m: m.wait_synced(peers=5),
+    "peers text": lambda m: m.wait_synced(peers="ABC"),
+    "peer": lambda m: m.wait_synced(peers=[5]),
+    "project": lambda m: m.scoped(project=5),
+    "order": lambda m: m.list(order=[]),
+    "relation": lambda m: m.related(UNKNOWN, rel=5),
+    "dry_run": lambda m: m.forget(tags=["t"], dry_run="no"),
+    "give_up": lambda m: m.doctor(give_up="no"),
+    "again": lambda m: m.import_("in.jsonl", again="no"),
+    "progress": lambda m: m.import_("in.jsonl", progress=5),
+}
+
+
+@pytest.mark.parametrize("call", WRONG.values(), ids=WRONG.keys())
+def test_an_argument_of_the_wrong_kind_is_an_input_error(memory: Memory, call: Callable[[Any], Any]) -> None:
+    """Never one of Python's, and never taken for something else."""
+    with pytest.raises(InputError):
+        call(memory)
+
+
+def test_a_value_is_named_in_good_english(memory: Memory) -> None:
+    """With its article; None is no text."""
+    for wrong, says in ((5, "the text is an int"), (None, "the text is None"), ([], "the text is a list")):
+        with pytest.raises(InputError, match=says):
+            memory.add(wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="tags is None; give a list"):
+        memory.add("a", tags=None)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="split it into several, or remember what matters"):
+        memory.add("x" * (limits.TEXT_BYTES + 1))
+
+
 def test_a_space_that_is_not_here_is_no_empty_one(memory: Memory) -> None:
     """A filter on it is an error that names those that are, as when something is added to it."""
     added = memory.add("a fact")

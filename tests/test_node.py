@@ -57,6 +57,19 @@ def _homes(tmp_path: Path, make_memory: Callable[[str], Memory]) -> tuple[Memory
     return laptop, desktop
 
 
+@pytest.mark.parametrize(
+    "options", [{"port": "x"}, {"port": True}, {"port": 65536}, {"host": 5}, {"foo": 1}, {"mdns": "x"}], ids=str
+)
+def test_options_that_are_none_are_refused(make_memory: Callable[[str], Memory], options: dict[str, Any]) -> None:
+    """Before anything is started."""
+    memory = make_memory("laptop")
+    with pytest.raises(InputError):
+        memory.start_sync(**options)
+    with pytest.raises(InputError):
+        Node(memory, **options)
+    assert memory.status().serving is None
+
+
 async def test_two_homes_end_up_with_the_same_memories(homes: tuple[Memory, Memory]) -> None:
     """What was there before they met, and what is added, edited and forgotten afterwards; equal by digest."""
     laptop, desktop = homes

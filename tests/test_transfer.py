@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from memcrdt import transfer
-from memcrdt.errors import InputError, StoreError
+from memcrdt.errors import InputError, NotFoundError, StoreError
 from memcrdt.memory import Memory
 from memcrdt.model.records import MemoryRecord
 from memcrdt.testing.memories import exchange
@@ -26,6 +26,20 @@ def _write(path: Path, *lines: Any) -> Path:
 def _content(record: MemoryRecord) -> Any:
     """What a file carries of a memory."""
     return {name: getattr(record, name) for name in transfer._SAID}
+
+
+def test_arguments_that_are_wrong_are_refused_once_not_line_by_line(memory: Memory, tmp_path: Path) -> None:
+    """Also a space that is not here; nothing is read."""
+    file = _write(tmp_path / "in.jsonl", "one", "two")
+    wrong: tuple[tuple[type[Exception], dict[str, Any]], ...] = (
+        (InputError, {"foo": 1}),
+        (InputError, {"kind": 5}),
+        (NotFoundError, {"space": "nope"}),
+    )
+    for error, defaults in wrong:
+        with pytest.raises(error):
+            memory.import_(file, **defaults)
+    assert not memory.list()
 
 
 def test_an_export_is_imported_whole(open_memory: OpenMemory, tmp_path: Path, clock: Any) -> None:

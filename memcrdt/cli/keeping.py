@@ -21,9 +21,10 @@ _FILE = click.Path(path_type=Path)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A line of doctor's: what was found (`problem`), what was done about it (`done`), what stays wrong (`left`)."""
+    """A line of doctor's: what was found (`problem`), what was done about it (`done`), what stays wrong (`left`), and
+    what is no damage (`note`)."""
 
-    what: Literal["problem", "done", "left"]
+    what: Literal["problem", "done", "left", "note"]
     text: str
 
 
@@ -109,7 +110,7 @@ def _findings(memory: Memory, repair: bool, give_up: bool) -> list[Finding]:
     findings += [Finding(what="done", text=text) for text in report.done]
     if repair and findings:
         findings += [Finding(what="left", text=text) for text in memory.doctor().problems]
-    return findings
+    return findings + [Finding(what="note", text=text) for text in report.notes]
 
 
 def _judge(findings: Sequence[Finding], repair: bool) -> None:
@@ -122,7 +123,7 @@ def _judge(findings: Sequence[Finding], repair: bool) -> None:
                 f"problems left: {wrong}; other devices may mend them (memcrdt sync), or restore a backup"
             )
         raise CorruptError(f"problems found: {wrong}; back up the store, then let `memcrdt doctor --repair` mend them")
-    say("all is well again" if findings else "all is well")
+    say("all is well again" if any(finding.what == "problem" for finding in findings) else "all is well")
 
 
 @contextmanager

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from itertools import islice
+from pathlib import Path
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
 from memcrdt.model.ids import is_ulid
-from memcrdt.model.values import Json, canonical, check_json, check_unicode
+from memcrdt.model.values import Json, a_kind, canonical, check_json, check_unicode
 
 
 def check_text(text: object) -> str:
     """A memory's text: not empty or blank, at most 64 KiB."""
     if not isinstance(text, str):
-        raise InputError(f"the text is a {type(text).__name__}; give a string")
+        raise InputError(f"the text is {a_kind(text)}; give a string")
     if not text.strip():
         raise InputError("the text is empty; a memory needs something to say")
     size = len(check_unicode(text, "the text").encode())
     if size > limits.TEXT_BYTES:
         raise InputError(
-            f"the text has {size:,} bytes; a memory takes {limits.TEXT_BYTES:,}: split it into several, or import it"
+            f"the text has {size:,} bytes; a memory takes {limits.TEXT_BYTES:,}: split it into several, or remember"
+            " what matters of it and name the file as its source"
         )
     return text
 
 
 def check_query(query: object) -> str:
     if not isinstance(query, str):
-        raise InputError(f"the query is a {type(query).__name__}; give a string")
+        raise InputError(f"the query is {a_kind(query)}; give a string")
     if len(query) > limits.QUERY_CHARS:
         raise InputError(f"the query has {len(query):,} characters; at most {limits.QUERY_CHARS:,} are taken")
     return check_unicode(query, "the query")
@@ -42,7 +45,7 @@ def check_id(memory_id: object) -> str:
 def check_label(value: object, what: str, chars: int = limits.LABEL_CHARS) -> str:
     """A short text such as a kind or a name."""
     if not isinstance(value, str):
-        raise InputError(f"{what} is a {type(value).__name__}; give a string")
+        raise InputError(f"{what} is {a_kind(value)}; give a string")
     if not 0 < len(value) <= chars:
         raise InputError(f"{what} has {len(value):,} characters; 1 to {chars:,} are taken")
     return check_unicode(value, what)
@@ -55,7 +58,7 @@ def check_optional_label(value: object, what: str, chars: int = limits.LABEL_CHA
 def check_tags(tags: object, what: str = "tags", most: int = limits.TAGS) -> tuple[str, ...]:
     """Tags without repeats, sorted."""
     if isinstance(tags, (str, bytes)) or not isinstance(tags, Iterable):
-        raise InputError(f"{what} is {str(tags)[:40]!r}; give a list of strings")
+        raise InputError(f"{what} is {a_kind(tags)}; give a list of strings")
     taken = list(islice(tags, most + 1))
     if len(taken) > most:
         raise InputError(f"{what} has over {most:,} tags; at most that many are taken")
@@ -67,7 +70,7 @@ def check_metadata(metadata: object) -> dict[str, Json]:
     if metadata is None:
         return {}
     if not isinstance(metadata, Mapping):
-        raise InputError(f"the metadata is a {type(metadata).__name__}; give a mapping from text to JSON")
+        raise InputError(f"the metadata is {a_kind(metadata)}; give a mapping from text to JSON")
     checked = {
         check_label(key, "a key of the metadata", limits.METADATA_KEY_CHARS): check_json(value, f"the metadata {key!r}")
         for key, value in metadata.items()
@@ -102,10 +105,44 @@ def check_flag(value: object, what: str) -> bool:
     return value
 
 
+def check_path(value: object, what: str) -> Path:
+    """The path of a file or folder, as text or an os.PathLike of text."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise InputError(f"{what} is {a_kind(value)}; give a path")
+    path = os.fspath(value)
+    if not isinstance(path, str) or not path.strip() or "\0" in path:
+        raise InputError(f"{what} is empty, or no path: {str(path)[:80]!r}; name one that can be")
+    return Path(path)
+
+
+def check_callback(value: object, what: str) -> None:
+    if not callable(value):
+        raise InputError(f"{what} is {a_kind(value)}; give a function")
+
+
+def check_timeout(value: object) -> float | None:
+    """Seconds, or None for as long as it takes."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:  # NaN is not, either
+        raise InputError(f"the timeout is {value!r}; give seconds, 0 or more, or None")
+    return value
+
+
+def check_devices(devices: object) -> list[str]:
+    """A list of device ids; what each says is for whoever reads it."""
+    if isinstance(devices, (str, bytes)) or not isinstance(devices, Iterable):
+        raise InputError(f"the devices are {a_kind(devices)}; give a list of device ids")
+    taken = list(islice(devices, limits.FILTER_VALUES + 1))
+    if len(taken) > limits.FILTER_VALUES:
+        raise InputError(f"over {limits.FILTER_VALUES:,} devices in one call; give fewer")
+    return [check_label(device, "a device id") for device in taken]
+
+
 def check_batch(items: object) -> list[object]:
     """The items of one call, as a list; more than a call takes are refused before they are all read."""
     if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Iterable):
-        raise InputError(f"the items are a {type(items).__name__}; give a list of texts or of mappings")
+        raise InputError(f"the items are {a_kind(items)}; give a list of texts or of mappings")
     taken = list(islice(items, limits.BATCH_ITEMS + 1))
     if len(taken) > limits.BATCH_ITEMS:
         raise InputError(f"over {limits.BATCH_ITEMS:,} items in one call; split them into several calls")

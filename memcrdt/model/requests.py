@@ -14,7 +14,7 @@ from memcrdt.model.ids import is_ulid
 from memcrdt.model.projection import Life
 from memcrdt.model.scopes import GLOBAL, check_scope
 from memcrdt.model.secrets import check_no_secret
-from memcrdt.model.values import Json, Time, from_ms, to_ms
+from memcrdt.model.values import Json, Time, a_kind, from_ms, to_ms
 
 PERSONAL = "personal"
 Unset: TypeAlias = EllipsisType  # `...`: leave as it is, where None means: take away
@@ -79,7 +79,7 @@ def check_item(item: object, defaults: Mapping[str, Any]) -> AddRequest:
     if isinstance(item, str):
         return check_add(item, defaults)
     if not isinstance(item, Mapping):
-        raise InputError(f"an item is a {type(item).__name__}; give a text, or a mapping of add()'s arguments")
+        raise InputError(f"an item is {a_kind(item)}; give a text, or a mapping of add()'s arguments")
     given = {**defaults, **item}
     return check_add(given.pop("text", None), given)
 

@@ -62,7 +62,7 @@ def check_json(value: object, what: str, depth: int = limits.METADATA_DEPTH) -> 
             return [check_json(item, what, depth - 1) for item in value]
         case dict():
             return {_check_key(key, what): check_json(item, what, depth - 1) for key, item in value.items()}
-    raise InputError(f"{what} has a {type(value).__name__}, which is no JSON; use text, numbers, lists and objects")
+    raise InputError(f"{what} has {a_kind(value)}, which is no JSON; use text, numbers, lists and objects")
 
 
 def check_unicode(text: str, what: str) -> str:
@@ -74,11 +74,17 @@ def check_unicode(text: str, what: str) -> str:
     return text
 
 
+def a_kind(value: object) -> str:
+    """What a value of the wrong kind is called in a message: a list, an int, None."""
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
 def to_ms(time: Time, what: str = "the time") -> int:
     """Milliseconds since 1970 of an aware datetime, or of an ISO 8601 string with an offset. Raises InputError."""
     moment = _parse(time, what) if isinstance(time, str) else time
     if not isinstance(moment, datetime):
-        raise InputError(f"{what} is a {type(time).__name__}; give a datetime or an ISO 8601 string")
+        raise InputError(f"{what} is {a_kind(time)}; give a datetime or an ISO 8601 string")
     if moment.tzinfo is None:
         raise InputError(f"{what}, {moment.isoformat()}, has no time zone; add one, such as +00:00")
     try:

@@ -28,10 +28,12 @@ class Address:
     port: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port < 65536:
-            raise InputError(f"there is no port {self.port}; choose one between 1 and 65535")
-        if self.host and not _is_host(self.host):
-            raise InputError(f"{self.host[:80]!r} is no host; write a name or an IP address, for example 192.168.1.20")
+        if isinstance(self.port, bool) or not isinstance(self.port, int) or not 0 <= self.port < 65536:
+            raise InputError(f"there is no port {self.port!r}; choose a number between 1 and 65535")
+        if not isinstance(self.host, str) or (self.host and not _is_host(self.host)):
+            raise InputError(
+                f"{str(self.host)[:80]!r} is no host; write a name or an IP address, for example 192.168.1.20"
+            )
 
     @classmethod
     def parse(cls, text: str, default_port: int = DEFAULT_PORT) -> Address:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import ipaddress
 import platform
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from random import SystemRandom
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from memcrdt.errors import InputError
+from memcrdt.model.checks import check_flag
 from memcrdt.net.addresses import DEFAULT_PAIRING_PORT, DEFAULT_PORT, Address
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from memcrdt.config import Config
     from memcrdt.memory import Memory
@@ -37,6 +39,17 @@ class NetOptions:
 
     def __post_init__(self) -> None:
         _ = self.address
+        for name in ("mdns", "tailscale"):
+            if (given := getattr(self, name)) is not None:
+                check_flag(given, name)
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> NetOptions:
+        """Those that a caller named. Raises InputError, also for what is none of them."""
+        known = [f.name for f in fields(cls)]
+        if unknown := sorted(set(options) - set(known)):
+            raise InputError(f"the network has no option {unknown[0]!r}; its options are {', '.join(known)}")
+        return cls(**options)
 
     def finders(self, device: str, config: Config, *, pairing: int | None = None) -> list[Finder]:
         """The sources of addresses, for our device id and the settings of our home; `pairing` is the number of a code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -30,6 +30,8 @@ _ADD_VECTOR = "INSERT INTO vectors(vector, model, passage, embedding) VALUES(?, 
 _ADD_CODE = "INSERT INTO codes(vector, model, passage, code) VALUES(?, ?, ?, ?)"
 _REMOVE_CODES = "DELETE FROM codes WHERE vector IN (SELECT vector FROM vectors WHERE passage BETWEEN ? AND ?)"
 _REMOVE_VECTORS = "DELETE FROM vectors WHERE passage BETWEEN ? AND ?"
+_WITHOUT_CODE = """
+SELECT count(*) FROM vectors LEFT JOIN codes USING(vector) WHERE code IS NULL OR length(code) != ?"""
 _QUEUE = "INSERT OR IGNORE INTO waiting(memory) VALUES(?)"
 _NEXT_VECTOR = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'vectors'), 0)"
 
@@ -86,6 +88,14 @@ class SearchIndex:
         db.execute("INSERT INTO fulltext(fulltext) VALUES('delete-all')")
         db.execute("UPDATE indexed SET passages = 0")
         db.execute("DELETE FROM vectors; DELETE FROM codes; DELETE FROM waiting")
+
+    def problems(self, db: Connection) -> Iterator[str]:
+        """Vectors without a code that can be compared: none would be found."""
+        from memcrdt.search import codes
+
+        count = db.execute(_WITHOUT_CODE, (codes.BYTES,)).get
+        if count:
+            yield f"the index has no code of {codes.BYTES} bytes for {count:,} vectors"
 
     def coarse(self, model: int) -> Coarse:
         """The codes in memory of a model."""

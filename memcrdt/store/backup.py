@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,32 +24,36 @@ if TYPE_CHECKING:
 def back_up(store: Store, path: Path) -> int:
     """Writes a copy of the store to `path`, a new file; work goes on meanwhile. Returns its size in bytes.
 
-    It holds all memories and spaces, but not the device key. Raises InputError when the file is there already.
+    It holds all memories and spaces, but not the device key. Raises InputError when the file is there already, and
+    StoreError when it can't be written.
     """
-    if path.exists():
-        raise InputError(f"{path} is there already; name a new file for the backup")
-    beside = path.with_name(f"{path.name}.part")
-    beside.unlink(missing_ok=True)
-    with connections.translated(beside, "backing up"), store.reading() as db:
-        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        db.execute("VACUUM INTO ?", (str(beside),))
-    with beside.open("rb+") as written:
-        os.fsync(written.fileno())
-    beside.replace(path)
-    return path.stat().st_size
+    with _of_file(path, "written"):
+        if path.exists():
+            raise InputError(f"{path} is there already; name a new file for the backup")
+        beside = path.with_name(f"{path.name}.part")
+        beside.unlink(missing_ok=True)
+        with connections.translated(path, "backing up"), store.reading() as db:
+            os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            db.execute("VACUUM INTO ?", (str(beside),))
+        with beside.open("rb+") as written:
+            os.fsync(written.fileno())
+        beside.replace(path)
+        return path.stat().st_size
 
 
 def restore(store: Store, path: Path) -> None:
     """Makes the store what the backup at `path` was; what has come since is lost here, and comes back from peers.
 
     Other processes may go on using the store: they see all or nothing of it. It becomes another incarnation.
-    Raises NotFoundError, and SchemaError or CorruptError when the file is no backup of a store.
+    Raises NotFoundError, SchemaError or CorruptError when the file is no backup of a store, and StoreError when it
+    can't be read.
     """
     if not path.is_file():
         raise NotFoundError(f"there is no file {path}; name a backup that `memcrdt backup` made")
     with tempfile.TemporaryDirectory(prefix="memcrdt-restore-", dir=store.path.parent) as folder:
         copy = Path(folder) / "copy.db"
-        shutil.copyfile(path, copy)
+        with _of_file(path, "read"):
+            shutil.copyfile(path, copy)
         with (
             connections.translated(path, "restoring"),
             closing(connections.connect(copy, read_only=False, vfs=store.options.vfs)) as source,
@@ -80,3 +85,11 @@ def _make_newer(store: Store, source: apsw.Connection) -> None:
     for name, seq in given_out:
         source.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (seq, name))
     source.execute("COMMIT")
+
+
+@contextmanager
+def _of_file(path: Path, done: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise StoreError(f"the backup {path} can't be {done} ({exc.strerror}); check its folder and its mode") from exc

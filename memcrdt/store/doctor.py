@@ -19,6 +19,7 @@ from memcrdt.store import connections, log, meta, rebuild, views
 from memcrdt.store.log import ShardRow
 from memcrdt.store.rescue import rescue
 from memcrdt.store.transaction import Transaction
+from memcrdt.store.vector_functions import load_vector_functions
 
 if TYPE_CHECKING:
     from memcrdt.store.store import Store
@@ -29,10 +30,11 @@ _SHOWN: Final = 20  # lines of SQLite's own check
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What doctor found, and what it did about it, each in plain words."""
+    """What doctor found, and what it did about it, each in plain words. `notes` are of what is no damage."""
 
     problems: tuple[str, ...]
     done: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class _Bad(NamedTuple):
@@ -46,7 +48,7 @@ class _Bad(NamedTuple):
 
 def examine(store: Store) -> Report:
     """Looks at everything and changes nothing."""
-    return Report(tuple(_problems(store)))
+    return Report(tuple(_problems(store)), notes=_notes())
 
 
 def repair(store: Store, *, give_up: bool = False) -> Report:
@@ -65,7 +67,17 @@ def repair(store: Store, *, give_up: bool = False) -> Report:
         done.append(f"made the views of {corrected:,} memories anew from the log")
     if corrected or done or any(_index_problems(store)):
         done.append(f"made the indexes of {rebuild.reindex(store):,} memories anew")
-    return Report(problems, tuple(done))
+    return Report(problems, tuple(done), _notes())
+
+
+def _notes() -> tuple[str, ...]:
+    with closing(apsw.Connection(":memory:")) as db:
+        if load_vector_functions(db):
+            return ()
+    return (
+        "the extension sqlite-vec is missing or can't be loaded: numpy compares vectors in its place, which is slower;"
+        " install sqlite-vec where there is a wheel of it",
+    )
 
 
 def _problems(store: Store) -> Iterator[str]:
@@ -144,6 +156,7 @@ def _index_problems(store: Store) -> Iterator[str]:
                 wanted, found = (set(each.execute(sql)) for each in (beside, db))
                 if wanted != found:
                     yield f"the index has {len(found - wanted):,} {what} too many and lacks {len(wanted - found):,}"
+            yield from store.indexer.problems(db)
         except apsw.CorruptError as exc:
             yield f"the index is damaged: {exc}"
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import apsw
@@ -46,4 +46,8 @@ class Indexer(Protocol):
 
     def clear(self, db: apsw.Connection) -> None:
         """Empties the indexes, before they are rebuilt through `replace`."""
+        ...
+
+    def problems(self, db: apsw.Connection) -> Iterator[str]:
+        """What is wrong with the indexes in themselves, in words for the user; rebuilding them mends it."""
         ...

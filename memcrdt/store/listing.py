@@ -31,7 +31,7 @@ class Listing:
 
 def page(db: apsw.Connection, asked: Listing, now_ms: int) -> Page:
     """The page, and the cursor of the next one if there is more. Raises InputError."""
-    if asked.order not in _ORDERS:
+    if not isinstance(asked.order, str) or asked.order not in _ORDERS:
         raise InputError(f"the order {asked.order!r} is not known; the orders are {', '.join(_ORDERS)}")
     column, direction = _ORDERS[asked.order]
     clause, bindings = where(asked.filters, now_ms)

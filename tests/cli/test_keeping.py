@@ -115,6 +115,14 @@ def test_doctor_only_looks_until_told_to_repair(cli: Cli, home: Path, added: str
     assert cli("doctor").code == 0
 
 
+def test_what_is_no_damage_is_a_note(cli: Cli, added: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as the extension that is missing: it is told, and all is well, without `again`."""
+    monkeypatch.setattr("memcrdt.store.doctor.load_vector_functions", lambda db: False)
+    ran = cli("doctor", "--json")
+    assert (ran.code, [finding["what"] for finding in ran.json]) == (0, ["note"])
+    assert ran.err == "memcrdt: all is well\n"
+
+
 def test_doctor_says_what_is_left_wrong(cli: Cli, home: Path, added: str) -> None:
     """A row that others build on is lost: what waits for other devices stays a problem, until it is given up."""
     cli("update", added, "Deploys go out on Wednesdays")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
+from memcrdt.errors import CorruptError
 from memcrdt.search import codes
 from memcrdt.search.coarse import Coarse, Counts
 
@@ -60,6 +62,17 @@ def test_ties_at_the_end_are_all_taken(shelf: Any) -> None:
     only = np.zeros(60, np.bool_)
     only[7] = True
     assert rows.refresh(shelf.db).nearest(vector, Counts(10, 5), only).tolist() == [7]
+
+
+def test_codes_of_another_length_are_damage(shelf: Any) -> None:
+    """A code of another layout, or cut: the search says what mends it, and the check names it."""
+    shelf.add_many([{"text": f"the harbour crane number {n}"} for n in range(3)])
+    assert list(shelf.index.problems(shelf.db)) == []
+    shelf.db.execute("UPDATE codes SET code = substr(code, 1, 64) WHERE vector = 2")
+    with pytest.raises(CorruptError, match="doctor --repair"):
+        Coarse(model=1).refresh(shelf.db)
+    (problem,) = shelf.index.problems(shelf.db)
+    assert "1 vectors" in problem
 
 
 def test_the_search_notices_when_the_table_was_emptied_behind_its_back(shelf: Any) -> None:

@@ -212,6 +212,32 @@ def test_the_index_is_made_anew(tmp_path: Any) -> None:
         assert doctor.examine(memory.store).problems == ()
 
 
+def test_codes_of_another_layout_are_made_anew(tmp_path: Any) -> None:
+    """They are found by their length; the repair leaves an index that answers."""
+    import memcrdt
+
+    with memcrdt.open(tmp_path / "home") as memory:
+        kept = memory.add("the quokka sleeps")
+        with memory.store.writing() as db:
+            db.execute("UPDATE codes SET code = substr(code, 1, 64)")
+        (problem,) = doctor.examine(memory.store).problems
+        assert "no code of 96 bytes for 1 vectors" in problem
+        assert doctor.repair(memory.store).done == ("made the indexes of 1 memories anew",)
+        assert doctor.examine(memory.store).problems == ()
+        assert [hit.memory.id for hit in memory.search("quokka")] == [kept]
+
+
+def test_a_missing_extension_is_a_note_and_no_damage(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors are compared by numpy then; with the extension there is nothing to note."""
+    a = device("A")
+    assert doctor.examine(a.store).notes == ()
+    monkeypatch.setattr(doctor, "load_vector_functions", lambda db: False)
+    report = doctor.examine(a.store)
+    assert report.problems == ()
+    assert "sqlite-vec" in report.notes[0]
+    assert doctor.repair(a.store).notes == report.notes
+
+
 def _readable(views: list[Any]) -> list[Any]:
     """The views without what a rescue may change: times, and which revision a text is."""
     memories = [(*row[:3], *row[4:8], *row[10:17]) for row in views[0]]
