@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from memcrdt.errors import CorruptError
 from memcrdt.search import codes
 from memcrdt.search.arrays import are_allowed, integers
 from memcrdt.search.passages import PER_MEMORY
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 _PAGE = 65_536
 # Text of a whole page in one value: SQLite's row by row costs three times as much (docs/search.md).
 _READ = """
-SELECT max(vector), group_concat(vector), group_concat(passage), group_concat(hex(code), '') FROM
+SELECT max(vector), group_concat(vector), group_concat(passage), group_concat(hex(code), ''),
+  min(length(code)), max(length(code)) FROM
   (SELECT vector, passage, code FROM codes WHERE vector > ? AND model = ? ORDER BY vector LIMIT ?)"""
 
 
@@ -35,7 +37,7 @@ class Coarse:
             self._empty()
 
     def refresh(self, db: Connection) -> Rows:
-        """Reads what came since the last call. Returns a view that later calls don't change."""
+        """Reads what came since the last call. Returns a view that later calls don't change. Raises CorruptError."""
         with self._lock:
             while (page := db.execute(_READ, (self._last, self.model, _PAGE)).fetchone()) and page[0] is not None:
                 self._append(*page)
@@ -49,9 +51,14 @@ class Coarse:
         self._vectors = np.empty(0, np.int64)
         self._passages = np.empty(0, np.int64)
 
-    def _append(self, last: int, vectors: str, passages: str, code: str) -> None:
+    def _append(self, last: int, vectors: str, passages: str, code: str, *lengths: int) -> None:
         import numpy as np
 
+        if any(length != codes.BYTES for length in lengths):
+            raise CorruptError(
+                f"the index has codes of {lengths[0]} to {lengths[1]} bytes, not of {codes.BYTES}: another version of"
+                " memcrdt wrote them, or they are damaged; run `memcrdt doctor --repair`"
+            )
         numbers = integers(vectors)
         end = self._count + len(numbers)
         self._reserve(end)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,9 @@ class PlainIndex:
     def committed(self) -> None: ...
 
     def clear(self, db: apsw.Connection) -> None: ...
+
+    def problems(self, db: apsw.Connection) -> Iterator[str]:
+        return iter(())
 
 
 class Device:
