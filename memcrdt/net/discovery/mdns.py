@@ -90,10 +90,11 @@ class MdnsFinder:
             if announced is not None and wanted is None:
                 await (await zeroconf.async_unregister_service(announced))
             elif wanted is not None and announced is None:
-                # The name is random: there is nothing to probe for.
-                await zeroconf.async_register_service(wanted, cooperating_responders=True)
+                # The name is random: there is nothing to probe for. What is sent again a moment later has to end with
+                # us, or it would undo the goodbye.
+                await (await zeroconf.async_register_service(wanted, cooperating_responders=True))
             elif wanted is not None and announced is not None and not _same(wanted, announced):
-                await zeroconf.async_update_service(wanted)
+                await (await zeroconf.async_update_service(wanted))
             announced = wanted
             with suppress(TimeoutError):
                 async with asyncio.timeout(RESCAN_S):
