@@ -29,10 +29,15 @@ def closed(owner: object) -> None:
 def check(path: Path) -> None:
     """Raises StoreError if the file was open when this process was forked."""
     if _inherited and path.exists() and _identity(path) in _inherited:
-        raise StoreError(
-            f"{path} was open when this process was forked, and SQLite's locks don't survive that; start the process"
-            " with multiprocessing's spawn, or open the store only after the fork"
-        )
+        raise inherited(path)
+
+
+def inherited(path: Path) -> StoreError:
+    """The error for a file that was open when this process was forked."""
+    return StoreError(
+        f"{path} was open when this process was forked, and SQLite's locks don't survive that; start the process"
+        " with multiprocessing's spawn, or open the store only after the fork"
+    )
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -332,10 +332,7 @@ class Store:
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
-            raise StoreError(
-                f"{self.path} was opened before this process was forked; open it again here: SQLite's"
-                " connections don't survive a fork"
-            )
+            raise forks.inherited(self.path)
 
 
 def _make_home(home: Path, read_only: bool) -> None:
