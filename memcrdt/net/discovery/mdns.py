@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import ifaddr
-from zeroconf import InterfaceChoice, IPVersion, ServiceStateChange, Zeroconf
+from zeroconf import Error, InterfaceChoice, IPVersion, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from memcrdt.errors import InputError
@@ -64,7 +64,7 @@ class MdnsFinder:
         while True:
             try:
                 await self._run(found)
-            except OSError as exc:  # no interface, or another program has the multicast port for itself
+            except (OSError, RuntimeError, Error) as exc:  # no network, or another program has the port for itself
                 log.warning("other devices are not found by mDNS: %s; name their addresses, or see --no-mdns", exc)
             await asyncio.sleep(RETRY_S)
 

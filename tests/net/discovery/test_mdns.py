@@ -120,6 +120,30 @@ def test_a_record_gives_at_most_four_addresses_and_a_plain_number() -> None:
     ]
 
 
+async def test_a_machine_without_a_network_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says what to do, and tries again: the network may come."""
+    monkeypatch.setattr("memcrdt.net.discovery.mdns.RETRY_S", 0.01)
+    found: list[Candidate] = []
+    scene = MdnsScene()
+    await scene.appear()
+    failures: list[Exception] = [OSError("no such device"), RuntimeError("no adapters")]
+
+    def opened(**options: object) -> AsyncZeroconf:
+        if failures:
+            raise failures.pop()
+        return AsyncZeroconf(**options)
+
+    monkeypatch.setattr("memcrdt.net.discovery.mdns.AsyncZeroconf", opened)
+    task = asyncio.create_task(scene.finder().run(found.append))
+    await eventually(lambda: found)
+    assert "--no-mdns" in caplog.text
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await scene.vanish()
+
+
 class _asking:  # noqa: N801  reads as a verb
     """Browses by zeroconf alone, and counts the names that are there."""
 
