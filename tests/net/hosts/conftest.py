@@ -109,6 +109,10 @@ class Host:
         self._ip("addr", "add", f"10.77.0.{last}/24", "dev", "eth0")
         self._ip("route", "replace", "224.0.0.0/4", "dev", "eth0")
 
+    def forget_ipv4(self) -> None:
+        """Leaves it with a link-local address of IPv6 alone."""
+        self._ip("-4", "addr", "flush", "dev", "eth0")
+
     def plug(self, connected: bool) -> None:
         """Whether the cable is in the switch."""
         state = ["master", "br0"] if connected else ["nomaster"]

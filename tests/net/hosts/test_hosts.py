@@ -52,6 +52,19 @@ def test_three_machines_find_each_other_by_mdns_alone(lab: Lab, eventually: Even
     eventually(lambda: laptop.texts == desktop.texts == phone.texts == {"written at home", "written in the train"})
 
 
+def test_ipv6_is_enough(lab: Lab, eventually: Eventually) -> None:
+    """Link-local addresses, which name the link they belong to."""
+    laptop, desktop = lab.add("laptop", "desktop")
+    for host, other in ((laptop, desktop), (desktop, laptop)):
+        host.forget_ipv4()
+        host.accept(other)
+    laptop.add("over IPv6")
+    laptop.serve()
+    desktop.serve()
+    eventually(lambda: desktop.texts == {"over IPv6"})
+    assert "fe80::" in laptop.peers["desktop"].connected.address
+
+
 def test_a_machine_with_another_address_is_found_again(lab: Lab, eventually: Eventually) -> None:
     """It announces the new one as soon as it has it."""
     laptop, desktop = lab.add("laptop", "desktop")
