@@ -99,6 +99,7 @@ class Session:
         self._settle_s = SETTLE_S
         self._ours: dict[str, str] | None = None  # id and name of what we said to share
         self._theirs: dict[str, str] | None = None
+        self._offered: set[str] = set()  # every space that we have ever said to share
         self._met: frozenset[str] = frozenset()  # what both say to take part in
         self._shared: frozenset[str] = frozenset()  # of these, where the members are settled
         self._port = Port(link, peer)
@@ -195,6 +196,7 @@ class Session:
         ours = {space.id: space.name for space in spaces}
         if ours != self._ours:
             self._ours = ours
+            self._offered |= ours.keys()
             self._port.send(Hello(PROTOCOL, (), self._me.incarnation, tuple(ours.items())))
             self._meet()
 
@@ -265,11 +267,17 @@ class Session:
 
     def _received_for_space(self, message: Members | Range | Have | Want | Diff | Push) -> None:
         if message.space not in self._met:
-            raise RemoteProtocolError("a message is about a space that is not shared")
-        if isinstance(message, Members):
+            self._check_crossed(message.space)
+        elif isinstance(message, Members):
             self._rolls.heard(message)
         elif not self._rolls.is_early(message.space, message):
             self._received_of_documents(message)
+
+    def _check_crossed(self, space: str) -> None:
+        """A message about a space that our greeting or theirs named before the two crossed is dropped: the one
+        that is on its way ends the session. Any other space was never shared."""
+        if space not in self._offered and space not in (self._theirs or {}):
+            raise RemoteProtocolError("a message is about a space that is not shared")
 
     def _received_of_documents(self, message: Range | Have | Want | Diff | Push) -> None:
         match message:

@@ -1,4 +1,12 @@
-"""The long runs: `python -m memcrdt.testing powerloss --schedules 10000`, `kill --kills 500`, `soak --minutes 10`."""
+"""The long runs.
+
+python -m memcrdt.testing powerloss --schedules 10000
+python -m memcrdt.testing kill --kills 500
+python -m memcrdt.testing soak --minutes 10
+python -m memcrdt.testing sim --seeds 10000
+python -m memcrdt.testing sim --seed 4711
+python -m memcrdt.testing fuzz --updates 1000000
+"""
 
 from __future__ import annotations
 
@@ -8,57 +16,102 @@ import os
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
-from memcrdt.testing import kill, powerloss, soak
+from memcrdt.testing import fuzz, kill, powerloss, scenario, soak
 
-_CHUNK = 100  # schedules that one process runs in a row
+# What one process runs in a row.
+_SCHEDULES = 100
+_UPDATES = 10_000
+_SEEDS = 10
+
+T = TypeVar("T")
 
 
 def main() -> None:
-    """Runs what the arguments say and prints what came of it; a broken promise ends in a traceback."""
-    parser = argparse.ArgumentParser(prog="python -m memcrdt.testing", description=__doc__)
-    kinds = parser.add_subparsers(dest="kind", required=True)
-    of_powerloss = kinds.add_parser("powerloss", help="seeded schedules over a disk that fails")
-    of_powerloss.add_argument("--schedules", type=int, default=1_000)
-    of_powerloss.add_argument("--first", type=int, default=0, help="the first seed")
-    of_kill = kinds.add_parser("kill", help="writers killed at random moments")
-    of_kill.add_argument("--kills", type=int, default=50)
-    of_kill.add_argument("--seed", type=int, default=0)
-    of_soak = kinds.add_parser("soak", help="three nodes that write, restart and lose each other")
+    """Runs what the arguments say and prints what came of it; a broken promise ends in a traceback or in status 1."""
+    parser = argparse.ArgumentParser(
+        prog="python -m memcrdt.testing", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    kinds = parser.add_subparsers(required=True)
+
+    def add(run: Callable[[Any], str], help: str, **options: int) -> argparse.ArgumentParser:
+        kind = kinds.add_parser(run.__name__.strip("_"), help=help)
+        kind.set_defaults(run=run)
+        for name, default in options.items():
+            kind.add_argument(f"--{name}", type=int, default=default)
+        return kind
+
+    add(_powerloss, "seeded schedules over a disk that fails", schedules=1_000, first=0)
+    add(_kill, "writers killed at random moments", kills=50, seed=0)
+    of_soak = add(_soak, "three nodes that write, restart and lose each other", seed=0)
     of_soak.add_argument("--minutes", type=float, default=1.0)
-    of_soak.add_argument("--seed", type=int, default=0)
+    add(_fuzz, "mutated updates, applied to documents with a history", updates=100_000, first=0)
+    of_sim = add(_sim, "seeded lives of a few devices and of the network between them", seeds=300, first=0)
+    of_sim.add_argument("--seed", type=int, help="replay this one")
     given = parser.parse_args()
     start = time.monotonic()
-    match given.kind:
-        case "powerloss":
-            done = _powerloss(given.first, given.schedules)
-        case "kill":
-            done = _kill(given.kills, given.seed)
-        case _:
-            done = _soak(given.minutes, given.seed)
-    print(f"{done} in {time.monotonic() - start:.0f} s; nothing was lost")
+    print(f"{given.run(given)} in {time.monotonic() - start:.0f} s")
 
 
-def _powerloss(first: int, schedules: int) -> str:
-    end = first + schedules
-    chunks = [range(seed, min(seed + _CHUNK, end)) for seed in range(first, end, _CHUNK)]
+def _powerloss(given: argparse.Namespace) -> str:
     counted: Counter[str] = Counter()
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=kill.processes()) as pool:
-        for each in pool.map(powerloss.run, chunks):
-            counted += each
-    return f"{schedules} schedules, by fault {dict(counted)},"
+    for each in _spread(powerloss.run, _chunks(given.first, given.schedules, _SCHEDULES)):
+        counted += each
+    return f"nothing was lost: {given.schedules} schedules, by fault {dict(counted)},"
 
 
-def _kill(kills: int, seed: int) -> str:
+def _kill(given: argparse.Namespace) -> str:
     with tempfile.TemporaryDirectory(prefix="memcrdt-kill-") as home:
-        return f"{kills} kills, {kill.run(Path(home), kills, seed)} writes acknowledged,"
+        return f"nothing was lost: {given.kills} kills, {kill.run(Path(home), given.kills, given.seed)} writes kept,"
 
 
-def _soak(minutes: float, seed: int) -> str:
+def _soak(given: argparse.Namespace) -> str:
     with tempfile.TemporaryDirectory(prefix="memcrdt-soak-") as folder:
-        return str(asyncio.run(soak.run(Path(folder), 60 * minutes, seed)))
+        return f"nothing was lost: {asyncio.run(soak.run(Path(folder), 60 * given.minutes, given.seed))}"
+
+
+def _fuzz(given: argparse.Namespace) -> str:
+    fates: Counter[fuzz.Fate] = Counter()
+    for each in _spread(fuzz.run, _chunks(given.first, given.updates, _UPDATES)):
+        fates += each
+    return f"every document stayed whole: {fates.total()} updates, by fate {dict(fates)},"
+
+
+def _sim(given: argparse.Namespace) -> str:
+    seeds = range(given.first, given.first + given.seeds) if given.seed is None else range(given.seed, given.seed + 1)
+    failures = frames = 0
+    virtual_s = 0.0
+    for outcomes in _spread(scenario.run, _chunks(seeds.start, len(seeds), _SEEDS)):
+        for outcome in outcomes:
+            frames += outcome.frames
+            virtual_s += outcome.seconds
+            if outcome.error:
+                failures += 1
+                print(f"seed {outcome.seed}: {outcome.error}", flush=True)
+            if given.seed is not None:
+                print(f"the trace is {outcome.trace}")
+    summary = f"{failures} of {len(seeds)} seeds failed: {virtual_s / 3600:.1f} simulated hours, {frames} frames,"
+    if failures:
+        raise SystemExit(summary)
+    return summary
+
+
+def _chunks(first: int, count: int, size: int) -> list[range]:
+    end = first + count
+    return [range(start, min(start + size, end)) for start in range(first, end, size)]
+
+
+def _spread(work: Callable[[range], T], chunks: list[range]) -> Iterable[T]:
+    """Does the work in as many processes as there are processors."""
+    if len(chunks) == 1:
+        yield work(chunks[0])
+        return
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=kill.processes()) as pool:
+        yield from pool.map(work, chunks)
 
 
 if __name__ == "__main__":

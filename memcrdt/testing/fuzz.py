@@ -31,6 +31,11 @@ def fuzz_updates(rng: Random, rounds: int) -> Counter[Fate]:
     return fates
 
 
+def run(numbers: range) -> Counter[Fate]:
+    """As many mutated updates as there are numbers, the first of which is the seed."""
+    return fuzz_updates(Random(numbers.start), len(numbers))
+
+
 def _fuzz_history(rng: Random, rounds: int) -> Counter[Fate]:
     history = History(rng, copies=3).run(30)
     here, *others = history.shards

@@ -241,3 +241,14 @@ def test_nothing_is_sent_for_a_commit_in_a_space_that_is_not_shared(world: World
     world.give(a, Committed())
     world.run(0.5)
     assert len(world.sent) == frames
+
+
+def test_a_message_about_a_space_that_was_offered_before_is_dropped(hand: Hand) -> None:
+    """Greetings may cross: what the peer says before it hears of the change is no breach, and is not handled."""
+    hand.handle(Connected(1, "B", dialed=True))
+    hand.replica.members["R"] = hand.replica.members.pop("S")
+    hand.handle(SpacesChanged())
+    hand.say(Hello(PROTOCOL, (), "theirs", (("S", "shared"),)))
+    assert (hand.say(Want("S", 0, {})), hand.closed) == ([], "")
+    hand.say(Want("Q", 0, {}))
+    assert hand.closed == "a message is about a space that is not shared"

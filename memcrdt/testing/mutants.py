@@ -1,0 +1,130 @@
+"""Builds that are broken on purpose, each in one way that is easily written: the simulator has to catch every one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any, Final
+from unittest.mock import patch
+
+import apsw
+
+from memcrdt.crdt import shard
+from memcrdt.crdt.shard import Shard
+from memcrdt.model import clocks, edits, registers
+from memcrdt.model.clocks import encode_state_vector
+from memcrdt.model.edits import Stamp
+from memcrdt.model.registers import Registers, Writes
+from memcrdt.net import replica
+from memcrdt.net.replica import StoreReplica
+from memcrdt.store import compaction, log, meta
+from memcrdt.store.documents import Documents
+from memcrdt.store.log import Append
+from memcrdt.store.marks import Marks
+from memcrdt.store.transaction import Transaction
+from memcrdt.sync.replica import LogPage
+
+
+@contextmanager
+def _send_before_commit() -> Iterator[None]:
+    """Sync is given the rows when they are appended, and not when they are committed."""
+    rows: dict[str, list[tuple[int, Append]]] = defaultdict(list)
+    append, read = log.append, StoreReplica.log
+
+    def appending(db: apsw.Connection, row: Append) -> int:
+        seq = append(db, row)
+        rows[db.filename].append((seq, row))
+        return seq
+
+    def reading(self: StoreReplica, after_seq: int, limit: int) -> LogPage:
+        page = read(self, after_seq, limit)
+        known = {entry.seq for entry in page.entries}
+        with self._store.reading() as db:
+            early = [
+                replica._entry((seq, *place, row.update, row.origin))
+                for seq, row in rows[db.filename]
+                if seq > page.next_seq and seq not in known and (place := _place(db, row.shard))
+            ]
+        last = max([page.next_seq, *(entry.seq for entry in early)])
+        return replace(page, entries=[*page.entries, *early], next_seq=last)
+
+    with patch.object(log, "append", appending), patch.object(StoreReplica, "log", reading):
+        yield
+
+
+def _place(db: apsw.Connection, shard: int) -> tuple[str, int] | None:
+    sql = "SELECT id, number FROM shards JOIN spaces USING(space) WHERE shard = ? AND name <> ?"
+    found: tuple[str, int] | None = db.execute(sql, (shard, meta.LOCAL)).fetchone()
+    return found
+
+
+def _ignore_gaps() -> AbstractContextManager[object]:
+    """An update is applied whether or not what it builds on is there."""
+    return _all(patch.object(clocks, "covers", _yes), patch.object(shard, "covers", _yes))
+
+
+def _reuse_client_ids() -> AbstractContextManager[object]:
+    """A restored store goes on as if nothing had happened."""
+    return _all(patch.object(Marks, "suspicion", _nothing), patch.object(Transaction, "_check_own", _nothing))
+
+
+def _compare_state_vectors_only() -> AbstractContextManager[object]:
+    """Two copies with the same state vector count as equal."""
+
+    def digest(self: Shard) -> bytes:
+        vector = encode_state_vector(dict(sorted(self.state_vector().items())))
+        return hashlib.blake2b(vector, digest_size=16).digest()
+
+    return patch.object(Shard, "digest", digest)
+
+
+def _forget_by_overwriting() -> AbstractContextManager[object]:
+    """Forgetting puts null in the place of the birth, and writes no tombstone."""
+
+    def forgotten(memory_id: str, found: Registers, stamp: Stamp) -> Writes:
+        return {**edits.swept(memory_id, found), registers.birth_key(memory_id): None}
+
+    return patch.object(edits, "forgotten", forgotten)
+
+
+def _compact_stale_documents() -> AbstractContextManager[object]:
+    """The log is folded into a snapshot of a document which other processes' commits are not in."""
+    fold = compaction.fold
+
+    def folding(db: apsw.Connection, documents: Documents, number: int, stamp: Stamp) -> int:
+        stale = documents._cached.get(number)
+        if stale is None:
+            return fold(db, documents, number, stamp)
+        log.fold(db, log.shard_row(db, number), stale.live.snapshot())
+        return 0
+
+    return patch.object(compaction, "fold", folding)
+
+
+def _all(*patches: AbstractContextManager[object]) -> AbstractContextManager[object]:
+    stack = ExitStack()
+    for each in patches:
+        stack.enter_context(each)
+    return stack
+
+
+def _yes(*_: Any) -> bool:
+    return True
+
+
+def _nothing(*_: Any) -> None:
+    return None
+
+
+#: Each enters a build in which one thing is wrong.
+MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[object]]]] = {
+    "send before commit": _send_before_commit,
+    "ignore gaps": _ignore_gaps,
+    "reuse a client id": _reuse_client_ids,
+    "compare state vectors only": _compare_state_vectors_only,
+    "forget by overwriting the birth": _forget_by_overwriting,
+    "compact a stale document": _compact_stale_documents,
+}

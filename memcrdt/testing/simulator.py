@@ -1,0 +1,306 @@
+"""A network in one process: devices, links and stores in virtual time, with a seed for every delay and every failure.
+
+What drives `Gossip` in the network drives it here: the contract is that of memcrdt.sync.events. A link carries frames
+whole and in order, as a TCP connection does. So a packet that is lost delays what is behind it, and what can be lost is
+a connection with all that is on its way. Two that dial each other at once get two connections, whose ends come up in
+any order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final, Protocol
+
+from memcrdt.sync.events import (
+    NODE,
+    Answered,
+    Ask,
+    Close,
+    Connected,
+    Dial,
+    DialFailed,
+    Effect,
+    Event,
+    FrameReceived,
+    Lost,
+    Report,
+    Schedule,
+    SendFrame,
+    Started,
+    Timer,
+)
+from memcrdt.sync.queries import perform
+from memcrdt.sync.replica import Replica
+
+RETRANSMIT_S: Final = 0.2  # the least that Linux waits before it sends a lost packet again
+LOOK_S: Final = 0.5  # between two tries to bring a frame through a direction that is cut
+DEAD_S: Final = 20.0  # without an answer, and the driver hangs up (memcrdt/net/connection.py)
+
+
+class Reactor(Protocol):
+    """What a node does: Gossip, or something that pretends to be it."""
+
+    def handle(self, event: Event, now: float) -> list[Effect]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weather:
+    """How the network is. A frame takes `latency_s` and up to `jitter_s` more; a share `loss` of them is sent again,
+    with a share `cut` of them the connection ends, and a share `half_open` of dials comes up at the other end only.
+    A query of a store takes up to `store_s` until it is performed, and as long again until it is answered."""
+
+    latency_s: float = 0.0
+    jitter_s: float = 0.0
+    loss: float = 0.0
+    cut: float = 0.0
+    half_open: float = 0.0
+    store_s: float = 0.0
+
+
+@dataclass(eq=False)
+class Node:
+    """One process on one device: its id, its store, its gossip, and what the gossip reported."""
+
+    id: str
+    replica: Replica
+    gossip: Reactor
+    reports: list[Report] = field(default_factory=list)
+    dials: list[str] = field(default_factory=list)
+    running: bool = True
+    busy_until: float = 0.0
+
+
+@dataclass(slots=True)
+class End:
+    """One end of a link, and what is on its way to it, in order; `arrives` is when the last of that does."""
+
+    node: Node
+    coming: deque[Connected | FrameReceived | Lost] = field(default_factory=deque)
+    arrives: float = 0.0
+    is_open: bool = False
+
+
+@dataclass(slots=True)
+class Link:
+    """A connection. When it is no longer `up`, its ends hear of it one after the other."""
+
+    number: int
+    ends: tuple[End, End]
+    up: bool = True
+
+    def end(self, node: Node) -> End:
+        return self.ends[0] if self.ends[0].node is node else self.ends[1]
+
+    def other(self, node: Node) -> End:
+        return self.ends[1] if self.ends[0].node is node else self.ends[0]
+
+
+class Simulator:
+    """The nodes, and what happens between them. `watch` is told each frame as it leaves: source, target, bytes."""
+
+    def __init__(self, seed: int, weather: Weather | None = None) -> None:
+        self.rng = Random(seed)
+        self.weather = weather or Weather()
+        self.now = 0.0
+        self.nodes: dict[str, Node] = {}  # those that run
+        self.links: dict[int, Link] = {}
+        self.frames = 0
+        self.watch: Callable[[Node, Node, bytes], None] = lambda source, target, frame: None
+        self._blocked: set[tuple[str, str]] = set()
+        self._trace = hashlib.blake2b(digest_size=16)
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        self._links_made = 0
+
+    # --- what a test does ---------------------------------------------------------------------------------------------
+
+    @property
+    def trace(self) -> str:
+        """A digest of everything that happened until now: when, where, what, and of what size."""
+        return self._trace.copy().hexdigest()
+
+    def start(self, id: str, replica: Replica, gossip: Reactor) -> Node:
+        """Starts a process on the device with that id."""
+        node = self.nodes[id] = Node(id, replica, gossip)
+        self.give(node, Started())
+        return node
+
+    def kill(self, node: Node) -> None:
+        """Ends a process at once; the others hear of it."""
+        node.running = False
+        del self.nodes[node.id]
+        for link in self._links_of(node):
+            self.cut(link.number)
+
+    def connect(self, a: Node, b: Node) -> int:
+        """A link that `a` has dialed."""
+        self._links_made += 1
+        link = self.links[self._links_made] = Link(self._links_made, (End(a), End(b)))
+        self._bring(link, link.ends[1], Connected(link.number, a.id, dialed=False))
+        if self._chance(self.weather.half_open):
+            self.give(a, DialFailed(b.id))
+            self.cut(link.number)
+        else:
+            link.ends[0].is_open = True
+            self.give(a, Connected(link.number, b.id, dialed=True))
+        return link.number
+
+    def cut(self, number: int) -> None:
+        """Ends a link. What is on its way is lost."""
+        link = self.links[number]
+        if link.up:
+            link.up = False
+            for end in link.ends:
+                end.coming.clear()
+                self.after(self._delay(), lambda end=end: self._end(link, end))  # type: ignore[misc]
+
+    def block(self, sources: Iterable[str], targets: Iterable[str]) -> None:
+        """Nothing comes from the sources to the targets any more; links that this concerns die in time."""
+        others = list(targets)
+        self._blocked |= {(source, target) for source in sources for target in others if source != target}
+        for link in self.links.values():
+            if link.up and self._is_blocked(link):
+                self.after(self.rng.uniform(0.5, 1.0) * DEAD_S, lambda link=link: self._hang_up(link))  # type: ignore[misc]
+
+    def mend(self) -> None:
+        """Everything goes everywhere again."""
+        self._blocked.clear()
+
+    def run(self, seconds: float) -> None:
+        """Lets so much time pass."""
+        end = self.now + seconds
+        while self._agenda and self._agenda[0][0] <= end:
+            self.now, _, action = heapq.heappop(self._agenda)
+            action()
+        self.now = end
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Does something later."""
+        self._count += 1
+        heapq.heappush(self._agenda, (self.now + seconds, self._count, action))
+
+    def give(self, node: Node, event: Event) -> None:
+        """Lets a node handle an event, and carries out the effects."""
+        if not node.running:
+            return
+        self._note(node.id, event)
+        for effect in node.gossip.handle(event, self.now):
+            self._carry_out(node, effect)
+
+    # --- effects ------------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, node: Node, effect: Effect) -> None:
+        match effect:
+            case SendFrame(number, frame):
+                self._send(node, number, frame)
+            case Ask():
+                self._ask(node, effect)
+            case Schedule(number, delay_s, name):
+                self.after(delay_s, lambda: self._fire(node, Timer(number, name)))
+            case Close(number):
+                self._close(node, number)
+            case Dial(peer):
+                node.dials.append(peer)
+                self.after(self._delay(), lambda: self._dial(node, peer))
+            case Report():
+                node.reports.append(effect)
+
+    def _send(self, node: Node, number: int, frame: bytes) -> None:
+        link = self.links[number]
+        other = link.other(node)
+        self.frames += 1
+        self.watch(node, other.node, frame)
+        if self._chance(self.weather.cut):
+            self.cut(number)
+        if link.up:
+            self._bring(link, other, FrameReceived(number, frame))
+
+    def _close(self, node: Node, number: int) -> None:
+        """Both ends hear of it behind all that was sent before."""
+        link = self.links[number]
+        if link.up:
+            self._bring(link, link.other(node), Lost(number))
+            self.after(self._delay(), lambda: self._end(link, link.end(node)))
+
+    def _bring(self, link: Link, end: End, event: Connected | FrameReceived | Lost) -> None:
+        delay_s = self._delay() + (RETRANSMIT_S if self._chance(self.weather.loss) else 0.0)
+        end.arrives = max(end.arrives, self.now + delay_s)
+        end.coming.append(event)
+        self.after(end.arrives - self.now, lambda: self._arrive(link, end))
+
+    def _arrive(self, link: Link, end: End) -> None:
+        if not (link.up and end.coming):
+            return
+        if (link.other(end.node).node.id, end.node.id) in self._blocked:
+            self.after(LOOK_S, lambda: self._arrive(link, end))
+            return
+        event = end.coming.popleft()
+        if isinstance(event, Lost):
+            self.cut(link.number)
+            return
+        end.is_open = end.is_open or isinstance(event, Connected)
+        if end.is_open:
+            self.give(end.node, event)
+
+    def _ask(self, node: Node, ask: Ask) -> None:
+        """The store does one thing after the other, and its answers come late."""
+        node.busy_until = max(node.busy_until, self.now) + self.rng.uniform(0, self.weather.store_s)
+
+        def answer() -> None:
+            if node.running:
+                event = Answered(ask.link, ask.id, perform(node.replica, ask.query))
+                node.busy_until = max(node.busy_until, self.now) + self.rng.uniform(0, self.weather.store_s)
+                self.after(node.busy_until - self.now, lambda: self._answer(node, event))
+
+        self.after(node.busy_until - self.now, answer)
+
+    def _answer(self, node: Node, event: Answered) -> None:
+        if event.link == NODE or self.links[event.link].end(node).is_open:
+            self.give(node, event)
+
+    def _fire(self, node: Node, timer: Timer) -> None:
+        if timer.link == NODE or self.links[timer.link].end(node).is_open:
+            self.give(node, timer)
+
+    def _dial(self, node: Node, peer: str) -> None:
+        target = self.nodes.get(peer)
+        if target is None or {(node.id, peer), (peer, node.id)} & self._blocked:
+            self.give(node, DialFailed(peer))
+        elif node.running:
+            self.connect(node, target)
+
+    # --- the ends of links --------------------------------------------------------------------------------------------
+
+    def _end(self, link: Link, end: End) -> None:
+        if end.is_open:
+            end.is_open = False
+            self.give(end.node, Lost(link.number))
+
+    def _hang_up(self, link: Link) -> None:
+        if link.up and self._is_blocked(link):
+            self.cut(link.number)
+
+    def _is_blocked(self, link: Link) -> bool:
+        a, b = (end.node.id for end in link.ends)
+        return bool({(a, b), (b, a)} & self._blocked)
+
+    def _links_of(self, node: Node) -> list[Link]:
+        return [link for link in self.links.values() if link.up and any(end.node is node for end in link.ends)]
+
+    # --- chance -------------------------------------------------------------------------------------------------------
+
+    def _delay(self) -> float:
+        return self.weather.latency_s + self.rng.uniform(0, self.weather.jitter_s)
+
+    def _chance(self, share: float) -> bool:
+        return share > 0 and self.rng.random() < share
+
+    def _note(self, where: str, event: Event) -> None:
+        # Of a frame its size: within a value, Yjs writes the fields in an order that differs from run to run.
+        size = len(event.data) if isinstance(event, FrameReceived) else 0
+        self._trace.update(f"{self.now!r} {where} {type(event).__name__} {size}\n".encode())
