@@ -147,11 +147,11 @@ class Memory(Keeping):
 
     def get(self, id: str) -> MemoryRecord:
         """The memory with this id. Raises NotFoundError when there is none, or it was forgotten."""
-        checks.check_id(id)
+        memory_id = checks.check_id(id)
         with self.store.reading() as db:
-            record = reads.by_id(db, id)
+            record = reads.by_id(db, memory_id)
             if record is None:
-                raise changes.missing(db, id)
+                raise changes.missing(db, memory_id)
         return record
 
     def search(
@@ -237,11 +237,11 @@ class Memory(Keeping):
 
     def history(self, id: str) -> builtins.list[Revision]:
         """Every text that the memory has had, oldest first. Raises NotFoundError."""
-        checks.check_id(id)
+        memory_id = checks.check_id(id)
         with self.store.reading() as db:
-            found = reads.revisions(db, id)
+            found = reads.revisions(db, memory_id)
             if not found:
-                raise changes.missing(db, id)
+                raise changes.missing(db, memory_id)
         return found
 
     def conflicts(self, id: str) -> builtins.list[Revision]:
@@ -272,10 +272,10 @@ class Memory(Keeping):
 
         Its history stays behind. Raises NotFoundError for a memory or a space that is not here.
         """
-        checks.check_id(id)
-        prepared = self.store.indexer.prepare([self.get(id).text])
+        memory_id = checks.check_id(id)
+        prepared = self.store.indexer.prepare([self.get(memory_id).text])
         new_id = self._ulids.take(self.store.now_ms(), self.store.options.random)
-        moved = self._commit(moving.Moving(id, space, new_id), prepared)
+        moved = self._commit(moving.Moving(memory_id, space, new_id), prepared)
         compaction.scrub(self.store)
         return moved
 
@@ -360,7 +360,7 @@ class Memory(Keeping):
         return self._commit(changes.Adding(requests, self._ulids), self.store.indexer.prepare(texts))
 
     def _edit(self, memory_id: str, edit: MemoryEdit, author: str | None) -> None:
-        checks.check_id(memory_id)
+        memory_id = checks.check_id(memory_id)
         check_alive(edit.attributes, self.store.now_ms())
         texts = [] if edit.text is None else [edit.text]
         if texts:
@@ -384,7 +384,7 @@ class Memory(Keeping):
             return listing.ids(db, wanted, self.store.now_ms())
 
     def _known(self, memory_id: str) -> builtins.list[str]:
-        checks.check_id(memory_id)
+        memory_id = checks.check_id(memory_id)
         try:
             return [self.get(memory_id).id]
         except NotFoundError:

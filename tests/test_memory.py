@@ -716,6 +716,24 @@ def test_a_value_is_named_in_good_english(memory: Memory) -> None:
         memory.add("x" * (limits.TEXT_BYTES + 1))
 
 
+def test_an_id_may_be_written_in_lower_case(memory: Memory) -> None:
+    """A ULID is the same in either; it is kept and shown in capitals."""
+    one, two, three, given = memory.add_many(["one", "two", "three", {"text": "four", "id": UNKNOWN.lower()}])
+    low = one.lower()
+    assert (memory.get(low).id, given) == (one, UNKNOWN)
+    assert memory.update(low, text="one!", superseded_by=two.lower()).superseded_by == two
+    assert [revision.id for revision in memory.history(low)] == [one, one]
+    memory.link(low, "of", two.lower())
+    assert memory.get(one).links == (Link(rel="of", to=two),)
+    memory.unlink(low, "of", two.lower())
+    assert (memory.related(low), memory.conflicts(low), memory.similar(low)) == ([], [], [])
+    with pytest.raises(InputError, match="own place"):
+        memory.update(low, superseded_by=one)
+    assert memory.get(memory.move(three.lower(), space="local")).text == "three"
+    assert memory.forget(low).count == 1
+    assert memory.forget(low).count == 0
+
+
 def test_a_space_that_is_not_here_is_no_empty_one(memory: Memory) -> None:
     """A filter on it is an error that names those that are, as when something is added to it."""
     added = memory.add("a fact")

@@ -37,9 +37,15 @@ def check_query(query: object) -> str:
 
 
 def check_id(memory_id: object) -> str:
-    if not isinstance(memory_id, str) or not is_ulid(memory_id):
+    """The id as it is kept: a ULID may be written in either case."""
+    known = memory_id.upper() if isinstance(memory_id, str) and memory_id.isascii() else memory_id
+    if not isinstance(known, str) or not is_ulid(known):
         raise InputError(f"{str(memory_id)[:40]!r} is no id of a memory; an id has 26 characters, as add() returned it")
-    return memory_id
+    return known
+
+
+def check_optional_id(memory_id: object) -> str | None:
+    return None if memory_id is None else check_id(memory_id)
 
 
 def check_label(value: object, what: str, chars: int = limits.LABEL_CHARS) -> str:

@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 from memcrdt.errors import InputError
 from memcrdt.model import checks, limits
 from memcrdt.model.edits import MemoryEdit
-from memcrdt.model.ids import is_ulid
 from memcrdt.model.projection import Life
 from memcrdt.model.scopes import GLOBAL, check_scope
 from memcrdt.model.secrets import check_no_secret
@@ -65,12 +64,12 @@ def check_add(text: object, given: Mapping[str, Any]) -> AddRequest:
         source=checks.check_optional_label(get("source"), "the source", limits.SOURCE_CHARS),
         attributes=_new_attributes(given),
         created_at=None if created_at is None else to_ms(created_at, "created_at"),
-        id=None if get("id") is None else checks.check_id(get("id")),
+        id=checks.check_optional_id(get("id")),
         key=checks.check_optional_label(get("key"), "the key", limits.KEY_CHARS),
         dedupe=checks.check_flag(get("dedupe", False), "dedupe"),
     )
     if not checks.check_flag(get("allow_secret", False), "allow_secret"):
-        check_no_secret((request.text, request.source or ""), request.metadata)
+        check_no_secret((request.text, request.source or "", *request.tags), request.metadata)
     return request
 
 
@@ -111,7 +110,7 @@ def check_update(changes: Changes) -> MemoryEdit:
     if not isinstance(changes.expires_at, EllipsisType):
         attributes["expires_at"] = _time(changes.expires_at, "expires_at")
     if not isinstance(changes.superseded_by, EllipsisType):
-        attributes["superseded_by"] = _other(changes.superseded_by)
+        attributes["superseded_by"] = checks.check_optional_id(changes.superseded_by)
     if not isinstance(changes.scope, EllipsisType):
         attributes["scope"] = check_scope(changes.scope)
     if not isinstance(changes.trust, EllipsisType):
@@ -124,7 +123,7 @@ def check_update(changes: Changes) -> MemoryEdit:
         attributes=attributes,
     )
     if not checks.check_flag(changes.allow_secret, "allow_secret"):
-        check_no_secret((edit.text or "",), edit.metadata)
+        check_no_secret((edit.text or "", *edit.add_tags), edit.metadata)
     return edit
 
 
@@ -168,11 +167,3 @@ def _without_nulls(metadata: dict[str, Json]) -> dict[str, Json]:
 
 def _time(value: Time | None, what: str) -> int | None:
     return None if value is None else to_ms(value, what)
-
-
-def _other(value: object) -> str | None:
-    if value is None:
-        return None
-    if not is_ulid(value):
-        raise InputError(f"superseded_by is {str(value)[:40]!r}; give the id of the memory that takes its place")
-    return str(value)

@@ -70,7 +70,7 @@ BEYOND: list[dict[str, Any]] = [
     {"key": "x" * (limits.KEY_CHARS + 1)},
     {"key": "k", "id": ID},
     {"id": "nonsense"},
-    {"id": ID.lower()},
+    {"id": ID[:-1] + "U"},
     {"importance": 1.01},
     {"importance": -0.01},
     {"importance": True},

@@ -35,18 +35,20 @@ SECRETS = [
 
 @pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret[:12].strip())
 def test_a_secret_of_a_well_known_form_is_refused(secret: str) -> None:
-    """Within a text, a source or the metadata; the message doesn't repeat it."""
+    """Within a text, a source, a tag or the metadata; the message doesn't repeat it."""
     arguments: list[dict[str, Any]] = [
         {"text": f"the key is {secret}, keep it"},
         {"metadata": {"k": [secret]}},
         {"source": secret},
+        {"tags": ["t", secret]},
     ]
     for given in arguments:
         with pytest.raises(InputError, match="allow_secret") as caught:
             check_add(given.pop("text", "a"), given)
         assert secret not in str(caught.value)
-    with pytest.raises(InputError, match="allow_secret"):
-        check_update(Changes(text=secret))
+    for changes in (Changes(text=secret), Changes(add_tags=[secret])):
+        with pytest.raises(InputError, match="allow_secret"):
+            check_update(changes)
 
 
 @pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret[:12].strip())
