@@ -7,6 +7,10 @@ import sys
 
 def main() -> None:
     """The entry point of `memcrdt`: runs sys.argv and ends the process with the exit code."""
-    from memcrdt.cli.app import run
+    try:
+        from memcrdt.cli.app import run
 
-    sys.exit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # while it is imported; afterwards `run` says so
+        code = 130
+    sys.exit(code)

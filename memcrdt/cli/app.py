@@ -84,16 +84,11 @@ class LazyGroup(FaceGroup):
 
 @click.group(
     cls=LazyGroup,
-    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
-@click.pass_context
-def root(context: click.Context) -> None:
+def root() -> None:
     """A memory for AI agents that lives on your own machines and merges without conflicts."""
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help(), err=True)
-        context.exit(USAGE)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -102,6 +97,9 @@ def run(arguments: Sequence[str]) -> int:
     _prepare_streams()
     try:
         code = root.main(list(arguments), prog_name="memcrdt", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as exc:
+        exc.show()
+        code = USAGE
     except (click.ClickException, click.Abort, errors.MemcrdtError, OSError, KeyboardInterrupt) as exc:
         message, code = _translated(exc)
         say(message)

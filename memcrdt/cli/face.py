@@ -67,6 +67,13 @@ class FaceCommand(click.Command):
         super().__init__(*args, **kwargs)
         self.params.extend(_shared_options())
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as exc:
+            exc.ctx = exc.ctx or ctx  # click leaves it out for an option without its value
+            raise
+
 
 class FaceGroup(click.Group):
     """A group that takes --home and --json before the command's name, and ends with what was printed written."""

@@ -102,9 +102,11 @@ def filter_options(command: F) -> F:
 def asked(options: dict[str, Any]) -> dict[str, Any]:
     """The filters among the options that were given. Device ids may be typed as people see them.
 
-    Raises InputError for one that is mistyped.
+    Raises InputError for one that is mistyped, click.UsageError for one that goes with another.
     """
     filters = given(options)
+    if "ancestors" in filters and "scope" not in filters:
+        raise click.UsageError("--ancestors goes with --scope")
     if ranges := filters.pop("ranges", None):
         filters["metadata"] = {**filters.get("metadata", {}), **ranges}
     if "device" in filters:

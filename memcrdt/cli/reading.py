@@ -70,8 +70,9 @@ _REVISED: tuple[Column[Revision], ...] = (
 @pass_face
 def search_command(face: Face, /, query: str, **options: Any) -> None:
     """Find the memories that answer QUERY best, best first."""
+    wanted = asked(options)
     with face.open() as memory:
-        hits = memory.search(query, **asked(options))
+        hits = memory.search(query, **wanted)
     more = (_PARTS,) if options["explain"] else ()
     face.printer.table(hits, (*_FOUND, *more), on_terminal=(*_FOUND_ON_TERMINAL, *more))
 
@@ -83,8 +84,9 @@ def search_command(face: Face, /, query: str, **options: Any) -> None:
 @pass_face
 def similar_command(face: Face, /, id: str, limit: int, **filters: Any) -> None:
     """Find the memories that are most like this one, best first."""
+    wanted = asked(filters)
     with face.open() as memory:
-        hits = memory.similar(id, limit=limit, **asked(filters))
+        hits = memory.similar(id, limit=limit, **wanted)
     face.printer.table(hits, _FOUND, on_terminal=_FOUND_ON_TERMINAL)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from memcrdt.cli.face import Face, command, pass_face
 from memcrdt.net.addresses import DEFAULT_PORT, DEFAULT_YJS_PORT
@@ -27,7 +28,8 @@ _FILE = click.Path(path_type=Path)
 @click.option("--yjs-cert", type=_FILE, help="A certificate with its chain (PEM), for TLS.")
 @click.option("--yjs-key", type=_FILE, help="Its key (PEM), unless it is in the same file.")
 @pass_face
-def serve_command(face: Face, /, yjs: bool, **options: Any) -> None:
+@click.pass_context
+def serve_command(context: click.Context, face: Face, /, yjs: bool, **options: Any) -> None:
     """Sync with the accepted devices until interrupted.
 
     Says where it listens, which begins when the first device is accepted, and again whenever that changes.
@@ -35,8 +37,11 @@ def serve_command(face: Face, /, yjs: bool, **options: Any) -> None:
     from memcrdt.cli.server import run
     from memcrdt.node import Node
 
+    to_yjs = {name: options.pop(name) for name in list(options) if name.startswith("yjs_")}
+    for name in to_yjs:
+        if not yjs and context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name.replace('_', '-')} goes with --yjs")
     with face.open() as memory:
-        to_yjs = {name: options.pop(name) for name in list(options) if name.startswith("yjs_")}
         run(Node(memory, yjs=_yjs(**to_yjs) if yjs else None, **options), face.printer)
 
 

@@ -64,6 +64,10 @@ def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, .
 
     The old text stays in its history. A new one settles a conflict.
     """
+    if both := set(options["add_tags"]) & set(options["remove_tags"]):
+        raise click.UsageError(f"add or remove the tag {min(both)!r}, not both")
+    if both := given(options).keys() & set(clear):
+        raise click.UsageError(f"give --{min(both).replace('_', '-')} or clear it, not both")
     changes = {**given(options), **dict.fromkeys(clear)}
     if text is not None:
         changes["text"] = read_text(text)

@@ -47,9 +47,11 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stderr.strip() == "set()"
 
 
-def test_no_command_shows_the_help_as_a_usage_error(cli: Cli) -> None:
-    """Without a command there is nothing to do: help goes to stderr, and the exit code is 2."""
-    ran = cli()
+@pytest.mark.parametrize("group", [(), ("token",), ("space",), ("model",)])
+def test_no_command_shows_the_help_as_a_usage_error(cli: Cli, group: tuple[str, ...]) -> None:
+    """Without a command there is nothing to do: help goes to stderr, line by line, and the exit code is 2."""
+    ran = cli(*group)
+    assert "\nCommands:\n" in ran.err
     assert (ran.code, ran.out) == (2, "")
     assert "Commands:" in ran.err
 
@@ -68,6 +70,13 @@ def test_the_version_is_that_of_the_package(cli: Cli) -> None:
         (["get", "one", "two"], ["two", "memcrdt get --help"]),
         (["list", "--limit", "many"], ["many"]),
         (["serve", "--port", "70000"], ["70000"]),
+        (["list", "--limit"], ["--limit", "memcrdt list --help"]),
+        (["serve", "--yjs-port", "1234"], ["--yjs-port goes with --yjs", "memcrdt serve --help"]),
+        (["update", "ID", "--add-tag", "a", "--remove-tag", "a"], ["'a'", "memcrdt update --help"]),
+        (["update", "ID", "--importance", ".5", "--clear", "importance"], ["--importance", "memcrdt update --help"]),
+        (["update", "ID", "--trust", "low", "--clear", "trust"], ["--trust", "memcrdt update --help"]),
+        (["list", "--ancestors"], ["--ancestors goes with --scope", "memcrdt list --help"]),
+        (["search", "words", "--ancestors"], ["--ancestors goes with --scope", "memcrdt search --help"]),
     ],
 )
 def test_a_wrong_command_line_is_a_usage_error(cli: Cli, home: Path, arguments: list[str], words: list[str]) -> None:
@@ -126,6 +135,13 @@ def test_an_interrupt_is_exit_code_130(cli: Cli, monkeypatch: pytest.MonkeyPatch
     ran = cli("list")
     assert ran.code == 130
     assert ran.err.splitlines()[-1] == "memcrdt: interrupted"
+
+
+def test_an_interrupt_while_importing_is_silent(process: Cli, tmp_path: Path) -> None:
+    """Exit code 130 and no traceback, however early Ctrl-C comes."""
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    ran = process("list", PYTHONPATH=str(tmp_path))
+    assert (ran.code, ran.out, ran.err) == (130, "", "")
 
 
 def test_a_reader_that_goes_away_is_no_traceback(process: Cli, home: Path) -> None:
