@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -17,6 +19,21 @@ class _Messages(logging.Handler):
 
 
 _MESSAGES = _Messages()
+
+
+@contextmanager
+def without(logger: str) -> Iterator[None]:
+    """Shows nothing of this logger: the command tells it in its own way."""
+    quiet = logging.getLogger(logger)
+    quiet.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        quiet.removeFilter(_nothing)
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False
 
 
 def show_messages() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memcrdt.cli.face import Face, command, pass_face
-from memcrdt.cli.output import Column, as_seen, readable, short
+from memcrdt.cli.output import Column, as_seen, readable, say, short
 
 if TYPE_CHECKING:
     from memcrdt.finding import SearchStatus
@@ -131,18 +131,22 @@ def sync_command(face: Face, wait_s: float | None) -> None:
     Works with and without a process that serves: before the lid closes, and in scripts. Prints the devices; exit code 5
     when none could be reached, 1 when one that was reached did not finish in time.
     """
+    from memcrdt.cli.messages import without
     from memcrdt.errors import PeerError, UnreachableError
 
-    with face.open() as memory:
+    with without("memcrdt.net"), face.open() as memory:
         synced = memory.wait_synced(timeout=wait_s)
         peers = [peer for peer in status_line(memory.status()).peers if peer.state == "accepted"]
-    _print_peers(face, peers)
+    face.printer.table(peers, _PEERS, on_terminal=_PEERS_ON_TERMINAL)
+    for peer in peers:
+        if peer.error and not peer.connected:
+            say(f"{short(peer.device, peer.name)}: {peer.error}")
     if synced:
         return
     if not peers:
         raise UnreachableError("no device is accepted, so there is nobody to sync with; run: memcrdt pair")
     if not any(peer.connected or peer.behind for peer in peers) or all(peer.error for peer in peers):
-        raise UnreachableError(f"no device is within reach; the last error: {peers[0].error or 'none was found'}")
+        raise UnreachableError("no device is within reach, so nothing was synced")
     late = ", ".join(short(peer.device, peer.name) for peer in peers)
     raise PeerError(f"not all is synced yet with {late}; it goes on while `memcrdt serve` runs: memcrdt status")
 

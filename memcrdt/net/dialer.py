@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -168,7 +170,18 @@ def _unreachable(target: Target, cause: Exception) -> UnreachableError:
         return UnreachableError(f"what answers at {whom} is no memcrdt (HTTP {cause.status}); check host and port")
     if isinstance(cause, TimeoutError):
         return UnreachableError(f"no answer from {whom} within {DIAL_S:g} s; is it awake, and memcrdt serving there?")
-    return UnreachableError(f"cannot reach {whom}: {cause}; is memcrdt serving there, and the port open?")
+    return UnreachableError(f"cannot reach {whom}: {_plainly(cause)}; is memcrdt serving there, and the port open?")
+
+
+def _plainly(cause: Exception) -> str:
+    """What went wrong, without the libraries' words for where."""
+    if isinstance(cause, aiohttp.ClientConnectorError):
+        cause = cause.os_error
+    if isinstance(cause, ConnectionRefusedError):
+        return "the connection was refused"
+    if isinstance(cause, OSError) and cause.errno in errno.errorcode:
+        return os.strerror(cause.errno)
+    return str(cause)
 
 
 async def _refuse_redirects(

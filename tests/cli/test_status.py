@@ -44,12 +44,15 @@ def test_sync_without_anybody_is_exit_code_5(cli: Cli, home: Path) -> None:
 
 
 def test_sync_names_who_could_not_be_reached(cli: Cli, home: Path) -> None:
-    """The error of the dial, with the address."""
+    """The error of the dial, with the address, once and in plain words."""
     cli("accept", "B" * 51 + "A", "--at", "127.0.0.1:1")
     config.change(home, "mdns", False)
     ran = cli("sync", "--wait", "20")
     assert ran.code == 5
-    assert "127.0.0.1:1" in ran.err
+    error, verdict = ran.err.splitlines()
+    assert error.startswith("memcrdt: BBBBBBB: cannot reach ")
+    assert "127.0.0.1:1: the connection was refused; is memcrdt serving there" in error
+    assert verdict == "memcrdt: no device is within reach, so nothing was synced"
 
 
 def test_status_shows_alarms(cli: Cli, home: Path) -> None:
