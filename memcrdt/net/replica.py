@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from memcrdt.crdt.pieces import cut
 from memcrdt.crdt.scan import Scan, scan
 from memcrdt.errors import RemoteProtocolError, StoreError
 from memcrdt.model import limits
@@ -17,6 +18,7 @@ from memcrdt.store.store import Store
 from memcrdt.store.transaction import GapError, ImpostorError, Transaction
 from memcrdt.sync.replica import Applied, Diff, Digest, LogEntry, LogPage, Roll, SharedSpace
 
+PIECE_BYTES = 4 * limits.MIB  # of an update that is too large to be sent: in one piece it would take long to apply
 _NOTHING = b"\0\0"  # a Yjs update without blocks and deletions
 
 
@@ -59,7 +61,12 @@ class StoreReplica:
             row = log.find_shard(db, number, shard)
             if row is None or self._is_read_only(number):
                 return Diff(_NOTHING, {}, 0)
-            return Diff(documents.current(db, row).live.diff(theirs), log.state_vector_of(row), row.head)
+            update = documents.current(db, row).live.diff(theirs)
+            known = log.state_vector_of(row)
+        if len(update) <= limits.UPDATE_BYTES:
+            return Diff(update, known, row.head)
+        first = next(cut(update, PIECE_BYTES))
+        return Diff(first, {**theirs, **scan(first, own=True).after}, row.head, partial=True)
 
     def apply(self, space: str, shard: int, update: bytes, origin: str) -> Applied:
         number = self._number(space)

@@ -31,11 +31,15 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """What a peer lacks of a shard: a Yjs update, the state vector after it, and our log's row at that moment."""
+    """What a peer lacks of a shard: a Yjs update, the state vector after it, and our log's row at that moment.
+
+    `partial`: it would be too large, and this is the first part of it; the next is what a copy at `after` lacks.
+    """
 
     update: bytes
     after: StateVector
     seq: int
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

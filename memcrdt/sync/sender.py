@@ -38,13 +38,15 @@ CLIENTS: Final = 2 * UPDATE_CLIENTS  # in all state vectors of a queue; a client
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
-    """A Diff or Push on its way: what the peer holds when it has acknowledged it. `asked`: the ask behind a Diff."""
+    """A Diff or Push on its way: what the peer holds when it has acknowledged it. `asked`: the ask behind a Diff;
+    `partial` as in Lack."""
 
     key: ShardKey
     seq: int
     after: StateVector
     size: int
     asked: int | None = None
+    partial: bool = False
 
 
 @dataclass(slots=True)
@@ -171,7 +173,9 @@ class Sender:
             raise RemoteProtocolError(f"batch {ack.batch} is acknowledged, which is not in flight")
         if ack.durable:
             self._vectors.merge(flight.key, flight.after)
-            if flight.asked is None:
+            if flight.partial:
+                self.offer(flight.key, flight.after)
+            elif flight.asked is None:
                 self._receipts.acked(flight.key, flight.seq)
             else:
                 self._receipts.established(flight.key, flight.seq, flight.asked)
@@ -199,7 +203,7 @@ class Sender:
             self._port.send(Diff(*key, b"", {}, batch, wanted))
             return
         size = len(lack.update) + VECTOR_ENTRY_BYTES * len(lack.after)
-        self._diffs.add(batch, _Flight(key, lack.seq, lack.after, size, asked))
+        self._diffs.add(batch, _Flight(key, lack.seq, lack.after, size, asked, lack.partial))
         if size <= FRAGMENT_BYTES:
             self._port.send(Diff(*key, lack.update, lack.after, batch, wanted))
         else:

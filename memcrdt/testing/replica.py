@@ -49,6 +49,7 @@ class FakeReplica:
         self.client = client
         self.members: dict[str, tuple[str, set[str]]] = {}
         self.receipts: dict[tuple[str, str, int], int] = {}
+        self.piece = 0  # how many texts fit into a diff; 0 for any number
         self.failing = ""  # what StoreError every call raises
         self.applied_new = 0  # updates that brought something
         self.applied_old = 0  # updates that brought nothing
@@ -116,7 +117,14 @@ class FakeReplica:
     def diff(self, space: str, shard: int, theirs: StateVector) -> Diff:
         self._check(space)
         ours = self._shard(space, shard)
-        return Diff(ours.since(theirs), ours.vector(), ours.seq)
+        whole = Diff(ours.since(theirs), ours.vector(), ours.seq)
+        blocks, _ = json.loads(whole.update)
+        if not self.piece or sum(len(texts) for _, _, texts in blocks) <= self.piece:
+            return whole
+        client, start, texts = blocks[0]
+        first = texts[: self.piece]
+        after = {**theirs, client: start + len(first)}
+        return Diff(_update([[client, start, first]], ()), after, ours.seq, partial=True)
 
     def apply(self, space: str, shard: int, update: bytes, origin: str) -> Applied:
         self._check(space)

@@ -182,3 +182,26 @@ def test_the_windows_keep_below_what_a_link_may_have_unsent(hand: Hand) -> None:
         sent += hand.write(shard, "x" * (PUSH_BYTES // 2))
     sent += hand.say(Have("S", (Leaf(0, 1_000, ()),)))
     assert 0 < sum(len(encode(message)) for message in sent) < UNSENT_BYTES
+
+
+def test_what_is_too_large_for_one_diff_comes_in_several(world: World) -> None:
+    """Each part follows when the one before is durable, and only with the last one the peer holds the row."""
+    a, b = world.nodes_sharing("AB")
+    a.replica.piece = 3
+    a.replica.write("S", 0, *(f"text {i}" for i in range(10)))
+    world.connect(a, b)
+    world.run(1)
+    diffs = [sent.message for sent in world.messages(Diff, "A")]
+    assert [diff.after for diff in diffs if isinstance(diff, Diff)] == [{1: 3}, {1: 6}, {1: 9}, {1: 10}]
+    assert (len(b.texts()), a.replica.receipts) == (10, {("B", "S", 0): 1})
+
+
+def test_a_part_alone_is_no_receipt(hand: Hand) -> None:
+    """Its acknowledgement brings the next part and no more."""
+    hand.replica.piece = 1
+    hand.greet().write(0, "one", "two")
+    [first] = hand.say(Want("S", 0, {}))
+    assert isinstance(first, Diff)
+    [second] = hand.say(Ack(first.batch, durable=True))
+    assert isinstance(second, Diff)
+    assert (second.asked, second.after, hand.replica.receipts) == (False, {1: 2}, {})
