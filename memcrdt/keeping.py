@@ -8,8 +8,9 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from memcrdt.model.checks import check_callback, check_flag, check_path
+from memcrdt.model.checks import check_callback, check_flag
 from memcrdt.model.filters import Filters, check_filters
+from memcrdt.paths import check_path
 from memcrdt.store import backup, compaction, overview
 from memcrdt.store.changes import space_number
 from memcrdt.store.store import Store

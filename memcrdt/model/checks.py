@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from pathlib import Path
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
@@ -109,16 +107,6 @@ def check_flag(value: object, what: str) -> bool:
     if not isinstance(value, bool):
         raise InputError(f"{what} is {value!r}; give True or False")
     return value
-
-
-def check_path(value: object, what: str) -> Path:
-    """The path of a file or folder, as text or an os.PathLike of text."""
-    if not isinstance(value, (str, os.PathLike)):
-        raise InputError(f"{what} is {a_kind(value)}; give a path")
-    path = os.fspath(value)
-    if not isinstance(path, str) or not path.strip() or "\0" in path:
-        raise InputError(f"{what} is empty, or no path: {str(path)[:80]!r}; name one that can be")
-    return Path(path)
 
 
 def check_callback(value: object, what: str) -> None:

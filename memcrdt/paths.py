@@ -1,0 +1,19 @@
+"""Paths that callers name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from memcrdt.errors import InputError
+from memcrdt.model.values import a_kind
+
+
+def check_path(value: object, what: str) -> Path:
+    """The path of a file or folder, as text or an os.PathLike of text."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise InputError(f"{what} is {a_kind(value)}; give a path")
+    path = os.fspath(value)
+    if not isinstance(path, str) or not path.strip() or "\0" in path:
+        raise InputError(f"{what} is empty, or no path: {str(path)[:80]!r}; name one that can be")
+    return Path(path)
