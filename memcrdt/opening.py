@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from memcrdt import config as configuration
 from memcrdt.finding import Finder
 from memcrdt.memory import Memory
-from memcrdt.model.checks import check_flag, check_label, check_path
+from memcrdt.model.checks import check_flag, check_label
+from memcrdt.paths import check_path
 
 if TYPE_CHECKING:
     from memcrdt.asynchronous import AsyncMemory
@@ -38,10 +39,10 @@ def open(  # noqa: A001 - the name of the public interface
     whatever memcrdt.search takes; without it, and without `device_name`, config.toml decides. `sync` starts the
     network in the background. Raises InputError, StoreError.
     """
-    from memcrdt.net.identity import Identity, device_id_of
+    from memcrdt.net.identity import KEY_FILE, Identity, device_id_of
     from memcrdt.node import BackgroundNode
     from memcrdt.search import SearchIndex, make_embedder
-    from memcrdt.store.store import Store, StoreOptions
+    from memcrdt.store.store import Store, StoreOptions, check_home
 
     read_only, sync = check_flag(read_only, "read_only"), check_flag(sync, "sync")
     folder = home_folder(home)
@@ -49,6 +50,8 @@ def open(  # noqa: A001 - the name of the public interface
     if device_name is not None:
         config = replace(config, device_name=check_label(device_name, "the device's name"))
     index = SearchIndex(make_embedder(config.embedder if isinstance(embedder, EllipsisType) else embedder))
+    if not (folder / KEY_FILE).exists():  # none is made for a home that can't be opened
+        check_home(folder)
     device = device_id_of(folder) if read_only else Identity.load_or_create(folder).device_id
     store = Store(folder, device, index, StoreOptions(read_only=read_only))
     finder = Finder(store, index)

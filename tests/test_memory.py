@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from platformdirs import user_data_path
 
 import memcrdt
 from memcrdt.errors import InputError, MemcrdtError, NotFoundError, SchemaError, StoreError
 from memcrdt.memory import Memory
 from memcrdt.model import limits
 from memcrdt.model.records import Link
+from memcrdt.opening import home_folder
 from memcrdt.testing.memories import exchange
 
 UNKNOWN = "01JD8Z6Q4M0000000000000001"
@@ -600,6 +604,23 @@ class TestBadInput:
         with pytest.raises(SchemaError, match="no SQLite file"):
             memcrdt.open(tmp_path, embedder=None)
         assert (tmp_path / "memories.db").read_bytes() == b"a letter to a friend " * 100
+        assert [path.name for path in tmp_path.iterdir()] == ["memories.db"]
+
+    def test_a_store_of_another_program_is_left_alone(self, tmp_path: Path) -> None:
+        """And no key is made for it."""
+        with closing(sqlite3.connect(tmp_path / "memories.db")) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("CREATE TABLE theirs(x)")
+        with pytest.raises(SchemaError, match="another program"):
+            memcrdt.open(tmp_path, embedder=None)
+        assert not (tmp_path / "device.key").exists()
+
+    def test_a_home_variable_that_is_empty_is_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As a shell leaves it: the platform's own folder is meant."""
+        monkeypatch.setenv("MEMCRDT_HOME", "")
+        assert home_folder() == user_data_path("memcrdt", appauthor=False)
+        monkeypatch.setenv("MEMCRDT_HOME", str(tmp_path))
+        assert home_folder() == tmp_path
 
     def test_an_empty_home_or_a_broken_configuration(self, tmp_path: Path) -> None:
         """Before anything is made."""

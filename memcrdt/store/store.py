@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -333,6 +333,15 @@ class Store:
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise forks.inherited(self.path)
+
+
+def check_home(home: Path) -> None:
+    """Raises SchemaError when what stands in the place of a home's store is none. Nothing is made or changed."""
+    path = home / FILE
+    forks.check(path)
+    if path.is_file():
+        with translated(path, "opening"), closing(connections.connect(path, read_only=True, vfs=None)) as db:
+            migrations.check(db, path)
 
 
 def _make_home(home: Path, read_only: bool) -> None:
