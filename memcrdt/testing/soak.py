@@ -50,12 +50,14 @@ class _Machine:
         self.memory: Memory = open_memory(home, embedder=None)
         self.device = self.memory.store.device
         self.node: Node | None = None
+        self.port = 0  # the first time any; then the same, so that others find it after a restart
         self.written: list[str] = []
         self.busy = asyncio.Lock()  # against writes into a memory that is being closed
 
     async def start(self) -> None:
         """Runs the network."""
-        self.node = await Node(self.memory, host="127.0.0.1", port=0).__aenter__()
+        self.node = await Node(self.memory, host="127.0.0.1", port=self.port).__aenter__()
+        self.port = self.node.port or self.port
 
     async def stop(self) -> None:
         """Ends it."""
