@@ -116,6 +116,13 @@ class StoreReplica:
                 (peer, seq, self._store.now_ms(), number, shard),
             )
 
+    def met(self, peer: str, incarnation: str) -> None:
+        with self._store.writing() as db:
+            key = f"incarnation of {peer}"
+            if meta.read(db, key) != incarnation:
+                meta.write(db, key, incarnation)
+                db.execute("DELETE FROM receipts WHERE device = ?", (peer,))
+
     def adopt(self, peer: str, name: str, space: str) -> None:
         """Both devices made a space of that name before they met: they go on under the smaller id, with all its shards.
 

@@ -109,6 +109,17 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
+class Met:
+    """`Replica.met`."""
+
+    peer: str
+    incarnation: str
+
+    def perform(self, replica: Replica) -> None:
+        replica.met(self.peer, self.incarnation)
+
+
+@dataclass(frozen=True, slots=True)
 class Adopt:
     """`Replica.adopt`."""
 
@@ -141,7 +152,18 @@ class Failed:
 
 
 Query: TypeAlias = (
-    Spaces | RollOf | Learn | Digests | StateVectorOf | DiffFor | ApplyUpdate | ReadLog | Head | Adopt | RecordReceipts
+    Spaces
+    | RollOf
+    | Learn
+    | Met
+    | Digests
+    | StateVectorOf
+    | DiffFor
+    | ApplyUpdate
+    | ReadLog
+    | Head
+    | Adopt
+    | RecordReceipts
 )
 Answer: TypeAlias = (
     Sequence[SharedSpace]

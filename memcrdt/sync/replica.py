@@ -131,6 +131,13 @@ class Replica(Protocol):
         """Notes that `peer` holds, durably, all that our copy of the shard held at row `seq` of our log."""
         ...
 
+    def met(self, peer: str, incarnation: str) -> None:
+        """Notes which incarnation of its store `peer` has.
+
+        With another one than before no receipt of it holds any more: a restored store may lack what it had.
+        """
+        ...
+
     def adopt(self, peer: str, name: str, space: str) -> None:
         """Takes `space` as the id of our space called `name`, which `peer` shares with us under that id.
 

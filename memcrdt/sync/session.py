@@ -48,7 +48,7 @@ from memcrdt.sync.messages import (
     Want,
 )
 from memcrdt.sync.port import Port
-from memcrdt.sync.queries import Adopt, Spaces
+from memcrdt.sync.queries import Adopt, Met, Spaces
 from memcrdt.sync.receiver import Receiver
 from memcrdt.sync.rolls import Rolls
 from memcrdt.sync.sender import Sender
@@ -203,7 +203,9 @@ class Session:
     def _greeted(self, hello: Hello) -> None:
         if hello.version < PROTOCOL:
             raise RemoteProtocolError(f"version {hello.version} of the protocol is not spoken here")
-        self.incarnation = hello.incarnation
+        if hello.incarnation != self.incarnation:
+            self.incarnation = hello.incarnation
+            self._port.ask(Met(self.peer, hello.incarnation), _nothing)
         self._theirs = dict(hello.spaces)
         self._meet()
 
@@ -332,3 +334,7 @@ class Session:
         self._compare()
         if self._begins:
             self._compare_in(self._interval_s())
+
+
+def _nothing(_: None) -> None:
+    """What is to be done about an answer that says nothing."""

@@ -49,6 +49,7 @@ class FakeReplica:
         self.client = client
         self.members: dict[str, tuple[str, set[str]]] = {}
         self.receipts: dict[tuple[str, str, int], int] = {}
+        self.incarnations: dict[str, str] = {}
         self.piece = 0  # how many texts fit into a diff; 0 for any number
         self.failing = ""  # what StoreError every call raises
         self.applied_new = 0  # updates that brought something
@@ -158,6 +159,13 @@ class FakeReplica:
     def receipt(self, peer: str, space: str, shard: int, seq: int) -> None:
         self._check(space)
         self.receipts[peer, space, shard] = seq
+
+    def met(self, peer: str, incarnation: str) -> None:
+        self._check()
+        if self.incarnations.get(peer) != incarnation:
+            self.incarnations[peer] = incarnation
+            for key in [key for key in self.receipts if key[0] == peer]:
+                del self.receipts[key]
 
     def adopt(self, peer: str, name: str, space: str) -> None:
         self._check()

@@ -30,3 +30,16 @@ def test_a_diff_that_is_too_large_is_taken_in_parts(tmp_path: Path, monkeypatch:
     assert (parts > 3, there.digest(), there.views()) == (True, here.digest(), here.views())
     here.close()
     there.close()
+
+
+def test_the_receipts_of_a_restored_store_are_void(tmp_path: Path) -> None:
+    """Another incarnation may lack what the one before had; the same one keeps what it has confirmed."""
+    here = Device(tmp_path / "A", "A")
+    here.add("text")
+    here.replica.met("B", "first")
+    here.replica.receipt("B", here.space(), 0, 1)
+    here.replica.met("B", "first")
+    assert here.rows("SELECT device, seq FROM receipts") == [("B", 1)]
+    here.replica.met("B", "second")
+    assert here.rows("SELECT * FROM receipts") == []
+    here.close()

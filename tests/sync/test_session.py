@@ -252,3 +252,11 @@ def test_a_message_about_a_space_that_was_offered_before_is_dropped(hand: Hand) 
     assert (hand.say(Want("S", 0, {})), hand.closed) == ([], "")
     hand.say(Want("Q", 0, {}))
     assert hand.closed == "a message is about a space that is not shared"
+
+
+def test_another_incarnation_voids_the_receipts_at_the_greeting(hand: Hand) -> None:
+    """Of a peer whose store was restored we know nothing until the copies are compared."""
+    hand.replica.receipts = {("B", "S", 0): 7, ("C", "S", 0): 7}
+    hand.replica.incarnations = {"B": "another"}
+    hand.greet()
+    assert hand.replica.receipts == {("C", "S", 0): 7}
