@@ -14,6 +14,11 @@ _UNSPACED: Final = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
     "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]+"
 )
+# Emoji and other pictures, which the tokenizer drops; then what only varies them: joiners, styles, skin tones.
+_PICTURE: Final = re.compile(
+    "[\u231a\u231b\u23e9-\u23fa\u2600-\u27bf\u2b50\u2b55\U0001f000-\U0001f3fa\U0001f400-\U0001faff]"
+)
+_VARIED: Final = re.compile("[\ufe0f\u200d\U0001f3fb-\U0001f3ff]+")
 TOKENIZER: Final = ("unicode61", "remove_diacritics", "2", "categories", "L* N* Co Mn Mc")  # as in schema/0002.sql
 STOP_WORDS: Final = frozenset(
     """
@@ -27,8 +32,13 @@ STOP_WORDS: Final = frozenset(
 
 
 def searchable(text: str) -> str:
-    """`text` as full text takes it: runs of unspaced script as pairs of characters."""
-    return text if text.isascii() else _UNSPACED.sub(lambda run: f" {_pairs(run[0])} ", text)
+    """`text` as full text takes it: runs of unspaced script as pairs of characters, pictures as words."""
+    if text.isascii():
+        return text
+    named = _PICTURE.sub(lambda picture: f" picture{ord(picture[0])} ", text)
+    if named != text:
+        named = _VARIED.sub(" ", named)
+    return _UNSPACED.sub(lambda run: f" {_pairs(run[0])} ", named)
 
 
 def is_unspaced(text: str) -> bool:

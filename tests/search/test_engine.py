@@ -164,3 +164,11 @@ def test_without_sqlite_vec_the_answers_are_the_same(
         answers.append(shelf.search("where does the kitten nap?"))
         monkeypatch.setitem(sys.modules, "sqlite_vec", None)
     assert answers[0] == answers[1]
+
+
+def test_an_emoji_is_a_word(shelf: Any) -> None:
+    """Alone or in a text, in any skin tone and with or without its style; another emoji is another word."""
+    shelf.add_many([{"text": text} for text in ("🚀", "shipped it 👍🏽 today", "I ❤️ this", "nothing of the kind")])
+    assert shelf.found("🚀", limit=1) == ["🚀"]
+    assert shelf.found("👍", limit=1) == ["shipped it 👍🏽 today"]
+    assert shelf.found("❤", limit=1) == ["I ❤️ this"]
