@@ -145,7 +145,8 @@ def export(store: Store, path: Path, filters: Filters) -> int:
     """
     temporary = path.parent / f"{path.name}.new"
     try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+        temporary.unlink(missing_ok=True)  # what a crash left, perhaps with another mode
+        with os.fdopen(_created(temporary), "w", encoding="utf-8", newline="\n") as file:
             count = 0
             for record in _records(store, filters):
                 file.write(json.dumps(_said(record), ensure_ascii=False) + "\n")
@@ -158,6 +159,11 @@ def export(store: Store, path: Path, filters: Filters) -> int:
             temporary.unlink()
         raise StoreError(f"{path} can't be written ({exc.strerror}); name another file") from exc
     return count
+
+
+def _created(path: Path) -> int:
+    """A new file for its owner only: memories are private."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes | None]:

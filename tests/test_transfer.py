@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,15 @@ def test_an_export_is_imported_whole(open_memory: OpenMemory, tmp_path: Path, cl
     assert (report.added, report.known, report.forgotten, report.refused) == (2, 0, 0, 0)
     for memory_id in (one, two):
         assert _content(theirs.get(memory_id)) == _content(ours.get(memory_id))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_an_export_is_for_its_owner_only(memory: Memory, tmp_path: Path) -> None:
+    """As a backup is: mode 0600, also in the place of a file that others could read."""
+    file = tmp_path / "memories.jsonl"
+    file.touch(0o644)
+    memory.export(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_an_export_takes_what_the_filters_leave(memory: Memory, tmp_path: Path) -> None:
