@@ -9,7 +9,7 @@ import click
 
 from memcrdt.cli.face import Face, command, pass_face
 from memcrdt.cli.filters import several
-from memcrdt.cli.output import say
+from memcrdt.cli.output import readable, say
 
 if TYPE_CHECKING:
     from memcrdt.memory import Memory
@@ -70,8 +70,5 @@ async def _invite(face: Face, memory: Memory, options: PairOptions) -> Partner:
 
 
 def _print(face: Face, partner: Partner) -> None:
-    from memcrdt.net.identity import shown
-
-    face.printer.record(
-        PairedLine(device=shown(partner.device), name=partner.name, address=partner.address, spaces=partner.spaces)
-    )
+    device = partner.device if face.json else readable(partner.device)
+    face.printer.record(PairedLine(device=device, name=partner.name, address=partner.address, spaces=partner.spaces))

@@ -48,5 +48,5 @@ def _say_where(printer: Printer, node: Node, said: Listening | None) -> Listenin
     now = Listening(device=node.status().device, port=node.port, addresses=tuple(node.addresses), yjs=node.yjs_url)
     printer.record(now if printer.is_json else replace(now, device=readable(now.device)))
     if now.port is None:
-        say("nobody is accepted yet, so no device gets in; run `memcrdt accept DEVICE`, here and on the other device")
+        say("nobody is accepted yet, so no device gets in; run `memcrdt pair`")
     return now

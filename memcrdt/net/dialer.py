@@ -179,7 +179,7 @@ def _plainly(cause: Exception) -> str:
         cause = cause.os_error
     if isinstance(cause, ConnectionRefusedError):
         return "the connection was refused"
-    if isinstance(cause, OSError) and cause.errno in errno.errorcode:
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno in errno.errorcode:
         return os.strerror(cause.errno)
     return str(cause)
 
