@@ -133,7 +133,7 @@ class Gossip:
                 self._dialing.hurry(self._now)
                 self._run_all(event)
             case Timer(name="exchange"):
-                self._effects += map(Dial, self._dialing.choose_other(self._active()))
+                self._exchange()
                 self._schedule_exchange()
             case Timer(name="log"):
                 self._read_log()
@@ -190,7 +190,7 @@ class Gossip:
         session = Session(self._me, event.link, event.peer, rng=self._rng)
         self._links[event.link] = _Link(session, event.dialed, self._now)
         self._run(event.link, event)
-        if event.dialed:
+        if event.dialed and len(self._active()) > VIEW:
             self._make_room(event.peer)
 
     def _refusal(self, event: Connected, older: _Link | None) -> str:
@@ -207,14 +207,21 @@ class Gossip:
         # Both dialed at once: both keep the connection that the smaller id has dialed.
         return "" if event.dialed == (self._me.device < event.peer) else "another connection is kept"
 
-    def _make_room(self, newcomer: str) -> None:
-        """Ends a connection that has had its time, if there are more than the view needs."""
+    def _exchange(self) -> None:
+        """Tries another device; or, where more than one connection too many stands, ends one."""
+        if len(self._active()) > VIEW + 1:
+            self._make_room()
+        else:
+            self._effects += map(Dial, self._dialing.choose_other(self._active()))
+
+    def _make_room(self, newcomer: str = "") -> None:
+        """Ends a connection that has had its time, unless all are to be connected to all."""
         others = [
             link
             for link in self._links.values()
             if link.session.peer != newcomer and not link.session.closed and self._now - link.since >= HEALTHY_S
         ]
-        if others and not self._dialing.is_mesh and len(self._active()) > VIEW:
+        if others and not self._dialing.is_mesh:
             self._effects += self._rng.choice(others).session.end("making room for another device")
 
     def _lost(self, number: int) -> None:

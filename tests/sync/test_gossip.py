@@ -281,14 +281,14 @@ def test_two_groups_that_were_apart_find_each_other_again(make_world: type[World
 
 
 def test_the_exchange_does_not_let_connections_pile_up(make_world: type[World]) -> None:
-    """After ten minutes each has at least 5 still, and on average less than twice as many."""
+    """After ten minutes each has at least 5 still, and on average hardly more."""
     world = make_world(seed=5, latency=0.05)
     nodes = world.nodes_sharing([f"n{number:02}" for number in range(24)])
     everyone_knows_everyone(world, nodes)
     world.run(600)
     degrees = [len(node.gossip.status()) for node in nodes]
     assert min(degrees) >= VIEW - 1
-    assert sum(degrees) < 2 * VIEW * len(nodes)
+    assert sum(degrees) <= (VIEW + 1.5) * len(nodes)
     assert {report.kind for node in nodes for report in node.reports} == {"ready", "agreed"}
 
 
