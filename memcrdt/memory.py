@@ -164,12 +164,16 @@ class Memory(Keeping):
         explain: bool = False,
         diversity: float = 0.0,
         fold: bool = False,
+        recency: float = 0.0,
+        importance: float = 0.0,
         **filters: Any,
     ) -> builtins.list[Hit]:
-        """The memories that answer `query` best, best first; `filters` narrow before anything is ranked.
+        """The memories that answer `query` best, best first; `filters` narrow before anything is ranked. The order is
+        that of their rank, and the `score` of a hit says apart from it how sure it is that this one is meant.
 
         `min_score`, from 0 to 1, leaves out what is below; `explain` gives each hit its `parts`. `diversity`, from 0 to
-        1, prefers hits that differ from those before; `fold` leaves out those that say the same.
+        1, prefers hits that differ from those before; `fold` leaves out those that say the same. `recency` and
+        `importance`, from 0 to 1, prefer what is new and what is important.
         """
         from memcrdt.search import Options
 
@@ -180,6 +184,8 @@ class Memory(Keeping):
             explain=checks.check_flag(explain, "explain"),
             diversity=checks.check_share(diversity, "diversity"),
             fold=checks.check_flag(fold, "fold"),
+            recency=checks.check_share(recency, "recency"),
+            importance=checks.check_share(importance, "importance"),
         )
         return self._finder.search(checks.check_query(query), self._filters(filters), options)
 

@@ -36,13 +36,14 @@ SELECT group_concat(memory) FROM
    ORDER BY m.created_at DESC, m.id LIMIT ?)"""
 _ROWS = f"""
 SELECT memory, id, substr(text, 1, {START_CHARS}), rtrim(substr(text, -4)) LIKE '%?', length(text) > {START_CHARS},
-  created_at, author, CASE category WHEN 'conversation' THEN space END, scope
+  created_at, author, CASE category WHEN 'conversation' THEN space END, scope, importance
 FROM memories WHERE memory IN (SELECT value FROM json_each(?))"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How much is wanted. `now` in ms; `min_score` and `diversity` from 0 to 1."""
+    """How much is wanted. `now` in ms; `min_score` and `diversity` from 0 to 1, and so `recency` and `importance`,
+    which prefer what is new and what is important."""
 
     now: int
     limit: int = 10
@@ -50,6 +51,8 @@ class Options:
     explain: bool = False
     diversity: float = 0.0
     fold: bool = False
+    recency: float = 0.0
+    importance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ def search(db: Connection, index: SearchIndex, query: str, filters: Filters, opt
     if not pool.rows:
         return []
     parts = ranking.score(query, named_time(query, options.now), words, pool)
+    parts |= ranking.boosts(pool.rows, options.now, recency=options.recency, importance=options.importance)
     total = np.round(sum(parts.values(), np.zeros(len(pool.memories))), 5)
     scores = _shown_scores(asked, pool)
     may = scores >= (options.min_score or 0.0)
@@ -212,8 +216,8 @@ def _rows(db: Connection, memories: NDArray[np.int64]) -> dict[int, Row]:
 
 
 def _row(row: tuple[Any, ...]) -> Row:
-    _, memory_id, start, asks, long, at, author, space, scope = row
-    return Row(memory_id, start, asks, long, at, author, None if space is None else (space, scope))
+    _, memory_id, start, asks, long, at, author, space, scope, importance = row
+    return Row(memory_id, start, asks, long, at, author, None if space is None else (space, scope), importance or 0.0)
 
 
 def _text(db: Connection, memory: int) -> str:

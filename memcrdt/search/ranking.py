@@ -30,6 +30,9 @@ WEIGHTS: Final = {
     "speaker": 1.1,  # the query names who said it
     "time": 2.5,  # the query asks when, and a time is named
 }
+# Off by default, and so fitted to nothing: at most what the best share of the query's words is worth.
+BOOST: Final = WEIGHTS["window_words"]
+HALF_LIFE_MS: Final = 30 * 86_400_000  # after a month newness counts half
 WINDOW = 2
 BEST = 3
 
@@ -53,7 +56,8 @@ _TIME = re.compile(
 @dataclass(frozen=True, slots=True)
 class Row:
     """What the ranking reads of a memory: `start` is that of its text, `long` whether there is more, `asks` whether
-    it ends with a question mark, `at` in ms, `conversation` its space and scope, None outside."""
+    it ends with a question mark, `at` in ms, `conversation` its space and scope, None outside,
+    `importance` 0 where nothing says it."""
 
     id: str
     start: str
@@ -62,6 +66,7 @@ class Row:
     at: int
     author: str | None
     conversation: tuple[int, str] | None
+    importance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,18 @@ def score(query: str, when: When | None, words: Lexical, pool: Pool) -> dict[str
         "time": _time(query, pool.rows),
     }
     return {name: WEIGHTS[name] * value for name, value in parts.items()}
+
+
+def boosts(rows: list[Row], now: int, *, recency: float, importance: float) -> dict[str, NDArray[np.float64]]:
+    """What newness and importance add, [n] each, of those that are asked for (above 0). `now` in ms."""
+    import numpy as np
+
+    ages = np.array([max(now - row.at, 0) for row in rows], np.float64)
+    parts = {
+        "recency": recency * np.exp2(-ages / HALF_LIFE_MS),
+        "importance": importance * np.array([row.importance for row in rows]),
+    }
+    return {name: BOOST * part for name, part in parts.items() if part.any()}
 
 
 def calibrated(cosines: NDArray[np.float64] | None, shares: NDArray[np.float64]) -> NDArray[np.float64]:

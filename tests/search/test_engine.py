@@ -172,3 +172,25 @@ def test_an_emoji_is_a_word(shelf: Any) -> None:
     assert shelf.found("🚀", limit=1) == ["🚀"]
     assert shelf.found("👍", limit=1) == ["shipped it 👍🏽 today"]
     assert shelf.found("❤", limit=1) == ["I ❤️ this"]
+
+
+def test_boosts_prefer_what_is_new_or_important(shelf: Any) -> None:
+    """Of equal texts; off by default, and named among the parts only when asked for."""
+    now, month = 1_800_000_000_000, 30 * 86_400_000
+    shelf.add_many(
+        [
+            {"text": "the deploy is on Tuesday", "created_at": now - 12 * month, "importance": 0.9},
+            {"text": "the deploy is on Tuesday", "created_at": now - 6 * month},
+            {"text": "the deploy is on Tuesday", "created_at": now},
+        ]
+    )
+
+    def order(**options: float) -> list[int]:
+        return [hit.memory for hit in shelf.search("when is the deploy?", **options)]
+
+    assert order() == [1, 2, 3]
+    assert order(recency=1.0) == [3, 2, 1]
+    assert order(importance=1.0, recency=0.1)[0] == 1
+    plain, boosted = (shelf.search("deploy", explain=True, recency=recency)[0].parts for recency in (0.0, 1.0))
+    assert "recency" not in plain
+    assert boosted["recency"] == 4.0
