@@ -6,13 +6,14 @@ import json
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import msgpack
 import pytest
 
 from memcrdt.errors import LocalProtocolError
 from memcrdt.sync.dialing import HEALTHY_S, VIEW
 from memcrdt.sync.events import Close, Committed, Connected, Dial, FrameReceived, Known, Lost, Report, Revoked, SyncNow
 from memcrdt.sync.gossip import ACCEPTED, Gossip
-from memcrdt.sync.messages import Diff, Push
+from memcrdt.sync.messages import PROTOCOL, Diff, Push
 
 if TYPE_CHECKING:
     from conftest import Node, World
@@ -371,3 +372,31 @@ def test_a_random_history_ends_with_equal_copies_and_exact_receipts(make_world: 
         held = {(peer, "S", shard): seq for peer in peers for shard, seq in rows.items()}
         assert {key: seq for key, seq in node.replica.receipts.items() if key in held} == held
         assert node.kinds() <= {"ready", "agreed"}
+
+
+# --- versions -------------------------------------------------------------------------------------------------------
+
+
+def test_two_versions_of_the_protocol_can_talk(world: World) -> None:
+    """The newer one says its version, has a field more in every message, and messages that the older does not know."""
+    a, b = world.nodes_sharing("AB")
+    send = world._send
+
+    def send_newer(node: Node, link: int, data: bytes) -> None:
+        if node is a:
+            number, *fields = msgpack.unpackb(data, use_list=True)
+            fields[0] = PROTOCOL + 1 if number == 1 else fields[0]
+            data = msgpack.packb([number, *fields, ["a newer", b"field"]])
+            send(node, link, msgpack.packb([99, b"a message of a newer version"]))
+        send(node, link, data)
+
+    world._send = send_newer  # type: ignore[method-assign]
+    a.replica.write("S", 0, "large " + "x" * 300_000)
+    world.connect(a, b)
+    world.run(1)
+    world.write(a, 0, "of the newer")
+    world.write(b, 1, "of the older")
+    world.run(1)
+    assert len(a.texts()) == 3
+    assert a.texts() == b.texts()
+    assert {report.kind for node in (a, b) for report in node.reports} == {"ready", "agreed"}
