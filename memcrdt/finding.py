@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from memcrdt.bygone import changed_since, compare, merged
-from memcrdt.model import limits
 from memcrdt.model.filters import Filters
-from memcrdt.model.records import Hit, MemoryRecord
+from memcrdt.model.records import Hit
 from memcrdt.store import reads
 from memcrdt.store.changes import missing
 from memcrdt.store.indexer import Connection
@@ -96,13 +95,10 @@ class Finder:
 
     def similar(self, memory_id: str, filters: Filters, options: Options) -> list[Hit]:
         """The memories that say what this one does, without itself. Raises NotFoundError."""
-        record = self._get(memory_id)
-        hits = self.search(record.text[: limits.QUERY_CHARS], filters, replace(options, limit=options.limit + 1))
-        return [hit for hit in hits if hit.memory.id != memory_id][: options.limit]
-
-    def _get(self, memory_id: str) -> MemoryRecord:
         with self._store.reading() as db:
             record = reads.by_id(db, memory_id)
             if record is None:
                 raise missing(db, memory_id)
-        return record
+            number = db.execute("SELECT memory FROM memories WHERE id = ?", (memory_id,)).get
+            hits = self._search(db, record.text, filters, replace(options, limit=options.limit + 1, like=number))
+        return [hit for hit in hits if hit.memory.id != memory_id][: options.limit]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from memcrdt.errors import EmbedderError
 from memcrdt.model.filters import Filters
 from memcrdt.search import context, lexical, ranking, registry, selection, semantic
-from memcrdt.search.arrays import are_allowed, integers, json_list
+from memcrdt.search.arrays import are_allowed, integers, json_list, normalised
 from memcrdt.search.dates import named_time
 from memcrdt.search.index import SearchIndex
 from memcrdt.search.lexical import Lexical
-from memcrdt.search.passages import number, split
+from memcrdt.search.passages import number, span, split
 from memcrdt.search.ranking import Pool, Row
 from memcrdt.search.scores import PassageScores
 from memcrdt.search.semantic import Query
@@ -34,6 +34,7 @@ _NEWEST = """
 SELECT group_concat(memory) FROM
   (SELECT m.memory FROM memories m WHERE m.memory IN (SELECT value FROM json_each(?))
    ORDER BY m.created_at DESC, m.id LIMIT ?)"""
+_VECTORS = "SELECT embedding FROM vectors WHERE passage BETWEEN ? AND ? AND model = ?"
 _ROWS = f"""
 SELECT memory, id, substr(text, 1, {START_CHARS}), rtrim(substr(text, -4)) LIKE '%?', length(text) > {START_CHARS},
   created_at, author, CASE category WHEN 'conversation' THEN space END, scope, importance
@@ -43,7 +44,8 @@ FROM memories WHERE memory IN (SELECT value FROM json_each(?))"""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How much is wanted. `now` in ms; `min_score` and `diversity` from 0 to 1, and so `recency` and `importance`,
-    which prefer what is new and what is important."""
+    which prefer what is new and what is important. `like` is the number of a memory whose vectors stand
+    for that of the query."""
 
     now: int
     limit: int = 10
@@ -53,6 +55,7 @@ class Options:
     fold: bool = False
     recency: float = 0.0
     importance: float = 0.0
+    like: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,8 @@ def search(db: Connection, index: SearchIndex, query: str, filters: Filters, opt
 
     allowed = index.visibility.allowed(db, filters, options.now)
     words = lexical.find(db, query, allowed)
-    asked = _Asked(db, query, options, allowed, words, _query_vector(db, index, query), PassageScores.of_rows([]))
+    vector = _query_vector(db, index, query) if options.like is None else _vector_of(db, options.like)
+    asked = _Asked(db, query, options, allowed, words, vector, PassageScores.of_rows([]))
     pool = _pool(asked, _seeds(asked, index))
     if not pool.rows:
         return []
@@ -153,6 +157,19 @@ def _query_vector(db: Connection, index: SearchIndex, query: str) -> Query | Non
         return None
     index.error = None
     return Query(vector, current.model) if vector.any() else None
+
+
+def _vector_of(db: Connection, memory: int) -> Query | None:
+    """The mean direction of a memory's passages; None while it has no vector."""
+    import numpy as np
+
+    current = registry.in_use(db).get("current")
+    if current is None:
+        return None
+    found = [np.frombuffer(row[0], "<f4") for row in db.execute(_VECTORS, (*span(memory), current.model))]
+    return (
+        Query(normalised(np.sum(found, axis=0, dtype=np.float32, keepdims=True))[0], current.model) if found else None
+    )
 
 
 def _seeds(asked: _Asked, index: SearchIndex) -> NDArray[np.int64]:

@@ -194,3 +194,11 @@ def test_boosts_prefer_what_is_new_or_important(shelf: Any) -> None:
     plain, boosted = (shelf.search("deploy", explain=True, recency=recency)[0].parts for recency in (0.0, 1.0))
     assert "recency" not in plain
     assert boosted["recency"] == 4.0
+
+
+def test_what_is_like_a_long_memory_is_found_by_all_of_it(shelf: Any) -> None:
+    """By the vectors that it has: what its last page says counts, too, and none of its words are needed."""
+    shelf.add("the harbour crane lifts containers onto ships. " * 30 + "kittens nap on sofas. " * 60)
+    for text in ("a cat sleeps upon the couch", "invoices are paid monthly"):
+        shelf.add(text)
+    assert [hit.memory for hit in shelf.search("of no words", like=1)][:2] == [1, 2]
