@@ -141,15 +141,15 @@ def effects(made: Gossip, kind: type, event: Any, now: float = 0.0) -> list[Any]
 def test_known_devices_are_dialed_and_dialed_again(world: World) -> None:
     """After a failure with backoff, after a loss too; not ourselves."""
     a, b = world.nodes_sharing("AB")
-    world.parted.add(frozenset("AB"))
+    world.block("AB", "AB")
     world.give(a, Known("A"))
     world.give(a, Known("B"))
     world.run(10)
     assert set(a.dials) == {"B"}
     assert 5 <= len(a.dials) <= 10
-    world.parted.clear()
+    world.mend()
     world.run(20)
-    [link] = world.wires
+    [link] = [link.number for link in world.links.values() if link.up]
     world.cut(link)
     world.run(1)
     assert [status.peer for status in b.gossip.status()] == ["A"]
@@ -182,7 +182,7 @@ def test_devices_that_dial_each_other_end_with_one_connection(world: World) -> N
             world.give(node, Known(other.id))
         world.run(15)
         assert len(a.gossip.status()) == len(b.gossip.status()) == 1
-        for link in world.wires:
+        for link in list(world.links):
             world.cut(link)
 
 
@@ -269,14 +269,16 @@ def test_two_groups_that_were_apart_find_each_other_again(make_world: type[World
     """Though each had connections enough by itself: every minute one is exchanged."""
     world = make_world(seed=4, latency=0.05)
     nodes = world.nodes_sharing([f"n{number:02}" for number in range(24)])
-    world.parted = {frozenset((a.id, b.id)) for a in nodes[:12] for b in nodes[12:]}
+    groups = [[node.id for node in group] for group in (nodes[:12], nodes[12:])]
+    world.block(*groups)
+    world.block(*reversed(groups))
     everyone_knows_everyone(world, nodes)
     world.run(30)
     assert all(len(node.gossip.status()) >= VIEW for node in nodes)
     world.write(nodes[0], 0, "news")
     world.run(1)
     assert [node.texts() for node in nodes] == [{"news"}] * 12 + [set()] * 12
-    world.parted = set()
+    world.mend()
     world.run(100)
     assert all(node.texts() == {"news"} for node in nodes)
 
@@ -359,7 +361,7 @@ def test_a_random_history_ends_with_equal_copies_and_exact_receipts(make_world: 
     for _ in range(rng.randint(5, 60)):
         act(world, rng, nodes, links)
     for pair in pairs:
-        if not links[pair] or not world.wires[links[pair]].up:
+        if not links[pair] or not world.links[links[pair]].up:
             world.connect(*(world.nodes[device] for device in pair))
     world.run(150)
 

@@ -214,7 +214,7 @@ def test_a_space_joined_later_is_compared_without_a_new_connection(world: World)
         world.give(node, SpacesChanged())
     world.run(1)
     assert b.texts("T") == {"late"}
-    assert len(world.wires) == 1
+    assert len(world.links) == 1
 
 
 def test_what_is_committed_at_any_time_arrives_at_once(world: World) -> None:
