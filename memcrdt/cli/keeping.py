@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +13,9 @@ from memcrdt.cli.face import Face, command, pass_face
 from memcrdt.cli.output import Column, say
 
 if TYPE_CHECKING:
+    from memcrdt.errors import CorruptError
     from memcrdt.memory import Memory
+    from memcrdt.store.doctor import Report
 
 _FILE = click.Path(path_type=Path)
 
@@ -101,8 +102,16 @@ def doctor_command(face: Face, repair: bool, give_up: bool) -> None:
     """
     if give_up and not repair:
         raise click.UsageError("--give-up goes with --repair")
-    with _beyond_repair(), face.open(read_only=not repair) as memory:
-        findings = _findings(memory, repair, give_up)
+    from memcrdt.errors import CorruptError
+
+    try:
+        with face.open(read_only=not repair) as memory:
+            findings = _findings(memory, repair, give_up)
+    except CorruptError as exc:
+        findings = _of_file(face, repair, exc)
+        if repair:
+            with face.open() as memory:
+                findings += _findings(memory, repair, give_up)
     face.printer.table(findings, _FINDINGS)
     _judge(findings, repair)
 
@@ -110,11 +119,27 @@ def doctor_command(face: Face, repair: bool, give_up: bool) -> None:
 def _findings(memory: Memory, repair: bool, give_up: bool) -> list[Finding]:
     """What doctor says; after a repair it looks again, since what is left wrong has to be told."""
     report = memory.doctor(repair=repair, give_up=give_up)
-    findings = [Finding(what="problem", text=text) for text in report.problems]
-    findings += [Finding(what="done", text=text) for text in report.done]
+    findings = _told(report)
     if repair and findings:
         findings += [Finding(what="left", text=text) for text in memory.doctor().problems]
     return findings + [Finding(what="note", text=text) for text in report.notes]
+
+
+def _of_file(face: Face, repair: bool, exc: CorruptError) -> list[Finding]:
+    """What doctor says of a file that can't even be opened. Raises what opening raised, if that is no damage to it."""
+    from memcrdt.opening import home_folder
+    from memcrdt.store import doctor
+
+    home = home_folder(face.home)
+    report = doctor.repair_file(home) if repair else doctor.examine_file(home)
+    if not report.problems:
+        raise exc
+    return _told(report)
+
+
+def _told(report: Report) -> list[Finding]:
+    findings = [Finding(what="problem", text=text) for text in report.problems]
+    return findings + [Finding(what="done", text=text) for text in report.done]
 
 
 def _judge(findings: Sequence[Finding], repair: bool) -> None:
@@ -124,21 +149,8 @@ def _judge(findings: Sequence[Finding], repair: bool) -> None:
     if wrong := sum(finding.what == ("left" if repair else "problem") for finding in findings):
         if repair:
             raise CorruptError(
-                f"problems left: {wrong}; other devices may mend them (memcrdt sync), or restore a backup"
+                f"problems left: {wrong}; paired devices may mend them (memcrdt sync), `--repair --give-up` goes on"
+                " without what is lost; export what is there (memcrdt export FILE) before anything else"
             )
-        raise CorruptError(f"problems found: {wrong}; back up the store, then let `memcrdt doctor --repair` mend them")
+        raise CorruptError(f"problems found: {wrong}; let `memcrdt doctor --repair` mend them")
     say("all is well again" if any(finding.what == "problem" for finding in findings) else "all is well")
-
-
-@contextmanager
-def _beyond_repair() -> Iterator[None]:
-    """Says what is left to do about a file that SQLite can't make sense of. Raises CorruptError."""
-    from memcrdt.errors import CorruptError
-
-    try:
-        yield
-    except CorruptError as exc:
-        raise CorruptError(
-            f"the store is damaged beyond what --repair mends ({exc.__cause__ or exc}); move the files memories.db* out"
-            " of the home, then restore a backup (memcrdt restore FILE), or sync with the other devices again"
-        ) from exc

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 import apsw
 
 from memcrdt.crdt.scan import scan
 from memcrdt.errors import CorruptError, RemoteProtocolError
-from memcrdt.store import connections, log, meta, rebuild, views
+from memcrdt.store import log, meta, rebuild, salvage, views
 from memcrdt.store.log import ShardRow
 from memcrdt.store.rescue import rescue
+from memcrdt.store.store import FILE
 from memcrdt.store.transaction import Transaction
 from memcrdt.store.vector_functions import load_vector_functions
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from memcrdt.store.store import Store
 
 Kind: TypeAlias = Literal["update", "snapshot"]
-_SHOWN: Final = 20  # lines of SQLite's own check
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +55,41 @@ def examine(store: Store) -> Report:
 def repair(store: Store, *, give_up: bool = False) -> Report:
     """Puts right what can be.
 
-    Rows that are damaged are set aside. What builds on them waits for other devices to bring them again, unless it
-    is given up: then it is set aside, too, and what it had said is read back from the views. Either way the store
-    takes a new client id, since a lost row may be known elsewhere.
+    A file that SQLite can't read everywhere is salvaged. Rows that are damaged are set aside. What builds on them waits
+    for other devices to bring them again, unless there are none or it is given up: then it is set aside, too, and what
+    it had said is read back from the views. Either way the store takes a new client id, since a lost row may be known
+    elsewhere.
     """
-    problems = tuple(_problems(store))
-    done = list(_set_aside_damaged(store))
-    if give_up:
+    problems = list(_problems(store))
+    done: list[str] = []
+    if salvage.damage(store.path, store.options.vfs):
+        done += salvage.salvage(store.path, store.options.vfs)
+        store.replaced()
+        problems += _problems(store)
+    done += _set_aside_damaged(store)
+    done += _mend_all(store)
+    if give_up or is_alone(store):
         done += _give_up(store)
     corrected = rebuild.correct(store)
     if corrected:
         done.append(f"made the views of {corrected:,} memories anew from the log")
     if corrected or done or any(_index_problems(store)):
         done.append(f"made the indexes of {rebuild.reindex(store):,} memories anew")
-    return Report(problems, tuple(done), _notes())
+    return Report(tuple(problems), tuple(done), _notes())
+
+
+def examine_file(home: Path) -> Report:
+    """Looks at the file of a store that can't even be opened."""
+    return Report(tuple(f"the file is damaged: {line}" for line in salvage.damage(home / FILE)))
+
+
+def repair_file(home: Path) -> Report:
+    """Mends the file of a store that can't even be opened; what is wrong within it, repair() mends then.
+
+    Raises CorruptError when not even the list of its tables can be read.
+    """
+    found = examine_file(home)
+    return Report(found.problems, salvage.salvage(home / FILE) if found.problems else ())
 
 
 def _notes() -> tuple[str, ...]:
@@ -81,15 +103,11 @@ def _notes() -> tuple[str, ...]:
 
 
 def _problems(store: Store) -> Iterator[str]:
-    # On a connection of its own: FTS5's check trusts what a connection has cached of an index that others changed.
-    with (
-        connections.translated(store.path, "checking"),
-        closing(connections.connect(store.path, read_only=True, vfs=store.options.vfs)) as fresh,
-    ):
-        lines = [str(row[0]) for row in fresh.execute(f"PRAGMA integrity_check({_SHOWN})")]
+    if lines := salvage.damage(store.path, store.options.vfs):
+        yield from (f"the file is damaged: {line}" for line in lines)
+        return  # what else is wrong can be seen when all of it can be read
     with store.reading() as db:
         shards = [log.shard_row(db, shard) for shard in log.shard_numbers(db)]
-    yield from (f"the file is damaged: {line}" for line in lines if line != "ok")
     for bad in (bad for row in shards for bad in _damaged_rows(store, row)):
         yield f"{bad.kind} {bad.seq} of shard {bad.shard} {bad.reason}"
     for row in shards:
@@ -181,7 +199,19 @@ def _set_aside_damaged(store: Store) -> Iterator[str]:
                 meta.renew_client_id(db, store.boot, store.options.random)
                 documents.clear()
             yield f"set {len(bad)} damaged rows of shard {row.shard} aside, and took a new client id"
-            yield from _mend(store, row.shard)
+
+
+def is_alone(store: Store) -> bool:
+    """Whether there is no other device that could bring back what is lost."""
+    with store.reading() as db:
+        return db.execute("SELECT 1 FROM peers WHERE state = 'accepted'").fetchone() is None
+
+
+def _mend_all(store: Store) -> Iterator[str]:
+    with store.reading() as db:
+        shards = log.shard_numbers(db, "damaged")
+    for shard in shards:
+        yield from _mend(store, shard)
 
 
 def _give_up(store: Store) -> Iterator[str]:

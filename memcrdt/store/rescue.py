@@ -38,13 +38,15 @@ def _rescue(transaction: Transaction, space: int, memory_id: str) -> bool:
     if not found or isinstance(state, Grave):
         return False
     stamp = Stamp(transaction.stamp.at, found[0].author, transaction.stamp.device)
-    if state is None:
+    is_lost = state is None
+    if is_lost:
         transaction.add(space, memory_id, edits.born(_born_again(found[0]), stamp))
-        return True
+        state = transaction.state(space, memory_id)
+    assert isinstance(state, Life)
     revision = next_ulid(state.shown.revision, stamp.at, secrets.token_bytes(RANDOM_BYTES))
     writes = edits.edited(state, _difference(state, found[0]), stamp, revision)
     transaction.edit(space, memory_id, writes)
-    return bool(writes)
+    return is_lost or bool(writes)
 
 
 def _born_again(record: MemoryRecord) -> NewMemory:

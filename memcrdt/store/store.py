@@ -198,11 +198,19 @@ class Store:
     def replace_by(self, source: apsw.Connection) -> None:
         """Puts the content of another store in the place of this one's, at once."""
         self._check_process()
-        with self._lock, translated(self.path, "restoring"), self._writer.backup("main", source, "main") as backup:
-            while not backup.done:
-                backup.step(-1)
+        with self._lock:
+            with translated(self.path, "restoring"), self._writer.backup("main", source, "main") as backup:
+                while not backup.done:
+                    backup.step(-1)
+            self.replaced()
+
+    def replaced(self) -> None:
+        """Another content stands in the file: what is known of the one before is let go of."""
+        with self._lock:
             self._documents.clear()
         with self.writing() as db:
+            if meta.facts(db).device != self.device:
+                meta.reincarnate(db, self.device, self.boot, self.options.random)
             self._use_facts(db)
             self._marked = self._mark(db)
             self._marks.write(self._marked)

@@ -125,6 +125,7 @@ def test_what_is_no_damage_is_a_note(cli: Cli, added: str, monkeypatch: pytest.M
 
 def test_doctor_says_what_is_left_wrong(cli: Cli, home: Path, added: str) -> None:
     """A row that others build on is lost: what waits for other devices stays a problem, until it is given up."""
+    harm(home, f"INSERT INTO peers(device, state, added_at) VALUES('{'A' * 52}', 'accepted', 0)")
     cli("update", added, "Deploys go out on Wednesdays")
     cli("update", added, "Deploys go out on Thursdays")
     harm(home, "UPDATE updates SET bytes = x'00' WHERE seq = 2")
@@ -141,13 +142,14 @@ def test_giving_up_goes_with_repair(cli: Cli, added: str) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_told_with_what_to_do(cli: Cli, added: str, home: Path) -> None:
-    """When half of it is gone no repair helps: it says so, and the backup does."""
+    """When half of it is gone, the list of the tables with it, no repair helps: it says so, and the backup does."""
     cli("backup", str(home / "backup.db"))
     store = home / "memories.db"
     data = store.read_bytes()
     store.write_bytes(data[: len(data) // 2 // PAGE * PAGE])
-    cli("doctor").failed(1, "beyond", "memcrdt restore")
-    cli("doctor", "--repair").failed(1, "beyond", "memcrdt restore")
+    assert (found := cli("doctor", "--json")).code == 1
+    assert whats(found) == ["problem"]
+    cli("doctor", "--repair").failed(1, "list of the tables", "keep the file", "restore a backup")
     for file in home.glob("memories.db*"):
         file.unlink()
     assert cli("restore", str(home / "backup.db")).code == 0

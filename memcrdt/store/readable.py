@@ -1,0 +1,78 @@
+"""Reading what can be read of a table whose pages are damaged here and there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, TypeAlias
+
+import apsw
+
+# Whatever SQLite makes of bytes that are not what was written: it may find them corrupt, too big, or no text.
+UNREADABLE: Final = (apsw.Error, UnicodeDecodeError, MemoryError)
+
+_MOST: Final = 2**63 - 1  # the last rowid
+_PROBES: Final = 100_000  # places at which a table is looked into behind damage
+
+Row: TypeAlias = tuple[Any, ...]
+
+
+class Table:
+    """A table as far as it can be read: `rows` gives it, and `is_whole` then says whether that was all.
+
+    `key` are the columns of its primary key: one integer, the rowid, or those of a table without.
+    """
+
+    def __init__(self, db: apsw.Connection, name: str, columns: Sequence[str], key: Sequence[str]) -> None:
+        self.name = name
+        self.columns = columns
+        self.is_whole = True
+        self._db = db
+        self._key = key
+        self._places = [columns.index(column) for column in key]
+        self._probes = _PROBES
+        self._ended_well = False
+
+    def rows(self, *, by_number: bool) -> Iterator[Row]:
+        """All rows that can be read, each once; `by_number` in a table with rowids."""
+        if by_number:
+            return self._between(-1 - _MOST, _MOST)
+        return self._from_both_ends()
+
+    def _between(self, low: int, high: int) -> Iterator[Row]:
+        """The rows numbered so: up to the damage, down to it, and what is between in halves."""
+        for row in self._run("BETWEEN ? AND ?", (low, high), ""):
+            yield row
+            low = row[self._places[0]] + 1
+        if self._ended_well:
+            return
+        for row in self._run("BETWEEN ? AND ?", (low, high), "DESC"):
+            yield row
+            high = row[self._places[0]] - 1
+        self._probes -= 1
+        if low < high and self._probes > 0:
+            middle = (low + high) // 2
+            yield from self._between(low, middle)
+            yield from self._between(middle + 1, high)
+
+    def _from_both_ends(self) -> Iterator[Row]:
+        """The rows up to the damage, and down to it."""
+        last: Row | None = None
+        for row in self._run("", (), ""):
+            yield row
+            last = tuple(row[place] for place in self._places)
+        if not self._ended_well:
+            behind = "" if last is None else f"> ({', '.join('?' * len(last))})"
+            yield from self._run(behind, last or (), "DESC")
+
+    def _run(self, which: str, bindings: Row, direction: str) -> Iterator[Row]:
+        """Rows in the order of the key, until one can't be read; `_ended_well` says whether there was one."""
+        condition = f"WHERE ({', '.join(self._key)}) {which}" if which else ""
+        order = ", ".join(f"{column} {direction}" for column in self._key)
+        sql = f"SELECT {', '.join(self.columns)} FROM {self.name} NOT INDEXED {condition} ORDER BY {order}"
+        self._ended_well = False
+        try:
+            yield from self._db.execute(sql, bindings)
+        except UNREADABLE:
+            self.is_whole = False
+            return
+        self._ended_well = True
