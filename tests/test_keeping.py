@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pycrdt import Doc, Map
 
 from memcrdt.errors import InputError, NotFoundError, StoreError
 from memcrdt.memory import Memory
+from memcrdt.net.replica import StoreReplica
 
 
 def test_a_backup_brings_back_what_was_forgotten_since(memory: Memory, tmp_path: Path) -> None:
@@ -76,3 +78,20 @@ def test_compacting_folds_and_changes_nothing(memory: Memory) -> None:
     assert memory.compact().shards == 1
     assert memory.compact().shards == 0
     assert memory.list().items == before
+
+
+def test_what_a_foreign_client_left_at_keys_of_no_memory_is_counted(memory: Memory) -> None:
+    """As ignored, in the status, until it is gone: somebody's program does not do what it means to."""
+    stranger: Doc[Any] = Doc(client_id=1)
+    foreign = stranger.get("memories", type=Map)
+    replica, space = StoreReplica(memory.store), memory.space("personal").id()
+    with stranger.transaction():
+        foreign["hello"], foreign[""] = 1, 2
+    assert replica.apply(space, 0, stranger.get_update(), "B" * 52).status == "applied"
+    assert memory.status().store.ignored == 2
+    del foreign["hello"]
+    foreign["later"] = 3
+    del foreign[""]
+    assert replica.apply(space, 0, stranger.get_update(), "B" * 52).status == "applied"
+    assert memory.status().store.ignored == 1
+    assert not memory.list()

@@ -50,6 +50,7 @@ class Shard:
         self._map: Map[Any] = self._doc.get(ROOT, type=Map)
         self._keys: dict[str, set[str]] = {}  # memory id -> its registers
         self._born: set[str] = set()
+        self._foreign: set[str] = set()
 
     @classmethod
     def load(cls, client_id: int, updates: Iterable[bytes]) -> Shard:
@@ -69,6 +70,11 @@ class Shard:
     def register_count(self) -> int:
         """How many registers there are, those at keys of no memory included."""
         return len(self._map)
+
+    @property
+    def foreign_count(self) -> int:
+        """How many of them are at keys of no memory."""
+        return len(self._foreign)
 
     def ids(self) -> Set[str]:
         """The ids of all memories that have a register here: a live view."""
@@ -175,6 +181,7 @@ class Shard:
         deleted: set[str] = set()
         for key, present in changes.items():
             if (parts := split(key)) is None:
+                (self._foreign.add if present else self._foreign.discard)(key)
                 continue
             touched.add(parts.id)
             keys = self._keys.setdefault(parts.id, set())

@@ -28,6 +28,7 @@ class ShardRow(NamedTuple):
     number: int
     births: int
     registers: int
+    foreign: int
     size: int
     log_rows: int
     log_bytes: int
@@ -37,7 +38,10 @@ class ShardRow(NamedTuple):
     damaged: bool
 
 
-_COLUMNS = "shard, space, number, births, registers, bytes, log_rows, log_bytes, head, state_vector, digest, damaged"
+_COLUMNS = (
+    "shard, space, number, births, registers, foreign_keys, bytes, log_rows, log_bytes, head, state_vector, digest,"
+    " damaged"
+)
 
 
 def shard_row(db: apsw.Connection, shard: int) -> ShardRow:
@@ -106,11 +110,12 @@ def append(db: apsw.Connection, row: Append) -> int:
 def note_head(db: apsw.Connection, head: ShardRow) -> None:
     """Writes down where a shard stands after an append; its digest is not known until somebody asks."""
     db.execute(
-        "UPDATE shards SET births = ?, registers = ?, bytes = ?, log_rows = ?, log_bytes = ?, head = ?,"
-        " state_vector = ?, digest = NULL, damaged = ? WHERE shard = ?",
+        "UPDATE shards SET births = ?, registers = ?, foreign_keys = ?, bytes = ?, log_rows = ?, log_bytes = ?,"
+        " head = ?, state_vector = ?, digest = NULL, damaged = ? WHERE shard = ?",
         (
             head.births,
             head.registers,
+            head.foreign,
             head.size,
             head.log_rows,
             head.log_bytes,
@@ -127,6 +132,7 @@ def standing(row: ShardRow, live: Shard) -> ShardRow:
     return row._replace(
         births=live.births,
         registers=live.register_count,
+        foreign=live.foreign_count,
         state_vector=clocks.encode_state_vector(live.state_vector()),
     )
 

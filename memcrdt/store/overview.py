@@ -43,9 +43,9 @@ class PeerStatus:
 class StoreStatus:
     """What is in the store.
 
-    `ignored` counts registers that make no sense, and memories without a birth that does: they are kept and not shown.
-    `quarantined` counts updates that were refused, `to_scrub` the shards in which bytes of something forgotten still
-    wait to be scrubbed. `alarms` are what the user should know, oldest first.
+    `ignored` counts registers that make no sense or are of no memory, and memories without a birth that does: they are
+    kept and not shown. `quarantined` counts updates that were refused, `to_scrub` the shards in which bytes of
+    something forgotten still wait to be scrubbed. `alarms` are what the user should know, oldest first.
     """
 
     device: str
@@ -153,7 +153,8 @@ def _space(store: Store, space: int, space_id: str, name: str) -> SpaceStatus:
 
 
 _IGNORED = """
-SELECT (SELECT coalesce(sum(ignored), 0) FROM memories) + (SELECT count(*) FROM (
+SELECT (SELECT coalesce(sum(ignored), 0) FROM memories)
+  + (SELECT coalesce(sum(foreign_keys), 0) FROM shards) + (SELECT count(*) FROM (
   SELECT space, id FROM homes
   EXCEPT SELECT space, id FROM memories
   EXCEPT SELECT space, id FROM graves))"""

@@ -169,7 +169,7 @@ def test_updates_of_stock_yjs_give_the_document_that_it_made(yjs_sequence: list[
         "u": None,
         "arr": [1, "a", None],
     }
-    assert shard.register_count == 5  # the two, and three at keys of no memory
+    assert (shard.register_count, shard.foreign_count) == (5, 3)  # the two, and three at keys of no memory
 
 
 def test_updates_of_stock_yjs_are_applied_unless_there_is_a_gap(yjs_accepted: bytes) -> None:
@@ -196,6 +196,7 @@ def test_copies_that_exchanged_everything_are_equal(seed: int) -> None:
             assert copy.digest() == first.digest()
             assert _texts(copy) == _texts(first)
             assert (copy.births, copy.register_count) == (first.births, first.register_count)
+            assert copy.foreign_count == first.foreign_count
 
 
 @pytest.mark.parametrize("seed", range(20))

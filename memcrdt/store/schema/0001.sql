@@ -20,6 +20,7 @@ CREATE TABLE shards(               -- one Yjs document each
   number       INTEGER NOT NULL,   -- its name within the space: 0, 1, 2...; the same on every device
   births       INTEGER NOT NULL DEFAULT 0,  -- memories ever born in it, forgotten ones too
   registers    INTEGER NOT NULL DEFAULT 0,
+  foreign_keys INTEGER NOT NULL DEFAULT 0,  -- of those registers, the ones of no memory
   bytes        INTEGER NOT NULL DEFAULT 0,  -- of its snapshot, unpacked, and the log behind it
   log_rows     INTEGER NOT NULL DEFAULT 0,  -- updates behind the snapshot
   log_bytes    INTEGER NOT NULL DEFAULT 0,  -- of those
