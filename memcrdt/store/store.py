@@ -243,6 +243,7 @@ class Store:
             raise NotFoundError(f"there is no store in {home}; open it once for writing, or name another home")
         forks.check(self.path)
         if not self.options.read_only:
+            _check_writable(self.path)
             _make_file(self.path)
 
     def _open_file(self) -> None:
@@ -360,6 +361,17 @@ def _make_home(home: Path, read_only: bool) -> None:
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as exc:
             raise StoreError(f"the home {home} can't be made ({exc.strerror}); name another folder") from exc
+
+
+def _check_writable(path: Path) -> None:
+    """Raises ReadOnlyError naming the file that may not be written: the store's, or one of SQLite's beside it.
+
+    SQLite would give the index of the WAL the mode of a file that may only be read, leave it behind and then fail on it.
+    """
+    for suffix in ("", "-wal", "-shm"):
+        file = path.with_name(path.name + suffix)
+        if file.exists() and not os.access(file, os.W_OK):
+            raise ReadOnlyError(f"opening: {file} may not be written; check its owner and mode")
 
 
 def _make_file(path: Path) -> None:
