@@ -366,7 +366,7 @@ def _make_home(home: Path, read_only: bool) -> None:
 def _check_writable(path: Path) -> None:
     """Raises ReadOnlyError naming the file that may not be written: the store's, or one of SQLite's beside it.
 
-    SQLite would give the index of the WAL the mode of a file that may only be read, leave it behind and then fail on it.
+    SQLite would give the index of the WAL the mode of a file that may only be read, leave it there and then fail on it.
     """
     for suffix in ("", "-wal", "-shm"):
         file = path.with_name(path.name + suffix)

@@ -58,5 +58,5 @@ def _opened_without_privileges(home: Path) -> str:
     """What another process says on stderr that opens the home and may do only what modes allow."""
     code = f"import memcrdt; memcrdt.open({str(home)!r}, embedder=None).close()"
     dropped = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
-    ran = subprocess.run([*dropped, sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603 - fixed commands
+    ran = subprocess.run([*dropped, sys.executable, "-c", code], capture_output=True, text=True, check=False)
     return ran.stderr
