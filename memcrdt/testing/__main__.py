@@ -6,6 +6,7 @@ python -m memcrdt.testing soak --minutes 10
 python -m memcrdt.testing sim --seeds 10000
 python -m memcrdt.testing sim --seed 4711
 python -m memcrdt.testing fuzz --updates 1000000
+python -m memcrdt.testing commands --count 10000
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from memcrdt.testing import fuzz, kill, powerloss, scenario, soak
+from memcrdt.testing import commands, fuzz, kill, powerloss, scenario, soak
 
 # What one process runs in a row.
 _SCHEDULES = 100
@@ -52,6 +53,7 @@ def main() -> None:
     add(_fuzz, "mutated updates, applied to documents with a history", updates=100_000, first=0)
     of_sim = add(_sim, "seeded lives of a few devices and of the network between them", seeds=300, first=0)
     of_sim.add_argument("--seed", type=int, help="replay this one")
+    add(_commands, "commands that each open the home, write and close it", count=1_000)
     given = parser.parse_args()
     start = time.monotonic()
     print(f"{given.run(given)} in {time.monotonic() - start:.0f} s")
@@ -67,6 +69,11 @@ def _powerloss(given: argparse.Namespace) -> str:
 def _kill(given: argparse.Namespace) -> str:
     with tempfile.TemporaryDirectory(prefix="memcrdt-kill-") as home:
         return f"nothing was lost: {given.kills} kills, {kill.run(Path(home), given.kills, given.seed)} writes kept,"
+
+
+def _commands(given: argparse.Namespace) -> str:
+    with tempfile.TemporaryDirectory(prefix="memcrdt-commands-") as home:
+        return f"client ids in a shard: {commands.run(Path(home), given.count)} after {given.count} commands,"
 
 
 def _soak(given: argparse.Namespace) -> str:

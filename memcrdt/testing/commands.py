@@ -1,0 +1,26 @@
+"""Commands one after another, each of which opens the home, writes and closes it: what they leave in a shard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from memcrdt.store import log
+from memcrdt.testing.expected import LostError, open_memory
+
+_HANDFUL: Final = 5
+
+
+def run(home: Path, count: int) -> int:
+    """Writes `count` times. Returns the most client ids that a shard has; raises LostError for more than a handful."""
+    with open_memory(home) as memory:
+        memory_id = memory.add("it is changed by every command")
+    for number in range(count):
+        with open_memory(home) as memory:
+            memory.update(memory_id, importance=number / count)
+    with open_memory(home) as memory, memory.store.reading() as db:
+        rows = [log.shard_row(db, shard) for shard in log.shard_numbers(db)]
+    most = max(len(log.state_vector_of(row)) for row in rows)
+    if most > _HANDFUL:
+        raise LostError(f"{count:,} commands left {most} client ids in a shard")
+    return most
