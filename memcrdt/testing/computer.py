@@ -159,8 +159,10 @@ class Computer:
     def sync_now(self) -> None:
         self.sim.give(self.node, SyncNow())
 
-    def durable_vector(self, space: str, shard: int) -> StateVector:
-        """How far the shard stands on the disk."""
+    def durable_vector(self, space: str, shard: int) -> StateVector | None:
+        """How far the shard stands on the disk; None where the space goes on under another id."""
+        if self._reader().execute("SELECT 1 FROM spaces WHERE id = ?", (space,)).get is None:
+            return None
         row = self._reader().execute(_VECTOR, (space, shard)).get
         return decode_state_vector(row) if row else {}
 

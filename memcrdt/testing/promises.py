@@ -151,7 +151,7 @@ class Wiretap:
 
     def _check_durable(self, computer: Computer, message: Push | Diff) -> None:
         durable = computer.durable_vector(message.space, message.shard)
-        if any(durable.get(client, 0) < clock for client, clock in message.after.items()):
+        if durable is not None and any(durable.get(client, 0) < clock for client, clock in message.after.items()):
             raise LostError(f"{_name(computer)}: an update of shard {message.shard} was sent before it was durable")
 
 
