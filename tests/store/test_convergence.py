@@ -44,7 +44,7 @@ ORDERS = list(permutations(EVENTS))
 @pytest.mark.parametrize("part", range(12))
 def test_forgotten_wins_in_every_order(device: Make, part: int) -> None:
     """Invariant 6: forget, edit, second forget, import of the same item elsewhere, explicit add and exchanges, in all
-    720 orders, by devices whose client ids stand in each order: forgotten, unless it was added anew by one that knew."""
+    720 orders, with client ids in every order: forgotten, unless it was added anew by one that knew."""
     for number in range(part, len(ORDERS), 12):
         order, client_ids = ORDERS[number], CLIENT_IDS[(number + number // 12) % len(CLIENT_IDS)]
         devices = _three(device, client_ids)
