@@ -35,7 +35,6 @@ from memcrdt.sync.events import (
     Effect,
     Event,
     FrameReceived,
-    Known,
     Lost,
     Report,
     Revoked,
@@ -325,7 +324,7 @@ class Driver:
     def _found(self, device: str) -> None:
         """A finder has named an address of an accepted device."""
         if device not in self.connected:
-            self._handle(Known(device))
+            self._handle(self._roster.known(device))
 
     async def _follow_roster(self) -> None:
         """Listens while somebody is accepted, and only then."""

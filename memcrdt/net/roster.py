@@ -16,6 +16,7 @@ class Roster:
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
         self._addresses: dict[str, frozenset[str]] = {}
+        self._writers: frozenset[str] = frozenset()
         self._shares: frozenset[tuple[int, str]] = frozenset()
         self._statements: frozenset[bytes] = frozenset()
         self._asked = peers.asked_to_sync()
@@ -31,20 +32,26 @@ class Roster:
     def __len__(self) -> int:
         return len(self._addresses)
 
+    def known(self, device: str) -> Known:
+        """What the gossip hears of an accepted device that has an address."""
+        return Known(device, device in self._writers)
+
     def read(self) -> list[Known | Revoked | SpacesChanged | SyncNow]:
         """Reads the table, and returns what the gossip should hear. Raises StoreError."""
-        before, said_before = self._addresses, (self._shares, self._statements)
+        before, wrote, said_before = self._addresses, self._writers, (self._shares, self._statements)
         self._addresses = {
             peer.device: frozenset(peer.addresses) for peer in self._peers.all() if peer.state == "accepted"
         }
+        self._writers = self._peers.writers()
         self._shares, self._statements = self._peers.shares(), self._peers.statements()
         events: list[Known | Revoked | SpacesChanged | SyncNow]
         events = [Revoked(device) for device in before.keys() - self._addresses]
         if (self._shares, self._statements) != said_before:
             events.append(SpacesChanged())
         for device, addresses in self._addresses.items():
-            if addresses - before.get(device, frozenset()):
-                events.append(Known(device))
+            changed_rights = device in before and device in wrote ^ self._writers
+            if addresses - before.get(device, frozenset()) or (addresses and changed_rights):
+                events.append(self.known(device))
         asked, self._asked = self._asked, self._peers.asked_to_sync()
         if asked != self._asked:
             events.append(SyncNow())

@@ -80,6 +80,11 @@ class Peers:
         with self._store.reading() as db:
             return frozenset(db.execute("SELECT space, device FROM shares"))
 
+    def writers(self) -> frozenset[str]:
+        """The devices that may write in any space of ours."""
+        with self._store.reading() as db:
+            return frozenset(device for (device,) in db.execute("SELECT device FROM shares WHERE NOT read_only"))
+
     def statements(self) -> frozenset[bytes]:
         """The ids of all signed statements of members."""
         with self._store.reading() as db:

@@ -1,7 +1,8 @@
 """Which devices to dial, and when.
 
 Up to 6 devices are all connected to each other. Beyond that each keeps 5 connections, to devices chosen at random, and
-exchanges one of them every minute, so that two groups of which each has enough by itself still find each other.
+exchanges one of them every minute, so that two groups of which each has enough by itself still find each other. Two of
+them at least go to devices that may write: who may only read passes nothing on.
 Source of the number: HyParView (Leitão et al., 2007) keeps 5 active for 10,000 nodes.
 """
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 MESH: Final = 6  # so many known devices are all dialed
 VIEW: Final = 5  # of more, so many are kept
+WRITERS: Final = 2  # so many of these may write, if there are that many
 BACKOFF_MIN_S: Final = 0.1
 BACKOFF_MAX_S: Final = 30.0
 HEALTHY_S: Final = 10.0  # a connection that lasted so long makes up for the failures before
@@ -24,6 +26,7 @@ HEALTHY_S: Final = 10.0  # a connection that lasted so long makes up for the fai
 @dataclass(slots=True)
 class _Peer:
     due: float
+    writes: bool
     failures: int = 0
     dialing: bool = False
 
@@ -40,9 +43,10 @@ class Dialing:
         """Whether every device is to be connected to every other."""
         return len(self._peers) <= MESH
 
-    def know(self, peer: str, now: float) -> None:
-        """The device has an address: it may be dialed at once."""
-        self._peers.setdefault(peer, _Peer(now)).due = now
+    def know(self, peer: str, now: float, *, writes: bool = True) -> None:
+        """The device has an address: it may be dialed at once. `writes`: whether it may, in any space of ours."""
+        entry = self._peers.setdefault(peer, _Peer(now, writes))
+        entry.due, entry.writes = now, writes
 
     def forget(self, peer: str) -> None:
         """The device is not to be dialed any more."""
@@ -77,9 +81,23 @@ class Dialing:
         """The devices to dial now. Each has to be answered by `connected` or `failed`."""
         due = [peer for peer, entry in self._waiting(active) if entry.due <= now]
         if not self.is_mesh:
-            dialing = sum(entry.dialing for entry in self._peers.values())
-            due = self._rng.sample(due, min(len(due), max(0, VIEW - len(active) - dialing)))
+            due = self._sample(due, active | {peer for peer, entry in self._peers.items() if entry.dialing})
         return [self._dial(peer) for peer in due]
+
+    def _sample(self, due: list[str], taken: Set[str]) -> list[str]:
+        """Of the devices that are due as many as there is room for beside `taken`; writers also beyond that, if they
+        are too few."""
+        self._rng.shuffle(due)
+        few = [peer for peer in due if self._peers[peer].writes][: max(0, WRITERS - self._writers(taken))]
+        rest = [peer for peer in due if peer not in few]
+        return few + rest[: max(0, VIEW - len(taken) - len(few))]
+
+    def is_needed(self, peer: str, active: Set[str]) -> bool:
+        """Whether the connection has to stay: it is one of the last to devices that may write."""
+        return self._writers({peer}) > 0 and self._writers(active) <= WRITERS
+
+    def _writers(self, peers: Set[str]) -> int:
+        return sum(entry.writes for peer, entry in self._peers.items() if peer in peers)
 
     def choose_other(self, active: Set[str]) -> list[str]:
         """One device to dial although there are enough connections; none where all are connected anyway."""
@@ -88,9 +106,10 @@ class Dialing:
 
     def next_due(self, active: Set[str], now: float) -> float | None:
         """When `choose` is worth another call, if time alone can make it so."""
+        waiting = [entry for _, entry in self._waiting(active)]
         if not self.is_mesh and len(active) >= VIEW:
-            return None
-        return min((entry.due for _, entry in self._waiting(active) if entry.due > now), default=None)
+            waiting = [entry for entry in waiting if entry.writes and self._writers(active) < WRITERS]
+        return min((entry.due for entry in waiting if entry.due > now), default=None)
 
     def _waiting(self, active: Set[str]) -> list[tuple[str, _Peer]]:
         return [(peer, entry) for peer, entry in self._peers.items() if peer not in active and not entry.dialing]

@@ -37,9 +37,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A trusted device has an address, or a new one: it can be dialed."""
+    """A trusted device has an address, or a new one: it can be dialed. `writes`: whether it may write in any space."""
 
     peer: str
+    writes: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,8 +123,8 @@ class Gossip:
                 self._connected(event)
             case Lost(link):
                 self._lost(link)
-            case Known(peer) if peer != self._me.device:
-                self._dialing.know(peer, self._now)
+            case Known(peer, writes) if peer != self._me.device:
+                self._dialing.know(peer, self._now, writes=writes)
             case Revoked(peer):
                 self._revoked(peer)
             case DialFailed(peer):
@@ -215,11 +215,13 @@ class Gossip:
             self._effects += map(Dial, self._dialing.choose_other(self._active()))
 
     def _make_room(self, newcomer: str = "") -> None:
-        """Ends a connection that has had its time, unless all are to be connected to all."""
+        """Ends a connection that has had its time and isn't needed, unless all are to be connected to all."""
+        active = self._active()
+        kept = {newcomer, *(peer for peer in active if self._dialing.is_needed(peer, active))}
         others = [
             link
             for link in self._links.values()
-            if link.session.peer != newcomer and not link.session.closed and self._now - link.since >= HEALTHY_S
+            if link.session.peer not in kept and not link.session.closed and self._now - link.since >= HEALTHY_S
         ]
         if others and not self._dialing.is_mesh:
             self._effects += self._rng.choice(others).session.end("making room for another device")

@@ -43,6 +43,17 @@ def test_a_new_address_is_news_and_another_order_is_not(peers: Peers) -> None:
     assert roster.read() == []
 
 
+def test_the_gossip_hears_who_may_write(peers: Peers) -> None:
+    """And when that changes."""
+    roster = Roster(peers)
+    peers.accept(DESKTOP, address="192.168.1.20:27380", read_only=True)
+    assert roster.read() == [SpacesChanged(), Known(DESKTOP, writes=False)]
+    with peers._store.writing() as db:
+        db.execute("UPDATE shares SET read_only = 0")
+    assert roster.read() == [Known(DESKTOP, writes=True)]
+    assert roster.known(DESKTOP) == Known(DESKTOP, writes=True)
+
+
 @pytest.mark.parametrize("method", ["revoke", "forget"])
 def test_a_device_that_is_no_longer_accepted_is_revoked(peers: Peers, method: str) -> None:
     """However that came."""

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from memcrdt.sync.dialing import BACKOFF_MAX_S, BACKOFF_MIN_S, HEALTHY_S, MESH, VIEW, Dialing
+from memcrdt.sync.dialing import BACKOFF_MAX_S, BACKOFF_MIN_S, HEALTHY_S, MESH, VIEW, WRITERS, Dialing
 
 
 def dialing(count: int) -> Dialing:
@@ -103,3 +103,50 @@ def test_beyond_the_mesh_another_device_is_chosen_for_exchange() -> None:
     [other] = dialing(20).choose_other(active)
     assert other not in active
     assert dialing(MESH).choose_other(active) == []
+
+
+def mostly_readers(count: int) -> Dialing:
+    """Knows so many devices, of which only p0, p1 and p2 may write."""
+    made = Dialing(Random(1))
+    for number in range(count):
+        made.know(f"p{number}", now=0.0, writes=number < 3)
+    return made
+
+
+def test_two_of_the_devices_dialed_may_write() -> None:
+    """Who may only read passes nothing on: five of these would leave us alone."""
+    for seed in range(20):
+        made = mostly_readers(40)
+        made._rng = Random(seed)
+        chosen = made.choose(set(), 0.0)
+        assert len(chosen) == VIEW
+        assert len({"p0", "p1", "p2"}.intersection(chosen)) >= WRITERS
+
+
+def test_writers_are_dialed_although_there_are_enough_connections() -> None:
+    """Until there are two; a dial that failed is tried again when it is due."""
+    made = mostly_readers(40)
+    readers = {f"p{number}" for number in range(10, 10 + VIEW)}
+    (first, second) = made.choose(readers, 0.0)
+    assert {first, second} < {"p0", "p1", "p2"}
+    assert made.choose(readers, 0.0) == []
+    made.failed(first, 0.0)
+    made.failed(second, 0.0)
+    assert made.next_due(readers, 0.0) is not None
+    assert made.next_due(readers | {"p0", "p1"}, 0.0) is None
+
+
+def test_the_last_two_writers_are_needed() -> None:
+    """A third is not, nor is any device that may only read."""
+    made = mostly_readers(40)
+    assert made.is_needed("p0", {"p0", "p1", "p10"})
+    assert not made.is_needed("p10", {"p0", "p1", "p10"})
+    assert not made.is_needed("p0", {"p0", "p1", "p2", "p10"})
+    assert not made.is_needed("of an unknown address", {"p0"})
+
+
+def test_rights_may_change() -> None:
+    """The last word counts."""
+    made = mostly_readers(40)
+    made.know("p0", now=1.0, writes=False)
+    assert not made.is_needed("p0", {"p0"})
