@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from memcrdt.errors import LockedError, MemcrdtError
 from memcrdt.memory import Serving
+from memcrdt.model.devices import parse_device_id
 from memcrdt.net.addresses import Address, own_hosts
 from memcrdt.net.doorbell import ring
-from memcrdt.net.identity import parse_device_id
 from memcrdt.net.lock import ServeLock, holder
 from memcrdt.net.running import NetOptions, running
 

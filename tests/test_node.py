@@ -19,7 +19,7 @@ import memcrdt
 from memcrdt import config
 from memcrdt.errors import InputError, LockedError, NotFoundError, ReadOnlyError, UnreachableError
 from memcrdt.memory import Memory, Serving
-from memcrdt.net.identity import shown
+from memcrdt.model.devices import shown
 from memcrdt.node import BackgroundNode, Node
 from memcrdt.store.overview import overview
 from memcrdt.store.peers import Peers

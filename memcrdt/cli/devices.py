@@ -17,9 +17,9 @@ from memcrdt.cli.output import say
 @pass_face
 def accept_command(face: Face, device: str, name: str | None, address: str | None, spaces: tuple[str, ...]) -> None:
     """Trust DEVICE and share memories with it. The other device has to accept this one too."""
+    from memcrdt.model.devices import parse_device_id, shown
     from memcrdt.model.requests import PERSONAL
     from memcrdt.net.addresses import Address
-    from memcrdt.net.identity import parse_device_id, shown
     from memcrdt.store.peers import Peers
 
     accepted = parse_device_id(device)
@@ -35,7 +35,7 @@ def accept_command(face: Face, device: str, name: str | None, address: str | Non
 @pass_face
 def revoke_command(face: Face, device: str) -> None:
     """Trust DEVICE no longer: nothing more is sent to it or taken from it."""
-    from memcrdt.net.identity import parse_device_id
+    from memcrdt.model.devices import parse_device_id
     from memcrdt.store.peers import Peers
 
     revoked = parse_device_id(device)

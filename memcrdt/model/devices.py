@@ -1,4 +1,8 @@
-"""What a device is called: an id that is derived from its public key."""
+"""What a device is called: an id that is derived from its public key.
+
+It is the base32 of SHA-256 over a tag and the public key, 52 characters. People see it with four check characters, in
+eight groups of seven, as Syncthing shows its own: https://docs.syncthing.net/dev/device-ids.html.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,72 @@ import base64
 import hashlib
 from typing import Final
 
+from memcrdt.errors import InputError
+from memcrdt.model.values import a_kind
+
 KEY_BYTES: Final = 32  # of an Ed25519 key, the private half as well as the public one
 DEVICE_ID_CHARS: Final = 52
 
 _ID_TAG = b"memcrdt device id\0"
+_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # base32, RFC 4648
+_CHECKED_CHARS: Final = 13  # four parts of 13 and a check character each make eight groups of seven
+_GROUP_CHARS: Final = 7
 
 
 def device_id(public_key: bytes) -> str:
     """The id of the device that holds the private half of `public_key` (32 bytes)."""
     return base64.b32encode(hashlib.sha256(_ID_TAG + public_key).digest()).decode().rstrip("=")
+
+
+def shown(device: str) -> str:
+    """A device id as people read and type it: eight groups of seven, check characters included."""
+    parts = (device[at : at + _CHECKED_CHARS] for at in range(0, DEVICE_ID_CHARS, _CHECKED_CHARS))
+    checked = "".join(part + _check_character(part) for part in parts)
+    return "-".join(checked[at : at + _GROUP_CHARS] for at in range(0, len(checked), _GROUP_CHARS))
+
+
+def parse_device_id(text: object) -> str:
+    """The device id that `text` is, with or without check characters; case, dashes and blanks don't matter.
+
+    Raises InputError that names the groups in which the typing error is.
+    """
+    if not isinstance(text, str):
+        raise InputError(f"a device id is {a_kind(text)}; give a string, as `memcrdt peers` shows it")
+    plain = "".join(text.upper().replace("-", "").split())
+    if strange := sorted(set(plain) - set(_ALPHABET)):
+        raise InputError(
+            f"a device id has no {strange[0]!r}: only the letters A to Z and digits 2 to 7; `memcrdt peers` lists ids"
+        )
+    if len(plain) == DEVICE_ID_CHARS + 4:
+        plain = _without_checks(plain)
+    if len(plain) != DEVICE_ID_CHARS:
+        raise InputError(
+            f"a device id has eight groups of seven characters, and {text[:80]!r} has {len(plain)} in all; give the"
+            " whole id, as `memcrdt peers` shows it"
+        )
+    if plain[-1] not in "AQ":  # 256 bits leave one bit to the last character
+        raise InputError(f"no device id ends in {plain[-1]!r}; copy the whole id from the other device")
+    return plain
+
+
+def _without_checks(checked: str) -> str:
+    parts = []
+    for index in range(4):
+        end = (index + 1) * (_CHECKED_CHARS + 1)
+        part, check = checked[end - _CHECKED_CHARS - 1 : end - 1], checked[end - 1]
+        if _check_character(part) != check:
+            groups = f"{part[:_GROUP_CHARS]}-{part[_GROUP_CHARS:]}{check}"
+            raise InputError(
+                f"the device id is mistyped in groups {2 * index + 1} and {2 * index + 2}: {groups}; compare them"
+            )
+        parts.append(part)
+    return "".join(parts)
+
+
+def _check_character(part: str) -> str:
+    """Luhn mod 32: finds every single wrong character, and nearly every swap of neighbours."""
+    total = 0
+    for position, character in enumerate(part):
+        product = _ALPHABET.index(character) * (1 + position % 2)
+        total += product // 32 + product % 32
+    return _ALPHABET[-total % 32]

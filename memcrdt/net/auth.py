@@ -19,8 +19,7 @@ from typing import Any, Final, Protocol
 import msgpack
 
 from memcrdt.errors import RemoteProtocolError, UntrustedPeerError
-from memcrdt.model.devices import KEY_BYTES, device_id
-from memcrdt.net.identity import shown
+from memcrdt.model.devices import KEY_BYTES, device_id, shown
 
 HANDSHAKE_FRAME_BYTES: Final = 1024
 NONCE_BYTES: Final = 32

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import aiohttp
 
 from memcrdt.errors import RemoteProtocolError, UnreachableError
+from memcrdt.model.devices import shown
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import Side, clock_of, fresh_nonce, port_of
-from memcrdt.net.identity import shown
 
 if TYPE_CHECKING:
     from aiohttp import web

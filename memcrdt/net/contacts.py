@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from memcrdt.errors import MemcrdtError
+from memcrdt.model.devices import shown
 from memcrdt.net.addresses import Address
 from memcrdt.net.connection import dialer_address
-from memcrdt.net.identity import shown
 from memcrdt.store import peers as stored
 
 if TYPE_CHECKING:

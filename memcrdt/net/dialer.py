@@ -13,6 +13,7 @@ import aiohttp
 from yarl import URL
 
 from memcrdt.errors import RemoteProtocolError, UnreachableError, UntrustedPeerError
+from memcrdt.model.devices import shown
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Authenticated, DialerHandshake, Signer, read_claim
 from memcrdt.net.connection import (
     CLOSE_S,
@@ -29,7 +30,6 @@ from memcrdt.net.connection import (
     new_side,
     receive_frame,
 )
-from memcrdt.net.identity import shown
 from memcrdt.net.tls import certificate_hash, dialer_context
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from memcrdt.errors import MemcrdtError, RemoteProtocolError
+from memcrdt.model.devices import shown
 from memcrdt.net.contacts import Contacts
 from memcrdt.net.dialer import Dialer, Target
 from memcrdt.net.discovery.candidates import Candidates
-from memcrdt.net.identity import shown
 from memcrdt.net.link import Link
 from memcrdt.net.listener import Listener
 from memcrdt.net.reach import Reach

@@ -1,8 +1,6 @@
 """Who a device is: an Ed25519 key in a file of its own, and the id that is derived from it.
 
-The key stands beside the store, never in it: a copied store is no copied device. The id is the base32 of
-SHA-256 over a tag and the public key, 52 characters. People see it with four check characters, in eight
-groups of seven, as Syncthing shows its own: https://docs.syncthing.net/dev/device-ids.html.
+The key stands beside the store, never in it: a copied store is no copied device.
 """
 
 from __future__ import annotations
@@ -16,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memcrdt.errors import CorruptError, InputError, NotFoundError, StoreError
-from memcrdt.model.devices import DEVICE_ID_CHARS, KEY_BYTES, device_id
+from memcrdt.errors import CorruptError, NotFoundError, StoreError
+from memcrdt.model.devices import KEY_BYTES, device_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,9 +26,6 @@ KEY_FILE = "device.key"
 
 _FORMAT = "memcrdt device key 1: the private half is secret, never copy it to another device"
 _FILE_BYTES_MAX = 4096
-_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # base32, RFC 4648
-_CHECKED_CHARS = 13  # four parts of 13 and a check character each make eight groups of seven
-_GROUP_CHARS = 7
 
 
 class Identity:
@@ -82,51 +77,6 @@ def device_id_of(home: Path) -> str:
 
 
 _RESTORE = "restore the file from a backup, or move it away to become a new device"
-
-
-def shown(device: str) -> str:
-    """A device id as people read and type it: eight groups of seven, check characters included."""
-    parts = (device[at : at + _CHECKED_CHARS] for at in range(0, DEVICE_ID_CHARS, _CHECKED_CHARS))
-    checked = "".join(part + _check_character(part) for part in parts)
-    return "-".join(checked[at : at + _GROUP_CHARS] for at in range(0, len(checked), _GROUP_CHARS))
-
-
-def parse_device_id(text: str) -> str:
-    """The device id that `text` is, with or without check characters; case, dashes and blanks don't matter.
-
-    Raises InputError that names the groups in which the typing error is.
-    """
-    plain = "".join(text.upper().replace("-", "").split())
-    if strange := sorted(set(plain) - set(_ALPHABET)):
-        raise InputError(f"a device id has no {strange[0]!r}: only the letters A to Z and the digits 2 to 7")
-    if len(plain) == DEVICE_ID_CHARS + 4:
-        plain = _without_checks(plain)
-    if len(plain) != DEVICE_ID_CHARS:
-        raise InputError(f"a device id has eight groups of seven characters; {text[:80]!r} has {len(plain)} in all")
-    if plain[-1] not in "AQ":  # 256 bits leave one bit to the last character
-        raise InputError(f"no device id ends in {plain[-1]!r}; copy the whole id from the other device")
-    return plain
-
-
-def _without_checks(checked: str) -> str:
-    parts = []
-    for index in range(4):
-        end = (index + 1) * (_CHECKED_CHARS + 1)
-        part, check = checked[end - _CHECKED_CHARS - 1 : end - 1], checked[end - 1]
-        if _check_character(part) != check:
-            groups = f"{part[:_GROUP_CHARS]}-{part[_GROUP_CHARS:]}{check}"
-            raise InputError(f"the device id is mistyped in its groups {2 * index + 1} and {2 * index + 2}: {groups}")
-        parts.append(part)
-    return "".join(parts)
-
-
-def _check_character(part: str) -> str:
-    """Luhn mod 32: finds every single wrong character, and nearly every swap of neighbours."""
-    total = 0
-    for position, character in enumerate(part):
-        product = _ALPHABET.index(character) * (1 + position % 2)
-        total += product // 32 + product % 32
-    return _ALPHABET[-total % 32]
 
 
 @contextmanager

@@ -6,9 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import MemcrdtError, UnreachableError
+from memcrdt.model.devices import shown
 from memcrdt.net.dialer import Target
 from memcrdt.net.discovery.finder import Candidate
-from memcrdt.net.identity import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memcrdt.net.identity import shown
+from memcrdt.model.devices import shown
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memcrdt.errors import LockedError, UntrustedPeerError
+from memcrdt.model.devices import shown
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import Authenticated
 from memcrdt.net.contacts import KNOCKS_PER_S
 from memcrdt.net.dialer import DIAL_S
-from memcrdt.net.identity import shown
 
 if TYPE_CHECKING:
     from tests.net.conftest import Machine, Wire

@@ -1,4 +1,4 @@
-"""The device key in its file, and the id that people read and type."""
+"""The device key in its file."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from memcrdt.errors import CorruptError, InputError, NotFoundError, StoreError
-from memcrdt.model.devices import device_id
-from memcrdt.net.identity import Identity, device_id_of, parse_device_id, shown
+from memcrdt.errors import CorruptError, NotFoundError, StoreError
+from memcrdt.net.identity import Identity, device_id_of
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")
-
-DEVICE = device_id(b"\1" * 32)
 
 
 def test_the_key_is_made_once_and_stays(tmp_path: Path) -> None:
@@ -132,37 +129,6 @@ def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no folder"):
         Identity.load_or_create(home)
     assert home.read_text() == "mine"
-
-
-def test_a_device_id_is_shown_in_eight_groups_of_seven() -> None:
-    """52 characters and four check characters."""
-    groups = shown(DEVICE).split("-")
-    assert [len(group) for group in groups] == [7] * 8
-
-
-@pytest.mark.parametrize(
-    "text", [DEVICE, shown(DEVICE), shown(DEVICE).lower(), shown(DEVICE).replace("-", " "), f"  {DEVICE}\n"]
-)
-def test_both_forms_of_an_id_are_understood(text: str) -> None:
-    """Case, dashes and blanks don't matter."""
-    assert parse_device_id(text) == DEVICE
-
-
-def test_every_single_wrong_character_is_found_and_its_groups_named() -> None:
-    """Luhn mod 32 catches all 56 x 31 replacements."""
-    text = shown(DEVICE).replace("-", "")
-    for position, right in enumerate(text):
-        part = position // 14
-        for wrong in set("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") - {right}:
-            with pytest.raises(InputError, match=f"groups {2 * part + 1} and {2 * part + 2}"):
-                parse_device_id(text[:position] + wrong + text[position + 1 :])
-
-
-@pytest.mark.parametrize("text", ["", "laptop", DEVICE[:-1], DEVICE + "A", DEVICE[:-1] + "B", DEVICE[:-1] + "1"])
-def test_what_is_no_device_id_is_refused(text: str) -> None:
-    """Length, alphabet, and the bits that a hash of 256 bits leaves to the last character."""
-    with pytest.raises(InputError):
-        parse_device_id(text)
 
 
 def _rewrite(home: Path, **changes: str) -> None:

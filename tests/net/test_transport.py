@@ -16,11 +16,11 @@ import pytest
 from aiohttp import web
 
 from memcrdt.errors import InputError, LockedError, RemoteProtocolError, UnreachableError, UntrustedPeerError
+from memcrdt.model.devices import shown
 from memcrdt.net import door
 from memcrdt.net.addresses import Address
 from memcrdt.net.connection import PATH, PROTOCOL_BROKEN, SUBPROTOCOL
 from memcrdt.net.dialer import Dialer, Target
-from memcrdt.net.identity import shown
 from memcrdt.net.tls import dialer_context, new_credentials
 
 if TYPE_CHECKING:

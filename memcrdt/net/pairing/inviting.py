@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from memcrdt.errors import LockedError, MemcrdtError, PairingError
+from memcrdt.model.devices import shown
 from memcrdt.net.addresses import DEFAULT_PAIRING_PORT, Address, own_hosts
 from memcrdt.net.connection import PAIRING_PATH, dialer_host
-from memcrdt.net.identity import shown
 from memcrdt.net.listener import Listener
 from memcrdt.net.pairing import talk
 from memcrdt.net.pairing.codes import new_code

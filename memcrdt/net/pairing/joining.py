@@ -7,11 +7,11 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import PairingError, RemoteProtocolError, UnreachableError, UntrustedPeerError
+from memcrdt.model.devices import shown
 from memcrdt.net.addresses import Address
 from memcrdt.net.connection import PAIRING_PATH, dialer_host
 from memcrdt.net.dialer import Dialer, Target
 from memcrdt.net.discovery.finder import Candidate
-from memcrdt.net.identity import shown
 from memcrdt.net.pairing import talk
 from memcrdt.net.pairing.exchange import MESSAGE_BYTES, PROOF_BYTES, Exchange
 from memcrdt.net.pairing.talk import Offer, Partner, Talk
