@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,7 +50,7 @@ def pull_command(face: Face, name: str) -> None:
     """Download a model, so that it can be used without a network. Run again, it goes on where it stopped."""
     from memcrdt.search import models
 
-    models.pull(name)
+    models.pull(name, _show_progress if sys.stderr.isatty() else lambda here, total: None)
     say(f"{name} is on this machine; `memcrdt model use {name}` searches with it")
 
 
@@ -91,3 +92,7 @@ def _finished(memory: Memory) -> SearchStatus:
             raise EmbedderError(status.error)
         time.sleep(WAIT_S)
     return status
+
+
+def _show_progress(here: int, total: int) -> None:
+    click.echo(f"\rmemcrdt: {here / 1e6:,.1f} of {total / 1e6:,.1f} MB", nl=here == total, err=True)

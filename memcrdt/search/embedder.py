@@ -55,7 +55,7 @@ def make_embedder(spec: object) -> Embedder | None:
         return cast("Embedder", spec)
     if callable(spec):
         return FunctionEmbedder(spec)
-    raise InputError(f"the embedder is a {type(spec).__name__}; give a name, a function or an object with embed()")
+    raise InputError(f"the embedder has the type {type(spec).__name__}; give a name, a function or what has embed()")
 
 
 def _named(spec: str) -> Embedder:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from memcrdt import config
+from memcrdt.testing.models import FakeHub, write_tiny_model
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -21,6 +27,16 @@ def _no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """None was ever pulled on this machine, and the hub is a port of it where nobody listens."""
     monkeypatch.setenv("MEMCRDT_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("HF_ENDPOINT", "https://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A hub that has a small model under the name of one of fastembed's."""
+    model = write_tiny_model(tmp_path / "theirs", dim=384, file="model_optimized.onnx")
+    with FakeHub("Qdrant/bge-small-en-v1.5-onnx-Q", model) as fake:
+        monkeypatch.setenv("HF_ENDPOINT", fake.address)
+        yield fake
 
 
 def test_list_names_the_shipped_model_and_those_of_fastembed(cli: Cli) -> None:
@@ -75,3 +91,44 @@ def test_waiting_ends_with_the_error_that_stops_it(cli: Cli, home: Path, tmp_pat
     config.change(home, "embedder", FASTEMBEDS)
     cli("add", "Deploys go out on Tuesdays")
     cli("model", "status", "--wait").failed(1, f"memcrdt model pull {FASTEMBEDS}")
+
+
+def test_a_model_is_pulled_used_and_searched_with(cli: Cli, hub: FakeHub) -> None:
+    """From a hub to hits by meaning; what was there before is embedded again, and the old vectors answer until then."""
+    added = cli("add", "cat sleeps").out.strip()
+    cli("add", "deploys tuesdays")
+    assert cli("model", "pull", FASTEMBEDS).code == 0
+    assert [m["name"] for m in cli("model", "list", "--json").json if m["here"]] == ["static", FASTEMBEDS]
+    assert cli("model", "use", FASTEMBEDS).out == f"{FASTEMBEDS}\n"
+    (during,) = cli("model", "status", "--json").json
+    assert FASTEMBEDS in (during["model"], during["next_model"])
+    (after,) = cli("model", "status", "--wait", "--json").json
+    assert after == {"model": FASTEMBEDS, "next_model": None, "waiting": 0, "error": None}
+    found = cli("search", "kitten naps", "--explain", "--json").json
+    assert found[0]["memory"]["id"] == added
+    assert (found[0]["parts"]["lexical"], found[0]["parts"]["semantic"]) == (0, pytest.approx(3.2))
+
+
+def test_a_pull_that_was_killed_goes_on_where_it_was(
+    cli: Cli, hub: FakeHub, tmp_path: Path, eventually: Callable[[Callable[[], object]], None]
+) -> None:
+    """The next one asks for the rest of the file only; until then the model is not here."""
+    hub.budget, hub.hold = [6_000], True
+    process = subprocess.Popen([sys.executable, "-m", "memcrdt", "model", "pull", FASTEMBEDS])
+    eventually(lambda: [path for path in tmp_path.glob("models/*/parts/*") if path.stat().st_size == 6_000])
+    process.kill()
+    process.wait()
+    cli("model", "use", FASTEMBEDS).failed(1, f"memcrdt model pull {FASTEMBEDS}")
+    assert cli("model", "pull", FASTEMBEDS).code == 0
+    assert hub.ranges == [None, "bytes=6000-"]
+    assert cli("model", "use", FASTEMBEDS).code == 0
+
+
+def test_pulling_shows_its_progress_on_a_terminal_only(cli: Cli, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line that is written over, in megabytes; none where nobody looks."""
+    assert cli("model", "pull", FASTEMBEDS).err.count("MB") == 0
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    shutil.rmtree(os.environ["MEMCRDT_MODELS"])
+    shown, said, _ = cli("model", "pull", FASTEMBEDS).err.split("\n")
+    assert set(shown.split("\r")[1:]) == {"memcrdt: 0.0 of 0.0 MB"}
+    assert "is on this machine" in said

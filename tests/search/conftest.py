@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from memcrdt.model.filters import check_filters
 from memcrdt.search import Options, Scored, SearchIndex, make_embedder, search
 from memcrdt.store.indexer import IndexRow
 from memcrdt.store.vector_functions import load_vector_functions
+from memcrdt.testing.models import write_tiny_model
 
 NOW = 1_800_000_000_000
 
@@ -98,57 +97,10 @@ class Shelf:
         return row
 
 
-def _field(number: int, value: bytes | str | int) -> bytes:
-    """One protobuf field: a number as a varint, anything else with its length."""
-    if isinstance(value, int):
-        return _varint(number << 3) + _varint(value)
-    content = value.encode() if isinstance(value, str) else value
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _tensor_type(name: str, kind: int, dims: tuple[str, ...]) -> bytes:
-    shape = b"".join(_field(1, _field(2, dim)) for dim in dims)
-    return _field(1, name) + _field(2, _field(1, _field(1, kind) + _field(2, shape)))
-
-
-def _onnx(table: NDArray[np.float32]) -> bytes:
-    """An ONNX model (see onnx.proto) that looks up a row of `table` for every token."""
-    node = _field(1, "table") + _field(1, "input_ids") + _field(2, "last_hidden_state") + _field(4, "Gather")
-    weights = b"".join(_field(1, size) for size in table.shape) + _field(2, 1) + _field(8, "table")
-    graph = _field(1, node) + _field(2, "tiny") + _field(5, weights + _field(9, table.tobytes()))
-    graph += b"".join(_field(11, _tensor_type(n, 7, ("batch", "tokens"))) for n in ("input_ids", "attention_mask"))
-    graph += _field(12, _tensor_type("last_hidden_state", 1, ("batch", "tokens", "dim")))
-    return _field(1, 8) + _field(7, graph) + _field(8, _field(2, 13))
-
-
 @pytest.fixture
 def tiny_model(tmp_path: Path) -> Path:
     """A folder with a model of 16 dimensions and a few words, as fastembed takes it."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-
-    words = ["[PAD]", "[UNK]", "deploys", "ship", "tuesdays", "cat", "kitten", "sofa", "sleeps", "naps"]
-    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    table = np.eye(len(words), 16, dtype=np.float32)
-    for word, same in (("ship", "deploys"), ("kitten", "cat"), ("naps", "sleeps")):
-        table[words.index(word)] = table[words.index(same)]
-    (folder / "model.onnx").write_bytes(_onnx(table))
-    (folder / "config.json").write_text('{"hidden_size": 16, "pad_token_id": 0}')
-    (folder / "tokenizer_config.json").write_text('{"model_max_length": 512, "pad_token": "[PAD]"}')
-    (folder / "special_tokens_map.json").write_text('{"unk_token": "[UNK]", "pad_token": "[PAD]"}')
-    return folder
+    return write_tiny_model(tmp_path / "tiny", dim=16)
 
 
 @pytest.fixture

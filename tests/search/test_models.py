@@ -8,12 +8,17 @@ import pytest
 
 from memcrdt.errors import InputError, ModelMissingError
 from memcrdt.search import models
+from memcrdt.testing.models import write_tiny_model
 
 
 def test_the_shipped_model_comes_first_and_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """static is listed before fastembed's, of which none is in an empty cache and one is where its folder is."""
+    """static is listed before fastembed's, of which one is here when all of its files are, and not before."""
     monkeypatch.setenv("MEMCRDT_MODELS", str(tmp_path))
-    (tmp_path / "models--Qdrant--bge-small-en-v1.5-onnx-Q").mkdir()
+    folder = tmp_path / "models--Qdrant--bge-small-en-v1.5-onnx-Q"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(40 * "a")
+    write_tiny_model(folder / "snapshots" / (40 * "a"), dim=384, file="model_optimized.onnx")
+    (tmp_path / "models--Qdrant--bge-small-en" / "parts").mkdir(parents=True)
     first, *others = models.known_models()
     assert (first.name, first.dim, first.here) == ("static", 256, True)
     assert [model.name for model in others if model.here] == ["BAAI/bge-small-en-v1.5"]

@@ -67,7 +67,7 @@ def test_adding_does_not_wait_for_a_slow_model(tmp_path: Path) -> None:
         assert found(memory, "crane").startswith("the harbour crane")
         index, worker = parts(memory)
         worker.drain()
-        assert models.status(memory.store, index, worker).waiting == 0
+        assert memory.status().search.waiting == 0
         assert count(memory, "SELECT count(*) FROM vectors") == 71
         assert sum(calls) >= 71
 
@@ -94,8 +94,9 @@ def test_search_goes_on_with_the_old_vectors_until_all_have_new_ones(tmp_path: P
         index.embedders.get("static-minilm-256")
         with memory.store.writing() as db:
             registry.use(db, "function:made.elsewhere")
-        before = models.status(memory.store, index)
-        assert (before.current, before.next, before.waiting) == ("static-minilm-256", "function:made.elsewhere", 100)
+        before = memory.status().search
+        assert (before.model, before.next_model) == ("static-minilm-256", "function:made.elsewhere")
+        assert before.waiting == 100
         assert found(memory, "port machinery").startswith("the harbour crane")
     with memcrdt.open(tmp_path, embedder=slow) as memory:
         index, worker = parts(memory)
@@ -104,13 +105,13 @@ def test_search_goes_on_with_the_old_vectors_until_all_have_new_ones(tmp_path: P
         with memory.store.writing() as db:
             registry.use(db, own.name)
         worker.step()
-        middle = models.status(memory.store, index)
-        assert (middle.current, middle.next) == ("static-minilm-256", own.name)
+        middle = memory.status().search
+        assert (middle.model, middle.next_model) == ("static-minilm-256", own.name)
         assert 0 < middle.waiting <= 100
         memory.add("added in the middle of it")
         worker.drain()
-        after = models.status(memory.store, index)
-        assert (after.current, after.next, after.waiting) == (own.name, None, 0)
+        after = memory.status().search
+        assert (after.model, after.next_model, after.waiting) == (own.name, None, 0)
         assert count(memory, "SELECT count(*) FROM vectors") == 101
         assert count(memory, "SELECT count(*) FROM codes") == 101
         assert count(memory, "SELECT count(*) FROM models") == 1
@@ -139,8 +140,8 @@ def test_going_back_in_the_middle_keeps_the_vectors_that_are_there(memory: Memor
     with memory.store.writing() as db:
         registry.use(db, "function:other")
         registry.use(db, own.name)
-    state = models.status(memory.store, index)
-    assert (state.current, state.next, state.waiting) == (own.name, None, 0)
+    state = memory.status().search
+    assert (state.model, state.next_model, state.waiting) == (own.name, None, 0)
     worker.drain()
     assert count(memory, "SELECT count(*) FROM vectors") == 3
 
@@ -154,8 +155,7 @@ def test_a_model_that_fails_leaves_full_text(tmp_path: Path) -> None:
     with memcrdt.open(tmp_path, embedder=broken) as memory:
         memory.add("the harbour crane")
         assert found(memory, "crane") == "the harbour crane"
-        index, worker = parts(memory)
-        assert "strike" in str(models.status(memory.store, index, worker).error)
+        assert "strike" in str(memory.status().search.error)
 
 
 def test_a_store_follows_the_model_that_was_chosen_for_it(tmp_path: Path, tiny_model: Path) -> None:
@@ -167,10 +167,10 @@ def test_a_store_follows_the_model_that_was_chosen_for_it(tmp_path: Path, tiny_m
         worker.drain()
     with memcrdt.open(tmp_path / "home") as memory:
         index, _ = parts(memory)
-        assert models.status(memory.store, index).current == name
+        assert memory.status().search.model == name
         assert found(memory, "kitten") == "cat sleeps"
         memory.add("sofa")
-        assert models.status(memory.store, index).waiting <= 1
+        assert memory.status().search.waiting <= 1
 
 
 def test_the_thread_works_off_what_is_added(memory: Memory) -> None:
