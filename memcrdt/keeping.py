@@ -98,7 +98,7 @@ class Keeping:
 
     def compact(self) -> compaction.Compacted:
         """Gives back the room that old versions and what was forgotten take in the file. It happens by itself too."""
-        return compaction.compact(self.store)
+        return self.store.freeing(lambda: compaction.compact(self.store))
 
     def forget_expired(self) -> int:
         """Forgets what comes from this device, and expired and was last changed over `forget_expired_days` ago. open()

@@ -21,6 +21,7 @@ from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
 from memcrdt.model.requests import PERSONAL, AddRequest, Changes, check_add, check_alive, check_item, check_update
 from memcrdt.model.scopes import GLOBAL, check_scope
+from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Time
 from memcrdt.scoped import ScopedMemory
 from memcrdt.spaces import Space
@@ -224,8 +225,8 @@ class Memory(Keeping):
         `metadata` is merged; a value of None removes its key. A new text settles a conflict. `expires_at` must be in
         the future, `superseded_by` another memory that is here. Raises NotFoundError.
         """
-        given = {name: value for name, value in locals().items() if name not in ("self", "id", "author")}
-        self._edit(id, check_update(Changes(**given)), checks.check_optional_label(author, "the author"))
+        given = {name: value for name, value in locals().items() if name not in ("self", "id")}
+        self._edit(id, check_update(Changes(**given)), author)
         return self.get(id)
 
     def forget(self, /, id: str | None = None, *, dry_run: bool = False, **filters: Any) -> Forgotten:
@@ -238,7 +239,7 @@ class Memory(Keeping):
         ids = self._to_forget(id, filters)
         if dry_run or not ids:
             return Forgotten(count=len(ids), status="done")
-        count = self._commit(partial(changes.forget, ids))
+        count = self.store.freeing(lambda: self._commit(partial(changes.forget, ids)))
         return Forgotten(count=count, status="done" if compaction.scrub(self.store) else "pending")
 
     def history(self, id: str) -> builtins.list[Revision]:
@@ -258,6 +259,7 @@ class Memory(Keeping):
     def link(self, id: str, rel: str, to: str) -> None:
         """Notes that the memory stands in relation `rel` to another. Raises NotFoundError if either is not here."""
         edge = self._edge(rel, to)
+        check_no_secret(rel)
         self.get(to)
         self._edit(id, MemoryEdit(add_links=(edge,)), None)
 
@@ -287,6 +289,7 @@ class Memory(Keeping):
 
     def rename_scope(self, old: str, new: str) -> int:
         """Gives every memory of scope `old` the scope `new`, in one transaction. Returns how many."""
+        check_no_secret(new)
         return self._commit(partial(moving.rename_scope, check_scope(old), check_scope(new)))
 
     def scoped(

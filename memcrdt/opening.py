@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 from memcrdt import config as configuration
+from memcrdt.errors import DiskFullError
 from memcrdt.finding import Finder
 from memcrdt.memory import Memory
 from memcrdt.model.checks import check_flag, check_label
@@ -42,7 +43,8 @@ def open(  # noqa: A001 - the name of the public interface
     from memcrdt.net.identity import KEY_FILE, Identity, device_id_of
     from memcrdt.node import BackgroundNode
     from memcrdt.search import SearchIndex, make_embedder
-    from memcrdt.store.store import Store, StoreOptions, check_home
+    from memcrdt.store.opening import check_file
+    from memcrdt.store.store import FILE, Store, StoreOptions
 
     read_only, sync = check_flag(read_only, "read_only"), check_flag(sync, "sync")
     folder = home_folder(home)
@@ -51,14 +53,15 @@ def open(  # noqa: A001 - the name of the public interface
         config = replace(config, device_name=check_label(device_name, "the device's name"))
     index = SearchIndex(make_embedder(config.embedder if isinstance(embedder, EllipsisType) else embedder))
     if not (folder / KEY_FILE).exists():  # none is made for a home that can't be opened
-        check_home(folder)
+        check_file(folder / FILE)
     device = device_id_of(folder) if read_only else Identity.load_or_create(folder).device_id
     store = Store(folder, device, index, StoreOptions(read_only=read_only))
     finder = Finder(store, index)
     memory = Memory(folder, store, BackgroundNode, finder=finder, config=config)
     try:
         if not read_only:
-            memory.forget_expired()
+            with suppress(DiskFullError):  # it can be read all the same; what has expired goes another time
+                memory.forget_expired()
             finder.start()
         if sync:
             memory.start_sync()

@@ -6,6 +6,7 @@ from typing import Self
 
 from memcrdt.errors import InputError
 from memcrdt.model.checks import check_label
+from memcrdt.model.secrets import check_no_secret
 from memcrdt.store import digests, meta
 from memcrdt.store.changes import space_number
 from memcrdt.store.members import Members
@@ -23,6 +24,7 @@ class Space:
         """Makes the space. Raises InputError when there is one of that name."""
         if not self.name.isprintable() or self.name != self.name.strip():
             raise InputError(f"the name {self.name!r} can't be typed; take printable characters without spaces around")
+        check_no_secret(self.name)
         with self._store.writing() as db:
             if db.execute("SELECT 1 FROM spaces WHERE name = ?", (self.name,)).get is not None:
                 raise InputError(f"there is a space called {self.name!r} here already; take another name")

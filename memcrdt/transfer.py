@@ -16,6 +16,7 @@ from memcrdt.model import checks, limits
 from memcrdt.model.filters import Filters
 from memcrdt.model.records import MemoryRecord
 from memcrdt.model.requests import AddRequest, check_item
+from memcrdt.model.secrets import check_no_secret
 from memcrdt.store import listing
 from memcrdt.store.changes import space_number
 from memcrdt.store.importing import Importing
@@ -195,7 +196,10 @@ def _request(line: bytes | None, defaults: Mapping[str, Any], store: Store) -> A
     attributes = dict(request.attributes)
     if superseded_by is not None:
         attributes["superseded_by"] = checks.check_id(superseded_by)
-    return replace(request, attributes=attributes, links=_links(links))
+    edges = _links(links)
+    if not given.get("allow_secret"):
+        check_no_secret(edges)
+    return replace(request, attributes=attributes, links=edges)
 
 
 def _check_space(db: Any, name: str) -> None:

@@ -87,7 +87,7 @@ class Upkeep:
             ids = [str(row[0]) for row in db.execute(_LONG_EXPIRED, (until, self._store.device, BATCH_ITEMS))]
         if not ids:
             return 0
-        count = self._store.commit(partial(changes.forget, ids))
+        count = self._store.freeing(lambda: self._store.commit(partial(changes.forget, ids)))
         compaction.scrub(self._store)
         _log.info("%d memories that expired %d days ago are forgotten", count, self._config.forget_expired_days)
         return count

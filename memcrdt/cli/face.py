@@ -34,6 +34,15 @@ class Face:
         show_messages()
         return open_memory(self.home, read_only=read_only)
 
+    def look(self) -> Memory:
+        """The memory of the home, to read: where it may not be written, for reading only."""
+        from memcrdt.errors import ReadOnlyError
+
+        try:
+            return self.open()
+        except ReadOnlyError:
+            return self.open(read_only=True)
+
     @property
     def printer(self) -> Printer:
         return Printer(self.json)

@@ -58,7 +58,7 @@ def export_command(face: Face, /, file: Path, format: str | None, **filters: Any
     Their histories are not in it. A file that is there already is replaced.
     """
     wanted = asked(filters)
-    with face.open() as memory:
+    with face.look() as memory:
         exported = memory.export(file, format=format, **wanted)
     face.printer.record({"memories": exported})
 

@@ -39,7 +39,7 @@ _FINDINGS: tuple[Column[Finding], ...] = (
 @pass_face
 def stats_command(face: Face) -> None:
     """Count what is remembered, by space, category and kind."""
-    with face.open() as memory:
+    with face.look() as memory:
         face.printer.record(memory.stats())
 
 
@@ -62,7 +62,7 @@ def backup_command(face: Face, file: Path) -> None:
 
     The file must not be there yet. Others may go on working meanwhile.
     """
-    with face.open() as memory:
+    with face.look() as memory:
         face.printer.record({"size": memory.backup(file)})
     say("it holds every memory in plain text; the key of this device and config.toml are not in it")
 

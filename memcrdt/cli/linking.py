@@ -38,5 +38,5 @@ def unlink_command(face: Face, /, id: str, rel: str, to: str) -> None:
 @pass_face
 def related_command(face: Face, /, id: str, rel: str | None) -> None:
     """List the memories that memory ID is linked to."""
-    with face.open() as memory:
+    with face.look() as memory:
         face.printer.table(memory.related(id, rel), LISTED, on_terminal=LISTED_ON_TERMINAL)

@@ -73,7 +73,7 @@ _REVISED: tuple[Column[Revision], ...] = (
 def search_command(face: Face, /, query: str, **options: Any) -> None:
     """Find the memories that answer QUERY best, best first."""
     wanted = asked(options)
-    with face.open() as memory:
+    with face.look() as memory:
         hits = memory.search(query, **wanted)
     more = (_PARTS,) if options["explain"] else ()
     face.printer.table(hits, (*_FOUND, *more), on_terminal=(*_FOUND_ON_TERMINAL, *more))
@@ -87,7 +87,7 @@ def search_command(face: Face, /, query: str, **options: Any) -> None:
 def similar_command(face: Face, /, id: str, limit: int, **filters: Any) -> None:
     """Find the memories that are most like this one, best first."""
     wanted = asked(filters)
-    with face.open() as memory:
+    with face.look() as memory:
         hits = memory.similar(id, limit=limit, **wanted)
     face.printer.table(hits, _FOUND, on_terminal=_FOUND_ON_TERMINAL)
 
@@ -97,7 +97,7 @@ def similar_command(face: Face, /, id: str, limit: int, **filters: Any) -> None:
 @pass_face
 def get_command(face: Face, /, id: str) -> None:
     """Show one memory with all that is known of it."""
-    with face.open() as memory:
+    with face.look() as memory:
         face.printer.record(memory.get(id))
 
 
@@ -110,7 +110,7 @@ def get_command(face: Face, /, id: str) -> None:
 def list_command(face: Face, /, limit: int, everything: bool, order: str, **filters: Any) -> None:
     """List memories, newest first."""
     wanted = {"order": order, **asked(filters)}
-    with face.open() as memory:
+    with face.look() as memory:
         if everything:
             face.printer.table(_pages(memory, wanted), LISTED, on_terminal=LISTED_ON_TERMINAL)
             return
@@ -125,7 +125,7 @@ def list_command(face: Face, /, limit: int, everything: bool, order: str, **filt
 @pass_face
 def history_command(face: Face, /, id: str) -> None:
     """Show every text that a memory has had, oldest first."""
-    with face.open() as memory:
+    with face.look() as memory:
         face.printer.table(memory.history(id), _REVISED)
 
 
@@ -137,7 +137,7 @@ def conflicts_command(face: Face, /, id: str) -> None:
 
     There are none when it has one current text. `memcrdt update ID TEXT` settles them.
     """
-    with face.open() as memory:
+    with face.look() as memory:
         face.printer.table(memory.conflicts(id), _REVISED)
 
 

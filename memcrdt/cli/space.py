@@ -64,7 +64,7 @@ def create_command(face: Face, name: str) -> None:
 @pass_face
 def list_command(face: Face) -> None:
     """List the spaces."""
-    with face.open() as memory:
+    with face.look() as memory:
         face.printer.table(memory.status().store.spaces, _SPACES)
 
 

@@ -109,7 +109,7 @@ _PEERS_ON_TERMINAL: tuple[Column[PeerLine], ...] = (
 @pass_face
 def status_command(face: Face, watch: bool) -> None:
     """Show what is here, who has it, and whether anything serves."""
-    with face.open() as memory:
+    with face.look() as memory:
         _show(memory, watch, lambda status: _print_status(face, status))
 
 
@@ -118,7 +118,7 @@ def status_command(face: Face, watch: bool) -> None:
 @pass_face
 def peers_command(face: Face, watch: bool) -> None:
     """List the other devices: accepted, revoked, and those that knocked (pending)."""
-    with face.open() as memory:
+    with face.look() as memory:
         _show(memory, watch, lambda status: _print_peers(face, status.peers))
 
 

@@ -67,7 +67,7 @@ def list_command(face: Face) -> None:
     """List the tokens, and what each opens."""
     from memcrdt.store.tokens import Tokens
 
-    with face.open() as memory:
+    with face.look() as memory:
         lines = [_line(token) for token in Tokens(memory.store).all()]
     face.printer.table(lines, _TOKENS)
 

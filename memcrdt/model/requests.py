@@ -69,7 +69,10 @@ def check_add(text: object, given: Mapping[str, Any]) -> AddRequest:
         dedupe=checks.check_flag(get("dedupe", False), "dedupe"),
     )
     if not checks.check_flag(get("allow_secret", False), "allow_secret"):
-        check_no_secret((request.text, request.source or "", *request.tags), request.metadata)
+        check_no_secret(
+            (request.text, request.scope, request.kind, request.author, request.source, request.key),
+            (request.tags, request.metadata, request.attributes),
+        )
     return request
 
 
@@ -85,7 +88,7 @@ def check_item(item: object, defaults: Mapping[str, Any]) -> AddRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What update() may change; `...` leaves a thing as it is, None takes it away."""
+    """The arguments of update(): `...` leaves a thing as it is, None takes it away. `author` is who changes it."""
 
     text: str | Unset = ...
     add_tags: object = ()
@@ -97,11 +100,13 @@ class Changes:
     superseded_by: str | Unset | None = ...
     scope: str | Unset = ...
     trust: str | Unset | None = ...
+    author: str | None = None
     allow_secret: bool = False
 
 
 def check_update(changes: Changes) -> MemoryEdit:
-    """The edit that the arguments of update() make. Raises InputError."""
+    """The edit that the arguments of update() make; its author is checked, and no part of it. Raises InputError."""
+    author = checks.check_optional_label(changes.author, "the author")
     attributes: dict[str, Json] = {}
     if not isinstance(changes.importance, EllipsisType):
         attributes["importance"] = checks.check_optional_share(changes.importance, "the importance")
@@ -123,7 +128,7 @@ def check_update(changes: Changes) -> MemoryEdit:
         attributes=attributes,
     )
     if not checks.check_flag(changes.allow_secret, "allow_secret"):
-        check_no_secret((edit.text or "", *edit.add_tags), edit.metadata)
+        check_no_secret(edit.text, author, edit.add_tags, _without_nulls(edit.metadata), edit.attributes)
     return edit
 
 
@@ -161,7 +166,7 @@ def _new_attributes(given: Mapping[str, Any]) -> dict[str, Json]:
     return {name: value for name, value in attributes.items() if value is not None}
 
 
-def _without_nulls(metadata: dict[str, Json]) -> dict[str, Json]:
+def _without_nulls(metadata: Mapping[str, Json]) -> dict[str, Json]:
     return {key: value for key, value in metadata.items() if value is not None}
 
 

@@ -6,10 +6,9 @@ The forms are those that their issuers publish so that scanners can find them. A
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from memcrdt.errors import InputError
-from memcrdt.model.values import Json, canonical
 
 # Each form: what it is, a piece of text that every one of them has, and the whole.
 _FORMS = tuple(
@@ -39,12 +38,22 @@ def secret_in(text: str) -> str | None:
     return next((name for name, marker, form in _FORMS if marker in text and form.search(text)), None)
 
 
-def check_no_secret(texts: Iterable[str], metadata: Mapping[str, Json]) -> None:
-    """Raises InputError, which doesn't repeat the secret."""
-    values = [canonical(dict(metadata))] if metadata else []
-    for text in (*texts, *values):
+def check_no_secret(*said: object) -> None:
+    """Raises InputError, which doesn't repeat the secret, when there is one in any text of what is to be said: texts,
+    lists and objects of them, keys of objects included."""
+    for text in _texts(said):
         if found := secret_in(text):
             raise InputError(
-                f"this holds what looks like {found}, which would travel to every device; leave it out, or say that it"
-                " may be kept: allow_secret=True, --allow-secret"
+                f"this holds what looks like {found}, which would travel to every device; leave it out, or have add,"
+                " update or import keep it: allow_secret=True, --allow-secret"
             )
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts((*value.keys(), *value.values()))
+    elif isinstance(value, Iterable):
+        for each in value:
+            yield from _texts(each)

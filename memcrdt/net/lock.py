@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from memcrdt.errors import LockedError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LOCK_FILE = "serve.lock"
@@ -42,12 +43,18 @@ class ServeLock:
             whom = f"process {pid}" if (pid := _noted(home).pid) else "another process"
             raise LockedError(f"{whom} runs the network of {home} already; end it, or leave it to that one")
         self._bell: int | None = None
-        self.write(None)
+        try:
+            self.write(None)
+        except StoreError:
+            self._file.close()
+            raise
 
     def write(self, port: int | None, *, bell: int | None = None) -> None:
         """Tells the other processes at which port we listen, and where our doorbell is, if that is new."""
         self._bell = bell or self._bell
-        self._note.write_text(json.dumps(Holder(os.getpid(), port, self._bell)._asdict()), encoding="ascii")
+        note = json.dumps(Holder(os.getpid(), port, self._bell)._asdict())
+        with _translated(self._note):
+            self._note.write_text(note, encoding="ascii")
 
     def release(self) -> None:
         """Gives the right back."""
@@ -58,9 +65,11 @@ class ServeLock:
 
 def holder(home: Path) -> Holder | None:
     """The process that runs the network of the home, if one does."""
-    if not (home / LOCK_FILE).exists():
+    try:
+        file = (home / LOCK_FILE).open("rb")  # in a home that may only be read, too
+    except OSError:
         return None
-    with _open(home) as file:
+    with file:
         return None if _lock(file) else _noted(home)
 
 
@@ -72,10 +81,16 @@ def noted_bell(home: Path) -> int | None:
 
 def _open(home: Path) -> IO[bytes]:
     path = home / LOCK_FILE
-    try:
+    with _translated(path):
         return path.open("ab")
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as exc:
-        raise StoreError(f"{path}: {exc.strerror or exc}; check the folder and its mode") from exc
+        raise StoreError(f"{path}: {exc.strerror or exc}; check the folder, its mode and its disk") from exc
 
 
 def _noted(home: Path) -> Holder:

@@ -120,7 +120,7 @@ def scrub(store: Store) -> bool:
     is forgotten already.
     """
     try:
-        return _scrub(store)
+        return store.freeing(lambda: _scrub(store))
     except StoreError:
         store.scrub_later()
         return False

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import random
+import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -17,6 +21,8 @@ from memcrdt.store.vector_functions import load_vector_functions
 BUSY_TIMEOUT_S = 30.0  # a batch of 100,000 memories keeps the write lock for about 20 s
 _BUSY_PAUSES_S = (0.0005, 0.003)  # SQLite's own grow to 0.1 s: among eight busy writers one then starves
 READERS = 4  # idle read connections kept; more are made when more threads read at once
+BESIDE = ("-wal", "-shm")  # what SQLite keeps beside a file while it is open
+_ALONE_S = 5.0  # for which one waits for those who read a file on a full disk
 _READ_ONLY = apsw.SQLITE_OPEN_READONLY
 _READ_WRITE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 
@@ -32,7 +38,7 @@ def translated(path: Path, doing: str) -> Iterator[None]:
             " or end the process that holds it"
         ) from exc
     except apsw.FullError as exc:
-        raise DiskFullError(f"{doing}: the disk under {path} is full; make room and try again") from exc
+        raise _disk_full(path, doing) from exc
     except apsw.NotADBError as exc:
         raise SchemaError(f"{path} is no SQLite file; move it away, or name another home") from exc
     except (apsw.CorruptError, UnicodeDecodeError) as exc:  # texts are UTF-8: others are bytes that were damaged
@@ -42,12 +48,107 @@ def translated(path: Path, doing: str) -> Iterator[None]:
     except apsw.CantOpenError as exc:
         raise StoreError(f"{doing}: {path} can't be opened ({exc}); check that the folder is there and yours") from exc
     except apsw.Error as exc:
+        if _is_without_index(exc):
+            raise _disk_full(path, doing) from exc
         raise StoreError(f"{doing}: SQLite says {exc} about {path}; nothing was changed") from exc
+
+
+def _disk_full(path: Path, doing: str) -> DiskFullError:
+    return DiskFullError(
+        f"{doing}: the disk under {path} is full, and nothing was changed; make room on it, or forget some memories"
+    )
+
+
+def _is_without_index(exc: apsw.Error) -> bool:
+    """Whether there was no room for the WAL's index, which every connection needs."""
+    return getattr(exc, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
 
 
 def connect(path: Path, *, read_only: bool, vfs: str | None) -> apsw.Connection:
     """A connection with the settings that every one here has. Raises apsw.Error."""
-    db = apsw.Connection(str(path), flags=_READ_ONLY if read_only else _READ_WRITE, vfs=vfs)
+    return _set_up(apsw.Connection(str(path), flags=_READ_ONLY if read_only else _READ_WRITE, vfs=vfs))
+
+
+def connect_to_read(path: Path, *, read_only: bool, vfs: str | None) -> apsw.Connection:
+    """A connection to read with, which is there also where SQLite can't make what it keeps beside a file: on a full
+    disk, and where nothing may be written. Raises apsw.Error."""
+    if vfs is not None or sys.platform == "win32":
+        return connect(path, read_only=read_only, vfs=vfs)
+    if read_only and is_unwritable(path):
+        return Unchanging(path)
+    try:
+        return connect(path, read_only=read_only, vfs=None)
+    except apsw.IOError as exc:
+        if not _is_without_index(exc):
+            raise
+    return _alone(path)
+
+
+def is_unwritable(path: Path) -> bool:
+    """Whether the file, or what SQLite needs beside it, may not be written; what is there already it can read."""
+    if all(path.with_name(path.name + suffix).exists() for suffix in BESIDE):
+        return False
+    return not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+class Passing(apsw.Connection):
+    """A connection for one call: it keeps others out, or doesn't see what they do."""
+
+    def check(self) -> None:
+        """Raises LockedError if what was read may be wrong."""
+
+
+class Alone(Passing):
+    """A connection that has the index of the WAL in memory, and therefore the file for this process alone."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), flags=_READ_WRITE, vfs="unix-excl")
+        _set_up(self)
+
+
+def _alone(path: Path) -> Alone:
+    """Another thread that just finds the disk full keeps it from the file for a moment."""
+    deadline = time.monotonic() + _ALONE_S
+    while True:
+        try:
+            return Alone(path)
+        except apsw.IOError as exc:
+            if not _is_without_index(exc) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.001)
+
+
+class Unchanging(Passing):
+    """A connection to a file that nobody here may write. It takes no locks, so somebody who may would go unnoticed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = self._state()
+        if self._seen[1][2:] > (0,):
+            super().__init__(str(path), flags=_READ_ONLY, vfs="unix-none")
+            self.execute("PRAGMA locking_mode = EXCLUSIVE")  # the index of the WAL is then in memory
+        else:
+            super().__init__(f"{path.as_uri()}?immutable=1", flags=_READ_ONLY | apsw.SQLITE_OPEN_URI)
+        _set_up(self)
+
+    def check(self) -> None:
+        if self._state() != self._seen:
+            raise LockedError(f"{self._path} was written while it was read; try again")
+
+    def _state(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        wal = self._path.with_name(self._path.name + "-wal")
+        return _identity(self._path), _identity(wal)
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _set_up(db: apsw.Connection) -> apsw.Connection:
     try:
         db.set_busy_handler(_Patience())
         db.execute("PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON")
@@ -100,10 +201,13 @@ def use_wal(db: apsw.Connection) -> None:
 class Readers:
     """Read connections, lent to one thread at a time."""
 
-    def __init__(self, make: Callable[[], apsw.Connection]) -> None:
-        self._make = make
+    def __init__(self, path: Path, *, read_only: bool, vfs: str | None) -> None:
+        self._path = path
+        self._make = partial(connect_to_read, path, read_only=read_only, vfs=vfs)
         self._idle: queue.LifoQueue[apsw.Connection] = queue.LifoQueue(READERS)
         self._closed = False
+        self._making = threading.Condition()
+        self._alone = 0
 
     @contextmanager
     def lent(self) -> Iterator[apsw.Connection]:
@@ -112,11 +216,21 @@ class Readers:
         try:
             db = self._idle.get_nowait()
         except queue.Empty:
-            db = self._make()
+            db = self._made()
         try:
             yield db
         finally:
             self._take_back(db)
+            if isinstance(db, Passing):
+                db.check()
+
+    @contextmanager
+    def none_alone(self) -> Iterator[None]:
+        """Within it none of these connections has the file alone, and none is made. Raises LockedError."""
+        with self._making:
+            if not self._making.wait_for(lambda: not self._alone, _ALONE_S):
+                raise LockedError("the disk was full, and something is still read in the way of that; try again")
+            yield
 
     def close(self) -> None:
         self._closed = True
@@ -126,11 +240,20 @@ class Readers:
             except queue.Empty:
                 return
 
+    def _made(self) -> apsw.Connection:
+        with self._making:
+            db = Alone(self._path) if self._alone else self._make()  # beside one, any other would be alone, too
+            self._alone += isinstance(db, Alone)
+            return db
+
     def _take_back(self, db: apsw.Connection) -> None:
-        if not db.in_transaction and not self._closed:
+        if not (db.in_transaction or self._closed or isinstance(db, Passing)):
             try:
                 self._idle.put_nowait(db)
             except queue.Full:
                 close(db)
-        else:  # a transaction left open would keep the WAL from ever being truncated
-            close(db)
+            return
+        with self._making:
+            close(db)  # a transaction left open would keep the WAL from ever being truncated
+            self._alone -= isinstance(db, Alone)
+            self._making.notify_all()

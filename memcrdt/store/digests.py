@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import NamedTuple
 
 import apsw
 
+from memcrdt.errors import DiskFullError
 from memcrdt.store import log
 from memcrdt.store.log import ShardRow
 from memcrdt.store.store import Store
@@ -49,7 +51,7 @@ def _known(store: Store, row: ShardRow) -> ShardDigest:
 def _keep(store: Store, space: int, digests: list[ShardDigest]) -> None:
     if store.options.read_only:
         return
-    with store.writing() as db:
+    with suppress(DiskFullError), store.writing() as db:  # then they are computed anew the next time
         _write(db, space, digests)
 
 

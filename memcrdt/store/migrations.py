@@ -36,9 +36,14 @@ def check(db: apsw.Connection, path: Path) -> int:
     return 0
 
 
+def is_newest(db: apsw.Connection, path: Path) -> bool:
+    """Whether the file is a store of the newest schema. Raises SchemaError if it is not ours or too new."""
+    return check(db, path) == max(scripts())
+
+
 def migrate(db: apsw.Connection, path: Path) -> None:
     """Runs what is missing. Several processes may do this at once: the write lock lets one do it."""
-    if check(db, path) == max(scripts()):
+    if is_newest(db, path):
         return
     db.execute("BEGIN IMMEDIATE")
     try:

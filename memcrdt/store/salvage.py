@@ -112,7 +112,8 @@ def salvage(path: Path, vfs: str | None = None) -> tuple[str, ...]:
 def _connect(path: Path, vfs: str | None, *, read_only: bool = False) -> apsw.Connection:
     """A connection that knows the tables. Raises CorruptError when their list can't be read."""
     try:
-        db = connections.connect(path, read_only=read_only, vfs=vfs)
+        make = connections.connect_to_read if read_only else connections.connect
+        db = make(path, read_only=read_only, vfs=vfs)
         db.execute("SELECT sql FROM sqlite_schema").fetchall()
     except apsw.CorruptError as exc:
         raise CorruptError(

@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,16 +16,17 @@ from typing import TypeVar
 
 import apsw
 
-from memcrdt.errors import NotFoundError, ReadOnlyError, StoreError
+from memcrdt.errors import DiskFullError, NotFoundError, ReadOnlyError, StoreError
 from memcrdt.model.edits import Stamp
 from memcrdt.model.records import Kind
-from memcrdt.store import compaction, connections, forks, log, machine, meta, migrations
+from memcrdt.store import compaction, connections, forks, log, machine, meta, migrations, opening
 from memcrdt.store.background import Background
 from memcrdt.store.connections import Readers, translated
 from memcrdt.store.documents import Documents
 from memcrdt.store.indexer import Indexer, Prepared
 from memcrdt.store.marks import Mark, Marks, hashed, state_folder
 from memcrdt.store.meta import Alarm, Facts
+from memcrdt.store.reserve import Reserve
 from memcrdt.store.transaction import Transaction
 
 FILE = "memories.db"
@@ -79,20 +80,16 @@ class Store:
         self._subscribers: list[Callable[[Notice], None]] = []
         self._marks = Marks(home, self.options.marks or state_folder())
         self._scrubbing = Background(partial(compaction.scrub, self))
-        self._readers = Readers(self._connect)
-        self._prepare(home)
-        with translated(self.path, "opening"):
-            self._writer = self._connect()
+        self._readers = Readers(self.path, read_only=self.options.read_only, vfs=self.options.vfs)
+        self._reserve = Reserve(home)
+        self._writer: apsw.Connection | None = None
+        self.device = device
+        opening.prepare(self.path, read_only=self.options.read_only)
         try:
-            self._open_file()
-            self.facts = self._establish(device)
+            self.facts = self._begin()
         except BaseException:  # the connections must not outlive a failed opening
             self.close()
             raise
-
-    @property
-    def device(self) -> str:
-        return self.facts.device
 
     def now_ms(self) -> int:
         return self.options.clock()
@@ -108,7 +105,8 @@ class Store:
         self._scrubbing.stop()
         with self._lock:
             self._readers.close()
-            connections.close(self._writer)
+            if self._writer is not None:
+                connections.close(self._writer)
             self._documents.clear()
             self._marks.close()
             forks.closed(self)
@@ -160,6 +158,17 @@ class Store:
             self._tell(Notice(done.changes, origin, transaction.stamp.at, done.seq))
         return result
 
+    def freeing(self, work: Callable[[], T]) -> T:
+        """Does what makes room; on a full disk it may use the reserve for that. Raises what `work` raises."""
+        try:
+            return work()
+        except DiskFullError:
+            if not self._reserve.release():
+                raise
+            return work()
+        finally:
+            self._reserve.keep()
+
     @contextmanager
     def documents(self) -> Iterator[tuple[apsw.Connection, Documents]]:
         """The live documents and a connection that sees what is durable, with no write under way in this process."""
@@ -199,7 +208,7 @@ class Store:
         """Puts the content of another store in the place of this one's, at once."""
         self._check_process()
         with self._lock:
-            with translated(self.path, "restoring"), self._writer.backup("main", source, "main") as backup:
+            with translated(self.path, "restoring"), self._opened().backup("main", source, "main") as backup:
                 while not backup.done:
                     backup.step(-1)
             self.replaced()
@@ -237,53 +246,65 @@ class Store:
     def boot(self) -> str:
         return self.options.boot or machine.boot_id()
 
-    def _prepare(self, home: Path) -> None:
-        _make_home(home, self.options.read_only)
-        if self.options.read_only and not self.path.exists():
-            raise NotFoundError(f"there is no store in {home}; open it once for writing, or name another home")
-        forks.check(self.path)
-        if not self.options.read_only:
-            _check_writable(self.path)
-            _make_file(self.path)
-
-    def _open_file(self) -> None:
-        with translated(self.path, "opening"):
-            if not self.options.read_only:
-                migrations.check(self._writer, self.path)  # before the first byte of a foreign file is changed
-                connections.use_wal(self._writer)
-                migrations.migrate(self._writer, self.path)
-            elif migrations.check(self._writer, self.path) == 0:
-                raise StoreError(f"{self.path} is empty; open it once for writing")
-        forks.opened(self, self.path)
-
-    def _connect(self) -> apsw.Connection:
-        return connections.connect(self.path, read_only=self.options.read_only, vfs=self.options.vfs)
-
-    def _establish(self, device: str) -> Facts:
-        """Makes or reads the store's facts, and makes another store of one that was copied or restored."""
+    def _begin(self) -> Facts:
+        """Opens the file. On a full disk it can still be read, if it was ever opened before; writing is tried anew
+        each time."""
         if self.options.read_only:
             with self.reading() as db:
+                if migrations.check(db, self.path) == 0:
+                    raise StoreError(f"{self.path} is empty; open it once for writing")
                 return meta.facts(db)
-        with self._exclusive("opening") as db:
-            if meta.found(db, device, self.now_ms(), self.options.random):
-                meta.renew_client_id(db, self.boot, self.options.random)
-            elif suspicion := self._suspicion(db, device):
-                meta.reincarnate(db, device, self.boot, self.options.random)
-                meta.raise_alarm(
-                    db, Alarm(self.now_ms(), f"This store is not the one that was here: {suspicion}. {_REINCARNATED}")
-                )
-            elif not machine.is_same_boot(meta.read(db, "boot"), self.boot):
-                meta.renew_client_id(db, self.boot, self.options.random)
-            self._marked = self._mark(db)
-            self._marks.write(self._marked)  # before COMMIT: a file without this incarnation is an older one
-            db.execute("COMMIT")
-            known = meta.facts(db)
-            if db.execute("SELECT 1 FROM shards WHERE to_scrub > 0").fetchone():
-                self.scrub_later()
-        return known
+        try:
+            self._opened()
+        except DiskFullError:
+            with self.reading() as db:
+                if not migrations.is_newest(db, self.path) or meta.read(db, "client_id") is None:
+                    raise
+                return meta.facts(db)
+        return self.facts
 
-    def _suspicion(self, db: apsw.Connection, device: str) -> str | None:
-        if meta.facts(db).device != device:
+    def _opened(self) -> apsw.Connection:
+        """The write connection, made when it is first needed. Its caller holds the lock, or is alone."""
+        if self._writer is None:
+            with translated(self.path, "opening"):
+                self._writer = self._open_writer()
+            self._reserve.keep()
+        return self._writer
+
+    def _open_writer(self) -> apsw.Connection:
+        with self._readers.none_alone():
+            db = connections.connect(self.path, read_only=False, vfs=self.options.vfs)
+        try:
+            migrations.check(db, self.path)  # before the first byte of a foreign file is changed
+            connections.use_wal(db)
+            migrations.migrate(db, self.path)
+            forks.opened(self, self.path)
+            with _immediate(db):
+                self.facts = self._establish(db)
+        except BaseException:  # whatever it was, the file must not stay open
+            connections.close(db)
+            raise
+        return db
+
+    def _establish(self, db: apsw.Connection) -> Facts:
+        """Makes or reads the store's facts, and makes another store of one that was copied or restored."""
+        if meta.found(db, self.device, self.now_ms(), self.options.random):
+            meta.renew_client_id(db, self.boot, self.options.random)
+        elif suspicion := self._suspicion(db):
+            meta.reincarnate(db, self.device, self.boot, self.options.random)
+            meta.raise_alarm(
+                db, Alarm(self.now_ms(), f"This store is not the one that was here: {suspicion}. {_REINCARNATED}")
+            )
+        elif not machine.is_same_boot(meta.read(db, "boot"), self.boot):
+            meta.renew_client_id(db, self.boot, self.options.random)
+        self._marked = self._mark(db)
+        self._marks.write(self._marked)  # before COMMIT: a file without this incarnation is an older one
+        if db.execute("SELECT 1 FROM shards WHERE to_scrub > 0").fetchone():
+            self.scrub_later()
+        return meta.facts(db)
+
+    def _suspicion(self, db: apsw.Connection) -> str | None:
+        if meta.facts(db).device != self.device:
             return "it belongs to another device key"
         return self._marks.suspicion(self._mark(db))
 
@@ -321,16 +342,8 @@ class Store:
         self._check_process()
         if self.options.read_only:
             raise ReadOnlyError(f"{doing}: {self.path} was opened for reading only")
-        with self._lock, translated(self.path, doing):
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._writer
-                if self._writer.in_transaction:
-                    self._writer.execute("COMMIT")
-            except BaseException:  # whatever it was: nothing was changed
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
+        with self._lock, translated(self.path, doing), _immediate(self._opened()) as db:
+            yield db
 
     def _tell(self, notice: Notice) -> None:
         for callback in tuple(self._subscribers):
@@ -344,38 +357,15 @@ class Store:
             raise forks.inherited(self.path)
 
 
-def check_home(home: Path) -> None:
-    """Raises SchemaError when what stands in the place of a home's store is none. Nothing is made or changed."""
-    path = home / FILE
-    forks.check(path)
-    if path.is_file():
-        with translated(path, "opening"), closing(connections.connect(path, read_only=True, vfs=None)) as db:
-            migrations.check(db, path)
-
-
-def _make_home(home: Path, read_only: bool) -> None:
-    if home.exists() and not home.is_dir():
-        raise StoreError(f"the home {home} is no folder; name a folder, or move the file away")
-    if not read_only:
-        try:
-            home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as exc:
-            raise StoreError(f"the home {home} can't be made ({exc.strerror}); name another folder") from exc
-
-
-def _check_writable(path: Path) -> None:
-    """Raises ReadOnlyError naming the file that may not be written: the store's, or one of SQLite's beside it.
-
-    SQLite would give the index of the WAL the mode of a file that may only be read, leave it there and then fail on it.
-    """
-    for suffix in ("", "-wal", "-shm"):
-        file = path.with_name(path.name + suffix)
-        if file.exists() and not os.access(file, os.W_OK):
-            raise ReadOnlyError(f"opening: {file} may not be written; check its owner and mode")
-
-
-def _make_file(path: Path) -> None:
-    """Makes the file readable by its owner only, if it is not there: SQLite gives the WAL the same mode, and would
-    itself leave that to the umask. A file that is there is not even opened: closing it would drop SQLite's locks."""
-    with suppress(OSError):  # also when it is there; whatever else it is, SQLite says it better
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+@contextmanager
+def _immediate(db: apsw.Connection) -> Iterator[apsw.Connection]:
+    """The connection within BEGIN IMMEDIATE; committed at the end unless the body did it itself."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield db
+        if db.in_transaction:
+            db.execute("COMMIT")
+    except BaseException:  # whatever it was: nothing was changed
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise

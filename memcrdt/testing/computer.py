@@ -116,7 +116,7 @@ class Computer:
     @contextmanager
     def failing_disk(self) -> Iterator[None]:
         """Within it, no commit of the agent succeeds."""
-        writer = self.memory.store._writer
+        writer = self.memory.store._opened()
         writer.set_commit_hook(lambda: True)
         try:
             yield

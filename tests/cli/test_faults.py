@@ -87,3 +87,15 @@ def test_a_key_that_others_can_read(cli: Cli, home: Path, arguments: list[str]) 
     cli("init")
     (home / "device.key").chmod(0o644)
     cli(*arguments).failed(1, "chmod 600")
+
+
+def test_commands_that_read_do_so_in_a_home_that_may_not_be_written(
+    cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that write name what may not be."""
+    cli("add", "lantern")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "lantern" in cli("list").out
+    assert "lantern" in cli("search", "lantern").out
+    assert cli("status").code == 0
+    cli("add", "no").failed(1, "may not be written", "memories.db")

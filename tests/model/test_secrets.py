@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import memcrdt
 from memcrdt.errors import InputError
 from memcrdt.model.requests import Changes, check_add, check_update
 from memcrdt.model.secrets import secret_in
@@ -33,22 +36,79 @@ SECRETS = [
 ]
 
 
+SECRET = SECRETS[3]
+
+
 @pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret[:12].strip())
 def test_a_secret_of_a_well_known_form_is_refused(secret: str) -> None:
-    """Within a text, a source, a tag or the metadata; the message doesn't repeat it."""
-    arguments: list[dict[str, Any]] = [
-        {"text": f"the key is {secret}, keep it"},
-        {"metadata": {"k": [secret]}},
-        {"source": secret},
-        {"tags": ["t", secret]},
-    ]
-    for given in arguments:
-        with pytest.raises(InputError, match="allow_secret") as caught:
-            check_add(given.pop("text", "a"), given)
-        assert secret not in str(caught.value)
-    for changes in (Changes(text=secret), Changes(add_tags=[secret])):
-        with pytest.raises(InputError, match="allow_secret"):
-            check_update(changes)
+    """The message doesn't repeat it."""
+    with pytest.raises(InputError, match="allow_secret") as caught:
+        check_add(f"the key is\n{secret}, keep it", {})
+    assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"scope": f"project/{SECRET}"},
+        {"kind": SECRET},
+        {"tags": ["t", SECRET]},
+        {"metadata": {"k": [{"deep": f"in\n{SECRET}"}]}},
+        {"metadata": {SECRET: 1}},
+        {"author": SECRET},
+        {"source": f"https://example.org/?key={SECRET}"},
+        {"trust": SECRET},
+        {"key": SECRET},
+    ],
+    ids=lambda given: next(iter(given)),
+)
+def test_a_new_memory_has_a_secret_in_no_field(given: dict[str, Any]) -> None:
+    """All of them travel."""
+    with pytest.raises(InputError, match="AWS access key"):
+        check_add("a", given)
+    assert check_add("a", {**given, "allow_secret": True}).text == "a"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"text": SECRET},
+        {"add_tags": [SECRET]},
+        {"metadata": {"k": SECRET}},
+        {"scope": f"agent/{SECRET}"},
+        {"trust": SECRET},
+        {"author": SECRET},
+    ],
+    ids=lambda given: next(iter(given)),
+)
+def test_a_change_brings_a_secret_into_no_field(given: dict[str, Any]) -> None:
+    """Whoever made it."""
+    with pytest.raises(InputError, match="AWS access key"):
+        check_update(Changes(**given))
+    check_update(Changes(**given, allow_secret=True))
+
+
+def test_a_secret_may_be_taken_away() -> None:
+    """What only names it to be rid of it is no reason to refuse."""
+    edit = check_update(Changes(remove_tags=[SECRET], metadata={SECRET: None}))
+    assert edit.remove_tags == (SECRET,)
+
+
+def test_relations_scopes_and_spaces_are_named_after_no_secret(tmp_path: Path) -> None:
+    """Nor do links come with an import that was not told to take secrets."""
+    with memcrdt.open(tmp_path, embedder=None) as memory:
+        one, other = memory.add("one"), memory.add("other")
+        for refused in (
+            lambda: memory.link(one, SECRET, other),
+            lambda: memory.rename_scope("global", f"project/{SECRET}"),
+            lambda: memory.space(SECRET).create(),
+        ):
+            with pytest.raises(InputError, match="AWS access key"):
+                refused()
+        file = tmp_path / "lines.jsonl"
+        file.write_text(json.dumps({"text": "three", "links": [[SECRET, one]]}))
+        assert "AWS access key" in memory.import_(file).refusals[0].reason
+        assert memory.import_(file, allow_secret=True).added == 1
 
 
 @pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret[:12].strip())

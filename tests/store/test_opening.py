@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import memcrdt
-from memcrdt.errors import CorruptError
+from memcrdt.errors import CorruptError, LockedError, ReadOnlyError
+from memcrdt.net.identity import KEY_FILE
+from memcrdt.store import connections
 from memcrdt.store.store import FILE
 
 
@@ -36,27 +38,112 @@ def test_text_that_is_no_utf8_any_more_is_damage(tmp_path: Path) -> None:
         memory.get(memory_id)
 
 
-@pytest.mark.skipif(
-    shutil.which("setpriv") is None, reason="needs setpriv, so that root may not write everything either"
-)
-@pytest.mark.parametrize("suffix", ["", "-shm"])
-def test_a_file_that_may_not_be_written_is_named_and_leaves_nothing_behind(tmp_path: Path, suffix: str) -> None:
+Apart = Callable[[Callable[[Path], None], Path], None]
+
+
+def open_unwritable_files(home: Path) -> None:
+    for suffix in ("", "-shm"):
+        memcrdt.open(home, embedder=None).close()
+        path = home / f"{FILE}{suffix}"
+        path.touch()
+        path.chmod(0o400)
+        before = sorted(home.iterdir())
+        with pytest.raises(ReadOnlyError, match=f"{path} may not be written; check its owner and mode, or open"):
+            memcrdt.open(home, embedder=None)
+        assert sorted(home.iterdir()) == before
+        path.chmod(0o600)
+    memcrdt.open(home, embedder=None).close()
+
+
+def test_a_file_that_may_not_be_written_is_named_and_leaves_nothing_behind(by_modes: Apart, tmp_path: Path) -> None:
     """Not even SQLite's index of the WAL, with the mode of the file: it would keep the home from being opened."""
-    memcrdt.open(tmp_path, embedder=None).close()
-    path = tmp_path / f"{FILE}{suffix}"
-    path.touch()
-    path.chmod(0o400)
-    before = sorted(tmp_path.iterdir())
-    found = _opened_without_privileges(tmp_path)
-    assert f"ReadOnlyError: opening: {path} may not be written" in found
-    assert sorted(tmp_path.iterdir()) == before
-    path.chmod(0o600)
-    assert _opened_without_privileges(tmp_path) == ""
+    by_modes(open_unwritable_files, tmp_path)
 
 
-def _opened_without_privileges(home: Path) -> str:
-    """What another process says on stderr that opens the home and may do only what modes allow."""
-    code = f"import memcrdt; memcrdt.open({str(home)!r}, embedder=None).close()"
-    dropped = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
-    ran = subprocess.run([*dropped, sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    return ran.stderr
+def read_by_modes(folder: Path) -> None:
+    home = _home(folder)
+    for path, mode in ((home, 0o500), (home / FILE, 0o400)):
+        before = path.stat().st_mode
+        path.chmod(mode)
+        _assert_read_only(home)
+        path.chmod(before)
+    memcrdt.open(home, embedder=None).close()
+
+
+def test_what_may_not_be_written_can_be_read(by_modes: Apart, tmp_path: Path) -> None:
+    """A folder, or the file alone; and nothing is left in it."""
+    by_modes(read_by_modes, tmp_path)
+
+
+def read_mounted_to_read(folder: Path) -> None:
+    home = _home(folder)
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+    _assert_read_only(home)
+
+
+def test_a_home_on_a_file_system_mounted_to_read_can_be_read(on_small_disk: Apart, tmp_path: Path) -> None:
+    """As from a medium that can't be written."""
+    on_small_disk(read_mounted_to_read, tmp_path)
+
+
+@pytest.mark.parametrize("missing", ["-shm", "-wal"])
+def test_a_snapshot_of_a_store_in_use_can_be_read(on_small_disk: Apart, tmp_path: Path, missing: str) -> None:
+    """What stands in its WAL counts, whether or not there is an index of it."""
+    on_small_disk({"-shm": read_snapshot_without_index, "-wal": read_snapshot}[missing], tmp_path)
+
+
+def read_snapshot(folder: Path) -> None:
+    _read_snapshot(folder, ("", "-wal", "-shm"))
+
+
+def read_snapshot_without_index(folder: Path) -> None:
+    _read_snapshot(folder, ("", "-wal"))
+
+
+def _read_snapshot(folder: Path, suffixes: tuple[str, ...]) -> None:
+    home, copy = _home(folder), folder / "copy"
+    with memcrdt.open(home, embedder=None) as memory:
+        memory.add("in the WAL")
+        copy.mkdir()
+        for name in (KEY_FILE, *(f"{FILE}{suffix}" for suffix in suffixes)):
+            shutil.copy(home / name, copy / name)
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+    with memcrdt.open(copy, embedder=None, read_only=True) as memory:
+        assert {each.text for each in memory.list()} == {"lantern", "in the WAL"}
+        assert memory.doctor().problems == ()
+
+
+def _home(folder: Path) -> Path:
+    with memcrdt.open(folder / "home", embedder=None) as memory:
+        memory.add("lantern")
+    return folder / "home"
+
+
+def _assert_read_only(home: Path) -> None:
+    before = sorted(home.iterdir())
+    with memcrdt.open(home, embedder=None, read_only=True) as memory:
+        (record,) = memory.list()
+        assert [hit.memory.id for hit in memory.search("lantern")] == [record.id]
+        assert [each.text for each in memory.history(record.id)] == ["lantern"]
+        assert memory.doctor().problems == ()
+        assert memory.status().store.spaces[0].memories == 1
+        with pytest.raises(ReadOnlyError, match="reading only"):
+            memory.add("no")
+    with pytest.raises(ReadOnlyError, match="read_only=True"):
+        memcrdt.open(home, embedder=None)
+    assert sorted(home.iterdir()) == before
+
+
+def test_what_somebody_else_writes_meanwhile_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no lock can be taken, a call during which the file was written says so, and the next one sees it."""
+    home = _home(tmp_path)
+    monkeypatch.setattr(connections, "is_unwritable", lambda _: True)
+    with memcrdt.open(home, embedder=None, read_only=True) as reader:
+        with pytest.raises(LockedError, match="try again"), reader.store.reading():
+            _add(home)
+        assert len(list(reader.list())) == 2
+
+
+def _add(home: Path) -> None:
+    with memcrdt.open(home, embedder=None) as writer:
+        writer.add("meanwhile")

@@ -1,0 +1,48 @@
+"""Room on the disk that is kept for the day on which it is full: what frees room needs some first."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from memcrdt.model.limits import MIB
+
+FILE: Final = "store.reserve"
+BYTES: Final = 1 * MIB
+_LEAST_FREE: Final = 4 * BYTES  # on a disk with less the reserve would itself be what fills it
+
+
+class Reserve:
+    """A file without content that stands beside a store. Keeping it never fails: a full disk has none."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / FILE
+
+    def keep(self) -> None:
+        """Makes it, if it is not there and the disk has room for it."""
+        with suppress(OSError):
+            if self._path.exists() or shutil.disk_usage(self._path.parent).free < _LEAST_FREE:
+                return
+            descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
+            try:
+                _fill(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def release(self) -> bool:
+        """Gives the room back. Returns whether there was any."""
+        try:
+            self._path.unlink()
+        except OSError:
+            return False
+        return True
+
+
+def _fill(descriptor: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, BYTES)
+    else:
+        os.write(descriptor, bytes(BYTES))
