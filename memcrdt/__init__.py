@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from memcrdt.asynchronous import AsyncMemory
+    from memcrdt.devices import Device
     from memcrdt.errors import (
         CorruptError,
         DiskFullError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from memcrdt.opening import open, open_async  # noqa: A004 - the name of the public interface
     from memcrdt.scoped import ScopedMemory
     from memcrdt.spaces import Space
+    from memcrdt.store.sharing import SpaceMember
     from memcrdt.transfer import ImportReport
 
 __version__ = "0.1.0"
@@ -45,6 +47,7 @@ __all__ = [
     "AsyncMemory",
     "Change",
     "CorruptError",
+    "Device",
     "DiskFullError",
     "EmbedderError",
     "Forgotten",
@@ -70,6 +73,7 @@ __all__ = [
     "SchemaError",
     "ScopedMemory",
     "Space",
+    "SpaceMember",
     "StoreError",
     "Subscription",
     "UnreachableError",
@@ -81,6 +85,7 @@ __all__ = [
 
 _HOMES = {
     "memcrdt.asynchronous": ("AsyncMemory",),
+    "memcrdt.devices": ("Device",),
     "memcrdt.feed": ("Subscription",),
     "memcrdt.memory": ("Memory",),
     "memcrdt.model.records": ("Change", "Forgotten", "Hit", "Link", "MemoryRecord", "Page", "Revision"),
@@ -88,6 +93,7 @@ _HOMES = {
     "memcrdt.opening": ("open", "open_async"),
     "memcrdt.scoped": ("ScopedMemory",),
     "memcrdt.spaces": ("Space",),
+    "memcrdt.store.sharing": ("SpaceMember",),
     "memcrdt.transfer": ("ImportReport",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

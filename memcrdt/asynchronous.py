@@ -104,6 +104,9 @@ class AsyncMemory(_Threaded[Memory]):
     backup = _awaitable(Memory.backup)
     restore = _awaitable(Memory.restore)
     doctor = _awaitable(Memory.doctor)
+    devices = _awaitable(Memory.devices)
+    accept = _awaitable(Memory.accept)
+    revoke = _awaitable(Memory.revoke)
     start_sync = _awaitable(Memory.start_sync)
     stop_sync = _awaitable(Memory.stop_sync)
     wait_synced = _awaitable(Memory.wait_synced)
@@ -149,6 +152,8 @@ class AsyncSpace(_Threaded[Space]):
     """As Space."""
 
     create = _awaitable(Space.create)
+    invite = _awaitable(Space.invite)
+    revoke = _awaitable(Space.revoke)
     leave = _awaitable(Space.leave)
     id = _awaitable(Space.id)
     members = _awaitable(Space.members)

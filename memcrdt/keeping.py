@@ -12,7 +12,7 @@ from memcrdt.model.checks import check_callback, check_flag
 from memcrdt.model.filters import Filters, check_filters
 from memcrdt.paths import check_path
 from memcrdt.store import backup, compaction, overview
-from memcrdt.store.changes import space_number
+from memcrdt.store.meta import space_number
 from memcrdt.store.store import Store
 from memcrdt.store.transaction import Transaction
 from memcrdt.upkeep import Upkeep

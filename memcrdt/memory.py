@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import EllipsisType, TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from memcrdt import config as configuration
 from memcrdt import feed
@@ -24,44 +24,13 @@ from memcrdt.model.scopes import GLOBAL, check_scope
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Time
 from memcrdt.scoped import ScopedMemory
-from memcrdt.spaces import Space
 from memcrdt.store import changes, compaction, listing, moving, overview, reads
 from memcrdt.store.store import Store
 from memcrdt.store.transaction import Transaction
+from memcrdt.syncing import Network, Serving, Syncing
 from memcrdt.upkeep import Budget, Upkeep
 
-if TYPE_CHECKING:
-    pass
-
 T = TypeVar("T")
-
-
-class Network(Protocol):
-    """What Memory asks of the network: implemented by memcrdt.node."""
-
-    def start(self, **options: Any) -> None:
-        """Starts the background task in a thread of its own. Raises PeerError or StoreError."""
-        ...
-
-    def wait_synced(self, timeout_s: float | None, peers: builtins.list[str] | None) -> bool:
-        """Whether the devices hold the same as we do, within `timeout_s`."""
-        ...
-
-    def stop(self) -> None:
-        """Ends it. Without a start it does nothing."""
-        ...
-
-    def serving(self) -> Serving | None:
-        """Which process runs the network for this home, be it this one or another; None if none does."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """The process that runs the network for a home, and the port it listens on (None: it does not listen)."""
-
-    pid: int
-    port: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +44,7 @@ class Status:
     search: SearchStatus
 
 
-class Memory(Keeping):
+class Memory(Keeping, Syncing):
     """The memories of one home. A context manager, safe between threads; made by memcrdt.open().
 
     All methods raise InputError for arguments that are not acceptable, NotFoundError for a filter that names a space
@@ -298,10 +267,6 @@ class Memory(Keeping):
         """This memory seen from one scope: reads see those named and what is global, add() writes to the narrowest."""
         return ScopedMemory(self, project=project, agent=agent, conversation=conversation)
 
-    def space(self, name: str) -> Space:
-        """The space of that name; `create()` makes it."""
-        return Space(self.store, name)
-
     def subscribe(self, /, callback: Callable[[Change], None], **filters: Any) -> feed.Subscription:
         """Calls `callback`, in a thread of its own, for what is changed from now on, until the subscription is closed.
 
@@ -337,28 +302,6 @@ class Memory(Keeping):
         used = self._finder.use(name)
         configuration.change(self.home, "embedder", "static" if name == "static" else used)
         return used
-
-    def start_sync(self, /, **options: Any) -> None:
-        """Runs the network in a thread of its own, until stop_sync() or close(). `options` are those of Node.
-
-        While another process runs the network of this home, it stands by. Raises InputError or LockedError when the
-        address cannot be listened at.
-        """
-        self._network.start(**options)
-
-    def wait_synced(self, *, timeout: float | None = None, peers: Iterable[str] | None = None) -> bool:
-        """Syncs now, and returns True when the other devices within reach hold all that is here and we all of theirs.
-
-        `timeout` is in seconds; `peers` are device ids, all of which must be reached then. False means that not all
-        of them, or none at all, could be reached, or not in time: `status()` says why. When no process runs the
-        network, it runs for as long as this takes. Raises NotFoundError for a device that is not known.
-        """
-        devices = None if peers is None else checks.check_devices(peers)
-        return self._network.wait_synced(checks.check_timeout(timeout), devices)
-
-    def stop_sync(self) -> None:
-        """Ends what start_sync() began."""
-        self._network.stop()
 
     def _add(self, requests: builtins.list[AddRequest]) -> builtins.list[str]:
         now = self.store.now_ms()

@@ -16,12 +16,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from memcrdt.errors import LockedError, MemcrdtError
-from memcrdt.memory import Serving
 from memcrdt.model.devices import parse_device_id
 from memcrdt.net.addresses import Address, own_hosts
 from memcrdt.net.doorbell import ring
 from memcrdt.net.lock import ServeLock, holder
 from memcrdt.net.running import NetOptions, running
+from memcrdt.syncing import Serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,6 +163,10 @@ class BackgroundNode:
         """Which process runs the network for this home."""
         found = holder(self._memory.home)
         return None if found is None else Serving(found.pid, found.port)
+
+    def address(self, text: str) -> str:
+        """HOST[:PORT] as it is remembered."""
+        return str(Address.parse(text))
 
     def _run(self, options: NetOptions, started: Future[None]) -> None:
         try:

@@ -18,8 +18,8 @@ from memcrdt.model.records import MemoryRecord
 from memcrdt.model.requests import AddRequest, check_item
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.store import listing
-from memcrdt.store.changes import space_number
 from memcrdt.store.importing import Importing
+from memcrdt.store.meta import space_number
 from memcrdt.store.store import Store
 
 FORMATS: Final = ("jsonl",)

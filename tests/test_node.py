@@ -18,11 +18,12 @@ import pytest
 import memcrdt
 from memcrdt import config
 from memcrdt.errors import InputError, LockedError, NotFoundError, ReadOnlyError, UnreachableError
-from memcrdt.memory import Memory, Serving
+from memcrdt.memory import Memory
 from memcrdt.model.devices import shown
 from memcrdt.node import BackgroundNode, Node
 from memcrdt.store.overview import overview
 from memcrdt.store.peers import Peers
+from memcrdt.syncing import Serving
 
 LOOPBACK: dict[str, Any] = {"host": "127.0.0.1", "port": 0}
 _ADD = "import sys, memcrdt\nwith memcrdt.open(sys.argv[1], embedder=None) as memory: print(memory.add('elsewhere'))"

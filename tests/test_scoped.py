@@ -105,7 +105,7 @@ def test_a_project_can_be_renamed(open_memory: OpenMemory) -> None:
 def test_a_space_is_made_and_has_members(memory: Memory) -> None:
     """Its id is known to them only; this device is one."""
     team = memory.space("team").create()
-    assert team.members() == ("A" * 52,)
+    assert [(each.device, each.ours) for each in team.members()] == [("A" * 52, True)]
     assert len(team.id()) == 52
     assert memory.get(memory.add("a", space="team")).space == "team"
     empty = memory.space("other").create().digest()

@@ -6,7 +6,7 @@ import click
 
 from memcrdt.cli.face import Face, command, pass_face
 from memcrdt.cli.filters import several
-from memcrdt.cli.output import say
+from memcrdt.cli.output import readable, say
 
 
 @command("accept")
@@ -17,16 +17,11 @@ from memcrdt.cli.output import say
 @pass_face
 def accept_command(face: Face, device: str, name: str | None, address: str | None, spaces: tuple[str, ...]) -> None:
     """Trust DEVICE and share memories with it. The other device has to accept this one too."""
-    from memcrdt.model.devices import parse_device_id, shown
     from memcrdt.model.requests import PERSONAL
-    from memcrdt.net.addresses import Address
-    from memcrdt.store.peers import Peers
 
-    accepted = parse_device_id(device)
-    where = None if address is None else str(Address.parse(address))
     with face.open() as memory:
-        Peers(memory.store).accept(accepted, name=name, address=where, spaces=spaces or (PERSONAL,))
-        own = shown(memory.store.device)
+        memory.accept(device, name=name, address=address, spaces=spaces or PERSONAL)
+        own = readable(memory.store.device)
     say(f"accepted; unless that is done already, run on the other device: memcrdt accept {own}")
 
 
@@ -34,11 +29,11 @@ def accept_command(face: Face, device: str, name: str | None, address: str | Non
 @click.argument("device")
 @pass_face
 def revoke_command(face: Face, device: str) -> None:
-    """Trust DEVICE no longer: nothing more is sent to it or taken from it."""
-    from memcrdt.model.devices import parse_device_id
-    from memcrdt.store.peers import Peers
+    """Trust DEVICE no longer, and take it out of every space.
 
-    revoked = parse_device_id(device)
+    Nothing more is sent to it or taken from it, here and by the other members; its key never comes back.
+    `memcrdt space revoke` takes it out of one space.
+    """
     with face.open() as memory:
-        Peers(memory.store).revoke(revoked)
+        memory.revoke(device)
     say("revoked; what it has already stays there")

@@ -1,8 +1,7 @@
-"""`memcrdt space create`, `list`, `members` and `leave`."""
+"""`memcrdt space create`, `list`, `members`, `invite`, `revoke` and `leave`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -12,17 +11,7 @@ from memcrdt.cli.output import Column, readable, say, short
 
 if TYPE_CHECKING:
     from memcrdt.store.overview import SpaceStatus
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberLine:
-    """A device that takes part in a space, or was revoked from it (`state`), as it is printed. `ours`: this device."""
-
-    device: str
-    name: str | None
-    rights: str
-    state: str
-    ours: bool
+    from memcrdt.store.sharing import SpaceMember
 
 
 _SPACES: tuple[Column[SpaceStatus], ...] = (
@@ -31,13 +20,13 @@ _SPACES: tuple[Column[SpaceStatus], ...] = (
     Column("devices", lambda space: len(space.members)),
     Column("id", lambda space: space.id),
 )
-_MEMBERS: tuple[Column[MemberLine], ...] = (
+_MEMBERS: tuple[Column[SpaceMember], ...] = (
     Column("device", lambda line: readable(line.device)),
     Column("name", lambda line: line.name),
     Column("rights", lambda line: line.rights),
     Column("state", lambda line: f"{line.state}, this device" if line.ours else line.state),
 )
-_MEMBERS_ON_TERMINAL: tuple[Column[MemberLine], ...] = (
+_MEMBERS_ON_TERMINAL: tuple[Column[SpaceMember], ...] = (
     Column("device", lambda line: short(line.device, line.name)),
     *_MEMBERS[2:],
 )
@@ -45,9 +34,9 @@ _MEMBERS_ON_TERMINAL: tuple[Column[MemberLine], ...] = (
 
 @click.group("space", cls=FaceGroup)
 def space_command() -> None:
-    """Make, list and leave spaces, and show who takes part in one.
+    """Make, list, share and leave spaces, and show who takes part in one.
 
-    `memcrdt pair --space NAME` invites a device into a space, `memcrdt revoke` takes it out of all.
+    `memcrdt pair --space NAME` invites a device that is not known yet, `memcrdt revoke` takes one out of all spaces.
     """
 
 
@@ -73,27 +62,39 @@ def list_command(face: Face) -> None:
 @pass_face
 def members_command(face: Face, name: str) -> None:
     """List the devices that take part in the space NAME (personal), and those that were revoked from it."""
-    from memcrdt.store.members import Members
-    from memcrdt.store.overview import peer_states
-
     with face.open() as memory:
-        known, own = Members(memory.store).of(name), memory.store.device
-        shared = memory.space(name).members()
-        names = {state.peer.device: state.peer.name for state in peer_states(memory.store)}
-    lines = []
-    for device in dict.fromkeys((*shared, *known.members, *sorted(known.revoked))):
-        member = known.members.get(device)
-        lines.append(
-            MemberLine(
-                device=device,
-                name=names.get(device) or (member.name if member else None) or None,
-                rights="read" if member and member.read_only else "read and write",
-                state="revoked" if device in known.revoked else "member",
-                ours=device == own,
-            )
-        )
-    face.printer.table(lines, _MEMBERS, on_terminal=_MEMBERS_ON_TERMINAL)
-    face.printer.below(readable(line.device) for line in lines)
+        members = memory.space(name).members(revoked=True)
+    face.printer.table(members, _MEMBERS, on_terminal=_MEMBERS_ON_TERMINAL)
+    face.printer.below(readable(line.device) for line in members)
+
+
+@command("invite")
+@click.argument("name")
+@click.argument("device")
+@pass_face
+def invite_command(face: Face, name: str, device: str) -> None:
+    """Share the space NAME with DEVICE, which is accepted here already.
+
+    The other device has to do the same, with a space of that name; the two become one.
+    """
+    with face.open() as memory:
+        memory.space(name).invite(device)
+        own = readable(memory.store.device)
+    say(
+        f"invited; unless that is done already, run on the other device: memcrdt space create {name}; "
+        f"memcrdt space invite {name} {own}"
+    )
+
+
+@command("revoke")
+@click.argument("name")
+@click.argument("device")
+@pass_face
+def revoke_command(face: Face, name: str, device: str) -> None:
+    """Take DEVICE out of the space NAME, for all its members. Its key never comes back into it."""
+    with face.open() as memory:
+        memory.space(name).revoke(device)
+    say("revoked; what it has already stays there")
 
 
 @command("leave")
@@ -106,5 +107,5 @@ def leave_command(face: Face, name: str) -> None:
     say(f"left: what is in {name!r} stays here, and nothing more of it is sent or received")
 
 
-for _each in (create_command, list_command, members_command, leave_command):
+for _each in (create_command, list_command, members_command, invite_command, revoke_command, leave_command):
     space_command.add_command(_each)

@@ -14,35 +14,15 @@ from memcrdt.cli.face import Face, command, pass_face
 from memcrdt.cli.output import Column, as_seen, readable, say, short
 
 if TYPE_CHECKING:
+    from memcrdt.devices import Device
     from memcrdt.finding import SearchStatus
-    from memcrdt.memory import Memory, Serving, Status
-    from memcrdt.store.overview import PeerStatus, SpaceStatus
+    from memcrdt.memory import Status
+    from memcrdt.store.overview import SpaceStatus
+    from memcrdt.syncing import Serving
     from memcrdt.upkeep import Budget
 
 WATCH_S: Final = 1.0
 SKEW_S: Final = 60  # clocks further apart than this are worth a word: the later of two edits is shown
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerLine:
-    """Another device as it is printed. `behind` counts our changes that it has not confirmed to hold."""
-
-    device: str
-    name: str | None
-    state: str
-    connected: bool
-    via: str | None
-    found: str | None
-    address: str | None
-    since: datetime | None
-    skew_ms: int | None
-    behind: int
-    agreed_at: datetime | None
-    confirmed_at: datetime | None
-    seen_at: datetime | None
-    addresses: tuple[str, ...]
-    error: str | None
-    error_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +48,10 @@ class StatusLine:
     to_scrub: int
     alarms: tuple[AlarmLine, ...]
     spaces: tuple[SpaceStatus, ...]
-    peers: tuple[PeerLine, ...]
+    peers: tuple[Device, ...]
 
 
-def _connection(line: PeerLine) -> str:
+def _connection(line: Device) -> str:
     if not line.connected:
         return ""
     return f"{line.via} {line.address}" + (f" ({line.found})" if line.found not in (None, "address") else "")
@@ -84,7 +64,7 @@ _SPACES: tuple[Column[SpaceStatus], ...] = (
     Column("devices", lambda space: len(space.members)),
     Column("digest", lambda space: space.digest),
 )
-_PEERS: tuple[Column[PeerLine], ...] = (
+_PEERS: tuple[Column[Device], ...] = (
     Column("device", lambda line: readable(line.device)),
     Column("name", lambda line: line.name),
     Column("state", lambda line: line.state),
@@ -93,9 +73,10 @@ _PEERS: tuple[Column[PeerLine], ...] = (
     Column("agreed", lambda line: line.agreed_at),
     Column("seen", lambda line: line.seen_at),
     Column("error", lambda line: line.error),
+    Column("spaces", lambda line: line.spaces),
 )
 # The rest, the whole id above all, stands below the table: it has no room there.
-_PEERS_ON_TERMINAL: tuple[Column[PeerLine], ...] = (
+_PEERS_ON_TERMINAL: tuple[Column[Device], ...] = (
     Column("device", lambda line: short(line.device, line.name)),
     Column("state", lambda line: line.state, whole=True),
     Column("connected", _connection),
@@ -110,7 +91,7 @@ _PEERS_ON_TERMINAL: tuple[Column[PeerLine], ...] = (
 def status_command(face: Face, watch: bool) -> None:
     """Show what is here, who has it, and whether anything serves."""
     with face.look() as memory:
-        _show(memory, watch, lambda status: _print_status(face, status))
+        _show(watch, lambda: _print_status(face, status_line(memory.status())))
 
 
 @command("peers")
@@ -119,7 +100,7 @@ def status_command(face: Face, watch: bool) -> None:
 def peers_command(face: Face, watch: bool) -> None:
     """List the other devices: accepted, revoked, and those that knocked (pending)."""
     with face.look() as memory:
-        _show(memory, watch, lambda status: _print_peers(face, status.peers))
+        _show(watch, lambda: _print_peers(face, memory.devices()))
 
 
 @command("sync")
@@ -136,7 +117,7 @@ def sync_command(face: Face, wait_s: float | None) -> None:
 
     with without("memcrdt.net"), face.open() as memory:
         synced = memory.wait_synced(timeout=wait_s)
-        peers = [peer for peer in status_line(memory.status()).peers if peer.state == "accepted"]
+        peers = [device for device in memory.devices() if device.state == "accepted"]
     face.printer.table(peers, _PEERS, on_terminal=_PEERS_ON_TERMINAL)
     for peer in peers:
         if peer.error and not peer.connected:
@@ -153,6 +134,9 @@ def sync_command(face: Face, wait_s: float | None) -> None:
 
 def status_line(status: Status) -> StatusLine:
     """The status as it is printed."""
+    from memcrdt.devices import device_of
+    from memcrdt.model.values import from_ms
+
     store = status.store
     return StatusLine(
         home=str(status.home),
@@ -164,18 +148,18 @@ def status_line(status: Status) -> StatusLine:
         ignored=store.ignored,
         quarantined=store.quarantined,
         to_scrub=store.to_scrub,
-        alarms=tuple(AlarmLine(at=_known_time(alarm.at), text=alarm.text) for alarm in store.alarms),
+        alarms=tuple(AlarmLine(at=from_ms(alarm.at), text=alarm.text) for alarm in store.alarms),
         spaces=store.spaces,
-        peers=tuple(_peer(peer) for peer in store.peers),
+        peers=tuple(device_of(peer) for peer in store.peers),
     )
 
 
-def _show(memory: Memory, watch: bool, show: Callable[[StatusLine], None]) -> None:
-    show(status_line(memory.status()))
+def _show(watch: bool, show: Callable[[], None]) -> None:
+    show()
     while watch:
         time.sleep(WATCH_S)
         click.clear()  # does nothing where there is no terminal
-        show(status_line(memory.status()))
+        show()
 
 
 def _print_status(face: Face, status: StatusLine) -> None:
@@ -201,59 +185,29 @@ def _print_status(face: Face, status: StatusLine) -> None:
         _print_peers(face, status.peers)
 
 
-def _print_peers(face: Face, peers: Sequence[PeerLine]) -> None:
+def _print_peers(face: Face, peers: Sequence[Device]) -> None:
     face.printer.table(peers, _PEERS, on_terminal=_PEERS_ON_TERMINAL)
     for peer in peers:
         face.printer.below([readable(peer.device), *(f"  {line}" for line in _details(peer))])
 
 
-def _details(peer: PeerLine) -> Iterator[str]:
+def _details(peer: Device) -> Iterator[str]:
+    if peer.spaces:
+        yield f"shares {', '.join(peer.spaces)}"
     if peer.seen_at:
         yield f"seen {as_seen(peer.seen_at)}"
     if peer.error:
         yield peer.error
 
 
-def _peer(status: PeerStatus) -> PeerLine:
-    peer, link = status.peer, status.peer.connected
-    return PeerLine(
-        device=peer.device,
-        name=peer.name,
-        state=peer.state,
-        connected=link is not None,
-        via=None if link is None else link.via,
-        found=None if link is None else link.found,
-        address=None if link is None else link.address,
-        since=None if link is None else _time(link.since),
-        skew_ms=None if link is None else link.skew,
-        behind=status.behind,
-        agreed_at=_time(status.agreed_at),
-        confirmed_at=_time(status.confirmed_at),
-        seen_at=_time(peer.seen_at),
-        addresses=peer.addresses,
-        error=peer.error,
-        error_at=_time(peer.error_at),
-    )
-
-
-def _is_skewed(line: PeerLine) -> bool:
+def _is_skewed(line: Device) -> bool:
     return line.skew_ms is not None and abs(line.skew_ms) > SKEW_S * 1_000
 
 
-def _skewed(line: PeerLine) -> str:
+def _skewed(line: Device) -> str:
     seconds = (line.skew_ms or 0) / 1_000
     side = "ahead of" if seconds > 0 else "behind"
     return f"the clock of {short(line.device, line.name)} is {abs(seconds):,.0f} s {side} ours; set the wrong one"
-
-
-def _time(ms: int | None) -> datetime | None:
-    return None if ms is None else _known_time(ms)
-
-
-def _known_time(ms: int) -> datetime:
-    from memcrdt.model.values import from_ms
-
-    return from_ms(ms)
 
 
 def _room(status: StatusLine) -> str:

@@ -133,6 +133,17 @@ def check_devices(devices: object) -> list[str]:
     return [check_label(device, "a device id") for device in taken]
 
 
+def check_names(names: object, what: str) -> tuple[str, ...]:
+    """One name or several, without repeats."""
+    given = (names,) if isinstance(names, str) else names
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        raise InputError(f"{what} are {a_kind(names)}; give a name or a list of names")
+    taken = list(islice(given, limits.FILTER_VALUES + 1))
+    if len(taken) > limits.FILTER_VALUES:
+        raise InputError(f"{what} are over {limits.FILTER_VALUES:,}; give fewer")
+    return tuple(dict.fromkeys(check_label(name, f"a name among {what}") for name in taken))
+
+
 def check_batch(items: object) -> list[object]:
     """The items of one call, as a list; more than a call takes are refused before they are all read."""
     if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Iterable):

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from memcrdt.errors import InputError
+from memcrdt.model.values import a_kind
 
 DEFAULT_PORT = 27380  # "CRDT" on a telephone's keys, and 0; not registered with IANA, below the ephemeral ports
 DEFAULT_YJS_PORT = DEFAULT_PORT + 1
@@ -38,6 +39,8 @@ class Address:
     @classmethod
     def parse(cls, text: str, default_port: int = DEFAULT_PORT) -> Address:
         """HOST, HOST:PORT, [IPv6]:PORT or a bare IPv6 address. Raises InputError for anything else."""
+        if not isinstance(text, str):
+            raise InputError(f"an address is {a_kind(text)}; give HOST:PORT")
         host, port = text.strip(), ""
         if host.startswith("[") and "]" in host:
             host, _, port = host[1:].partition("]")

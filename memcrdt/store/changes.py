@@ -73,7 +73,7 @@ class Adding:
 
     def _space(self, db: apsw.Connection, name: str) -> int:
         if name not in self._spaces:
-            self._spaces[name] = space_number(db, name)
+            self._spaces[name] = meta.space_number(db, name)
         return self._spaces[name]
 
 
@@ -129,14 +129,6 @@ def forget(memory_ids: Iterable[str], transaction: Transaction) -> int:
     for space, memory_id in there:
         transaction.forget(space, memory_id)
     return len(there)
-
-
-def space_number(db: apsw.Connection, name: str) -> int:
-    row = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).fetchone()
-    if row is None:
-        names = ", ".join(found for (found,) in db.execute("SELECT name FROM spaces ORDER BY space"))
-        raise NotFoundError(f"there is no space called {name!r} here; there are {names}")
-    return int(row[0])
 
 
 def _living_in(db: apsw.Connection, memory_id: str) -> list[int]:

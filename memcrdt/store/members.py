@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import apsw
 
-from memcrdt.errors import InputError, NotFoundError, RemoteProtocolError
+from memcrdt.errors import InputError, ReadOnlyError, RemoteProtocolError
 from memcrdt.model.statements import (
     CONTEXT,
     FOR_REVOCATIONS,
@@ -30,6 +30,8 @@ from memcrdt.model.statements import (
 from memcrdt.store import meta
 from memcrdt.store.meta import LOCAL
 from memcrdt.store.store import Store
+
+NO_INVITATION = "this device may read the space {name!r} and invite nobody into it; do that on one that may write"
 
 
 class Signer(Protocol):
@@ -67,10 +69,7 @@ class Members:
     def of(self, name: str) -> Membership:
         """Who takes part in the space of that name, as far as statements say so. Raises NotFoundError."""
         with self._store.reading() as db:
-            space = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get
-            if space is None:
-                raise NotFoundError(f"there is no space called {name!r} here")
-            return _membership(db, int(space))
+            return known_members(db, meta.space_number(db, name))
 
     def roll(self, space: str) -> tuple[Genesis | None, list[bytes]]:
         """What is known of the space with that id: what it grew from, if we know, and all statements."""
@@ -118,16 +117,13 @@ class Members:
     def entries(self, names: Iterable[str]) -> list[Entry]:
         """The spaces of these names, for a device that may join.
 
-        Raises NotFoundError, InputError for `local` and for what we may only read.
+        Raises NotFoundError, InputError for `local`, ReadOnlyError for what we may only read.
         """
         found = [self._entry(name) for name in names]
         with self._store.reading() as db:
             for entry in found:
-                if db.execute("SELECT read_only FROM spaces WHERE id = ?", (entry.id,)).get:
-                    raise InputError(
-                        f"this device may read the space {entry.name!r} and invite nobody into it; do that on one that "
-                        "may write"
-                    )
+                if is_read_only(db, meta.space_number(db, entry.name)):
+                    raise ReadOnlyError(NO_INVITATION.format(name=entry.name))
         return found
 
     def known_entries(self, names: Iterable[str]) -> list[Entry]:
@@ -174,7 +170,7 @@ class Members:
 
     def _due(self, db: apsw.Connection, space: int, space_id: str, own_name: str) -> list[Claim]:
         """What we have to say of one space, and may."""
-        own, now, known = self._store.device, self._store.now_ms(), _membership(db, space)
+        own, now, known = self._store.device, self._store.now_ms(), known_members(db, space)
         if not known.may_write(own):
             return []
 
@@ -182,7 +178,8 @@ class Members:
             keep = tuple(_added_by(db, space, device)) if kind == "revoke" else ()
             return Claim(kind=kind, space=space_id, device=device, at=now, name=name, read_only=read_only, keep=keep)
 
-        claims = [claim("revoke", device) for device in _revoked_here(db) if device in known.members]
+        out = {*revoked_here(db), *withdrawn(db, space)}
+        claims = [claim("revoke", device) for device in sorted(out) if device in known.members]
         for device, name, read_only in db.execute(_SHARED, (space,)):
             if device not in known.members and device not in known.revoked:
                 claims.append(claim("add", device, (name or "")[:NAME_CHARS], bool(read_only)))
@@ -192,13 +189,14 @@ class Members:
 
     def _derive(self, db: apsw.Connection, space: int) -> None:
         """Makes peers and shares say what the statements do."""
-        own, known = self._store.device, _membership(db, space)
+        own, known, out = self._store.device, known_members(db, space), withdrawn(db, space)
         for device, member in known.members.items():
-            if device != own:
+            if device != own and device not in out:
                 self._admit(db, space, device, member)
         for device in known.revoked:
-            db.execute("DELETE FROM shares WHERE space = ? AND device = ?", (space, device))
-            db.execute(_REVOKE_IF_ALONE, (device,))
+            for table in ("shares", "withdrawn"):
+                db.execute(f"DELETE FROM {table} WHERE space = ? AND device = ?", (space, device))
+            revoke_if_alone(db, device)
         if own in known.revoked:
             self._cast_out(db, space)
         elif own in known.members:
@@ -231,18 +229,10 @@ _SHARE = (
     "INSERT INTO shares(space, device, read_only) VALUES(?, ?, ?)"
     " ON CONFLICT DO UPDATE SET read_only = excluded.read_only"
 )
-_REVOKE_IF_ALONE = (
-    "UPDATE peers SET state = 'revoked', connected = NULL WHERE device = ?1 AND state <> 'revoked'"
-    " AND NOT EXISTS(SELECT 1 FROM shares WHERE device = ?1)"
-)
 
 
-def is_revoked(db: apsw.Connection, space: int, device: str) -> bool:
-    """Whether a statement says that the device takes part in the space (its local number) no longer."""
-    return device in _membership(db, space).revoked
-
-
-def _membership(db: apsw.Connection, space: int) -> Membership:
+def known_members(db: apsw.Connection, space: int) -> Membership:
+    """Who takes part in the space (its local number), as far as statements say so."""
     statements = [unpack(bytes(data)) for (data,) in db.execute(_STATEMENTS, (space,))]
     return membership(str(db.execute("SELECT creator FROM spaces WHERE space = ?", (space,)).get), statements)
 
@@ -286,8 +276,28 @@ def _names_said(db: apsw.Connection, space: int, device: str) -> set[str]:
     return {each.claim.name for each in statements if each.by == each.claim.device == device}
 
 
-def _revoked_here(db: apsw.Connection) -> list[str]:
+def revoked_here(db: apsw.Connection) -> list[str]:
+    """The devices that we talk to no longer."""
     return [str(device) for (device,) in db.execute("SELECT device FROM peers WHERE state = 'revoked' ORDER BY device")]
+
+
+def withdrawn(db: apsw.Connection, space: int) -> set[str]:
+    """Whom the user has taken out of the space, and no statement says so yet."""
+    return {str(device) for (device,) in db.execute("SELECT device FROM withdrawn WHERE space = ?", (space,))}
+
+
+def revoke_if_alone(db: apsw.Connection, device: str) -> None:
+    """Talks to the device no longer, if nothing is shared with it any more."""
+    db.execute(
+        "UPDATE peers SET state = 'revoked', connected = NULL WHERE device = ?1 AND state <> 'revoked'"
+        " AND NOT EXISTS(SELECT 1 FROM shares WHERE device = ?1)",
+        (device,),
+    )
+
+
+def is_read_only(db: apsw.Connection, space: int) -> bool:
+    """Whether we only take."""
+    return bool(db.execute("SELECT read_only FROM spaces WHERE space = ?", (space,)).get)
 
 
 def _is_shared(db: apsw.Connection, space: int) -> bool:
@@ -296,7 +306,8 @@ def _is_shared(db: apsw.Connection, space: int) -> bool:
 
 def _turn_into(db: apsw.Connection, space: int, space_id: str, genesis: Genesis) -> None:
     """Gives a space another id; what was said of it under the old one says nothing any more."""
-    db.execute("DELETE FROM members WHERE space = ?", (space,))
+    for table in ("members", "withdrawn"):
+        db.execute(f"DELETE FROM {table} WHERE space = ?", (space,))
     db.execute(
         "UPDATE spaces SET id = ?, creator = ?, nonce = ?, read_only = 0 WHERE space = ?", (space_id, *genesis, space)
     )
@@ -306,7 +317,4 @@ def shareable(db: apsw.Connection, name: str) -> int:
     """The local number of a space that may leave the machine. Raises InputError for `local`, NotFoundError."""
     if name == LOCAL:
         raise InputError("the space 'local' never leaves this machine; share another one")
-    number = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get
-    if number is None:
-        raise NotFoundError(f"there is no space called {name!r} here")
-    return int(number)
+    return meta.space_number(db, name)

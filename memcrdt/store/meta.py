@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import apsw
 
+from memcrdt.errors import NotFoundError
 from memcrdt.model import limits
 
 Random: TypeAlias = Callable[[int], bytes]  # gives so many random bytes
@@ -102,6 +103,15 @@ def add_space(db: apsw.Connection, name: str, device: str, now_ms: int, random: 
         (space_id(device, nonce), name, device, nonce, now_ms),
     )
     return db.last_insert_rowid()
+
+
+def space_number(db: apsw.Connection, name: str) -> int:
+    """The local number of the space of that name. Raises NotFoundError."""
+    number = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get
+    if number is None:
+        names = ", ".join(found for (found,) in db.execute("SELECT name FROM spaces ORDER BY space"))
+        raise NotFoundError(f"there is no space called {name!r} here; there are {names}")
+    return int(number)
 
 
 def space_id(creator: str, nonce: bytes) -> str:

@@ -8,7 +8,8 @@ from memcrdt.model import edits
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
 from memcrdt.model.projection import Life
 from memcrdt.store import reads
-from memcrdt.store.changes import SALT_BYTES, change, missing, space_number
+from memcrdt.store.changes import SALT_BYTES, change, missing
+from memcrdt.store.meta import space_number
 from memcrdt.store.transaction import Transaction
 
 

@@ -31,9 +31,11 @@ class SpaceStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerStatus:
-    """Another device, and how many changes of ours (memories changed or forgotten) it has not confirmed to hold."""
+    """Another device, the names of the spaces that are shared with it, and how many changes of ours (memories changed
+    or forgotten) it has not confirmed to hold."""
 
     peer: Peer
+    spaces: tuple[str, ...]
     behind: int
     confirmed_at: int | None  # ms: its last confirmation
     agreed_at: int | None  # ms: since when all that is shared with it has been found equal; None for never
@@ -171,7 +173,14 @@ def _peer(db: apsw.Connection, peer: Peer) -> PeerStatus:
     behind = db.execute(_UNCONFIRMED, {"device": peer.device}).get if peer.state == "accepted" else 0
     confirmed = db.execute("SELECT max(at) FROM receipts WHERE device = ?", (peer.device,)).get
     agreed, never = db.execute(_AGREED, (peer.device,)).get
-    return PeerStatus(peer=peer, behind=int(behind), confirmed_at=confirmed, agreed_at=None if never else agreed)
+    return PeerStatus(
+        peer=peer,
+        spaces=tuple(str(name) for (name,) in db.execute(_SHARED, (peer.device,))),
+        behind=int(behind),
+        confirmed_at=confirmed,
+        agreed_at=None if never else agreed,
+    )
 
 
 _AGREED = "SELECT min(agreed_at), coalesce(sum(agreed_at IS NULL), 1) FROM shares WHERE device = ?"
+_SHARED = "SELECT name FROM shares JOIN spaces USING(space) WHERE device = ? ORDER BY space"

@@ -10,9 +10,11 @@ from typing import Any, Final, Literal, TypeAlias
 import apsw
 
 from memcrdt.errors import InputError, NotFoundError
+from memcrdt.model.devices import shown
 from memcrdt.store import meta
-from memcrdt.store.members import is_revoked, shareable
+from memcrdt.store.members import shareable
 from memcrdt.store.meta import PERSONAL
+from memcrdt.store.sharing import share
 from memcrdt.store.store import Store
 
 ADDRESSES: Final = 8  # remembered for each device
@@ -103,10 +105,10 @@ class Peers:
 
         Also for one that knocked, or was revoked and no other device has heard of it. `read_only`: it only takes.
         Raises InputError for `local`, which never leaves the machine, for our own id, and for a device that was revoked
-        from one of the spaces; NotFoundError for a space that is not here.
+        from one of the spaces or has other rights there; NotFoundError for a space that is not here.
         """
         if device == self._store.device:
-            raise InputError("that is this device's own id; accept the id that the other device shows")
+            raise InputError("that is this device's own id; give the id that the other device shows (memcrdt init)")
         with self._store.writing() as db:
             numbers = [shareable(db, space) for space in spaces]
             db.execute(
@@ -115,20 +117,14 @@ class Peers:
                 (device, name, self._store.now_ms()),
             )
             for number in numbers:
-                if is_revoked(db, number, device):
-                    raise InputError(
-                        f"the device {device} was revoked, and others have heard of it; to come back it needs a new "
-                        "key: move its device.key away, start it again, and pair it"
-                    )
-                db.execute(
-                    "INSERT OR IGNORE INTO shares(space, device, read_only) VALUES(?, ?, ?)",
-                    (number, device, read_only),
-                )
+                share(db, number, device, read_only=read_only)
             if address is not None:
                 _remember(db, device, address)
 
     def revoke(self, device: str) -> None:
-        """Trusts the device no longer, and remembers that. Raises NotFoundError."""
+        """Trusts the device no longer, and remembers that. Raises NotFoundError, InputError for our own id."""
+        if device == self._store.device:
+            raise InputError("that is this device's own id; to share a space no more, run: memcrdt space leave NAME")
         with self._store.writing() as db:
             db.execute("UPDATE peers SET state = 'revoked', connected = NULL WHERE device = ?", (device,))
             _check_changed(db, device)
@@ -246,7 +242,7 @@ def _check_changed(db: apsw.Connection, device: str) -> None:
 
 
 def _unknown(device: str) -> NotFoundError:
-    return NotFoundError(f"no device {device} is known here; `memcrdt peers` lists those that are")
+    return NotFoundError(f"no device {shown(device)} is known here; `memcrdt peers` lists those that are")
 
 
 def _peer(row: tuple[Any, ...]) -> Peer:

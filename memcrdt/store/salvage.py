@@ -26,7 +26,8 @@ from memcrdt.store.readable import UNREADABLE, Row, Table
 _SHOWN: Final = 20  # lines of SQLite's own check
 _TREE: Final = re.compile(r"\bTree (\d+)\b")
 _REMADE: Final = frozenset({"sqlite_schema", "sqlite_sequence", "indexed", "vectors", "codes", "waiting"})
-_TOLD: Final = frozenset({"peers", "shares", "members", "tokens", "token_spaces"})  # what only the user can say again
+# What only the user can say again.
+_TOLD: Final = frozenset({"peers", "shares", "members", "withdrawn", "tokens", "token_spaces"})
 _LOG: Final = frozenset({"updates", "snapshots", "shards"})
 
 # The indexes of `shards` and `spaces` hold the better part of them once more.
@@ -54,7 +55,8 @@ WHERE log_rows != (SELECT count(*) FROM updates u WHERE u.shard = shards.shard)
    OR bytes > log_bytes AND NOT EXISTS(SELECT 1 FROM snapshots s WHERE s.shard = shards.shard)"""
 _SPACES_NAMED: Final = """
 SELECT space FROM shards UNION SELECT space FROM memories UNION SELECT space FROM graves
-UNION SELECT space FROM shares UNION SELECT space FROM members UNION SELECT space FROM token_spaces"""
+UNION SELECT space FROM shares UNION SELECT space FROM members UNION SELECT space FROM withdrawn
+UNION SELECT space FROM token_spaces"""
 _HOMES: Final = """
 INSERT OR IGNORE INTO homes(space, id, shard)
 SELECT space, id, (SELECT shard FROM shards s WHERE s.space = m.space)

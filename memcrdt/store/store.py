@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import apsw
 
-from memcrdt.errors import DiskFullError, NotFoundError, ReadOnlyError, StoreError
+from memcrdt.errors import DiskFullError, ReadOnlyError, StoreError
 from memcrdt.model.edits import Stamp
 from memcrdt.model.records import Kind
 from memcrdt.store import compaction, connections, forks, log, machine, meta, migrations, opening
@@ -237,10 +237,7 @@ class Store:
     def space(self, name: str) -> int:
         """The local number of the space called `name`. Raises NotFoundError."""
         with self.reading() as db:
-            row = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).fetchone()
-        if row is None:
-            raise NotFoundError(f"there is no space called {name!r} here")
-        return int(row[0])
+            return meta.space_number(db, name)
 
     @property
     def boot(self) -> str:

@@ -84,3 +84,6 @@ class NoNetwork:
     def stop(self) -> None: ...
 
     def serving(self) -> None: ...
+
+    def address(self, text: str) -> str:
+        return text

@@ -51,6 +51,9 @@ class NoNetwork:
 
     def serving(self) -> None: ...
 
+    def address(self, text: str) -> str:
+        return text
+
 
 def open_memory(home: Path, device: str, clock: Clock, *, embedder: str | None = None, **settings: Any) -> Memory:
     """The memory of a device that is named by a letter. Its commits are not synced to the disk."""

@@ -43,9 +43,9 @@ def test_accept_takes_the_id_in_any_form(cli: Cli, other: str) -> None:
 
 
 def test_peers_is_a_table(cli: Cli, other: str) -> None:
-    """Off a terminal: device, name, state, connection, behind, agreed, seen and error, separated by tabs."""
+    """Off a terminal: device, name, state, connection, behind, agreed, seen, error and spaces, separated by tabs."""
     cli("accept", other, "--name", "desktop")
-    assert cli("peers").out == f"{other}\tdesktop\taccepted\t\t0\t\t\t\n"
+    assert cli("peers").out == f"{other}\tdesktop\taccepted\t\t0\t\t\t\tpersonal\n"
 
 
 def test_what_an_accepted_device_lacks_is_counted(cli: Cli, other: str) -> None:

@@ -15,15 +15,16 @@ from memcrdt.cli.keeping import Finding
 from memcrdt.cli.pair import PairedLine
 from memcrdt.cli.server import Listening
 from memcrdt.cli.settings import SettingLine
-from memcrdt.cli.space import MemberLine
-from memcrdt.cli.status import AlarmLine, PeerLine, StatusLine
+from memcrdt.cli.status import AlarmLine, StatusLine
 from memcrdt.cli.token import TokenLine
+from memcrdt.devices import Device
 from memcrdt.finding import SearchStatus
-from memcrdt.memory import Serving
 from memcrdt.model.records import Forgotten, Hit, Link, MemoryRecord, Revision
 from memcrdt.search.models import KnownModel
 from memcrdt.store.compaction import Compacted
 from memcrdt.store.overview import SpaceStatus, Stats
+from memcrdt.store.sharing import SpaceMember
+from memcrdt.syncing import Serving
 from memcrdt.transfer import ImportReport, Refusal
 from memcrdt.upkeep import Budget
 
@@ -32,8 +33,8 @@ RECORDS = [MemoryRecord, Link, Hit, Revision, Forgotten]
 REPORTS = [ImportReport, Refusal, Stats, Compacted, Finding]
 STATES = [
     PairedLine,
-    PeerLine,
-    MemberLine,
+    Device,
+    SpaceMember,
     AlarmLine,
     StatusLine,
     Serving,

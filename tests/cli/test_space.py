@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memcrdt.cli.output import readable
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
@@ -38,3 +40,24 @@ def test_leaving_a_space_keeps_what_is_in_it(cli: Cli, tmp_path: Path) -> None:
     assert len(cli("space", "members", "--json").json) == 1
     assert len(cli("list", "--json").json) == 1
     cli("space", "leave", "local").failed(2, "never leaves")
+
+
+def test_a_device_is_invited_into_a_space_and_revoked_from_it(cli: Cli, tmp_path: Path) -> None:
+    """One that is accepted; the command for the other side is shown. What was decided is listed."""
+    other = cli("init", "--json", "--home", str(tmp_path / "other")).json[0]["device"]
+    own = readable(cli("init", "--json").json[0]["device"])
+    cli("space", "create", "acme")
+    cli("space", "invite", "acme", other).failed(3, "memcrdt pair")
+    cli("accept", other)
+    ran = cli("space", "invite", "acme", readable(other))
+    assert (ran.code, ran.out) == (0, "")
+    assert f"memcrdt space invite acme {own}" in ran.err
+    assert cli("peers", "--json").json[0]["spaces"] == ["personal", "acme"]
+    assert cli("space", "revoke", "acme", other).code == 0
+    states = {
+        line["device"]: (line["state"], line["rights"]) for line in cli("space", "members", "acme", "--json").json
+    }
+    assert states[other] == ("revoked", None)
+    assert cli("peers", "--json").json[0]["spaces"] == ["personal"]
+    cli("space", "revoke", "acme", "B" * 51 + "A").failed(3, "does not take part")
+    cli("space", "invite", "acme", readable(other)[:-1]).failed(2, "55 in all")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memcrdt import config
-from memcrdt.cli.status import PeerLine, _search, _skewed
+from memcrdt.cli.status import _search, _skewed
+from memcrdt.devices import Device
 from memcrdt.finding import SearchStatus
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ def test_what_search_still_has_to_do_is_told_in_words() -> None:
 
 def test_clocks_that_differ_are_told_in_words() -> None:
     """Which device, by how much, and what to do."""
-    nothing = dict.fromkeys(PeerLine.__dataclass_fields__)
-    line = PeerLine(**{**nothing, "device": "B" * 51 + "A", "name": "desktop", "skew_ms": -180_000})
+    nothing = dict.fromkeys(Device.__dataclass_fields__)
+    line = Device(**{**nothing, "device": "B" * 51 + "A", "name": "desktop", "skew_ms": -180_000})
     assert _skewed(line) == "the clock of desktop (BBBBBBB) is 180 s behind ours; set the wrong one"
 
 

@@ -11,7 +11,8 @@ import click
 import pytest
 
 from memcrdt.cli.output import Printer
-from memcrdt.cli.status import _PEERS_ON_TERMINAL, PeerLine
+from memcrdt.cli.status import _PEERS_ON_TERMINAL
+from memcrdt.devices import Device
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -39,10 +40,10 @@ def check(out: str, width: int, *words: str) -> None:
 @WIDTHS
 def test_peers_fit(width: int, capsys: pytest.CaptureFixture[str]) -> None:
     """With a name, a connection and all times: the device is its name and the first group of its id."""
-    nothing = dict.fromkeys(PeerLine.__dataclass_fields__)
+    nothing = dict.fromkeys(Device.__dataclass_fields__)
     connected = {"connected": True, "via": "tls", "address": "192.168.1.20:27380", "found": "mdns"}
     peer = {"device": "B" * 51 + "A", "name": "desktop", "state": "accepted", "behind": 1_234, "error": "unreachable"}
-    line = PeerLine(**{**nothing, **peer, **connected, "agreed_at": AT, "seen_at": AT})
+    line = Device(**{**nothing, **peer, **connected, "agreed_at": AT, "seen_at": AT})
     Printer(False).table([line], [], on_terminal=_PEERS_ON_TERMINAL)
     out = capsys.readouterr().out
     check(out, width, "desktop", "(BBBBBBB)", "accepted", "192.168.1.20:27380", "mdns", "1234", SEEN)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import memcrdt
-from memcrdt.errors import UntrustedPeerError
+from memcrdt.errors import InputError, UntrustedPeerError
 from memcrdt.memory import Memory
 from memcrdt.node import Node
 from memcrdt.store.members import Members
@@ -36,7 +36,11 @@ class Home:
         return self.node.addresses[0]
 
     def state_of(self, other: Home) -> str | None:
-        return next((peer.state for peer in self.peers.all() if peer.device == other.id), None)
+        return next((device.state for device in self.memory.devices() if device.device == other.id), None)
+
+    def state_in_acme(self, other: Home) -> str | None:
+        members = self.memory.space("acme").members(revoked=True)
+        return next((member.state for member in members if member.device == other.id), None)
 
 
 @pytest.fixture(name="three")
@@ -50,8 +54,8 @@ async def _three(tmp_path: Path, eventually: Eventually) -> AsyncIterator[list[H
             homes.append(Home(memory, node))
         laptop, desktop, phone = homes
         for other in (laptop, phone):
-            desktop.peers.accept(other.id)
-            other.peers.accept(desktop.id)
+            desktop.memory.accept(other.id)
+            other.memory.accept(desktop.id)
             await eventually(lambda: desktop.node.port)
             await other.node.connect(desktop.address)
         await eventually(lambda: laptop.state_of(phone) == phone.state_of(laptop) == "accepted")
@@ -73,7 +77,7 @@ async def test_two_members_of_one_space_need_no_pairing(three: list[Home], event
 async def test_a_revocation_reaches_all_members(three: list[Home], eventually: Eventually) -> None:
     """The laptop revokes the phone; the desktop hangs up on it and lets it in no more."""
     laptop, desktop, phone = three
-    laptop.peers.revoke(phone.id)
+    laptop.memory.revoke(phone.id)
     await eventually(lambda: desktop.state_of(phone) == "revoked")
     await eventually(lambda: desktop.node.status().connected == {laptop.id})
     laptop.memory.add("not for the phone")
@@ -86,13 +90,83 @@ async def test_a_revocation_reaches_all_members(three: list[Home], eventually: E
 async def test_a_revocation_survives_a_restart(three: list[Home], eventually: Eventually, tmp_path: Path) -> None:
     """Of the device that heard of it: it is in the store."""
     laptop, desktop, phone = three
-    laptop.peers.revoke(phone.id)
+    laptop.memory.revoke(phone.id)
     await eventually(lambda: desktop.state_of(phone) == "revoked")
     await desktop.node.__aexit__(None, None, None)
     with memcrdt.open(tmp_path / "desktop", embedder=None) as memory:
         async with Node(memory, host="127.0.0.1", port=0) as node:
             with pytest.raises(UntrustedPeerError, match="does not accept this device"):
                 await phone.node.connect(node.addresses[0])
+
+
+async def _share_acme(three: list[Home], eventually: Eventually) -> None:
+    """Laptop and phone each share a space with the desktop, besides `personal`; so they share it with each other."""
+    laptop, desktop, phone = three
+    for home in three:
+        home.memory.space("acme").create()
+    for other in (laptop, phone):
+        desktop.memory.space("acme").invite(other.id)
+        other.memory.space("acme").invite(desktop.id)
+    await eventually(lambda: laptop.state_in_acme(phone) == phone.state_in_acme(laptop) == "member")
+
+
+async def test_devices_that_invite_each_other_into_a_space_share_it(three: list[Home], eventually: Eventually) -> None:
+    """Each had made one of that name; they become one, for a third device, too, while all are connected."""
+    laptop, desktop, phone = three
+    laptop.memory.space("acme").create().invite(desktop.id)
+    desktop.memory.space("acme").create().invite(laptop.id)
+    laptop.memory.add("for two", space="acme")
+    await eventually(lambda: desktop.texts == {"for two"})
+    assert phone.texts == set()
+    phone.memory.space("acme").create().invite(desktop.id)
+    desktop.memory.space("acme").invite(phone.id)
+    phone.memory.add("for three", space="acme")
+    await eventually(lambda: all(home.texts == {"for two", "for three"} for home in three))
+    await eventually(lambda: len({home.memory.space("acme").id() for home in three}) == 1)
+    await eventually(lambda: len({home.memory.space("acme").digest() for home in three}) == 1)
+
+
+async def test_a_device_that_is_revoked_from_one_space_keeps_the_others(
+    three: list[Home], eventually: Eventually
+) -> None:
+    """The other members hear of it, and send nothing more of that space; it can't be invited again."""
+    laptop, desktop, phone = three
+    await _share_acme(three, eventually)
+    laptop.memory.space("acme").revoke(phone.id)
+    assert laptop.state_in_acme(phone) == "revoked"
+    await eventually(lambda: desktop.state_in_acme(phone) == "revoked")
+    laptop.memory.add("not for the phone", space="acme")
+    await eventually(lambda: "not for the phone" in desktop.texts)
+    desktop.memory.add("for all")
+    await eventually(lambda: phone.texts == {"for all"})
+    assert desktop.state_of(phone) == "accepted"
+    with pytest.raises(InputError, match="new key"):
+        desktop.memory.space("acme").invite(phone.id)
+
+
+async def test_a_device_that_shares_nothing_any_more_is_hung_up_on_for_good(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    """Its connection ends, and it gets none after a restart, either."""
+    async with AsyncExitStack() as stack:
+        writer, other = (
+            stack.enter_context(memcrdt.open(tmp_path / name, embedder=None)) for name in ("writer", "other")
+        )
+        for memory, device in ((writer, other.store.device), (other, writer.store.device)):
+            memory.space("acme").create()
+            memory.accept(device, spaces="acme")
+        added = writer.add("before", space="acme")
+        there = await stack.enter_async_context(Node(other, host="127.0.0.1", port=0))
+        async with Node(writer, host="127.0.0.1", port=0) as here:
+            await here.connect(there.addresses[0])
+            await eventually(lambda: [record.id for record in other.list()] == [added])
+            writer.space("acme").revoke(other.store.device)
+            await eventually(lambda: not here.status().connected and not there.status().connected)
+        writer.accept("X" * 51 + "A")  # so that it listens
+        async with Node(writer, host="127.0.0.1", port=0) as here:
+            with pytest.raises(UntrustedPeerError, match="does not accept this device"):
+                await there.connect(here.addresses[0])
+        assert writer.devices()[0].state == "revoked"
 
 
 async def test_a_member_that_may_only_read_gets_everything_and_gives_nothing(

@@ -13,6 +13,11 @@ from typing import Any
 
 import pytest
 
+import memcrdt
+from memcrdt.memory import Memory
+from memcrdt.net.identity import Identity
+from memcrdt.store.members import Members
+from memcrdt.store.peers import Peers
 from memcrdt.store.store import FILE
 from memcrdt.testing.devices import Device
 
@@ -77,3 +82,57 @@ def _run(prefix: list[str], function: Callable[[Path], None], folder: Path) -> N
     command = [sys.executable, "-c", code, function.__code__.co_filename, function.__name__, str(folder)]
     done = subprocess.run([*prefix, *command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+class Home:
+    """A memory with its key."""
+
+    def __init__(self, folder: Path) -> None:
+        self.memory: Memory = memcrdt.open(folder, embedder=None)
+        self.identity = Identity.load_or_create(folder)
+        self.id = self.identity.device_id
+        self.members = Members(self.memory.store)
+        self.peers = Peers(self.memory.store)
+
+    def settle(self) -> None:
+        self.members.settle(self.identity, self.memory.home.name)
+
+    @property
+    def space(self) -> str:
+        return self.memory.space("personal").id()
+
+    @property
+    def known(self) -> set[str]:
+        return set(self.members.of("personal").members)
+
+    def hear(self, other: Home) -> None:
+        """Learns what the other knows of `personal`."""
+        genesis, statements = other.members.roll(self.space)
+        self.members.learn(self.space, genesis, statements)
+
+
+@pytest.fixture(name="make_home")
+def _make_home(tmp_path: Path) -> Iterator[Callable[[str], Home]]:
+    homes: list[Home] = []
+
+    def make(name: str) -> Home:
+        homes.append(Home(tmp_path / name))
+        return homes[-1]
+
+    yield make
+    for home in homes:
+        home.memory.close()
+
+
+@pytest.fixture(name="homes")
+def _homes(make_home: Callable[[str], Home]) -> list[Home]:
+    """Three members of one space: the first invited the second, that one the third."""
+    first, second, third = (make_home(name) for name in ("first", "second", "third"))
+    for inviter, joiner in ((first, second), (second, third)):
+        inviter.peers.accept(joiner.id)
+        joiner.members.join(inviter.members.entries(["personal"])[0])
+        joiner.peers.accept(inviter.id)
+        inviter.settle()
+        joiner.hear(inviter)
+    first.hear(second)
+    return [first, second, third]

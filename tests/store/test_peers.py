@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from memcrdt.errors import InputError, NotFoundError
+from memcrdt.model.devices import shown
 from memcrdt.store.peers import ADDRESSES, PENDING, Link, Peers
 from memcrdt.store.store import Store, StoreOptions
 
@@ -129,9 +130,9 @@ def test_a_forgotten_device_was_never_met(peers: Peers, store: Store) -> None:
 @pytest.mark.parametrize("method", ["get", "revoke", "forget"])
 def test_a_device_that_is_not_known_is_named(peers: Peers, method: str) -> None:
     """With the command that lists those that are."""
-    with pytest.raises(NotFoundError, match=f"{PHONE}.*memcrdt peers"):
+    with pytest.raises(NotFoundError, match=f"{shown(PHONE)}.*memcrdt peers"):
         getattr(peers, method)(PHONE)
-    with pytest.raises(NotFoundError, match=PHONE):
+    with pytest.raises(NotFoundError, match=shown(PHONE)):
         peers.remember_address(PHONE, "192.168.1.20:27380")
 
 

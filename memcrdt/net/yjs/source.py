@@ -17,7 +17,7 @@ from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
 from memcrdt.net.replica import StoreReplica
 from memcrdt.net.yjs.room import Place
-from memcrdt.store import log
+from memcrdt.store import log, meta
 from memcrdt.store.log import ShardRow
 from memcrdt.store.store import Store
 from memcrdt.store.tokens import Token, Tokens
@@ -121,10 +121,8 @@ def _row(db: apsw.Connection, place: Place) -> ShardRow | None:
 
 
 def _space(db: apsw.Connection, name: str) -> tuple[int, str]:
-    row = db.execute("SELECT space, id FROM spaces WHERE name = ?", (name,)).fetchone()
-    if row is None:
-        raise NotFoundError(f"there is no space called {name!r} here")
-    return row[0], row[1]
+    number = meta.space_number(db, name)
+    return number, str(db.execute("SELECT id FROM spaces WHERE space = ?", (number,)).get)
 
 
 def _after(shards: Sequence[ShardRow]) -> int:

@@ -111,7 +111,7 @@ async def test_spaces_rights_and_name_are_said_by_the_options(two: tuple[Memory,
     await pair(laptop, desktop, spaces=("acme",), read_only=True, name="the big one")
     assert known(laptop)[desktop.store.device][0] == "the big one"
     assert desktop.space("acme").id() == laptop.space("acme").id()
-    assert desktop.space("personal").members() == (desktop.store.device,)
+    assert [each.device for each in desktop.space("personal").members()] == [desktop.store.device]
     with laptop.store.reading() as db:
         assert list(db.execute("SELECT name, shares.read_only FROM shares JOIN spaces USING(space)")) == [("acme", 1)]
 

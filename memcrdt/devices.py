@@ -1,0 +1,69 @@
+"""The other devices, as a Memory shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from memcrdt.model.values import from_ms
+from memcrdt.store.overview import PeerStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """Another device: its id (`device`), what it is called here, and whether it is accepted, has knocked (`pending`) or
+    was revoked.
+
+    `spaces` are the names of those that are shared with it. While it is connected: who dialed (`via`), how its address
+    was `found`, that `address`, since when, and how far its clock is ahead of ours (`skew_ms`). `behind` counts our
+    changes that it has not confirmed to hold; `agreed_at` is when both last held the same of all that they share,
+    `confirmed_at` when it last confirmed anything. `addresses` are where it may be dialed, as HOST:PORT, newest first;
+    `error` is what went wrong last, in plain words.
+    """
+
+    device: str
+    name: str | None
+    state: Literal["accepted", "pending", "revoked"]
+    spaces: tuple[str, ...]
+    connected: bool
+    via: Literal["dialed", "accepted"] | None
+    found: str | None
+    address: str | None
+    since: datetime | None
+    skew_ms: int | None
+    behind: int
+    agreed_at: datetime | None
+    confirmed_at: datetime | None
+    seen_at: datetime | None
+    addresses: tuple[str, ...]
+    error: str | None
+    error_at: datetime | None
+
+
+def device_of(status: PeerStatus) -> Device:
+    """What the store knows of a device, for its user."""
+    peer, link = status.peer, status.peer.connected
+    return Device(
+        device=peer.device,
+        name=peer.name,
+        state=peer.state,
+        spaces=status.spaces,
+        connected=link is not None,
+        via=None if link is None else link.via,
+        found=None if link is None else link.found,
+        address=None if link is None else link.address,
+        since=None if link is None else from_ms(link.since),
+        skew_ms=None if link is None else link.skew,
+        behind=status.behind,
+        agreed_at=_time(status.agreed_at),
+        confirmed_at=_time(status.confirmed_at),
+        seen_at=_time(peer.seen_at),
+        addresses=peer.addresses,
+        error=peer.error,
+        error_at=_time(peer.error_at),
+    )
+
+
+def _time(ms: int | None) -> datetime | None:
+    return None if ms is None else from_ms(ms)

@@ -1,0 +1,119 @@
+"""The other devices: whom to trust, what to share with them, and syncing with them. The part of Memory that is about
+more than this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from memcrdt.devices import Device, device_of
+from memcrdt.model import checks
+from memcrdt.model.devices import parse_device_id
+from memcrdt.model.requests import PERSONAL
+from memcrdt.spaces import Space
+from memcrdt.store import overview, sharing
+from memcrdt.store.peers import Peers
+from memcrdt.store.store import Store
+
+
+class Network(Protocol):
+    """What Memory asks of the network: implemented by memcrdt.node."""
+
+    def start(self, **options: Any) -> None:
+        """Starts the background task in a thread of its own. Raises PeerError or StoreError."""
+        ...
+
+    def wait_synced(self, timeout_s: float | None, peers: list[str] | None) -> bool:
+        """Whether the devices hold the same as we do, within `timeout_s`."""
+        ...
+
+    def stop(self) -> None:
+        """Ends it. Without a start it does nothing."""
+        ...
+
+    def serving(self) -> Serving | None:
+        """Which process runs the network for this home, be it this one or another; None if none does."""
+        ...
+
+    def address(self, text: str) -> str:
+        """HOST[:PORT] as it is remembered. Raises InputError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The process that runs the network for a home, and the port it listens on (None: it does not listen)."""
+
+    pid: int
+    port: int | None
+
+
+class Syncing:
+    """Memory is one; its methods raise what Memory's do. Device ids may be given as people see them, in groups with
+    check characters, and any of them raises InputError for one that is mistyped."""
+
+    store: Store
+    _network: Network
+
+    def space(self, name: str) -> Space:
+        """The space of that name; `create()` makes it."""
+        return Space(self.store, name)
+
+    def devices(self) -> list[Device]:
+        """The other devices that are known here: accepted, revoked, and pending ones, which knocked."""
+        return [device_of(status) for status in overview.peer_states(self.store)]
+
+    def accept(
+        self,
+        /,
+        device: str,
+        *,
+        name: str | None = None,
+        address: str | None = None,
+        spaces: str | Iterable[str] = PERSONAL,
+    ) -> Device:
+        """Trusts the device of this id, and shares the spaces with it; the other device has to accept this one too.
+
+        `name` is what to call it here, `address` where it listens (HOST[:PORT]). Once more adds what is said anew.
+        Raises InputError for our own id, for `local`, and for a device that was revoked from one of the spaces or may
+        only read it; NotFoundError for a space that is not here, ReadOnlyError for one that this device itself may only
+        read.
+        """
+        accepted, names = parse_device_id(device), checks.check_names(spaces, "the spaces")
+        checks.check_optional_label(name, "the device's name")
+        where = None if address is None else self._network.address(address)
+        with self.store.reading() as db:
+            sharing.check_may_invite(db, names, accepted)
+        Peers(self.store).accept(accepted, name=name, address=where, spaces=names)
+        return next(known for known in self.devices() if known.device == accepted)
+
+    def revoke(self, /, device: str) -> None:
+        """Trusts a device no longer, and takes it out of every space in which we may write, for all members.
+
+        Its connections end within a second, the other members hear of it, and its key never comes back; what it has
+        already stays there. Space.revoke() takes it out of one. Raises NotFoundError for a device that is not known.
+        """
+        Peers(self.store).revoke(parse_device_id(device))
+
+    def start_sync(self, /, **options: Any) -> None:
+        """Runs the network in a thread of its own, until stop_sync() or close(). `options` are those of Node.
+
+        While another process runs the network of this home, it stands by. Raises InputError or LockedError when the
+        address cannot be listened at.
+        """
+        self._network.start(**options)
+
+    def wait_synced(self, *, timeout: float | None = None, peers: Iterable[str] | None = None) -> bool:
+        """Syncs now, and returns True when the other devices within reach hold all that is here and we all of theirs.
+
+        `timeout` is in seconds; `peers` are device ids, all of which must be reached then. False means that not all
+        of them, or none at all, could be reached, or not in time: `status()` says why. When no process runs the
+        network, it runs for as long as this takes. Raises NotFoundError for a device that is not known.
+        """
+        devices = None if peers is None else checks.check_devices(peers)
+        return self._network.wait_synced(checks.check_timeout(timeout), devices)
+
+    def stop_sync(self) -> None:
+        """Ends what start_sync() began."""
+        self._network.stop()
