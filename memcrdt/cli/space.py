@@ -62,7 +62,7 @@ def list_command(face: Face) -> None:
 @pass_face
 def members_command(face: Face, name: str) -> None:
     """List the devices that take part in the space NAME (personal), and those that were revoked from it."""
-    with face.open() as memory:
+    with face.look() as memory:
         members = memory.space(name).members(revoked=True)
     face.printer.table(members, _MEMBERS, on_terminal=_MEMBERS_ON_TERMINAL)
     face.printer.below(readable(line.device) for line in members)

@@ -12,14 +12,14 @@ from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
 from memcrdt.model.projection import is_text
 from memcrdt.store import digests, log, meta, quarantine
-from memcrdt.store.members import Genesis, Members
+from memcrdt.store.members import Genesis, Members, is_read_only
 from memcrdt.store.quarantine import Refused
 from memcrdt.store.store import Store
 from memcrdt.store.transaction import GapError, ImpostorError, Transaction
 from memcrdt.sync.replica import Applied, Diff, Digest, LogEntry, LogPage, Roll, SharedSpace
 
 PIECE_BYTES = 4 * limits.MIB  # of an update that is too large to be sent: in one piece it would take long to apply
-_NOTHING = b"\0\0"  # a Yjs update without blocks and deletions
+NOTHING = b"\0\0"  # a Yjs update without blocks and deletions
 
 
 class StoreReplica:
@@ -56,11 +56,16 @@ class StoreReplica:
         return {} if row is None else log.state_vector_of(row)
 
     def diff(self, space: str, shard: int, theirs: StateVector) -> Diff:
+        return Diff(NOTHING, {}, 0) if self.is_read_only(space) else self.lacking(space, shard, theirs)
+
+    def lacking(self, space: str, shard: int, theirs: StateVector) -> Diff:
+        """What a copy at `theirs` lacks, for a reader on this machine: also of a space that we may only read, and pass
+        on to no other device."""
         number = self._number(space)
         with self._store.documents() as (db, documents):
             row = log.find_shard(db, number, shard)
-            if row is None or self._is_read_only(number):
-                return Diff(_NOTHING, {}, 0)
+            if row is None:
+                return Diff(NOTHING, {}, 0)
             update = documents.current(db, row).live.diff(theirs)
             known = log.state_vector_of(row)
         if len(update) <= limits.UPDATE_BYTES:
@@ -70,7 +75,7 @@ class StoreReplica:
 
     def apply(self, space: str, shard: int, update: bytes, origin: str) -> Applied:
         number = self._number(space)
-        if update == _NOTHING:
+        if update == NOTHING:
             return Applied("applied", self.state_vector(space, shard))
         if not self._may_write(number, origin):
             return Applied(
@@ -138,10 +143,11 @@ class StoreReplica:
             if db.changes():  # what was said of the members under the old id says nothing any more
                 db.execute("DELETE FROM members WHERE space = (SELECT space FROM spaces WHERE id = ?)", (space,))
 
-    def _is_read_only(self, space: int) -> bool:
-        """Whether we only take."""
+    def is_read_only(self, space: str) -> bool:
+        """Whether this device only takes what others write into the space."""
+        number = self._number(space)
         with self._store.reading() as db:
-            return bool(db.execute("SELECT read_only FROM spaces WHERE space = ?", (space,)).get)
+            return is_read_only(db, number)
 
     def _may_write(self, space: int, device: str) -> bool:
         sql = "SELECT 1 FROM shares WHERE space = ? AND device = ? AND read_only = 1"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import aiohttp
 
-from memcrdt.errors import RemoteProtocolError, StoreError, UntrustedPeerError
+from memcrdt.errors import ReadOnlyError, RemoteProtocolError, StoreError, UntrustedPeerError
 from memcrdt.net.connection import close_socket, receive_frame
 from memcrdt.net.yjs import wire
 from memcrdt.net.yjs.room import Place, Room
@@ -53,7 +53,9 @@ class Client:
         self._socket = socket
         self._ties = ties
         self._wake = asyncio.Event()
-        self._asks = not ties.token.read_only  # it is to be asked what it has: by our step 1
+        self._asks = True  # it is to be asked what it has, by our step 1, if it may write
+        self._denial: str | None = None  # to be told: something that it wrote was not taken
+        self._is_told = False
         self._asked: StateVector | None = None  # by its step 1, not answered yet
         self._position: Position | None = None  # None: it has not asked yet
         self._news: dict[int, Presence] = {}
@@ -117,9 +119,12 @@ class Client:
 
     async def _take(self, message: Update) -> None:
         source, in_store, token, place, _ = self._ties
-        if token.read_only:
+        try:
+            applied = await in_store(source.take, token, place, message.update)
+        except ReadOnlyError as exc:
+            self._denial = str(exc)
+            self._wake.set()
             return
-        applied = await in_store(source.take, token, place, message.update)
         if applied.status == "refused":
             raise RemoteProtocolError(applied.reason)
         # A step 2 with a gap waits for something that the client has not either: to ask it again would have no end.
@@ -131,7 +136,10 @@ class Client:
         while True:
             if self._asks:
                 self._asks = False
-                await self._send(wire.step_1(await self._ties.in_store(self._ties.source.known, self._ties.place)))
+                await self._ask()
+            if self._denial and not self._is_told:
+                self._is_told = True  # once is enough: it may write on for long
+                await self._send(wire.denied(self._denial))
             await self._send_document()
             if self._news:
                 news, self._news = self._news, {}
@@ -146,6 +154,11 @@ class Client:
     async def _send(self, frame: bytes) -> None:
         await self._socket.send_bytes(frame)
         self._due = asyncio.get_running_loop().time() + HEARTBEAT_S
+
+    async def _ask(self) -> None:
+        source, in_store, token, place, _ = self._ties
+        if await in_store(source.denial, token, place) is None:
+            await self._send(wire.step_1(await in_store(source.known, place)))
 
     async def _send_document(self) -> None:
         source, in_store, token, place, _ = self._ties

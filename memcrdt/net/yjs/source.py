@@ -12,10 +12,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from memcrdt.crdt.pieces import cut
-from memcrdt.errors import NotFoundError, StoreError, UntrustedPeerError
+from memcrdt.errors import NotFoundError, ReadOnlyError, StoreError, UntrustedPeerError
 from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
-from memcrdt.net.replica import StoreReplica
+from memcrdt.net.replica import NOTHING, StoreReplica
 from memcrdt.net.yjs.room import Place
 from memcrdt.store import log, meta
 from memcrdt.store.log import ShardRow
@@ -83,7 +83,7 @@ class Source:
     def answer(self, token: Token, place: Place, theirs: StateVector) -> tuple[list[bytes], Position]:
         """What a copy at `theirs` lacks, in one update or in pieces to be applied in order."""
         self.check(token)
-        diff = self._replica.diff(*place, theirs)
+        diff = self._replica.lacking(*place, theirs)
         whole = len(diff.update) <= WHOLE_BYTES
         return [diff.update] if whole else list(cut(diff.update, PIECE_BYTES)), Position(diff.seq, diff.after)
 
@@ -102,9 +102,19 @@ class Source:
                 db.execute("ROLLBACK")
         return self.answer(token, place, position.known)
 
+    def denial(self, token: Token, place: Place) -> str | None:
+        """Why clients with this token may not write the shard, if they may not."""
+        if token.read_only:
+            return f"the token {token.name!r} may read and not write; make another with `memcrdt token create`"
+        if self._replica.is_read_only(place.space):
+            return "this device may read the space and not write it; connect to one that may, or use another space"
+        return None
+
     def take(self, token: Token, place: Place, update: bytes) -> Applied:
-        """Commits an update from a client, as one from a peer."""
+        """Commits an update from a client, as one from a peer. Raises ReadOnlyError where it may not write."""
         self.check(token)
+        if update != NOTHING and (denial := self.denial(token, place)):
+            raise ReadOnlyError(denial)
         return self._replica.apply(*place, update, f"yjs:{token.name}")
 
     def check(self, token: Token) -> None:

@@ -1,6 +1,6 @@
 """The messages of y-protocols, one in each WebSocket frame.
 
-Source: sync.js and awareness.js of y-protocols 1.0, y-websocket.js of y-websocket 3.1, encoding.js of lib0.
+Source: sync.js, awareness.js and auth.js of y-protocols 1.0, y-websocket.js of y-websocket 3.1, encoding.js of lib0.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ FRAME_BYTES: Final = limits.UPDATE_BYTES + 16  # an update of the greatest size,
 PRESENCES: Final = 1024  # in one message: a client repeats what it heard of the others
 PRESENCE_BYTES: Final = 16 * limits.KIB
 
-_SYNC, _AWARENESS, _QUERY_AWARENESS = 0, 1, 3
+_SYNC, _AWARENESS, _AUTH, _QUERY_AWARENESS = range(4)
+_DENIED = 0  # the only message of auth.js
 _STEP_1, _STEP_2, _UPDATE = 0, 1, 2
 _GONE: Final = "null"  # the state of a client that left
 
@@ -105,6 +106,11 @@ def awareness(presences: Iterable[Presence]) -> bytes:
     told = list(presences)
     entries = (varuint(one.client) + varuint(one.clock) + _chunk(one.state.encode()) for one in told)
     return bytes((_AWARENESS,)) + _chunk(varuint(len(told)) + b"".join(entries))
+
+
+def denied(reason: str) -> bytes:
+    """Says that what the client has written was not taken; y-websocket logs the reason."""
+    return bytes((_AUTH, _DENIED)) + _chunk(reason.encode())
 
 
 def _chunk(data: bytes) -> bytes:

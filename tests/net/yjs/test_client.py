@@ -196,19 +196,44 @@ async def test_a_message_over_16_mib_is_cut_off(talk: Any) -> None:
     assert (await client.end())[0] == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
 
 
-async def test_a_read_only_token_reads_and_its_writes_are_dropped(memory: Memory, talk: Any) -> None:
-    """It is not asked what it has; what it sends all the same changes nothing, and it stays connected."""
-    there = memory.add("here already")
-    client = await talk(Tokens(memory.store).create("screen", read_only=True))
+async def _check_only_reads(memory: Memory, client: Talk, reason: str) -> None:
+    there = memory.list().items[0].id
     await client.sync()
     assert client.copy.registers(there)
+    await client.send(wire.step_2(b"\0\0"))
+    assert await client.silent()
     for write in (wire.update, wire.step_2):
         await client.send(write(Shard(1).write({ID: birth("mine")}).update))
-    assert await client.silent()
+    async with asyncio.timeout(DEADLINE_S):
+        assert await client.socket.receive_bytes() == wire.denied(reason)
+    await client.send(wire.awareness([Presence(98, 1, '"told once"')]))
+    assert isinstance(await client.next(), Awareness)
     assert [record.id for record in memory.list()] == [there]
+
+
+async def test_a_read_only_token_reads_and_its_writes_are_dropped(memory: Memory, talk: Any) -> None:
+    """It is not asked what it has; what it sends all the same changes nothing, it is told so, and stays connected."""
+    memory.add("here already")
+    client = await talk(Tokens(memory.store).create("screen", read_only=True))
+    await _check_only_reads(
+        memory, client, "the token 'screen' may read and not write; make another with `memcrdt token create`"
+    )
     later = memory.add("later")
     await client.until(lambda message: isinstance(message, Update))
     assert client.copy.registers(later)
+
+
+async def test_nobody_writes_into_a_space_that_this_device_may_only_read(memory: Memory, talk: Any) -> None:
+    """Whatever the token says: the other devices would not take it. It is read as any other, also after compaction."""
+    memory.add("here already")
+    memory.compact()
+    with memory.store.writing() as db:
+        db.execute("UPDATE spaces SET read_only = 1 WHERE name = 'personal'")
+    await _check_only_reads(
+        memory,
+        await talk(),
+        "this device may read the space and not write it; connect to one that may, or use another space",
+    )
 
 
 async def test_revoking_a_token_ends_its_connections(memory: Memory, talk: Any) -> None:
