@@ -8,6 +8,11 @@ conversation/session_K, each conversation in a store of its own. Fraction recall
 evidence among the first k results, averaged over the questions that have evidence; any recall@k the share of
 questions with at least one; MRR the mean reciprocal rank of the first.
 
+Then come the scores: which share of the questions has a hit of at least so much. To see whether questions without an
+answer get less, each conversation is asked 50 questions of each other one, with the names of its own speakers; category
+5 is apart, whose questions are about the wrong person. AUC is the share of pairs, one question with an answer and one
+without, of which the one with it has the better best score.
+
 LoCoMo is CC BY-NC 4.0 (Maharana et al., ACL 2024): get data/locomo10.json from snap-research/locomo.
 """
 
@@ -15,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import re
 import sys
 import tempfile
@@ -31,7 +37,10 @@ from memcrdt.search.worker import Worker
 
 OWN = Path(__file__).with_name("facts.json")
 DEPTHS = (5, 10)
-LEAST = (0.3, 0.5, 0.7)
+LEAST = (0.3, 0.5, 0.7, 0.9)
+STRANGE = 50  # questions that a conversation is asked of each other one
+NO_ANSWER = "no answer"
+WRONG_PERSON = "5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +80,27 @@ class Tally:
 
 
 def locomo(path: Path) -> Iterator[Case]:
-    """The conversations of a file in LoCoMo's format."""
-    for sample in json.loads(path.read_text("utf-8")):
+    """The conversations of a file in LoCoMo's format, each with questions of the others that it can't answer."""
+    samples = json.loads(path.read_text("utf-8"))
+    rng = random.Random(1)
+    for sample in samples:
         items = dict(turns(sample["conversation"]))
         asked = []
         for qa in sample["qa"]:
             labels = {f"D{day}:{turn}" for text in qa["evidence"] for day, turn in re.findall(r"D:?(\d+):(\d+)", text)}
             if known := frozenset(labels & items.keys()):
                 asked.append(Question(qa["question"], known, str(qa["category"])))
+        for other in samples:
+            if other is not sample:
+                asked += [_renamed(qa["question"], other, sample) for qa in rng.sample(other["qa"], STRANGE)]
         yield Case(str(sample.get("sample_id", "?")), items, asked)
+
+
+def _renamed(question: str, theirs: dict[str, Any], ours: dict[str, Any]) -> Question:
+    """A question of another conversation, about our speakers."""
+    for speaker in ("speaker_a", "speaker_b"):
+        question = question.replace(theirs["conversation"][speaker], ours["conversation"][speaker])
+    return Question(question, frozenset(), NO_ANSWER)
 
 
 def turns(conversation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -103,14 +124,19 @@ def own() -> Iterator[Case]:
         items[str(n)] = {"text": text, "created_at": start + timedelta(hours=n)}
         if question:
             asked.append(Question(question, frozenset({str(n)}), "in other words"))
-    yield Case("facts", items, [*asked, *(Question(q, frozenset(), "no answer") for q in data["unanswerable"])])
+    yield Case("facts", items, [*asked, *(Question(q, frozenset(), NO_ANSWER) for q in data["unanswerable"])])
 
 
-def run(cases: Iterable[Case], embedder: Any, **options: Any) -> tuple[dict[str, dict[str, Tally]], list[float], Any]:
-    """Tallies by case and category, the seconds of each search, and the best score of each question."""
+Scores = dict[str, list[float]]
+
+
+def run(
+    cases: Iterable[Case], embedder: Any, **options: Any
+) -> tuple[dict[str, dict[str, Tally]], list[float], Scores]:
+    """Tallies by case and category, the seconds of each search, and the best score of each question by category."""
     tallies: dict[str, dict[str, Tally]] = {}
     seconds: list[float] = []
-    scores: list[tuple[float, bool]] = []
+    scores: Scores = defaultdict(list)
     for case in cases:
         with tempfile.TemporaryDirectory() as home, memcrdt.open(home, embedder=embedder) as memory:
             ids = dict(zip(memory.add_many(list(case.items.values())), case.items, strict=True))
@@ -122,7 +148,7 @@ def run(cases: Iterable[Case], embedder: Any, **options: Any) -> tuple[dict[str,
                 seconds.append(time.perf_counter() - started)
                 found = [ids[hit.memory.id] for hit in hits]
                 ranks = [rank for rank, label in enumerate(found, 1) if label in question.evidence]
-                scores.append((hits[0].score if hits else 0.0, bool(question.evidence)))
+                scores[question.category].append(max((hit.score for hit in hits), default=0.0))
                 if question.evidence:
                     by_category[question.category].add(ranks, len(question.evidence))
     return tallies, seconds, scores
@@ -158,15 +184,25 @@ def main() -> None:
         print(f"{'category ' + category:<24}{united(t[category] for t in tallies.values() if category in t).row()}")
     print(f"{'all':<24}{united(t for by in tallies.values() for t in by.values()).row()}")
     print(f"search p50 {1e3 * seconds[len(seconds) // 2]:.2f} ms, p95 {1e3 * seconds[int(len(seconds) * 0.95)]:.2f} ms")
-    for least in LEAST:
-        kept = [score >= least for score, has in scores if has]
-        wrong = [score >= least for score, has in scores if not has]
-        print(f"min_score {least}: {_percent(kept)} of the questions with an answer get a hit", end="")
-        print(f", {_percent(wrong)} of those without" if wrong else "")
+    show_scores(scores)
 
 
-def _percent(flags: list[bool]) -> str:
-    return f"{100 * sum(flags) / len(flags):.0f} %"
+def show_scores(scores: Scores) -> None:
+    """Which questions have a hit of at least so much."""
+    without = scores.get(NO_ANSWER, [])
+    answered = [score for kind, found in scores.items() if kind not in (NO_ANSWER, WRONG_PERSON) for score in found]
+    rows = {"with an answer": answered, "without": without, "about the wrong person": scores.get(WRONG_PERSON, [])}
+    for name, found in rows.items():
+        if found:
+            shares = "".join(f"{sum(score >= least for score in found) / len(found):>8.0%}" for least in LEAST)
+            auc = "" if found is answered else f"   AUC {area(answered, found):.3f}"
+            print(f"{name:<24}{len(found):>6}{shares}{auc}   (best score at least {LEAST})")
+
+
+def area(better: list[float], worse: list[float]) -> float:
+    """The share of pairs in which the better one has more; equal ones count half."""
+    wins = sum((one > other) + (one == other) / 2 for one in better for other in worse)
+    return wins / (len(better) * len(worse))
 
 
 if __name__ == "__main__":

@@ -45,17 +45,18 @@ def compare(query: str, records: Sequence[MemoryRecord], embedder: Embedder | No
     """A hit for each record that has a word of the query or, with an embedder, is near it; best first."""
     import numpy as np
 
-    from memcrdt.search.ranking import calibrated
+    from memcrdt.search.calibration import calibrated, unrelated_cosine
 
     if not records:
         return []
     asked = _stems(query)
     shares = np.array([len(asked & _stems(record.text)) / (len(asked) or 1) for record in records])
-    cosines = None
     if embedder is not None and embedder.fast:
         vectors = embedder.embed([record.text for record in records])
         cosines = (vectors @ embedder.embed_query(query)).astype(np.float64)
-    scores = calibrated(cosines, shares)
+        scores = calibrated(cosines, shares, unrelated_cosine(embedder))
+    else:
+        cosines, scores = None, calibrated(None, shares)
     hits = [
         Hit(memory=record, score=float(score))
         for record, score, share in zip(records, scores, shares, strict=True)

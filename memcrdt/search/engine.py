@@ -10,6 +10,7 @@ from memcrdt.errors import EmbedderError
 from memcrdt.model.filters import Filters
 from memcrdt.search import context, lexical, ranking, registry, selection, semantic
 from memcrdt.search.arrays import are_allowed, integers, json_list, normalised
+from memcrdt.search.calibration import calibrated
 from memcrdt.search.dates import named_time
 from memcrdt.search.index import SearchIndex
 from memcrdt.search.lexical import Lexical
@@ -98,7 +99,7 @@ def search(db: Connection, index: SearchIndex, query: str, filters: Filters, opt
 
     allowed = index.visibility.allowed(db, filters, options.now)
     words = lexical.find(db, query, allowed)
-    vector = _query_vector(db, index, query) if options.like is None else _vector_of(db, options.like)
+    vector = _query_vector(db, index, query) if options.like is None else _vector_of(db, index, options.like)
     asked = _Asked(db, query, options, allowed, words, vector, PassageScores.of_rows([]))
     pool = _pool(asked, _seeds(asked, index))
     if not pool.rows:
@@ -122,7 +123,8 @@ def search(db: Connection, index: SearchIndex, query: str, filters: Filters, opt
 
 
 def _shown_scores(asked: _Asked, pool: Pool) -> NDArray[np.float64]:
-    return ranking.calibrated(pool.cosines if asked.vector else None, asked.words.shares(pool.memories))
+    shares = asked.words.shares(pool.memories)
+    return calibrated(pool.cosines, shares, asked.vector.unrelated) if asked.vector else calibrated(None, shares)
 
 
 def _selected(asked: _Asked, pool: Pool, ranked: list[int], total: NDArray[np.float64]) -> list[int]:
@@ -156,10 +158,10 @@ def _query_vector(db: Connection, index: SearchIndex, query: str) -> Query | Non
         index.error = exc
         return None
     index.error = None
-    return Query(vector, current.model) if vector.any() else None
+    return Query(vector, current.model, index.embedders.unrelated(db, current.name)) if vector.any() else None
 
 
-def _vector_of(db: Connection, memory: int) -> Query | None:
+def _vector_of(db: Connection, index: SearchIndex, memory: int) -> Query | None:
     """The mean direction of a memory's passages; None while it has no vector."""
     import numpy as np
 
@@ -167,9 +169,10 @@ def _vector_of(db: Connection, memory: int) -> Query | None:
     if current is None:
         return None
     found = [np.frombuffer(row[0], "<f4") for row in db.execute(_VECTORS, (*span(memory), current.model))]
-    return (
-        Query(normalised(np.sum(found, axis=0, dtype=np.float32, keepdims=True))[0], current.model) if found else None
-    )
+    if not found:
+        return None
+    mean = normalised(np.sum(found, axis=0, dtype=np.float32, keepdims=True))[0]
+    return Query(mean, current.model, index.embedders.unrelated(db, current.name))
 
 
 def _seeds(asked: _Asked, index: SearchIndex) -> NDArray[np.int64]:

@@ -36,11 +36,6 @@ HALF_LIFE_MS: Final = 30 * 86_400_000  # after a month newness counts half
 WINDOW = 2
 BEST = 3
 
-# The shown score: a logistic function of cosine and share, so that it means the same for every query and model. Their
-# ratio separates right hits from the best ones of questions without an answer, and it crosses 0.5 between the two.
-_COSINE, _SHARE, _MIDDLE = 9.0, 3.0, 4.5
-_COSINE_BY_SHARE = (0.25, 0.35)  # the cosine that a share stands for where there are no vectors
-
 _SPEAKER = re.compile(r"\s*([^:\n]{1,40}):\s")
 _WHEN = re.compile(
     r"\s*(?:when|since when|how long|(?:in |on |at )?(?:what|which) (?:year|month|date|day|time))\b", re.IGNORECASE
@@ -113,14 +108,6 @@ def boosts(rows: list[Row], now: int, *, recency: float, importance: float) -> d
         "importance": importance * np.array([row.importance for row in rows]),
     }
     return {name: BOOST * part for name, part in parts.items() if part.any()}
-
-
-def calibrated(cosines: NDArray[np.float64] | None, shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How sure it is that each memory is meant, from 0 to 1: of its cosine (None: no vectors) and share of the idf."""
-    import numpy as np
-
-    known = _COSINE_BY_SHARE[0] + _COSINE_BY_SHARE[1] * shares if cosines is None else cosines
-    return np.round(1 / (1 + np.exp(_MIDDLE - _COSINE * known - _SHARE * shares)), 4)
 
 
 def _window_words(words: Lexical, pool: Pool) -> NDArray[np.float64]:

@@ -7,12 +7,15 @@ import threading
 from typing import Literal, NamedTuple
 
 from memcrdt.errors import InputError
+from memcrdt.search.calibration import UNKNOWN, unrelated_cosine
 from memcrdt.search.embedder import Embedder, make_embedder
 from memcrdt.search.passages import PER_MEMORY
+from memcrdt.store import meta
 from memcrdt.store.indexer import Connection
 
 State = Literal["current", "next", "old"]
 
+_UNRELATED = "unrelated "  # and the model's name: the key in `meta`
 _QUEUE_ALL = "INSERT OR IGNORE INTO waiting(memory) SELECT memory FROM memories"
 _QUEUE_MISSING = f"""
 INSERT OR IGNORE INTO waiting(memory) SELECT m.memory FROM memories m
@@ -66,6 +69,11 @@ def use(db: Connection, name: str) -> None:
     db.execute(_QUEUE_ALL)
 
 
+def note_unrelated(db: Connection, name: str, cosine: float) -> None:
+    """Keeps what Embedders.unrelated() tells of a slow model, so that no search has to find it out."""
+    meta.write(db, _UNRELATED + name, str(cosine))
+
+
 def finish(db: Connection) -> bool:
     """Puts the next model in the place of the current one if nothing waits for it; whether it did."""
     models = in_use(db)
@@ -96,6 +104,7 @@ class Embedders:
         self.own = own
         self._lock = threading.Lock()
         self._made: dict[str, Embedder | None] = {own.name: own} if own else {}
+        self._unrelated: dict[str, float] = {}
 
     def get(self, name: str) -> Embedder | None:
         """The embedder of the model `name`; None when this process can't make it: another one's function."""
@@ -106,3 +115,13 @@ class Embedders:
                 except InputError:
                     self._made[name] = None
             return self._made[name]
+
+    def unrelated(self, db: Connection, name: str) -> float:
+        """The mean cosine of unrelated texts in the model `name`: of a slow one what the worker noted."""
+        if name not in self._unrelated:
+            embedder = self.get(name)
+            if embedder is not None and embedder.fast:
+                self._unrelated[name] = unrelated_cosine(embedder)
+            elif noted := meta.read(db, _UNRELATED + name):
+                self._unrelated[name] = float(noted)
+        return self._unrelated.get(name, UNKNOWN)

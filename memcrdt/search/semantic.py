@@ -32,10 +32,11 @@ WHERE v.model = ?"""
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The query as a unit vector [dim] of one model."""
+    """The query as a unit vector [dim] of one model, and the mean cosine of unrelated texts in it."""
 
     vector: NDArray[np.float32]
     model: int
+    unrelated: float
 
 
 def nearest(db: Connection, query: Query, coarse: Coarse, allowed: NDArray[np.bool_] | None) -> PassageScores:

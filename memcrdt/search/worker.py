@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from memcrdt.errors import EmbedderError, MemcrdtError
 from memcrdt.search import registry, static
+from memcrdt.search.calibration import unrelated_cosine
 from memcrdt.search.index import SearchIndex, embed_texts, write_vectors
 from memcrdt.store.indexer import Connection
 
@@ -36,6 +37,7 @@ class Worker:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._unrelated: dict[str, float] = {}  # by the models' names
         self.error: MemcrdtError | None = None  # why it does not go on, until it does
 
     def start(self) -> None:
@@ -92,12 +94,15 @@ class Worker:
         if embedder is None:
             raise EmbedderError(f"the model {target.name} can't be made here; choose one with `memcrdt model use`")
         embedded = embed_texts(embedder, [text for _, text in batch])
+        if target.name not in self._unrelated:
+            self._unrelated[target.name] = unrelated_cosine(embedder)
         with self._store.writing() as db:
             if registry.target(db) != target:
                 return
             there = [(int(row[0]), str(row[1])) for row in db.execute(_STILL, (json.dumps([m for m, _ in batch]),))]
             ready = [(memory, embedded[text]) for memory, text in there if text in embedded]
             write_vectors(db, target.model, ready)
+            registry.note_unrelated(db, target.name, self._unrelated[target.name])
             db.executemany("DELETE FROM waiting WHERE memory = ?", ((memory,) for memory, _ in ready))
 
     def _run(self) -> None:

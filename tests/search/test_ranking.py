@@ -5,9 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
-from memcrdt.search.ranking import WEIGHTS, calibrated
+from memcrdt.search.ranking import WEIGHTS
 
 TALK = "conversation/talk"
 
@@ -53,13 +51,6 @@ def test_explain_gives_every_part(shelf: Any) -> None:
     shelf.add("Deploys go out on Tuesdays")
     assert set(shelf.search("deploys", explain=True)[0].parts) == set(WEIGHTS)
     assert shelf.search("deploys")[0].parts == {}
-
-
-def test_the_score_rises_with_cosine_and_share() -> None:
-    """It is monotone in both, within 0 and 1, and fixed: these values change only with a new calibration."""
-    scores = calibrated(np.array([0.0, 0.5, 0.5, 0.9]), np.array([0.0, 0.0, 0.5, 1.0]))
-    assert scores.tolist() == [0.011, 0.5, 0.8176, 0.9986]
-    assert (np.diff(calibrated(None, np.array([0.0, 0.5, 1.0]))) > 0).all()
 
 
 def test_a_memory_that_waits_for_its_vector_keeps_its_place_by_words(shelf: Any) -> None:
