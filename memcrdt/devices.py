@@ -17,7 +17,8 @@ class Device:
 
     `spaces` are the names of those that are shared with it. While it is connected: who dialed (`via`), how its address
     was `found`, that `address`, since when, and how far its clock is ahead of ours (`skew_ms`). `behind` counts our
-    changes that it has not confirmed to hold; `agreed_at` is when both last held the same of all that they share,
+    changes that it has not confirmed to hold, `unscrubbed` the forgotten memories of which it has not confirmed that no
+    byte is left in its file; `agreed_at` is when both last held the same of all that they share,
     `confirmed_at` when it last confirmed anything. `addresses` are where it may be dialed, as HOST:PORT, newest first;
     `error` is what went wrong last, in plain words.
     """
@@ -33,6 +34,7 @@ class Device:
     since: datetime | None
     skew_ms: int | None
     behind: int
+    unscrubbed: int
     agreed_at: datetime | None
     confirmed_at: datetime | None
     seen_at: datetime | None
@@ -56,6 +58,7 @@ def device_of(status: PeerStatus) -> Device:
         since=None if link is None else from_ms(link.since),
         skew_ms=None if link is None else link.skew,
         behind=status.behind,
+        unscrubbed=status.unscrubbed,
         agreed_at=_time(status.agreed_at),
         confirmed_at=_time(status.confirmed_at),
         seen_at=_time(peer.seen_at),

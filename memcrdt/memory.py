@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import EllipsisType, TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from memcrdt import config as configuration
 from memcrdt import feed
@@ -24,7 +24,7 @@ from memcrdt.model.scopes import GLOBAL, check_scope
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Time
 from memcrdt.scoped import ScopedMemory
-from memcrdt.store import changes, compaction, listing, moving, overview, reads
+from memcrdt.store import changes, compaction, listing, moving, overview, reads, receipts
 from memcrdt.store.store import Store
 from memcrdt.store.transaction import Transaction
 from memcrdt.syncing import Network, Serving, Syncing
@@ -202,14 +202,18 @@ class Memory(Keeping, Syncing):
         """Forgets one memory, or all that the filters leave, for good, on this and every other device.
 
         `dry_run` only counts. The status is `pending` while a reader still holds bytes of what was forgotten in the
-        file; that finishes by itself. Raises NotFoundError for an id that is not here.
+        file; that finishes by itself. Other devices confirm when no byte is left in theirs: ask again with the id of
+        something forgotten to see which have. Raises NotFoundError for an id that is not here and never was.
         """
         checks.check_flag(dry_run, "dry_run")
         ids = self._to_forget(id, filters)
-        if dry_run or not ids:
+        if dry_run:
             return Forgotten(count=len(ids), status="done")
-        count = self.store.freeing(lambda: self._commit(partial(changes.forget, ids)))
-        return Forgotten(count=count, status="done" if compaction.scrub(self.store) else "pending")
+        count = 0
+        if ids:
+            count = self.store.freeing(lambda: self._commit(partial(changes.forget, ids)))
+            compaction.scrub(self.store)
+        return self._forgotten(count, ids if id is None else [id])
 
     def history(self, id: str) -> builtins.list[Revision]:
         """Every text that the memory has had, oldest first. Raises NotFoundError."""
@@ -323,6 +327,12 @@ class Memory(Keeping, Syncing):
         done = self._feed.commit(plan, prepared)
         self._upkeep.look()
         return done
+
+    def _forgotten(self, count: int, ids: builtins.list[str]) -> Forgotten:
+        with self.store.reading() as db:
+            confirmed, awaited = receipts.confirmations(db, ids)
+            status: Literal["done", "pending"] = "pending" if receipts.is_pending(db, ids) else "done"
+        return Forgotten(count=count, status=status, confirmed=confirmed, awaited=awaited)
 
     def _to_forget(self, memory_id: str | None, filters: Mapping[str, Any]) -> builtins.list[str]:
         wanted = self._filters(filters)

@@ -20,6 +20,7 @@ from memcrdt import config
 from memcrdt.errors import InputError, LockedError, NotFoundError, ReadOnlyError, UnreachableError
 from memcrdt.memory import Memory
 from memcrdt.model.devices import shown
+from memcrdt.model.records import Forgotten
 from memcrdt.node import BackgroundNode, Node
 from memcrdt.store.overview import overview
 from memcrdt.store.peers import Peers
@@ -247,6 +248,30 @@ def test_what_a_process_without_the_network_adds_reaches_the_peer_as_fast(homes:
         there.stop()
 
 
+async def test_a_forgetting_is_confirmed_when_no_byte_is_left_at_the_peer(homes: tuple[Memory, Memory]) -> None:
+    """A reader there keeps the text in the file: until it ends the forgetting is durable there and not confirmed."""
+    laptop, desktop = homes
+    text = "The key is under the mat"
+    secret, device = laptop.add(text), desktop.store.device
+    async with Node(desktop, **LOOPBACK) as there, Node(laptop, **LOOPBACK) as here:
+        await here.connect(there.addresses[0])
+        await _eventually(lambda: secret in _texts(desktop))
+        with desktop.store.reading() as db:
+            db.execute("BEGIN")
+            db.execute("SELECT * FROM memories").fetchall()
+            assert laptop.forget(secret).awaited == (device,)
+            await _eventually(lambda: laptop.status().store.peers[0].behind == 0 and desktop.stats().forgotten == 1)
+            here.sync_now()
+            await _eventually(lambda: _digest(laptop) == _digest(desktop))
+            assert laptop.forget(secret) == Forgotten(count=0, status="done", awaited=(device,))
+            assert desktop.forget(secret).status == "pending"
+            assert laptop.status().store.peers[0].unscrubbed == 1
+            db.execute("ROLLBACK")
+        await _eventually(lambda: laptop.forget(secret).confirmed == (device,))
+        assert laptop.status().store.peers[0].unscrubbed == 0
+        assert all(text.encode() not in file.read_bytes() for file in desktop.home.glob("memories.db*"))
+
+
 def test_wait_synced_is_true_when_the_other_has_everything(homes: tuple[Memory, Memory]) -> None:
     """Whichever process runs the network; without one it runs for as long as this takes."""
     laptop, desktop = homes
@@ -263,6 +288,16 @@ def test_wait_synced_is_true_when_the_other_has_everything(homes: tuple[Memory, 
     assert last in _texts(desktop)
     (state,) = laptop.status().store.peers
     assert (state.behind, state.agreed_at is not None) == (0, True)
+
+
+def test_wait_synced_is_true_after_one_call_has_filled_several_shards(homes: tuple[Memory, Memory]) -> None:
+    """Each shard has rows of its own in the log, and the other confirms them shard by shard."""
+    laptop, desktop = homes
+    desktop.start_sync(**LOOPBACK)
+    Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
+    laptop.add_many(f"text {number}" for number in range(1_500))
+    assert laptop.wait_synced(timeout=20)
+    assert desktop.stats().memories == 1_500
 
 
 def test_wait_synced_is_false_when_nobody_is_within_reach(homes: tuple[Memory, Memory]) -> None:

@@ -70,6 +70,7 @@ _PEERS: tuple[Column[Device], ...] = (
     Column("state", lambda line: line.state),
     Column("connected", _connection),
     Column("behind", lambda line: line.behind),
+    Column("unscrubbed", lambda line: line.unscrubbed),
     Column("agreed", lambda line: line.agreed_at),
     Column("seen", lambda line: line.seen_at),
     Column("error", lambda line: line.error),
@@ -196,6 +197,8 @@ def _details(peer: Device) -> Iterator[str]:
         yield f"shares {', '.join(peer.spaces)}"
     if peer.seen_at:
         yield f"seen {as_seen(peer.seen_at)}"
+    if peer.unscrubbed:
+        yield f"has not confirmed that it scrubbed what was forgotten: {peer.unscrubbed:,}"
     if peer.error:
         yield peer.error
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from memcrdt.cli.face import Face, command, given, pass_face, read_text, say_if_kept_here
 from memcrdt.cli.filters import allow_secret, asked, filter_options, json_object, several
-from memcrdt.cli.output import say
+from memcrdt.cli.output import say, short
+
+if TYPE_CHECKING:
+    from memcrdt.memory import Memory
+    from memcrdt.model.records import Forgotten
 
 _CLEARABLE = ("importance", "expires_at", "superseded_by", "trust")
 
@@ -88,7 +93,8 @@ def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, .
 def forget_command(face: Face, /, id: str | None, dry_run: bool, yes: bool, **filters: Any) -> None:
     """Forget one memory, or all that the filters leave, for good and on every device.
 
-    Without an ID it says how many they are, and asks.
+    Without an ID it says how many they are, and asks. With the ID of something forgotten it shows which devices have
+    confirmed that no byte of it is left there.
     """
     wanted = asked(filters)
     with face.open() as memory:
@@ -98,9 +104,20 @@ def forget_command(face: Face, /, id: str | None, dry_run: bool, yes: bool, **fi
                 say("nothing was forgotten")
                 raise click.exceptions.Exit(1)
         forgotten = memory.forget(id, dry_run=dry_run, **wanted)
-        face.printer.record(forgotten)
+        face.printer.record(forgotten if face.json else _named(memory, forgotten))
         if forgotten.count and not dry_run:
             say_if_kept_here(memory, None)
+
+
+def _named(memory: Memory, forgotten: Forgotten) -> Forgotten:
+    """With devices as people know them."""
+    from memcrdt.store.peers import Peers
+
+    if not (forgotten.confirmed or forgotten.awaited):
+        return forgotten
+    shown = {peer.device: short(peer.device, peer.name) for peer in Peers(memory.store).all()}
+    confirmed, awaited = (tuple(map(shown.__getitem__, ids)) for ids in (forgotten.confirmed, forgotten.awaited))
+    return replace(forgotten, confirmed=confirmed, awaited=awaited)
 
 
 def _memories(count: int) -> str:

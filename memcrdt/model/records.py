@@ -103,8 +103,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgotten:
-    """What a call of forget did. `pending` means that bytes remain until a reader ends; it goes on by itself."""
+    """What a call of forget did, and how far the end of those memories has come.
+
+    `count` is how many it forgot. `pending` means that bytes of them remain here until a reader ends; it goes on by
+    itself. `confirmed` are the devices, by their ids, that have said that no byte is left in their file, and `awaited`
+    those that share the space and have not.
+    """
 
     count: int
     status: Literal["done", "pending"]
     confirmed: tuple[str, ...] = ()
+    awaited: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from memcrdt.errors import RemoteProtocolError, StoreError
 from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
 from memcrdt.model.projection import is_text
-from memcrdt.store import digests, log, meta, quarantine
+from memcrdt.store import digests, log, meta, quarantine, receipts
 from memcrdt.store.members import Genesis, Members, is_read_only
 from memcrdt.store.quarantine import Refused
 from memcrdt.store.store import Store
@@ -47,8 +47,11 @@ class StoreReplica:
         return any(shared.id == space for shared in self.spaces(peer))
 
     def digests(self, space: str) -> Mapping[int, Digest]:
-        known = digests.of_space(self._store, self._number(space))
-        return {shard.number: Digest(shard.digest, shard.head) for shard in known}
+        number = self._number(space)
+        with self._store.reading() as db:
+            head = log.head(db)  # before the shards are looked at: their rows up to this one are all in the digests
+        known = digests.of_space(self._store, number)
+        return {shard.number: Digest(shard.digest, max(shard.head, head)) for shard in known}
 
     def state_vector(self, space: str, shard: int) -> StateVector:
         with self._store.reading() as db:
@@ -111,22 +114,25 @@ class StoreReplica:
         with self._store.reading() as db:
             return log.head(db)
 
-    def receipt(self, peer: str, space: str, shard: int, seq: int) -> None:
+    def note_receipts(
+        self, peer: str, space: str, held: Mapping[int, int], scrubbed: Mapping[int, int]
+    ) -> Mapping[int, int]:
         number = self._number(space)
-        with self._store.writing() as db:
-            db.execute(
-                "INSERT INTO receipts(device, shard, seq, at) SELECT ?, shard, ?, ? FROM shards"
-                " WHERE space = ? AND number = ?"
-                " ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq), at = excluded.at",
-                (peer, seq, self._store.now_ms(), number, shard),
-            )
+        if held or scrubbed:
+            receipts.note(self._store, peer, number, receipts.Said(held, scrubbed))
+        return receipts.unscrubbed(self._store, peer, number)
+
+    def is_scrubbed(self, space: str) -> bool:
+        number = self._number(space)
+        with self._store.reading() as db:
+            return db.execute("SELECT 1 FROM shards WHERE space = ? AND to_scrub > 0", (number,)).get is None
 
     def met(self, peer: str, incarnation: str) -> None:
         with self._store.writing() as db:
             key = f"incarnation of {peer}"
             if meta.read(db, key) != incarnation:
                 meta.write(db, key, incarnation)
-                db.execute("DELETE FROM receipts WHERE device = ?", (peer,))
+                receipts.void(db, peer)
 
     def adopt(self, peer: str, name: str, space: str) -> None:
         """Both devices made a space of that name before they met: they go on under the smaller id, with all its shards.

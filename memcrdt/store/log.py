@@ -150,7 +150,7 @@ def set_aside(db: apsw.Connection, shard: int, seq: int, kind: Literal["update",
 
 def mark_to_scrub(db: apsw.Connection, shard: int, seq: int) -> None:
     """Notes that row `seq` left bytes of something forgotten in the file; the mark outlives this process."""
-    db.execute("UPDATE shards SET to_scrub = ? WHERE shard = ?", (seq, shard))
+    db.execute("UPDATE shards SET to_scrub = ?1, forgotten = ?1 WHERE shard = ?2", (seq, shard))
 
 
 def snapshot_of(db: apsw.Connection, shard: int) -> tuple[int, bytes | None]:

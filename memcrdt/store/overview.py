@@ -9,7 +9,7 @@ from datetime import datetime
 import apsw
 
 from memcrdt.model.values import from_ms
-from memcrdt.store import digests, meta, quarantine
+from memcrdt.store import digests, meta, quarantine, receipts
 from memcrdt.store.meta import Alarm
 from memcrdt.store.peers import Peer, Peers
 from memcrdt.store.store import Store
@@ -31,12 +31,13 @@ class SpaceStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerStatus:
-    """Another device, the names of the spaces that are shared with it, and how many changes of ours (memories changed
-    or forgotten) it has not confirmed to hold."""
+    """Another device, the names of the spaces that are shared with it, how many changes of ours (memories changed or
+    forgotten) it has not confirmed to hold, and of how many forgotten memories not that no byte is left in its file."""
 
     peer: Peer
     spaces: tuple[str, ...]
     behind: int
+    unscrubbed: int
     confirmed_at: int | None  # ms: its last confirmation
     agreed_at: int | None  # ms: since when all that is shared with it has been found equal; None for never
 
@@ -161,23 +162,16 @@ SELECT (SELECT coalesce(sum(ignored), 0) FROM memories)
   EXCEPT SELECT space, id FROM memories
   EXCEPT SELECT space, id FROM graves))"""
 
-_UNCONFIRMED = """
-SELECT count(*) FROM (SELECT space, id, seq FROM memories UNION ALL SELECT space, id, seq FROM graves) changed
-JOIN shares ON shares.space = changed.space AND shares.device = :device
-WHERE EXISTS(
-  SELECT 1 FROM homes LEFT JOIN receipts r ON r.shard = homes.shard AND r.device = :device
-  WHERE homes.space = changed.space AND homes.id = changed.id AND changed.seq > coalesce(r.seq, 0))"""
-
 
 def _peer(db: apsw.Connection, peer: Peer) -> PeerStatus:
-    behind = db.execute(_UNCONFIRMED, {"device": peer.device}).get if peer.state == "accepted" else 0
-    confirmed = db.execute("SELECT max(at) FROM receipts WHERE device = ?", (peer.device,)).get
+    is_accepted = peer.state == "accepted"
     agreed, never = db.execute(_AGREED, (peer.device,)).get
     return PeerStatus(
         peer=peer,
         spaces=tuple(str(name) for (name,) in db.execute(_SHARED, (peer.device,))),
-        behind=int(behind),
-        confirmed_at=confirmed,
+        behind=receipts.behind(db, peer.device) if is_accepted else 0,
+        unscrubbed=receipts.to_scrub(db, peer.device) if is_accepted else 0,
+        confirmed_at=db.execute("SELECT max(at) FROM receipts WHERE device = ?", (peer.device,)).get,
         agreed_at=None if never else agreed,
     )
 

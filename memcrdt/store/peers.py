@@ -11,7 +11,7 @@ import apsw
 
 from memcrdt.errors import InputError, NotFoundError
 from memcrdt.model.devices import shown
-from memcrdt.store import meta
+from memcrdt.store import meta, receipts
 from memcrdt.store.members import shareable
 from memcrdt.store.meta import PERSONAL
 from memcrdt.store.sharing import share
@@ -136,7 +136,7 @@ class Peers:
             db.execute("DELETE FROM peers WHERE device = ?", (device,))
             _check_changed(db, device)
             db.execute("DELETE FROM shares WHERE device = ?", (device,))
-            db.execute("DELETE FROM receipts WHERE device = ?", (device,))
+            receipts.void(db, device)
 
     def knocked(self, device: str, public_key: bytes, address: str | None) -> None:
         """Notes that a device which is not accepted has proven its key. `address` is where it listens, if it does.

@@ -49,6 +49,8 @@ UPDATE shards SET damaged = 1,
              coalesce((SELECT seq FROM snapshots s WHERE s.shard = shards.shard), 0)),
   log_rows = (SELECT count(*) FROM updates u WHERE u.shard = shards.shard)
 WHERE shard = ?"""
+# Which of its rows forgot something is lost, too.
+_DOUBT_SHARD: Final = "UPDATE shards SET to_scrub = head, forgotten = head WHERE shard = ?"
 _MARK_LOSSES: Final = """
 UPDATE shards SET damaged = 1
 WHERE log_rows != (SELECT count(*) FROM updates u WHERE u.shard = shards.shard)
@@ -220,6 +222,7 @@ def _complete_shards(old: apsw.Connection, new: apsw.Connection) -> None:
         again[shard] = ()
     new.execute(_MARK_LOSSES)
     new.executemany(_COUNT_SHARD, ((shard,) for shard in again))
+    new.executemany(_DOUBT_SHARD, ((shard,) for shard in again))
     new.execute(_HOMES)
     for table in ("revisions", "tags", "metadata", "links"):  # their numbers may be given to other memories
         new.execute(f"DELETE FROM {table} WHERE memory NOT IN (SELECT memory FROM memories)")

@@ -83,7 +83,8 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The store's log may have grown, by this process or another. What `Ask` applied needs no such event."""
+    """The store's log may have grown, or its file may be scrubbed now, by this process or another. What `Ask` applied
+    needs no such event, but its scrubbing does."""
 
 
 @dataclass(frozen=True, slots=True)

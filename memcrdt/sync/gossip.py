@@ -106,6 +106,7 @@ class Gossip:
                 self._answered(answer)
             case Committed():
                 self._read_log()
+                self._run_all(event)
             case SpacesChanged():
                 self._run_all(event)
             case _:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.model.clocks import StateVector, covers
 from memcrdt.sync.queries import RecordReceipts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from memcrdt.sync.port import Port, ShardKey
 
@@ -57,12 +58,15 @@ class Receipts:
     added one by one as they are acknowledged.
     """
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, port: Port, unscrubbed: Callable[[str, Mapping[int, int]], None]) -> None:
+        """`unscrubbed` is told, for a space, what `Replica.note_receipts` returns."""
         self._port = port
+        self._unscrubbed = unscrubbed
         self._trails: dict[ShardKey, _Trail] = {}
         self._agreed: set[str] = set()
         self._held: dict[str, dict[int, int]] = {}
         self._fresh: dict[str, dict[int, int]] = {}
+        self._scrubbed: dict[str, Mapping[int, int]] = {}
         self._recording = False
 
     def sent(self, key: ShardKey, seq: int) -> None:
@@ -108,19 +112,31 @@ class Receipts:
                 self._advance(key, trail)
         self._agreed.add(space)
 
+    def scrubbed(self, space: str, rows: Mapping[int, int]) -> None:
+        """The peer holds no byte of what was forgotten in the shards of a space by these rows."""
+        self._scrubbed[space] = rows
+        self.look(space)
+
+    def look(self, space: str) -> None:
+        """Lets the store say what of the space is unscrubbed."""
+        self._fresh.setdefault(space, {})
+
     def pump(self) -> None:
         """Lets the store record what is new; one query at a time, so that many come together."""
         if self._fresh and not self._recording:
             self._recording = True
             space, held = self._fresh.popitem()
-            self._port.ask(RecordReceipts(self._port.peer, space, held), self._recorded)
+            query = RecordReceipts(self._port.peer, space, held, self._scrubbed.pop(space, {}))
+            self._port.ask(query, partial(self._recorded, space))
 
     def _trail(self, key: ShardKey) -> _Trail:
         # In a space that was equal once, a shard that had no row until now has had none that we don't know of.
         return self._trails.setdefault(key, _Trail(base=0 if key[0] in self._agreed else None))
 
-    def _recorded(self, _: None) -> None:
+    def _recorded(self, space: str, unscrubbed: Mapping[int, int]) -> None:
         self._recording = False
+        if unscrubbed:
+            self._unscrubbed(space, unscrubbed)
 
     def _advance(self, key: ShardKey, trail: _Trail) -> None:
         if trail.base is None:

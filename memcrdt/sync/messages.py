@@ -13,6 +13,8 @@
 | 9 | Fragment | a part of the update of the Diff with the same batch, which follows |
 | 10 | More | a Fragment has arrived, send another |
 | 11 | Members | who takes part in a space, signed; before any other message about the space, and when it changes |
+| 12 | Scrub | tell me when your file holds no byte of anything that was forgotten in this space |
+| 13 | Scrubbed | it holds none |
 
 """
 
@@ -145,10 +147,28 @@ class Members:
 
 
 @dataclass(frozen=True, slots=True)
+class Scrub:
+    """`mark` is the sender's name for what the receiver had acknowledged by then."""
+
+    space: str
+    mark: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scrubbed:
+    """`mark` is that of the Scrub."""
+
+    space: str
+    mark: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A message of a newer version, to be skipped."""
 
     number: int
 
 
-Message: TypeAlias = Hello | Range | Have | Want | Diff | Push | Ack | Bye | Fragment | More | Members
+Message: TypeAlias = (
+    Hello | Range | Have | Want | Diff | Push | Ack | Bye | Fragment | More | Members | Scrub | Scrubbed
+)

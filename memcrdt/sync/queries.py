@@ -133,15 +133,25 @@ class Adopt:
 
 @dataclass(frozen=True, slots=True)
 class RecordReceipts:
-    """`Replica.receipt`, for each shard and row of `held`."""
+    """`Replica.note_receipts`."""
 
     peer: str
     space: str
     held: Mapping[int, int]
+    scrubbed: Mapping[int, int]
 
-    def perform(self, replica: Replica) -> None:
-        for shard, seq in self.held.items():
-            replica.receipt(self.peer, self.space, shard, seq)
+    def perform(self, replica: Replica) -> Mapping[int, int]:
+        return replica.note_receipts(self.peer, self.space, self.held, self.scrubbed)
+
+
+@dataclass(frozen=True, slots=True)
+class IsScrubbed:
+    """`Replica.is_scrubbed`."""
+
+    space: str
+
+    def perform(self, replica: Replica) -> bool:
+        return replica.is_scrubbed(self.space)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +174,14 @@ Query: TypeAlias = (
     | Head
     | Adopt
     | RecordReceipts
+    | IsScrubbed
 )
 Answer: TypeAlias = (
     Sequence[SharedSpace]
     | Roll
     | bool
     | Mapping[int, Digest]
+    | Mapping[int, int]
     | StateVector
     | Diff
     | Applied

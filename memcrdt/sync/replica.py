@@ -23,7 +23,7 @@ class SharedSpace:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """The canonical digest (16 bytes) of a shard, as it stood at row `seq` of our log."""
+    """The canonical digest (16 bytes) of a shard, as it stood at row `seq` of our log, which may be another shard's."""
 
     digest: bytes
     seq: int
@@ -127,8 +127,18 @@ class Replica(Protocol):
         """The last row of our log."""
         ...
 
-    def receipt(self, peer: str, space: str, shard: int, seq: int) -> None:
-        """Notes that `peer` holds, durably, all that our copy of the shard held at row `seq` of our log."""
+    def note_receipts(
+        self, peer: str, space: str, held: Mapping[int, int], scrubbed: Mapping[int, int]
+    ) -> Mapping[int, int]:
+        """Notes what `peer` has said of shards, by rows of our log.
+
+        `held`: it holds, durably, all that our copy of the shard held at that row. `scrubbed`: and no byte of what was
+        forgotten by then. Returns such a row for each shard of which the latter is still to be said.
+        """
+        ...
+
+    def is_scrubbed(self, space: str) -> bool:
+        """Whether our file holds no byte of anything that was forgotten in the space."""
         ...
 
     def met(self, peer: str, incarnation: str) -> None:

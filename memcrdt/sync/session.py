@@ -6,7 +6,7 @@ Greeting: we ask the store which spaces the peer may see, and say hello; only a 
 takes part in each space, and a space is shared as soon as our store has taken what the peer said (`Rolls`). The device
 with the smaller id compares all shared spaces, at once and then every 30 s; either sends what its log brings, and
 answers what is asked. Closed: every event is ignored. The parts: `Comparer` finds what differs, `Sender` and
-`Receiver` move it, `Vectors` and `Receipts` remember what the peer has.
+`Receiver` move it, `Vectors` and `Receipts` remember what the peer has, `Scrubs` asks whether its file is clean.
 
 Nothing is sent that is not durable: every update in a frame is an answer of the store, which gives only what it
 has committed.
@@ -21,6 +21,7 @@ from memcrdt.errors import RemoteProtocolError
 from memcrdt.sync.comparer import Comparer
 from memcrdt.sync.events import (
     Answered,
+    Committed,
     Connected,
     Effect,
     FrameReceived,
@@ -44,6 +45,8 @@ from memcrdt.sync.messages import (
     More,
     Push,
     Range,
+    Scrub,
+    Scrubbed,
     Unknown,
     Want,
 )
@@ -51,6 +54,7 @@ from memcrdt.sync.port import Port
 from memcrdt.sync.queries import Adopt, Met, Spaces
 from memcrdt.sync.receiver import Receiver
 from memcrdt.sync.rolls import Rolls
+from memcrdt.sync.scrubs import Scrubs
 from memcrdt.sync.sender import Sender
 from memcrdt.sync.wire import decode
 
@@ -81,7 +85,7 @@ class Logged:
     page: LogPage
 
 
-SessionEvent: TypeAlias = LinkEvent | Logged
+SessionEvent: TypeAlias = LinkEvent | Committed | Logged
 
 
 class Session:
@@ -105,7 +109,8 @@ class Session:
         self._port = Port(link, peer)
         self._rolls = Rolls(self._port, self._share)
         self._vectors = Vectors()
-        self._receipts = Receipts(self._port)
+        self._scrubs = Scrubs(self._port)
+        self._receipts = Receipts(self._port, self._scrubs.ask)
         self._sender = Sender(self._port, self._vectors, self._receipts)
         self._receiver = Receiver(self._port, self._vectors, self._sender)
         self._comparer = Comparer(self._port, self._receipts, self._sender, self._receiver)
@@ -169,6 +174,8 @@ class Session:
                 self._port.answered(id, answer)
             case Logged(page):
                 self._logged(page)
+            case Committed():
+                self._scrubs.look()
             case Timer(name="hello"):
                 if self._theirs is None:
                     raise RemoteProtocolError(f"no greeting came within {HELLO_TIMEOUT_S:.0f} s")
@@ -225,6 +232,7 @@ class Session:
     def _share(self, space: str) -> None:
         """The members of the space are settled: documents may pass."""
         self._shared |= {space}
+        self._receipts.look(space)
         if self._begins:
             self._comparer.start(space)
             self._compare_in(self._interval_s())
@@ -267,7 +275,7 @@ class Session:
             case _:
                 self._received_for_space(message)
 
-    def _received_for_space(self, message: Members | Range | Have | Want | Diff | Push) -> None:
+    def _received_for_space(self, message: Members | Range | Have | Want | Diff | Push | Scrub | Scrubbed) -> None:
         if message.space not in self._met:
             self._check_crossed(message.space)
         elif isinstance(message, Members):
@@ -281,10 +289,11 @@ class Session:
         if space not in self._offered and space not in (self._theirs or {}):
             raise RemoteProtocolError("a message is about a space that is not shared")
 
-    def _received_of_documents(self, message: Range | Have | Want | Diff | Push) -> None:
+    def _received_of_documents(self, message: Range | Have | Want | Diff | Push | Scrub | Scrubbed) -> None:
         match message:
             case Range():
                 self._comparer.range(message)
+                self._scrubs.look()
             case Have():
                 self._comparer.have(message)
             case Want():
@@ -295,6 +304,10 @@ class Session:
                 self._receiver.diff(message)
             case Push():
                 self._receiver.push(message)
+            case Scrub():
+                self._scrubs.asked(message)
+            case Scrubbed():
+                self._receipts.scrubbed(message.space, self._scrubs.answered(message))
 
     def _logged(self, page: LogPage) -> None:
         for entry in page.entries:

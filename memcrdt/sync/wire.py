@@ -29,6 +29,8 @@ from memcrdt.sync.messages import (
     More,
     Push,
     Range,
+    Scrub,
+    Scrubbed,
     Span,
     Unknown,
     Want,
@@ -124,6 +126,8 @@ _FIELDS: Final[dict[type, tuple[int, Callable[..., tuple[object, ...]]]]] = {
     Fragment: (9, lambda m: (m.batch, m.index, m.data)),
     More: (10, lambda m: (m.batch,)),
     Members: (11, lambda m: (m.space, m.roll.creator, m.roll.nonce, m.roll.statements)),
+    Scrub: (12, lambda m: (m.space, m.mark)),
+    Scrubbed: (13, lambda m: (m.space, m.mark)),
 }
 
 
@@ -200,6 +204,14 @@ def _members(space: object, creator: object, nonce: object, statements: object) 
     return Members(_text(space), Roll(_text(creator), _bytes(nonce, NONCE_BYTES), items))
 
 
+def _scrub(space: object, mark: object) -> Scrub:
+    return Scrub(_text(space), _number(mark, BATCH_MAX))
+
+
+def _scrubbed(space: object, mark: object) -> Scrubbed:
+    return Scrubbed(_text(space), _number(mark, BATCH_MAX))
+
+
 _READERS: Final[dict[int, tuple[int, Callable[..., Message]]]] = {
     1: (4, _hello),
     2: (3, _range),
@@ -212,6 +224,8 @@ _READERS: Final[dict[int, tuple[int, Callable[..., Message]]]] = {
     9: (3, _fragment),
     10: (1, _more),
     11: (4, _members),
+    12: (2, _scrub),
+    13: (2, _scrubbed),
 }
 
 

@@ -197,6 +197,7 @@ class Computer:
     def _scrub(self, store: Store) -> None:
         if self.on and store in (self.memory.store, self._server):
             compaction.scrub(store)
+            self.committed()
 
     def _trust(self, friend: str) -> None:
         if not self.peers.is_accepted(friend):

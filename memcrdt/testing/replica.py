@@ -25,6 +25,7 @@ class _Shard:
     written: dict[int, list[str]] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     seq: int = 0
+    deleted_at: int = 0  # the last row that deleted anything
 
     def vector(self) -> dict[int, int]:
         return {client: len(items) for client, items in self.written.items()}
@@ -49,6 +50,9 @@ class FakeReplica:
         self.client = client
         self.members: dict[str, tuple[str, set[str]]] = {}
         self.receipts: dict[tuple[str, str, int], int] = {}
+        self.scrubbed: dict[tuple[str, str, int], int] = {}
+        self.reading = False  # whether a reader keeps what is deleted in the file
+        self.unscrubbed: set[tuple[str, int, str]] = set()  # space, shard and text of what is still in it
         self.incarnations: dict[str, str] = {}
         self.piece = 0  # how many texts fit into a diff; 0 for any number
         self.failing = ""  # what StoreError every call raises
@@ -73,6 +77,11 @@ class FakeReplica:
     def delete(self, space: str, shard: int, text: str) -> None:
         """Commits a deletion, which advances no state vector."""
         self._commit((space, shard), _update([], (text,)), "local")
+
+    def stop_reading(self) -> None:
+        """No reader is in the way any more: nothing deleted stays in the file."""
+        self.reading = False
+        self.unscrubbed.clear()
 
     def fold(self) -> None:
         """Compacts: the rows of the log until now are gone."""
@@ -156,16 +165,30 @@ class FakeReplica:
         self._check()
         return len(self._log)
 
-    def receipt(self, peer: str, space: str, shard: int, seq: int) -> None:
+    def note_receipts(
+        self, peer: str, space: str, held: Mapping[int, int], scrubbed: Mapping[int, int]
+    ) -> Mapping[int, int]:
         self._check(space)
-        self.receipts[peer, space, shard] = seq
+        self.receipts |= {(peer, space, shard): seq for shard, seq in held.items()}
+        self.scrubbed |= {(peer, space, shard): seq for shard, seq in scrubbed.items()}
+        return {
+            shard: seq
+            for (device, at, shard), seq in self.receipts.items()
+            if (device, at) == (peer, space)
+            and self.scrubbed.get((peer, space, shard), 0) < min(seq, self._shard(space, shard).deleted_at)
+        }
+
+    def is_scrubbed(self, space: str) -> bool:
+        self._check(space)
+        return all(at != space for at, _, _ in self.unscrubbed)
 
     def met(self, peer: str, incarnation: str) -> None:
         self._check()
         if self.incarnations.get(peer) != incarnation:
             self.incarnations[peer] = incarnation
-            for key in [key for key in self.receipts if key[0] == peer]:
-                del self.receipts[key]
+            for known in (self.receipts, self.scrubbed):
+                for key in [key for key in known if key[0] == peer]:
+                    del known[key]
 
     def adopt(self, peer: str, name: str, space: str) -> None:
         self._check()
@@ -195,8 +218,11 @@ class FakeReplica:
         for client, start, items in blocks:
             ours = shard.written.setdefault(client, [])
             ours += items[len(ours) - start :]
-        shard.deleted.update(deleted)
         shard.seq = len(self._log) + 1
+        if new := set(deleted) - shard.deleted:
+            shard.deleted |= new
+            shard.deleted_at = shard.seq
+            self.unscrubbed |= {(*key, text) for text in new if self.reading}
         needs = {client: start for client, start, _ in blocks if start}
         after = {client: clock for client, clock in shard.vector().items() if clock != known.get(client)}
         self._log.append(LogEntry(shard.seq, *key, update, needs, after, origin))

@@ -43,9 +43,9 @@ def test_accept_takes_the_id_in_any_form(cli: Cli, other: str) -> None:
 
 
 def test_peers_is_a_table(cli: Cli, other: str) -> None:
-    """Off a terminal: device, name, state, connection, behind, agreed, seen, error and spaces, separated by tabs."""
+    """Elsewhere: device, name, state, connection, behind, unscrubbed, agreed, seen, error, spaces, between tabs."""
     cli("accept", other, "--name", "desktop")
-    assert cli("peers").out == f"{other}\tdesktop\taccepted\t\t0\t\t\t\tpersonal\n"
+    assert cli("peers").out == f"{other}\tdesktop\taccepted\t\t0\t0\t\t\t\tpersonal\n"
 
 
 def test_what_an_accepted_device_lacks_is_counted(cli: Cli, other: str) -> None:
@@ -53,6 +53,17 @@ def test_what_an_accepted_device_lacks_is_counted(cli: Cli, other: str) -> None:
     cli("add", "Deploys go out on Tuesdays")
     cli("accept", other)
     assert peers(cli)[0]["behind"] == 1
+
+
+def test_what_an_accepted_device_may_still_have_bytes_of_is_counted(cli: Cli, other: str) -> None:
+    """Until it confirms that it has scrubbed them; forget names it, by id in the JSON and by name elsewhere."""
+    added = cli("add", "Deploys go out on Tuesdays").out.strip()
+    cli("accept", other, "--name", "desktop")
+    (forgotten,) = cli("forget", added, "--json").json
+    (peer,) = peers(cli)
+    assert (forgotten["confirmed"], forgotten["awaited"]) == ([], [peer["device"]])
+    assert (peer["behind"], peer["unscrubbed"]) == (1, 1)
+    assert cli("forget", added).out == f"count\t0\nstatus\tdone\nawaited\tdesktop ({other[:7]})\n"
 
 
 def test_revoke_ends_the_trust_and_is_remembered(cli: Cli, other: str) -> None:

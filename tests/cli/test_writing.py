@@ -136,7 +136,7 @@ def test_update_without_a_change_is_a_usage_error(cli: Cli) -> None:
 def test_forget_takes_one_memory(cli: Cli) -> None:
     """It is gone, what was done is printed, and forgetting it again is no error."""
     added = add(cli, "text")
-    assert cli("forget", added, "--json").json == [{"count": 1, "status": "done", "confirmed": []}]
+    assert cli("forget", added, "--json").json == [{"count": 1, "status": "done", "confirmed": [], "awaited": []}]
     cli("get", added).failed(3, "forgotten")
     assert cli("forget", added, "--json").json[0]["count"] == 0
 

@@ -37,7 +37,7 @@ def test_the_receipts_of_a_restored_store_are_void(tmp_path: Path) -> None:
     here = Device(tmp_path / "A", "A")
     here.add("text")
     here.replica.met("B", "first")
-    here.replica.receipt("B", here.space(), 0, 1)
+    here.replica.note_receipts("B", here.space(), {0: 1}, {})
     here.replica.met("B", "first")
     assert here.rows("SELECT device, seq FROM receipts") == [("B", 1)]
     here.replica.met("B", "second")

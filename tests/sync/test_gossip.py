@@ -16,6 +16,8 @@ from memcrdt.sync.gossip import ACCEPTED, Gossip
 from memcrdt.sync.messages import PROTOCOL, Diff, Push
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from conftest import Node, World
 
 
@@ -299,32 +301,47 @@ def test_the_exchange_does_not_let_connections_pile_up(make_world: type[World]) 
 
 
 def watch_receipts(world: World) -> list[str]:
-    """Collects every receipt that claims more than the peer holds at that moment."""
+    """Collects every receipt that claims more than the peer holds, or has scrubbed, at that moment."""
     wrong: list[str] = []
 
     def watch(node: Node) -> None:
-        record = node.replica.receipt
+        note = node.replica.note_receipts
 
-        def receipt(peer: str, space: str, shard: int, seq: int) -> None:
-            record(peer, space, shard, seq)
-            theirs = world.nodes[peer].replica.state_vector(space, shard)
+        def note_receipts(
+            peer: str, space: str, held: Mapping[int, int], scrubbed: Mapping[int, int]
+        ) -> Mapping[int, int]:
+            theirs = world.nodes[peer].replica
             for row in node.replica.log(0, 10**6).entries:
-                if (row.space, row.shard) == (space, shard) and row.seq <= seq:
-                    for client, start, items in json.loads(row.update)[0]:
-                        if theirs.get(client, 0) < start + len(items):
-                            wrong.append(f"{node.id} claims row {row.seq} of {peer}")
+                blocks, deleted = json.loads(row.update)
+                if row.seq <= held.get(row.shard, 0):
+                    known = theirs.state_vector(space, row.shard)
+                    if any(known.get(client, 0) < start + len(items) for client, start, items in blocks):
+                        wrong.append(f"{node.id} claims row {row.seq} of {peer}")
+                gone = {(space, row.shard, text) for text in deleted}
+                if row.seq <= scrubbed.get(row.shard, 0) and gone & theirs.unscrubbed:
+                    wrong.append(f"{node.id} claims that {peer} has scrubbed row {row.seq}")
+            return note(peer, space, held, scrubbed)
 
-        node.replica.receipt = receipt  # type: ignore[method-assign]
+        node.replica.note_receipts = note_receipts  # type: ignore[method-assign]
 
     for node in world.nodes.values():
         watch(node)
     return wrong
 
 
+def end_or_begin_to_read(world: World, node: Node) -> None:
+    """A reader keeps what is deleted in the file, until it ends."""
+    if node.replica.reading:
+        node.replica.stop_reading()
+        world.give(node, Committed())
+    else:
+        node.replica.reading = True
+
+
 def act(world: World, rng: Random, nodes: list[Node], links: dict[tuple[str, str], int]) -> None:
     """One random thing that happens to devices."""
     node = rng.choice(nodes)
-    match rng.choice(["write"] * 8 + ["delete"] * 2 + ["fold", "sync"] + ["link"] * 3 + ["wait"] * 5):
+    match rng.choice(["write"] * 8 + ["delete"] * 2 + ["fold", "sync", "read"] + ["link"] * 3 + ["wait"] * 5):
         case "write":
             size = rng.choice([0] * 9 + [2_000, 80_000, 300_000])
             texts = [f"{world.now} {rng.random()}" + "x" * size for _ in range(rng.randint(1, 3))]
@@ -336,6 +353,8 @@ def act(world: World, rng: Random, nodes: list[Node], links: dict[tuple[str, str
             node.replica.fold()
         case "sync":
             world.give(node, SyncNow())
+        case "read":
+            end_or_begin_to_read(world, node)
         case "link":
             pair = rng.choice(sorted(links))
             if links[pair]:
@@ -350,7 +369,7 @@ def act(world: World, rng: Random, nodes: list[Node], links: dict[tuple[str, str
 @pytest.mark.parametrize("seed", range(30))
 def test_a_random_history_ends_with_equal_copies_and_exact_receipts(make_world: type[World], seed: int) -> None:
     """Frames and the store's answers come late, in any interleaving; links are cut at any point. Afterwards all copies
-    are equal, each receipt says exactly what the neighbour holds, and none ever said too much."""
+    are equal, each receipt says exactly what the neighbour holds and has scrubbed, and none ever said too much."""
     rng = Random(seed)
     world = make_world(seed, latency=rng.choice([0.0, 0.05, 0.5]), store=rng.choice([0.0, 0.01, 0.3]))
     nodes = world.nodes_sharing("ABCD"[: rng.randint(2, 4)])
@@ -363,6 +382,9 @@ def test_a_random_history_ends_with_equal_copies_and_exact_receipts(make_world: 
     for pair in pairs:
         if not links[pair] or not world.links[links[pair]].up:
             world.connect(*(world.nodes[device] for device in pair))
+    for node in nodes:
+        if node.replica.reading:
+            end_or_begin_to_read(world, node)
     world.run(150)
 
     digests = [{shard: entry.digest for shard, entry in node.replica.digests("S").items()} for node in nodes]
@@ -373,6 +395,7 @@ def test_a_random_history_ends_with_equal_copies_and_exact_receipts(make_world: 
         peers = {device for pair in pairs if node.id in pair for device in pair} - {node.id}
         held = {(peer, "S", shard): seq for peer in peers for shard, seq in rows.items()}
         assert {key: seq for key, seq in node.replica.receipts.items() if key in held} == held
+        assert not any(node.replica.note_receipts(peer, "S", {}, {}) for peer in peers)
         assert node.kinds() <= {"ready", "agreed"}
 
 

@@ -19,7 +19,7 @@ def port() -> Port:
 
 @pytest.fixture
 def receipts(port: Port) -> Receipts:
-    return Receipts(port)
+    return Receipts(port, lambda space, rows: None)
 
 
 def recorded(port: Port, receipts: Receipts) -> int | None:
@@ -28,7 +28,7 @@ def recorded(port: Port, receipts: Receipts) -> int | None:
     for effect in port.take():
         assert isinstance(effect, Ask)
         assert isinstance(effect.query, RecordReceipts)
-        port.answered(effect.id, None)
+        port.answered(effect.id, {})
         return effect.query.held[3]
     return None
 
@@ -123,7 +123,7 @@ def test_a_shard_that_is_new_in_a_space_that_was_equal_has_a_base(port: Port, re
     receipts.pump()
     [ask] = port.take()
     assert isinstance(ask, Ask)
-    assert ask.query == RecordReceipts("peer", "S", {1: 4, 3: 5, 8: 6})
+    assert ask.query == RecordReceipts("peer", "S", {1: 4, 3: 5, 8: 6}, {})
 
 
 def test_a_receipt_never_moves_back(port: Port, receipts: Receipts) -> None:
@@ -151,10 +151,10 @@ def test_receipts_that_come_while_the_store_is_busy_are_recorded_together(port: 
         receipts.pump()
     first, *rest = port.take()
     assert isinstance(first, Ask)
-    assert first.query == RecordReceipts("peer", "S", {0: 1})
+    assert first.query == RecordReceipts("peer", "S", {0: 1}, {})
     assert rest == []
-    port.answered(first.id, None)
+    port.answered(first.id, {})
     receipts.pump()
     [second] = port.take()
     assert isinstance(second, Ask)
-    assert second.query == RecordReceipts("peer", "S", {1: 1, 2: 1})
+    assert second.query == RecordReceipts("peer", "S", {1: 1, 2: 1}, {})

@@ -17,7 +17,8 @@ QUERIES = [
     (queries.ApplyUpdate("S", 0, b"nonsense", "B"), Applied),
     (queries.ReadLog(0, 10), LogPage),
     (queries.Head(), 1),
-    (queries.RecordReceipts("B", "S", {0: 1}), None),
+    (queries.RecordReceipts("B", "S", {0: 1}, {}), {}),
+    (queries.IsScrubbed("S"), True),
     (queries.Adopt("B", "name", "R"), None),
 ]
 
@@ -57,8 +58,8 @@ def test_a_space_that_is_gone_is_an_answer_too(replica: FakeReplica) -> None:
 
 
 def test_receipts_and_adoption_reach_the_replica(replica: FakeReplica) -> None:
-    """The two queries that have no answer."""
-    perform(replica, queries.RecordReceipts("B", "S", {0: 1}))
+    """The queries that change something."""
+    perform(replica, queries.RecordReceipts("B", "S", {0: 1}, {0: 1}))
     perform(replica, queries.Adopt("B", "name", "R"))
-    assert replica.receipts == {("B", "S", 0): 1}
+    assert replica.receipts == replica.scrubbed == {("B", "S", 0): 1}
     assert replica.members.keys() == {"R"}

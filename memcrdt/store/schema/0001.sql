@@ -28,6 +28,7 @@ CREATE TABLE shards(               -- one Yjs document each
   state_vector BLOB NOT NULL DEFAULT x'00', -- at head, in Yjs' encoding
   digest       BLOB,               -- canonical digest at head, or NULL: not computed yet
   to_scrub     INTEGER NOT NULL DEFAULT 0,  -- the last row that left bytes of something forgotten in the file, or 0
+  forgotten    INTEGER NOT NULL DEFAULT 0,  -- the same, and stays when they are scrubbed
   damaged      INTEGER NOT NULL DEFAULT 0,  -- 1: rows were set aside, and what builds on them may wait in the log
   UNIQUE(space, number)
 ) STRICT;
@@ -88,10 +89,11 @@ CREATE TABLE shares(               -- which device takes part in which space
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE receipts(             -- the peer holds, durably, what the shard held here at row seq
-  device TEXT NOT NULL,
-  shard  INTEGER NOT NULL REFERENCES shards(shard),
-  seq    INTEGER NOT NULL,
-  at     INTEGER NOT NULL,
+  device   TEXT NOT NULL,
+  shard    INTEGER NOT NULL REFERENCES shards(shard),
+  seq      INTEGER NOT NULL,
+  scrubbed INTEGER NOT NULL,       -- and no byte of what was forgotten in it here by this row
+  at       INTEGER NOT NULL,
   PRIMARY KEY(device, shard)
 ) STRICT, WITHOUT ROWID;
 

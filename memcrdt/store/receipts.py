@@ -1,0 +1,116 @@
+"""What other devices have said to hold of our shards, and to have scrubbed: rows of our log, by device and shard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import apsw
+
+from memcrdt.store.store import Store
+
+
+class Said(NamedTuple):
+    """By the number of a shard, a row of our log. `held`: the device holds, durably, what the shard held here at that
+    row. `scrubbed`: and no byte of what was forgotten in it by then."""
+
+    held: Mapping[int, int]
+    scrubbed: Mapping[int, int]
+
+
+class Confirmations(NamedTuple):
+    """The devices that are to forget some memories: those in whose files no byte of them is left, and the others."""
+
+    confirmed: tuple[str, ...]
+    awaited: tuple[str, ...]
+
+
+# Who has scrubbed all that was ever forgotten in a shard has nothing to scrub in what came since.
+_HELD = """
+INSERT INTO receipts(device, shard, seq, scrubbed, at)
+SELECT :device, shard, :seq, iif(forgotten > 0, 0, :seq), :at FROM shards WHERE space = :space AND number = :number
+ON CONFLICT DO UPDATE SET at = excluded.at, seq = max(seq, excluded.seq), scrubbed = iif(
+  scrubbed >= (SELECT forgotten FROM shards s WHERE s.shard = receipts.shard), max(seq, excluded.seq), scrubbed)"""
+
+# A receipt that was void meanwhile is behind that row.
+_SCRUBBED = """
+UPDATE receipts SET scrubbed = max(scrubbed, :seq)
+WHERE device = :device AND seq >= :seq
+  AND shard = (SELECT shard FROM shards WHERE space = :space AND number = :number)"""
+
+_UNSCRUBBED = """
+SELECT s.number, r.seq FROM receipts r JOIN shards s USING(shard)
+WHERE r.device = ? AND s.space = ? AND r.scrubbed < min(r.seq, s.forgotten)"""
+
+
+def note(store: Store, device: str, space: int, said: Said) -> None:
+    """Notes what the device has said of shards of the space (its local number)."""
+    base = {"device": device, "space": space, "at": store.now_ms()}
+    with store.writing() as db:
+        for sql, rows in ((_HELD, said.held), (_SCRUBBED, said.scrubbed)):
+            db.executemany(sql, [{**base, "number": number, "seq": seq} for number, seq in rows.items()])
+
+
+def unscrubbed(store: Store, device: str, space: int) -> dict[int, int]:
+    """The shards of the space of which the device has yet to say that it has scrubbed them, and the rows that it
+    holds of them."""
+    with store.reading() as db:
+        return {int(number): int(seq) for number, seq in db.execute(_UNSCRUBBED, (device, space))}
+
+
+def void(db: apsw.Connection, device: str) -> None:
+    """Lets go of all that the device has said."""
+    db.execute("DELETE FROM receipts WHERE device = ?", (device,))
+
+
+# In a commit that wrote to several shards every memory has the last row of it. So what a device has of a shard is also
+# held against the last row of the shard itself, and the last one by which anything in it was forgotten.
+_SHORT = """
+WITH short(shard, seq) AS (
+  SELECT s.shard, coalesce(r.{said}, 0)
+  FROM shares JOIN shards s USING(space) LEFT JOIN receipts r ON r.shard = s.shard AND r.device = shares.device
+  WHERE shares.device = ? AND coalesce(r.{said}, 0) < s.{last})
+SELECT count(*) FROM ({changed}) c
+WHERE seq > (SELECT min(seq) FROM short) AND EXISTS(
+  SELECT 1 FROM homes JOIN short USING(shard) WHERE homes.space = c.space AND homes.id = c.id AND short.seq < c.seq)"""
+_GRAVES = "SELECT space, id, seq FROM graves"
+_BEHIND = _SHORT.format(said="seq", last="head", changed=f"SELECT space, id, seq FROM memories UNION ALL {_GRAVES}")
+_TO_SCRUB = _SHORT.format(said="scrubbed", last="forgotten", changed=_GRAVES)
+
+_OF_MEMORIES = """
+SELECT shares.device, max(EXISTS(
+  SELECT 1 FROM homes h JOIN shards s USING(shard)
+  LEFT JOIN receipts r ON r.shard = h.shard AND r.device = shares.device
+  WHERE h.space = g.space AND h.id = g.id AND coalesce(r.scrubbed, 0) < min(g.seq, s.forgotten)))
+FROM graves g JOIN shares USING(space) JOIN peers ON peers.device = shares.device
+WHERE peers.state = 'accepted' AND g.id IN (SELECT value FROM json_each(?))
+GROUP BY shares.device ORDER BY shares.device"""
+
+_PENDING = """
+SELECT 1 FROM homes JOIN shards USING(shard)
+WHERE to_scrub > 0 AND id IN (SELECT value FROM json_each(?))"""
+
+
+def behind(db: apsw.Connection, device: str) -> int:
+    """How many memories were changed or forgotten here since the device confirmed to hold them."""
+    return int(db.execute(_BEHIND, (device,)).get)
+
+
+def to_scrub(db: apsw.Connection, device: str) -> int:
+    """How many forgotten memories the device has yet to confirm that no byte of them is left in its file."""
+    return int(db.execute(_TO_SCRUB, (device,)).get)
+
+
+def confirmations(db: apsw.Connection, ids: Sequence[str]) -> Confirmations:
+    """Which devices have scrubbed these memories, all of them, and which are still to do so."""
+    found = [(str(device), bool(is_dirty)) for device, is_dirty in db.execute(_OF_MEMORIES, (json.dumps(ids),))]
+    return Confirmations(
+        tuple(device for device, is_dirty in found if not is_dirty),
+        tuple(device for device, is_dirty in found if is_dirty),
+    )
+
+
+def is_pending(db: apsw.Connection, ids: Sequence[str]) -> bool:
+    """Whether bytes of these forgotten memories may be left in our own file."""
+    return db.execute(_PENDING, (json.dumps(ids),)).get is not None
