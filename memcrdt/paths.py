@@ -16,4 +16,8 @@ def check_path(value: object, what: str) -> Path:
     path = os.fspath(value)
     if not isinstance(path, str) or not path.strip() or "\0" in path:
         raise InputError(f"{what} is empty, or no path: {str(path)[:80]!r}; name one that can be")
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # SQLite takes no other, and nobody could read it in a message
+        raise InputError(f"{what} has a name that is no UTF-8: {path[:80]!r}; name another, or rename it") from None
     return Path(path)

@@ -60,9 +60,13 @@ class ImportReport:
 
 def check_format(given: str | None, path: Path) -> None:
     """Raises InputError for a format that is not known; None goes by the name of the file."""
-    name = path.suffix[1:] if given is None else given
-    if name not in FORMATS:
-        raise InputError(f"the format {name!r} of {path.name} is not known; the formats are {', '.join(FORMATS)}")
+    known = ", ".join(FORMATS)
+    if given is None and path.suffix[1:] not in FORMATS:
+        raise InputError(
+            f"the name of {path} tells no format; name one that ends in .jsonl, or give the format: {known}"
+        )
+    if given is not None and given not in FORMATS:
+        raise InputError(f"the format {given!r} is not known; the formats are {known}")
 
 
 def check_defaults(store: Store, defaults: Mapping[str, Any]) -> None:

@@ -44,7 +44,7 @@ def test_a_path_that_is_none_or_leads_nowhere_is_an_error_of_ours(memory: Memory
     (tmp_path / "file").write_text("mine")
     before = sorted(tmp_path.rglob("*"))
     wrong: Any
-    for wrong in (5, None, b"x.jsonl", "", "a\0b.jsonl"):
+    for wrong in (5, None, b"x.jsonl", "", "a\0b.jsonl", "a\udcff.jsonl"):
         for call in (memory.backup, memory.restore, memory.export, memory.import_):
             with pytest.raises(InputError):
                 call(wrong)

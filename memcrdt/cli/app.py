@@ -135,7 +135,11 @@ def _drop_output() -> None:
 
 
 def _prepare_streams() -> None:
-    """Pipes and files carry UTF-8 everywhere; a terminal keeps its encoding and shows ? for what it lacks."""
+    """Pipes and files carry UTF-8 everywhere; a terminal keeps its encoding and shows ? for what it lacks. What whoever
+    started us has closed is empty to read, and swallows what is written."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - it is the stream from now on
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")

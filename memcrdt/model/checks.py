@@ -38,7 +38,9 @@ def check_id(memory_id: object) -> str:
     """The id as it is kept: a ULID may be written in either case."""
     known = memory_id.upper() if isinstance(memory_id, str) and memory_id.isascii() else memory_id
     if not isinstance(known, str) or not is_ulid(known):
-        raise InputError(f"{str(memory_id)[:40]!r} is no id of a memory; an id has 26 characters, as add() returned it")
+        raise InputError(
+            f"{str(memory_id)[:40]!r} is no id of a memory, which has 26 characters; `list` and `search` show them"
+        )
     return known
 
 

@@ -8,17 +8,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from memcrdt.errors import CorruptError, InputError, NotFoundError, StoreError
+from memcrdt.errors import CorruptError, InputError, NotFoundError, SchemaError, StoreError
 from memcrdt.store import connections, meta, migrations
 from memcrdt.store.doctor import Kind, fault
 from memcrdt.store.meta import Alarm
 
 if TYPE_CHECKING:
     from memcrdt.store.store import Store
+
+_SQLITE: Final = b"SQLite format 3\0"  # how every file of SQLite's begins
 
 
 def back_up(store: Store, path: Path) -> int:
@@ -54,6 +56,7 @@ def restore(store: Store, path: Path) -> None:
         copy = Path(folder) / "copy.db"
         with _of_file(path, "read"):
             shutil.copyfile(path, copy)
+        _check_kind(copy, path)
         with (
             connections.translated(path, "restoring"),
             closing(connections.connect(copy, read_only=False, vfs=store.options.vfs)) as source,
@@ -64,6 +67,13 @@ def restore(store: Store, path: Path) -> None:
             _check_rows(source, path)
             _make_newer(store, source)
             store.replace_by(source)
+
+
+def _check_kind(copy: Path, path: Path) -> None:
+    """Raises SchemaError for what no SQLite has written; an empty file is one of its own."""
+    with copy.open("rb") as file:
+        if file.read(len(_SQLITE)) not in (_SQLITE, b""):
+            raise SchemaError(f"{path} is no backup; name one that `memcrdt backup` made")
 
 
 def _check_rows(source: apsw.Connection, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -184,3 +185,19 @@ def test_pipes_carry_utf_8_whatever_the_locale(process: Cli, home: Path) -> None
 def test_the_entry_point_ends_with_the_exit_code(process: Cli) -> None:
     """`python -m memcrdt` is `memcrdt`: a process of its own gets code and message right."""
     process("get", "01ARZ3NDEKTSV4RRFFQ69G5FAV").failed(3, "01ARZ3NDEKTSV4RRFFQ69G5FAV")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its shell closes no streams")
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 2)])
+def test_closed_streams_are_no_crash(home: Path, closed: str, code: int) -> None:
+    """What can't be printed is not; what can't be read is empty, which no memory may be."""
+    text = "-" if "<" in closed else "Deploys go out on Tuesdays"
+    command = f'"$0" -m memcrdt add {shlex.quote(text)} {closed}'
+    done = subprocess.run(["sh", "-c", command, sys.executable], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+
+
+def test_a_home_whose_name_is_no_text_is_refused(cli: Cli) -> None:
+    """As bytes that are no UTF-8 reach us."""
+    cli("list", "--home", "a\udcffb").failed(2, "UTF-8")
