@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket as sockets
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from memcrdt.errors import InputError, LockedError
 from memcrdt.net.addresses import Address
@@ -20,7 +23,12 @@ from memcrdt.net.tasks import Tasks
 if TYPE_CHECKING:
     import ssl
 
+log = logging.getLogger("memcrdt.net")
+
 STRANGER_S: Final = 3.0
+TAKEN_S: Final = 0.02  # from one connection to the next: a flood of handshakes leaves searches most of the processor
+REFUSED_S: Final = 0.002  # likewise, after one for which there is no room
+COMPLAINT_S: Final = 60.0  # from one line about clients that speak no HTTP to the next
 _KEEPALIVE_S: Final = 15.0
 _ACCEPT_RETRY_S: Final = 1.0  # after the process ran out of file handles; asyncio's own servers wait as long
 _BACKLOG: Final = 64
@@ -59,10 +67,18 @@ class Door:
     def __init__(self, answer: Answer, options: DoorOptions) -> None:
         self._answer = answer
         self._options = options
-        self._server = web.Server(self._handle, access_log=None, keepalive_timeout=_KEEPALIVE_S)
+        self._server = web.Server(
+            self._handle,
+            access_log=None,
+            logger=_HttpLog(log),
+            keepalive_timeout=_KEEPALIVE_S,
+            lingering_time=0,
+            auto_decompress=False,
+        )
         self._socket: sockets.socket | None = None
         self._strangers: dict[object, Stranger] = {}  # by aiohttp's protocol object of the connection
         self._strangers_at: Counter[str] = Counter()  # by host
+        self._accepting = Tasks()
         self._tasks = Tasks()
 
     def open(self, address: Address) -> int:
@@ -74,12 +90,14 @@ class Door:
             self._socket = _listening(address)
         except OSError as exc:
             raise self._cannot_listen(address, exc) from exc
-        self._tasks.spawn(self._accept(self._socket))
+        self._accepting.spawn(self._accept(self._socket))
         port: int = self._socket.getsockname()[1]
         return port
 
     async def close(self) -> None:
         """Stops listening. Whoever answers has ended its own connections before."""
+        await self._accepting.cancel()
+        await asyncio.sleep(0)  # a task that never began would not close what it was given
         await self._tasks.cancel()
         if self._socket is not None:
             self._socket.close()
@@ -100,8 +118,10 @@ class Door:
             if everywhere < self._options.strangers and here < self._options.per_address:
                 self._strangers_at[host] += 1
                 self._tasks.spawn(self._attend(connected, Address(host, port)))
+                await asyncio.sleep(TAKEN_S)
             else:
                 connected.close()
+                await asyncio.sleep(REFUSED_S)
 
     async def _attend(self, connected: sockets.socket, address: Address) -> None:
         loop = asyncio.get_running_loop()
@@ -138,6 +158,23 @@ class Door:
             f"cannot listen at {address.host or 'all interfaces'}, port {address.port}: {cause.strerror or cause}; "
             f"choose another --{option}host or --{option}port"
         )
+
+
+class _HttpLog(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp logs. For what strangers get wrong it has a traceback each; a line now and then has to do."""
+
+    _due = 0.0
+
+    def log(self, level: int, msg: object, *args: object, **options: Any) -> None:
+        """Part of LoggerAdapter: every other method ends here."""
+        if not isinstance(options.get("exc_info"), HttpProcessingError):
+            super().log(level, msg, *args, **options)
+        elif time.monotonic() >= self._due:
+            self._due = time.monotonic() + COMPLAINT_S
+            where = str(args[0]).removeprefix("::ffff:")
+            super().log(
+                logging.WARNING, "somebody at %s speaks no HTTP and was hung up on; more of them go unsaid", where
+            )
 
 
 def refusal(status: int) -> web.Response:
