@@ -8,6 +8,13 @@ Each signature covers its role, both keys, both nonces, and the hash of the TLS 
 sees on the connection. So it is worth nothing on another connection, and a relay with a certificate of its
 own is found out. Whether a device that has proven its key is an accepted one is for the caller to decide,
 between `verify` and `welcome`; no other byte is sent before. The pattern is SIGMA's (Krawczyk, 2003).
+
+To a device that is not accepted, the listener sends another frame in the place of the welcome:
+
+    listener -> dialer    ["refusal", who revoked the device or "", listener's signature]
+
+One that is unknown may then send what members of a space have signed about it, in a frame of its own: the listener
+has proven who it is, so nobody else learns of the space. It gets its welcome, or the connection ends.
 """
 
 from __future__ import annotations
@@ -19,7 +26,7 @@ from typing import Any, Final, Protocol
 import msgpack
 
 from memcrdt.errors import RemoteProtocolError, UntrustedPeerError
-from memcrdt.model.devices import KEY_BYTES, device_id, shown
+from memcrdt.model.devices import DEVICE_ID_CHARS, KEY_BYTES, device_id, shown
 
 HANDSHAKE_FRAME_BYTES: Final = 1024
 NONCE_BYTES: Final = 32
@@ -35,6 +42,7 @@ _LIMITS: Final[dict[str, Any]] = {
 }
 
 
+_REFUSES: Final = b"listener refuses "  # a role, and who revoked the dialer
 _CLOCK_BYTES: Final = 8  # the last ones of a nonce
 _PORT_BYTES: Final = 2  # those before
 
@@ -97,8 +105,15 @@ class Authenticated:
     dialer_nonce: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The listener, proven, does not accept us: the device `revoked_by` revoked us, or, if None, we are unknown."""
+
+    revoked_by: str | None
+
+
 class ListenerHandshake:
-    """The side that was dialed: `greeting`, then `verify`, then `welcome` if the device is accepted."""
+    """The side that was dialed: `greeting`, then `verify`, then `welcome` if the device is accepted, else `refusal`."""
 
     def __init__(self, side: Side) -> None:
         self._side = side
@@ -121,6 +136,11 @@ class ListenerHandshake:
     def welcome(self, peer: Authenticated) -> bytes:
         """The third frame, which proves to the peer who we are."""
         return _frame("welcome", self._side.identity.sign(self._transcript(b"listener", peer)))
+
+    def refusal(self, peer: Authenticated, revoked_by: str | None) -> bytes:
+        """The frame in its place; `revoked_by` is the id of the device that revoked the peer."""
+        by = (revoked_by or "").encode()
+        return _frame("refusal", by, self._side.identity.sign(self._transcript(_REFUSES + by, peer)))
 
     def _transcript(self, role: bytes, peer: Authenticated) -> bytes:
         keys = (self._side.identity.public_key, peer.public_key)
@@ -151,12 +171,17 @@ class DialerHandshake:
         signature = identity.sign(self._transcript(b"dialer", claim))
         return _frame("proof", identity.public_key, self._side.nonce, signature)
 
-    def verify(self, claim: Claim, frame: bytes) -> Authenticated:
-        """The listener, proven by the third frame.
+    def verify(self, claim: Claim, frame: bytes) -> Authenticated | Refusal:
+        """The listener, proven by the third frame, or that it refuses us, proven as well.
 
         Raises RemoteProtocolError for a malformed frame, UntrustedPeerError for a signature that is not its.
         """
-        (signature,) = _fields(frame, "welcome", (SIGNATURE_BYTES,))
+        message = _message(frame)
+        if message[:1] == ["refusal"]:
+            by, signature = _sized(message, "refusal", (None, SIGNATURE_BYTES))
+            _verify(self._side, claim.public_key, signature, self._transcript(_REFUSES + by, claim))
+            return Refusal(_device_in(by))
+        (signature,) = _sized(message, "welcome", (SIGNATURE_BYTES,))
         _verify(self._side, claim.public_key, signature, self._transcript(b"listener", claim))
         return Authenticated(claim.device, claim.public_key, claim.nonce, self._side.nonce)
 
@@ -197,17 +222,36 @@ def _frame(kind: str, *fields: bytes) -> bytes:
     return packed
 
 
-def _fields(frame: bytes, kind: str, sizes: tuple[int, ...]) -> list[bytes]:
+def _fields(frame: bytes, kind: str, sizes: tuple[int | None, ...]) -> list[bytes]:
     """The byte strings of a frame of that kind. Raises RemoteProtocolError for any other bytes."""
+    return _sized(_message(frame), kind, sizes)
+
+
+def _message(frame: bytes) -> list[Any]:
     if len(frame) > HANDSHAKE_FRAME_BYTES:
         raise RemoteProtocolError(f"a handshake frame of {len(frame)} bytes; at most {HANDSHAKE_FRAME_BYTES} are taken")
     try:
         message = msgpack.unpackb(frame, **_LIMITS)
     except (ValueError, msgpack.UnpackException) as exc:
         raise RemoteProtocolError("a handshake frame is no msgpack within its limits") from exc
-    if not isinstance(message, list) or len(message) != len(sizes) + 1 or message[0] != kind:
+    if not isinstance(message, list):
+        raise RemoteProtocolError("a handshake frame is no array")
+    return message
+
+
+def _sized(message: list[Any], kind: str, sizes: tuple[int | None, ...]) -> list[bytes]:
+    if len(message) != len(sizes) + 1 or message[0] != kind:
         raise RemoteProtocolError(f"a handshake frame is not the {kind!r} that was due")
     fields: list[bytes] = message[1:]
-    if any(not isinstance(field, bytes) or len(field) != size for field, size in zip(fields, sizes, strict=True)):
-        raise RemoteProtocolError(f"a field of the handshake's {kind!r} has the wrong size")
+    for field, size in zip(fields, sizes, strict=True):
+        if not isinstance(field, bytes) or size not in (None, len(field)):
+            raise RemoteProtocolError(f"a field of the handshake's {kind!r} has the wrong size")
     return fields
+
+
+def _device_in(field: bytes) -> str | None:
+    if not field:
+        return None
+    if len(field) != DEVICE_ID_CHARS or not field.isalnum():
+        raise RemoteProtocolError("a refusal names no device")
+    return field.decode()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from memcrdt.errors import MemcrdtError
+from memcrdt.errors import MemcrdtError, NotFoundError, StoreError
 from memcrdt.model.devices import shown
 from memcrdt.net.addresses import Address
+from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
 from memcrdt.net.connection import dialer_address
+from memcrdt.net.dialer import Trust
 from memcrdt.store import peers as stored
 
 if TYPE_CHECKING:
@@ -20,21 +23,23 @@ if TYPE_CHECKING:
 
     from memcrdt.net.auth import Authenticated
     from memcrdt.net.link import Link
+    from memcrdt.store.introductions import Introductions
     from memcrdt.store.peers import Peers
 
 log = logging.getLogger("memcrdt.net")
 T = TypeVar("T")
 
-KNOCKS_PER_S: Final = 8  # each is a commit; a flood of strangers must not keep the disk busy
+KNOCKS_PER_S: Final = 8  # each is a commit, or a long look into the store; a flood of strangers must not keep it busy
 
 
-class Contacts:
+class Contacts(Trust):
     """What is known of other devices, and what happened with them, written down in the order in which it did."""
 
-    def __init__(self, peers: Peers, store: Executor) -> None:
+    def __init__(self, peers: Peers, introductions: Introductions, store: Executor) -> None:
         self._peers = peers
+        self._introductions = introductions
         self._store = store
-        self._knocks: deque[float] = deque(maxlen=KNOCKS_PER_S)
+        self._knocks, self._revoked, self._introduced = _Few(), _Few(), _Few()
         self._problems: dict[str, str] = {}  # the last one of each device since it was connected
 
     async def is_accepted(self, device: str) -> bool:
@@ -51,12 +56,37 @@ class Contacts:
         try:
             if await self.is_accepted(peer.device):
                 return True
-            if self._may_knock():
+            if self._knocks.one_more():
                 home = dialer_address(peer, address)
                 await self._call(partial(self._peers.knocked, peer.device, peer.public_key, home))
         except MemcrdtError as exc:
             log.warning("%s at %s was not let in: %s", shown(peer.device), address, exc)
         return False
+
+    async def revoker_of(self, peer: Authenticated) -> str | None:
+        """The id of the device that revoked this one; None if none did, or the store cannot tell."""
+        return await self._appeal(peer, self._revoked, partial(self._introductions.revoker_of, peer.device))
+
+    async def introduced(self, peer: Authenticated, introduction: bytes) -> bool:
+        """Whether the device is accepted because of its introduction. Raises RemoteProtocolError."""
+        take = partial(self._introductions.take, peer.device, introduction)
+        return await self._appeal(peer, self._introduced, take) or False
+
+    async def introduction(self, device: str) -> bytes | None:
+        """Part of Trust. Raises StoreError."""
+        return await self._call(partial(self._introductions.to, device, HANDSHAKE_FRAME_BYTES))
+
+    async def revoked(self, by: str) -> str:
+        """Part of Trust: an alarm, too. Raises StoreError."""
+        name = None
+        with suppress(NotFoundError):
+            name = (await self._call(partial(self._peers.get, by))).name
+        words = (
+            f"this device was revoked by {name or shown(by)}; to come back it needs a new key: move its device.key "
+            "(`memcrdt path` shows where) away, then run: memcrdt pair"
+        )
+        self.alarm(words)
+        return words
 
     def connected(self, link: Link) -> None:
         """Notes a connection that stands."""
@@ -86,18 +116,36 @@ class Contacts:
         log.warning("%s", text)
         self._note(partial(self._peers.alarm, text))
 
-    def _may_knock(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        if len(self._knocks) == KNOCKS_PER_S and now - self._knocks[0] < 1:
-            return False
-        self._knocks.append(now)
-        return True
+    async def _appeal(self, peer: Authenticated, few: _Few, ask: Callable[[], T]) -> T | None:
+        """What the store says of a device that is not accepted; None when it cannot tell, or was asked too often."""
+        if not few.one_more():
+            return None
+        try:
+            return await self._call(ask)
+        except StoreError as exc:
+            log.warning("%s was not let in: %s", shown(peer.device), exc)
+            return None
 
     async def _call(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._store, call)
 
     def _note(self, write: Callable[[], None]) -> None:
         self._store.submit(write).add_done_callback(_log_failure)
+
+
+class _Few:
+    """What strangers may make us do only so often."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=KNOCKS_PER_S)
+
+    def one_more(self) -> bool:
+        """Whether it may be done now."""
+        now = asyncio.get_running_loop().time()
+        if len(self._times) == KNOCKS_PER_S and now - self._times[0] < 1:
+            return False
+        self._times.append(now)
+        return True
 
 
 def _log_failure(future: Future[None]) -> None:

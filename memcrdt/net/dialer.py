@@ -14,7 +14,7 @@ from yarl import URL
 
 from memcrdt.errors import RemoteProtocolError, UnreachableError, UntrustedPeerError
 from memcrdt.model.devices import shown
-from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Authenticated, DialerHandshake, Signer, read_claim
+from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Authenticated, DialerHandshake, Refusal, Signer, read_claim
 from memcrdt.net.connection import (
     CLOSE_S,
     GOODBYE,
@@ -48,13 +48,29 @@ class Target:
     device: str | None = None
 
 
-class Dialer:
-    """Dials for one identity. `accepted` tells whether we trust a device id. Close it after use."""
+class Trust:
+    """Whom a dialer accepts, and what it says to those who do not accept us. This one accepts whoever answers."""
 
-    def __init__(self, identity: Signer, accepted: Callable[[str], Awaitable[bool]], path: str = PATH) -> None:
+    async def is_accepted(self, device: str) -> bool:
+        """Whether we talk to the device."""
+        return True
+
+    async def introduction(self, device: str) -> bytes | None:
+        """What members of a space have signed about us, for one of them that does not know us; at most 1 KiB."""
+        return None
+
+    async def revoked(self, by: str) -> str:
+        """We were revoked, by the device `by`. Returns how to say that, and what to do."""
+        return f"this device was revoked by {shown(by)}"
+
+
+class Dialer:
+    """Dials for one identity. Close it after use."""
+
+    def __init__(self, identity: Signer, trust: Trust, path: str = PATH) -> None:
         self.port: int | None = None  # where we listen, for the other side to know
         self._identity = identity
-        self._accepted = accepted
+        self._trust = trust
         self._path = path
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=dialer_context(), force_close=True, limit=0),
@@ -129,7 +145,39 @@ class Dialer:
         claim = handshake.read(await _next(socket, target))
         await self._check(claim.device, target)
         await socket.send_bytes(handshake.proof(claim))
-        return handshake.verify(claim, await _next(socket, target, claim.device, self._identity.device_id))
+        answer = handshake.verify(claim, await self._next(socket, target, claim.device))
+        if isinstance(answer, Refusal):
+            await self._appeal(socket, target, claim.device, answer)
+            answer = handshake.verify(claim, await self._next(socket, target, claim.device))
+        if isinstance(answer, Refusal):
+            raise RemoteProtocolError(f"the device at {target.address} refused us twice")
+        return answer
+
+    async def _next(self, socket: aiohttp.ClientWebSocketResponse, target: Target, device: str) -> bytes:
+        """The next handshake frame of a device that knows by now who we are."""
+        try:
+            return await _next(socket, target)
+        except UnreachableError:
+            if socket.close_code == NOT_ACCEPTED:
+                raise _not_accepted(device, target, self._identity.device_id) from None
+            if socket.close_code == NOT_AUTHENTIC:
+                raise UntrustedPeerError(
+                    f"{shown(device)} at {target.address} finds our signature wrong: something between the two opens "
+                    "TLS; use the device's direct address"
+                ) from None
+            raise
+
+    async def _appeal(
+        self, socket: aiohttp.ClientWebSocketResponse, target: Target, device: str, refusal: Refusal
+    ) -> None:
+        """Says who we are to a device that refuses us. Raises UntrustedPeerError where there is nothing to say."""
+        if refusal.revoked_by is not None:
+            words = await self._trust.revoked(refusal.revoked_by)
+            raise UntrustedPeerError(f"{shown(device)} at {target.address} does not let this device in: {words}")
+        introduction = await self._trust.introduction(device)
+        if introduction is None:
+            raise _not_accepted(device, target, self._identity.device_id)
+        await socket.send_bytes(introduction)
 
     async def _check(self, device: str, target: Target) -> None:
         """Whether the claimed device is one to talk to. Nothing of ours has been sent yet."""
@@ -138,30 +186,25 @@ class Dialer:
                 f"{target.address} is {shown(device)}, not {shown(str(target.device))}; "
                 "correct the address, or accept the device that is there"
             )
-        if not await self._accepted(device):
+        if not await self._trust.is_accepted(device):
             raise UntrustedPeerError(
                 f"the device at {target.address} says it is {shown(device)}, which is not accepted here; "
                 f"compare that with what it shows itself, then run: memcrdt accept {shown(device)}"
             )
 
 
-async def _next(
-    socket: aiohttp.ClientWebSocketResponse, target: Target, device: str | None = None, ours: str = ""
-) -> bytes:
-    """The next handshake frame. `device` is the claimed id and `ours` our own, once we have shown it."""
+async def _next(socket: aiohttp.ClientWebSocketResponse, target: Target) -> bytes:
+    """The next handshake frame."""
     frame = await receive_frame(socket, HANDSHAKE_FRAME_BYTES, str(target.address))
-    if frame is not None:
-        return frame
-    if device is not None and socket.close_code == NOT_ACCEPTED:
-        raise UntrustedPeerError(
-            f"{shown(device)} at {target.address} does not accept this device; run there: memcrdt accept {shown(ours)}"
-        )
-    if device is not None and socket.close_code == NOT_AUTHENTIC:
-        raise UntrustedPeerError(
-            f"{shown(device)} at {target.address} finds our signature wrong: something between the two opens TLS; "
-            "use the device's direct address"
-        )
-    raise UnreachableError(f"the device at {target.address} hung up during authentication; it is dialed again")
+    if frame is None:
+        raise UnreachableError(f"the device at {target.address} hung up during authentication; it is dialed again")
+    return frame
+
+
+def _not_accepted(device: str, target: Target, ours: str) -> UntrustedPeerError:
+    return UntrustedPeerError(
+        f"{shown(device)} at {target.address} does not accept this device; run there: memcrdt accept {shown(ours)}"
+    )
 
 
 def _unreachable(target: Target, cause: Exception) -> UnreachableError:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from memcrdt.net.auth import Authenticated, Signer
     from memcrdt.net.connection import Connection
     from memcrdt.net.discovery.finder import Finder
+    from memcrdt.store.introductions import Introductions
     from memcrdt.store.peers import Peers
     from memcrdt.sync.gossip import Gossip
     from memcrdt.sync.queries import Query
@@ -80,6 +81,7 @@ class Parts:
     gossip: Gossip
     replica: Replica
     peers: Peers
+    introductions: Introductions
     doorbell: Doorbell
     finders: Sequence[Finder] = ()
     settle: Callable[[], None] = lambda: None
@@ -100,8 +102,8 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time()
         self._store = ThreadPoolExecutor(1, "memcrdt-sync")
-        self._contacts = Contacts(parts.peers, self._store)
-        self._dialer = Dialer(parts.identity, self._contacts.is_accepted)
+        self._contacts = Contacts(parts.peers, parts.introductions, self._store)
+        self._dialer = Dialer(parts.identity, self._contacts)
         self._listener: Listener | None = None
         self._roster = Roster(parts.peers)
         self._tasks = Tasks()
@@ -162,6 +164,14 @@ class Driver:
     async def admits(self, peer: Authenticated, address: str) -> bool:
         """Whether the device is accepted; if not, it has knocked. Part of Host."""
         return await self._contacts.admits(peer, address)
+
+    async def revoker_of(self, peer: Authenticated) -> str | None:
+        """Who revoked the device, if somebody did. Part of Host."""
+        return await self._contacts.revoker_of(peer)
+
+    async def introduced(self, peer: Authenticated, introduction: bytes) -> bool:
+        """Whether the device is accepted because of what members have signed about it. Part of Host."""
+        return await self._contacts.introduced(peer, introduction)
 
     async def serve(self, connection: Connection) -> None:
         """Talks to an accepted device until the connection ends. Part of Host."""

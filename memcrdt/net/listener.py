@@ -45,6 +45,14 @@ class Host(Protocol):
         """Whether we accept this device, which has proven its id. One that we don't know has knocked."""
         ...
 
+    async def revoker_of(self, peer: Authenticated) -> str | None:
+        """The id of the device that revoked this one, for it to know; None if that is not why we don't accept it."""
+        ...
+
+    async def introduced(self, peer: Authenticated, introduction: bytes) -> bool:
+        """Whether we accept this device because of what it says that members have signed about it."""
+        ...
+
     async def serve(self, connection: Connection) -> None:
         """Talks to an accepted device until the connection ends."""
         ...
@@ -115,9 +123,16 @@ class Listener:
             raise ConnectionResetError(address)
         peer = handshake.verify(frame)
         if not await self._host.admits(peer, address):
-            return None
+            revoked_by = await self._host.revoker_of(peer)
+            await socket.send_bytes(handshake.refusal(peer, revoked_by))
+            if revoked_by or not await self._introduced(socket, peer, address):
+                return None
         await socket.send_bytes(handshake.welcome(peer))
         return peer
+
+    async def _introduced(self, socket: web.WebSocketResponse, peer: Authenticated, address: str) -> bool:
+        frame = await receive_frame(socket, HANDSHAKE_FRAME_BYTES, address)
+        return frame is not None and await self._host.introduced(peer, frame)
 
 
 def _socket() -> web.WebSocketResponse:

@@ -90,6 +90,7 @@ async def running(memory: Memory, options: NetOptions, lock: ServeLock) -> Async
     from memcrdt.net.driver import Driver, Parts
     from memcrdt.net.identity import Identity
     from memcrdt.net.replica import StoreReplica
+    from memcrdt.store.introductions import Introductions
     from memcrdt.store.members import Members
     from memcrdt.store.peers import Peers
     from memcrdt.sync.gossip import Gossip
@@ -104,6 +105,7 @@ async def running(memory: Memory, options: NetOptions, lock: ServeLock) -> Async
             gossip=Gossip(identity.device_id, store.facts.incarnation, rng=SystemRandom()),
             replica=StoreReplica(store),
             peers=Peers(store),
+            introductions=Introductions(store),
             doorbell=doorbell,
             settle=partial(Members(store).settle, identity, memory.config.device_name or platform.node()),
             finders=options.finders(identity.device_id, memory.config),

@@ -86,7 +86,7 @@ class Members:
 
         Raises RemoteProtocolError for statements that are none, or about another space: then nothing is taken.
         """
-        statements = [_checked(data, space) for data in packed]
+        statements = [checked(data, space) for data in packed]
         with self._store.writing() as db:
             number = db.execute("SELECT space FROM spaces WHERE id = ?", (space,)).get
             if number is None:
@@ -237,7 +237,8 @@ def known_members(db: apsw.Connection, space: int) -> Membership:
     return membership(str(db.execute("SELECT creator FROM spaces WHERE space = ?", (space,)).get), statements)
 
 
-def _checked(data: bytes, space: str) -> Statement:
+def checked(data: bytes, space: str) -> Statement:
+    """The statement in `data`. Raises RemoteProtocolError if it is none, is about another space, or is not signed."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 

@@ -14,10 +14,11 @@ import memcrdt
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import Authenticated
 from memcrdt.net.connection import Connection
-from memcrdt.net.dialer import Dialer, Target
+from memcrdt.net.dialer import Dialer, Target, Trust
 from memcrdt.net.driver import Driver, Parts
 from memcrdt.net.identity import Identity
 from memcrdt.net.listener import Listener
+from memcrdt.store.introductions import Introductions
 from memcrdt.store.peers import Peers
 from memcrdt.sync.gossip import Gossip
 from memcrdt.testing.replica import FakeReplica
@@ -25,7 +26,7 @@ from memcrdt.testing.replica import FakeReplica
 DOCUMENT = b"the text of a memory"
 
 
-class Device:
+class Device(Trust):
     """A device that sends a document to whoever it has accepted, and notes who was refused."""
 
     def __init__(self, home: Path) -> None:
@@ -33,11 +34,14 @@ class Device:
         self.id = self.identity.device_id
         self.trusted: set[str] = set()
         self.knocks: list[str] = []
+        self.revokers: dict[str, str] = {}  # of devices that were revoked
+        self.says: bytes | None = None  # to those who do not know it
+        self.heard: list[bytes] = []
         self.served: list[Connection] = []
         self.problems: list[Exception] = []
         self.documents_sent = 0
         self.listener = Listener(self.identity, self)
-        self.dialer = Dialer(self.identity, self.accepts)
+        self.dialer = Dialer(self.identity, self)
 
     def listen(self) -> Address:
         return Address("127.0.0.1", self.listener.start(Address("127.0.0.1", 0)))
@@ -45,8 +49,18 @@ class Device:
     async def dial(self, address: Address, device: str | None = None) -> Connection:
         return await self.dialer.dial(Target(address, device))
 
-    async def accepts(self, device: str) -> bool:
+    async def is_accepted(self, device: str) -> bool:
         return device in self.trusted
+
+    async def introduction(self, device: str) -> bytes | None:
+        return self.says
+
+    async def revoker_of(self, peer: Authenticated) -> str | None:
+        return self.revokers.get(peer.device)
+
+    async def introduced(self, peer: Authenticated, introduction: bytes) -> bool:
+        self.heard.append(introduction)
+        return introduction == b"believe me"
 
     async def admits(self, peer: Authenticated, address: str) -> bool:
         if peer.device not in self.trusted:
@@ -140,7 +154,14 @@ class Machine:
 
     async def start(self, port: int = 0) -> None:
         gossip = Gossip(self.id, "incarnation", rng=Random(self.replica.client))
-        parts = Parts(identity=self.identity, gossip=gossip, replica=self.replica, peers=self.peers, doorbell=self.bell)
+        parts = Parts(
+            identity=self.identity,
+            gossip=gossip,
+            replica=self.replica,
+            peers=self.peers,
+            introductions=Introductions(self.memory.store),
+            doorbell=self.bell,
+        )
         self.driver = Driver(parts, Address("127.0.0.1", port), self.ports.append)
         await self.driver.start()
 

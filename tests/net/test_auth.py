@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memcrdt.errors import RemoteProtocolError, UntrustedPeerError
-from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Claim, DialerHandshake, ListenerHandshake, Side
+from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Claim, DialerHandshake, ListenerHandshake, Refusal, Side
 from memcrdt.net.identity import Identity
 
 CERTIFICATE = b"c" * 32
@@ -149,3 +149,18 @@ def _frames(dialing: Side, listening: Side) -> tuple[bytes, bytes, bytes]:
 
 def _side(home: Path, nonce: bytes) -> Side:
     return Side(Identity.load_or_create(home), CERTIFICATE, nonce, "192.168.1.20:27380")
+
+
+@pytest.mark.parametrize("revoked_by", [None, "R" * 52])
+def test_a_refusal_is_proven_as_well(laptop: Side, desktop: Side, revoked_by: str | None) -> None:
+    """Whoever else sends it, or changes who it is that revoked us, has the wrong signature."""
+    dialer, listener = DialerHandshake(laptop), ListenerHandshake(desktop)
+    claim = dialer.read(listener.greeting())
+    refusal = listener.refusal(listener.verify(dialer.proof(claim)), revoked_by)
+    assert dialer.verify(claim, refusal) == Refusal(revoked_by)
+    _, by, signature = msgpack.unpackb(refusal)
+    for forged in ([b"X" * 52, signature], [by, bytes(64)]):
+        with pytest.raises(UntrustedPeerError, match="cannot prove it"):
+            dialer.verify(claim, msgpack.packb(["refusal", *forged]))
+    with pytest.raises(RemoteProtocolError):
+        dialer.verify(claim, msgpack.packb(["refusal", "text", signature]))

@@ -133,7 +133,8 @@ async def test_a_revoked_device_is_hung_up_on_and_not_let_in_again(
     desktop.bell.ring.set()
     await eventually(lambda: not desktop.driver.connected)
     desktop.write("not for the laptop")
-    await eventually(lambda: "does not accept this device" in (laptop.peers.get(desktop.id).error or ""))
+    words = f"this device was revoked by {shown(desktop.id)}"
+    await eventually(lambda: words in (laptop.peers.get(desktop.id).error or ""))
     assert laptop.texts == set()
     assert desktop.peers.get(laptop.id).connected is None
 

@@ -82,9 +82,51 @@ async def test_a_revocation_reaches_all_members(three: list[Home], eventually: E
     await eventually(lambda: desktop.node.status().connected == {laptop.id})
     laptop.memory.add("not for the phone")
     await eventually(lambda: "not for the phone" in desktop.texts)
-    with pytest.raises(UntrustedPeerError, match="does not accept this device"):
+    with pytest.raises(UntrustedPeerError, match="does not let this device in: this device was revoked by"):
         await phone.node.connect(desktop.address)
     assert phone.texts == set()
+
+
+async def test_a_revoked_device_says_so_and_what_to_do(three: list[Home], eventually: Eventually) -> None:
+    """In its own status, once it has heard, with the name of the device that did it."""
+    laptop, _, phone = three
+    await eventually(lambda: phone.peers.get(laptop.id).name == "laptop")
+    laptop.peers.revoke(phone.id)
+    await eventually(lambda: phone.memory.status().store.alarms)
+    (alarm,) = phone.memory.status().store.alarms
+    assert alarm.text.startswith("this device was revoked by laptop; to come back it needs a new key")
+
+
+async def _pair(inviter: Memory, joiner: Memory, eventually: Eventually) -> None:
+    """Both know the same members afterwards, and neither network runs."""
+    Members(joiner.store).join(Members(inviter.store).entries(["personal"])[0])
+    Peers(inviter.store).accept(joiner.store.device)
+    Peers(joiner.store).accept(inviter.store.device)
+    here, there = Members(joiner.store), Members(inviter.store)
+    async with Node(inviter, host="127.0.0.1", port=0) as known, Node(joiner, host="127.0.0.1", port=0) as newcomer:
+        await newcomer.connect(known.addresses[0])
+        await eventually(lambda: joiner.store.device in there.of("personal").members)
+        await eventually(lambda: here.of("personal") == there.of("personal"))
+
+
+async def test_a_newcomer_is_let_in_by_a_member_that_has_not_heard_of_it(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    """The laptop was off when the desktop invited the phone, and the desktop is gone: the phone says it, signed."""
+    async with AsyncExitStack() as stack:
+        laptop, desktop, phone = (
+            stack.enter_context(memcrdt.open(tmp_path / name, embedder=None, device_name=name))
+            for name in ("laptop", "desktop", "phone")
+        )
+        await _pair(laptop, desktop, eventually)
+        await _pair(desktop, phone, eventually)
+        assert not Peers(laptop.store).is_accepted(phone.store.device)
+        laptop.add("from the laptop")
+        there = await stack.enter_async_context(Node(laptop, host="127.0.0.1", port=0))
+        here = await stack.enter_async_context(Node(phone, host="127.0.0.1", port=0))
+        await here.connect(there.addresses[0], laptop.store.device)
+        await eventually(lambda: {record.text for record in phone.list()} == {"from the laptop"})
+        assert Peers(laptop.store).get(phone.store.device).name == "phone"
 
 
 async def test_a_revocation_survives_a_restart(three: list[Home], eventually: Eventually, tmp_path: Path) -> None:
@@ -95,7 +137,7 @@ async def test_a_revocation_survives_a_restart(three: list[Home], eventually: Ev
     await desktop.node.__aexit__(None, None, None)
     with memcrdt.open(tmp_path / "desktop", embedder=None) as memory:
         async with Node(memory, host="127.0.0.1", port=0) as node:
-            with pytest.raises(UntrustedPeerError, match="does not accept this device"):
+            with pytest.raises(UntrustedPeerError, match="this device was revoked by"):
                 await phone.node.connect(node.addresses[0])
 
 

@@ -20,7 +20,7 @@ from memcrdt.model.devices import shown
 from memcrdt.net import door
 from memcrdt.net.addresses import Address
 from memcrdt.net.connection import PATH, PROTOCOL_BROKEN, SUBPROTOCOL
-from memcrdt.net.dialer import Dialer, Target
+from memcrdt.net.dialer import Dialer, Target, Trust
 from memcrdt.net.tls import dialer_context, new_credentials
 
 if TYPE_CHECKING:
@@ -52,6 +52,50 @@ async def test_a_stranger_knocks_and_gets_no_document(pair: Pair) -> None:
     assert desktop.documents_sent == 0
 
 
+async def test_a_revoked_device_is_told_by_whom(pair: Pair) -> None:
+    """And nothing else."""
+    laptop, desktop = pair
+    desktop.trusted.clear()
+    desktop.revokers[laptop.id] = "R" * 52
+    with pytest.raises(UntrustedPeerError, match=f"this device was revoked by {shown('R' * 52)}"):
+        await laptop.dial(desktop.listen(), desktop.id)
+    assert (desktop.heard, desktop.documents_sent) == ([], 0)
+
+
+async def test_a_newcomer_gets_in_by_what_members_say_of_it(pair: Pair) -> None:
+    """It is asked only after the listener has proven who it is."""
+    laptop, desktop = pair
+    desktop.trusted.clear()
+    laptop.says = b"believe me"
+    connection = await laptop.dial(desktop.listen(), desktop.id)
+    assert await connection.receive() == DOCUMENT
+    assert desktop.heard == [b"believe me"]
+    await connection.close()
+
+
+@pytest.mark.parametrize("says", [b"", b"believe somebody else", bytes(1025)])
+async def test_a_newcomer_that_nobody_believes_stays_out(pair: Pair, says: bytes) -> None:
+    """As a stranger does; a frame over 1 KiB is not even looked at."""
+    laptop, desktop = pair
+    desktop.trusted.clear()
+    laptop.says = says
+    with pytest.raises((UntrustedPeerError, UnreachableError)):
+        await laptop.dial(desktop.listen(), desktop.id)
+    assert desktop.heard == [says][: len(says) <= 1024]
+    assert desktop.documents_sent == 0
+
+
+async def test_a_relay_learns_nothing_from_a_newcomer(pair: Pair) -> None:
+    """What members have signed names the space: it goes to nobody but the device that is meant."""
+    laptop, desktop = pair
+    desktop.trusted.clear()
+    laptop.says = b"believe me"
+    async with _Relay(desktop.listen()) as relay:
+        with pytest.raises(UntrustedPeerError):
+            await laptop.dial(relay.address, desktop.id)
+    assert not any(b"believe me" in frame for frame in relay.seen)
+
+
 async def test_a_device_that_we_have_not_accepted_gets_not_even_our_key(pair: Pair) -> None:
     """The dialer hangs up behind the greeting, and says which command would accept the device."""
     laptop, desktop = pair
@@ -65,7 +109,7 @@ async def test_an_impostor_gets_no_document(pair: Pair, make_device: Callable[[s
     """It shows the key of an accepted device, and signs with its own."""
     laptop, desktop = pair
     impostor = _Impostor(laptop.identity.public_key, laptop.id, make_device("impostor").identity.sign)
-    dialer = Dialer(impostor, laptop.accepts)
+    dialer = Dialer(impostor, Trust())
     with pytest.raises(UntrustedPeerError, match="signature wrong"):
         await dialer.dial(Target(desktop.listen(), desktop.id))
     await dialer.close()

@@ -87,6 +87,14 @@ class Invitation:
         """Whoever has a key may try the code. Part of Host."""
         return self._talks < TALKS and not self._partner.done()
 
+    async def revoker_of(self, peer: Authenticated) -> str | None:
+        """Part of Host."""
+        return None
+
+    async def introduced(self, peer: Authenticated, introduction: bytes) -> bool:
+        """Part of Host."""
+        return False
+
     async def serve(self, connection: Connection) -> None:
         """Lets one device try the code. Part of Host."""
         self._talks += 1

@@ -10,7 +10,7 @@ from memcrdt.errors import PairingError, RemoteProtocolError, UnreachableError, 
 from memcrdt.model.devices import shown
 from memcrdt.net.addresses import Address
 from memcrdt.net.connection import PAIRING_PATH, dialer_host
-from memcrdt.net.dialer import Dialer, Target
+from memcrdt.net.dialer import Dialer, Target, Trust
 from memcrdt.net.discovery.finder import Candidate
 from memcrdt.net.pairing import talk
 from memcrdt.net.pairing.exchange import MESSAGE_BYTES, PROOF_BYTES, Exchange
@@ -38,7 +38,7 @@ class Joining:
         """The entries of our offer are put together when the other side has said which spaces it means."""
         self._ours = ours
         self._code = code
-        self._dialer = Dialer(ours.identity, _anyone, PAIRING_PATH)
+        self._dialer = Dialer(ours.identity, Trust(), PAIRING_PATH)  # who is there is settled by the code
 
     async def join_at(self, address: Address) -> Partner:
         """Pairs with the device there. Raises PairingError, UnreachableError, RemoteProtocolError."""
@@ -127,11 +127,6 @@ class Joining:
         await talk.settle(self._ours.store, partner, joined, read_only=False)
         await other.say("done")
         return partner
-
-
-async def _anyone(_: str) -> bool:
-    """Who is there is settled by the code."""
-    return True
 
 
 def _bytes(value: object, size: int) -> bytes:

@@ -16,7 +16,7 @@ from memcrdt.memory import Memory
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import Authenticated
 from memcrdt.net.connection import PAIRING_PATH, Connection
-from memcrdt.net.dialer import Dialer, Target
+from memcrdt.net.dialer import Dialer, Target, Trust
 from memcrdt.net.discovery.mdns import MdnsFinder
 from memcrdt.net.identity import Identity
 from memcrdt.net.listener import Listener
@@ -261,13 +261,9 @@ def _pairs(code: Code) -> list[bytes]:
     return [msgpack.packb(["pair", code.number, message]) for message in messages]
 
 
-async def _anyone(_: str) -> bool:
-    return True
-
-
 @asynccontextmanager
 async def _dialed(memory: Memory, address: str) -> AsyncIterator[Connection]:
-    dialer = Dialer(Identity.load_or_create(memory.home), _anyone, PAIRING_PATH)
+    dialer = Dialer(Identity.load_or_create(memory.home), Trust(), PAIRING_PATH)
     connection = await dialer.dial(Target(Address.parse(address)))
     try:
         yield connection
