@@ -206,7 +206,7 @@ async def test_a_device_that_shares_nothing_any_more_is_hung_up_on_for_good(
             await eventually(lambda: not here.status().connected and not there.status().connected)
         writer.accept("X" * 51 + "A")  # so that it listens
         async with Node(writer, host="127.0.0.1", port=0) as here:
-            with pytest.raises(UntrustedPeerError, match="does not accept this device"):
+            with pytest.raises(UntrustedPeerError, match="this device was revoked by"):
                 await there.connect(here.addresses[0])
         assert writer.devices()[0].state == "revoked"
 
