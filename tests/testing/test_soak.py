@@ -7,20 +7,26 @@ from pathlib import Path
 import pytest
 
 from memcrdt.testing import soak
-from memcrdt.testing.soak import Outcome, SoakError
+from memcrdt.testing.soak import Outcome, Sample, SoakError
 
 
+@pytest.mark.timeout(240)  # a minute, and as long as the nodes need to agree
 async def test_three_nodes_agree_after_writes_restarts_and_cuts(tmp_path: Path) -> None:
-    """Handles and memory stay what they were when it was warm; run() raises otherwise."""
-    outcome = await soak.run(tmp_path, 10.0, seed=4)
-    assert outcome.writes > 50
-    assert outcome.restarts + outcome.cuts > 1
+    """In a minute; handles, memory and objects stay what they were when it was warm, or run() raises."""
+    outcome = await soak.run(tmp_path, 60.0, seed=4)
+    assert outcome.writes > 300
+    assert outcome.restarts > 1
+    assert outcome.cuts > 1
 
 
 @pytest.mark.parametrize(
-    "outcome", [Outcome(handles=[50, 90], memory_mb=[70, 70]), Outcome(handles=[50, 50], memory_mb=[70, 300])]
+    ("grown", "name"),
+    [(Sample(70, 80, 1000), "handles"), (Sample(50, 105, 1000), "MB"), (Sample(50, 80, 1101), "objects")],
 )
-def test_what_grows_is_an_error(outcome: Outcome) -> None:
-    """Handles or memory."""
-    with pytest.raises(SoakError):
-        soak._check(outcome)
+def test_what_grows_is_an_error(grown: Sample, name: str) -> None:
+    """Compared are the medians when it was warm and at the end: one sample says little."""
+    warm = Sample(50, 80, 1000)
+    steady = [Sample(1, 1, 1)] * 4 + [warm] * 11
+    soak.check(Outcome(samples=[*steady[:-1], grown]))
+    with pytest.raises(SoakError, match=name):
+        soak.check(Outcome(samples=[*steady[:-2], grown, grown]))
