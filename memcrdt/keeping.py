@@ -108,9 +108,10 @@ class Keeping:
     def _filters(self, given: Mapping[str, Any]) -> Filters:
         """The Filters asked for. Raises InputError, and NotFoundError for a space that is not here."""
         filters = check_filters(given)
-        if filters.space is not None:
+        if filters.space:
             with self.store.reading() as db:
-                space_number(db, filters.space)
+                for name in filters.space:
+                    space_number(db, name)
         return filters
 
     def _import(self, plan: Callable[[Transaction], None], texts: list[str]) -> None:

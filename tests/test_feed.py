@@ -93,6 +93,18 @@ def test_filters_narrow_a_feed(memory: Memory) -> None:
         memory.changes(colour="red")
 
 
+def test_changes_of_several_spaces_come_together(memory: Memory) -> None:
+    """Also what is forgotten there, and nothing of a third."""
+    for name in ("team", "other"):
+        memory.space(name).create()
+    with memory.changes(space=["personal", "team"]) as changes:
+        ours, _, theirs = (memory.add("text", space=name) for name in ("personal", "other", "team"))
+        assert {(each.kind, each.id) for each in (next(changes), next(changes))} == {("added", ours), ("added", theirs)}
+        memory.forget(space="other")
+        memory.forget(theirs)
+        assert (changes.get(10).kind, changes.poll()) == ("forgotten", None)  # type: ignore[union-attr]
+
+
 def test_a_subscriber_hears_what_other_devices_change(open_memory: OpenMemory) -> None:
     """With the device that it came from, once."""
     laptop, desktop = open_memory("A"), open_memory("B")

@@ -56,7 +56,7 @@ allow_secret = click.option(
 )
 
 _OPTIONS = (
-    click.option("--space", metavar="NAME", help="Only this space."),
+    several("--space", "space", "NAME", "Any of these spaces."),
     several("--scope", "scope", "SCOPE", "Any of these scopes: global, project/NAME, agent/NAME, conversation/NAME."),
     click.option("--ancestors", is_flag=True, default=None, help="With --scope: what contains the scope too."),
     several("--category", "category", "NAME", "Any of these: global, project, agent, conversation."),

@@ -24,7 +24,7 @@ class Filters:
     `metadata` maps a key to the values any of which it may have, or to a Range.
     """
 
-    space: str | None = None
+    space: tuple[str, ...] = ()
     scope: tuple[str, ...] = ()
     ancestors: bool = False
     category: tuple[str, ...] = ()
@@ -89,8 +89,8 @@ def _labels(value: object, what: str) -> tuple[str, ...]:
     return tuple(check_label(item, what, limits.SOURCE_CHARS) for item in _several(value, what))
 
 
-def _label(value: object, what: str) -> str:
-    return check_label(value, what)
+def _spaces(value: object, what: str) -> tuple[str, ...]:
+    return tuple(check_label(name, what) for name in _several(value, what))
 
 
 def _tags(value: object, what: str) -> tuple[str, ...]:
@@ -138,7 +138,7 @@ def _includes(value: object, what: str) -> frozenset[str]:
 
 
 _CHECKS: dict[str, Any] = {
-    "space": _label,
+    "space": _spaces,
     "scope": _scopes,
     "ancestors": _flag,
     "category": _categories,

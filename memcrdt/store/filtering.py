@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from memcrdt.model.filters import Filters
@@ -30,6 +30,13 @@ def narrowing(filters: Filters) -> Where:
     return _all(_narrowing(filters))
 
 
+def in_spaces(column: str, names: Sequence[str]) -> Where:
+    """Whether a column with the local number of a space is that of any of these."""
+    named = _any_of("name", names)
+    sign = "=" if len(names) == 1 else "IN"  # the plain form, which every index serves
+    return Where(f"{column} {sign} (SELECT space FROM spaces WHERE {named.sql})", named.bindings)
+
+
 def hidden(filters: Filters, now: int) -> Iterable[Where]:
     """What `filters` hide at `now` without naming it: each condition is answered by an index."""
     if "expired" not in filters.include:
@@ -46,8 +53,8 @@ def _all(parts: Iterable[Where]) -> Where:
 
 
 def _narrowing(filters: Filters) -> Iterable[Where]:
-    if filters.space is not None:
-        yield Where("m.space = (SELECT space FROM spaces WHERE name = ?)", (filters.space,))
+    if filters.space:
+        yield in_spaces("m.space", filters.space)
     scopes = filters.scope + ((GLOBAL,) if filters.scope and filters.ancestors else ())
     for column, values in (
         ("scope", scopes),

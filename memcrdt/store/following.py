@@ -13,7 +13,7 @@ import apsw
 from memcrdt.model.filters import INCLUDES, Filters
 from memcrdt.model.records import Kind
 from memcrdt.store import log
-from memcrdt.store.filtering import where
+from memcrdt.store.filtering import Where, in_spaces, where
 
 _CHANGED = """
 SELECT m.seq, m.memory, s.name, m.id, u.origin, coalesce(u.at, m.updated_at), m.born_seq
@@ -22,7 +22,7 @@ WHERE (m.seq, m.memory) > (?, ?) AND {} ORDER BY m.seq, m.memory LIMIT ?"""
 _BURIED = """
 SELECT g.seq, g.id, s.name, g.id, u.origin, coalesce(u.at, g.at)
 FROM graves g JOIN spaces s USING(space) LEFT JOIN updates u USING(seq)
-WHERE (g.seq, g.id) > (?, ?) AND ? IN ('', s.name) ORDER BY g.seq, g.id LIMIT ?"""
+WHERE (g.seq, g.id) > (?, ?) AND {} ORDER BY g.seq, g.id LIMIT ?"""
 _LAST_NUMBER = 1 << 62
 _LAST_ID = "~"
 
@@ -54,7 +54,8 @@ class Follower:
         head = log.head(db)  # before the rest: what it covers is in the views that are read below
         wanted = where(self._filters, 0)
         changed = db.execute(_CHANGED.format(wanted.sql), (*self._changed, *wanted.bindings, limit)).fetchall()
-        buried = db.execute(_BURIED, (*self._buried, self._filters.space or "", limit)).fetchall()
+        there = in_spaces("g.space", self._filters.space) if self._filters.space else Where("TRUE", ())
+        buried = db.execute(_BURIED.format(there.sql), (*self._buried, *there.bindings, limit)).fetchall()
         taken = sorted([(row[0], False, row) for row in changed] + [(row[0], True, row) for row in buried])[:limit]
         before = self._changed
         steps = [self._buried_step(row) if grave else self._changed_step(row, before) for _, grave, row in taken]

@@ -53,7 +53,10 @@ def test_search_without_a_hit_is_no_error(cli: Cli, ids: dict[str, str]) -> None
 
 def test_a_score_may_be_asked_for(cli: Cli, ids: dict[str, str]) -> None:
     """--min-score leaves out what is worse."""
-    assert cli("search", "deploys", "--min-score", "1").out == ""
+    scores = {hit["memory"]["id"]: hit["score"] for hit in cli("search", "deploys", "--json").json}
+    asked = (min(scores.values()) + max(scores.values())) / 2
+    found = {hit["memory"]["id"] for hit in cli("search", "deploys", "--json", "--min-score", str(asked)).json}
+    assert found == {each for each, score in scores.items() if score >= asked} < scores.keys()
 
 
 def test_explain_shows_what_scores_are_made_of(cli: Cli, ids: dict[str, str]) -> None:

@@ -58,6 +58,8 @@ def _insert(db: apsw.Connection, row: dict[str, Any]) -> None:
         ({}, "1236"),
         ({"space": "personal"}, "1236"),
         ({"space": "nowhere"}, ""),
+        ({"space": ["team"], "include": "superseded"}, "5"),
+        ({"space": ["personal", "team"], "scope": "project/acme", "include": "superseded"}, "25"),
         ({"scope": "project/acme"}, "2"),
         ({"scope": ["project/acme", "conversation/x"]}, "23"),
         ({"scope": "conversation/x", "ancestors": True}, "13"),

@@ -1,0 +1,153 @@
+"""The public interface: names, arguments, defaults and fields that programs rely on."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from memcrdt import errors
+from memcrdt.asynchronous import AsyncMemory, AsyncScopedMemory, AsyncSpace
+from memcrdt.memory import Memory
+from memcrdt.model.filters import Filters
+from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
+from memcrdt.opening import open as open_memory
+from memcrdt.scoped import ScopedMemory
+from memcrdt.spaces import Space
+
+# `*` stands before what is named only, `**` for filters or arguments of add().
+SIGNATURES = {
+    "add": "text * space='personal' scope='global' kind=None tags=() metadata=None author=None source=None trust=None"
+    " importance=None pinned=False created_at=None expires_at=None id=None key=None dedupe=False allow_secret=False",
+    "add_many": "items **",
+    "get": "id",
+    "search": "query * limit=10 min_score=None explain=False diversity=0.0 fold=False recency=0.0 importance=0.0 **",
+    "similar": "id * limit=10 **",
+    "list": "* limit=100 cursor=None order='newest' **",
+    "update": "id * text=Ellipsis add_tags=() remove_tags=() metadata=None importance=Ellipsis pinned=Ellipsis"
+    " expires_at=Ellipsis superseded_by=Ellipsis scope=Ellipsis trust=Ellipsis author=None allow_secret=False",
+    "forget": "id=None * dry_run=False **",
+    "forget_expired": "",
+    "move": "id * space",
+    "rename_scope": "old new",
+    "history": "id",
+    "conflicts": "id",
+    "link": "id rel to",
+    "unlink": "id rel to",
+    "related": "id rel=None",
+    "scoped": "* project=None agent=None conversation=None",
+    "subscribe": "callback **",
+    "changes": "**",
+    "import_": "path * format=None again=False dry_run=False progress=None **",
+    "export": "path * format=None **",
+    "stats": "",
+    "status": "",
+    "compact": "",
+    "backup": "path",
+    "restore": "path",
+    "doctor": "* repair=False give_up=False",
+    "use_model": "name",
+    "close": "",
+    "space": "name",
+    "devices": "",
+    "accept": "device * name=None address=None spaces='personal'",
+    "revoke": "device",
+    "start_sync": "**",
+    "stop_sync": "",
+    "wait_synced": "* timeout=None peers=None",
+}
+SPACE = {
+    "create": "",
+    "id": "",
+    "members": "* revoked=False",
+    "invite": "device",
+    "revoke": "device",
+    "leave": "",
+    "digest": "",
+}
+FIELDS: dict[type[Any], str] = {
+    MemoryRecord: "id text space scope category kind tags metadata links created_at updated_at expires_at pinned"
+    " importance author device source trust superseded_by conflicted revision",
+    Revision: "id revision text at by device base head",
+    Hit: "memory score passage parts",
+    Page: "items next_cursor",
+    Change: "kind id space origin at",
+    Forgotten: "count status confirmed awaited",
+    Filters: "space scope ancestors category kind tags all_tags not_tags after before updated_after updated_before"
+    " metadata ranges contains pinned author device source include as_of",
+}
+ERRORS = {
+    "InputError": "MemcrdtError ValueError",
+    "NotFoundError": "MemcrdtError KeyError",
+    "ReadOnlyError": "MemcrdtError",
+    "StoreError": "MemcrdtError",
+    "LockedError": "StoreError",
+    "CorruptError": "StoreError",
+    "SchemaError": "StoreError",
+    "DiskFullError": "StoreError",
+    "ProtocolError": "MemcrdtError",
+    "RemoteProtocolError": "ProtocolError",
+    "LocalProtocolError": "ProtocolError",
+    "PeerError": "MemcrdtError",
+    "UntrustedPeerError": "PeerError",
+    "UnreachableError": "PeerError",
+    "PairingError": "PeerError",
+    "EmbedderError": "MemcrdtError",
+    "ModelMissingError": "EmbedderError",
+}
+
+
+def _public(kind: type[Any]) -> dict[str, Callable[..., Any]]:
+    return {name: getattr(kind, name) for name in dir(kind) if name[0] != "_" and callable(getattr(kind, name))}
+
+
+def _told(function: Callable[..., Any]) -> str:
+    """A signature in the short form of the tables above."""
+    words = []
+    for parameter in list(inspect.signature(function).parameters.values()):
+        if parameter.name == "self":
+            continue
+        if parameter.kind is parameter.VAR_KEYWORD:
+            words.append("**")
+            continue
+        if parameter.kind is parameter.KEYWORD_ONLY and "*" not in words:
+            words.append("*")
+        default = "" if parameter.default is parameter.empty else f"={parameter.default!r}"
+        words.append(parameter.name + default)
+    return " ".join(words)
+
+
+@pytest.mark.parametrize(("kind", "table"), [(Memory, SIGNATURES), (Space, SPACE)])
+def test_names_arguments_and_defaults_stand(kind: type[Any], table: dict[str, str]) -> None:
+    """What is added is added here; what is renamed breaks programs."""
+    assert {name: _told(method) for name, method in _public(kind).items()} == table
+
+
+@pytest.mark.parametrize(
+    ("kind", "twin"), [(Memory, AsyncMemory), (ScopedMemory, AsyncScopedMemory), (Space, AsyncSpace)]
+)
+def test_all_of_it_is_awaitable_under_the_same_names(kind: type[Any], twin: type[Any]) -> None:
+    """With the same arguments; what is awaitable in one is so in the other, and nothing is there that is not here."""
+    ours, theirs = _public(kind), _public(twin)
+    assert {name: _told(method) for name, method in theirs.items()} == {name: _told(ours[name]) for name in ours}
+
+
+@pytest.mark.parametrize("record", FIELDS)
+def test_the_fields_of_what_comes_back_stand(record: type[Any]) -> None:
+    """In the order of the documents."""
+    assert [field.name for field in fields(record)] == FIELDS[record].split()
+
+
+def test_every_error_has_its_parents() -> None:
+    """Programs catch by kind: a StoreError is any of its kinds, an InputError a ValueError, too."""
+    kinds = {kind.__name__: kind for kind in vars(errors).values() if inspect.isclass(kind)}
+    del kinds["MemcrdtError"]
+    assert {name: " ".join(base.__name__ for base in kind.__bases__) for name, kind in kinds.items()} == ERRORS
+
+
+def test_opening_takes_what_is_documented() -> None:
+    """`embedder` and `device_name` are those of config.toml unless they are named."""
+    assert _told(open_memory) == "home=None * embedder=Ellipsis device_name=None read_only=False sync=False"
