@@ -139,6 +139,11 @@ class AsyncMemory(_Threaded[Memory]):
 class AsyncScopedMemory(_Threaded[ScopedMemory]):
     """As ScopedMemory."""
 
+    @property
+    def scope(self) -> str:
+        """Where `add` writes to."""
+        return self._target.scope
+
     add = _awaitable(ScopedMemory.add)
     add_many = _awaitable(ScopedMemory.add_many)
     get = _awaitable(ScopedMemory.get)
@@ -150,6 +155,11 @@ class AsyncScopedMemory(_Threaded[ScopedMemory]):
 
 class AsyncSpace(_Threaded[Space]):
     """As Space."""
+
+    @property
+    def name(self) -> str:
+        """Its local name."""
+        return self._target.name
 
     create = _awaitable(Space.create)
     invite = _awaitable(Space.invite)

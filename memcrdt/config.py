@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from memcrdt.errors import InputError
-from memcrdt.model.checks import check_label
+from memcrdt.errors import InputError, StoreError
+from memcrdt.model.checks import check_label, check_name
 
 FILE: Final = "config.toml"
 FILE_BYTES: Final = 64 * 1024
@@ -49,18 +49,17 @@ def written(home: Path) -> dict[str, Any]:
     if len(data) > FILE_BYTES:
         raise InputError(f"{path} has {len(data):,} bytes; a configuration takes {FILE_BYTES:,}")
     try:
-        found = tomllib.loads(data.decode())
+        found = tomllib.loads(data.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise InputError(f"{path} is no TOML: {exc}") from exc
     return _checked(found, path)
 
 
 def change(home: Path, name: str, value: str | int) -> Config:
-    """Writes one setting into the file, and leaves the rest of it as it is. Raises InputError, OSError."""
+    """Writes one setting into the file, and leaves the rest of it as it is. Raises InputError, StoreError."""
     path = home / FILE
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     config = Config(**_checked({**written(home), name: value}, path))
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    lines = path.read_text("utf-8-sig").splitlines() if path.exists() else []
     line = f"{name} = {json.dumps(value, ensure_ascii=False)}"
     setting = re.compile(rf"\s*{name}\s*=")
     places = [n for n, text in enumerate(lines) if setting.match(text)]
@@ -69,8 +68,12 @@ def change(home: Path, name: str, value: str | int) -> Config:
     else:
         lines.insert(0, line)  # before the first table, if there is one
     temporary = path.with_suffix(".new")
-    temporary.write_text("\n".join(lines) + "\n", "utf-8")
-    os.replace(temporary, path)  # noqa: PTH105 - atomic on every platform
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary.write_text("\n".join(lines) + "\n", "utf-8")
+        os.replace(temporary, path)  # noqa: PTH105 - atomic on every platform
+    except OSError as exc:
+        raise StoreError(f"{path} can't be written ({exc.strerror or exc}); check the folder and its mode") from exc
     return config
 
 
@@ -85,7 +88,8 @@ def _checked(found: dict[str, Any], path: Path) -> dict[str, Any]:
     for name in ("mdns", "tailscale"):
         if not isinstance(found.get(name, True), bool):
             raise InputError(f"{path}: {name} is {found[name]!r}; write true or false")
-    for name in ("embedder", "device_name"):
-        if name in found:
-            check_label(found[name], f"{path}: {name}")
+    if "embedder" in found:
+        check_label(found["embedder"], f"{path}: embedder")
+    if "device_name" in found:
+        check_name(found["device_name"], f"{path}: device_name")
     return found

@@ -15,7 +15,7 @@ from memcrdt import config as configuration
 from memcrdt.errors import DiskFullError
 from memcrdt.finding import Finder
 from memcrdt.memory import Memory
-from memcrdt.model.checks import check_flag, check_label
+from memcrdt.model.checks import check_flag, check_name
 from memcrdt.paths import check_path
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def open(  # noqa: A001 - the name of the public interface
     folder = home_folder(home)
     config = configuration.load(folder)
     if device_name is not None:
-        config = replace(config, device_name=check_label(device_name, "the device's name"))
+        config = replace(config, device_name=check_name(device_name, "the device's name"))
     index = SearchIndex(make_embedder(config.embedder if isinstance(embedder, EllipsisType) else embedder))
     if not (folder / KEY_FILE).exists():  # none is made for a home that can't be opened
         check_file(folder / FILE)

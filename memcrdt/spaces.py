@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from memcrdt.errors import InputError
-from memcrdt.model.checks import check_flag, check_label
+from memcrdt.model.checks import check_flag, check_label, check_name
 from memcrdt.model.devices import parse_device_id
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.store import digests, meta, sharing
@@ -27,8 +27,7 @@ class Space:
 
     def create(self) -> Self:
         """Makes the space. Raises InputError when there is one of that name."""
-        if not self.name.isprintable() or self.name != self.name.strip():
-            raise InputError(f"the name {self.name!r} can't be typed; take printable characters without spaces around")
+        check_name(self.name, "the name of the space")
         check_no_secret(self.name)
         with self._store.writing() as db:
             if db.execute("SELECT 1 FROM spaces WHERE name = ?", (self.name,)).get is not None:

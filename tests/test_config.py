@@ -10,7 +10,7 @@ import pytest
 import memcrdt
 from memcrdt import config
 from memcrdt.config import Config
-from memcrdt.errors import InputError
+from memcrdt.errors import InputError, StoreError
 
 DOCS = Path(__file__).parent.parent / "docs" / "config.md"
 
@@ -42,6 +42,8 @@ def test_settings_are_read(tmp_path: Path) -> None:
         ('budget_mb = "5"', "budget_mb"),
         ("forget_expired_days = 1.5", "forget_expired_days"),
         ('device_name = ""', "device_name"),
+        ('device_name = "two\\nlines"', "can't be typed"),
+        (f'device_name = "{"x" * 201}"', "200"),
         ("embedder = 5", "embedder"),
         ("budget_mb =", "no TOML"),
         ("# " + "x" * config.FILE_BYTES, "bytes"),
@@ -60,8 +62,8 @@ def test_changing_one_setting_leaves_the_rest(tmp_path: Path) -> None:
     path = tmp_path / config.FILE
     path.write_text("# mine\nbudget_mb = 10  # small\nforget_expired_days = 7\n")
     assert config.change(tmp_path, "budget_mb", 20) == Config(budget_mb=20, forget_expired_days=7)
-    config.change(tmp_path, "device_name", 'the "big" one\n')
-    assert config.load(tmp_path) == Config(budget_mb=20, forget_expired_days=7, device_name='the "big" one\n')
+    config.change(tmp_path, "device_name", 'the "big" one')
+    assert config.load(tmp_path) == Config(budget_mb=20, forget_expired_days=7, device_name='the "big" one')
     assert "# mine" in path.read_text()
     with pytest.raises(InputError):
         config.change(tmp_path, "budget_mb", -5)
@@ -81,3 +83,19 @@ def test_what_is_written_is_told_from_the_defaults(tmp_path: Path) -> None:
     assert config.written(tmp_path) == {}
     config.change(tmp_path, "budget_mb", 4096)
     assert config.written(tmp_path) == {"budget_mb": 4096}
+
+
+def test_a_byte_order_mark_is_no_setting(tmp_path: Path) -> None:
+    """Editors on Windows write one."""
+    (tmp_path / config.FILE).write_text("budget_mb = 10\n", "utf-8-sig")
+    assert config.load(tmp_path).budget_mb == 10
+    assert config.change(tmp_path, "forget_expired_days", 7) == Config(budget_mb=10, forget_expired_days=7)
+    assert config.load(tmp_path) == Config(budget_mb=10, forget_expired_days=7)
+
+
+def test_a_setting_that_cannot_be_written_is_an_error_of_ours(tmp_path: Path) -> None:
+    """And the file stays as it was."""
+    (tmp_path / "config.new").mkdir()
+    with pytest.raises(StoreError, match=r"config.toml can't be written"):
+        config.change(tmp_path, "budget_mb", 20)
+    assert config.load(tmp_path) == Config()

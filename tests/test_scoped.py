@@ -114,6 +114,14 @@ def test_a_space_is_made_and_has_members(memory: Memory) -> None:
         memory.space("team").create()
 
 
+@pytest.mark.parametrize("name", ["", "x" * 201, " x", "two\nlines"])
+def test_the_name_of_a_space_can_be_typed_and_told(memory: Memory, name: str) -> None:
+    """Other devices take no other: their sync would end at it."""
+    with pytest.raises(InputError, match="the name of the space"):
+        memory.space(name).create()
+    assert memory.space("x" * 200).create().name == "x" * 200
+
+
 def test_a_memory_moves_to_another_space(memory: Memory) -> None:
     """A new life there with all it is, and forgotten where it was; to where it is already changes nothing."""
     memory.space("team").create()

@@ -124,6 +124,7 @@ async def test_devices_and_spaces_are_awaitable_too(tmp_path: Path) -> None:
         accepted = await memory.accept(PHONE, spaces=())
         space = memory.space("acme")
         await space.create()
+        assert (space.name, memory.scoped(project="acme").scope) == ("acme", "project/acme")
         await space.invite(PHONE)
         assert [member.device for member in await space.members()] == [memory.memory.store.device, PHONE]
         await space.revoke(PHONE)

@@ -57,6 +57,14 @@ def check_label(value: object, what: str, chars: int = limits.LABEL_CHARS) -> st
     return check_unicode(value, what)
 
 
+def check_name(value: object, what: str) -> str:
+    """The name of a device or a space: what people type and other devices show."""
+    name = check_label(value, what, limits.NAME_CHARS)
+    if not name.isprintable() or name != name.strip():
+        raise InputError(f"{what}, {name!r}, can't be typed; take printable characters without spaces around")
+    return name
+
+
 def check_optional_label(value: object, what: str, chars: int = limits.LABEL_CHARS) -> str | None:
     return None if value is None else check_label(value, what, chars)
 

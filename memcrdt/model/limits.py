@@ -17,6 +17,7 @@ METADATA_KEY_CHARS: Final = 128
 METADATA_DEPTH: Final = 16
 LINKS: Final = 64
 SCOPE_NAME_CHARS: Final = 200
+NAME_CHARS: Final = 200  # of a device or a space, as other devices are told it
 LABEL_CHARS: Final = 256  # kind, author, device, trust, the name of a relation
 SOURCE_CHARS: Final = 2 * KIB  # where it comes from: an address or a path
 KEY_CHARS: Final = 1 * KIB

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgpack
 
 from memcrdt.errors import InputError, PairingError, RemoteProtocolError
+from memcrdt.model import limits
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
 from memcrdt.store import meta
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 OFFER_BYTES: Final = 64 << 10
 SPACES: Final = 64
-NAME_CHARS: Final = 200
+NAME_CHARS: Final = limits.NAME_CHARS
 TALK_S: Final = 15.0  # from the connection to the end
 
 OTHER_NUMBER: Final = "another code waits here"
