@@ -35,7 +35,8 @@ class StoreReplica:
             " WHERE device = ? AND p.state = 'accepted' AND s.name <> ? ORDER BY s.id"
         )
         with self._store.reading() as db:
-            return [SharedSpace(str(space), str(name)) for space, name in db.execute(sql, (peer, meta.LOCAL))]
+            rows = [(str(space), str(name)) for space, name in db.execute(sql, (peer, meta.LOCAL))]
+        return [SharedSpace(space, name, self.roll(space).digest()) for space, name in rows]
 
     def roll(self, space: str) -> Roll:
         genesis, statements = self._members.roll(space)
@@ -210,4 +211,5 @@ def _entry(row: tuple[int, str, int, bytes, str]) -> LogEntry:
     seq, space, shard, update, origin = row
     scanned = scan(update)
     needs = {client: clock for client, clock in scanned.needs.items() if clock}
-    return LogEntry(seq, space, shard, update, needs, scanned.after, origin)
+    came_from = log.LOCAL if origin.startswith(log.STOCK) else origin
+    return LogEntry(seq, space, shard, update, needs, scanned.after, came_from)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from memcrdt.crdt.shard import Shard
 
 LOCAL = "local"  # the origin of what was written on this device
+STOCK = "yjs:"  # and of what a stock Yjs client has sent to it: the name of its token follows
 _CHECKSUM_BYTES = 8
 _PACKING = 1  # zlib's quickest: level 6 leaves a sixth less and takes three times as long
 

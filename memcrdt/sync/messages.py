@@ -12,7 +12,7 @@
 | 8 | Bye | why I close |
 | 9 | Fragment | a part of the update of the Diff with the same batch, which follows |
 | 10 | More | a Fragment has arrived, send another |
-| 11 | Members | who takes part in a space, signed; before any other message about the space, and when it changes |
+| 11 | Members | who takes part in a space, signed, where the greetings differ in that, and when it changes |
 | 12 | Scrub | tell me when your file holds no byte of anything that was forgotten in this space |
 | 13 | Scrubbed | it holds none |
 
@@ -25,19 +25,19 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from memcrdt.model.clocks import StateVector
-    from memcrdt.sync.replica import Roll
+    from memcrdt.sync.replica import Roll, SharedSpace
 
 PROTOCOL: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """`spaces`: id and the sender's name for each space that it shares with the receiver."""
+    """`spaces`: those that the sender shares with the receiver."""
 
     version: int
     features: tuple[str, ...]
     incarnation: str
-    spaces: tuple[tuple[str, str], ...]
+    spaces: tuple[SharedSpace, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ state vector; `apply` makes it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -15,10 +16,11 @@ from memcrdt.model.clocks import StateVector
 
 @dataclass(frozen=True, slots=True)
 class SharedSpace:
-    """A space that leaves this machine: its id, and its name here. `local` is never one of them."""
+    """A space that leaves this machine: its id, its name here, and the digest of its `Roll`. `local` is never one."""
 
     id: str
     name: str
+    roll: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ class Diff:
 @dataclass(frozen=True, slots=True)
 class LogEntry:
     """One durable update of our log. `needs` is the state vector without which it has a gap before it,
-    `after` what it brings its clients to (only the entries that changed), `origin` "local" or a device id."""
+    `after` what it brings its clients to (only the entries that changed), `origin` the device that it came from, or
+    "local", also for what a stock Yjs client wrote here."""
 
     seq: int
     space: str
@@ -83,6 +86,13 @@ class Roll:
     creator: str = ""
     nonce: bytes = b""
     statements: tuple[bytes, ...] = ()
+
+    def digest(self) -> bytes:
+        """16 bytes that are equal where the same is known."""
+        hasher = hashlib.blake2b(digest_size=16, person=b"memcrdt roll")
+        for part in (self.creator.encode(), self.nonce, *sorted(self.statements)):
+            hasher.update(len(part).to_bytes(4, "big") + part)
+        return hasher.digest()
 
 
 class Replica(Protocol):

@@ -22,13 +22,18 @@ EARLY: Final = 256  # messages that may wait: what the windows let a peer send t
 class Rolls:
     """For each space in which both take part: what we have said of its members, and whether theirs is known here.
 
-    `opened` is called when it is; messages about the space that came before wait until then.
+    Where the greetings have the same digest both know the same, and nothing is exchanged. A false one gains nothing:
+    who takes part is what our own store says. Greetings may cross, so that only one side finds the digests equal:
+    therefore statements are always answered by ours, once.
+
+    `opened` is called when the space is settled; messages about it that came before wait until then.
     """
 
     def __init__(self, port: Port, opened: Callable[[str], None]) -> None:
         self._port = port
         self._opened = opened
-        self._said: dict[str, Roll] = {}
+        self._said: dict[str, bytes] = {}  # the digest of what the peer knows us to know
+        self._told: set[str] = set()  # where it has our statements
         self._learnt: set[str] = set()
         self._early: list[tuple[str, Message]] = []
 
@@ -37,9 +42,18 @@ class Rolls:
         for space in spaces:
             self._port.ask(RollOf(space), partial(self._say, space))
 
+    def settle(self, space: str, digest: bytes) -> None:
+        """Both greetings have this digest. Should we know more since ours, that is told."""
+        self._said[space] = digest
+        self.say([space])
+        self._learned(space, belongs=True)
+
     def heard(self, message: Members) -> None:
         """Takes what the peer knows."""
         self._port.ask(Learn(self._port.peer, message.space, message.roll), partial(self._learned, message.space))
+        if message.space not in self._told:
+            self._said.pop(message.space, None)
+            self.say([message.space])
 
     def is_early(self, space: str, message: Message) -> bool:
         """Whether the message has to wait; then it is kept."""
@@ -57,8 +71,10 @@ class Rolls:
         return ready
 
     def _say(self, space: str, roll: Roll) -> None:
-        if self._said.get(space) != roll:
-            self._said[space] = roll
+        digest = roll.digest()
+        if self._said.get(space) != digest:
+            self._said[space] = digest
+            self._told.add(space)
             self._port.send(Members(space, roll))
 
     def _learned(self, space: str, belongs: bool) -> None:

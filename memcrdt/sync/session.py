@@ -103,6 +103,8 @@ class Session:
         self._settle_s = SETTLE_S
         self._ours: dict[str, str] | None = None  # id and name of what we said to share
         self._theirs: dict[str, str] | None = None
+        self._our_rolls: dict[str, bytes] = {}  # the digests in our greeting
+        self._their_rolls: dict[str, bytes] = {}
         self._offered: set[str] = set()  # every space that we have ever said to share
         self._met: frozenset[str] = frozenset()  # what both say to take part in
         self._shared: frozenset[str] = frozenset()  # of these, where the members are settled
@@ -203,8 +205,9 @@ class Session:
         ours = {space.id: space.name for space in spaces}
         if ours != self._ours:
             self._ours = ours
+            self._our_rolls = {space.id: space.roll for space in spaces}
             self._offered |= ours.keys()
-            self._port.send(Hello(PROTOCOL, (), self._me.incarnation, tuple(ours.items())))
+            self._port.send(Hello(PROTOCOL, (), self._me.incarnation, tuple(spaces)))
             self._meet()
 
     def _greeted(self, hello: Hello) -> None:
@@ -213,7 +216,8 @@ class Session:
         if hello.incarnation != self.incarnation:
             self.incarnation = hello.incarnation
             self._port.ask(Met(self.peer, hello.incarnation), _nothing)
-        self._theirs = dict(hello.spaces)
+        self._theirs = {space.id: space.name for space in hello.spaces}
+        self._their_rolls = {space.id: space.roll for space in hello.spaces}
         self._meet()
 
     def _meet(self) -> None:
@@ -227,7 +231,12 @@ class Session:
             return
         fresh, self._met = shared - self._met, frozenset(shared)
         self._port.report("ready", ", ".join(sorted(shared)))
-        self._rolls.say(sorted(fresh))
+        for space in sorted(fresh):
+            digest = self._our_rolls.get(space)
+            if digest is not None and digest == self._their_rolls.get(space):
+                self._rolls.settle(space, digest)
+            else:
+                self._rolls.say([space])
 
     def _share(self, space: str) -> None:
         """The members of the space are settled: documents may pass."""

@@ -1,11 +1,14 @@
 """Messages as frames: msgpack arrays of the message's number and its fields.
 
-A field behind the last that we know is ignored, a number that we don't know gives `Unknown`: so a newer
-version can add both. Everything else that is not as it should be is a RemoteProtocolError.
+A field behind the last that we know is ignored, whatever it holds within the limits, a number that we don't know gives
+`Unknown`: so a newer version can add both. Everything else that is not as it should be is a RemoteProtocolError.
 """
 
 from __future__ import annotations
 
+import base64
+import re
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -35,7 +38,7 @@ from memcrdt.sync.messages import (
     Unknown,
     Want,
 )
-from memcrdt.sync.replica import Roll
+from memcrdt.sync.replica import Roll, SharedSpace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,10 +51,14 @@ LEAF_SHARDS: Final = 64  # in one leaf
 SPACES: Final = 1_024
 FEATURES: Final = 32
 ID_CHARS: Final = 128
+ID_BYTES: Final = 32
+IDS: Final = 1_024  # kept both packed and unpacked
 NAME_CHARS: Final = limits.NAME_CHARS
 REASON_CHARS: Final = 500
 NONCE_BYTES: Final = 64
 BATCH_MAX: Final = (1 << 53) - 1
+
+_INCARNATION: Final = re.compile("[0-9a-f]{32}")
 
 _T = TypeVar("_T")
 _R = TypeVar("_R", Span, Leaf)
@@ -89,7 +96,10 @@ def _unpack(frame: bytes) -> object:
             frame,
             use_list=False,
             max_array_len=SPANS,
-            max_map_len=0,
+            # No field that we know has maps. In others they may stand, and nothing is kept of them: no dict is made.
+            object_pairs_hook=_nothing,
+            strict_map_key=False,
+            max_map_len=SPANS,
             max_ext_len=0,
             max_str_len=4 * REASON_CHARS,
             max_bin_len=FRAME_BYTES,
@@ -98,7 +108,35 @@ def _unpack(frame: bytes) -> object:
         raise RemoteProtocolError("a frame is no msgpack within the limits") from exc
 
 
+def _nothing(pairs: object) -> None:
+    """What is made of a map."""
+
+
 # --- fields of each message, to the wire -----------------------------------------------------------------------------
+
+
+@lru_cache(IDS)
+def _packed_id(text: str) -> str | bytes:
+    """An id of a space or a device, as the 32 bytes that it is the base32 of."""
+    try:
+        data = base64.b32decode(text + "====")
+    except ValueError:
+        return text
+    return data if len(data) == ID_BYTES and _unpacked_id(data) == text else text
+
+
+@lru_cache(IDS)
+def _unpacked_id(data: bytes) -> str:
+    return base64.b32encode(data).decode().rstrip("=")
+
+
+def _packed_incarnation(text: str) -> str | bytes:
+    return bytes.fromhex(text) if _INCARNATION.fullmatch(text) else text
+
+
+def _hello_fields(hello: Hello) -> tuple[object, ...]:
+    spaces = [(_packed_id(space.id), space.name, space.roll) for space in hello.spaces]
+    return hello.version, hello.features, _packed_incarnation(hello.incarnation), spaces
 
 
 def _span_fields(span: Span) -> tuple[object, ...]:
@@ -111,23 +149,23 @@ def _leaf_fields(leaf: Leaf) -> tuple[object, ...]:
 
 def _push_fields(push: Push) -> tuple[object, ...]:
     needs, after = encode_state_vector(push.needs), encode_state_vector(push.after)
-    return push.space, push.shard, push.update, needs, after, push.batch
+    return _packed_id(push.space), push.shard, push.update, needs, after, push.batch
 
 
 _FIELDS: Final[dict[type, tuple[int, Callable[..., tuple[object, ...]]]]] = {
-    Hello: (1, lambda m: (m.version, m.features, m.incarnation, m.spaces)),
-    Range: (2, lambda m: (m.space, [_span_fields(span) for span in m.spans], m.root)),
-    Have: (3, lambda m: (m.space, [_leaf_fields(leaf) for leaf in m.leaves], m.root)),
-    Want: (4, lambda m: (m.space, m.shard, encode_state_vector(m.vector))),
-    Diff: (5, lambda m: (m.space, m.shard, m.update, encode_state_vector(m.after), m.batch, m.asked)),
+    Hello: (1, _hello_fields),
+    Range: (2, lambda m: (_packed_id(m.space), [_span_fields(span) for span in m.spans], m.root)),
+    Have: (3, lambda m: (_packed_id(m.space), [_leaf_fields(leaf) for leaf in m.leaves], m.root)),
+    Want: (4, lambda m: (_packed_id(m.space), m.shard, encode_state_vector(m.vector))),
+    Diff: (5, lambda m: (_packed_id(m.space), m.shard, m.update, encode_state_vector(m.after), m.batch, m.asked)),
     Push: (6, _push_fields),
     Ack: (7, lambda m: (m.batch, m.durable)),
     Bye: (8, lambda m: (m.reason[:REASON_CHARS],)),
     Fragment: (9, lambda m: (m.batch, m.index, m.data)),
     More: (10, lambda m: (m.batch,)),
-    Members: (11, lambda m: (m.space, m.roll.creator, m.roll.nonce, m.roll.statements)),
-    Scrub: (12, lambda m: (m.space, m.mark)),
-    Scrubbed: (13, lambda m: (m.space, m.mark)),
+    Members: (11, lambda m: (_packed_id(m.space), _packed_id(m.roll.creator), m.roll.nonce, m.roll.statements)),
+    Scrub: (12, lambda m: (_packed_id(m.space), m.mark)),
+    Scrubbed: (13, lambda m: (_packed_id(m.space), m.mark)),
 }
 
 
@@ -135,16 +173,21 @@ _FIELDS: Final[dict[type, tuple[int, Callable[..., tuple[object, ...]]]]] = {
 
 
 def _hello(version: object, features: object, incarnation: object, spaces: object) -> Hello:
-    pairs = tuple((_text(key), _text(name, NAME_CHARS)) for key, name in map(_pair, _items(spaces, SPACES)))
-    if len(dict(pairs)) < len(pairs) or len({name for _, name in pairs}) < len(pairs):
+    shared = tuple(_shared_space(*_array(space, 3)) for space in _items(spaces, SPACES))
+    if len({space.id for space in shared}) < len(shared) or len({space.name for space in shared}) < len(shared):
         raise RemoteProtocolError("a greeting names a space twice")
     words = tuple(_text(word) for word in _items(features, FEATURES))
-    return Hello(_number(version, limits.INTEGER_MAX), words, _text(incarnation), pairs)
+    life = _bytes(incarnation, NONCE_BYTES).hex() if isinstance(incarnation, bytes) else _text(incarnation)
+    return Hello(_number(version, limits.INTEGER_MAX), words, life, shared)
+
+
+def _shared_space(space: object, name: object, roll: object) -> SharedSpace:
+    return SharedSpace(_id(space), _text(name, NAME_CHARS), _digest(roll))
 
 
 def _range(space: object, spans: object, root: object) -> Range:
     items = tuple(_span(*_array(span, 4)) for span in _items(spans, SPANS))
-    return Range(_text(space), _ascending(items), _typed(root, bool))
+    return Range(_id(space), _ascending(items), _typed(root, bool))
 
 
 def _span(lo: object, hi: object, fingerprint: object, count: object) -> Span:
@@ -154,7 +197,7 @@ def _span(lo: object, hi: object, fingerprint: object, count: object) -> Span:
 
 def _have(space: object, leaves: object, root: object) -> Have:
     items = tuple(_leaf(*_array(leaf, 3)) for leaf in _items(leaves, LEAVES))
-    return Have(_text(space), _ascending(items), _typed(root, bool))
+    return Have(_id(space), _ascending(items), _typed(root, bool))
 
 
 def _leaf(lo: object, hi: object, shards: object) -> Leaf:
@@ -167,19 +210,19 @@ def _leaf(lo: object, hi: object, shards: object) -> Leaf:
 
 
 def _want(space: object, shard: object, vector: object) -> Want:
-    return Want(_text(space), _shard(shard), _vector(vector))
+    return Want(_id(space), _shard(shard), _vector(vector))
 
 
 def _diff(*fields: object) -> Diff:
     space, shard, update, after, batch, asked = fields
     content, number = _bytes(update, FRAGMENT_BYTES), _number(batch, BATCH_MAX)
-    return Diff(_text(space), _shard(shard), content, _vector(after), number, _typed(asked, bool))
+    return Diff(_id(space), _shard(shard), content, _vector(after), number, _typed(asked, bool))
 
 
 def _push(*fields: object) -> Push:
     space, shard, update, needs, after, batch = fields
     content = _bytes(update, FRAGMENT_BYTES)
-    return Push(_text(space), _shard(shard), content, _vector(needs), _vector(after), _number(batch, BATCH_MAX))
+    return Push(_id(space), _shard(shard), content, _vector(needs), _vector(after), _number(batch, BATCH_MAX))
 
 
 def _ack(batch: object, durable: object) -> Ack:
@@ -201,15 +244,15 @@ def _more(batch: object) -> More:
 
 def _members(space: object, creator: object, nonce: object, statements: object) -> Members:
     items = tuple(_bytes(item, STATEMENT_BYTES) for item in _items(statements, STATEMENTS))
-    return Members(_text(space), Roll(_text(creator), _bytes(nonce, NONCE_BYTES), items))
+    return Members(_id(space), Roll(_id(creator), _bytes(nonce, NONCE_BYTES), items))
 
 
 def _scrub(space: object, mark: object) -> Scrub:
-    return Scrub(_text(space), _number(mark, BATCH_MAX))
+    return Scrub(_id(space), _number(mark, BATCH_MAX))
 
 
 def _scrubbed(space: object, mark: object) -> Scrubbed:
-    return Scrubbed(_text(space), _number(mark, BATCH_MAX))
+    return Scrubbed(_id(space), _number(mark, BATCH_MAX))
 
 
 _READERS: Final[dict[int, tuple[int, Callable[..., Message]]]] = {
@@ -250,6 +293,12 @@ def _text(value: object, chars: int = ID_CHARS) -> str:
     if len(text) > chars:
         raise RemoteProtocolError(f"a message has a text of {len(text)} characters where {chars} are allowed")
     return text
+
+
+def _id(value: object) -> str:
+    if isinstance(value, bytes):
+        return _unpacked_id(_bytes(value, ID_BYTES))
+    return _text(value)
 
 
 def _bytes(value: object, maximum: int) -> bytes:

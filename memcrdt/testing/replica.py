@@ -102,7 +102,8 @@ class FakeReplica:
 
     def spaces(self, peer: str) -> list[SharedSpace]:
         self._check()
-        return [SharedSpace(space, name) for space, (name, peers) in self.members.items() if peer in peers]
+        shared = [(space, name) for space, (name, peers) in self.members.items() if peer in peers]
+        return [SharedSpace(space, name, self.roll(space).digest()) for space, name in shared]
 
     def roll(self, space: str) -> Roll:
         self._check()

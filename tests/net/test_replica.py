@@ -8,6 +8,8 @@ import pytest
 
 from memcrdt.model import limits
 from memcrdt.net import replica
+from memcrdt.store import log
+from memcrdt.store.peers import Peers
 from memcrdt.testing.devices import Device
 
 
@@ -42,4 +44,17 @@ def test_the_receipts_of_a_restored_store_are_void(tmp_path: Path) -> None:
     assert here.rows("SELECT device, seq FROM receipts") == [("B", 1)]
     here.replica.met("B", "second")
     assert here.rows("SELECT * FROM receipts") == []
+    here.close()
+
+
+def test_what_a_stock_client_wrote_here_is_sent_as_our_own(tmp_path: Path) -> None:
+    """Nobody else has it, so that an announcement would only make others ask. What a device brought, they may have."""
+    here = Device(tmp_path / "A", "A")
+    Peers(here.store).accept("B" * 52)
+    known = here.add("text")
+    head = here.replica.head()
+    for key, client, origin in (("tag", 7, f"{log.STOCK}a token"), ("other", 8, "B" * 52)):
+        update = here.stock_update({f"{known}/t/{key}": {"tag": key, "at": 1}}, client_id=client)
+        assert here.replica.apply(here.space(), 0, update, origin).status == "applied"
+    assert [entry.origin for entry in here.replica.log(head, 10).entries] == ["local", "B" * 52]
     here.close()

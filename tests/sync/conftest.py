@@ -22,9 +22,9 @@ from memcrdt.sync.events import (
     Started,
 )
 from memcrdt.sync.gossip import Gossip
-from memcrdt.sync.messages import PROTOCOL, Hello, Members
+from memcrdt.sync.messages import PROTOCOL, Hello
 from memcrdt.sync.queries import perform
-from memcrdt.sync.replica import Roll
+from memcrdt.sync.replica import Roll, SharedSpace
 from memcrdt.sync.session import Identity, Logged, Session
 from memcrdt.sync.wire import decode, encode
 from memcrdt.testing import simulator
@@ -124,9 +124,13 @@ class Hand:
     def greet(self) -> Hand:
         """Both greetings, and the first comparison."""
         self.handle(Connected(1, "B", dialed=True))
-        self.say(Hello(PROTOCOL, (), "theirs", (("S", "shared"),)))
-        self.say(Members("S", Roll()))
+        self.say(self.hello())
         return self
+
+    def hello(self, roll: Roll | None = None, version: int = PROTOCOL) -> Hello:
+        """The peer's greeting; `roll` is what it knows of the members of the space, without it the same as we do."""
+        known = self.replica.roll("S") if roll is None else roll
+        return Hello(version, (), "theirs", (SharedSpace("S", "shared", known.digest()),))
 
     def say(self, message: Message | bytes) -> list[Message | Unknown]:
         """What the session sends when the peer sends this."""

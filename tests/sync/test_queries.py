@@ -6,11 +6,11 @@ import pytest
 
 from memcrdt.sync import queries
 from memcrdt.sync.queries import Failed, perform
-from memcrdt.sync.replica import Applied, Diff, Digest, LogPage, SharedSpace
+from memcrdt.sync.replica import Applied, Diff, Digest, LogPage, Roll, SharedSpace
 from memcrdt.testing.replica import FakeReplica
 
 QUERIES = [
-    (queries.Spaces("B"), [SharedSpace("S", "name")]),
+    (queries.Spaces("B"), [SharedSpace("S", "name", Roll().digest())]),
     (queries.Digests("S"), {0: Digest}),
     (queries.StateVectorOf("S", 0), {1: 1}),
     (queries.DiffFor("S", 0, {}), Diff),

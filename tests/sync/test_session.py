@@ -10,7 +10,7 @@ import pytest
 from memcrdt.errors import LocalProtocolError
 from memcrdt.sync.events import Answered, Committed, Connected, Lost, SpacesChanged, SyncNow, Timer
 from memcrdt.sync.messages import PROTOCOL, Ack, Bye, Diff, Fragment, Have, Hello, Members, More, Push, Range, Want
-from memcrdt.sync.replica import Roll
+from memcrdt.sync.replica import Roll, SharedSpace
 from memcrdt.sync.rolls import EARLY
 from memcrdt.sync.session import HELLO_TIMEOUT_S
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from memcrdt.sync.messages import Message
 
+MORE = Roll("A", b"nonce", (b"a statement",))
 ABOUT_A_SPACE = [
     Range("P", ()),
     Have("P", ()),
@@ -31,7 +32,7 @@ ABOUT_A_SPACE = [
 def test_the_greeting_names_only_the_spaces_that_the_peer_is_in(hand: Hand) -> None:
     """Not a byte of a space that is shared with somebody else."""
     [hello] = hand.handle(Connected(1, "B", dialed=True))
-    assert hello == Hello(PROTOCOL, (), "ours", (("S", "shared"),))
+    assert hello == Hello(PROTOCOL, (), "ours", (SharedSpace("S", "shared", Roll().digest()),))
 
 
 @pytest.mark.parametrize("message", [*ABOUT_A_SPACE, Ack(1, durable=True), More(1), Fragment(1, 0, b"x")])
@@ -89,30 +90,60 @@ def test_a_version_below_ours_is_refused_and_one_above_is_spoken_to(hand: Hand) 
     assert "version" in hand.closed
     newer = type(hand)()
     newer.handle(Connected(1, "B", dialed=True))
-    newer.say(Hello(PROTOCOL + 1, ("telepathy",), "theirs", (("S", "shared"),)))
-    newer.say(Members("S", Roll()))
+    newer.say(newer.hello(version=PROTOCOL + 1))
     assert newer.session.shared == {"S"}
 
 
 def test_nothing_of_a_space_is_said_before_its_members_are_settled(hand: Hand) -> None:
     """Whoever takes part is said first; what the peer asks before we know what it knows waits."""
     hand.handle(Connected(1, "B", dialed=True))
-    assert hand.say(Hello(PROTOCOL, (), "theirs", (("S", "shared"),))) == [Members("S", Roll())]
+    assert hand.say(hand.hello(MORE)) == [Members("S", Roll())]
     hand.replica.write("S", 0, "a secret")
     assert hand.say(Want("S", 0, {})) == []
     assert hand.session.shared == frozenset()
-    sent = hand.say(Members("S", Roll()))
+    sent = hand.say(Members("S", MORE))
     assert [message.update for message in sent if isinstance(message, Diff)] != []
 
 
 def test_a_peer_that_turns_out_to_be_no_member_gets_nothing(hand: Hand) -> None:
     """The statements that it brought say so themselves."""
     hand.handle(Connected(1, "B", dialed=True))
-    hand.say(Hello(PROTOCOL, (), "theirs", (("S", "shared"),)))
+    hand.say(hand.hello(MORE))
     hand.replica.write("S", 0, "a secret")
     hand.replica.members["S"] = ("shared", set())
     assert hand.say(Want("S", 0, {})) == []
-    assert hand.say(Members("S", Roll())) == [Bye("the members of a shared space have changed")]
+    assert hand.say(Members("S", MORE)) == [Bye("the members of a shared space have changed")]
+
+
+def test_statements_that_both_know_are_not_exchanged(hand: Hand) -> None:
+    """A digest in the greetings says so, and the space is settled at once."""
+    hand.handle(Connected(1, "B", dialed=True))
+    [comparison] = hand.say(hand.hello())
+    assert (type(comparison), hand.session.shared) == (Range, {"S"})
+
+
+def test_a_peer_that_claims_to_know_the_same_gains_nothing(hand: Hand) -> None:
+    """Whether it takes part is what our store says: of a space that is not shared with it, it hears nothing."""
+    hand.handle(Connected(1, "B", dialed=True))
+    private = SharedSpace("P", "private", hand.replica.roll("P").digest())
+    assert hand.say(Hello(PROTOCOL, (), "theirs", (private,))) == []
+    assert hand.session.shared == frozenset()
+    assert hand.say(Want("P", 0, {})) == []
+
+
+def test_statements_are_answered_where_greetings_have_crossed(hand: Hand) -> None:
+    """The peer found the digests different that were equal for us: it has ours, once, and goes on."""
+    hand.greet()
+    assert hand.say(Members("S", MORE)) == [Members("S", Roll())]
+    assert hand.say(Members("S", MORE)) == []
+
+
+def test_statements_that_came_after_the_greeting_are_told(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digest in our greeting was that of less."""
+    hand.handle(Connected(1, "B", dialed=True))
+    before = hand.hello()
+    monkeypatch.setattr(hand.replica, "roll", lambda _: MORE)
+    assert Members("S", MORE) in hand.say(before)
 
 
 def test_statements_of_members_are_told_again_when_they_change(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +157,7 @@ def test_statements_of_members_are_told_again_when_they_change(hand: Hand, monke
 def test_too_much_before_the_members_are_settled_ends_the_session(hand: Hand) -> None:
     """An honest peer waits."""
     hand.handle(Connected(1, "B", dialed=True))
-    hand.say(Hello(PROTOCOL, (), "theirs", (("S", "shared"),)))
+    hand.say(hand.hello(MORE))
     for _ in range(EARLY + 1):
         hand.say(Have("S", ()))
     assert hand.closed == "documents came before the statements of members"
@@ -165,7 +196,7 @@ def test_a_space_that_is_no_longer_shared_ends_the_session(hand: Hand) -> None:
     hand.greet().replica.share("T", "more", "B")
     [hello] = hand.handle(SpacesChanged())
     assert isinstance(hello, Hello)
-    assert dict(hello.spaces) == {"S": "shared", "T": "more"}
+    assert [(space.id, space.name) for space in hello.spaces] == [("S", "shared"), ("T", "more")]
     del hand.replica.members["S"]
     hand.handle(SpacesChanged())
     assert hand.closed == "the shared spaces have changed"
@@ -248,7 +279,7 @@ def test_a_message_about_a_space_that_was_offered_before_is_dropped(hand: Hand) 
     hand.handle(Connected(1, "B", dialed=True))
     hand.replica.members["R"] = hand.replica.members.pop("S")
     hand.handle(SpacesChanged())
-    hand.say(Hello(PROTOCOL, (), "theirs", (("S", "shared"),)))
+    hand.say(hand.hello())
     assert (hand.say(Want("S", 0, {})), hand.closed) == ([], "")
     hand.say(Want("Q", 0, {}))
     assert hand.closed == "a message is about a space that is not shared"

@@ -26,14 +26,16 @@ from memcrdt.sync.messages import (
     More,
     Push,
     Range,
+    Scrub,
+    Scrubbed,
     Span,
     Unknown,
     Want,
 )
-from memcrdt.sync.replica import Roll
+from memcrdt.sync.replica import Roll, SharedSpace
 from memcrdt.sync.wire import decode, encode
 
-ids = st.text(max_size=128).filter(lambda text: text.isprintable())
+ids = st.text(max_size=128).filter(lambda text: text.isprintable()) | st.text("ABQ27", min_size=50, max_size=54)
 numbers = st.integers(0, SHARDS - 1)
 batches = st.integers(0, 2**53 - 1)
 digests = st.binary(min_size=16, max_size=16)
@@ -66,7 +68,7 @@ messages = st.one_of(
         ids,
         st.dictionaries(ids, ids, max_size=5)
         .filter(lambda d: len(set(d.values())) == len(d))
-        .map(lambda d: tuple(d.items())),
+        .map(lambda d: tuple(SharedSpace(*item, b"d" * 16) for item in d.items())),
     ),
     st.builds(Range, ids, spans(), st.booleans()),
     st.builds(Have, ids, leaves(), st.booleans()),
@@ -77,9 +79,11 @@ messages = st.one_of(
     st.builds(Bye, st.text(max_size=500)),
     st.builds(Fragment, batches, st.integers(0, 63), updates),
     st.builds(More, batches),
+    st.builds(Scrub, ids, batches),
+    st.builds(Scrubbed, ids, batches),
 )
 EXAMPLES = [
-    Hello(1, ("a",), "i", (("space", "name"),)),
+    Hello(1, ("a",), "i", (SharedSpace("space", "name", b"d" * 16),)),
     Range("space", (Span(0, 5, b"f" * 16, 3), Span(5, 9, b"g" * 16, 1)), root=True),
     Have("space", (Leaf(0, 9, ((1, b"d" * 16), (7, b"e" * 16))),), root=False),
     Want("space", 1, {4: 5, 1 << 40: 7}),
@@ -90,6 +94,8 @@ EXAMPLES = [
     Fragment(1, 2, b"part"),
     More(4),
     Members("S", Roll("creator", b"nonce", (b"a statement", b"another"))),
+    Scrub("S", 1),
+    Scrubbed("S", 1),
 ]
 
 
@@ -113,6 +119,7 @@ def test_a_field_of_a_newer_version_is_ignored(message: Message) -> None:
     """Fields behind the last known one don't disturb."""
     fields = msgpack.unpackb(encode(message))
     assert decode(msgpack.packb([*fields, "new", 7])) == message
+    assert decode(msgpack.packb([*fields, {"a map": {"of": [{}, {7: b"maps"}]}}])) == message
 
 
 @pytest.mark.parametrize("message", EXAMPLES, ids=lambda m: type(m).__name__)
@@ -125,7 +132,7 @@ def test_a_missing_field_is_refused(message: Message) -> None:
 
 def test_an_unknown_message_is_told_apart_from_a_broken_one() -> None:
     """A type of a newer version gives Unknown, to be skipped; what is no number is an error."""
-    assert decode(msgpack.packb([99, "anything"])) == Unknown(99)
+    assert decode(msgpack.packb([99, "anything", {"a": {"map": [{}]}}])) == Unknown(99)
     with pytest.raises(RemoteProtocolError):
         decode(msgpack.packb(["99"]))
 
@@ -143,12 +150,14 @@ def test_random_bytes_raise_nothing_else(frame: bytes) -> None:
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(), st.lists, max_leaves=20
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+        lambda values: st.lists(values) | st.dictionaries(st.text() | st.integers() | st.booleans(), values),
+        max_leaves=20,
     )
 )
 def test_random_values_in_the_place_of_fields_raise_nothing_else(value: object) -> None:
     """Well-formed msgpack of any shape is taken or refused, for each type of message."""
-    for number in range(1, 12):
+    for number in range(1, 14):
         for fields in ([value] * 6, value if isinstance(value, list) else [value]):
             try:
                 frame = msgpack.packb([number, *fields])
@@ -185,11 +194,30 @@ def test_twenty_thousand_mutated_frames_raise_nothing_else() -> None:
         b"\x92\x02" + b"\x90" * FRAME_BYTES,
         b"\xdc\x04\x00" + (b"\xdc\x03\xff" + b"\x90" * 1023) * 1020,
         b"\xdc\x02\x04" + (b"\xdc\x03\xff" + b"\x91\x90" * 1023) * 510,
+        b"\x92\x02" + b"\x80" * FRAME_BYTES,
+        b"\xdc\x04\x00" + (b"\xdc\x03\xff" + b"\x80" * 1023) * 1020,
+        (b"\xdc\x04\x00" + b"\x81\x80\x80" * 1023) * 340,
+        (b"\xde\x04\x00" + b"\x01\x02" * 1023 + b"\x01") * 510,
+        b"\x81\x01" * (FRAME_BYTES // 2),
+        b"\xdf\xff\xff\xff\xff",
         b"\x91" * FRAME_BYTES,
         b"\xdd\xff\xff\xff\xff",
         b"\x92\x07\xc6\xff\xff\xff\xff",
     ],
-    ids=["empty arrays", "rows of empty arrays", "rows of nested arrays", "deep", "claims items", "claims bytes"],
+    ids=[
+        "empty arrays",
+        "rows of empty arrays",
+        "rows of nested arrays",
+        "empty maps",
+        "rows of empty maps",
+        "maps by maps",
+        "maps in maps",
+        "deep maps",
+        "claims entries",
+        "deep",
+        "claims items",
+        "claims bytes",
+    ],
 )
 def test_a_hostile_frame_takes_bounded_memory(frame: bytes) -> None:
     """Whatever a frame nests or claims, decoding it takes less than 40 times the largest frame."""
@@ -204,8 +232,12 @@ def test_a_hostile_frame_takes_bounded_memory(frame: bytes) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        [1, 1, [], "i", [["a", "n"], ["a", "m"]]],
-        [1, 1, [], "i", [["a", "n"], ["b", "n"]]],
+        [1, 1, [], "i", [["a", "n", b"d" * 16], ["a", "m", b"d" * 16]]],
+        [1, 1, [], "i", [["a", "n", b"d" * 16], ["b", "n", b"d" * 16]]],
+        [1, 1, [], "i", [["a", "n", b"d" * 15]]],
+        [1, 1, [], b"i" * 65, []],
+        [2, b"s" * 33, [], False],
+        [2, "s", {}, False],
         [1, 1, [], "i" * 129, []],
         [1, True, [], "i", []],
         [2, "s", [[0, 9, b"f" * 16, 1], [8, 10, b"f" * 16, 1]], False],

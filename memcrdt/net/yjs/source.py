@@ -115,7 +115,7 @@ class Source:
         self.check(token)
         if update != NOTHING and (denial := self.denial(token, place)):
             raise ReadOnlyError(denial)
-        return self._replica.apply(*place, update, f"yjs:{token.name}")
+        return self._replica.apply(*place, update, f"{log.STOCK}{token.name}")
 
     def check(self, token: Token) -> None:
         """Raises UntrustedPeerError if the token was revoked."""
