@@ -142,8 +142,9 @@ class Memory(Keeping, Syncing):
         that of their rank, and the `score` of a hit says apart from it how sure it is that this one is meant.
 
         `min_score`, from 0 to 1, leaves out what is below; `explain` gives each hit its `parts`. `diversity`, from 0 to
-        1, prefers hits that differ from those before; `fold` leaves out those that say the same. `recency` and
-        `importance`, from 0 to 1, prefer what is new and what is important.
+        1, prefers hits that differ from those before; `fold` leaves out those that say the same. `recency`,
+        from 0 to 1, puts the newer of memories that say about the same first (the less of it, the more alike they must
+        be); `importance`, from 0 to 1, prefers what is important among what is nearly as good as the best.
         """
         from memcrdt.search import Options
 

@@ -64,8 +64,10 @@ _REVISED: tuple[Column[Revision], ...] = (
 @click.option("--limit", type=int, default=10, show_default=True, help="At most so many.")
 @click.option("--min-score", type=float, help="Leave out what scores less, from 0 to 1.")
 @click.option("--diversity", type=float, default=0.0, help="From 0 to 1: prefer hits that differ from those before.")
-@click.option("--recency", type=float, default=0.0, help="From 0 to 1: prefer what is new.")
-@click.option("--importance", type=float, default=0.0, help="From 0 to 1: prefer what is important.")
+@click.option("--recency", type=float, default=0.0, help="From 0 to 1: of what says about the same, the newer first.")
+@click.option(
+    "--importance", type=float, default=0.0, help="From 0 to 1: prefer what is important, of what is nearly as good."
+)
 @click.option("--fold", is_flag=True, help="Leave out hits that say the same as one before.")
 @click.option("--explain", is_flag=True, help="Show what each score is made of.")
 @filter_options

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from memcrdt.errors import EmbedderError
 from memcrdt.model.filters import Filters
-from memcrdt.search import context, lexical, ranking, registry, selection, semantic
+from memcrdt.search import boosts, context, lexical, ranking, registry, selection, semantic
 from memcrdt.search.arrays import are_allowed, integers, json_list, normalised
 from memcrdt.search.calibration import calibrated
 from memcrdt.search.dates import named_time
@@ -45,8 +45,8 @@ FROM memories WHERE memory IN (SELECT value FROM json_each(?))"""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How much is wanted. `now` in ms; `min_score` and `diversity` from 0 to 1, and so `recency` and `importance`,
-    which prefer what is new and what is important. `like` is the number of a memory whose vectors stand
-    for that of the query."""
+    which prefer the newer of what says about the same, and what is important. `like` is the number of a memory whose
+    vectors stand for that of the query."""
 
     now: int
     limit: int = 10
@@ -105,13 +105,13 @@ def search(db: Connection, index: SearchIndex, query: str, filters: Filters, opt
     if not pool.rows:
         return []
     parts = ranking.score(query, named_time(query, options.now), words, pool)
-    parts |= ranking.boosts(pool.rows, options.now, recency=options.recency, importance=options.importance)
-    total = np.round(sum(parts.values(), np.zeros(len(pool.memories))), 5)
     scores = _shown_scores(asked, pool)
     may = scores >= (options.min_score or 0.0)
     if allowed is not None:
         may &= are_allowed(pool.memories, allowed)
-    ranked = sorted(np.flatnonzero(may).tolist(), key=lambda place: (-total[place], pool.rows[place].id))
+    _boost(asked, pool, np.flatnonzero(may), parts)
+    total = _total(parts)
+    ranked = _ranked(np.flatnonzero(may), total, pool)
     found = []
     for place in _selected(asked, pool, ranked, total):
         explained = {name: round(float(part[place]), 4) for name, part in parts.items()} if options.explain else {}
@@ -120,6 +120,51 @@ def search(db: Connection, index: SearchIndex, query: str, filters: Filters, opt
             Scored(memory, float(scores[place]), _passage(asked, memory) if pool.rows[place].long else None, explained)
         )
     return found
+
+
+def _total(parts: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Rounded: the last bits depend on the machine, and replicas should agree."""
+    import numpy as np
+
+    total: NDArray[np.float64] = np.round(np.sum(list(parts.values()), axis=0), 5)
+    return total
+
+
+def _ranked(places: NDArray[np.intp], total: NDArray[np.float64], pool: Pool) -> list[int]:
+    return sorted(places.tolist(), key=lambda place: (-total[place], pool.rows[place].id))
+
+
+def _boost(asked: _Asked, pool: Pool, places: NDArray[np.intp], parts: dict[str, NDArray[np.float64]]) -> None:
+    """Adds the boosts that are asked for, of those that may be shown, to the parts."""
+    import numpy as np
+
+    options = asked.options
+    if options.importance:
+        given = np.array([pool.rows[place].importance for place in places])
+        part = parts["importance"] = np.zeros(len(pool.rows))
+        part[places] = boosts.important(_total(parts)[places], given, options.importance)
+    if options.recency:
+        total = _total(parts)
+        first = np.array(_ranked(places, total, pool)[: boosts.FIRST], np.intp)
+        at = np.array([pool.rows[place].at for place in first], np.int64)
+        part = parts["recency"] = np.zeros(len(pool.rows))
+        part[first] = boosts.newer(total[first], at, _alike(asked, pool, first), options.recency)
+
+
+def _alike(asked: _Asked, pool: Pool, places: NDArray[np.intp]) -> NDArray[np.float64]:
+    """How much alike these are, [n, n], from 0 to 1: by their vectors, without any by their words."""
+    import numpy as np
+
+    if asked.vector is None:
+        words = [selection.words_of(pool.rows[place].start) for place in places]
+        return np.array([[selection.overlap(one, other) for other in words] for one in words])
+    model, unrelated = asked.vector.model, asked.vector.unrelated
+    none = np.zeros_like(asked.vector.vector)
+    found = [_direction(asked.db, memory, model) for memory in pool.memories[places].tolist()]
+    vectors = np.array([none if vector is None else vector for vector in found])
+    cosines = (vectors @ vectors.T).astype(np.float64)
+    alike: NDArray[np.float64] = np.round((cosines - unrelated) / (1 - unrelated), 5)
+    return alike
 
 
 def _shown_scores(asked: _Asked, pool: Pool) -> NDArray[np.float64]:
@@ -162,17 +207,20 @@ def _query_vector(db: Connection, index: SearchIndex, query: str) -> Query | Non
 
 
 def _vector_of(db: Connection, index: SearchIndex, memory: int) -> Query | None:
-    """The mean direction of a memory's passages; None while it has no vector."""
+    """A memory's direction as a query; None while it has no vector."""
+    current = registry.in_use(db).get("current")
+    vector = _direction(db, memory, current.model) if current else None
+    if current is None or vector is None:
+        return None
+    return Query(vector, current.model, index.embedders.unrelated(db, current.name))
+
+
+def _direction(db: Connection, memory: int, model: int) -> NDArray[np.float32] | None:
+    """The mean direction of a memory's passages, of length 1; None while it has no vector."""
     import numpy as np
 
-    current = registry.in_use(db).get("current")
-    if current is None:
-        return None
-    found = [np.frombuffer(row[0], "<f4") for row in db.execute(_VECTORS, (*span(memory), current.model))]
-    if not found:
-        return None
-    mean = normalised(np.sum(found, axis=0, dtype=np.float32, keepdims=True))[0]
-    return Query(mean, current.model, index.embedders.unrelated(db, current.name))
+    found = [np.frombuffer(row[0], "<f4") for row in db.execute(_VECTORS, (*span(memory), model))]
+    return normalised(np.sum(found, axis=0, dtype=np.float32, keepdims=True))[0] if found else None
 
 
 def _seeds(asked: _Asked, index: SearchIndex) -> NDArray[np.int64]:

@@ -30,9 +30,6 @@ WEIGHTS: Final = {
     "speaker": 1.1,  # the query names who said it
     "time": 2.5,  # the query asks when, and a time is named
 }
-# Off by default, and so fitted to nothing: at most what the best share of the query's words is worth.
-BOOST: Final = WEIGHTS["window_words"]
-HALF_LIFE_MS: Final = 30 * 86_400_000  # after a month newness counts half
 WINDOW = 2
 BEST = 3
 
@@ -96,18 +93,6 @@ def score(query: str, when: When | None, words: Lexical, pool: Pool) -> dict[str
         "time": _time(query, pool.rows),
     }
     return {name: WEIGHTS[name] * value for name, value in parts.items()}
-
-
-def boosts(rows: list[Row], now: int, *, recency: float, importance: float) -> dict[str, NDArray[np.float64]]:
-    """What newness and importance add, [n] each, of those that are asked for (above 0). `now` in ms."""
-    import numpy as np
-
-    ages = np.array([max(now - row.at, 0) for row in rows], np.float64)
-    parts = {
-        "recency": recency * np.exp2(-ages / HALF_LIFE_MS),
-        "importance": importance * np.array([row.importance for row in rows]),
-    }
-    return {name: BOOST * part for name, part in parts.items() if part.any()}
 
 
 def _window_words(words: Lexical, pool: Pool) -> NDArray[np.float64]:

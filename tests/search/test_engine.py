@@ -175,7 +175,7 @@ def test_an_emoji_is_a_word(shelf: Any) -> None:
 
 
 def test_boosts_prefer_what_is_new_or_important(shelf: Any) -> None:
-    """Of equal texts; off by default, and named among the parts only when asked for."""
+    """Of equal texts, whatever their age; off by default, and named among the parts only when asked for."""
     now, month = 1_800_000_000_000, 30 * 86_400_000
     shelf.add_many(
         [
@@ -190,10 +190,30 @@ def test_boosts_prefer_what_is_new_or_important(shelf: Any) -> None:
 
     assert order() == [1, 2, 3]
     assert order(recency=1.0) == [3, 2, 1]
-    assert order(importance=1.0, recency=0.1)[0] == 1
+    assert order(importance=1.0)[0] == 1
+    assert order(recency=1.0, limit=1) == [3]
     plain, boosted = (shelf.search("deploy", explain=True, recency=recency)[0].parts for recency in (0.0, 1.0))
     assert "recency" not in plain
-    assert boosted["recency"] == 4.0
+    assert boosted["recency"] == 0.02
+
+
+def test_boosts_leave_what_says_something_else_where_it_is(shelf: Any) -> None:
+    """However new and important it is: the answer stays first, and what is old and alone is found as without them."""
+    now, year = 1_800_000_000_000, 365 * 86_400_000
+    shelf.add("The spare key hangs behind the blue clock", created_at=now - 3 * year)
+    shelf.add_many([{"text": f"lunch with guest {n}", "created_at": now, "importance": 1.0} for n in range(30)])
+    plain = shelf.found("where is the spare key?")
+    assert plain[0] == "The spare key hangs behind the blue clock"
+    assert shelf.found("where is the spare key?", recency=1.0, importance=1.0)[0] == plain[0]
+
+
+def test_recency_goes_by_words_where_there_are_no_vectors(tmp_path: Path, new_shelf: Any) -> None:
+    """The newer of two texts with nearly the same words comes first."""
+    shelf = new_shelf(tmp_path / "words.db", embedder="none")
+    shelf.add("the office door code is 4471", created_at=1_000)
+    shelf.add("the new office door code is 9032", created_at=2_000)
+    assert shelf.found("what is the code of the office door")[0].endswith("4471")
+    assert shelf.found("what is the code of the office door", recency=1.0)[0].endswith("9032")
 
 
 def test_what_is_like_a_long_memory_is_found_by_all_of_it(shelf: Any) -> None:
