@@ -41,16 +41,16 @@ _HAS_KEY: Final = 0x20
 
 _COLLECTED: Final = 0
 _DELETED: Final = 1
-_VALUES: Final = 8
+VALUES: Final = 8
 _SKIP: Final = 10
 
 # The tags of lib0's values.
-_CONSTANTS: Final = frozenset({120, 121, 126, 127})  # true, false, null, undefined
-_INTEGER: Final = 125
-_FIXED: Final = {124: 4, 123: 8, 122: 8}  # float32, float64 and bigint: their bytes
-_STRING: Final = 119
-_OBJECT: Final = 118
-_ARRAY: Final = 117
+CONSTANTS: Final = frozenset({120, 121, 126, 127})  # true, false, null, undefined
+INTEGER: Final = 125
+FIXED: Final = {124: 4, 123: 8, 122: 8}  # float32, float64 and bigint: their bytes
+STRING: Final = 119
+OBJECT: Final = 118
+ARRAY: Final = 117
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +246,7 @@ class Walk(Cursor):
         """Walks an item's content. Returns its length in clocks."""
         if kind == _DELETED:
             return self.number()
-        if kind != _VALUES:
+        if kind != VALUES:
             self.refuse(f"content of kind {kind}, which is no plain value,")
         count = self.count()
         self.take(count * _VALUE_BYTES)
@@ -257,15 +257,15 @@ class Walk(Cursor):
     def value(self, depth: int) -> str | None:
         """Walks a value. Returns it if it is text."""
         tag = self.byte()
-        if tag == _STRING:
+        if tag == STRING:
             return self.string()
-        if tag in _CONSTANTS:
+        if tag in CONSTANTS:
             return None
-        if tag == _INTEGER:
+        if tag == INTEGER:
             self.integer()
-        elif tag in _FIXED:
-            self.skip(_FIXED[tag])
-        elif tag in (_OBJECT, _ARRAY):
+        elif tag in FIXED:
+            self.skip(FIXED[tag])
+        elif tag in (OBJECT, ARRAY):
             self.nested(tag, depth + 1)
         else:
             self.refuse(f"a value with tag {tag}, which is no JSON,")
@@ -279,7 +279,7 @@ class Walk(Cursor):
         self.refuse("a number without an end")
 
     def nested(self, tag: int, depth: int) -> None:
-        is_object = tag == _OBJECT
+        is_object = tag == OBJECT
         count = self.count(2 if is_object else 1)
         self.take(_NESTED_BYTES + count * _VALUE_BYTES)
         if depth > limits.VALUE_DEPTH:

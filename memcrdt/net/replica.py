@@ -60,7 +60,11 @@ class StoreReplica:
         return {} if row is None else log.state_vector_of(row)
 
     def diff(self, space: str, shard: int, theirs: StateVector) -> Diff:
-        return Diff(NOTHING, {}, 0) if self.is_read_only(space) else self.lacking(space, shard, theirs)
+        if self.is_read_only(space):
+            return Diff(NOTHING, {}, 0)
+        # Who lacks no block and yet asks may have other ones at the same clocks, and sees that in all of ours only.
+        is_level = theirs == self.state_vector(space, shard)
+        return self.lacking(space, shard, {} if is_level else theirs)
 
     def lacking(self, space: str, shard: int, theirs: StateVector) -> Diff:
         """What a copy at `theirs` lacks, for a reader on this machine: also of a space that we may only read, and pass

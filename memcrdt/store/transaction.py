@@ -131,7 +131,7 @@ class Transaction:
         live = work.document.live
         if not clocks.covers(live.state_vector(), scanned.needs):
             raise GapError(f"an update for shard {number} has a gap before it")
-        self._check_own(scanned, live)
+        self._check_own(update, scanned, live)
         work.changed = True
         self._note(work, live.apply(update, scanned), origin)
         if work.row.damaged:
@@ -179,10 +179,18 @@ class Transaction:
             self._read_only[space] = bool(self.db.execute("SELECT read_only FROM spaces WHERE space = ?", (space,)).get)
         return self._read_only[space]
 
-    def _check_own(self, scanned: Scan, live: Shard) -> None:
-        own = self._documents.client_id
-        if scanned.after.get(own, 0) > live.state_vector().get(own, 0):
+    def _check_own(self, update: bytes, scanned: Scan, live: Shard) -> None:
+        """Raises ImpostorError if the update has blocks under our client id that are not ours."""
+        from memcrdt.crdt.said import first_difference
+
+        own, known = self._documents.client_id, live.state_vector()
+        if scanned.after.get(own, 0) > known.get(own, 0):
             raise ImpostorError(f"an update has blocks under our own client id {own} that this store did not write")
+        if (first := scanned.first.get(own)) is None:
+            return
+        clock = first_difference(update, live.diff({**known, own: first}), own)
+        if clock is not None:
+            raise ImpostorError(f"an update says under our own client id {own} what this store did not, at {clock}")
 
     def _settle(self, work: _Work) -> None:
         """Takes in rows of a damaged shard that fit now; when none waits any more, the shard is whole again."""

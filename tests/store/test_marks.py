@@ -228,6 +228,37 @@ def test_our_own_blocks_come_back_without_alarm(device: Make) -> None:
     assert _alarms(a) == []
 
 
+def test_a_restore_that_no_mark_told_of_is_the_tripwire_at_the_next_exchange(
+    a: Device, device: Make, tmp_path: Path
+) -> None:
+    """Also when the store has written as much since as was lost: what a peer still has says something else there."""
+    b = device("B")
+    agree([a, b])
+    a.close()
+    _copy(a.home, tmp_path / "backup")
+    _copy(tmp_path / "state", tmp_path / "backup of the state")
+    a.open()
+    a.add("lost by the restore")
+    agree([a, b])
+    a.close()
+    facts = a.store.facts
+    for folder, kept in ((a.home, "backup"), (tmp_path / "state", "backup of the state")):
+        for file in folder.iterdir():
+            file.write_bytes((tmp_path / kept / file.name).read_bytes())
+    a.open()
+    assert (a.store.facts, _alarms(a)) == (facts, [])
+    a.add("written after the restore")
+    a.add("and more")
+    b.take(a)
+    (applied,) = a.take(b)
+    assert applied.status == "refused"
+    assert "under our own client id" in applied.reason
+    assert "another copy of this store is in use" in _alarms(a)[0]
+    a.add("goes on")
+    assert a.store.facts.client_id != facts.client_id
+    assert a.rows("SELECT count(*) FROM quarantine") == [(1,)]
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff" * 512, b'["a", "b", "c", "d"]', b"\0" * 512])
 def test_what_is_no_mark_is_as_if_it_were_lost(a: Device, tmp_path: Path, content: bytes) -> None:
     """The other mark suffices."""
