@@ -17,6 +17,7 @@ import pytest
 
 import memcrdt
 from memcrdt import config
+from memcrdt.net.addresses import DEFAULT_PORT
 from memcrdt.store.overview import peer_states
 from memcrdt.store.peers import Peer, Peers
 
@@ -53,15 +54,18 @@ class Host:
         self.started.append(process)
         return process
 
-    def python(self, code: str, *arguments: str) -> subprocess.Popen[str]:
-        """Starts a Python program that is none of ours."""
+    def attack(self, kind: str, target: Host, victim: Host) -> Path:
+        """Starts an attack of attackers.py, and returns the file with all that it is given."""
+        script, taken = Path(__file__).with_name("attackers.py"), self.home / "taken"
+        arguments = [str(script), kind, str(self.home), str(taken), self.address, target.address, victim.id]
         process = subprocess.Popen(
-            ["ip", "netns", "exec", self.namespace, sys.executable, "-c", code, *arguments],
+            ["ip", "netns", "exec", self.namespace, sys.executable, *arguments],
             stdout=subprocess.PIPE,
             encoding="utf-8",
         )
         self.started.append(process)
-        return process
+        assert process.stdout.readline() == "attacking\n"
+        return taken
 
     def serve(self, *options: str) -> subprocess.Popen[str]:
         """Starts `memcrdt serve`, and returns when it listens."""
@@ -78,11 +82,12 @@ class Host:
             process.communicate(timeout=WAIT_S)
         self.started.clear()
 
-    def accept(self, *others: Host) -> None:
-        """Trusts others, whose addresses it does not know."""
+    def accept(self, *others: Host, address: str | None = None) -> None:
+        """Trusts others, whose addresses it does not know, or believes to know."""
         with memcrdt.open(self.home, embedder=None) as memory:
             for other in others:
-                Peers(memory.store).accept(other.id, name=other.name)
+                where = None if address is None else f"{address}:{DEFAULT_PORT}"
+                Peers(memory.store).accept(other.id, name=other.name, address=where)
 
     def add(self, *texts: str) -> None:
         with memcrdt.open(self.home, embedder=None) as memory:
