@@ -19,8 +19,8 @@ from memcrdt.net.contacts import Contacts
 from memcrdt.net.dialer import Dialer, Target
 from memcrdt.net.discovery.candidates import Candidates
 from memcrdt.net.link import Link
-from memcrdt.net.listener import Listener
 from memcrdt.net.reach import Reach
+from memcrdt.net.reception import Reception
 from memcrdt.net.roster import Roster
 from memcrdt.net.tasks import Tasks
 from memcrdt.sync.events import (
@@ -95,16 +95,14 @@ class Driver:
 
     def __init__(self, parts: Parts, listen: Address, listening: Callable[[int | None], None]) -> None:
         """`listening` is told the port when listening begins, and None when it ends."""
-        self.port: int | None = None  # while listening
         self._parts = parts
-        self._listen = listen
         self._tell_port = listening
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time()
         self._store = ThreadPoolExecutor(1, "memcrdt-sync")
         self._contacts = Contacts(parts.peers, parts.introductions, self._store)
         self._dialer = Dialer(parts.identity, self._contacts)
-        self._listener: Listener | None = None
+        self._reception = Reception(parts.identity, self, listen, self._listening)
         self._roster = Roster(parts.peers)
         self._tasks = Tasks()
         self._candidates = Candidates(
@@ -138,7 +136,7 @@ class Driver:
             timer.cancel()
         await asyncio.gather(*(link.close() for link in self._links.values()), self._candidates.stop())
         await self._tasks.cancel()
-        await self._stop_listening()
+        await self._reception.close()
         await self._dialer.close()
         await asyncio.to_thread(self._store.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._parts.peers.all_disconnected)
@@ -155,6 +153,11 @@ class Driver:
     def sync_now(self) -> None:
         """Compares with every peer at once, and dials those that wait for their turn."""
         self._handle(SyncNow())
+
+    @property
+    def port(self) -> int | None:
+        """Where we listen; None while nobody is accepted."""
+        return self._reception.port
 
     @property
     def connected(self) -> frozenset[str]:
@@ -338,21 +341,12 @@ class Driver:
 
     async def _follow_roster(self) -> None:
         """Listens while somebody is accepted, and only then."""
-        if not self._roster:
-            await self._stop_listening()
-        elif self._listener is None:
-            listener = Listener(self._parts.identity, self)
-            port = listener.start(self._listen)
-            self._listener = listener
-            self._tell(port)
+        if self._roster:
+            self._reception.open()
+        else:
+            await self._reception.close()
 
-    async def _stop_listening(self) -> None:
-        if self._listener is not None:
-            await self._listener.close()
-            self._listener = None
-            self._tell(None)
-
-    def _tell(self, port: int | None) -> None:
-        self.port = self._dialer.port = port
+    def _listening(self, port: int | None) -> None:
+        self._dialer.port = port
         self._tell_port(port)
         self._candidates.announce(port)

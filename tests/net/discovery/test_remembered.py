@@ -1,0 +1,94 @@
+"""Addresses that are typed or remembered: the table of peers as a source, under the acceptance suite of all sources.
+
+The network reads them with the roster: that says at the same time who is accepted, and who no longer is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import memcrdt
+from memcrdt.net.addresses import Address
+from memcrdt.net.discovery.finder import Candidate, Found
+from memcrdt.net.roster import Roster
+from memcrdt.store.peers import Link, Peers
+from memcrdt.sync.events import Known
+from memcrdt.testing.finders import FinderAcceptance
+
+DEVICE = "B" * 52
+
+
+class TableFinder:
+    """What a driver does with the table: it reads the roster, and dials whoever has a new address at all of them."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+
+    def announce(self, port: int | None) -> None: ...
+
+    async def run(self, found: Found) -> None:
+        roster = Roster(self._peers)
+        while True:
+            for event in await asyncio.to_thread(roster.read):
+                if isinstance(event, Known):
+                    for address in self._peers.get(event.peer).addresses:
+                        found(Candidate(Address.parse(address), "address", event.peer))
+            await asyncio.sleep(0.01)
+
+
+class TypedScene:
+    """A user who names an address, and takes the device away."""
+
+    def __init__(self, peers: Peers) -> None:
+        self.peers = peers
+        self._last = 0
+
+    def finder(self) -> TableFinder:
+        return TableFinder(self.peers)
+
+    async def appear(self) -> Candidate:
+        self._last += 1
+        address = Address(f"192.168.1.{self._last}", 27380)
+        self.make_known(str(address))
+        return Candidate(address, "address", DEVICE)
+
+    def make_known(self, address: str) -> None:
+        self.peers.accept(DEVICE, address=address)
+
+    async def vanish(self) -> None:
+        if self.peers.all():
+            self.peers.forget(DEVICE)
+
+
+class RememberedScene(TypedScene):
+    """A device that is accepted, and says at each connection where it listens."""
+
+    def make_known(self, address: str) -> None:
+        self.peers.accept(DEVICE)
+        self.peers.connected(DEVICE, b"k" * 32, Link("accepted", "192.168.1.1:50000", 1), address)
+
+
+@pytest.fixture(name="peers")
+def _peers(tmp_path: Path) -> Iterator[Peers]:
+    with memcrdt.open(tmp_path, embedder=None) as memory:
+        yield Peers(memory.store)
+
+
+class TestTyped(FinderAcceptance):
+    """`--at HOST:PORT`."""
+
+    @pytest.fixture
+    def scene(self, peers: Peers) -> TypedScene:
+        return TypedScene(peers)
+
+
+class TestRemembered(FinderAcceptance):
+    """Where it was met."""
+
+    @pytest.fixture
+    def scene(self, peers: Peers) -> RememberedScene:
+        return RememberedScene(peers)
