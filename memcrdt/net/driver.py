@@ -11,7 +11,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from memcrdt.errors import MemcrdtError, RemoteProtocolError
 from memcrdt.model.devices import shown
@@ -23,6 +23,7 @@ from memcrdt.net.reach import Reach
 from memcrdt.net.reception import Reception
 from memcrdt.net.roster import Roster
 from memcrdt.net.tasks import Tasks
+from memcrdt.net.watch import Table, Watch
 from memcrdt.sync.events import (
     NODE,
     Answered,
@@ -60,9 +61,6 @@ if TYPE_CHECKING:
     from memcrdt.sync.replica import Replica
 
 log = logging.getLogger("memcrdt.net")
-
-PEERS_INTERVAL_S: Final = 0.25  # the peers table is read again at most so often: a revocation is heard within it
-RETRY_S: Final = 5.0  # after the peers could not be read, or the port was taken meanwhile
 
 
 class Doorbell(Protocol):
@@ -109,8 +107,7 @@ class Driver:
             parts.finders, accepted=self._roster.__contains__, fresh=self._found, identify=self._dialer.identify
         )
         self._reach = Reach(self._dialer, self._contacts, self._candidates, self._tasks)
-        self._refreshing = asyncio.Lock()
-        self._peers_changed = asyncio.Event()
+        self._watch = Watch(Table(self._roster, parts.settle, self._store), self)
         self._links: dict[int, Link] = {}
         self._links_made = 0
         self._timers: set[asyncio.TimerHandle] = set()
@@ -123,11 +120,11 @@ class Driver:
         """
         await self._loop.run_in_executor(self._store, self._parts.peers.all_disconnected)
         self._handle(Started())
-        await self._refresh()
-        await self._follow_roster()
+        await self._watch.refresh()
+        await self.follow()
         self._candidates.start()
         self._tasks.spawn(self._watch_store())
-        self._tasks.spawn(self._watch_peers())
+        self._tasks.spawn(self._watch.run())
 
     async def stop(self) -> None:
         """Says goodbye to everyone and frees the port, in a few seconds at most."""
@@ -180,7 +177,7 @@ class Driver:
         """Talks to an accepted device until the connection ends. Part of Host."""
         device, dialed = connection.peer.device, connection.via == "dialed"
         if device not in self._roster:
-            await self._refresh()  # accepted just now
+            await self._watch.refresh()  # accepted just now
         if device not in self._roster or self._stopping:
             await connection.close()  # or revoked just now
             if dialed:
@@ -303,48 +300,31 @@ class Driver:
     async def _watch_store(self) -> None:
         while True:
             await self._parts.doorbell.rung()
-            self._peers_changed.set()
+            self._watch.look()
             self._handle(Committed())
 
-    async def _watch_peers(self) -> None:
-        while True:
-            await self._peers_changed.wait()
-            self._peers_changed.clear()
-            try:
-                await self._refresh()
-                await self._follow_roster()
-            except MemcrdtError as exc:
-                log.error("%s", exc)
-                self._peers_changed.set()
-                await asyncio.sleep(RETRY_S)
-            await asyncio.sleep(PEERS_INTERVAL_S)
+    def heard(self, events: Sequence[Event], newcomers: frozenset[str]) -> None:
+        """Dials, and hangs up. Part of Follower."""
+        for event in events:
+            self._handle(event)
+            if isinstance(event, Revoked):
+                for number in [number for number, link in self._links.items() if link.peer == event.peer]:
+                    self._close(number)
+        for device in newcomers:
+            if self._candidates.of(device):
+                self._found(device)
 
-    async def _refresh(self) -> None:
-        """Follows the peers table: whom to dial, and whom to hang up on."""
-        async with self._refreshing:
-            before = self._roster.devices
-            await self._loop.run_in_executor(self._store, self._parts.settle)
-            for event in await self._loop.run_in_executor(self._store, self._roster.read):
-                self._handle(event)
-                if isinstance(event, Revoked):
-                    for number in [number for number, link in self._links.items() if link.peer == event.peer]:
-                        self._close(number)
-
-            for device in self._roster.devices - before:
-                if self._candidates.of(device):
-                    self._found(device)
+    async def follow(self) -> None:
+        """Listens while somebody is accepted, and only then. Part of Follower."""
+        if self._roster:
+            self._reception.open()
+        else:
+            await self._reception.close()
 
     def _found(self, device: str) -> None:
         """A finder has named an address of an accepted device."""
         if device not in self.connected:
             self._handle(self._roster.known(device))
-
-    async def _follow_roster(self) -> None:
-        """Listens while somebody is accepted, and only then."""
-        if self._roster:
-            self._reception.open()
-        else:
-            await self._reception.close()
 
     def _listening(self, port: int | None) -> None:
         self._dialer.port = port

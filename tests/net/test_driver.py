@@ -310,7 +310,7 @@ async def test_a_port_taken_later_is_logged_and_tried_again(
     make_machine: Make, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nobody waits for the error any more when listening begins with the first accepted device."""
-    monkeypatch.setattr("memcrdt.net.driver.RETRY_S", 0.01)
+    monkeypatch.setattr("memcrdt.net.watch.RETRY_S", 0.01)
     caplog.set_level(logging.ERROR)
     desktop, laptop, other = make_machine("desktop"), make_machine("laptop"), make_machine("other")
     desktop.accept(laptop)
