@@ -77,7 +77,7 @@ class Contacts(Trust):
         return await self._call(partial(self._introductions.to, device, HANDSHAKE_FRAME_BYTES))
 
     async def revoked(self, by: str) -> str:
-        """Part of Trust: an alarm, too. Raises StoreError."""
+        """Part of Trust: an alarm, too, which the failed dial logs. Raises StoreError."""
         name = None
         with suppress(NotFoundError):
             name = (await self._call(partial(self._peers.get, by))).name
@@ -85,7 +85,7 @@ class Contacts(Trust):
             f"this device was revoked by {name or shown(by)}; to come back it needs a new key: move its device.key "
             "(`memcrdt path` shows where) away, then run: memcrdt pair"
         )
-        self.alarm(words)
+        self._note(partial(self._peers.alarm, words))
         return words
 
     def connected(self, link: Link) -> None:
