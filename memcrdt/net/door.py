@@ -109,6 +109,7 @@ class Door:
             try:
                 connected, (host, port, *_) = await loop.sock_accept(listening)
             except ConnectionAbortedError:  # that one hung up before it was taken
+                await asyncio.sleep(REFUSED_S)
                 continue
             except OSError:  # no file handle is left; those waiting stay in the backlog
                 await asyncio.sleep(_ACCEPT_RETRY_S)
