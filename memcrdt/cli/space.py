@@ -101,10 +101,10 @@ def revoke_command(face: Face, name: str, device: str) -> None:
 @click.argument("name")
 @pass_face
 def leave_command(face: Face, name: str) -> None:
-    """Share the space NAME with nobody any more. What is in it stays here."""
+    """Share the space NAME with nobody any more. What is in it stays here, and with those who have it."""
     with face.open() as memory:
         memory.space(name).leave()
-    say(f"left: what is in {name!r} stays here, and nothing more of it is sent or received")
+    say(f"left: what is in {name!r} stays here and with the devices that have it; nothing more is sent or received")
 
 
 for _each in (create_command, list_command, members_command, invite_command, revoke_command, leave_command):

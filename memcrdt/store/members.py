@@ -27,7 +27,7 @@ from memcrdt.model.statements import (
     membership,
     unpack,
 )
-from memcrdt.store import meta
+from memcrdt.store import meta, receipts
 from memcrdt.store.meta import LOCAL
 from memcrdt.store.store import Store
 
@@ -309,6 +309,7 @@ def _turn_into(db: apsw.Connection, space: int, space_id: str, genesis: Genesis)
     """Gives a space another id; what was said of it under the old one says nothing any more."""
     for table in ("members", "withdrawn"):
         db.execute(f"DELETE FROM {table} WHERE space = ?", (space,))
+    receipts.void_space(db, space)
     db.execute(
         "UPDATE spaces SET id = ?, creator = ?, nonce = ?, read_only = 0 WHERE space = ?", (space_id, *genesis, space)
     )

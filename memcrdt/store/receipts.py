@@ -64,6 +64,11 @@ def void(db: apsw.Connection, device: str) -> None:
     db.execute("DELETE FROM receipts WHERE device = ?", (device,))
 
 
+def void_space(db: apsw.Connection, space: int) -> None:
+    """Lets go of all that was said of the space (its local number)."""
+    db.execute("DELETE FROM receipts WHERE shard IN (SELECT shard FROM shards WHERE space = ?)", (space,))
+
+
 # In a commit that wrote to several shards every memory has the last row of it. So what a device has of a shard is also
 # held against the last row of the shard itself, and the last one by which anything in it was forgotten.
 _SHORT = """

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from memcrdt.store import receipts
+from memcrdt.store.members import Members
 from memcrdt.store.peers import Peers
 from memcrdt.store.receipts import Confirmations
 from memcrdt.testing.devices import Device
@@ -109,6 +110,15 @@ def test_an_answer_about_receipts_that_are_void_counts_for_nothing(here: Device)
     here.replica.note_receipts(B, here.space(), {0: 1}, {})
     scrub(here, rows)
     assert to_scrub(here) == 1
+
+
+def test_a_space_that_was_left_has_no_receipts(here: Device) -> None:
+    """Who takes part in it under its new id may hold none of it."""
+    here.add("text")
+    hold_all(here)
+    Members(here.store).leave("personal")
+    Peers(here.store).accept(B)
+    assert behind(here) == 1
 
 
 def test_every_device_of_the_space_has_to_confirm(here: Device) -> None:
