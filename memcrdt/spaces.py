@@ -50,8 +50,8 @@ class Space:
 
         That one has to invite this one too, into its space of the same name: the two become one. (Pairing does all of
         this at once, and alone can say that the other may only read.) A second time nothing happens. Raises InputError
-        for `local`, for a mistyped id, and for a device that is not accepted, was revoked from it, or may only read it;
-        NotFoundError for a device that is not known; ReadOnlyError when this device itself may only read it.
+        for `local`, for a mistyped id, and for a device that is not accepted, or was revoked from it; NotFoundError for
+        a device that is not known; ReadOnlyError when this device itself may only read it.
         """
         sharing.invite(self._store, self.name, parse_device_id(device))
 

@@ -75,10 +75,10 @@ class Syncing:
     ) -> Device:
         """Trusts the device of this id, and shares the spaces with it; the other device has to accept this one too.
 
-        `name` is what to call it here, `address` where it listens (HOST[:PORT]). Once more adds what is said anew.
-        Raises InputError for our own id, for `local`, and for a device that was revoked from one of the spaces or may
-        only read it; NotFoundError for a space that is not here, ReadOnlyError for one that this device itself may only
-        read.
+        `name` is what to call it here, `address` where it listens (HOST[:PORT]). Once more adds what is said anew; a
+        device that may only read stays so. Raises InputError for our own id, for `local`, and for a device that was
+        revoked from one of the spaces; NotFoundError for a space that is not here, ReadOnlyError for one that this
+        device itself may only read.
         """
         accepted, names = parse_device_id(device), checks.check_names(spaces, "the spaces")
         checks.check_optional_label(name, "the device's name")

@@ -105,7 +105,7 @@ class Peers:
 
         Also for one that knocked, or was revoked and no other device has heard of it. `read_only`: it only takes.
         Raises InputError for `local`, which never leaves the machine, for our own id, and for a device that was revoked
-        from one of the spaces or has other rights there; NotFoundError for a space that is not here.
+        from one of the spaces or, to be `read_only`, may write it already; NotFoundError for a space that is not here.
         """
         if device == self._store.device:
             raise InputError("that is this device's own id; give the id that the other device shows (memcrdt init)")

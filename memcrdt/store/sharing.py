@@ -48,9 +48,9 @@ def check_may_invite(db: apsw.Connection, names: Iterable[str], device: str) -> 
 
 
 def share(db: apsw.Connection, space: int, device: str, *, read_only: bool) -> None:
-    """Shares the space (its local number) with an accepted device; once more is no error.
+    """Shares the space (its local number) with an accepted device. One that takes part already keeps its rights.
 
-    Raises InputError for one that was revoked from it, and for one that takes part with other rights.
+    Raises InputError for one that was revoked from it, and with `read_only` for one that may write it already.
     """
     if device in known_members(db, space).revoked:
         raise InputError(
@@ -59,12 +59,11 @@ def share(db: apsw.Connection, space: int, device: str, *, read_only: bool) -> N
         )
     db.execute("DELETE FROM withdrawn WHERE space = ? AND device = ?", (space, device))
     db.execute("INSERT OR IGNORE INTO shares(space, device, read_only) VALUES(?, ?, ?)", (space, device, read_only))
-    had = db.execute("SELECT read_only FROM shares WHERE space = ? AND device = ?", (space, device)).get
-    if had != read_only:
+    if read_only and not _shared_with(db, space)[device]:
         name = db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get
         raise InputError(
-            f"the device {shown(device)} takes part in the space {name!r} already, to {_RIGHTS[had]}, and that stays;"
-            " for other rights, revoke it and pair it with a new key"
+            f"the device {shown(device)} may write the space {name!r} already, and that is not taken back; to let it"
+            " only read, revoke it and pair it with a new key"
         )
 
 
