@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -116,6 +116,7 @@ def sync_command(face: Face, wait_s: float | None) -> None:
     from memcrdt.cli.messages import without
     from memcrdt.errors import PeerError, UnreachableError
 
+    started = datetime.now(UTC)
     with without("memcrdt.net"), face.open() as memory:
         synced = memory.wait_synced(timeout=wait_s)
         peers = [device for device in memory.devices() if device.state == "accepted"]
@@ -127,9 +128,10 @@ def sync_command(face: Face, wait_s: float | None) -> None:
         return
     if not peers:
         raise UnreachableError("no device is accepted, so there is nobody to sync with; run: memcrdt pair")
-    if not any(peer.connected or peer.behind for peer in peers) or all(peer.error for peer in peers):
+    reached = [peer for peer in peers if peer.connected or (peer.seen_at and peer.seen_at >= started)]
+    if not reached:
         raise UnreachableError("no device is within reach, so nothing was synced")
-    late = ", ".join(short(peer.device, peer.name) for peer in peers)
+    late = ", ".join(short(peer.device, peer.name) for peer in reached)
     raise PeerError(f"not all is synced yet with {late}; it goes on while `memcrdt serve` runs: memcrdt status")
 
 

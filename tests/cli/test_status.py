@@ -37,6 +37,23 @@ def test_sync_returns_when_the_other_device_has_everything(
     assert cli("get", added.strip(), "--home", str(desktop)).code == 0
 
 
+def test_sync_tells_a_device_that_was_reached_from_one_that_was_not(
+    cli: Cli, tmp_path: Path, serve: Callable[[Path], Server]
+) -> None:
+    """It shares less with this device than this one with it: what they both share is synced, and the rest is not."""
+    laptop, desktop = (str(tmp_path / name) for name in ("laptop", "desktop"))
+    here, there = (cli("init", "--json", "--home", home).json[0]["device"] for home in (laptop, desktop))
+    config.change(Path(laptop), "mdns", False)
+    cli("accept", here, "--home", desktop)
+    cli("space", "create", "acme", "--home", laptop)
+    address = serve(Path(desktop)).says()["addresses"][0]
+    cli("accept", there, "--at", address, "--space", "acme", "--space", "personal", "--home", laptop)
+    cli("add", "Deploys go out on Tuesdays", "--home", laptop)
+    ran = cli("sync", "--wait", "4", "--home", laptop)
+    assert (ran.code, "not all is synced yet" in ran.err) == (1, True)
+    assert len(cli("list", "--json", "--home", desktop).json) == 1
+
+
 def test_sync_without_anybody_is_exit_code_5(cli: Cli, home: Path) -> None:
     """And says what to do."""
     cli("init")
