@@ -78,6 +78,7 @@ class Finder:
 
     def _search(self, db: Connection, query: str, filters: Filters, options: Options) -> list[Hit]:
         from memcrdt.search import search
+        from memcrdt.search.marks import Marker
 
         bygone = [] if filters.as_of is None else changed_since(db, filters, options.now)
         ids = {record.id for record in bygone}
@@ -91,7 +92,8 @@ class Finder:
         if bygone:
             others = compare(query, bygone, self._index.embedders.own)
             hits = merged(hits, (hit for hit in others if hit.score >= (options.min_score or 0.0)))
-        return hits[: options.limit]
+        marker = Marker(db, query)
+        return [replace(hit, marks=marker.of(hit.passage or hit.memory.text)) for hit in hits[: options.limit]]
 
     def similar(self, memory_id: str, filters: Filters, options: Options) -> list[Hit]:
         """The memories that say what this one does, without itself. Raises NotFoundError."""

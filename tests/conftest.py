@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from memcrdt.memory import Memory
 from memcrdt.store.marks import STATE_VARIABLE
 from memcrdt.testing.memories import Clock, open_memory
+from memcrdt.testing.models import write_tiny_model
 
 # Machines under load are slow now and then: what a test finds must not depend on that.
 settings.register_profile("memcrdt", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -51,3 +52,9 @@ def _open_memory(tmp_path: Path, clock: Clock) -> Iterator[OpenMemory]:
 def _memory(open_memory: OpenMemory) -> Memory:
     """The memory of a device of its own."""
     return open_memory()
+
+
+@pytest.fixture(name="tiny_model")
+def _tiny_model(tmp_path: Path) -> Path:
+    """A folder with a model of 16 dimensions and a few words, as fastembed takes it."""
+    return write_tiny_model(tmp_path / "tiny", dim=16)

@@ -61,11 +61,16 @@ class Revision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """A search result. `score` is calibrated between 0 and 1 and comparable between queries."""
+    """A search result. `score` is calibrated between 0 and 1 and comparable between queries.
+
+    `passage` is the part of a long text that matched, None for a short text, which matched as a whole. `marks` are
+    the words of the query in it: start and end, in characters of the passage, or of the text without one.
+    """
 
     memory: MemoryRecord
     score: float
     passage: str | None = None
+    marks: tuple[tuple[int, int], ...] = ()
     parts: Mapping[str, float] = field(default_factory=dict)
 
 

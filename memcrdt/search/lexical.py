@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from memcrdt.search.arrays import are_allowed, integers
 from memcrdt.search.passages import PER_MEMORY
@@ -85,10 +85,20 @@ def _rows_of(db: Connection, known: list[Term]) -> list[NDArray[np.int64]]:
 def query_terms(db: Connection, query: str) -> list[Term]:
     """The words of the query, rarest first; stop words only when there is nothing else."""
     passages = int(db.execute("SELECT passages FROM indexed").get)
-    words = _words(db, query)
-    wanted = {word: stem for word, stem in words.items() if word not in STOP_WORDS} or words
-    terms = [_term(db, word, stem, passages) for word, stem in list(wanted.items())[: 4 * TERMS]]
+    terms = [_term(db, word, stem, passages) for word, stem in list(wanted(db, query).items())[: 4 * TERMS]]
     return sorted(terms, key=lambda term: (term.passages, term.match))[:TERMS]
+
+
+def wanted(db: Connection, query: str) -> dict[str, str]:
+    """The words of the query that count, and the stem of each."""
+    words = _words(db, query)
+    return {word: stem for word, stem in words.items() if word not in STOP_WORDS} or words
+
+
+def tokens_with_offsets(db: Connection, text: bytes) -> list[tuple[int, int, str]]:
+    """The first and the last byte, and the stem, of each word of `text`, which is what words.stretches() give."""
+    made = db.fts5_tokenizer("porter", list(TOKENIZER))
+    return cast("list[tuple[int, int, str]]", made(text, _DOCUMENT, None, include_colocated=False))
 
 
 def _words(db: Connection, query: str) -> dict[str, str]:

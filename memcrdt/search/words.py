@@ -7,7 +7,7 @@ them become overlapping pairs of characters first, so that any substring of two 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 # Thai, Lao, Myanmar, Khmer; kana; CJK ideographs with their extensions; Hangul.
 _UNSPACED: Final = re.compile(
@@ -19,6 +19,7 @@ _PICTURE: Final = re.compile(
     "[\u231a\u231b\u23e9-\u23fa\u2600-\u27bf\u2b50\u2b55\U0001f000-\U0001f3fa\U0001f400-\U0001faff]"
 )
 _VARIED: Final = re.compile("[\ufe0f\u200d\U0001f3fb-\U0001f3ff]+")
+_SPECIAL: Final = re.compile(f"{_UNSPACED.pattern}|{_PICTURE.pattern}(?:{_VARIED.pattern})?")
 TOKENIZER: Final = ("unicode61", "remove_diacritics", "2", "categories", "L* N* Co Mn Mc")  # as in schema/0002.sql
 STOP_WORDS: Final = frozenset(
     """
@@ -35,10 +36,33 @@ def searchable(text: str) -> str:
     """`text` as full text takes it: runs of unspaced script as pairs of characters, pictures as words."""
     if text.isascii():
         return text
-    named = _PICTURE.sub(lambda picture: f" picture{ord(picture[0])} ", text)
+    named = _PICTURE.sub(lambda picture: f" {_named(picture[0])} ", text)
     if named != text:
         named = _VARIED.sub(" ", named)
     return _UNSPACED.sub(lambda run: f" {_pairs(run[0])} ", named)
+
+
+class Stretch(NamedTuple):
+    """A part of a text: as `words` it is in searchable(); plain, these are its characters one by one."""
+
+    words: str
+    start: int
+    length: int
+    is_plain: bool
+
+
+def stretches(text: str) -> list[Stretch]:
+    """What searchable() makes of `text`, with the places that it is from: plain text, pairs, pictures."""
+    found, end = [], 0
+    for special in [] if text.isascii() else _SPECIAL.finditer(text):
+        start, run = special.start(), special[0]
+        found.append(Stretch(text[end:start], end, start - end, True))
+        if _UNSPACED.match(run):
+            found += [Stretch(run[i : i + 2], start + i, len(run[i : i + 2]), False) for i in range(len(run))]
+        else:
+            found.append(Stretch(_named(run[0]), start, len(run), False))
+        end = special.end()
+    return [*found, Stretch(text[end:], end, len(text) - end, True)]
 
 
 def is_unspaced(text: str) -> bool:
@@ -49,6 +73,10 @@ def is_unspaced(text: str) -> bool:
 def is_mostly_unspaced(text: str) -> bool:
     """Whether more than half of `text` is of such scripts."""
     return not text.isascii() and 2 * sum(len(run[0]) for run in _UNSPACED.finditer(text)) > len(text)
+
+
+def _named(picture: str) -> str:
+    return f"picture{ord(picture)}"
 
 
 def _pairs(run: str) -> str:

@@ -14,7 +14,6 @@ from memcrdt.model.filters import check_filters
 from memcrdt.search import Options, Scored, SearchIndex, make_embedder, search
 from memcrdt.store.indexer import IndexRow
 from memcrdt.store.vector_functions import load_vector_functions
-from memcrdt.testing.models import write_tiny_model
 
 NOW = 1_800_000_000_000
 
@@ -95,12 +94,6 @@ class Shelf:
         row = IndexRow(memory, values["text"], values["scope"], values["created_at"], values["author"])
         self.rows[memory] = row
         return row
-
-
-@pytest.fixture
-def tiny_model(tmp_path: Path) -> Path:
-    """A folder with a model of 16 dimensions and a few words, as fastembed takes it."""
-    return write_tiny_model(tmp_path / "tiny", dim=16)
 
 
 @pytest.fixture

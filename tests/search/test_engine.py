@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 
 def test_a_memory_is_found_by_its_words_and_by_its_meaning(shelf: Any) -> None:
@@ -17,33 +15,6 @@ def test_a_memory_is_found_by_its_words_and_by_its_meaning(shelf: Any) -> None:
         shelf.add(text)
     assert shelf.found("deploy tuesday")[0] == "Deploys go out on Tuesdays"
     assert shelf.found("where does the kitten nap?")[0] == "The cat sleeps on the sofa"
-
-
-def test_any_text_is_a_query(shelf: Any) -> None:
-    """No query makes SQLite complain, whatever its characters."""
-    shelf.add("Quotes \" and 'stars' * and NEAR misses")
-
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(st.text(max_size=60))
-    def ask(query: str) -> None:
-        shelf.search(query)
-
-    ask()
-    for query in (
-        "",
-        " ",
-        '"',
-        'NEAR("a" b, 3)',
-        "a AND",
-        "* OR ^x",
-        "text:word",
-        "😀",
-        "x" * 8_000,
-        "ก็",
-        "\x00",
-        "word " * 1_500,
-    ):
-        shelf.search(query)
 
 
 @pytest.mark.parametrize("query", ["北京大学", "大学", "京", "学习"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -128,6 +131,44 @@ def test_a_crash_in_the_middle_continues_later(tmp_path: Path) -> None:
         parts(memory)[1].drain()
         assert count(memory, "SELECT count(*) FROM waiting") == 0
         assert count(memory, "SELECT count(DISTINCT passage) FROM vectors") == 80
+
+
+KILLED = """
+import json, sys, threading, time, memcrdt
+embedded = []
+def letters(texts):
+    if sys.argv[2] == "stuck" and len(embedded) > 60:
+        print("stuck", flush=True)
+        threading.Event().wait()
+    embedded.extend(texts)
+    return [[1.0 + text.lower().count(letter) for letter in "abcdefghijklmnop"] for text in texts]
+with memcrdt.open(sys.argv[1], embedder=letters) as memory:
+    while (status := memory.status().search).waiting or status.next_model:
+        time.sleep(0.01)
+    print(json.dumps([status.model, sum(text.startswith("the harbour") for text in embedded)]))
+"""
+
+
+def test_a_process_that_is_killed_in_a_change_of_model_loses_no_more_than_a_batch(tmp_path: Path) -> None:
+    """Others search with the old vectors meanwhile; the next process embeds what is left, and only that."""
+    with memcrdt.open(tmp_path) as memory:
+        memory.add_many(f"the harbour crane number {n}" for n in range(100))
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    with subprocess.Popen([*command, "stuck"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stuck\n"
+        process.kill()
+    with memcrdt.open(tmp_path) as memory:
+        middle = memory.status().search
+        assert (middle.model, middle.next_model) == ("static-minilm-256", "function:__main__.letters")
+        assert 0 < middle.waiting < 100
+        hit = memory.search("port machinery", explain=True)[0]
+        assert hit.parts["semantic"] > 0
+        assert hit.memory.text.startswith("the harbour crane")
+    done = subprocess.run([*command, "go"], capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(done.stdout) == ["function:__main__.letters", middle.waiting]
+    with memcrdt.open(tmp_path) as memory:
+        assert count(memory, "SELECT count(*) FROM vectors JOIN models USING(model) WHERE state = 'current'") == 100
 
 
 def test_going_back_in_the_middle_keeps_the_vectors_that_are_there(memory: Memory) -> None:
