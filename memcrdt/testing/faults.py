@@ -88,14 +88,16 @@ class Disk:
             _put(found.durable, write)
         found.pending.clear()
 
-    def deleted(self, path: str) -> None:
-        if path in self._files:
+    def deleted(self, path: str, *, durably: bool) -> None:
+        if durably:
+            self._files.pop(path, None)
+        elif path in self._files:
             self._files[path].deleted = True
 
     def after_power_cut(self, into: Path, rng: random.Random) -> None:
         """Writes what a power cut leaves of the files: all that was synced, and of the rest some sectors.
 
-        A deleted file may be there again: the folder was not synced. From here on everything fails.
+        A deleted file may be there again if the folder was not synced. From here on everything fails.
         """
         with self._lock:
             self.is_cut = True
@@ -141,7 +143,7 @@ class FaultyVfs(apsw.VFS):
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802 - APSW's name
         with self.disk.doing("delete"):
             super().xDelete(filename, syncdir)
-            self.disk.deleted(filename)
+            self.disk.deleted(filename, durably=syncdir)
 
 
 class _FaultyFile(apsw.VFSFile):
