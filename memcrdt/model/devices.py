@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import lru_cache
 from typing import Final
 
 from memcrdt.errors import InputError
@@ -22,6 +23,7 @@ _CHECKED_CHARS: Final = 13  # four parts of 13 and a check character each make e
 _GROUP_CHARS: Final = 7
 
 
+@lru_cache(4_096)  # each statement names its signer by its key, and is looked at often
 def device_id(public_key: bytes) -> str:
     """The id of the device that holds the private half of `public_key` (32 bytes)."""
     return base64.b32encode(hashlib.sha256(_ID_TAG + public_key).digest()).decode().rstrip("=")

@@ -22,6 +22,9 @@ from memcrdt.model.devices import DEVICE_ID_CHARS, KEY_BYTES, device_id
 
 STATEMENTS: Final = 1_000  # of one space
 FOR_REVOCATIONS: Final = 100  # of these, kept free for them: no member can keep itself from being revoked
+BY_ONE: Final = 25  # revocations by one device that may take of that
+REVOCATION_BYTES: Final = 5 * limits.KIB  # at most
+ROLL_BYTES: Final = 960 * limits.KIB  # of all statements of one space: they are sent in one frame
 STATEMENT_BYTES: Final = 8 * limits.KIB
 KEPT: Final = 256  # by one revocation
 NAME_CHARS: Final = limits.NAME_CHARS
@@ -116,17 +119,23 @@ def unpack(data: bytes) -> Statement:
         statement = Statement(claim, _bytes(key, KEY_BYTES), _bytes(signature, SIGNATURE_BYTES))
     except (ValueError, TypeError, IndexError, msgpack.UnpackException) as exc:
         raise RemoteProtocolError("a statement is not what it should be") from exc
-    if claim.packed() != signed or len(claim.keep) > KEPT:
+    foreign = claim.keep if claim.kind == "add" else (claim.name or claim.read_only)
+    if claim.packed() != signed or len(claim.keep) > KEPT or foreign:
         raise RemoteProtocolError("a statement is not in its canonical form")
     return statement
 
 
+def heard(creator: str, statements: Collection[Statement]) -> list[Statement]:
+    """Those whose signer could ever write: the others say nothing, and would only take room."""
+    ever = _writers(creator, [each for each in statements if each.claim.kind == "add"])
+    return [statement for statement in statements if statement.by in ever]
+
+
 def membership(creator: str, statements: Collection[Statement]) -> Membership:
     """Who takes part. `creator` is the device id in the space's id; the signatures have been checked."""
+    statements = heard(creator, statements)
     adds = [statement for statement in statements if statement.claim.kind == "add"]
     revokes = [statement for statement in statements if statement.claim.kind == "revoke"]
-    ever = _writers(creator, adds)
-    revokes = [statement for statement in revokes if statement.by in ever]
     revoked = frozenset(statement.claim.device for statement in revokes)
     kept = {each for statement in revokes if statement.by not in revoked for each in statement.claim.keep}
     standing = [statement for statement in adds if statement.by not in revoked or statement.id in kept]

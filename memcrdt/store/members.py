@@ -7,6 +7,7 @@ statements of it before the next device hears of anything.
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -14,16 +15,20 @@ import apsw
 
 from memcrdt.errors import InputError, ReadOnlyError, RemoteProtocolError
 from memcrdt.model.statements import (
+    BY_ONE,
     CONTEXT,
     FOR_REVOCATIONS,
     KEPT,
     NAME_CHARS,
+    REVOCATION_BYTES,
+    ROLL_BYTES,
     STATEMENTS,
     Claim,
     Kind,
     Member,
     Membership,
     Statement,
+    heard,
     membership,
     unpack,
 )
@@ -86,14 +91,14 @@ class Members:
 
         Raises RemoteProtocolError for statements that are none, or about another space: then nothing is taken.
         """
-        statements = [checked(data, space) for data in packed]
+        known = set(self.roll(space)[1])
+        statements = [checked(data, space) for data in packed if data not in known]
         with self._store.writing() as db:
             number = db.execute("SELECT space FROM spaces WHERE id = ?", (space,)).get
             if number is None:
                 return  # it was left meanwhile
-            if genesis is not None and meta.space_id(*genesis) == space:
-                db.execute("UPDATE spaces SET creator = ?, nonce = ? WHERE space = ?", (*genesis, number))
-            if _keep(db, int(number), statements):
+            is_found = genesis is not None and meta.space_id(*genesis) == space and _found(db, int(number), genesis)
+            if _keep(db, int(number), statements) or is_found:
                 self._derive(db, int(number))
 
     def settle(self, signer: Signer, own_name: str) -> None:
@@ -253,16 +258,57 @@ def checked(data: bytes, space: str) -> Statement:
     return statement
 
 
+def _found(db: apsw.Connection, space: int, genesis: Genesis) -> bool:
+    """Notes what a space's id is the hash of. Returns whether that is news."""
+    sql = "UPDATE spaces SET creator = :creator, nonce = :nonce WHERE space = :space AND nonce <> :nonce"
+    db.execute(sql, {"space": space, **genesis._asdict()})
+    return db.changes() > 0
+
+
 def _keep(db: apsw.Connection, space: int, statements: Iterable[Statement]) -> bool:
-    """Writes statements down, as far as there is room, and returns whether one of them is new."""
-    before = count = int(db.execute("SELECT count(*) FROM members WHERE space = ?", (space,)).get)
-    for statement in statements:
-        room = STATEMENTS if statement.claim.kind == "revoke" else STATEMENTS - FOR_REVOCATIONS
-        if count < room:
-            row = (space, statement.id, statement.packed())
-            db.execute("INSERT OR IGNORE INTO members(space, id, statement) VALUES(?, ?, ?)", row)
-            count += db.changes()
-    return count > before
+    """Writes down those that say something, as far as there is room, and returns whether one of them is new."""
+    fresh = {each.id: each for each in statements}
+    known = [unpack(bytes(data)) for (data,) in db.execute(_STATEMENTS, (space,))]
+    for each in known:
+        fresh.pop(each.id, None)
+    space_id, *genesis = db.execute("SELECT id, creator, nonce FROM spaces WHERE space = ?", (space,)).get
+    if meta.space_id(*genesis) == space_id:  # else nobody knows yet who is chained to the creator
+        says = {each.id for each in heard(genesis[0], [*known, *fresh.values()])}
+        fresh = {each: statement for each, statement in fresh.items() if each in says}
+    room = _Room(known)
+    taken = [statement for statement in fresh.values() if room.take(statement)]
+    for statement in taken:
+        row = (space, statement.id, statement.packed())
+        db.execute("INSERT INTO members(space, id, statement) VALUES(?, ?, ?)", row)
+    return bool(taken)
+
+
+class _Room:
+    """How much room there is for the statements of one space beside those that are `known`.
+
+    Some of it is for revocations only, and for so many of each device: no member can keep itself from being revoked.
+    """
+
+    def __init__(self, known: Iterable[Statement]) -> None:
+        self._count = self._bytes = 0
+        self._revocations: Counter[str] = Counter()
+        for statement in known:
+            self._put(statement)
+
+    def take(self, statement: Statement) -> bool:
+        """Puts it there, if it has room."""
+        reserved = statement.claim.kind == "revoke" and self._revocations[statement.by] < BY_ONE
+        kept_free = 0 if reserved else FOR_REVOCATIONS
+        fits = self._count < STATEMENTS - kept_free
+        fits &= self._bytes + len(statement.packed()) <= ROLL_BYTES - kept_free * REVOCATION_BYTES
+        if fits:
+            self._put(statement)
+        return fits
+
+    def _put(self, statement: Statement) -> None:
+        self._count += 1
+        self._bytes += len(statement.packed())
+        self._revocations[statement.by] += statement.claim.kind == "revoke"
 
 
 def _added_by(db: apsw.Connection, space: int, device: str) -> list[bytes]:

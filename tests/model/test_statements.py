@@ -108,3 +108,10 @@ def test_what_is_no_statement_is_refused(data: bytes) -> None:
     """Bad fields, fields in another form than they are signed in, too large."""
     with pytest.raises(RemoteProtocolError):
         unpack(data)
+
+
+def test_a_statement_says_only_what_belongs_to_its_kind() -> None:
+    """An add keeps nothing, a revocation names nobody: else one could make each eight kilobytes long."""
+    for odd in (says("C", "add", A, keep=(bytes(16),)), says("C", "revoke", A, name="x")):
+        with pytest.raises(RemoteProtocolError, match="canonical form"):
+            unpack(odd.packed())

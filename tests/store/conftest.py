@@ -15,6 +15,7 @@ import pytest
 
 import memcrdt
 from memcrdt.memory import Memory
+from memcrdt.model.statements import CONTEXT, Claim, Kind, Statement
 from memcrdt.net.identity import Identity
 from memcrdt.store.members import Members
 from memcrdt.store.peers import Peers
@@ -104,6 +105,11 @@ class Home:
     @property
     def known(self) -> set[str]:
         return set(self.members.of("personal").members)
+
+    def says(self, kind: Kind, device: str, space: str = "", **fields: Any) -> bytes:
+        """A statement signed with its key."""
+        claim = Claim(kind=kind, space=space or self.space, device=device, at=1, **fields)
+        return Statement(claim, self.identity.public_key, self.identity.sign(CONTEXT + claim.packed())).packed()
 
     def hear(self, other: Home) -> None:
         """Learns what the other knows of `personal`."""

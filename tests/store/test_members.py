@@ -9,6 +9,10 @@ import pytest
 
 from memcrdt.errors import InputError, ReadOnlyError, RemoteProtocolError
 from memcrdt.store.members import Entry, Genesis
+from memcrdt.sync.events import FRAME_BYTES
+from memcrdt.sync.messages import Members
+from memcrdt.sync.replica import Roll
+from memcrdt.sync.wire import encode
 
 if TYPE_CHECKING:
     from tests.store.conftest import Home
@@ -103,6 +107,44 @@ def test_there_is_always_room_for_a_revocation(homes: list[Home], monkeypatch: p
     first.peers.revoke(third.id)
     first.settle()
     assert third.id not in first.known
+
+
+def test_no_member_takes_the_room_of_revocations(homes: list[Home], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many revocations it makes up, there is room for those by others, and it can be revoked."""
+    first, _, third = homes
+    monkeypatch.setattr("memcrdt.store.members.STATEMENTS", 40)
+    monkeypatch.setattr("memcrdt.store.members.FOR_REVOCATIONS", 30)
+    made_up = [third.says("revoke", f"{number:052}") for number in range(50)]
+    first.members.learn(first.space, None, made_up)
+    assert len(first.peers.statements()) < 40
+    first.peers.revoke(third.id)
+    first.settle()
+    assert third.id not in first.known
+
+
+def test_a_roll_fits_into_a_frame(homes: list[Home]) -> None:
+    """Whatever a member says, and however many bytes it takes for that."""
+    first, _, third = homes
+    keep = tuple(bytes([number]) * 16 for number in range(256))
+    adds = [third.says("add", f"{number:052}", name=200 * "\U0001f600") for number in range(1_000)]
+    revocations = [third.says("revoke", f"{number:052}", keep=keep) for number in range(1_000)]
+    for made_up in (adds, revocations):
+        first.members.learn(first.space, None, made_up)
+    genesis, statements = first.members.roll(first.space)
+    assert len(statements) > 300
+    assert len(encode(Members(first.space, Roll(*genesis, tuple(statements))))) <= FRAME_BYTES
+
+
+def test_what_strangers_say_is_not_kept(homes: list[Home], make_home: Callable[[str], Home]) -> None:
+    """Nor what a member says that may only read: it would take room, and nothing follows from it."""
+    first = homes[0]
+    stranger = make_home("stranger")
+    first.peers.accept(stranger.id, read_only=True)
+    first.settle()
+    before = first.peers.statements()
+    said = [each.says("add", STRANGER, space=first.space) for each in (stranger, make_home("unknown"))]
+    first.members.learn(first.space, None, said)
+    assert first.peers.statements() == before
 
 
 def test_another_creator_than_the_one_in_the_id_is_not_believed(homes: list[Home]) -> None:
