@@ -319,12 +319,13 @@ class Session:
                 self._receipts.scrubbed(message.space, self._scrubs.answered(message))
 
     def _logged(self, page: LogPage) -> None:
-        for entry in page.entries:
-            if entry.space in self._shared and not self._sender.push(entry):
-                self._comparer.mark((entry.space, entry.shard))
+        # First what is no longer there: a row behind it must not count for it, too.
         for space, shard in page.resync:
             if space in self._shared:
                 self._comparer.mark((space, shard))
+        for entry in page.entries:
+            if entry.space in self._shared and not self._sender.push(entry):
+                self._comparer.mark((entry.space, entry.shard))
 
     # --- when to compare ---------------------------------------------------------------------------------------------
 

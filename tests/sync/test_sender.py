@@ -12,6 +12,7 @@ from memcrdt.sync.messages import Ack, Bye, Diff, Fragment, Have, Leaf, More, Pu
 from memcrdt.sync.sender import CLIENTS, DIFFS, FRAGMENTS, PUSH_BYTES, PUSHES, WANTS
 from memcrdt.sync.session import Logged
 from memcrdt.sync.wire import FRAGMENT_BYTES, encode
+from memcrdt.testing.replica import FakeReplica
 
 if TYPE_CHECKING:
     from conftest import Hand, World
@@ -84,6 +85,20 @@ def test_a_shard_whose_rows_are_folded_is_compared(hand: Hand) -> None:
     [have] = hand.handle(Logged(hand.replica.log(0, 64)))
     assert isinstance(have, Have)
     assert [leaf.lo for leaf in have.leaves] == [4]
+
+
+def test_a_row_behind_folded_ones_is_no_receipt_for_them(hand: Hand) -> None:
+    """The peer has written it, and has not got what was folded before."""
+    hand.greet()
+    hand.say(Range("S", (), root=True))
+    theirs = FakeReplica(client=2)
+    theirs.share("S", "shared", "A")
+    theirs.write("S", 4, "from there")
+    hand.replica.write("S", 4, "text")
+    hand.replica.fold()
+    hand.replica.apply("S", 4, theirs.diff("S", 4, {}).update, "B")
+    hand.handle(Logged(hand.replica.log(0, 64)))
+    assert hand.replica.receipts == {}
 
 
 def test_an_update_that_only_deletes_is_pushed_whole_to_everyone(world: World) -> None:
