@@ -102,9 +102,8 @@ def _memory(home: Path, device: str) -> Memory:
 
 def _node(sim: Simulator, memory: Memory) -> Node:
     store = memory.store
-    return sim.start(
-        store.device, StoreReplica(store), Gossip(store.device, store.facts.incarnation, rng=Random(store.device))
-    )
+    gossip = Gossip(store.device, store.facts.incarnation, rng=Random(store.device))
+    return sim.start(Node(store.device, StoreReplica(store), gossip))
 
 
 @contextmanager
@@ -202,7 +201,7 @@ def many_nodes(count: int) -> None:
     for number, device in enumerate(ids):
         replica = FakeReplica(client=number + 1)
         replica.share("S", "shared", *(other for other in ids if other != device))
-        nodes.append(sim.start(device, replica, Gossip(device, device, rng=Random(number))))
+        nodes.append(sim.start(Node(device, replica, Gossip(device, device, rng=Random(number)))))
     for node in nodes:
         for device in Random(node.id).sample(ids, min(count, KNOWN)):
             sim.give(node, Known(device))

@@ -53,6 +53,8 @@ def main() -> None:
     add(_fuzz, "mutated updates, applied to documents with a history", updates=100_000, first=0)
     of_sim = add(_sim, "seeded lives of a few devices and of the network between them", seeds=300, first=0)
     of_sim.add_argument("--seed", type=int, help="replay this one")
+    of_sim.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
+    of_sim.add_argument("--verbose", action="store_true", help="say how often what happened")
     add(_commands, "commands that each open the home, write and close it", count=1_000)
     given = parser.parse_args()
     start = time.monotonic()
@@ -83,17 +85,22 @@ def _soak(given: argparse.Namespace) -> str:
 
 def _fuzz(given: argparse.Namespace) -> str:
     fates: Counter[fuzz.Fate] = Counter()
-    for each in _spread(fuzz.run, _chunks(given.first, given.updates, _UPDATES)):
-        fates += each
-    return f"every document stayed whole: {fates.total()} updates, by fate {dict(fates)},"
+    grown = 0
+    for each in _spread(fuzz.run, _chunks(given.first, given.updates, _UPDATES), fresh=True):
+        fates += each.fates
+        grown = max(grown, each.grown_bytes)
+    more = f"at most {grown >> 20} MiB more memory" if grown else "memory not measured"
+    return f"every document stayed whole: {fates.total()} updates, by fate {dict(fates)}, {more},"
 
 
 def _sim(given: argparse.Namespace) -> str:
     seeds = range(given.first, given.first + given.seeds) if given.seed is None else range(given.seed, given.seed + 1)
     failures = frames = 0
     virtual_s = 0.0
-    for outcomes in _spread(scenario.run, _chunks(seeds.start, len(seeds), _SEEDS)):
+    counts: Counter[str] = Counter()
+    for outcomes in _spread(scenario.run, _chunks(seeds.start, len(seeds), _SEEDS), jobs=given.jobs):
         for outcome in outcomes:
+            counts += outcome.counts
             frames += outcome.frames
             virtual_s += outcome.seconds
             if outcome.error:
@@ -101,6 +108,8 @@ def _sim(given: argparse.Namespace) -> str:
                 print(f"seed {outcome.seed}: {outcome.error}", flush=True)
             if given.seed is not None:
                 print(f"the trace is {outcome.trace}")
+    if given.verbose:
+        print("\n".join(f"{count:8,} {what}" for what, count in sorted(counts.items())))
     summary = f"{failures} of {len(seeds)} seeds failed: {virtual_s / 3600:.1f} simulated hours, {frames} frames,"
     if failures:
         raise SystemExit(summary)
@@ -112,12 +121,15 @@ def _chunks(first: int, count: int, size: int) -> list[range]:
     return [range(start, min(start + size, end)) for start in range(first, end, size)]
 
 
-def _spread(work: Callable[[range], T], chunks: list[range]) -> Iterable[T]:
-    """Does the work in as many processes as there are processors."""
-    if len(chunks) == 1:
+def _spread(
+    work: Callable[[range], T], chunks: list[range], *, jobs: int | None = None, fresh: bool = False
+) -> Iterable[T]:
+    """Does the work in so many processes, or as many as there are processors; `fresh`: each chunk in one of its own."""
+    if len(chunks) == 1 and not fresh:
         yield work(chunks[0])
         return
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=kill.processes()) as pool:
+    tasks = 1 if fresh else None
+    with ProcessPoolExecutor(jobs, mp_context=kill.processes(), max_tasks_per_child=tasks) as pool:
         yield from pool.map(work, chunks)
 
 

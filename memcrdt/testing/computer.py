@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,26 +12,38 @@ from random import Random
 from typing import Final
 
 import apsw
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from memcrdt.config import Config
 from memcrdt.finding import Finder
 from memcrdt.memory import Memory
 from memcrdt.model.clocks import StateVector, decode_state_vector
+from memcrdt.model.devices import KEY_BYTES
+from memcrdt.net.identity import Identity
 from memcrdt.net.replica import StoreReplica
+from memcrdt.net.roster import Roster
+from memcrdt.net.watch import INTERVAL_S
 from memcrdt.search import SearchIndex
 from memcrdt.store import compaction
+from memcrdt.store.members import Members
+from memcrdt.store.meta import PERSONAL
 from memcrdt.store.peers import Peers
 from memcrdt.store.store import FILE, Store, StoreOptions
-from memcrdt.sync.events import Committed, Known, SpacesChanged, SyncNow
+from memcrdt.sync.events import Committed, Revoked, SyncNow
 from memcrdt.sync.gossip import Gossip
+from memcrdt.sync.replica import Roll
 from memcrdt.testing.devices import UNSYNCED
+from memcrdt.testing.faults import Disk, Fault, FaultyVfs
 from memcrdt.testing.memories import NoNetwork
 from memcrdt.testing.simulator import Node, Reactor, Simulator
 
 DOORBELL_S: Final = 0.025  # until the process that syncs hears of another one's commit
+DEAF_S: Final = DOORBELL_S + INTERVAL_S  # until it has heard of another state of the peers, at the latest
 SCRUB_S: Final = 0.05  # until what waits to be scrubbed is
 _EPOCH_MS: Final = 1_800_000_000_000
 _VECTOR: Final = "SELECT state_vector FROM shards JOIN spaces USING(space) WHERE id = ? AND number = ?"
+_REVOKED: Final = "SELECT device FROM peers WHERE state = 'revoked'"
+_MAINS: Final = FaultyVfs("memcrdt-mains", Disk())  # for the one computer of a simulation that may lose its power
 
 Files = dict[str, bytes]
 
@@ -44,6 +57,30 @@ class QuietStore(Store):
         self.on_scrub()
 
 
+class _Replica(StoreReplica):
+    """One that says when it has learnt of members: the process that syncs hears of that as of any commit."""
+
+    def __init__(self, store: Store, learnt: Callable[[], None]) -> None:
+        super().__init__(store)
+        self._learnt = learnt
+
+    def learn(self, peer: str, space: str, roll: Roll) -> bool:
+        with self._noticing():
+            return super().learn(peer, space, roll)
+
+    def adopt(self, peer: str, name: str, space: str) -> None:
+        with self._noticing():
+            super().adopt(peer, name, space)
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        writer = self._store._opened()
+        before = writer.total_changes()
+        yield
+        if writer.total_changes() != before:
+            self._learnt()
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """Where simulated computers stand: the simulator, and a folder for their homes."""
@@ -53,18 +90,25 @@ class Site:
 
 
 class Computer:
-    """A device named by a letter. Its clock is `skew_ms` off; every look at it takes a millisecond.
+    """A device called by a letter. Its clock is `skew_ms` off; every look at it takes a millisecond.
 
-    While it is on, `memory` is what the agent holds, and `node` what the others of the simulation see.
+    While it is on, `memory` is what the agent holds, and `node` what the others of the simulation see. One of a
+    simulation may stand on a disk that loses what was not synced when the power is cut (`on_mains`).
     """
 
-    def __init__(self, site: Site, name: str, *, skew_ms: int = 0) -> None:
-        self.id = name * 52
+    def __init__(self, site: Site, name: str, *, skew_ms: int = 0, on_mains: bool = False) -> None:
+        private = site.sim.rng.randbytes(KEY_BYTES)
+        public = Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+        self.identity = Identity(site.folder / f"{name}.key", public, private)
+        self.id = self.identity.device_id
+        self.name = name
         self.home = site.folder / name
         self.sim = site.sim
         self.skew_ms = skew_ms
-        self.friends: dict[str, Computer] = {}
         self.on = False
+        self.outcasts: dict[str, float] = {}  # devices that are revoked by what stands here, and since when
+        self._vfs = _MAINS.name if on_mains else UNSYNCED.name
+        self._disk = Disk()
         self._marks = site.folder / f"{name} marks"
         self._rng = Random(f"{site.sim.rng.random()} {name}")
         self._looks = 0
@@ -73,6 +117,11 @@ class Computer:
 
     # --- on and off ---------------------------------------------------------------------------------------------------
 
+    @property
+    def on_mains(self) -> bool:
+        """Whether its power can be cut."""
+        return self._vfs == _MAINS.name
+
     def boot(self) -> None:
         """Starts both processes, after a start of the machine."""
         self._boots += 1
@@ -80,18 +129,21 @@ class Computer:
 
     def start(self) -> None:
         """Starts both processes."""
+        if self.on_mains:
+            _MAINS.disk = self._disk
         self._server, agent = self._open(), self._open()
         self.memory = Memory(
             self.home, agent, NoNetwork, finder=Finder(agent, SearchIndex(None)), config=Config(budget_mb=0)
         )
-        self.replica = StoreReplica(self._server)
+        self.replica = _Replica(self._server, self.told)
         self.peers = Peers(self._server)
+        self.members = Members(self._server)
+        self._roster = Roster(self.peers)
         self.on = True
-        for friend in self.friends:
-            self._trust(friend)
-        self.node: Node = self.sim.start(self.id, self.replica, self.reactor(self._server.facts.incarnation))
-        for friend in self.friends:
-            self.sim.give(self.node, Known(friend))
+        self._note_outcasts()
+        gossip = self.reactor(self._server.facts.incarnation)
+        self.node = self.sim.start(Node(self.id, self.replica, gossip, self._admits))
+        self._refresh(self.node)
 
     def reactor(self, incarnation: str) -> Reactor:
         """What speaks for this computer."""
@@ -113,6 +165,18 @@ class Computer:
         self.stop()
         self.put(left)
 
+    def lose_power_within(self, operations: int) -> None:
+        """The power fails at that operation of the disk from now on, counted from 1."""
+        self._disk.fault = Fault("cut", self._disk.done + operations)
+
+    def cut_power(self) -> None:
+        """The end of the power, if it has not failed before: what was not synced is gone, or torn."""
+        with tempfile.TemporaryDirectory(dir=self.home.parent) as folder:
+            left = Path(folder)
+            self._disk.after_power_cut(left, self._rng)
+            self.stop()
+            self.put({path.name: path.read_bytes() for path in sorted(left.iterdir())})
+
     @contextmanager
     def failing_disk(self) -> Iterator[None]:
         """Within it, no commit of the agent succeeds."""
@@ -133,6 +197,7 @@ class Computer:
             path.unlink()
         for name, content in files.items():
             (self.home / name).write_bytes(content)
+        self._disk = Disk()
 
     def copy_to(self, other: Computer) -> None:
         """Makes the home of a new computer a copy of this one's."""
@@ -142,34 +207,75 @@ class Computer:
 
     # --- what is done with it -----------------------------------------------------------------------------------------
 
-    def meet(self, others: Iterable[Computer]) -> None:
-        """Accepts the others, and shares `personal` with them."""
-        for other in others:
-            self.friends[other.id] = other
-            if self.on:
-                self._trust(other.id)
-                self.sim.give(self.node, SpacesChanged())
-                self.sim.give(self.node, Known(other.id))
+    def accept(self, other: Computer, spaces: Iterable[str], *, read_only: bool = False) -> None:
+        """Its user trusts another computer, and shares spaces with it."""
+        peers = Peers(self.memory.store)
+        peers.accept(other.id, name=other.name, spaces=spaces, read_only=read_only)
+        self.told()
+
+    def revoke(self, other: Computer) -> None:
+        """Its user trusts another computer no longer."""
+        Peers(self.memory.store).revoke(other.id)
+        self.told()
 
     def committed(self) -> None:
         """The agent has written: the process that syncs hears of it in a moment."""
         node = self.node
         self.sim.after(DOORBELL_S, lambda: self.sim.give(node, Committed()))
 
+    def told(self) -> None:
+        """Something about other devices was written: the process that syncs hears of it."""
+        self._note_outcasts()
+        node = self.node
+        self.sim.after(self._rng.uniform(DOORBELL_S, DEAF_S), lambda: self._refresh(node))
+
     def sync_now(self) -> None:
         self.sim.give(self.node, SyncNow())
 
     def durable_vector(self, space: str, shard: int) -> StateVector | None:
-        """How far the shard stands on the disk; None where the space goes on under another id."""
+        """How far the shard stands in the file; None where the space goes on under another id."""
         if self._reader().execute("SELECT 1 FROM spaces WHERE id = ?", (space,)).get is None:
             return None
         row = self._reader().execute(_VECTOR, (space, shard)).get
         return decode_state_vector(row) if row else {}
 
-    @property
-    def space(self) -> str:
-        """The id that `personal` has here."""
-        return self.memory.space("personal").id()
+    def space(self, name: str) -> str:
+        """The id that the space of that name has here."""
+        return self.memory.space(name).id()
+
+    def may_write(self, name: str) -> bool:
+        """Whether the members' statements, as far as they are known here, let this computer write the space."""
+        return Members(self.memory.store).of(name).may_write(self.id)
+
+    def has_cast_out(self, other: Computer) -> bool:
+        """Whether it has heard that the other was revoked."""
+        return other.id in self.outcasts or other.id in Members(self.memory.store).of(PERSONAL).revoked
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _refresh(self, node: Node) -> None:
+        """What the network's driver does when the peers may have changed; devices that are new are found at once."""
+        if not node.running:
+            return
+        before = self._roster.devices
+        self.members.settle(self.identity, self.name)
+        for event in self._roster.read():
+            self.sim.give(node, event)
+            if isinstance(event, Revoked):
+                self.sim.hang_up(node, event.peer)
+        for device in sorted(self._roster.devices - before):
+            self.sim.give(node, self._roster.known(device))
+
+    def _admits(self, device: str) -> bool:
+        if not self.peers.is_accepted(device):
+            return False
+        if device not in self._roster:
+            self._refresh(self.node)
+        return True
+
+    def _note_outcasts(self) -> None:
+        revoked = [str(device) for (device,) in self._reader().execute(_REVOKED)]
+        self.outcasts = {device: self.outcasts.get(device, self.sim.now) for device in revoked}
 
     def _reader(self) -> apsw.Connection:
         if self._reading is None:
@@ -178,7 +284,7 @@ class Computer:
 
     def _open(self) -> QuietStore:
         options = StoreOptions(
-            vfs=UNSYNCED.name,
+            vfs=self._vfs,
             marks=self._marks,
             machine=self.id,
             boot=f"boot {self._boots}",
@@ -198,7 +304,3 @@ class Computer:
         if self.on and store in (self.memory.store, self._server):
             compaction.scrub(store)
             self.committed()
-
-    def _trust(self, friend: str) -> None:
-        if not self.peers.is_accepted(friend):
-            self.peers.accept(friend)

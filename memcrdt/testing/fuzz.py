@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from dataclasses import dataclass
 from random import Random
-from typing import Literal
+from typing import Final, Literal
 
 from memcrdt.crdt.scan import Scan, scan
 from memcrdt.crdt.shard import Shard
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model.clocks import covers
+from memcrdt.model.limits import MIB
 from memcrdt.model.values import canonical
 from memcrdt.testing.histories import History
 from memcrdt.testing.mutate import mutated
 
 Fate = Literal["malformed", "gap", "refused", "applied"]
 
-_UPDATES_PER_HISTORY = 200
+MEMORY_BYTES: Final = 256 * MIB
+_UPDATES_PER_HISTORY: Final = 200
 
 
 def fuzz_updates(rng: Random, rounds: int) -> Counter[Fate]:
@@ -31,9 +35,35 @@ def fuzz_updates(rng: Random, rounds: int) -> Counter[Fate]:
     return fates
 
 
-def run(numbers: range) -> Counter[Fate]:
-    """As many mutated updates as there are numbers, the first of which is the seed."""
-    return fuzz_updates(Random(numbers.start), len(numbers))
+@dataclass(frozen=True, slots=True)
+class Fuzzed:
+    """What became of the updates, and how much more memory that took at the worst moment (0 where nobody tells)."""
+
+    fates: Counter[Fate]
+    grown_bytes: int
+
+
+def run(numbers: range) -> Fuzzed:
+    """As many mutated updates as there are numbers, the first of which is the seed.
+
+    To be run in a process of its own: what it had taken before would hide what this takes. Raises AssertionError as
+    `fuzz_updates`, and when memory grows by more than MEMORY_BYTES.
+    """
+    before = _peak_bytes()
+    fates = fuzz_updates(Random(numbers.start), len(numbers))
+    grown = _peak_bytes() - before
+    assert grown <= MEMORY_BYTES, f"memory grew by {grown >> 20} MiB"
+    return Fuzzed(fates, grown)
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process has ever taken; 0 on Windows."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _fuzz_history(rng: Random, rounds: int) -> Counter[Fate]:

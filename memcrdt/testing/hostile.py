@@ -1,19 +1,31 @@
-"""A member that has been taken over: it speaks the protocol, and every now and then it doesn't."""
+"""Members that have been taken over: they speak the protocol, and every now and then they don't."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from memcrdt.errors import RemoteProtocolError
+from memcrdt.model.devices import KEY_BYTES, device_id
+from memcrdt.model.statements import CONTEXT, KEPT, Claim, Kind, Statement, unpack
+from memcrdt.net.identity import Identity
 from memcrdt.sync.events import Effect, Event, SendFrame
-from memcrdt.sync.messages import Diff, Fragment, Hello, Push, Unknown
+from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, Members, Push, Unknown
+from memcrdt.sync.replica import SharedSpace
 from memcrdt.sync.wire import decode, encode
 from memcrdt.testing.computer import Computer
 from memcrdt.testing.mutate import ATTACKS, mutated
-from memcrdt.testing.simulator import Reactor
+from memcrdt.testing.simulator import Node, Reactor
 
 _SHARE: Final = 0.15  # of its frames
+_SHARE_OF_GREETINGS: Final = 0.5  # of which there are few
+_ATTACK_BYTES: Final = 64 * 1024
+_MANY: Final = 40  # statements: as long as they can be, they make a frame of 200 KB
 
 
 class HostileComputer(Computer):
@@ -23,35 +35,145 @@ class HostileComputer(Computer):
         return _Hostile(super().reactor(incarnation), Random(self.sim.rng.random()))
 
 
+class TamperedComputer(Computer):
+    """A member that may only read, and has been made to forget that: it writes, sends, and casts others out."""
+
+    def _refresh(self, node: Node) -> None:
+        super()._refresh(node)
+        if not node.running:
+            return
+        with self._server.writing() as db:
+            db.execute("UPDATE spaces SET read_only = 0")
+            accepted = "SELECT space, id, device FROM shares JOIN spaces USING(space)"
+            for number, space, device in list(db.execute(accepted)):
+                statement = signed(self.identity, "revoke", space, device)
+                row = (number, statement.id, statement.packed())
+                db.execute("INSERT OR IGNORE INTO members(space, id, statement) VALUES(?, ?, ?)", row)
+
+
 class _Hostile:
     """Gossip whose frames are spoiled.
 
     What would be a valid update with another content is never sent: who tells two devices different things under one
-    clock of his makes them differ for good, which is what members trust each other not to do.
+    clock of his makes them differ for good, which is what members trust each other not to do. Nor does it say, as the
+    member that it is, that somebody takes part no longer, or that a space goes on under another id.
     """
 
     def __init__(self, honest: Reactor, rng: Random) -> None:
         self._honest = honest
         self._rng = rng
         self._frames: list[bytes] = [b""]
+        self._greetings: list[bytes] = []
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         return [self._spoiled(effect) for effect in self._honest.handle(event, now)]
 
     def _spoiled(self, effect: Effect) -> Effect:
-        if not isinstance(effect, SendFrame) or self._rng.random() > _SHARE:
+        if not isinstance(effect, SendFrame):
             return effect
-        return SendFrame(effect.link, self._frame(effect.data))
+        message = decode(effect.data)
+        if isinstance(message, Hello | Members):
+            self._greetings = [*self._greetings[-20:], effect.data]
+            spoil = self._rng.random() < _SHARE_OF_GREETINGS
+            return SendFrame(effect.link, self._greeting(message, effect.data)) if spoil else effect
+        if self._rng.random() > _SHARE:
+            return effect
+        return SendFrame(effect.link, self._frame(message, effect.data))
 
-    def _frame(self, frame: bytes) -> bytes:
-        message = decode(frame)
+    def _frame(self, message: object, frame: bytes) -> bytes:
         if isinstance(message, Push | Diff):
             attack = self._rng.choice([attack for attack in ATTACKS.values() if 0 < len(attack) < _ATTACK_BYTES])
             return encode(replace(message, update=attack))
-        if isinstance(message, Hello | Fragment | Unknown):
+        if isinstance(message, Fragment | Unknown | Bye):
             return frame
         self._frames = [*self._frames[-20:], frame]
         return mutated(frame, self._frames, self._rng)
 
+    def _greeting(self, message: Hello | Members, frame: bytes) -> bytes:
+        choice = self._rng.randrange(3)
+        if choice == 0:
+            spoiled = mutated(frame, self._greetings, self._rng)
+            return frame if _moves_a_space(spoiled, message) else spoiled
+        if choice == 1:
+            return self._rng.choice(self._greetings)  # perhaps what it said to another
+        return encode(self._false_hello(message) if isinstance(message, Hello) else self._false_roll(message))
 
-_ATTACK_BYTES: Final = 64 * 1024
+    def _false_hello(self, hello: Hello) -> Hello:
+        rng, spaces = self._rng, hello.spaces
+        more = SharedSpace("0" * 52, "local", bytes(16)), SharedSpace("1" * 52, "secret-club?", bytes(16))
+        many = tuple(SharedSpace(f"{number:052}", f"space {number}", bytes(16)) for number in range(1_000))
+        return rng.choice(
+            [
+                replace(hello, version=rng.choice((0, 2, 1 << 50))),
+                replace(hello, incarnation=""),
+                replace(hello, spaces=()),
+                replace(hello, spaces=tuple(replace(space, name=space.name + "?") for space in spaces)),
+                replace(hello, spaces=tuple(replace(space, roll=rng.randbytes(16)) for space in spaces)),
+                replace(hello, spaces=(*spaces, *more)),
+                replace(hello, spaces=many),
+            ]
+        )
+
+    def _false_roll(self, members: Members) -> Members:
+        rng, roll, space = self._rng, members.roll, members.space
+        statements = list(roll.statements)
+        stranger = _stranger(rng)
+        some: list[Callable[[], Members]] = [
+            lambda: replace(members, space="0" * 52),
+            lambda: replace(members, roll=replace(roll, creator=stranger.device_id)),
+            lambda: replace(members, roll=replace(roll, nonce=rng.randbytes(16))),
+            lambda: _with(members, [_forged(statement) for statement in statements] or [b""]),
+            lambda: _with(members, [signed(stranger, "add", "0" * 52, stranger.device_id).packed()]),
+            lambda: _with(members, [_boast(stranger, space, n) for n in range(_MANY)]),
+            lambda: _with(members, [*statements, *(statements or [b""]) * 1_000][:1_000]),
+            lambda: _with(members, [signed(stranger, "add", space, stranger.device_id).packed()]),
+            lambda: _with(members, [signed(stranger, "revoke", space, device_id(rng.randbytes(KEY_BYTES))).packed()]),
+        ]
+        return rng.choice(some)()
+
+
+def _with(members: Members, statements: list[bytes]) -> Members:
+    return replace(members, roll=replace(members.roll, statements=tuple(statements)))
+
+
+def _forged(statement: bytes) -> bytes:
+    """As if whoever made the statement had cast out the device in it."""
+    said = unpack(statement)
+    claim = Claim(kind="revoke", space=said.claim.space, device=said.claim.device, at=1)
+    return replace(said, claim=claim).packed()
+
+
+def _boast(signer: Identity, space: str, number: int) -> bytes:
+    """As long a statement as there can be."""
+    claim = Claim(
+        kind="revoke",
+        space=space,
+        device=f"{number:052}",
+        at=1,
+        keep=tuple(n.to_bytes(16, "big") for n in range(KEPT)),
+    )
+    return Statement(claim, signer.public_key, signer.sign(CONTEXT + claim.packed())).packed()
+
+
+def _moves_a_space(frame: bytes, hello: Hello | Members) -> bool:
+    """Whether the frame gives a space of this greeting another id."""
+    try:
+        message = decode(frame)
+    except RemoteProtocolError:
+        return False
+    if not (isinstance(message, Hello) and isinstance(hello, Hello)):
+        return False
+    ids = {space.id for space in hello.spaces}
+    return any(space.id not in ids for space in message.spaces)
+
+
+def signed(signer: Identity, kind: Kind, space: str, device: str, at: int = 1) -> Statement:
+    """A statement with a signature that holds, whether or not the signer may say so."""
+    claim = Claim(kind=kind, space=space, device=device, at=at)
+    return Statement(claim, signer.public_key, signer.sign(CONTEXT + claim.packed()))
+
+
+def _stranger(rng: Random) -> Identity:
+    """The key of a device that nobody has added."""
+    private = rng.randbytes(KEY_BYTES)
+    return Identity(Path(), Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw(), private)

@@ -18,14 +18,17 @@ from memcrdt.model import clocks, edits, registers
 from memcrdt.model.clocks import encode_state_vector
 from memcrdt.model.edits import Stamp
 from memcrdt.model.registers import Registers, Writes
+from memcrdt.model.statements import unpack
 from memcrdt.net import replica
 from memcrdt.net.replica import StoreReplica
-from memcrdt.store import compaction, log, meta
+from memcrdt.net.roster import Roster
+from memcrdt.store import compaction, connections, log, members, meta
 from memcrdt.store.documents import Documents
 from memcrdt.store.log import Append
 from memcrdt.store.marks import Marks
 from memcrdt.store.transaction import Transaction
-from memcrdt.sync.replica import LogPage
+from memcrdt.sync.events import Revoked
+from memcrdt.sync.replica import LogPage, SharedSpace
 
 
 @contextmanager
@@ -104,6 +107,48 @@ def _compact_stale_documents() -> AbstractContextManager[object]:
     return patch.object(compaction, "fold", folding)
 
 
+def _sync_no_commit() -> AbstractContextManager[object]:
+    """A commit is written, and not synced to the disk."""
+    set_up = connections._set_up
+
+    def setting_up(db: apsw.Connection) -> apsw.Connection:
+        set_up(db).execute("PRAGMA synchronous = NORMAL")
+        return db
+
+    return patch.object(connections, "_set_up", setting_up)
+
+
+def _take_from_readers() -> AbstractContextManager[object]:
+    """What a member sends is taken although it may only read."""
+    return patch.object(StoreReplica, "_may_write", _yes)
+
+
+def _keep_talking() -> AbstractContextManager[object]:
+    """A connection outlives the revocation of the device at its other end."""
+    read = Roster.read
+
+    def reading(self: Roster) -> list[Any]:
+        return [event for event in read(self) if not isinstance(event, Revoked)]
+
+    return patch.object(Roster, "read", reading)
+
+
+def _offer_everything() -> AbstractContextManager[object]:
+    """A device names all its spaces to every other."""
+
+    def spaces(self: StoreReplica, peer: str) -> list[SharedSpace]:
+        with self._store.reading() as db:
+            found = list(db.execute("SELECT id, name FROM spaces WHERE name <> ? ORDER BY id", (meta.LOCAL,)))
+        return [SharedSpace(str(space), str(name), self.roll(space).digest()) for space, name in found]
+
+    return patch.object(StoreReplica, "spaces", spaces)
+
+
+def _trust_signatures() -> AbstractContextManager[object]:
+    """Nobody looks whether a statement was signed by whoever it names."""
+    return patch.object(members, "checked", lambda data, space: unpack(data))
+
+
 def _all(*patches: AbstractContextManager[object]) -> AbstractContextManager[object]:
     stack = ExitStack()
     for each in patches:
@@ -127,4 +172,9 @@ MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[object]]]] = {
     "compare state vectors only": _compare_state_vectors_only,
     "forget by overwriting the birth": _forget_by_overwriting,
     "compact a stale document": _compact_stale_documents,
+    "leave commits unsynced": _sync_no_commit,
+    "take what readers send": _take_from_readers,
+    "keep talking to a revoked device": _keep_talking,
+    "offer every space to everyone": _offer_everything,
+    "trust signatures": _trust_signatures,
 }

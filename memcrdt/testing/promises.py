@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from memcrdt.store import digests, log
-from memcrdt.sync.messages import Diff, Push
-from memcrdt.sync.wire import decode
+from memcrdt.store import digests, log, receipts
 from memcrdt.testing.computer import Computer
 from memcrdt.testing.devices import dump
 from memcrdt.testing.expected import LostError
 
-QUERIES: Final = ("amber basalt", "cedar", "delta ember fjord", "granite harbor")
+QUERIES: Final = ("amber basalt", "delta ember fjord")
 
 
 @dataclass(slots=True)
@@ -28,16 +26,22 @@ class _Promise:
 
 @dataclass(slots=True)
 class Promises:
-    """What was acknowledged: texts of memories, and that memories are forgotten."""
+    """What was acknowledged: texts of memories, and that memories are forgotten. `parts` says which spaces, besides
+    `local`, each computer (by its id) takes part in, and whether it may write them."""
 
+    parts: Mapping[str, Mapping[str, bool]]
+    _spaces: dict[str, str] = field(default_factory=dict)  # of each memory
     _texts: dict[str, dict[str, _Promise]] = field(default_factory=dict)
     _ends: dict[str, _Promise] = field(default_factory=dict)
     _local: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # by device: what has to be there
     _local_once: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # and what may be
     _graves: dict[str, set[str]] = field(default_factory=dict)
+    _forgotten: dict[str, list[str]] = field(default_factory=dict)  # what each said when it was forgotten
+    _confirmed: set[tuple[str, str, str]] = field(default_factory=set)  # to whom, by whom, what
 
-    def wrote(self, computer: Computer, memory_id: str, text: str) -> None:
+    def wrote(self, computer: Computer, memory_id: str, text: str, space: str) -> None:
         """The memory has got that text."""
+        self._spaces[memory_id] = space
         self._texts.setdefault(memory_id, {}).setdefault(text, _Promise(computer.id, computer.sim.now))
 
     def kept_local(self, computer: Computer, memory_id: str) -> None:
@@ -45,19 +49,28 @@ class Promises:
         self._local[computer.id].add(memory_id)
         self._local_once[computer.id].add(memory_id)
 
-    def forgot(self, computer: Computer, memory_id: str) -> None:
-        """The memory is forgotten."""
+    def forgot(self, computer: Computer, memory_id: str, texts: Sequence[str]) -> None:
+        """The memory is forgotten. `texts` is all that the computer knew it to have said."""
         self._ends[memory_id] = _Promise(computer.id, computer.sim.now)
+        self._forgotten[memory_id] = [text for text in texts if text in self._texts.get(memory_id, {})]
 
     def doubtful(self, memory_id: str) -> None:
         """The memory may be forgotten: somebody has deleted it without being promised anything."""
         self._ends.setdefault(memory_id, _Promise("", 0.0, void=True))
 
+    def know(self, memory_id: str, computer: Computer) -> bool:
+        """Whether another computer than this one has written the memory."""
+        return any(promise.by != computer.id for promise in self._texts.get(memory_id, {}).values())
+
+    def cast_out(self, computer: Computer) -> None:
+        """It is revoked: what it was told is void, unless others know it."""
+        for promise in self._all():
+            promise.void |= promise.by == computer.id
+
     def restored(self, computer: Computer, since: float) -> None:
         """What the computer was told since then is void, unless others know it."""
         for promise in self._all():
-            if promise.by == computer.id and promise.at >= since:
-                promise.void = True
+            promise.void |= promise.by == computer.id and promise.at >= since
         self._local[computer.id].clear()
         self._graves.pop(computer.id, None)
 
@@ -76,14 +89,33 @@ class Promises:
             raise LostError(f"{_name(computer)}: {sorted(back)} was forgotten and is there again")
         seen |= graves
 
+    def look_at_confirmations(self, computers: Sequence[Computer]) -> int:
+        """Checks whoever counts since the last look as having confirmed that something is forgotten: at this moment no
+        byte of it is in its file. Returns how many that were."""
+        by_id, before = {computer.id: computer for computer in computers}, len(self._confirmed)
+        for computer in computers:
+            for memory_id, texts in self._forgotten.items() if computer.on else ():
+                awaited = {device for device in by_id if (computer.id, device, memory_id) not in self._confirmed}
+                if awaited == {computer.id}:
+                    continue
+                with computer.memory.store.reading() as db:
+                    devices = receipts.confirmations(db, [memory_id]).confirmed
+                for device in awaited.intersection(devices):
+                    self._confirmed.add((computer.id, device, memory_id))
+                    _check_clean(by_id[device], {memory_id: texts})
+        return len(self._confirmed) - before
+
     def check(self, computers: Sequence[Computer]) -> None:
         """Checks everything, of computers that have exchanged all that they have."""
         for computer in computers:
             self.look(computer)
             self._check_texts(computer)
             self._check_local(computer)
-        for other in computers[1:]:
-            _compare(computers[0], other)
+        for space in sorted(_spaces(computers, self.parts)):
+            _compare([each for each in computers if space in self.parts[each.id]], space)
+        # Search weighs words by all that is there.
+        for parts in {frozenset(self.parts[computer.id]) for computer in computers}:
+            _compare_answers([each for each in computers if self.parts[each.id].keys() == parts])
         for computer in computers:
             self._check_bytes(computer)
 
@@ -96,6 +128,8 @@ class Promises:
             for memory_id, text in db.execute(_TEXTS):
                 found.setdefault(str(memory_id), set()).add(str(text))
         for memory_id, texts in self._texts.items():
+            if self._spaces[memory_id] not in self.parts[computer.id]:
+                continue
             end = self._ends.get(memory_id)
             if end is not None:
                 if not end.void and memory_id in found:
@@ -118,73 +152,63 @@ class Promises:
 
     def _check_bytes(self, computer: Computer) -> None:
         """No text of what is forgotten is in any file of the store."""
-        content = b"".join(computer.files().values())
         with computer.memory.store.reading() as db:
             graves = {str(row[0]) for row in db.execute("SELECT id FROM graves")}
-        for memory_id in graves & self._texts.keys():
-            for text in self._texts[memory_id]:
-                if text.encode() in content:
-                    raise LostError(f"{_name(computer)}: {text!r} of {memory_id} was forgotten and is in the file")
+        _check_clean(computer, {memory_id: self._texts[memory_id] for memory_id in graves & self._texts.keys()})
 
 
-class Wiretap:
-    """Looks at all that leaves a computer."""
-
-    def __init__(self, secret: bytes) -> None:
-        """`secret` stands in everything that is local."""
-        self._secret = secret
-        self._computers: dict[str, Computer] = {}
-
-    def on(self, computer: Computer) -> None:
-        """Watches this computer, too."""
-        self._computers[computer.id] = computer
-
-    def look(self, source: str, frame: bytes) -> None:
-        """Raises LostError when a frame tells what is local, or what is not durable."""
-        if source not in self._computers:
-            return
-        if self._secret in frame:
-            raise LostError(f"{source[0]}: something local was sent")
-        message = decode(frame)
-        if isinstance(message, Push | Diff) and message.update:
-            self._check_durable(self._computers[source], message)
-
-    def _check_durable(self, computer: Computer, message: Push | Diff) -> None:
-        durable = computer.durable_vector(message.space, message.shard)
-        if durable is not None and any(durable.get(client, 0) < clock for client, clock in message.after.items()):
-            raise LostError(f"{_name(computer)}: an update of shard {message.shard} was sent before it was durable")
+def _check_clean(computer: Computer, forgotten: Mapping[str, Iterable[str]]) -> None:
+    content = b"".join(computer.files().values())
+    for memory_id, texts in forgotten.items():
+        for text in texts:
+            if text.encode() in content:
+                raise LostError(f"{_name(computer)}: {text!r} of {memory_id} was forgotten and is in the file")
 
 
-def agree(computers: Sequence[Computer]) -> bool:
-    """Whether all hold the same, as far as digests say."""
-    return len({_digest(computer) for computer in computers}) == 1
+def agree(computers: Sequence[Computer], parts: Mapping[str, Mapping[str, bool]]) -> bool:
+    """Whether all hold the same of each space that they take part in, as far as digests say."""
+    found = {(space, _digest(each, space)) for each in computers for space in parts[each.id]}
+    return len(found) == len(_spaces(computers, parts))
 
 
-def _compare(one: Computer, other: Computer) -> None:
+def _spaces(computers: Sequence[Computer], parts: Mapping[str, Mapping[str, bool]]) -> set[str]:
+    return {space for computer in computers for space in parts[computer.id]}
+
+
+def _compare(computers: Sequence[Computer], space: str) -> None:
     for what, of in _COMPARED:
-        ours, theirs = of(one), of(other)
+        _check_equal(what, [(computer, of(computer, space)) for computer in computers])
+
+
+def _compare_answers(computers: Sequence[Computer]) -> None:
+    _check_equal("search", [(computer, _answers(computer)) for computer in computers])
+
+
+def _check_equal(what: str, found: Sequence[tuple[Computer, Any]]) -> None:
+    one, ours = found[0]
+    for other, theirs in found[1:]:
         if ours != theirs:
             raise LostError(f"{_name(one)} and {_name(other)} differ in their {what}: {_first(ours, theirs)}")
 
 
-def _digest(computer: Computer) -> str:
+def _digest(computer: Computer, space: str) -> str:
     store = computer.memory.store
-    return computer.space + digests.whole(digests.of_space(store, store.space("personal")))
+    return computer.space(space) + digests.whole(digests.of_space(store, store.space(space)))
 
 
-def _registers(computer: Computer) -> list[Any]:
+def _registers(computer: Computer, space: str) -> list[Any]:
     with computer.memory.store.documents() as (db, documents):
-        space = computer.memory.store.space("personal")
+        number = computer.memory.store.space(space)
         found = []
-        for row in log.shards_of(db, space):
+        for row in log.shards_of(db, number):
             live = documents.current(db, row).live
             found += [(row.number, i, sorted(live.registers(i).items(), key=str)) for i in sorted(live.ids())]
         return found
 
 
-def _views(computer: Computer) -> list[Any]:
+def _views(computer: Computer, space: str) -> list[Any]:
     with computer.memory.store.reading() as db:
-        return [row for rows in dump(db) for row in rows if row[0] != "local"]
+        return [row for rows in dump(db) for row in rows if row[0] == space]
 
 
 def _answers(computer: Computer) -> list[Any]:
@@ -194,7 +218,7 @@ def _answers(computer: Computer) -> list[Any]:
     ]
 
 
-_COMPARED = (("documents", _registers), ("views", _views), ("search", _answers), ("digests", _digest))
+_COMPARED = (("documents", _registers), ("views", _views), ("digests", _digest))
 
 _TEXTS: Final = """
 SELECT m.id, r.text FROM revisions r JOIN memories m USING(memory)
@@ -208,4 +232,4 @@ def _first(ours: Any, theirs: Any) -> str:
 
 
 def _name(computer: Computer) -> str:
-    return computer.id[0]
+    return computer.name

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import tempfile
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
 
-from memcrdt.crdt.shard import Shard
-from memcrdt.errors import MemcrdtError, StoreError
-from memcrdt.model.registers import DELETED, REVISION, Writes, split
-from memcrdt.model.requests import check_add
-from memcrdt.store import compaction
-from memcrdt.store.importing import Importing
-from memcrdt.testing.computer import Computer, Files, Site
+from memcrdt.errors import MemcrdtError
+from memcrdt.model.statements import STATEMENTS
+from memcrdt.store.meta import PERSONAL
+from memcrdt.testing import company, trouble, work
+from memcrdt.testing.computer import Computer
 from memcrdt.testing.expected import LostError
-from memcrdt.testing.hostile import HostileComputer
-from memcrdt.testing.promises import Promises, Wiretap, agree
-from memcrdt.testing.simulator import Node, Simulator, Weather
+from memcrdt.testing.life import TAMPERED_WORD, Life
+from memcrdt.testing.promises import agree
+from memcrdt.testing.simulator import Weather
 
 STEPS: Final = 45
 PEACE_S: Final = 30.0  # between two looks whether all agree, after everything is mended
 PATIENCE: Final = 20  # such looks
-_SECRET: Final = "only-here"
-_WORDS: Final = ("amber", "basalt", "cedar", "delta", "ember", "fjord", "granite", "harbor", "iris", "juniper")
-_SHARED_ITEMS: Final = 12
-_DAY_MS: Final = 86_400_000
 _MEMORY_DISK: Final = Path("/dev/shm")  # on Linux; elsewhere it takes longer
 _COMPLAINTS: Final = ("refused", "protocol", "failed")
 # Two spaces have become one, and what was on its way fails; a direction is cut, and the greeting does not come.
@@ -40,31 +34,31 @@ _CALM: Final = Weather(latency_s=0.005, jitter_s=0.01)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a seed: `error` is empty when all promises were kept, `trace` a digest of all that happened."""
+    """What came of a seed: `error` is empty when all promises were kept, `trace` a digest of all that happened, and
+    `counts` says how often what was done."""
 
     seed: int
     error: str
     trace: str
     seconds: float  # of virtual time
     frames: int
+    counts: Counter[str]
 
 
 def play(seed: int) -> Outcome:
     """Plays one seed. The same seed gives the same outcome."""
     with _folder() as folder:
-        scenario = Scenario(seed, folder)
+        life = Life(seed, folder)
         error = ""
         try:
-            scenario.play()
+            _play(life)
         except LostError as exc:
             error = str(exc)
         except Exception as exc:  # noqa: BLE001 - of whatever kind: a computer would have stopped there
             error = f"{type(exc).__name__}: {exc} at {traceback.extract_tb(exc.__traceback__)[-1]}"
         finally:
-            with suppress(MemcrdtError):
-                scenario.end()
-        sim = scenario.sim
-        return Outcome(seed, error, sim.trace, sim.now, sim.frames)
+            _end(life)
+        return Outcome(seed, error, life.sim.trace, life.sim.now, life.sim.frames, life.counts)
 
 
 def run(seeds: Iterable[int]) -> list[Outcome]:
@@ -72,295 +66,178 @@ def run(seeds: Iterable[int]) -> list[Outcome]:
     return [play(seed) for seed in seeds]
 
 
-class Scenario:
-    """One seeded run. Its computers have their homes in `folder`."""
+def _play(life: Life) -> None:
+    company.set_up(life)
+    life.sim.weather = _weather(life.rng)
+    for _ in range(STEPS):
+        life.sim.run(life.rng.expovariate(1.0) if life.rng.random() < 0.8 else 0.0)
+        _look_at_confirmations(life)
+        _step(life)
+    if life.rng.random() < 0.5:
+        _play_epilogue(life)
+    _make_peace(life)
+    life.promises.check(life.computers)
+    if life.outcast is not None:
+        _look_for_traces(life, life.outcast)
+    _check_strangers(life)
 
-    def __init__(self, seed: int, folder: Path) -> None:
-        self.rng = Random(seed)
-        self.sim = Simulator(seed)
-        self.promises = Promises()
-        self.computers: list[Computer] = []
-        self.hostile: HostileComputer | None = None
-        self._site = Site(self.sim, folder)
-        self._wiretap = Wiretap(_SECRET.encode())
-        self._backups: dict[str, tuple[float, Files]] = {}
-        self._stock: tuple[Shard, str] | None = None
-        self._texts = 0
-        self.sim.watch = self._watch
 
-    def play(self) -> None:
-        """Everything. Raises LostError."""
-        self._set_up()
-        for _ in range(STEPS):
-            self.sim.run(self.rng.expovariate(1.0) if self.rng.random() < 0.8 else 0.0)
-            self._step()
-        if self.rng.random() < 0.5:
-            self._play_epilogue()
-        self._make_peace()
-        self.promises.check(self.computers)
-
-    def end(self) -> None:
-        """Frees all files."""
-        for computer in [*self.computers, *([self.hostile] if self.hostile else [])]:
-            if computer.on:
+def _end(life: Life) -> None:
+    """Frees all files."""
+    for computer in life.everyone:
+        if computer.on:
+            with suppress(MemcrdtError):
                 computer.stop()
 
-    # --- the course of it ---------------------------------------------------------------------------------------------
 
-    def _set_up(self) -> None:
-        rng = self.rng
-        for name in "ABCD"[: rng.choice((2, 3, 3, 4))]:
-            self._add(Computer(self._site, name, skew_ms=rng.choice((0, 0, -3, 5)) * _DAY_MS))
-        everyone: list[Computer] = list(self.computers)
-        if rng.random() < 0.15:
-            self.hostile = HostileComputer(self._site, "X")
-            everyone.append(self.hostile)
-        for computer in everyone:
-            computer.boot()
-            computer.meet(other for other in everyone if other is not computer)
-        self.sim.weather = Weather(
-            latency_s=rng.choice((0.0, 0.02, 0.2)),
-            jitter_s=rng.choice((0.0, 0.05, 0.5)),
-            loss=rng.choice((0.0, 0.02, 0.2)),
-            cut=rng.choice((0.0, 0.01, 0.05)),
-            half_open=rng.choice((0.0, 0.1)),
-            store_s=rng.choice((0.0, 0.01, 0.1)),
-        )
-
-    def _add(self, computer: Computer) -> None:
-        self.computers.append(computer)
-        self._wiretap.on(computer)
-
-    def _step(self) -> None:
-        actions, weights = zip(*_ACTIONS.items(), strict=True)
-        (action,) = self.rng.choices(actions, weights)
-        at_work = [computer for computer in self.computers if computer.on]
-        if action in _OF_ALL or not at_work:
-            _OF_ALL.get(action, Scenario._boot)(self)
-        else:
-            computer = self.rng.choice(at_work)
-            _OF_ONE[action](self, computer)
-            if computer.on:
-                self.promises.look(computer)
-
-    def _play_epilogue(self) -> None:
-        """Little happens after a rest, so that no other change carries along what is done."""
-        self.sim.mend()
-        self._boot()
-        self.sim.run(PEACE_S)
-        computer = self.rng.choice(self.computers)
-        self._take_stock(computer)
-        self._part()
-        acts = (Scenario._stock_edit, Scenario._stock_edit, Scenario._tag, Scenario._forget, Scenario._import)
-        for act in self.rng.choices(acts, k=self.rng.choice((1, 2))):
-            act(self, computer)
-
-    def _make_peace(self) -> None:
-        self.sim.weather = _CALM
-        self.sim.mend()
-        self._boot()
-        for _ in range(PATIENCE):
-            for computer in self.computers:
-                computer.sync_now()
-            self.sim.run(PEACE_S)
-            if agree(self.computers):
-                self._check_reports()
-                return
-        raise LostError(f"the computers do not come to agree within {PATIENCE * PEACE_S:.0f} s")
-
-    def _check_reports(self) -> None:
-        """Nobody who is honest was found to break the rules."""
-        for computer in self.computers:
-            for report in computer.node.reports:
-                harmless = any(text in report.text for text in _HARMLESS)
-                if report.kind in _COMPLAINTS and not harmless and not self._is_hostile(report.peer):
-                    raise LostError(f"{computer.id[0]} reports of {report.peer[:1]}: {report.kind}: {report.text}")
-
-    def _is_hostile(self, device: str) -> bool:
-        return self.hostile is not None and device == self.hostile.id
-
-    def _watch(self, source: Node, target: Node, frame: bytes) -> None:
-        self._wiretap.look(source.id, frame)
-
-    # --- work ---------------------------------------------------------------------------------------------------------
-
-    def _text(self) -> str:
-        self._texts += 1
-        return f"{' '.join(self.rng.sample(_WORDS, 4))} zq{self._texts}q"
-
-    def _write(self, computer: Computer) -> None:
-        for _ in range(self.rng.choice((1, 1, 1, 3))):
-            text = self._text()
-            self.promises.wrote(computer, computer.memory.add(text, tags=["new"]), text)
-        computer.committed()
-
-    def _write_local(self, computer: Computer) -> None:
-        self.promises.kept_local(computer, computer.memory.add(f"{_SECRET} {self._text()}", space="local"))
-        computer.committed()
-
-    def _write_keyed(self, computer: Computer) -> None:
-        text = self._text()
-        self.promises.wrote(computer, computer.memory.add(text, key=f"key {self.rng.randrange(3)}"), text)
-        computer.committed()
-
-    def _update(self, computer: Computer) -> None:
-        if memory_id := self._some(computer):
-            text = self._text()
-            computer.memory.update(memory_id, text=text, add_tags=[self.rng.choice(_WORDS)])
-            self.promises.wrote(computer, memory_id, text)
-            computer.committed()
-
-    def _tag(self, computer: Computer) -> None:
-        if memory_id := self._some(computer):
-            change = self.rng.choice(
-                ({"add_tags": ["new"]}, {"remove_tags": ["new"]}, {"metadata": {"n": self._texts}})
-            )
-            computer.memory.update(memory_id, **change)
-            computer.committed()
-
-    def _forget(self, computer: Computer) -> None:
-        if memory_id := self._some(computer):
-            computer.memory.forget(memory_id)
-            self.promises.forgot(computer, memory_id)
-            computer.committed()
-
-    def _fail(self, computer: Computer) -> None:
-        """The disk fails in the moment of the commit: nothing is acknowledged, and nothing may have gone out."""
-        with computer.failing_disk(), suppress(StoreError):
-            computer.memory.add(self._text())
-        computer.committed()
-
-    def _import(self, computer: Computer) -> None:
-        """Items of one file, which all the others have too."""
-        texts = [f"item {n} of the shared file zi{n}q" for n in self.rng.sample(range(_SHARED_ITEMS), 4)]
-        plan = Importing(again=False)
-        computer.memory.store.commit(partial(plan.plan, [check_add(text, {}) for text in texts]))
-        for record in computer.memory.list(limit=1_000).items:
-            if record.text in texts:
-                self.promises.wrote(computer, record.id, record.text)
-        computer.committed()
-
-    def _compact(self, computer: Computer) -> None:
-        compaction.compact(computer.memory.store)
-        computer.committed()
-
-    def _stock_edit(self, computer: Computer) -> None:
-        """A stock Yjs client works on a copy that it has taken before, perhaps elsewhere, and takes a new one."""
-        if self._stock is not None:
-            shard, space = self._stock
-            writes = self._stock_writes(shard)
-            if writes and space == computer.space:
-                update = shard.write(writes).update
-                if update:
-                    computer.replica.apply(space, 0, update, "stock")
-                    computer.committed()
-        self._take_stock(computer)
-
-    def _take_stock(self, computer: Computer) -> None:
-        space = computer.space
-        copy = Shard.load(self.rng.randrange(1, 1 << 32), [computer.replica.diff(space, 0, {}).update])
-        self._stock = copy, space
-
-    def _stock_writes(self, shard: Shard) -> Writes:
-        ids = sorted(shard.ids())
-        if not ids:
-            return {}
-        memory_id = self.rng.choice(ids)
-        keys = sorted(shard.registers(memory_id))
-        key = keys[-1] if self.rng.random() < 0.5 else self.rng.choice(keys)
-        parts = split(key)
-        if parts is not None and parts.field in ("", REVISION):
-            self.promises.doubtful(memory_id)
-        return {key: DELETED}
-
-    def _some(self, computer: Computer) -> str | None:
-        found = [record.id for record in computer.memory.list(limit=1_000, space="personal").items]
-        return self.rng.choice(sorted(found)) if found else None
-
-    # --- what goes wrong ----------------------------------------------------------------------------------------------
-
-    def _cut(self) -> None:
-        up = [link.number for link in self.sim.links.values() if link.up]
-        for number in up if self.rng.random() < 0.3 else up[:1]:
-            self.sim.cut(number)
-
-    def _part(self) -> None:
-        ids = [computer.id for computer in self.computers]
-        some = self.rng.sample(ids, self.rng.randrange(1, len(ids)))
-        others = [device for device in ids if device not in some]
-        self.sim.block(some, others)
-        if self.rng.random() < 0.6:
-            self.sim.block(others, some)
-
-    def _mend(self) -> None:
-        self.sim.mend()
-
-    def _boot(self) -> None:
-        for computer in self.computers:
-            if not computer.on:
-                computer.boot()
-
-    def _crash(self, computer: Computer) -> None:
-        computer.crash()
-        if self.rng.random() < 0.6:
-            computer.start()
-
-    def _stop(self, computer: Computer) -> None:
-        computer.stop()
-
-    def _back_up(self, computer: Computer) -> None:
-        self._backups[computer.id] = self.sim.now, computer.files()
-
-    def _restore(self, computer: Computer) -> None:
-        if computer.id in self._backups:
-            since, files = self._backups[computer.id]
-            computer.stop()
-            computer.put(files)
-            self.promises.restored(computer, since)
-            computer.start()
-            if self.rng.random() < 0.5:
-                self._write(computer)  # before anybody can say what is missing
-
-    def _clone(self, computer: Computer) -> None:
-        if len(self.computers) < 5:
-            computer.stop()
-            clone = Computer(self._site, "EFGHIJ"[len(self.computers)])
-            computer.copy_to(clone)
-            self.promises.copied(computer, clone)
-            computer.start()
-            clone.boot()
-            everyone = [*self.computers, *([self.hostile] if self.hostile else [])]
-            self._add(clone)
-            clone.meet(everyone)
-            for other in everyone:
-                other.meet([clone])
+def _weather(rng: Random) -> Weather:
+    return Weather(
+        latency_s=rng.choice((0.0, 0.02, 0.2)),
+        jitter_s=rng.choice((0.0, 0.05, 0.5)),
+        loss=rng.choice((0.0, 0.02, 0.2)),
+        cut=rng.choice((0.0, 0.01, 0.05)),
+        half_open=rng.choice((0.0, 0.1)),
+        store_s=rng.choice((0.0, 0.01, 0.1)),
+    )
 
 
-_OF_ONE: Final[Mapping[str, Callable[[Scenario, Computer], None]]] = {
-    "write": Scenario._write,
-    "write local": Scenario._write_local,
-    "write keyed": Scenario._write_keyed,
-    "update": Scenario._update,
-    "tag": Scenario._tag,
-    "forget": Scenario._forget,
-    "import": Scenario._import,
-    "fail": Scenario._fail,
-    "compact": Scenario._compact,
-    "stock edit": Scenario._stock_edit,
-    "crash": Scenario._crash,
-    "stop": Scenario._stop,
-    "back up": Scenario._back_up,
-    "restore": Scenario._restore,
-    "clone": Scenario._clone,
+def _step(life: Life) -> None:
+    """One thing happens, to one computer or to all."""
+    (action,) = life.rng.choices(list(_ACTIONS), list(_ACTIONS.values()))
+    at_work = [computer for computer in life.computers if computer.on]
+    if action in _OF_ALL or not at_work:
+        _OF_ALL.get(action, trouble.boot)(life)
+        life.counts[action] += 1
+        return
+    computer = life.rng.choice(at_work)
+    if action in _WRITES and not life.parts[computer.id][PERSONAL]:
+        work.be_refused(life, computer)
+    else:
+        _OF_ONE[action](life, computer)
+        life.counts[action] += 1
+    if computer.on and computer in life.computers:
+        life.promises.look(computer)
+
+
+def _look_at_confirmations(life: Life) -> None:
+    life.counts["forgetting confirmed by another device"] += life.promises.look_at_confirmations(life.computers)
+
+
+def _play_epilogue(life: Life) -> None:
+    """Little happens after a rest, so that no other change carries along what is done."""
+    life.sim.mend()
+    trouble.boot(life)
+    life.sim.run(PEACE_S)
+    computer = life.rng.choice(life.writers())
+    work.take_stock(life, computer)
+    trouble.part(life)
+    for act in life.rng.choices(_LAST_ACTS, k=life.rng.choice((1, 2))):
+        act(life, computer)
+
+
+def _make_peace(life: Life) -> None:
+    """Everything is mended. Raises LostError when the computers do not come to hold the same."""
+    life.sim.weather = _CALM
+    life.sim.mend()
+    trouble.boot(life)
+    for _ in range(PATIENCE):
+        for computer in life.computers:
+            computer.sync_now()
+        life.sim.run(PEACE_S)
+        _look_at_confirmations(life)
+        if agree(life.computers, life.parts) and _know_of_outcast(life):
+            _check_reports(life)
+            return
+    raise LostError(f"the computers do not come to agree within {PATIENCE * PEACE_S:.0f} s")
+
+
+def _know_of_outcast(life: Life) -> bool:
+    """Whether all have heard of a revocation, or none: then it was lost with the store of whoever did it."""
+    if life.outcast is None:
+        return True
+    known = [computer.has_cast_out(life.outcast) for computer in life.computers]
+    if not any(known):
+        life.outcast = None
+    return len(set(known)) == 1
+
+
+def _check_reports(life: Life) -> None:
+    """Nobody who keeps to the rules was found to break them."""
+    strangers = {computer.id for computer in life.strangers}
+    names = {computer.id: computer.name for computer in life.everyone}
+    for computer in life.computers:
+        for report in computer.node.reports:
+            harmless = any(text in report.text for text in _HARMLESS)
+            if report.kind in _COMPLAINTS and not harmless and report.peer not in strangers:
+                about = names.get(report.peer, "itself")
+                raise LostError(f"{computer.name} reports of {about}: {report.kind}: {report.text}")
+
+
+def _look_for_traces(life: Life, outcast: Computer) -> None:
+    """What a revoked computer writes is nowhere else, and it gets nothing of what the others write."""
+    theirs, ours = life.text(), life.text()
+    outcast.memory.add(theirs)
+    outcast.committed()
+    writer = life.rng.choice(life.writers())
+    writer.memory.add(ours)
+    writer.committed()
+    for computer in life.everyone:
+        computer.sync_now()
+    life.sim.run(PEACE_S)
+    for computer in life.computers:
+        if theirs.encode() in b"".join(computer.files().values()):
+            raise LostError(f"{computer.name} has what {outcast.name} wrote after it was revoked")
+    if ours.encode() in b"".join(outcast.files().values()):
+        raise LostError(f"{outcast.name} was revoked and has got what {writer.name} wrote")
+    links = [{end.node.id for end in link.ends} for link in life.sim.links.values() if link.up]
+    if any(outcast.id in ends and ends & life.parts.keys() - {outcast.id} for ends in links):
+        raise LostError(f"somebody is connected to {outcast.name}, which was revoked")
+    life.counts["revocation everywhere"] += 1
+
+
+def _check_strangers(life: Life) -> None:
+    """What came from those who don't keep to the rules has changed nothing and filled nothing."""
+    for computer in life.computers:
+        if TAMPERED_WORD.encode() in b"".join(computer.files().values()):
+            raise LostError(f"{computer.name} has what a member wrote that may only read")
+        with computer.memory.store.reading() as db:
+            most = db.execute("SELECT ifnull(max(n), 0) FROM (SELECT count(*) n FROM members GROUP BY space)").get
+        if most > STATEMENTS:
+            raise LostError(f"{computer.name} keeps {most} statements of members")
+
+
+_Act = Callable[[Life, Computer], None]
+
+_OF_ONE: Final[Mapping[str, _Act]] = {
+    "write": work.write,
+    "write local": work.write_local,
+    "write keyed": work.write_keyed,
+    "update": work.update,
+    "tag": work.tag,
+    "forget": work.forget,
+    "import": work.import_,
+    "fail": work.fail,
+    "compact": work.compact,
+    "stock edit": work.stock_edit,
+    "crash": trouble.crash,
+    "stop": trouble.stop,
+    "back up": trouble.back_up,
+    "restore": trouble.restore,
+    "clone": trouble.clone,
+    "invite": company.invite,
+    "revoke": company.revoke,
 }
 
-_OF_ALL: Final[Mapping[str, Callable[[Scenario], None]]] = {
-    "cut": Scenario._cut,
-    "part": Scenario._part,
-    "mend": Scenario._mend,
-    "boot": Scenario._boot,
+_OF_ALL: Final[Mapping[str, Callable[[Life], None]]] = {
+    "cut": trouble.cut,
+    "part": trouble.part,
+    "mend": trouble.mend,
+    "boot": trouble.boot,
+    "lose power": trouble.lose_power,
+    "haunt": company.haunt,
 }
 
+#: How often, compared with each other.
 _ACTIONS: Final[Mapping[str, int]] = {
     "write": 24,
     "write local": 2,
@@ -377,11 +254,19 @@ _ACTIONS: Final[Mapping[str, int]] = {
     "back up": 4,
     "restore": 3,
     "clone": 1,
+    "invite": 3,
+    "revoke": 4,
     "cut": 5,
     "part": 6,
     "mend": 4,
     "boot": 6,
+    "lose power": 3,
+    "haunt": 3,
 }
+_WRITES: Final = frozenset(
+    {"write", "write keyed", "update", "tag", "forget", "import", "fail", "stock edit", "invite", "revoke"}
+)
+_LAST_ACTS: Final[tuple[_Act, ...]] = (work.stock_edit, work.stock_edit, work.tag, work.forget, work.import_)
 
 
 @contextmanager

@@ -62,13 +62,19 @@ class Weather:
     store_s: float = 0.0
 
 
+def anyone(peer: str) -> bool:
+    """Admits every device."""
+    return True
+
+
 @dataclass(eq=False)
 class Node:
-    """One process on one device: its id, its store, its gossip, and what the gossip reported."""
+    """One process on one device: its id, its store, its gossip, whom it admits, and what the gossip reported."""
 
     id: str
     replica: Replica
     gossip: Reactor
+    admits: Callable[[str], bool] = anyone
     reports: list[Report] = field(default_factory=list)
     dials: list[str] = field(default_factory=list)
     running: bool = True
@@ -124,9 +130,9 @@ class Simulator:
         """A digest of everything that happened until now: when, where, what, and of what size."""
         return self._trace.copy().hexdigest()
 
-    def start(self, id: str, replica: Replica, gossip: Reactor) -> Node:
-        """Starts a process on the device with that id."""
-        node = self.nodes[id] = Node(id, replica, gossip)
+    def start(self, node: Node) -> Node:
+        """Starts a process."""
+        self.nodes[node.id] = node
         self.give(node, Started())
         return node
 
@@ -159,13 +165,19 @@ class Simulator:
                 end.coming.clear()
                 self.after(self._delay(), lambda end=end: self._end(link, end))  # type: ignore[misc]
 
+    def hang_up(self, node: Node, peer: str) -> None:
+        """Ends what links a node has with a device; the other end hears of it behind all that was sent before."""
+        for link in self._links_of(node):
+            if link.other(node).node.id == peer:
+                self._close(node, link.number)
+
     def block(self, sources: Iterable[str], targets: Iterable[str]) -> None:
         """Nothing comes from the sources to the targets any more; links that this concerns die in time."""
         others = list(targets)
         self._blocked |= {(source, target) for source in sources for target in others if source != target}
         for link in self.links.values():
             if link.up and self._is_blocked(link):
-                self.after(self.rng.uniform(0.5, 1.0) * DEAD_S, lambda link=link: self._hang_up(link))  # type: ignore[misc]
+                self.after(self.rng.uniform(0.5, 1.0) * DEAD_S, lambda link=link: self._give_up(link))  # type: ignore[misc]
 
     def mend(self) -> None:
         """Everything goes everywhere again."""
@@ -240,7 +252,7 @@ class Simulator:
             self.after(LOOK_S, lambda: self._arrive(link, end))
             return
         event = end.coming.popleft()
-        if isinstance(event, Lost):
+        if isinstance(event, Lost) or (isinstance(event, Connected) and not end.node.admits(event.peer)):
             self.cut(link.number)
             return
         end.is_open = end.is_open or isinstance(event, Connected)
@@ -269,10 +281,16 @@ class Simulator:
 
     def _dial(self, node: Node, peer: str) -> None:
         target = self.nodes.get(peer)
-        if target is None or {(node.id, peer), (peer, node.id)} & self._blocked:
+        if not node.running:
+            return
+        if target is None or {(node.id, peer), (peer, node.id)} & self._blocked or not self._admit(node, target):
             self.give(node, DialFailed(peer))
-        elif node.running:
+        else:
             self.connect(node, target)
+
+    def _admit(self, one: Node, other: Node) -> bool:
+        """Whether they come to talk, as far as that depends on them: a driver lets nobody else in or through."""
+        return one.admits(other.id) and other.admits(one.id)
 
     # --- the ends of links --------------------------------------------------------------------------------------------
 
@@ -281,7 +299,7 @@ class Simulator:
             end.is_open = False
             self.give(end.node, Lost(link.number))
 
-    def _hang_up(self, link: Link) -> None:
+    def _give_up(self, link: Link) -> None:
         if link.up and self._is_blocked(link):
             self.cut(link.number)
 
