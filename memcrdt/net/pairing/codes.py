@@ -1,4 +1,4 @@
-"""Codes such as 7-crossover-clockwork: a number, by which the devices find each other, and two words, which are secret.
+"""Codes such as 7-crossover-granite: a number, by which the devices find each other, and two words, which are secret.
 
 Two of 2 x 256 words are 16 bits: enough, since one wrong guess ends a code.
 """
@@ -47,7 +47,7 @@ def parse_code(text: str) -> Code:
     """
     parts = text.lower().replace("-", " ").split()
     if len(parts) != 3 or not parts[0].isdecimal() or not 1 <= int(parts[0][:4]) <= NUMBERS:
-        raise InputError(f"{text[:80]!r} is no code; it is a number and two words, such as 7-crossover-clockwork")
+        raise InputError(f"{text[:80]!r} is no code; it is a number and two words, such as 7-crossover-granite")
     for word, known in zip(parts[1:], _words(), strict=True):
         if word not in known:
             like = get_close_matches(word, known, 1)

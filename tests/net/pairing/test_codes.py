@@ -45,3 +45,10 @@ def test_a_slip_is_found_before_it_costs_the_code(text: str, hint: str) -> None:
     """Only codes that exist are tried."""
     with pytest.raises(InputError, match=hint):
         parse_code(text)
+
+
+def test_the_example_of_the_message_is_a_code() -> None:
+    """Who types what the documents show should hear that nobody shows it, not that there is no such word."""
+    with pytest.raises(InputError) as caught:
+        parse_code("")
+    assert parse_code(str(caught.value).split()[-1])
