@@ -107,7 +107,7 @@ def recall(memory: Memory, queries: list[str]) -> float:
         passages = np.array([row[0] for row in rows])
         vectors = np.frombuffer(b"".join(row[1] for row in rows), np.float32).reshape(len(rows), -1)
         for text in queries:
-            query = semantic.Query(embedder.embed_query(text), model.model)
+            query = semantic.Query(embedder.embed_query(text), model.model, 0.0)
             exact = passages[np.argpartition(-(vectors @ query.vector), 10)[:10]]
             near = semantic.nearest(db, query, index.coarse(model.model), None)
             found += len(set(exact.tolist()) & set(near.passages[np.argsort(-near.scores)[:10]].tolist()))

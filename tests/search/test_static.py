@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+import string
 
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memcrdt.search import static
 from memcrdt.search.static import DIM, StaticEmbedder
+
+_shared = StaticEmbedder()
 
 # What model2vec 0.10.0 gives for the same files: the first four numbers of each vector.
 PINNED = {
@@ -34,3 +42,30 @@ def test_the_end_of_a_long_text_counts() -> None:
     start = "word " * 2_000
     one, other = StaticEmbedder().embed([start + "apple", start + "quantum"])
     assert not np.allclose(one, other)
+
+
+plain = st.text(alphabet=st.sampled_from(string.printable), max_size=60)
+
+
+@given(st.lists(plain | st.text(max_size=30), max_size=8))
+def test_remembered_words_change_no_vector(texts: list[str]) -> None:
+    """The tokens looked up word by word are those that the tokenizer finds in the whole text."""
+    loaded = _shared._load()
+    assert _shared._tokens(loaded, texts) == loaded.tokens(texts)
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many words come by; and none that is as long as a text."""
+    monkeypatch.setattr(static, "_KNOWN", 50)
+    embedder = StaticEmbedder()
+    for n in range(40):
+        embedder.embed([f"word{n} and number {n}", "x" * 5_000])
+    assert 0 < len(embedder._known) < 60
+    assert max(map(len, embedder._known)) < 20
+
+
+@pytest.mark.parametrize("text", ["[UNK] [CLS] a[SEP]b", "a\x00b\tc\nd", "A_b-c's", "x" * 100, "y" * 101, "Ünï 😀", ""])
+def test_odd_texts_have_the_tokens_of_the_tokenizer(text: str) -> None:
+    """Its own words in brackets, controls, the longest word that it takes, and one longer."""
+    loaded = _shared._load()
+    assert _shared._tokens(loaded, [text, text]) == loaded.tokens([text, text])
