@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from memcrdt.errors import EmbedderError
 from memcrdt.model.filters import Filters
-from memcrdt.search import boosts, context, lexical, ranking, registry, selection, semantic
-from memcrdt.search.arrays import are_allowed, integers, json_list, normalised
+from memcrdt.search import boosts, context, lexical, ranking, selection, semantic, vectors
+from memcrdt.search.arrays import are_allowed, integers, json_list
 from memcrdt.search.calibration import calibrated
 from memcrdt.search.dates import named_time
 from memcrdt.search.index import SearchIndex
 from memcrdt.search.lexical import Lexical
-from memcrdt.search.passages import number, span, split
+from memcrdt.search.passages import number, split
 from memcrdt.search.ranking import Pool, Row
 from memcrdt.search.scores import PassageScores
 from memcrdt.search.semantic import Query
@@ -35,7 +34,6 @@ _NEWEST = """
 SELECT group_concat(memory) FROM
   (SELECT m.memory FROM memories m WHERE m.memory IN (SELECT value FROM json_each(?))
    ORDER BY m.created_at DESC, m.id LIMIT ?)"""
-_VECTORS = "SELECT embedding FROM vectors WHERE passage BETWEEN ? AND ? AND model = ?"
 _ROWS = f"""
 SELECT memory, id, substr(text, 1, {START_CHARS}), rtrim(substr(text, -4)) LIKE '%?', length(text) > {START_CHARS},
   created_at, author, CASE category WHEN 'conversation' THEN space END, scope, importance
@@ -99,7 +97,7 @@ def search(db: Connection, index: SearchIndex, query: str, filters: Filters, opt
 
     allowed = index.visibility.allowed(db, filters, options.now)
     words = lexical.find(db, query, allowed)
-    vector = _query_vector(db, index, query) if options.like is None else _vector_of(db, index, options.like)
+    vector = vectors.of_text(db, index, query) if options.like is None else vectors.of_memory(db, index, options.like)
     asked = _Asked(db, query, options, allowed, words, vector, PassageScores.of_rows([]))
     pool = _pool(asked, _seeds(asked, index))
     if not pool.rows:
@@ -160,9 +158,9 @@ def _alike(asked: _Asked, pool: Pool, places: NDArray[np.intp]) -> NDArray[np.fl
         return np.array([[selection.overlap(one, other) for other in words] for one in words])
     model, unrelated = asked.vector.model, asked.vector.unrelated
     none = np.zeros_like(asked.vector.vector)
-    found = [_direction(asked.db, memory, model) for memory in pool.memories[places].tolist()]
-    vectors = np.array([none if vector is None else vector for vector in found])
-    cosines = (vectors @ vectors.T).astype(np.float64)
+    found = [vectors.direction(asked.db, memory, model) for memory in pool.memories[places].tolist()]
+    rows = np.array([none if vector is None else vector for vector in found])
+    cosines = (rows @ rows.T).astype(np.float64)
     alike: NDArray[np.float64] = np.round((cosines - unrelated) / (1 - unrelated), 5)
     return alike
 
@@ -189,38 +187,6 @@ def _selected(asked: _Asked, pool: Pool, ranked: list[int], total: NDArray[np.fl
         options.limit,
     )
     return [considered[place] for place in chosen]
-
-
-def _query_vector(db: Connection, index: SearchIndex, query: str) -> Query | None:
-    """The query in the model that is searched; None when there is no vector to compare it with."""
-    current = registry.in_use(db).get("current")
-    embedder = index.embedders.get(current.name) if current else None
-    if current is None or embedder is None:
-        return None
-    try:
-        vector = embedder.embed_query(query)
-    except EmbedderError as exc:  # full text answers; `memcrdt model status` tells
-        index.error = exc
-        return None
-    index.error = None
-    return Query(vector, current.model, index.embedders.unrelated(db, current.name)) if vector.any() else None
-
-
-def _vector_of(db: Connection, index: SearchIndex, memory: int) -> Query | None:
-    """A memory's direction as a query; None while it has no vector."""
-    current = registry.in_use(db).get("current")
-    vector = _direction(db, memory, current.model) if current else None
-    if current is None or vector is None:
-        return None
-    return Query(vector, current.model, index.embedders.unrelated(db, current.name))
-
-
-def _direction(db: Connection, memory: int, model: int) -> NDArray[np.float32] | None:
-    """The mean direction of a memory's passages, of length 1; None while it has no vector."""
-    import numpy as np
-
-    found = [np.frombuffer(row[0], "<f4") for row in db.execute(_VECTORS, (*span(memory), model))]
-    return normalised(np.sum(found, axis=0, dtype=np.float32, keepdims=True))[0] if found else None
 
 
 def _seeds(asked: _Asked, index: SearchIndex) -> NDArray[np.int64]:

@@ -72,7 +72,7 @@ class StaticEmbedder:
         ones wherever it stands, and looking them up takes a fourth of the time."""
         known = self._known = self._known if len(self._known) < _KNOWN else {}
         words = [_WORD.findall(text.lower()) if _is_plain(text) else None for text in texts]
-        new = list({word for found in words for word in found or ()} - known.keys())
+        new = list({word for found in words for word in found or () if word not in known})
         known.update(zip(new, loaded.tokens(new), strict=True))
         others = iter(loaded.tokens([text for text, found in zip(texts, words, strict=True) if found is None]))
         return [next(others) if found is None else [t for word in found for t in known[word]] for found in words]

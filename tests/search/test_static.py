@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -69,3 +70,12 @@ def test_odd_texts_have_the_tokens_of_the_tokenizer(text: str) -> None:
     """Its own words in brackets, controls, the longest word that it takes, and one longer."""
     loaded = _shared._load()
     assert _shared._tokens(loaded, [text, text]) == loaded.tokens([text, text])
+
+
+def test_threads_may_embed_at_once() -> None:
+    """What one remembers while another one looks up disturbs neither, and each gets its own vectors."""
+    embedder = StaticEmbedder()
+    texts = [f"crane {n} lifts box {n * 7} on pier {n * 11}" for n in range(2_000)]
+    with ThreadPoolExecutor(4) as pool:
+        parts = list(pool.map(lambda at: embedder.embed(texts[at : at + 10]), range(0, len(texts), 10)))
+    np.testing.assert_array_equal(np.concatenate(parts), _shared.embed(texts))
