@@ -13,7 +13,7 @@ from memcrdt.cli.face import Face, command, pass_face
 from memcrdt.cli.output import Column, say
 
 if TYPE_CHECKING:
-    from memcrdt.errors import CorruptError
+    from memcrdt.errors import StoreError
     from memcrdt.memory import Memory
     from memcrdt.store.doctor import Report
 
@@ -102,12 +102,12 @@ def doctor_command(face: Face, repair: bool, give_up: bool) -> None:
     """
     if give_up and not repair:
         raise click.UsageError("--give-up goes with --repair")
-    from memcrdt.errors import CorruptError
+    from memcrdt.errors import CorruptError, SchemaError
 
     try:
         with face.open(read_only=not repair) as memory:
             findings = _findings(memory, repair, give_up)
-    except CorruptError as exc:
+    except (CorruptError, SchemaError) as exc:
         findings = _of_file(face, repair, exc)
         if repair:
             with face.open() as memory:
@@ -125,7 +125,7 @@ def _findings(memory: Memory, repair: bool, give_up: bool) -> list[Finding]:
     return findings + [Finding(what="note", text=text) for text in report.notes]
 
 
-def _of_file(face: Face, repair: bool, exc: CorruptError) -> list[Finding]:
+def _of_file(face: Face, repair: bool, exc: StoreError) -> list[Finding]:
     """What doctor says of a file that can't even be opened. Raises what opening raised, if that is no damage to it."""
     from memcrdt.opening import home_folder
     from memcrdt.store import doctor

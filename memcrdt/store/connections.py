@@ -40,7 +40,10 @@ def translated(path: Path, doing: str) -> Iterator[None]:
     except apsw.FullError as exc:
         raise _disk_full(path, doing) from exc
     except apsw.NotADBError as exc:
-        raise SchemaError(f"{path} is no SQLite file; move it away, or name another home") from exc
+        raise SchemaError(
+            f"{path} is no SQLite file; move it away, or name another home; if it was a store, see what"
+            " `memcrdt doctor` says of it"
+        ) from exc
     except (apsw.CorruptError, UnicodeDecodeError) as exc:  # texts are UTF-8: others are bytes that were damaged
         raise CorruptError(f"{doing}: {path} is damaged ({exc}); run `memcrdt doctor`") from exc
     except (apsw.ReadOnlyError, apsw.PermissionsError) as exc:

@@ -86,10 +86,13 @@ def examine_file(home: Path) -> Report:
 def repair_file(home: Path) -> Report:
     """Mends the file of a store that can't even be opened; what is wrong within it, repair() mends then.
 
-    Raises CorruptError when not even the list of its tables can be read.
+    Raises CorruptError when no memory is found in it.
     """
     found = examine_file(home)
-    return Report(found.problems, salvage.salvage(home / FILE) if found.problems else ())
+    if not found.problems:
+        return found
+    mend = salvage.salvage if salvage.is_listed(home / FILE) else salvage.salvage_unlisted
+    return Report(found.problems, mend(home / FILE))
 
 
 def _notes() -> tuple[str, ...]:

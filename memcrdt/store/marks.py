@@ -55,6 +55,10 @@ class Marks:
         """Why a store that stands at `now` is not the one that was here, in words for its user; None if it is."""
         return judge(now, _read(self._home), _read(self._beyond(now.incarnation)))
 
+    def tell_of_another(self) -> bool:
+        """Whether there was a store in this home before one that was just made."""
+        return _read(self._home) is not None
+
     def write(self, mark: Mark) -> None:
         data = json.dumps([mark.incarnation, mark.head, mark.machine, mark.file]).encode().ljust(_BYTES)
         for path in (self._home, self._beyond(mark.incarnation)):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import apsw
 
-from memcrdt.errors import SchemaError
+from memcrdt.errors import CorruptError, SchemaError
 
 APPLICATION_ID = 0x6D637264  # "mcrd": says that a SQLite file is a store of ours
 
@@ -24,6 +24,8 @@ def scripts() -> dict[int, str]:
 def check(db: apsw.Connection, path: Path) -> int:
     """The schema version of the file, 0 when it is empty. Raises SchemaError if it is not ours or too new."""
     version, application = int(db.pragma("user_version")), int(db.pragma("application_id"))
+    if is_spoiled(db):
+        raise CorruptError(f"the header of {path} names schema {version}, which there never was; run `memcrdt doctor`")
     if application == APPLICATION_ID:
         newest = max(scripts())
         if version > newest:
@@ -34,6 +36,11 @@ def check(db: apsw.Connection, path: Path) -> int:
     if db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None:
         raise SchemaError(f"{path} is a SQLite file of another program; move it away, or name another home")
     return 0
+
+
+def is_spoiled(db: apsw.Connection) -> bool:
+    """Whether the file says that it is a store of ours, of a schema that none has."""
+    return int(db.pragma("application_id")) == APPLICATION_ID and int(db.pragma("user_version")) < 1
 
 
 def is_newest(db: apsw.Connection, path: Path) -> bool:

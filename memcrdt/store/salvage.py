@@ -9,23 +9,25 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 import apsw
 
-from memcrdt.errors import CorruptError, StoreError
+from memcrdt.errors import CorruptError, SchemaError, StoreError
 from memcrdt.model.limits import MIB
-from memcrdt.store import connections, machine, meta, migrations
+from memcrdt.store import connections, graft, machine, meta, migrations
 from memcrdt.store.readable import UNREADABLE, Row, Table
 
 _SHOWN: Final = 20  # lines of SQLite's own check
 _TREE: Final = re.compile(r"\bTree (\d+)\b")
-_REMADE: Final = frozenset({"sqlite_schema", "sqlite_sequence", "indexed", "vectors", "codes", "waiting"})
+_SEQUENCE: Final = "sqlite_sequence"
+_REMADE: Final = frozenset({"sqlite_schema", _SEQUENCE, "indexed", "vectors", "codes", "waiting"})
 # What only the user can say again.
 _TOLD: Final = frozenset({"peers", "shares", "members", "withdrawn", "tokens", "token_spaces"})
 _LOG: Final = frozenset({"updates", "snapshots", "shards"})
@@ -64,6 +66,8 @@ INSERT OR IGNORE INTO homes(space, id, shard)
 SELECT space, id, (SELECT shard FROM shards s WHERE s.space = m.space)
 FROM (SELECT space, id FROM memories UNION SELECT space, id FROM graves) AS m
 WHERE (SELECT count(*) FROM shards s WHERE s.space = m.space) = 1"""
+_ANYTHING: Final = """
+SELECT EXISTS(SELECT 1 FROM updates) OR EXISTS(SELECT 1 FROM snapshots) OR EXISTS(SELECT 1 FROM memories)"""
 _HEAD: Final = """
 SELECT max(coalesce((SELECT max(seq) FROM updates), 0), coalesce((SELECT max(head) FROM shards), 0),
            coalesce((SELECT max(seq) FROM snapshots), 0), coalesce((SELECT max(seq) FROM memories), 0))"""
@@ -75,8 +79,14 @@ def damage(path: Path, vfs: str | None = None) -> list[str]:
     try:
         with connections.translated(path, "checking"), closing(_connect(path, vfs, read_only=True)) as db:
             return _checked(db)
-    except CorruptError as exc:  # its list of tables
-        return [str(exc.__cause__ or exc)]
+    except (CorruptError, SchemaError) as exc:  # its list of tables
+        return [_complaint(path) or str(exc.__cause__ or exc)]
+
+
+def _complaint(path: Path) -> str | None:
+    with _opened(path) as file:
+        size = file.xFileSize()
+        return graft.complaint(file.xRead(min(size, graft.HEADER), 0), size)
 
 
 def _checked(db: apsw.Connection) -> list[str]:
@@ -85,7 +95,10 @@ def _checked(db: apsw.Connection) -> list[str]:
         lines = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_SHOWN})")]
     except (apsw.CorruptError, apsw.SQLError, UnicodeDecodeError) as exc:
         return _pages_without_sense(db) or [str(exc)]
-    return [_named(part, names) for line in lines if line != "ok" for part in line.splitlines()]
+    found = [_named(part, names) for line in lines if line != "ok" for part in line.splitlines()]
+    if migrations.is_spoiled(db):
+        found.append("its header names a version of the schema that there never was")
+    return found
 
 
 def salvage(path: Path, vfs: str | None = None) -> tuple[str, ...]:
@@ -113,6 +126,61 @@ def salvage(path: Path, vfs: str | None = None) -> tuple[str, ...]:
     return tuple(_told(kept, copied, lacking))
 
 
+def is_listed(path: Path) -> bool:
+    """Whether the list of the tables of the file can be read: then salvage() may do, else salvage_unlisted()."""
+    try:
+        with connections.translated(path, "salvaging"):
+            _connect(path, None).close()
+    except (CorruptError, SchemaError):
+        return False
+    return True
+
+
+def salvage_unlisted(path: Path) -> tuple[str, ...]:
+    """As salvage(), for a file of which not even the list of the tables can be read, and which nobody has open. It is
+    another file then, and so another incarnation of the store.
+
+    Raises CorruptError when no memory is found in it, and nothing was changed.
+    """
+    before = path.stat()
+    with (
+        tempfile.TemporaryDirectory(prefix="memcrdt-salvage-", dir=path.parent) as folder,
+        connections.translated(path, "salvaging"),
+    ):
+        made, copy = Path(folder) / "salvaged.db", Path(folder) / "copy.db"
+        with closing(_connect(made, None)) as new:
+            connections.use_wal(new)
+            migrations.migrate(new, path)
+            missing = graft.grafted(path, copy, new, [*_copied(new), _SEQUENCE])
+            with closing(connections.connect(copy, read_only=False, vfs=None)) as old:
+                copied, lacking = _copy_all(old, new, missing)
+            is_empty = not new.execute(_ANYTHING).get
+        if is_empty:
+            raise CorruptError(
+                f"no memory can be found in {path}, and nothing was changed; keep the file, and restore a"
+                " backup into a new home, or sync with the other devices into one"
+            )
+        if path.stat() != before:
+            raise StoreError(f"another process wrote to {path} meanwhile; end it and try again: nothing was changed")
+        kept = _put_in_place(made, path)
+    return tuple(_told(kept, copied, lacking))
+
+
+def _put_in_place(made: Path, path: Path) -> Path:
+    """Puts one file in the place of another, which is kept with what SQLite has beside it."""
+    kept = _kept(path)
+    for suffix in ("", *connections.BESIDE):
+        there = path.with_name(path.name + suffix)
+        if there.exists():
+            shutil.copyfile(there, kept.with_name(kept.name + suffix))
+            kept.with_name(kept.name + suffix).chmod(0o600)
+    for suffix in connections.BESIDE:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    made.chmod(0o600)
+    made.replace(path)
+    return kept
+
+
 def _connect(path: Path, vfs: str | None, *, read_only: bool = False) -> apsw.Connection:
     """A connection that knows the tables. Raises CorruptError when their list can't be read."""
     try:
@@ -121,8 +189,8 @@ def _connect(path: Path, vfs: str | None, *, read_only: bool = False) -> apsw.Co
         db.execute("SELECT sql FROM sqlite_schema").fetchall()
     except apsw.CorruptError as exc:
         raise CorruptError(
-            f"the list of the tables of {path} can't be read ({exc}); keep the file, and restore a backup into a new"
-            " home, or sync with the other devices into one"
+            f"the list of the tables of {path} can't be read ({exc}); end all that has it open and let `memcrdt doctor"
+            " --repair` look for them"
         ) from exc
     return db
 
@@ -154,32 +222,41 @@ def _version(db: apsw.Connection) -> int:
 
 
 def _keep(db: apsw.Connection, path: Path) -> Path:
-    """Copies the damaged file beside itself, the WAL moved into it before. Through SQLite's own way to the file: to
-    open and close it by any other would drop the locks of this process."""
+    """Copies the damaged file beside itself, the WAL moved into it before."""
     db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-    kept = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
-    source = apsw.VFSFile("", str(path), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0])
+    kept = _kept(path)
     descriptor = os.open(kept, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as target:
-            size = source.xFileSize()
-            for at in range(0, size, MIB):
-                target.write(source.xRead(min(MIB, size - at), at))
-            target.flush()
-            os.fsync(target.fileno())
-    finally:
-        source.xClose()
+    with _opened(path) as source, os.fdopen(descriptor, "wb") as target:
+        size = source.xFileSize()
+        for at in range(0, size, MIB):
+            target.write(source.xRead(min(MIB, size - at), at))
+        target.flush()
+        os.fsync(target.fileno())
     return kept
 
 
-def _copy_all(old: apsw.Connection, new: apsw.Connection) -> tuple[int, list[str]]:
-    """Copies what can be read, and puts in place what follows from it. Returns how many rows, and the tables of which
-    some are missing."""
-    count, lacking = 0, []
+def _kept(path: Path) -> Path:
+    return path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[apsw.VFSFile]:
+    """The file, read in SQLite's own way: to open and close it by any other would drop the locks of this process."""
+    file = apsw.VFSFile("", str(path), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0])
+    try:
+        yield file
+    finally:
+        file.xClose()
+
+
+def _copy_all(old: apsw.Connection, new: apsw.Connection, missing: Sequence[str] = ()) -> tuple[int, list[str]]:
+    """Copies what can be read, and puts in place what follows from it; `missing` are tables that are lost. Returns how
+    many rows, and the tables of which some are missing."""
+    count, lacking = 0, [name for name in missing if name != _SEQUENCE]
+    listed = {str(name) for (name,) in old.execute("SELECT name FROM sqlite_schema")}  # of an older schema, maybe
     new.execute("PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE")
-    tables = "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' ORDER BY name"
-    for name, is_without_rowid in [(str(row[0]), bool(row[1])) for row in new.execute(tables)]:
-        if name in _REMADE:
+    for name, is_without_rowid in _copied(new).items():
+        if name not in listed:
             continue
         table = _table(old, new, name)
         count += _copy(new, table, by_number=not is_without_rowid)
@@ -190,6 +267,12 @@ def _copy_all(old: apsw.Connection, new: apsw.Connection) -> tuple[int, list[str
     _complete_facts(old, new, is_log_whole=_LOG.isdisjoint(lacking))
     new.execute("COMMIT")
     return count, lacking
+
+
+def _copied(new: apsw.Connection) -> dict[str, bool]:
+    """The tables that are copied, and whether each is without rowids."""
+    tables = "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' ORDER BY name"
+    return {str(name): bool(wr) for name, wr in new.execute(tables) if name not in _REMADE}
 
 
 def _table(old: apsw.Connection, new: apsw.Connection, name: str) -> Table:

@@ -37,6 +37,10 @@ _REINCARNATED = (
     "It goes on under a new identity, so that nothing it writes is taken for the other's; what it lacks comes back"
     " from paired devices. Two copies with one device key must not both be used: give one of them a home of its own"
 )
+_GONE = (
+    "The store that was here is gone: its file was missing or empty, and this is a new one. Restore a backup, if there"
+    " is one, or pair again with devices that have its memories"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +253,7 @@ class Store:
         if self.options.read_only:
             with self.reading() as db:
                 if migrations.check(db, self.path) == 0:
-                    raise StoreError(f"{self.path} is empty; open it once for writing")
+                    raise StoreError(f"{self.path} is empty; open it once for writing, or restore a backup")
                 return meta.facts(db)
         try:
             self._opened()
@@ -287,6 +291,8 @@ class Store:
         """Makes or reads the store's facts, and makes another store of one that was copied or restored."""
         if meta.found(db, self.device, self.now_ms(), self.options.random):
             meta.renew_client_id(db, self.boot, self.options.random)
+            if self._marks.tell_of_another():
+                meta.raise_alarm(db, Alarm(self.now_ms(), _GONE))
         elif suspicion := self._suspicion(db):
             meta.reincarnate(db, self.device, self.boot, self.options.random)
             meta.raise_alarm(
