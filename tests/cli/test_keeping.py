@@ -142,11 +142,10 @@ def test_giving_up_goes_with_repair(cli: Cli, added: str) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_told_with_what_to_do(cli: Cli, added: str, home: Path) -> None:
-    """When so much of it is gone that no memory is left, no repair helps: it says so, and the backup does."""
+    """When only its first page is left, no repair helps: it says so, and the backup does."""
     cli("backup", str(home / "backup.db"))
     store = home / "memories.db"
-    data = store.read_bytes()
-    store.write_bytes(data[: len(data) // 2 // PAGE * PAGE])
+    store.write_bytes(store.read_bytes()[:PAGE])
     assert (found := cli("doctor", "--json")).code == 1
     assert whats(found) == ["problem"]
     cli("doctor", "--repair").failed(1, "no memory can be found", "keep the file", "restore a backup")
