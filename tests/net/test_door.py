@@ -14,6 +14,7 @@ import pytest
 
 import memcrdt
 from memcrdt.net import door
+from memcrdt.net.addresses import Address
 from memcrdt.net.listener import STRANGERS, STRANGERS_PER_ADDRESS
 from memcrdt.net.tls import dialer_context
 from memcrdt.node import Node
@@ -152,6 +153,41 @@ async def test_a_node_ends_whatever_clients_do(
             await node.__aexit__(None, None, None)
     assert [record for record in caplog.records if record.exc_info] == []
     assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) <= 1
+
+
+async def test_a_network_in_the_background_ends_as_well(
+    tmp_path: Path, eventually: Callable[[Callable[[], object]], Awaitable[None]]
+) -> None:
+    """Its thread, for which stop_sync() waits."""
+    async with AsyncExitStack() as stack:
+        memory = stack.enter_context(memcrdt.open(tmp_path, embedder=None))
+        Peers(memory.store).accept("B" * 52)
+        memory.start_sync(host="127.0.0.1", port=0)
+        serving = memory.status().serving
+        assert serving is not None
+        assert serving.port is not None
+        crowd = await stack.enter_async_context(Crowd(serving.port, half_a_frame, tls=True))
+        await eventually(lambda: crowd.done >= STRANGERS_PER_ADDRESS)
+        async with asyncio.timeout(ENDS_S):
+            await asyncio.to_thread(memory.stop_sync)
+
+
+async def test_a_node_ends_though_a_member_answers_no_more(
+    tmp_path: Path, make_device: Callable[[str], Device], eventually: Callable[[Callable[[], object]], Awaitable[None]]
+) -> None:
+    """One that got in, and since then reads nothing, not even the goodbye."""
+    laptop = make_device("laptop")
+    with memcrdt.open(tmp_path / "desktop", embedder=None) as memory:
+        Peers(memory.store).accept(laptop.id)
+        laptop.trusted.add(memory.store.device)
+        node = await Node(memory, host="127.0.0.1", port=0).__aenter__()
+        assert node.port is not None
+        connection = await laptop.dial(Address("127.0.0.1", node.port))
+        await eventually(lambda: node.status().connected)
+        connection._socket._writer.transport.pause_reading()  # a Connection cannot
+        async with asyncio.timeout(ENDS_S):
+            await node.__aexit__(None, None, None)
+        await connection.close()
 
 
 async def test_what_is_no_http_is_worth_one_line_a_minute(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
