@@ -156,7 +156,7 @@ def _set_up(db: apsw.Connection) -> apsw.Connection:
         db.set_busy_handler(_Patience())
         db.execute("PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON")
         # With a WAL the same as FULL. But the journal of a file that is being made has to be gone for good: one that
-        # comes back with the power undoes what was committed since (memcrdt/testing/powerloss.py).
+        # comes back with the power undoes what was committed since (tests/store/test_durability.py).
         db.execute("PRAGMA synchronous = EXTRA; PRAGMA cache_size = -16000; PRAGMA trusted_schema = OFF")
         load_vector_functions(db)
     except BaseException:  # whatever it was, the file must not stay open

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -14,6 +15,7 @@ from memcrdt.store import connections
 from memcrdt.testing import crowd, kill, powerloss
 from memcrdt.testing.devices import Device
 from memcrdt.testing.expected import LostError, open_memory, texts_of
+from memcrdt.testing.faults import Disk, FaultyVfs
 
 SCHEDULES = 1_000
 PARTS = 10
@@ -40,6 +42,21 @@ def test_a_store_that_does_not_sync_would_be_found_out(monkeypatch: pytest.Monke
     monkeypatch.setattr(connections, "connect", careless)
     with pytest.raises(LostError, match="after the power cut"):
         powerloss.run(range(60))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_power_cut_does_not_undo_a_store_that_was_just_made(tmp_path: Path, seed: int) -> None:
+    """A file that was deleted may be there again, unless its folder was synced: the journal of the making must not."""
+    vfs = FaultyVfs(f"memcrdt-made-{seed}", Disk())
+    left = tmp_path / "left"
+    left.mkdir()
+    with open_memory(tmp_path / "home", vfs.name) as memory:
+        added = memory.add("kept")
+    memory = open_memory(tmp_path / "home", vfs.name)
+    vfs.disk.after_power_cut(left, Random(seed))
+    memory.close()
+    with open_memory(left) as memory:
+        assert texts_of(memory) == {added: "kept"}
 
 
 def test_nothing_acknowledged_is_lost_by_kill(tmp_path: Path) -> None:
