@@ -15,10 +15,12 @@ from memcrdt.errors import MemcrdtError
 from memcrdt.memory import Memory
 from memcrdt.store.store import FILE
 from memcrdt.testing.expected import Expected, LostError, open_memory, texts_of
-from memcrdt.testing.faults import Disk, Fault, FaultyVfs, Kind
+from memcrdt.testing.faults import Disk, Fault, FaultyVfs, Kind, Operation, unheard
 
 _STEPS: Final = 8
-_OPERATIONS: Final = 160  # writes, syncs and the like in one schedule, about
+# How many of them a schedule has, about: half of the faults are of any, half of one sort, since writes are nearly all.
+_ANY: Final = 160
+_OF_A_SORT: Final[dict[Operation, int]] = {"write": 120, "sync": 12, "open": 12, "truncate": 2, "delete": 2}
 _VFS: Final = FaultyVfs("memcrdt-faulty", Disk())
 _KINDS: Final[tuple[Kind, ...]] = ("error", "full", "cut")
 _MEMORY_DISK: Final = Path("/dev/shm")  # on Linux; elsewhere it takes three times as long
@@ -37,7 +39,7 @@ def run(seeds: Iterable[int]) -> Counter[str]:
         open_memory(root / "empty").close()
         counted: Counter[str] = Counter()
         for seed in seeds:
-            with _folders(root) as (home, left):
+            with _folders(root) as (home, left), unheard():
                 shutil.copy(root / "empty" / FILE, home / FILE)
                 counted[_Schedule(seed, home).run(left)] += 1
     return counted
@@ -56,8 +58,7 @@ class _Schedule:
 
     def run(self, left: Path) -> str:
         kind = self._rng.choice(_KINDS)
-        fault = Fault(kind, self._rng.randrange(1, _OPERATIONS), lasting=self._rng.choice((1, 2, 5, 1_000)))
-        self._disk.fault = fault
+        fault = self._disk.fault = self._fault(kind)
         steps = (self._add, self._add, self._add_many, self._edit, self._tag, self._forget, self._compact, self._reopen)
         for number in range(_STEPS):
             self._step(self._rng.choice(steps), f"text {number}")
@@ -66,6 +67,13 @@ class _Schedule:
         self._close()
         self._check_disk(left)
         return kind if self._disk.done >= fault.at else "none"
+
+    def _fault(self, kind: Kind) -> Fault:
+        lasting = self._rng.choice((1, 2, 5, 1_000))
+        if self._rng.random() < 0.5:
+            return Fault(kind, self._rng.randint(1, _ANY), lasting=lasting)
+        sort, count = self._rng.choice(list(_OF_A_SORT.items()))
+        return Fault(kind, self._rng.randint(1, count), frozenset({sort}), lasting)
 
     def _step(self, step: Callable[[Memory, str], None], text: str) -> None:
         memory = self._memory = self._memory or self._try(lambda: open_memory(self._home, _VFS.name))
