@@ -14,7 +14,7 @@ from memcrdt.errors import RemoteProtocolError
 from memcrdt.model.devices import KEY_BYTES, device_id
 from memcrdt.model.statements import CONTEXT, KEPT, Claim, Kind, Statement, unpack
 from memcrdt.net.identity import Identity
-from memcrdt.sync.events import Effect, Event, SendFrame
+from memcrdt.sync.events import Effect, Event, FrameReceived, SendFrame
 from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, Members, Push, Unknown
 from memcrdt.sync.replica import SharedSpace
 from memcrdt.sync.wire import decode, encode
@@ -24,6 +24,7 @@ from memcrdt.testing.simulator import Node, Reactor
 
 _SHARE: Final = 0.15  # of its frames
 _SHARE_OF_GREETINGS: Final = 0.5  # of which there are few
+_SHARE_OF_ROLLS: Final = 0.3  # in the place of what is spoiled, since greetings say them where they differ only
 _ATTACK_BYTES: Final = 64 * 1024
 _MANY: Final = 40  # statements: as long as they can be, they make a frame of 200 KB
 
@@ -64,21 +65,33 @@ class _Hostile:
         self._rng = rng
         self._frames: list[bytes] = [b""]
         self._greetings: list[bytes] = []
+        self._roll: Members | None = None  # the last that it has heard or said
 
     def handle(self, event: Event, now: float) -> list[Effect]:
-        return [self._spoiled(effect) for effect in self._honest.handle(event, now)]
+        if isinstance(event, FrameReceived):
+            self._remember(event.data)
+        return [spoiled for effect in self._honest.handle(event, now) for spoiled in self._spoiled(effect)]
 
-    def _spoiled(self, effect: Effect) -> Effect:
+    def _remember(self, frame: bytes) -> None:
+        message = decode(frame)
+        if isinstance(message, Members):
+            self._roll = message
+
+    def _spoiled(self, effect: Effect) -> list[Effect]:
         if not isinstance(effect, SendFrame):
-            return effect
+            return [effect]
+        self._remember(effect.data)
         message = decode(effect.data)
-        if isinstance(message, Hello | Members):
+        is_greeting = isinstance(message, Hello | Members)
+        if is_greeting:
             self._greetings = [*self._greetings[-20:], effect.data]
-            spoil = self._rng.random() < _SHARE_OF_GREETINGS
-            return SendFrame(effect.link, self._greeting(message, effect.data)) if spoil else effect
-        if self._rng.random() > _SHARE:
-            return effect
-        return SendFrame(effect.link, self._frame(message, effect.data))
+        if self._rng.random() > (_SHARE_OF_GREETINGS if is_greeting else _SHARE):
+            return [effect]
+        if isinstance(message, Hello | Members):
+            return [SendFrame(effect.link, self._greeting(message, effect.data))]
+        if self._roll is not None and self._rng.random() < _SHARE_OF_ROLLS:
+            return [effect, SendFrame(effect.link, encode(self._false_roll(self._roll)))]
+        return [SendFrame(effect.link, self._frame(message, effect.data))]
 
     def _frame(self, message: object, frame: bytes) -> bytes:
         if isinstance(message, Push | Diff):

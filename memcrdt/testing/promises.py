@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from memcrdt.model.clocks import StateVector, covers
 from memcrdt.store import digests, log, receipts
 from memcrdt.testing.computer import Computer
 from memcrdt.testing.devices import dump
@@ -30,7 +31,7 @@ class Promises:
     `local`, each computer (by its id) takes part in, and whether it may write them."""
 
     parts: Mapping[str, Mapping[str, bool]]
-    _spaces: dict[str, str] = field(default_factory=dict)  # of each memory
+    _space_of: dict[str, str] = field(default_factory=dict)  # of each memory
     _texts: dict[str, dict[str, _Promise]] = field(default_factory=dict)
     _ends: dict[str, _Promise] = field(default_factory=dict)
     _local: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # by device: what has to be there
@@ -38,10 +39,11 @@ class Promises:
     _graves: dict[str, set[str]] = field(default_factory=dict)
     _forgotten: dict[str, list[str]] = field(default_factory=dict)  # what each said when it was forgotten
     _confirmed: set[tuple[str, str, str]] = field(default_factory=set)  # to whom, by whom, what
+    _lost: bool = False  # whether something was: then those that may only read can have it alone, and never forward it
 
     def wrote(self, computer: Computer, memory_id: str, text: str, space: str) -> None:
         """The memory has got that text."""
-        self._spaces[memory_id] = space
+        self._space_of[memory_id] = space
         self._texts.setdefault(memory_id, {}).setdefault(text, _Promise(computer.id, computer.sim.now))
 
     def kept_local(self, computer: Computer, memory_id: str) -> None:
@@ -64,11 +66,13 @@ class Promises:
 
     def cast_out(self, computer: Computer) -> None:
         """It is revoked: what it was told is void, unless others know it."""
+        self._lost = True
         for promise in self._all():
             promise.void |= promise.by == computer.id
 
     def restored(self, computer: Computer, since: float) -> None:
         """What the computer was told since then is void, unless others know it."""
+        self._lost = True
         for promise in self._all():
             promise.void |= promise.by == computer.id and promise.at >= since
         self._local[computer.id].clear()
@@ -105,19 +109,39 @@ class Promises:
                     _check_clean(by_id[device], {memory_id: texts})
         return len(self._confirmed) - before
 
+    def agree(self, computers: Sequence[Computer]) -> bool:
+        """Whether all hold the same of each space that they take part in, as far as digests say."""
+        parts = [(each, space) for each in computers for space in self.parts[each.id]]
+        found = {(space, _digest(each, space)) for each, space in parts if self._is_whole(each, space)}
+        return len(found) == len(self._spaces(computers)) and all(
+            _covers(reader, writer, space)
+            for reader, space in parts
+            for writer in computers
+            if not self._is_whole(reader, space) and self._is_whole(writer, space)
+        )
+
     def check(self, computers: Sequence[Computer]) -> None:
         """Checks everything, of computers that have exchanged all that they have."""
         for computer in computers:
             self.look(computer)
             self._check_texts(computer)
             self._check_local(computer)
-        for space in sorted(_spaces(computers, self.parts)):
-            _compare([each for each in computers if space in self.parts[each.id]], space)
+        for space in sorted(self._spaces(computers)):
+            _compare([each for each in computers if self._is_whole(each, space)], space)
         # Search weighs words by all that is there.
-        for parts in {frozenset(self.parts[computer.id]) for computer in computers}:
-            _compare_answers([each for each in computers if self.parts[each.id].keys() == parts])
+        whole = [each for each in computers if all(self._is_whole(each, space) for space in self.parts[each.id])]
+        for parts in {frozenset(self.parts[computer.id]) for computer in whole}:
+            _compare_answers([each for each in whole if self.parts[each.id].keys() == parts])
         for computer in computers:
             self._check_bytes(computer)
+
+    def _spaces(self, computers: Sequence[Computer]) -> set[str]:
+        return {space for computer in computers for space in self.parts[computer.id]}
+
+    def _is_whole(self, computer: Computer, space: str) -> bool:
+        """Whether the computer takes part in the space, and can have nothing of it that the others don't get."""
+        writes = self.parts[computer.id].get(space)
+        return writes is not None and (writes or not self._lost)
 
     def _all(self) -> list[_Promise]:
         return [promise for texts in self._texts.values() for promise in texts.values()] + list(self._ends.values())
@@ -128,7 +152,7 @@ class Promises:
             for memory_id, text in db.execute(_TEXTS):
                 found.setdefault(str(memory_id), set()).add(str(text))
         for memory_id, texts in self._texts.items():
-            if self._spaces[memory_id] not in self.parts[computer.id]:
+            if self._space_of[memory_id] not in self.parts[computer.id]:
                 continue
             end = self._ends.get(memory_id)
             if end is not None:
@@ -165,16 +189,6 @@ def _check_clean(computer: Computer, forgotten: Mapping[str, Iterable[str]]) -> 
                 raise LostError(f"{_name(computer)}: {text!r} of {memory_id} was forgotten and is in the file")
 
 
-def agree(computers: Sequence[Computer], parts: Mapping[str, Mapping[str, bool]]) -> bool:
-    """Whether all hold the same of each space that they take part in, as far as digests say."""
-    found = {(space, _digest(each, space)) for each in computers for space in parts[each.id]}
-    return len(found) == len(_spaces(computers, parts))
-
-
-def _spaces(computers: Sequence[Computer], parts: Mapping[str, Mapping[str, bool]]) -> set[str]:
-    return {space for computer in computers for space in parts[computer.id]}
-
-
 def _compare(computers: Sequence[Computer], space: str) -> None:
     for what, of in _COMPARED:
         _check_equal(what, [(computer, of(computer, space)) for computer in computers])
@@ -194,6 +208,18 @@ def _check_equal(what: str, found: Sequence[tuple[Computer, Any]]) -> None:
 def _digest(computer: Computer, space: str) -> str:
     store = computer.memory.store
     return computer.space(space) + digests.whole(digests.of_space(store, store.space(space)))
+
+
+def _covers(one: Computer, other: Computer, space: str) -> bool:
+    """Whether the one knows all that the other does."""
+    ours, theirs = _vectors(one, space), _vectors(other, space)
+    return all(covers(ours.get(shard, {}), vector) for shard, vector in theirs.items())
+
+
+def _vectors(computer: Computer, space: str) -> dict[int, StateVector]:
+    store = computer.memory.store
+    with store.reading() as db:
+        return {row.number: log.state_vector_of(row) for row in log.shards_of(db, store.space(space))}
 
 
 def _registers(computer: Computer, space: str) -> list[Any]:

@@ -19,7 +19,6 @@ from memcrdt.testing import company, trouble, work
 from memcrdt.testing.computer import Computer
 from memcrdt.testing.expected import LostError
 from memcrdt.testing.life import TAMPERED_WORD, Life
-from memcrdt.testing.promises import agree
 from memcrdt.testing.simulator import Weather
 
 STEPS: Final = 45
@@ -145,7 +144,7 @@ def _make_peace(life: Life) -> None:
             computer.sync_now()
         life.sim.run(PEACE_S)
         _look_at_confirmations(life)
-        if agree(life.computers, life.parts) and _know_of_outcast(life):
+        if life.promises.agree(life.computers) and _know_of_outcast(life):
             _check_reports(life)
             return
     raise LostError(f"the computers do not come to agree within {PATIENCE * PEACE_S:.0f} s")
