@@ -72,7 +72,7 @@ FIELDS: dict[type[Any], str] = {
     MemoryRecord: "id text space scope category kind tags metadata links created_at updated_at expires_at pinned"
     " importance author device source trust superseded_by conflicted revision",
     Revision: "id revision text at by device base head",
-    Hit: "memory score passage parts",
+    Hit: "memory score passage marks parts",
     Page: "items next_cursor",
     Change: "kind id space origin at",
     Forgotten: "count status confirmed awaited",
