@@ -36,6 +36,11 @@ def shown(device: str) -> str:
     return "-".join(checked[at : at + _GROUP_CHARS] for at in range(0, len(checked), _GROUP_CHARS))
 
 
+def is_device_id(text: str) -> bool:
+    """Whether it has the form of one. What others send has to be asked: anything else cannot be shown."""
+    return len(text) == DEVICE_ID_CHARS and set(text) <= set(_ALPHABET)
+
+
 def parse_device_id(text: object) -> str:
     """The device id that `text` is, with or without check characters; case, dashes and blanks don't matter.
 

@@ -18,7 +18,7 @@ import msgpack
 
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model import limits
-from memcrdt.model.devices import DEVICE_ID_CHARS, KEY_BYTES, device_id
+from memcrdt.model.devices import DEVICE_ID_CHARS, KEY_BYTES, device_id, is_device_id
 
 STATEMENTS: Final = 1_000  # of one space
 FOR_REVOCATIONS: Final = 100  # of these, kept free for them: no member can keep itself from being revoked
@@ -110,7 +110,7 @@ def unpack(data: bytes) -> Statement:
         claim = Claim(
             kind=_KINDS[_whole(kind)],
             space=_text(space, DEVICE_ID_CHARS),
-            device=_text(device, DEVICE_ID_CHARS),
+            device=_device(device),
             at=_whole(at),
             name=_text(name, NAME_CHARS),
             read_only=bool(read_only),
@@ -191,6 +191,12 @@ def _text(value: Any, chars: int) -> str:
     if not isinstance(value, str) or len(value) > chars:
         raise ValueError("no text of that length")
     return value
+
+
+def _device(value: Any) -> str:
+    if not is_device_id(device := _text(value, DEVICE_ID_CHARS)):
+        raise ValueError("no device id")
+    return device
 
 
 def _whole(value: Any) -> int:

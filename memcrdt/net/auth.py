@@ -26,7 +26,7 @@ from typing import Any, Final, Protocol
 import msgpack
 
 from memcrdt.errors import RemoteProtocolError, UntrustedPeerError
-from memcrdt.model.devices import DEVICE_ID_CHARS, KEY_BYTES, device_id, shown
+from memcrdt.model.devices import KEY_BYTES, device_id, is_device_id, shown
 
 HANDSHAKE_FRAME_BYTES: Final = 1024
 NONCE_BYTES: Final = 32
@@ -252,6 +252,7 @@ def _sized(message: list[Any], kind: str, sizes: tuple[int | None, ...]) -> list
 def _device_in(field: bytes) -> str | None:
     if not field:
         return None
-    if len(field) != DEVICE_ID_CHARS or not field.isalnum():
+    device = field.decode(errors="replace")
+    if not is_device_id(device):
         raise RemoteProtocolError("a refusal names no device")
-    return field.decode()
+    return device

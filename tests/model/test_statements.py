@@ -100,6 +100,8 @@ def test_a_statement_survives_packing() -> None:
         msgpack.packb([msgpack.packb([0, SPACE, A, 1, "n" * 201, False, []]), b"k" * 32, b"s" * 64]),
         msgpack.packb([msgpack.packb([0, SPACE, A, 1, "", False, [b"short"]]), b"k" * 32, b"s" * 64]),
         msgpack.packb([msgpack.packb([0, SPACE, A, 1, "", 1, []]), b"k" * 32, b"s" * 64]),
+        msgpack.packb([msgpack.packb([0, SPACE, A.lower(), 1, "", False, []]), b"k" * 32, b"s" * 64]),
+        msgpack.packb([msgpack.packb([0, SPACE, A[:-1], 1, "", False, []]), b"k" * 32, b"s" * 64]),
         msgpack.packb([msgpack.packb([0, SPACE, A, 1, "", False, [b"i" * 16] * (KEPT + 1)]), b"k" * 32, b"s" * 64]),
         b"x" * (STATEMENT_BYTES + 1),
     ],

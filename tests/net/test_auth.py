@@ -164,3 +164,13 @@ def test_a_refusal_is_proven_as_well(laptop: Side, desktop: Side, revoked_by: st
             dialer.verify(claim, msgpack.packb(["refusal", *forged]))
     with pytest.raises(RemoteProtocolError):
         dialer.verify(claim, msgpack.packb(["refusal", "text", signature]))
+
+
+@pytest.mark.parametrize("named", ["r" * 52, "R" * 51, "1" * 52, "\xff" * 26])
+def test_a_refusal_names_a_device(laptop: Side, desktop: Side, named: str) -> None:
+    """Anything else could not even be shown, though the device that says it is trusted here."""
+    dialer, listener = DialerHandshake(laptop), ListenerHandshake(desktop)
+    claim = dialer.read(listener.greeting())
+    refusal = listener.refusal(listener.verify(dialer.proof(claim)), named)
+    with pytest.raises(RemoteProtocolError, match="names no device"):
+        dialer.verify(claim, refusal)
