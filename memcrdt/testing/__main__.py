@@ -22,6 +22,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from memcrdt.model.limits import MIB
 from memcrdt.testing import commands, fuzz, kill, powerloss, scenario, soak
 
 # What one process runs in a row.
@@ -85,11 +86,11 @@ def _soak(given: argparse.Namespace) -> str:
 
 def _fuzz(given: argparse.Namespace) -> str:
     fates: Counter[fuzz.Fate] = Counter()
-    grown = 0
+    grown = []
     for each in _spread(fuzz.run, _chunks(given.first, given.updates, _UPDATES), fresh=True):
         fates += each.fates
-        grown = max(grown, each.grown_bytes)
-    more = f"at most {grown >> 20} MiB more memory" if grown else "memory not measured"
+        grown += [] if each.grown_bytes is None else [each.grown_bytes]
+    more = f"at most {max(grown) / MIB:.0f} MiB more memory" if grown else "memory not measured"
     return f"every document stayed whole: {fates.total()} updates, by fate {dict(fates)}, {more},"
 
 

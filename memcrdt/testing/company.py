@@ -55,7 +55,7 @@ def invite(life: Life, computer: Computer) -> None:
         late.boot()
         life.enroll(late)
         work.write(life, late)
-        _pair(computer, late, PERSONAL)
+        _pair(life, computer, late, PERSONAL)
         life.counts["invited later"] += 1
 
 
@@ -86,7 +86,7 @@ def come_back(life: Life, computer: Computer, like: Computer | None = None) -> N
             inviter = life.rng.choice(others)
             if not inviter.on:
                 inviter.boot()
-            _pair(inviter, computer, space, read_only=not writes)
+            _pair(life, inviter, computer, space, read_only=not writes)
 
 
 def haunt(life: Life) -> None:
@@ -107,7 +107,7 @@ def _join(life: Life, computer: Computer) -> None:
     if life.by_hand:
         _meet(life, computer)
     else:
-        _pair(inviter, computer, PERSONAL)
+        _pair(life, inviter, computer, PERSONAL)
 
 
 def _let_in_others(life: Life) -> None:
@@ -118,12 +118,12 @@ def _let_in_others(life: Life) -> None:
         reader.boot()
         inviter = rng.choice(life.writers())
         life.enroll(reader, read_only=True)
-        _pair(inviter, reader, PERSONAL, read_only=True)
+        _pair(life, inviter, reader, PERSONAL, read_only=True)
     if not life.by_hand and rng.random() < 0.15:
         tampered = TamperedComputer(life.site, "T")
         tampered.boot()
         life.strangers.append(tampered)
-        _pair(rng.choice(life.writers()), tampered, PERSONAL, read_only=True)
+        _pair(life, rng.choice(life.writers()), tampered, PERSONAL, read_only=True)
     if rng.random() < 0.15:
         hostile = HostileComputer(life.site, "X")
         hostile.boot()
@@ -131,7 +131,7 @@ def _let_in_others(life: Life) -> None:
         if life.by_hand:
             _meet(life, hostile)
         else:
-            _pair(rng.choice(life.writers()), hostile, PERSONAL)
+            _pair(life, rng.choice(life.writers()), hostile, PERSONAL)
         if life.suspect is None and rng.random() < 0.5:
             life.suspect = hostile
 
@@ -151,7 +151,7 @@ def _found_club(life: Life) -> None:
         writes = life.rng.random() < 0.7
         members.add(other.id)
         life.parts[other.id][CLUB] = writes
-        _pair(founder, other, CLUB, read_only=not writes)
+        _pair(life, founder, other, CLUB, read_only=not writes)
     life.counts["space of which others know nothing"] += 1
 
 
@@ -165,7 +165,7 @@ def _meet(life: Life, computer: Computer) -> None:
                 one.accept(whom, [PERSONAL])
 
 
-def _pair(inviter: Computer, joiner: Computer, space: str, *, read_only: bool = False) -> None:
+def _pair(life: Life, inviter: Computer, joiner: Computer, space: str, *, read_only: bool = False) -> None:
     """What pairing comes to, once the code was right."""
     known = {each: Members(each.memory.store) for each in (inviter, joiner)}
     theirs = Offer(inviter.name, _PORT, read_only, tuple(known[inviter].entries([space])))
@@ -175,6 +175,8 @@ def _pair(inviter: Computer, joiner: Computer, space: str, *, read_only: bool = 
             known[computer].join(entry)
     inviter.accept(joiner, [space], read_only=read_only)
     joiner.accept(inviter, [space])
+    if read_only:
+        life.wiretap.readers.add((joiner.id, inviter.space(space)))
 
 
 def _takes_part(computer: Computer, space: str) -> bool:

@@ -11,12 +11,16 @@ from memcrdt.sync.wire import decode
 from memcrdt.testing.computer import DEAF_S, Computer
 from memcrdt.testing.expected import LostError
 
+_NOTHING = (b"", b"\0\0")  # and an update of no blocks and no deletions
+
 
 @dataclass(slots=True)
 class Wiretap:
-    """`secrets`: bytes that only the devices named with them (by their ids) may get from another one."""
+    """`secrets`: bytes that only the devices named with them (by their ids) may get from another one. `readers`: which
+    device may only read which space (by its id), and so never passes anything on."""
 
     secrets: dict[bytes, set[str]] = field(default_factory=dict)
+    readers: set[tuple[str, str]] = field(default_factory=set)
     _computers: dict[str, Computer] = field(default_factory=dict)
     _sent: dict[str, dict[tuple[str, int], dict[int, int]]] = field(default_factory=dict)
 
@@ -37,7 +41,9 @@ class Wiretap:
         since = computer.outcasts.get(target)
         if since is not None and computer.sim.now > since + DEAF_S and not isinstance(message, Bye):
             raise LostError(f"{computer.name}: sent a {type(message).__name__} to a device that it knows to be revoked")
-        if isinstance(message, Push | Diff) and message.update:
+        if isinstance(message, Push | Diff) and message.update not in _NOTHING:
+            if (source, message.space) in self.readers:
+                raise LostError(f"{computer.name}: passed on what it may only read")
             self._check_durable(computer, message)
 
     def restored(self, computer: Computer) -> None:

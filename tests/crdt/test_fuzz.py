@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
@@ -18,4 +19,5 @@ def test_a_mutated_update_is_refused_or_leaves_a_whole_document(seed: int) -> No
         fuzzed = pool.submit(run, range(seed, seed + 5_000)).result()
     assert fuzzed.fates.total() == 5_000
     assert all(fuzzed.fates[fate] > 10 for fate in ("malformed", "gap", "applied"))
-    assert fuzzed.grown_bytes <= MEMORY_BYTES
+    assert (fuzzed.grown_bytes is None) == (sys.platform == "win32")
+    assert (fuzzed.grown_bytes or 0) <= MEMORY_BYTES

@@ -166,6 +166,16 @@ def test_random_values_in_the_place_of_fields_raise_nothing_else(value: object) 
             survives(frame)
 
 
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda m: type(m).__name__)
+def test_any_byte_in_the_place_of_any_other_raises_nothing_else(message: Message) -> None:
+    """Each byte of a frame by each other one; and the frame cut off there."""
+    frame = encode(message)
+    for at in range(len(frame)):
+        assert not survives(frame[:at])
+        for value in range(256):
+            survives(frame[:at] + bytes([value]) + frame[at + 1 :])
+
+
 def test_twenty_thousand_mutated_frames_raise_nothing_else() -> None:
     """Flipped, cut, inserted and spliced bytes of real frames: some are still messages, the others are refused."""
     rng = Random(5)
