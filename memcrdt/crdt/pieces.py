@@ -1,4 +1,7 @@
-"""An update cut into pieces that each apply without a gap, for receivers that would wait too long for the whole.
+"""An update cut into pieces that each apply without a gap, where the whole would take too long.
+
+pycrdt holds the interpreter's lock through each of its calls. Between two pieces the other threads of the process
+get their turn, and a receiver need not wait for more than one.
 
 The blocks of one client have to come in the order of their clocks, and each behind the block that it names as
 its origin. Deletes go last: what they delete is there by then.
@@ -12,23 +15,38 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from memcrdt.crdt.scan import Walk
+from memcrdt.errors import RemoteProtocolError
 from memcrdt.model import limits
 from memcrdt.model.clocks import varuint
 
-_NO_DELETES: Final = varuint(0)
+# Loaded in 10 ms and applied, with its events, in 20 (benchmarks/responsive.py). It is more than a full shard of
+# everyday memories has, so that few are ever cut, which takes longer than to load them.
+PIECE_BYTES: Final = 768 * limits.KIB
+_BLOCK_BYTES: Final = 192  # what a block or a deleted range counts at least: short ones take as long to apply
 
 
-def cut(update: bytes, piece_bytes: int) -> Iterator[bytes]:
-    """The pieces of an update of our own, about `piece_bytes` each; applied in order they do what it does."""
+def cut(update: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
+    """The pieces of a scanned update, about `piece_bytes` each or less; applied in order they do what it does.
+
+    An update that is no longer than that is its only piece. Raises RemoteProtocolError when blocks wait for each other.
+    """
+    if len(update) <= piece_bytes:
+        yield update
+        return
     walk = _Blocks(update)
     walk.clients()
     piece = _Piece()
     for client, block in _in_order(walk.found):
         if piece.size >= piece_bytes:
-            yield piece.encoded(_NO_DELETES)
+            yield piece.encoded()
             piece = _Piece()
         piece.add(client, block, update)
-    yield piece.encoded(update[walk.at :])
+    for client, start, end in walk.id_ranges():
+        if piece.size >= piece_bytes:
+            yield piece.encoded()
+            piece = _Piece()
+        piece.delete(client, start, end)
+    yield piece.encoded()
 
 
 class _Block(NamedTuple):
@@ -68,28 +86,39 @@ class _Blocks(Walk):
 
 @dataclass(slots=True)
 class _Piece:
-    """Blocks of several clients, gathered until there are enough of them."""
+    """Blocks and deletes of several clients, gathered until there are enough of them."""
 
     size: int = 0
     first: dict[int, int] = field(default_factory=dict)
     counts: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     blocks: dict[int, bytearray] = field(default_factory=lambda: defaultdict(bytearray))
+    deletes: dict[int, list[bytes]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, client: int, block: _Block, update: bytes) -> None:
         self.first.setdefault(client, block.clock)
         self.counts[client] += 1
         self.blocks[client] += update[block.start : block.stop]
-        self.size += block.stop - block.start
+        self.size += max(block.stop - block.start, _BLOCK_BYTES)
 
-    def encoded(self, deletes: bytes) -> bytes:
+    def delete(self, client: int, start: int, end: int) -> None:
+        self.deletes[client].append(varuint(start) + varuint(end - start))
+        self.size += _BLOCK_BYTES
+
+    def encoded(self) -> bytes:
         out = bytearray(varuint(len(self.first)))
         for client in sorted(self.first, reverse=True):  # as Yjs does
             out += varuint(self.counts[client]) + varuint(client) + varuint(self.first[client]) + self.blocks[client]
-        return bytes(out + deletes)
+        out += varuint(len(self.deletes))
+        for client, ranges in self.deletes.items():
+            out += varuint(client) + varuint(len(ranges)) + b"".join(ranges)
+        return bytes(out)
 
 
 def _in_order(found: Mapping[int, list[_Block]]) -> Iterator[tuple[int, _Block]]:
-    """Every block, each behind what it builds on; whoever has to wait lets the client it waits for go first."""
+    """Every block, each behind what it builds on; whoever has to wait lets the client it waits for go first.
+
+    Raises RemoteProtocolError when there is no such order.
+    """
     done = dict.fromkeys(found, 0)
     for client in found:
         waiting = [client]
@@ -100,6 +129,8 @@ def _in_order(found: Mapping[int, list[_Block]]) -> Iterator[tuple[int, _Block]]
                 continue
             block = found[first][done[first]]
             if block.origin is not None and not _is_there(found, done, *block.origin):
+                if block.origin[0] in waiting:
+                    raise RemoteProtocolError("an update has blocks that wait for each other")
                 waiting.append(block.origin[0])
                 continue
             yield first, block

@@ -7,7 +7,7 @@ pins; a Shard must never be led there. Its caller applies updates in order, with
 from __future__ import annotations
 
 import hashlib
-import json
+import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from pycrdt import Doc, Map, MapEvent, Snapshot, TransactionEvent
 
+from memcrdt.crdt.pieces import cut
 from memcrdt.crdt.scan import ROOT, Cursor, Scan, scan
 from memcrdt.errors import CorruptError, RemoteProtocolError
 from memcrdt.model.clocks import StateVector, covers, decode_state_vector, encode_state_vector
@@ -27,11 +28,11 @@ _JSON_TYPES: Final = frozenset({type(None), bool, int, float, str, list, dict})
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What a change did: the update to log and send (empty when nothing changed), the memories with a
-    changed register, those whose birth or tombstone was deleted without a tombstone being there, and the births
-    in whose place an update has put others, by memory."""
+    """What a change did: the updates to log and send (none when nothing changed, several when much did), the
+    memories with a changed register, those whose birth or tombstone was deleted without a tombstone being there, and
+    the births in whose place an update has put others, by memory."""
 
-    update: bytes
+    updates: tuple[bytes, ...]
     touched: frozenset[str]
     unborn: frozenset[str]
     displaced: Mapping[str, Json] = field(default_factory=dict)
@@ -103,13 +104,14 @@ class Shard:
     def apply(self, update: bytes, info: Scan | None = None) -> Edit:
         """Takes an update from outside, whole; `info` is its scan, if it was made already.
 
-        The edit's update is what was new here. Raises RemoteProtocolError when yrs refuses the update, or when
+        The edit's updates are what was new here. Raises RemoteProtocolError when yrs refuses the update, or when
         afterwards some of it is still pending or the document is no longer a flat map of plain values.
         """
         info = info or scan(update)
         record = _Record()
         with _observed(self._doc, record.on_update), _observed(self._map, record.on_keys):
-            self._integrate(update, lambda exc: RemoteProtocolError(f"yrs refused an update: {exc}"))
+            for piece in cut(update):
+                self._integrate(piece, lambda exc: RemoteProtocolError(f"yrs refused an update: {exc}"))
         known = self.state_vector()
         if not covers(known, info.after) or not covers(known, info.needs):
             raise RemoteProtocolError("an update did not bring what it announced: some of it waits for what is missing")
@@ -129,15 +131,27 @@ class Shard:
         return self._doc.get_update()
 
     def digest(self) -> bytes:
-        """16 bytes that are equal for equal documents: BLAKE2b of the state vector, the deletes and the registers.
+        """16 bytes that are equal for equal documents: BLAKE2b of the state vector, the deletes and the registers,
+        as one canonical JSON text.
 
-        Never of the encoded document, since equal documents encode differently.
+        Never of the encoded document, since equal documents encode differently. The text is made register by
+        register: in one go, a large shard would keep all other threads waiting.
         """
-        cursor = Cursor(Snapshot.from_doc(self._doc).encode())
-        deletes = _merged(cursor.id_ranges())
-        known: list[Json] = [[client, clock] for client, clock in sorted(self.state_vector().items())]
-        state = canonical([known, [list(span) for span in deletes], json.loads(str(self._map))])
-        return hashlib.blake2b(state.encode(), digest_size=16, person=b"memcrdt shard").digest()
+        known = ",".join(f"[{client},{clock}]" for client, clock in sorted(self.state_vector().items()))
+        ranges = _merged(Cursor(Snapshot.from_doc(self._doc).encode()).id_ranges())
+        deletes = ",".join(f"[{client},{start},{end}]" for client, start, end in ranges)
+        state = hashlib.blake2b(f"[[{known}],[{deletes}],{{".encode(), digest_size=16, person=b"memcrdt shard")
+        with self._transaction() as transaction:
+            for place, key in enumerate(self._sorted_keys()):
+                register = f"{canonical(key)}:{canonical(self._value(transaction, key))}"
+                state.update((f",{register}" if place else register).encode())
+        state.update(b"}]")
+        return state.digest()
+
+    def _sorted_keys(self) -> Iterator[str]:
+        """All keys in order. Those of one memory are neighbours, since they begin with its id."""
+        known = (key for memory_id in sorted(self._keys) for key in sorted(self._keys[memory_id]))
+        return heapq.merge(known, sorted(self._foreign))
 
     def _put(self, transaction: Any, key: str, value: Json | Deleted) -> bool:
         """Writes or deletes one register, if that changes anything. Returns whether it did."""
@@ -170,9 +184,11 @@ class Shard:
             raise error(exc) from exc
 
     def _edit(self, record: _Record) -> Edit:
+        there = (key for key in record.replaced if record.changes[key] and key in self._keys.get(key, ()))
+        displaced = {key: record.replaced[key] for key in there}  # before the index follows
         touched, deleted = self._index(record.changes)
         unborn = (born for born in deleted if forgotten_key(born) not in self._keys.get(born, ()))
-        return Edit(record.update, frozenset(touched), frozenset(unborn), record.displaced)
+        return Edit(tuple(record.updates), frozenset(touched), frozenset(unborn), displaced)
 
     def _index(self, changes: Mapping[str, bool]) -> tuple[set[str], set[str]]:
         """Follows the changes: key -> whether it is there. Returns the ids touched, and those whose birth or tombstone
@@ -187,8 +203,8 @@ class Shard:
             keys = self._keys.setdefault(parts.id, set())
             if present:
                 keys.add(key)
-            else:
-                keys.discard(key)
+            elif key in keys:
+                keys.remove(key)
                 if parts.field in ("", FORGOTTEN):
                     deleted.add(parts.id)
         for memory_id in touched:
@@ -207,22 +223,22 @@ class Shard:
 
 @dataclass(slots=True)
 class _Record:
-    """What one transaction did to the document."""
+    """What one change did to the document, in one transaction or several."""
 
-    update: bytes = b""
+    updates: list[bytes] = field(default_factory=list)
     changes: dict[str, bool] = field(default_factory=dict)
-    displaced: dict[str, Json] = field(default_factory=dict)  # births that others have taken the place of
+    replaced: dict[str, Json] = field(default_factory=dict)  # births that went, and what they were at first
     foreign: bool = False  # a value that is no plain JSON
 
     def on_update(self, event: TransactionEvent) -> None:
-        self.update = bytes(event.update)
+        self.updates.append(bytes(event.update))
 
     def on_keys(self, event: MapEvent) -> None:
         changes: dict[str, dict[str, Any]] = event.keys  # type: ignore[attr-defined]  # in __slots__ only
         for key, change in changes.items():
             self.changes[key] = change["action"] != "delete"
-            if change["action"] == "update" and is_ulid(key):
-                self.displaced[key] = restored(change["oldValue"])
+            if change["action"] != "add" and is_ulid(key):
+                self.replaced.setdefault(key, restored(change["oldValue"]))
             if type(change.get("newValue")) not in _JSON_TYPES:
                 self.foreign = True
 

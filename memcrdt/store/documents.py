@@ -90,15 +90,14 @@ class Documents:
         from memcrdt.crdt.shard import Shard
 
         seq, folded = log.snapshot_of(db, row.shard)
-        updates = [] if folded is None else [folded]
         later: list[bytes] = []
         for found in log.updates_after(db, row.shard, seq):
             if found.origin != log.LOCAL:
                 _scanned(found.update, found.seq)
             later.append(found.update)
         if not row.damaged:
-            return Document(Shard.load(self.client_id, updates + later), row.head)
-        document = Document(Shard.load(self.client_id, updates), row.head, later)
+            return Document(Shard.load(self.client_id, folded + later), row.head)
+        document = Document(Shard.load(self.client_id, folded), row.head, later)
         document.settle()
         return document
 

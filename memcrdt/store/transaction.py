@@ -262,8 +262,7 @@ class Transaction:
                 self._note(work, work.document.live.write(gathered), log.LOCAL)
 
     def _note(self, work: _Work, edit: Edit, origin: str) -> None:
-        if edit.update:
-            work.updates.append((edit.update, origin))
+        work.updates += ((update, origin) for update in edit.updates)
         work.touched |= edit.touched
         work.unborn |= edit.unborn
         for memory_id, old in edit.displaced.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 import memcrdt
 from memcrdt.model import limits
 from memcrdt.model.projection import project
-from memcrdt.store import compaction, quarantine
+from memcrdt.store import compaction, log, quarantine
 from memcrdt.store.quarantine import Refused
 from memcrdt.store.store import FILE
 from memcrdt.testing.devices import Device, agree
@@ -29,7 +28,7 @@ def _files_with(home: Path, words: str = SECRET) -> list[str]:
     """The files of a home in which a word stands, whole or as full text stems it, and the snapshots, unpacked."""
     needles = [word[:5].encode() for word in words.split()]
     with closing(apsw.Connection(str(home / FILE))) as db:
-        snapshots = [bytes(zlib.decompress(packed)) for (packed,) in db.execute("SELECT bytes FROM snapshots")]
+        snapshots = [piece for (packed,) in db.execute("SELECT bytes FROM snapshots") for piece in log.unpacked(packed)]
     assert not any(needle in snapshot for needle in needles for snapshot in snapshots)
     return [
         path.name
