@@ -97,8 +97,8 @@ def reader(home: Path) -> Iterator[Connection]:
 def thread(memory: memcrdt.Memory) -> Iterator[list[float]]:
     """While a thread of this process reads: the seconds that each read took.
 
-    Of wall clock and this process's CPU time the lesser: what other programs take of the machine doesn't count, but what
-    the other threads of this one do while pycrdt lets no other run.
+    Of wall clock and this process's CPU time the lesser: what other programs take of the machine doesn't count, but
+    what the other threads of this one do while pycrdt lets no other run.
     """
     stopped, waits = threading.Event(), [0.0]
 

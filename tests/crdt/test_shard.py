@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import hashlib
+import json
 import threading
 import weakref
 from random import Random
@@ -11,12 +13,13 @@ from typing import TYPE_CHECKING
 import pycrdt
 import pytest
 
-from memcrdt.crdt.scan import Scan, scan
+from memcrdt.crdt import shard as shards
+from memcrdt.crdt.scan import Cursor, Scan, scan
 from memcrdt.crdt.shard import Edit, Shard
 from memcrdt.errors import CorruptError, RemoteProtocolError
 from memcrdt.model.clocks import covers
 from memcrdt.model.registers import DELETED
-from memcrdt.model.values import canonical
+from memcrdt.model.values import canonical, restored
 from memcrdt.testing.histories import History
 from memcrdt.testing.mutate import ATTACKS
 
@@ -285,6 +288,36 @@ def test_a_digest_does_not_depend_on_how_yrs_lists_deletes(monkeypatch: pytest.M
         monkeypatch.setattr(pycrdt.Snapshot, "encode", lambda snapshot, deletes=deletes: deletes + b"\x00")
         digests.add(Shard(1).digest())
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_digest_is_that_of_one_canonical_text(seed: int) -> None:
+    """State vector, deletes and all registers, those at keys of no memory too: anybody can compute it."""
+    shard = History(Random(seed)).run(40).shards[0]
+    registers = {key: value for memory_id in shard.ids() for key, value in shard.registers(memory_id).items()}
+    if shard.foreign_count:
+        registers["no register at all"] = json.loads(str(shard._map))["no register at all"]
+    known: list[Json] = [[client, clock] for client, clock in sorted(shard.state_vector().items())]
+    deletes: list[Json] = [
+        list(span) for span in sorted(Cursor(pycrdt.Snapshot.from_doc(shard._doc).encode()).id_ranges())
+    ]
+    text = canonical([known, deletes, restored(registers)])
+    assert shard.digest() == hashlib.blake2b(text.encode(), digest_size=16, person=b"memcrdt shard").digest()
+
+
+def test_a_large_shard_is_freed_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its registers go first, some at a time; nothing of the document is left."""
+    monkeypatch.setattr(shards, "_FREED_AT_ONCE", 10)
+    monkeypatch.setattr(shards, "_FREED_TOGETHER", 7)
+    shard = Shard(1)
+    shard.write({f"01JD8Z6Q4M000000000000{number:04}": {"text": "x"} for number in range(50)})
+    document, registers = shard._doc, shard._map
+    shard.free()
+    assert not list(registers.keys())
+    gone = weakref.ref(document)
+    del document, registers
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_digest_does_not_depend_on_how_often_values_were_encoded() -> None:
