@@ -64,7 +64,8 @@ class Shard:
         shard = cls(client_id)
         for update in updates:
             shard._integrate(update, lambda exc: CorruptError(f"yrs refused an update of the log: {exc}; run doctor"))
-        shard._index(dict.fromkeys(shard._map.keys(), True))
+        keys = shard._map.keys()
+        shard._index((key, True) for key in keys)
         return shard
 
     @property
@@ -204,16 +205,16 @@ class Shard:
     def _edit(self, record: _Record) -> Edit:
         there = (key for key in record.replaced if record.changes[key] and key in self._keys.get(key, ()))
         displaced = {key: record.replaced[key] for key in there}  # before the index follows
-        touched, deleted = self._index(record.changes)
+        touched, deleted = self._index(record.changes.items())
         unborn = (born for born in deleted if forgotten_key(born) not in self._keys.get(born, ()))
         return Edit(tuple(record.updates), frozenset(touched), frozenset(unborn), displaced)
 
-    def _index(self, changes: Mapping[str, bool]) -> tuple[set[str], set[str]]:
-        """Follows the changes: key -> whether it is there. Returns the ids touched, and those whose birth or tombstone
-        went."""
+    def _index(self, changes: Iterable[tuple[str, bool]]) -> tuple[set[str], set[str]]:
+        """Follows the changes: keys, and whether each is there. Returns the ids touched, and those whose birth or
+        tombstone went."""
         touched: set[str] = set()
         deleted: set[str] = set()
-        for key, present in changes.items():
+        for key, present in changes:
             if (parts := split(key)) is None:
                 (self._foreign.add if present else self._foreign.discard)(key)
                 continue
