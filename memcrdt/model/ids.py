@@ -13,6 +13,8 @@ _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 ULID_CHARS = 26
 RANDOM_BYTES = 10
 _RANDOM_BITS = 8 * RANDOM_BYTES
+_BITS = 48 + _RANDOM_BITS
+_STEP = (1 << 64) - 1  # 65,536 of them make a millisecond
 
 
 def is_ulid(text: object) -> bool:
@@ -21,16 +23,19 @@ def is_ulid(text: object) -> bool:
 
 
 def next_ulid(previous: str | None, now_ms: int, random: bytes) -> str:
-    """A ULID for `now_ms` from 10 random bytes, always above `previous`.
+    """A ULID for `now_ms` from 10 random bytes, above `previous` (unless that is nearly the last there is).
 
-    Within one millisecond, or when the clock went back, it is `previous` plus one: items added in a
-    row sort in the order in which they were added.
+    Within one millisecond, or when the clock is behind it, it is `previous` plus something random. So items added in a
+    row sort in the order in which they were added, and two devices that both go on from the same one don't take the
+    same: of two revisions under one key, one would be lost.
     """
-    fresh = (now_ms << _RANDOM_BITS) | int.from_bytes(random[:RANDOM_BYTES], "big")
+    number = int.from_bytes(random[:RANDOM_BYTES], "big")
+    fresh = (now_ms << _RANDOM_BITS) | number
     if previous is not None:
         last = _decode(previous)
-        if now_ms <= last >> _RANDOM_BITS:
-            fresh = last + 1
+        above = last + 1 + (number & _STEP)
+        if now_ms <= last >> _RANDOM_BITS and above < 1 << _BITS:
+            fresh = above
     return _encode(fresh)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from memcrdt.model.ids import derive, is_ulid, next_ulid, ulid_time_ms
@@ -34,6 +34,23 @@ def test_ulids_ascend_also_when_the_clock_goes_back(start: int, steps: list[tupl
     for step, dice in steps:
         ulids.append(next_ulid(ulids[-1] if ulids else None, max(0, start + step), dice))
     assert ulids == sorted(set(ulids))
+
+
+@given(st.integers(0, 1 << 45), st.integers(0, 1 << 45), randoms, randoms, randoms)
+def test_two_that_go_on_from_the_same_ulid_take_others(
+    last: int, now: int, dice: bytes, one: bytes, two: bytes
+) -> None:
+    """Also when both clocks are behind it: two devices edit what a third wrote, whose clock is days ahead."""
+    assume(one[2:] != two[2:])
+    previous = next_ulid(None, last, dice)
+    taken = {next_ulid(previous, now, random) for random in (one, two)}
+    assert len(taken) == 2
+    assert previous < min(taken)
+
+
+def test_at_the_end_of_time_a_ulid_is_still_one() -> None:
+    """A hostile member may have written the last there is."""
+    assert is_ulid(next_ulid("7" + 25 * "Z", 1_800_000_000_000, bytes(10)))
 
 
 @pytest.mark.parametrize("text", ["", "x" * 26, "01jd8z6q4m0000000000000001", "81JD8Z6Q4M0000000000000001", 5, None])

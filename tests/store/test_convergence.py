@@ -238,6 +238,20 @@ def test_a_register_whose_birth_is_missing_waits(device: Make) -> None:
     assert b.rows("SELECT text, importance FROM memories") == [("the item", 0.5)]
 
 
+def test_no_edit_is_lost_where_a_clock_is_days_ahead(device: Make) -> None:
+    """Two devices edit, apart, what a third wrote whose clock is ahead: each text has a revision of its own."""
+    a, b, c = devices = [device(name) for name in "ABC"]
+    c.clock += 5 * 86_400_000
+    memory = a.add("the item")
+    agree(devices)
+    c.update(memory, text="as C says")
+    agree(devices)
+    a.update(memory, text="as A says")
+    b.update(memory, text="as B says")
+    agree(devices)
+    assert c.rows("SELECT text FROM revisions WHERE head ORDER BY text") == [("as A says",), ("as B says",)]
+
+
 def test_concurrent_edits_of_text_tags_and_metadata_all_survive(device: Make) -> None:
     """Two texts are a conflict, of which the later is shown; the next edit settles it."""
     a, b = device("A"), device("B")
