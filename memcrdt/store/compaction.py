@@ -10,6 +10,7 @@ import apsw
 
 from memcrdt.errors import StoreError
 from memcrdt.model import limits
+from memcrdt.model.edits import Stamp
 from memcrdt.store import connections, log, quarantine
 from memcrdt.store.documents import Documents
 from memcrdt.store.log import ShardRow
@@ -51,15 +52,27 @@ def is_due(row: ShardRow) -> bool:
     return row.log_rows >= LOG_ROWS or row.log_bytes > max(LOG_BYTES, folded // 2)
 
 
-def fold(db: apsw.Connection, documents: Documents, shard: int) -> None:
+def fold(db: apsw.Connection, documents: Documents, shard: int, stamp: Stamp) -> int:
     """Puts one snapshot in the place of the shard's log, inside the caller's transaction.
 
-    It is encoded from the live document: what was deleted is not in it. A damaged shard is left alone: its rows wait
-    for others.
+    It is encoded from the live document: what was deleted is not in it. Of memories with more revisions than are
+    kept, some at a time, the oldest go first. A damaged shard is left alone: its rows wait for others. Returns how
+    many revisions were pruned.
     """
+    if log.shard_row(db, shard).damaged:
+        return 0
+    pruned = _prune(db, documents, shard, stamp)
     row = log.shard_row(db, shard)
-    if row.log_rows and not row.damaged:
+    if row.log_rows:
         log.fold(db, row, documents.current(db, row).live.snapshot())
+    return pruned
+
+
+def _prune(db: apsw.Connection, documents: Documents, shard: int, stamp: Stamp) -> int:
+    transaction = Transaction(db, documents, stamp)
+    pruned = transaction.prune(shard, _PRUNED_TOGETHER)
+    transaction.finish()
+    return pruned
 
 
 def vacuum(db: apsw.Connection) -> None:
@@ -84,27 +97,19 @@ def compact(store: Store) -> Compacted:
         shards = log.shard_numbers(db, "log_rows > 0 AND NOT damaged")
     pruned = 0
     for shard in shards:
-        while count := _prune(store, shard):
+        count = 1
+        while count:
+            with store.folding() as (db, documents):
+                count = _prune(db, documents, shard, store.stamp())
             pruned += count
         with store.folding() as (db, documents):
-            fold(db, documents, shard)
+            fold(db, documents, shard, store.stamp())
     more = True
     while more:
         with store.writing() as db:
             more = _give_back(db)
     _truncate_wal(store)
     return Compacted(before, _size(store), len(shards), pruned)
-
-
-def _prune(store: Store, shard: int) -> int:
-    """Lets go of the oldest revisions of some memories that have more than are kept. Returns how many went."""
-    with store.folding() as (db, documents):
-        if log.shard_row(db, shard).damaged:
-            return 0
-        transaction = Transaction(db, documents, store.stamp())
-        pruned = transaction.prune(shard, _PRUNED_TOGETHER)
-        transaction.finish()
-    return pruned
 
 
 def scrub(store: Store) -> bool:
@@ -127,7 +132,7 @@ def _scrub(store: Store) -> bool:
         is_damaged = db.execute("SELECT 1 FROM shards WHERE to_scrub > 0 AND damaged").fetchone() is not None
     for shard, _ in marked:
         with store.folding() as (db, documents):
-            fold(db, documents, shard)
+            fold(db, documents, shard, store.stamp())
             quarantine.drop_shard(db, log.shard_row(db, shard))
     if marked and not _truncate_wal(store):
         store.scrub_later()

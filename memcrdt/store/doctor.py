@@ -142,8 +142,7 @@ def fault(kind: Kind, shard: int, update: bytes, kept: bytes) -> str | None:
     if log.checksum(shard, update) != kept:
         return "is not what was written: its checksum differs"
     try:
-        for piece in [update] if kind == "update" else log.unpacked(update):
-            scan(piece, own=True)
+        scan(update if kind == "update" else log.unpacked(update), own=True)
     except (RemoteProtocolError, CorruptError) as exc:
         return f"is no update that may be applied: {exc}"
     return None

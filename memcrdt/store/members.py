@@ -259,10 +259,15 @@ def checked(data: bytes, space: str) -> Statement:
 
 
 def _found(db: apsw.Connection, space: int, genesis: Genesis) -> bool:
-    """Notes what a space's id is the hash of. Returns whether that is news."""
+    """Notes what a space's id is the hash of, and drops what says nothing then. Returns whether that is news."""
     sql = "UPDATE spaces SET creator = :creator, nonce = :nonce WHERE space = :space AND nonce <> :nonce"
     db.execute(sql, {"space": space, **genesis._asdict()})
-    return db.changes() > 0
+    if not db.changes():
+        return False
+    known = [unpack(bytes(data)) for (data,) in db.execute(_STATEMENTS, (space,))]
+    silent = {each.id for each in known} - {each.id for each in heard(genesis.creator, known)}
+    db.executemany("DELETE FROM members WHERE space = ? AND id = ?", [(space, each) for each in silent])
+    return True
 
 
 def _keep(db: apsw.Connection, space: int, statements: Iterable[Statement]) -> bool:

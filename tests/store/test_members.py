@@ -152,6 +152,21 @@ def test_what_strangers_say_is_not_kept(homes: list[Home], make_home: Callable[[
     assert first.peers.statements() == before
 
 
+def test_what_strangers_said_goes_when_the_creator_is_known(
+    homes: list[Home], make_home: Callable[[str], Home]
+) -> None:
+    """Until then nobody can tell who is chained to it."""
+    first, second, _ = homes
+    before = first.peers.statements()
+    genesis, _ = second.members.roll(second.space)
+    with first.memory.store.writing() as db:
+        db.execute("UPDATE spaces SET nonce = x'00' WHERE id = ?", (first.space,))
+    first.members.learn(first.space, None, [make_home("unknown").says("add", STRANGER, space=first.space)])
+    assert len(first.peers.statements()) == len(before) + 1
+    first.members.learn(first.space, genesis, [])
+    assert first.peers.statements() == before
+
+
 def test_another_creator_than_the_one_in_the_id_is_not_believed(homes: list[Home]) -> None:
     """The id is a hash of the creator."""
     first, second, _ = homes
