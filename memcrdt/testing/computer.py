@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -15,16 +15,19 @@ import apsw
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from memcrdt.config import Config
+from memcrdt.errors import RemoteProtocolError
 from memcrdt.finding import Finder
 from memcrdt.memory import Memory
 from memcrdt.model.clocks import StateVector, decode_state_vector
 from memcrdt.model.devices import KEY_BYTES
+from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
 from memcrdt.net.identity import Identity
 from memcrdt.net.replica import StoreReplica
 from memcrdt.net.roster import Roster
 from memcrdt.net.watch import INTERVAL_S
 from memcrdt.search import SearchIndex
 from memcrdt.store import compaction
+from memcrdt.store.introductions import Introductions
 from memcrdt.store.members import Members
 from memcrdt.store.meta import PERSONAL
 from memcrdt.store.peers import Peers
@@ -65,15 +68,16 @@ class _Replica(StoreReplica):
         self._learnt = learnt
 
     def learn(self, peer: str, space: str, roll: Roll) -> bool:
-        with self._noticing():
+        with self.noticing():
             return super().learn(peer, space, roll)
 
     def adopt(self, peer: str, name: str, space: str) -> None:
-        with self._noticing():
+        with self.noticing():
             super().adopt(peer, name, space)
 
     @contextmanager
-    def _noticing(self) -> Iterator[None]:
+    def noticing(self) -> Iterator[None]:
+        """Within it, what is written is noticed."""
         writer = self._store._opened()
         before = writer.total_changes()
         yield
@@ -142,7 +146,7 @@ class Computer:
         self.on = True
         self._note_outcasts()
         gossip = self.reactor(self._server.facts.incarnation)
-        self.node = self.sim.start(Node(self.id, self.replica, gossip, self._admits))
+        self.node = self.sim.start(Node(self.id, self.replica, gossip, self))
         self._refresh(self.node)
 
     def reactor(self, incarnation: str) -> Reactor:
@@ -251,6 +255,29 @@ class Computer:
         """Whether it has heard that the other was revoked."""
         return other.id in self.outcasts or other.id in Members(self.memory.store).of(PERSONAL).revoked
 
+    # --- its door -----------------------------------------------------------------------------------------------------
+
+    def accepts(self, device: str) -> bool:
+        """Part of Door."""
+        if not self.peers.is_accepted(device):
+            return False
+        if device not in self._roster:
+            self._refresh(self.node)
+        return True
+
+    def admits(self, device: str, introduction: bytes | None) -> bool:
+        """Part of Door."""
+        introductions = Introductions(self._server)
+        if introduction is None or introductions.revoker_of(device) is not None:
+            return False
+        with suppress(RemoteProtocolError), self.replica.noticing():
+            return introductions.take(device, introduction) and self.accepts(device)
+        return False
+
+    def introduction(self, device: str) -> bytes | None:
+        """Part of Door."""
+        return Introductions(self._server).to(device, HANDSHAKE_FRAME_BYTES)
+
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _refresh(self, node: Node) -> None:
@@ -265,13 +292,6 @@ class Computer:
                 self.sim.hang_up(node, event.peer)
         for device in sorted(self._roster.devices - before):
             self.sim.give(node, self._roster.known(device))
-
-    def _admits(self, device: str) -> bool:
-        if not self.peers.is_accepted(device):
-            return False
-        if device not in self._roster:
-            self._refresh(self.node)
-        return True
 
     def _note_outcasts(self) -> None:
         revoked = [str(device) for (device,) in self._reader().execute(_REVOKED)]

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model.devices import KEY_BYTES, device_id
-from memcrdt.model.statements import CONTEXT, KEPT, Claim, Kind, Statement, unpack
+from memcrdt.model.statements import CONTEXT, KEPT, STATEMENTS, Claim, Kind, Statement, unpack
 from memcrdt.net.identity import Identity
 from memcrdt.sync.events import Effect, Event, FrameReceived, SendFrame
 from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, Members, Push, Unknown
@@ -26,6 +26,7 @@ _SHARE: Final = 0.15  # of its frames
 _SHARE_OF_GREETINGS: Final = 0.5  # of which there are few
 _SHARE_OF_ROLLS: Final = 0.3  # in the place of what is spoiled, since greetings say them where they differ only
 _ATTACK_BYTES: Final = 64 * 1024
+_ROLL_BYTES: Final = 900 * 1024  # that fits into a frame
 _MANY: Final = 40  # statements: as long as they can be, they make a frame of 200 KB
 
 
@@ -34,6 +35,10 @@ class HostileComputer(Computer):
 
     def reactor(self, incarnation: str) -> Reactor:
         return _Hostile(super().reactor(incarnation), Random(self.sim.rng.random()))
+
+    def introduction(self, device: str) -> bytes | None:
+        honest = super().introduction(device)
+        return None if honest is None else mutated(honest, [honest], self._rng)
 
 
 class TamperedComputer(Computer):
@@ -135,10 +140,10 @@ class _Hostile:
             lambda: replace(members, space="0" * 52),
             lambda: replace(members, roll=replace(roll, creator=stranger.device_id)),
             lambda: replace(members, roll=replace(roll, nonce=rng.randbytes(16))),
-            lambda: _with(members, [_forged(statement) for statement in statements] or [b""]),
+            *[lambda: _with(members, [_forged(statement) for statement in statements] or [b""])] * 3,
             lambda: _with(members, [signed(stranger, "add", "0" * 52, stranger.device_id).packed()]),
             lambda: _with(members, [_boast(stranger, space, n) for n in range(_MANY)]),
-            lambda: _with(members, [*statements, *(statements or [b""]) * 1_000][:1_000]),
+            lambda: _with(members, _repeated(min(statements, default=b"", key=len))),
             lambda: _with(members, [signed(stranger, "add", space, stranger.device_id).packed()]),
             lambda: _with(members, [signed(stranger, "revoke", space, device_id(rng.randbytes(KEY_BYTES))).packed()]),
         ]
@@ -154,6 +159,11 @@ def _forged(statement: bytes) -> bytes:
     said = unpack(statement)
     claim = Claim(kind="revoke", space=said.claim.space, device=said.claim.device, at=1)
     return replace(said, claim=claim).packed()
+
+
+def _repeated(statement: bytes) -> list[bytes]:
+    """One more than there may be, if that fits into a frame."""
+    return [statement] * min(STATEMENTS + 1, _ROLL_BYTES // (len(statement) + 8))
 
 
 def _boast(signer: Identity, space: str, number: int) -> bytes:

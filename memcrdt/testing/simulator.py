@@ -62,19 +62,43 @@ class Weather:
     store_s: float = 0.0
 
 
-def anyone(peer: str) -> bool:
-    """Admits every device."""
-    return True
+class Door(Protocol):
+    """Whom a node talks to. A driver lets nobody else in, or through."""
+
+    def accepts(self, device: str) -> bool:
+        """Whether the device is accepted."""
+        ...
+
+    def admits(self, device: str, introduction: bytes | None) -> bool:
+        """Whether it is because of what it says of itself when it knocks."""
+        ...
+
+    def introduction(self, device: str) -> bytes | None:
+        """What we say of ourselves to a device that does not accept us."""
+        ...
+
+
+class OpenDoor:
+    """Everybody is accepted."""
+
+    def accepts(self, device: str) -> bool:
+        return True
+
+    def admits(self, device: str, introduction: bytes | None) -> bool:
+        return True
+
+    def introduction(self, device: str) -> bytes | None:
+        return None
 
 
 @dataclass(eq=False)
 class Node:
-    """One process on one device: its id, its store, its gossip, whom it admits, and what the gossip reported."""
+    """One process on one device: its id, its store, its gossip, whom it talks to, and what the gossip reported."""
 
     id: str
     replica: Replica
     gossip: Reactor
-    admits: Callable[[str], bool] = anyone
+    door: Door = field(default_factory=OpenDoor)
     reports: list[Report] = field(default_factory=list)
     dials: list[str] = field(default_factory=list)
     running: bool = True
@@ -252,7 +276,7 @@ class Simulator:
             self.after(LOOK_S, lambda: self._arrive(link, end))
             return
         event = end.coming.popleft()
-        if isinstance(event, Lost) or (isinstance(event, Connected) and not end.node.admits(event.peer)):
+        if isinstance(event, Lost) or (isinstance(event, Connected) and not end.node.door.accepts(event.peer)):
             self.cut(link.number)
             return
         end.is_open = end.is_open or isinstance(event, Connected)
@@ -283,14 +307,18 @@ class Simulator:
         target = self.nodes.get(peer)
         if not node.running:
             return
-        if target is None or {(node.id, peer), (peer, node.id)} & self._blocked or not self._admit(node, target):
+        if target is None or {(node.id, peer), (peer, node.id)} & self._blocked:
             self.give(node, DialFailed(peer))
-        else:
+        elif self._come_to_talk(node, target):
             self.connect(node, target)
+        else:
+            self.give(node, DialFailed(peer))
 
-    def _admit(self, one: Node, other: Node) -> bool:
-        """Whether they come to talk, as far as that depends on them: a driver lets nobody else in or through."""
-        return one.admits(other.id) and other.admits(one.id)
+    def _come_to_talk(self, node: Node, target: Node) -> bool:
+        """Whether the dialed node lets the other in, and is one that the other wants."""
+        if not node.door.accepts(target.id):
+            return False
+        return target.door.accepts(node.id) or target.door.admits(node.id, node.door.introduction(target.id))
 
     # --- the ends of links --------------------------------------------------------------------------------------------
 

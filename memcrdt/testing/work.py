@@ -106,7 +106,8 @@ def stock_edit(life: Life, computer: Computer) -> None:
         shard, space = life.stock
         writes = _stock_writes(life, shard)
         if writes and space == computer.space(PERSONAL):
-            for update in shard.write(writes).updates:
+            update = shard.write(writes).update
+            if update:
                 computer.replica.apply(space, 0, update, "stock")
                 life.counts["stock edit applied"] += 1
                 computer.committed()
