@@ -82,11 +82,20 @@ def come_back(life: Life, computer: Computer, like: Computer | None = None) -> N
         others = [other for other in life.computers if other is not computer and life.parts[other.id].get(space)]
         if life.by_hand and space == PERSONAL:
             _meet(life, computer)
-        elif others and (like is not None or not _takes_part(computer, space)):
+        elif others and (like is not None or not _shared_with(computer, space)):
             inviter = life.rng.choice(others)
             if not inviter.on:
                 inviter.boot()
             _pair(life, inviter, computer, space, read_only=not writes)
+
+
+def reunite(life: Life) -> None:
+    """Whoever was invited by one whose store was restored to before that, and by nobody else, is invited again."""
+    for computer in life.computers if life.counts["store restored"] and not life.by_hand else ():
+        for space, writes in life.parts[computer.id].items():
+            others = [other for other in life.writers(space) if other is not computer]
+            if others and not any(computer.id in _shared_with(other, space) for other in others):
+                _pair(life, life.rng.choice(others), computer, space, read_only=not writes)
 
 
 def haunt(life: Life) -> None:
@@ -179,7 +188,7 @@ def _pair(life: Life, inviter: Computer, joiner: Computer, space: str, *, read_o
         life.wiretap.readers.add((joiner.id, inviter.space(space)))
 
 
-def _takes_part(computer: Computer, space: str) -> bool:
-    sql = "SELECT 1 FROM shares JOIN spaces USING(space) WHERE name = ?"
+def _shared_with(computer: Computer, space: str) -> set[str]:
+    sql = "SELECT device FROM shares JOIN spaces USING(space) WHERE name = ?"
     with computer.memory.store.reading() as db:
-        return db.execute(sql, (space,)).get is not None
+        return {str(device) for (device,) in db.execute(sql, (space,))}

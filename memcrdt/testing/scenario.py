@@ -139,6 +139,7 @@ def _make_peace(life: Life) -> None:
     life.sim.weather = _CALM
     life.sim.mend()
     trouble.boot(life)
+    company.reunite(life)
     for _ in range(PATIENCE):
         for computer in life.computers:
             computer.sync_now()
