@@ -19,7 +19,7 @@ from memcrdt.keeping import Keeping
 from memcrdt.model import checks
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
-from memcrdt.model.requests import PERSONAL, AddRequest, Changes, check_add, check_alive, check_item, check_update
+from memcrdt.model.requests import PERSONAL, AddRequest, Changes, check_add, check_alive, check_items, check_update
 from memcrdt.model.scopes import GLOBAL, check_scope
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Time
@@ -113,7 +113,7 @@ class Memory(Keeping, Syncing):
 
     def add_many(self, /, items: Iterable[str | Mapping[str, Any]], **defaults: Any) -> builtins.list[str]:
         """Remembers several texts, or mappings of add()'s arguments, all or none, in one transaction."""
-        return self._add([check_item(item, defaults) for item in checks.check_batch(items)])
+        return self._add(check_items(items, defaults))
 
     def get(self, id: str) -> MemoryRecord:
         """The memory with this id. Raises NotFoundError when there is none, or it was forgotten."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from memcrdt.errors import InputError
+from memcrdt.model import limits
 from memcrdt.model.checks import check_label
 from memcrdt.model.filters import check_filters
 from memcrdt.model.records import Forgotten, Hit, MemoryRecord, Page
@@ -24,8 +25,7 @@ class ScopedMemory:
     def __init__(self, memory: Memory, *, project: str | None, agent: str | None, conversation: str | None) -> None:
         self.memory = memory
         named = (("conversation", conversation), ("agent", agent), ("project", project))
-        scopes = (f"{category}/{check_label(name, f'the {category}')}" for category, name in named if name is not None)
-        self.scopes = (*(check_scope(scope) for scope in scopes), GLOBAL)
+        self.scopes = (*(_scope(category, name) for category, name in named if name is not None), GLOBAL)
 
     @property
     def scope(self) -> str:
@@ -63,6 +63,10 @@ class ScopedMemory:
         if not check_filters(_without_scope(filters)).narrows():
             raise InputError(f"forget without an id wants a filter: it would forget all of {self.scope}")
         return self.memory.forget(dry_run=dry_run, **filters, scope=self.scope)
+
+
+def _scope(category: str, name: object) -> str:
+    return check_scope(f"{category}/{check_label(name, f'the {category}', limits.SCOPE_NAME_CHARS)}")
 
 
 def _without_scope(options: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from memcrdt.errors import InputError
+from memcrdt.model import limits
 from memcrdt.model.checks import check_flag, check_label, check_name
 from memcrdt.model.devices import parse_device_id
 from memcrdt.model.secrets import check_no_secret
@@ -23,7 +24,7 @@ class Space:
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
-        self.name = check_label(name, "the name of the space")
+        self.name = check_label(name, "the name of the space", limits.NAME_CHARS)
 
     def create(self) -> Self:
         """Makes the space. Raises InputError when there is one of that name."""

@@ -89,16 +89,23 @@ class Import:
     def run(self, path: Path, defaults: Mapping[str, Any], progress: Callable[[int], None] | None) -> ImportReport:
         """Takes the lines in batches, each in one transaction. `progress` is told how many lines are done.
 
-        Raises InputError when the file can't be read; batches before that stay.
+        Raises InputError when the file can't be read, StoreError when a batch can't be written; batches before that
+        stay.
         """
+        taken = 0
         try:
             with path.open("rb") as file:
                 for done, requests in self._batches(file, defaults):
                     self._take(requests)
+                    taken = done
                     if progress is not None:
                         progress(done)
         except OSError as exc:
             raise InputError(f"{path} can't be read ({exc.strerror}); name a file of one JSON object a line") from exc
+        except StoreError as exc:
+            if not taken:
+                raise
+            raise type(exc)(f"the lines up to {taken:,} are in; what came then failed: {exc}") from exc
         counts = self._plan.counts
         return ImportReport(
             added=counts["added"],
@@ -182,13 +189,25 @@ def _lines(file: BinaryIO) -> Iterator[bytes | None]:
         yield None
 
 
+def _why(problem: Exception) -> str:
+    """Why a line is no JSON, without advice on Python."""
+    match problem:
+        case json.JSONDecodeError():
+            return f"{problem.msg} at character {problem.pos + 1}"
+        case UnicodeDecodeError():
+            return "it is not UTF-8"
+        case RecursionError():
+            return "it is nested too deep"
+    return "a number has too many digits"
+
+
 def _request(line: bytes | None, defaults: Mapping[str, Any], store: Store) -> AddRequest:
     if line is None:
         raise InputError(f"the line has over {LINE_BYTES // limits.KIB} KiB; no memory is that long")
     try:
         item = json.loads(line)
     except (ValueError, RecursionError) as exc:
-        raise InputError(f"the line is no JSON: {exc}") from exc
+        raise InputError(f"the line is no JSON: {_why(exc)}") from exc
     given = {"text": item} if isinstance(item, str) else item
     if not isinstance(given, dict):
         raise InputError("the line is neither a JSON object nor a text")

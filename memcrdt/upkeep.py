@@ -59,8 +59,9 @@ class Upkeep:
             return
         if budget.used + sum(map(len, texts)) > budget.limit:
             raise StoreError(
-                f"the store has {budget.used // MIB:,} of the {self._config.budget_mb:,} MiB that it may take; forget"
-                " what is not needed and compact, or raise budget_mb in config.toml: nothing was changed"
+                f"the store has {budget.used // MIB:,} of the {self._config.budget_mb:,} MiB that it may take, and this"
+                " would be too much; forget what is not needed and compact, or raise budget_mb in config.toml: nothing"
+                " was changed"
             )
         if budget.near and not self._warned:
             self._warned = True

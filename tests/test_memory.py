@@ -176,6 +176,11 @@ class TestMany:
             memory.add_many(["first", bad, "last"])
         assert _everything(memory) == before
 
+    def test_an_error_says_which_item_is_wrong(self, memory: Memory) -> None:
+        """A caller with thousands of them has to find it."""
+        with pytest.raises(InputError, match=r"^item 1 of 3: the text is empty"):
+            memory.add_many(["first", "", "last"])
+
     def test_none_is_none(self, memory: Memory) -> None:
         """An empty batch is no error."""
         assert memory.add_many([]) == []
@@ -295,6 +300,12 @@ class TestLists:
         assert len(set(whole)) == 30
         keyed = [(r.updated_at if order == "updated" else r.created_at, r.id) for r in memory.list(order=order)]
         assert keyed == sorted(keyed, reverse=order != "oldest")
+
+    def test_a_page_is_used_like_a_list(self, memory: Memory) -> None:
+        """By index and by slice, too."""
+        first, second, _ = memory.add_many(["one", "two", "three"])
+        page = memory.list(order="oldest")
+        assert (page[0].id, page[-1].text, [record.id for record in page[:2]]) == (first, "three", [first, second])
 
     @pytest.mark.parametrize("order", ["newest", "oldest"])
     def test_a_cursor_stands_while_others_add_and_forget(self, memory: Memory, order: str) -> None:

@@ -199,6 +199,26 @@ def test_bad_lines_are_refused_with_number_and_reason(memory: Memory, tmp_path: 
     assert (report.refused, len(report.refusals)) == (150, transfer.REFUSED)
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"{text", "Expecting property name enclosed in double quotes at character 2"),
+        (b'"\xff"', "it is not UTF-8"),
+        (b"[" * 100_000, "it is nested too deep"),
+        (b"9" * 5_000, "a number has too many digits"),
+    ],
+    ids=["broken", "bytes", "depth", "digits"],
+)
+def test_a_line_that_is_no_json_is_refused_in_plain_words(
+    memory: Memory, tmp_path: Path, line: bytes, reason: str
+) -> None:
+    """What the json module says beyond that is for those who write Python."""
+    file = tmp_path / "in.jsonl"
+    file.write_bytes(line)
+    (refusal,) = memory.import_(file).refusals
+    assert refusal.reason == f"the line is no JSON: {reason}"
+
+
 def test_progress_is_told_by_batch(memory: Memory, tmp_path: Path) -> None:
     """In lines done."""
     file = _write(tmp_path / "in.jsonl", *(f"text {n}" for n in range(transfer.BATCH + 5)))

@@ -38,12 +38,13 @@ def test_the_budget_warns_then_refuses_and_drops_nothing(
 
 
 def test_an_import_keeps_to_the_budget(open_memory: OpenMemory) -> None:
-    """Batches before the one that is too much stay."""
+    """Batches before the one that is too much stay, and the error says so."""
     memory = open_memory(budget_mb=1)
     file = memory.home / "in.jsonl"
-    file.write_text("".join(f'"{n} {"x" * 2_000}"\n' for n in range(2_000)))
-    with pytest.raises(StoreError, match="budget_mb"):
+    file.write_text("".join(f'"{n} {"x" * 500}"\n' for n in range(2_000)))
+    with pytest.raises(StoreError, match=r"the lines up to 1,000 are in; .*budget_mb"):
         memory.import_(file)
+    assert memory.stats().memories == 1_000
 
 
 def test_no_budget_is_no_limit(open_memory: OpenMemory) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, overload
 
 from memcrdt.model.values import Json
 
@@ -76,7 +76,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some memories of a list, and the cursor of the next page, or None at the end."""
+    """Some memories of a list, itself to be used as one, and the cursor of the next page, or None at the end."""
 
     items: tuple[MemoryRecord, ...]
     next_cursor: str | None
@@ -86,6 +86,13 @@ class Page:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> MemoryRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[MemoryRecord, ...]: ...
+    def __getitem__(self, index: int | slice) -> MemoryRecord | tuple[MemoryRecord, ...]:
+        return self.items[index]
 
 
 Kind: TypeAlias = Literal["added", "updated", "forgotten"]

@@ -86,6 +86,18 @@ def check_item(item: object, defaults: Mapping[str, Any]) -> AddRequest:
     return check_add(given.pop("text", None), given)
 
 
+def check_items(items: object, defaults: Mapping[str, Any]) -> list[AddRequest]:
+    """The requests of all items of add_many(). Raises InputError, which says which of several is wrong, from 0."""
+    taken = checks.check_batch(items)
+    requests: list[AddRequest] = []
+    for place, item in enumerate(taken):
+        try:
+            requests.append(check_item(item, defaults))
+        except InputError as exc:
+            raise InputError(f"item {place} of {len(taken):,}: {exc}") from exc
+    return requests
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
     """The arguments of update(): `...` leaves a thing as it is, None takes it away. `author` is who changes it."""

@@ -67,11 +67,13 @@ class Trust:
 class Dialer:
     """Dials for one identity. Close it after use."""
 
-    def __init__(self, identity: Signer, trust: Trust, path: str = PATH) -> None:
+    def __init__(self, identity: Signer, trust: Trust, path: str = PATH, expected: str = "memcrdt serving") -> None:
+        """`expected` is what should run at the addresses, as a message asks for it when nothing answers."""
         self.port: int | None = None  # where we listen, for the other side to know
         self._identity = identity
         self._trust = trust
         self._path = path
+        self._expected = expected
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=dialer_context(), force_close=True, limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -91,7 +93,7 @@ class Dialer:
                 socket = await self._connect(target.address)
                 return await self._authenticated(socket, target)
         except (OSError, aiohttp.ClientError) as exc:  # TimeoutError is an OSError
-            raise _unreachable(target, exc) from exc
+            raise _unreachable(target, exc, self._expected) from exc
 
     async def identify(self, address: Address) -> str:
         """The id that the device at the address claims; it learns nothing of us.
@@ -107,7 +109,7 @@ class Dialer:
                 finally:
                     await close_socket(socket, GOODBYE)
         except (OSError, aiohttp.ClientError) as exc:
-            raise _unreachable(target, exc) from exc
+            raise _unreachable(target, exc, self._expected) from exc
 
     async def close(self) -> None:
         """Frees the sockets of dials that were cut short. Connections made before stay open."""
@@ -207,13 +209,13 @@ def _not_accepted(device: str, target: Target, ours: str) -> UntrustedPeerError:
     )
 
 
-def _unreachable(target: Target, cause: Exception) -> UnreachableError:
+def _unreachable(target: Target, cause: Exception, expected: str) -> UnreachableError:
     whom = f"{shown(target.device)} at {target.address}" if target.device else str(target.address)
     if isinstance(cause, aiohttp.WSServerHandshakeError):
         return UnreachableError(f"what answers at {whom} is no memcrdt (HTTP {cause.status}); check host and port")
     if isinstance(cause, TimeoutError):
-        return UnreachableError(f"no answer from {whom} within {DIAL_S:g} s; is it awake, and memcrdt serving there?")
-    return UnreachableError(f"cannot reach {whom}: {_plainly(cause)}; is memcrdt serving there, and the port open?")
+        return UnreachableError(f"no answer from {whom} within {DIAL_S:g} s; is it awake, and {expected} there?")
+    return UnreachableError(f"cannot reach {whom}: {_plainly(cause)}; is {expected} there, and the port open?")
 
 
 def _plainly(cause: Exception) -> str:

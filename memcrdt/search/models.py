@@ -67,7 +67,10 @@ def use(store: Store, index: SearchIndex, spec: str) -> str:
     """
     embedder = make_embedder(spec)
     if embedder is None:
-        raise InputError("there is no model to use in 'none'; open the memory with embedder=None to search by words")
+        raise InputError(
+            "there is no model to use in 'none'; to search by words alone, write embedder = \"none\" into config.toml, "
+            "or open the memory with embedder=None"
+        )
     embedder.embed_query("a first question")
     with store.writing() as db:
         registry.use(db, embedder.name)

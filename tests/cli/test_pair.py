@@ -38,5 +38,5 @@ def test_what_is_no_code_is_exit_code_2(cli: Cli) -> None:
 
 
 def test_an_address_where_nobody_waits_is_exit_code_5(cli: Cli) -> None:
-    """And named."""
-    cli("pair", "7-crossover-granite", "--at", "127.0.0.1:1").failed(5, "127.0.0.1:1")
+    """And named; what has to run there is `memcrdt pair`."""
+    cli("pair", "7-crossover-granite", "--at", "127.0.0.1:1").failed(5, "127.0.0.1:1", "memcrdt pair waiting there")

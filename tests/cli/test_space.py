@@ -19,6 +19,7 @@ def test_a_space_is_made_listed_and_used(cli: Cli) -> None:
     assert lines.keys() == {"personal", "local", "acme"}
     assert (lines["acme"]["id"], lines["acme"]["memories"]) == (made, 1)
     cli("space", "create", "acme").failed(2, "acme")
+    cli("space", "create", "x" * 300).failed(2, "1 to 200")
 
 
 def test_members_are_this_device_and_those_it_is_shared_with(cli: Cli, tmp_path: Path) -> None:

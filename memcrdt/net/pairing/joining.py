@@ -38,7 +38,8 @@ class Joining:
         """The entries of our offer are put together when the other side has said which spaces it means."""
         self._ours = ours
         self._code = code
-        self._dialer = Dialer(ours.identity, Trust(), PAIRING_PATH)  # who is there is settled by the code
+        # Who is there is settled by the code.
+        self._dialer = Dialer(ours.identity, Trust(), PAIRING_PATH, "memcrdt pair waiting")
 
     async def join_at(self, address: Address) -> Partner:
         """Pairs with the device there. Raises PairingError, UnreachableError, RemoteProtocolError."""

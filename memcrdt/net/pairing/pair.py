@@ -57,9 +57,11 @@ async def join(memory: Memory, code: str, options: PairOptions, *, at: str | Non
 
     Raises InputError for what is no code or address, PairingError, UnreachableError.
     """
-    joining = Joining(await asyncio.to_thread(_ours, memory, options), parse_code(code))
-    if at is not None:
-        return await joining.join_at(Address.parse(at, DEFAULT_PAIRING_PORT))
+    typed = parse_code(code)
+    address = None if at is None else Address.parse(at, DEFAULT_PAIRING_PORT)
+    joining = Joining(await asyncio.to_thread(_ours, memory, options), typed)
+    if address is not None:
+        return await joining.join_at(address)
     return await joining.find_and_join(options.network.finders(memory.store.device, memory.config))
 
 

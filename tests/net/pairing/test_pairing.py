@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 import memcrdt
-from memcrdt.errors import MemcrdtError, PairingError, RemoteProtocolError, UnreachableError
+from memcrdt.errors import InputError, MemcrdtError, PairingError, RemoteProtocolError, UnreachableError
 from memcrdt.memory import Memory
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import Authenticated
@@ -200,6 +201,14 @@ async def test_a_code_that_nobody_shows_says_what_to_do(two: tuple[Memory, Memor
     joining = Joining(_ours(two[1], PairOptions(spaces=())), parse_code("7-crossover-granite"))
     with pytest.raises(PairingError, match="--at HOST:PORT"):
         await joining.find_and_join([], find_s=0)
+
+
+async def test_what_is_no_address_opens_nothing(two: tuple[Memory, Memory], caplog: pytest.LogCaptureFixture) -> None:
+    """So nothing is left open, which asyncio would complain about beside our own message."""
+    with pytest.raises(InputError, match="99999"):
+        await join(two[1], "7-crossover-granite", PairOptions(spaces=()), at="127.0.0.1:99999")
+    gc.collect()
+    assert caplog.records == []
 
 
 def test_two_groups_do_not_become_one_by_accident() -> None:
