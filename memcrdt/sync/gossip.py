@@ -149,7 +149,7 @@ class Gossip:
         self._effects += session.handle(event, self._now)
         if session.ready and not was_ready:
             self._check_incarnation(session)
-        if session.take_adopted():
+        if session.take_changed():
             self._run_all(SpacesChanged())
 
     def _run_all(self, event: SessionEvent) -> None:

@@ -35,6 +35,7 @@ class Rolls:
         self._said: dict[str, bytes] = {}  # the digest of what the peer knows us to know
         self._told: set[str] = set()  # where it has our statements
         self._learnt: set[str] = set()
+        self._news = False
         self._early: list[tuple[str, Message]] = []
 
     def say(self, spaces: Iterable[str]) -> None:
@@ -50,7 +51,7 @@ class Rolls:
 
     def heard(self, message: Members) -> None:
         """Takes what the peer knows."""
-        self._port.ask(Learn(self._port.peer, message.space, message.roll), partial(self._learned, message.space))
+        self._port.ask(Learn(self._port.peer, message.space, message.roll), partial(self._heard, message.space))
         if message.space not in self._told:
             self._said.pop(message.space, None)
             self.say([message.space])
@@ -76,6 +77,15 @@ class Rolls:
             self._said[space] = digest
             self._told.add(space)
             self._port.send(Members(space, roll))
+
+    def take_news(self) -> bool:
+        """Whether our store took statements since the last call: of other peers' rights, too."""
+        news, self._news = self._news, False
+        return news
+
+    def _heard(self, space: str, belongs: bool) -> None:
+        self._news = True
+        self._learned(space, belongs)
 
     def _learned(self, space: str, belongs: bool) -> None:
         if not belongs:

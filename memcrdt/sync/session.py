@@ -155,10 +155,11 @@ class Session:
             self._port.close(str(exc))
         return self._port.take()
 
-    def take_adopted(self) -> bool:
-        """Whether our store took another id for a space since the last call: other sessions have to say so."""
-        adopted, self._adopted = self._adopted, False
-        return adopted
+    def take_changed(self) -> bool:
+        """Whether our store took another id for a space, or statements of members, since the last call. The other
+        sessions have to hear of it at once: whom the statements revoke must not get what comes next."""
+        changed, self._adopted = self._rolls.take_news() or self._adopted, False
+        return changed
 
     def end(self, reason: str) -> list[Effect]:
         """Closes the session from our side."""

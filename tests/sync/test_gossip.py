@@ -11,9 +11,22 @@ import pytest
 
 from memcrdt.errors import LocalProtocolError
 from memcrdt.sync.dialing import HEALTHY_S, VIEW
-from memcrdt.sync.events import Close, Committed, Connected, Dial, FrameReceived, Known, Lost, Report, Revoked, SyncNow
+from memcrdt.sync.events import (
+    Close,
+    Committed,
+    Connected,
+    Dial,
+    FrameReceived,
+    Known,
+    Lost,
+    Report,
+    Revoked,
+    SpacesChanged,
+    SyncNow,
+)
 from memcrdt.sync.gossip import ACCEPTED, Gossip
 from memcrdt.sync.messages import PROTOCOL, Diff, Push
+from memcrdt.sync.replica import Roll
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,6 +112,25 @@ def test_adopting_an_id_is_told_to_the_other_peers_at_once(world: World) -> None
     world.run(2)
     assert [node.replica.members.keys() for node in (a, b, c)] == [{"id 1"}] * 3
     assert [node.texts("id 1") for node in (a, b, c)] == [{"from A", "from B", "from C"}] * 3
+
+
+def test_whom_a_peer_has_revoked_does_not_get_what_comes_next(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The statement and a memory come one after the other: the second is not passed on, however soon it is here."""
+    a, b, c = world.nodes_sharing("ABC")
+    connect_all(world, (a, b), (b, c))
+    name, peers = b.replica.members["S"]
+
+    def learn(peer: str, space: str, roll: Roll) -> bool:
+        b.replica.members["S"] = (name, peers - {"C"})
+        return True
+
+    monkeypatch.setattr(a.replica, "roll", lambda space: Roll(statements=(b"C is revoked",)))
+    monkeypatch.setattr(b.replica, "learn", learn)
+    world.give(a, SpacesChanged())
+    world.write(a, 0, "not for c")
+    world.run(1)
+    assert b.texts() == {"not for c"}
+    assert c.texts() == set()
 
 
 def test_rows_are_read_in_pages_and_from_where_the_log_stood(world: World) -> None:
