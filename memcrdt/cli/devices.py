@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from memcrdt.cli.face import Face, command, pass_face
@@ -13,16 +15,21 @@ from memcrdt.cli.output import readable, say
 @click.argument("device")
 @click.option("--name", metavar="NAME", help="What to call it here.")
 @click.option("--at", "address", metavar="HOST[:PORT]", help="Where it listens.")
-@several("--space", "spaces", "NAME", "What to share with it; can be repeated. Without: personal.")
+@several("--space", "spaces", "NAME", "What to share; can be repeated. Without: personal, unless a space is already.")
 @pass_face
 def accept_command(face: Face, device: str, name: str | None, address: str | None, spaces: tuple[str, ...]) -> None:
     """Trust DEVICE and share memories with it. The other device has to accept this one too."""
+    from memcrdt.model.devices import parse_device_id
     from memcrdt.model.requests import PERSONAL
 
+    accepted = parse_device_id(device)
     with face.open() as memory:
-        memory.accept(device, name=name, address=address, spaces=spaces or PERSONAL)
+        if not spaces and not any(known.spaces for known in memory.devices() if known.device == accepted):
+            spaces = (PERSONAL,)
+        shared = memory.accept(accepted, name=name, address=address, spaces=spaces).spaces
         own = readable(memory.store.device)
-    say(f"accepted; unless that is done already, run on the other device: memcrdt accept {own}")
+    options = "" if shared == (PERSONAL,) else "".join(f" --space {shlex.quote(space)}" for space in shared)
+    say(f"accepted; unless that is done already, run on the other device: memcrdt accept {own}{options}")
 
 
 @command("revoke")

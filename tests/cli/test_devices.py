@@ -34,6 +34,16 @@ def test_accept_trusts_and_says_what_to_do_there(cli: Cli, other: str) -> None:
     assert (peer["connected"], peer["behind"]) == (False, 0)
 
 
+def test_accepting_again_for_an_address_shares_nothing_more(cli: Cli, other: str) -> None:
+    """With whom only one space is shared has no business in another; the command for the other side names it, too."""
+    cli("space", "create", "acme")
+    first = cli("accept", other, "--space", "acme")
+    again = cli("accept", other, "--at", "192.168.1.20")
+    assert [peer["spaces"] for peer in peers(cli)] == [["acme"]]
+    assert first.err.endswith(" --space acme\n")
+    assert again.err == first.err
+
+
 def test_accept_takes_the_id_in_any_form(cli: Cli, other: str) -> None:
     """Lower case, blanks, or without check characters: it is one device."""
     cli("accept", other)
