@@ -19,11 +19,15 @@ from corpus import sentences
 from figures import machine, p50_p95
 
 import memcrdt
+from memcrdt.model.requests import Changes, check_update
+from memcrdt.store import changes
+from memcrdt.store.transaction import Transaction
 
 CHANGES = 200
 PAUSE_S = 0.03  # between two changes: each has to be found anew
 TICK_S = 0.001
 SHARD = 1_000  # memories: nearly a full shard
+TEXTS = 64  # of each, in the shard with all the history that is kept: 65,000 registers, 20 MB
 
 _WRITER = """
 import sys, time, memcrdt
@@ -79,12 +83,16 @@ async def heartbeat(work: Callable[[], Awaitable[object]]) -> float:
 
 
 async def blocking(home: Path) -> dict[str, float]:
-    """The longest gap of each kind of call."""
-    texts = list(sentences(SHARD))
+    """The longest gap of each kind of call. What is first used loads its libraries, and counts by itself."""
+    texts = list(sentences(2 * SHARD))
     found: dict[str, float] = {}
     async with memcrdt.open_async(home) as memory:
         found["nothing"] = await heartbeat(lambda: asyncio.sleep(1))
-        found[f"add_many of {SHARD}"] = await heartbeat(lambda: memory.add_many(texts))
+        found["the first add"] = await heartbeat(lambda: memory.add("the first"))
+        found["the first search"] = await heartbeat(lambda: memory.search("a question about deploys"))
+        found["the first status"] = await heartbeat(memory.status)
+        await memory.add_many(texts[SHARD:])
+        found[f"add_many of {SHARD}"] = await heartbeat(lambda: memory.add_many(texts[:SHARD]))
         ids = [record.id for record in await memory.list(limit=100)]
 
         async def each(call: Callable[[str], Awaitable[object]]) -> None:
@@ -103,6 +111,35 @@ async def blocking(home: Path) -> dict[str, float]:
     return found
 
 
+def _with_history(home: Path) -> str:
+    """Fills a shard with memories that have had as many texts as are kept. Returns the id of one."""
+    texts = list(sentences(SHARD))
+    with memcrdt.open(home, embedder=None) as memory:
+        ids = memory.add_many(texts)
+        for turn in range(TEXTS - 1):
+
+            def plan(transaction: Transaction, turn: int = turn) -> None:
+                for place, memory_id in enumerate(ids):
+                    edit = check_update(Changes(text=texts[(place + turn) % SHARD]))
+                    changes.update(memory_id, edit, None, transaction)
+
+            memory.store.commit(plan)
+    return ids[0]
+
+
+async def blocking_with_history(home: Path) -> dict[str, float]:
+    """The longest gap of each kind of call on a shard of 20 MB."""
+    memory_id = await asyncio.to_thread(_with_history, home)
+    found: dict[str, float] = {}
+    async with memcrdt.open_async(home, embedder=None) as memory:
+        found["loading"] = await heartbeat(lambda: memory.update(memory_id, text="and then"))
+        found["update"] = await heartbeat(lambda: memory.update(memory_id, text="and again"))
+        found["digest"] = await heartbeat(memory.space("personal").digest)
+        found["folding"] = await heartbeat(memory.compact)
+        found["closing"] = await heartbeat(memory.close)
+    return found
+
+
 def main() -> None:
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
@@ -111,6 +148,8 @@ def main() -> None:
         print(f"change to subscriber, other process: {p50_p95(others)}, at most {max(others) * 1e3:.1f} ms")
         for name, longest in asyncio.run(blocking(Path(folder) / "async")).items():
             print(f"longest gap of the event loop, {name}: {longest * 1e3:.1f} ms")
+        for name, longest in asyncio.run(blocking_with_history(Path(folder) / "history")).items():
+            print(f"longest gap of the event loop, {TEXTS} texts of {SHARD} memories, {name}: {longest * 1e3:.1f} ms")
 
 
 if __name__ == "__main__":

@@ -7,14 +7,16 @@ pins; a Shard must never be led there. Its caller applies updates in order, with
 from __future__ import annotations
 
 import hashlib
-import json
+import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from pycrdt import Doc, Map, MapEvent, Snapshot, TransactionEvent
 
+from memcrdt.crdt.pieces import cut
 from memcrdt.crdt.scan import ROOT, Cursor, Scan, scan
 from memcrdt.errors import CorruptError, RemoteProtocolError
 from memcrdt.model.clocks import StateVector, covers, decode_state_vector, encode_state_vector
@@ -24,14 +26,18 @@ from memcrdt.model.values import Json, canonical, restored
 
 _JSON_TYPES: Final = frozenset({type(None), bool, int, float, str, list, dict})
 
+_DIGESTED_TOGETHER: Final = 256  # registers: in 2 ms; between them the hash gives the interpreter's lock away
+_FREED_AT_ONCE: Final = 8_192  # registers: in 16 ms
+_FREED_TOGETHER: Final = 1_024
+
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What a change did: the update to log and send (empty when nothing changed), the memories with a
-    changed register, those whose birth or tombstone was deleted without a tombstone being there, and the births
-    in whose place an update has put others, by memory."""
+    """What a change did: the updates to log and send (none when nothing changed, several when much did), the
+    memories with a changed register, those whose birth or tombstone was deleted without a tombstone being there, and
+    the births in whose place an update has put others, by memory."""
 
-    update: bytes
+    updates: tuple[bytes, ...]
     touched: frozenset[str]
     unborn: frozenset[str]
     displaced: Mapping[str, Json] = field(default_factory=dict)
@@ -58,7 +64,8 @@ class Shard:
         shard = cls(client_id)
         for update in updates:
             shard._integrate(update, lambda exc: CorruptError(f"yrs refused an update of the log: {exc}; run doctor"))
-        shard._index(dict.fromkeys(shard._map.keys(), True))
+        keys = shard._map.keys()
+        shard._index((key, True) for key in keys)
         return shard
 
     @property
@@ -69,7 +76,7 @@ class Shard:
     @property
     def register_count(self) -> int:
         """How many registers there are, those at keys of no memory included."""
-        return len(self._map)
+        return sum(map(len, self._keys.values())) + len(self._foreign)  # yrs would count them one by one
 
     @property
     def foreign_count(self) -> int:
@@ -103,13 +110,14 @@ class Shard:
     def apply(self, update: bytes, info: Scan | None = None) -> Edit:
         """Takes an update from outside, whole; `info` is its scan, if it was made already.
 
-        The edit's update is what was new here. Raises RemoteProtocolError when yrs refuses the update, or when
+        The edit's updates are what was new here. Raises RemoteProtocolError when yrs refuses the update, or when
         afterwards some of it is still pending or the document is no longer a flat map of plain values.
         """
         info = info or scan(update)
         record = _Record()
         with _observed(self._doc, record.on_update), _observed(self._map, record.on_keys):
-            self._integrate(update, lambda exc: RemoteProtocolError(f"yrs refused an update: {exc}"))
+            for piece in cut(update):
+                self._integrate(piece, lambda exc: RemoteProtocolError(f"yrs refused an update: {exc}"))
         known = self.state_vector()
         if not covers(known, info.after) or not covers(known, info.needs):
             raise RemoteProtocolError("an update did not bring what it announced: some of it waits for what is missing")
@@ -129,15 +137,40 @@ class Shard:
         return self._doc.get_update()
 
     def digest(self) -> bytes:
-        """16 bytes that are equal for equal documents: BLAKE2b of the state vector, the deletes and the registers.
+        """16 bytes that are equal for equal documents: BLAKE2b of the state vector, the deletes and the registers,
+        as one canonical JSON text.
 
-        Never of the encoded document, since equal documents encode differently.
+        Never of the encoded document, since equal documents encode differently. The text is made of some registers
+        at a time: in one go, a large shard would keep all other threads waiting.
         """
-        cursor = Cursor(Snapshot.from_doc(self._doc).encode())
-        deletes = _merged(cursor.id_ranges())
-        known: list[Json] = [[client, clock] for client, clock in sorted(self.state_vector().items())]
-        state = canonical([known, [list(span) for span in deletes], json.loads(str(self._map))])
-        return hashlib.blake2b(state.encode(), digest_size=16, person=b"memcrdt shard").digest()
+        known = ",".join(f"[{client},{clock}]" for client, clock in sorted(self.state_vector().items()))
+        ranges = _merged(Cursor(Snapshot.from_doc(self._doc).encode()).id_ranges())
+        deletes = ",".join(f"[{client},{start},{end}]" for client, start, end in ranges)
+        state = hashlib.blake2b(f"[[{known}],[{deletes}],{{".encode(), digest_size=16, person=b"memcrdt shard")
+        keys, before = self._sorted_keys(), ""
+        while some := list(islice(keys, _DIGESTED_TOGETHER)):
+            with self._transaction() as transaction:
+                registers = (f"{canonical(key)}:{canonical(self._value(transaction, key))}" for key in some)
+                state.update(f"{before}{','.join(registers)}".encode())
+            before = ","
+        state.update(b"}]")
+        return state.digest()
+
+    def free(self) -> None:
+        """Lets go of the document; there is none any more. Of a large one bit by bit: freed at once, in one call, it
+        would keep all other threads waiting, a shard of 65,000 registers for 120 ms."""
+        if self.register_count > _FREED_AT_ONCE:
+            keys = self._sorted_keys()
+            while some := list(islice(keys, _FREED_TOGETHER)):
+                with self._transaction() as transaction:
+                    for key in some:
+                        self._map.integrated.remove(transaction, key)
+        del self._map, self._doc
+
+    def _sorted_keys(self) -> Iterator[str]:
+        """All keys in order. Those of one memory are neighbours, since they begin with its id."""
+        known = (key for memory_id in sorted(self._keys) for key in sorted(self._keys[memory_id]))
+        return heapq.merge(known, sorted(self._foreign))
 
     def _put(self, transaction: Any, key: str, value: Json | Deleted) -> bool:
         """Writes or deletes one register, if that changes anything. Returns whether it did."""
@@ -170,16 +203,18 @@ class Shard:
             raise error(exc) from exc
 
     def _edit(self, record: _Record) -> Edit:
-        touched, deleted = self._index(record.changes)
+        there = (key for key in record.replaced if record.changes[key] and key in self._keys.get(key, ()))
+        displaced = {key: record.replaced[key] for key in there}  # before the index follows
+        touched, deleted = self._index(record.changes.items())
         unborn = (born for born in deleted if forgotten_key(born) not in self._keys.get(born, ()))
-        return Edit(record.update, frozenset(touched), frozenset(unborn), record.displaced)
+        return Edit(tuple(record.updates), frozenset(touched), frozenset(unborn), displaced)
 
-    def _index(self, changes: Mapping[str, bool]) -> tuple[set[str], set[str]]:
-        """Follows the changes: key -> whether it is there. Returns the ids touched, and those whose birth or tombstone
-        went."""
+    def _index(self, changes: Iterable[tuple[str, bool]]) -> tuple[set[str], set[str]]:
+        """Follows the changes: keys, and whether each is there. Returns the ids touched, and those whose birth or
+        tombstone went."""
         touched: set[str] = set()
         deleted: set[str] = set()
-        for key, present in changes.items():
+        for key, present in changes:
             if (parts := split(key)) is None:
                 (self._foreign.add if present else self._foreign.discard)(key)
                 continue
@@ -187,8 +222,8 @@ class Shard:
             keys = self._keys.setdefault(parts.id, set())
             if present:
                 keys.add(key)
-            else:
-                keys.discard(key)
+            elif key in keys:
+                keys.remove(key)
                 if parts.field in ("", FORGOTTEN):
                     deleted.add(parts.id)
         for memory_id in touched:
@@ -207,22 +242,22 @@ class Shard:
 
 @dataclass(slots=True)
 class _Record:
-    """What one transaction did to the document."""
+    """What one change did to the document, in one transaction or several."""
 
-    update: bytes = b""
+    updates: list[bytes] = field(default_factory=list)
     changes: dict[str, bool] = field(default_factory=dict)
-    displaced: dict[str, Json] = field(default_factory=dict)  # births that others have taken the place of
+    replaced: dict[str, Json] = field(default_factory=dict)  # births that went, and what they were at first
     foreign: bool = False  # a value that is no plain JSON
 
     def on_update(self, event: TransactionEvent) -> None:
-        self.update = bytes(event.update)
+        self.updates.append(bytes(event.update))
 
     def on_keys(self, event: MapEvent) -> None:
         changes: dict[str, dict[str, Any]] = event.keys  # type: ignore[attr-defined]  # in __slots__ only
         for key, change in changes.items():
             self.changes[key] = change["action"] != "delete"
-            if change["action"] == "update" and is_ulid(key):
-                self.displaced[key] = restored(change["oldValue"])
+            if change["action"] != "add" and is_ulid(key):
+                self.replaced.setdefault(key, restored(change["oldValue"]))
             if type(change.get("newValue")) not in _JSON_TYPES:
                 self.foreign = True
 

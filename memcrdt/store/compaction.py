@@ -10,7 +10,6 @@ import apsw
 
 from memcrdt.errors import StoreError
 from memcrdt.model import limits
-from memcrdt.model.edits import Stamp
 from memcrdt.store import connections, log, quarantine
 from memcrdt.store.documents import Documents
 from memcrdt.store.log import ShardRow
@@ -52,27 +51,15 @@ def is_due(row: ShardRow) -> bool:
     return row.log_rows >= LOG_ROWS or row.log_bytes > max(LOG_BYTES, folded // 2)
 
 
-def fold(db: apsw.Connection, documents: Documents, shard: int, stamp: Stamp) -> int:
+def fold(db: apsw.Connection, documents: Documents, shard: int) -> None:
     """Puts one snapshot in the place of the shard's log, inside the caller's transaction.
 
-    It is encoded from the live document: what was deleted is not in it. Of memories with more revisions than are
-    kept, some at a time, the oldest go first. A damaged shard is left alone: its rows wait for others. Returns how
-    many revisions were pruned.
+    It is encoded from the live document: what was deleted is not in it. A damaged shard is left alone: its rows wait
+    for others.
     """
-    if log.shard_row(db, shard).damaged:
-        return 0
-    pruned = _prune(db, documents, shard, stamp)
     row = log.shard_row(db, shard)
-    if row.log_rows:
+    if row.log_rows and not row.damaged:
         log.fold(db, row, documents.current(db, row).live.snapshot())
-    return pruned
-
-
-def _prune(db: apsw.Connection, documents: Documents, shard: int, stamp: Stamp) -> int:
-    transaction = Transaction(db, documents, stamp)
-    pruned = transaction.prune(shard, _PRUNED_TOGETHER)
-    transaction.finish()
-    return pruned
 
 
 def vacuum(db: apsw.Connection) -> None:
@@ -97,19 +84,27 @@ def compact(store: Store) -> Compacted:
         shards = log.shard_numbers(db, "log_rows > 0 AND NOT damaged")
     pruned = 0
     for shard in shards:
-        count = 1
-        while count:
-            with store.folding() as (db, documents):
-                count = _prune(db, documents, shard, store.stamp())
+        while count := _prune(store, shard):
             pruned += count
         with store.folding() as (db, documents):
-            fold(db, documents, shard, store.stamp())
+            fold(db, documents, shard)
     more = True
     while more:
         with store.writing() as db:
             more = _give_back(db)
     _truncate_wal(store)
     return Compacted(before, _size(store), len(shards), pruned)
+
+
+def _prune(store: Store, shard: int) -> int:
+    """Lets go of the oldest revisions of some memories that have more than are kept. Returns how many went."""
+    with store.folding() as (db, documents):
+        if log.shard_row(db, shard).damaged:
+            return 0
+        transaction = Transaction(db, documents, store.stamp())
+        pruned = transaction.prune(shard, _PRUNED_TOGETHER)
+        transaction.finish()
+    return pruned
 
 
 def scrub(store: Store) -> bool:
@@ -132,7 +127,7 @@ def _scrub(store: Store) -> bool:
         is_damaged = db.execute("SELECT 1 FROM shards WHERE to_scrub > 0 AND damaged").fetchone() is not None
     for shard, _ in marked:
         with store.folding() as (db, documents):
-            fold(db, documents, shard, store.stamp())
+            fold(db, documents, shard)
             quarantine.drop_shard(db, log.shard_row(db, shard))
     if marked and not _truncate_wal(store):
         store.scrub_later()

@@ -142,7 +142,8 @@ def fault(kind: Kind, shard: int, update: bytes, kept: bytes) -> str | None:
     if log.checksum(shard, update) != kept:
         return "is not what was written: its checksum differs"
     try:
-        scan(update if kind == "update" else log.unpacked(update), own=True)
+        for piece in [update] if kind == "update" else log.unpacked(update):
+            scan(piece, own=True)
     except (RemoteProtocolError, CorruptError) as exc:
         return f"is no update that may be applied: {exc}"
     return None

@@ -58,12 +58,13 @@ class Documents:
         self._capacity = capacity
         self.client_id = 0
         self._cached: OrderedDict[int, Document] = OrderedDict()
+        self._gone: list[Document] = []  # whole ones that are not needed any more
 
     def use_client(self, client_id: int) -> None:
         """Writes are made under this client id from now on."""
         if client_id != self.client_id:
             self.client_id = client_id
-            self._cached.clear()
+            self._dismiss_all()
 
     def current(self, db: apsw.Connection, row: ShardRow) -> Document:
         """The document of a shard, at the shard's head as `db` sees it. Raises CorruptError."""
@@ -76,35 +77,48 @@ class Documents:
         return document
 
     def trim(self) -> None:
-        """Lets go of what was used longest ago. Not done within a transaction: it may hold what is uncommitted."""
+        """Lets go of what was used longest ago. Not done within a transaction: it may hold what is uncommitted, and
+        others would wait while large documents are freed."""
         while len(self._cached) > self._capacity:
-            self._cached.popitem(last=False)
+            self._gone.append(self._cached.popitem(last=False)[1])
+        while self._gone:
+            self._gone.pop().live.free()
 
     def drop(self, shard: int) -> None:
+        """Forgets a document that may be spoiled."""
         self._cached.pop(shard, None)
 
     def clear(self) -> None:
+        """Forgets all documents, that may be spoiled."""
+        self._cached.clear()
+
+    def close(self) -> None:
+        self._dismiss_all()
+        self.trim()
+
+    def _dismiss_all(self) -> None:
+        self._gone += self._cached.values()
         self._cached.clear()
 
     def _load(self, db: apsw.Connection, row: ShardRow) -> Document:
         from memcrdt.crdt.shard import Shard
 
         seq, folded = log.snapshot_of(db, row.shard)
-        updates = [] if folded is None else [folded]
         later: list[bytes] = []
         for found in log.updates_after(db, row.shard, seq):
             if found.origin != log.LOCAL:
                 _scanned(found.update, found.seq)
             later.append(found.update)
         if not row.damaged:
-            return Document(Shard.load(self.client_id, updates + later), row.head)
-        document = Document(Shard.load(self.client_id, updates), row.head, later)
+            return Document(Shard.load(self.client_id, folded + later), row.head)
+        document = Document(Shard.load(self.client_id, folded), row.head, later)
         document.settle()
         return document
 
     def _caught_up(self, db: apsw.Connection, row: ShardRow, document: Document) -> Document | None:
         """The document with what other processes appended, or None if the rows in between are folded away."""
         if row.damaged or log.snapshot_seq(db, row.shard) > document.seq:
+            self._gone.append(document)
             return None
         for found in log.updates_after(db, row.shard, document.seq):
             _apply(document.live, found.update, found.seq)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
+from typing import Final
 
 from memcrdt.model import limits
 from memcrdt.model.projection import Life
+
+# A memory with more than so many is pruned by the commit that changes it, and not only at compaction: so that no shard
+# grows without end. That is some more than are kept, so that few commits have to.
+TOO_MANY: Final = limits.REVISIONS + limits.REVISIONS // 8
 
 
 def prunable(life: Life, most: int = limits.REVISIONS) -> list[str]:

@@ -111,7 +111,7 @@ class Store:
             self._readers.close()
             if self._writer is not None:
                 connections.close(self._writer)
-            self._documents.clear()
+            self._documents.close()
             self._marks.close()
             forks.closed(self)
 
@@ -189,14 +189,15 @@ class Store:
     @contextmanager
     def folding(self) -> Iterator[tuple[apsw.Connection, Documents]]:
         """The write lock and the live documents, for what changes the log's form and not its meaning."""
-        with self._exclusive("compacting") as db:
-            self._use_facts(db)
-            try:
-                yield db, self._documents
-            except BaseException:  # as in commit
-                self._documents.clear()
-                raise
-        self._documents.trim()
+        with self._lock:
+            with self._exclusive("compacting") as db:
+                self._use_facts(db)
+                try:
+                    yield db, self._documents
+                except BaseException:  # as in commit
+                    self._documents.clear()
+                    raise
+            self._documents.trim()
 
     def scrub_later(self) -> None:
         """There are bytes of something forgotten in the file: they are scrubbed in the background."""
@@ -336,7 +337,7 @@ class Store:
         for row in rows:
             if compaction.is_due(row):
                 with suppress(StoreError), self.folding() as (db, documents):
-                    compaction.fold(db, documents, row.shard, transaction.stamp)
+                    compaction.fold(db, documents, row.shard)
                     compaction.vacuum(db)
 
     @contextmanager

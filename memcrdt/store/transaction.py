@@ -21,11 +21,10 @@ from memcrdt.model.edits import Stamp
 from memcrdt.model.projection import Grave, Life, State, project, rivals
 from memcrdt.model.registers import DELETED, Deleted, Registers, Writes
 from memcrdt.model.values import Json
-from memcrdt.store import log, views
+from memcrdt.store import log, pruning, views
 from memcrdt.store.documents import Document, Documents
 from memcrdt.store.log import Append, ShardRow
 from memcrdt.store.meta import Random
-from memcrdt.store.pruning import prunable
 from memcrdt.store.views import Projected
 
 if TYPE_CHECKING:
@@ -143,18 +142,11 @@ class Transaction:
         Returns how many revisions.
         """
         work = self._work(log.shard_row(self.db, shard))
-        if self._is_read_only(work.row.space):
-            return 0
         count = 0
         for memory_id in views.much_revised(self.db, work.row.space, work.document.live.ids())[:most]:
             state = self.state(work.row.space, memory_id)
-            keys = [
-                registers.revision_key(memory_id, name) for name in (prunable(state) if isinstance(state, Life) else ())
-            ]
-            for home in self._homes(work.row.space, memory_id):
-                there = self._registers(home, memory_id)
-                home.pending[memory_id].update((key, DELETED) for key in keys if key in there)
-            count += len(keys)
+            if isinstance(state, Life):
+                count += self._let_go(state, self._homes(work.row.space, memory_id))
         return count
 
     def reproject(self, shard: int, ids: Iterable[str]) -> None:
@@ -262,8 +254,7 @@ class Transaction:
                 self._note(work, work.document.live.write(gathered), log.LOCAL)
 
     def _note(self, work: _Work, edit: Edit, origin: str) -> None:
-        if edit.update:
-            work.updates.append((edit.update, origin))
+        work.updates += ((update, origin) for update in edit.updates)
         work.touched |= edit.touched
         work.unborn |= edit.unborn
         for memory_id, old in edit.displaced.items():
@@ -290,8 +281,20 @@ class Transaction:
                 state = Grave(memory_id, self.stamp.at, self.stamp.by, self.stamp.device)
             if isinstance(state, Grave):
                 self._end(state, homes)
+            if isinstance(state, Life) and len(state.revisions) > pruning.TOO_MANY and self._let_go(state, homes):
+                state = project(memory_id, [self._registers(work, memory_id) for work in homes])
             states.append((space, memory_id, state))
         return states
+
+    def _let_go(self, life: Life, homes: list[_Work]) -> int:
+        """Gathers the end of the oldest revisions of a memory that has had too many. Returns how many."""
+        gone = [registers.revision_key(life.id, name) for name in pruning.prunable(life)]
+        if not gone or self._is_read_only(homes[0].row.space):
+            return 0
+        for work in homes:
+            found = self._registers(work, life.id)
+            work.pending[life.id].update((key, DELETED) for key in gone if key in found)
+        return len(gone)
 
     def _end(self, grave: Grave, homes: list[_Work]) -> None:
         stamp = Stamp(grave.at, grave.by, grave.device or self.stamp.device)

@@ -137,7 +137,7 @@ class Device:
     def stock_update(self, writes: Mapping[str, Json | Deleted], *, shard: int = 0, client_id: int = 77) -> bytes:
         """What a stock Yjs client, which knows all that is in the shard, makes by these writes."""
         client = Shard.load(client_id, [self.replica.diff(self.space(), shard, {}).update])
-        return client.write(writes).update
+        return client.write(writes).updates[0]
 
     def apply(self, update: bytes, shard: int = 0) -> Applied:
         """Takes an update for a shard of `personal` from some other device."""

@@ -74,7 +74,9 @@ def _fuzz_history(rng: Random, rounds: int) -> Counter[Fate]:
     history = History(rng, copies=3).run(30)
     here, *others = history.shards
     base = here.snapshot()
-    updates = [other.diff(here.state_vector()) for other in others] + [edit.update for edit in history.edits]
+    updates = [other.diff(here.state_vector()) for other in others] + [
+        update for edit in history.edits for update in edit.updates
+    ]
     updates.append(base)
     return Counter(_fate(base, mutated(rng.choice(updates), updates, rng)) for _ in range(rounds))
 
@@ -92,7 +94,7 @@ def _fate(base: bytes, update: bytes) -> Fate:
     except RemoteProtocolError:
         return "refused"
     _check_whole(shard, info, update)
-    logged = Shard.load(2, [base, edit.update] if edit.update else [base])
+    logged = Shard.load(2, [base, *edit.updates])
     assert logged.digest() == shard.digest(), "the log does not give the document back"
     return "applied"
 

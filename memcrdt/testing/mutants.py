@@ -97,12 +97,12 @@ def _compact_stale_documents() -> AbstractContextManager[object]:
     """The log is folded into a snapshot of a document which other processes' commits are not in."""
     fold = compaction.fold
 
-    def folding(db: apsw.Connection, documents: Documents, number: int, stamp: Stamp) -> int:
+    def folding(db: apsw.Connection, documents: Documents, number: int) -> None:
         stale = documents._cached.get(number)
         if stale is None:
-            return fold(db, documents, number, stamp)
-        log.fold(db, log.shard_row(db, number), stale.live.snapshot())
-        return 0
+            fold(db, documents, number)
+        else:
+            log.fold(db, log.shard_row(db, number), stale.live.snapshot())
 
     return patch.object(compaction, "fold", folding)
 

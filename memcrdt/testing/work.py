@@ -106,8 +106,7 @@ def stock_edit(life: Life, computer: Computer) -> None:
         shard, space = life.stock
         writes = _stock_writes(life, shard)
         if writes and space == computer.space(PERSONAL):
-            update = shard.write(writes).update
-            if update:
+            for update in shard.write(writes).updates:
                 computer.replica.apply(space, 0, update, "stock")
                 life.counts["stock edit applied"] += 1
                 computer.committed()

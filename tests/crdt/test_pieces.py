@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycrdt import merge_updates
 
-from memcrdt.crdt.pieces import cut
+from memcrdt.crdt import shard as shards
+from memcrdt.crdt.pieces import PIECE_BYTES, cut
 from memcrdt.crdt.scan import scan
-from memcrdt.crdt.shard import Shard
-from memcrdt.model.clocks import covers
+from memcrdt.crdt.shard import Edit, Shard
+from memcrdt.errors import RemoteProtocolError
+from memcrdt.model.clocks import covers, varuint
+from memcrdt.model.registers import DELETED
 from memcrdt.testing.histories import History
 
+ID = "01JD8Z6Q4M0000000000000001"
 
-@pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("piece_bytes", [1, 200, 1 << 20])
+seeds = st.integers(0, 1 << 32)
+sizes = st.sampled_from([1, 200, 2_000, 1 << 20])
+
+
+@given(seed=seeds, piece_bytes=sizes)
 def test_pieces_fit_one_after_the_other_and_make_the_same_document(seed: int, piece_bytes: int) -> None:
     """From nothing, and from a copy that has a part: of random histories of four writers, overwrites and deletes."""
     history = History(Random(seed)).run(80)
@@ -32,6 +43,49 @@ def test_pieces_fit_one_after_the_other_and_make_the_same_document(seed: int, pi
         assert copy.digest() == behind.digest()
 
 
+@given(seed=seeds, piece_bytes=sizes)
+def test_a_snapshot_in_pieces_loads_to_the_same_shard(seed: int, piece_bytes: int) -> None:
+    """Digest, memories, births and registers are those of the document that was encoded."""
+    history = History(Random(seed)).run(60)
+    shard = history.shards[0]
+    copy = Shard.load(9, cut(shard.snapshot(), piece_bytes))
+    assert (copy.digest(), copy.ids()) == (shard.digest(), shard.ids())
+    assert (copy.births, copy.register_count) == (shard.births, shard.register_count)
+
+
+@given(seed=seeds)
+def test_an_update_that_is_applied_in_pieces_does_what_it_does_as_a_whole(seed: int) -> None:
+    """The same memories are touched, unborn and displaced, and the updates to log make the same document."""
+    history = History(Random(seed)).run(60)
+    ours, theirs = history.shards[:2]
+    before, update = ours.snapshot(), theirs.diff(ours.state_vector())
+    whole, parts = Shard.load(1, [before]), Shard.load(2, [before])
+    wanted = whole.apply(update)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "cut", partial(cut, piece_bytes=1))
+        edit = parts.apply(update)
+    assert edit == Edit(edit.updates, wanted.touched, wanted.unborn, wanted.displaced)
+    assert parts.digest() == whole.digest()
+    assert Shard.load(3, [before, *edit.updates]).digest() == whole.digest()
+
+
+def test_a_birth_that_several_pieces_replace_is_displaced_as_it_was_before_them() -> None:
+    """What stood there only between two pieces counts for nothing."""
+    births = [{ID: {"text": text}} for text in ("before", "between", "after")]
+    ours = Shard(1)
+    update = ours.write(births[0]).updates[0]
+    whole, parts = Shard.load(1, [update]), Shard.load(1, [update])
+    second = Shard.load(2, [update])
+    between = second.write(births[1]).updates[0]
+    after = Shard.load(3, [update, between]).write(births[2]).updates[0]
+    merged = merge_updates(between, after)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "cut", partial(cut, piece_bytes=1))
+        assert parts.apply(merged).displaced == {ID: {"text": "before"}}
+    assert whole.apply(merged).displaced == {ID: {"text": "before"}}
+    assert parts.registers(ID) == whole.registers(ID) == births[2]
+
+
 def test_pieces_have_about_the_size_that_was_asked_for() -> None:
     """Each but the last reaches it, and goes over it by one block at most."""
     shard = Shard(1)
@@ -45,3 +99,35 @@ def test_pieces_have_about_the_size_that_was_asked_for() -> None:
 def test_an_update_of_nothing_is_one_piece() -> None:
     """So that there is always something to answer with."""
     assert list(cut(b"\0\0", 1)) == [b"\0\0"]
+
+
+def test_deletes_are_cut_like_blocks() -> None:
+    """A thousand of them count as much as long blocks, since each takes its time."""
+    shard = Shard(1)
+    ids = [f"01JD8Z6Q4M0000000000000{number:03}" for number in range(1000)]
+    shard.write({memory_id: {"text": "x"} for memory_id in ids})
+    copy = Shard.load(2, [shard.snapshot()])
+    shard.write(dict.fromkeys(ids[::2], DELETED))
+    pieces = list(cut(shard.diff(copy.state_vector()), 1_000))
+    assert len(pieces) > 80
+    for piece in pieces:
+        copy.apply(piece)
+    assert copy.digest() == shard.digest()
+
+
+def test_what_is_no_longer_than_a_piece_stays_as_it_is() -> None:
+    """It is not even walked: a full shard of everyday memories is loaded more quickly than it is cut."""
+    assert list(cut(b"no update", 9)) == [b"no update"]
+    shard = Shard(1)
+    shard.write({f"01JD8Z6Q4M000000000000{number:04}": {"text": "x" * 130} for number in range(1024)})
+    assert len(shard.snapshot()) < PIECE_BYTES / 2
+
+
+def test_blocks_that_wait_for_each_other_are_refused() -> None:
+    """No document has such blocks, and no order of them would do."""
+    behind_9 = bytes([0x88]) + varuint(9) + varuint(0) + varuint(1) + b"\x7e"
+    behind_8 = bytes([0x88]) + varuint(8) + varuint(0) + varuint(1) + b"\x7e"
+    update = b"\x02" + b"\x01\x08\x00" + behind_9 + b"\x01\x09\x00" + behind_8 + b"\x00"
+    scan(update)
+    with pytest.raises(RemoteProtocolError, match="wait for each other"):
+        list(cut(update, 1))

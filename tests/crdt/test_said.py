@@ -91,7 +91,7 @@ def test_copies_that_have_exchanged_their_updates_say_the_same(seed: int) -> Non
     for one, other in permutations(history.shards, 2):
         for client in one.state_vector():
             assert first_difference(one.snapshot(), other.snapshot(), client) is None
-    for update in filter(None, (edit.update for edit in history.edits)):
+    for update in [update for edit in history.edits for update in edit.updates]:
         for shard in history.shards:
             assert first_difference(update, shard.snapshot(), shard.client_id) is None
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import hashlib
+import json
 import threading
 import weakref
 from random import Random
@@ -11,12 +13,13 @@ from typing import TYPE_CHECKING
 import pycrdt
 import pytest
 
-from memcrdt.crdt.scan import Scan, scan
+from memcrdt.crdt import shard as shards
+from memcrdt.crdt.scan import Cursor, Scan, scan
 from memcrdt.crdt.shard import Edit, Shard
 from memcrdt.errors import CorruptError, RemoteProtocolError
 from memcrdt.model.clocks import covers
 from memcrdt.model.registers import DELETED
-from memcrdt.model.values import canonical
+from memcrdt.model.values import canonical, restored
 from memcrdt.testing.histories import History
 from memcrdt.testing.mutate import ATTACKS
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 ID = "01JD8Z6Q4M0000000000000001"
 OTHER = "01JD8Z6Q4M0000000000000002"
-NOTHING = Edit(b"", frozenset(), frozenset())
+NOTHING = Edit((), frozenset(), frozenset())
 UNSCANNED = Scan({}, {}, {}, ())
 
 
@@ -55,7 +58,7 @@ def test_a_value_reads_the_same_here_and_in_a_copy(value: Json) -> None:
     """Any JSON value comes back equal and of the same type, integers included, also from a loaded copy."""
     shard = Shard(1)
     edit = shard.write({ID: value})
-    for copy in (shard, Shard.load(2, [edit.update]), Shard.load(3, [shard.snapshot()])):
+    for copy in (shard, Shard.load(2, edit.updates), Shard.load(3, [shard.snapshot()])):
         assert canonical(copy.registers(ID)[ID]) == canonical(value)
 
 
@@ -66,7 +69,7 @@ def test_a_write_says_what_it_touched() -> None:
     assert edit.touched == {ID, OTHER}
     assert edit.unborn == frozenset()
     assert shard.ids() == {ID, OTHER}
-    assert Shard(2).apply(edit.update) == edit
+    assert Shard(2).apply(edit.updates[0]) == edit
 
 
 def test_writing_what_is_there_already_makes_no_update() -> None:
@@ -96,19 +99,19 @@ def test_an_unknown_memory_has_no_registers() -> None:
 def test_a_raw_delete_of_a_birth_is_reported_until_it_is_forgotten() -> None:
     """`unborn` names a memory whose birth was deleted without `ID/x`, whoever did it."""
     shard, copy = Shard(1), Shard(2)
-    copy.apply(shard.write({ID: {"text": "a"}, f"{ID}/t/x": None}).update)
+    copy.apply(shard.write({ID: {"text": "a"}, f"{ID}/t/x": None}).updates[0])
     edit = shard.write({ID: DELETED})
     assert edit.unborn == {ID}
-    assert copy.apply(edit.update).unborn == {ID}
+    assert copy.apply(edit.updates[0]).unborn == {ID}
     assert copy.write({f"{ID}/x": {"at": 1}, f"{ID}/t/x": DELETED}).unborn == frozenset()
 
 
 def test_a_raw_delete_of_a_tombstone_is_reported() -> None:
     """`unborn` names a memory that was forgotten and whose `ID/x` was deleted."""
     shard, copy = Shard(1), Shard(2)
-    copy.apply(shard.write({f"{ID}/x": {"at": 1}}).update)
+    copy.apply(shard.write({f"{ID}/x": {"at": 1}}).updates[0])
     edit = shard.write({f"{ID}/x": DELETED})
-    assert (edit.unborn, copy.apply(edit.update).unborn) == ({ID}, {ID})
+    assert (edit.unborn, copy.apply(edit.updates[0]).unborn) == ({ID}, {ID})
 
 
 def test_a_birth_that_another_takes_the_place_of_is_reported() -> None:
@@ -116,7 +119,7 @@ def test_a_birth_that_another_takes_the_place_of_is_reported() -> None:
     one, other = Shard(1), Shard(2)
     first, second = one.write({ID: {"text": "a"}}), other.write({ID: {"text": "b"}})
     displaced = {
-        shard.registers(ID)[ID]["text"]: shard.apply(edit.update).displaced  # type: ignore[index,call-overload]
+        shard.registers(ID)[ID]["text"]: shard.apply(edit.updates[0]).displaced  # type: ignore[index,call-overload]
         for shard, edit in ((one, second), (other, first))
     }
     assert displaced == {"a": {ID: {"text": "a"}}, "b": {}}
@@ -125,9 +128,9 @@ def test_a_birth_that_another_takes_the_place_of_is_reported() -> None:
 def test_forgetting_leaves_no_memory_unborn() -> None:
     """A birth that is deleted together with writing `ID/x` is forgotten, not unborn; it still counts as a birth."""
     shard, copy = Shard(1), Shard(2)
-    copy.apply(shard.write({ID: {"text": "a"}, f"{OTHER}/t/x": None}).update)
+    copy.apply(shard.write({ID: {"text": "a"}, f"{OTHER}/t/x": None}).updates[0])
     edit = shard.write({f"{ID}/x": {"at": 1}, ID: DELETED})
-    assert (edit.unborn, copy.apply(edit.update).unborn) == (frozenset(), frozenset())
+    assert (edit.unborn, copy.apply(edit.updates[0]).unborn) == (frozenset(), frozenset())
     assert (shard.births, shard.register_count) == (copy.births, copy.register_count) == (1, 2)
 
 
@@ -136,17 +139,17 @@ def test_an_update_that_is_known_changes_nothing() -> None:
     shard = Shard(1)
     edit = shard.write({ID: {"text": "a"}, f"{ID}/t/x": None})
     shard.write({ID: {"text": "b"}})
-    assert shard.apply(edit.update) == NOTHING
+    assert shard.apply(edit.updates[0]) == NOTHING
 
 
 def test_an_edit_holds_only_what_was_new() -> None:
     """What an update repeats is not in the edit's update, so the log does not grow by it."""
     shard, copy = Shard(1), Shard(2)
-    copy.apply(shard.write({ID: {"text": "known before"}}).update)
+    copy.apply(shard.write({ID: {"text": "known before"}}).updates[0])
     shard.write({OTHER: {"text": "new"}})
     edit = copy.apply(shard.snapshot())
     assert edit.touched == {OTHER}
-    assert b"known before" not in edit.update
+    assert b"known before" not in edit.updates[0]
 
 
 def test_updates_of_stock_yjs_give_the_document_that_it_made(yjs_sequence: list[bytes]) -> None:
@@ -182,7 +185,7 @@ def test_updates_of_stock_yjs_are_applied_unless_there_is_a_gap(yjs_accepted: by
     else:
         edit = shard.apply(yjs_accepted)
         assert shard.state_vector() == info.after
-        assert not edit.update or Shard.load(2, [edit.update]).digest() == shard.digest()
+        assert not edit.updates or Shard.load(2, edit.updates).digest() == shard.digest()
 
 
 @pytest.mark.parametrize("seed", range(100))
@@ -208,9 +211,9 @@ def test_the_log_of_edits_gives_the_document_back(seed: int) -> None:
         before = {shard.client_id: shard.digest() for shard in history.shards}
         edit = history.step()
         changed = [shard for shard in history.shards if shard.digest() != before[shard.client_id]]
-        assert bool(changed) == bool(edit.update)
+        assert bool(changed) == bool(edit.updates)
         for shard in changed:
-            logs[shard.client_id].append(edit.update)
+            logs[shard.client_id] += edit.updates
             assert Shard.load(1, logs[shard.client_id]).digest() == shard.digest()
 
 
@@ -233,7 +236,7 @@ def test_touched_and_unborn_are_exact(seed: int) -> None:
 def test_a_copy_takes_an_edit_exactly_when_it_covers_its_needs(seed: int) -> None:
     """A copy with holes that covers `needs` takes an edit whole, and its snapshot loses nothing; any other refuses."""
     history, rng = History(Random(seed), copies=3).run(40), Random(seed)
-    edits = [(edit.update, scan(edit.update)) for edit in history.edits if edit.update]
+    edits = [(update, scan(update)) for edit in history.edits for update in edit.updates]
     for update, info in edits:
         copy = Shard(1)
         for earlier, brings in rng.sample(edits, len(edits) // 2):
@@ -260,7 +263,7 @@ def test_digests_differ_when_contents_differ_with_equal_state_vectors() -> None:
 def test_digests_differ_when_only_deletes_differ() -> None:
     """A delete changes no state vector, but the digest."""
     shard, copy = Shard(1), Shard(2)
-    copy.apply(shard.write({ID: {"text": "a"}, OTHER: {"text": "b"}}).update)
+    copy.apply(shard.write({ID: {"text": "a"}, OTHER: {"text": "b"}}).updates[0])
     shard.write({OTHER: DELETED})
     assert shard.state_vector() == copy.state_vector()
     assert shard.digest() != copy.digest()
@@ -285,6 +288,36 @@ def test_a_digest_does_not_depend_on_how_yrs_lists_deletes(monkeypatch: pytest.M
         monkeypatch.setattr(pycrdt.Snapshot, "encode", lambda snapshot, deletes=deletes: deletes + b"\x00")
         digests.add(Shard(1).digest())
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_digest_is_that_of_one_canonical_text(seed: int) -> None:
+    """State vector, deletes and all registers, those at keys of no memory too: anybody can compute it."""
+    shard = History(Random(seed)).run(40).shards[0]
+    registers = {key: value for memory_id in shard.ids() for key, value in shard.registers(memory_id).items()}
+    if shard.foreign_count:
+        registers["no register at all"] = json.loads(str(shard._map))["no register at all"]
+    known: list[Json] = [[client, clock] for client, clock in sorted(shard.state_vector().items())]
+    deletes: list[Json] = [
+        list(span) for span in sorted(Cursor(pycrdt.Snapshot.from_doc(shard._doc).encode()).id_ranges())
+    ]
+    text = canonical([known, deletes, restored(registers)])
+    assert shard.digest() == hashlib.blake2b(text.encode(), digest_size=16, person=b"memcrdt shard").digest()
+
+
+def test_a_large_shard_is_freed_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its registers go first, some at a time; nothing of the document is left."""
+    monkeypatch.setattr(shards, "_FREED_AT_ONCE", 10)
+    monkeypatch.setattr(shards, "_FREED_TOGETHER", 7)
+    shard = Shard(1)
+    shard.write({f"01JD8Z6Q4M000000000000{number:04}": {"text": "x"} for number in range(50)})
+    document, registers = shard._doc, shard._map
+    shard.free()
+    assert not list(registers.keys())
+    gone = weakref.ref(document)
+    del document, registers
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_digest_does_not_depend_on_how_often_values_were_encoded() -> None:
@@ -339,7 +372,7 @@ def test_an_interrupt_while_applying_is_not_taken_for_a_bad_update(monkeypatch: 
     def interrupted(doc: object, update: bytes) -> None:
         raise KeyboardInterrupt
 
-    update = Shard(1).write({ID: None}).update
+    update = Shard(1).write({ID: None}).updates[0]
     monkeypatch.setattr(pycrdt.Doc, "apply_update", interrupted)
     with pytest.raises(KeyboardInterrupt):
         Shard(2).apply(update)
@@ -354,8 +387,8 @@ def test_a_row_of_the_log_that_yrs_refuses_is_corruption() -> None:
 def test_a_dropped_shard_lets_go_of_its_document() -> None:
     """No subscription keeps a document alive: a cache of documents would otherwise grow for ever."""
     shard = Shard(1)
-    Shard(2).apply(shard.write({ID: {"text": "a"}}).update)
-    shard.apply(Shard(3).write({ID: {"text": "b"}}).update)
+    Shard(2).apply(shard.write({ID: {"text": "a"}}).updates[0])
+    shard.apply(Shard(3).write({ID: {"text": "b"}}).updates[0])
     document = weakref.ref(shard._doc)
     del shard
     gc.collect()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -14,9 +13,10 @@ import apsw
 import pytest
 
 import memcrdt
+from memcrdt.crdt.pieces import PIECE_BYTES
 from memcrdt.model import limits
 from memcrdt.model.projection import project
-from memcrdt.store import compaction, quarantine
+from memcrdt.store import compaction, doctor, log, pruning, quarantine
 from memcrdt.store.quarantine import Refused
 from memcrdt.store.store import FILE
 from memcrdt.testing.devices import Device, agree
@@ -29,7 +29,7 @@ def _files_with(home: Path, words: str = SECRET) -> list[str]:
     """The files of a home in which a word stands, whole or as full text stems it, and the snapshots, unpacked."""
     needles = [word[:5].encode() for word in words.split()]
     with closing(apsw.Connection(str(home / FILE))) as db:
-        snapshots = [bytes(zlib.decompress(packed)) for (packed,) in db.execute("SELECT bytes FROM snapshots")]
+        snapshots = [piece for (packed,) in db.execute("SELECT bytes FROM snapshots") for piece in log.unpacked(packed)]
     assert not any(needle in snapshot for needle in needles for snapshot in snapshots)
     return [
         path.name
@@ -47,6 +47,12 @@ def _wait(condition: Callable[[], bool]) -> None:
 
 def _marks(device: Device) -> int:
     return int(device.rows("SELECT count(*) FROM shards WHERE to_scrub > 0")[0][0])
+
+
+def _digest(device: Device) -> bytes:
+    """That of the first shard's document, computed."""
+    with device.store.documents() as (db, documents):
+        return documents.current(db, log.shard_row(db, 1)).live.digest()
 
 
 def test_folding_changes_nothing_that_can_be_read(device: Make) -> None:
@@ -76,19 +82,40 @@ def test_a_log_is_folded_by_the_commit_that_makes_it_too_long(device: Make) -> N
 
 
 def test_at_most_64_revisions_are_kept_and_none_comes_back_as_a_head(device: Make) -> None:
-    """The birth and the heads stay; the oldest of the others go, also on a device that hears of it only then."""
+    """The birth and the heads stay; the oldest of the others go, some at once and the rest at compaction, also on a
+    device that hears of it only then."""
     a, b = device("A"), device("B")
     memory = a.add("text 0")
     for number in range(100):
         a.update(memory, text=f"text {number + 1}")
     agree([a, b])
-    assert compaction.compact(a.store).pruned == 101 - limits.REVISIONS
+    ((before,),) = a.rows("SELECT count(*) FROM revisions")
+    assert limits.REVISIONS < before <= pruning.TOO_MANY
+    assert compaction.compact(a.store).pruned == before - limits.REVISIONS
     kept = [row[0] for row in a.rows("SELECT text FROM revisions ORDER BY at, revision")]
     assert kept == ["text 0", *[f"text {number}" for number in range(38, 101)]]
     assert a.rows("SELECT text, conflicted FROM memories") == [("text 100", 0)]
     agree([a, b])
     assert a.views() == b.views()
     assert a.digest() == b.digest()
+
+
+def test_a_large_shard_is_kept_in_pieces(device: Make) -> None:
+    """Of a bound size, so that nothing waits long while one is loaded; also as it comes from a peer."""
+    a, b = device("A"), device("B")
+    ids = a.add_many([f"{number} " + "word " * 5_000 for number in range(100)])
+    a.forget(ids.pop(7))
+    digest = _digest(a)
+    pieces = log.unpacked(a.rows("SELECT bytes FROM snapshots")[0][0])
+    assert len(pieces) > 2
+    assert max(map(len, pieces)) < 1.1 * PIECE_BYTES
+    a.reopen()
+    assert _digest(a) == digest
+    assert not doctor.examine(a.store).problems
+    agree([a, b])
+    b.reopen()
+    assert _digest(b) == digest
+    assert all(length < 1.1 * PIECE_BYTES for (length,) in b.rows("SELECT length(bytes) FROM updates"))
 
 
 def test_two_devices_that_prune_while_apart_agree(device: Make) -> None:

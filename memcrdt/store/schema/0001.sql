@@ -46,7 +46,7 @@ CREATE INDEX updates_by_shard ON updates(shard, seq);
 CREATE TABLE snapshots(            -- a shard's log up to and with seq, folded
   shard    INTEGER PRIMARY KEY REFERENCES shards(shard),
   seq      INTEGER NOT NULL,
-  bytes    BLOB NOT NULL,          -- a Yjs update, v1 encoding, packed by zlib
+  bytes    BLOB NOT NULL,          -- Yjs updates, v1 encoding: each packed by zlib, one behind the other
   checksum BLOB NOT NULL           -- as in updates
 ) STRICT;
 

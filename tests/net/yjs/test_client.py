@@ -203,7 +203,7 @@ async def _check_only_reads(memory: Memory, client: Talk, reason: str) -> None:
     await client.send(wire.step_2(b"\0\0"))
     assert await client.silent()
     for write in (wire.update, wire.step_2):
-        await client.send(write(Shard(1).write({ID: birth("mine")}).update))
+        await client.send(write(Shard(1).write({ID: birth("mine")}).updates[0]))
     async with asyncio.timeout(DEADLINE_S):
         assert await client.socket.receive_bytes() == wire.denied(reason)
     await client.send(wire.awareness([Presence(98, 1, '"told once"')]))
@@ -337,7 +337,7 @@ async def test_a_raw_delete_of_a_birth_is_a_forget(memory: Memory, talk: Any) ->
     doomed = memory.add("the code of the safe is 1234", tags=["safe"])
     client = await talk()
     await client.sync()
-    await client.send(wire.update(client.copy.write({doomed: DELETED}).update))
+    await client.send(wire.update(client.copy.write({doomed: DELETED}).updates[0]))
     await client.until(lambda message: isinstance(message, Update) and f"{doomed}/x" in client.copy.registers(doomed))
     assert set(client.copy.registers(doomed)) == {f"{doomed}/x"}
     with pytest.raises(NotFoundError, match="forgotten"):
