@@ -257,7 +257,8 @@ class Transaction:
         work.updates += ((update, origin) for update in edit.updates)
         work.touched |= edit.touched
         work.unborn |= edit.unborn
-        for memory_id, old in edit.displaced.items():
+        # Where we may only read, whoever may write keeps the text that gave way.
+        for memory_id, old in edit.displaced.items() if not self._is_read_only(work.row.space) else ():
             new = work.document.live.registers(memory_id).get(memory_id)
             work.pending[memory_id].update(rivals(memory_id, [old, new]))
 

@@ -96,6 +96,22 @@ def test_texts_under_one_key_are_a_conflict(device: Make, order: tuple[int, ...]
 
 
 @pytest.mark.parametrize("client_ids", CLIENT_IDS, ids=str)
+def test_who_may_only_read_keeps_no_text_by_itself(device: Make, client_ids: tuple[int, ...]) -> None:
+    """Of texts under one key it gets both from those who may write: nobody would take what it wrote."""
+    a, b, reader = devices = _three(device, client_ids)
+    a.add("of A", key="item")
+    b.add("of B", key="item")
+    with reader.store.writing() as db:
+        db.execute("UPDATE spaces SET read_only = 1")
+    for writer in (a, b):
+        reader.take(writer)
+    assert reader.rows("SELECT 1 FROM updates WHERE origin = 'local'") == []
+    agree(devices)
+    _assert_equal(devices)
+    assert reader.rows("SELECT text FROM revisions WHERE head ORDER BY text") == [("of A",), ("of B",)]
+
+
+@pytest.mark.parametrize("client_ids", CLIENT_IDS, ids=str)
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
 def test_a_late_edit_cannot_bring_anything_back(
     device: Make, order: tuple[int, ...], client_ids: tuple[int, ...]
