@@ -252,13 +252,16 @@ class Readers:
             return db
 
     def _take_back(self, db: apsw.Connection) -> None:
-        if not (db.in_transaction or self._closed or isinstance(db, Passing)):
+        # A statement that is not at its end keeps the file as it was, for all who are lent the connection later. It is
+        # left like that if another thread holds on to its cursor, as gc.get_objects() does.
+        is_done = not db.in_transaction and db.txn_state() == apsw.SQLITE_TXN_NONE
+        if is_done and not self._closed and not isinstance(db, Passing):
             try:
                 self._idle.put_nowait(db)
             except queue.Full:
                 close(db)
             return
         with self._making:
-            close(db)  # a transaction left open would keep the WAL from ever being truncated
+            close(db)  # what is left open would keep the WAL from ever being truncated, too
             self._alone -= isinstance(db, Alone)
             self._making.notify_all()

@@ -138,3 +138,16 @@ def test_new_memories_go_to_the_lowest_open_shard(device: Make, monkeypatch: pyt
     a.forget(ids[0])
     a.add("h")
     assert a.rows("SELECT number, births FROM shards") == [(0, 3), (1, 3), (2, 2)]
+
+
+def test_a_statement_that_is_left_open_keeps_nobody_in_the_past(device: Make) -> None:
+    """Somebody may hold on to the cursor of a read, as a debugger does: the next read sees what was committed since."""
+    a = device("A")
+    a.add("first")
+    with a.store.reading() as db:
+        held = db.execute("SELECT id FROM memories UNION ALL SELECT 'more'")
+        assert held.fetchone()
+    a.add("second")
+    assert sorted(a.texts().values()) == ["first", "second"]
+    del held
+    assert len(a.texts()) == 2
