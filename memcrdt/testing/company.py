@@ -101,10 +101,10 @@ def reunite(life: Life) -> None:
 def haunt(life: Life) -> None:
     """Those of whom nothing may be taken go on writing."""
     for computer in life.strangers:
-        if computer.on and (computer is life.outcast or isinstance(computer, TamperedComputer)):
-            word = TAMPERED_WORD if isinstance(computer, TamperedComputer) else ""
+        is_tampered = isinstance(computer, TamperedComputer)
+        if computer.on and (is_tampered or computer is life.outcast):
             with suppress(ReadOnlyError):  # it has just heard again that it may not
-                computer.memory.add(f"{word} {life.text()}")
+                computer.memory.add(f"{TAMPERED_WORD if is_tampered else ''} {life.text()}")
                 computer.committed()
                 life.counts["written by one who may not"] += 1
 
