@@ -137,9 +137,10 @@ class Members:
             known = {str(name) for (name,) in db.execute("SELECT name FROM spaces")}
         return [self._entry(name) for name in names if name in known]
 
-    def join(self, entry: Entry) -> None:
+    def join(self, entry: Entry, *, read_only: bool = False) -> None:
         """Takes part in another device's space from now on. One of that name here, which nobody shares, goes on as it.
 
+        `read_only`: only to read. Statements will say so, too; until they come, nothing must be written.
         Raises InputError when ours of that name is shared with others.
         """
         with self._store.writing() as db:
@@ -148,8 +149,8 @@ class Members:
             row = db.execute("SELECT space FROM spaces WHERE name = ?", (entry.name,)).fetchone()
             if row is None:
                 db.execute(
-                    "INSERT INTO spaces(id, name, creator, nonce, created_at) VALUES(?, ?, ?, ?, ?)",
-                    (entry.id, entry.name, *entry.genesis, self._store.now_ms()),
+                    "INSERT INTO spaces(id, name, creator, nonce, read_only, created_at) VALUES(?, ?, ?, ?, ?, ?)",
+                    (entry.id, entry.name, *entry.genesis, read_only, self._store.now_ms()),
                 )
                 return
             if _is_shared(db, int(row[0])):
@@ -158,6 +159,7 @@ class Members:
                     f"memcrdt space leave {entry.name}"
                 )
             _turn_into(db, int(row[0]), entry.id, entry.genesis)
+            db.execute("UPDATE spaces SET read_only = ? WHERE space = ?", (read_only, int(row[0])))
 
     def leave(self, name: str) -> None:
         """Shares the space with nobody any more. What is in it stays here. Raises NotFoundError, InputError."""

@@ -93,8 +93,9 @@ def reunite(life: Life) -> None:
     """Whoever was invited by one whose store was restored to before that, and by nobody else, is invited again."""
     for computer in life.computers if life.counts["store restored"] and not life.by_hand else ():
         for space, writes in life.parts[computer.id].items():
-            others = [other for other in life.writers(space) if other is not computer]
-            if others and not any(computer.id in _shared_with(other, space) for other in others):
+            members = [each for each in life.writers(space) if each.may_write(space)]
+            others = [each for each in members if each is not computer]
+            if others and not any(each.knows(computer, space) for each in others):
                 _pair(life, life.rng.choice(others), computer, space, read_only=not writes)
 
 
@@ -181,7 +182,7 @@ def _pair(life: Life, inviter: Computer, joiner: Computer, space: str, *, read_o
     ours = Offer(joiner.name, _PORT, False, tuple(known[joiner].known_entries([space])))
     for computer, entries in zip((inviter, joiner), joins(theirs, ours), strict=True):
         for entry in entries:
-            known[computer].join(entry)
+            known[computer].join(entry, read_only=read_only and computer is joiner)
     inviter.accept(joiner, [space], read_only=read_only)
     joiner.accept(inviter, [space])
     if read_only:

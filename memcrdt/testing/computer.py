@@ -251,6 +251,10 @@ class Computer:
         """Whether the members' statements, as far as they are known here, let this computer write the space."""
         return Members(self.memory.store).of(name).may_write(self.id)
 
+    def knows(self, other: Computer, space: str) -> bool:
+        """Whether they let the other take part in it."""
+        return other.id in Members(self.memory.store).of(space).members
+
     def has_cast_out(self, other: Computer) -> bool:
         """Whether it has heard that the other was revoked."""
         return other.id in self.outcasts or other.id in Members(self.memory.store).of(PERSONAL).revoked

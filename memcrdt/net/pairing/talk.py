@@ -135,12 +135,17 @@ def joins(inviter: Offer, joiner: Offer) -> tuple[list[Entry], list[Entry]]:
     return by_inviter, by_joiner
 
 
-async def settle(store: Store, partner: Partner, joined: Iterable[Entry], read_only: bool) -> None:
-    """Writes down what was agreed: trust, spaces, address. Raises what Members.join and Peers.accept do."""
+async def settle(
+    store: Store, partner: Partner, joined: Iterable[Entry], read_only: bool, *, as_reader: bool = False
+) -> None:
+    """Writes down what was agreed: trust, spaces, address. `read_only`: the partner may only read; `as_reader`: we may.
+
+    Raises what Members.join and Peers.accept do.
+    """
 
     def write() -> None:
         for entry in joined:
-            Members(store).join(entry)
+            Members(store).join(entry, read_only=as_reader)
         Peers(store).accept(
             partner.device, name=partner.name, address=partner.address, spaces=partner.spaces, read_only=read_only
         )

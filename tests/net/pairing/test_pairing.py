@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 
 import memcrdt
-from memcrdt.errors import InputError, MemcrdtError, PairingError, RemoteProtocolError, UnreachableError
+from memcrdt.errors import (
+    InputError,
+    MemcrdtError,
+    PairingError,
+    ReadOnlyError,
+    RemoteProtocolError,
+    UnreachableError,
+)
 from memcrdt.memory import Memory
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import Authenticated
@@ -115,6 +122,8 @@ async def test_spaces_rights_and_name_are_said_by_the_options(two: tuple[Memory,
     assert [each.device for each in desktop.space("personal").members()] == [desktop.store.device]
     with laptop.store.reading() as db:
         assert list(db.execute("SELECT name, shares.read_only FROM shares JOIN spaces USING(space)")) == [("acme", 1)]
+    with pytest.raises(ReadOnlyError):  # at once, and not only when they have met again
+        desktop.add("to nobody", space="acme")
 
 
 async def test_one_wrong_guess_ends_the_code(two: tuple[Memory, Memory]) -> None:
