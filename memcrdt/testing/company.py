@@ -50,7 +50,7 @@ def set_up(life: Life) -> None:
 
 def invite(life: Life, computer: Computer) -> None:
     """One that has lived alone until now is invited; the others hear of it."""
-    if life.waiting and computer in life.writers():
+    if life.waiting and computer in life.inviters():
         late = life.waiting.pop()
         late.boot()
         life.enroll(late)
@@ -79,21 +79,28 @@ def come_back(life: Life, computer: Computer, like: Computer | None = None) -> N
             if like.id in devices:
                 devices.add(computer.id)
     for space, writes in life.parts[computer.id].items():
-        others = [other for other in life.computers if other is not computer and life.parts[other.id].get(space)]
         if life.by_hand and space == PERSONAL:
             _meet(life, computer)
-        elif others and (like is not None or not _shared_with(computer, space)):
-            inviter = life.rng.choice(others)
-            if not inviter.on:
-                inviter.boot()
-            _pair(life, inviter, computer, space, read_only=not writes)
+        elif like is not None or not _shared_with(computer, space):
+            _come_back_into(life, computer, space, read_only=not writes)
+
+
+def _come_back_into(life: Life, computer: Computer, space: str, *, read_only: bool) -> None:
+    members = [
+        each for each in life.computers if each not in (computer, life.suspect) and life.parts[each.id].get(space)
+    ]
+    if members:
+        inviter = life.rng.choice(members)
+        if not inviter.on:
+            inviter.boot()
+        _pair(life, inviter, computer, space, read_only=read_only)
 
 
 def reunite(life: Life) -> None:
     """Whoever was invited by one whose store was restored to before that, and by nobody else, is invited again."""
     for computer in life.computers if life.counts["store restored"] and not life.by_hand else ():
         for space, writes in life.parts[computer.id].items():
-            members = [each for each in life.writers(space) if each.may_write(space)]
+            members = [each for each in life.inviters(space) if each.may_write(space)]
             others = [each for each in members if each is not computer]
             if others and not any(each.knows(computer, space) for each in others):
                 _pair(life, life.rng.choice(others), computer, space, read_only=not writes)
@@ -111,7 +118,7 @@ def haunt(life: Life) -> None:
 
 
 def _join(life: Life, computer: Computer) -> None:
-    inviter = life.rng.choice(life.writers())
+    inviter = life.rng.choice(life.inviters())
     computer.boot()
     life.enroll(computer)
     if life.by_hand:
@@ -126,14 +133,14 @@ def _let_in_others(life: Life) -> None:
     if not life.by_hand and rng.random() < 0.25:
         reader = Computer(life.site, "V")
         reader.boot()
-        inviter = rng.choice(life.writers())
+        inviter = rng.choice(life.inviters())
         life.enroll(reader, read_only=True)
         _pair(life, inviter, reader, PERSONAL, read_only=True)
     if not life.by_hand and rng.random() < 0.15:
         tampered = TamperedComputer(life.site, "T")
         tampered.boot()
         life.strangers.append(tampered)
-        _pair(life, rng.choice(life.writers()), tampered, PERSONAL, read_only=True)
+        _pair(life, rng.choice(life.inviters()), tampered, PERSONAL, read_only=True)
     if rng.random() < 0.15:
         hostile = HostileComputer(life.site, "X")
         hostile.boot()
@@ -141,14 +148,14 @@ def _let_in_others(life: Life) -> None:
         if life.by_hand:
             _meet(life, hostile)
         else:
-            _pair(life, rng.choice(life.writers()), hostile, PERSONAL)
+            _pair(life, rng.choice(life.inviters()), hostile, PERSONAL)
         if life.suspect is None and rng.random() < 0.5:
             life.suspect = hostile
 
 
 def _found_club(life: Life) -> None:
     """Some share a space that the others must not hear of, one of them perhaps only to read."""
-    candidates = [each for each in life.writers() if each is not life.suspect]
+    candidates = life.inviters()
     if len(candidates) < 2:
         return
     founder, *others = life.rng.sample(candidates, min(len(candidates), life.rng.choice((2, 2, 3))))

@@ -76,5 +76,9 @@ class Life:
         """The computers that are on and may write the space."""
         return [each for each in self.computers if each.on and self.parts[each.id].get(space)]
 
+    def inviters(self, space: str = PERSONAL) -> list[Computer]:
+        """Those of them that may invite others. The suspect does not: whom only it has added would be out with it."""
+        return [computer for computer in self.writers(space) if computer is not self.suspect]
+
     def _watch(self, source: Node, target: Node, frame: bytes) -> None:
         self.wiretap.look(source.id, target.id, frame)

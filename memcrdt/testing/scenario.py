@@ -152,13 +152,13 @@ def _make_peace(life: Life) -> None:
 
 
 def _know_of_outcast(life: Life) -> bool:
-    """Whether all have heard of a revocation, or none: then it was lost with the store of whoever did it."""
-    if life.outcast is None:
-        return True
-    known = [computer.has_cast_out(life.outcast) for computer in life.computers]
-    if not any(known):
+    """Whether nobody accepts the one who was revoked any more. Where nobody has heard of that, it was lost with the
+    store of whoever did it."""
+    outcast = life.outcast
+    if outcast is None or not any(computer.has_cast_out(outcast) for computer in life.computers):
         life.outcast = None
-    return len(set(known)) == 1
+        return True
+    return all(each.has_cast_out(outcast) or not each.peers.is_accepted(outcast.id) for each in life.computers)
 
 
 def _check_reports(life: Life) -> None:

@@ -20,7 +20,7 @@ CAUGHT_BY = {  # the first seed that does: where that is still so, the others ne
     "reuse a client id": 41,
     "compare state vectors only": 157,
     "forget by overwriting the birth": 0,
-    "compact a stale document": 70,
+    "compact a stale document": 82,
     "leave commits unsynced": 2,
     "take what readers send": 6,
     "keep talking to a revoked device": 7,
