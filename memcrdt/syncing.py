@@ -71,16 +71,19 @@ class Syncing:
         *,
         name: str | None = None,
         address: str | None = None,
-        spaces: str | Iterable[str] = PERSONAL,
+        spaces: str | Iterable[str] | None = None,
     ) -> Device:
         """Trusts the device of this id, and shares the spaces with it; the other device has to accept this one too.
 
-        `name` is what to call it here, `address` where it listens (HOST[:PORT]). Once more adds what is said anew; a
+        Without `spaces` that is `personal`, unless something is shared with it already. `name` is what to call it here, `address` where it listens (HOST[:PORT]). Once more adds what is said anew; a
         device that may only read stays so. Raises InputError for our own id, for `local`, and for a device that was
         revoked from one of the spaces; NotFoundError for a space that is not here, ReadOnlyError for one that this
         device itself may only read.
         """
-        accepted, names = parse_device_id(device), checks.check_names(spaces, "the spaces")
+        accepted = parse_device_id(device)
+        if spaces is None:
+            spaces = [] if any(known.spaces for known in self.devices() if known.device == accepted) else PERSONAL
+        names = checks.check_names(spaces, "the spaces")
         checks.check_optional_label(name, "the device's name")
         where = None if address is None else self._network.address(address)
         with self.store.reading() as db:

@@ -53,7 +53,7 @@ SIGNATURES = {
     "close": "",
     "space": "name",
     "devices": "",
-    "accept": "device * name=None address=None spaces='personal'",
+    "accept": "device * name=None address=None spaces=None",
     "revoke": "device",
     "start_sync": "**",
     "stop_sync": "",

@@ -312,6 +312,21 @@ def test_wait_synced_is_false_when_nobody_is_within_reach(homes: tuple[Memory, M
         laptop.wait_synced(peers=[desktop.store.device])
 
 
+def test_wait_synced_is_false_for_what_the_other_does_not_share(
+    homes: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invited on one side only: the other never holds that space, and nobody waits for ever."""
+    monkeypatch.setattr("memcrdt.net.waiting.STILL_S", 1.0)
+    laptop, desktop = homes
+    desktop.start_sync(**LOOPBACK)
+    Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
+    laptop.space("acme").create().invite(desktop.store.device)
+    laptop.add("of acme", space="acme")
+    here = laptop.add("of both")
+    assert not laptop.wait_synced()
+    assert _texts(desktop).keys() == {here}
+
+
 def test_a_status_says_who_is_connected_how_and_how_the_clocks_differ(homes: tuple[Memory, Memory]) -> None:
     """Seen by any process: one clock on one machine differs by next to nothing."""
     laptop, desktop = homes

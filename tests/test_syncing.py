@@ -43,6 +43,14 @@ def test_accepting_again_adds_to_what_is_shared(memory: Memory) -> None:
     assert (again.name, again.spaces) == ("phone", ("personal", "acme"))
 
 
+def test_accepting_again_for_an_address_shares_nothing_more(memory: Memory) -> None:
+    """`personal` is shared with a device only as long as nothing else is."""
+    memory.space("acme").create()
+    memory.accept(PHONE, spaces="acme")
+    again = memory.accept(PHONE, address="192.168.1.20")
+    assert (again.spaces, again.addresses) == (("acme",), ("192.168.1.20:27380",))
+
+
 def test_a_device_that_knocked_is_pending(memory: Memory) -> None:
     """With where it listens, and since when; times are aware."""
     Peers(memory.store).knocked(PHONE, b"k" * 32, "192.168.1.20:1")

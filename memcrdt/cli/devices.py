@@ -19,14 +19,10 @@ from memcrdt.cli.output import readable, say
 @pass_face
 def accept_command(face: Face, device: str, name: str | None, address: str | None, spaces: tuple[str, ...]) -> None:
     """Trust DEVICE and share memories with it. The other device has to accept this one too."""
-    from memcrdt.model.devices import parse_device_id
     from memcrdt.model.requests import PERSONAL
 
-    accepted = parse_device_id(device)
     with face.open() as memory:
-        if not spaces and not any(known.spaces for known in memory.devices() if known.device == accepted):
-            spaces = (PERSONAL,)
-        shared = memory.accept(accepted, name=name, address=address, spaces=spaces).spaces
+        shared = memory.accept(device, name=name, address=address, spaces=spaces or None).spaces
         own = readable(memory.store.device)
     options = "" if shared == (PERSONAL,) else "".join(f" --space {shlex.quote(space)}" for space in shared)
     say(f"accepted; unless that is done already, run on the other device: memcrdt accept {own}{options}")

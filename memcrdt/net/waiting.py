@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from memcrdt.store import log
 from memcrdt.store.overview import PeerStatus, peer_states
 from memcrdt.store.peers import Peers
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 POLL_S: Final = 0.05
 REACH_S: Final = 12.0  # a dial takes 10 s at most
 FIND_S: Final = 3.0  # for a device without an address: so long it may take to be found
+STILL_S: Final = 30.0  # without progress of anybody; what the largest frame takes on a slow link is less
 
 
 class Waiting:
@@ -28,7 +30,8 @@ class Waiting:
         for device in devices or ():
             peers.get(device)  # NotFoundError, before anybody waits
         self._asked_ms = peers.ask_to_sync()
-        self._asked = time.monotonic()
+        self._asked = self._moved = time.monotonic()
+        self._seen: object = None
 
     def wait(self, timeout_s: float | None) -> bool:
         """Whether every device that is meant agreed, and at least one did, within `timeout_s`."""
@@ -45,8 +48,17 @@ class Waiting:
         agreed = [state for state in states if self._has_agreed(state)]
         away = [state for state in states if state not in agreed and self._is_away(state)]
         if len(agreed) + len(away) < len(states):
-            return None
+            return False if self._stands_still(states) else None
         return bool(agreed) and not (away and self._devices)
+
+    def _stands_still(self, states: Collection[PeerStatus]) -> bool:
+        """Whether for a while nothing came, and nobody has taken more. A device that we share more with than it shares
+        with us agrees never: whoever waits for it is told, and not kept for ever."""
+        with self._store.reading() as db:
+            seen = log.head(db), [(state.peer.device, state.behind, state.agreed_at) for state in states]
+        if seen != self._seen:
+            self._seen, self._moved = seen, time.monotonic()
+        return time.monotonic() - self._moved >= STILL_S
 
     def _is_meant(self, state: PeerStatus) -> bool:
         return state.peer.device in self._devices if self._devices else state.peer.state == "accepted"
