@@ -75,10 +75,10 @@ class Syncing:
     ) -> Device:
         """Trusts the device of this id, and shares the spaces with it; the other device has to accept this one too.
 
-        Without `spaces` that is `personal`, unless something is shared with it already. `name` is what to call it here, `address` where it listens (HOST[:PORT]). Once more adds what is said anew; a
-        device that may only read stays so. Raises InputError for our own id, for `local`, and for a device that was
-        revoked from one of the spaces; NotFoundError for a space that is not here, ReadOnlyError for one that this
-        device itself may only read.
+        Without `spaces` that is `personal`, unless something is shared with it already. `name` is what to call it here,
+        `address` where it listens (HOST[:PORT]). Once more adds what is said anew; a device that may only read stays
+        so. Raises InputError for our own id, for `local`, and for a device that was revoked from one of the spaces;
+        NotFoundError for a space that is not here, ReadOnlyError for one that this device itself may only read.
         """
         accepted = parse_device_id(device)
         if spaces is None:
