@@ -74,7 +74,7 @@ class FastEmbedder:
         model = self._loaded()
         try:
             return list(getattr(model, method)(texts, batch_size=BATCH))
-        except Exception as exc:
+        except Exception as exc:  # ONNX Runtime's errors have no common base below it, nor have fastembed's
             raise EmbedderError(f"the model {self.name} failed on {len(texts)} texts: {exc}") from exc
 
     def _loaded(self) -> Any:
@@ -84,7 +84,7 @@ class FastEmbedder:
                     self._model = self._load()
                 except EmbedderError:
                     raise
-                except Exception as exc:
+                except Exception as exc:  # likewise: a folder may hold anything
                     raise ModelMissingError(
                         f"the model {self.name} is not on this machine ({type(exc).__name__}); get it with"
                         f" `memcrdt model pull {self.name}`, or go back with `memcrdt model use static`"
