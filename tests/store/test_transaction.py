@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from memcrdt.errors import InputError
+from memcrdt.errors import InputError, StoreError
 from memcrdt.model import limits
-from memcrdt.store import compaction
+from memcrdt.store import compaction, log
 from memcrdt.store.transaction import Transaction
 from memcrdt.testing.devices import Device
 
@@ -138,6 +138,29 @@ def test_new_memories_go_to_the_lowest_open_shard(device: Make, monkeypatch: pyt
     a.forget(ids[0])
     a.add("h")
     assert a.rows("SELECT number, births FROM shards") == [(0, 3), (1, 3), (2, 2)]
+
+
+def test_a_fold_that_is_not_committed_leaves_no_document_ahead(device: Make) -> None:
+    """The row that it wrote last is not there, and its number goes to the next one, whoever writes that."""
+    a = device("A")
+    memory = a.add("first")
+    b = _second(a)
+    with pytest.raises(StoreError), a.store.folding() as (db, documents):
+        db.set_commit_hook(lambda: True)  # as when the disk fails
+        transaction = Transaction(db, documents, a.store.stamp())
+        flags = {f"{memory}/a/{name}": {"value": value, "at": 1} for name, value in (("pinned", True), ("trust", "x"))}
+        transaction.edit(a.store.space("personal"), memory, flags)
+        transaction.finish()
+    with a.store.writing() as db:
+        db.set_commit_hook(None)
+    b.add("second")
+    a.add("third")
+    a.reopen()
+    assert sorted(a.texts().values()) == ["first", "second", "third"]
+    assert len(a.ids_of_documents()) == 3
+    with a.store.documents() as (db, documents):
+        assert documents.current(db, log.shard_row(db, 1)).live.register_count == 3
+    b.close()
 
 
 def test_a_statement_that_is_left_open_keeps_nobody_in_the_past(device: Make) -> None:
