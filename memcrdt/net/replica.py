@@ -43,8 +43,7 @@ class StoreReplica:
         return Roll(*(genesis or ("", b"")), tuple(statements))
 
     def learn(self, peer: str, space: str, roll: Roll) -> bool:
-        genesis = Genesis(roll.creator, roll.nonce) if roll.creator else None
-        self._members.learn(space, genesis, roll.statements)
+        self._members.learn(space, roll.statements)
         return any(shared.id == space for shared in self.spaces(peer))
 
     def digests(self, space: str) -> Mapping[int, Digest]:
@@ -139,20 +138,15 @@ class StoreReplica:
                 meta.write(db, key, incarnation)
                 receipts.void(db, peer)
 
-    def adopt(self, peer: str, name: str, space: str) -> None:
-        """Both devices made a space of that name before they met: they go on under the smaller id, with all its shards.
+    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> bool:
+        genesis = Genesis(roll.creator, roll.nonce)
+        if meta.space_id(*genesis) != space:
+            raise RemoteProtocolError("the id of a space is not the hash of what it grew from")
+        return self._members.adopt(peer, name, genesis, roll.statements)
 
-        A greater one is left alone: of several adoptions at once, in whatever order, the smallest id stays.
-        """
-        if not any(shared.name == name for shared in self.spaces(peer)):
-            raise StoreError(f"no space called {name!r} is shared with {peer}")
-        with self._store.writing() as db:
-            db.execute(
-                "UPDATE OR IGNORE spaces SET id = :id WHERE name = :name AND name <> :local AND id > :id",
-                {"id": space, "name": name, "local": meta.LOCAL},
-            )
-            if db.changes():  # what was said of the members under the old id says nothing any more
-                db.execute("DELETE FROM members WHERE space = (SELECT space FROM spaces WHERE id = ?)", (space,))
+    def verdicts(self, peer: str, spaces: Sequence[str]) -> Mapping[str, Roll]:
+        found = self._members.verdicts(peer, spaces)
+        return {space: Roll(statements=tuple(statements)) for space, statements in found.items()}
 
     def is_read_only(self, space: str) -> bool:
         """Whether this device only takes what others write into the space."""

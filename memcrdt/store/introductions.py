@@ -45,7 +45,7 @@ class Introductions:
         presented = [checked(each, space) for each in packed]
         if not vouches(genesis.creator, [unpack(each) for each in known], presented, device):
             return False
-        self._members.learn(space, None, packed)
+        self._members.learn(space, packed)
         return Peers(self._store).is_accepted(device)
 
     def revoker_of(self, device: str) -> str | None:

@@ -6,9 +6,10 @@ statements of it before the next device hears of anything.
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import apsw
@@ -77,16 +78,14 @@ class Members:
             return known_members(db, meta.space_number(db, name))
 
     def roll(self, space: str) -> tuple[Genesis | None, list[bytes]]:
-        """What is known of the space with that id: what it grew from, if we know, and all statements."""
+        """What is known of the space with that id: what it grew from, and all statements. None if it is not here."""
         with self._store.reading() as db:
             row = db.execute("SELECT space, creator, nonce FROM spaces WHERE id = ?", (space,)).fetchone()
             if row is None:
                 return None, []
-            genesis = Genesis(row[1], row[2])
-            statements = [bytes(data) for (data,) in db.execute(_STATEMENTS, (row[0],))]
-        return (genesis if meta.space_id(*genesis) == space else None), statements
+            return Genesis(row[1], row[2]), [bytes(data) for (data,) in db.execute(_STATEMENTS, (row[0],))]
 
-    def learn(self, space: str, genesis: Genesis | None, packed: Sequence[bytes]) -> None:
+    def learn(self, space: str, packed: Sequence[bytes]) -> None:
         """Takes what another device knows of a space that is here.
 
         Raises RemoteProtocolError for statements that are none, or about another space: then nothing is taken.
@@ -95,20 +94,47 @@ class Members:
         statements = [checked(data, space) for data in packed if data not in known]
         with self._store.writing() as db:
             number = db.execute("SELECT space FROM spaces WHERE id = ?", (space,)).get
-            if number is None:
-                return  # it was left meanwhile
-            is_found = genesis is not None and meta.space_id(*genesis) == space and _found(db, int(number), genesis)
-            if _keep(db, int(number), statements) or is_found:
+            if number is not None and _keep(db, int(number), statements):  # else it was left meanwhile
                 self._derive(db, int(number))
+
+    def adopt(self, peer: str, name: str, genesis: Genesis, packed: Sequence[bytes]) -> bool:
+        """Goes on under the id that `peer` has for our space of that name, and returns whether it does.
+
+        Of two ids the smaller stays. The peer has to be one that may write ours, and what the members there have
+        signed must give us the same rights: so nobody can carry the space off. Whom we know to be revoked stays so.
+        Raises RemoteProtocolError for statements that are none, or about another space: then nothing is taken.
+        """
+        space_id, own = meta.space_id(*genesis), self._store.device
+        statements = [checked(data, space_id) for data in packed]
+        there = membership(genesis.creator, statements)
+        with self._store.writing() as db:
+            row = db.execute(_MOVABLE, (name, LOCAL, space_id, peer)).fetchone()
+            if row is None or not (there.may_write(own) or (row[1] and own in there.members)):
+                return False
+            space, out = int(row[0]), known_members(db, int(row[0])).revoked | withdrawn(db, int(row[0]))
+            _turn_into(db, space, space_id, genesis)
+            db.executemany("INSERT INTO withdrawn(space, device) VALUES(?, ?)", [(space, each) for each in out])
+            _keep(db, space, statements)
+            self._derive(db, space)
+        return True
+
+    def verdicts(self, device: str, spaces: Iterable[str]) -> Mapping[str, list[bytes]]:
+        """Those of these spaces (by id) from which the device was revoked, and the statements that say so."""
+        found: dict[str, list[bytes]] = {}
+        with self._store.reading() as db:
+            for space, data in db.execute(_SAID_IN, (json.dumps([*spaces]),)):
+                claim = unpack(bytes(data)).claim
+                if (claim.kind, claim.device) == ("revoke", device):
+                    found.setdefault(str(space), []).append(bytes(data))
+        return found
 
     def settle(self, signer: Signer, own_name: str) -> None:
         """Says, signed, what the user has decided since: whom we accept, whom we revoke, and what we are called."""
         with self._store.reading() as db:
-            spaces = list(db.execute("SELECT space, id, creator, nonce FROM spaces WHERE name <> ?", (LOCAL,)))
+            spaces = list(db.execute("SELECT space, id FROM spaces WHERE name <> ?", (LOCAL,)))
             due = [
                 (int(space), claim)
-                for space, space_id, creator, nonce in spaces
-                if meta.space_id(creator, nonce) == space_id
+                for space, space_id in spaces
                 for claim in self._due(db, int(space), str(space_id), own_name[:NAME_CHARS])
             ]
         if not due:
@@ -185,8 +211,8 @@ class Members:
             keep = tuple(_added_by(db, space, device)) if kind == "revoke" else ()
             return Claim(kind=kind, space=space_id, device=device, at=now, name=name, read_only=read_only, keep=keep)
 
-        out = {*revoked_here(db), *withdrawn(db, space)}
-        claims = [claim("revoke", device) for device in sorted(out) if device in known.members]
+        out = {*withdrawn(db, space), *(device for device in revoked_here(db) if device in known.members)}
+        claims = [claim("revoke", device) for device in sorted(out)]
         for device, name, read_only in db.execute(_SHARED, (space,)):
             if device not in known.members and device not in known.revoked:
                 claims.append(claim("add", device, (name or "")[:NAME_CHARS], bool(read_only)))
@@ -223,7 +249,15 @@ class Members:
             meta.raise_alarm(db, meta.Alarm(self._store.now_ms(), text))
 
 
+_MOVABLE = (
+    "SELECT space, spaces.read_only FROM spaces JOIN shares USING(space)"
+    " WHERE name = ? AND name <> ? AND id > ? AND device = ? AND NOT shares.read_only"
+)
 _STATEMENTS = "SELECT statement FROM members WHERE space = ? ORDER BY id"
+_SAID_IN = (
+    "SELECT spaces.id, statement FROM members JOIN spaces USING(space)"
+    " WHERE spaces.id IN (SELECT value FROM json_each(?)) ORDER BY members.id"
+)
 _SHARED = (
     "SELECT device, name, read_only FROM shares JOIN peers USING(device) WHERE space = ? AND state = 'accepted'"
     " ORDER BY device"
@@ -260,30 +294,16 @@ def checked(data: bytes, space: str) -> Statement:
     return statement
 
 
-def _found(db: apsw.Connection, space: int, genesis: Genesis) -> bool:
-    """Notes what a space's id is the hash of, and drops what says nothing then. Returns whether that is news."""
-    sql = "UPDATE spaces SET creator = :creator, nonce = :nonce WHERE space = :space AND nonce <> :nonce"
-    db.execute(sql, {"space": space, **genesis._asdict()})
-    if not db.changes():
-        return False
-    known = [unpack(bytes(data)) for (data,) in db.execute(_STATEMENTS, (space,))]
-    silent = {each.id for each in known} - {each.id for each in heard(genesis.creator, known)}
-    db.executemany("DELETE FROM members WHERE space = ? AND id = ?", [(space, each) for each in silent])
-    return True
-
-
 def _keep(db: apsw.Connection, space: int, statements: Iterable[Statement]) -> bool:
     """Writes down those that say something, as far as there is room, and returns whether one of them is new."""
     fresh = {each.id: each for each in statements}
     known = [unpack(bytes(data)) for (data,) in db.execute(_STATEMENTS, (space,))]
     for each in known:
         fresh.pop(each.id, None)
-    space_id, *genesis = db.execute("SELECT id, creator, nonce FROM spaces WHERE space = ?", (space,)).get
-    if meta.space_id(*genesis) == space_id:  # else nobody knows yet who is chained to the creator
-        says = {each.id for each in heard(genesis[0], [*known, *fresh.values()])}
-        fresh = {each: statement for each, statement in fresh.items() if each in says}
+    creator = str(db.execute("SELECT creator FROM spaces WHERE space = ?", (space,)).get)
+    says = {each.id for each in heard(creator, [*known, *fresh.values()])}
     room = _Room(known)
-    taken = [statement for statement in fresh.values() if room.take(statement)]
+    taken = [statement for statement in fresh.values() if statement.id in says and room.take(statement)]
     for statement in taken:
         row = (space, statement.id, statement.packed())
         db.execute("INSERT INTO members(space, id, statement) VALUES(?, ?, ?)", row)

@@ -126,9 +126,21 @@ class Adopt:
     peer: str
     name: str
     space: str
+    roll: Roll
 
-    def perform(self, replica: Replica) -> None:
-        replica.adopt(self.peer, self.name, self.space)
+    def perform(self, replica: Replica) -> bool:
+        return replica.adopt(self.peer, self.name, self.space, self.roll)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """`Replica.verdicts`."""
+
+    peer: str
+    spaces: Sequence[str]
+
+    def perform(self, replica: Replica) -> Mapping[str, Roll]:
+        return replica.verdicts(self.peer, self.spaces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +185,14 @@ Query: TypeAlias = (
     | ReadLog
     | Head
     | Adopt
+    | Verdicts
     | RecordReceipts
     | IsScrubbed
 )
 Answer: TypeAlias = (
     Sequence[SharedSpace]
     | Roll
+    | Mapping[str, Roll]
     | bool
     | Mapping[int, Digest]
     | Mapping[int, int]

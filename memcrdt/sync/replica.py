@@ -81,7 +81,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Roll:
-    """Who takes part in a space: what its id is the hash of (empty if that is not known), and signed statements."""
+    """Who takes part in a space: what its id is the hash of (left out where it is not asked for), signed statements."""
 
     creator: str = ""
     nonce: bytes = b""
@@ -158,9 +158,13 @@ class Replica(Protocol):
         """
         ...
 
-    def adopt(self, peer: str, name: str, space: str) -> None:
-        """Takes `space` as the id of our space called `name`, which `peer` shares with us under that id.
-
-        Only a smaller id is taken: with a space of that name and a smaller id, or the same, nothing changes.
+    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> bool:
+        """Goes on under `space`, the smaller id that `peer` has for our space called `name`, with the members of
+        `roll`. Returns whether it does: the peer has to be one that may write ours, and the members must give us the
+        same rights there. Raises RemoteProtocolError for what is not signed as it should be.
         """
+        ...
+
+    def verdicts(self, peer: str, spaces: Sequence[str]) -> Mapping[str, Roll]:
+        """For each of these spaces from which `peer` was revoked, as far as we know, the statements that say so."""
         ...

@@ -5,8 +5,9 @@
 Greeting: we ask the store which spaces the peer may see, and say hello; only a hello is accepted. Ready: both say who
 takes part in each space, and a space is shared as soon as our store has taken what the peer said (`Rolls`). The device
 with the smaller id compares all shared spaces, at once and then every 30 s; either sends what its log brings, and
-answers what is asked. Closed: every event is ignored. The parts: `Comparer` finds what differs, `Sender` and
-`Receiver` move it, `Vectors` and `Receipts` remember what the peer has, `Scrubs` asks whether its file is clean.
+answers what is asked. Closed: every event is ignored. The parts: `Apart` cares for spaces that only one side has,
+`Comparer` finds what differs, `Sender` and `Receiver` move it, `Vectors` and `Receipts` remember what the peer has,
+`Scrubs` asks whether its file is clean.
 
 Nothing is sent that is not durable: every update in a frame is an answer of the store, which gives only what it
 has committed.
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from memcrdt.errors import RemoteProtocolError
+from memcrdt.sync.apart import Apart
 from memcrdt.sync.comparer import Comparer
 from memcrdt.sync.events import (
     Answered,
@@ -51,7 +53,7 @@ from memcrdt.sync.messages import (
     Want,
 )
 from memcrdt.sync.port import Port
-from memcrdt.sync.queries import Adopt, Met, Spaces
+from memcrdt.sync.queries import Met, Spaces
 from memcrdt.sync.receiver import Receiver
 from memcrdt.sync.rolls import Rolls
 from memcrdt.sync.scrubs import Scrubs
@@ -110,13 +112,13 @@ class Session:
         self._shared: frozenset[str] = frozenset()  # of these, where the members are settled
         self._port = Port(link, peer)
         self._rolls = Rolls(self._port, self._share)
+        self._apart = Apart(self._port)
         self._vectors = Vectors()
         self._scrubs = Scrubs(self._port)
         self._receipts = Receipts(self._port, self._scrubs.ask)
         self._sender = Sender(self._port, self._vectors, self._receipts)
         self._receiver = Receiver(self._port, self._vectors, self._sender)
         self._comparer = Comparer(self._port, self._receipts, self._sender, self._receiver)
-        self._adopted = False
 
     @property
     def ready(self) -> bool:
@@ -158,8 +160,7 @@ class Session:
     def take_changed(self) -> bool:
         """Whether our store took another id for a space, or statements of members, since the last call. The other
         sessions have to hear of it at once: whom the statements revoke must not get what comes next."""
-        changed, self._adopted = self._rolls.take_news() or self._adopted, False
-        return changed
+        return any([self._rolls.take_news(), self._apart.take_news()])
 
     def end(self, reason: str) -> list[Effect]:
         """Closes the session from our side."""
@@ -187,6 +188,7 @@ class Session:
             case SpacesChanged():
                 self._port.ask(Spaces(self.peer), self._say_hello)
                 self._rolls.say(sorted(self._met))
+                self._apart.offer()
             case SyncNow():
                 self._compare()
             case Lost():
@@ -225,13 +227,15 @@ class Session:
         """Finds the spaces that both share. Both sides come to the same result, from the same two greetings."""
         if self._ours is None or self._theirs is None:
             return
-        shared = {*self._ours.keys() & self._theirs.keys(), *self._unite(self._ours, self._theirs)}
+        ours, theirs = self._ours, self._theirs
+        shared = ours.keys() & theirs.keys()
         if self._met - shared:
             # Rather than to look for all that stands in queues for a space that is no longer shared.
             self._port.close("the shared spaces have changed")
             return
         fresh, self._met = shared - self._met, frozenset(shared)
         self._port.report("ready", ", ".join(sorted(shared)))
+        self._apart.meet(*({space: each[space] for space in sorted(each.keys() - shared)} for each in (ours, theirs)))
         for space in sorted(fresh):
             digest = self._our_rolls.get(space)
             if digest is not None and digest == self._their_rolls.get(space):
@@ -248,19 +252,6 @@ class Session:
             self._compare_in(self._interval_s())
         for message in self._rolls.take_early(space):
             self._received(message)
-
-    def _unite(self, ours: dict[str, str], theirs: dict[str, str]) -> list[str]:
-        """Spaces of one name that the two sides made by themselves: the smaller id is taken for both."""
-        others = {name: space for space, name in theirs.items() if space not in ours}
-        pairs = [(space, others[name]) for space, name in ours.items() if space not in theirs and name in others]
-        for our, their in pairs:
-            if their < our:
-                name = ours[their] = ours.pop(our)
-                self._port.ask(Adopt(self.peer, name, their), self._note_adopted)
-        return [min(pair) for pair in pairs]
-
-    def _note_adopted(self, _: None) -> None:
-        self._adopted = True
 
     # --- ready -------------------------------------------------------------------------------------------------------
 
@@ -288,14 +279,16 @@ class Session:
     def _received_for_space(self, message: Members | Range | Have | Want | Diff | Push | Scrub | Scrubbed) -> None:
         if message.space not in self._met:
             self._check_crossed(message.space)
+            if isinstance(message, Members):
+                self._apart.heard(message)
         elif isinstance(message, Members):
             self._rolls.heard(message)
         elif not self._rolls.is_early(message.space, message):
             self._received_of_documents(message)
 
     def _check_crossed(self, space: str) -> None:
-        """A message about a space that our greeting or theirs named before the two crossed is dropped: the one
-        that is on its way ends the session. Any other space was never shared."""
+        """A message about documents of a space that our greeting or theirs named before the two crossed is dropped:
+        the one that is on its way ends the session. Any other space was never shared."""
         if space not in self._offered and space not in (self._theirs or {}):
             raise RemoteProtocolError("a message is about a space that is not shared")
 

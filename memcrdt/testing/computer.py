@@ -71,9 +71,9 @@ class _Replica(StoreReplica):
         with self.noticing():
             return super().learn(peer, space, roll)
 
-    def adopt(self, peer: str, name: str, space: str) -> None:
+    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> bool:
         with self.noticing():
-            super().adopt(peer, name, space)
+            return super().adopt(peer, name, space, roll)
 
     @contextmanager
     def noticing(self) -> Iterator[None]:

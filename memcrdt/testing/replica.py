@@ -15,7 +15,7 @@ from memcrdt.errors import NotFoundError, StoreError
 from memcrdt.sync.replica import Applied, Diff, Digest, LogEntry, LogPage, Roll, SharedSpace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from memcrdt.model.clocks import StateVector
 
@@ -55,6 +55,7 @@ class FakeReplica:
         self.unscrubbed: set[tuple[str, int, str]] = set()  # space, shard and text of what is still in it
         self.incarnations: dict[str, str] = {}
         self.piece = 0  # how many texts fit into a diff; 0 for any number
+        self.revoked: dict[str, set[str]] = {}  # peers that were revoked from the space of that id
         self.failing = ""  # what StoreError every call raises
         self.applied_new = 0  # updates that brought something
         self.applied_old = 0  # updates that brought nothing
@@ -191,15 +192,24 @@ class FakeReplica:
                 for key in [key for key in known if key[0] == peer]:
                     del known[key]
 
-    def adopt(self, peer: str, name: str, space: str) -> None:
+    def verdicts(self, peer: str, spaces: Sequence[str]) -> Mapping[str, Roll]:
+        self._check()
+        return {
+            space: Roll(statements=(f"{peer} is revoked".encode(),))
+            for space in spaces
+            if peer in self.revoked.get(space, ())
+        }
+
+    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> bool:
         self._check()
         old = next(at for at, (known, _) in self.members.items() if known == name)
         if space >= old:
-            return
+            return False
         self.share(space, name, peer, *self.members.pop(old)[1])
         for key in [key for key in self._shards if key[0] == old]:
             self._shards[space, key[1]] = self._shards.pop(key)
         self._log = [replace(row, space=space) if row.space == old else row for row in self._log]
+        return True
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

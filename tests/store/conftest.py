@@ -113,8 +113,7 @@ class Home:
 
     def hear(self, other: Home) -> None:
         """Learns what the other knows of `personal`."""
-        genesis, statements = other.members.roll(self.space)
-        self.members.learn(self.space, genesis, statements)
+        self.members.learn(self.space, other.members.roll(self.space)[1])
 
 
 @pytest.fixture(name="make_home")

@@ -40,7 +40,7 @@ class Home:
         other.peers.accept(self.id)
         self.settle()
         space = self.memory.space("personal").id()
-        other.members.learn(space, *self.members.roll(space))
+        other.members.learn(space, self.members.roll(space)[1])
 
 
 @pytest.fixture(name="homes")
@@ -126,7 +126,7 @@ def test_who_revoked_a_device_is_known(homes: tuple[Home, Home, Home]) -> None:
     assert desktop.introductions.revoker_of(phone.id) == desktop.id
     desktop.settle()
     space = laptop.memory.space("personal").id()
-    laptop.members.learn(space, *desktop.members.roll(space))
+    laptop.members.learn(space, desktop.members.roll(space)[1])
     laptop.peers.knocked(phone.id, b"k" * 32, None)
     laptop.peers.revoke(phone.id)
     assert laptop.introductions.revoker_of(phone.id) == desktop.id

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memcrdt.errors import InputError, ReadOnlyError, RemoteProtocolError
-from memcrdt.store.members import Entry, Genesis
+from memcrdt.store.members import Entry
 from memcrdt.sync.events import FRAME_BYTES
 from memcrdt.sync.messages import Members
 from memcrdt.sync.replica import Roll
@@ -84,14 +84,14 @@ def test_a_device_that_hears_of_its_own_revocation_tells_its_user(homes: list[Ho
 def test_forged_statements_are_refused_whole(homes: list[Home]) -> None:
     """One wrong signature, or one about another space, and nothing of the message is taken."""
     first, second, _ = homes
-    genesis, statements = first.members.roll(first.space)
+    statements = first.members.roll(first.space)[1]
     forged = bytearray(statements[0])
     forged[-1] ^= 1
     before = second.peers.statements()
     with pytest.raises(RemoteProtocolError, match="not signed"):
-        second.members.learn(second.space, genesis, [*statements, bytes(forged)])
+        second.members.learn(second.space, [*statements, bytes(forged)])
     with pytest.raises(RemoteProtocolError, match="another space"):
-        second.members.learn(second.memory.space("local").id(), genesis, statements)
+        second.members.learn(second.memory.space("local").id(), statements)
     assert second.peers.statements() == before
 
 
@@ -120,7 +120,7 @@ def test_no_member_takes_the_room_of_revocations(homes: list[Home], monkeypatch:
     monkeypatch.setattr("memcrdt.store.members.STATEMENTS", 40)
     monkeypatch.setattr("memcrdt.store.members.FOR_REVOCATIONS", 30)
     made_up = [third.says("revoke", made_up_device(number)) for number in range(50)]
-    first.members.learn(first.space, None, made_up)
+    first.members.learn(first.space, made_up)
     assert len(first.peers.statements()) < 40
     first.peers.revoke(third.id)
     first.settle()
@@ -134,7 +134,7 @@ def test_a_roll_fits_into_a_frame(homes: list[Home]) -> None:
     adds = [third.says("add", made_up_device(number), name=200 * "\U0001f600") for number in range(1_000)]
     revocations = [third.says("revoke", made_up_device(number), keep=keep) for number in range(1_000)]
     for made_up in (adds, revocations):
-        first.members.learn(first.space, None, made_up)
+        first.members.learn(first.space, made_up)
     genesis, statements = first.members.roll(first.space)
     assert len(statements) > 300
     assert len(encode(Members(first.space, Roll(*genesis, tuple(statements))))) <= FRAME_BYTES
@@ -148,30 +148,8 @@ def test_what_strangers_say_is_not_kept(homes: list[Home], make_home: Callable[[
     first.settle()
     before = first.peers.statements()
     said = [each.says("add", STRANGER, space=first.space) for each in (stranger, make_home("unknown"))]
-    first.members.learn(first.space, None, said)
+    first.members.learn(first.space, said)
     assert first.peers.statements() == before
-
-
-def test_what_strangers_said_goes_when_the_creator_is_known(
-    homes: list[Home], make_home: Callable[[str], Home]
-) -> None:
-    """Until then nobody can tell who is chained to it."""
-    first, second, _ = homes
-    before = first.peers.statements()
-    genesis, _ = second.members.roll(second.space)
-    with first.memory.store.writing() as db:
-        db.execute("UPDATE spaces SET nonce = x'00' WHERE id = ?", (first.space,))
-    first.members.learn(first.space, None, [make_home("unknown").says("add", STRANGER, space=first.space)])
-    assert len(first.peers.statements()) == len(before) + 1
-    first.members.learn(first.space, genesis, [])
-    assert first.peers.statements() == before
-
-
-def test_another_creator_than_the_one_in_the_id_is_not_believed(homes: list[Home]) -> None:
-    """The id is a hash of the creator."""
-    first, second, _ = homes
-    first.members.learn(first.space, Genesis(STRANGER, b"n" * 16), [])
-    assert first.members.roll(first.space)[0] == second.members.roll(second.space)[0]
 
 
 def test_a_member_that_may_only_read_cannot_write(make_home: Callable[[str], Home]) -> None:

@@ -145,12 +145,8 @@ def test_a_fold_that_is_not_committed_leaves_no_document_ahead(device: Make) -> 
     a = device("A")
     memory = a.add("first")
     b = _second(a)
-    with pytest.raises(StoreError), a.store.folding() as (db, documents):
-        db.set_commit_hook(lambda: True)  # as when the disk fails
-        transaction = Transaction(db, documents, a.store.stamp())
-        flags = {f"{memory}/a/{name}": {"value": value, "at": 1} for name, value in (("pinned", True), ("trust", "x"))}
-        transaction.edit(a.store.space("personal"), memory, flags)
-        transaction.finish()
+    with pytest.raises(StoreError):
+        _edit_in_vain(a, memory)
     with a.store.writing() as db:
         db.set_commit_hook(None)
     b.add("second")
@@ -161,6 +157,15 @@ def test_a_fold_that_is_not_committed_leaves_no_document_ahead(device: Make) -> 
     with a.store.documents() as (db, documents):
         assert documents.current(db, log.shard_row(db, 1)).live.register_count == 3
     b.close()
+
+
+def _edit_in_vain(device: Device, memory: str) -> None:
+    flags = {f"{memory}/a/{name}": {"value": value, "at": 1} for name, value in (("pinned", True), ("trust", "x"))}
+    with device.store.folding() as (db, documents):
+        db.set_commit_hook(lambda: True)  # as when the disk fails
+        transaction = Transaction(db, documents, device.store.stamp())
+        transaction.edit(device.store.space("personal"), memory, flags)
+        transaction.finish()
 
 
 def test_a_statement_that_is_left_open_keeps_nobody_in_the_past(device: Make) -> None:

@@ -19,7 +19,8 @@ QUERIES = [
     (queries.Head(), 1),
     (queries.RecordReceipts("B", "S", {0: 1}, {}), {}),
     (queries.IsScrubbed("S"), True),
-    (queries.Adopt("B", "name", "R"), None),
+    (queries.Adopt("B", "name", "R", Roll()), True),
+    (queries.Verdicts("B", ["S"]), {}),
 ]
 
 
@@ -60,6 +61,6 @@ def test_a_space_that_is_gone_is_an_answer_too(replica: FakeReplica) -> None:
 def test_receipts_and_adoption_reach_the_replica(replica: FakeReplica) -> None:
     """The queries that change something."""
     perform(replica, queries.RecordReceipts("B", "S", {0: 1}, {0: 1}))
-    perform(replica, queries.Adopt("B", "name", "R"))
+    perform(replica, queries.Adopt("B", "name", "R", Roll()))
     assert replica.receipts == replica.scrubbed == {("B", "S", 0): 1}
     assert replica.members.keys() == {"R"}

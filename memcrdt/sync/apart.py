@@ -1,0 +1,67 @@
+"""Spaces that only one of two devices has, by their greetings: they may become one, or one side is no longer in."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from memcrdt.sync.messages import Members
+from memcrdt.sync.queries import Adopt, Learn, RollOf, Verdicts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from memcrdt.sync.port import Port
+    from memcrdt.sync.replica import Roll
+
+
+class Apart:
+    """What is said of them, all in `Members`.
+
+    Spaces of one name that the two made by themselves go on under the smaller id: whoever has it says who takes part
+    there, and the other store takes that id, or leaves it. And whoever greets with a space from which it was revoked is
+    told so, since nobody greets it with that space any more.
+    """
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self._ours: Mapping[str, str] = {}
+        self._theirs: Mapping[str, str] = {}
+        self._news = False
+
+    def meet(self, ours: Mapping[str, str], theirs: Mapping[str, str]) -> None:
+        """The spaces (id and name) that only our greeting has, and those that only theirs has."""
+        self._ours, self._theirs = ours, theirs
+        self.offer()
+        if theirs:
+            self._port.ask(Verdicts(self._port.peer, tuple(theirs)), self._tell)
+
+    def offer(self) -> None:
+        """Says who takes part in those of our spaces under whose ids the peer may go on."""
+        others = {name: space for space, name in self._theirs.items()}
+        for space, name in self._ours.items():
+            if name in others and space < others[name]:
+                self._port.ask(RollOf(space), partial(self._say, space))
+
+    def heard(self, message: Members) -> None:
+        """What the peer says of the members of a space that is here, or that one of ours may become."""
+        space, name = message.space, self._theirs.get(message.space)
+        if space in self._ours:
+            self._port.ask(Learn(self._port.peer, space, message.roll), lambda _: self._note(is_new=True))
+        elif name in self._ours.values():
+            self._port.ask(Adopt(self._port.peer, str(name), space, message.roll), self._note)
+
+    def take_news(self) -> bool:
+        """Whether our store took anything of this since the last call."""
+        news, self._news = self._news, False
+        return news
+
+    def _tell(self, rolls: Mapping[str, Roll]) -> None:
+        for space, roll in rolls.items():
+            self._say(space, roll)
+
+    def _say(self, space: str, roll: Roll) -> None:
+        self._port.send(Members(space, roll))
+
+    def _note(self, is_new: bool) -> None:
+        self._news |= is_new

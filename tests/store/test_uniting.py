@@ -1,0 +1,158 @@
+"""Spaces of one name that devices made before they met: which go on as one, and what stays of who was in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from memcrdt.errors import InputError, RemoteProtocolError
+from memcrdt.model.statements import CONTEXT, Claim, Statement
+from memcrdt.store import meta
+from memcrdt.store.members import Genesis
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.store.conftest import Home
+
+Make = Callable[[str], "Home"]
+
+
+def by_hand(*homes: Home) -> None:
+    """Each accepts each of the others, and says so."""
+    for home in homes:
+        for other in homes:
+            if other is not home:
+                home.peers.accept(other.id, name=other.memory.home.name)
+    for home in homes:
+        home.settle()
+
+
+def follow(home: Home, other: Home) -> bool:
+    """Whether it goes on under the other's id, and says what it has to say then."""
+    genesis, statements = other.members.roll(other.space)
+    assert genesis is not None
+    moved = home.members.adopt(other.id, "personal", genesis, statements)
+    home.settle()
+    return moved
+
+
+def smaller_space(owner: Home, than: str, statements: Sequence[Claim]) -> tuple[Genesis, list[bytes]]:
+    """One of the owner's making, with an id that is smaller than that, and what it says of its members."""
+    nonces = (number.to_bytes(16, "big") for number in range(1_000_000))
+    genesis = next(Genesis(owner.id, nonce) for nonce in nonces if meta.space_id(owner.id, nonce) < than)
+    space = meta.space_id(*genesis)
+    claims = [
+        Claim(kind=each.kind, space=space, device=each.device, at=1, read_only=each.read_only) for each in statements
+    ]
+    signed = [
+        Statement(each, owner.identity.public_key, owner.identity.sign(CONTEXT + each.packed())) for each in claims
+    ]
+    return genesis, [each.packed() for each in signed]
+
+
+def add(home: Home, *, read_only: bool = False) -> Claim:
+    return Claim(kind="add", space="", device=home.id, at=1, read_only=read_only)
+
+
+def test_the_smaller_id_is_taken_with_those_who_are_in_it(make_home: Make) -> None:
+    """Once both have accepted each other; the one with the smaller id stays where it is."""
+    lower, upper = sorted((make_home("one"), make_home("two")), key=lambda home: home.space)
+    memory, space = upper.memory.add("from before"), lower.space
+    assert not follow(upper, lower)  # which has not accepted it
+    by_hand(lower, upper)
+    assert not follow(lower, upper)
+    assert follow(upper, lower)
+    assert upper.space == lower.space == space
+    assert upper.memory.get(memory).space == "personal"
+    lower.hear(upper)
+    assert lower.known == upper.known == {lower.id, upper.id}
+
+
+def test_a_group_follows_the_member_that_has_moved(make_home: Make) -> None:
+    """Those that never accepted the newcomer hear of it by what the mover signs."""
+    first, second, newcomer = make_home("first"), make_home("second"), make_home("newcomer")
+    by_hand(first, second)
+    lower, upper = sorted((first, second), key=lambda home: home.space)
+    follow(upper, lower)
+    genesis, statements = smaller_space(newcomer, lower.space, [add(first)])
+    newcomer.peers.accept(first.id)
+    first.peers.accept(newcomer.id)
+    assert first.members.adopt(newcomer.id, "personal", genesis, statements)
+    first.settle()
+    assert follow(second, first)
+    assert first.space == second.space == meta.space_id(*genesis)
+    assert second.known == {first.id, second.id, newcomer.id}
+
+
+def test_who_may_only_read_moves_nobody(make_home: Make) -> None:
+    """It would be the creator of what it made, and could write."""
+    writer, reader = make_home("writer"), make_home("reader")
+    writer.peers.accept(reader.id, read_only=True)
+    writer.settle()
+    space = writer.space
+    assert not writer.members.adopt(reader.id, "personal", *smaller_space(reader, space, [add(writer)]))
+    assert writer.space == space
+
+
+@pytest.mark.parametrize("terms", ["not a member", "only to read", "revoked"])
+def test_nobody_moves_to_where_it_would_have_no_say(homes: list[Home], terms: str) -> None:
+    """A member that has been taken over makes a space of its own; whom it lets in only on such terms stays."""
+    first, second, _ = homes
+    revocation = Claim(kind="revoke", space="", device=first.id, at=1)
+    claims = {"not a member": [], "only to read": [add(first, read_only=True)], "revoked": [add(first), revocation]}
+    space, before = first.space, first.known
+    assert not first.members.adopt(second.id, "personal", *smaller_space(second, space, claims[terms]))
+    assert (first.space, first.known) == (space, before)
+
+
+def test_what_is_forged_moves_nobody(homes: list[Home]) -> None:
+    """Nor does it leave anything behind."""
+    first, second, third = homes
+    genesis, (statement,) = smaller_space(second, first.space, [add(first)])
+    other = smaller_space(third, first.space, [add(first)])[0]
+    with pytest.raises(RemoteProtocolError, match="not signed"):
+        first.members.adopt(second.id, "personal", genesis, [statement[:-1] + bytes([statement[-1] ^ 1])])
+    with pytest.raises(RemoteProtocolError, match="another space"):
+        first.members.adopt(second.id, "personal", other, [statement])
+    assert first.known == {home.id for home in homes}
+
+
+def test_who_was_revoked_stays_so_under_the_new_id(homes: list[Home]) -> None:
+    """Whoever moves the space lets it in again in vain: each that knew of the revocation says so there."""
+    first, second, third = homes
+    first.peers.revoke(third.id)
+    first.settle()
+    second.hear(first)
+    assert first.members.adopt(second.id, "personal", *smaller_space(second, first.space, [add(first), add(third)]))
+    assert third.id not in {device for _, device in first.peers.shares()}
+    first.settle()
+    assert first.known == {first.id, second.id}
+    with pytest.raises(InputError, match="new key"):
+        first.peers.accept(third.id)
+
+
+def test_who_was_revoked_from_this_space_only_stays_so_too(homes: list[Home]) -> None:
+    """It still shares another one with us, so that the table of peers says nothing of it."""
+    first, second, third = homes
+    first.memory.space("club").create()
+    first.peers.accept(third.id, spaces=["club"])
+    first.settle()
+    first.memory.space("personal").revoke(third.id)
+    first.settle()
+    second.hear(first)
+    assert first.members.adopt(second.id, "personal", *smaller_space(second, first.space, [add(first)]))
+    first.settle()
+    with pytest.raises(InputError, match="new key"):
+        first.memory.space("personal").invite(third.id)
+    assert first.peers.is_accepted(third.id)
+
+
+def test_the_space_local_is_never_moved(make_home: Make) -> None:
+    """Whatever others call theirs."""
+    ours, other = make_home("ours"), make_home("other")
+    by_hand(ours, other)
+    genesis, statements = smaller_space(other, ours.memory.space("local").id(), [add(ours)])
+    assert not ours.members.adopt(other.id, "local", genesis, statements)
