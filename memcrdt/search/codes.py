@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 BITS = 768
 BYTES = BITS // 8
 WORDS = BITS // 64
+# What is summed below are whole numbers of under 24 bits, which float32 adds without rounding. Otherwise a library for
+# matrices would round in an order that depends on the processor and on a row's place, and equal texts had unequal codes.
+_STEPS: Final = 1 << 17  # of a unit vector's elements: their sum is at most the root of the dimensions, 64 for 4,096
+_COARSER: Final = 1 << 5  # of the projections, of which all BITS are summed
 _CHUNK = 65_536  # rows compared at once: their intermediate results stay in the cache
 
 
 def encode(vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The codes, [n, BYTES], of vectors [n, dim]."""
+    """The codes, [n, BYTES], of unit vectors [n, dim]: on every machine the same for the same vector."""
     import numpy as np
 
-    return np.packbits(vectors @ _projections(vectors.shape[1]) > 0, axis=1)
+    return np.packbits(_projected(vectors) > 0, axis=1)
 
 
 def similarities(codes: NDArray[np.uint64], vector: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -35,7 +39,8 @@ def similarities(codes: NDArray[np.uint64], vector: NDArray[np.float32]) -> NDAr
     """
     import numpy as np
 
-    table = (vector @ _projections(len(vector))).reshape(BYTES, 8) @ _byte_signs()  # [BYTES, 256]
+    projections = np.rint(_projected(vector) / _COARSER)
+    table = projections.reshape(BYTES, 8) @ _byte_signs()  # [BYTES, 256]
     content = np.ascontiguousarray(codes.T).view(np.uint8)
     similar: NDArray[np.float32] = table.take(content + np.arange(0, 256 * BYTES, 256)).sum(axis=1)
     return similar
@@ -54,6 +59,14 @@ def distances(codes: NDArray[np.uint64], code: NDArray[np.uint8]) -> NDArray[np.
             total += np.bitwise_count(part[row] ^ wanted[row])
         out[start : start + _CHUNK] = total
     return out
+
+
+def _projected(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[..., BITS], in steps of a 131,072nd."""
+    import numpy as np
+
+    projected: NDArray[np.float32] = np.rint(vectors * np.float32(_STEPS)) @ _projections(vectors.shape[-1])
+    return projected
 
 
 @cache

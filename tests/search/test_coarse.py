@@ -43,6 +43,18 @@ def test_codes_stay_what_they_are() -> None:
     assert codes.encode(vector[None])[0][:8].tobytes().hex() == "7bebde827b4128d7"
 
 
+@pytest.mark.parametrize("dim", [3, 256, 384, 4_096])
+def test_codes_are_those_of_whole_numbers(dim: int) -> None:
+    """Whatever the processor, a row's place among others, and the order in which a library sums."""
+    vectors = unit(200, dim, seed=4)
+    whole = np.rint(vectors * (1 << 17)).astype(np.int64) @ codes._projections(dim).astype(np.int64)
+    coded = codes.encode(vectors)
+    assert np.array_equal(coded, np.packbits(whole > 0, axis=1))
+    signs = np.unpackbits(coded, axis=1).astype(np.int64) * 2 - 1
+    similar = codes.similarities(np.ascontiguousarray(coded.view(np.uint64).T), vectors[0])
+    assert np.array_equal(similar.astype(np.int64), signs @ np.rint(whole[0] / 32).astype(np.int64))
+
+
 def test_the_copy_follows_additions_and_survives_their_number(shelf: Any) -> None:
     """Rows added later are read by the next refresh, and an older view keeps its length."""
     coarse = Coarse(model=1)
