@@ -16,6 +16,7 @@ from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
 from memcrdt.net.connection import dialer_address
 from memcrdt.net.dialer import Trust
 from memcrdt.store import peers as stored
+from memcrdt.store.members import COME_BACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,10 +82,7 @@ class Contacts(Trust):
         name = None
         with suppress(NotFoundError):
             name = (await self._call(partial(self._peers.get, by))).name
-        words = (
-            f"this device was revoked by {name or shown(by)}; to come back it needs a new key: move its device.key "
-            "(`memcrdt path` shows where) away, then run: memcrdt pair"
-        )
+        words = f"this device was revoked by {name or shown(by)}; {COME_BACK}"
         self._note(partial(self._peers.alarm, words))
         return words
 

@@ -11,8 +11,9 @@ from memcrdt.errors import RemoteProtocolError
 from memcrdt.model.devices import DEVICE_ID_CHARS
 from memcrdt.model.introductions import chain, vouches
 from memcrdt.model.statements import unpack
-from memcrdt.store.members import Members, checked
+from memcrdt.store.members import Members
 from memcrdt.store.peers import Peers
+from memcrdt.store.statements import checked
 from memcrdt.store.store import Store
 
 STATEMENTS: Final = 4  # in one introduction; the frame has room for about as many

@@ -8,35 +8,22 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import apsw
 
-from memcrdt.errors import InputError, ReadOnlyError, RemoteProtocolError
-from memcrdt.model.statements import (
-    BY_ONE,
-    CONTEXT,
-    FOR_REVOCATIONS,
-    KEPT,
-    NAME_CHARS,
-    REVOCATION_BYTES,
-    ROLL_BYTES,
-    STATEMENTS,
-    Claim,
-    Kind,
-    Member,
-    Membership,
-    Statement,
-    heard,
-    membership,
-    unpack,
-)
+from memcrdt.errors import InputError, ReadOnlyError
+from memcrdt.model.devices import shown
+from memcrdt.model.statements import CONTEXT, NAME_CHARS, Claim, Kind, Member, Membership, Statement, membership
 from memcrdt.store import meta, receipts
 from memcrdt.store.meta import LOCAL
+from memcrdt.store.statements import added_by, checked, keep, known_members, names_said, packed, revocations
 from memcrdt.store.store import Store
 
+COME_BACK = (
+    "to come back it needs a new key: move its device.key (`memcrdt path` shows where) away, then run: memcrdt pair"
+)
 NO_INVITATION = "this device may read the space {name!r} and invite nobody into it; do that on one that may write"
 
 
@@ -83,7 +70,7 @@ class Members:
             row = db.execute("SELECT space, creator, nonce FROM spaces WHERE id = ?", (space,)).fetchone()
             if row is None:
                 return None, []
-            return Genesis(row[1], row[2]), [bytes(data) for (data,) in db.execute(_STATEMENTS, (row[0],))]
+            return Genesis(row[1], row[2]), packed(db, row[0])
 
     def learn(self, space: str, packed: Sequence[bytes]) -> None:
         """Takes what another device knows of a space that is here.
@@ -94,7 +81,7 @@ class Members:
         statements = [checked(data, space) for data in packed if data not in known]
         with self._store.writing() as db:
             number = db.execute("SELECT space FROM spaces WHERE id = ?", (space,)).get
-            if number is not None and _keep(db, int(number), statements):  # else it was left meanwhile
+            if number is not None and keep(db, int(number), statements):  # else it was left meanwhile
                 self._derive(db, int(number))
 
     def adopt(self, peer: str, name: str, genesis: Genesis, packed: Sequence[bytes]) -> bool:
@@ -114,19 +101,16 @@ class Members:
             space, out = int(row[0]), known_members(db, int(row[0])).revoked | withdrawn(db, int(row[0]))
             _turn_into(db, space, space_id, genesis)
             db.executemany("INSERT INTO withdrawn(space, device) VALUES(?, ?)", [(space, each) for each in out])
-            _keep(db, space, statements)
+            keep(db, space, statements)
             self._derive(db, space)
         return True
 
     def verdicts(self, device: str, spaces: Iterable[str]) -> Mapping[str, list[bytes]]:
         """Those of these spaces (by id) from which the device was revoked, and the statements that say so."""
-        found: dict[str, list[bytes]] = {}
         with self._store.reading() as db:
-            for space, data in db.execute(_SAID_IN, (json.dumps([*spaces]),)):
-                claim = unpack(bytes(data)).claim
-                if (claim.kind, claim.device) == ("revoke", device):
-                    found.setdefault(str(space), []).append(bytes(data))
-        return found
+            known = list(db.execute(_KNOWN, (json.dumps([*spaces]),)))
+            found = {str(space): revocations(db, int(number), device) for number, space in known}
+        return {space: [each.packed() for each in said] for space, said in found.items() if said}
 
     def settle(self, signer: Signer, own_name: str) -> None:
         """Says, signed, what the user has decided since: whom we accept, whom we revoke, and what we are called."""
@@ -142,7 +126,7 @@ class Members:
         with self._store.writing() as db:
             for space, claim in due:
                 signature = signer.sign(CONTEXT + claim.packed())
-                _keep(db, space, [Statement(claim, signer.public_key, signature)])
+                keep(db, space, [Statement(claim, signer.public_key, signature)])
                 self._derive(db, space)
 
     def entries(self, names: Iterable[str]) -> list[Entry]:
@@ -208,7 +192,7 @@ class Members:
             return []
 
         def claim(kind: Kind, device: str, name: str = "", read_only: bool = False) -> Claim:
-            keep = tuple(_added_by(db, space, device)) if kind == "revoke" else ()
+            keep = tuple(added_by(db, space, device)) if kind == "revoke" else ()
             return Claim(kind=kind, space=space_id, device=device, at=now, name=name, read_only=read_only, keep=keep)
 
         out = {*withdrawn(db, space), *(device for device in revoked_here(db) if device in known.members)}
@@ -216,7 +200,7 @@ class Members:
         for device, name, read_only in db.execute(_SHARED, (space,)):
             if device not in known.members and device not in known.revoked:
                 claims.append(claim("add", device, (name or "")[:NAME_CHARS], bool(read_only)))
-        if _is_shared(db, space) and own_name not in _names_said(db, space, own):
+        if _is_shared(db, space) and own_name not in names_said(db, space, own):
             claims.append(claim("add", own, own_name))
         return claims
 
@@ -241,11 +225,12 @@ class Members:
             db.execute(_SHARE, (space, device, member.read_only))
 
     def _cast_out(self, db: apsw.Connection, space: int) -> None:
-        name = db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get
-        others = [device for (device,) in db.execute("SELECT device FROM shares WHERE space = ?", (space,))]
-        if others:
-            db.execute("DELETE FROM shares WHERE space = ?", (space,))
-            text = f"this device was revoked from the space {name!r}; to come back it needs a new key, and to be paired"
+        db.execute("DELETE FROM shares WHERE space = ?", (space,))
+        if db.changes():
+            name = db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get
+            by = revocations(db, space, self._store.device)[0].by
+            who = db.execute("SELECT name FROM peers WHERE device = ?", (by,)).get or f"the device {shown(by)}"
+            text = f"this device was revoked from the space {name!r} by {who}; {COME_BACK}"
             meta.raise_alarm(db, meta.Alarm(self._store.now_ms(), text))
 
 
@@ -253,11 +238,7 @@ _MOVABLE = (
     "SELECT space, spaces.read_only FROM spaces JOIN shares USING(space)"
     " WHERE name = ? AND name <> ? AND id > ? AND device = ? AND NOT shares.read_only"
 )
-_STATEMENTS = "SELECT statement FROM members WHERE space = ? ORDER BY id"
-_SAID_IN = (
-    "SELECT spaces.id, statement FROM members JOIN spaces USING(space)"
-    " WHERE spaces.id IN (SELECT value FROM json_each(?)) ORDER BY members.id"
-)
+_KNOWN = "SELECT space, id FROM spaces WHERE id IN (SELECT value FROM json_each(?))"
 _SHARED = (
     "SELECT device, name, read_only FROM shares JOIN peers USING(device) WHERE space = ? AND state = 'accepted'"
     " ORDER BY device"
@@ -270,84 +251,6 @@ _SHARE = (
     "INSERT INTO shares(space, device, read_only) VALUES(?, ?, ?)"
     " ON CONFLICT DO UPDATE SET read_only = excluded.read_only"
 )
-
-
-def known_members(db: apsw.Connection, space: int) -> Membership:
-    """Who takes part in the space (its local number), as far as statements say so."""
-    statements = [unpack(bytes(data)) for (data,) in db.execute(_STATEMENTS, (space,))]
-    return membership(str(db.execute("SELECT creator FROM spaces WHERE space = ?", (space,)).get), statements)
-
-
-def checked(data: bytes, space: str) -> Statement:
-    """The statement in `data`. Raises RemoteProtocolError if it is none, is about another space, or is not signed."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    statement = unpack(data)
-    if statement.claim.space != space:
-        raise RemoteProtocolError("a statement is about another space")
-    try:
-        key = Ed25519PublicKey.from_public_bytes(statement.key)
-        key.verify(statement.signature, CONTEXT + statement.claim.packed())
-    except InvalidSignature:
-        raise RemoteProtocolError(f"a statement of {statement.by} is not signed by it") from None
-    return statement
-
-
-def _keep(db: apsw.Connection, space: int, statements: Iterable[Statement]) -> bool:
-    """Writes down those that say something, as far as there is room, and returns whether one of them is new."""
-    fresh = {each.id: each for each in statements}
-    known = [unpack(bytes(data)) for (data,) in db.execute(_STATEMENTS, (space,))]
-    for each in known:
-        fresh.pop(each.id, None)
-    creator = str(db.execute("SELECT creator FROM spaces WHERE space = ?", (space,)).get)
-    says = {each.id for each in heard(creator, [*known, *fresh.values()])}
-    room = _Room(known)
-    taken = [statement for statement in fresh.values() if statement.id in says and room.take(statement)]
-    for statement in taken:
-        row = (space, statement.id, statement.packed())
-        db.execute("INSERT INTO members(space, id, statement) VALUES(?, ?, ?)", row)
-    return bool(taken)
-
-
-class _Room:
-    """How much room there is for the statements of one space beside those that are `known`.
-
-    Some of it is for revocations only, and for so many of each device: no member can keep itself from being revoked.
-    """
-
-    def __init__(self, known: Iterable[Statement]) -> None:
-        self._count = self._bytes = 0
-        self._revocations: Counter[str] = Counter()
-        for statement in known:
-            self._put(statement)
-
-    def take(self, statement: Statement) -> bool:
-        """Puts it there, if it has room."""
-        reserved = statement.claim.kind == "revoke" and self._revocations[statement.by] < BY_ONE
-        kept_free = 0 if reserved else FOR_REVOCATIONS
-        fits = self._count < STATEMENTS - kept_free
-        fits &= self._bytes + len(statement.packed()) <= ROLL_BYTES - kept_free * REVOCATION_BYTES
-        if fits:
-            self._put(statement)
-        return fits
-
-    def _put(self, statement: Statement) -> None:
-        self._count += 1
-        self._bytes += len(statement.packed())
-        self._revocations[statement.by] += statement.claim.kind == "revoke"
-
-
-def _added_by(db: apsw.Connection, space: int, device: str) -> list[bytes]:
-    """The ids of all adds by a device that we have heard of: its revocation keeps them."""
-    statements = [unpack(bytes(data)) for (data,) in db.execute(_STATEMENTS, (space,))]
-    return [each.id for each in statements if each.by == device and each.claim.kind == "add"][:KEPT]
-
-
-def _names_said(db: apsw.Connection, space: int, device: str) -> set[str]:
-    """What a device has called itself."""
-    statements = [unpack(bytes(data)) for (data,) in db.execute(_STATEMENTS, (space,))]
-    return {each.claim.name for each in statements if each.by == each.claim.device == device}
 
 
 def revoked_here(db: apsw.Connection) -> list[str]:

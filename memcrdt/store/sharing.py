@@ -14,12 +14,12 @@ from memcrdt.store import meta
 from memcrdt.store.members import (
     NO_INVITATION,
     is_read_only,
-    known_members,
     revoke_if_alone,
     revoked_here,
     shareable,
     withdrawn,
 )
+from memcrdt.store.statements import known_members
 from memcrdt.store.store import Store
 
 Rights = Literal["read", "read and write"]

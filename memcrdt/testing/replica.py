@@ -56,6 +56,7 @@ class FakeReplica:
         self.incarnations: dict[str, str] = {}
         self.piece = 0  # how many texts fit into a diff; 0 for any number
         self.revoked: dict[str, set[str]] = {}  # peers that were revoked from the space of that id
+        self.learnt: list[tuple[str, str, Roll]] = []
         self.failing = ""  # what StoreError every call raises
         self.applied_new = 0  # updates that brought something
         self.applied_old = 0  # updates that brought nothing
@@ -112,6 +113,7 @@ class FakeReplica:
 
     def learn(self, peer: str, space: str, roll: Roll) -> bool:
         self._check()
+        self.learnt.append((peer, space, roll))
         return space in self.members and peer in self.members[space][1]
 
     def digests(self, space: str) -> Mapping[int, Digest]:

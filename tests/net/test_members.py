@@ -171,7 +171,7 @@ async def test_devices_that_invite_each_other_into_a_space_share_it(three: list[
 async def test_a_device_that_is_revoked_from_one_space_keeps_the_others(
     three: list[Home], eventually: Eventually
 ) -> None:
-    """The other members hear of it, and send nothing more of that space; it can't be invited again."""
+    """The other members hear of it, and send nothing more of that space; it is told, and can't be invited again."""
     laptop, desktop, phone = three
     await _share_acme(three, eventually)
     laptop.memory.space("acme").revoke(phone.id)
@@ -182,6 +182,11 @@ async def test_a_device_that_is_revoked_from_one_space_keeps_the_others(
     desktop.memory.add("for all")
     await eventually(lambda: phone.texts == {"for all"})
     assert desktop.state_of(phone) == "accepted"
+    await eventually(lambda: phone.memory.status().store.alarms)
+    (alarm,) = phone.memory.status().store.alarms
+    assert alarm.text.startswith(
+        "this device was revoked from the space 'acme' by laptop; to come back it needs a new key"
+    )
     with pytest.raises(InputError, match="new key"):
         desktop.memory.space("acme").invite(phone.id)
 

@@ -99,8 +99,8 @@ def test_there_is_always_room_for_a_revocation(homes: list[Home], monkeypatch: p
     """However many adds a member makes up."""
     first, _, third = homes
     said = len(first.peers.statements())
-    monkeypatch.setattr("memcrdt.store.members.STATEMENTS", said + 1)
-    monkeypatch.setattr("memcrdt.store.members.FOR_REVOCATIONS", 1)
+    monkeypatch.setattr("memcrdt.store.statements.STATEMENTS", said + 1)
+    monkeypatch.setattr("memcrdt.store.statements.FOR_REVOCATIONS", 1)
     first.peers.accept(STRANGER)
     first.settle()
     assert STRANGER not in first.known
@@ -117,8 +117,8 @@ def made_up_device(number: int) -> str:
 def test_no_member_takes_the_room_of_revocations(homes: list[Home], monkeypatch: pytest.MonkeyPatch) -> None:
     """However many revocations it makes up, there is room for those by others, and it can be revoked."""
     first, _, third = homes
-    monkeypatch.setattr("memcrdt.store.members.STATEMENTS", 40)
-    monkeypatch.setattr("memcrdt.store.members.FOR_REVOCATIONS", 30)
+    monkeypatch.setattr("memcrdt.store.statements.STATEMENTS", 40)
+    monkeypatch.setattr("memcrdt.store.statements.FOR_REVOCATIONS", 30)
     made_up = [third.says("revoke", made_up_device(number)) for number in range(50)]
     first.members.learn(first.space, made_up)
     assert len(first.peers.statements()) < 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgpack
@@ -231,6 +232,40 @@ def test_two_spaces_of_one_name_become_the_one_with_the_smaller_id(world: World)
     world.run(2)
     assert a.replica.members.keys() == b.replica.members.keys() == {"id 1"}
     assert a.texts("id 1") == b.texts("id 1") == {"from a", "from b"}
+
+
+def test_two_spaces_of_one_name_stay_apart_where_the_store_says_so(world: World) -> None:
+    """It knows who may move it. Nothing of either is said, and both are still connected."""
+    a, b = world.node("A"), world.node("B")
+    a.replica.share("id 2", "personal", "B")
+    b.replica.share("id 1", "personal", "A")
+    b.replica.write("id 1", 0, "from b")
+    a.replica.adopt = lambda *_: False  # type: ignore[method-assign]
+    world.connect(a, b)
+    world.run(60)
+    assert a.replica.members.keys() == {"id 2"}
+    assert {type(sent.message) for sent in world.sent} == {Hello, Members}
+    assert len(world.links) == 1
+
+
+def test_a_space_of_which_the_peer_was_revoked_is_told_in_its_own_words(hand: Hand) -> None:
+    """It greets with the space, so it has not heard of it; of other spaces that are not shared nothing is said."""
+    del hand.replica.members["S"]
+    hand.replica.revoked["S"] = {"B"}
+    hand.handle(Connected(1, "B", dialed=True))
+    more = SharedSpace("Q", "unknown", bytes(16))
+    assert hand.say(replace(hand.hello(MORE), spaces=(*hand.hello(MORE).spaces, more))) == [
+        Members("S", Roll(statements=(b"B is revoked",)))
+    ]
+
+
+def test_what_is_said_of_a_space_that_the_peer_no_longer_greets_with_is_learnt(hand: Hand) -> None:
+    """We were revoked from it: from now on nobody is greeted with it by us."""
+    hand.handle(Connected(1, "B", dialed=True))
+    hand.say(Hello(PROTOCOL, (), "theirs", ()))
+    assert hand.say(Members("S", MORE)) == []
+    assert hand.replica.learnt == [("B", "S", MORE)]
+    assert hand.session.take_changed()
 
 
 def test_a_space_joined_later_is_compared_without_a_new_connection(world: World) -> None:

@@ -1,0 +1,119 @@
+"""The signed statements about members, as they stand in the file: read, checked, and kept as far as there is room."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import apsw
+
+from memcrdt.errors import RemoteProtocolError
+from memcrdt.model.statements import (
+    BY_ONE,
+    CONTEXT,
+    FOR_REVOCATIONS,
+    KEPT,
+    REVOCATION_BYTES,
+    ROLL_BYTES,
+    STATEMENTS,
+    Membership,
+    Statement,
+    heard,
+    membership,
+    unpack,
+)
+
+_OF_SPACE = "SELECT statement FROM members WHERE space = ? ORDER BY id"
+
+
+def packed(db: apsw.Connection, space: int) -> list[bytes]:
+    """All of the space (its local number), as they are sent."""
+    return [bytes(data) for (data,) in db.execute(_OF_SPACE, (space,))]
+
+
+def said(db: apsw.Connection, space: int) -> list[Statement]:
+    """All of the space."""
+    return [unpack(data) for data in packed(db, space)]
+
+
+def revocations(db: apsw.Connection, space: int, device: str) -> list[Statement]:
+    """Those by which the device was revoked from the space."""
+    return [each for each in said(db, space) if (each.claim.kind, each.claim.device) == ("revoke", device)]
+
+
+def known_members(db: apsw.Connection, space: int) -> Membership:
+    """Who takes part in the space (its local number), as far as statements say so."""
+    return membership(_creator(db, space), said(db, space))
+
+
+def checked(data: bytes, space: str) -> Statement:
+    """The statement in `data`. Raises RemoteProtocolError if it is none, is about another space, or is not signed."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    statement = unpack(data)
+    if statement.claim.space != space:
+        raise RemoteProtocolError("a statement is about another space")
+    try:
+        key = Ed25519PublicKey.from_public_bytes(statement.key)
+        key.verify(statement.signature, CONTEXT + statement.claim.packed())
+    except InvalidSignature:
+        raise RemoteProtocolError(f"a statement of {statement.by} is not signed by it") from None
+    return statement
+
+
+def keep(db: apsw.Connection, space: int, statements: Iterable[Statement]) -> bool:
+    """Writes down those that say something, as far as there is room, and returns whether one of them is new."""
+    fresh = {each.id: each for each in statements}
+    known = said(db, space)
+    for each in known:
+        fresh.pop(each.id, None)
+    says = {each.id for each in heard(_creator(db, space), [*known, *fresh.values()])}
+    room = _Room(known)
+    taken = [statement for statement in fresh.values() if statement.id in says and room.take(statement)]
+    for statement in taken:
+        row = (space, statement.id, statement.packed())
+        db.execute("INSERT INTO members(space, id, statement) VALUES(?, ?, ?)", row)
+    return bool(taken)
+
+
+class _Room:
+    """How much room there is for the statements of one space beside those that are `known`.
+
+    Some of it is for revocations only, and for so many of each device: no member can keep itself from being revoked.
+    """
+
+    def __init__(self, known: Iterable[Statement]) -> None:
+        self._count = self._bytes = 0
+        self._revocations: Counter[str] = Counter()
+        for statement in known:
+            self._put(statement)
+
+    def take(self, statement: Statement) -> bool:
+        """Puts it there, if it has room."""
+        reserved = statement.claim.kind == "revoke" and self._revocations[statement.by] < BY_ONE
+        kept_free = 0 if reserved else FOR_REVOCATIONS
+        fits = self._count < STATEMENTS - kept_free
+        fits &= self._bytes + len(statement.packed()) <= ROLL_BYTES - kept_free * REVOCATION_BYTES
+        if fits:
+            self._put(statement)
+        return fits
+
+    def _put(self, statement: Statement) -> None:
+        self._count += 1
+        self._bytes += len(statement.packed())
+        self._revocations[statement.by] += statement.claim.kind == "revoke"
+
+
+def added_by(db: apsw.Connection, space: int, device: str) -> list[bytes]:
+    """The ids of all adds by a device that we have heard of: its revocation keeps them."""
+    return [each.id for each in said(db, space) if each.by == device and each.claim.kind == "add"][:KEPT]
+
+
+def names_said(db: apsw.Connection, space: int, device: str) -> set[str]:
+    """What a device has called itself."""
+    return {each.claim.name for each in said(db, space) if each.by == each.claim.device == device}
+
+
+def _creator(db: apsw.Connection, space: int) -> str:
+    return str(db.execute("SELECT creator FROM spaces WHERE space = ?", (space,)).get)
