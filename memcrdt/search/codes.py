@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 BITS = 768
 BYTES = BITS // 8
 WORDS = BITS // 64
-# What is summed below are whole numbers of under 24 bits, which float32 adds without rounding. Else libraries would round
-# in an order that depends on the processor and on a row's place, and equal texts would have unequal codes.
+# What is summed below are whole numbers of under 24 bits, which float32 adds without rounding. Else libraries would
+# round in an order that depends on the processor and on a row's place, and equal texts would have unequal codes.
 _STEPS: Final = 1 << 17  # of a unit vector's elements: their sum is at most the root of the dimensions, 64 for 4,096
 _COARSER: Final = 1 << 5  # of the projections, of which all BITS are summed
 _CHUNK = 65_536  # rows compared at once: their intermediate results stay in the cache
