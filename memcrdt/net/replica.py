@@ -36,15 +36,20 @@ class StoreReplica:
         )
         with self._store.reading() as db:
             rows = [(str(space), str(name)) for space, name in db.execute(sql, (peer, meta.LOCAL))]
-        return [SharedSpace(space, name, self.roll(space).digest()) for space, name in rows]
+        rolls = [(space, name, self.roll(space)) for space, name in rows]
+        return [SharedSpace(space, name, roll.digest()) for space, name, roll in rolls if roll is not None]
 
-    def roll(self, space: str) -> Roll:
+    def audience(self, space: str) -> frozenset[str]:
+        with self._store.reading() as db:
+            return frozenset(device for (device,) in db.execute(_AUDIENCE, (space, meta.LOCAL)))
+
+    def roll(self, space: str) -> Roll | None:
         genesis, statements = self._members.roll(space)
-        return Roll(*(genesis or ("", b"")), tuple(statements))
+        return Roll(*genesis, tuple(statements)) if genesis else None
 
     def learn(self, peer: str, space: str, roll: Roll) -> bool:
         self._members.learn(space, roll.statements)
-        return any(shared.id == space for shared in self.spaces(peer))
+        return peer in self.audience(space)
 
     def digests(self, space: str) -> Mapping[int, Digest]:
         number = self._number(space)
@@ -175,6 +180,10 @@ _IMPOSTOR = (
     "The device {peer}… sent something that seems to be ours ({exc}): another copy of this store is in use. Give each"
     " copy a home and a device key of its own. This store writes under another client id from now on"
 )
+
+_AUDIENCE = """
+SELECT device FROM shares JOIN spaces s USING(space) JOIN peers p USING(device)
+WHERE s.id = ? AND s.name <> ? AND p.state = 'accepted'"""
 
 _SHARED_LOG = """
 SELECT u.seq, s.id, h.number, u.bytes, u.origin

@@ -41,7 +41,7 @@ class Apart:
         others = {name: space for space, name in self._theirs.items()}
         for space, name in self._ours.items():
             if name in others and space < others[name]:
-                self._port.ask(RollOf(space), partial(self._say, space))
+                self._port.ask(RollOf(space), partial(self._offer, space))
 
     def heard(self, message: Members) -> None:
         """What the peer says of the members of a space that is here, or that one of ours may become."""
@@ -56,12 +56,13 @@ class Apart:
         news, self._news = self._news, False
         return news
 
+    def _offer(self, space: str, roll: Roll | None) -> None:
+        if space in self._ours and roll is not None:  # else it is shared by now, or goes on under another id itself
+            self._port.send(Members(space, roll))
+
     def _tell(self, rolls: Mapping[str, Roll]) -> None:
         for space, roll in rolls.items():
-            self._say(space, roll)
-
-    def _say(self, space: str, roll: Roll) -> None:
-        self._port.send(Members(space, roll))
+            self._port.send(Members(space, roll))
 
     def _note(self, is_new: bool) -> None:
         self._news |= is_new

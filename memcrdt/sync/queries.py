@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from memcrdt.errors import MemcrdtError
+from memcrdt.errors import MemcrdtError, StoreError
 from memcrdt.model.clocks import StateVector
 from memcrdt.sync.replica import Applied, Diff, Digest, LogPage, Replica, Roll, SharedSpace
 
@@ -27,7 +27,7 @@ class RollOf:
 
     space: str
 
-    def perform(self, replica: Replica) -> Roll:
+    def perform(self, replica: Replica) -> Roll | None:
         return replica.roll(self.space)
 
 
@@ -66,14 +66,18 @@ class StateVectorOf:
 
 @dataclass(frozen=True, slots=True)
 class DiffFor:
-    """`Replica.diff`."""
+    """`Replica.diff`, for a peer that takes part in the space still."""
 
+    peer: str
     space: str
     shard: int
     theirs: StateVector
 
     def perform(self, replica: Replica) -> Diff:
-        return replica.diff(self.space, self.shard, self.theirs)
+        diff = replica.diff(self.space, self.shard, self.theirs)
+        if self.peer not in replica.audience(self.space):
+            raise StoreError(f"{self.peer} takes no part in the space {self.space[:7]}… any more")
+        return diff
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +95,15 @@ class ApplyUpdate:
 
 @dataclass(frozen=True, slots=True)
 class ReadLog:
-    """`Replica.log`."""
+    """`Replica.log`, with those who may have it: looked up afterwards, so that nobody gets what was committed after it
+    was revoked."""
 
     after_seq: int
     limit: int
 
     def perform(self, replica: Replica) -> LogPage:
-        return replica.log(self.after_seq, self.limit)
+        page = replica.log(self.after_seq, self.limit)
+        return replace(page, audience={space: replica.audience(space) for space in {e.space for e in page.entries}})
 
 
 @dataclass(frozen=True, slots=True)

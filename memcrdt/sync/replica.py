@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from memcrdt.model.clocks import StateVector
@@ -62,11 +62,13 @@ class LogEntry:
 @dataclass(frozen=True, slots=True)
 class LogPage:
     """The log after some row: entries, the row to continue from, and the shards for which the rows
-    are gone (folded into a snapshot), which have to be compared as a whole."""
+    are gone (folded into a snapshot), which have to be compared as a whole. `audience`: for each space in the entries
+    the devices that take part."""
 
     entries: Sequence[LogEntry]
     next_seq: int
     resync: Sequence[tuple[str, int]] = ()
+    audience: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,12 @@ class Replica(Protocol):
         """The spaces that `peer` (a device id) is a member of."""
         ...
 
-    def roll(self, space: str) -> Roll:
-        """Who takes part in the space, as far as we have heard."""
+    def audience(self, space: str) -> frozenset[str]:
+        """The devices that may have what is in the space, at this moment."""
+        ...
+
+    def roll(self, space: str) -> Roll | None:
+        """Who takes part in the space, as far as we have heard; None when it is not here (any more)."""
         ...
 
     def learn(self, peer: str, space: str, roll: Roll) -> bool:

@@ -71,10 +71,9 @@ class Rolls:
         self._early = [each for each in self._early if each[0] != space]
         return ready
 
-    def _say(self, space: str, roll: Roll) -> None:
-        digest = roll.digest()
-        if self._said.get(space) != digest:
-            self._said[space] = digest
+    def _say(self, space: str, roll: Roll | None) -> None:
+        if roll is not None and self._said.get(space) != roll.digest():
+            self._said[space] = roll.digest()
             self._told.add(space)
             self._port.send(Members(space, roll))
 

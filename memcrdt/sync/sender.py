@@ -193,7 +193,9 @@ class Sender:
         queue = self._owed if self._owed.vectors else self._offers
         if queue.vectors and not self._asking and self._diffs.has_room():
             key, theirs = queue.pop()
-            self._asking = self._port.ask(DiffFor(*key, theirs), partial(self._diffed, key, queue is self._owed))
+            self._asking = self._port.ask(
+                DiffFor(self._port.peer, *key, theirs), partial(self._diffed, key, queue is self._owed)
+            )
 
     def _diffed(self, key: ShardKey, wanted: bool, lack: Lack) -> None:
         asked, self._asking = self._asking, 0

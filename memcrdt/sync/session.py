@@ -318,7 +318,8 @@ class Session:
             if space in self._shared:
                 self._comparer.mark((space, shard))
         for entry in page.entries:
-            if entry.space in self._shared and not self._sender.push(entry):
+            is_theirs = entry.space in self._shared and self.peer in page.audience[entry.space]
+            if is_theirs and not self._sender.push(entry):
                 self._comparer.mark((entry.space, entry.shard))
 
     # --- when to compare ---------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from memcrdt.testing.life import CLUB, TAMPERED_WORD, Life
 
 _PORT: Final = 1  # that nobody dials
 _DAY_MS: Final = 86_400_000
+_CARRIED_OFF: Final = 0.3
 
 
 def set_up(life: Life) -> None:
@@ -107,8 +108,15 @@ def reunite(life: Life) -> None:
 
 
 def haunt(life: Life) -> None:
-    """Those of whom nothing may be taken go on writing."""
+    """Those of whom nothing may be taken go on writing, and some would carry the space off."""
     for computer in life.strangers:
+        if (
+            computer.on
+            and isinstance(computer, HostileComputer | TamperedComputer)
+            and life.rng.random() < _CARRIED_OFF
+        ):
+            computer.carry_off()
+            life.counts["space under another id"] += 1
         is_tampered = isinstance(computer, TamperedComputer)
         if computer.on and (is_tampered or computer is life.outcast):
             with suppress(ReadOnlyError):  # it has just heard again that it may not
@@ -193,7 +201,7 @@ def _pair(life: Life, inviter: Computer, joiner: Computer, space: str, *, read_o
     inviter.accept(joiner, [space], read_only=read_only)
     joiner.accept(inviter, [space])
     if read_only:
-        life.wiretap.readers.add((joiner.id, inviter.space(space)))
+        life.wiretap.readers.add((joiner.id, space))
 
 
 def _shared_with(computer: Computer, space: str) -> set[str]:

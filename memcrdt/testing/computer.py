@@ -247,6 +247,11 @@ class Computer:
         """The id that the space of that name has here."""
         return self.memory.space(name).id()
 
+    def name_of(self, space: str) -> str | None:
+        """What the space with that id is called here, if it is here."""
+        name = self._reader().execute("SELECT name FROM spaces WHERE id = ?", (space,)).get
+        return None if name is None else str(name)
+
     def may_write(self, name: str) -> bool:
         """Whether the members' statements, as far as they are known here, let this computer write the space."""
         return Members(self.memory.store).of(name).may_write(self.id)

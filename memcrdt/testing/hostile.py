@@ -10,10 +10,11 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from memcrdt.errors import RemoteProtocolError
 from memcrdt.model.devices import KEY_BYTES, device_id
 from memcrdt.model.statements import CONTEXT, KEPT, STATEMENTS, Claim, Kind, Statement, unpack
 from memcrdt.net.identity import Identity
+from memcrdt.store import meta
+from memcrdt.store.members import Genesis, _turn_into
 from memcrdt.sync.events import Effect, Event, FrameReceived, SendFrame
 from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, Members, Push, Unknown
 from memcrdt.sync.replica import SharedSpace
@@ -27,11 +28,28 @@ _SHARE_OF_GREETINGS: Final = 0.5  # of which there are few
 _SHARE_OF_ROLLS: Final = 0.3  # in the place of what is spoiled, since greetings say them where they differ only
 _ATTACK_BYTES: Final = 64 * 1024
 _ROLL_BYTES: Final = 900 * 1024  # that fits into a frame
+_ATTEMPTS: Final = 100  # to find a smaller id: of ten that were taken before, each is a tenth as likely
 _MANY: Final = 40  # statements: as long as they can be, they make a frame of 200 KB
 
 
-class HostileComputer(Computer):
-    """It spoils a share of what it sends. No promise of it counts."""
+class _TakenOver(Computer):
+    """Somebody else acts for it. No promise of it counts."""
+
+    def carry_off(self) -> None:
+        """Its space `personal` goes on under a smaller id, of which it is the creator; it says so to the others."""
+        with self._server.writing() as db:
+            space = meta.space_number(db, meta.PERSONAL)
+            taken = str(db.execute("SELECT id FROM spaces WHERE space = ?", (space,)).get)
+            candidates = (Genesis(self.id, self._rng.randbytes(16)) for _ in range(_ATTEMPTS))
+            for genesis in candidates:
+                if (smaller := meta.space_id(*genesis)) < taken:
+                    _turn_into(db, space, smaller, genesis)
+                    break
+        self.told()
+
+
+class HostileComputer(_TakenOver):
+    """It spoils a share of what it sends."""
 
     def reactor(self, incarnation: str) -> Reactor:
         return _Hostile(super().reactor(incarnation), Random(self.sim.rng.random()))
@@ -41,7 +59,7 @@ class HostileComputer(Computer):
         return None if honest is None else mutated(honest, [honest], self._rng)
 
 
-class TamperedComputer(Computer):
+class TamperedComputer(_TakenOver):
     """A member that may only read, and has been made to forget that: it writes, sends, and casts others out."""
 
     def _refresh(self, node: Node) -> None:
@@ -62,7 +80,7 @@ class _Hostile:
 
     What would be a valid update with another content is never sent: who tells two devices different things under one
     clock of his makes them differ for good, which is what members trust each other not to do. Nor does it say, as the
-    member that it is, that somebody takes part no longer, or that a space goes on under another id.
+    member that it is, that somebody takes part no longer.
     """
 
     def __init__(self, honest: Reactor, rng: Random) -> None:
@@ -110,8 +128,7 @@ class _Hostile:
     def _greeting(self, message: Hello | Members, frame: bytes) -> bytes:
         choice = self._rng.randrange(3)
         if choice == 0:
-            spoiled = mutated(frame, self._greetings, self._rng)
-            return frame if _moves_a_space(spoiled, message) else spoiled
+            return mutated(frame, self._greetings, self._rng)
         if choice == 1:
             return self._rng.choice(self._greetings)  # perhaps what it said to another
         return encode(self._false_hello(message) if isinstance(message, Hello) else self._false_roll(message))
@@ -176,18 +193,6 @@ def _boast(signer: Identity, space: str, number: int) -> bytes:
         keep=tuple(n.to_bytes(16, "big") for n in range(KEPT)),
     )
     return Statement(claim, signer.public_key, signer.sign(CONTEXT + claim.packed())).packed()
-
-
-def _moves_a_space(frame: bytes, hello: Hello | Members) -> bool:
-    """Whether the frame gives a space of this greeting another id."""
-    try:
-        message = decode(frame)
-    except RemoteProtocolError:
-        return False
-    if not (isinstance(message, Hello) and isinstance(hello, Hello)):
-        return False
-    ids = {space.id for space in hello.spaces}
-    return any(space.id not in ids for space in message.spaces)
 
 
 def signed(signer: Identity, kind: Kind, space: str, device: str, at: int = 1) -> Statement:

@@ -139,9 +139,15 @@ def _offer_everything() -> AbstractContextManager[object]:
     def spaces(self: StoreReplica, peer: str) -> list[SharedSpace]:
         with self._store.reading() as db:
             found = list(db.execute("SELECT id, name FROM spaces WHERE name <> ? ORDER BY id", (meta.LOCAL,)))
-        return [SharedSpace(str(space), str(name), self.roll(space).digest()) for space, name in found]
+        rolls = [(str(space), str(name), self.roll(space)) for space, name in found]
+        return [SharedSpace(space, name, roll.digest()) for space, name, roll in rolls if roll]
 
     return patch.object(StoreReplica, "spaces", spaces)
+
+
+def _follow_readers() -> AbstractContextManager[object]:
+    """A space goes on under whatever smaller id a member has for it."""
+    return patch.object(members, "_MOVABLE", members._MOVABLE.replace(" AND NOT shares.read_only", ""))
 
 
 def _trust_signatures() -> AbstractContextManager[object]:
@@ -177,4 +183,5 @@ MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[object]]]] = {
     "keep talking to a revoked device": _keep_talking,
     "offer every space to everyone": _offer_everything,
     "trust signatures": _trust_signatures,
+    "follow readers to another id": _follow_readers,
 }

@@ -105,11 +105,15 @@ class FakeReplica:
     def spaces(self, peer: str) -> list[SharedSpace]:
         self._check()
         shared = [(space, name) for space, (name, peers) in self.members.items() if peer in peers]
-        return [SharedSpace(space, name, self.roll(space).digest()) for space, name in shared]
+        return [SharedSpace(space, name, roll.digest()) for space, name in shared if (roll := self.roll(space))]
 
-    def roll(self, space: str) -> Roll:
+    def audience(self, space: str) -> frozenset[str]:
         self._check()
-        return Roll()
+        return frozenset(self.members[space][1]) if space in self.members else frozenset()
+
+    def roll(self, space: str) -> Roll | None:
+        self._check()
+        return Roll() if space in self.members else None
 
     def learn(self, peer: str, space: str, roll: Roll) -> bool:
         self._check()

@@ -17,7 +17,7 @@ _NOTHING = (b"", b"\0\0")  # and an update of no blocks and no deletions
 @dataclass(slots=True)
 class Wiretap:
     """`secrets`: bytes that only the devices named with them (by their ids) may get from another one. `readers`: which
-    device may only read which space (by its id), and so never passes anything on."""
+    device may only read which space (by its name), and so never passes anything on."""
 
     secrets: dict[bytes, set[str]] = field(default_factory=dict)
     readers: set[tuple[str, str]] = field(default_factory=set)
@@ -38,11 +38,14 @@ class Wiretap:
             if secret in frame and target not in devices:
                 raise LostError(f"{computer.name}: sent {secret!r} to a device that has no part in it")
         message = decode(frame)
+        has_content = isinstance(message, Push | Diff) and message.update not in _NOTHING
+        # What its store has answered before is under way, and it may say what tells nothing of any memory.
+        deaf_s = computer.sim.weather.store_s if has_content else DEAF_S
         since = computer.outcasts.get(target)
-        if since is not None and computer.sim.now > since + DEAF_S and not isinstance(message, Bye):
+        if since is not None and computer.sim.now > since + deaf_s and not isinstance(message, Bye):
             raise LostError(f"{computer.name}: sent a {type(message).__name__} to a device that it knows to be revoked")
         if isinstance(message, Push | Diff) and message.update not in _NOTHING:
-            if (source, message.space) in self.readers:
+            if (source, computer.name_of(message.space)) in self.readers:
                 raise LostError(f"{computer.name}: passed on what it may only read")
             self._check_durable(computer, message)
 

@@ -23,7 +23,7 @@ from memcrdt.sync.events import (
 )
 from memcrdt.sync.gossip import Gossip
 from memcrdt.sync.messages import PROTOCOL, Hello
-from memcrdt.sync.queries import perform
+from memcrdt.sync.queries import ReadLog, perform
 from memcrdt.sync.replica import Roll, SharedSpace
 from memcrdt.sync.session import Identity, Logged, Session
 from memcrdt.sync.wire import decode, encode
@@ -129,7 +129,7 @@ class Hand:
 
     def hello(self, roll: Roll | None = None, version: int = PROTOCOL) -> Hello:
         """The peer's greeting; `roll` is what it knows of the members of the space, without it the same as we do."""
-        known = self.replica.roll("S") if roll is None else roll
+        known = roll or self.replica.roll("S") or Roll()
         return Hello(version, (), "theirs", (SharedSpace("S", "shared", known.digest()),))
 
     def say(self, message: Message | bytes) -> list[Message | Unknown]:
@@ -141,7 +141,7 @@ class Hand:
         """What the session sends when we commit this."""
         seq = self.replica.head()
         self.replica.write("S", shard, *texts)
-        return self.handle(Logged(self.replica.log(seq, 64)))
+        return self.handle(Logged(ReadLog(seq, 64).perform(self.replica)))
 
     def handle(self, event: SessionEvent) -> list[Message | Unknown]:
         """The messages that the session sends, the store's answers included."""

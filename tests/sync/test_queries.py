@@ -13,7 +13,7 @@ QUERIES = [
     (queries.Spaces("B"), [SharedSpace("S", "name", Roll().digest())]),
     (queries.Digests("S"), {0: Digest}),
     (queries.StateVectorOf("S", 0), {1: 1}),
-    (queries.DiffFor("S", 0, {}), Diff),
+    (queries.DiffFor("B", "S", 0, {}), Diff),
     (queries.ApplyUpdate("S", 0, b"nonsense", "B"), Applied),
     (queries.ReadLog(0, 10), LogPage),
     (queries.Head(), 1),
@@ -56,6 +56,15 @@ def test_a_failing_store_is_an_answer(replica: FakeReplica, query: queries.Query
 def test_a_space_that_is_gone_is_an_answer_too(replica: FakeReplica) -> None:
     """It was left while the query waited."""
     assert isinstance(perform(replica, queries.Digests("gone")), Failed)
+
+
+def test_nothing_is_read_for_whom_the_store_has_cast_out(replica: FakeReplica) -> None:
+    """The session hears of that a moment later, and must not send in between what was committed since."""
+    replica.members["S"][1].remove("B")
+    assert isinstance(perform(replica, queries.DiffFor("B", "S", 0, {})), Failed)
+    page = perform(replica, queries.ReadLog(0, 10))
+    assert isinstance(page, LogPage)
+    assert page.audience == {"S": frozenset()}
 
 
 def test_receipts_and_adoption_reach_the_replica(replica: FakeReplica) -> None:

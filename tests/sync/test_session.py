@@ -203,6 +203,12 @@ def test_a_space_that_is_no_longer_shared_ends_the_session(hand: Hand) -> None:
     assert hand.closed == "the shared spaces have changed"
 
 
+def test_nothing_is_pushed_to_whom_the_store_has_cast_out(hand: Hand) -> None:
+    """Before the session hears of that."""
+    hand.greet().replica.members["S"][1].remove("B")
+    assert hand.write(0, "not for the peer") == []
+
+
 def test_a_change_of_other_spaces_is_not_told(hand: Hand) -> None:
     """What the peer shares is as before, so nothing is said."""
     hand.greet().replica.share("Q", "other", "D")
