@@ -20,7 +20,7 @@ from memcrdt.testing.life import CLUB, TAMPERED_WORD, Life
 
 _PORT: Final = 1  # that nobody dials
 _DAY_MS: Final = 86_400_000
-_CARRIED_OFF: Final = 0.3
+_CARRIED_OFF: Final = 0.3  # of the chances
 
 
 def set_up(life: Life) -> None:

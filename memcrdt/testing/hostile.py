@@ -60,7 +60,8 @@ class HostileComputer(_TakenOver):
 
 
 class TamperedComputer(_TakenOver):
-    """A member that may only read, and has been made to forget that: it writes, sends, and casts others out."""
+    """A member that may only read, and has been made to forget that: it writes, sends, and casts others out, except of
+    what it has carried off."""
 
     def _refresh(self, node: Node) -> None:
         super()._refresh(node)
@@ -68,8 +69,8 @@ class TamperedComputer(_TakenOver):
             return
         with self._server.writing() as db:
             db.execute("UPDATE spaces SET read_only = 0")
-            accepted = "SELECT space, id, device FROM shares JOIN spaces USING(space)"
-            for number, space, device in list(db.execute(accepted)):
+            accepted = "SELECT space, id, device FROM shares JOIN spaces USING(space) WHERE creator <> ?"
+            for number, space, device in list(db.execute(accepted, (self.id,))):
                 statement = signed(self.identity, "revoke", space, device)
                 row = (number, statement.id, statement.packed())
                 db.execute("INSERT OR IGNORE INTO members(space, id, statement) VALUES(?, ?, ?)", row)

@@ -26,6 +26,7 @@ CAUGHT_BY = {  # the first seed that does: where that is still so, the others ne
     "keep talking to a revoked device": 7,
     "offer every space to everyone": 4,
     "trust signatures": 10,
+    "follow readers to another id": 93,
 }
 
 
@@ -39,7 +40,7 @@ def test_devices_agree_and_nothing_is_lost(first: int) -> None:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_build_that_is_broken_is_caught(name: str) -> None:
-    """Each of eleven plausible mistakes breaks a promise within 300 seeds."""
+    """Each of twelve plausible mistakes breaks a promise within 300 seeds."""
     with MUTANTS[name]():
         assert any(scenario.play(seed).error for seed in (CAUGHT_BY[name], *range(SEEDS)))
 
@@ -55,6 +56,7 @@ def test_everything_that_is_to_be_tried_happens() -> None:
         "power cut",
         "revocation everywhere",
         "space of which others know nothing",
+        "space under another id",
         "stock edit applied",
         "store cloned",
         "store restored",
