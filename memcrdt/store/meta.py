@@ -63,8 +63,24 @@ def facts(db: apsw.Connection) -> Facts:
 def reincarnate(db: apsw.Connection, device: str, boot: str, random: Random) -> None:
     """Makes the store another one than that whose copy it is: nothing it writes can be taken for the other's."""
     write(db, "incarnation", random(16).hex())
+    _found_anew(db, device, random)
     write(db, "device", device)
     renew_client_id(db, boot, random)
+
+
+def _found_anew(db: apsw.Connection, device: str, random: Random) -> None:
+    """Of a key that is here no more nobody can be the creator: into what it made and nobody shares yet, nobody could
+    ever be invited."""
+    if device not in ("", read(db, "device")):  # a salvaged store gets its device when it is opened
+        for (space,) in list(db.execute(_MADE_ALONE)):
+            nonce = random(16)
+            row = (space_id(device, nonce), device, nonce, space)
+            db.execute("UPDATE spaces SET id = ?, creator = ?, nonce = ? WHERE space = ?", row)
+
+
+_MADE_ALONE = """
+SELECT space FROM spaces WHERE creator = (SELECT value FROM meta WHERE key = 'device')
+  AND NOT EXISTS(SELECT 1 FROM shares WHERE shares.space = spaces.space)"""
 
 
 def renew_client_id(db: apsw.Connection, boot: str, random: Random) -> None:

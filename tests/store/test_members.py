@@ -200,6 +200,21 @@ def test_a_space_of_another_name_is_made(make_home: Callable[[str], Home]) -> No
     assert joiner.memory.space("acme").id() == inviter.memory.space("acme").id()
 
 
+def test_a_new_key_can_share_what_the_old_one_had_made(homes: list[Home], make_home: Callable[[str], Home]) -> None:
+    """The key is lost. What nobody shared goes on as a space of the new one; what others share stays theirs."""
+    first, lonely = homes[0], make_home("lonely")
+    kept, space = lonely.memory.add("kept"), first.space
+    for home in (first, lonely):
+        home.memory.close()
+        (home.memory.home / "device.key").unlink()
+    again, shared = make_home("lonely"), make_home("first")
+    again.peers.accept(STRANGER)
+    again.settle()
+    assert again.known == {again.id, STRANGER}
+    assert again.memory.get(kept).space == "personal"
+    assert shared.space == space
+
+
 def test_leaving_ends_the_sharing_and_keeps_the_memories(homes: list[Home]) -> None:
     """Under an id that nobody else knows."""
     first, second, _ = homes
