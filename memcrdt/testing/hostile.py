@@ -15,8 +15,7 @@ from memcrdt.model.devices import KEY_BYTES, device_id
 from memcrdt.model.statements import CONTEXT, KEPT, STATEMENTS, Claim, Kind, Statement, unpack
 from memcrdt.net.identity import Identity
 from memcrdt.sync.events import Effect, Event, FrameReceived, SendFrame
-from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, Members, Push, Unknown
-from memcrdt.sync.replica import SharedSpace
+from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, Members, Offer, Push, Unknown
 from memcrdt.sync.wire import decode, encode
 from memcrdt.testing.computer import Computer
 from memcrdt.testing.mutate import ATTACKS, mutated
@@ -118,15 +117,15 @@ class _Hostile:
 
     def _false_hello(self, hello: Hello) -> Hello:
         rng, spaces = self._rng, hello.spaces
-        more = SharedSpace("0" * 52, "local", bytes(16)), SharedSpace("1" * 52, "secret-club?", bytes(16))
-        many = tuple(SharedSpace(f"{number:052}", f"space {number}", bytes(16)) for number in range(1_000))
+        more = Offer("0" * 52, "local", bytes(16)), Offer("1" * 52, "secret-club?", bytes(16))
+        many = tuple(Offer(f"{number:052}", f"space {number}", bytes(16)) for number in range(1_000))
         return rng.choice(
             [
                 replace(hello, version=rng.choice((0, 2, 1 << 50))),
                 replace(hello, incarnation=""),
                 replace(hello, spaces=()),
                 replace(hello, spaces=tuple(replace(space, name=space.name + "?") for space in spaces)),
-                replace(hello, spaces=tuple(replace(space, roll=rng.randbytes(16)) for space in spaces)),
+                replace(hello, spaces=tuple(replace(space, digest=rng.randbytes(16)) for space in spaces)),
                 replace(hello, spaces=(*spaces, *more)),
                 replace(hello, spaces=many),
             ]
