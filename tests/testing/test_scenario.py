@@ -52,6 +52,7 @@ def test_everything_that_is_to_be_tried_happens() -> None:
         "forgetting confirmed by another device",
         "invited later",
         "item imported here and elsewhere while apart",
+        "member that was taken over",
         "power cut",
         "revocation everywhere",
         "space of which others know nothing",
