@@ -62,7 +62,7 @@ _SPACES: tuple[Column[SpaceStatus], ...] = (
     Column("memories", lambda space: space.memories),
     Column("forgotten", lambda space: space.forgotten),
     Column("devices", lambda space: len(space.members)),
-    Column("digest", lambda space: space.digest),
+    Column("digest", lambda space: space.digest or "damaged, see memcrdt doctor"),
 )
 _PEERS: tuple[Column[Device], ...] = (
     Column("device", lambda line: readable(line.device)),

@@ -10,7 +10,6 @@ import apsw
 
 from memcrdt.errors import DiskFullError
 from memcrdt.store import log
-from memcrdt.store.log import ShardRow
 from memcrdt.store.store import Store
 
 
@@ -26,10 +25,11 @@ def of_space(store: Store, space: int) -> list[ShardDigest]:
     """The digest of every shard of the space that has ever held anything, lowest number first."""
     with store.reading() as db:
         rows = [row for row in log.shards_of(db, space) if row.head]
-    known = [_known(store, row) for row in rows]
-    if missing := [new for new, row in zip(known, rows, strict=True) if row.digest is None or new.head != row.head]:
-        _keep(store, space, missing)
-    return known
+    known = [ShardDigest(row.number, row.digest, row.head) for row in rows if row.digest is not None]
+    computed = _computed(store, [row.shard for row in rows if row.digest is None])
+    if computed:
+        _keep(store, space, computed)
+    return sorted([*known, *computed])
 
 
 def whole(digests: list[ShardDigest]) -> str:
@@ -40,12 +40,19 @@ def whole(digests: list[ShardDigest]) -> str:
     return state.hexdigest()
 
 
-def _known(store: Store, row: ShardRow) -> ShardDigest:
-    if row.digest is not None:
-        return ShardDigest(row.number, row.digest, row.head)
+def _computed(store: Store, shards: list[int]) -> list[ShardDigest]:
+    if not shards:
+        return []  # without waiting for a commit
+    with store.documents() as (_, documents):
+        loaded = documents.loaded
+    # These first: documents that have to be loaded take the place of others.
+    return [_compute(store, shard) for shard in sorted(shards, key=lambda shard: shard not in loaded)]
+
+
+def _compute(store: Store, shard: int) -> ShardDigest:
     with store.documents() as (db, documents):
-        now = log.shard_row(db, row.shard)
-        return ShardDigest(now.number, documents.current(db, now).live.digest(), now.head)
+        row = log.shard_row(db, shard)
+        return ShardDigest(row.number, documents.current(db, row).live.digest(), row.head)
 
 
 def _keep(store: Store, space: int, digests: list[ShardDigest]) -> None:

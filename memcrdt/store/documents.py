@@ -66,6 +66,11 @@ class Documents:
             self.client_id = client_id
             self._dismiss_all()
 
+    @property
+    def loaded(self) -> frozenset[int]:
+        """The shards whose documents are here."""
+        return frozenset(self._cached)
+
     def current(self, db: apsw.Connection, row: ShardRow) -> Document:
         """The document of a shard, at the shard's head as `db` sees it. Raises CorruptError."""
         document = self._cached.pop(row.shard, None)  # an error on the way leaves none behind

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import apsw
 
+from memcrdt.errors import CorruptError
 from memcrdt.model.values import from_ms
 from memcrdt.store import digests, meta, quarantine, receipts
 from memcrdt.store.meta import Alarm
@@ -17,8 +18,8 @@ from memcrdt.store.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceStatus:
-    """One space: its id and name, how much is in it, its digest (hexadecimal, equal where all is equal),
-    and the devices it is shared with."""
+    """One space: its id and name, how much is in it, its digest (hexadecimal, equal where all is equal; empty where
+    rows of the log are damaged, of which `doctor` tells), and the devices it is shared with."""
 
     name: str
     id: str
@@ -138,7 +139,7 @@ def peer_states(store: Store) -> tuple[PeerStatus, ...]:
 
 
 def _space(store: Store, space: int, space_id: str, name: str) -> SpaceStatus:
-    known = digests.of_space(store, space)
+    digest = _digest(store, space)
     with store.reading() as db:
         count = db.execute
         return SpaceStatus(
@@ -146,13 +147,20 @@ def _space(store: Store, space: int, space_id: str, name: str) -> SpaceStatus:
             id=space_id,
             memories=int(count("SELECT count(*) FROM memories WHERE space = ?", (space,)).get),
             forgotten=int(count("SELECT count(*) FROM graves WHERE space = ?", (space,)).get),
-            shards=len(known),
-            digest=digests.whole(known),
+            shards=int(count("SELECT count(*) FROM shards WHERE space = ? AND head > 0", (space,)).get),
+            digest=digest,
             members=tuple(
                 str(device)
                 for (device,) in count("SELECT device FROM shares WHERE space = ? ORDER BY device", (space,))
             ),
         )
+
+
+def _digest(store: Store, space: int) -> str:
+    try:
+        return digests.whole(digests.of_space(store, space))
+    except CorruptError:  # who asks for the state of the store has to be told the rest
+        return ""
 
 
 _IGNORED = """

@@ -46,6 +46,11 @@ class Comparer:
             asked = self._port.ask(Digests(space), partial(self._send_root, space))
             self._roots[space] = (asked, {})
 
+    def agreed(self, space: str, rows: Mapping[int, int], asked: int) -> None:
+        """The peer holds all that the shards of the space held at these rows, as the answer to ask `asked` said."""
+        self._receipts.agreed(space, rows, asked)
+        self._port.report("agreed", space)
+
     def mark(self, key: ShardKey) -> None:
         """A row of this shard could not be sent: the shard has to be compared, when there is time."""
         self._receipts.lost(key)
@@ -91,7 +96,7 @@ class Comparer:
             raise RemoteProtocolError("an answer came to a comparison that is not open")
         asked, rows = self._roots.pop(space)
         if equal:
-            self._agreed(space, rows, asked)
+            self.agreed(space, rows, asked)
         else:
             self.differed = True
 
@@ -101,7 +106,7 @@ class Comparer:
         rows = {shard: digests[shard].seq for shard in found.equal}
         if root and not found.spans and not found.leaves:
             self._port.send(Range(space, (), root=True))
-            self._agreed(space, rows, asked)
+            self.agreed(space, rows, asked)
             return
         self._establish(space, rows, asked)
         for start in range(0, len(found.spans), SPANS):
@@ -119,10 +124,6 @@ class Comparer:
             for shard in difference.lacking:
                 self._sender.offer((message.space, shard), {})
         self._establish(message.space, {shard: digests[shard].seq for shard in equal}, asked)
-
-    def _agreed(self, space: str, rows: Mapping[int, int], asked: int) -> None:
-        self._receipts.agreed(space, rows, asked)
-        self._port.report("agreed", space)
 
     def _establish(self, space: str, rows: Mapping[int, int], asked: int) -> None:
         for shard, seq in rows.items():

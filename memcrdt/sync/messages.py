@@ -2,7 +2,7 @@
 
 | number | message | says |
 |---|---|---|
-| 1 | Hello | who I am, and the spaces that I share with you; said again when they change |
+| 1 | Hello | who I am, and the spaces that I share with you, with a digest of each; said again when they change |
 | 2 | Range | fingerprints over ranges of shard numbers |
 | 3 | Have | every shard that I have within some ranges |
 | 4 | Want | bring me from this state vector to yours |
@@ -12,9 +12,10 @@
 | 8 | Bye | why I close |
 | 9 | Fragment | a part of the update of the Diff with the same batch, which follows |
 | 10 | More | a Fragment has arrived, send another |
-| 11 | Members | who takes part in a space, signed, where the greetings differ in that, and when it changes |
+| 11 | Members | who takes part in a space, signed, where that differs, and when it changes |
 | 12 | Scrub | tell me when your file holds no byte of anything that was forgotten in this space |
 | 13 | Scrubbed | it holds none |
+| 14 | RollDigest | a digest of who takes part in a space, where the greetings differ about it |
 
 """
 
@@ -25,19 +26,27 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from memcrdt.model.clocks import StateVector
-    from memcrdt.sync.replica import Roll, SharedSpace
+    from memcrdt.sync.replica import Roll
 
 PROTOCOL: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Hello:
-    """`spaces`: those that the sender shares with the receiver."""
+class Offer:
+    """A space that the sender shares with the receiver. `digest`: 16 bytes over its roll and its documents (see
+    `greeting`), or nothing, where the sender has not looked."""
 
+    id: str
+    name: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
     version: int
     features: tuple[str, ...]
     incarnation: str
-    spaces: tuple[SharedSpace, ...]
+    spaces: tuple[Offer, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +172,14 @@ class Scrubbed:
 
 
 @dataclass(frozen=True, slots=True)
+class RollDigest:
+    """`digest` (16 bytes) is that of the sender's roll."""
+
+    space: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A message of a newer version, to be skipped."""
 
@@ -170,5 +187,5 @@ class Unknown:
 
 
 Message: TypeAlias = (
-    Hello | Range | Have | Want | Diff | Push | Ack | Bye | Fragment | More | Members | Scrub | Scrubbed
+    Hello | Range | Have | Want | Diff | Push | Ack | Bye | Fragment | More | Members | Scrub | Scrubbed | RollDigest
 )

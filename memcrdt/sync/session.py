@@ -2,12 +2,13 @@
 
     greeting --(both greetings)--> ready --(bye, lost, a broken rule)--> closed
 
-Greeting: we ask the store which spaces the peer may see, and say hello; only a hello is accepted. Ready: both say who
-takes part in each space, and a space is shared as soon as our store has taken what the peer said (`Rolls`). The device
-with the smaller id compares all shared spaces, at once and then every 30 s; either sends what its log brings, and
-answers what is asked. Closed: every event is ignored. The parts: `Apart` cares for spaces that only one side has,
-`Comparer` finds what differs, `Sender` and `Receiver` move it, `Vectors` and `Receipts` remember what the peer has,
-`Scrubs` asks whether its file is clean.
+Greeting: we ask the store which spaces the peer may see and what they hold, and say hello; only a hello is accepted.
+Ready: a space that is the same in both greetings is shared at once, and nothing more is said of it. Of any other both
+say who takes part, and it is shared as soon as our store has taken what the peer said (`Rolls`). The device with the
+smaller id compares such a space at once, and all every 30 s; either sends what its log brings, and answers what is
+asked. Closed: every event is ignored. The parts: `Apart` cares for spaces that only one side has, `Comparer` finds what
+differs, `Sender` and `Receiver` move it, `Vectors` and `Receipts` remember what the peer has, `Scrubs` asks whether its
+file is clean.
 
 Nothing is sent that is not durable: every update in a frame is an answer of the store, which gives only what it
 has committed.
@@ -33,6 +34,7 @@ from memcrdt.sync.events import (
     SyncNow,
     Timer,
 )
+from memcrdt.sync.greeting import Greeting
 from memcrdt.sync.ledger import Receipts, Vectors
 from memcrdt.sync.messages import (
     PROTOCOL,
@@ -47,6 +49,7 @@ from memcrdt.sync.messages import (
     More,
     Push,
     Range,
+    RollDigest,
     Scrub,
     Scrubbed,
     Unknown,
@@ -105,12 +108,12 @@ class Session:
         self._settle_s = SETTLE_S
         self._ours: dict[str, str] | None = None  # id and name of what we said to share
         self._theirs: dict[str, str] | None = None
-        self._our_rolls: dict[str, bytes] = {}  # the digests in our greeting
-        self._their_rolls: dict[str, bytes] = {}
+        self._their_digests: dict[str, bytes] = {}
         self._offered: set[str] = set()  # every space that we have ever said to share
         self._met: frozenset[str] = frozenset()  # what both say to take part in
         self._shared: frozenset[str] = frozenset()  # of these, where the members are settled
         self._port = Port(link, peer)
+        self._greeting = Greeting(self._port, self._say_hello)
         self._rolls = Rolls(self._port, self._share)
         self._apart = Apart(self._port)
         self._vectors = Vectors()
@@ -171,7 +174,7 @@ class Session:
         match event:
             case Connected():
                 self._port.schedule(HELLO_TIMEOUT_S, "hello")
-                self._port.ask(Spaces(self.peer), self._say_hello)
+                self._port.ask(Spaces(self.peer), self._greet)
             case FrameReceived(data=data):
                 self._received(decode(data))
             case Answered(id=id, answer=answer):
@@ -183,10 +186,13 @@ class Session:
             case Timer(name="hello"):
                 if self._theirs is None:
                     raise RemoteProtocolError(f"no greeting came within {HELLO_TIMEOUT_S:.0f} s")
+            case Timer(name="greet"):
+                self._greeting.hurry()
             case Timer():
                 self._compare_if_due()
             case SpacesChanged():
-                self._port.ask(Spaces(self.peer), self._say_hello)
+                self._greeting.stop()
+                self._port.ask(Spaces(self.peer), self._greet)
                 self._rolls.say(sorted(self._met))
                 self._apart.offer()
             case SyncNow():
@@ -204,14 +210,17 @@ class Session:
 
     # --- greeting ----------------------------------------------------------------------------------------------------
 
+    def _greet(self, spaces: Sequence[SharedSpace]) -> None:
+        if self._ours is None:
+            self._greeting.make(spaces)
+        elif self._ours != {space.id: space.name for space in spaces}:
+            self._say_hello(spaces)
+
     def _say_hello(self, spaces: Sequence[SharedSpace]) -> None:
-        ours = {space.id: space.name for space in spaces}
-        if ours != self._ours:
-            self._ours = ours
-            self._our_rolls = {space.id: space.roll for space in spaces}
-            self._offered |= ours.keys()
-            self._port.send(Hello(PROTOCOL, (), self._me.incarnation, tuple(spaces)))
-            self._meet()
+        self._ours = {space.id: space.name for space in spaces}
+        self._offered |= self._ours.keys()
+        self._port.send(Hello(PROTOCOL, (), self._me.incarnation, self._greeting.offers(spaces)))
+        self._meet()
 
     def _greeted(self, hello: Hello) -> None:
         if hello.version < PROTOCOL:
@@ -220,7 +229,7 @@ class Session:
             self.incarnation = hello.incarnation
             self._port.ask(Met(self.peer, hello.incarnation), _nothing)
         self._theirs = {space.id: space.name for space in hello.spaces}
-        self._their_rolls = {space.id: space.roll for space in hello.spaces}
+        self._their_digests = {space.id: space.digest for space in hello.spaces}
         self._meet()
 
     def _meet(self) -> None:
@@ -237,18 +246,21 @@ class Session:
         self._port.report("ready", ", ".join(sorted(shared)))
         self._apart.meet(*({space: each[space] for space in sorted(each.keys() - shared)} for each in (ours, theirs)))
         for space in sorted(fresh):
-            digest = self._our_rolls.get(space)
-            if digest is not None and digest == self._their_rolls.get(space):
-                self._rolls.settle(space, digest)
+            if standing := self._greeting.agreed(space, self._their_digests.get(space, b"")):
+                self._rolls.settle(space, standing.roll)
             else:
-                self._rolls.say([space])
+                self._rolls.compare(space)
 
     def _share(self, space: str) -> None:
         """The members of the space are settled: documents may pass."""
         self._shared |= {space}
         self._receipts.look(space)
-        if self._begins:
+        standing = self._greeting.agreed(space, self._their_digests.get(space, b""))
+        if standing and not self._greeting.is_outdated(space):
+            self._comparer.agreed(space, standing.rows, standing.asked)
+        elif standing or self._begins:
             self._comparer.start(space)
+        if self._begins:
             self._compare_in(self._interval_s())
         for message in self._rolls.take_early(space):
             self._received(message)
@@ -276,13 +288,17 @@ class Session:
             case _:
                 self._received_for_space(message)
 
-    def _received_for_space(self, message: Members | Range | Have | Want | Diff | Push | Scrub | Scrubbed) -> None:
+    def _received_for_space(
+        self, message: Members | RollDigest | Range | Have | Want | Diff | Push | Scrub | Scrubbed
+    ) -> None:
         if message.space not in self._met:
             self._check_crossed(message.space)
             if isinstance(message, Members):
                 self._apart.heard(message)
         elif isinstance(message, Members):
             self._rolls.heard(message)
+        elif isinstance(message, RollDigest):
+            self._rolls.heard_digest(message)
         elif not self._rolls.is_early(message.space, message):
             self._received_of_documents(message)
 
@@ -317,9 +333,12 @@ class Session:
         for space, shard in page.resync:
             if space in self._shared:
                 self._comparer.mark((space, shard))
+            else:
+                self._greeting.logged(space)
         for entry in page.entries:
-            is_theirs = entry.space in self._shared and self.peer in page.audience[entry.space]
-            if is_theirs and not self._sender.push(entry):
+            if entry.space not in self._shared:
+                self._greeting.logged(entry.space)
+            elif self.peer in page.audience[entry.space] and not self._sender.push(entry):
                 self._comparer.mark((entry.space, entry.shard))
 
     # --- when to compare ---------------------------------------------------------------------------------------------

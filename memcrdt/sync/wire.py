@@ -30,15 +30,17 @@ from memcrdt.sync.messages import (
     Members,
     Message,
     More,
+    Offer,
     Push,
     Range,
+    RollDigest,
     Scrub,
     Scrubbed,
     Span,
     Unknown,
     Want,
 )
-from memcrdt.sync.replica import Roll, SharedSpace
+from memcrdt.sync.replica import Roll
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +137,7 @@ def _packed_incarnation(text: str) -> str | bytes:
 
 
 def _hello_fields(hello: Hello) -> tuple[object, ...]:
-    spaces = [(_packed_id(space.id), space.name, space.roll) for space in hello.spaces]
+    spaces = [(_packed_id(space.id), space.name, space.digest) for space in hello.spaces]
     return hello.version, hello.features, _packed_incarnation(hello.incarnation), spaces
 
 
@@ -166,6 +168,7 @@ _FIELDS: Final[dict[type, tuple[int, Callable[..., tuple[object, ...]]]]] = {
     Members: (11, lambda m: (_packed_id(m.space), _packed_id(m.roll.creator), m.roll.nonce, m.roll.statements)),
     Scrub: (12, lambda m: (_packed_id(m.space), m.mark)),
     Scrubbed: (13, lambda m: (_packed_id(m.space), m.mark)),
+    RollDigest: (14, lambda m: (_packed_id(m.space), m.digest)),
 }
 
 
@@ -173,7 +176,7 @@ _FIELDS: Final[dict[type, tuple[int, Callable[..., tuple[object, ...]]]]] = {
 
 
 def _hello(version: object, features: object, incarnation: object, spaces: object) -> Hello:
-    shared = tuple(_shared_space(*_array(space, 3)) for space in _items(spaces, SPACES))
+    shared = tuple(_offer(*_array(space, 3)) for space in _items(spaces, SPACES))
     if len({space.id for space in shared}) < len(shared) or len({space.name for space in shared}) < len(shared):
         raise RemoteProtocolError("a greeting names a space twice")
     words = tuple(_text(word) for word in _items(features, FEATURES))
@@ -181,8 +184,8 @@ def _hello(version: object, features: object, incarnation: object, spaces: objec
     return Hello(_number(version, limits.INTEGER_MAX), words, life, shared)
 
 
-def _shared_space(space: object, name: object, roll: object) -> SharedSpace:
-    return SharedSpace(_id(space), _text(name, NAME_CHARS), _digest(roll))
+def _offer(space: object, name: object, digest: object) -> Offer:
+    return Offer(_id(space), _text(name, NAME_CHARS), b"" if digest == b"" else _digest(digest))
 
 
 def _range(space: object, spans: object, root: object) -> Range:
@@ -255,6 +258,10 @@ def _scrubbed(space: object, mark: object) -> Scrubbed:
     return Scrubbed(_id(space), _number(mark, BATCH_MAX))
 
 
+def _roll_digest(space: object, digest: object) -> RollDigest:
+    return RollDigest(_id(space), _digest(digest))
+
+
 _READERS: Final[dict[int, tuple[int, Callable[..., Message]]]] = {
     1: (4, _hello),
     2: (3, _range),
@@ -269,6 +276,7 @@ _READERS: Final[dict[int, tuple[int, Callable[..., Message]]]] = {
     11: (4, _members),
     12: (2, _scrub),
     13: (2, _scrubbed),
+    14: (2, _roll_digest),
 }
 
 

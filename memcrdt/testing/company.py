@@ -157,6 +157,7 @@ def _let_in_others(life: Life) -> None:
             _meet(life, hostile)
         else:
             _pair(life, rng.choice(life.inviters()), hostile, PERSONAL)
+        life.counts["member that was taken over"] += 1
         if life.suspect is None and rng.random() < 0.5:
             life.suspect = hostile
 

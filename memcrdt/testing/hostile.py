@@ -16,8 +16,7 @@ from memcrdt.net.identity import Identity
 from memcrdt.store import meta
 from memcrdt.store.members import Genesis, _turn_into
 from memcrdt.sync.events import Effect, Event, FrameReceived, SendFrame
-from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, Members, Push, Unknown
-from memcrdt.sync.replica import SharedSpace
+from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, Members, Offer, Push, Unknown
 from memcrdt.sync.wire import decode, encode
 from memcrdt.testing.computer import Computer
 from memcrdt.testing.mutate import ATTACKS, mutated
@@ -25,6 +24,7 @@ from memcrdt.testing.simulator import Node, Reactor
 
 _SHARE: Final = 0.15  # of its frames
 _SHARE_OF_GREETINGS: Final = 0.5  # of which there are few
+_SHARE_IN_DISORDER: Final = 0.1  # which no link does: it is what a member does
 _SHARE_OF_ROLLS: Final = 0.3  # in the place of what is spoiled, since greetings say them where they differ only
 _ATTACK_BYTES: Final = 64 * 1024
 _ROLL_BYTES: Final = 900 * 1024  # that fits into a frame
@@ -77,7 +77,7 @@ class TamperedComputer(_TakenOver):
 
 
 class _Hostile:
-    """Gossip whose frames are spoiled.
+    """Gossip whose frames are spoiled, go twice, or behind the next one.
 
     What would be a valid update with another content is never sent: who tells two devices different things under one
     clock of his makes them differ for good, which is what members trust each other not to do. Nor does it say, as the
@@ -90,11 +90,26 @@ class _Hostile:
         self._frames: list[bytes] = [b""]
         self._greetings: list[bytes] = []
         self._roll: Members | None = None  # the last that it has heard or said
+        self._late: dict[int, SendFrame] = {}  # by link
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         if isinstance(event, FrameReceived):
             self._remember(event.data)
-        return [spoiled for effect in self._honest.handle(event, now) for spoiled in self._spoiled(effect)]
+        spoiled = [each for effect in self._honest.handle(event, now) for each in self._spoiled(effect)]
+        return [each for effect in spoiled for each in self._disordered(effect)]
+
+    def _disordered(self, effect: Effect) -> list[Effect]:
+        if not isinstance(effect, SendFrame):
+            return [effect]
+        late = self._late.pop(effect.link, None)
+        if late is not None:
+            return [effect, late]
+        if self._rng.random() > _SHARE_IN_DISORDER:
+            return [effect]
+        if self._rng.random() < 0.5:
+            return [effect, effect]
+        self._late[effect.link] = effect
+        return []
 
     def _remember(self, frame: bytes) -> None:
         message = decode(frame)
@@ -136,15 +151,15 @@ class _Hostile:
 
     def _false_hello(self, hello: Hello) -> Hello:
         rng, spaces = self._rng, hello.spaces
-        more = SharedSpace("0" * 52, "local", bytes(16)), SharedSpace("1" * 52, "secret-club?", bytes(16))
-        many = tuple(SharedSpace(f"{number:052}", f"space {number}", bytes(16)) for number in range(1_000))
+        more = Offer("0" * 52, "local", bytes(16)), Offer("1" * 52, "secret-club?", bytes(16))
+        many = tuple(Offer(f"{number:052}", f"space {number}", bytes(16)) for number in range(1_000))
         return rng.choice(
             [
                 replace(hello, version=rng.choice((0, 2, 1 << 50))),
                 replace(hello, incarnation=""),
                 replace(hello, spaces=()),
                 replace(hello, spaces=tuple(replace(space, name=space.name + "?") for space in spaces)),
-                replace(hello, spaces=tuple(replace(space, roll=rng.randbytes(16)) for space in spaces)),
+                replace(hello, spaces=tuple(replace(space, digest=rng.randbytes(16)) for space in spaces)),
                 replace(hello, spaces=(*spaces, *more)),
                 replace(hello, spaces=many),
             ]

@@ -16,6 +16,7 @@ from memcrdt.net.addresses import Address
 from memcrdt.net.auth import Authenticated
 from memcrdt.net.contacts import KNOCKS_PER_S
 from memcrdt.net.dialer import DIAL_S
+from memcrdt.sync.replica import Applied
 
 if TYPE_CHECKING:
     from tests.net.conftest import Machine, Wire
@@ -270,6 +271,19 @@ async def test_a_failing_store_ends_the_session_and_not_the_node(
     await eventually(lambda: "the disk is full" in (desktop.peers.get(laptop.id).error or ""))
     desktop.replica.failing = ""
     await eventually(lambda: "while it fails" in desktop.texts)
+
+
+async def test_what_was_wrong_with_an_update_is_written_down(
+    two: tuple[Machine, Machine], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose it was, where it was for, and why it was refused."""
+    laptop, desktop = two
+    await laptop.start()
+    await eventually(lambda: laptop.driver.connected)
+    monkeypatch.setattr(desktop.replica, "apply", lambda *_: Applied("refused", {}, "a block without a key"))
+    laptop.write("text")
+    wrong = f"{shown(laptop.id)}: shard 0 of space SPACE: a block without a key"
+    await eventually(lambda: desktop.peers.get(laptop.id).error == wrong)
 
 
 async def test_a_panic_in_the_store_ends_the_session_and_not_the_node(

@@ -7,6 +7,7 @@ from itertools import permutations
 
 import pytest
 
+from memcrdt.crdt.shard import Shard
 from memcrdt.model import limits
 from memcrdt.model.registers import DELETED
 from memcrdt.testing.devices import Device, agree
@@ -252,6 +253,18 @@ def test_a_register_whose_birth_is_missing_waits(device: Make) -> None:
     assert (b.texts(), b.graves(), b.rows("SELECT id FROM homes")) == ({}, set(), [(memory,)])
     assert b.apply(birth).status == "applied"
     assert b.rows("SELECT text, importance FROM memories") == [("the item", 0.5)]
+
+
+def test_fields_of_a_newer_version_are_kept_when_a_register_is_written_again(device: Make) -> None:
+    """Who does not know them passes them on; what he does know is his."""
+    a = device("A")
+    memory = a.add("the item", importance=0.5)
+    key = f"{memory}/a/importance"
+    assert a.apply(a.stock_update({key: {"value": 0.6, "at": 7, "unit": {"of": ["a newer", 1]}}})).status == "applied"
+    a.update(memory, importance=0.75)
+    copy = Shard.load(9, [a.replica.diff(a.space(), 0, {}).update])
+    written = copy.registers(memory)[key]
+    assert written == {"value": 0.75, "at": a.clock, "unit": {"of": ["a newer", 1]}}
 
 
 def test_no_edit_is_lost_where_a_clock_is_days_ahead(device: Make) -> None:

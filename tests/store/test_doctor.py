@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from memcrdt.errors import CorruptError
-from memcrdt.store import compaction, doctor, rebuild
+from memcrdt.store import compaction, doctor, log, rebuild
+from memcrdt.store.overview import overview
 from memcrdt.testing.devices import Device, agree
 
 Make = Callable[..., Device]
@@ -105,6 +106,28 @@ def test_a_damaged_row_stops_neither_opening_nor_reading(device: Make) -> None:
     assert "checksum" in doctor.examine(a.store).problems[0]
 
 
+def test_a_poisoned_row_stops_neither_opening_nor_reading_nor_the_status(device: Make) -> None:
+    """A peer's update that an older scan let through, say: the document is not loaded, nothing else needs it."""
+    a, ids = _lossy(device)
+    texts = a.texts()
+    _poison(a)
+    a.reopen()
+    assert a.texts() == texts
+    assert a.add("goes on") in a.texts()
+    [personal] = [space for space in overview(a.store).spaces if space.name == "personal"]
+    assert (personal.memories, personal.shards, personal.digest) == (5, 2, "")
+    with pytest.raises(CorruptError, match="memcrdt doctor"):
+        a.update(ids[0], text="no")
+
+
+def _poison(a: Device) -> None:
+    """Puts an update into the log that may not be applied, as if a peer had sent it."""
+    hostile = b"\x01\x01\x05\x00\x08\x01\x08memories\x01" + b"\x75\x01" * 20_000
+    with a.store.writing() as db:
+        log.append(db, log.Append(1, hostile, "somebody", 7))
+        db.execute("UPDATE shards SET head = head + 1, digest = NULL")
+
+
 def _lossy(make: Make) -> tuple[Device, list[str]]:
     """A device whose log is six updates, none of them folded."""
     a = make("A")
@@ -192,13 +215,8 @@ def test_a_lost_forget_stays_forgotten(device: Make) -> None:
 
 def test_a_row_with_a_right_checksum_that_no_store_would_write_is_set_aside(device: Make) -> None:
     """It is scanned as what comes from outside is: nested 20,000 deep it would end the process."""
-    from memcrdt.store import log
-
     a, _ = _lossy(device)
-    hostile = b"\x01\x01\x05\x00\x08\x01\x08memories\x01" + b"\x75\x01" * 20_000
-    with a.store.writing() as db:
-        log.append(db, log.Append(1, hostile, "somebody", 7))
-        db.execute("UPDATE shards SET head = head + 1")
+    _poison(a)
     assert "no update that may be applied" in doctor.examine(a.store).problems[0]
     doctor.repair(a.store, give_up=True)
     assert len(a.texts()) == 4

@@ -22,9 +22,10 @@ from memcrdt.sync.events import (
     Started,
 )
 from memcrdt.sync.gossip import Gossip
-from memcrdt.sync.messages import PROTOCOL, Hello
+from memcrdt.sync.greeting import digest_of
+from memcrdt.sync.messages import PROTOCOL, Hello, Offer, RollDigest
 from memcrdt.sync.queries import ReadLog, perform
-from memcrdt.sync.replica import Roll, SharedSpace
+from memcrdt.sync.replica import Roll
 from memcrdt.sync.session import Identity, Logged, Session
 from memcrdt.sync.wire import decode, encode
 from memcrdt.testing import simulator
@@ -75,8 +76,8 @@ class World(Simulator):
         self.sent: list[Sent] = []
         self.watch = self._note_sent
 
-    def node(self, id: str) -> Node:
-        gossip = Gossip(id, f"incarnation of {id}", rng=Random(self.rng.random()))
+    def node(self, id: str, incarnation: str = "") -> Node:
+        gossip = Gossip(id, incarnation or f"incarnation of {id}", rng=Random(self.rng.random()))
         node = self.nodes[id] = Node(id, FakeReplica(client=len(self.nodes) + 1), gossip)
         self.give(node, Started())
         return node
@@ -122,15 +123,23 @@ class Hand:
         self.pending: list[Ask] = []
 
     def greet(self) -> Hand:
-        """Both greetings, and the first comparison."""
+        """Both greetings, which differ, what both know of the members, which doesn't, and the first comparison."""
         self.handle(Connected(1, "B", dialed=True))
         self.say(self.hello())
+        self.say(self.known())
         return self
 
-    def hello(self, roll: Roll | None = None, version: int = PROTOCOL) -> Hello:
-        """The peer's greeting; `roll` is what it knows of the members of the space, without it the same as we do."""
-        known = roll or self.replica.roll("S") or Roll()
-        return Hello(version, (), "theirs", (SharedSpace("S", "shared", known.digest()),))
+    def hello(self, digest: bytes = b"", version: int = PROTOCOL) -> Hello:
+        """The peer's greeting."""
+        return Hello(version, (), "theirs", (Offer("S", "shared", digest),))
+
+    def known(self, roll: Roll | None = None) -> RollDigest:
+        """What the peer says of the roll that it knows; without one, that it is ours."""
+        return RollDigest("S", (roll or self.replica.roll("S") or Roll()).digest())
+
+    def digest(self) -> bytes:
+        """The digest of the space in a greeting: what we hold now."""
+        return digest_of((self.replica.roll("S") or Roll()).digest(), self.replica.digests("S"))
 
     def say(self, message: Message | bytes) -> list[Message | Unknown]:
         """What the session sends when the peer sends this."""
@@ -147,10 +156,16 @@ class Hand:
         """The messages that the session sends, the store's answers included."""
         return self._carry_out(self.session.handle(event, self.now))
 
+    def perform_next(self) -> list[Message | Unknown]:
+        """What the session sends when the store answers the first question that it was asked."""
+        ask = self.pending.pop(0)
+        return self.handle(Answered(ask.link, ask.id, perform(self.replica, ask.query)))
+
     def perform_pending(self) -> list[Message | Unknown]:
         """What the session sends when the store answers all that it was asked while `performing` was off."""
         self.performing = True
-        return self._carry_out(self.pending)
+        pending, self.pending = self.pending, []
+        return self._carry_out(pending)
 
     def _carry_out(self, effects: list[Effect]) -> list[Message | Unknown]:
         sent = []

@@ -10,8 +10,23 @@ import pytest
 
 from memcrdt.errors import LocalProtocolError
 from memcrdt.sync.events import Answered, Committed, Connected, Lost, SpacesChanged, SyncNow, Timer
-from memcrdt.sync.messages import PROTOCOL, Ack, Bye, Diff, Fragment, Have, Hello, Members, More, Push, Range, Want
-from memcrdt.sync.replica import Roll, SharedSpace
+from memcrdt.sync.messages import (
+    PROTOCOL,
+    Ack,
+    Bye,
+    Diff,
+    Fragment,
+    Have,
+    Hello,
+    Members,
+    More,
+    Offer,
+    Push,
+    Range,
+    RollDigest,
+    Want,
+)
+from memcrdt.sync.replica import Roll
 from memcrdt.sync.rolls import EARLY
 from memcrdt.sync.session import HELLO_TIMEOUT_S
 
@@ -33,7 +48,7 @@ ABOUT_A_SPACE = [
 def test_the_greeting_names_only_the_spaces_that_the_peer_is_in(hand: Hand) -> None:
     """Not a byte of a space that is shared with somebody else."""
     [hello] = hand.handle(Connected(1, "B", dialed=True))
-    assert hello == Hello(PROTOCOL, (), "ours", (SharedSpace("S", "shared", Roll().digest()),))
+    assert hello == Hello(PROTOCOL, (), "ours", (Offer("S", "shared", hand.digest()),))
 
 
 @pytest.mark.parametrize("message", [*ABOUT_A_SPACE, Ack(1, durable=True), More(1), Fragment(1, 0, b"x")])
@@ -91,14 +106,15 @@ def test_a_version_below_ours_is_refused_and_one_above_is_spoken_to(hand: Hand) 
     assert "version" in hand.closed
     newer = type(hand)()
     newer.handle(Connected(1, "B", dialed=True))
-    newer.say(newer.hello(version=PROTOCOL + 1))
+    newer.say(newer.hello(newer.digest(), version=PROTOCOL + 1))
     assert newer.session.shared == {"S"}
 
 
 def test_nothing_of_a_space_is_said_before_its_members_are_settled(hand: Hand) -> None:
     """Whoever takes part is said first; what the peer asks before we know what it knows waits."""
     hand.handle(Connected(1, "B", dialed=True))
-    assert hand.say(hand.hello(MORE)) == [Members("S", Roll())]
+    assert hand.say(hand.hello()) == [RollDigest("S", Roll().digest())]
+    assert hand.say(hand.known(MORE)) == [Members("S", Roll())]
     hand.replica.write("S", 0, "a secret")
     assert hand.say(Want("S", 0, {})) == []
     assert hand.session.shared == frozenset()
@@ -109,7 +125,8 @@ def test_nothing_of_a_space_is_said_before_its_members_are_settled(hand: Hand) -
 def test_a_peer_that_turns_out_to_be_no_member_gets_nothing(hand: Hand) -> None:
     """The statements that it brought say so themselves."""
     hand.handle(Connected(1, "B", dialed=True))
-    hand.say(hand.hello(MORE))
+    hand.say(hand.hello())
+    hand.say(hand.known(MORE))
     hand.replica.write("S", 0, "a secret")
     hand.replica.members["S"] = ("shared", set())
     assert hand.say(Want("S", 0, {})) == []
@@ -117,23 +134,25 @@ def test_a_peer_that_turns_out_to_be_no_member_gets_nothing(hand: Hand) -> None:
 
 
 def test_statements_that_both_know_are_not_exchanged(hand: Hand) -> None:
-    """A digest in the greetings says so, and the space is settled at once."""
+    """Where greetings differ, digests of the rolls say so, and the space is settled and compared."""
     hand.handle(Connected(1, "B", dialed=True))
-    [comparison] = hand.say(hand.hello())
+    assert hand.say(hand.hello()) == [hand.known()]
+    [comparison] = hand.say(hand.known())
     assert (type(comparison), hand.session.shared) == (Range, {"S"})
 
 
 def test_a_peer_that_claims_to_know_the_same_gains_nothing(hand: Hand) -> None:
     """Whether it takes part is what our store says: of a space that is not shared with it, it hears nothing."""
     hand.handle(Connected(1, "B", dialed=True))
-    private = SharedSpace("P", "private", hand.replica.roll("P").digest())
+    private = Offer("P", "private", b"d" * 16)
     assert hand.say(Hello(PROTOCOL, (), "theirs", (private,))) == []
+    assert hand.say(RollDigest("P", hand.replica.roll("P").digest())) == []
     assert hand.session.shared == frozenset()
     assert hand.say(Want("P", 0, {})) == []
 
 
 def test_statements_are_answered_where_greetings_have_crossed(hand: Hand) -> None:
-    """The peer found the digests different that were equal for us: it has ours, once, and goes on."""
+    """The peer found that different which was equal for us: it has ours, once, and goes on."""
     hand.greet()
     assert hand.say(Members("S", MORE)) == [Members("S", Roll())]
     assert hand.say(Members("S", MORE)) == []
@@ -142,9 +161,20 @@ def test_statements_are_answered_where_greetings_have_crossed(hand: Hand) -> Non
 def test_statements_that_came_after_the_greeting_are_told(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
     """The digest in our greeting was that of less."""
     hand.handle(Connected(1, "B", dialed=True))
-    before = hand.hello()
+    before = hand.hello(hand.digest())
     monkeypatch.setattr(hand.replica, "roll", lambda _: MORE)
-    assert Members("S", MORE) in hand.say(before)
+    assert hand.say(before) == [Members("S", MORE)]
+
+
+def test_statements_that_came_after_their_digest_are_told(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, and not before the peer has said what it knows."""
+    hand.handle(Connected(1, "B", dialed=True))
+    before = hand.known()
+    hand.say(hand.hello())
+    monkeypatch.setattr(hand.replica, "roll", lambda _: MORE)
+    assert hand.handle(SpacesChanged()) == []
+    assert hand.say(before) == [Members("S", MORE)]
+    assert hand.handle(SpacesChanged()) == []
 
 
 def test_statements_of_members_are_told_again_when_they_change(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +188,7 @@ def test_statements_of_members_are_told_again_when_they_change(hand: Hand, monke
 def test_too_much_before_the_members_are_settled_ends_the_session(hand: Hand) -> None:
     """An honest peer waits."""
     hand.handle(Connected(1, "B", dialed=True))
-    hand.say(hand.hello(MORE))
+    hand.say(hand.hello())
     for _ in range(EARLY + 1):
         hand.say(Have("S", ()))
     assert hand.closed == "documents came before the statements of members"
@@ -259,8 +289,8 @@ def test_a_space_of_which_the_peer_was_revoked_is_told_in_its_own_words(hand: Ha
     del hand.replica.members["S"]
     hand.replica.revoked["S"] = {"B"}
     hand.handle(Connected(1, "B", dialed=True))
-    more = SharedSpace("Q", "unknown", bytes(16))
-    assert hand.say(replace(hand.hello(MORE), spaces=(*hand.hello(MORE).spaces, more))) == [
+    both = (Offer("S", "shared", b""), Offer("Q", "unknown", b""))
+    assert hand.say(replace(hand.hello(), spaces=both)) == [
         Members("S", Roll(statements=(b"B is revoked",)))
     ]
 

@@ -1,0 +1,45 @@
+"""The long runs as commands: `python -m memcrdt.testing`."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from memcrdt.testing import __main__ as command
+from memcrdt.testing.mutants import MUTANTS
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["memcrdt.testing", *arguments])
+    command.main()
+
+
+def test_a_simulation_says_that_no_seed_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In its last line, with what it did."""
+    run(monkeypatch, "sim", "--seeds", "2")
+    assert capsys.readouterr().out.startswith("0 of 2 seeds failed: ")
+
+
+def test_a_simulation_prints_a_line_for_each_seed_that_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the seed, which fails again when it is named; and the command fails."""
+    with MUTANTS["forget by overwriting the birth"]():
+        with pytest.raises(SystemExit, match=r"^1 of 1 seeds failed: "):
+            run(monkeypatch, "sim", "--seeds", "1")
+        [line] = capsys.readouterr().out.splitlines()
+        with pytest.raises(SystemExit, match=r"^1 of 1 seeds failed: "):
+            run(monkeypatch, "sim", "--seed", "0")
+    assert line.startswith("seed 0: ")
+    assert capsys.readouterr().out.splitlines()[0] == line
+
+
+def test_a_fuzzing_says_how_much_memory_it_took(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what became of the updates."""
+    run(monkeypatch, "fuzz", "--updates", "200")
+    assert capsys.readouterr().out.startswith("every document stayed whole: 200 updates, by fate ")
