@@ -171,10 +171,13 @@ def lives(db: apsw.Connection, space: int, *named: str) -> Iterator[tuple[str, b
 
 
 def _check_outcome(life: Life, edit: MemoryEdit) -> None:
+    """Raises InputError where the edit adds to what is full. What devices added while apart may be more than a memory
+    takes: that stays, can be changed and taken away, and only must not grow."""
     tags = (set(life.tags) | set(edit.add_tags)) - set(edit.remove_tags)
-    if len(tags) > limits.TAGS:
-        raise InputError(f"the memory {life.id} would have {len(tags)} tags; it takes {limits.TAGS}")
-    if len(life.links) + len(edit.add_links) > limits.LINKS:
+    if len(tags) > max(limits.TAGS, len(life.tags)):
+        raise InputError(f"the memory {life.id} would have {len(tags)} tags; it takes {limits.TAGS}: remove some first")
+    links = {(link.rel, link.to) for link in life.links} | set(edit.add_links)
+    if len(links) > max(limits.LINKS, len(life.links)):
         raise InputError(f"the memory {life.id} would have over {limits.LINKS} links; unlink some first")
     merged = {key: value for key, value in {**life.metadata, **edit.metadata}.items() if value is not None}
-    checks.check_metadata_size(merged)
+    checks.check_metadata_size(merged, life.metadata)
