@@ -28,7 +28,7 @@ class Keeping:
     """Memory is one; its methods raise what Memory's do."""
 
     store: Store
-    _upkeep: Upkeep
+    upkeep: Upkeep
 
     def import_(
         self,
@@ -103,7 +103,7 @@ class Keeping:
     def forget_expired(self) -> int:
         """Forgets what comes from this device, and expired and was last changed over `forget_expired_days` ago. open()
         does so too, and whoever writes, once an hour. Returns how many."""
-        return self._upkeep.forget_expired()
+        return self.upkeep.forget_expired()
 
     def _filters(self, given: Mapping[str, Any]) -> Filters:
         """The Filters asked for. Raises InputError, and NotFoundError for a space that is not here."""
@@ -115,7 +115,7 @@ class Keeping:
         return filters
 
     def _import(self, plan: Callable[[Transaction], None], texts: list[str]) -> None:
-        self._upkeep.check_budget(texts)
+        self.upkeep.check_budget(texts)
         self._commit(plan, self.store.indexer.prepare(texts))
 
     @abstractmethod

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 from memcrdt import config as configuration
-from memcrdt.errors import DiskFullError
 from memcrdt.finding import Finder
 from memcrdt.memory import Memory
 from memcrdt.model.checks import check_flag, check_name
@@ -60,8 +59,7 @@ def open(  # noqa: A001 - the name of the public interface
     memory = Memory(folder, store, BackgroundNode, finder=finder, config=config)
     try:
         if not read_only:
-            with suppress(DiskFullError):  # it can be read all the same; what has expired goes another time
-                memory.forget_expired()
+            memory.upkeep.look()
             finder.start()
         if sync:
             memory.start_sync()

@@ -398,6 +398,9 @@ class TestLists:
         memory.add_many([{**item, **day} for item, day in zip(items, days, strict=True)])
         assert "".join(sorted(record.text[-1] for record in memory.list(**filters))) == found
         assert "".join(sorted(hit.memory.text[-1] for hit in memory.search("text", **filters))) == found
+        kept = sorted(record.id for record in memory.list() if record.text[-1] not in found)
+        assert memory.forget(**filters).count == len(found)
+        assert sorted(record.id for record in memory.list()) == kept
 
 
 class TestForgetting:
@@ -430,6 +433,31 @@ class TestForgetting:
             with pytest.raises(InputError, match="wants a filter"):
                 memory.forget(dry_run=dry_run, **filters)
         assert len(memory.list()) == 1
+
+    def test_a_filter_reaches_only_the_space_that_it_names(self, memory: Memory) -> None:
+        """What is imported into another space has the same id there, and is another memory."""
+        added = memory.add("a fact")
+        memory.export(memory.home / "all.jsonl")
+        assert memory.import_(memory.home / "all.jsonl", space="local").added == 1
+        assert memory.forget(space="local", dry_run=True).count == memory.forget(space="local").count == 1
+        assert [(record.id, record.space) for record in memory.list()] == [(added, "personal")]
+        memory.import_(memory.home / "all.jsonl", space="local", again=True)
+        assert len(memory.list()) == 2
+
+    def test_what_somebody_has_just_changed_is_not_forgotten_by_what_it_was(
+        self, memory: Memory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A filter is asked again under the write lock."""
+        kept, _ = memory.add_many(["kept", "gone"], tags=["draft"])
+        freeing = memory.store.freeing
+
+        def after_another(work: Any) -> Any:
+            memory.update(kept, remove_tags=["draft"])
+            return freeing(work)
+
+        monkeypatch.setattr(memory.store, "freeing", after_another)
+        assert memory.forget(tags="draft").count == 1
+        assert [record.id for record in memory.list()] == [kept]
 
     def test_forgetting_twice_is_done(self, memory: Memory) -> None:
         """The second time there is nothing to do, and that is no error; what never was is one."""

@@ -15,6 +15,7 @@ from memcrdt.model.records import MemoryRecord, Page
 from memcrdt.model.values import from_ms, to_ms
 from memcrdt.store import reads
 from memcrdt.store.filtering import where
+from memcrdt.store.reads import Place
 
 _ORDERS = {"newest": ("created_at", "DESC"), "oldest": ("created_at", "ASC"), "updated": ("updated_at", "DESC")}
 
@@ -49,10 +50,11 @@ def page(db: apsw.Connection, asked: Listing, now_ms: int) -> Page:
     return Page(items, cursor)
 
 
-def ids(db: apsw.Connection, filters: Filters, now_ms: int) -> list[str]:
-    """The ids of all memories that the filters leave."""
+def places(db: apsw.Connection, filters: Filters, now_ms: int) -> list[Place]:
+    """Where all memories are that the filters leave."""
     clause, bindings = where(filters, now_ms)
-    return [str(row[0]) for row in db.execute(f"SELECT DISTINCT m.id FROM memories m WHERE {clause}", tuple(bindings))]
+    found = db.execute(f"SELECT m.space, m.id FROM memories m WHERE {clause}", bindings)
+    return [(int(space), str(memory_id)) for space, memory_id in found]
 
 
 def _cursor(order: str, last: MemoryRecord, column: str) -> str:
