@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from memcrdt.memory import Memory
 from memcrdt.model import limits
 from memcrdt.model.records import Link
 from memcrdt.opening import home_folder
+from memcrdt.store.store import FILE
 from memcrdt.testing.memories import exchange
 
 UNKNOWN = "01JD8Z6Q4M0000000000000001"
@@ -680,20 +683,46 @@ class TestBadInput:
         """And closing twice is no error."""
         memory.close()
         memory.close()
-        with pytest.raises(StoreError):
-            memory.add("a")
+        for call in (lambda: memory.add("a"), memory.list, memory.status, memory.changes, memory.compact):
+            with pytest.raises(StoreError, match="closed; open it again"):
+                call()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps an open file where it is")
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_store_whose_file_went_away_takes_nothing_more(tmp_path: Path, replaced: bool) -> None:
+    """Deleted with its home, or replaced by a copy: what it acknowledged would be in no file that is ever opened."""
+    home = tmp_path / "home"
+    with memcrdt.open(home, embedder=None) as memory:
+        memory.add("a")
+        memory.backup(tmp_path / "backup")
+        if replaced:
+            (tmp_path / "backup").replace(home / FILE)
+        else:
+            shutil.rmtree(home)
+        for call in (lambda: memory.add("b"), memory.list):
+            with pytest.raises(StoreError, match="while it was open"):
+                call()
 
 
 def test_reading_only_refuses_every_change(tmp_path: Path) -> None:
-    """And reads as ever."""
+    """And reads as ever; not even a backup takes the place of what is there."""
     with memcrdt.open(tmp_path, embedder=None) as memory:
+        memory.backup(tmp_path / "backup")
         added = memory.add("a fact")
     with memcrdt.open(tmp_path, embedder=None, read_only=True) as memory:
         assert memory.get(added).text == "a fact"
         assert memory.search("fact")[0].memory.id == added
-        for call in (lambda: memory.add("b"), lambda: memory.update(added, text="b"), lambda: memory.forget(added)):
-            with pytest.raises(memcrdt.ReadOnlyError):
+        for call in (
+            lambda: memory.add("b"),
+            lambda: memory.update(added, text="b"),
+            lambda: memory.forget(added),
+            lambda: memory.restore(tmp_path / "backup"),
+            memory.compact,
+        ):
+            with pytest.raises(memcrdt.ReadOnlyError, match="without read_only"):
                 call()
+        assert memory.get(added).text == "a fact"
 
 
 def test_threads_share_one_memory(memory: Memory) -> None:
