@@ -46,13 +46,15 @@ class Refusal:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportReport:
     """What an import did, or with `dry_run` would do: how many memories were `added`, `updated` (under their key, with
-    another text), `known` already, or were `forgotten` and stay so; and the lines `refused`, of which `refusals` names
-    the first 100."""
+    another text), `known` already, or were `forgotten` and stay so; how many lines were `repeated`, that is, name a
+    memory that a line before had (with a key the last one stands, else the first); and the lines `refused`, of which
+    `refusals` names the first 100."""
 
     added: int
     updated: int
     known: int
     forgotten: int
+    repeated: int
     refused: int
     refusals: tuple[Refusal, ...]
     dry_run: bool
@@ -112,6 +114,7 @@ class Import:
             updated=counts["updated"],
             known=counts["known"],
             forgotten=counts["forgotten"],
+            repeated=self._plan.repeated,
             refused=self._refused,
             refusals=tuple(self._refusals),
             dry_run=self._dry_run,
