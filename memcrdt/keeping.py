@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from memcrdt.model.checks import check_callback, check_flag
@@ -27,6 +28,7 @@ T = TypeVar("T")
 class Keeping:
     """Memory is one; its methods raise what Memory's do."""
 
+    home: Path
     store: Store
     upkeep: Upkeep
 
@@ -52,6 +54,7 @@ class Keeping:
 
         file = check_path(path, "the file to import")
         transfer.check_format(format, file)
+        transfer.check_apart(self.home, file)
         if progress is not None:
             check_callback(progress, "progress")
         transfer.check_defaults(self.store, defaults)
@@ -64,6 +67,7 @@ class Keeping:
 
         file = check_path(path, "the file to export to")
         transfer.check_format(format, file)
+        transfer.check_apart(self.home, file)
         return transfer.export(self.store, file, self._filters(filters))
 
     def backup(self, path: str | os.PathLike[str]) -> int:

@@ -71,6 +71,14 @@ def check_format(given: str | None, path: Path) -> None:
         raise InputError(f"the format {given!r} is not known; the formats are {known}")
 
 
+def check_apart(home: Path, path: Path) -> None:
+    """Raises InputError for a file in the home that may be one of its own: written, it would be lost; read and closed,
+    it would lose SQLite's locks."""
+    real = Path(os.path.realpath(path))
+    if real.suffix != ".jsonl" and real.parent == Path(os.path.realpath(home)):
+        raise InputError(f"{path} stands where the store keeps its own files; name one elsewhere, or one in .jsonl")
+
+
 def check_defaults(store: Store, defaults: Mapping[str, Any]) -> None:
     """Raises InputError, or NotFoundError for a space that is not here: before any line is refused for it."""
     with store.reading() as db:

@@ -256,6 +256,19 @@ def test_progress_is_told_by_batch(memory: Memory, tmp_path: Path) -> None:
     assert told == [transfer.BATCH, transfer.BATCH + 5]
 
 
+def test_the_files_of_the_home_are_neither_written_nor_read(memory: Memory, tmp_path: Path) -> None:
+    """By whatever name they are called; what ends in .jsonl is none of them."""
+    added = memory.add("kept")
+    (tmp_path / "link.jsonl").symlink_to(memory.store.path)
+    for path in (memory.store.path, memory.home / "config.toml", tmp_path / "link.jsonl"):
+        for call in (memory.export, memory.import_):
+            with pytest.raises(InputError, match="its own files"):
+                call(path, format="jsonl")
+    assert memory.export(memory.home / "all.jsonl") == 1
+    assert memory.get(added).text == "kept"
+    assert memory.doctor().problems == ()
+
+
 def test_files_that_cannot_be_read_or_written(memory: Memory, tmp_path: Path) -> None:
     """Named in the error; nothing half written is left."""
     with pytest.raises(InputError, match="missing"):
