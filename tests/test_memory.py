@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
 import threading
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -325,7 +327,10 @@ class TestLists:
         """Also the cursor of another order."""
         memory.add_many(["a", "b"])
         cursor = memory.list(limit=1).next_cursor
+        made: tuple[Any, ...] = (["newest", 1 << 70, UNKNOWN], ["newest", 1, "\ud800"], ["newest", 1.5, UNKNOWN])
         for arguments in (
+            *({"cursor": urlsafe_b64encode(json.dumps(each).encode()).decode()} for each in made),
+            {"cursor": urlsafe_b64encode(b"[" * 100_000).decode()},
             {"cursor": "x"},
             {"cursor": "AAAA"},
             {"cursor": cursor, "order": "oldest"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 
@@ -11,6 +10,8 @@ import apsw
 
 from memcrdt.errors import InputError
 from memcrdt.model.filters import Filters
+from memcrdt.model.ids import is_ulid
+from memcrdt.model.projection import is_time
 from memcrdt.model.records import MemoryRecord, Page
 from memcrdt.model.values import from_ms, to_ms
 from memcrdt.store import reads
@@ -65,8 +66,8 @@ def _cursor(order: str, last: MemoryRecord, column: str) -> str:
 def _position(asked: Listing) -> tuple[int, str]:
     try:
         order, at, memory_id = json.loads(base64.urlsafe_b64decode(asked.cursor or ""))
-    except (ValueError, TypeError, binascii.Error) as exc:
+    except (ValueError, TypeError, RecursionError) as exc:
         raise InputError("the cursor is none that list() gave out; start again without it") from exc
-    if order != asked.order or not isinstance(at, int) or not isinstance(memory_id, str):
+    if order != asked.order or not is_time(at) or not is_ulid(memory_id):
         raise InputError(f"the cursor is of a list in another order than {asked.order!r}; start again without it")
     return at, memory_id
