@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar
@@ -30,6 +30,22 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 
+async def result_of(begun: Future[T], undo: Callable[[T], object] | None = None) -> T:
+    """What a thread gives back. When nobody waits for that any more, `undo` takes what it has come to, in that thread:
+    what was opened must not stay open."""
+    try:
+        return await asyncio.wrap_future(begun)
+    except asyncio.CancelledError:
+        if undo is not None:
+            begun.add_done_callback(partial(_undo, undo))
+        raise
+
+
+def _undo(undo: Callable[[T], object], done: Future[T]) -> None:
+    if not done.cancelled() and done.exception() is None:
+        undo(done.result())
+
+
 class _Threaded(Generic[S]):
     """Calls the methods of `target` in threads."""
 
@@ -37,13 +53,12 @@ class _Threaded(Generic[S]):
         self._target = target
         self._threads = threads
 
-    async def _run(self, call: Callable[[], T]) -> T:
-        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+    async def _run(self, call: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
         try:
-            done = loop.run_in_executor(self._threads, context.run, call)
+            begun = self._threads.submit(contextvars.copy_context().run, call)
         except RuntimeError as exc:  # the threads have been shut down
             raise StoreError("the memory is closed; open it again") from exc
-        return await done
+        return await result_of(begun, undo)
 
 
 def _awaitable(
@@ -124,7 +139,7 @@ class AsyncMemory(_Threaded[Memory]):
 
     async def changes(self, **filters: Any) -> AsyncSubscription:
         """As Memory.changes(): `async with await memory.changes() as changes: async for change in changes`."""
-        return AsyncSubscription(await self._run(partial(self.memory.changes, **filters)))
+        return AsyncSubscription(await self._run(partial(self.memory.changes, **filters), Subscription.close))
 
     async def subscribe(
         self, callback: Callable[[Change], Awaitable[None] | None], **filters: Any

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from memcrdt.model.checks import check_callback, check_flag
@@ -27,8 +28,9 @@ T = TypeVar("T")
 class Keeping:
     """Memory is one; its methods raise what Memory's do."""
 
+    home: Path
     store: Store
-    _upkeep: Upkeep
+    upkeep: Upkeep
 
     def import_(
         self,
@@ -52,6 +54,7 @@ class Keeping:
 
         file = check_path(path, "the file to import")
         transfer.check_format(format, file)
+        transfer.check_apart(self.home, file)
         if progress is not None:
             check_callback(progress, "progress")
         transfer.check_defaults(self.store, defaults)
@@ -64,6 +67,7 @@ class Keeping:
 
         file = check_path(path, "the file to export to")
         transfer.check_format(format, file)
+        transfer.check_apart(self.home, file)
         return transfer.export(self.store, file, self._filters(filters))
 
     def backup(self, path: str | os.PathLike[str]) -> int:
@@ -77,7 +81,8 @@ class Keeping:
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Makes the store what it was at the backup; other devices bring back what they have heard of since.
 
-        Raises NotFoundError, and SchemaError or CorruptError when the file is no backup.
+        Raises NotFoundError, SchemaError or CorruptError when the file is no backup, and InputError when it is a store
+        that is in use.
         """
         backup.restore(self.store, check_path(path, "the backup"))
 
@@ -103,7 +108,7 @@ class Keeping:
     def forget_expired(self) -> int:
         """Forgets what comes from this device, and expired and was last changed over `forget_expired_days` ago. open()
         does so too, and whoever writes, once an hour. Returns how many."""
-        return self._upkeep.forget_expired()
+        return self.upkeep.forget_expired()
 
     def _filters(self, given: Mapping[str, Any]) -> Filters:
         """The Filters asked for. Raises InputError, and NotFoundError for a space that is not here."""
@@ -115,7 +120,7 @@ class Keeping:
         return filters
 
     def _import(self, plan: Callable[[Transaction], None], texts: list[str]) -> None:
-        self._upkeep.check_budget(texts)
+        self.upkeep.check_budget(texts)
         self._commit(plan, self.store.indexer.prepare(texts))
 
     @abstractmethod

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeVar
 from memcrdt import config as configuration
 from memcrdt import feed
 from memcrdt.config import Config
-from memcrdt.errors import InputError, NotFoundError
+from memcrdt.errors import InputError
 from memcrdt.finding import Finder, SearchStatus
 from memcrdt.keeping import Keeping
 from memcrdt.model import checks
@@ -25,6 +25,7 @@ from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Time
 from memcrdt.scoped import ScopedMemory
 from memcrdt.store import changes, compaction, listing, moving, overview, reads, receipts
+from memcrdt.store.indexer import Connection
 from memcrdt.store.store import Store
 from memcrdt.store.transaction import Transaction
 from memcrdt.syncing import Network, Serving, Syncing
@@ -61,7 +62,7 @@ class Memory(Keeping, Syncing):
         self._ulids = changes.Ulids()
         self._finder = finder
         self._feed = feed.Feed(store)
-        self._upkeep = Upkeep(store, config)
+        self.upkeep = Upkeep(store, config)
         self._network = network(self)
 
     def __enter__(self) -> Self:
@@ -207,14 +208,16 @@ class Memory(Keeping, Syncing):
         something forgotten to see which have. Raises NotFoundError for an id that is not here and never was.
         """
         checks.check_flag(dry_run, "dry_run")
-        ids = self._to_forget(id, filters)
+        listed = self._to_forget(id, filters)
+        with self.store.reading() as db:
+            there = len(listed(db))
         if dry_run:
-            return Forgotten(count=len(ids), status="done")
-        count = 0
-        if ids:
-            count = self.store.freeing(lambda: self._commit(partial(changes.forget, ids)))
+            return Forgotten(count=there, status="done")
+        gone: builtins.list[str] = []
+        if there:
+            gone = self.store.freeing(lambda: self._commit(partial(changes.forget, listed)))
             compaction.scrub(self.store)
-        return self._forgotten(count, ids if id is None else [id])
+        return self._forgotten(len(gone), gone if id is None else [id])
 
     def history(self, id: str) -> builtins.list[Revision]:
         """Every text that the memory has had, oldest first. Raises NotFoundError."""
@@ -293,7 +296,7 @@ class Memory(Keeping, Syncing):
             home=self.home,
             store=overview.overview(self.store),
             serving=self._network.serving(),
-            budget=self._upkeep.budget(),
+            budget=self.upkeep.budget(),
             search=self._finder.status(),
         )
 
@@ -313,7 +316,7 @@ class Memory(Keeping, Syncing):
         for request in requests:
             check_alive(request.attributes, now)
         texts = [request.text for request in requests]
-        self._upkeep.check_budget(texts)
+        self.upkeep.check_budget(texts)
         return self._commit(changes.Adding(requests, self._ulids), self.store.indexer.prepare(texts))
 
     def _edit(self, memory_id: str, edit: MemoryEdit, author: str | None) -> None:
@@ -321,12 +324,12 @@ class Memory(Keeping, Syncing):
         check_alive(edit.attributes, self.store.now_ms())
         texts = [] if edit.text is None else [edit.text]
         if texts:
-            self._upkeep.check_budget(texts)
+            self.upkeep.check_budget(texts)
         self._commit(partial(changes.update, memory_id, edit, author), self.store.indexer.prepare(texts))
 
     def _commit(self, plan: Callable[[Transaction], T], prepared: Any = None) -> T:
         done = self._feed.commit(plan, prepared)
-        self._upkeep.look()
+        self.upkeep.look()
         return done
 
     def _forgotten(self, count: int, ids: builtins.list[str]) -> Forgotten:
@@ -335,26 +338,23 @@ class Memory(Keeping, Syncing):
             status: Literal["done", "pending"] = "pending" if receipts.is_pending(db, ids) else "done"
         return Forgotten(count=count, status=status, confirmed=confirmed, awaited=awaited)
 
-    def _to_forget(self, memory_id: str | None, filters: Mapping[str, Any]) -> builtins.list[str]:
+    def _to_forget(
+        self, memory_id: str | None, filters: Mapping[str, Any]
+    ) -> Callable[[Connection], builtins.list[reads.Place]]:
+        """What lists the memories to be forgotten. Raises NotFoundError for an id that is not here and never was."""
         wanted = self._filters(filters)
-        if memory_id is not None:
-            if filters:
-                raise InputError("forget takes an id or filters, not both")
-            return self._known(memory_id)
-        if not wanted.narrows():
-            raise InputError("forget without an id wants a filter: it would forget everything")
+        if memory_id is None:
+            if not wanted.narrows():
+                raise InputError("forget without an id wants a filter: it would forget everything")
+            return lambda db: listing.places(db, wanted, self.store.now_ms())
+        if filters:
+            raise InputError("forget takes an id or filters, not both")
+        known = checks.check_id(memory_id)
         with self.store.reading() as db:
-            return listing.ids(db, wanted, self.store.now_ms())
-
-    def _known(self, memory_id: str) -> builtins.list[str]:
-        memory_id = checks.check_id(memory_id)
-        try:
-            return [self.get(memory_id).id]
-        except NotFoundError:
-            with self.store.reading() as db:
-                if reads.is_forgotten(db, memory_id):
-                    return []  # forgotten already, perhaps by another device: there is nothing left to do
-            raise
+            # Forgotten already, perhaps by another device: there is nothing left to do.
+            if reads.place_of(db, known) is None and not reads.is_forgotten(db, known):
+                raise changes.missing(db, known)
+        return partial(reads.places_of, memory_id=known)
 
     def _edge(self, rel: str, to: str) -> tuple[str, str]:
         return checks.check_label(rel, "the relation"), checks.check_id(to)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 from memcrdt import config as configuration
-from memcrdt.errors import DiskFullError
 from memcrdt.finding import Finder
 from memcrdt.memory import Memory
 from memcrdt.model.checks import check_flag, check_name
@@ -60,8 +59,7 @@ def open(  # noqa: A001 - the name of the public interface
     memory = Memory(folder, store, BackgroundNode, finder=finder, config=config)
     try:
         if not read_only:
-            with suppress(DiskFullError):  # it can be read all the same; what has expired goes another time
-                memory.forget_expired()
+            memory.upkeep.look()
             finder.start()
         if sync:
             memory.start_sync()
@@ -73,11 +71,13 @@ def open(  # noqa: A001 - the name of the public interface
 
 @asynccontextmanager
 async def open_async(home: str | os.PathLike[str] | None = None, **options: Any) -> AsyncIterator[AsyncMemory]:
-    """As open(), for `async with`: nothing of it blocks the event loop."""
-    from memcrdt.asynchronous import AsyncMemory
+    """As open(), for `async with`: nothing of it blocks the event loop. Cancelled meanwhile, it leaves nothing open."""
+    from memcrdt.asynchronous import AsyncMemory, result_of
 
-    memory = AsyncMemory(await asyncio.to_thread(open, home, **options))
-    async with memory:
+    thread = ThreadPoolExecutor(1, thread_name_prefix="memcrdt-open")
+    begun = thread.submit(open, home, **options)
+    thread.shutdown(wait=False)
+    async with AsyncMemory(await result_of(begun, Memory.close)) as memory:
         yield memory
 
 

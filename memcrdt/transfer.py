@@ -46,13 +46,15 @@ class Refusal:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportReport:
     """What an import did, or with `dry_run` would do: how many memories were `added`, `updated` (under their key, with
-    another text), `known` already, or were `forgotten` and stay so; and the lines `refused`, of which `refusals` names
-    the first 100."""
+    another text), `known` already, or were `forgotten` and stay so; how many lines were `repeated`, that is, name a
+    memory that a line before had (with a key the last one stands, else the first); and the lines `refused`, of which
+    `refusals` names the first 100."""
 
     added: int
     updated: int
     known: int
     forgotten: int
+    repeated: int
     refused: int
     refusals: tuple[Refusal, ...]
     dry_run: bool
@@ -67,6 +69,14 @@ def check_format(given: str | None, path: Path) -> None:
         )
     if given is not None and given not in FORMATS:
         raise InputError(f"the format {given!r} is not known; the formats are {known}")
+
+
+def check_apart(home: Path, path: Path) -> None:
+    """Raises InputError for a file in the home that may be one of its own: written, it would be lost; read and closed,
+    it would lose SQLite's locks."""
+    real = Path(os.path.realpath(path))
+    if real.suffix != ".jsonl" and real.parent == Path(os.path.realpath(home)):
+        raise InputError(f"{path} stands where the store keeps its own files; name one elsewhere, or one in .jsonl")
 
 
 def check_defaults(store: Store, defaults: Mapping[str, Any]) -> None:
@@ -112,6 +122,7 @@ class Import:
             updated=counts["updated"],
             known=counts["known"],
             forgotten=counts["forgotten"],
+            repeated=self._plan.repeated,
             refused=self._refused,
             refusals=tuple(self._refusals),
             dry_run=self._dry_run,

@@ -8,19 +8,22 @@ from functools import partial
 from typing import Final
 
 from memcrdt.config import Config
-from memcrdt.errors import StoreError
+from memcrdt.errors import MemcrdtError, StoreError
 from memcrdt.model.limits import BATCH_ITEMS, MIB
 from memcrdt.store import changes, compaction, overview
+from memcrdt.store.indexer import Connection
+from memcrdt.store.reads import Place
 from memcrdt.store.store import Store
 
 WARN_AT: Final = 0.9  # of the budget
 EVERY_MS: Final = 3_600_000  # between two looks for what has expired
 _DAY_MS: Final = 86_400_000
 
-# Only this device's own: each device forgets what it brought, and the others hear of it.
+# Only this device's own, where it may write: each device forgets what it brought, and the others hear of it.
 # An expiry that was set when it was over already counts from then.
 _LONG_EXPIRED = """
-SELECT id FROM memories WHERE expires_at <= ?1 AND updated_at <= ?1 AND device = ?2 ORDER BY expires_at LIMIT ?3"""
+SELECT space, id FROM memories WHERE expires_at <= ?1 AND updated_at <= ?1 AND device = ?2
+AND space IN (SELECT space FROM spaces WHERE NOT read_only) ORDER BY expires_at LIMIT ?3"""
 
 _log = logging.getLogger("memcrdt.store")
 
@@ -73,22 +76,31 @@ class Upkeep:
             )
 
     def look(self) -> None:
-        """Forgets what has long expired, if the last look is an hour ago or there was none."""
+        """Forgets what has long expired, if the last look is an hour ago or there was none. What goes wrong with that
+        is no failure of whoever opens the store or writes: it goes to the log, and is tried again."""
         now = self._store.now_ms()
         if self._looked_at is None or now - self._looked_at >= EVERY_MS:
             self._looked_at = now
-            self.forget_expired()
+            try:
+                self.forget_expired()
+            except MemcrdtError as exc:
+                _log.warning("what has long expired is not forgotten yet; it is tried again in an hour: %s", exc)
 
     def forget_expired(self) -> int:
         """Forgets what has expired so long ago and comes from this device. Returns how many."""
         if not self._config.forget_expired_days:
             return 0
         until = self._store.now_ms() - self._config.forget_expired_days * _DAY_MS
+        listed = partial(_long_expired, until, self._store.device)
         with self._store.reading() as db:
-            ids = [str(row[0]) for row in db.execute(_LONG_EXPIRED, (until, self._store.device, BATCH_ITEMS))]
-        if not ids:
-            return 0
-        count = self._store.freeing(lambda: self._store.commit(partial(changes.forget, ids)))
+            if not listed(db):
+                return 0
+        count = len(self._store.freeing(lambda: self._store.commit(partial(changes.forget, listed))))
         compaction.scrub(self._store)
         _log.info("%d memories that expired %d days ago are forgotten", count, self._config.forget_expired_days)
         return count
+
+
+def _long_expired(until: int, device: str, db: Connection) -> list[Place]:
+    found = db.execute(_LONG_EXPIRED, (until, device, BATCH_ITEMS))
+    return [(int(space), str(memory_id)) for space, memory_id in found]

@@ -18,6 +18,7 @@ from memcrdt.memory import Memory
 from memcrdt.model.records import Change
 from memcrdt.scoped import ScopedMemory
 from memcrdt.spaces import Space
+from memcrdt.store.store import Store
 
 WAIT_S = 20.0
 
@@ -100,6 +101,56 @@ async def test_a_cancelled_call_is_done_or_not_done(open_memory: Callable[..., M
     assert "after" in texts
     assert "never" not in texts
     assert texts.count("one") == texts.count("two") == 8
+
+
+async def test_an_opening_that_is_cancelled_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its threads, its network and its file would stay until the process ends."""
+    opening, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+    begin, close = Store._begin, Memory.close
+
+    def slowly(store: Store) -> Any:
+        opening.set()
+        assert go_on.wait(WAIT_S)
+        return begin(store)
+
+    def noted(memory: Memory) -> None:
+        close(memory)
+        closed.set()
+
+    monkeypatch.setattr(Store, "_begin", slowly)
+    monkeypatch.setattr(Memory, "close", noted)
+    task = asyncio.create_task(memcrdt.open_async(tmp_path, embedder=None).__aenter__())
+    assert await asyncio.to_thread(opening.wait, WAIT_S)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go_on.set()
+    assert await asyncio.to_thread(closed.wait, WAIT_S)
+
+
+async def test_a_subscription_that_nobody_waits_for_ends(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would gather changes until the memory is closed."""
+    begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    subscribe = memory.changes
+
+    def slowly() -> Any:
+        begun.set()
+        assert go_on.wait(WAIT_S)
+        subscription = subscribe()
+        subscription.on_change(ended.set)
+        return subscription
+
+    monkeypatch.setattr(memory, "changes", slowly)
+    async with AsyncMemory(memory) as threaded:
+        task = asyncio.create_task(threaded.changes())
+        assert await asyncio.to_thread(begun.wait, WAIT_S)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go_on.set()
+        assert await asyncio.to_thread(ended.wait, WAIT_S)
 
 
 async def test_closing_waits_for_what_is_under_way(memory: Memory) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import sqlite3
 import threading
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -19,6 +23,7 @@ from memcrdt.memory import Memory
 from memcrdt.model import limits
 from memcrdt.model.records import Link
 from memcrdt.opening import home_folder
+from memcrdt.store.store import FILE
 from memcrdt.testing.memories import exchange
 
 UNKNOWN = "01JD8Z6Q4M0000000000000001"
@@ -322,7 +327,10 @@ class TestLists:
         """Also the cursor of another order."""
         memory.add_many(["a", "b"])
         cursor = memory.list(limit=1).next_cursor
+        made: tuple[Any, ...] = (["newest", 1 << 70, UNKNOWN], ["newest", 1, "\ud800"], ["newest", 1.5, UNKNOWN])
         for arguments in (
+            *({"cursor": urlsafe_b64encode(json.dumps(each).encode()).decode()} for each in made),
+            {"cursor": urlsafe_b64encode(b"[" * 100_000).decode()},
             {"cursor": "x"},
             {"cursor": "AAAA"},
             {"cursor": cursor, "order": "oldest"},
@@ -398,6 +406,9 @@ class TestLists:
         memory.add_many([{**item, **day} for item, day in zip(items, days, strict=True)])
         assert "".join(sorted(record.text[-1] for record in memory.list(**filters))) == found
         assert "".join(sorted(hit.memory.text[-1] for hit in memory.search("text", **filters))) == found
+        kept = sorted(record.id for record in memory.list() if record.text[-1] not in found)
+        assert memory.forget(**filters).count == len(found)
+        assert sorted(record.id for record in memory.list()) == kept
 
 
 class TestForgetting:
@@ -430,6 +441,31 @@ class TestForgetting:
             with pytest.raises(InputError, match="wants a filter"):
                 memory.forget(dry_run=dry_run, **filters)
         assert len(memory.list()) == 1
+
+    def test_a_filter_reaches_only_the_space_that_it_names(self, memory: Memory) -> None:
+        """What is imported into another space has the same id there, and is another memory."""
+        added = memory.add("a fact")
+        memory.export(memory.home / "all.jsonl")
+        assert memory.import_(memory.home / "all.jsonl", space="local").added == 1
+        assert memory.forget(space="local", dry_run=True).count == memory.forget(space="local").count == 1
+        assert [(record.id, record.space) for record in memory.list()] == [(added, "personal")]
+        memory.import_(memory.home / "all.jsonl", space="local", again=True)
+        assert len(memory.list()) == 2
+
+    def test_what_somebody_has_just_changed_is_not_forgotten_by_what_it_was(
+        self, memory: Memory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A filter is asked again under the write lock."""
+        kept, _ = memory.add_many(["kept", "gone"], tags=["draft"])
+        freeing = memory.store.freeing
+
+        def after_another(work: Any) -> Any:
+            memory.update(kept, remove_tags=["draft"])
+            return freeing(work)
+
+        monkeypatch.setattr(memory.store, "freeing", after_another)
+        assert memory.forget(tags="draft").count == 1
+        assert [record.id for record in memory.list()] == [kept]
 
     def test_forgetting_twice_is_done(self, memory: Memory) -> None:
         """The second time there is nothing to do, and that is no error; what never was is one."""
@@ -652,20 +688,46 @@ class TestBadInput:
         """And closing twice is no error."""
         memory.close()
         memory.close()
-        with pytest.raises(StoreError):
-            memory.add("a")
+        for call in (lambda: memory.add("a"), memory.list, memory.status, memory.changes, memory.compact):
+            with pytest.raises(StoreError, match="closed; open it again"):
+                call()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps an open file where it is")
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_store_whose_file_went_away_takes_nothing_more(tmp_path: Path, replaced: bool) -> None:
+    """Deleted with its home, or replaced by a copy: what it acknowledged would be in no file that is ever opened."""
+    home = tmp_path / "home"
+    with memcrdt.open(home, embedder=None) as memory:
+        memory.add("a")
+        memory.backup(tmp_path / "backup")
+        if replaced:
+            (tmp_path / "backup").replace(home / FILE)
+        else:
+            shutil.rmtree(home)
+        for call in (lambda: memory.add("b"), memory.list):
+            with pytest.raises(StoreError, match="while it was open"):
+                call()
 
 
 def test_reading_only_refuses_every_change(tmp_path: Path) -> None:
-    """And reads as ever."""
+    """And reads as ever; not even a backup takes the place of what is there."""
     with memcrdt.open(tmp_path, embedder=None) as memory:
+        memory.backup(tmp_path / "backup")
         added = memory.add("a fact")
     with memcrdt.open(tmp_path, embedder=None, read_only=True) as memory:
         assert memory.get(added).text == "a fact"
         assert memory.search("fact")[0].memory.id == added
-        for call in (lambda: memory.add("b"), lambda: memory.update(added, text="b"), lambda: memory.forget(added)):
-            with pytest.raises(memcrdt.ReadOnlyError):
+        for call in (
+            lambda: memory.add("b"),
+            lambda: memory.update(added, text="b"),
+            lambda: memory.forget(added),
+            lambda: memory.restore(tmp_path / "backup"),
+            memory.compact,
+        ):
+            with pytest.raises(memcrdt.ReadOnlyError, match="without read_only"):
                 call()
+        assert memory.get(added).text == "a fact"
 
 
 def test_threads_share_one_memory(memory: Memory) -> None:

@@ -1,15 +1,19 @@
-"""The budget for the size of a store."""
+"""The budget for the size of a store, and forgetting what has long expired."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from memcrdt.errors import StoreError
+import memcrdt
+from memcrdt.errors import NotFoundError, StoreError
 from memcrdt.memory import Memory
 from memcrdt.model.limits import MIB, TEXT_BYTES
+from memcrdt.testing.memories import Clock
 
 OpenMemory = Callable[..., Memory]
 
@@ -57,3 +61,34 @@ def test_no_budget_is_no_limit(open_memory: OpenMemory) -> None:
 def _fill(memory: Memory, ids: list[str]) -> None:
     while len(ids) < 100:
         ids.append(memory.add(f"{len(ids)} " + "x" * (TEXT_BYTES - 10)))
+
+
+def test_what_hinders_upkeep_hinders_neither_opening_nor_writing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A damaged row before a memory that has long expired: doctor must get at it, and what was added is added."""
+    long_ago = datetime.now(UTC) - timedelta(days=90)
+    with memcrdt.open(tmp_path, embedder=None) as memory:
+        memory.add("fact", created_at=long_ago)
+        with memory.store.writing() as db:
+            db.execute("UPDATE memories SET expires_at = created_at + 1; UPDATE updates SET checksum = zeroblob(8)")
+    with memcrdt.open(tmp_path, embedder=None) as memory:
+        assert "not forgotten yet" in caplog.text
+        assert memory.get(memory.add("other fact")).text == "other fact"
+        assert memory.doctor(repair=True).problems
+        assert memory.doctor().problems == ()
+
+
+def test_what_expired_where_this_device_may_only_read_stays(open_memory: OpenMemory, clock: Clock) -> None:
+    """It may not forget it, and what it writes elsewhere succeeds."""
+    memory = open_memory()
+    memory.add("fact", expires_at=clock.time(hours=1))
+    gone = memory.add("fact", expires_at=clock.time(hours=1), space="local")
+    with memory.store.writing() as db:
+        db.execute("UPDATE spaces SET read_only = 1 WHERE name = 'personal'")
+    clock.pass_(days=31)
+    memory.add("other fact", space="local")
+    assert {record.space for record in memory.list(include="expired", contains="fact")} == {"personal", "local"}
+    with pytest.raises(NotFoundError, match="forgotten"):
+        memory.get(gone)
+    assert memory.forget_expired() == 0

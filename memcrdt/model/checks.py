@@ -93,13 +93,18 @@ def check_metadata(metadata: object) -> dict[str, Json]:
     return checked
 
 
-def check_metadata_size(metadata: Mapping[str, Json]) -> None:
-    """Raises InputError when a memory would have more metadata than it takes."""
-    if len(metadata) > limits.METADATA_KEYS:
+def check_metadata_size(metadata: Mapping[str, Json], before: Mapping[str, Json] | None = None) -> None:
+    """Raises InputError when a memory would have more metadata than it takes, and more than it had `before`."""
+    had = before or {}
+    if len(metadata) > max(limits.METADATA_KEYS, len(had)):
         raise InputError(f"the metadata has {len(metadata):,} keys; a memory takes {limits.METADATA_KEYS}")
-    size = len(canonical(dict(metadata)).encode())
-    if size > limits.METADATA_BYTES:
+    size = _size(metadata)
+    if size > limits.METADATA_BYTES and size > _size(had):
         raise InputError(f"the metadata has {size:,} bytes as JSON; a memory takes {limits.METADATA_BYTES:,}")
+
+
+def _size(metadata: Mapping[str, Json]) -> int:
+    return len(canonical(dict(metadata)).encode())
 
 
 def check_share(value: object, what: str) -> float:

@@ -126,8 +126,20 @@ def _wanted(value: object, key: str) -> tuple[Json, ...]:
     if isinstance(value, tuple):
         if len(value) != 2 or value == (None, None):
             raise InputError(f"{what} is {value!r}; a range has two ends, (low, high), at least one of them not None")
-        return tuple(check_json(end, what) for end in value)
+        ends = [check_json(end, what) for end in value]
+        if len({_scale(end, what) for end in ends if end is not None}) > 1:
+            raise InputError(f"{what} is {value!r}; a range goes from number to number, or from text to text")
+        return tuple(ends)
     return tuple(check_json(item, what) for item in (value if isinstance(value, list) else [value]))
+
+
+def _scale(end: Json, what: str) -> type:
+    """What an end of a range is compared as. Raises InputError."""
+    if isinstance(end, str):
+        return str
+    if isinstance(end, (int, float)) and not isinstance(end, bool):
+        return float
+    raise InputError(f"{what} has the end {end!r}; a range goes from number to number, or from text to text")
 
 
 def _includes(value: object, what: str) -> frozenset[str]:

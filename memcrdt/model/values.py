@@ -85,7 +85,7 @@ def to_ms(time: Time, what: str = "the time") -> int:
     moment = _parse(time, what) if isinstance(time, str) else time
     if not isinstance(moment, datetime):
         raise InputError(f"{what} is {a_kind(time)}; give a datetime or an ISO 8601 string")
-    if moment.tzinfo is None:
+    if moment.utcoffset() is None:  # a tzinfo need not know one
         raise InputError(f"{what}, {moment.isoformat()}, has no time zone; add one, such as +00:00")
     try:
         ms = round(moment.timestamp() * 1000)

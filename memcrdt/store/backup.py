@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from memcrdt.errors import CorruptError, InputError, NotFoundError, SchemaError, StoreError
+from memcrdt.errors import CorruptError, DiskFullError, InputError, NotFoundError, SchemaError, StoreError
 from memcrdt.store import connections, meta, migrations
 from memcrdt.store.doctor import Kind, fault
 from memcrdt.store.meta import Alarm
@@ -34,26 +35,36 @@ def back_up(store: Store, path: Path) -> int:
             raise InputError(f"{path} is there already; name a new file for the backup")
         beside = path.with_name(f"{path.name}.part")
         beside.unlink(missing_ok=True)
-        with connections.translated(path, "backing up"), store.reading() as db:
-            os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            db.execute("VACUUM INTO ?", (str(beside),))
-        with beside.open("rb+") as written:
-            os.fsync(written.fileno())
-        beside.replace(path)
+        try:
+            _copy(store, beside)
+            beside.replace(path)
+        except BaseException:  # whatever it was: half a copy of all memories must not stay
+            beside.unlink(missing_ok=True)
+            raise
         return path.stat().st_size
+
+
+def _copy(store: Store, path: Path) -> None:
+    with connections.translated(path, "backing up"), store.reading() as db:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        db.execute("VACUUM INTO ?", (str(path),))
+    with path.open("rb+") as written:
+        os.fsync(written.fileno())
 
 
 def restore(store: Store, path: Path) -> None:
     """Makes the store what the backup at `path` was; what has come since is lost here, and comes back from peers.
 
     Other processes may go on using the store: they see all or nothing of it. It becomes another incarnation.
-    Raises NotFoundError, SchemaError or CorruptError when the file is no backup of a store, and StoreError when it
-    can't be read.
+    Raises NotFoundError, SchemaError or CorruptError when the file is no backup of a store, InputError when it is a
+    store that is in use, and StoreError when it can't be read.
     """
+    store.check_writable("restoring")
     if not path.is_file():
         raise NotFoundError(f"there is no file {path}; name a backup that `memcrdt backup` made")
-    with tempfile.TemporaryDirectory(prefix="memcrdt-restore-", dir=store.path.parent) as folder:
-        copy = Path(folder) / "copy.db"
+    _check_unused(path)
+    with _folder_beside(store) as folder:
+        copy = folder / "copy.db"
         with _of_file(path, "read"):
             shutil.copyfile(path, copy)
         _check_kind(copy, path)
@@ -67,6 +78,27 @@ def restore(store: Store, path: Path) -> None:
             _check_rows(source, path)
             _make_newer(store, source)
             store.replace_by(source)
+
+
+def _check_unused(path: Path) -> None:
+    """Raises InputError for a store with a WAL beside it, whose own file lacks what was written last. Nor must one that
+    this process has open be opened otherwise: closing it again would drop SQLite's locks."""
+    if path.with_name(f"{path.name}-wal").exists():
+        raise InputError(
+            f"{path} is the file of a store that is in use, or was not closed, and not all of it; name a backup that"
+            " `memcrdt backup` made of that"
+        )
+
+
+@contextmanager
+def _folder_beside(store: Store) -> Iterator[Path]:
+    home = store.path.parent
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="memcrdt-restore-", dir=home)
+    except OSError as exc:
+        raise StoreError(f"restoring: nothing can be written in {home} ({exc.strerror}); check its mode") from exc
+    with folder:
+        yield Path(folder.name)
 
 
 def _check_kind(copy: Path, path: Path) -> None:
@@ -102,4 +134,6 @@ def _of_file(path: Path, done: str) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
+        if exc.errno == errno.ENOSPC:
+            raise DiskFullError(f"the backup {path} can't be {done}: the disk is full; make room on it") from exc
         raise StoreError(f"the backup {path} can't be {done} ({exc.strerror}); check its folder and its mode") from exc

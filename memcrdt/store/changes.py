@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
 import apsw
@@ -15,6 +15,7 @@ from memcrdt.model.projection import Grave, Life
 from memcrdt.model.requests import AddRequest, upsert
 from memcrdt.store import meta, reads, views
 from memcrdt.store.meta import Random
+from memcrdt.store.reads import Place
 from memcrdt.store.transaction import Transaction
 
 SALT_BYTES = 16
@@ -105,10 +106,10 @@ def update(memory_id: str, edit: MemoryEdit, author: str | None, transaction: Tr
         raise InputError(f"the memory {memory_id} can't take its own place; superseded_by names another")
     if isinstance(successor, str) and reads.place_of(transaction.db, successor) is None:
         raise missing(transaction.db, successor)
-    spaces = _living_in(transaction.db, memory_id)
-    if not spaces:
+    places = reads.places_of(transaction.db, memory_id)
+    if not places:
         raise missing(transaction.db, memory_id)
-    for space in spaces:
+    for space, _ in places:
         state = transaction.state(space, memory_id)
         assert isinstance(state, Life)  # the views say so
         change(transaction, space, state, edit, author)
@@ -123,16 +124,13 @@ def change(transaction: Transaction, space: int, life: Life, edit: MemoryEdit, a
     transaction.edit(space, life.id, edits.edited(life, edit, stamp, revision))
 
 
-def forget(memory_ids: Iterable[str], transaction: Transaction) -> int:
-    """A plan that forgets memories for good. Returns how many were there to be forgotten."""
-    there = [(space, memory_id) for memory_id in memory_ids for space in _living_in(transaction.db, memory_id)]
-    for space, memory_id in there:
+def forget(listed: Callable[[apsw.Connection], Sequence[Place]], transaction: Transaction) -> list[str]:
+    """A plan that forgets for good what is listed under the write lock: not what somebody has just changed so that it
+    isn't listed any more, nor a memory of the same id in another space. Returns the ids of those that were there."""
+    places = listed(transaction.db)
+    for space, memory_id in places:
         transaction.forget(space, memory_id)
-    return len(there)
-
-
-def _living_in(db: apsw.Connection, memory_id: str) -> list[int]:
-    return [int(space) for (space,) in db.execute("SELECT space FROM memories WHERE id = ?", (memory_id,))]
+    return [memory_id for _, memory_id in places]
 
 
 def missing(db: apsw.Connection, memory_id: str) -> NotFoundError:
@@ -171,10 +169,13 @@ def lives(db: apsw.Connection, space: int, *named: str) -> Iterator[tuple[str, b
 
 
 def _check_outcome(life: Life, edit: MemoryEdit) -> None:
+    """Raises InputError where the edit adds to what is full. What devices added while apart may be more than a memory
+    takes: that stays, can be changed and taken away, and only must not grow."""
     tags = (set(life.tags) | set(edit.add_tags)) - set(edit.remove_tags)
-    if len(tags) > limits.TAGS:
-        raise InputError(f"the memory {life.id} would have {len(tags)} tags; it takes {limits.TAGS}")
-    if len(life.links) + len(edit.add_links) > limits.LINKS:
+    if len(tags) > max(limits.TAGS, len(life.tags)):
+        raise InputError(f"the memory {life.id} would have {len(tags)} tags; it takes {limits.TAGS}: remove some first")
+    links = {(link.rel, link.to) for link in life.links} | set(edit.add_links)
+    if len(links) > max(limits.LINKS, len(life.links)):
         raise InputError(f"the memory {life.id} would have over {limits.LINKS} links; unlink some first")
     merged = {key: value for key, value in {**life.metadata, **edit.metadata}.items() if value is not None}
-    checks.check_metadata_size(merged)
+    checks.check_metadata_size(merged, life.metadata)

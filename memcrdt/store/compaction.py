@@ -129,6 +129,7 @@ def _scrub(store: Store) -> bool:
         with store.folding() as (db, documents):
             fold(db, documents, shard)
             quarantine.drop_shard(db, log.shard_row(db, shard))
+            log.drop_set_aside(db, shard)
     if marked and not _truncate_wal(store):
         store.scrub_later()
         return False

@@ -16,6 +16,7 @@ from pathlib import Path
 import apsw
 
 from memcrdt.errors import CorruptError, DiskFullError, LockedError, ReadOnlyError, SchemaError, StoreError
+from memcrdt.store import filtering
 from memcrdt.store.vector_functions import load_vector_functions
 
 BUSY_TIMEOUT_S = 30.0  # a batch of 100,000 memories keeps the write lock for about 20 s
@@ -159,6 +160,7 @@ def _set_up(db: apsw.Connection) -> apsw.Connection:
         # comes back with the power undoes what was committed since (tests/store/test_durability.py).
         db.execute("PRAGMA synchronous = EXTRA; PRAGMA cache_size = -16000; PRAGMA trusted_schema = OFF")
         load_vector_functions(db)
+        filtering.add_functions(db)
     except BaseException:  # whatever it was, the file must not stay open
         close(db)
         raise

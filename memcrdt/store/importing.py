@@ -14,6 +14,7 @@ from memcrdt.model.requests import AddRequest, upsert
 from memcrdt.store import reads
 from memcrdt.store.changes import bear, change, lives
 from memcrdt.store.meta import space_number
+from memcrdt.store.reads import Place
 from memcrdt.store.transaction import Transaction
 
 Outcome: TypeAlias = Literal["added", "updated", "known", "forgotten"]
@@ -28,7 +29,8 @@ class _Decision(NamedTuple):
 
 
 class Importing:
-    """Takes batches of one import, and counts what becomes of the items.
+    """Takes batches of one import, and notes what becomes of the memories; `repeated` are the items that name one which
+    an item before had.
 
     An item's id is its own, or derived from its key, or else from its text: the same file imported on two devices,
     also before they meet, gives each memory once. What is here already is left alone, but for items with a key, which
@@ -36,9 +38,14 @@ class Importing:
     """
 
     def __init__(self, *, again: bool) -> None:
-        self.counts: Counter[Outcome] = Counter()
+        self.repeated = 0
         self._again = again
-        self._taken: set[tuple[int, str]] = set()
+        self._outcomes: dict[Place, Outcome] = {}
+
+    @property
+    def counts(self) -> Counter[Outcome]:
+        """How many memories came out how."""
+        return Counter(self._outcomes.values())
 
     def weigh(self, db: apsw.Connection, requests: Sequence[AddRequest]) -> None:
         """Counts what importing these would do, and does nothing."""
@@ -61,18 +68,24 @@ class Importing:
         for memory_id, salt in _identities(db, space, request):
             outcome = self._outcome(db, space, memory_id, request)
             if outcome != "forgotten" or not self._again:
-                self.counts[outcome] += 1
-                self._taken.add((space, memory_id))
+                self._note((space, memory_id), outcome)
                 return _Decision(outcome, memory_id, salt)
         raise AssertionError("lives have no end")
 
     def _outcome(self, db: apsw.Connection, space: int, memory_id: str, request: AddRequest) -> Outcome:
-        if (space, memory_id) in self._taken and not reads.is_forgotten(db, memory_id):
-            return "known"
         text = reads.text_of(db, space, memory_id)
         if text is not None:
             return "updated" if request.key is not None and text != request.text else "known"
-        return "forgotten" if reads.is_forgotten(db, memory_id) else "added"
+        if reads.is_forgotten(db, memory_id):
+            return "forgotten"
+        return "known" if (space, memory_id) in self._outcomes else "added"  # by this batch, or it is only weighed
+
+    def _note(self, place: Place, outcome: Outcome) -> None:
+        """A memory counts once; a later item with its key may only show that it is another one than it was."""
+        self.repeated += place in self._outcomes
+        before = self._outcomes.setdefault(place, outcome)
+        if (before, outcome) == ("known", "updated"):
+            self._outcomes[place] = outcome
 
 
 def _identities(db: apsw.Connection, space: int, request: AddRequest) -> Iterator[tuple[str, bytes]]:

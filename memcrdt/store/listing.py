@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 
@@ -11,10 +10,13 @@ import apsw
 
 from memcrdt.errors import InputError
 from memcrdt.model.filters import Filters
+from memcrdt.model.ids import is_ulid
+from memcrdt.model.projection import is_time
 from memcrdt.model.records import MemoryRecord, Page
 from memcrdt.model.values import from_ms, to_ms
 from memcrdt.store import reads
 from memcrdt.store.filtering import where
+from memcrdt.store.reads import Place
 
 _ORDERS = {"newest": ("created_at", "DESC"), "oldest": ("created_at", "ASC"), "updated": ("updated_at", "DESC")}
 
@@ -49,10 +51,11 @@ def page(db: apsw.Connection, asked: Listing, now_ms: int) -> Page:
     return Page(items, cursor)
 
 
-def ids(db: apsw.Connection, filters: Filters, now_ms: int) -> list[str]:
-    """The ids of all memories that the filters leave."""
+def places(db: apsw.Connection, filters: Filters, now_ms: int) -> list[Place]:
+    """Where all memories are that the filters leave."""
     clause, bindings = where(filters, now_ms)
-    return [str(row[0]) for row in db.execute(f"SELECT DISTINCT m.id FROM memories m WHERE {clause}", tuple(bindings))]
+    found = db.execute(f"SELECT m.space, m.id FROM memories m WHERE {clause}", bindings)
+    return [(int(space), str(memory_id)) for space, memory_id in found]
 
 
 def _cursor(order: str, last: MemoryRecord, column: str) -> str:
@@ -63,8 +66,8 @@ def _cursor(order: str, last: MemoryRecord, column: str) -> str:
 def _position(asked: Listing) -> tuple[int, str]:
     try:
         order, at, memory_id = json.loads(base64.urlsafe_b64decode(asked.cursor or ""))
-    except (ValueError, TypeError, binascii.Error) as exc:
+    except (ValueError, TypeError, RecursionError) as exc:
         raise InputError("the cursor is none that list() gave out; start again without it") from exc
-    if order != asked.order or not isinstance(at, int) or not isinstance(memory_id, str):
+    if order != asked.order or not is_time(at) or not is_ulid(memory_id):
         raise InputError(f"the cursor is of a list in another order than {asked.order!r}; start again without it")
     return at, memory_id

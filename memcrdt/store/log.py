@@ -139,7 +139,7 @@ def standing(row: ShardRow, live: Shard) -> ShardRow:
 
 
 def set_aside(db: apsw.Connection, shard: int, seq: int, kind: Literal["update", "snapshot"], at: int) -> None:
-    """Moves a row that can't be used out of the log, for whoever wants to look at it."""
+    """Moves a row that can't be used out of the log, for whoever wants to look at it, until something is forgotten."""
     table = "updates" if kind == "update" else "snapshots"
     db.execute(
         "INSERT INTO damaged(shard, seq, kind, bytes, at)"
@@ -147,6 +147,11 @@ def set_aside(db: apsw.Connection, shard: int, seq: int, kind: Literal["update",
         (kind, at, shard, seq),
     )
     db.execute(f"DELETE FROM {table} WHERE shard = ? AND seq = ?", (shard, seq))
+
+
+def drop_set_aside(db: apsw.Connection, shard: int) -> None:
+    """Lets go of the rows of a shard that were set aside: they may hold text that was forgotten since."""
+    db.execute("DELETE FROM damaged WHERE shard = ?", (shard,))
 
 
 def mark_to_scrub(db: apsw.Connection, shard: int, seq: int) -> None:

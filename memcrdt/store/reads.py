@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import apsw
 
 from memcrdt.model.projection import heads_of
 from memcrdt.model.records import Link, MemoryRecord, Revision
 from memcrdt.model.values import from_ms
+
+Place: TypeAlias = tuple[int, str]  # a memory's space and id
 
 _COLUMNS = """
   m.memory, m.id, m.text, s.name, m.scope, m.category, m.kind, m.created_at, m.updated_at, m.expires_at, m.pinned,
@@ -45,6 +47,11 @@ def where(db: apsw.Connection, clause: str, bindings: Iterable[Any], tail: str) 
 def place_of(db: apsw.Connection, memory_id: str) -> tuple[int, int] | None:
     """The space and local number of a memory that is there."""
     return db.execute("SELECT space, memory FROM memories WHERE id = ? ORDER BY space LIMIT 1", (memory_id,)).fetchone()
+
+
+def places_of(db: apsw.Connection, memory_id: str) -> list[Place]:
+    """Everywhere that a memory with this id is: what is imported into another space keeps its id there."""
+    return [(int(space), memory_id) for (space,) in db.execute("SELECT space FROM memories WHERE id = ?", (memory_id,))]
 
 
 def revisions(db: apsw.Connection, memory_id: str) -> list[Revision]:

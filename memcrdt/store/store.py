@@ -87,10 +87,13 @@ class Store:
         self._readers = Readers(self.path, read_only=self.options.read_only, vfs=self.options.vfs)
         self._reserve = Reserve(home)
         self._writer: apsw.Connection | None = None
+        self._closed = False
+        self._file: tuple[int, int] | None = None
         self.device = device
         opening.prepare(self.path, read_only=self.options.read_only)
         try:
             self.facts = self._begin()
+            self._file = _identity(self.path)
         except BaseException:  # the connections must not outlive a failed opening
             self.close()
             raise
@@ -108,6 +111,7 @@ class Store:
             return
         self._scrubbing.stop()
         with self._lock:
+            self._closed = True
             self._readers.close()
             if self._writer is not None:
                 connections.close(self._writer)
@@ -118,7 +122,7 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
         """A connection to read with, for one call: no read transaction may outlive it."""
-        self._check_process()
+        self._check_there()
         with translated(self.path, "reading"), self._readers.lent() as db:
             yield db
 
@@ -176,7 +180,6 @@ class Store:
     @contextmanager
     def documents(self) -> Iterator[tuple[apsw.Connection, Documents]]:
         """The live documents and a connection that sees what is durable, with no write under way in this process."""
-        self._check_process()
         with self._lock, self.reading() as db:
             db.execute("BEGIN")  # heads and logs of one moment
             try:
@@ -211,7 +214,7 @@ class Store:
 
     def replace_by(self, source: apsw.Connection) -> None:
         """Puts the content of another store in the place of this one's, at once."""
-        self._check_process()
+        self.check_writable("restoring")
         with self._lock:
             with translated(self.path, "restoring"), self._opened().backup("main", source, "main") as backup:
                 while not backup.done:
@@ -267,6 +270,7 @@ class Store:
 
     def _opened(self) -> apsw.Connection:
         """The write connection, made when it is first needed. Its caller holds the lock, or is alone."""
+        self._check_there()
         if self._writer is None:
             with translated(self.path, "opening"):
                 self._writer = self._open_writer()
@@ -343,9 +347,7 @@ class Store:
     @contextmanager
     def _exclusive(self, doing: str) -> Iterator[apsw.Connection]:
         """The write connection within BEGIN IMMEDIATE; committed at the end unless the body did it itself."""
-        self._check_process()
-        if self.options.read_only:
-            raise ReadOnlyError(f"{doing}: {self.path} was opened for reading only")
+        self.check_writable(doing)
         with self._lock, translated(self.path, doing), _immediate(self._opened()) as db:
             yield db
 
@@ -356,9 +358,38 @@ class Store:
             except Exception:  # noqa: BLE001 - of whatever kind: the change is durable, and must not look as if it had failed
                 _log.exception("a subscriber failed")
 
-    def _check_process(self) -> None:
+    def check_writable(self, doing: str) -> None:
+        """Raises ReadOnlyError if the store was opened for reading only, and StoreError if it is not there any more."""
+        self._check_there()
+        if self.options.read_only:
+            raise ReadOnlyError(f"{doing}: {self.path} was opened for reading only; open it without read_only")
+
+    def _check_there(self) -> None:
+        """Raises StoreError in a forked child, after the end, and when the file is not the one that was opened: what is
+        written into a file that was deleted or replaced would be acknowledged and lost."""
         if os.getpid() != self._pid:
             raise forks.inherited(self.path)
+        if self._closed:
+            raise StoreError("the store is closed; open it again")
+        if self._file is not None and not _is_there(self.path, self._file):
+            raise StoreError(
+                f"{self.path} was deleted, moved or replaced while it was open; close it and open it again: nothing was"
+                " changed, and what is in the old file is no longer seen"
+            )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _is_there(path: Path, identity: tuple[int, int]) -> bool:
+    try:
+        return _identity(path) == identity
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # it can't be told: the folder may not be searched any more
+        return True
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from memcrdt.model.registers import Deleted
 from memcrdt.model.requests import Changes, check_add, check_item, check_update
 from memcrdt.model.values import Json
 from memcrdt.net.replica import StoreReplica
-from memcrdt.store import changes, compaction, digests, log, meta
+from memcrdt.store import changes, compaction, digests, log, meta, reads
 from memcrdt.store.indexer import IndexRow, Prepared
 from memcrdt.store.store import Store, StoreOptions
 from memcrdt.sync.replica import Applied
@@ -86,7 +86,10 @@ class Device:
         self.store.commit(partial(changes.update, memory_id, edit, None))
 
     def forget(self, *memory_ids: str) -> None:
-        self.store.commit(partial(changes.forget, memory_ids))
+        def listed(db: apsw.Connection) -> list[reads.Place]:
+            return [place for memory_id in memory_ids for place in reads.places_of(db, memory_id)]
+
+        self.store.commit(partial(changes.forget, listed))
         compaction.scrub(self.store)
 
     def space(self, name: str = "personal") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 import pytest
@@ -14,6 +14,14 @@ from hypothesis import strategies as st
 from memcrdt.errors import InputError
 from memcrdt.model import limits
 from memcrdt.model.values import Json, canonical, check_json, from_ms, restored, to_ms
+
+
+class _Nowhere(tzinfo):
+    """A time zone that doesn't know how far it is from UTC."""
+
+    def utcoffset(self, _: datetime | None) -> None:
+        return None
+
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 numbers = st.integers(-limits.INTEGER_MAX, limits.INTEGER_MAX) | st.floats(allow_nan=False, allow_infinity=False)
@@ -77,7 +85,16 @@ def test_times_of_any_zone_are_taken() -> None:
 
 @pytest.mark.parametrize(
     "time",
-    [datetime(2026, 1, 1), "2026-01-01", "yesterday", 5, None, "1969-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"],  # noqa: DTZ001 - what is refused
+    [
+        datetime(2026, 1, 1),  # noqa: DTZ001 - what is refused
+        datetime(2026, 1, 1, tzinfo=_Nowhere()),
+        "2026-01-01",
+        "yesterday",
+        5,
+        None,
+        "1969-12-31T23:59:59Z",
+        "0001-01-01T00:00:00+14:00",
+    ],
 )
 def test_a_time_without_zone_or_out_of_range_is_refused(time: Any) -> None:
     """A guess at the zone would be wrong on some device."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from memcrdt.errors import CorruptError, InputError, NotFoundError, SchemaError, StoreError
+from memcrdt.errors import CorruptError, DiskFullError, InputError, NotFoundError, SchemaError, StoreError
 from memcrdt.store import backup, doctor
 from memcrdt.testing.devices import Device, agree
 
@@ -105,3 +106,25 @@ def test_a_damaged_backup_is_refused(device: Make, tmp_path: Path) -> None:
     with pytest.raises(CorruptError, match="name another one"):
         backup.restore(a.store, tmp_path / "backup")
     assert a.texts() == {kept: "kept"}
+
+
+def test_a_store_in_use_is_no_backup(device: Make, tmp_path: Path) -> None:
+    """Its file lacks what stands in the WAL: neither its own nor another's is taken, and nothing is changed."""
+    a, b = device("A"), device("B")
+    for each in (a, b):
+        kept = each.add("kept")
+        with pytest.raises(InputError, match="in use"):
+            backup.restore(a.store, each.store.path)
+        assert each.texts() == {kept: "kept"}
+
+
+def test_half_a_backup_is_not_left_behind(device: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here of one whose disk fails at the end."""
+
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(backup.os, "fsync", fail)
+    with pytest.raises(DiskFullError, match="full"):
+        backup.back_up(device("A").store, tmp_path / "backup")
+    assert list(tmp_path.glob("backup*")) == []

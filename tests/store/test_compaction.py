@@ -282,6 +282,21 @@ def test_quarantined_bytes_of_the_shard_go_with_what_was_forgotten(device: Make)
     assert a.rows("SELECT count(*) FROM quarantine") == [(0,)]
 
 
+def test_rows_that_doctor_set_aside_go_with_what_was_forgotten(device: Make) -> None:
+    """One that was damaged, and one that builds on it: what can't be applied can still be read."""
+    a = device("A")
+    memory, other = a.add(SECRET), a.add("other")
+    for text in (f"{SECRET} again", f"{SECRET} once more"):
+        a.update(memory, text=text)
+    with a.store.writing() as db:
+        db.execute("UPDATE updates SET checksum = zeroblob(8) WHERE seq = 3")
+    doctor.repair(a.store)
+    assert a.rows("SELECT seq FROM damaged ORDER BY seq") == [(3,), (4,)]
+    a.forget(memory)
+    assert _files_with(a.home) == []
+    assert list(a.texts()) == [other]
+
+
 def test_threads_of_one_store_lose_nothing(device: Make) -> None:
     """A store is safe between threads: writes, folds and reads at once."""
     a = device("A")

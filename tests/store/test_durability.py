@@ -132,6 +132,6 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
     device.close()
     with pytest.raises(StoreError, match="closed"):
         device.texts()
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="closed; open it again"):
         device.add("no")
     device.close()

@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from memcrdt.model.filters import check_filters
-from memcrdt.store.filtering import where
+from memcrdt.store.filtering import add_functions, where
 
 NOW = 1_000_000
 ROWS: list[dict[str, Any]] = [
@@ -18,7 +18,7 @@ ROWS: list[dict[str, Any]] = [
     {"id": "3", "text": "gamma", "scope": "conversation/x", "source": "mail", "created_at": 300, "pinned": 1},
     {"id": "4", "text": "delta", "scope": "agent/bob", "device": "phone", "created_at": 400, "expires_at": 450},
     {"id": "5", "text": "epsilon", "scope": "project/acme", "space": 2, "created_at": 500, "superseded_by": "6"},
-    {"id": "6", "text": "zeta", "scope": "project/other", "created_at": 600},
+    {"id": "6", "text": "zeta, été, Größe", "scope": "project/other", "created_at": 600},
 ]
 TAGS = {"1": ["red", "big"], "2": ["red"], "3": ["blue"]}
 METADATA = {
@@ -31,6 +31,7 @@ METADATA = {
 @pytest.fixture
 def db() -> apsw.Connection:
     made = apsw.Connection(":memory:")
+    add_functions(made)
     made.execute((resources.files("memcrdt.store") / "schema" / "0001.sql").read_text("utf-8"))
     for number, name in ((1, "personal"), (2, "team")):
         made.execute("INSERT INTO spaces VALUES(?, ?, ?, 'd', x'00', 0)", (number, name, name))
@@ -81,6 +82,8 @@ def _insert(db: apsw.Connection, row: dict[str, Any]) -> None:
         ({"metadata": {"n": 5, "by": "dev"}}, ""),
         ({"contains": "50% D"}, "1"),
         ({"contains": "_"}, ""),
+        ({"contains": "ÉTÉ"}, "6"),
+        ({"contains": "GRÖSSE"}, "6"),
         ({"pinned": True}, "3"),
         ({"pinned": False}, "126"),
         ({"author": "ana"}, "2"),
