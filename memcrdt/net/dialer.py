@@ -48,6 +48,10 @@ class Target:
     device: str | None = None
 
 
+class RefusedError(UntrustedPeerError):
+    """The right device answered, and it does not let us in: nothing that another address says is worth more."""
+
+
 class Trust:
     """Whom a dialer accepts, and what it says to those who do not accept us. This one accepts whoever answers."""
 
@@ -86,7 +90,8 @@ class Dialer:
         """An authenticated connection to an accepted device.
 
         Raises UnreachableError when no memcrdt answers, UntrustedPeerError when the device is not the one
-        wanted, is not accepted here or does not accept us, RemoteProtocolError when it breaks the protocol.
+        wanted or is not accepted here, RefusedError when it does not accept us, RemoteProtocolError when it breaks
+        the protocol.
         """
         try:
             async with asyncio.timeout(DIAL_S):
@@ -172,10 +177,10 @@ class Dialer:
     async def _appeal(
         self, socket: aiohttp.ClientWebSocketResponse, target: Target, device: str, refusal: Refusal
     ) -> None:
-        """Says who we are to a device that refuses us. Raises UntrustedPeerError where there is nothing to say."""
+        """Says who we are to a device that refuses us. Raises RefusedError where there is nothing to say."""
         if refusal.revoked_by is not None:
             words = await self._trust.revoked(refusal.revoked_by)
-            raise UntrustedPeerError(f"{shown(device)} at {target.address} does not let this device in: {words}")
+            raise RefusedError(f"{shown(device)} at {target.address} does not let this device in: {words}")
         introduction = await self._trust.introduction(device)
         if introduction is None:
             raise _not_accepted(device, target, self._identity.device_id)
@@ -203,8 +208,8 @@ async def _next(socket: aiohttp.ClientWebSocketResponse, target: Target) -> byte
     return frame
 
 
-def _not_accepted(device: str, target: Target, ours: str) -> UntrustedPeerError:
-    return UntrustedPeerError(
+def _not_accepted(device: str, target: Target, ours: str) -> RefusedError:
+    return RefusedError(
         f"{shown(device)} at {target.address} does not accept this device; run there: memcrdt accept {shown(ours)}"
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import MemcrdtError, UnreachableError
 from memcrdt.model.devices import shown
-from memcrdt.net.dialer import Target
+from memcrdt.net.dialer import RefusedError, Target
 from memcrdt.net.discovery.finder import Candidate
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Reach:
     async def reach(self, device: str) -> Connection:
         """The first connection that stands.
 
-        Raises NotFoundError, StoreError, or what went wrong, preferring a refusal to the silence of an old address.
+        Raises NotFoundError, StoreError, or what went wrong: of several addresses what tells the most, so that an old
+        one does not hide why the device does not let us in.
         """
         remembered = [Candidate(address, "address", device) for address in await self._contacts.addresses(device)]
         known = {candidate.address for candidate in remembered}
@@ -51,7 +52,7 @@ class Reach:
     async def _race(self, candidates: Sequence[Candidate]) -> Connection:
         waiting = list(candidates)
         dials: set[asyncio.Task[Connection]] = set()
-        problems: list[MemcrdtError] = []
+        problems: list[MemcrdtError] = []  # in the order in which they came; of equal ones the first is told
         try:
             while waiting or dials:
                 if waiting:
@@ -69,12 +70,13 @@ class Reach:
         finally:
             if dials:
                 self._tasks.spawn(self._drop(dials))
-        refusals = [problem for problem in problems if not isinstance(problem, UnreachableError)]
-        raise (refusals or problems)[0]
+        raise max(problems, key=_tells)
 
     async def _dial(self, candidate: Candidate) -> Connection:
         try:
             connection = await self._dialer.dial(Target(candidate.address, candidate.device))
+        except RefusedError:
+            raise  # it is there, and may let us in the next time
         except MemcrdtError:
             self._candidates.failed(candidate)
             raise
@@ -88,3 +90,10 @@ class Reach:
         for end in await asyncio.gather(*dials, return_exceptions=True):
             if not isinstance(end, BaseException):
                 await end.close()
+
+
+def _tells(problem: MemcrdtError) -> int:
+    """How much it says about the device: its own word, then what is wrong with whoever answers, then silence."""
+    if isinstance(problem, RefusedError):
+        return 2
+    return 0 if isinstance(problem, UnreachableError) else 1
