@@ -23,7 +23,7 @@ from memcrdt.model.devices import shown
 from memcrdt.model.records import Forgotten
 from memcrdt.node import BackgroundNode, Node
 from memcrdt.store.overview import overview
-from memcrdt.store.peers import Peers
+from memcrdt.store.peers import Link, Peers
 from memcrdt.syncing import Serving
 
 LOOPBACK: dict[str, Any] = {"host": "127.0.0.1", "port": 0}
@@ -338,6 +338,16 @@ def test_a_status_says_who_is_connected_how_and_how_the_clocks_differ(homes: tup
     assert (here.via, here.found, there.via, there.found) == ("dialed", "address", "accepted", None)
     assert abs(here.skew) < 5_000
     assert abs(there.skew) < 5_000
+
+
+def test_nobody_is_connected_after_the_process_with_the_network_was_killed(homes: tuple[Memory, Memory]) -> None:
+    """It had no time to note the end of its connections."""
+    laptop, desktop = homes
+    link = Link("accepted", "192.168.1.20:50000", 1)
+    Peers(laptop.store).connected(desktop.store.device, b"k" * 32, link)
+    assert laptop.status().serving is None
+    assert laptop.status().store.peers[0].peer.connected is None
+    assert not laptop.devices()[0].connected
 
 
 def _texts(memory: Memory) -> dict[str, str]:
