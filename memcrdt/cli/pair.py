@@ -42,8 +42,7 @@ def pair_command(face: Face, /, code: str | None, at: str | None, spaces: tuple[
 
     Without CODE: print one, and wait five minutes until it is typed on the other device. One wrong guess ends it.
     """
-    import asyncio
-
+    from memcrdt.cli.interrupts import run
     from memcrdt.model.requests import PERSONAL
     from memcrdt.net.pairing.pair import PairOptions, join
 
@@ -53,7 +52,7 @@ def pair_command(face: Face, /, code: str | None, at: str | None, spaces: tuple[
         raise click.UsageError("--space and --read-only are said on the device that shows the code")
     asked = PairOptions(spaces=() if code else spaces or (PERSONAL,), **options)
     with face.open() as memory:
-        partner = asyncio.run(_invite(face, memory, asked) if code is None else join(memory, code, asked, at=at))
+        partner = run(_invite(face, memory, asked) if code is None else join(memory, code, asked, at=at))
         serving = memory.status().serving
     _print(face, partner)
     say("paired" if serving else "paired; nothing is sent until `memcrdt serve` runs")

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
+from memcrdt.cli import interrupts
 from memcrdt.cli.output import Printer, readable, say
 from memcrdt.node import Node
 
@@ -27,7 +28,7 @@ class Listening:
 
 def run(node: Node, printer: Printer) -> None:
     """Returns when the process is asked to end (SIGTERM). Raises KeyboardInterrupt, and what entering a Node does."""
-    asyncio.run(_serve(node, printer))
+    interrupts.run(_serve(node, printer))
 
 
 async def _serve(node: Node, printer: Printer) -> None:
