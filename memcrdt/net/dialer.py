@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -14,6 +12,7 @@ from yarl import URL
 
 from memcrdt.errors import RemoteProtocolError, UnreachableError, UntrustedPeerError
 from memcrdt.model.devices import shown
+from memcrdt.net.addresses import plainly
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Authenticated, DialerHandshake, Refusal, Signer, read_claim
 from memcrdt.net.connection import (
     CLOSE_S,
@@ -217,21 +216,15 @@ def _not_accepted(device: str, target: Target, ours: str) -> RefusedError:
 def _unreachable(target: Target, cause: Exception, expected: str) -> UnreachableError:
     whom = f"{shown(target.device)} at {target.address}" if target.device else str(target.address)
     if isinstance(cause, aiohttp.WSServerHandshakeError):
-        return UnreachableError(f"what answers at {whom} is no memcrdt (HTTP {cause.status}); check host and port")
+        return UnreachableError(f"what answers at {whom} is not {expected} (HTTP {cause.status}); check host and port")
     if isinstance(cause, TimeoutError):
         return UnreachableError(f"no answer from {whom} within {DIAL_S:g} s; is it awake, and {expected} there?")
-    return UnreachableError(f"cannot reach {whom}: {_plainly(cause)}; is {expected} there, and the port open?")
-
-
-def _plainly(cause: Exception) -> str:
-    """What went wrong, without the libraries' words for where."""
+    if isinstance(cause, aiohttp.ClientConnectorDNSError):
+        return UnreachableError(f"cannot reach {whom}: the name leads to no address; check it, or give an IP address")
     if isinstance(cause, aiohttp.ClientConnectorError):
         cause = cause.os_error
-    if isinstance(cause, ConnectionRefusedError):
-        return "the connection was refused"
-    if isinstance(cause, OSError) and cause.errno is not None and cause.errno in errno.errorcode:
-        return os.strerror(cause.errno)
-    return str(cause)
+    why = plainly(cause) if isinstance(cause, OSError) else str(cause)
+    return UnreachableError(f"cannot reach {whom}: {why}; is {expected} there, and the port open?")
 
 
 async def _refuse_redirects(
