@@ -84,4 +84,6 @@ def plainly(problem: OSError) -> str:
         return "the connection was refused"
     if problem.errno == errno.EADDRNOTAVAIL:
         return "it is no address of this machine"
-    return os.strerror(problem.errno) if problem.errno in errno.errorcode else str(problem)
+    if problem.errno is not None and problem.errno in errno.errorcode:
+        return os.strerror(problem.errno)
+    return str(problem)
