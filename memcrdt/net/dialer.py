@@ -51,6 +51,10 @@ class RefusedError(UntrustedPeerError):
     """The right device answered, and it does not let us in: nothing that another address says is worth more."""
 
 
+class AnotherDeviceError(UntrustedPeerError):
+    """Another device than the wanted one is at the address, which is an old one, then."""
+
+
 class Trust:
     """Whom a dialer accepts, and what it says to those who do not accept us. This one accepts whoever answers."""
 
@@ -188,7 +192,7 @@ class Dialer:
     async def _check(self, device: str, target: Target) -> None:
         """Whether the claimed device is one to talk to. Nothing of ours has been sent yet."""
         if target.device not in (None, device):
-            raise UntrustedPeerError(
+            raise AnotherDeviceError(
                 f"{target.address} is {shown(device)}, not {shown(str(target.device))}; "
                 "correct the address, or accept the device that is there"
             )

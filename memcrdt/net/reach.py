@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import MemcrdtError, UnreachableError
 from memcrdt.model.devices import shown
-from memcrdt.net.dialer import RefusedError, Target
+from memcrdt.net.dialer import AnotherDeviceError, RefusedError, Target
 from memcrdt.net.discovery.finder import Candidate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from memcrdt.net.connection import Connection
     from memcrdt.net.contacts import Contacts
@@ -51,26 +51,25 @@ class Reach:
 
     async def _race(self, candidates: Sequence[Candidate]) -> Connection:
         waiting = list(candidates)
-        dials: set[asyncio.Task[Connection]] = set()
-        problems: list[MemcrdtError] = []  # in the order in which they came; of equal ones the first is told
+        dials: dict[asyncio.Task[Connection], Candidate] = {}
+        problems: dict[Candidate, MemcrdtError] = {}
         try:
             while waiting or dials:
                 if waiting:
-                    dials.add(asyncio.create_task(self._dial(waiting.pop(0))))
+                    candidate = waiting.pop(0)
+                    dials[asyncio.create_task(self._dial(candidate))] = candidate
                 timeout = HEAD_START_S if waiting else None
-                ended, dials = await asyncio.wait(dials, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                ended, _ = await asyncio.wait(dials, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
                 for dial in ended:
+                    candidate = dials.pop(dial)
                     try:
-                        connection = dial.result()
+                        return dial.result()
                     except MemcrdtError as exc:
-                        problems.append(exc)
-                    else:
-                        dials |= ended - {dial}
-                        return connection
+                        problems[candidate] = exc
         finally:
             if dials:
                 self._tasks.spawn(self._drop(dials))
-        raise max(problems, key=_tells)
+        raise max((problems[candidate] for candidate in candidates), key=_tells)
 
     async def _dial(self, candidate: Candidate) -> Connection:
         try:
@@ -83,7 +82,7 @@ class Reach:
         connection.found = candidate.found
         return connection
 
-    async def _drop(self, dials: set[asyncio.Task[Connection]]) -> None:
+    async def _drop(self, dials: Collection[asyncio.Task[Connection]]) -> None:
         """Ends the dials that came too late."""
         for dial in dials:
             dial.cancel()
@@ -93,7 +92,8 @@ class Reach:
 
 
 def _tells(problem: MemcrdtError) -> int:
-    """How much it says about the device: its own word, then what is wrong with whoever answers, then silence."""
+    """How much it says about the device: its own word, then that something is wrong with whoever answers in its name,
+    then that it is not there. Of equal ones the newest address is told of, where it was last."""
     if isinstance(problem, RefusedError):
         return 2
-    return 0 if isinstance(problem, UnreachableError) else 1
+    return 0 if isinstance(problem, UnreachableError | AnotherDeviceError) else 1

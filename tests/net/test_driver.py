@@ -253,6 +253,20 @@ async def test_what_the_device_itself_says_is_told_before_what_other_addresses_s
     )
 
 
+async def test_of_addresses_where_the_device_is_not_the_newest_is_told_of(
+    make_machine: Make, eventually: Eventually
+) -> None:
+    """Another device at an older one says nothing of it: it has that address now."""
+    laptop, desktop, other = make_machine("laptop"), make_machine("desktop"), make_machine("other")
+    other.accept(desktop)
+    await other.start()
+    laptop.accept(desktop, address=other.address)
+    laptop.peers.remember_address(desktop.id, "127.0.0.1:1")
+    await laptop.start()
+    await eventually(lambda: laptop.peers.get(desktop.id).error)
+    assert laptop.peers.get(desktop.id).error.startswith(f"cannot reach {shown(desktop.id)} at 127.0.0.1:1: ")
+
+
 async def test_a_device_that_was_found_and_refuses_us_stays_found(make_machine: Make, eventually: Eventually) -> None:
     """Or the next dial would say that nothing had found it."""
     laptop, desktop = make_machine("laptop"), make_machine("desktop")
