@@ -21,6 +21,7 @@ from memcrdt.errors import InputError, LockedError, NotFoundError, ReadOnlyError
 from memcrdt.memory import Memory
 from memcrdt.model.devices import shown
 from memcrdt.model.records import Forgotten
+from memcrdt.net.lock import NOTE_FILE
 from memcrdt.node import BackgroundNode, Node
 from memcrdt.store.overview import overview
 from memcrdt.store.peers import Link, Peers
@@ -209,6 +210,24 @@ def test_a_start_that_fails_says_why_and_can_be_repeated(homes: tuple[Memory, Me
         node.start(host="127.0.0.1", port=taken.getsockname()[1])
     node.start(**LOOPBACK)
     node.stop()
+
+
+@pytest.mark.parametrize(("ending", "code"), [("", 0), ("raise SystemExit(3)", 3), ("raise KeyboardInterrupt", -2)])
+def test_a_program_that_ends_without_closing_takes_its_network_down(
+    homes: tuple[Memory, Memory], ending: str, code: int
+) -> None:
+    """Goodbyes are said and what was announced is withdrawn, as by stop_sync(): the note beside the lock is gone."""
+    laptop, _ = homes
+    script = f"""
+import sys, memcrdt
+memory = memcrdt.open(sys.argv[1], embedder=None)
+memory.start_sync(host="127.0.0.1", port=0)
+{ending}"""
+    command = [sys.executable, "-c", script, str(laptop.home)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == code
+    assert "memcrdt" not in ended.stderr
+    assert not (laptop.home / NOTE_FILE).exists()
 
 
 def test_the_network_is_taken_over_when_its_process_dies(homes: tuple[Memory, Memory]) -> None:

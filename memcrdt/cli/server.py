@@ -27,7 +27,7 @@ class Listening:
 
 
 def run(node: Node, printer: Printer) -> None:
-    """Returns when the process is asked to end (SIGTERM). Raises KeyboardInterrupt, and what entering a Node does."""
+    """Returns when the process is asked to end. Raises KeyboardInterrupt, and what entering a Node does."""
     interrupts.run(_serve(node, printer))
 
 
@@ -35,6 +35,8 @@ async def _serve(node: Node, printer: Printer) -> None:
     ended = asyncio.Event()
     with suppress(NotImplementedError):  # Windows has no such handlers; ending the process ends the rest
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # the terminal is closed; nohup ignores that
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, ended.set)
     async with node:
         said: Listening | None = None
         while not ended.is_set():
