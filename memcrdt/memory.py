@@ -292,10 +292,11 @@ class Memory(Keeping, Syncing):
 
     def status(self) -> Status:
         """What is here, and what has synced with whom. Works without a serving process."""
+        serving = self._network.serving()
         return Status(
             home=self.home,
-            store=overview.overview(self.store),
-            serving=self._network.serving(),
+            store=overview.overview(self.store, served=serving is not None),
+            serving=serving,
             budget=self.upkeep.budget(),
             search=self._finder.status(),
         )

@@ -7,13 +7,17 @@ at once, and the process with the network sends it on.
 from __future__ import annotations
 
 import asyncio
+import atexit
+import concurrent.futures.thread  # noqa: F401 - the end that it registers comes after that of what is registered later
 import logging
+import os
 import threading
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
+from weakref import WeakSet
 
 from memcrdt.errors import LockedError, MemcrdtError
 from memcrdt.model.devices import parse_device_id
@@ -125,6 +129,7 @@ class BackgroundNode:
         asked = NetOptions.of(options)
         if self._thread is not None:
             return
+        _running.add(self)
         started: Future[None] = Future()
         self._loop, self._ending = asyncio.new_event_loop(), asyncio.Event()
         self._thread = threading.Thread(target=self._run, args=(asked, started), name="memcrdt-network", daemon=True)
@@ -137,6 +142,7 @@ class BackgroundNode:
 
     def stop(self) -> None:
         """Says goodbye to everyone; returns when the thread has ended."""
+        _running.discard(self)
         if self._thread is not None:
             with suppress(RuntimeError):  # its loop has ended already
                 self._loop.call_soon_threadsafe(self._ending.set)
@@ -201,6 +207,21 @@ class BackgroundNode:
             if not started.done():
                 started.set_result(None)
             await self._ending.wait()
+
+
+_running: WeakSet[BackgroundNode] = WeakSet()
+
+
+def _stop_all() -> None:
+    """For a program that ends without close(): goodbyes are said, and what was announced is withdrawn."""
+    for node in list(_running):
+        node.stop()
+
+
+# Before the threads of executors end, without which nothing is stopped in order; they are registered in the same way.
+getattr(threading, "_register_atexit", atexit.register)(_stop_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_running.clear)  # the threads are the parent's
 
 
 async def _acquire(home: Path) -> ServeLock:

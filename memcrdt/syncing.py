@@ -62,7 +62,8 @@ class Syncing:
 
     def devices(self) -> list[Device]:
         """The other devices that are known here: accepted, revoked, and pending ones, which knocked."""
-        return [device_of(status) for status in overview.peer_states(self.store)]
+        served = self._network.serving() is not None
+        return [device_of(status) for status in overview.peer_states(self.store, served=served)]
 
     def accept(
         self,

@@ -21,9 +21,10 @@ from memcrdt.errors import InputError, LockedError, NotFoundError, ReadOnlyError
 from memcrdt.memory import Memory
 from memcrdt.model.devices import shown
 from memcrdt.model.records import Forgotten
+from memcrdt.net.lock import NOTE_FILE
 from memcrdt.node import BackgroundNode, Node
 from memcrdt.store.overview import overview
-from memcrdt.store.peers import Peers
+from memcrdt.store.peers import Link, Peers
 from memcrdt.syncing import Serving
 
 LOOPBACK: dict[str, Any] = {"host": "127.0.0.1", "port": 0}
@@ -211,6 +212,24 @@ def test_a_start_that_fails_says_why_and_can_be_repeated(homes: tuple[Memory, Me
     node.stop()
 
 
+@pytest.mark.parametrize(("ending", "code"), [("", 0), ("raise SystemExit(3)", 3), ("raise KeyboardInterrupt", -2)])
+def test_a_program_that_ends_without_closing_takes_its_network_down(
+    homes: tuple[Memory, Memory], ending: str, code: int
+) -> None:
+    """Goodbyes are said and what was announced is withdrawn, as by stop_sync(): the note beside the lock is gone."""
+    laptop, _ = homes
+    script = f"""
+import sys, memcrdt
+memory = memcrdt.open(sys.argv[1], embedder=None)
+memory.start_sync(host="127.0.0.1", port=0)
+{ending}"""
+    command = [sys.executable, "-c", script, str(laptop.home)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == code
+    assert "memcrdt" not in ended.stderr
+    assert not (laptop.home / NOTE_FILE).exists()
+
+
 def test_the_network_is_taken_over_when_its_process_dies(homes: tuple[Memory, Memory]) -> None:
     """Until then the second program stands by; kill -9 is enough."""
     laptop, _ = homes
@@ -338,6 +357,16 @@ def test_a_status_says_who_is_connected_how_and_how_the_clocks_differ(homes: tup
     assert (here.via, here.found, there.via, there.found) == ("dialed", "address", "accepted", None)
     assert abs(here.skew) < 5_000
     assert abs(there.skew) < 5_000
+
+
+def test_nobody_is_connected_after_the_process_with_the_network_was_killed(homes: tuple[Memory, Memory]) -> None:
+    """It had no time to note the end of its connections."""
+    laptop, desktop = homes
+    link = Link("accepted", "192.168.1.20:50000", 1)
+    Peers(laptop.store).connected(desktop.store.device, b"k" * 32, link)
+    assert laptop.status().serving is None
+    assert laptop.status().store.peers[0].peer.connected is None
+    assert not laptop.devices()[0].connected
 
 
 def _texts(memory: Memory) -> dict[str, str]:

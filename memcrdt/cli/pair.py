@@ -28,7 +28,7 @@ class PairedLine:
 
 
 @command("pair")
-@click.argument("code", required=False)
+@click.argument("words", nargs=-1, metavar="[CODE]")
 @click.option("--at", metavar="HOST[:PORT]", help="With CODE: where the other device waits, as it shows.")
 @several("--space", "spaces", "NAME", "Without CODE: what to share; can be repeated. Without: personal.")
 @click.option("--read-only", is_flag=True, help="Without CODE: the other device may read and not write.")
@@ -37,23 +37,25 @@ class PairedLine:
 @click.option("--mdns/--no-mdns", default=None, help="Whether to find and be found on the local network.")
 @click.option("--tailscale/--no-tailscale", default=None, help="Whether to look for devices in the tailnet.")
 @pass_face
-def pair_command(face: Face, /, code: str | None, at: str | None, spaces: tuple[str, ...], **options: Any) -> None:
+def pair_command(
+    face: Face, /, words: tuple[str, ...], at: str | None, spaces: tuple[str, ...], **options: Any
+) -> None:
     """Trust another device and be trusted by it, by a short code.
 
     Without CODE: print one, and wait five minutes until it is typed on the other device. One wrong guess ends it.
     """
-    import asyncio
-
+    from memcrdt.cli.interrupts import run
     from memcrdt.model.requests import PERSONAL
-    from memcrdt.net.pairing.pair import PairOptions, join
+    from memcrdt.net.pairing.pair import PairOptions
 
+    code = " ".join(words) or None  # as somebody may type it who was told it on the telephone
     if code is None and at is not None:
         raise click.UsageError("--at goes with a CODE: it says where that code waits")
     if code is not None and (spaces or options["read_only"]):
         raise click.UsageError("--space and --read-only are said on the device that shows the code")
     asked = PairOptions(spaces=() if code else spaces or (PERSONAL,), **options)
     with face.open() as memory:
-        partner = asyncio.run(_invite(face, memory, asked) if code is None else join(memory, code, asked, at=at))
+        partner = run(_invite(face, memory, asked) if code is None else _join(memory, code, asked, at))
         serving = memory.status().serving
     _print(face, partner)
     say("paired" if serving else "paired; nothing is sent until `memcrdt serve` runs")
@@ -65,8 +67,25 @@ async def _invite(face: Face, memory: Memory, options: PairOptions) -> Partner:
     async with await invite(memory, options) as invitation:
         face.printer.value("code", str(invitation.code))
         where = " or ".join(f"--at {address}" for address in invitation.addresses)
-        say(f"on the other device run: memcrdt pair {invitation.code}   (if it is not found, with {where})")
+        say(
+            f"within five minutes run on the other device: memcrdt pair {invitation.code}   (if it is not found, with "
+            f"{where})"
+        )
         return await invitation.joined()
+
+
+async def _join(memory: Memory, code: str, options: PairOptions, at: str | None) -> Partner:
+    from memcrdt.net.pairing.codes import parse_code
+    from memcrdt.net.pairing.joining import FIND_S
+    from memcrdt.net.pairing.pair import join
+
+    code = str(parse_code(code))  # a slip is told before anything else
+    if at is None:
+        say(
+            f"looking for the device that shows this code, for {FIND_S:.0f} s at most; "
+            "--at HOST[:PORT] names its address"
+        )
+    return await join(memory, code, options, at=at)
 
 
 def _print(face: Face, partner: Partner) -> None:

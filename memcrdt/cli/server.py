@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
+from memcrdt.cli import interrupts
 from memcrdt.cli.output import Printer, readable, say
 from memcrdt.node import Node
 
@@ -26,14 +27,16 @@ class Listening:
 
 
 def run(node: Node, printer: Printer) -> None:
-    """Returns when the process is asked to end (SIGTERM). Raises KeyboardInterrupt, and what entering a Node does."""
-    asyncio.run(_serve(node, printer))
+    """Returns when the process is asked to end. Raises KeyboardInterrupt, and what entering a Node does."""
+    interrupts.run(_serve(node, printer))
 
 
 async def _serve(node: Node, printer: Printer) -> None:
     ended = asyncio.Event()
     with suppress(NotImplementedError):  # Windows has no such handlers; ending the process ends the rest
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # the terminal is closed; nohup ignores that
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, ended.set)
     async with node:
         said: Listening | None = None
         while not ended.is_set():

@@ -195,6 +195,9 @@ def _print_peers(face: Face, peers: Sequence[Device]) -> None:
 
 
 def _details(peer: Device) -> Iterator[str]:
+    if peer.state == "pending":
+        where = f" from {peer.addresses[0]}" if peer.addresses else ""
+        yield f"knocked{where}; if it is yours, run: memcrdt accept {readable(peer.device)}"
     if peer.spaces:
         yield f"shares {', '.join(peer.spaces)}"
     if peer.seen_at:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
 import re
 import socket
 from contextlib import suppress
@@ -72,3 +74,16 @@ def own_hosts() -> list[str]:
             probe.connect((elsewhere, DEFAULT_PORT))
             hosts.append(probe.getsockname()[0])
     return hosts or ["127.0.0.1"]
+
+
+def plainly(problem: OSError) -> str:
+    """Why an address is of no use, without the system's words for which address that is."""
+    if isinstance(problem, socket.gaierror):
+        return "the name leads to no address"
+    if isinstance(problem, ConnectionRefusedError):
+        return "the connection was refused"
+    if problem.errno == errno.EADDRNOTAVAIL:
+        return "it is no address of this machine"
+    if problem.errno is not None and problem.errno in errno.errorcode:
+        return os.strerror(problem.errno)
+    return str(problem)

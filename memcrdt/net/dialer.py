@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -14,6 +12,7 @@ from yarl import URL
 
 from memcrdt.errors import RemoteProtocolError, UnreachableError, UntrustedPeerError
 from memcrdt.model.devices import shown
+from memcrdt.net.addresses import plainly
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Authenticated, DialerHandshake, Refusal, Signer, read_claim
 from memcrdt.net.connection import (
     CLOSE_S,
@@ -46,6 +45,14 @@ class Target:
 
     address: Address
     device: str | None = None
+
+
+class RefusedError(UntrustedPeerError):
+    """The right device answered, and it does not let us in: nothing that another address says is worth more."""
+
+
+class AnotherDeviceError(UntrustedPeerError):
+    """Another device than the wanted one is at the address, which is an old one, then."""
 
 
 class Trust:
@@ -86,7 +93,8 @@ class Dialer:
         """An authenticated connection to an accepted device.
 
         Raises UnreachableError when no memcrdt answers, UntrustedPeerError when the device is not the one
-        wanted, is not accepted here or does not accept us, RemoteProtocolError when it breaks the protocol.
+        wanted or is not accepted here, RefusedError when it does not accept us, RemoteProtocolError when it breaks
+        the protocol.
         """
         try:
             async with asyncio.timeout(DIAL_S):
@@ -172,10 +180,10 @@ class Dialer:
     async def _appeal(
         self, socket: aiohttp.ClientWebSocketResponse, target: Target, device: str, refusal: Refusal
     ) -> None:
-        """Says who we are to a device that refuses us. Raises UntrustedPeerError where there is nothing to say."""
+        """Says who we are to a device that refuses us. Raises RefusedError where there is nothing to say."""
         if refusal.revoked_by is not None:
             words = await self._trust.revoked(refusal.revoked_by)
-            raise UntrustedPeerError(f"{shown(device)} at {target.address} does not let this device in: {words}")
+            raise RefusedError(f"{shown(device)} at {target.address} does not let this device in: {words}")
         introduction = await self._trust.introduction(device)
         if introduction is None:
             raise _not_accepted(device, target, self._identity.device_id)
@@ -184,7 +192,7 @@ class Dialer:
     async def _check(self, device: str, target: Target) -> None:
         """Whether the claimed device is one to talk to. Nothing of ours has been sent yet."""
         if target.device not in (None, device):
-            raise UntrustedPeerError(
+            raise AnotherDeviceError(
                 f"{target.address} is {shown(device)}, not {shown(str(target.device))}; "
                 "correct the address, or accept the device that is there"
             )
@@ -203,8 +211,8 @@ async def _next(socket: aiohttp.ClientWebSocketResponse, target: Target) -> byte
     return frame
 
 
-def _not_accepted(device: str, target: Target, ours: str) -> UntrustedPeerError:
-    return UntrustedPeerError(
+def _not_accepted(device: str, target: Target, ours: str) -> RefusedError:
+    return RefusedError(
         f"{shown(device)} at {target.address} does not accept this device; run there: memcrdt accept {shown(ours)}"
     )
 
@@ -212,21 +220,15 @@ def _not_accepted(device: str, target: Target, ours: str) -> UntrustedPeerError:
 def _unreachable(target: Target, cause: Exception, expected: str) -> UnreachableError:
     whom = f"{shown(target.device)} at {target.address}" if target.device else str(target.address)
     if isinstance(cause, aiohttp.WSServerHandshakeError):
-        return UnreachableError(f"what answers at {whom} is no memcrdt (HTTP {cause.status}); check host and port")
+        return UnreachableError(f"what answers at {whom} is not {expected} (HTTP {cause.status}); check host and port")
     if isinstance(cause, TimeoutError):
         return UnreachableError(f"no answer from {whom} within {DIAL_S:g} s; is it awake, and {expected} there?")
-    return UnreachableError(f"cannot reach {whom}: {_plainly(cause)}; is {expected} there, and the port open?")
-
-
-def _plainly(cause: Exception) -> str:
-    """What went wrong, without the libraries' words for where."""
+    if isinstance(cause, aiohttp.ClientConnectorDNSError):
+        return UnreachableError(f"cannot reach {whom}: the name leads to no address; check it, or give an IP address")
     if isinstance(cause, aiohttp.ClientConnectorError):
         cause = cause.os_error
-    if isinstance(cause, ConnectionRefusedError):
-        return "the connection was refused"
-    if isinstance(cause, OSError) and cause.errno is not None and cause.errno in errno.errorcode:
-        return os.strerror(cause.errno)
-    return str(cause)
+    why = plainly(cause) if isinstance(cause, OSError) else str(cause)
+    return UnreachableError(f"cannot reach {whom}: {why}; is {expected} there, and the port open?")
 
 
 async def _refuse_redirects(

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from memcrdt.errors import InputError, LockedError
-from memcrdt.net.addresses import Address
+from memcrdt.net.addresses import Address, plainly
 from memcrdt.net.connection import CLOSE_S
 from memcrdt.net.tasks import Tasks
 
@@ -156,7 +156,7 @@ class Door:
                 f"another port with --{option}port"
             )
         return InputError(
-            f"cannot listen at {address.host or 'all interfaces'}, port {address.port}: {cause.strerror or cause}; "
+            f"cannot listen at {address.host or 'all interfaces'}, port {address.port}: {plainly(cause)}; "
             f"choose another --{option}host or --{option}port"
         )
 
@@ -187,6 +187,8 @@ def refusal(status: int) -> web.Response:
 
 def _listening(address: Address) -> sockets.socket:
     where = (address.host, address.port)
+    if address.host:
+        sockets.getaddrinfo(*where)  # create_server() would hide that the name is what is wrong
     if not address.host and sockets.has_dualstack_ipv6():
         listening = sockets.create_server(where, family=sockets.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
     else:

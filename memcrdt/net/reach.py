@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import MemcrdtError, UnreachableError
 from memcrdt.model.devices import shown
-from memcrdt.net.dialer import Target
+from memcrdt.net.dialer import AnotherDeviceError, RefusedError, Target
 from memcrdt.net.discovery.finder import Candidate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from memcrdt.net.connection import Connection
     from memcrdt.net.contacts import Contacts
@@ -36,7 +36,8 @@ class Reach:
     async def reach(self, device: str) -> Connection:
         """The first connection that stands.
 
-        Raises NotFoundError, StoreError, or what went wrong, preferring a refusal to the silence of an old address.
+        Raises NotFoundError, StoreError, or what went wrong: of several addresses what tells the most, so that an old
+        one does not hide why the device does not let us in.
         """
         remembered = [Candidate(address, "address", device) for address in await self._contacts.addresses(device)]
         known = {candidate.address for candidate in remembered}
@@ -50,41 +51,49 @@ class Reach:
 
     async def _race(self, candidates: Sequence[Candidate]) -> Connection:
         waiting = list(candidates)
-        dials: set[asyncio.Task[Connection]] = set()
-        problems: list[MemcrdtError] = []
+        dials: dict[asyncio.Task[Connection], Candidate] = {}
+        problems: dict[Candidate, MemcrdtError] = {}
         try:
             while waiting or dials:
                 if waiting:
-                    dials.add(asyncio.create_task(self._dial(waiting.pop(0))))
+                    candidate = waiting.pop(0)
+                    dials[asyncio.create_task(self._dial(candidate))] = candidate
                 timeout = HEAD_START_S if waiting else None
-                ended, dials = await asyncio.wait(dials, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                ended, _ = await asyncio.wait(dials, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
                 for dial in ended:
+                    candidate = dials.pop(dial)
                     try:
-                        connection = dial.result()
+                        return dial.result()
                     except MemcrdtError as exc:
-                        problems.append(exc)
-                    else:
-                        dials |= ended - {dial}
-                        return connection
+                        problems[candidate] = exc
         finally:
             if dials:
                 self._tasks.spawn(self._drop(dials))
-        refusals = [problem for problem in problems if not isinstance(problem, UnreachableError)]
-        raise (refusals or problems)[0]
+        raise max((problems[candidate] for candidate in candidates), key=_tells)
 
     async def _dial(self, candidate: Candidate) -> Connection:
         try:
             connection = await self._dialer.dial(Target(candidate.address, candidate.device))
+        except RefusedError:
+            raise  # it is there, and may let us in the next time
         except MemcrdtError:
             self._candidates.failed(candidate)
             raise
         connection.found = candidate.found
         return connection
 
-    async def _drop(self, dials: set[asyncio.Task[Connection]]) -> None:
+    async def _drop(self, dials: Collection[asyncio.Task[Connection]]) -> None:
         """Ends the dials that came too late."""
         for dial in dials:
             dial.cancel()
         for end in await asyncio.gather(*dials, return_exceptions=True):
             if not isinstance(end, BaseException):
                 await end.close()
+
+
+def _tells(problem: MemcrdtError) -> int:
+    """How much it says about the device: its own word, then that something is wrong with whoever answers in its name,
+    then that it is not there. Of equal ones the newest address is told of, where it was last."""
+    if isinstance(problem, RefusedError):
+        return 2
+    return 0 if isinstance(problem, UnreachableError | AnotherDeviceError) else 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import apsw
@@ -110,8 +110,8 @@ def used_bytes(db: apsw.Connection) -> int:
     return (int(db.pragma("page_count")) - int(db.pragma("freelist_count"))) * int(db.pragma("page_size"))
 
 
-def overview(store: Store) -> StoreStatus:
-    """The state of the store at this moment."""
+def overview(store: Store, *, served: bool = True) -> StoreStatus:
+    """The state of the store at this moment; `served` is whether a process runs its network."""
     with store.reading() as db:
         names = list(db.execute("SELECT space, id, name FROM spaces ORDER BY space"))
         size = int(db.pragma("page_count")) * int(db.pragma("page_size"))
@@ -123,7 +123,7 @@ def overview(store: Store) -> StoreStatus:
         device=store.device,
         size=size,
         spaces=tuple(_space(store, *row) for row in names),
-        peers=peer_states(store),
+        peers=peer_states(store, served=served),
         ignored=ignored,
         quarantined=refused,
         to_scrub=to_scrub,
@@ -131,9 +131,12 @@ def overview(store: Store) -> StoreStatus:
     )
 
 
-def peer_states(store: Store) -> tuple[PeerStatus, ...]:
-    """The other devices."""
+def peer_states(store: Store, *, served: bool = True) -> tuple[PeerStatus, ...]:
+    """The other devices. A process that was killed noted no end of its connections: without one that runs the network
+    none stands."""
     peers = Peers(store).all()
+    if not served:
+        peers = [replace(peer, connected=None) for peer in peers]
     with store.reading() as db:
         return tuple(_peer(db, peer) for peer in peers)
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def test_a_code_that_is_typed_on_the_other_device_pairs_both(cli: Cli, tmp_path: Path) -> None:
-    """The code stands alone on stdout, and what to type on stderr; afterwards both list each other."""
+    """The code stands alone on stdout, and what to type on stderr; blanks will do for its dashes. Afterwards both list
+    each other."""
     laptop, desktop = tmp_path / "laptop", tmp_path / "desktop"
     command = [sys.executable, "-m", "memcrdt", "pair", "--host", "127.0.0.1", "--name", "desktop"]
     with subprocess.Popen(
@@ -22,7 +23,7 @@ def test_a_code_that_is_typed_on_the_other_device_pairs_both(cli: Cli, tmp_path:
         code, said = process.stdout.readline().strip(), process.stderr.readline()
         assert f"memcrdt pair {code}" in said
         (address,) = re.findall(r"--at (\S+)\)", said)
-        ran = cli("pair", code, "--at", address, "--name", "laptop", "--home", str(desktop), "--json")
+        ran = cli("pair", *code.split("-"), "--at", address, "--name", "laptop", "--home", str(desktop), "--json")
         assert process.wait(20) == 0
     assert (ran.code, ran.json[0]["name"], ran.json[0]["spaces"]) == (0, "laptop", ["personal"])
     assert "memcrdt serve" in ran.err
@@ -40,3 +41,14 @@ def test_what_is_no_code_is_exit_code_2(cli: Cli) -> None:
 def test_an_address_where_nobody_waits_is_exit_code_5(cli: Cli) -> None:
     """And named; what has to run there is `memcrdt pair`."""
     cli("pair", "7-crossover-granite", "--at", "127.0.0.1:1").failed(5, "127.0.0.1:1", "memcrdt pair waiting there")
+
+
+def test_who_looks_for_a_device_is_told_how_long(tmp_path: Path) -> None:
+    """And what to do instead: it may take a minute."""
+    command = [sys.executable, "-m", "memcrdt", "pair", "7-crossover-granite", "--home", str(tmp_path / "home")]
+    with subprocess.Popen(
+        [*command, "--no-mdns", "--no-tailscale"], stderr=subprocess.PIPE, encoding="utf-8"
+    ) as looking:
+        said = looking.stderr.readline()
+        looking.kill()
+    assert re.fullmatch(r"memcrdt: looking for the device that shows this code, for 60 s at most; --at .*\n", said)

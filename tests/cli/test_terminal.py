@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
+import memcrdt
 from memcrdt.cli.output import Printer
 from memcrdt.cli.status import _PEERS_ON_TERMINAL
 from memcrdt.devices import Device
+from memcrdt.model.devices import shown
+from memcrdt.store.peers import Peers
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -58,6 +61,16 @@ def test_whole_ids_stand_on_lines_of_their_own(cli: Cli, home: Path, command: tu
     out = "\n".join(line for line in cli(*command).out.splitlines() if str(home) not in line)  # it may be long
     check(out, width, "desktop", "(BBBBBBB)")
     assert any(line.startswith("BBBBBBB-") and line.count("-") == 7 for line in out.splitlines())
+
+
+@WIDTHS
+def test_what_to_do_with_a_device_that_knocked_stands_below_it(cli: Cli, home: Path, width: int) -> None:
+    """And where it listens, for whoever wonders whose it is."""
+    cli("init")
+    with memcrdt.open(home, embedder=None) as memory:
+        Peers(memory.store).knocked("B" * 51 + "A", b"k" * 32, "192.168.1.20:27380")
+    wanted = f"  knocked from 192.168.1.20:27380; if it is yours, run: memcrdt accept {shown('B' * 51 + 'A')}"
+    assert wanted in cli("peers").out.splitlines()
 
 
 @WIDTHS

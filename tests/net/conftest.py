@@ -15,6 +15,7 @@ from memcrdt.net.addresses import Address
 from memcrdt.net.auth import Authenticated
 from memcrdt.net.connection import Connection
 from memcrdt.net.dialer import Dialer, Target, Trust
+from memcrdt.net.discovery.finder import Candidate
 from memcrdt.net.driver import Driver, Parts
 from memcrdt.net.identity import Identity
 from memcrdt.net.listener import Listener
@@ -176,6 +177,10 @@ class Machine:
             self.peers.accept(other.id, address=None if address is None else str(address))
             self.replica.share("SPACE", "personal", other.id)
         self.bell.ring.set()
+
+    def find(self, other: Machine, address: Address) -> None:
+        """What a finder does that has found the other."""
+        self.driver._candidates.found(Candidate(address, "mdns", other.id))
 
     def write(self, *texts: str) -> None:
         self.replica.write("SPACE", 0, *texts)

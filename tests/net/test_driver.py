@@ -235,6 +235,53 @@ async def test_an_old_address_does_not_hide_a_good_one(two: tuple[Machine, Machi
     await eventually(lambda: laptop.driver.connected)
 
 
+async def test_what_the_device_itself_says_is_told_before_what_other_addresses_say(
+    make_machine: Make, eventually: Eventually
+) -> None:
+    """It does not accept us: that helps, whether nobody or another device is at the addresses that are newer."""
+    laptop, desktop, other = make_machine("laptop"), make_machine("desktop"), make_machine("other")
+    for listening in (desktop, other):
+        listening.accept(make_machine(f"friend of {listening.id}"))
+        await listening.start()
+    laptop.accept(desktop, address=desktop.address)
+    for stale in (str(other.address), "127.0.0.1:1"):
+        laptop.peers.remember_address(desktop.id, stale)
+    await laptop.start()
+    await eventually(lambda: laptop.peers.get(desktop.id).error)
+    assert laptop.peers.get(desktop.id).error == (
+        f"{shown(desktop.id)} at {desktop.address} does not accept this device; run there: memcrdt accept "
+        f"{shown(laptop.id)}"
+    )
+
+
+async def test_of_addresses_where_the_device_is_not_the_newest_is_told_of(
+    make_machine: Make, eventually: Eventually
+) -> None:
+    """Another device at an older one says nothing of it: it has that address now."""
+    laptop, desktop, other = make_machine("laptop"), make_machine("desktop"), make_machine("other")
+    other.accept(desktop)
+    await other.start()
+    laptop.accept(desktop, address=other.address)
+    laptop.peers.remember_address(desktop.id, "127.0.0.1:1")
+    await laptop.start()
+    await eventually(lambda: laptop.peers.get(desktop.id).error)
+    assert laptop.peers.get(desktop.id).error.startswith(f"cannot reach {shown(desktop.id)} at 127.0.0.1:1: ")
+
+
+async def test_a_device_that_was_found_and_refuses_us_stays_found(make_machine: Make, eventually: Eventually) -> None:
+    """Or the next dial would say that nothing had found it."""
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    desktop.accept(make_machine("friend"))
+    await desktop.start()
+    laptop.accept(desktop)
+    await laptop.start()
+    laptop.find(desktop, desktop.address)
+    await eventually(lambda: laptop.peers.get(desktop.id).error)
+    first = laptop.peers.get(desktop.id).error_at
+    await eventually(lambda: laptop.peers.get(desktop.id).error_at > first)
+    assert "does not accept this device" in laptop.peers.get(desktop.id).error
+
+
 async def test_a_silent_address_costs_a_quarter_of_a_second(
     two: tuple[Machine, Machine], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from memcrdt.errors import InputError, LockedError, RemoteProtocolError, Unreach
 from memcrdt.model.devices import shown
 from memcrdt.net import door
 from memcrdt.net.addresses import Address
-from memcrdt.net.connection import PATH, PROTOCOL_BROKEN, SUBPROTOCOL
+from memcrdt.net.connection import PAIRING_PATH, PATH, PROTOCOL_BROKEN, SUBPROTOCOL
 from memcrdt.net.dialer import Dialer, Target, Trust
 from memcrdt.net.tls import dialer_context, new_credentials
 
@@ -304,11 +304,14 @@ async def test_a_port_in_use_is_named(pair: Pair) -> None:
         laptop.listener.start(address)
 
 
-@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
-async def test_a_host_that_is_not_ours_is_named(pair: Pair, host: str) -> None:
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [("192.0.2.1", "it is no address of this machine"), ("no-such-host.invalid", "the name leads to no address")],
+)
+async def test_a_host_that_is_not_ours_is_named(pair: Pair, host: str, why: str) -> None:
     """192.0.2.0/24 is reserved for documentation."""
     laptop, _ = pair
-    with pytest.raises(InputError, match=host):
+    with pytest.raises(InputError, match=f"^cannot listen at {host}, port 0: {why}; choose another --host or --port$"):
         laptop.listener.start(Address(host, 0))
 
 
@@ -321,6 +324,28 @@ async def test_nobody_at_the_address_is_an_error_that_says_so(pair: Pair) -> Non
         await laptop.dial(address, desktop.id)
 
 
+async def test_a_name_that_leads_nowhere_is_told_from_a_device_that_is_not_there(pair: Pair) -> None:
+    """What to look at is the name, not the device."""
+    laptop, desktop = pair
+    with pytest.raises(UnreachableError) as told:
+        await laptop.dial(Address("no-such-host.invalid", 27380), desktop.id)
+    assert str(told.value) == (
+        f"cannot reach {shown(desktop.id)} at no-such-host.invalid:27380: the name leads to no address; check it, or "
+        "give an IP address"
+    )
+
+
+async def test_what_answers_without_being_expected_is_told(pair: Pair) -> None:
+    """As when a code is looked for at the port at which the device serves."""
+    laptop, desktop = pair
+    address = desktop.listen()
+    dialer = Dialer(laptop.identity, laptop, PAIRING_PATH, "memcrdt pair waiting")
+    with pytest.raises(UnreachableError) as told:
+        await dialer.dial(Target(address))
+    await dialer.close()
+    assert str(told.value) == f"what answers at {address} is not memcrdt pair waiting (HTTP 404); check host and port"
+
+
 async def test_a_redirect_is_not_followed(pair: Pair) -> None:
     """Whoever answers at an address cannot send us to another."""
     laptop, desktop = pair
@@ -330,7 +355,7 @@ async def test_a_redirect_is_not_followed(pair: Pair) -> None:
         return web.Response(status=302, headers={"Location": f"https://{elsewhere}{PATH}"})
 
     async with _Server(redirect) as address:
-        with pytest.raises(UnreachableError, match="no memcrdt"):
+        with pytest.raises(UnreachableError, match="is not memcrdt serving"):
             await laptop.dial(address)
     assert desktop.documents_sent == 0
 

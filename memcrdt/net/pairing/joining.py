@@ -6,8 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from memcrdt.errors import PairingError, RemoteProtocolError, UnreachableError, UntrustedPeerError
-from memcrdt.model.devices import shown
+from memcrdt.errors import MemcrdtError, PairingError, RemoteProtocolError, UnreachableError
 from memcrdt.net.addresses import Address
 from memcrdt.net.connection import PAIRING_PATH, dialer_host
 from memcrdt.net.dialer import Dialer, Target, Trust
@@ -38,6 +37,7 @@ class Joining:
         """The entries of our offer are put together when the other side has said which spaces it means."""
         self._ours = ours
         self._code = code
+        self._proved = False  # whoever has our proof has tested one guess at the code by it: no second device gets one
         # Who is there is settled by the code.
         self._dialer = Dialer(ours.identity, Trust(), PAIRING_PATH, "memcrdt pair waiting")
 
@@ -51,22 +51,24 @@ class Joining:
     async def find_and_join(self, finders: Sequence[Finder], find_s: float = FIND_S) -> Partner:
         """Pairs with whichever device is found that shows the code. Raises PairingError."""
         found: asyncio.Queue[Candidate] = asyncio.Queue()
+        problems: list[MemcrdtError] = []  # with those that announced the number of the code
         tasks = Tasks()
         for finder in finders:
             tasks.spawn(finder.run(found.put_nowait))
         try:
             async with asyncio.timeout(find_s):
-                return await self._first(found)
+                return await self._first(found, problems)
         except TimeoutError:
+            failed = f"; one that announces it was found, but {problems[0]}" if problems else ""
             raise PairingError(
-                f"no device that shows the code {self._code.number}-… was found; name its address, which it shows "
-                "beside the code: memcrdt pair CODE --at HOST:PORT"
+                f"no device that shows the code {self._code.number}-… was reached within {find_s:.0f} s{failed}; name "
+                "its address, which it shows beside the code: memcrdt pair CODE --at HOST:PORT"
             ) from None
         finally:
             await tasks.cancel()
             await self._dialer.close()
 
-    async def _first(self, found: asyncio.Queue[Candidate]) -> Partner:
+    async def _first(self, found: asyncio.Queue[Candidate], problems: list[MemcrdtError]) -> Partner:
         tried: set[Address] = set()
         while True:
             candidate = await found.get()
@@ -76,11 +78,12 @@ class Joining:
             tried.add(candidate.address)
             try:
                 return await self._try(candidate)
-            except (UnreachableError, UntrustedPeerError) as exc:
-                log.debug("%s", exc)
-            except PairingError as exc:
-                if str(exc) not in (talk.OTHER_NUMBER, talk.VOID):
+            except MemcrdtError as exc:
+                if self._proved:
                     raise
+                log.debug("%s", exc)
+                if candidate.pairing == self._code.number:
+                    problems.append(exc)
 
     async def _try(self, candidate: Candidate) -> Partner:
         connection = await self._dialer.dial(Target(candidate.address, candidate.device))
@@ -88,7 +91,7 @@ class Joining:
             async with asyncio.timeout(talk.TALK_S):
                 return await self._talk(Talk(connection))
         except TimeoutError:
-            raise UnreachableError(f"{connection} stopped answering; try again") from None
+            raise UnreachableError(f"{connection} stopped answering; run memcrdt pair there again") from None
         finally:
             await connection.close()
 
@@ -97,21 +100,13 @@ class Joining:
         await other.say("pair", self._code.number, exchange.message)
         (message,) = await other.hear("reply", 1)
         exchange.finish(_bytes(message, MESSAGE_BYTES))
+        self._proved = True
         await other.say("proof", exchange.proof())
-        try:
-            (proof,) = await other.hear("proof", 1)
-        except PairingError as exc:
-            if str(exc) != talk.WRONG:
-                raise
-            raise PairingError(
-                f"{shown(other.connection.peer.device)} at {other.connection.address} says that the code is wrong; one "
-                "wrong guess ends a code, so run memcrdt pair there again"
-            ) from None
+        (proof,) = await other.hear("proof", 1)
         if not exchange.proves(_bytes(proof, PROOF_BYTES)):
-            # Another attempt, with whoever comes next, would give each of them a guess.
             raise PairingError(
-                f"{shown(other.connection.peer.device)} at {other.connection.address} does not have the code; somebody "
-                "else may be answering: run memcrdt pair there again, and name its address with --at"
+                f"{other.connection} does not have the code; somebody else may be answering: run memcrdt pair there "
+                "again, and name its address with --at"
             )
         return await self._agree(other)
 

@@ -41,6 +41,11 @@ TALK_S: Final = 15.0  # from the connection to the end
 OTHER_NUMBER: Final = "another code waits here"
 VOID: Final = "the code is used up"
 WRONG: Final = "the code is wrong"
+_MEANS: Final = {
+    OTHER_NUMBER: "shows another code; compare its number, or name another address with --at",
+    VOID: "shows no code any more; run memcrdt pair there again",
+    WRONG: "says that the code is wrong; one wrong guess ends a code, so run memcrdt pair there again",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ class Talk:
             raise RemoteProtocolError(f"{self.connection} sent a frame of pairing that is no msgpack") from exc
         match message:
             case ["no", str(why)]:
-                raise PairingError(why)
+                raise PairingError(f"{self.connection} {_MEANS.get(why, f'says: {why}')}")
             case [str(said), *rest] if said == kind and len(rest) == fields:
                 return rest
         raise RemoteProtocolError(f"{self.connection} sent another frame than the {kind!r} that was due")

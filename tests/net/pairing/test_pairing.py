@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 import memcrdt
@@ -21,14 +22,17 @@ from memcrdt.errors import (
     UnreachableError,
 )
 from memcrdt.memory import Memory
+from memcrdt.model.devices import shown
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import Authenticated
 from memcrdt.net.connection import PAIRING_PATH, Connection
 from memcrdt.net.dialer import Dialer, Target, Trust
+from memcrdt.net.discovery.finder import Candidate, Found
 from memcrdt.net.discovery.mdns import MdnsFinder
 from memcrdt.net.identity import Identity
 from memcrdt.net.listener import Listener
 from memcrdt.net.pairing.codes import Code, parse_code
+from memcrdt.net.pairing.exchange import Exchange
 from memcrdt.net.pairing.inviting import Invitation
 from memcrdt.net.pairing.joining import Joining
 from memcrdt.net.pairing.pair import PairOptions, _ours, invite, join
@@ -144,8 +148,9 @@ async def test_a_code_with_another_number_is_no_guess(two: tuple[Memory, Memory]
     laptop, desktop = two
     async with await invite(laptop, LOOPBACK) as invitation:
         code = invitation.code
+        laptop_id = shown(laptop.store.device)
         other = f"{code.number % 99 + 1}-{code.first}-{code.second}"
-        with pytest.raises(PairingError, match="another code"):
+        with pytest.raises(PairingError, match=f"^{laptop_id} at .* shows another code; compare its number"):
             await join(desktop, other, LOOPBACK, at=invitation.addresses[0])
         await asyncio.gather(invitation.joined(), join(desktop, str(code), LOOPBACK, at=invitation.addresses[0]))
     assert desktop.store.device in known(laptop)
@@ -212,6 +217,42 @@ async def test_a_code_that_nobody_shows_says_what_to_do(two: tuple[Memory, Memor
         await joining.find_and_join([], find_s=0)
 
 
+async def test_a_device_that_was_found_and_not_reached_is_told(two: tuple[Memory, Memory]) -> None:
+    """A firewall before the device that shows the code would look like a code that nobody shows."""
+    joining = Joining(_ours(two[1], PairOptions(spaces=())), parse_code("7-crossover-granite"))
+    with pytest.raises(PairingError, match=r"one that announces it was found, but .* 127\.0\.0\.1:1: "):
+        await joining.find_and_join([_Named([Address("127.0.0.1", 1)])], find_s=2)
+
+
+@pytest.mark.parametrize("says", [["no", "the code is used up"], ["no", "another code waits here"], [], None])
+async def test_only_one_device_gets_a_guess_of_whoever_types_the_code(
+    two: tuple[Memory, Memory], make_memory: Callable[[str], Memory], says: list[str] | None
+) -> None:
+    """Whatever it says when it has our proof, against which it can test its own guess: the next one is not asked."""
+    _, desktop = two
+    guesses: list[bytes] = []
+    async with (
+        _guessing(make_memory("one"), guesses, says) as one,
+        _guessing(make_memory("two"), guesses, says) as two_,
+    ):
+        joining = Joining(_ours(desktop, PairOptions(spaces=())), parse_code("7-crossover-granite"))
+        with pytest.raises(MemcrdtError):
+            await joining.find_and_join([_Named([one, two_])], find_s=5)
+    assert len(guesses) == 1
+
+
+async def test_nonsense_does_not_end_the_search(
+    two: tuple[Memory, Memory], make_memory: Callable[[str], Memory]
+) -> None:
+    """Anybody in the room can announce the number of the code."""
+    laptop, desktop = two
+    async with await invite(laptop, LOOPBACK) as invitation, _guessing(make_memory("liar"), None, []) as liar:
+        joining = Joining(_ours(desktop, PairOptions(spaces=())), invitation.code)
+        named = _Named([liar, Address.parse(invitation.addresses[0])], invitation.code.number)
+        await asyncio.gather(invitation.joined(), joining.find_and_join([named]))
+    assert desktop.store.device in known(laptop)
+
+
 async def test_what_is_no_address_opens_nothing(two: tuple[Memory, Memory], caplog: pytest.LogCaptureFixture) -> None:
     """So nothing is left open, which asyncio would complain about beside our own message."""
     with pytest.raises(InputError, match="99999"):
@@ -273,8 +314,6 @@ def _mdns(memory: Memory, pairing: int | None) -> MdnsFinder:
 
 
 def _pairs(code: Code) -> list[bytes]:
-    import msgpack
-
     messages = (b"B" + bytes(32), b"A" + bytes(32), b"A" + b"\xff" * 32, b"", 7, None)
     return [msgpack.packb(["pair", code.number, message]) for message in messages]
 
@@ -304,6 +343,46 @@ async def _middle(memory: Memory, target: str) -> AsyncIterator[str]:
 
     listener = Listener(Identity.load_or_create(memory.home), Middle(), PAIRING_PATH)
     yield f"127.0.0.1:{listener.start(Address('127.0.0.1', 0))}"
+    await listener.close()
+
+
+class _Named:
+    """A finder of addresses at which a code is said to wait."""
+
+    def __init__(self, addresses: list[Address], number: int = 7) -> None:
+        self._addresses = addresses
+        self._number = number
+
+    def announce(self, port: int | None) -> None: ...
+
+    async def run(self, found: Found) -> None:
+        for address in self._addresses:
+            found(Candidate(address, "mdns", pairing=self._number))
+
+
+@asynccontextmanager
+async def _guessing(memory: Memory, guesses: list[bytes] | None, says: list[str] | None) -> AsyncIterator[Address]:
+    """A device that pretends to show a code. It notes the proofs that it gets, and then says this, or hangs up; without
+    a list it says it at once."""
+
+    class Guessing:
+        async def admits(self, peer: Authenticated, address: str) -> bool:
+            return True
+
+        async def serve(self, connection: Connection) -> None:
+            other = Talk(connection)
+            await other.hear("pair", 2)
+            if guesses is not None:
+                exchange = Exchange("inviter", parse_code("7-crossover-acorn"), identity.public_key, connection.peer)
+                await other.say("reply", exchange.message)
+                guesses.extend(await other.hear("proof", 1))
+            if says is not None:
+                await connection.send(msgpack.packb(says))
+            await connection.close()
+
+    identity = Identity.load_or_create(memory.home)
+    listener = Listener(identity, Guessing(), PAIRING_PATH)
+    yield Address("127.0.0.1", listener.start(Address("127.0.0.1", 0)))
     await listener.close()
 
 
