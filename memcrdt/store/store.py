@@ -128,6 +128,12 @@ class Store:
         with self._exclusive("writing") as db:
             yield db
 
+    @contextmanager
+    def noting(self) -> Iterator[apsw.Connection]:
+        """As `writing`, for what is found out again if the power takes it: it waits for no disk."""
+        with self._exclusive("writing", is_synced=False) as db:
+            yield db
+
     def commit(
         self,
         plan: Callable[[Transaction], T],
@@ -341,12 +347,12 @@ class Store:
                     compaction.vacuum(db)
 
     @contextmanager
-    def _exclusive(self, doing: str) -> Iterator[apsw.Connection]:
+    def _exclusive(self, doing: str, *, is_synced: bool = True) -> Iterator[apsw.Connection]:
         """The write connection within BEGIN IMMEDIATE; committed at the end unless the body did it itself."""
         self._check_process()
         if self.options.read_only:
             raise ReadOnlyError(f"{doing}: {self.path} was opened for reading only")
-        with self._lock, translated(self.path, doing), _immediate(self._opened()) as db:
+        with self._lock, translated(self.path, doing), _immediate(self._opened(), is_synced) as db:
             yield db
 
     def _tell(self, notice: Notice) -> None:
@@ -362,8 +368,10 @@ class Store:
 
 
 @contextmanager
-def _immediate(db: apsw.Connection) -> Iterator[apsw.Connection]:
+def _immediate(db: apsw.Connection, is_synced: bool = True) -> Iterator[apsw.Connection]:
     """The connection within BEGIN IMMEDIATE; committed at the end unless the body did it itself."""
+    # Each time: what the connection did before must not decide what is durable.
+    db.execute(connections.SYNCED if is_synced else connections.UNSYNCED)
     db.execute("BEGIN IMMEDIATE")
     try:
         yield db
