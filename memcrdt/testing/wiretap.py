@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from memcrdt.model.clocks import covers
-from memcrdt.sync.messages import Bye, Diff, Push
+from memcrdt.sync.messages import Bye, Diff, Hello, Message, Push, Unknown
 from memcrdt.sync.wire import decode
 from memcrdt.testing.computer import DEAF_S, Computer
 from memcrdt.testing.expected import LostError
@@ -34,10 +34,11 @@ class Wiretap:
         computer = self._computers.get(source)
         if computer is None:
             return
-        for secret, devices in self.secrets.items():
-            if secret in frame and target not in devices:
-                raise LostError(f"{computer.name}: sent {secret!r} to a device that has no part in it")
         message = decode(frame)
+        said = frame + " ".join(_spaces(message)).encode()  # ids stand in frames in another form
+        for secret, devices in self.secrets.items():
+            if secret in said and target not in devices:
+                raise LostError(f"{computer.name}: sent {secret!r} to a device that has no part in it")
         since = computer.outcasts.get(target)
         if since is not None and computer.sim.now > since + DEAF_S and not isinstance(message, Bye):
             raise LostError(f"{computer.name}: sent a {type(message).__name__} to a device that it knows to be revoked")
@@ -65,3 +66,10 @@ class Wiretap:
         if computer.on_mains:
             sent = self._sent[computer.id][key]
             sent.update({client: max(clock, sent.get(client, 0)) for client, clock in message.after.items()})
+
+
+def _spaces(message: Message | Unknown) -> list[str]:
+    """The ids of the spaces that a message is about."""
+    if isinstance(message, Hello):
+        return [space.id for space in message.spaces]
+    return [message.space] if hasattr(message, "space") else []
