@@ -23,7 +23,7 @@ NOTHING = b"\0\0"  # a Yjs update without blocks and deletions
 
 
 class StoreReplica:
-    """Implements Replica. Every call is synchronous and durable; run it off the event loop."""
+    """Implements Replica. Every call is synchronous; run it off the event loop."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

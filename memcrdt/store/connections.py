@@ -23,6 +23,10 @@ BUSY_TIMEOUT_S = 30.0  # a batch of 100,000 memories keeps the write lock for ab
 _BUSY_PAUSES_S = (0.0005, 0.003)  # SQLite's own grow to 0.1 s: among eight busy writers one then starves
 READERS = 4  # idle read connections kept; more are made when more threads read at once
 BESIDE = ("-wal", "-shm")  # what SQLite keeps beside a file while it is open
+# With a WAL the same as FULL. But the journal of a file that is being made has to be gone for good: one that comes back
+# with the power undoes what was committed since (tests/store/test_durability.py).
+SYNCED = "PRAGMA synchronous = EXTRA"
+UNSYNCED = "PRAGMA synchronous = NORMAL"  # the power may take the last commits; the file stays whole
 _ALONE_S = 5.0  # for which one waits for those who read a file on a full disk
 _READ_ONLY = apsw.SQLITE_OPEN_READONLY
 _READ_WRITE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
@@ -156,9 +160,8 @@ def _set_up(db: apsw.Connection) -> apsw.Connection:
     try:
         db.set_busy_handler(_Patience())
         db.execute("PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON")
-        # With a WAL the same as FULL. But the journal of a file that is being made has to be gone for good: one that
-        # comes back with the power undoes what was committed since (tests/store/test_durability.py).
-        db.execute("PRAGMA synchronous = EXTRA; PRAGMA cache_size = -16000; PRAGMA trusted_schema = OFF")
+        db.execute("PRAGMA cache_size = -16000; PRAGMA trusted_schema = OFF")
+        db.execute(SYNCED)
         load_vector_functions(db)
         filtering.add_functions(db)
     except BaseException:  # whatever it was, the file must not stay open

@@ -45,9 +45,10 @@ WHERE r.device = ? AND s.space = ? AND r.scrubbed < min(r.seq, s.forgotten)"""
 
 
 def note(store: Store, device: str, space: int, said: Said) -> None:
-    """Notes what the device has said of shards of the space (its local number)."""
+    """Notes what the device has said of shards of the space (its local number). What the power takes is said again
+    when the copies are compared."""
     base = {"device": device, "space": space, "at": store.now_ms()}
-    with store.writing() as db:
+    with store.noting() as db:
         for sql, rows in ((_HELD, said.held), (_SCRUBBED, said.scrubbed)):
             db.executemany(sql, [{**base, "number": number, "seq": seq} for number, seq in rows.items()])
 

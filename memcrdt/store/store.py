@@ -132,6 +132,12 @@ class Store:
         with self._exclusive("writing") as db:
             yield db
 
+    @contextmanager
+    def noting(self) -> Iterator[apsw.Connection]:
+        """As `writing`, for what is found out again if the power takes it: it waits for no disk."""
+        with self._exclusive("writing", is_synced=False) as db:
+            yield db
+
     def commit(
         self,
         plan: Callable[[Transaction], T],
@@ -345,10 +351,10 @@ class Store:
                     compaction.vacuum(db)
 
     @contextmanager
-    def _exclusive(self, doing: str) -> Iterator[apsw.Connection]:
+    def _exclusive(self, doing: str, *, is_synced: bool = True) -> Iterator[apsw.Connection]:
         """The write connection within BEGIN IMMEDIATE; committed at the end unless the body did it itself."""
         self.check_writable(doing)
-        with self._lock, translated(self.path, doing), _immediate(self._opened()) as db:
+        with self._lock, translated(self.path, doing), _immediate(self._opened(), is_synced) as db:
             yield db
 
     def _tell(self, notice: Notice) -> None:
@@ -393,8 +399,10 @@ def _is_there(path: Path, identity: tuple[int, int]) -> bool:
 
 
 @contextmanager
-def _immediate(db: apsw.Connection) -> Iterator[apsw.Connection]:
+def _immediate(db: apsw.Connection, is_synced: bool = True) -> Iterator[apsw.Connection]:
     """The connection within BEGIN IMMEDIATE; committed at the end unless the body did it itself."""
+    # Each time: what the connection did before must not decide what is durable.
+    db.execute(connections.SYNCED if is_synced else connections.UNSYNCED)
     db.execute("BEGIN IMMEDIATE")
     try:
         yield db

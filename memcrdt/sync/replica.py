@@ -98,7 +98,8 @@ class Roll:
 
 
 class Replica(Protocol):
-    """A store as sync sees it. Every call is synchronous, durable when it returns, and safe between threads."""
+    """A store as sync sees it. Every call is synchronous, safe between threads, and, but for receipts, durable when it
+    returns."""
 
     def spaces(self, peer: str) -> Sequence[SharedSpace]:
         """The spaces that `peer` (a device id) is a member of."""
@@ -146,7 +147,7 @@ class Replica(Protocol):
     def note_receipts(
         self, peer: str, space: str, held: Mapping[int, int], scrubbed: Mapping[int, int]
     ) -> Mapping[int, int]:
-        """Notes what `peer` has said of shards, by rows of our log.
+        """Notes what `peer` has said of shards, by rows of our log. The power may take it: a comparison brings it back.
 
         `held`: it holds, durably, all that our copy of the shard held at that row. `scrubbed`: and no byte of what was
         forgotten by then. Returns such a row for each shard of which the latter is still to be said.

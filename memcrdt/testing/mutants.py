@@ -109,13 +109,7 @@ def _compact_stale_documents() -> AbstractContextManager[object]:
 
 def _sync_no_commit() -> AbstractContextManager[object]:
     """A commit is written, and not synced to the disk."""
-    set_up = connections._set_up
-
-    def setting_up(db: apsw.Connection) -> apsw.Connection:
-        set_up(db).execute("PRAGMA synchronous = NORMAL")
-        return db
-
-    return patch.object(connections, "_set_up", setting_up)
+    return patch.object(connections, "SYNCED", connections.UNSYNCED)
 
 
 def _take_from_readers() -> AbstractContextManager[object]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from memcrdt.model.clocks import covers
-from memcrdt.sync.messages import Bye, Diff, Push
+from memcrdt.sync.messages import Bye, Diff, Hello, Message, Push, Unknown
 from memcrdt.sync.wire import decode
 from memcrdt.testing.computer import DEAF_S, Computer
 from memcrdt.testing.expected import LostError
@@ -34,10 +34,11 @@ class Wiretap:
         computer = self._computers.get(source)
         if computer is None:
             return
-        for secret, devices in self.secrets.items():
-            if secret in frame and target not in devices:
-                raise LostError(f"{computer.name}: sent {secret!r} to a device that has no part in it")
         message = decode(frame)
+        said = frame + " ".join(_spaces(message)).encode()  # ids stand in frames in another form
+        for secret, devices in self.secrets.items():
+            if secret in said and target not in devices:
+                raise LostError(f"{computer.name}: sent {secret!r} to a device that has no part in it")
         has_content = isinstance(message, Push | Diff) and message.update not in _NOTHING
         # What its store has answered before is under way, and it may say what tells nothing of any memory.
         deaf_s = computer.sim.weather.store_s if has_content else DEAF_S
@@ -68,3 +69,10 @@ class Wiretap:
         if computer.on_mains:
             sent = self._sent[computer.id][key]
             sent.update({client: max(clock, sent.get(client, 0)) for client, clock in message.after.items()})
+
+
+def _spaces(message: Message | Unknown) -> list[str]:
+    """The ids of the spaces that a message is about."""
+    if isinstance(message, Hello):
+        return [space.id for space in message.spaces]
+    return [message.space] if hasattr(message, "space") else []

@@ -11,11 +11,12 @@ from random import Random
 import pytest
 
 from memcrdt.errors import StoreError
-from memcrdt.store import connections
+from memcrdt.store import connections, receipts
+from memcrdt.store.receipts import Said
 from memcrdt.testing import crowd, kill, powerloss
 from memcrdt.testing.devices import Device
 from memcrdt.testing.expected import LostError, open_memory, texts_of
-from memcrdt.testing.faults import Disk, FaultyVfs
+from memcrdt.testing.faults import Disk, Fault, FaultyVfs
 
 SCHEDULES = 1_000
 PARTS = 10
@@ -32,14 +33,7 @@ def test_nothing_acknowledged_is_lost_by_a_failing_disk(part: int) -> None:
 
 def test_a_store_that_does_not_sync_would_be_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The schedules do find a loss: with synchronous=NORMAL every third loses what was acknowledged."""
-    connect = connections.connect
-
-    def careless(path: Path, *, read_only: bool, vfs: str | None) -> object:
-        db = connect(path, read_only=read_only, vfs=vfs)
-        db.execute("PRAGMA synchronous = NORMAL")
-        return db
-
-    monkeypatch.setattr(connections, "connect", careless)
+    monkeypatch.setattr(connections, "SYNCED", connections.UNSYNCED)
     with pytest.raises(LostError, match="after the power cut"):
         powerloss.run(range(60))
 
@@ -57,6 +51,26 @@ def test_a_power_cut_does_not_undo_a_store_that_was_just_made(tmp_path: Path, se
     memory.close()
     with open_memory(left) as memory:
         assert texts_of(memory) == {added: "kept"}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_only_noted_waits_for_no_disk_and_what_follows_does(tmp_path: Path, seed: int) -> None:
+    """The power may take receipts, which are found out again, and never what was committed before or after them."""
+    vfs = FaultyVfs(f"memcrdt-noted-{seed}", Disk())
+    left = tmp_path / "left"
+    left.mkdir()
+    memory = open_memory(tmp_path / "home", vfs.name)
+    added = [memory.add("before")]
+    vfs.disk.fault = Fault("error", 1, frozenset({"sync"}))
+    receipts.note(memory.store, "B" * 52, memory.store.space("personal"), Said({0: 1}, {}))
+    assert vfs.disk.done == 0
+    vfs.disk.fault = None
+    if seed % 2:
+        added.append(memory.add("after"))
+    vfs.disk.after_power_cut(left, Random(seed))
+    memory.close()
+    with open_memory(left) as memory:
+        assert sorted(texts_of(memory)) == sorted(added)
 
 
 def test_nothing_acknowledged_is_lost_by_kill(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from memcrdt.sync.events import (
 from memcrdt.sync.gossip import ACCEPTED, Gossip
 from memcrdt.sync.messages import PROTOCOL, Diff, Push
 from memcrdt.sync.replica import Roll
+from memcrdt.testing.simulator import Weather
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -297,6 +298,21 @@ def test_forty_nodes_keep_few_connections_and_all_get_an_update(make_world: type
     world.write(nodes[0], 0, "news")
     world.run(1)
     assert all(node.texts() == {"news"} for node in nodes)
+
+
+def test_an_update_reaches_a_thousand_nodes_within_ten_seconds(make_world: type[World]) -> None:
+    """Over links of 50 ms that lose 1 % of the frames; each node knows fifty others."""
+    world = make_world(seed=6, latency=0.05)
+    world.weather = Weather(latency_s=0.05, loss=0.01)
+    world.watch = lambda *_: None  # to read every frame would take as long as the rest
+    nodes = world.nodes_sharing([f"n{number:03}" for number in range(1_000)])
+    for node in nodes:
+        for other in world.rng.sample(nodes, 50):
+            world.give(node, Known(other.id))
+    world.run(10)
+    world.write(nodes[0], 0, "news")
+    world.run(10)
+    assert sum(node.texts() == {"news"} for node in nodes) >= 999
 
 
 def test_two_groups_that_were_apart_find_each_other_again(make_world: type[World]) -> None:

@@ -290,9 +290,7 @@ def test_a_space_of_which_the_peer_was_revoked_is_told_in_its_own_words(hand: Ha
     hand.replica.revoked["S"] = {"B"}
     hand.handle(Connected(1, "B", dialed=True))
     both = (Offer("S", "shared", b""), Offer("Q", "unknown", b""))
-    assert hand.say(replace(hand.hello(), spaces=both)) == [
-        Members("S", Roll(statements=(b"B is revoked",)))
-    ]
+    assert hand.say(replace(hand.hello(), spaces=both)) == [Members("S", Roll(statements=(b"B is revoked",)))]
 
 
 def test_what_is_said_of_a_space_that_the_peer_no_longer_greets_with_is_learnt(hand: Hand) -> None:

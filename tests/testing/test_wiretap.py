@@ -1,0 +1,31 @@
+"""What the simulation finds in frames."""
+
+from __future__ import annotations
+
+import base64
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from memcrdt.sync.messages import Hello, Message, Offer, Range, RollDigest
+from memcrdt.sync.wire import encode
+from memcrdt.testing.expected import LostError
+from memcrdt.testing.wiretap import Wiretap
+
+SPACE = base64.b32encode(bytes(range(32))).decode().rstrip("=")  # which frames carry as 32 bytes
+
+
+@pytest.mark.parametrize(
+    "message",
+    [Hello(1, (), "i", (Offer(SPACE, "harmless", b"d" * 16),)), Range(SPACE, ()), RollDigest(SPACE, b"d" * 16)],
+    ids=lambda message: type(message).__name__,
+)
+def test_an_id_is_found_in_the_form_in_which_frames_carry_it(message: Message) -> None:
+    """On its way to a member it may stand there, to nobody else."""
+    computer: Any = SimpleNamespace(id="A", name="A", outcasts={})
+    tap = Wiretap({SPACE.encode(): {"A", "B"}})
+    tap.on(computer)
+    tap.look("A", "B", encode(message))
+    with pytest.raises(LostError, match="no part in it"):
+        tap.look("A", "C", encode(message))
