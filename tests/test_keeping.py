@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pycrdt import Doc, Map
 
-from memcrdt.errors import InputError, NotFoundError, StoreError
+from memcrdt.errors import CorruptError, InputError, NotFoundError, StoreError
 from memcrdt.memory import Memory
 from memcrdt.net.replica import StoreReplica
 
@@ -67,6 +67,38 @@ def test_the_doctor_finds_and_mends(memory: Memory) -> None:
     assert memory.get(added).text == "a false text"
     assert memory.doctor(repair=True).done
     assert (memory.get(added).text, memory.doctor().problems) == ("the true text", ())
+
+
+def test_the_doctor_mends_the_log_also_where_the_index_is_damaged(memory: Memory) -> None:
+    """What comes back from the views changes what is indexed; the index is made anew only then."""
+    ids = memory.add_many(["one lantern", "two lanterns", "three lanterns"])
+    memory.update(ids[0], text="one lamp")
+    with memory.store.writing() as db:
+        db.execute("UPDATE updates SET checksum = zeroblob(8) WHERE seq = 1")
+        db.execute("UPDATE memories SET scope = 'nowhere'")
+        db.execute("INSERT INTO fulltext(fulltext) VALUES('delete-all')")
+    assert memory.doctor(repair=True).done
+    assert memory.doctor().problems == ()
+    assert [hit.memory.id for hit in memory.search("lamp")] == [ids[0]]
+
+
+def test_a_time_or_a_list_that_is_none_is_damage(memory: Memory) -> None:
+    """Wherever it is met: never an error of Python's."""
+    added = memory.add("text")
+    with memory.store.writing() as db:
+        db.execute("UPDATE memories SET created_at = -1 << 60")
+    for call in (memory.list, memory.stats, lambda: memory.get(added), lambda: memory.search("text")):
+        with pytest.raises(CorruptError, match="doctor --repair"):
+            call()
+    memory.doctor(repair=True)
+    assert memory.update(added, text="other text").id == added
+    for harm in ("base = '['", "at = -1 << 60"):
+        with memory.store.writing() as db:
+            db.execute(f"UPDATE revisions SET {harm}")
+        with pytest.raises(CorruptError, match="doctor --repair"):
+            memory.history(added)
+        memory.doctor(repair=True)
+        assert [revision.text for revision in memory.history(added)] == ["text", "other text"]
 
 
 def test_compacting_folds_and_changes_nothing(memory: Memory) -> None:

@@ -95,6 +95,13 @@ class TestKeys:
         assert (found.importance, found.pinned) == (0.5, True)
         assert len(memory.history(first)) == 2
 
+    def test_a_key_brings_its_memory_back_into_the_scope(self, memory: Memory) -> None:
+        """What add() has put into a scope is seen there, also after that scope was renamed."""
+        added = memory.add("text", scope="project/old", key="k")
+        memory.rename_scope("project/old", "project/new")
+        assert memory.add("newer", scope="project/old", key="k") == added
+        assert [record.text for record in memory.list(scope="project/old")] == ["newer"]
+
     def test_another_scope_or_space_is_another_memory(self, memory: Memory) -> None:
         """The key counts within them."""
         memory.space("team").create()

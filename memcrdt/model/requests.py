@@ -163,7 +163,7 @@ def upsert(request: AddRequest, life: Life, now: int) -> MemoryEdit:
         text=request.text,
         add_tags=request.tags,
         metadata=request.metadata,
-        attributes={**hidden, **request.attributes},
+        attributes={**hidden, "scope": request.scope, **request.attributes},
         add_links=request.links,
     )
 

@@ -7,7 +7,7 @@ from itertools import count
 
 import apsw
 
-from memcrdt.errors import InputError, NotFoundError
+from memcrdt.errors import CorruptError, InputError, NotFoundError
 from memcrdt.model import checks, edits, limits
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
 from memcrdt.model.ids import RANDOM_BYTES, derive, next_ulid
@@ -110,9 +110,15 @@ def update(memory_id: str, edit: MemoryEdit, author: str | None, transaction: Tr
     if not places:
         raise missing(transaction.db, memory_id)
     for space, _ in places:
-        state = transaction.state(space, memory_id)
-        assert isinstance(state, Life)  # the views say so
-        change(transaction, space, state, edit, author)
+        change(transaction, space, life_of(transaction, space, memory_id), edit, author)
+
+
+def life_of(transaction: Transaction, space: int, memory_id: str) -> Life:
+    """A memory that the views show. Raises CorruptError if the log doesn't know it."""
+    state = transaction.state(space, memory_id)
+    if not isinstance(state, Life):
+        raise CorruptError(f"the memory {memory_id} is shown, but not in the log; run `memcrdt doctor --repair`")
+    return state
 
 
 def change(transaction: Transaction, space: int, life: Life, edit: MemoryEdit, author: str | None) -> None:

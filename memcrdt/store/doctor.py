@@ -16,7 +16,7 @@ import apsw
 
 from memcrdt.crdt.scan import scan
 from memcrdt.errors import CorruptError, RemoteProtocolError
-from memcrdt.store import log, meta, rebuild, salvage, views
+from memcrdt.store import legible, log, meta, rebuild, salvage, views
 from memcrdt.store.log import ShardRow
 from memcrdt.store.rescue import rescue
 from memcrdt.store.store import FILE
@@ -66,7 +66,11 @@ def repair(store: Store, *, give_up: bool = False) -> Report:
         done += salvage.salvage(store.path, store.options.vfs)
         store.replaced()
         problems += _problems(store)
+    with store.writing() as db:
+        if count := legible.mend(db):
+            done.append(f"made {count:,} texts of the views readable")
     done += _set_aside_damaged(store)
+    rebuild.house(store)
     done += _mend_all(store)
     if give_up or is_alone(store):
         done += _give_up(store)
@@ -111,6 +115,9 @@ def _problems(store: Store) -> Iterator[str]:
         return  # what else is wrong can be seen when all of it can be read
     with store.reading() as db:
         shards = [log.shard_row(db, shard) for shard in log.shard_numbers(db)]
+        if count := len(list(legible.illegible(db))):
+            yield f"{count:,} texts of the views are no text any more"
+            return  # whatever reads them would fail
     for bad in (bad for row in shards for bad in _damaged_rows(store, row)):
         yield f"{bad.kind} {bad.seq} of shard {bad.shard} {bad.reason}"
     for row in shards:
@@ -249,8 +256,7 @@ def _mend(store: Store, shard: int) -> Iterator[str]:
             transaction = Transaction(db, documents, store.stamp())
             count = rescue(transaction, row)
             transaction.reproject(shard, views.at_home_in(db, shard))
-            done = transaction.finish()
-            store.indexer.replace(db, done.removed, done.added, None)
+            transaction.finish()  # the indexes may be damaged, too: repair() makes them anew afterwards
             row = log.shard_row(db, shard)
             log.fold(db, row, documents.current(db, row).live.snapshot())
             message = f"read {count:,} memories of shard {shard} back from the views"

@@ -9,10 +9,9 @@ from typing import Literal, NamedTuple, TypeAlias
 import apsw
 
 from memcrdt.model.ids import derive
-from memcrdt.model.projection import Life
 from memcrdt.model.requests import AddRequest, upsert
 from memcrdt.store import reads
-from memcrdt.store.changes import bear, change, lives
+from memcrdt.store.changes import bear, change, life_of, lives
 from memcrdt.store.meta import space_number
 from memcrdt.store.reads import Place
 from memcrdt.store.transaction import Transaction
@@ -60,8 +59,7 @@ class Importing:
             if outcome == "added":
                 bear(transaction, space, request, (memory_id, salt))
             elif outcome != "forgotten" and request.key is not None:
-                life = transaction.state(space, memory_id)
-                assert isinstance(life, Life)  # the views say so, or this import has added it
+                life = life_of(transaction, space, memory_id)
                 change(transaction, space, life, upsert(request, life, transaction.stamp.at), request.author)
 
     def _decide(self, db: apsw.Connection, space: int, request: AddRequest) -> _Decision:

@@ -8,7 +8,7 @@ from memcrdt.model import edits
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
 from memcrdt.model.projection import Life
 from memcrdt.store import reads
-from memcrdt.store.changes import SALT_BYTES, change, missing
+from memcrdt.store.changes import SALT_BYTES, change, life_of, missing
 from memcrdt.store.meta import space_number
 from memcrdt.store.transaction import Transaction
 
@@ -32,8 +32,7 @@ class Moving:
             raise missing(transaction.db, self._memory_id)
         if place[0] == target:
             return self._memory_id
-        life = transaction.state(place[0], self._memory_id)
-        assert isinstance(life, Life)  # the views say so
+        life = life_of(transaction, place[0], self._memory_id)
         stamp = Stamp(transaction.stamp.at, life.author, transaction.stamp.device)
         again = _again(life, (self._new_id, transaction.random(SALT_BYTES)))
         transaction.add(target, self._new_id, edits.born(again, stamp))
@@ -46,9 +45,8 @@ def rename_scope(old: str, new: str, transaction: Transaction) -> int:
     places: Iterable[tuple[int, str]] = transaction.db.execute("SELECT space, id FROM memories WHERE scope = ?", (old,))
     known = list(places)
     for space, memory_id in known:
-        state = transaction.state(space, memory_id)
-        assert isinstance(state, Life)  # the views say so
-        change(transaction, space, state, MemoryEdit(attributes={"scope": new}), None)
+        life = life_of(transaction, space, memory_id)
+        change(transaction, space, life, MemoryEdit(attributes={"scope": new}), None)
     return len(known)
 
 

@@ -10,7 +10,7 @@ import apsw
 
 from memcrdt.errors import CorruptError
 from memcrdt.model.values import from_ms
-from memcrdt.store import digests, meta, quarantine, receipts
+from memcrdt.store import digests, meta, quarantine, reads, receipts
 from memcrdt.store.meta import Alarm
 from memcrdt.store.peers import Peer, Peers
 from memcrdt.store.store import Store
@@ -97,8 +97,8 @@ def stats(db: apsw.Connection, now_ms: int) -> Stats:
         conflicted=conflicted,
         forgotten=forgotten,
         text_bytes=size,
-        oldest=None if oldest is None else from_ms(oldest),
-        newest=None if newest is None else from_ms(newest),
+        oldest=None if oldest is None else reads.time_of(oldest),
+        newest=None if newest is None else reads.time_of(newest),
         by_space=dict(db.execute(count.format("s.name"))),
         by_category=dict(db.execute(count.format("m.category"))),
         by_kind=dict(db.execute(count.format("m.kind"))),

@@ -39,15 +39,16 @@ class Table:
         return self._from_both_ends()
 
     def _between(self, low: int, high: int) -> Iterator[Row]:
-        """The rows numbered so: up to the damage, down to it, and what is between in halves."""
+        """The rows numbered so: up to the damage, down to it, and what is between in halves. A damaged tree may give
+        rows of other numbers, too: these must not move the ends apart."""
         for row in self._run("BETWEEN ? AND ?", (low, high), ""):
             yield row
-            low = row[self._places[0]] + 1
+            low = max(low, row[self._places[0]] + 1)
         if self._ended_well:
             return
         for row in self._run("BETWEEN ? AND ?", (low, high), "DESC"):
             yield row
-            high = row[self._places[0]] - 1
+            high = min(high, row[self._places[0]] - 1)
         self._probes -= 1
         if low < high and self._probes > 0:
             middle = (low + high) // 2

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import apsw
 
+from memcrdt.errors import CorruptError
 from memcrdt.model.projection import heads_of
 from memcrdt.model.records import Link, MemoryRecord, Revision
 from memcrdt.model.values import from_ms
@@ -25,6 +26,14 @@ _COLUMNS = """
   (SELECT json_group_array(json_array(rel, target)) FROM (SELECT rel, target FROM links WHERE memory = m.memory
                                                           ORDER BY rel, target))"""
 _FROM = "FROM memories m JOIN spaces s USING(space)"
+
+
+def time_of(ms: Any) -> datetime:
+    """A time that stands in the views. Raises CorruptError for what can't be one."""
+    try:
+        return from_ms(ms)
+    except (ValueError, OverflowError, OSError, TypeError) as exc:
+        raise CorruptError("a time in the views is not what was written; run `memcrdt doctor --repair`") from exc
 
 
 def by_number(db: apsw.Connection, numbers: Sequence[int]) -> dict[int, MemoryRecord]:
@@ -70,14 +79,21 @@ def revisions(db: apsw.Connection, memory_id: str) -> list[Revision]:
             id=memory_id,
             revision=revision,
             text=text,
-            at=from_ms(at),
+            at=time_of(at),
             by=by,
             device=device,
-            base=tuple(json.loads(base)),
+            base=_bases(base),
             head=bool(head),
         )
         for revision, text, at, by, device, base, head in rows
     ]
+
+
+def _bases(said: str) -> tuple[str, ...]:
+    try:
+        return tuple(json.loads(said))
+    except (ValueError, TypeError) as exc:
+        raise CorruptError("a revision in the views is not what was written; run `memcrdt doctor --repair`") from exc
 
 
 def as_it_stood(db: apsw.Connection, record: MemoryRecord, moment: datetime) -> MemoryRecord:
@@ -127,9 +143,9 @@ def _record(row: Sequence[Any]) -> MemoryRecord:
         tags=tuple(json.loads(tags)),
         metadata=dict(json.loads(metadata)),  # pairs: SQLite cuts the keys of an object at a NUL
         links=tuple(Link(rel, to) for rel, to in json.loads(links)),
-        created_at=from_ms(created_at),
-        updated_at=from_ms(updated_at),
-        expires_at=None if expires_at is None else from_ms(expires_at),
+        created_at=time_of(created_at),
+        updated_at=time_of(updated_at),
+        expires_at=None if expires_at is None else time_of(expires_at),
         pinned=bool(pinned),
         importance=importance,
         author=author,

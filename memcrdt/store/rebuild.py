@@ -26,6 +26,12 @@ _LOCAL: Final = frozenset({"memory", "born_seq", "seq"})  # columns that are not
 _PARTS: Final = ("revisions", "tags", "metadata", "links")
 _ORPHANS: Final = "memory NOT IN (SELECT memory FROM memories)"
 _HOMELESS: Final = "NOT EXISTS(SELECT 1 FROM homes h WHERE h.space = {0}.space AND h.id = {0}.id)"
+_DAMAGED: Final = "(SELECT shard FROM shards s WHERE s.space = m.space AND s.damaged ORDER BY number LIMIT 1)"
+_TO_HOUSE: Final = f"""
+SELECT space, id, {_DAMAGED} FROM (SELECT space, id FROM memories UNION SELECT space, id FROM graves) AS m
+WHERE {_HOMELESS.format("m")} AND {_DAMAGED} IS NOT NULL"""
+_ANY_TO_HOUSE: Final = f"SELECT EXISTS({_TO_HOUSE})"
+_HOUSE: Final = f"INSERT INTO homes(space, id, shard) {_TO_HOUSE}"
 
 
 @contextmanager
@@ -52,11 +58,33 @@ def differing(db: apsw.Connection, documents: Documents, row: ShardRow, beside: 
     return {each for each in ids if wanted[each] != found[each] or (each in there) != (each in noted)}
 
 
+def house(store: Store) -> None:
+    """Gives what has no home in any shard one in a damaged shard of its space: it may be the last that is left of what
+    was lost there. What has its home in another, that one's log says before."""
+    with store.reading() as db:
+        if not db.execute(_ANY_TO_HOUSE).get:
+            return
+    _correct(store)
+    with store.writing() as db:
+        db.execute(_HOUSE)
+
+
 def correct(store: Store) -> int:
     """Makes the views say what the log says, a shard at a time. Returns of how many memories they did not.
 
     The indexes then have to be made anew: they were made from what the views said.
     """
+    count = _correct(store)
+    with store.writing() as db:
+        count += orphans(db)
+        for table in _PARTS:
+            db.execute(f"DELETE FROM {table} WHERE {_ORPHANS}")
+        for table in ("memories", "graves"):
+            db.execute(f"DELETE FROM {table} WHERE {_HOMELESS.format(table)}")
+    return count
+
+
+def _correct(store: Store) -> int:
     count = 0
     with store.reading() as db:
         shards = log.shard_numbers(db)
@@ -67,12 +95,6 @@ def correct(store: Store) -> int:
             transaction.reproject(shard, ids)
             transaction.finish()
             count += len(ids)
-    with store.writing() as db:
-        count += orphans(db)
-        for table in _PARTS:
-            db.execute(f"DELETE FROM {table} WHERE {_ORPHANS}")
-        for table in ("memories", "graves"):
-            db.execute(f"DELETE FROM {table} WHERE {_HOMELESS.format(table)}")
     return count
 
 

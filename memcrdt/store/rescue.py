@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Final
 
 from memcrdt.model import edits
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
-from memcrdt.model.ids import RANDOM_BYTES, next_ulid
-from memcrdt.model.projection import Grave, Life
+from memcrdt.model.ids import RANDOM_BYTES, is_ulid, next_ulid
+from memcrdt.model.projection import Grave, Life, is_label, is_source, project
 from memcrdt.model.records import MemoryRecord
+from memcrdt.model.registers import Deleted
+from memcrdt.model.scopes import GLOBAL, is_scope
 from memcrdt.model.values import Json, to_ms
 from memcrdt.store import reads, views
 from memcrdt.store.log import ShardRow
@@ -28,6 +31,8 @@ def rescue(transaction: Transaction, shard: ShardRow) -> int:
 
 
 def _rescue(transaction: Transaction, space: int, memory_id: str) -> bool:
+    if not is_ulid(memory_id):
+        return False
     state = transaction.state(space, memory_id)
     grave = transaction.db.execute("SELECT 1 FROM graves WHERE space = ? AND id = ?", (space, memory_id)).get
     if grave is not None:
@@ -37,16 +42,33 @@ def _rescue(transaction: Transaction, space: int, memory_id: str) -> bool:
     found = reads.where(transaction.db, "m.space = ? AND m.id = ?", (space, memory_id), "")
     if not found or isinstance(state, Grave):
         return False
-    stamp = Stamp(transaction.stamp.at, found[0].author, transaction.stamp.device)
+    record = _sound(found[0])
+    stamp = Stamp(transaction.stamp.at, record.author, transaction.stamp.device)
     is_lost = state is None
     if is_lost:
-        transaction.add(space, memory_id, edits.born(_born_again(found[0]), stamp))
+        births = edits.born(_born_again(record), stamp)
+        if project(memory_id, [{k: v for k, v in births.items() if not isinstance(v, Deleted)}]) is None:
+            return False  # not even its text is one
+        transaction.add(space, memory_id, births)
         state = transaction.state(space, memory_id)
     assert isinstance(state, Life)
     revision = next_ulid(state.shown.revision, stamp.at, secrets.token_bytes(RANDOM_BYTES))
-    writes = edits.edited(state, _difference(state, found[0]), stamp, revision)
+    writes = edits.edited(state, _difference(state, record), stamp, revision)
     transaction.edit(space, memory_id, writes)
     return is_lost or bool(writes)
+
+
+def _sound(record: MemoryRecord) -> MemoryRecord:
+    """The memory without what no memory may say: the views may be damaged, too, and its text is worth more."""
+    return replace(
+        record,
+        scope=record.scope if is_scope(record.scope) else GLOBAL,
+        kind=record.kind if is_label(record.kind) else None,
+        author=record.author if is_label(record.author) else None,
+        source=record.source if is_source(record.source) else None,
+        trust=record.trust if is_label(record.trust) else None,
+        superseded_by=record.superseded_by if is_ulid(record.superseded_by) else None,
+    )
 
 
 def _born_again(record: MemoryRecord) -> NewMemory:

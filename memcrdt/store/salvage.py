@@ -334,7 +334,8 @@ def _complete_facts(old: apsw.Connection, new: apsw.Connection, *, is_log_whole:
         meta.reincarnate(new, "", machine.boot_id(), secrets.token_bytes)
     elif not is_log_whole or not {"client_id", "boot"} <= known:
         meta.renew_client_id(new, machine.boot_id(), secrets.token_bytes)
-    numbers = {str(name): int(seq) for name, seq in _again(old, "SELECT name, seq FROM sqlite_sequence")}
+    counted = _again(old, "SELECT name, seq FROM sqlite_sequence")
+    numbers = {str(name): seq for name, seq in counted if isinstance(seq, int)}
     new.execute("DELETE FROM sqlite_sequence")
     for table, least in (("updates", int(new.execute(_HEAD).get)), ("vectors", 0)):
         new.execute("INSERT INTO sqlite_sequence VALUES(?, ?)", (table, max(least, numbers.get(table, 0))))

@@ -43,7 +43,7 @@ class TestMoreThanAMemoryTakes:
         assert memory.rename_scope("project/old", "project/new") == 1
         assert memory.add("newer", scope="project/old", key="k") == added
         moved = memory.get(memory.move(added, space="local"))
-        assert (moved.text, moved.scope) == ("newer", "project/new")
+        assert (moved.text, moved.scope) == ("newer", "project/old")
         assert (moved.tags, moved.metadata, moved.links) == (before.tags, before.metadata, before.links)
 
     def test_it_can_be_made_smaller(self, overfull: tuple[Memory, str]) -> None:
