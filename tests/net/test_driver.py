@@ -281,6 +281,21 @@ async def test_a_device_that_was_found_and_refuses_us_stays_found(make_machine: 
     assert "does not accept this device" in laptop.peers.get(desktop.id).error
 
 
+async def test_a_device_that_breaks_the_protocol_is_named_with_its_address(
+    two: tuple[Machine, Machine], eventually: Eventually
+) -> None:
+    """And what to do: the two may not be of one version."""
+    laptop, desktop = two
+    await laptop.start()
+    await eventually(lambda: laptop.driver.connected and desktop.driver.connected)
+    address = laptop.peers.get(desktop.id).connected.address
+    (link,) = desktop.driver._links.values()
+    link.send(b"no message")
+    await eventually(lambda: laptop.peers.get(desktop.id).error)
+    assert laptop.peers.get(desktop.id).error.startswith(f"{shown(desktop.id)} at {address}: a frame is no ")
+    assert laptop.peers.get(desktop.id).error.endswith("; if that goes on, update memcrdt on the older of the two")
+
+
 async def test_a_silent_address_costs_a_quarter_of_a_second(
     two: tuple[Machine, Machine], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
