@@ -89,10 +89,11 @@ class Parts:
 class Driver:
     """The running network of one store: `start`, then `stop`, inside one event loop.
 
-    It listens as soon as a device is accepted, and as long as one is. Implements Host for the listener.
+    It listens as soon as a device is accepted, and as long as one is, unless it listens nowhere (None). Implements Host
+    for the listener.
     """
 
-    def __init__(self, parts: Parts, listen: Address, listening: Callable[[int | None], None]) -> None:
+    def __init__(self, parts: Parts, listen: Address | None, listening: Callable[[int | None], None]) -> None:
         """`listening` is told the port when listening begins, and None when it ends."""
         self._parts = parts
         self._tell_port = listening
