@@ -53,10 +53,10 @@ class NodeStatus:
 class Node:
     """Runs the network of an open Memory: `async with Node(memory) as node`.
 
-    It listens as soon as a device is accepted, at all interfaces or at `host`; port 0 takes any free one. `options` are
-    those of memcrdt.net.running.NetOptions. With `yjs` it lets stock Yjs clients in, too. Entering raises LockedError
-    when another process runs the network of this home, or has a port; InputError when a host is none of this machine;
-    ReadOnlyError when the memory is.
+    It listens as soon as a device is accepted, at all interfaces or at `host`; port 0 takes any free one, with None it
+    only dials. `options` are those of memcrdt.net.running.NetOptions. With `yjs` it lets stock Yjs clients in, too.
+    Entering raises LockedError when another process runs the network of this home, or has a port; InputError when a
+    host is none of this machine; ReadOnlyError when the memory is.
     """
 
     def __init__(self, memory: Memory, *, yjs: YjsOptions | None = None, **options: Any) -> None:
@@ -158,8 +158,8 @@ class BackgroundNode:
             return Waiting(self._memory.store, devices).wait(timeout_s)
         try:
             self.start()
-        except LockedError:  # the port is in use, perhaps by the network of another home; we dial as well from any
-            self.start(port=0)
+        except LockedError:  # the port is in use, perhaps by the network of another home; dialing does without, and the
+            self.start(port=None)  # others remember no port at which nobody is when this is over
         try:
             return Waiting(self._memory.store, devices).wait(timeout_s)
         finally:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from memcrdt.errors import InputError, LockedError, NotFoundError, ReadOnlyError
 from memcrdt.memory import Memory
 from memcrdt.model.devices import shown
 from memcrdt.model.records import Forgotten
+from memcrdt.net.addresses import DEFAULT_PORT
 from memcrdt.net.lock import NOTE_FILE
 from memcrdt.node import BackgroundNode, Node
 from memcrdt.store.overview import overview
@@ -307,6 +309,19 @@ def test_wait_synced_is_true_when_the_other_has_everything(homes: tuple[Memory, 
     assert last in _texts(desktop)
     (state,) = laptop.status().store.peers
     assert (state.behind, state.agreed_at is not None) == (0, True)
+
+
+def test_wait_synced_beside_the_network_of_another_home_leaves_no_address_behind(homes: tuple[Memory, Memory]) -> None:
+    """The port is that one's. What listened elsewhere for a moment would be dialed in vain from then on."""
+    laptop, desktop = homes
+    desktop.start_sync(**LOOPBACK)
+    Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
+    with ExitStack() as stack:
+        with suppress(OSError):  # somebody has it already
+            stack.enter_context(socket.create_server(("", DEFAULT_PORT)))
+        assert laptop.wait_synced(timeout=20)
+    assert desktop.devices()[0].seen_at is not None
+    assert desktop.devices()[0].addresses == ()
 
 
 def test_wait_synced_is_true_after_one_call_has_filled_several_shards(homes: tuple[Memory, Memory]) -> None:

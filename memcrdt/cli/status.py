@@ -200,7 +200,9 @@ def _details(peer: Device) -> Iterator[str]:
         yield f"knocked{where}; if it is yours, run: memcrdt accept {readable(peer.device)}"
     if peer.spaces:
         yield f"shares {', '.join(peer.spaces)}"
-    if peer.seen_at:
+    if peer.since:
+        yield f"connected since {as_seen(peer.since)}"
+    elif peer.seen_at:
         yield f"seen {as_seen(peer.seen_at)}"
     if peer.unscrubbed:
         yield f"has not confirmed that it scrubbed what was forgotten: {peer.unscrubbed:,}"

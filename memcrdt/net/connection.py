@@ -26,6 +26,7 @@ FRAME_BYTES: Final = 1 << 20  # once authenticated; before it, auth.HANDSHAKE_FR
 MAX_MSG_SIZE: Final = FRAME_BYTES + 1  # aiohttp's option of that name: it refuses a message of exactly its limit
 HEARTBEAT_S: Final = 15.0  # a silent connection is given up after one and a half of these
 REASON_BYTES: Final = 123  # RFC 6455: what a close frame has room for
+UPDATE: Final = "if that goes on, update memcrdt on the older of the two"  # the next step when the protocol is broken
 CLOSE_S: Final = 2.0  # how long the other side may take to answer our goodbye
 
 # Close codes of RFC 6455, and two of the range that it leaves to applications.

@@ -24,6 +24,7 @@ from memcrdt.net.connection import (
     PATH,
     PROTOCOL_BROKEN,
     SUBPROTOCOL,
+    UPDATE,
     Connection,
     close_socket,
     new_side,
@@ -139,9 +140,9 @@ class Dialer:
             peer = await self._authenticate(socket, target)
             code = GOODBYE
             return Connection(socket, peer, str(target.address), "dialed")
-        except RemoteProtocolError:
+        except RemoteProtocolError as exc:
             code = PROTOCOL_BROKEN
-            raise
+            raise RemoteProtocolError(f"{_whom(target)} breaks the protocol: {exc}; {UPDATE}") from exc
         finally:
             if code != GOODBYE:
                 await close_socket(socket, code)
@@ -149,7 +150,9 @@ class Dialer:
     async def _authenticate(self, socket: aiohttp.ClientWebSocketResponse, target: Target) -> Authenticated:
         tls = socket.get_extra_info("ssl_object")
         if not isinstance(tls, ssl.SSLObject) or (der := tls.getpeercert(binary_form=True)) is None:
-            raise UnreachableError(f"the connection to {target.address} ended before its certificate was read")
+            raise UnreachableError(
+                f"the connection to {target.address} ended before its certificate was read; try again"
+            )
         side = new_side(self._identity, certificate_hash(der), str(target.address), self.port)
         handshake = DialerHandshake(side)
         claim = handshake.read(await _next(socket, target))
@@ -207,7 +210,9 @@ async def _next(socket: aiohttp.ClientWebSocketResponse, target: Target) -> byte
     """The next handshake frame."""
     frame = await receive_frame(socket, HANDSHAKE_FRAME_BYTES, str(target.address))
     if frame is None:
-        raise UnreachableError(f"the device at {target.address} hung up during authentication; it is dialed again")
+        raise UnreachableError(
+            f"the device at {target.address} hung up during authentication; it may be busy, or about to end: try again"
+        )
     return frame
 
 
@@ -217,8 +222,12 @@ def _not_accepted(device: str, target: Target, ours: str) -> RefusedError:
     )
 
 
+def _whom(target: Target) -> str:
+    return f"{shown(target.device)} at {target.address}" if target.device else str(target.address)
+
+
 def _unreachable(target: Target, cause: Exception, expected: str) -> UnreachableError:
-    whom = f"{shown(target.device)} at {target.address}" if target.device else str(target.address)
+    whom = _whom(target)
     if isinstance(cause, aiohttp.WSServerHandshakeError):
         return UnreachableError(f"what answers at {whom} is not {expected} (HTTP {cause.status}); check host and port")
     if isinstance(cause, TimeoutError):

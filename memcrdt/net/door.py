@@ -107,7 +107,7 @@ class Door:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                connected, (host, port, *_) = await loop.sock_accept(listening)
+                connected, (host, port, *ipv6) = await loop.sock_accept(listening)
             except ConnectionAbortedError:  # that one hung up before it was taken
                 await asyncio.sleep(REFUSED_S)
                 continue
@@ -115,6 +115,8 @@ class Door:
                 await asyncio.sleep(_ACCEPT_RETRY_S)
                 continue
             host = host.removeprefix("::ffff:")  # IPv4 on a dual-stack socket
+            if ipv6 and (link := ipv6[1]):
+                host = f"{host}%{link}"  # a link-local address says nothing without its link
             here, everywhere = self._strangers_at[host], self._strangers_at.total()
             if everywhere < self._options.strangers and here < self._options.per_address:
                 self._strangers_at[host] += 1

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from memcrdt.errors import MemcrdtError, RemoteProtocolError
 from memcrdt.model.devices import shown
+from memcrdt.net.connection import UPDATE
 from memcrdt.net.contacts import Contacts
 from memcrdt.net.dialer import Dialer, Target
 from memcrdt.net.discovery.candidates import Candidates
@@ -88,10 +89,11 @@ class Parts:
 class Driver:
     """The running network of one store: `start`, then `stop`, inside one event loop.
 
-    It listens as soon as a device is accepted, and as long as one is. Implements Host for the listener.
+    It listens as soon as a device is accepted, and as long as one is, unless it listens nowhere (None). Implements Host
+    for the listener.
     """
 
-    def __init__(self, parts: Parts, listen: Address, listening: Callable[[int | None], None]) -> None:
+    def __init__(self, parts: Parts, listen: Address | None, listening: Callable[[int | None], None]) -> None:
         """`listening` is told the port when listening begins, and None when it ends."""
         self._parts = parts
         self._tell_port = listening
@@ -201,7 +203,7 @@ class Driver:
                 if not link.closing:
                     self._handle(FrameReceived(link.number, frame))
         except RemoteProtocolError as exc:
-            self._contacts.failed(link.peer, str(exc))
+            self._contacts.failed(link.peer, f"{exc}; {UPDATE}")
 
     def _note_lost(self, device: str) -> None:
         if self._stopping:
@@ -293,7 +295,12 @@ class Driver:
         elif report.kind == "alarm":
             self._contacts.alarm(f"{shown(report.peer)}: {report.text}")
         else:
-            self._contacts.failed(report.peer, f"{shown(report.peer)}: {report.text}")
+            text = f"{report.text}; {UPDATE}" if report.kind == "protocol" else report.text
+            self._contacts.failed(report.peer, f"{self._whom(report.peer)}: {text}")
+
+    def _whom(self, device: str) -> str:
+        """The device and, while it is connected, its address."""
+        return next((str(link.connection) for link in self._links.values() if link.peer == device), shown(device))
 
     # --- the store ----------------------------------------------------------------------------------------------------
 

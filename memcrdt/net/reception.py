@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 
 class Reception:
-    """Opens and closes a listener for one host at one address."""
+    """Opens and closes a listener for one host at one address; at none (None) it opens nothing."""
 
-    def __init__(self, identity: Signer, host: Host, listen: Address, listening: Callable[[int | None], None]) -> None:
+    def __init__(
+        self, identity: Signer, host: Host, listen: Address | None, listening: Callable[[int | None], None]
+    ) -> None:
         """`listening` is told the port when listening begins, and None when it ends."""
         self.port: int | None = None  # while listening
         self._identity = identity
@@ -28,7 +30,7 @@ class Reception:
 
     def open(self) -> None:
         """Listens, if that has not begun. Raises LockedError or InputError when the address cannot be listened at."""
-        if self._listener is None:
+        if self._listener is None and self._listen is not None:
             listener = Listener(self._identity, self._host)
             port = listener.start(self._listen)
             self._listener = listener

@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetOptions:
-    """Where to listen, at `host` (empty: all interfaces) and `port` (0: any free one), and how devices are found.
+    """Where to listen, at `host` (empty: all interfaces) and `port` (0: any free one, None: nowhere), and how devices
+    are found.
 
     None is as the home's settings say. Whoever listens on the loopback interface only is not looked for, and does not
     look. Raises InputError for a host or port that can be none.
     """
 
     host: str = ""
-    port: int = DEFAULT_PORT
+    port: int | None = DEFAULT_PORT
     mdns: bool | None = None
     tailscale: bool | None = None
 
@@ -69,9 +70,9 @@ class NetOptions:
         return finders
 
     @property
-    def address(self) -> Address:
-        """Where to listen."""
-        return Address(self.host, self.port)
+    def address(self) -> Address | None:
+        """Where to listen; None: nowhere."""
+        return None if self.port is None else Address(self.host, self.port)
 
 
 def _is_ip(host: str) -> bool:

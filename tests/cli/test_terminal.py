@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import pytest
 
 import memcrdt
 from memcrdt.cli.output import Printer
-from memcrdt.cli.status import _PEERS_ON_TERMINAL
+from memcrdt.cli.status import _PEERS_ON_TERMINAL, _details
 from memcrdt.devices import Device
 from memcrdt.model.devices import shown
 from memcrdt.store.peers import Peers
@@ -61,6 +62,15 @@ def test_whole_ids_stand_on_lines_of_their_own(cli: Cli, home: Path, command: tu
     out = "\n".join(line for line in cli(*command).out.splitlines() if str(home) not in line)  # it may be long
     check(out, width, "desktop", "(BBBBBBB)")
     assert any(line.startswith("BBBBBBB-") and line.count("-") == 7 for line in out.splitlines())
+
+
+@WIDTHS
+def test_a_connected_device_is_connected_since_then(width: int) -> None:
+    """One that is not was seen."""
+    nothing = dict.fromkeys(Device.__dataclass_fields__)
+    device = Device(**{**nothing, "device": "B" * 51 + "A", "state": "accepted", "seen_at": AT})
+    assert list(_details(device)) == [f"seen {SEEN}"]
+    assert list(_details(replace(device, since=AT))) == [f"connected since {SEEN}"]
 
 
 @WIDTHS

@@ -211,6 +211,8 @@ class Wire:
         self.passed = bytearray()
         self._target = target
         self._writers: set[asyncio.StreamWriter] = set()
+        self.flows = asyncio.Event()  # cleared, it swallows what is sent: nobody hears of an end
+        self.flows.set()
 
     async def lay(self, port: int = 0) -> Address:
         self._server = await asyncio.start_server(self._relay, "127.0.0.1", port)
@@ -231,6 +233,7 @@ class Wire:
         with suppress(OSError):
             while data := await source.read(1 << 16):
                 self.passed += data
+                await self.flows.wait()
                 sink.write(data)
                 await sink.drain()
         sink.close()

@@ -14,6 +14,7 @@ from memcrdt.errors import LockedError, UntrustedPeerError
 from memcrdt.model.devices import shown
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import Authenticated
+from memcrdt.net.connection import HEARTBEAT_S
 from memcrdt.net.contacts import KNOCKS_PER_S
 from memcrdt.net.dialer import DIAL_S
 from memcrdt.sync.replica import Applied
@@ -80,6 +81,26 @@ async def test_a_cut_connection_is_dialed_again(
     desktop.write("written at home")
     await wire.lay(address.port)
     await eventually(lambda: laptop.texts == desktop.texts == {"written in the train", "written at home"})
+
+
+async def test_a_device_that_falls_silent_is_given_up(
+    make_machine: Make, make_wire: Callable[[Address], Wire], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A laptop whose lid was closed says no goodbye: both sides ask every 15 s, here oftener, and wait half of that."""
+    assert HEARTBEAT_S == 15
+    for side in ("dialer", "listener"):
+        monkeypatch.setattr(f"memcrdt.net.{side}.HEARTBEAT_S", 0.2)
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    desktop.accept(laptop)
+    await desktop.start()
+    wire = make_wire(desktop.address)
+    laptop.accept(desktop, address=await wire.lay())
+    await laptop.start()
+    await eventually(lambda: laptop.driver.connected and desktop.driver.connected)
+    wire.flows.clear()
+    await eventually(lambda: not laptop.driver.connected and not desktop.driver.connected)
+    wire.flows.set()
+    await eventually(lambda: laptop.driver.connected and desktop.driver.connected)
 
 
 async def test_two_nodes_that_dial_each_other_at_once_keep_one_connection(
@@ -280,6 +301,21 @@ async def test_a_device_that_was_found_and_refuses_us_stays_found(make_machine: 
     first = laptop.peers.get(desktop.id).error_at
     await eventually(lambda: laptop.peers.get(desktop.id).error_at > first)
     assert "does not accept this device" in laptop.peers.get(desktop.id).error
+
+
+async def test_a_device_that_breaks_the_protocol_is_named_with_its_address(
+    two: tuple[Machine, Machine], eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And what to do: the two may not be of one version."""
+    laptop, desktop = two
+    address = desktop.address
+    await laptop.start()
+    await eventually(lambda: laptop.driver.connected and desktop.driver.connected)
+    (link,) = desktop.driver._links.values()
+    link.send(b"no message")
+    await eventually(lambda: caplog.messages)
+    assert caplog.messages[0].startswith(f"{shown(desktop.id)} at {address}: a frame is no ")
+    assert caplog.messages[0].endswith("; if that goes on, update memcrdt on the older of the two")
 
 
 async def test_a_silent_address_costs_a_quarter_of_a_second(

@@ -324,6 +324,26 @@ async def test_nobody_at_the_address_is_an_error_that_says_so(pair: Pair) -> Non
         await laptop.dial(address, desktop.id)
 
 
+async def test_who_breaks_the_protocol_while_being_authenticated_is_named(pair: Pair) -> None:
+    """As a memcrdt of another version may."""
+    laptop, desktop = pair
+
+    async def nonsense(request: web.BaseRequest) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,))
+        await socket.prepare(request)
+        await socket.send_bytes(b"no handshake")
+        await socket.close()
+        return socket
+
+    async with _Server(nonsense) as address:
+        with pytest.raises(RemoteProtocolError) as told:
+            await laptop.dial(address, desktop.id)
+    assert str(told.value) == (
+        f"{shown(desktop.id)} at {address} breaks the protocol: a handshake frame is no msgpack within its limits; if "
+        "that goes on, update memcrdt on the older of the two"
+    )
+
+
 async def test_a_name_that_leads_nowhere_is_told_from_a_device_that_is_not_there(pair: Pair) -> None:
     """What to look at is the name, not the device."""
     laptop, desktop = pair

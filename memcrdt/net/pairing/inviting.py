@@ -124,18 +124,22 @@ class Invitation:
                 await self._burn(other)
                 return
             await other.say("proof", exchange.proof())
-            partner = await self._agree(other)
+            try:
+                partner = await self._agree(other)
+            except MemcrdtError as exc:
+                self._fail(f"the code was typed, but the devices were not paired: {exc}")
+                raise
             if not self._partner.done():
                 self._partner.set_result(partner)
 
     async def _burn(self, other: Talk) -> None:
         device = shown(other.connection.peer.device)
-        self._partner.set_exception(
-            PairingError(
-                f"{device} at {other.connection.address} typed a wrong code, which ends it; run memcrdt pair again"
-            )
-        )
+        self._fail(f"{device} at {other.connection.address} typed a wrong code, which ends it; run memcrdt pair again")
         await other.say("no", talk.WRONG)
+
+    def _fail(self, why: str) -> None:
+        if not self._partner.done():  # it is when nobody waits any more
+            self._partner.set_exception(PairingError(why))
 
     async def _agree(self, other: Talk) -> Partner:
         ours = self._ours.offer

@@ -115,7 +115,11 @@ class Joining:
         spaces = tuple(entry.name for entry in theirs.entries)
         known = await asyncio.to_thread(Members(self._ours.store).known_entries, spaces)
         ours = Offer(self._ours.offer.name, self._ours.offer.port, False, tuple(known))
-        _, joined = talk.joins(theirs, ours)
+        try:
+            _, joined = talk.joins(theirs, ours)
+        except PairingError as exc:
+            await other.say("no", str(exc))
+            raise
         await other.offer(ours)
         await other.hear("done", 0)
         address = str(Address(dialer_host(other.connection.address), theirs.port)) if theirs.port else None

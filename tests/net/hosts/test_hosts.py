@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,7 @@ def test_three_machines_find_each_other_by_mdns_alone(lab: Lab, eventually: Even
 
 
 def test_ipv6_is_enough(lab: Lab, eventually: Eventually) -> None:
-    """Link-local addresses, which name the link they belong to."""
+    """Link-local addresses, which name the link they belong to: on both sides, or they could not be dialed again."""
     laptop, desktop = lab.add("laptop", "desktop")
     for host, other in ((laptop, desktop), (desktop, laptop)):
         host.forget_ipv4()
@@ -62,7 +63,9 @@ def test_ipv6_is_enough(lab: Lab, eventually: Eventually) -> None:
     laptop.serve()
     desktop.serve()
     eventually(lambda: desktop.texts == {"over IPv6"})
-    assert "fe80::" in laptop.peers["desktop"].connected.address
+    for host, other in ((laptop, "desktop"), (desktop, "laptop")):
+        assert re.match(r"\[fe80::[0-9a-f:]+%[0-9]+\]:", host.peers[other].connected.address)
+        assert all("%" in address for address in host.peers[other].addresses)
 
 
 def test_a_machine_with_another_address_is_found_again(lab: Lab, eventually: Eventually) -> None:

@@ -156,6 +156,31 @@ async def test_a_code_with_another_number_is_no_guess(two: tuple[Memory, Memory]
     assert desktop.store.device in known(laptop)
 
 
+async def test_devices_that_cannot_share_are_told_on_both_sides(
+    two: tuple[Memory, Memory], make_memory: Callable[[str], Memory]
+) -> None:
+    """The code was typed right: whoever shows it does not wait on for somebody to type it."""
+    laptop, desktop = two
+    await pair(laptop, make_memory("of the laptop"))
+    await pair(desktop, make_memory("of the desktop"))
+    async with await invite(laptop, LOOPBACK) as invitation:
+        with pytest.raises(PairingError, match="memcrdt space leave personal"):
+            await join(desktop, str(invitation.code), LOOPBACK, at=invitation.addresses[0])
+        with pytest.raises(PairingError, match=r"^the code was typed, but the devices .*memcrdt space leave personal"):
+            await invitation.joined()
+
+
+async def test_a_device_that_is_refused_is_told_on_both_sides(two: tuple[Memory, Memory]) -> None:
+    """As one that may write already, and now is to read only."""
+    laptop, desktop = two
+    await pair(laptop, desktop)
+    async with await invite(laptop, PairOptions(host="127.0.0.1", read_only=True)) as invitation:
+        with pytest.raises(PairingError, match=f"^{shown(laptop.store.device)} at .* says: .* may write the space"):
+            await join(desktop, str(invitation.code), LOOPBACK, at=invitation.addresses[0])
+        with pytest.raises(PairingError, match=r"^the code was typed, but the devices .* may write the space"):
+            await invitation.joined()
+
+
 async def test_a_code_expires(two: tuple[Memory, Memory]) -> None:
     """After five minutes, here after none; then nothing listens there any more."""
     laptop, desktop = two
