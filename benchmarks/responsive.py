@@ -26,8 +26,8 @@ from memcrdt.store.transaction import Transaction
 CHANGES = 200
 PAUSE_S = 0.03  # between two changes: each has to be found anew
 TICK_S = 0.001
-SHARD = 1_000  # memories: nearly a full shard
-TEXTS = 64  # of each, in the shard with all the history that is kept: 65,000 registers, 20 MB
+MEMORIES = 1_000  # in four shards
+TEXTS = 64  # of each, in the shards with all the history that is kept: 16,000 registers and 5 MB each
 
 _WRITER = """
 import sys, time, memcrdt
@@ -84,15 +84,15 @@ async def heartbeat(work: Callable[[], Awaitable[object]]) -> float:
 
 async def blocking(home: Path) -> dict[str, float]:
     """The longest gap of each kind of call. What is first used loads its libraries, and counts by itself."""
-    texts = list(sentences(2 * SHARD))
+    texts = list(sentences(2 * MEMORIES))
     found: dict[str, float] = {}
     async with memcrdt.open_async(home) as memory:
         found["nothing"] = await heartbeat(lambda: asyncio.sleep(1))
         found["the first add"] = await heartbeat(lambda: memory.add("the first"))
         found["the first search"] = await heartbeat(lambda: memory.search("a question about deploys"))
         found["the first status"] = await heartbeat(memory.status)
-        await memory.add_many(texts[SHARD:])
-        found[f"add_many of {SHARD}"] = await heartbeat(lambda: memory.add_many(texts[:SHARD]))
+        await memory.add_many(texts[MEMORIES:])
+        found[f"add_many of {MEMORIES}"] = await heartbeat(lambda: memory.add_many(texts[:MEMORIES]))
         ids = [record.id for record in await memory.list(limit=100)]
 
         async def each(call: Callable[[str], Awaitable[object]]) -> None:
@@ -112,15 +112,15 @@ async def blocking(home: Path) -> dict[str, float]:
 
 
 def _with_history(home: Path) -> str:
-    """Fills a shard with memories that have had as many texts as are kept. Returns the id of one."""
-    texts = list(sentences(SHARD))
+    """Fills shards with memories that have had as many texts as are kept. Returns the id of one."""
+    texts = list(sentences(MEMORIES))
     with memcrdt.open(home, embedder=None) as memory:
         ids = memory.add_many(texts)
         for turn in range(TEXTS - 1):
 
             def plan(transaction: Transaction, turn: int = turn) -> None:
                 for place, memory_id in enumerate(ids):
-                    edit = check_update(Changes(text=texts[(place + turn) % SHARD]))
+                    edit = check_update(Changes(text=texts[(place + turn) % MEMORIES]))
                     changes.update(memory_id, edit, None, transaction)
 
             memory.store.commit(plan)
@@ -128,7 +128,7 @@ def _with_history(home: Path) -> str:
 
 
 async def blocking_with_history(home: Path) -> dict[str, float]:
-    """The longest gap of each kind of call on a shard of 20 MB."""
+    """The longest gap of each kind of call on shards of 5 MB."""
     memory_id = await asyncio.to_thread(_with_history, home)
     found: dict[str, float] = {}
     async with memcrdt.open_async(home, embedder=None) as memory:
@@ -149,7 +149,9 @@ def main() -> None:
         for name, longest in asyncio.run(blocking(Path(folder) / "async")).items():
             print(f"longest gap of the event loop, {name}: {longest * 1e3:.1f} ms")
         for name, longest in asyncio.run(blocking_with_history(Path(folder) / "history")).items():
-            print(f"longest gap of the event loop, {TEXTS} texts of {SHARD} memories, {name}: {longest * 1e3:.1f} ms")
+            print(
+                f"longest gap of the event loop, {TEXTS} texts of {MEMORIES} memories, {name}: {longest * 1e3:.1f} ms"
+            )
 
 
 if __name__ == "__main__":

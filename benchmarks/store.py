@@ -20,6 +20,7 @@ from corpus import sentences
 from figures import machine, p50_p95
 
 import memcrdt
+from memcrdt.model import limits
 from memcrdt.net.replica import StoreReplica
 from memcrdt.store import compaction, log
 
@@ -113,10 +114,10 @@ def loading(home: Path) -> None:
         print(f"  everything folded                    {time.perf_counter() - begun:.2f} s")
 
 
-def applying(root: Path, shards: int = 4) -> None:
+def applying(root: Path, shards: int = 16) -> None:
     """What a peer sends of full shards, one update each."""
     with memcrdt.open(root / "theirs") as theirs, memcrdt.open(root / "ours") as ours:
-        theirs.add_many(list(sentences(1_024 * shards)), tags=["bench"])
+        theirs.add_many(list(sentences(limits.SHARD_BIRTHS * shards)), tags=["bench"])
         ours.add("the first one loads the embedder", space="local")
         source, target = StoreReplica(theirs.store), StoreReplica(ours.store)
         from_space, to_space = theirs.space("personal").id(), ours.space("personal").id()
@@ -126,7 +127,7 @@ def applying(root: Path, shards: int = 4) -> None:
             begun = time.perf_counter()
             assert target.apply(to_space, shard, update, theirs.store.device).status == "applied"
             taken.append(time.perf_counter() - begun)
-        print(f"a shard of 1,024 applied, p50 / p95     {p50_p95(taken)}")
+        print(f"a full shard applied, p50 / p95         {p50_p95(taken)}")
 
 
 def main() -> None:

@@ -31,9 +31,9 @@ RESULTS: Final = 1_000
 FILTER_VALUES: Final = 1_000
 
 # One shard: a habit when choosing where a new memory is born, no rule that a document could break.
-SHARD_BIRTHS: Final = 1_024
-SHARD_REGISTERS: Final = 16_384
-SHARD_BYTES: Final = 4 * MIB
+SHARD_BIRTHS: Final = 256
+SHARD_REGISTERS: Final = 4_096
+SHARD_BYTES: Final = 1 * MIB
 SHARDS: Final = 1 << 20
 
 # Bytes from outside.

@@ -6,6 +6,7 @@ equal those of model2vec; reading the two files directly spares its import, whic
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Sequence
@@ -94,10 +95,28 @@ def _is_plain(text: str) -> bool:
 
 def _read(folder: Path) -> _Loaded:
     from safetensors.numpy import load_file
-    from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer = _tokenizer((folder / "tokenizer.json").read_bytes())
     tokenizer.no_truncation()
     tokenizer.no_padding()
     table = load_file(folder / "model.safetensors")["embeddings"]
     return _Loaded(tokenizer, table, tokenizer.token_to_id("[UNK]"))
+
+
+def _tokenizer(described: bytes) -> Tokenizer:
+    """What Tokenizer.from_buffer() makes, in two calls of about 10 ms instead of one of 25, since each keeps all other
+    threads waiting: it gets its words afterwards, as Python has read them."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordPiece
+
+    parts = json.loads(described)
+    words, model = parts["model"]["vocab"], parts["model"]
+    model["vocab"] = {token["content"]: token["id"] for token in parts["added_tokens"]}
+    tokenizer = Tokenizer.from_str(json.dumps(parts))
+    tokenizer.model = WordPiece(
+        vocab=words,
+        unk_token=model["unk_token"],
+        max_input_chars_per_word=model["max_input_chars_per_word"],
+        continuing_subword_prefix=model["continuing_subword_prefix"],
+    )
+    return tokenizer

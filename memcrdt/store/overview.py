@@ -9,7 +9,6 @@ from datetime import datetime
 import apsw
 
 from memcrdt.errors import CorruptError
-from memcrdt.model.values import from_ms
 from memcrdt.store import digests, meta, quarantine, reads, receipts
 from memcrdt.store.meta import Alarm
 from memcrdt.store.peers import Peer, Peers

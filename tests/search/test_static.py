@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import string
 from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from memcrdt.search import static
 from memcrdt.search.static import DIM, StaticEmbedder
 
 _shared = StaticEmbedder()
+_whole = Tokenizer.from_buffer(
+    (resources.files("memcrdt.search") / "models" / static.NAME / "tokenizer.json").read_bytes()
+)
+_whole.no_truncation()
+_whole.no_padding()
 
 # What model2vec 0.10.0 gives for the same files: the first four numbers of each vector.
 PINNED = {
@@ -53,6 +60,16 @@ def test_remembered_words_change_no_vector(texts: list[str]) -> None:
     """The tokens looked up word by word are those that the tokenizer finds in the whole text."""
     loaded = _shared._load()
     assert _shared._tokens(loaded, texts) == loaded.tokens(texts)
+
+
+@given(
+    plain | st.text(max_size=30) | st.lists(st.sampled_from(["[UNK]", "[PAD]", "x" * 101, " ", "wörd"])).map("".join)
+)
+def test_the_tokenizer_is_that_of_the_file(text: str) -> None:
+    """Though it gets its words by another way, which keeps other threads waiting for half as long."""
+    found = (tokenizer.encode(text, add_special_tokens=False) for tokenizer in (_shared._load().tokenizer, _whole))
+    ours, theirs = (encoding.ids for encoding in found)
+    assert ours == theirs
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 
 import apsw
@@ -103,7 +104,9 @@ def test_at_most_64_revisions_are_kept_and_none_comes_back_as_a_head(device: Mak
 def test_a_large_shard_is_kept_in_pieces(device: Make) -> None:
     """Of a bound size, so that nothing waits long while one is loaded; also as it comes from a peer."""
     a, b = device("A"), device("B")
-    ids = a.add_many([f"{number} " + "word " * 5_000 for number in range(100)])
+    ids = a.add_many([f"{number} " + "word " * 5_000 for number in range(30)])
+    for turn, memory in product(range(3), ids):
+        a.update(memory, text=f"{turn} " + "word " * 5_000)
     a.forget(ids.pop(7))
     digest = _digest(a)
     pieces = log.unpacked(a.rows("SELECT bytes FROM snapshots")[0][0])

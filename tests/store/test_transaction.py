@@ -122,9 +122,9 @@ def test_a_row_of_the_log_is_never_numbered_twice(device: Make) -> None:
 
 
 def test_a_batch_of_long_texts_fills_several_shards(device: Make) -> None:
-    """None gets over 4 MiB and a text, which peers would refuse as too long an update."""
+    """None gets over 1 MiB and a text, which peers would refuse as too long an update."""
     a = device("A")
-    a.add_many(["x" * limits.TEXT_BYTES] * 100)
+    a.add_many(["x" * limits.TEXT_BYTES] * 30)
     sizes = [size for (size,) in a.rows("SELECT bytes FROM shards")]
     assert len(sizes) == 2
     assert max(sizes) < limits.SHARD_BYTES + 2 * limits.TEXT_BYTES

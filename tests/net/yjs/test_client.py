@@ -296,7 +296,8 @@ async def test_a_busy_store_keeps_no_message_from_a_quiet_shard(
 
 async def test_a_large_state_goes_out_in_several_updates(memory: Memory, talk: Any) -> None:
     """Over 1 MiB: updates of a quarter of that, each of which fits behind those before it, then a step 2."""
-    memory.add_many("x" * 3000 + str(number) for number in range(500))
+    for memory_id in memory.add_many("x" * 4000 + str(number) for number in range(200)):
+        memory.update(memory_id, text="y" * 4000)
     client, messages = await talk(), []
     await client.send(wire.step_1({}))
     await client.until(lambda m: messages.append(m) or (isinstance(m, Update) and m.is_step_2))
