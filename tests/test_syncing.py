@@ -13,6 +13,7 @@ import memcrdt
 from memcrdt.errors import InputError, NotFoundError, ReadOnlyError
 from memcrdt.memory import Memory
 from memcrdt.model.devices import shown
+from memcrdt.net.lock import ServeLock
 from memcrdt.store.peers import Link, Peers
 
 PHONE = "B" * 51 + "A"
@@ -61,11 +62,14 @@ def test_a_device_that_knocked_is_pending(memory: Memory) -> None:
 
 
 def test_a_connected_device_says_how_and_since_when(memory: Memory) -> None:
-    """And the last error, when it has gone."""
+    """As long as a process runs the network. And the last error, when it has gone."""
     memory.accept(PHONE)
     peers = Peers(memory.store)
+    lock = ServeLock(memory.home)
     peers.connected(PHONE, b"k" * 32, Link("dialed", "10.0.0.2:1", 1_000, "mdns", -70))
     (device,) = memory.devices()
+    lock.release()
+    assert not memory.devices()[0].connected
     assert (device.connected, device.via, device.found, device.address) == (True, "dialed", "mdns", "10.0.0.2:1")
     assert (device.since, device.skew_ms) == (datetime.fromtimestamp(1, UTC), -70)
     peers.failed(PHONE, "it is gone")
