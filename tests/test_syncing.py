@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,6 @@ PHONE = "B" * 51 + "A"
 def _memory(tmp_path: Path) -> Iterator[Memory]:
     with memcrdt.open(tmp_path / "home", embedder=None) as memory:
         yield memory
-
-
-@contextmanager
-def serving(memory: Memory) -> Iterator[None]:
-    """Within it, some process runs the network of the home."""
-    lock = ServeLock(memory.home)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def test_an_accepted_device_is_shown_with_what_is_shared(memory: Memory) -> None:
@@ -73,13 +62,14 @@ def test_a_device_that_knocked_is_pending(memory: Memory) -> None:
 
 
 def test_a_connected_device_says_how_and_since_when(memory: Memory) -> None:
-    """While something serves. And the last error, when it has gone."""
+    """As long as a process runs the network. And the last error, when it has gone."""
     memory.accept(PHONE)
     peers = Peers(memory.store)
+    lock = ServeLock(memory.home)
     peers.connected(PHONE, b"k" * 32, Link("dialed", "10.0.0.2:1", 1_000, "mdns", -70))
-    assert not memory.devices()[0].connected  # whatever served was killed
-    with serving(memory):
-        (device,) = memory.devices()
+    (device,) = memory.devices()
+    lock.release()
+    assert not memory.devices()[0].connected
     assert (device.connected, device.via, device.found, device.address) == (True, "dialed", "mdns", "10.0.0.2:1")
     assert (device.since, device.skew_ms) == (datetime.fromtimestamp(1, UTC), -70)
     peers.failed(PHONE, "it is gone")
