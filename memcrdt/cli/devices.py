@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
 import click
 
 from memcrdt.cli.face import Face, command, pass_face
 from memcrdt.cli.filters import several
 from memcrdt.cli.output import readable, say
+
+if TYPE_CHECKING:
+    from memcrdt.memory import Memory
 
 
 @command("accept")
@@ -38,5 +42,16 @@ def revoke_command(face: Face, device: str) -> None:
     `memcrdt space revoke` takes it out of one space.
     """
     with face.open() as memory:
+        unheard = _only_read(memory, device)
         memory.revoke(device)
     say("revoked; what it has already stays there")
+    if unheard:
+        say(f"the other members of {unheard} do not hear of it: revoke it on a device that may write there")
+
+
+def _only_read(memory: Memory, device: str) -> str:
+    """The spaces that are shared with a device and that we may only read."""
+    from memcrdt.model.devices import parse_device_id
+
+    shared = next((known.spaces for known in memory.devices() if known.device == parse_device_id(device)), ())
+    return ", ".join(space for space in shared if memory.space(space).members()[0].rights == "read")

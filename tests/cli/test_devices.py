@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import memcrdt
 from memcrdt.model.devices import shown
 
 if TYPE_CHECKING:
@@ -84,6 +85,18 @@ def test_revoke_ends_the_trust_and_is_remembered(cli: Cli, other: str) -> None:
     assert peers(cli)[0]["state"] == "revoked"
     cli("accept", other)
     assert peers(cli)[0]["state"] == "accepted"
+
+
+def test_who_may_only_read_is_told_that_others_do_not_hear_of_a_revocation(cli: Cli, other: str, home: Path) -> None:
+    """It ends the trust here; the members' statements are for those to make who may write."""
+    cli("space", "create", "acme")
+    cli("accept", other, "--space", "acme", "--space", "personal")
+    with memcrdt.open(home, embedder=None) as memory, memory.store.writing() as db:
+        db.execute("UPDATE spaces SET read_only = 1 WHERE name = 'acme'")  # as after pairing with --read-only
+    assert cli("revoke", other).err == (
+        "memcrdt: revoked; what it has already stays there\n"
+        "memcrdt: the other members of acme do not hear of it: revoke it on a device that may write there\n"
+    )
 
 
 def test_only_known_devices_can_be_revoked(cli: Cli, other: str) -> None:
