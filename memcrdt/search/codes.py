@@ -18,18 +18,19 @@ if TYPE_CHECKING:
 BITS = 768
 BYTES = BITS // 8
 WORDS = BITS // 64
-# What is summed below are whole numbers of under 24 bits, which float32 adds without rounding. Else libraries would
-# round in an order that depends on the processor and on a row's place, and equal texts would have unequal codes.
-_STEPS: Final = 1 << 17  # of a unit vector's elements: their sum is at most the root of the dimensions, 64 for 4,096
+_STEPS: Final = 1 << 17  # of a unit vector's elements, so that a sum of 4,096 has 24 bits: float32 holds it
 _COARSER: Final = 1 << 5  # of the projections, of which all BITS are summed
-_CHUNK = 65_536  # rows compared at once: their intermediate results stay in the cache
+# Rows encoded, and rows compared at once: what comes in between stays in the cache.
+_ROWS: Final = 128
+_CHUNK: Final = 65_536
 
 
 def encode(vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
     """The codes, [n, BYTES], of unit vectors [n, dim]: on every machine the same for the same vector."""
     import numpy as np
 
-    return np.packbits(_projected(vectors) > 0, axis=1)
+    parts = [_projected(vectors[start : start + _ROWS]) > 0 for start in range(0, len(vectors), _ROWS)]
+    return np.packbits(np.concatenate(parts), axis=1) if parts else np.empty((0, BYTES), np.uint8)
 
 
 def similarities(codes: NDArray[np.uint64], vector: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -39,7 +40,7 @@ def similarities(codes: NDArray[np.uint64], vector: NDArray[np.float32]) -> NDAr
     """
     import numpy as np
 
-    projections = np.rint(_projected(vector) / _COARSER)
+    projections = np.rint(_projected(vector) / np.float32(_COARSER))
     table = projections.reshape(BYTES, 8) @ _byte_signs()  # [BYTES, 256]
     content = np.ascontiguousarray(codes.T).view(np.uint8)
     similar: NDArray[np.float32] = table.take(content + np.arange(0, 256 * BYTES, 256)).sum(axis=1)
@@ -61,25 +62,34 @@ def distances(codes: NDArray[np.uint64], code: NDArray[np.uint8]) -> NDArray[np.
     return out
 
 
-def _projected(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[..., BITS], in steps of a 131,072nd."""
+def _projected(vectors: NDArray[np.float32]) -> NDArray[np.int32]:
+    """[..., BITS], in steps of a 131,072nd.
+
+    In whole numbers, whose sums depend on no order: a library for matrices would round as the processor and a row's
+    place have it, and equal texts would have unequal codes. It would also wake its threads for each memory.
+    """
     import numpy as np
 
-    projected: NDArray[np.float32] = np.rint(vectors * np.float32(_STEPS)) @ _projections(vectors.shape[-1])
-    return projected
-
-
-@cache
-def _projections(dim: int) -> NDArray[np.float32]:
-    """[dim, BITS]: columns to project on."""
-    import numpy as np
-
+    dim = vectors.shape[-1]
     size = 1 << (dim - 1).bit_length()
-    hadamard = np.ones((1, 1), np.float32)
-    while len(hadamard) < size:
-        hadamard = np.block([[hadamard, hadamard], [hadamard, -hadamard]])
-    bases = [hadamard[:, :dim] * _signs(dim, basis) for basis in range(-(-BITS // size))]
-    return np.ascontiguousarray(np.vstack(bases)[:BITS].T)
+    steps = np.zeros((*vectors.shape[:-1], 1, size), np.int32)
+    steps[..., 0, :dim] = np.rint(vectors * np.float32(_STEPS))
+    rotated = _hadamard(steps * _signs(size))
+    return rotated.reshape(*vectors.shape[:-1], -1)[..., :BITS]
+
+
+def _hadamard(rows: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Each row, [..., a power of two], times the Hadamard matrix of that size: sums and differences of its halves,
+    interleaved, as often as it has halves (Pease, 1968)."""
+    import numpy as np
+
+    half = rows.shape[-1] // 2
+    for _ in range(half.bit_length()):
+        one, other = rows[..., :half], rows[..., half:]
+        rows = np.empty_like(rows)
+        np.add(one, other, out=rows[..., 0::2])
+        np.subtract(one, other, out=rows[..., 1::2])
+    return rows
 
 
 @cache
@@ -90,8 +100,12 @@ def _byte_signs() -> NDArray[np.float32]:
     return np.unpackbits(np.arange(256, dtype=np.uint8)[None], axis=0).astype(np.float32) * 2 - 1
 
 
-def _signs(count: int, basis: int) -> NDArray[np.float32]:
+@cache
+def _signs(size: int) -> NDArray[np.int32]:
+    """[bases, size]: the columns that are flipped, for as many bases as BITS take."""
     import numpy as np
 
-    stream = hashlib.shake_256(b"memcrdt codes %d" % basis).digest(-(-count // 8))
-    return np.unpackbits(np.frombuffer(stream, np.uint8))[:count].astype(np.float32) * 2 - 1
+    bases = range(-(-BITS // size))
+    flipped = b"".join(hashlib.shake_256(b"memcrdt codes %d" % basis).digest(-(-size // 8)) for basis in bases)
+    bits = np.unpackbits(np.frombuffer(flipped, np.uint8).reshape(len(bases), -1), axis=1)
+    return bits[:, :size].astype(np.int32) * 2 - 1

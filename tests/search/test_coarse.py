@@ -17,6 +17,15 @@ def unit(rows: int, dim: int, seed: int) -> Any:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+def projections(dim: int) -> Any:
+    """[dim, BITS]: rows of Hadamard matrices with flipped columns, as columns."""
+    size = 1 << (dim - 1).bit_length()
+    hadamard = np.ones((1, 1), np.int64)
+    while len(hadamard) < size:
+        hadamard = np.block([[hadamard, hadamard], [hadamard, -hadamard]])
+    return np.vstack([(hadamard * signs)[:, :dim] for signs in codes._signs(size)])[: codes.BITS].T
+
+
 def test_codes_have_768_bits_for_any_dimension() -> None:
     """A vector of 3 or of 1,024 dimensions has 96 bytes, and its opposite all other bits."""
     for dim in (3, 64, 256, 384, 1_024):
@@ -47,7 +56,7 @@ def test_codes_stay_what_they_are() -> None:
 def test_codes_are_those_of_whole_numbers(dim: int) -> None:
     """Whatever the processor, a row's place among others, and the order in which a library sums."""
     vectors = unit(200, dim, seed=4)
-    whole = np.rint(vectors * (1 << 17)).astype(np.int64) @ codes._projections(dim).astype(np.int64)
+    whole = np.rint(vectors * (1 << 17)).astype(np.int64) @ projections(dim)
     coded = codes.encode(vectors)
     assert np.array_equal(coded, np.packbits(whole > 0, axis=1))
     signs = np.unpackbits(coded, axis=1).astype(np.int64) * 2 - 1
