@@ -103,6 +103,7 @@ class Node:
     dials: list[str] = field(default_factory=list)
     running: bool = True
     busy_until: float = 0.0
+    read_at: float = 0.0  # when its store was read for what it does now, the last time
 
 
 @dataclass(slots=True)
@@ -289,13 +290,14 @@ class Simulator:
 
         def answer() -> None:
             if node.running:
-                event = Answered(ask.link, ask.id, perform(node.replica, ask.query))
+                event, read_at = Answered(ask.link, ask.id, perform(node.replica, ask.query)), self.now
                 node.busy_until = max(node.busy_until, self.now) + self.rng.uniform(0, self.weather.store_s)
-                self.after(node.busy_until - self.now, lambda: self._answer(node, event))
+                self.after(node.busy_until - self.now, lambda: self._answer(node, event, read_at))
 
         self.after(node.busy_until - self.now, answer)
 
-    def _answer(self, node: Node, event: Answered) -> None:
+    def _answer(self, node: Node, event: Answered, read_at: float) -> None:
+        node.read_at = read_at
         if event.link == NODE or self.links[event.link].end(node).is_open:
             self.give(node, event)
 

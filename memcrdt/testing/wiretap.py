@@ -39,13 +39,12 @@ class Wiretap:
         for secret, devices in self.secrets.items():
             if secret in said and target not in devices:
                 raise LostError(f"{computer.name}: sent {secret!r} to a device that has no part in it")
-        has_content = isinstance(message, Push | Diff) and message.update not in _NOTHING
-        # What its store has answered before is under way, and it may say what tells nothing of any memory.
-        deaf_s = computer.sim.weather.store_s if has_content else DEAF_S
         since = computer.outcasts.get(target)
-        if since is not None and computer.sim.now > since + deaf_s and not isinstance(message, Bye):
+        if since is not None and computer.sim.now > since + DEAF_S and not isinstance(message, Bye):
             raise LostError(f"{computer.name}: sent a {type(message).__name__} to a device that it knows to be revoked")
         if isinstance(message, Push | Diff) and message.update not in _NOTHING:
+            if since is not None and computer.node.read_at > since:
+                raise LostError(f"{computer.name}: read from its store for a device that it knows to be revoked")
             if (source, computer.name_of(message.space)) in self.readers:
                 raise LostError(f"{computer.name}: passed on what it may only read")
             self._check_durable(computer, message)

@@ -58,3 +58,19 @@ def test_what_a_stock_client_wrote_here_is_sent_as_our_own(tmp_path: Path) -> No
         assert here.replica.apply(here.space(), 0, update, origin).status == "applied"
     assert [entry.origin for entry in here.replica.log(head, 10).entries] == ["local", "B" * 52]
     here.close()
+
+
+def test_only_accepted_devices_that_take_part_may_have_what_is_in_a_space(tmp_path: Path) -> None:
+    """Read anew each time: who has been revoked gets nothing that is read afterwards. Nobody has `local`."""
+    here = Device(tmp_path / "A", "A")
+    peers = Peers(here.store)
+    peers.accept("B" * 52)
+    peers.accept("C" * 52)
+    peers.knocked("D" * 52, b"k" * 32, None)
+    assert here.replica.audience(here.space()) == {"B" * 52, "C" * 52}
+    peers.revoke("C" * 52)
+    assert here.replica.audience(here.space()) == {"B" * 52}
+    with here.store.writing() as db:
+        db.execute("INSERT INTO shares(space, device) SELECT space, ? FROM spaces WHERE name = 'local'", ("B" * 52,))
+    assert here.replica.audience(here.space("local")) == frozenset()
+    here.close()
