@@ -12,9 +12,10 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from memcrdt.errors import StoreError
+from memcrdt.store.files import Identity, identity
 
 _open: WeakKeyDictionary[object, Path] = WeakKeyDictionary()
-_inherited: set[tuple[int, int]] = set()
+_inherited: set[Identity] = set()
 
 
 def opened(owner: object, path: Path) -> None:
@@ -28,7 +29,7 @@ def closed(owner: object) -> None:
 
 def check(path: Path) -> None:
     """Raises StoreError if the file was open when this process was forked."""
-    if _inherited and path.exists() and _identity(path) in _inherited:
+    if _inherited and path.exists() and identity(path) in _inherited:
         raise inherited(path)
 
 
@@ -40,13 +41,8 @@ def inherited(path: Path) -> StoreError:
     )
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
-
-
 def _note_inherited() -> None:
-    _inherited.update(_identity(path) for path in _open.values() if path.exists())
+    _inherited.update(identity(path) for path in _open.values() if path.exists())
 
 
 if hasattr(os, "register_at_fork"):

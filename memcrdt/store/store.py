@@ -19,7 +19,7 @@ import apsw
 from memcrdt.errors import DiskFullError, ReadOnlyError, StoreError
 from memcrdt.model.edits import Stamp
 from memcrdt.model.records import Kind
-from memcrdt.store import compaction, connections, forks, log, machine, meta, migrations, opening
+from memcrdt.store import compaction, connections, files, forks, log, machine, meta, migrations, opening
 from memcrdt.store.background import Background
 from memcrdt.store.connections import Readers, translated
 from memcrdt.store.documents import Documents
@@ -88,12 +88,12 @@ class Store:
         self._reserve = Reserve(home)
         self._writer: apsw.Connection | None = None
         self._closed = False
-        self._file: tuple[int, int] | None = None
+        self._file: files.Identity | None = None
         self.device = device
         opening.prepare(self.path, read_only=self.options.read_only)
         try:
             self.facts = self._begin()
-            self._file = _identity(self.path)
+            self._file = files.identity(self.path)
         except BaseException:  # the connections must not outlive a failed opening
             self.close()
             raise
@@ -371,31 +371,13 @@ class Store:
             raise ReadOnlyError(f"{doing}: {self.path} was opened for reading only; open it without read_only")
 
     def _check_there(self) -> None:
-        """Raises StoreError in a forked child, after the end, and when the file is not the one that was opened: what is
-        written into a file that was deleted or replaced would be acknowledged and lost."""
+        """Raises StoreError in a forked child, after the end, and when the file is not the one that was opened."""
         if os.getpid() != self._pid:
             raise forks.inherited(self.path)
         if self._closed:
             raise StoreError("the store is closed; open it again")
-        if self._file is not None and not _is_there(self.path, self._file):
-            raise StoreError(
-                f"{self.path} was deleted, moved or replaced while it was open; close it and open it again: nothing was"
-                " changed, and what is in the old file is no longer seen"
-            )
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
-
-
-def _is_there(path: Path, identity: tuple[int, int]) -> bool:
-    try:
-        return _identity(path) == identity
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:  # it can't be told: the folder may not be searched any more
-        return True
+        if self._file is not None:
+            files.check_same(self.path, self._file)
 
 
 @contextmanager
