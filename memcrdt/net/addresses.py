@@ -76,6 +76,15 @@ def own_hosts() -> list[str]:
     return hosts or ["127.0.0.1"]
 
 
+def whose(host: str) -> str:
+    """What stands for all addresses that the machine at an IP address may take: with IPv6 a network of 64 bits."""
+    address = ipaddress.ip_address(host)
+    if address.version == 4:
+        return host
+    network = ipaddress.IPv6Address(int(address) >> 64 << 64)
+    return f"{network}%{address.scope_id}" if address.scope_id else str(network)
+
+
 def plainly(problem: OSError) -> str:
     """Why an address is of no use, without the system's words for which address that is."""
     if isinstance(problem, socket.gaierror):

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from memcrdt.errors import InputError, LockedError
-from memcrdt.net.addresses import Address, plainly
+from memcrdt.net.addresses import Address, plainly, whose
 from memcrdt.net.connection import CLOSE_S
 from memcrdt.net.tasks import Tasks
 
@@ -47,9 +47,8 @@ Answer = Callable[[web.BaseRequest, Stranger], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoorOptions:
-    """`context` is None for plain HTTP; `strangers` are taken at once, `per_address` of them from one address.
-
-    `option` is what chooses the address on the command line: errors name it.
+    """`context` is None for plain HTTP; `strangers` are taken at once, `per_address` of them from one address,
+    or from one IPv6 network of 64 bits. `option` is what chooses the address on the command line: errors name it.
     """
 
     context: ssl.SSLContext | None
@@ -117,9 +116,9 @@ class Door:
             host = host.removeprefix("::ffff:")  # IPv4 on a dual-stack socket
             if ipv6 and (link := ipv6[1]):
                 host = f"{host}%{link}"  # a link-local address says nothing without its link
-            here, everywhere = self._strangers_at[host], self._strangers_at.total()
+            here, everywhere = self._strangers_at[whose(host)], self._strangers_at.total()
             if everywhere < self._options.strangers and here < self._options.per_address:
-                self._strangers_at[host] += 1
+                self._strangers_at[whose(host)] += 1
                 self._tasks.spawn(self._attend(connected, Address(host, port)))
                 await asyncio.sleep(TAKEN_S)
             else:
@@ -143,7 +142,7 @@ class Door:
             if transport is not None and not stranger.known.is_set():
                 transport.abort()
             del self._strangers[protocol]
-            self._strangers_at -= Counter((address.host,))
+            self._strangers_at -= Counter((whose(address.host),))
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The handler of every request: ends when its connection does."""

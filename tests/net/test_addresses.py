@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memcrdt.errors import InputError
-from memcrdt.net.addresses import DEFAULT_PORT, Address
+from memcrdt.net.addresses import DEFAULT_PORT, Address, whose
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,16 @@ def test_an_address_that_is_put_together_is_checked_too() -> None:
             Address(host, port)
     with pytest.raises(InputError, match="65536"):
         Address.parse("desk:65536")
+
+
+@pytest.mark.parametrize(
+    ("host", "same", "other"),
+    [
+        ("192.168.1.20", "192.168.1.20", "192.168.1.21"),
+        ("2001:db8:1:2::7", "2001:db8:1:2:ffff::1", "2001:db8:1:3::7"),
+        ("fe80::1%2", "fe80::ffff%2", "fe80::1%3"),
+    ],
+)
+def test_all_addresses_that_one_machine_may_take_count_as_one(host: str, same: str, other: str) -> None:
+    """With IPv6 it has 64 bits of them to choose from, on each of its links."""
+    assert whose(host) == whose(same) != whose(other)
