@@ -10,9 +10,9 @@ the same statements, in whatever order, know the same members.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgpack
 
@@ -98,6 +98,22 @@ class Membership:
     def may_write(self, device: str) -> bool:
         """Whether what the device sends and says counts."""
         return device in self.members and not self.members[device].read_only
+
+
+class Side(NamedTuple):
+    """One of two spaces that become one: its id, who made it, and who was revoked from it."""
+
+    id: str
+    creator: str
+    revoked: Set[str]
+
+
+def stays(one: Side, other: Side) -> bool:
+    """Whether both go on under the id of `one`: it is the smaller, unless its creator was revoked from the other. So
+    whoever has carried members off loses them with its revocation."""
+    if (one.creator in other.revoked) != (other.creator in one.revoked):
+        return other.creator in one.revoked
+    return one.id < other.id
 
 
 def unpack(data: bytes) -> Statement:

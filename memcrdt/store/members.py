@@ -15,7 +15,18 @@ import apsw
 
 from memcrdt.errors import InputError, ReadOnlyError
 from memcrdt.model.devices import shown
-from memcrdt.model.statements import CONTEXT, NAME_CHARS, Claim, Kind, Member, Membership, Statement, membership
+from memcrdt.model.statements import (
+    CONTEXT,
+    NAME_CHARS,
+    Claim,
+    Kind,
+    Member,
+    Membership,
+    Side,
+    Statement,
+    membership,
+    stays,
+)
 from memcrdt.store import meta, receipts
 from memcrdt.store.meta import LOCAL
 from memcrdt.store.statements import added_by, checked, keep, known_members, names_said, packed, revocations
@@ -87,18 +98,24 @@ class Members:
     def adopt(self, peer: str, name: str, genesis: Genesis, packed: Sequence[bytes]) -> bool:
         """Goes on under the id that `peer` has for our space of that name, and returns whether it does.
 
-        Of two ids the smaller stays. The peer has to be one that may write ours, and what the members there have
-        signed must give us the same rights: so nobody can carry the space off. Whom we know to be revoked stays so.
-        Raises RemoteProtocolError for statements that are none, or about another space: then nothing is taken.
+        Of two ids the smaller stays, unless its creator was revoked from the other space. The peer has to be one that
+        may write ours, and what the members there have signed must give us the same rights: so nobody can carry the
+        space off for good. Whom we know to be revoked stays so. Raises RemoteProtocolError for statements that are
+        none, or about another space: then nothing is taken.
         """
         space_id, own = meta.space_id(*genesis), self._store.device
         statements = [checked(data, space_id) for data in packed]
         there = membership(genesis.creator, statements)
         with self._store.writing() as db:
-            row = db.execute(_MOVABLE, (name, LOCAL, space_id, peer)).fetchone()
-            if row is None or not (there.may_write(own) or (row[1] and own in there.members)):
+            row = db.execute(_MOVABLE, (name, LOCAL, peer)).fetchone()
+            if row is None:
                 return False
-            space, out = int(row[0]), known_members(db, int(row[0])).revoked | withdrawn(db, int(row[0]))
+            space, our_id, creator, read_only = row
+            out = known_members(db, space).revoked | withdrawn(db, space)
+            keeps_rights = there.may_write(own) or (read_only and own in there.members)
+            ours, theirs = Side(our_id, creator, out), Side(space_id, genesis.creator, there.revoked)
+            if not keeps_rights or not stays(theirs, ours):
+                return False
             _turn_into(db, space, space_id, genesis)
             db.executemany("INSERT INTO withdrawn(space, device) VALUES(?, ?)", [(space, each) for each in out])
             keep(db, space, statements)
@@ -235,8 +252,8 @@ class Members:
 
 
 _MOVABLE = (
-    "SELECT space, spaces.read_only FROM spaces JOIN shares USING(space)"
-    " WHERE name = ? AND name <> ? AND id > ? AND device = ? AND NOT shares.read_only"
+    "SELECT space, id, creator, spaces.read_only FROM spaces JOIN shares USING(space)"
+    " WHERE name = ? AND name <> ? AND device = ? AND NOT shares.read_only"
 )
 _KNOWN = "SELECT space, id FROM spaces WHERE id IN (SELECT value FROM json_each(?))"
 _SHARED = (

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Apart:
     """What is said of them, all in `Members`.
 
-    Spaces of one name that the two made by themselves go on under the smaller id: whoever has it says who takes part
-    there, and the other store takes that id, or leaves it. And whoever greets with a space from which it was revoked is
+    Spaces of one name that the two made by themselves go on under one of the ids: both say who takes part in theirs,
+    and one of the two stores takes the other's. And whoever greets with a space from which it was revoked is
     told so, since nobody greets it with that space any more.
     """
 
@@ -37,10 +37,9 @@ class Apart:
             self._port.ask(Verdicts(self._port.peer, tuple(theirs)), self._tell)
 
     def offer(self) -> None:
-        """Says who takes part in those of our spaces under whose ids the peer may go on."""
-        others = {name: space for space, name in self._theirs.items()}
+        """Says who takes part in those of our spaces that the peer has under another id."""
         for space, name in self._ours.items():
-            if name in others and space < others[name]:
+            if name in self._theirs.values():
                 self._port.ask(RollOf(space), partial(self._offer, space))
 
     def heard(self, message: Members) -> None:

@@ -166,8 +166,9 @@ class Replica(Protocol):
         ...
 
     def adopt(self, peer: str, name: str, space: str, roll: Roll) -> bool:
-        """Goes on under `space`, the smaller id that `peer` has for our space called `name`, with the members of
-        `roll`. Returns whether it does: the peer has to be one that may write ours, and the members must give us the
+        """Goes on under `space`, the id that `peer` has for our space called `name`, with the members of `roll`, if
+        that is the one of the two under which both go on: the smaller one, unless its creator was revoked from the
+        other. Returns whether it does: the peer has to be one that may write ours, and the members must give us the
         same rights there. Raises RemoteProtocolError for what is not signed as it should be.
         """
         ...

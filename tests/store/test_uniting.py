@@ -150,6 +150,29 @@ def test_who_was_revoked_from_this_space_only_stays_so_too(homes: list[Home]) ->
     assert first.peers.is_accepted(third.id)
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+def test_who_was_carried_off_comes_back_when_the_carrier_is_revoked(make_home: Make, read_only: bool) -> None:
+    """Although the id there is the greater one. Where nobody was revoked, the smaller one stays."""
+    owner, carrier, carried = make_home("owner"), make_home("carrier"), make_home("carried")
+    for home in (carrier, carried):
+        owner.peers.accept(home.id, read_only=read_only and home is carried)
+        home.members.join(owner.members.entries(["personal"])[0])
+        home.peers.accept(owner.id)
+    owner.settle()
+    for home in (carrier, carried):
+        home.hear(owner)
+    space = owner.space
+    here = [add(owner), add(carried, read_only=read_only)]
+    assert carried.members.adopt(carrier.id, "personal", *smaller_space(carrier, space, here))
+    assert not follow(carried, owner)
+    owner.peers.revoke(carrier.id)
+    owner.settle()
+    assert not follow(owner, carried)
+    assert follow(carried, owner)
+    assert (carried.space, carried.known) == (space, {owner.id, carried.id})
+    assert carried.peers.get(carrier.id).state == "revoked"
+
+
 def test_the_space_local_is_never_moved(make_home: Make) -> None:
     """Whatever others call theirs."""
     ours, other = make_home("ours"), make_home("other")
