@@ -125,10 +125,13 @@ class ThreeStores(RuleBasedStateMachine):
     @rule(device=devices, key=st.sampled_from(["k1", "k2"]))
     def add_under_a_key(self, device: str, key: str) -> None:
         text = f"word {len(self.model.order)}"
+        scopes = {record.id: record.scope for record in self.memories[device].list(**EVERY)}
         added = self.memories[device].add(text, key=key)
         assert added not in self.model.forgotten(device)
         is_new = added not in self.model.living(device)
         self.model.write(device, added, ("birth",) if is_new else ("text",), text)
+        if scopes.get(added, "global") != "global":
+            self.model.write(device, added, ("scope",), "global")
 
     @precondition(lambda self: any(self.model.living(device) for device in "ABC"))
     @rule(device=devices, pick=picks)
