@@ -25,7 +25,7 @@ CAUGHT_BY = {  # the first seed that does: where that is still so, the others ne
     "take what readers send": 6,
     "keep talking to a revoked device": 7,
     "offer every space to everyone": 4,
-    "trust signatures": 25,
+    "trust signatures": 47,
     "follow readers to another id": 93,
 }
 
