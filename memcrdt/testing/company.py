@@ -6,12 +6,13 @@ does, and the rest hear of it by the signed statements.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from memcrdt.errors import ReadOnlyError
+from memcrdt.errors import PairingError, ReadOnlyError
 from memcrdt.net.pairing.talk import Offer, joins
-from memcrdt.store.members import Members
+from memcrdt.store.members import Entry, Members
 from memcrdt.store.meta import PERSONAL
 from memcrdt.testing import work
 from memcrdt.testing.computer import Computer
@@ -192,11 +193,19 @@ def _meet(life: Life, computer: Computer) -> None:
 
 
 def _pair(life: Life, inviter: Computer, joiner: Computer, space: str, *, read_only: bool = False) -> None:
-    """What pairing comes to, once the code was right."""
+    """What pairing comes to, once the code was right. Should it be refused, the joiner does what the error says."""
     known = {each: Members(each.memory.store) for each in (inviter, joiner)}
-    theirs = Offer(inviter.name, _PORT, read_only, tuple(known[inviter].entries([space])))
-    ours = Offer(joiner.name, _PORT, False, tuple(known[joiner].known_entries([space])))
-    for computer, entries in zip((inviter, joiner), joins(theirs, ours), strict=True):
+
+    def joined() -> tuple[Sequence[Entry], Sequence[Entry]]:
+        theirs = Offer(inviter.name, _PORT, read_only, tuple(known[inviter].entries([space])))
+        return joins(theirs, Offer(joiner.name, _PORT, False, tuple(known[joiner].known_entries([space]))))
+
+    try:
+        both = joined()
+    except PairingError:  # one of them was carried off, and the other was restored to before that
+        known[joiner].leave(space)
+        both = joined()
+    for computer, entries in zip((inviter, joiner), both, strict=True):
         for entry in entries:
             known[computer].join(entry, read_only=read_only and computer is joiner)
     inviter.accept(joiner, [space], read_only=read_only)
