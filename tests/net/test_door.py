@@ -203,6 +203,26 @@ async def test_what_is_no_http_is_worth_one_line_a_minute(pair: Pair, caplog: py
     assert record.exc_info is None
 
 
+async def test_addresses_of_one_network_share_their_few_places(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more of them is hung up on at once, while those that were there before still have their time."""
+    monkeypatch.setattr(door, "whose", lambda host: "one network")
+    _, desktop = pair
+    address = desktop.listen()
+
+    async def stranger(host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(address.host, address.port, local_addr=(host, 0))
+
+    try:
+        strangers = [await stranger(f"127.0.0.{number}") for number in range(2, 3 + STRANGERS_PER_ADDRESS)]
+    except OSError:
+        pytest.skip("this machine has one loopback address only")
+    with suppress(ConnectionResetError):
+        assert await strangers[-1][0].read() == b""
+    assert not any(reader.at_eof() for reader, _ in strangers[:-1])
+    for _, writer in strangers:
+        writer.close()
+
+
 async def test_a_door_that_closes_while_somebody_comes_leaves_no_socket_open(pair: Pair) -> None:
     """Not even one whose turn had not come: a socket that nobody closes is a warning, and so an error here."""
     _, desktop = pair
