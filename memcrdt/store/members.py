@@ -116,7 +116,7 @@ class Members:
             ours, theirs = Side(our_id, creator, out), Side(space_id, genesis.creator, there.revoked)
             if not keeps_rights or not stays(theirs, ours):
                 return False
-            _turn_into(db, space, space_id, genesis)
+            turn_into(db, space, space_id, genesis)
             db.executemany("INSERT INTO withdrawn(space, device) VALUES(?, ?)", [(space, each) for each in out])
             keep(db, space, statements)
             self._derive(db, space)
@@ -185,7 +185,7 @@ class Members:
                     f"both devices share a space called {entry.name!r} with others; on one of them run: "
                     f"memcrdt space leave {entry.name}"
                 )
-            _turn_into(db, int(row[0]), entry.id, entry.genesis)
+            turn_into(db, int(row[0]), entry.id, entry.genesis)
             db.execute("UPDATE spaces SET read_only = ? WHERE space = ?", (read_only, int(row[0])))
 
     def leave(self, name: str) -> None:
@@ -194,7 +194,7 @@ class Members:
             space = shareable(db, name)
             db.execute("DELETE FROM shares WHERE space = ?", (space,))
             genesis = Genesis(self._store.device, secrets.token_bytes(16))
-            _turn_into(db, space, meta.space_id(*genesis), genesis)
+            turn_into(db, space, meta.space_id(*genesis), genesis)
 
     def _entry(self, name: str) -> Entry:
         with self._store.reading() as db:
@@ -298,7 +298,7 @@ def _is_shared(db: apsw.Connection, space: int) -> bool:
     return db.execute("SELECT 1 FROM shares WHERE space = ?", (space,)).get is not None
 
 
-def _turn_into(db: apsw.Connection, space: int, space_id: str, genesis: Genesis) -> None:
+def turn_into(db: apsw.Connection, space: int, space_id: str, genesis: Genesis) -> None:
     """Gives a space another id; what was said of it under the old one says nothing any more."""
     for table in ("members", "withdrawn"):
         db.execute(f"DELETE FROM {table} WHERE space = ?", (space,))

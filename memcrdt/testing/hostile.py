@@ -14,7 +14,7 @@ from memcrdt.model.devices import KEY_BYTES, device_id
 from memcrdt.model.statements import CONTEXT, KEPT, STATEMENTS, Claim, Kind, Statement, unpack
 from memcrdt.net.identity import Identity
 from memcrdt.store import meta
-from memcrdt.store.members import Genesis, _turn_into
+from memcrdt.store.members import Genesis, turn_into
 from memcrdt.sync.events import Effect, Event, FrameReceived, SendFrame
 from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, Members, Offer, Push, Unknown
 from memcrdt.sync.wire import decode, encode
@@ -43,7 +43,7 @@ class _TakenOver(Computer):
             candidates = (Genesis(self.id, self._rng.randbytes(16)) for _ in range(_ATTEMPTS))
             for genesis in candidates:
                 if (smaller := meta.space_id(*genesis)) < taken:
-                    _turn_into(db, space, smaller, genesis)
+                    turn_into(db, space, smaller, genesis)
                     break
         self.told()
 
