@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from memcrdt.model import registers
-from memcrdt.model.projection import Life
+from memcrdt.model.projection import Life, RevisionState
 from memcrdt.model.registers import DELETED, Registers, Writes
 from memcrdt.model.values import Json
 
@@ -84,20 +84,27 @@ def edited(life: Life, edit: MemoryEdit, stamp: Stamp, revision: str) -> Writes:
     """
     writes: Writes = {}
     if edit.text is not None and (edit.text != life.shown.text or len(life.heads) > 1):
-        writes[registers.revision_key(life.id, revision)] = {
-            "text": edit.text,
-            "at": stamp.at,
-            "by": stamp.by,
-            "device": stamp.device,
-            "base": [head.revision for head in life.heads],
-        }
+        bases = [head.revision for head in life.heads]
+        writes |= _revision(life.id, revision, edit.text, stamp, bases)
     writes |= _tags(life.id, life.salt, (tag for tag in edit.add_tags if tag not in life.tags), stamp.at)
-    removed: Writes = {registers.tag_key(life.id, life.salt, t): None for t in edit.remove_tags if t in life.tags}
+    removed: Writes = {
+        registers.tag_key(life.id, life.salt, t): {"tag": None, "at": stamp.at}
+        for t in edit.remove_tags
+        if t in life.tags
+    }
     changed = {key: value for key, value in edit.metadata.items() if life.metadata.get(key) != value}
     writes |= removed
     writes |= _metadata(life.id, life.salt, changed, stamp.at)
     writes |= _attributes(life.id, _changed_attributes(life, edit.attributes), stamp.at)
     return writes | _links(life, edit, stamp.at)
+
+
+def retold(memory_id: str, revisions: Iterable[RevisionState]) -> Writes:
+    """The registers of texts that the memory has had, as they were."""
+    writes: Writes = {}
+    for each in revisions:
+        writes |= _revision(memory_id, each.revision, each.text, Stamp(each.at, each.by, each.device), each.base)
+    return writes
 
 
 def forgotten(memory_id: str, found: Registers, stamp: Stamp) -> Writes:
@@ -122,13 +129,18 @@ def kept_fields(writes: Writes, found: Registers) -> Writes:
     }
 
 
+def _revision(memory_id: str, revision: str, text: str, stamp: Stamp, base: Iterable[str]) -> Writes:
+    value: Json = {"text": text, "at": stamp.at, "by": stamp.by, "device": stamp.device, "base": list(base)}
+    return {registers.revision_key(memory_id, revision): value}
+
+
 def _tags(memory_id: str, salt: bytes, tags: Iterable[str], at: int) -> Writes:
     return {registers.tag_key(memory_id, salt, tag): {"tag": tag, "at": at} for tag in tags}
 
 
 def _metadata(memory_id: str, salt: bytes, metadata: Mapping[str, Json], at: int) -> Writes:
     return {
-        registers.metadata_key(memory_id, salt, key): None if value is None else {"key": key, "value": value, "at": at}
+        registers.metadata_key(memory_id, salt, key): {"key": None if value is None else key, "value": value, "at": at}
         for key, value in metadata.items()
     }
 
@@ -146,7 +158,9 @@ def _links(life: Life, edit: MemoryEdit, at: int) -> Writes:
     there = {(link.rel, link.to) for link in life.links}
     writes = _link_writes(life.id, life.salt, [link for link in edit.add_links if link not in there], at)
     gone: Writes = {
-        registers.link_key(life.id, life.salt, rel, to): None for rel, to in edit.remove_links if (rel, to) in there
+        registers.link_key(life.id, life.salt, rel, to): {"rel": None, "to": None, "at": at}
+        for rel, to in edit.remove_links
+        if (rel, to) in there
     }
     return writes | gone
 

@@ -210,13 +210,17 @@ def _read(found: _Found, salt: bytes, part: tuple[str, str], value: Json) -> Non
     reader = _READERS.get(field)
     if reader is None or (field == registers.ATTRIBUTE and name not in ATTRIBUTE_CHECKS):
         return  # of a newer version: kept in the document, not shown
-    if value is None and field in _REMOVABLE:
-        return
+    if value is None and field in _NAMED_BY:
+        return  # as a stock Yjs client may remove it
     at = value.get("at") if isinstance(value, dict) else None
-    if isinstance(value, dict) and is_time(at) and reader(found, salt, name, value):
+    if isinstance(value, dict) and is_time(at) and (_is_removed(field, value) or reader(found, salt, name, value)):
         found.latest = max(found.latest, at)
     else:
         found.ignored += 1
+
+
+def _is_removed(field: str, value: Mapping[str, Json]) -> bool:
+    return field in _NAMED_BY and value.get(_NAMED_BY[field]) is None
 
 
 def _read_tag(found: _Found, salt: bytes, name: str, value: Mapping[str, Json]) -> bool:
@@ -273,7 +277,7 @@ _READERS: dict[str, Callable[[_Found, bytes, str, Mapping[str, Json]], bool]] = 
     registers.ATTRIBUTE: _read_attribute,
     registers.REVISION: _read_revision,
 }
-_REMOVABLE = frozenset({registers.TAG, registers.METADATA, registers.LINK})
+_NAMED_BY = {registers.TAG: "tag", registers.METADATA: "key", registers.LINK: "rel"}  # null in what was removed
 
 
 def _revisions(memory_id: str, birth: _Birth, edits: list[RevisionState]) -> tuple[RevisionState, ...]:

@@ -6,9 +6,9 @@ ULID, and one memory has these registers:
     ID          the birth: {text, scope, kind, created_at, author, device, source, salt}
     ID/x        forgotten: {at, by, device}; its presence decides
     ID/r/REV    a revision of the text: {text, at, by, device, base: [REV...]}
-    ID/t/H      {tag, at}, or null when removed
-    ID/m/H      {key, value, at}, or null
-    ID/l/H      {rel, to, at}, or null
+    ID/t/H      {tag, at}; the tag is null when it was removed
+    ID/m/H      {key, value, at}, likewise
+    ID/l/H      {rel, to, at}, likewise
     ID/a/NAME   {value, at}
 
 H hides what it stands for: a BLAKE2b keyed by the birth's salt, because Yjs keeps the names of keys

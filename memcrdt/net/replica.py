@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from memcrdt.crdt.pieces import cut
 from memcrdt.crdt.scan import Scan, scan
@@ -11,19 +12,25 @@ from memcrdt.errors import RemoteProtocolError, StoreError
 from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
 from memcrdt.model.projection import is_text
-from memcrdt.store import digests, log, meta, quarantine, receipts
+from memcrdt.net import logged
+from memcrdt.store import damage, digests, log, meta, quarantine, receipts
+from memcrdt.store.documents import SpoiledError
 from memcrdt.store.members import Genesis, Members, is_read_only
 from memcrdt.store.quarantine import Refused
 from memcrdt.store.store import Store
 from memcrdt.store.transaction import GapError, ImpostorError, Transaction
-from memcrdt.sync.replica import Applied, Diff, Digest, LogEntry, LogPage, Roll, SharedSpace
+from memcrdt.sync.replica import Applied, Diff, Digest, LogPage, Roll, SharedSpace
 
 PIECE_BYTES = 4 * limits.MIB  # of an update that is too large to be sent: in one piece it would take long to apply
 NOTHING = b"\0\0"  # a Yjs update without blocks and deletions
+T = TypeVar("T")
 
 
 class StoreReplica:
-    """Implements Replica. Every call is synchronous; run it off the event loop."""
+    """Implements Replica. Every call is synchronous; run it off the event loop.
+
+    Rows of the log that are found to be damaged are set aside: the next comparison asks for what they had said.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -55,7 +62,7 @@ class StoreReplica:
         number = self._number(space)
         with self._store.reading() as db:
             head = log.head(db)  # before the shards are looked at: their rows up to this one are all in the digests
-        known = digests.of_space(self._store, number)
+        known = self._mending(lambda: digests.of_space(self._store, number))
         return {shard.number: Digest(shard.digest, max(shard.head, head)) for shard in known}
 
     def state_vector(self, space: str, shard: int) -> StateVector:
@@ -74,16 +81,18 @@ class StoreReplica:
         """What a copy at `theirs` lacks, for a reader on this machine: also of a space that we may only read, and pass
         on to no other device."""
         number = self._number(space)
+        diff = self._mending(lambda: self._lacking(number, shard, theirs))
+        if len(diff.update) <= limits.UPDATE_BYTES:
+            return diff
+        first = next(cut(diff.update, PIECE_BYTES))
+        return Diff(first, {**theirs, **scan(first, own=True).after}, diff.seq, partial=True)
+
+    def _lacking(self, space: int, shard: int, theirs: StateVector) -> Diff:
         with self._store.documents() as (db, documents):
-            row = log.find_shard(db, number, shard)
+            row = log.find_shard(db, space, shard)
             if row is None:
                 return Diff(NOTHING, {}, 0)
-            update = documents.current(db, row).live.diff(theirs)
-            known = log.state_vector_of(row)
-        if len(update) <= limits.UPDATE_BYTES:
-            return Diff(update, known, row.head)
-        first = next(cut(update, PIECE_BYTES))
-        return Diff(first, {**theirs, **scan(first, own=True).after}, row.head, partial=True)
+            return Diff(documents.current(db, row).live.diff(theirs), log.state_vector_of(row), row.head)
 
     def apply(self, space: str, shard: int, update: bytes, origin: str) -> Applied:
         number = self._number(space)
@@ -98,6 +107,9 @@ class StoreReplica:
             prepared = self._store.indexer.prepare([text for text in scanned.texts if is_text(text)])
             taking = _Taking(number, shard, update, scanned, origin)
             self._store.commit(taking, prepared=prepared, origin=origin)
+        except SpoiledError as exc:
+            self._mend(exc.shard)
+            raise  # what was asked for has a gap before it now, and the device that sent it is not to blame
         except GapError as exc:
             return Applied("gap", self.state_vector(space, shard), str(exc))
         except RemoteProtocolError as exc:
@@ -108,16 +120,7 @@ class StoreReplica:
         return Applied("applied", self.state_vector(space, shard))
 
     def log(self, after_seq: int, limit: int) -> LogPage:
-        with self._store.reading() as db:
-            db.execute("BEGIN")  # one moment for the log, the heads and the snapshots
-            try:
-                rows = list(db.execute(_SHARED_LOG, (after_seq, meta.LOCAL, limit)))
-                next_seq = int(rows[-1][0]) if len(rows) == limit else log.head(db)
-                folded = list(db.execute(_FOLDED, (after_seq, next_seq, meta.LOCAL)))
-            finally:
-                db.execute("ROLLBACK")
-        resync = [(str(space), int(shard)) for space, shard in folded]
-        return LogPage([_entry(row) for row in rows], max(next_seq, after_seq), resync)
+        return logged.page(self._store, after_seq, limit)
 
     def head(self) -> int:
         with self._store.reading() as db:
@@ -171,6 +174,24 @@ class StoreReplica:
             raise StoreError(f"the space {space[:7]}… is not here any more")
         return int(row[0])
 
+    def _mending(self, work: Callable[[], T]) -> T:
+        """Does it, and again as long as damaged rows that are in its way can be set aside. Raises CorruptError, too."""
+        while True:
+            try:
+                return work()
+            except SpoiledError as exc:
+                if not self._mend(exc.shard):
+                    raise
+
+    def _mend(self, shard: int) -> bool:
+        """Sets aside what is damaged of a shard (its local number), and tells the user. Returns whether anything is."""
+        found = damage.set_aside(self._store, shard)
+        if found:
+            damage.go_on(self._store, shard)
+            with self._store.writing() as db:
+                meta.raise_alarm(db, meta.Alarm(self._store.now_ms(), _DAMAGED.format(found=found)))
+        return found is not None
+
     def _set_aside(self, refused: Refused) -> None:
         with self._store.writing() as db:
             quarantine.put(db, refused)
@@ -181,21 +202,14 @@ _IMPOSTOR = (
     " copy a home and a device key of its own. This store writes under another client id from now on"
 )
 
+_DAMAGED = (
+    "The log had {found}, as a failing disk leaves them. Other devices are asked for what they said, and what is shown"
+    " stays. Make a backup, and let `memcrdt doctor` look at the rest of the file"
+)
+
 _AUDIENCE = """
 SELECT device FROM shares JOIN spaces s USING(space) JOIN peers p USING(device)
 WHERE s.id = ? AND s.name <> ? AND p.state = 'accepted'"""
-
-_SHARED_LOG = """
-SELECT u.seq, s.id, h.number, u.bytes, u.origin
-FROM updates u JOIN shards h USING(shard) JOIN spaces s USING(space)
-WHERE u.seq > ? AND s.name <> ? AND NOT s.read_only AND EXISTS(SELECT 1 FROM shares WHERE shares.space = s.space)
-ORDER BY u.seq LIMIT ?"""
-
-_FOLDED = """
-SELECT s.id, h.number
-FROM snapshots f JOIN shards h USING(shard) JOIN spaces s USING(space)
-WHERE f.seq > ? AND f.seq <= ? AND s.name <> ? AND NOT s.read_only
-  AND EXISTS(SELECT 1 FROM shares WHERE shares.space = s.space)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +226,3 @@ class _Taking:
         if not 0 <= self.shard < limits.SHARDS:
             raise RemoteProtocolError(f"a shard with the number {self.shard}; at most {limits.SHARDS} are allowed")
         transaction.apply(self.space, self.shard, self.update, self.scanned, self.origin)
-
-
-def _entry(row: tuple[int, str, int, bytes, str]) -> LogEntry:
-    seq, space, shard, update, origin = row
-    scanned = scan(update)
-    needs = {client: clock for client, clock in scanned.needs.items() if clock}
-    came_from = log.LOCAL if origin.startswith(log.STOCK) else origin
-    return LogEntry(seq, space, shard, update, needs, scanned.after, came_from)

@@ -15,7 +15,7 @@ import apsw
 
 from memcrdt.errors import CorruptError, DiskFullError, InputError, NotFoundError, SchemaError, StoreError
 from memcrdt.store import connections, meta, migrations
-from memcrdt.store.doctor import Kind, fault
+from memcrdt.store.damage import Kind, fault
 from memcrdt.store.meta import Alarm
 
 if TYPE_CHECKING:

@@ -10,23 +10,18 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from memcrdt.crdt.scan import scan
-from memcrdt.errors import CorruptError, RemoteProtocolError
-from memcrdt.store import legible, log, meta, rebuild, salvage, views
+from memcrdt.errors import CorruptError
+from memcrdt.store import damage, legible, log, rebuild, salvage
 from memcrdt.store.log import ShardRow
-from memcrdt.store.rescue import rescue
 from memcrdt.store.store import FILE
-from memcrdt.store.transaction import Transaction
 from memcrdt.store.vector_functions import load_vector_functions
 
 if TYPE_CHECKING:
     from memcrdt.store.store import Store
-
-Kind: TypeAlias = Literal["update", "snapshot"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +31,6 @@ class Report:
     problems: tuple[str, ...]
     done: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-class _Bad(NamedTuple):
-    """A row of the log, or a snapshot, that is not what was written, or that no store of ours would write."""
-
-    kind: Kind
-    shard: int
-    seq: int
-    reason: str
 
 
 def examine(store: Store) -> Report:
@@ -118,42 +104,15 @@ def _problems(store: Store) -> Iterator[str]:
         if count := len(list(legible.illegible(db))):
             yield f"{count:,} texts of the views are no text any more"
             return  # whatever reads them would fail
-    for bad in (bad for row in shards for bad in _damaged_rows(store, row)):
-        yield f"{bad.kind} {bad.seq} of shard {bad.shard} {bad.reason}"
+        bad = [each for row in shards for each in damage.rows(db, row.shard)]
+    for each in bad:
+        yield f"{each.kind} {each.seq} of shard {each.shard} {each.reason}"
     for row in shards:
         yield from _shard_problems(store, row)
     with store.reading() as db:
         if count := rebuild.orphans(db):
             yield f"{count:,} rows of the views belong to no memory"
     yield from _index_problems(store)
-
-
-def _damaged_rows(store: Store, row: ShardRow) -> list[_Bad]:
-    with store.reading() as db:
-        written: list[tuple[Kind, int, bytes, bytes]] = [
-            ("snapshot", *found)
-            for found in db.execute("SELECT seq, bytes, checksum FROM snapshots WHERE shard = ?", (row.shard,))
-        ]
-        written += [
-            ("update", *found)
-            for found in db.execute(
-                "SELECT seq, bytes, checksum FROM updates WHERE shard = ? ORDER BY seq", (row.shard,)
-            )
-        ]
-    found = ((kind, seq, fault(kind, row.shard, update, kept)) for kind, seq, update, kept in written)
-    return [_Bad(kind, row.shard, seq, reason) for kind, seq, reason in found if reason]
-
-
-def fault(kind: Kind, shard: int, update: bytes, kept: bytes) -> str | None:
-    """What is wrong with a row of the log or a snapshot, if anything; `kept` is the checksum that stands with it."""
-    if log.checksum(shard, update) != kept:
-        return "is not what was written: its checksum differs"
-    try:
-        for piece in [update] if kind == "update" else log.unpacked(update):
-            scan(piece, own=True)
-    except (RemoteProtocolError, CorruptError) as exc:
-        return f"is no update that may be applied: {exc}"
-    return None
 
 
 def _shard_problems(store: Store, row: ShardRow) -> Iterator[str]:
@@ -200,16 +159,10 @@ _INDEXED: Final = {
 
 def _set_aside_damaged(store: Store) -> Iterator[str]:
     with store.reading() as db:
-        shards = [log.shard_row(db, shard) for shard in log.shard_numbers(db)]
-    for row in shards:
-        if bad := _damaged_rows(store, row):
-            with store.folding() as (db, documents):
-                for each in bad:
-                    log.set_aside(db, each.shard, each.seq, each.kind, store.now_ms())
-                db.execute("UPDATE shards SET damaged = 1 WHERE shard = ?", (row.shard,))
-                meta.renew_client_id(db, store.boot, store.options.random)
-                documents.clear()
-            yield f"set {len(bad)} damaged rows of shard {row.shard} aside, and took a new client id"
+        shards = log.shard_numbers(db)
+    for shard in shards:
+        if found := damage.set_aside(store, shard):
+            yield f"went on without {found}, and took a new client id"
 
 
 def is_alone(store: Store) -> bool:
@@ -222,7 +175,7 @@ def _mend_all(store: Store) -> Iterator[str]:
     with store.reading() as db:
         shards = log.shard_numbers(db, "damaged")
     for shard in shards:
-        yield from _mend(store, shard)
+        yield damage.go_on(store, shard, indexed=False)
 
 
 def _give_up(store: Store) -> Iterator[str]:
@@ -237,27 +190,4 @@ def _give_up(store: Store) -> Iterator[str]:
                 log.set_aside(db, shard, seq, "update", store.now_ms())
             documents.drop(shard)
         yield f"gave up {len(rows)} rows of shard {shard} that build on lost ones"
-        yield from _mend(store, shard)
-
-
-def _mend(store: Store, shard: int) -> Iterator[str]:
-    """Goes on with what is left of a shard: from the views comes back what it had said, if nothing waits."""
-    with store.folding() as (db, documents):
-        row = log.shard_row(db, shard)
-        document = documents.current(db, row)
-        if document.waiting:
-            log.note_head(db, log.standing(row, document.live))
-            message = (
-                f"{len(document.waiting)} rows of shard {shard} wait for other devices to bring what they build on"
-            )
-        else:
-            row = log.standing(row, document.live)._replace(damaged=False)
-            log.note_head(db, row)
-            transaction = Transaction(db, documents, store.stamp())
-            count = rescue(transaction, row)
-            transaction.reproject(shard, views.at_home_in(db, shard))
-            transaction.finish()  # the indexes may be damaged, too: repair() makes them anew afterwards
-            row = log.shard_row(db, shard)
-            log.fold(db, row, documents.current(db, row).live.snapshot())
-            message = f"read {count:,} memories of shard {shard} back from the views"
-    yield message
+        yield damage.go_on(store, shard, indexed=False)

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from memcrdt.crdt.scan import Scan
     from memcrdt.crdt.shard import Edit, Shard
 
+
 CAPACITY = 32  # a full shard with five registers a memory takes about 2.5 MB once loaded
+
+
+class SpoiledError(CorruptError):
+    """A shard (its local number) can't be loaded: bytes of its log are not what was written."""
+
+    def __init__(self, shard: int, reason: str) -> None:
+        super().__init__(reason)
+        self.shard = shard
 
 
 @dataclass(slots=True)
@@ -72,12 +81,15 @@ class Documents:
         return frozenset(self._cached)
 
     def current(self, db: apsw.Connection, row: ShardRow) -> Document:
-        """The document of a shard, at the shard's head as `db` sees it. Raises CorruptError."""
+        """The document of a shard, at the shard's head as `db` sees it. Raises SpoiledError."""
         document = self._cached.pop(row.shard, None)  # an error on the way leaves none behind
-        if document is not None and document.seq != row.head:
-            document = self._caught_up(db, row, document)
-        if document is None:
-            document = self._load(db, row)
+        try:
+            if document is not None and document.seq != row.head:
+                document = self._caught_up(db, row, document)
+            if document is None:
+                document = self._load(db, row)
+        except CorruptError as exc:
+            raise SpoiledError(row.shard, str(exc)) from exc
         self._cached[row.shard] = document
         return document
 
@@ -115,7 +127,11 @@ class Documents:
                 _scanned(found.update, found.seq)
             later.append(found.update)
         if not row.damaged:
-            return Document(Shard.load(self.client_id, folded + later), row.head)
+            live = Shard.load(self.client_id, folded + later)
+            if len(later) != row.log_rows or live.state_vector() != log.state_vector_of(row):
+                live.free()
+                raise CorruptError(f"rows of the log of shard {row.shard} are missing; run `memcrdt doctor --repair`")
+            return Document(live, row.head)
         document = Document(Shard.load(self.client_id, folded), row.head, later)
         document.settle()
         return document

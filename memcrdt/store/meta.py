@@ -23,6 +23,7 @@ Random: TypeAlias = Callable[[int], bytes]  # gives so many random bytes
 PERSONAL = "personal"
 LOCAL = "local"
 ALARMS: Final = 16  # kept
+_YIELDING_BITS = 24  # one in 256 stock Yjs clients has a lower id, and one in 2^28 of our own
 _CLIENT_ID_BITS = 52  # random ones of 2^32, as Yjs takes them, meet by chance among some ten thousand
 
 
@@ -87,6 +88,12 @@ def renew_client_id(db: apsw.Connection, boot: str, random: Random) -> None:
     """From now on all processes write under another id."""
     write(db, "boot", boot)
     write(db, "client_id", (int.from_bytes(random(7), "big") >> (56 - _CLIENT_ID_BITS)) + 1)
+
+
+def yielding_client_id(random: Random) -> int:
+    """An id for one transaction whose writes give way to whatever others say of the same registers: of writes that did
+    not know of each other Yjs lets that of the greatest id stand."""
+    return int.from_bytes(random(_YIELDING_BITS // 8), "big") + 1
 
 
 class Alarm(NamedTuple):

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 PAGE: Final = 1_024  # memories put into the indexes at once
 
-_LOCAL: Final = frozenset({"memory", "born_seq", "seq"})  # columns that are not said by the log
+# Columns that the log does not say, and one that older rows lack.
+_LOCAL: Final = frozenset({"memory", "born_seq", "seq", "salt"})
 _PARTS: Final = ("revisions", "tags", "metadata", "links")
 _ORPHANS: Final = "memory NOT IN (SELECT memory FROM memories)"
 _HOMELESS: Final = "NOT EXISTS(SELECT 1 FROM homes h WHERE h.space = {0}.space AND h.id = {0}.id)"

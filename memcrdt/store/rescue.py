@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from memcrdt.model import edits
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
 from memcrdt.model.ids import RANDOM_BYTES, is_ulid, next_ulid
-from memcrdt.model.projection import Grave, Life, is_label, is_source, project
+from memcrdt.model.projection import Grave, Life, RevisionState, is_label, is_source, project
 from memcrdt.model.records import MemoryRecord
 from memcrdt.model.registers import Deleted
 from memcrdt.model.scopes import GLOBAL, is_scope
@@ -18,13 +19,17 @@ from memcrdt.store import reads, views
 from memcrdt.store.log import ShardRow
 from memcrdt.store.transaction import Transaction
 
+if TYPE_CHECKING:
+    import apsw
+
 _SALT_BYTES: Final = 16
 
 
 def rescue(transaction: Transaction, shard: ShardRow) -> int:
     """Gathers what makes the memories of a shard be what the views say again. Returns of how many.
 
-    Peers may bring back the lost rows themselves, later: then a text stands twice in a memory's history.
+    Registers get the names and texts that they had. So other devices may bring back the lost rows later; and what they
+    say of the same registers stands, if this is written under a client id that gives way.
     """
     ids = views.at_home_in(transaction.db, shard.shard)
     return sum(_rescue(transaction, shard.space, memory_id) for memory_id in sorted(ids))
@@ -34,28 +39,61 @@ def _rescue(transaction: Transaction, space: int, memory_id: str) -> bool:
     if not is_ulid(memory_id):
         return False
     state = transaction.state(space, memory_id)
-    grave = transaction.db.execute("SELECT 1 FROM graves WHERE space = ? AND id = ?", (space, memory_id)).get
-    if grave is not None:
+    grave = transaction.db.execute("SELECT at, by, device FROM graves WHERE space = ? AND id = ?", (space, memory_id))
+    if (forgotten := grave.fetchone()) is not None:
         if not isinstance(state, Grave):
-            transaction.forget(space, memory_id)
+            at, by, device = forgotten
+            transaction.forget(space, memory_id, Stamp(at, by, device or transaction.stamp.device))
         return not isinstance(state, Grave)
     found = reads.where(transaction.db, "m.space = ? AND m.id = ?", (space, memory_id), "")
     if not found or isinstance(state, Grave):
         return False
-    record = _sound(found[0])
-    stamp = Stamp(transaction.stamp.at, record.author, transaction.stamp.device)
+    record, texts = _sound(found[0]), _texts(transaction.db, space, memory_id)
     is_lost = state is None
     if is_lost:
-        births = edits.born(_born_again(record), stamp)
+        salt = transaction.db.execute("SELECT salt FROM memories WHERE space = ? AND id = ?", (space, memory_id)).get
+        new = _born_again(record, texts[0].text if texts else record.text, salt or secrets.token_bytes(_SALT_BYTES))
+        births = edits.born(new, Stamp(transaction.stamp.at, record.author, record.device))
         if project(memory_id, [{k: v for k, v in births.items() if not isinstance(v, Deleted)}]) is None:
             return False  # not even its text is one
         transaction.add(space, memory_id, births)
         state = transaction.state(space, memory_id)
     assert isinstance(state, Life)
+    return _correct(transaction, space, state, record, texts) or is_lost
+
+
+def _correct(
+    transaction: Transaction, space: int, life: Life, record: MemoryRecord, texts: list[RevisionState]
+) -> bool:
+    """Gathers what `life` lacks of what the views say, which was last changed when they say. Returns whether it is
+    anything."""
+    known = {revision.revision for revision in life.revisions}
+    lost = edits.retold(life.id, (text for text in texts if text.revision not in known))
+    transaction.edit(space, life.id, lost)
+    state = transaction.state(space, life.id)
+    assert isinstance(state, Life)
+    stamp = Stamp(to_ms(record.updated_at), record.author, transaction.stamp.device)
     revision = next_ulid(state.shown.revision, stamp.at, secrets.token_bytes(RANDOM_BYTES))
     writes = edits.edited(state, _difference(state, record), stamp, revision)
-    transaction.edit(space, memory_id, writes)
-    return is_lost or bool(writes)
+    transaction.edit(space, life.id, writes)
+    return bool(lost or writes)
+
+
+def _texts(db: apsw.Connection, space: int, memory_id: str) -> list[RevisionState]:
+    """The texts that the views know, the birth's first; none of a memory that has had only one."""
+    sql = (
+        "SELECT r.revision, r.text, at, by, r.device, base, head = 1 FROM revisions r JOIN memories m USING(memory)"
+        " WHERE space = ? AND id = ? ORDER BY r.revision <> id, at, r.revision"
+    )
+    try:
+        return [
+            RevisionState(
+                revision=name, text=text, at=at, by=by, device=device, base=tuple(json.loads(base)), head=head
+            )
+            for name, text, at, by, device, base, head in db.execute(sql, (space, memory_id))
+        ]
+    except (ValueError, TypeError):  # the views may be damaged, too
+        return []
 
 
 def _sound(record: MemoryRecord) -> MemoryRecord:
@@ -71,20 +109,15 @@ def _sound(record: MemoryRecord) -> MemoryRecord:
     )
 
 
-def _born_again(record: MemoryRecord) -> NewMemory:
+def _born_again(record: MemoryRecord, text: str, salt: bytes) -> NewMemory:
     return NewMemory(
         id=record.id,
-        salt=secrets.token_bytes(_SALT_BYTES),
-        text=record.text,
+        salt=salt,
+        text=text,
         scope=record.scope,
         created_at=to_ms(record.created_at),
         kind=record.kind,
         source=record.source,
-        tags=record.tags,
-        metadata=record.metadata,
-        attributes={
-            name: value for name, value in _attributes(record).items() if value is not None and value is not False
-        },
     )
 
 

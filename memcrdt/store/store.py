@@ -199,13 +199,13 @@ class Store:
     def folding(self) -> Iterator[tuple[apsw.Connection, Documents]]:
         """The write lock and the live documents, for what changes the log's form and not its meaning."""
         with self._lock:
-            with self._exclusive("compacting") as db:
-                self._use_facts(db)
-                try:
+            try:
+                with self._exclusive("compacting") as db:
+                    self._use_facts(db)
                     yield db, self._documents
-                except BaseException:  # as in commit
-                    self._documents.clear()
-                    raise
+            except BaseException:  # as in commit, whose last step may fail, too
+                self._documents.clear()
+                raise
             self._documents.trim()
 
     def scrub_later(self) -> None:

@@ -116,12 +116,12 @@ class Transaction:
             here: Writes = {key: value for key, value in writes.items() if place == 0 or key in found}
             work.pending[memory_id].update(edits.kept_fields(here, found))
 
-    def forget(self, space: int, memory_id: str) -> None:
-        """Gathers the end of a memory, in every shard that holds anything of it."""
+    def forget(self, space: int, memory_id: str, stamp: Stamp | None = None) -> None:
+        """Gathers the end of a memory, in every shard that holds anything of it; `stamp` if it was at another time."""
         self._check_writable(space)
         for work in self._homes(space, memory_id):
             found = self._registers(work, memory_id)
-            work.pending[memory_id].update(edits.forgotten(memory_id, found, self.stamp))
+            work.pending[memory_id].update(edits.forgotten(memory_id, found, stamp or self.stamp))
             work.to_scrub = True
 
     def apply(self, space: int, number: int, update: bytes, scanned: Scan, origin: str) -> None:

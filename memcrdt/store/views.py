@@ -19,9 +19,9 @@ from memcrdt.store.indexer import IndexRow
 _PARTS = ("revisions", "tags", "metadata", "links")
 _MEMORY_COLUMNS = (
     "memory, space, id, text, revision, conflicted, scope, category, kind, created_at, updated_at, expires_at,"
-    " superseded_by, pinned, importance, author, device, source, trust, ignored, fingerprint, born_seq, seq"
+    " superseded_by, pinned, importance, author, device, source, trust, ignored, fingerprint, salt, born_seq, seq"
 )
-_INSERT_MEMORY = f"INSERT OR REPLACE INTO memories({_MEMORY_COLUMNS}) VALUES({', '.join('?' * 23)})"
+_INSERT_MEMORY = f"INSERT OR REPLACE INTO memories({_MEMORY_COLUMNS}) VALUES({', '.join('?' * 24)})"
 
 
 @dataclass(slots=True)
@@ -120,7 +120,7 @@ class _Rows:
     """Rows to be inserted, by table: all at once take half the time. `last` is the greatest local number in use."""
 
     last: int
-    memories: list[tuple[str | int | float | None, ...]] = field(default_factory=list)
+    memories: list[tuple[str | int | float | bytes | None, ...]] = field(default_factory=list)
     tags: list[tuple[int, str]] = field(default_factory=list)
     metadata: list[tuple[int, str, str, float | None]] = field(default_factory=list)
     links: list[tuple[int, str, str]] = field(default_factory=list)
@@ -154,7 +154,7 @@ class _Rows:
         db.executemany("INSERT INTO revisions VALUES(?, ?, ?, ?, ?, ?, ?, ?)", self.revisions)
 
 
-def _memory_values(life: Life) -> tuple[str | int | float | None, ...]:
+def _memory_values(life: Life) -> tuple[str | int | float | bytes | None, ...]:
     attribute = life.attributes.get
     return (
         life.id,
@@ -176,6 +176,7 @@ def _memory_values(life: Life) -> tuple[str | int | float | None, ...]:
         _text(attribute("trust")),
         life.ignored,
         fingerprint(life.shown.text),
+        life.salt,
     )
 
 

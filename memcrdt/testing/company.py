@@ -100,8 +100,10 @@ def _come_back_into(life: Life, computer: Computer, space: str, *, read_only: bo
 
 def reunite(life: Life) -> None:
     """Whoever was invited by one whose store was restored to before that, and by nobody else, is invited again."""
-    for computer in life.computers if life.counts["store restored"] and not life.by_hand else ():
+    for computer in life.computers if life.counts["store restored"] else ():
         for space, writes in life.parts[computer.id].items():
+            if life.by_hand and space == PERSONAL:
+                continue  # all accept each other there
             members = [each for each in life.inviters(space) if each.may_write(space)]
             others = [each for each in members if each is not computer]
             if others and not any(each.knows(computer, space) for each in others):

@@ -161,6 +161,16 @@ def agree(devices: Sequence[Device]) -> None:
     raise AssertionError("the devices do not come to rest")
 
 
+def spoil(device: Device, table: str, where: str) -> None:
+    """Changes one byte in the middle of rows of the log (`updates`) or of `snapshots`, as a bad disk would."""
+    with device.store.writing() as db:
+        db.execute(
+            f"UPDATE {table} SET bytes = CAST(substr(bytes, 1, length(bytes) / 2) || x'FE' ||"
+            f" substr(bytes, length(bytes) / 2 + 2) AS BLOB) WHERE {where}"
+        )
+    device.reopen()
+
+
 def dump(db: apsw.Connection) -> list[Any]:
     """All rows of the views in order, without local numbers and rows of the log."""
     return [list(db.execute(sql)) for sql in _DUMPS]

@@ -19,7 +19,7 @@ from memcrdt.model.clocks import encode_state_vector
 from memcrdt.model.edits import Stamp
 from memcrdt.model.registers import Registers, Writes
 from memcrdt.model.statements import unpack
-from memcrdt.net import replica
+from memcrdt.net import logged
 from memcrdt.net.replica import StoreReplica
 from memcrdt.net.roster import Roster
 from memcrdt.store import compaction, connections, log, members, meta
@@ -46,11 +46,12 @@ def _send_before_commit() -> Iterator[None]:
         page = read(self, after_seq, limit)
         known = {entry.seq for entry in page.entries}
         with self._store.reading() as db:
-            early = [
-                replica._entry((seq, *place, row.update, row.origin))
+            found = [
+                logged.entry(logged.Logged(seq, *place, row.update, log.checksum(row.shard, row.update), row.origin))
                 for seq, row in rows[db.filename]
                 if seq > page.next_seq and seq not in known and (place := _place(db, row.shard))
             ]
+        early = [entry for entry in found if entry]
         last = max([page.next_seq, *(entry.seq for entry in early)])
         return replace(page, entries=[*page.entries, *early], next_seq=last)
 
@@ -58,9 +59,9 @@ def _send_before_commit() -> Iterator[None]:
         yield
 
 
-def _place(db: apsw.Connection, shard: int) -> tuple[str, int] | None:
-    sql = "SELECT id, number FROM shards JOIN spaces USING(space) WHERE shard = ? AND name <> ?"
-    found: tuple[str, int] | None = db.execute(sql, (shard, meta.LOCAL)).fetchone()
+def _place(db: apsw.Connection, shard: int) -> tuple[str, int, int] | None:
+    sql = "SELECT id, shard, number FROM shards JOIN spaces USING(space) WHERE shard = ? AND name <> ?"
+    found: tuple[str, int, int] | None = db.execute(sql, (shard, meta.LOCAL)).fetchone()
     return found
 
 

@@ -10,19 +10,9 @@ import pytest
 from memcrdt.errors import CorruptError
 from memcrdt.store import compaction, doctor, log, rebuild
 from memcrdt.store.overview import overview
-from memcrdt.testing.devices import Device, agree
+from memcrdt.testing.devices import Device, agree, spoil
 
 Make = Callable[..., Device]
-
-
-def _spoil(device: Device, table: str, where: str) -> None:
-    """Changes one byte in the middle of a row of the log, as a bad disk would."""
-    with device.store.writing() as db:
-        db.execute(
-            f"UPDATE {table} SET bytes = CAST(substr(bytes, 1, length(bytes) / 2) || x'FE' ||"
-            f" substr(bytes, length(bytes) / 2 + 2) AS BLOB) WHERE {where}"
-        )
-    device.reopen()
 
 
 def _rich(make: Make, name: str = "A") -> tuple[Device, list[str]]:
@@ -100,7 +90,7 @@ def test_a_damaged_row_stops_neither_opening_nor_reading(device: Make) -> None:
     """Nor adding: a new shard takes what is new. Who edits in the damaged one is told what to do."""
     a, ids = _lossy(device)
     texts = a.texts()
-    _spoil(a, "updates", "seq = 2")
+    spoil(a, "updates", "seq = 2")
     assert a.texts() == texts
     assert a.add("goes on") in a.texts()
     assert a.rows("SELECT number FROM shards") == [(0,), (1,)]
@@ -145,9 +135,9 @@ def test_without_peers_nothing_that_was_shown_is_lost(device: Make, lost: str) -
     """The row is set aside, what built on it is given up, and all comes back from the views."""
     a, ids = _lossy(device)
     before, facts = a.views(), a.store.facts
-    _spoil(a, "updates", lost)
+    spoil(a, "updates", lost)
     report = doctor.repair(a.store, give_up=True)
-    assert report.done[0].startswith("set ")
+    assert report.done[0].startswith("went on without ")
     assert _readable(a.views()) == _readable(before)
     a.add("goes on")
     assert a.store.facts.client_id != facts.client_id
@@ -157,12 +147,49 @@ def test_without_peers_nothing_that_was_shown_is_lost(device: Make, lost: str) -
     assert a.rows("SELECT count(*) FROM damaged")[0][0] > 0
 
 
+@pytest.mark.parametrize("lost", ["seq = 1", "seq = 3", "seq = 6", "1"])
+def test_rows_that_are_gone_are_damage_too(device: Make, lost: str) -> None:
+    """As when a page was never written: all comes back from the views, and the lost clocks are not used again."""
+    a, ids = _lossy(device)
+    before, facts = a.views(), a.store.facts
+    with a.store.writing() as db:
+        db.execute(f"DELETE FROM updates WHERE {lost}")
+    a.reopen()
+    with pytest.raises(CorruptError, match="rows of the log of shard 1 are missing; run `memcrdt doctor --repair`"):
+        a.update(ids[0], text="no")
+    report = doctor.repair(a.store)
+    assert report.done[0] == "went on without missing rows of shard 1, and took a new client id"
+    assert (a.views(), doctor.examine(a.store).problems) == (before, ())
+    assert a.store.facts.client_id != facts.client_id
+    assert set(ids) <= a.ids_of_documents()
+
+
+def test_the_history_of_a_lost_shard_comes_back(device: Make) -> None:
+    """Every text that it has had, and conflicts that nobody has settled."""
+    a, b = device("A"), device("B")
+    memory = a.add("first")
+    a.update(memory, text="second")
+    agree([a, b])
+    a.update(memory, text="from here")
+    b.update(memory, text="from there")
+    agree([a, b])
+    before = a.views()
+    compaction.compact(a.store)
+    spoil(a, "snapshots", "1")
+    doctor.repair(a.store)
+    assert a.views() == before
+    assert [row[:2] for row in a.rows("SELECT text, head FROM revisions ORDER BY head, at")][:2] == [
+        ("first", 0),
+        ("second", 0),
+    ]
+
+
 def test_what_has_lost_its_home_is_not_lost_with_the_log(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is it taken for a memory of the damaged shard when another shard has it."""
     monkeypatch.setattr("memcrdt.model.limits.SHARD_BIRTHS", 2)
     a, _ = _lossy(device)
     before = a.views()
-    _spoil(a, "updates", "seq = 3")
+    spoil(a, "updates", "seq = 3")
     with a.store.writing() as db:
         db.execute("DELETE FROM homes")
     doctor.repair(a.store)
@@ -174,7 +201,7 @@ def test_what_has_lost_its_home_is_not_lost_with_the_log(device: Make, monkeypat
 def test_what_is_damaged_in_the_log_and_the_views_is_saved_as_far_as_it_goes(device: Make) -> None:
     """A wrong byte costs itself, and a scope that is none the scope; only what has no text any more is lost."""
     a, ids = _lossy(device)
-    _spoil(a, "updates", "seq = 1")
+    spoil(a, "updates", "seq = 1")
     with a.store.writing() as db:
         for place, harm in enumerate(("text = CAST(x'41FF42' AS TEXT)", "scope = 'nowhere'", "text = ''")):
             db.execute(f"UPDATE memories SET {harm} WHERE id = ?", (ids[place],))
@@ -211,7 +238,7 @@ def test_with_peers_the_lost_rows_come_back_as_they_were(device: Make) -> None:
     agree([a, b])
     mine = a.add("not sent yet")
     before = a.texts()
-    _spoil(a, "updates", "seq = 3")
+    spoil(a, "updates", "seq = 3")
     report = doctor.repair(a.store)
     assert any("wait for other devices" in line for line in report.done)
     assert any("waits for other devices" in line for line in doctor.examine(a.store).problems)
@@ -235,7 +262,7 @@ def test_a_lost_snapshot_comes_back_from_peers(device: Make) -> None:
     compaction.compact(a.store)
     a.add("behind the snapshot")
     before = a.views()
-    _spoil(a, "snapshots", "1")
+    spoil(a, "snapshots", "1")
     doctor.repair(a.store)
     assert a.views() == before
     agree([a, b])
@@ -249,7 +276,7 @@ def test_a_lost_forget_stays_forgotten(device: Make) -> None:
     memory = a.add("memory")
     a.add("another")
     a.store.commit(lambda transaction: transaction.forget(1, memory))
-    _spoil(a, "updates", "seq = 3")
+    spoil(a, "updates", "seq = 3")
     doctor.repair(a.store, give_up=True)
     assert memory in a.graves()
     assert memory not in a.texts()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from memcrdt.store import receipts
+from memcrdt.store import compaction, receipts
 from memcrdt.store.members import Members
 from memcrdt.store.peers import Peers
 from memcrdt.store.receipts import Confirmations
@@ -141,5 +141,5 @@ def test_a_file_is_scrubbed_when_no_reader_is_in_the_way(here: Device) -> None:
         here.forget(forgotten)
         assert not here.replica.is_scrubbed(here.space())
         db.execute("ROLLBACK")
-    here.forget(here.add("another"))
+    assert any(compaction.scrub(here.store) for _ in range(100))  # another thread may be at it
     assert here.replica.is_scrubbed(here.space())

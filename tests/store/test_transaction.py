@@ -9,7 +9,7 @@ import pytest
 
 from memcrdt.errors import InputError, StoreError
 from memcrdt.model import limits
-from memcrdt.store import compaction, log
+from memcrdt.store import compaction, doctor, log
 from memcrdt.store.transaction import Transaction
 from memcrdt.testing.devices import Device
 
@@ -156,6 +156,7 @@ def test_a_fold_that_is_not_committed_leaves_no_document_ahead(device: Make) -> 
     assert len(a.ids_of_documents()) == 3
     with a.store.documents() as (db, documents):
         assert documents.current(db, log.shard_row(db, 1)).live.register_count == 3
+    assert doctor.examine(a.store).problems == ()
     b.close()
 
 
