@@ -11,6 +11,7 @@ from memcrdt.errors import RemoteProtocolError, StoreError
 from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
 from memcrdt.model.projection import is_text
+from memcrdt.model.statements import Adoption
 from memcrdt.store import digests, log, meta, quarantine, receipts
 from memcrdt.store.members import Genesis, Members, is_read_only
 from memcrdt.store.quarantine import Refused
@@ -143,7 +144,7 @@ class StoreReplica:
                 meta.write(db, key, incarnation)
                 receipts.void(db, peer)
 
-    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> bool:
+    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> Adoption:
         genesis = Genesis(roll.creator, roll.nonce)
         if meta.space_id(*genesis) != space:
             raise RemoteProtocolError("the id of a space is not the hash of what it grew from")
