@@ -1,7 +1,8 @@
 """AsyncMemory: Memory for programs with an event loop. The same names, awaitable; there is no second implementation.
 
 Every call runs in a thread. A task that is cancelled while it waits leaves nothing half done: what had not begun
-doesn't happen, and what had begun is finished, durable or not at all, only that nobody waits for it.
+doesn't happen, and what had begun is finished, durable or not at all, only that nobody waits for it. wait_synced() may
+take as long as other devices do: it takes a thread only to look, and ends with its task.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar
 
@@ -22,6 +23,7 @@ from memcrdt.model.checks import check_callback
 from memcrdt.model.records import Change
 from memcrdt.scoped import ScopedMemory
 from memcrdt.spaces import Space
+from memcrdt.syncing import POLL_S, asking
 
 THREADS: Final = 8
 
@@ -59,6 +61,17 @@ class _Threaded(Generic[S]):
         except RuntimeError as exc:  # the threads have been shut down
             raise StoreError("the memory is closed; open it again") from exc
         return await result_of(begun, undo)
+
+    @asynccontextmanager
+    async def _entered(self, context: AbstractContextManager[T]) -> AsyncIterator[T]:
+        """Enters and leaves it in threads. It is left however often the task is cancelled."""
+        leave = partial(context.__exit__, None, None, None)
+        entered = await self._run(context.__enter__, lambda _: leave())
+        try:
+            yield entered
+        finally:
+            with suppress(RuntimeError):  # the threads have been shut down: closing the memory ends it
+                await asyncio.shield(asyncio.wrap_future(self._threads.submit(leave)))
 
 
 def _awaitable(
@@ -124,7 +137,17 @@ class AsyncMemory(_Threaded[Memory]):
     revoke = _awaitable(Memory.revoke)
     start_sync = _awaitable(Memory.start_sync)
     stop_sync = _awaitable(Memory.stop_sync)
-    wait_synced = _awaitable(Memory.wait_synced)
+
+    async def wait_synced(
+        self,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - as Memory's
+        peers: Iterable[str] | None = None,
+    ) -> bool:
+        async with self._entered(asking(self.memory, timeout, peers)) as look:
+            while (synced := await self._run(look)) is None:  # noqa: ASYNC110 - what is looked at is in a file
+                await asyncio.sleep(POLL_S)  # and takes no thread
+            return synced
 
     def scoped(
         self, *, project: str | None = None, agent: str | None = None, conversation: str | None = None
@@ -149,6 +172,9 @@ class AsyncMemory(_Threaded[Memory]):
         subscription = await self.changes(**filters)
         subscription.deliver(callback)
         return subscription
+
+
+update_wrapper(AsyncMemory.wait_synced, Memory.wait_synced)
 
 
 class AsyncScopedMemory(_Threaded[ScopedMemory]):

@@ -81,8 +81,8 @@ class Keeping:
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Makes the store what it was at the backup; other devices bring back what they have heard of since.
 
-        Raises NotFoundError, SchemaError or CorruptError when the file is no backup, and InputError when it is a store
-        that is in use.
+        Raises NotFoundError, SchemaError or CorruptError when the file is no backup, InputError when it is a store that
+        is in use, and LockedError while another process restores one here.
         """
         backup.restore(self.store, check_path(path, "the backup"))
 

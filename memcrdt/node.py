@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -25,9 +25,10 @@ from memcrdt.net.addresses import Address, own_hosts
 from memcrdt.net.doorbell import ring
 from memcrdt.net.lock import ServeLock, holder
 from memcrdt.net.running import NetOptions, running
-from memcrdt.syncing import Serving
+from memcrdt.syncing import Look, Serving
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from memcrdt.memory import Memory
@@ -120,6 +121,9 @@ class BackgroundNode:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         memory.store.subscribe(partial(ring, memory.home))
+        self._lock = threading.RLock()
+        self._wanted = False  # by start()
+        self._waits = 0  # those for which it runs besides
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
         self._ending: asyncio.Event  # stop() was called
@@ -127,43 +131,24 @@ class BackgroundNode:
     def start(self, **options: Any) -> None:
         """Returns when it runs or stands by. Raises what entering a Node does. A second call does nothing."""
         asked = NetOptions.of(options)
-        if self._thread is not None:
-            return
-        _running.add(self)
-        started: Future[None] = Future()
-        self._loop, self._ending = asyncio.new_event_loop(), asyncio.Event()
-        self._thread = threading.Thread(target=self._run, args=(asked, started), name="memcrdt-network", daemon=True)
-        self._thread.start()
-        try:
-            started.result()
-        except BaseException:  # also a Ctrl-C while waiting: no thread is left behind
-            self.stop()
-            raise
+        with self._lock:
+            self._begin(asked)
+            self._wanted = True
 
     def stop(self) -> None:
         """Says goodbye to everyone; returns when the thread has ended."""
-        _running.discard(self)
-        if self._thread is not None:
-            with suppress(RuntimeError):  # its loop has ended already
-                self._loop.call_soon_threadsafe(self._ending.set)
-            self._thread.join()
-            self._thread = None
+        with self._lock:
+            self._wanted = False
+            self._end()
 
-    def wait_synced(self, timeout_s: float | None, peers: list[str] | None) -> bool:
-        """As Memory.wait_synced(): asks whichever process runs the network, and runs it meanwhile if none does."""
+    @contextmanager
+    def asking(self, timeout_s: float | None, peers: list[str] | None) -> Iterator[Look]:
+        """As for Memory.wait_synced(): asks whichever process runs the network, and runs it meanwhile if none does."""
         from memcrdt.net.waiting import Waiting
 
         devices = None if peers is None else {parse_device_id(peer) for peer in peers}
-        if self._thread is not None or holder(self._memory.home) is not None:
-            return Waiting(self._memory.store, devices).wait(timeout_s)
-        try:
-            self.start()
-        except LockedError:  # the port is in use, perhaps by the network of another home; dialing does without, and the
-            self.start(port=None)  # others remember no port at which nobody is when this is over
-        try:
-            return Waiting(self._memory.store, devices).wait(timeout_s)
-        finally:
-            self.stop()
+        with self._running_meanwhile():
+            yield Waiting(self._memory.store, devices, timeout_s).look
 
     def serving(self) -> Serving | None:
         """Which process runs the network for this home."""
@@ -173,6 +158,51 @@ class BackgroundNode:
     def address(self, text: str) -> str:
         """HOST[:PORT] as it is remembered."""
         return str(Address.parse(text))
+
+    @contextmanager
+    def _running_meanwhile(self) -> Iterator[None]:
+        """Somebody runs the network: we do if nobody else does, until the last who waits here is gone."""
+        with self._lock:
+            is_ours = self._waits > 0 or (self._thread is None and holder(self._memory.home) is None)
+            if is_ours:
+                self._begin_for_a_while()
+                self._waits += 1
+        try:
+            yield
+        finally:
+            if is_ours:
+                with self._lock:
+                    self._waits -= 1
+                    if not self._waits and not self._wanted:
+                        self._end()
+
+    def _begin_for_a_while(self) -> None:
+        try:
+            self._begin(NetOptions())
+        except LockedError:  # the port is in use, perhaps by the network of another home; dialing does without, and the
+            self._begin(NetOptions(port=None))  # others remember no port at which nobody is when this is over
+
+    def _begin(self, options: NetOptions) -> None:
+        if self._thread is not None:
+            return
+        _running.add(self)
+        started: Future[None] = Future()
+        self._loop, self._ending = asyncio.new_event_loop(), asyncio.Event()
+        self._thread = threading.Thread(target=self._run, args=(options, started), name="memcrdt-network", daemon=True)
+        self._thread.start()
+        try:
+            started.result()
+        except BaseException:  # also a Ctrl-C while waiting: no thread is left behind
+            self._end()
+            raise
+
+    def _end(self) -> None:
+        _running.discard(self)
+        if self._thread is not None:
+            with suppress(RuntimeError):  # its loop has ended already
+                self._loop.call_soon_threadsafe(self._ending.set)
+            self._thread.join()
+            self._thread = None
 
     def _run(self, options: NetOptions, started: Future[None]) -> None:
         try:

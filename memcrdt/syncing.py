@@ -3,9 +3,11 @@ more than this machine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from memcrdt.devices import Device, device_of
 from memcrdt.model import checks
@@ -16,6 +18,10 @@ from memcrdt.store import overview, sharing
 from memcrdt.store.peers import Peers
 from memcrdt.store.store import Store
 
+POLL_S: Final = 0.05  # between two looks whether the devices agree
+
+Look: TypeAlias = Callable[[], bool | None]  # whether they do, or None while that is open; never waits
+
 
 class Network(Protocol):
     """What Memory asks of the network: implemented by memcrdt.node."""
@@ -24,8 +30,9 @@ class Network(Protocol):
         """Starts the background task in a thread of its own. Raises PeerError or StoreError."""
         ...
 
-    def wait_synced(self, timeout_s: float | None, peers: list[str] | None) -> bool:
-        """Whether the devices hold the same as we do, within `timeout_s`."""
+    def asking(self, timeout_s: float | None, peers: list[str] | None) -> AbstractContextManager[Look]:
+        """Syncs with the devices while it is entered, and tells whether they hold the same as we do, which they have
+        `timeout_s` for. Raises NotFoundError."""
         ...
 
     def stop(self) -> None:
@@ -115,9 +122,17 @@ class Syncing:
         of them, or none at all, could be reached, or not in time: `status()` says why. When no process runs the
         network, it runs for as long as this takes. Raises NotFoundError for a device that is not known.
         """
-        devices = None if peers is None else checks.check_devices(peers)
-        return self._network.wait_synced(checks.check_timeout(timeout), devices)
+        with asking(self, timeout, peers) as look:
+            while (synced := look()) is None:
+                time.sleep(POLL_S)
+            return synced
 
     def stop_sync(self) -> None:
         """Ends what start_sync() began."""
         self._network.stop()
+
+
+def asking(memory: Syncing, timeout: float | None, peers: Iterable[str] | None) -> AbstractContextManager[Look]:
+    """What wait_synced() enters, and looks at again and again, for those who wait in another way."""
+    devices = None if peers is None else checks.check_devices(peers)
+    return memory._network.asking(checks.check_timeout(timeout), devices)

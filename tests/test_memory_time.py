@@ -108,6 +108,40 @@ def test_as_of_shows_what_was_not_superseded_yet(memory: Memory, clock: Any) -> 
     assert _found(memory, as_of=clock.time()) == (["fact of now"],) * 2
 
 
+def test_what_was_superseded_stays_hidden_when_its_successor_is_forgotten(open_memory: OpenMemory, clock: Any) -> None:
+    """It was outdated before, and is no less so now. On every device, in whatever order they hear of it, now and as of
+    now; before its last change it was there. Taking `superseded_by` away brings it back."""
+    laptop, desktop, late = (open_memory(device) for device in "ABC")
+    old, _ = laptop.add_many(["fact of old", "fact of the other"])
+    before = clock.time()
+    clock.pass_(hours=1)
+    new = laptop.add("fact of now")
+    exchange(laptop, desktop)
+    laptop.forget(new)
+    desktop.update(old, superseded_by=new)
+    exchange(laptop, desktop)
+    exchange(laptop, desktop, late)
+    for memory in (laptop, desktop, late):
+        assert _found(memory) == _found(memory, as_of=clock.time()) == (["fact of the other"],) * 2
+        assert _found(memory, include="superseded") == (["fact of old", "fact of the other"],) * 2
+        assert _found(memory, as_of=before) == (["fact of old", "fact of the other"],) * 2
+    laptop.update(old, superseded_by=None)
+    assert _found(laptop) == _found(laptop, as_of=clock.time()) == (["fact of old", "fact of the other"],) * 2
+
+
+def test_what_was_superseded_stays_hidden_when_the_views_are_made_anew(memory: Memory, clock: Any) -> None:
+    """Also where its successor went on in another space, under another id."""
+    old, new = memory.add_many(["fact of old", "fact of now"])
+    memory.update(old, superseded_by=new)
+    memory.space("acme").create()
+    memory.move(new, space="acme")
+    clock.pass_(hours=1)
+    with memory.store.writing() as db:
+        db.execute("DELETE FROM memories")
+    assert memory.doctor(repair=True).done
+    assert _found(memory) == _found(memory, as_of=clock.time()) == (["fact of now"],) * 2
+
+
 def test_as_of_shows_a_conflict_only_from_when_there_was_one(open_memory: OpenMemory, clock: Any) -> None:
     """The text shown then is the later head of what was known to be written by then."""
     laptop, desktop = open_memory("A"), open_memory("B")

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -18,17 +19,20 @@ import pytest
 
 import memcrdt
 from memcrdt import config
-from memcrdt.errors import InputError, LockedError, NotFoundError, ReadOnlyError, UnreachableError
+from memcrdt.asynchronous import THREADS, AsyncMemory
+from memcrdt.errors import InputError, LockedError, NotFoundError, ReadOnlyError, StoreError, UnreachableError
 from memcrdt.memory import Memory
 from memcrdt.model.devices import shown
 from memcrdt.model.records import Forgotten
 from memcrdt.net.addresses import DEFAULT_PORT
-from memcrdt.net.lock import NOTE_FILE
+from memcrdt.net.lock import NOTE_FILE, holder
+from memcrdt.net.waiting import Waiting
 from memcrdt.node import BackgroundNode, Node
 from memcrdt.store.overview import overview
 from memcrdt.store.peers import Link, Peers
 from memcrdt.syncing import Serving
 
+WAIT_S = 20.0
 LOOPBACK: dict[str, Any] = {"host": "127.0.0.1", "port": 0}
 _ADD = "import sys, memcrdt\nwith memcrdt.open(sys.argv[1], embedder=None) as memory: print(memory.add('elsewhere'))"
 _SERVE = (
@@ -359,6 +363,76 @@ def test_wait_synced_is_false_for_what_the_other_does_not_share(
     here = laptop.add("of both")
     assert not laptop.wait_synced()
     assert _texts(desktop).keys() == {here}
+
+
+async def test_waits_of_tasks_hinder_no_other_call(
+    homes: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, and however long they wait; cancelled, they leave neither a thread nor the network."""
+    monkeypatch.setattr(Waiting, "_settled", lambda _: None)
+    laptop, _ = homes
+    threaded = AsyncMemory(laptop)
+    before = set(threading.enumerate())
+    waits = [asyncio.create_task(threaded.wait_synced()) for _ in range(2 * THREADS)]
+    await _eventually(lambda: laptop.status().serving is not None)
+    added = await asyncio.wait_for(threaded.add("meanwhile"), WAIT_S)
+    for wait in waits:
+        wait.cancel()
+    assert {type(result) for result in await asyncio.gather(*waits, return_exceptions=True)} == {asyncio.CancelledError}
+    assert (await threaded.get(added)).text == "meanwhile"
+    assert laptop.status().serving is None
+    await threaded.close()
+    assert not [each for each in set(threading.enumerate()) - before if each.name.startswith("memcrdt")]
+
+
+async def test_closing_ends_waits_of_tasks(homes: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It doesn't wait for what may never come."""
+    monkeypatch.setattr(Waiting, "_settled", lambda _: None)
+    laptop, _ = homes
+    threaded = AsyncMemory(laptop)
+    waiting = asyncio.create_task(threaded.wait_synced())
+    await _eventually(lambda: laptop.status().serving is not None)
+    await asyncio.wait_for(threaded.close(), WAIT_S)
+    with pytest.raises(StoreError, match="closed"):
+        await waiting
+    assert holder(laptop.home) is None
+
+
+async def test_a_task_waits_as_everybody_does(homes: tuple[Memory, Memory]) -> None:
+    """True when the other has everything, False in good time when not, and the same errors."""
+    laptop, desktop = homes
+    threaded = AsyncMemory(laptop)
+    with pytest.raises(InputError):
+        await threaded.wait_synced(timeout=-1)
+    with pytest.raises(NotFoundError):
+        await threaded.wait_synced(peers=["A" * 52])
+    assert laptop.status().serving is None
+    assert not await threaded.wait_synced(timeout=0)
+    desktop.start_sync(**LOOPBACK)
+    Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
+    added = await threaded.add("from the laptop")
+    assert await threaded.wait_synced(timeout=WAIT_S)
+    assert added in _texts(desktop)
+
+
+def test_a_network_that_was_asked_for_outlives_the_waiting(
+    homes: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it was asked for while it ran for a wait only; and what was ended by hand stays so."""
+    monkeypatch.setattr(Waiting, "_settled", lambda _: None)
+    laptop, _ = homes
+    node = BackgroundNode(laptop)
+    with node.asking(None, None), node.asking(None, None):
+        node.start(**LOOPBACK)
+    assert node.serving() is not None
+    node.stop()
+    assert node.serving() is None
+    with node.asking(None, None):
+        with node.asking(None, None):
+            pass
+        assert node.serving() is not None
+        node.stop()
+    assert node.serving() is None
 
 
 def test_a_status_says_who_is_connected_how_and_how_the_clocks_differ(homes: tuple[Memory, Memory]) -> None:

@@ -116,6 +116,14 @@ def stays(one: Side, other: Side) -> bool:
     return one.id < other.id
 
 
+class Adoption(NamedTuple):
+    """What came of a space that another device has under another id: whether ours goes on under that now, and in words
+    for the user what keeps the two apart for good (empty: nothing is known to)."""
+
+    moved: bool
+    hindrance: str = ""
+
+
 def unpack(data: bytes) -> Statement:
     """The statement in `data`, whose signature is not checked here. Raises RemoteProtocolError."""
     if len(data) > STATEMENT_BYTES:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from memcrdt.errors import LockedError, StoreError
+from memcrdt.store import locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ class ServeLock:
         """Raises LockedError while another process has it, StoreError when the home cannot be written."""
         self._note = home / NOTE_FILE
         self._file = _open(home)
-        if not _lock(self._file):
+        if not locks.take(self._file):
             self._file.close()
             whom = f"process {pid}" if (pid := _noted(home).pid) else "another process"
             raise LockedError(f"{whom} runs the network of {home} already; end it, or leave it to that one")
@@ -70,7 +70,7 @@ def holder(home: Path) -> Holder | None:
     except OSError:
         return None
     with file:
-        return None if _lock(file) else _noted(home)
+        return None if locks.take(file) else _noted(home)
 
 
 def noted_bell(home: Path) -> int | None:
@@ -100,24 +100,3 @@ def _noted(home: Path) -> Holder:
         return Holder(int(note["pid"]), port, bell)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):  # it is about to be written
         return Holder(0, None)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: IO[bytes]) -> bool:
-        try:
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import fcntl
-
-    def _lock(file: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True

@@ -12,6 +12,7 @@ from memcrdt.errors import RemoteProtocolError, StoreError
 from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
 from memcrdt.model.projection import is_text
+from memcrdt.model.statements import Adoption
 from memcrdt.net import logged
 from memcrdt.store import damage, digests, log, meta, quarantine, receipts
 from memcrdt.store.documents import SpoiledError
@@ -146,7 +147,7 @@ class StoreReplica:
                 meta.write(db, key, incarnation)
                 receipts.void(db, peer)
 
-    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> bool:
+    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> Adoption:
         genesis = Genesis(roll.creator, roll.nonce)
         if meta.space_id(*genesis) != space:
             raise RemoteProtocolError("the id of a space is not the hash of what it grew from")

@@ -14,18 +14,19 @@ if TYPE_CHECKING:
 
     from memcrdt.store.store import Store
 
-POLL_S: Final = 0.05
 REACH_S: Final = 12.0  # a dial takes 10 s at most
 FIND_S: Final = 3.0  # for a device without an address: so long it may take to be found
 STILL_S: Final = 30.0  # without progress of anybody; what the largest frame takes on a slow link is less
 
 
 class Waiting:
-    """A wish, made now, that the devices agree with us; `devices` are those meant, None for all within reach."""
+    """A wish, made now, that the devices agree with us within `timeout_s`; `devices` are those meant, None for all
+    within reach. Raises NotFoundError."""
 
-    def __init__(self, store: Store, devices: Collection[str] | None) -> None:
+    def __init__(self, store: Store, devices: Collection[str] | None, timeout_s: float | None) -> None:
         self._store = store
         self._devices = devices
+        self._timeout_s = timeout_s
         peers = Peers(store)
         for device in devices or ():
             peers.get(device)  # NotFoundError, before anybody waits
@@ -33,14 +34,12 @@ class Waiting:
         self._asked = self._moved = time.monotonic()
         self._seen: object = None
 
-    def wait(self, timeout_s: float | None) -> bool:
-        """Whether every device that is meant agreed, and at least one did, within `timeout_s`."""
-        while True:
-            if (settled := self._settled()) is not None:
-                return settled
-            if timeout_s is not None and time.monotonic() - self._asked >= timeout_s:
-                return False
-            time.sleep(POLL_S)
+    def look(self) -> bool | None:
+        """Whether every device that is meant agreed, and at least one did; None while that is open. Never waits."""
+        settled = self._settled()
+        if settled is None and self._timeout_s is not None and time.monotonic() - self._asked >= self._timeout_s:
+            return False
+        return settled
 
     def _settled(self) -> bool | None:
         """The answer, or None while it is open."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import apsw
 
 from memcrdt.errors import CorruptError, DiskFullError, InputError, NotFoundError, SchemaError, StoreError
-from memcrdt.store import connections, meta, migrations
+from memcrdt.store import connections, meta, migrations, scratch
 from memcrdt.store.damage import Kind, fault
 from memcrdt.store.meta import Alarm
 
@@ -57,13 +56,13 @@ def restore(store: Store, path: Path) -> None:
 
     Other processes may go on using the store: they see all or nothing of it. It becomes another incarnation.
     Raises NotFoundError, SchemaError or CorruptError when the file is no backup of a store, InputError when it is a
-    store that is in use, and StoreError when it can't be read.
+    store that is in use, LockedError while another process restores one here, and StoreError when it can't be read.
     """
     store.check_writable("restoring")
     if not path.is_file():
         raise NotFoundError(f"there is no file {path}; name a backup that `memcrdt backup` made")
     _check_unused(path)
-    with _folder_beside(store) as folder:
+    with scratch.lent(store.path.parent, "restoring") as folder:
         copy = folder / "copy.db"
         with _of_file(path, "read"):
             shutil.copyfile(path, copy)
@@ -88,17 +87,6 @@ def _check_unused(path: Path) -> None:
             f"{path} is the file of a store that is in use, or was not closed, and not all of it; name a backup that"
             " `memcrdt backup` made of that"
         )
-
-
-@contextmanager
-def _folder_beside(store: Store) -> Iterator[Path]:
-    home = store.path.parent
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="memcrdt-restore-", dir=home)
-    except OSError as exc:
-        raise StoreError(f"restoring: nothing can be written in {home} ({exc.strerror}); check its mode") from exc
-    with folder:
-        yield Path(folder.name)
 
 
 def _check_kind(copy: Path, path: Path) -> None:

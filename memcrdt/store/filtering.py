@@ -118,9 +118,10 @@ def _hiding(filters: Filters, now: int) -> Iterable[Where]:
     if filters.as_of is None:
         yield Where("m.superseded_by IS NULL", ())
     else:
+        # One that was forgotten leaves no time behind. The memory was superseded by its last change at the latest.
         yield Where(
-            "(m.superseded_by IS NULL OR NOT EXISTS"
-            " (SELECT 1 FROM memories s WHERE s.id = m.superseded_by AND s.created_at <= ?))",
+            "(m.superseded_by IS NULL OR coalesce("
+            "(SELECT min(s.created_at) FROM memories s WHERE s.id = m.superseded_by), m.updated_at) > ?)",
             (moment,),
         )
 

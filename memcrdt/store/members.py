@@ -18,6 +18,7 @@ from memcrdt.model.devices import shown
 from memcrdt.model.statements import (
     CONTEXT,
     NAME_CHARS,
+    Adoption,
     Claim,
     Kind,
     Member,
@@ -34,6 +35,14 @@ from memcrdt.store.store import Store
 
 COME_BACK = (
     "to come back it needs a new key: move its device.key (`memcrdt path` shows where) away, then run: memcrdt pair"
+)
+THEY_READ = (
+    "it may only read the space {name!r}, and has another of that name, so the two stay apart; run there: memcrdt space"
+    " leave {name}, and then pair it again; here: memcrdt pair --space {name} --read-only"
+)
+WE_READ = (
+    "this device may only read the space {name!r} there, and has another of that name, so the two stay apart; run here:"
+    " memcrdt space leave {name}, and then pair again; there: memcrdt pair --space {name} --read-only"
 )
 NO_INVITATION = "this device may read the space {name!r} and invite nobody into it; do that on one that may write"
 
@@ -95,8 +104,8 @@ class Members:
             if number is not None and keep(db, int(number), statements):  # else it was left meanwhile
                 self._derive(db, int(number))
 
-    def adopt(self, peer: str, name: str, genesis: Genesis, packed: Sequence[bytes]) -> bool:
-        """Goes on under the id that `peer` has for our space of that name, and returns whether it does.
+    def adopt(self, peer: str, name: str, genesis: Genesis, packed: Sequence[bytes]) -> Adoption:
+        """Goes on under the id that `peer` has for our space of that name, if that is the one to go on under.
 
         Of two ids the smaller stays, unless its creator was revoked from the other space. The peer has to be one that
         may write ours, and what the members there have signed must give us the same rights: so nobody can carry the
@@ -109,18 +118,22 @@ class Members:
         with self._store.writing() as db:
             row = db.execute(_MOVABLE, (name, LOCAL, peer)).fetchone()
             if row is None:
-                return False
-            space, our_id, creator, read_only = row
+                return Adoption(False)
+            space, our_id, creator, read_only, peer_reads = row
+            if peer_reads:  # one that may only read its own, too, is about to follow
+                return Adoption(False, THEY_READ.format(name=name) if there.may_write(peer) else "")
             out = known_members(db, space).revoked | withdrawn(db, space)
             keeps_rights = there.may_write(own) or (read_only and own in there.members)
             ours, theirs = Side(our_id, creator, out), Side(space_id, genesis.creator, there.revoked)
-            if not keeps_rights or not stays(theirs, ours):
-                return False
+            if not keeps_rights:
+                return Adoption(False, WE_READ.format(name=name) if own in there.members else "")
+            if not stays(theirs, ours):
+                return Adoption(False)
             turn_into(db, space, space_id, genesis)
             db.executemany("INSERT INTO withdrawn(space, device) VALUES(?, ?)", [(space, each) for each in out])
             keep(db, space, statements)
             self._derive(db, space)
-        return True
+        return Adoption(True)
 
     def verdicts(self, device: str, spaces: Iterable[str]) -> Mapping[str, list[bytes]]:
         """Those of these spaces (by id) from which the device was revoked, and the statements that say so."""
@@ -252,8 +265,8 @@ class Members:
 
 
 _MOVABLE = (
-    "SELECT space, id, creator, spaces.read_only FROM spaces JOIN shares USING(space)"
-    " WHERE name = ? AND name <> ? AND device = ? AND NOT shares.read_only"
+    "SELECT space, id, creator, spaces.read_only, shares.read_only FROM spaces JOIN shares USING(space)"
+    " WHERE name = ? AND name <> ? AND device = ?"
 )
 _KNOWN = "SELECT space, id FROM spaces WHERE id IN (SELECT value FROM json_each(?))"
 _SHARED = (

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from memcrdt.errors import DiskFullError, NotFoundError, ReadOnlyError, StoreError
-from memcrdt.store import connections, forks, migrations
+from memcrdt.store import connections, forks, migrations, scratch
 
 _READ_ONLY: Final = "check its owner and mode, or open the home for reading only (read_only=True)"
 
 
 def prepare(path: Path, *, read_only: bool) -> None:
-    """Makes the home and the file, if they are to be written; else they have to be there.
+    """Makes the home and the file, if they are to be written, and deletes copies that a killed process left; else they
+    have to be there.
 
     Raises NotFoundError, ReadOnlyError, StoreError.
     """
@@ -30,6 +31,7 @@ def prepare(path: Path, *, read_only: bool) -> None:
     if not read_only:
         _check_writable(path)
         _make_file(path)
+        scratch.sweep(home)
 
 
 def check_file(path: Path) -> None:

@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -21,7 +20,7 @@ import apsw
 
 from memcrdt.errors import CorruptError, SchemaError, StoreError
 from memcrdt.model.limits import MIB
-from memcrdt.store import connections, graft, machine, meta, migrations
+from memcrdt.store import connections, graft, machine, meta, migrations, scratch
 from memcrdt.store.readable import UNREADABLE, Row, Table
 
 _SHOWN: Final = 20  # lines of SQLite's own check
@@ -108,10 +107,10 @@ def salvage(path: Path, vfs: str | None = None) -> tuple[str, ...]:
     the list of the tables can be read.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="memcrdt-salvage-", dir=path.parent) as folder,
+        scratch.lent(path.parent, "salvaging") as folder,
         connections.translated(path, "salvaging"),
         closing(_connect(path, vfs)) as old,
-        closing(_connect(Path(folder) / "salvaged.db", vfs)) as new,
+        closing(_connect(folder / "salvaged.db", vfs)) as new,
     ):
         before = _version(old)
         connections.use_wal(new)
@@ -144,10 +143,10 @@ def salvage_unlisted(path: Path) -> tuple[str, ...]:
     """
     before = path.stat()
     with (
-        tempfile.TemporaryDirectory(prefix="memcrdt-salvage-", dir=path.parent) as folder,
+        scratch.lent(path.parent, "salvaging") as folder,
         connections.translated(path, "salvaging"),
     ):
-        made, copy = Path(folder) / "salvaged.db", Path(folder) / "copy.db"
+        made, copy = folder / "salvaged.db", folder / "copy.db"
         with closing(_connect(made, None)) as new:
             connections.use_wal(new)
             migrations.migrate(new, path)

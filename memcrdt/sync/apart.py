@@ -11,6 +11,7 @@ from memcrdt.sync.queries import Adopt, Learn, RollOf, Verdicts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from memcrdt.model.statements import Adoption
     from memcrdt.sync.port import Port
     from memcrdt.sync.replica import Roll
 
@@ -27,6 +28,7 @@ class Apart:
         self._port = port
         self._ours: Mapping[str, str] = {}
         self._theirs: Mapping[str, str] = {}
+        self._reported: set[str] = set()
         self._news = False
 
     def meet(self, ours: Mapping[str, str], theirs: Mapping[str, str]) -> None:
@@ -46,9 +48,9 @@ class Apart:
         """What the peer says of the members of a space that is here, or that one of ours may become."""
         space, name = message.space, self._theirs.get(message.space)
         if space in self._ours:
-            self._port.ask(Learn(self._port.peer, space, message.roll), lambda _: self._note(is_new=True))
+            self._port.ask(Learn(self._port.peer, space, message.roll), self._learned)
         elif name in self._ours.values():
-            self._port.ask(Adopt(self._port.peer, str(name), space, message.roll), self._note)
+            self._port.ask(Adopt(self._port.peer, str(name), space, message.roll), self._adopted)
 
     def take_news(self) -> bool:
         """Whether our store took anything of this since the last call."""
@@ -63,5 +65,11 @@ class Apart:
         for space, roll in rolls.items():
             self._port.send(Members(space, roll))
 
-    def _note(self, is_new: bool) -> None:
-        self._news |= is_new
+    def _learned(self, _: bool) -> None:
+        self._news = True
+
+    def _adopted(self, adoption: Adoption) -> None:
+        self._news |= adoption.moved
+        if adoption.hindrance and adoption.hindrance not in self._reported:  # the peer may say its part again and again
+            self._reported.add(adoption.hindrance)
+            self._port.report("apart", adoption.hindrance)

@@ -168,11 +168,12 @@ class Report:
 
     - `ready`: greetings were exchanged; - `agreed`: a space (`text` is its id) is the same here and there;
     - `refused`: an update was structurally wrong; - `protocol`: the peer broke the rules;
-    - `failed`: our store did not do what was asked; - `alarm`: two stores claim to be one device.
+    - `apart`: a space of one name can't become one; - `failed`: our store did not do what was asked;
+    - `alarm`: two stores claim to be one device.
     """
 
     peer: str
-    kind: Literal["ready", "agreed", "refused", "protocol", "failed", "alarm"]
+    kind: Literal["ready", "agreed", "refused", "protocol", "apart", "failed", "alarm"]
     text: str
 
 

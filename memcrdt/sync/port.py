@@ -70,7 +70,7 @@ class Port:
         """Asks for a Timer."""
         self._emit(Schedule(self.link, delay_s, name))
 
-    def report(self, kind: Literal["ready", "agreed", "refused", "protocol", "failed", "alarm"], text: str) -> None:
+    def report(self, kind: Literal["ready", "agreed", "refused", "protocol", "apart", "failed"], text: str) -> None:
         """Tells the driver something of this peer."""
         self._emit(Report(self.peer, kind, text))
 

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from memcrdt.errors import MemcrdtError, StoreError
 from memcrdt.model.clocks import StateVector
+from memcrdt.model.statements import Adoption
 from memcrdt.sync.replica import Applied, Diff, Digest, LogPage, Replica, Roll, SharedSpace
 
 
@@ -134,7 +135,7 @@ class Adopt:
     space: str
     roll: Roll
 
-    def perform(self, replica: Replica) -> bool:
+    def perform(self, replica: Replica) -> Adoption:
         return replica.adopt(self.peer, self.name, self.space, self.roll)
 
 
@@ -206,6 +207,7 @@ Answer: TypeAlias = (
     | Diff
     | Applied
     | LogPage
+    | Adoption
     | int
     | Failed
     | None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from memcrdt.model.clocks import StateVector
+from memcrdt.model.statements import Adoption
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +166,11 @@ class Replica(Protocol):
         """
         ...
 
-    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> bool:
+    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> Adoption:
         """Goes on under `space`, the id that `peer` has for our space called `name`, with the members of `roll`, if
         that is the one of the two under which both go on: the smaller one, unless its creator was revoked from the
-        other. Returns whether it does: the peer has to be one that may write ours, and the members must give us the
-        same rights there. Raises RemoteProtocolError for what is not signed as it should be.
+        other. The peer has to be one that may write ours, and the members must give us the same rights there. Raises
+        RemoteProtocolError for what is not signed as it should be.
         """
         ...
 

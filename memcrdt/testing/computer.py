@@ -20,6 +20,7 @@ from memcrdt.finding import Finder
 from memcrdt.memory import Memory
 from memcrdt.model.clocks import StateVector, decode_state_vector
 from memcrdt.model.devices import KEY_BYTES
+from memcrdt.model.statements import Adoption
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
 from memcrdt.net.identity import Identity
 from memcrdt.net.replica import StoreReplica
@@ -71,7 +72,7 @@ class _Replica(StoreReplica):
         with self.noticing():
             return super().learn(peer, space, roll)
 
-    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> bool:
+    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> Adoption:
         with self.noticing():
             return super().adopt(peer, name, space, roll)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -11,6 +12,7 @@ from memcrdt.finding import Finder
 from memcrdt.memory import Memory
 from memcrdt.search import SearchIndex
 from memcrdt.store.store import Store, StoreOptions
+from memcrdt.syncing import Look
 
 _DEVICE: Final = "P" * 52
 
@@ -78,8 +80,8 @@ class NoNetwork:
 
     def start(self, **options: Any) -> None: ...
 
-    def wait_synced(self, timeout_s: float | None, peers: list[str] | None) -> bool:
-        return True
+    def asking(self, timeout_s: float | None, peers: list[str] | None) -> AbstractContextManager[Look]:
+        return nullcontext(lambda: True)
 
     def stop(self) -> None: ...
 

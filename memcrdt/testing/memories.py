@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from itertools import permutations
 from pathlib import Path
@@ -14,6 +15,7 @@ from memcrdt.model.values import from_ms
 from memcrdt.net.replica import StoreReplica
 from memcrdt.search import SearchIndex, make_embedder
 from memcrdt.store.store import Store, StoreOptions
+from memcrdt.syncing import Look
 from memcrdt.testing.faults import UnsyncedVfs
 
 _UNSYNCED = UnsyncedVfs("memcrdt-testing")  # no power is cut here, and it is quicker so
@@ -44,8 +46,8 @@ class NoNetwork:
 
     def start(self, **options: Any) -> None: ...
 
-    def wait_synced(self, timeout_s: float | None, peers: list[str] | None) -> bool:
-        return False
+    def asking(self, timeout_s: float | None, peers: list[str] | None) -> AbstractContextManager[Look]:
+        return nullcontext(lambda: False)
 
     def stop(self) -> None: ...
 

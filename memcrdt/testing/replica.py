@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from memcrdt.errors import NotFoundError, StoreError
+from memcrdt.model.statements import Adoption
 from memcrdt.sync.replica import Applied, Diff, Digest, LogEntry, LogPage, Roll, SharedSpace
 
 if TYPE_CHECKING:
@@ -206,16 +207,16 @@ class FakeReplica:
             if peer in self.revoked.get(space, ())
         }
 
-    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> bool:
+    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> Adoption:
         self._check()
         old = next(at for at, (known, _) in self.members.items() if known == name)
         if space >= old:
-            return False
+            return Adoption(False)
         self.share(space, name, peer, *self.members.pop(old)[1])
         for key in [key for key in self._shards if key[0] == old]:
             self._shards[space, key[1]] = self._shards.pop(key)
         self._log = [replace(row, space=space) if row.space == old else row for row in self._log]
-        return True
+        return Adoption(True)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

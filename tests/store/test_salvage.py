@@ -11,7 +11,7 @@ import pytest
 
 import memcrdt
 from memcrdt.errors import CorruptError, SchemaError
-from memcrdt.store import doctor, rebuild
+from memcrdt.store import doctor, rebuild, scratch
 from memcrdt.store.store import FILE
 
 COUNT = 120
@@ -185,7 +185,7 @@ def test_a_file_without_a_store_is_left_as_it_is(whole: Whole, tmp_path: Path, c
     with pytest.raises(CorruptError, match="no memory can be found in"):
         doctor.repair_file(home)
     assert (home / FILE).read_bytes() == content
-    assert list(home.glob("*damaged*")) + list(home.glob("memcrdt-salvage*")) == []
+    assert list(home.glob("*damaged*")) + list(home.glob(scratch.FOLDER)) == []
 
 
 def test_an_emptied_file_is_told_of(whole: Whole, tmp_path: Path) -> None:

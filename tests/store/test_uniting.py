@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memcrdt.errors import InputError, RemoteProtocolError
-from memcrdt.model.statements import CONTEXT, Claim, Statement
+from memcrdt.model.statements import CONTEXT, Adoption, Claim, Statement
 from memcrdt.store import meta
 from memcrdt.store.members import Genesis
 
@@ -32,11 +32,15 @@ def by_hand(*homes: Home) -> None:
 
 def follow(home: Home, other: Home) -> bool:
     """Whether it goes on under the other's id, and says what it has to say then."""
-    genesis, statements = other.members.roll(other.space)
-    assert genesis is not None
-    moved = home.members.adopt(other.id, "personal", genesis, statements)
+    moved = _adopted(home, other).moved
     home.settle()
     return moved
+
+
+def _adopted(home: Home, other: Home) -> Adoption:
+    genesis, statements = other.members.roll(other.space)
+    assert genesis is not None
+    return home.members.adopt(other.id, "personal", genesis, statements)
 
 
 def smaller_space(owner: Home, than: str, statements: Sequence[Claim]) -> tuple[Genesis, list[bytes]]:
@@ -80,7 +84,7 @@ def test_a_group_follows_the_member_that_has_moved(make_home: Make) -> None:
     genesis, statements = smaller_space(newcomer, lower.space, [add(first)])
     newcomer.peers.accept(first.id)
     first.peers.accept(newcomer.id)
-    assert first.members.adopt(newcomer.id, "personal", genesis, statements)
+    assert first.members.adopt(newcomer.id, "personal", genesis, statements).moved
     first.settle()
     assert follow(second, first)
     assert first.space == second.space == meta.space_id(*genesis)
@@ -93,8 +97,44 @@ def test_who_may_only_read_moves_nobody(make_home: Make) -> None:
     writer.peers.accept(reader.id, read_only=True)
     writer.settle()
     space = writer.space
-    assert not writer.members.adopt(reader.id, "personal", *smaller_space(reader, space, [add(writer)]))
+    assert not writer.members.adopt(reader.id, "personal", *smaller_space(reader, space, [add(writer)])).moved
     assert writer.space == space
+
+
+def test_what_keeps_two_spaces_apart_for_good_is_said_on_both_sides(make_home: Make) -> None:
+    """With what to do on which of them, and in whichever order their ids are; of a stranger nothing is said."""
+    writer, reader = make_home("writer"), make_home("reader")
+    writer.peers.accept(reader.id, read_only=True)
+    assert not _adopted(reader, writer).hindrance  # which is no peer yet
+    reader.peers.accept(writer.id)
+    writer.settle()
+    reader.settle()
+    there, here = _adopted(writer, reader), _adopted(reader, writer)
+    assert not there.moved
+    assert not here.moved
+    assert there.hindrance.startswith("it may only read the space 'personal', and has another of that name")
+    assert here.hindrance.startswith("this device may only read the space 'personal' there, and has another")
+    assert "here: memcrdt pair --space personal --read-only" in there.hindrance
+    assert "here: memcrdt space leave personal" in here.hindrance
+
+
+def test_a_reader_that_is_about_to_follow_is_no_hindrance(homes: list[Home], make_home: Make) -> None:
+    """It still has the id that the writer had before: it may only read there, too, so it goes along."""
+    first, _, _ = homes
+    reader, newcomer = make_home("reader"), make_home("newcomer")
+    reader.members.join(first.members.entries(["personal"])[0], read_only=True)
+    first.peers.accept(reader.id, read_only=True)
+    reader.peers.accept(first.id)
+    first.settle()
+    reader.hear(first)
+    genesis, statements = smaller_space(newcomer, first.space, [add(first)])
+    newcomer.peers.accept(first.id)
+    first.peers.accept(newcomer.id)
+    assert first.members.adopt(newcomer.id, "personal", genesis, statements).moved
+    first.settle()
+    assert _adopted(first, reader) == Adoption(False)
+    assert _adopted(reader, first) == Adoption(True)
+    assert reader.space == first.space
 
 
 @pytest.mark.parametrize("terms", ["not a member", "only to read", "revoked"])
@@ -104,7 +144,7 @@ def test_nobody_moves_to_where_it_would_have_no_say(homes: list[Home], terms: st
     revocation = Claim(kind="revoke", space="", device=first.id, at=1)
     claims = {"not a member": [], "only to read": [add(first, read_only=True)], "revoked": [add(first), revocation]}
     space, before = first.space, first.known
-    assert not first.members.adopt(second.id, "personal", *smaller_space(second, space, claims[terms]))
+    assert not first.members.adopt(second.id, "personal", *smaller_space(second, space, claims[terms])).moved
     assert (first.space, first.known) == (space, before)
 
 
@@ -126,7 +166,9 @@ def test_who_was_revoked_stays_so_under_the_new_id(homes: list[Home]) -> None:
     first.peers.revoke(third.id)
     first.settle()
     second.hear(first)
-    assert first.members.adopt(second.id, "personal", *smaller_space(second, first.space, [add(first), add(third)]))
+    assert first.members.adopt(
+        second.id, "personal", *smaller_space(second, first.space, [add(first), add(third)])
+    ).moved
     assert third.id not in {device for _, device in first.peers.shares()}
     first.settle()
     assert first.known == {first.id, second.id}
@@ -143,7 +185,7 @@ def test_who_was_revoked_from_this_space_only_stays_so_too(homes: list[Home]) ->
     first.memory.space("personal").revoke(third.id)
     first.settle()
     second.hear(first)
-    assert first.members.adopt(second.id, "personal", *smaller_space(second, first.space, [add(first)]))
+    assert first.members.adopt(second.id, "personal", *smaller_space(second, first.space, [add(first)])).moved
     first.settle()
     with pytest.raises(InputError, match="new key"):
         first.memory.space("personal").invite(third.id)
@@ -163,7 +205,7 @@ def test_who_was_carried_off_comes_back_when_the_carrier_is_revoked(make_home: M
         home.hear(owner)
     space = owner.space
     here = [add(owner), add(carried, read_only=read_only)]
-    assert carried.members.adopt(carrier.id, "personal", *smaller_space(carrier, space, here))
+    assert carried.members.adopt(carrier.id, "personal", *smaller_space(carrier, space, here)).moved
     assert not follow(carried, owner)
     owner.peers.revoke(carrier.id)
     owner.settle()
@@ -178,4 +220,4 @@ def test_the_space_local_is_never_moved(make_home: Make) -> None:
     ours, other = make_home("ours"), make_home("other")
     by_hand(ours, other)
     genesis, statements = smaller_space(other, ours.memory.space("local").id(), [add(ours)])
-    assert not ours.members.adopt(other.id, "local", genesis, statements)
+    assert not ours.members.adopt(other.id, "local", genesis, statements).moved

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from memcrdt.model.statements import Adoption
 from memcrdt.sync import queries
 from memcrdt.sync.queries import Failed, perform
 from memcrdt.sync.replica import Applied, Diff, Digest, LogPage, Roll, SharedSpace
@@ -19,7 +20,7 @@ QUERIES = [
     (queries.Head(), 1),
     (queries.RecordReceipts("B", "S", {0: 1}, {}), {}),
     (queries.IsScrubbed("S"), True),
-    (queries.Adopt("B", "name", "R", Roll()), True),
+    (queries.Adopt("B", "name", "R", Roll()), Adoption(True)),
     (queries.Verdicts("B", ["S"]), {}),
 ]
 

@@ -9,7 +9,8 @@ import msgpack
 import pytest
 
 from memcrdt.errors import LocalProtocolError
-from memcrdt.sync.events import Answered, Committed, Connected, Lost, SpacesChanged, SyncNow, Timer
+from memcrdt.model.statements import Adoption
+from memcrdt.sync.events import Answered, Committed, Connected, Lost, Report, SpacesChanged, SyncNow, Timer
 from memcrdt.sync.messages import (
     PROTOCOL,
     Ack,
@@ -271,14 +272,21 @@ def test_two_spaces_of_one_name_become_the_one_with_the_smaller_id(world: World)
 
 
 def test_two_spaces_of_one_name_stay_apart_where_the_store_says_so(world: World) -> None:
-    """It knows who may move it. Nothing of either is said, and both are still connected."""
+    """It knows who may move it, and why nobody may. That is reported once; nothing of either is said, and both are
+    still connected."""
     a, b = world.node("A"), world.node("B")
     a.replica.share("id 2", "personal", "B")
     b.replica.share("id 1", "personal", "A")
     b.replica.write("id 1", 0, "from b")
-    a.replica.adopt = lambda *_: False  # type: ignore[method-assign]
+    a.replica.adopt = lambda *_: Adoption(False, "they are to stay apart")  # type: ignore[method-assign]
     world.connect(a, b)
     world.run(60)
+    b.replica.share("Q", "other", "A")
+    world.give(b, SpacesChanged())
+    world.run(120)
+    assert [report for report in a.reports if report.kind == "apart"] == [
+        Report("B", "apart", "they are to stay apart")
+    ]
     assert a.replica.members.keys() == {"id 2"}
     assert {type(sent.message) for sent in world.sent} == {Hello, Members}
     assert len(world.links) == 1

@@ -130,6 +130,33 @@ async def test_spaces_rights_and_name_are_said_by_the_options(two: tuple[Memory,
         desktop.add("to nobody", space="acme")
 
 
+async def test_a_space_that_stays_apart_is_told_on_both_sides_and_mended_as_they_say(
+    two: tuple[Memory, Memory], eventually: Eventually
+) -> None:
+    """Here of a device that may only read, left, and invites by hand: its own space of that name can't be that one."""
+    laptop, desktop = two
+    laptop.space("acme").create()
+    added = laptop.add("from the laptop", space="acme")
+    await pair(laptop, desktop, spaces=("acme",), read_only=True)
+    async with Node(laptop, host="127.0.0.1", port=0) as there, Node(desktop, host="127.0.0.1", port=0) as here:
+        await here.connect(there.addresses[0])
+        await eventually(lambda: [record.id for record in desktop.list()] == [added])
+        desktop.space("acme").leave()
+        desktop.space("acme").invite(laptop.store.device)
+        await here.connect(there.addresses[0])
+        await eventually(lambda: laptop.devices()[0].error and desktop.devices()[0].error)
+    for memory in two:
+        assert "may only read the space 'acme'" in memory.devices()[0].error
+        assert "memcrdt space leave acme" in memory.devices()[0].error
+    desktop.space("acme").leave()
+    await pair(laptop, desktop, spaces=("acme",), read_only=True)
+    later = laptop.add("later", space="acme")
+    async with Node(laptop, host="127.0.0.1", port=0) as there, Node(desktop, host="127.0.0.1", port=0) as here:
+        await here.connect(there.addresses[0])
+        await eventually(lambda: {record.id for record in desktop.list()} == {added, later})
+        assert [memory.devices()[0].error for memory in two] == [None, None]
+
+
 async def test_one_wrong_guess_ends_the_code(two: tuple[Memory, Memory]) -> None:
     """Both sides are told; the right code is worth nothing any more, and nobody is accepted."""
     laptop, desktop = two

@@ -1,0 +1,28 @@
+"""Locks of the operating system, which frees them when the process ends, however it ends."""
+
+from __future__ import annotations
+
+import sys
+from typing import IO
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def take(file: IO[bytes]) -> bool:
+        """Whether the open file is ours alone now, until it is closed: nobody else has taken it. Never waits."""
+        try:
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+else:
+    import fcntl
+
+    def take(file: IO[bytes]) -> bool:
+        """Whether the open file is ours alone now, until it is closed: nobody else has taken it. Never waits."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
