@@ -16,7 +16,7 @@ from memcrdt.model import limits
 if TYPE_CHECKING:
     from memcrdt.memory import Memory
 
-STDIN = "-"
+STDIO = "-"
 
 
 @dataclass
@@ -119,7 +119,7 @@ def say_if_kept_here(memory: Memory, space: str | None) -> None:
 
 def read_text(text: str) -> str:
     """`text`, or what stdin holds if it is `-`, without the newline at its end. Raises InputError."""
-    if text != STDIN:
+    if text != STDIO:
         return text
     data = sys.stdin.buffer.read(limits.TEXT_BYTES + len(b"\r\n") + 1)
     data = data.removesuffix(b"\n").removesuffix(b"\r")

@@ -31,7 +31,7 @@ def back_up(store: Store, path: Path) -> int:
     StoreError when it can't be written.
     """
     with _of_file(path, "written"):
-        if path.exists():
+        if path.exists() or path.is_symlink():  # also one that leads nowhere
             raise InputError(f"{path} is there already; name a new file for the backup")
         beside = path.with_name(f"{path.name}.part")
         beside.unlink(missing_ok=True)

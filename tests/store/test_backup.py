@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -41,6 +42,15 @@ def test_a_backup_overwrites_nothing(device: Make, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there already"):
         backup.back_up(device("A").store, tmp_path / "backup")
     assert (tmp_path / "backup").read_bytes() == b"precious"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows wants a right for links")
+def test_a_backup_takes_no_links_place(device: Make, tmp_path: Path) -> None:
+    """Also not of one that leads nowhere."""
+    (tmp_path / "backup").symlink_to("nowhere")
+    with pytest.raises(InputError, match="there already"):
+        backup.back_up(device("A").store, tmp_path / "backup")
+    assert (tmp_path / "backup").is_symlink()
 
 
 def test_restoring_goes_back_and_peers_bring_the_rest(device: Make, tmp_path: Path) -> None:
