@@ -87,7 +87,7 @@ class Keeping:
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Makes the store what it was at the backup; other devices bring back what they have heard of since.
 
-        Raises NotFoundError, SchemaError or CorruptError when the file is no backup, and InputError when it is a store
+        Raises SchemaError or CorruptError when the file is no backup, and InputError when it is not there, or a store
         that is in use.
         """
         backup.restore(self.store, check_path(path, "the backup"))

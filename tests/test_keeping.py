@@ -35,7 +35,7 @@ def test_a_backup_takes_no_files_place(memory: Memory, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="already"):
         memory.backup(tmp_path / "mine")
     assert (tmp_path / "mine").read_text() == "mine"
-    with pytest.raises(NotFoundError):
+    with pytest.raises(InputError, match="no file"):
         memory.restore(tmp_path / "nowhere")
 
 
