@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from memcrdt.cli.face import STDIO, Face, command, given, pass_face, say_if_kept_here
+from memcrdt.cli.face import STDIO, Face, command, given, pass_face
 from memcrdt.cli.filters import allow_secret, asked, filter_options, several
 from memcrdt.cli.output import say
 
@@ -36,14 +36,12 @@ def import_command(face: Face, /, file: str, **options: Any) -> None:
     It holds what `memcrdt export` writes, or a JSON text a line. What is here already stays as it is, or is updated by
     a line with its key. Lines that are refused are named, and make the exit code 1; the others are in.
     """
-    with face.open() as memory:
+    with face.changing() as memory:
         source = sys.stdin.buffer if file == STDIO else file
         report = memory.import_(source, progress=_show_progress, **given(options))
         face.printer.record(report if face.json else {**asdict(report), "refusals": None, "dry_run": None})
         for refusal in report.refusals:
             say(f"line {refusal.line}: {refusal.reason}")
-        if report.added and not report.dry_run:
-            say_if_kept_here(memory, None)
     if report.refused:
         raise click.exceptions.Exit(1)
 
