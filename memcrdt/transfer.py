@@ -68,7 +68,8 @@ def check_format(given: str | None, file: File) -> None:
     known = ", ".join(FORMATS)
     if given is None and isinstance(file, Path) and file.suffix[1:] not in FORMATS:
         raise InputError(
-            f"the name of {file} tells no format; name one that ends in .jsonl, or give the format: {known}"
+            f"the name of {file} tells no format; name one that ends in .jsonl, or give the format (format=, --format):"
+            f" {known}"
         )
     if given is not None and given not in FORMATS:
         raise InputError(f"the format {given!r} is not known; the formats are {known}")
@@ -266,7 +267,9 @@ def _request(line: bytes | None, defaults: Mapping[str, Any], store: Store) -> A
 
 def _check_space(db: Any, name: str) -> None:
     if db.execute("SELECT 1 FROM spaces WHERE name = ?", (name,)).get is None:
-        raise InputError(f"there is no space called {name!r} here; create it, or pass space= to import into another")
+        raise InputError(
+            f"there is no space called {name!r} here; create it, or import into another one (space=, --space)"
+        )
 
 
 def _links(links: object) -> tuple[tuple[str, str], ...]:

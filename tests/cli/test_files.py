@@ -113,3 +113,10 @@ def test_a_file_may_be_called_dash(cli: Cli, tmp_path: Path, monkeypatch: pytest
     cli("add", "one")
     assert cli("export", "./-", "--format", "jsonl").code == 0
     assert cli("import", "./-", "--format", "jsonl", "--json").json[0]["known"] == 1
+
+
+def test_what_to_do_is_said_in_options(cli: Cli, file: Path, tmp_path: Path) -> None:
+    """Of a file whose name tells no format, and of a space that is not here."""
+    cli("export", str(tmp_path / "all")).failed(2, "--format")
+    file.write_text(json.dumps({"text": "one", "space": "nowhere"}) + "\n")
+    assert "--space" in cli("import", str(file)).err
