@@ -7,11 +7,11 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from memcrdt.model.checks import check_callback, check_flag
 from memcrdt.model.filters import Filters, check_filters
-from memcrdt.paths import check_path
+from memcrdt.paths import check_file, check_path
 from memcrdt.store import backup, compaction, overview
 from memcrdt.store.meta import space_number
 from memcrdt.store.store import Store
@@ -35,7 +35,7 @@ class Keeping:
     def import_(
         self,
         /,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | BinaryIO,
         *,
         format: str | None = None,
         again: bool = False,
@@ -43,7 +43,7 @@ class Keeping:
         progress: Callable[[int], None] | None = None,
         **defaults: Any,
     ) -> ImportReport:
-        """Adds the memories of a file, which holds what `export` writes or a text a line as JSON.
+        """Adds the memories of a file, or a binary stream, which holds what `export` writes or a text a line as JSON.
 
         What is here already stays as it is, or is updated by an item with its key; what was forgotten stays so, unless
         `again`. What has expired is taken, and hidden. Lines that are refused are in the report. `defaults` are
@@ -52,7 +52,7 @@ class Keeping:
         """
         from memcrdt import transfer
 
-        file = check_path(path, "the file to import")
+        file = check_file(path, "the file to import")
         transfer.check_format(format, file)
         transfer.check_apart(self.home, file)
         if progress is not None:
@@ -61,14 +61,20 @@ class Keeping:
         again, dry_run = check_flag(again, "again"), check_flag(dry_run, "dry_run")
         return transfer.Import(self.store, self._import, again=again, dry_run=dry_run).run(file, defaults, progress)
 
-    def export(self, /, path: str | os.PathLike[str], *, format: str | None = None, **filters: Any) -> int:
-        """Writes what the filters leave into a file, a memory a line, without histories. Returns how many."""
+    def export(self, /, path: str | os.PathLike[str] | BinaryIO, *, format: str | None = None, **filters: Any) -> int:
+        """Writes what the filters leave into a file, a memory a line, without histories. Returns how many.
+
+        A file that is there is replaced. A binary stream is written as it comes, and raises what it does.
+        """
         from memcrdt import transfer
 
-        file = check_path(path, "the file to export to")
+        file = check_file(path, "the file to export to")
         transfer.check_format(format, file)
         transfer.check_apart(self.home, file)
-        return transfer.export(self.store, file, self._filters(filters))
+        wanted = self._filters(filters)
+        if isinstance(file, Path):
+            return transfer.export(self.store, file, wanted)
+        return transfer.write(self.store, file, wanted)
 
     def backup(self, path: str | os.PathLike[str]) -> int:
         """Writes a copy of the store to a new file, while work goes on. Returns its size in bytes.
@@ -81,7 +87,7 @@ class Keeping:
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Makes the store what it was at the backup; other devices bring back what they have heard of since.
 
-        Raises NotFoundError, SchemaError or CorruptError when the file is no backup, InputError when it is a store that
+        Raises SchemaError or CorruptError when the file is no backup, InputError when it is not there, or a store that
         is in use, and LockedError while another process restores one here.
         """
         backup.restore(self.store, check_path(path, "the backup"))

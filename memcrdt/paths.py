@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
+from typing import TypeAlias
 
 from memcrdt.errors import InputError
 from memcrdt.model.values import a_kind
+
+Stream: TypeAlias = io.BufferedIOBase | io.RawIOBase
+
+
+def check_file(value: object, what: str) -> Path | Stream:
+    """The path of a file, or a binary stream as it is."""
+    return value if isinstance(value, Stream) else check_path(value, what)
 
 
 def check_path(value: object, what: str) -> Path:

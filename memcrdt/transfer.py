@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final, TypeAlias
 
 from memcrdt.errors import InputError, StoreError
 from memcrdt.model import checks, limits
@@ -17,10 +17,13 @@ from memcrdt.model.filters import Filters
 from memcrdt.model.records import MemoryRecord
 from memcrdt.model.requests import AddRequest, check_item
 from memcrdt.model.secrets import check_no_secret
+from memcrdt.paths import Stream
 from memcrdt.store import listing
 from memcrdt.store.importing import Importing
 from memcrdt.store.meta import space_number
 from memcrdt.store.store import Store
+
+File: TypeAlias = Path | Stream
 
 FORMATS: Final = ("jsonl",)
 LINE_BYTES: Final = 512 * limits.KIB  # a text of 64 KiB, escaped, with all else that a memory may have
@@ -60,23 +63,26 @@ class ImportReport:
     dry_run: bool
 
 
-def check_format(given: str | None, path: Path) -> None:
-    """Raises InputError for a format that is not known; None goes by the name of the file."""
+def check_format(given: str | None, file: File) -> None:
+    """Raises InputError for a format that is not known; None goes by the name of the file, and is jsonl of a stream."""
     known = ", ".join(FORMATS)
-    if given is None and path.suffix[1:] not in FORMATS:
+    if given is None and isinstance(file, Path) and file.suffix[1:] not in FORMATS:
         raise InputError(
-            f"the name of {path} tells no format; name one that ends in .jsonl, or give the format: {known}"
+            f"the name of {file} tells no format; name one that ends in .jsonl, or give the format (format=, --format):"
+            f" {known}"
         )
     if given is not None and given not in FORMATS:
         raise InputError(f"the format {given!r} is not known; the formats are {known}")
 
 
-def check_apart(home: Path, path: Path) -> None:
+def check_apart(home: Path, file: File) -> None:
     """Raises InputError for a file in the home that may be one of its own: written, it would be lost; read and closed,
     it would lose SQLite's locks."""
-    real = Path(os.path.realpath(path))
+    if not isinstance(file, Path):
+        return
+    real = Path(os.path.realpath(file))
     if real.suffix != ".jsonl" and real.parent == Path(os.path.realpath(home)):
-        raise InputError(f"{path} stands where the store keeps its own files; name one elsewhere, or one in .jsonl")
+        raise InputError(f"{file} stands where the store keeps its own files; name one elsewhere, or one in .jsonl")
 
 
 def check_defaults(store: Store, defaults: Mapping[str, Any]) -> None:
@@ -96,7 +102,7 @@ class Import:
         self._refused = 0
         self._refusals: list[Refusal] = []
 
-    def run(self, path: Path, defaults: Mapping[str, Any], progress: Callable[[int], None] | None) -> ImportReport:
+    def run(self, source: File, defaults: Mapping[str, Any], progress: Callable[[int], None] | None) -> ImportReport:
         """Takes the lines in batches, each in one transaction. `progress` is told how many lines are done.
 
         Raises InputError when the file can't be read, StoreError when a batch can't be written; batches before that
@@ -104,14 +110,15 @@ class Import:
         """
         taken = 0
         try:
-            with path.open("rb") as file:
+            with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
                 for done, requests in self._batches(file, defaults):
                     self._take(requests)
                     taken = done
                     if progress is not None:
                         progress(done)
         except OSError as exc:
-            raise InputError(f"{path} can't be read ({exc.strerror}); name a file of one JSON object a line") from exc
+            name = source if isinstance(source, Path) else "the stream"
+            raise InputError(f"{name} can't be read ({exc.strerror}); name a file of one JSON object a line") from exc
         except StoreError as exc:
             if not taken:
                 raise
@@ -128,7 +135,7 @@ class Import:
             dry_run=self._dry_run,
         )
 
-    def _batches(self, file: BinaryIO, defaults: Mapping[str, Any]) -> Iterator[tuple[int, list[AddRequest]]]:
+    def _batches(self, file: Stream, defaults: Mapping[str, Any]) -> Iterator[tuple[int, list[AddRequest]]]:
         batch: list[AddRequest] = []
         number = 0
         for number, line in enumerate(_lines(file), 1):
@@ -162,21 +169,20 @@ class Import:
 
 
 def export(store: Store, path: Path, filters: Filters) -> int:
-    """Writes the memories that the filters leave, oldest first. Returns how many. Raises StoreError.
+    """Writes the memories that the filters leave, oldest first. Returns how many.
 
-    The file is there when it is complete, or not at all.
+    The file is there when it is complete, or not at all. Raises StoreError, and InputError when what is there is none.
     """
-    temporary = path.parent / f"{path.name}.new"
+    real = Path(os.path.realpath(path))  # a link stays one
+    temporary = real.parent / f"{real.name}.new"
     try:
+        _check_replaceable(path, real)
         temporary.unlink(missing_ok=True)  # what a crash left, perhaps with another mode
-        with os.fdopen(_created(temporary), "w", encoding="utf-8", newline="\n") as file:
-            count = 0
-            for record in _records(store, filters):
-                file.write(json.dumps(_said(record), ensure_ascii=False) + "\n")
-                count += 1
+        with os.fdopen(_created(temporary), "wb") as file:
+            count = write(store, file, filters)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        temporary.replace(real)
     except OSError as exc:
         with suppress(OSError):  # it may be no path at all
             temporary.unlink()
@@ -184,12 +190,35 @@ def export(store: Store, path: Path, filters: Filters) -> int:
     return count
 
 
+def write(store: Store, file: Stream, filters: Filters) -> int:
+    """Writes the same into a stream. Raises what the stream does."""
+    count = 0
+    for record in _records(store, filters):
+        _write_all(file, json.dumps(_said(record), ensure_ascii=False).encode() + b"\n")
+        count += 1
+    return count
+
+
+def _write_all(file: Stream, line: bytes) -> None:
+    """A stream without a buffer, as stdout may be, takes what it can."""
+    rest = memoryview(line)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
+
+
+def _check_replaceable(path: Path, real: Path) -> None:
+    """Raises InputError for what is there and no file: put in its place, a file would end it."""
+    is_there = path.exists() or os.path.lexists(real)  # a link in a circle leads to itself
+    if is_there and not path.is_file():
+        raise InputError(f"{path} is there and is no regular file, which an export would replace; name another file")
+
+
 def _created(path: Path) -> int:
     """A new file for its owner only: memories are private."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes | None]:
+def _lines(file: Stream) -> Iterator[bytes | None]:
     """The lines; None in the place of one that is too long, which is not held in memory."""
     while line := file.readline(LINE_BYTES + 1):
         if len(line) <= LINE_BYTES:
@@ -238,7 +267,9 @@ def _request(line: bytes | None, defaults: Mapping[str, Any], store: Store) -> A
 
 def _check_space(db: Any, name: str) -> None:
     if db.execute("SELECT 1 FROM spaces WHERE name = ?", (name,)).get is None:
-        raise InputError(f"there is no space called {name!r} here; create it, or pass space= to import into another")
+        raise InputError(
+            f"there is no space called {name!r} here; create it, or import into another one (space=, --space)"
+        )
 
 
 def _links(links: object) -> tuple[tuple[str, str], ...]:

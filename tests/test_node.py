@@ -148,6 +148,15 @@ async def test_a_node_without_accepted_devices_does_not_listen(make_memory: Call
     assert desktop.status().serving is None
 
 
+async def test_a_host_that_is_none_of_this_machine_is_refused_at_once(make_memory: Callable[[str], Memory]) -> None:
+    """Also while nobody is accepted, and nothing would listen there yet; nothing is left locked."""
+    desktop = make_memory("desktop")
+    for host in ("192.0.2.1", "example.invalid", "2001:db8::1"):
+        with pytest.raises(InputError, match=f"cannot listen at {host}"):
+            await Node(desktop, host=host).__aenter__()
+    assert desktop.status().serving is None
+
+
 async def test_at_all_interfaces_the_shown_addresses_are_this_machines(homes: tuple[Memory, Memory]) -> None:
     """Never 0.0.0.0, which nobody can dial."""
     async with Node(homes[0], port=0, mdns=False, tailscale=False) as node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import stat
@@ -277,3 +278,63 @@ def test_files_that_cannot_be_read_or_written(memory: Memory, tmp_path: Path) ->
         memory.export(tmp_path / "out.csv")
     with pytest.raises(StoreError, match="nowhere"):
         memory.export(tmp_path / "nowhere" / "out.jsonl")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_an_export_takes_the_place_of_files_only(memory: Memory, tmp_path: Path) -> None:
+    """A pipe or a folder stays what it is, also behind a link, and so does a link that leads in a circle."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "to-pipe").symlink_to("pipe")
+    (tmp_path / "circle").symlink_to("circle")
+    for wrong in ("pipe", "to-pipe", "circle", "."):
+        with pytest.raises(InputError, match="name another file"):
+            memory.export(tmp_path / wrong, format="jsonl")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert (tmp_path / "circle").is_symlink()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows wants a right for links")
+@pytest.mark.parametrize("there", [True, False])
+def test_an_export_behind_a_link_leaves_the_link(memory: Memory, tmp_path: Path, there: bool) -> None:
+    """What it leads to is replaced, or made."""
+    memory.add("one")
+    link, real = tmp_path / "link.jsonl", tmp_path / "elsewhere" / "real.jsonl"
+    real.parent.mkdir()
+    link.symlink_to(real)
+    if there:
+        real.write_text("old")
+    assert memory.export(link) == 1
+    assert link.is_symlink()
+    assert json.loads(real.read_text("utf-8"))["text"] == "one"
+    assert list(real.parent.iterdir()) == [real]
+
+
+def test_a_stream_without_a_buffer_takes_all_of_it(memory: Memory) -> None:
+    """As stdout may be: it takes a line in as many pieces as it wants."""
+
+    class Narrow(io.RawIOBase):
+        taken = b""
+
+        def write(self, data: Any) -> int:
+            self.taken += bytes(data[:7])
+            return min(len(data), 7)
+
+    memory.add_many(["one", "two"])
+    stream: Any = Narrow()
+    assert memory.export(stream) == 2
+    assert [json.loads(line)["text"] for line in stream.taken.splitlines()] == ["one", "two"]
+
+
+def test_memories_go_through_streams(memory: Memory, open_memory: OpenMemory) -> None:
+    """What is written into one is read from one; it needs no format, and is left open. Texts are refused."""
+    memory.add("grün", tags=["t"])
+    stream = io.BytesIO()
+    assert memory.export(stream, tags="t") == 1
+    stream.seek(0)
+    assert open_memory("B").import_(stream).added == 1
+    assert not stream.closed
+    with pytest.raises(InputError, match="csv"):
+        memory.export(stream, format="csv")
+    text: Any = io.StringIO()
+    with pytest.raises(InputError, match="StringIO"):
+        memory.import_(text)

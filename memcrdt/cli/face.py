@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from memcrdt.model import limits
 if TYPE_CHECKING:
     from memcrdt.memory import Memory
 
-STDIN = "-"
+STDIO = "-"
 
 
 @dataclass
@@ -33,6 +34,15 @@ class Face:
 
         show_messages()
         return open_memory(self.home, read_only=read_only)
+
+    @contextmanager
+    def changing(self) -> Iterator[Memory]:
+        """The memory of the home, to change. Tells in the end what of that has not left the machine, if it should."""
+        with self.open() as memory:
+            changed: set[int] = set()
+            memory.store.subscribe(lambda notice: changed.update(space for space, _, _ in notice.changes))
+            yield memory
+            _say_what_stays(memory, sorted(changed))
 
     def look(self) -> Memory:
         """The memory of the home, to read: where it may not be written, for reading only."""
@@ -108,18 +118,21 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None and value != ()}
 
 
-def say_if_kept_here(memory: Memory, space: str | None) -> None:
-    """Tells that a change has not left the machine, when it is one that should."""
+def _say_what_stays(memory: Memory, spaces: Iterable[int]) -> None:
     from memcrdt.net.lock import holder
-    from memcrdt.store.meta import LOCAL
+    from memcrdt.store.sharing import audience
 
-    if space != LOCAL and holder(memory.home) is None:
+    found = [audience(memory.store, space) for space in spaces]
+    for each in found:
+        if each.revoked:
+            say(f"it stays here: this device was revoked from the space {each.space!r}; see `memcrdt status`")
+    if any(each.others and not each.revoked for each in found) and holder(memory.home) is None:
         say("it is kept here and not sent yet, since nothing serves this home; `memcrdt serve` sends it")
 
 
 def read_text(text: str) -> str:
     """`text`, or what stdin holds if it is `-`, without the newline at its end. Raises InputError."""
-    if text != STDIN:
+    if text != STDIO:
         return text
     data = sys.stdin.buffer.read(limits.TEXT_BYTES + len(b"\r\n") + 1)
     data = data.removesuffix(b"\n").removesuffix(b"\r")

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
 
-from memcrdt.cli.face import Face, command, given, pass_face, say_if_kept_here
+from memcrdt.cli.face import STDIO, Face, command, given, pass_face
 from memcrdt.cli.filters import allow_secret, asked, filter_options, several
 from memcrdt.cli.output import say
 
+_FILE = click.argument("file", type=click.Path())  # as it was typed: ./- is a file
 _FORMAT = click.option("--format", metavar="NAME", help="jsonl; without it, the ending of the file's name says it.")
 
 
 @command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@_FILE
 @_FORMAT
 @click.option("--space", metavar="NAME", help="Put all of them into this space, whatever the file says.")
 @click.option("--scope", metavar="SCOPE", help="Give all of them this scope.")
@@ -30,37 +30,38 @@ _FORMAT = click.option("--format", metavar="NAME", help="jsonl; without it, the 
 @click.option("--again", is_flag=True, help="Add also what was forgotten here since.")
 @click.option("--dry-run", is_flag=True, help="Only count.")
 @pass_face
-def import_command(face: Face, /, file: Path, **options: Any) -> None:
-    """Add the memories of FILE.
+def import_command(face: Face, /, file: str, **options: Any) -> None:
+    """Add the memories of FILE; `-` reads stdin.
 
     It holds what `memcrdt export` writes, or a JSON text a line. What is here already stays as it is, or is updated by
     a line with its key. Lines that are refused are named, and make the exit code 1; the others are in.
     """
-    with face.open() as memory:
-        report = memory.import_(file, progress=_show_progress, **given(options))
+    with face.changing() as memory:
+        source = sys.stdin.buffer if file == STDIO else file
+        report = memory.import_(source, progress=_show_progress, **given(options))
         face.printer.record(report if face.json else {**asdict(report), "refusals": None, "dry_run": None})
         for refusal in report.refusals:
             say(f"line {refusal.line}: {refusal.reason}")
-        if report.added and not report.dry_run:
-            say_if_kept_here(memory, None)
     if report.refused:
         raise click.exceptions.Exit(1)
 
 
 @command("export")
-@click.argument("file", type=click.Path(path_type=Path))
+@_FILE
 @_FORMAT
 @filter_options
 @pass_face
-def export_command(face: Face, /, file: Path, format: str | None, **filters: Any) -> None:
-    """Write memories into FILE, one a line as JSON.
+def export_command(face: Face, /, file: str, format: str | None, **filters: Any) -> None:
+    """Write memories into FILE, one a line as JSON; `-` writes to stdout.
 
     Their histories are not in it. A file that is there already is replaced.
     """
     wanted = asked(filters)
     with face.look() as memory:
-        exported = memory.export(file, format=format, **wanted)
-    face.printer.record({"memories": exported})
+        if file == STDIO:
+            memory.export(sys.stdout.buffer, format=format, **wanted)
+        else:
+            face.printer.record({"memories": memory.export(file, format=format, **wanted)})
 
 
 def _show_progress(lines: int) -> None:

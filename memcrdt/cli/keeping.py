@@ -77,10 +77,10 @@ def restore_command(face: Face, file: Path, yes: bool) -> None:
     What was added since is lost here, and what was forgotten since is back, unless another device knows better: what
     it has heard of comes again with the next sync.
     """
-    from memcrdt.errors import NotFoundError
+    from memcrdt.errors import InputError
 
     if not file.is_file():
-        raise NotFoundError(f"there is no file {file}; name a backup that `memcrdt backup` made")
+        raise InputError(f"there is no file {file}; name a backup that `memcrdt backup` made")
     with face.open() as memory:
         here = memory.stats().memories
         if here and not yes and not click.confirm(f"memcrdt: put {file} in the place of {here:,} memories?", err=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from memcrdt.cli.face import Face, command, pass_face, say_if_kept_here
+from memcrdt.cli.face import Face, command, pass_face
 from memcrdt.cli.reading import LISTED, LISTED_ON_TERMINAL
 
 
@@ -15,9 +15,8 @@ from memcrdt.cli.reading import LISTED, LISTED_ON_TERMINAL
 @pass_face
 def link_command(face: Face, /, id: str, rel: str, to: str) -> None:
     """Link memory ID to memory TO by relation REL, such as: memcrdt link ID causes TO."""
-    with face.open() as memory:
+    with face.changing() as memory:
         memory.link(id, rel, to)
-        say_if_kept_here(memory, memory.get(id).space)
 
 
 @command("unlink")
@@ -27,9 +26,8 @@ def link_command(face: Face, /, id: str, rel: str, to: str) -> None:
 @pass_face
 def unlink_command(face: Face, /, id: str, rel: str, to: str) -> None:
     """Take a link away. One that is not there is no error."""
-    with face.open() as memory:
+    with face.changing() as memory:
         memory.unlink(id, rel, to)
-        say_if_kept_here(memory, memory.get(id).space)
 
 
 @command("related")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from memcrdt.cli.face import Face, command, pass_face, say_if_kept_here
+from memcrdt.cli.face import Face, command, pass_face
 
 
 @command("move")
@@ -16,9 +16,8 @@ def move_command(face: Face, /, id: str, space: str) -> None:
 
     It has a new life there, without its history and the links to it, and is forgotten where it was.
     """
-    with face.open() as memory:
+    with face.changing() as memory:
         face.printer.value("id", memory.move(id, space=space))
-        say_if_kept_here(memory, None)
 
 
 @command("rename-scope")
@@ -27,8 +26,5 @@ def move_command(face: Face, /, id: str, space: str) -> None:
 @pass_face
 def rename_scope_command(face: Face, /, old: str, new: str) -> None:
     """Rename scope OLD to NEW in all its memories, in one go."""
-    with face.open() as memory:
-        renamed = memory.rename_scope(old, new)
-        face.printer.record({"memories": renamed})
-        if renamed:
-            say_if_kept_here(memory, None)
+    with face.changing() as memory:
+        face.printer.record({"memories": memory.rename_scope(old, new)})

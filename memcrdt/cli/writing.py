@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memcrdt.cli.face import Face, command, given, pass_face, read_text, say_if_kept_here
+from memcrdt.cli.face import Face, command, given, pass_face, read_text
 from memcrdt.cli.filters import allow_secret, asked, filter_options, json_object, several
 from memcrdt.cli.output import say, short
 
@@ -42,10 +42,8 @@ def add_command(face: Face, /, text: str, **options: Any) -> None:
 
     A text that begins with a dash goes behind two: memcrdt add -- "-1 is no index".
     """
-    with face.open() as memory:
-        added = memory.add(read_text(text), **given(options))
-        face.printer.value("id", added)
-        say_if_kept_here(memory, memory.get(added).space)
+    with face.changing() as memory:
+        face.printer.value("id", memory.add(read_text(text), **given(options)))
 
 
 @command("update")
@@ -78,10 +76,8 @@ def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, .
         changes["text"] = read_text(text)
     if not changes:
         raise click.UsageError("there is nothing to change: give a TEXT or an option")
-    with face.open() as memory:
-        changed = memory.update(id, **changes)
-        face.printer.record(changed)
-        say_if_kept_here(memory, changed.space)
+    with face.changing() as memory:
+        face.printer.record(memory.update(id, **changes))
 
 
 @command("forget")
@@ -97,7 +93,7 @@ def forget_command(face: Face, /, id: str | None, dry_run: bool, yes: bool, **fi
     confirmed that no byte of it is left there.
     """
     wanted = asked(filters)
-    with face.open() as memory:
+    with face.changing() as memory:
         if id is None and not dry_run and not yes:
             count = memory.forget(dry_run=True, **wanted).count
             if count and not click.confirm(f"memcrdt: forget {_memories(count)} for good?", err=True):
@@ -105,8 +101,6 @@ def forget_command(face: Face, /, id: str | None, dry_run: bool, yes: bool, **fi
                 raise click.exceptions.Exit(1)
         forgotten = memory.forget(id, dry_run=dry_run, **wanted)
         face.printer.record(forgotten if face.json else _named(memory, forgotten))
-        if forgotten.count and not dry_run:
-            say_if_kept_here(memory, None)
 
 
 def _named(memory: Memory, forgotten: Forgotten) -> Forgotten:

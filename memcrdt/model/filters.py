@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from itertools import islice
@@ -124,11 +125,14 @@ def _metadata(value: object, what: str) -> dict[str, tuple[Json, ...]]:
 def _wanted(value: object, key: str) -> tuple[Json, ...]:
     what = f"the filter on the metadata {key!r}"
     if isinstance(value, tuple):
-        if len(value) != 2 or value == (None, None):
-            raise InputError(f"{what} is {value!r}; a range has two ends, (low, high), at least one of them not None")
+        if len(value) != 2:
+            raise InputError(f"{what} is {value!r}; a range has two ends, (low, high)")
+        if value == (None, None):
+            raise InputError(f"{what} is a range without ends; give the low one, the high one, or both")
         ends = [check_json(end, what) for end in value]
         if len({_scale(end, what) for end in ends if end is not None}) > 1:
-            raise InputError(f"{what} is {value!r}; a range goes from number to number, or from text to text")
+            low, high = (json.dumps(end, ensure_ascii=False) for end in ends)
+            raise InputError(f"{what} goes from {low} to {high}; a range has two numbers or two texts")
         return tuple(ends)
     return tuple(check_json(item, what) for item in (value if isinstance(value, list) else [value]))
 
@@ -139,7 +143,7 @@ def _scale(end: Json, what: str) -> type:
         return str
     if isinstance(end, (int, float)) and not isinstance(end, bool):
         return float
-    raise InputError(f"{what} has the end {end!r}; a range goes from number to number, or from text to text")
+    raise InputError(f"{what} has the end {json.dumps(end, ensure_ascii=False)}; a range has two numbers or two texts")
 
 
 def _includes(value: object, what: str) -> frozenset[str]:

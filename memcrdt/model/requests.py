@@ -149,7 +149,7 @@ def check_alive(attributes: Mapping[str, Json], now: int) -> None:
     expires_at = attributes.get("expires_at")
     if isinstance(expires_at, int) and expires_at <= now:
         raise InputError(
-            f"expires_at, {from_ms(expires_at).isoformat()}, is not in the future; to remove a memory, use forget()"
+            f"expires_at, {from_ms(expires_at).isoformat()}, is not in the future; to remove a memory, forget it"
         )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime
-from typing import TypeAlias
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeAlias
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
@@ -13,6 +13,8 @@ from memcrdt.model import limits
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 Time: TypeAlias = datetime | str  # aware, or ISO 8601 with an offset
 
+_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
 
 # One encoder for all: json.dumps makes a new one for each value, which takes as long as encoding it.
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
@@ -81,18 +83,16 @@ def a_kind(value: object) -> str:
 
 
 def to_ms(time: Time, what: str = "the time") -> int:
-    """Milliseconds since 1970 of an aware datetime, or of an ISO 8601 string with an offset. Raises InputError."""
+    """Milliseconds since 1970 of an aware datetime, or of an ISO 8601 string with an offset. What is less than one is
+    dropped, as the clocks of stores do. Raises InputError."""
     moment = _parse(time, what) if isinstance(time, str) else time
     if not isinstance(moment, datetime):
         raise InputError(f"{what} is {a_kind(time)}; give a datetime or an ISO 8601 string")
     if moment.utcoffset() is None:  # a tzinfo need not know one
         raise InputError(f"{what}, {moment.isoformat()}, has no time zone; add one, such as +00:00")
-    try:
-        ms = round(moment.timestamp() * 1000)
-    except (OverflowError, ValueError) as exc:
-        raise InputError(f"{what}, {time}, is out of range") from exc
+    ms = (moment - _START) // _MS
     if not 0 <= ms <= limits.TIME_MAX_MS:
-        raise InputError(f"{what}, {moment.isoformat()}, is not between 1970 and 9999")
+        raise InputError(f"{what}, {moment.isoformat()}, is not between 1970 and 9999 in UTC")
     return ms
 
 

@@ -88,7 +88,7 @@ class Door:
         try:
             self._socket = _listening(address)
         except OSError as exc:
-            raise self._cannot_listen(address, exc) from exc
+            raise _cannot_listen(address, exc, self._options.option) from exc
         self._accepting.spawn(self._accept(self._socket))
         port: int = self._socket.getsockname()[1]
         return port
@@ -149,18 +149,6 @@ class Door:
         stranger = self._strangers.get(request.protocol)
         return refusal(408) if stranger is None else await self._answer(request, stranger)
 
-    def _cannot_listen(self, address: Address, cause: OSError) -> InputError | LockedError:
-        option = self._options.option
-        if cause.errno == errno.EADDRINUSE:
-            return LockedError(
-                f"port {address.port} is in use by another program, perhaps another memcrdt; end that, or choose "
-                f"another port with --{option}port"
-            )
-        return InputError(
-            f"cannot listen at {address.host or 'all interfaces'}, port {address.port}: {plainly(cause)}; "
-            f"choose another --{option}host or --{option}port"
-        )
-
 
 class _HttpLog(logging.LoggerAdapter[logging.Logger]):
     """What aiohttp logs. For what strangers get wrong it has a traceback each; a line now and then has to do."""
@@ -186,6 +174,30 @@ def refusal(status: int) -> web.Response:
     return response
 
 
+def check_host(address: Address) -> None:
+    """Raises InputError, as Door.open() would, for a host that is none of ours. Nothing listens, and no port is taken
+    for longer than this."""
+    try:
+        if address.host:
+            sockets.getaddrinfo(address.host, 0)
+            with sockets.socket(_family(address)) as probe:
+                probe.bind((address.host, 0))
+    except OSError as exc:
+        raise _cannot_listen(address, exc) from exc
+
+
+def _cannot_listen(address: Address, cause: OSError, option: str = "") -> InputError | LockedError:
+    if cause.errno == errno.EADDRINUSE:
+        return LockedError(
+            f"port {address.port} is in use by another program, perhaps another memcrdt; end that, or choose "
+            f"another port with --{option}port"
+        )
+    return InputError(
+        f"cannot listen at {address.host or 'all interfaces'}, port {address.port}: {plainly(cause)}; "
+        f"choose another --{option}host or --{option}port"
+    )
+
+
 def _listening(address: Address) -> sockets.socket:
     where = (address.host, address.port)
     if address.host:
@@ -193,7 +205,10 @@ def _listening(address: Address) -> sockets.socket:
     if not address.host and sockets.has_dualstack_ipv6():
         listening = sockets.create_server(where, family=sockets.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
     else:
-        family = sockets.AF_INET6 if ":" in address.host else sockets.AF_INET
-        listening = sockets.create_server(where, family=family, backlog=_BACKLOG)
+        listening = sockets.create_server(where, family=_family(address), backlog=_BACKLOG)
     listening.setblocking(False)
     return listening
+
+
+def _family(address: Address) -> sockets.AddressFamily:
+    return sockets.AF_INET6 if ":" in address.host else sockets.AF_INET

@@ -120,6 +120,7 @@ class Driver:
 
         Raises LockedError or InputError when the address cannot be listened at, StoreError. Call stop() also then.
         """
+        self._reception.check()
         await self._loop.run_in_executor(self._store, self._parts.peers.all_disconnected)
         self._handle(Started())
         await self._watch.refresh()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memcrdt.net.door import check_host
 from memcrdt.net.listener import Listener
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ class Reception:
         self._listen = listen
         self._listening = listening
         self._listener: Listener | None = None
+
+    def check(self) -> None:
+        """Raises InputError for a host that is none of ours: before anybody is accepted, open() would not say so."""
+        if self._listen is not None:
+            check_host(self._listen)
 
     def open(self) -> None:
         """Listens, if that has not begun. Raises LockedError or InputError when the address cannot be listened at."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from memcrdt.errors import CorruptError, DiskFullError, InputError, NotFoundError, SchemaError, StoreError
+from memcrdt.errors import CorruptError, DiskFullError, InputError, SchemaError, StoreError
 from memcrdt.store import connections, meta, migrations, scratch
 from memcrdt.store.damage import Kind, fault
 from memcrdt.store.meta import Alarm
@@ -30,7 +30,7 @@ def back_up(store: Store, path: Path) -> int:
     StoreError when it can't be written.
     """
     with _of_file(path, "written"):
-        if path.exists():
+        if path.exists() or path.is_symlink():  # also one that leads nowhere
             raise InputError(f"{path} is there already; name a new file for the backup")
         beside = path.with_name(f"{path.name}.part")
         beside.unlink(missing_ok=True)
@@ -55,12 +55,12 @@ def restore(store: Store, path: Path) -> None:
     """Makes the store what the backup at `path` was; what has come since is lost here, and comes back from peers.
 
     Other processes may go on using the store: they see all or nothing of it. It becomes another incarnation.
-    Raises NotFoundError, SchemaError or CorruptError when the file is no backup of a store, InputError when it is a
-    store that is in use, LockedError while another process restores one here, and StoreError when it can't be read.
+    Raises SchemaError or CorruptError when the file is no backup of a store, InputError when it is not there or a store
+    that is in use, LockedError while another process restores one here, and StoreError when it can't be read.
     """
     store.check_writable("restoring")
     if not path.is_file():
-        raise NotFoundError(f"there is no file {path}; name a backup that `memcrdt backup` made")
+        raise InputError(f"there is no file {path}; name a backup that `memcrdt backup` made")
     _check_unused(path)
     with scratch.lent(store.path.parent, "restoring") as folder:
         copy = folder / "copy.db"
@@ -69,10 +69,10 @@ def restore(store: Store, path: Path) -> None:
         _check_kind(copy, path)
         with (
             connections.translated(path, "restoring"),
+            _damage_told(path),
             closing(connections.connect(copy, read_only=False, vfs=store.options.vfs)) as source,
         ):
-            if migrations.check(source, path) == 0:
-                raise StoreError(f"{path} is empty; name a backup that `memcrdt backup` made")
+            _check_ours(source, path)
             migrations.migrate(source, path)
             _check_rows(source, path)
             _make_newer(store, source)
@@ -90,10 +90,27 @@ def _check_unused(path: Path) -> None:
 
 
 def _check_kind(copy: Path, path: Path) -> None:
-    """Raises SchemaError for what no SQLite has written; an empty file is one of its own."""
+    """Raises SchemaError for what no SQLite has written."""
     with copy.open("rb") as file:
-        if file.read(len(_SQLITE)) not in (_SQLITE, b""):
-            raise SchemaError(f"{path} is no backup; name one that `memcrdt backup` made")
+        if file.read(len(_SQLITE)) != _SQLITE:
+            raise _no_backup(path)
+
+
+def _check_ours(source: apsw.Connection, path: Path) -> None:
+    """Raises SchemaError for the file of another program, CorruptError for a header that is damaged."""
+    if migrations.is_spoiled(source):
+        raise _damaged(path, "its header names a schema that there never was")
+    if not migrations.is_ours(source):
+        raise _no_backup(path)
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Raises CorruptError for what SQLite can't read: of a store it would name the doctor, which knows no backups."""
+    try:
+        yield
+    except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError) as exc:
+        raise _damaged(path, str(exc)) from exc
 
 
 def _check_rows(source: apsw.Connection, path: Path) -> None:
@@ -102,7 +119,15 @@ def _check_rows(source: apsw.Connection, path: Path) -> None:
     for kind, table in tables.items():
         for shard, update, kept in source.execute(f"SELECT shard, bytes, checksum FROM {table}"):
             if wrong := fault(kind, shard, update, kept):
-                raise CorruptError(f"the backup {path} is damaged ({kind} of shard {shard} {wrong}); name another one")
+                raise _damaged(path, f"{kind} of shard {shard} {wrong}")
+
+
+def _no_backup(path: Path) -> SchemaError:
+    return SchemaError(f"{path} is no backup; name one that `memcrdt backup` made")
+
+
+def _damaged(path: Path, how: str) -> CorruptError:
+    return CorruptError(f"the backup {path} is damaged ({how}); name another one")
 
 
 def _make_newer(store: Store, source: apsw.Connection) -> None:

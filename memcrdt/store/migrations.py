@@ -23,10 +23,10 @@ def scripts() -> dict[int, str]:
 
 def check(db: apsw.Connection, path: Path) -> int:
     """The schema version of the file, 0 when it is empty. Raises SchemaError if it is not ours or too new."""
-    version, application = int(db.pragma("user_version")), int(db.pragma("application_id"))
+    version = int(db.pragma("user_version"))
     if is_spoiled(db):
         raise CorruptError(f"the header of {path} names schema {version}, which there never was; run `memcrdt doctor`")
-    if application == APPLICATION_ID:
+    if is_ours(db):
         newest = max(scripts())
         if version > newest:
             raise SchemaError(
@@ -38,9 +38,14 @@ def check(db: apsw.Connection, path: Path) -> int:
     return 0
 
 
+def is_ours(db: apsw.Connection) -> bool:
+    """Whether the file says that it is a store of ours."""
+    return int(db.pragma("application_id")) == APPLICATION_ID
+
+
 def is_spoiled(db: apsw.Connection) -> bool:
     """Whether the file says that it is a store of ours, of a schema that none has."""
-    return int(db.pragma("application_id")) == APPLICATION_ID and int(db.pragma("user_version")) < 1
+    return is_ours(db) and int(db.pragma("user_version")) < 1
 
 
 def is_newest(db: apsw.Connection, path: Path) -> bool:

@@ -38,6 +38,26 @@ class SpaceMember:
     ours: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """Whom what is written into the space called `space` is for: whether `others` share it, and whether this device was
+    `revoked` from it, so that nobody takes it."""
+
+    space: str
+    others: bool
+    revoked: bool
+
+
+def audience(store: Store, space: int) -> Audience:
+    """Of the space with that local number."""
+    with store.reading() as db:
+        return Audience(
+            space=str(db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get),
+            others=bool(_shared_with(db, space)),
+            revoked=store.device in known_members(db, space).revoked,
+        )
+
+
 def check_may_invite(db: apsw.Connection, names: Iterable[str], device: str) -> None:
     """Raises ReadOnlyError for a space that we may only read and in which the device does not take part already,
     InputError for `local`, NotFoundError."""

@@ -93,3 +93,30 @@ def test_files_that_cannot_be_read_are_usage_errors(cli: Cli, tmp_path: Path) ->
     cli("import", str(tmp_path / "nowhere.jsonl")).failed(2, "nowhere.jsonl")
     cli("export", str(tmp_path / "x.parquet")).failed(2, "parquet")
     cli("export", str(tmp_path / "no" / "where.jsonl")).failed(1, "can't be written")
+
+
+def test_a_dash_is_stdout_and_stdin(cli: Cli, tmp_path: Path) -> None:
+    """Nothing but the memories is printed; they are read as a file would be, in the format of a file in .jsonl."""
+    cli("add", "grün", "--tag", "a")
+    cli("add", "rot")
+    exported = cli("export", "-", "--tag", "a")
+    assert [line["text"] for line in exported.json] == ["grün"]
+    assert exported.err == ""
+    other = ["--home", str(tmp_path / "other")]
+    assert cli("import", "-", "--json", *other, stdin=exported.out.encode()).json[0]["added"] == 1
+    assert cli("list", "--json", *other).json[0]["text"] == "grün"
+
+
+def test_a_file_may_be_called_dash(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its folder before the name."""
+    monkeypatch.chdir(tmp_path)
+    cli("add", "one")
+    assert cli("export", "./-", "--format", "jsonl").code == 0
+    assert cli("import", "./-", "--format", "jsonl", "--json").json[0]["known"] == 1
+
+
+def test_what_to_do_is_said_in_options(cli: Cli, file: Path, tmp_path: Path) -> None:
+    """Of a file whose name tells no format, and of a space that is not here."""
+    cli("export", str(tmp_path / "all")).failed(2, "--format")
+    file.write_text(json.dumps({"text": "one", "space": "nowhere"}) + "\n")
+    assert "--space" in cli("import", str(file)).err

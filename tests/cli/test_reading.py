@@ -228,3 +228,17 @@ def test_bad_filters_are_usage_errors(cli: Cli, ids: dict[str, str], arguments: 
 def test_no_query_is_an_error(cli: Cli, ids: dict[str, str], query: str) -> None:
     """Whatever is asked, full text takes it as words."""
     assert cli("search", "--", query).code == 0
+
+
+@pytest.mark.parametrize(
+    ("span", "words"),
+    [
+        ("..", "is a range without ends; give the low one, the high one, or both"),
+        ("1..b", 'goes from 1 to "b"; a range has two numbers or two texts'),
+        ("true..", "has the end true; a range has two numbers or two texts"),
+    ],
+)
+def test_a_range_that_is_none_is_told_as_it_was_typed(cli: Cli, span: str, words: str) -> None:
+    """As JSON, not as Python would write it."""
+    cli("init")
+    cli("list", "--range", f"a={span}").failed(2, f"the filter on the metadata 'a' {words}")

@@ -97,11 +97,16 @@ def test_a_port_in_use_is_exit_code_4(cli: Cli, homes: list[Path], process: Cli)
         process("serve", "--home", str(laptop), "--host", "127.0.0.1", "--port", port).failed(4, port)
 
 
-def test_a_host_that_is_none_of_this_machine_is_exit_code_2(cli: Cli, homes: list[Path], process: Cli) -> None:
-    """The message names it."""
+@pytest.mark.parametrize("accepted", [True, False])
+@pytest.mark.parametrize("host", ["192.0.2.1", "300.1.1.1", "example.invalid", "2001:db8::1"])
+def test_a_host_that_is_none_of_this_machine_is_exit_code_2(
+    cli: Cli, homes: list[Path], process: Cli, host: str, accepted: bool
+) -> None:
+    """The message names it, also while there is nobody to listen for."""
     laptop, desktop = homes
-    cli("accept", device_of(cli, desktop), "--home", str(laptop))
-    process("serve", "--home", str(laptop), "--host", "192.0.2.1", "--port", "0").failed(2, "192.0.2.1")
+    if accepted:
+        cli("accept", device_of(cli, desktop), "--home", str(laptop))
+    process("serve", "--home", str(laptop), "--host", host, "--port", "0").failed(2, host, "--host")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")

@@ -76,6 +76,14 @@ def test_milliseconds_survive_a_datetime(ms: int) -> None:
     assert to_ms(from_ms(ms).isoformat()) == ms
 
 
+def test_a_time_is_taken_to_the_whole_millisecond_before() -> None:
+    """As the clock of a store counts, so that the last of the year 9999 is one; nothing is lost in floats."""
+    assert to_ms("9999-12-31T23:59:59.999999Z") == limits.TIME_MAX_MS
+    assert to_ms("2026-11-22T11:00:00.000999Z") == to_ms("2026-11-22T11:00:00Z")
+    with pytest.raises(InputError, match="not between 1970 and 9999"):
+        to_ms("1969-12-31T23:59:59.999999Z")
+
+
 def test_times_of_any_zone_are_taken() -> None:
     """An aware datetime and ISO 8601 mean the same moment."""
     noon = datetime(2026, 11, 22, 12, tzinfo=timezone(timedelta(hours=1)))
@@ -94,6 +102,7 @@ def test_times_of_any_zone_are_taken() -> None:
         None,
         "1969-12-31T23:59:59Z",
         "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-05:00",
     ],
 )
 def test_a_time_without_zone_or_out_of_range_is_refused(time: Any) -> None:

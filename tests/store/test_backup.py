@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -10,11 +11,20 @@ from pathlib import Path
 import apsw
 import pytest
 
-from memcrdt.errors import CorruptError, DiskFullError, InputError, NotFoundError, SchemaError, StoreError
+from memcrdt.errors import CorruptError, DiskFullError, InputError, SchemaError
 from memcrdt.store import backup, doctor
 from memcrdt.testing.devices import Device, agree
 
 Make = Callable[..., Device]
+
+
+def _cut(path: Path) -> None:
+    os.truncate(path, 20_000)
+
+
+def _spoil(path: Path) -> None:
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("PRAGMA user_version = 0")
 
 
 def test_a_backup_is_a_store_with_the_same_memories(device: Make, tmp_path: Path) -> None:
@@ -41,6 +51,15 @@ def test_a_backup_overwrites_nothing(device: Make, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there already"):
         backup.back_up(device("A").store, tmp_path / "backup")
     assert (tmp_path / "backup").read_bytes() == b"precious"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows wants a right for links")
+def test_a_backup_takes_no_links_place(device: Make, tmp_path: Path) -> None:
+    """Also not of one that leads nowhere."""
+    (tmp_path / "backup").symlink_to("nowhere")
+    with pytest.raises(InputError, match="there already"):
+        backup.back_up(device("A").store, tmp_path / "backup")
+    assert (tmp_path / "backup").is_symlink()
 
 
 def test_restoring_goes_back_and_peers_bring_the_rest(device: Make, tmp_path: Path) -> None:
@@ -82,17 +101,18 @@ def test_other_processes_go_on_after_a_restore(device: Make, tmp_path: Path) -> 
 
 
 def test_what_is_no_backup_is_refused(device: Make, tmp_path: Path) -> None:
-    """And the store stays as it is."""
+    """What no SQLite has written, an empty file, and another program's. The store stays as it is."""
     a = device("A")
     a.add("kept")
     (tmp_path / "text").write_text("no database at all" * 100)
-    with pytest.raises(SchemaError):
-        backup.restore(a.store, tmp_path / "text")
-    with pytest.raises(NotFoundError, match="no file"):
-        backup.restore(a.store, tmp_path / "nothing")
     (tmp_path / "empty").touch()
-    with pytest.raises(StoreError, match="empty"):
-        backup.restore(a.store, tmp_path / "empty")
+    with closing(apsw.Connection(str(tmp_path / "foreign"))) as db:
+        db.execute("CREATE TABLE theirs (x)")
+    for name in ("text", "empty", "foreign"):
+        with pytest.raises(SchemaError, match=f"{name} is no backup; name one"):
+            backup.restore(a.store, tmp_path / name)
+    with pytest.raises(InputError, match="no file"):
+        backup.restore(a.store, tmp_path / "nothing")
     assert list(a.texts().values()) == ["kept"]
 
 
@@ -104,6 +124,20 @@ def test_a_damaged_backup_is_refused(device: Make, tmp_path: Path) -> None:
     with closing(apsw.Connection(str(tmp_path / "backup"))) as db:
         db.execute("UPDATE updates SET bytes = x'00'")
     with pytest.raises(CorruptError, match="name another one"):
+        backup.restore(a.store, tmp_path / "backup")
+    assert a.texts() == {kept: "kept"}
+
+
+@pytest.mark.parametrize("damage", [_cut, _spoil], ids=["cut short", "its header"])
+def test_damage_to_a_backups_file_is_told_of_the_backup(
+    device: Make, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    """Not of a store: the doctor looks at none but that of the home."""
+    a = device("A")
+    kept = a.add("kept")
+    backup.back_up(a.store, tmp_path / "backup")
+    damage(tmp_path / "backup")
+    with pytest.raises(CorruptError, match=r"the backup .* is damaged \(.*; name another one"):
         backup.restore(a.store, tmp_path / "backup")
     assert a.texts() == {kept: "kept"}
 

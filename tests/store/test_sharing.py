@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memcrdt.errors import InputError, NotFoundError, ReadOnlyError
+from memcrdt.store.sharing import Audience, audience
 
 if TYPE_CHECKING:
     from tests.store.conftest import Home
@@ -69,6 +70,18 @@ def test_a_revoked_device_does_not_come_back_before_it_is_signed(homes: list[Hom
     second.hear(first)
     assert _states(second)[third.id] == "revoked"
     second.memory.space("personal").revoke(third.id)
+
+
+def test_what_is_written_is_for_those_who_share_the_space(homes: list[Home]) -> None:
+    """For nobody in one that is not shared, or from which we were revoked."""
+    first, _, third = homes
+    here, there = first.memory.store, third.memory.store
+    assert audience(here, here.space("personal")) == Audience(space="personal", others=True, revoked=False)
+    assert audience(here, here.space("local")) == Audience(space="local", others=False, revoked=False)
+    first.memory.space("personal").revoke(third.id)
+    first.settle()
+    third.hear(first)
+    assert audience(there, there.space("personal")) == Audience(space="personal", others=False, revoked=True)
 
 
 def test_a_revocation_that_nobody_has_heard_of_can_be_taken_back(make_home: Callable[[str], Home]) -> None:

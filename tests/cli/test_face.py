@@ -1,0 +1,119 @@
+"""What every command that changes something says of what has not left the machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import memcrdt
+from memcrdt.net.identity import Identity
+from memcrdt.net.lock import ServeLock
+from memcrdt.store.members import Members
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+KEPT = "memcrdt: it is kept here and not sent yet, since nothing serves this home; `memcrdt serve` sends it\n"
+
+
+@pytest.fixture(name="other")
+def _other(cli: Cli, tmp_path: Path) -> str:
+    """The id of another device, with which nothing is shared yet."""
+    device: str = cli("init", "--json", "--home", str(tmp_path / "other")).json[0]["device"]
+    return device
+
+
+def revoke(ours: Path, theirs: Path) -> None:
+    """The device of `theirs`, whose space `personal` ours goes on as, revokes ours from it, and ours hears of that."""
+    with memcrdt.open(ours, embedder=None) as here, memcrdt.open(theirs, embedder=None) as there:
+        members, signer = Members(there.store), Identity.load_or_create(theirs)
+        Members(here.store).join(members.entries(["personal"])[0])
+        there.accept(here.store.device)
+        members.settle(signer, "laptop")
+        there.revoke(here.store.device)
+        members.settle(signer, "laptop")
+        space = there.space("personal").id()
+        Members(here.store).learn(space, members.roll(space)[1])
+
+
+def test_a_change_that_nobody_sends_is_said_to_be_kept_here(cli: Cli, other: str, tmp_path: Path) -> None:
+    """Whatever made it, in a space that an accepted device shares."""
+    cli("accept", other)
+    cli("space", "create", "acme")
+    (tmp_path / "in.jsonl").write_text('"imported"\n')
+    ran = [cli("add", "one"), cli("add", "two", "--space", "acme"), cli("import", str(tmp_path / "in.jsonl"))]
+    one, two = ran[0].out.strip(), ran[1].out.strip()
+    ran += [
+        cli("update", one, "--add-tag", "release"),
+        cli("link", one, "of", two),
+        cli("unlink", one, "of", two),
+        cli("rename-scope", "global", "agent/x"),
+        cli("move", two, "--space", "personal"),
+        cli("forget", one),
+    ]
+    assert [(each.code, each.err) for each in ran] == [(0, KEPT), (0, ""), *[(0, KEPT)] * 7]
+
+
+def test_nobody_waits_for_what_did_not_change(cli: Cli, other: str, tmp_path: Path) -> None:
+    """What is so already, and what is not there to be taken away."""
+    added = cli("add", "one", "--key", "k").out.strip()
+    cli("accept", other)
+    (tmp_path / "in.jsonl").write_text('{"text": "one", "key": "k"}\n')
+    for arguments in (
+        ["add", "one", "--dedupe"],
+        ["update", added, "--remove-tag", "zzz"],
+        ["unlink", added, "of", added],
+        ["move", added, "--space", "personal"],
+        ["rename-scope", "agent/nobody", "agent/x"],
+        ["import", str(tmp_path / "in.jsonl")],
+        ["forget", "--tag", "zzz", "--yes"],
+    ):
+        ran = cli(*arguments)
+        assert (ran.code, ran.err) == (0, "")
+
+
+def test_a_home_without_another_device_has_nothing_to_send(cli: Cli, other: str) -> None:
+    """None was accepted, or none is any more."""
+    assert cli("add", "Deploys go out on Tuesdays").err == ""
+    cli("accept", other)
+    cli("revoke", other)
+    assert cli("add", "Invoices are sent as PDF").err == ""
+
+
+def test_what_stays_here_anyway_is_not_said_to_wait(cli: Cli, other: str) -> None:
+    """The space `local` never leaves the machine."""
+    cli("accept", other)
+    assert cli("add", "only for here", "--space", "local").err == ""
+
+
+def test_while_something_serves_nothing_is_said(cli: Cli, other: str, home: Path) -> None:
+    """The process that serves sends it."""
+    cli("accept", other)
+    lock = ServeLock(home)
+    try:
+        assert cli("add", "Deploys go out on Tuesdays").err == ""
+    finally:
+        lock.release()
+
+
+@pytest.mark.parametrize("serves", [False, True])
+def test_what_nobody_will_take_is_said_to_stay_here(
+    cli: Cli, other: str, home: Path, tmp_path: Path, serves: bool
+) -> None:
+    """In a space from which this device was revoked a change is kept, and not sent whatever serves."""
+    cli("init")
+    revoke(home, tmp_path / "other")
+    lock = ServeLock(home) if serves else None
+    try:
+        ran = cli("add", "Deploys go out on Tuesdays")
+    finally:
+        if lock is not None:
+            lock.release()
+    assert ran.code == 0
+    assert ran.err == (
+        "memcrdt: it stays here: this device was revoked from the space 'personal'; see `memcrdt status`\n"
+    )
+    assert cli("list", "--json").json[0]["text"] == "Deploys go out on Tuesdays"
+    assert "new key" in cli("status", "--json").json[0]["alarms"][0]["text"]
