@@ -1,4 +1,4 @@
-"""The listener of a running network: it is there while somebody is accepted, and only then."""
+"""The listener of a running network: it is there while somebody has to be answered, and only then."""
 
 from __future__ import annotations
 

@@ -145,10 +145,9 @@ async def test_no_text_passes_the_wire_in_the_clear(
 async def test_a_revoked_device_is_hung_up_on_and_not_let_in_again(
     two: tuple[Machine, Machine], eventually: Eventually
 ) -> None:
-    """The revocation is found in the store: another process may have made it."""
+    """It is told so, also by a desktop that accepts nobody else. The revocation is found in the store: another process
+    may have made it."""
     laptop, desktop = two
-    third = "C" * 52
-    desktop.peers.accept(third)  # so that the desktop goes on listening
     await laptop.start()
     await eventually(lambda: laptop.id in desktop.driver.connected)
     desktop.peers.revoke(laptop.id)
@@ -162,19 +161,40 @@ async def test_a_revoked_device_is_hung_up_on_and_not_let_in_again(
 
 
 async def test_nothing_listens_until_a_device_is_accepted(make_machine: Make, eventually: Eventually) -> None:
-    """And nothing does when the last one is revoked."""
+    """And nothing does when the last one that was is forgotten. One that knocked counts for nothing."""
     desktop, laptop = make_machine("desktop"), make_machine("laptop")
+    desktop.peers.knocked("C" * 52, b"k" * 32, None)
     await desktop.start()
     assert desktop.driver.port is None
     desktop.accept(laptop)
     await eventually(lambda: desktop.driver.port)
     port = desktop.driver.port
-    desktop.peers.revoke(laptop.id)
+    desktop.peers.forget(laptop.id)
     desktop.bell.ring.set()
     await eventually(lambda: desktop.driver.port is None)
     assert desktop.ports == [port, None]
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_who_listens_for_a_revoked_device_tells_strangers_nothing(
+    make_machine: Make, eventually: Eventually
+) -> None:
+    """Also after a restart: the revoked device hears that it is, a stranger that it is unknown; neither gets in."""
+    desktop, laptop, stranger = make_machine("desktop"), make_machine("laptop"), make_machine("stranger")
+    desktop.accept(laptop)
+    desktop.peers.revoke(laptop.id)
+    desktop.write("for nobody")
+    await desktop.start()
+    for other in (laptop, stranger):
+        other.accept(desktop)
+        await other.start()
+    with pytest.raises(UntrustedPeerError, match="this device was revoked by"):
+        await laptop.driver.connect(desktop.address, desktop.id)
+    with pytest.raises(UntrustedPeerError, match="does not accept this device"):
+        await stranger.driver.connect(desktop.address, desktop.id)
+    assert not desktop.driver.connected
+    assert laptop.texts == stranger.texts == set()
 
 
 async def test_a_device_accepted_while_running_is_dialed(make_machine: Make, eventually: Eventually) -> None:
