@@ -334,6 +334,6 @@ class Driver:
             self._handle(self._roster.known(device))
 
     def _listening(self, port: int | None) -> None:
-        self._dialer.port = port
+        self._dialer.port, self._dialer.certificate = port, self._reception.certificate
         self._tell_port(port)
         self._candidates.announce(port)

@@ -28,6 +28,11 @@ class Reception:
         self._listening = listening
         self._listener: Listener | None = None
 
+    @property
+    def certificate(self) -> bytes | None:
+        """The hash of the certificate that the listener shows, while there is one."""
+        return None if self._listener is None else self._listener.certificate
+
     def open(self) -> None:
         """Listens, if that has not begun. Raises LockedError or InputError when the address cannot be listened at."""
         if self._listener is None and self._listen is not None:

@@ -20,7 +20,7 @@ from memcrdt.net.dialer import DIAL_S
 from memcrdt.sync.replica import Applied
 
 if TYPE_CHECKING:
-    from tests.net.conftest import Machine, Wire
+    from tests.net.conftest import Device, Machine, Wire
 
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
 Make = Callable[[str], "Machine"]
@@ -293,6 +293,47 @@ async def test_what_the_device_itself_says_is_told_before_what_other_addresses_s
         f"{shown(desktop.id)} at {desktop.address} does not accept this device; run there: memcrdt accept "
         f"{shown(laptop.id)}"
     )
+
+
+async def test_an_address_that_is_our_own_is_no_alarm(
+    make_machine: Make, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two homes of one machine may have been told one port: nobody copied anything. What is missing is an address."""
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    laptop.accept(desktop)
+    await laptop.start()
+    laptop.accept(desktop, address=laptop.address)
+    await eventually(lambda: laptop.peers.get(desktop.id).error)
+    assert laptop.peers.get(desktop.id).error.startswith(
+        f"no address of {shown(desktop.id)} is known but this device's own, and nothing found it; "
+    )
+    with pytest.raises(UntrustedPeerError, match="is this device itself; give the address of the other one"):
+        await laptop.driver.connect(laptop.address, desktop.id)
+    assert "copy" not in caplog.text
+
+
+async def test_an_address_that_is_our_own_hides_nothing(make_machine: Make, eventually: Eventually) -> None:
+    """Of what is wrong with the device's older address is told."""
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    laptop.accept(desktop, address=Address("127.0.0.1", 1))
+    await laptop.start()
+    laptop.peers.remember_address(desktop.id, str(laptop.address))
+    laptop.driver.sync_now()
+    before = laptop.peers.get(desktop.id).error_at or 0
+    await eventually(lambda: (laptop.peers.get(desktop.id).error_at or 0) > before)
+    assert laptop.peers.get(desktop.id).error.startswith(f"cannot reach {shown(desktop.id)} at 127.0.0.1:1: ")
+
+
+async def test_a_copy_of_this_device_is_named(
+    make_machine: Make, make_device: Callable[[str], Device], eventually: Eventually
+) -> None:
+    """It has our key and is another process: both would write as one."""
+    copy = make_device("laptop")
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    laptop.accept(desktop, address=copy.listen())
+    await laptop.start()
+    await eventually(lambda: laptop.peers.get(desktop.id).error)
+    assert "has this device's own key" in laptop.peers.get(desktop.id).error
 
 
 async def test_of_addresses_where_the_device_is_not_the_newest_is_told_of(

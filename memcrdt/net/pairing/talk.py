@@ -60,7 +60,8 @@ class Partner:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one side says of itself: its name, the port that it serves at, whether the other may only read, spaces."""
+    """What one side says of itself: its name, the port that it serves at (0: not known), whether the other may only
+    read, spaces."""
 
     name: str
     port: int
