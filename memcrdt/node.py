@@ -44,7 +44,7 @@ TAKEOVER_S: Final = 1.0  # how often a process that stands by looks whether the 
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """What the network of this process does: where it listens (None: nobody is accepted yet), who is connected."""
+    """What the network of this process does: where it listens (None: nobody was accepted yet), who is connected."""
 
     device: str
     port: int | None
@@ -54,8 +54,9 @@ class NodeStatus:
 class Node:
     """Runs the network of an open Memory: `async with Node(memory) as node`.
 
-    It listens as soon as a device is accepted, at all interfaces or at `host`; port 0 takes any free one, with None it
-    only dials. `options` are those of memcrdt.net.running.NetOptions. With `yjs` it lets stock Yjs clients in, too.
+    It listens as soon as a device is accepted, and goes on when that one is revoked, at all interfaces or at `host`;
+    port 0 takes any free one, with None it only dials. `options` are those of memcrdt.net.running.NetOptions. With
+    `yjs` it lets stock Yjs clients in, too.
     Entering raises LockedError when another process runs the network of this home, or has a port; InputError when a
     host is none of this machine; ReadOnlyError when the memory is.
     """
@@ -84,12 +85,12 @@ class Node:
 
     @property
     def port(self) -> int | None:
-        """The port that we listen on; None while nobody is accepted."""
+        """The port that we listen on; None until a device is accepted."""
         return self._driver.port
 
     @property
     def addresses(self) -> list[str]:
-        """Where other devices may reach us, as HOST:PORT; empty while nobody is accepted."""
+        """Where other devices may reach us, as HOST:PORT; empty until a device is accepted."""
         if self.port is None:
             return []
         hosts = [self._options.host] if self._options.host else own_hosts()

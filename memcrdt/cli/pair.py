@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from memcrdt.cli.filters import several
 from memcrdt.cli.output import readable, say
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from memcrdt.memory import Memory
     from memcrdt.net.pairing.pair import PairOptions
     from memcrdt.net.pairing.talk import Partner
@@ -19,12 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedLine:
-    """The other device, and what is shared with it."""
+    """The other device, what is shared with it, and what spaces of ours are called that had to give up their names."""
 
     device: str
     name: str
     address: str | None
     spaces: tuple[str, ...]
+    aside: Mapping[str, str]
 
 
 @command("pair")
@@ -90,4 +94,12 @@ async def _join(memory: Memory, code: str, options: PairOptions, at: str | None)
 
 def _print(face: Face, partner: Partner) -> None:
     device = partner.device if face.json else readable(partner.device)
-    face.printer.record(PairedLine(device=device, name=partner.name, address=partner.address, spaces=partner.spaces))
+    line = PairedLine(
+        device=device, name=partner.name, address=partner.address, spaces=partner.spaces, aside=partner.aside
+    )
+    face.printer.record(line)
+    for name, aside in partner.aside.items():
+        say(
+            f"this device may only read {name!r} of {partner.name}; what this device made in {name!r} is in the space "
+            f"{aside!r} now, and stays here; to add to that: memcrdt add --space {shlex.quote(aside)}"
+        )

@@ -17,7 +17,7 @@ POLL_S: Final = 0.1  # how soon we say that the listening began or ended
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
-    """Who we are, and where others reach us. Port and addresses are None and empty while nobody is accepted; `yjs` is
+    """Who we are, and where others reach us. Port and addresses are None and empty until a device is accepted; `yjs` is
     where Yjs clients find the spaces, None if they are not let in."""
 
     device: str

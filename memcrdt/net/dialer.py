@@ -56,6 +56,10 @@ class AnotherDeviceError(UntrustedPeerError):
     """Another device than the wanted one is at the address, which is an old one, then."""
 
 
+class OurselvesError(UntrustedPeerError):
+    """Our own listener is at the address: no copy of this device, and nothing to worry about."""
+
+
 class Trust:
     """Whom a dialer accepts, and what it says to those who do not accept us. This one accepts whoever answers."""
 
@@ -78,6 +82,7 @@ class Dialer:
     def __init__(self, identity: Signer, trust: Trust, path: str = PATH, expected: str = "memcrdt serving") -> None:
         """`expected` is what should run at the addresses, as a message asks for it when nothing answers."""
         self.port: int | None = None  # where we listen, for the other side to know
+        self.certificate: bytes | None = None  # the hash of what our own listener shows
         self._identity = identity
         self._trust = trust
         self._path = path
@@ -94,8 +99,8 @@ class Dialer:
         """An authenticated connection to an accepted device.
 
         Raises UnreachableError when no memcrdt answers, UntrustedPeerError when the device is not the one
-        wanted or is not accepted here, RefusedError when it does not accept us, RemoteProtocolError when it breaks
-        the protocol.
+        wanted or is not accepted here, OurselvesError when it is this one, RefusedError when it does not accept us,
+        RemoteProtocolError when it breaks the protocol.
         """
         try:
             async with asyncio.timeout(DIAL_S):
@@ -153,7 +158,9 @@ class Dialer:
             raise UnreachableError(
                 f"the connection to {target.address} ended before its certificate was read; try again"
             )
-        side = new_side(self._identity, certificate_hash(der), str(target.address), self.port)
+        if (seen := certificate_hash(der)) == self.certificate:
+            raise OurselvesError(f"{target.address} is this device itself; give the address of the other one")
+        side = new_side(self._identity, seen, str(target.address), self.port)
         handshake = DialerHandshake(side)
         claim = handshake.read(await _next(socket, target))
         await self._check(claim.device, target)

@@ -89,8 +89,8 @@ class Parts:
 class Driver:
     """The running network of one store: `start`, then `stop`, inside one event loop.
 
-    It listens as soon as a device is accepted, and as long as one is, unless it listens nowhere (None). Implements Host
-    for the listener.
+    It listens as soon as a device is accepted, and as long as one is or was revoked, which has to be told so, unless it
+    listens nowhere (None). Implements Host for the listener.
     """
 
     def __init__(self, parts: Parts, listen: Address | None, listening: Callable[[int | None], None]) -> None:
@@ -116,7 +116,7 @@ class Driver:
         self._stopping = False
 
     async def start(self) -> None:
-        """Dials the accepted devices and, if there are any, listens.
+        """Dials the accepted devices and, if there are any or were, listens.
 
         Raises LockedError or InputError when the address cannot be listened at, StoreError. Call stop() also then.
         """
@@ -156,7 +156,7 @@ class Driver:
 
     @property
     def port(self) -> int | None:
-        """Where we listen; None while nobody is accepted."""
+        """Where we listen; None until a device is accepted."""
         return self._reception.port
 
     @property
@@ -323,8 +323,8 @@ class Driver:
                 self._found(device)
 
     async def follow(self) -> None:
-        """Listens while somebody is accepted, and only then. Part of Follower."""
-        if self._roster:
+        """Listens while somebody has to be answered, and only then. Part of Follower."""
+        if self._roster.is_sought:
             self._reception.open()
         else:
             await self._reception.close()
@@ -335,6 +335,6 @@ class Driver:
             self._handle(self._roster.known(device))
 
     def _listening(self, port: int | None) -> None:
-        self._dialer.port = port
+        self._dialer.port, self._dialer.certificate = port, self._reception.certificate
         self._tell_port(port)
         self._candidates.announce(port)

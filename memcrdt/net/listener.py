@@ -78,6 +78,11 @@ class Listener:
         self._port = self._door.open(address)
         return self._port
 
+    @property
+    def certificate(self) -> bytes:
+        """The hash of the certificate that it shows: nobody else has its key."""
+        return self._credentials.certificate
+
     async def close(self) -> None:
         """Stops listening. The host has closed its own connections before."""
         await self._door.close()

@@ -23,12 +23,14 @@ NOTE_FILE = "serve.json"
 
 
 class Holder(NamedTuple):
-    """The process that runs the network (0: not known), its port (None: it does not listen), and the UDP port of its
-    doorbell (None: it has none)."""
+    """The process that runs the network (0: not known), its port (None: it does not listen), the UDP port of its
+    doorbell (None: it has none), and the port at which it listens as soon as it has to (None: any free one, or
+    none)."""
 
     pid: int
     port: int | None
     bell: int | None = None
+    planned: int | None = None
 
 
 class ServeLock:
@@ -43,16 +45,18 @@ class ServeLock:
             whom = f"process {pid}" if (pid := _noted(home).pid) else "another process"
             raise LockedError(f"{whom} runs the network of {home} already; end it, or leave it to that one")
         self._bell: int | None = None
+        self._planned: int | None = None
         try:
             self.write(None)
         except StoreError:
             self._file.close()
             raise
 
-    def write(self, port: int | None, *, bell: int | None = None) -> None:
-        """Tells the other processes at which port we listen, and where our doorbell is, if that is new."""
+    def write(self, port: int | None, *, bell: int | None = None, planned: int | None = None) -> None:
+        """Tells the other processes at which port we listen, and the rest of Holder where that is new."""
         self._bell = bell or self._bell
-        note = json.dumps(Holder(os.getpid(), port, self._bell)._asdict())
+        self._planned = planned or self._planned
+        note = json.dumps(Holder(os.getpid(), port, self._bell, self._planned)._asdict())
         with _translated(self._note):
             self._note.write_text(note, encoding="ascii")
 
@@ -75,8 +79,8 @@ def holder(home: Path) -> Holder | None:
 
 def noted_bell(home: Path) -> int | None:
     """Where the doorbell of another process with the network is, as noted: that process may be gone."""
-    pid, _, bell = _noted(home)
-    return None if pid == os.getpid() else bell
+    noted = _noted(home)
+    return None if noted.pid == os.getpid() else noted.bell
 
 
 def _open(home: Path) -> IO[bytes]:
@@ -96,7 +100,7 @@ def _translated(path: Path) -> Iterator[None]:
 def _noted(home: Path) -> Holder:
     try:
         note = json.loads((home / NOTE_FILE).read_bytes())
-        port, bell = (None if note.get(name) is None else int(note[name]) for name in ("port", "bell"))
-        return Holder(int(note["pid"]), port, bell)
+        ports = (None if note.get(name) is None else int(note[name]) for name in ("port", "bell", "planned"))
+        return Holder(int(note["pid"]), *ports)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):  # it is about to be written
         return Holder(0, None)

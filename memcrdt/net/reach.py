@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import MemcrdtError, UnreachableError
 from memcrdt.model.devices import shown
-from memcrdt.net.dialer import AnotherDeviceError, RefusedError, Target
+from memcrdt.net.dialer import AnotherDeviceError, OurselvesError, RefusedError, Target
 from memcrdt.net.discovery.finder import Candidate
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ class Reach:
         known = {candidate.address for candidate in remembered}
         found = [candidate for candidate in self._candidates.of(device) if candidate.address not in known]
         if not remembered and not found:
-            raise UnreachableError(
-                f"no address of {shown(device)} is known, and nothing found it; is memcrdt serving there? If so, name "
-                f"its address: memcrdt accept {shown(device)} --at HOST:PORT"
-            )
-        return await self._race([*remembered, *found][:ADDRESSES])
+            raise _nowhere(device)
+        try:
+            return await self._race([*remembered, *found][:ADDRESSES])
+        except OurselvesError:  # two homes on one machine, or the network gave us the address that was the other's once
+            raise _nowhere(device, " but this device's own") from None
 
     async def _race(self, candidates: Sequence[Candidate]) -> Connection:
         waiting = list(candidates)
@@ -91,9 +91,21 @@ class Reach:
                 await end.close()
 
 
+def _nowhere(device: str, but: str = "") -> UnreachableError:
+    return UnreachableError(
+        f"no address of {shown(device)} is known{but}, and nothing found it; is memcrdt serving there? If so, name "
+        f"its address: memcrdt accept {shown(device)} --at HOST:PORT"
+    )
+
+
 def _tells(problem: MemcrdtError) -> int:
     """How much it says about the device: its own word, then that something is wrong with whoever answers in its name,
-    then that it is not there. Of equal ones the newest address is told of, where it was last."""
-    if isinstance(problem, RefusedError):
-        return 2
-    return 0 if isinstance(problem, UnreachableError | AnotherDeviceError) else 1
+    then that it is not there, and nothing if we are. Of equal ones the newest address is told of, where it was last."""
+    match problem:
+        case RefusedError():
+            return 3
+        case OurselvesError():
+            return 0
+        case UnreachableError() | AnotherDeviceError():
+            return 1
+    return 2

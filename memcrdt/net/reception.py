@@ -1,4 +1,4 @@
-"""The listener of a running network: it is there while somebody is accepted, and only then."""
+"""The listener of a running network: it is there while somebody has to be answered, and only then."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ class Reception:
         """Raises InputError for a host that is none of ours: before anybody is accepted, open() would not say so."""
         if self._listen is not None:
             check_host(self._listen)
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The hash of the certificate that the listener shows, while there is one."""
+        return None if self._listener is None else self._listener.certificate
 
     def open(self) -> None:
         """Listens, if that has not begun. Raises LockedError or InputError when the address cannot be listened at."""

@@ -19,6 +19,7 @@ class Roster:
         self._writers: frozenset[str] = frozenset()
         self._shares: frozenset[tuple[int, str]] = frozenset()
         self._statements: frozenset[bytes] = frozenset()
+        self._revoked = False  # whether any device is
         self._asked = peers.asked_to_sync()
 
     def __contains__(self, device: str) -> bool:
@@ -29,8 +30,10 @@ class Roster:
         """All of them."""
         return frozenset(self._addresses)
 
-    def __len__(self) -> int:
-        return len(self._addresses)
+    @property
+    def is_sought(self) -> bool:
+        """Whether a device may come that has to be answered: an accepted one, or a revoked one, which is told so."""
+        return self._revoked or bool(self._addresses)
 
     def known(self, device: str) -> Known:
         """What the gossip hears of an accepted device that has an address."""
@@ -39,9 +42,9 @@ class Roster:
     def read(self) -> list[Known | Revoked | SpacesChanged | SyncNow]:
         """Reads the table, and returns what the gossip should hear. Raises StoreError."""
         before, wrote, said_before = self._addresses, self._writers, (self._shares, self._statements)
-        self._addresses = {
-            peer.device: frozenset(peer.addresses) for peer in self._peers.all() if peer.state == "accepted"
-        }
+        known = self._peers.all()
+        self._addresses = {peer.device: frozenset(peer.addresses) for peer in known if peer.state == "accepted"}
+        self._revoked = any(peer.state == "revoked" for peer in known)
         self._writers = self._peers.writers()
         self._shares, self._statements = self._peers.shares(), self._peers.statements()
         events: list[Known | Revoked | SpacesChanged | SyncNow]

@@ -100,7 +100,7 @@ async def running(memory: Memory, options: NetOptions, lock: ServeLock) -> Async
         stack.callback(lock.release)
         store, identity = memory.store, Identity.load_or_create(memory.home)
         doorbell = await stack.enter_async_context(StoreDoorbell(store))
-        lock.write(None, bell=doorbell.port)
+        lock.write(None, bell=doorbell.port, planned=options.port)
         parts = Parts(
             identity=identity,
             gossip=Gossip(identity.device_id, store.facts.incarnation, rng=SystemRandom()),

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from typing import NamedTuple, Protocol
 
 import apsw
 
 from memcrdt.errors import InputError, ReadOnlyError
+from memcrdt.model import limits
 from memcrdt.model.devices import shown
 from memcrdt.model.statements import (
     CONTEXT,
@@ -177,29 +179,26 @@ class Members:
             known = {str(name) for (name,) in db.execute("SELECT name FROM spaces")}
         return [self._entry(name) for name in names if name in known]
 
-    def join(self, entry: Entry, *, read_only: bool = False) -> None:
+    def join(self, entry: Entry, *, read_only: bool = False) -> str | None:
         """Takes part in another device's space from now on. One of that name here, which nobody shares, goes on as it.
 
-        `read_only`: only to read. Statements will say so, too; until they come, nothing must be written.
+        `read_only`: only to read. Statements will say so, too; until they come, nothing must be written. If we made
+        anything in ours, which nobody would take then, that stays as a space of its own, whose name is returned.
         Raises InputError when ours of that name is shared with others.
         """
         with self._store.writing() as db:
             if db.execute("SELECT 1 FROM spaces WHERE id = ?", (entry.id,)).get is not None:
-                return
-            row = db.execute("SELECT space FROM spaces WHERE name = ?", (entry.name,)).fetchone()
-            if row is None:
-                db.execute(
-                    "INSERT INTO spaces(id, name, creator, nonce, read_only, created_at) VALUES(?, ?, ?, ?, ?, ?)",
-                    (entry.id, entry.name, *entry.genesis, read_only, self._store.now_ms()),
-                )
-                return
-            if _is_shared(db, int(row[0])):
-                raise InputError(
-                    f"both devices share a space called {entry.name!r} with others; on one of them run: "
-                    f"memcrdt space leave {entry.name}"
-                )
-            turn_into(db, int(row[0]), entry.id, entry.genesis)
-            db.execute("UPDATE spaces SET read_only = ? WHERE space = ?", (read_only, int(row[0])))
+                return None
+            space, aside = _unshared(db, entry.name), None
+            if space is not None and read_only and _has_of(db, space, self._store.device):
+                aside = _set_aside(db, space, entry.name)
+                space = None
+            if space is None:
+                db.execute(_JOIN, (entry.id, entry.name, *entry.genesis, read_only, self._store.now_ms()))
+            else:
+                turn_into(db, space, entry.id, entry.genesis)
+                db.execute("UPDATE spaces SET read_only = ? WHERE space = ?", (read_only, space))
+            return aside
 
     def leave(self, name: str) -> None:
         """Shares the space with nobody any more. What is in it stays here. Raises NotFoundError, InputError."""
@@ -268,6 +267,11 @@ _MOVABLE = (
     "SELECT space, id, creator, spaces.read_only, shares.read_only FROM spaces JOIN shares USING(space)"
     " WHERE name = ? AND name <> ? AND device = ?"
 )
+_JOIN = "INSERT INTO spaces(id, name, creator, nonce, read_only, created_at) VALUES(?, ?, ?, ?, ?, ?)"
+_MADE = (
+    "SELECT 1 FROM memories WHERE space = ?1 AND device = ?2"
+    " UNION ALL SELECT 1 FROM graves WHERE space = ?1 AND device = ?2 LIMIT 1"
+)
 _KNOWN = "SELECT space, id FROM spaces WHERE id IN (SELECT value FROM json_each(?))"
 _SHARED = (
     "SELECT device, name, read_only FROM shares JOIN peers USING(device) WHERE space = ? AND state = 'accepted'"
@@ -309,6 +313,30 @@ def is_read_only(db: apsw.Connection, space: int) -> bool:
 
 def _is_shared(db: apsw.Connection, space: int) -> bool:
     return db.execute("SELECT 1 FROM shares WHERE space = ?", (space,)).get is not None
+
+
+def _unshared(db: apsw.Connection, name: str) -> int | None:
+    """Our space of that name, if there is one. Raises InputError when it is shared with others."""
+    space: int | None = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get
+    if space is not None and _is_shared(db, space):
+        raise InputError(
+            f"both devices share a space called {name!r} with others; on one of them run: memcrdt space leave {name}"
+        )
+    return space
+
+
+def _has_of(db: apsw.Connection, space: int, device: str) -> bool:
+    """Whether the device made, or forgot, anything in the space."""
+    return db.execute(_MADE, (space, device)).get is not None
+
+
+def _set_aside(db: apsw.Connection, space: int, name: str) -> str:
+    """Gives a space another name, which is returned."""
+    taken = {known for (known,) in db.execute("SELECT name FROM spaces")}
+    names = (f"{name[: limits.NAME_CHARS - len(tail)]}{tail}" for tail in map("-{}".format, count(2)))
+    free = next(each for each in names if each not in taken)
+    db.execute("UPDATE spaces SET name = ? WHERE space = ?", (free, space))
+    return free
 
 
 def turn_into(db: apsw.Connection, space: int, space_id: str, genesis: Genesis) -> None:

@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 
 _REGISTER_BYTES = 200  # its key, and all but the text of what a birth holds
 
+# What to do about a space that we may only read: for what is new, and for what is there.
+_ADD_ELSEWHERE = "write into another space; `memcrdt space list` shows which there are"
+_KEPT_BY_OTHERS = (
+    "do that on one that may write, or run memcrdt space leave {name}, which makes what is here a space of your own"
+)
+
 
 class ImpostorError(RemoteProtocolError):
     """Somebody else writes under our client id: this store was copied. Nothing was changed; take another id."""
@@ -101,7 +107,7 @@ class Transaction:
 
     def add(self, space: int, memory_id: str, writes: Writes) -> None:
         """Gathers the registers of a new memory, in the shard that is open for births."""
-        self._check_writable(space)
+        self._check_writable(space, _ADD_ELSEWHERE)
         work = self._birth_shard(space)
         work.pending[memory_id].update(writes)
         work.births += 1
@@ -110,7 +116,7 @@ class Transaction:
 
     def edit(self, space: int, memory_id: str, writes: Writes) -> None:
         """Gathers changes of a memory that is there: in its lowest shard, and wherever a register already is."""
-        self._check_writable(space)
+        self._check_writable(space, _KEPT_BY_OTHERS)
         for place, work in enumerate(self._homes(space, memory_id)):
             found = self._registers(work, memory_id)
             here: Writes = {key: value for key, value in writes.items() if place == 0 or key in found}
@@ -118,7 +124,7 @@ class Transaction:
 
     def forget(self, space: int, memory_id: str, stamp: Stamp | None = None) -> None:
         """Gathers the end of a memory, in every shard that holds anything of it; `stamp` if it was at another time."""
-        self._check_writable(space)
+        self._check_writable(space, _KEPT_BY_OTHERS)
         for work in self._homes(space, memory_id):
             found = self._registers(work, memory_id)
             work.pending[memory_id].update(edits.forgotten(memory_id, found, stamp or self.stamp))
@@ -161,10 +167,10 @@ class Transaction:
         self._note_homes()
         return views.write(self.db, states, seq)
 
-    def _check_writable(self, space: int) -> None:
+    def _check_writable(self, space: int, advice: str) -> None:
         if self._is_read_only(space):
             name = self.db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get
-            raise ReadOnlyError(f"this device may read the space {name!r} and not write it; write into another space")
+            raise ReadOnlyError(f"this device may read the space {name!r} and not write it; {advice.format(name=name)}")
 
     def _is_read_only(self, space: int) -> bool:
         if space not in self._read_only:

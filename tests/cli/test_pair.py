@@ -31,6 +31,22 @@ def test_a_code_that_is_typed_on_the_other_device_pairs_both(cli: Cli, tmp_path:
     assert [(peer["name"], peer["state"]) for (peer,) in peers] == [("desktop", "accepted"), ("laptop", "accepted")]
 
 
+def test_who_may_only_read_is_told_where_its_memories_are(cli: Cli, tmp_path: Path) -> None:
+    """Of those that it had, nothing goes to the other device."""
+    laptop, desktop = tmp_path / "laptop", tmp_path / "desktop"
+    cli("add", "from before", "--home", str(desktop))
+    command = [sys.executable, "-m", "memcrdt", "pair", "--read-only", "--host", "127.0.0.1", "--home", str(laptop)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as process:
+        code, said = process.stdout.readline().strip(), process.stderr.readline()
+        (address,) = re.findall(r"--at (\S+)\)", said)
+        ran = cli("pair", code, "--at", address, "--home", str(desktop), "--json")
+        assert process.wait(20) == 0
+    assert "what this device made in 'personal' is in the space 'personal-2' now" in ran.err
+    assert ran.json[0]["aside"] == {"personal": "personal-2"}
+    assert [each["space"] for each in cli("list", "--json", "--home", str(desktop)).json] == ["personal-2"]
+    cli("add", "and after", "--home", str(desktop)).failed(1, "memcrdt space list")
+
+
 def test_what_is_no_code_is_exit_code_2(cli: Cli) -> None:
     """A slip is found before anything is dialed; options that do not go together, too."""
     cli("pair", "7-crosover-granite").failed(2, "crossover")

@@ -20,7 +20,7 @@ from memcrdt.net.dialer import DIAL_S
 from memcrdt.sync.replica import Applied
 
 if TYPE_CHECKING:
-    from tests.net.conftest import Machine, Wire
+    from tests.net.conftest import Device, Machine, Wire
 
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
 Make = Callable[[str], "Machine"]
@@ -145,10 +145,9 @@ async def test_no_text_passes_the_wire_in_the_clear(
 async def test_a_revoked_device_is_hung_up_on_and_not_let_in_again(
     two: tuple[Machine, Machine], eventually: Eventually
 ) -> None:
-    """The revocation is found in the store: another process may have made it."""
+    """It is told so, also by a desktop that accepts nobody else. The revocation is found in the store: another process
+    may have made it."""
     laptop, desktop = two
-    third = "C" * 52
-    desktop.peers.accept(third)  # so that the desktop goes on listening
     await laptop.start()
     await eventually(lambda: laptop.id in desktop.driver.connected)
     desktop.peers.revoke(laptop.id)
@@ -162,19 +161,40 @@ async def test_a_revoked_device_is_hung_up_on_and_not_let_in_again(
 
 
 async def test_nothing_listens_until_a_device_is_accepted(make_machine: Make, eventually: Eventually) -> None:
-    """And nothing does when the last one is revoked."""
+    """And nothing does when the last one that was is forgotten. One that knocked counts for nothing."""
     desktop, laptop = make_machine("desktop"), make_machine("laptop")
+    desktop.peers.knocked("C" * 52, b"k" * 32, None)
     await desktop.start()
     assert desktop.driver.port is None
     desktop.accept(laptop)
     await eventually(lambda: desktop.driver.port)
     port = desktop.driver.port
-    desktop.peers.revoke(laptop.id)
+    desktop.peers.forget(laptop.id)
     desktop.bell.ring.set()
     await eventually(lambda: desktop.driver.port is None)
     assert desktop.ports == [port, None]
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_who_listens_for_a_revoked_device_tells_strangers_nothing(
+    make_machine: Make, eventually: Eventually
+) -> None:
+    """Also after a restart: the revoked device hears that it is, a stranger that it is unknown; neither gets in."""
+    desktop, laptop, stranger = make_machine("desktop"), make_machine("laptop"), make_machine("stranger")
+    desktop.accept(laptop)
+    desktop.peers.revoke(laptop.id)
+    desktop.write("for nobody")
+    await desktop.start()
+    for other in (laptop, stranger):
+        other.accept(desktop)
+        await other.start()
+    with pytest.raises(UntrustedPeerError, match="this device was revoked by"):
+        await laptop.driver.connect(desktop.address, desktop.id)
+    with pytest.raises(UntrustedPeerError, match="does not accept this device"):
+        await stranger.driver.connect(desktop.address, desktop.id)
+    assert not desktop.driver.connected
+    assert laptop.texts == stranger.texts == set()
 
 
 async def test_a_device_accepted_while_running_is_dialed(make_machine: Make, eventually: Eventually) -> None:
@@ -273,6 +293,47 @@ async def test_what_the_device_itself_says_is_told_before_what_other_addresses_s
         f"{shown(desktop.id)} at {desktop.address} does not accept this device; run there: memcrdt accept "
         f"{shown(laptop.id)}"
     )
+
+
+async def test_an_address_that_is_our_own_is_no_alarm(
+    make_machine: Make, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two homes of one machine may have been told one port: nobody copied anything. What is missing is an address."""
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    laptop.accept(desktop)
+    await laptop.start()
+    laptop.accept(desktop, address=laptop.address)
+    await eventually(lambda: laptop.peers.get(desktop.id).error)
+    assert laptop.peers.get(desktop.id).error.startswith(
+        f"no address of {shown(desktop.id)} is known but this device's own, and nothing found it; "
+    )
+    with pytest.raises(UntrustedPeerError, match="is this device itself; give the address of the other one"):
+        await laptop.driver.connect(laptop.address, desktop.id)
+    assert "copy" not in caplog.text
+
+
+async def test_an_address_that_is_our_own_hides_nothing(make_machine: Make, eventually: Eventually) -> None:
+    """Of what is wrong with the device's older address is told."""
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    laptop.accept(desktop, address=Address("127.0.0.1", 1))
+    await laptop.start()
+    laptop.peers.remember_address(desktop.id, str(laptop.address))
+    laptop.driver.sync_now()
+    before = laptop.peers.get(desktop.id).error_at or 0
+    await eventually(lambda: (laptop.peers.get(desktop.id).error_at or 0) > before)
+    assert laptop.peers.get(desktop.id).error.startswith(f"cannot reach {shown(desktop.id)} at 127.0.0.1:1: ")
+
+
+async def test_a_copy_of_this_device_is_named(
+    make_machine: Make, make_device: Callable[[str], Device], eventually: Eventually
+) -> None:
+    """It has our key and is another process: both would write as one."""
+    copy = make_device("laptop")
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    laptop.accept(desktop, address=copy.listen())
+    await laptop.start()
+    await eventually(lambda: laptop.peers.get(desktop.id).error)
+    assert "has this device's own key" in laptop.peers.get(desktop.id).error
 
 
 async def test_of_addresses_where_the_device_is_not_the_newest_is_told_of(

@@ -28,13 +28,17 @@ def test_a_second_one_is_refused_and_the_first_named(tmp_path: Path) -> None:
 
 
 def test_others_see_who_holds_it_and_at_which_port(tmp_path: Path) -> None:
-    """The port is None until it listens; nobody is seen before and after. Asking leaves no file behind."""
+    """The port is None until it listens; nobody is seen before and after. Asking leaves no file behind. The bell and
+    the port that is planned stay as they were said."""
     assert holder(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
     lock = ServeLock(tmp_path)
     assert holder(tmp_path) == Holder(os.getpid(), None)
     lock.write(4321)
     assert holder(tmp_path) == Holder(os.getpid(), 4321)
+    lock.write(None, bell=5678, planned=4321)
+    lock.write(None)
+    assert holder(tmp_path) == Holder(os.getpid(), None, 5678, 4321)
     lock.release()
     assert holder(tmp_path) is None
 

@@ -62,7 +62,7 @@ def test_a_device_that_is_no_longer_accepted_is_revoked(peers: Peers, method: st
     roster.read()
     getattr(peers, method)(DESKTOP)
     assert roster.read() == [Revoked(DESKTOP), SpacesChanged()]
-    assert not roster
+    assert DESKTOP not in roster
 
 
 def test_a_pending_device_is_nobody(peers: Peers) -> None:
@@ -70,4 +70,19 @@ def test_a_pending_device_is_nobody(peers: Peers) -> None:
     roster = Roster(peers)
     peers.knocked(DESKTOP, b"k" * 32, "192.168.1.20:27380")
     assert roster.read() == []
-    assert not roster
+    assert DESKTOP not in roster
+    assert not roster.is_sought
+
+
+def test_a_revoked_device_may_come_to_be_told_so(peers: Peers) -> None:
+    """As an accepted one may come to talk; one that is forgotten is nobody."""
+    roster = Roster(peers)
+    peers.accept(DESKTOP)
+    roster.read()
+    assert roster.is_sought
+    peers.revoke(DESKTOP)
+    roster.read()
+    assert roster.is_sought
+    peers.forget(DESKTOP)
+    roster.read()
+    assert not roster.is_sought

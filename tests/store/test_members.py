@@ -181,6 +181,47 @@ def test_joining_brings_what_is_here_along(make_home: Callable[[str], Home]) -> 
     assert joiner.memory.get(added).space == "personal"
 
 
+def test_what_a_reader_made_stays_in_a_space_of_its_own(make_home: Callable[[str], Home]) -> None:
+    """Nobody would take it, and it could change nothing of it; it is told the name, which is one that is free."""
+    writer, reader = make_home("writer"), make_home("reader")
+    added, forgotten = reader.memory.add("from before"), reader.memory.add("not wanted")
+    reader.memory.space("personal-2").create()
+    own = reader.space
+    assert reader.members.join(writer.members.entries(["personal"])[0], read_only=True) == "personal-3"
+    assert (reader.space, reader.memory.space("personal-3").id()) == (writer.space, own)
+    assert reader.memory.get(added).space == "personal-3"
+    assert reader.memory.update(added, text="changed").text == "changed"
+    assert reader.memory.forget(forgotten).count == 1
+    assert reader.memory.add("more", space="personal-3")
+    with pytest.raises(ReadOnlyError, match="another space"):
+        reader.memory.add("more")
+
+
+def test_a_reader_that_forgot_all_it_made_joins_with_nothing(make_home: Callable[[str], Home]) -> None:
+    """Or its tombstones would make the copies differ for ever."""
+    writer, reader = make_home("writer"), make_home("reader")
+    reader.memory.forget(reader.memory.add("not wanted"))
+    reader.members.join(writer.members.entries(["personal"])[0], read_only=True)
+    assert reader.memory.space("personal").digest() == writer.memory.space("personal").digest()
+
+
+def test_what_others_made_goes_on_as_the_space_of_a_reader(make_home: Callable[[str], Home]) -> None:
+    """As with a new key, when it comes back: else it would have all of it twice. What it finds there all the same and
+    may not change, it can keep as a space of its own."""
+    writer, reader = make_home("writer"), make_home("reader")
+    added = reader.memory.add("under the old key")
+    reader.memory.close()
+    (reader.memory.home / "device.key").unlink()
+    reader = make_home("reader")
+    assert reader.members.join(writer.members.entries(["personal"])[0], read_only=True) is None
+    assert reader.memory.get(added).space == "personal"
+    for change in (lambda: reader.memory.update(added, text="changed"), lambda: reader.memory.forget(added)):
+        with pytest.raises(ReadOnlyError, match="on one that may write, or run memcrdt space leave personal"):
+            change()
+    reader.memory.space("personal").leave()
+    assert reader.memory.forget(added).count == 1
+
+
 def test_a_space_that_is_shared_with_others_is_not_given_up(
     homes: list[Home], make_home: Callable[[str], Home]
 ) -> None:

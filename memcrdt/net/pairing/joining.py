@@ -124,7 +124,7 @@ class Joining:
         await other.hear("done", 0)
         address = str(Address(dialer_host(other.connection.address), theirs.port)) if theirs.port else None
         partner = Partner(other.connection.peer.device, self._ours.name or theirs.name, address, spaces)
-        await talk.settle(self._ours.store, partner, joined, read_only=False, as_reader=theirs.read_only)
+        partner = await talk.settle(self._ours.store, partner, joined, read_only=False, as_reader=theirs.read_only)
         await other.say("done")
         return partner
 

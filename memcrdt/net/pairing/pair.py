@@ -19,6 +19,8 @@ from memcrdt.net.running import NetOptions
 from memcrdt.store.members import Members
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from memcrdt.memory import Memory
 
 
@@ -66,11 +68,17 @@ async def join(memory: Memory, code: str, options: PairOptions, *, at: str | Non
 
 
 def _ours(memory: Memory, options: PairOptions) -> Ours:
-    serving = holder(memory.home)
     offer = Offer(
         memory.config.device_name or platform.node() or "device",
-        (serving.port if serving else None) or DEFAULT_PORT,
+        _port(memory.home),
         options.read_only,
         tuple(Members(memory.store).entries(options.spaces)),
     )
     return Ours(identity=Identity.load_or_create(memory.home), store=memory.store, offer=offer, name=options.name)
+
+
+def _port(home: Path) -> int:
+    """Where the other device will find us: 0 if that is not known. While nothing serves it is where `memcrdt serve`
+    listens by default; what serves may begin to listen only when the pairing is done."""
+    serving = holder(home)
+    return DEFAULT_PORT if serving is None else serving.port or serving.planned or 0

@@ -15,8 +15,8 @@ In the place of any of them, ["no", why] ends it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
@@ -50,17 +50,22 @@ _MEANS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Partner:
-    """The device that we are paired with now, what it calls itself, where it listens, and the spaces shared."""
+    """The device that we are paired with now, what it calls itself, where it listens, and the spaces shared.
+
+    `aside`: our spaces that gave their name to one of its, which we may only read, and what they are called now.
+    """
 
     device: str
     name: str
     address: str | None
     spaces: tuple[str, ...]
+    aside: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one side says of itself: its name, the port that it serves at, whether the other may only read, spaces."""
+    """What one side says of itself: its name, the port that it serves at (0: not known), whether the other may only
+    read, spaces."""
 
     name: str
     port: int
@@ -142,20 +147,20 @@ def joins(inviter: Offer, joiner: Offer) -> tuple[list[Entry], list[Entry]]:
 
 async def settle(
     store: Store, partner: Partner, joined: Iterable[Entry], read_only: bool, *, as_reader: bool = False
-) -> None:
+) -> Partner:
     """Writes down what was agreed: trust, spaces, address. `read_only`: the partner may only read; `as_reader`: we may.
 
-    Raises what Members.join and Peers.accept do.
+    Returns the partner, with what was set aside. Raises what Members.join and Peers.accept do.
     """
 
-    def write() -> None:
-        for entry in joined:
-            Members(store).join(entry, read_only=as_reader)
+    def write() -> Partner:
+        names = {entry.name: Members(store).join(entry, read_only=as_reader) for entry in joined}
         Peers(store).accept(
             partner.device, name=partner.name, address=partner.address, spaces=partner.spaces, read_only=read_only
         )
+        return replace(partner, aside={name: aside for name, aside in names.items() if aside is not None})
 
-    await asyncio.to_thread(write)
+    return await asyncio.to_thread(write)
 
 
 def _entry(name: str, space: str, creator: str, nonce: bytes, shared: bool) -> Entry:

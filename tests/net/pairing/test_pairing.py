@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from memcrdt.errors import (
 )
 from memcrdt.memory import Memory
 from memcrdt.model.devices import shown
-from memcrdt.net.addresses import Address
+from memcrdt.net.addresses import DEFAULT_PORT, Address
 from memcrdt.net.auth import Authenticated
 from memcrdt.net.connection import PAIRING_PATH, Connection
 from memcrdt.net.dialer import Dialer, Target, Trust
@@ -36,7 +37,7 @@ from memcrdt.net.pairing.exchange import Exchange
 from memcrdt.net.pairing.inviting import Invitation
 from memcrdt.net.pairing.joining import Joining
 from memcrdt.net.pairing.pair import PairOptions, _ours, invite, join
-from memcrdt.net.pairing.talk import Offer, Talk, joins
+from memcrdt.net.pairing.talk import Offer, Partner, Talk, joins
 from memcrdt.node import Node
 from memcrdt.store.members import Entry, Genesis, Members
 from memcrdt.store.peers import Peers
@@ -69,17 +70,30 @@ def known(memory: Memory) -> dict[str, tuple[str | None, str]]:
     return {peer.device: (peer.name, peer.state) for peer in Peers(memory.store).all()}
 
 
+def _addresses(memory: Memory) -> list[str]:
+    """Where the other device may be."""
+    return [address for peer in Peers(memory.store).all() for address in peer.addresses]
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
 def another(code: Code) -> str:
     """A code with the same number and another word."""
     return f"{code.number}-{code.first}-{'granite' if code.second != 'granite' else 'acorn'}"
 
 
-async def pair(inviter: Memory, joiner: Memory, **options: Any) -> None:
+async def pair(inviter: Memory, joiner: Memory, **options: Any) -> Partner:
+    """What the joiner knows of the inviter then."""
     async with await invite(inviter, PairOptions(host="127.0.0.1", **options)) as invitation:
         there, here = await asyncio.gather(
             invitation.joined(), join(joiner, str(invitation.code), LOOPBACK, at=invitation.addresses[0])
         )
     assert (there.device, here.device) == (joiner.store.device, inviter.store.device)
+    return here
 
 
 async def test_both_sides_know_each_other_afterwards(two: tuple[Memory, Memory]) -> None:
@@ -103,6 +117,47 @@ async def test_a_device_that_joins_brings_its_memories_along(
         await here.connect(there.addresses[0])
         await eventually(lambda: len(list(laptop.list())) == len(list(desktop.list())) == 2)
     assert set(Members(desktop.store).of("personal").members) == {laptop.store.device, desktop.store.device}
+
+
+async def test_a_device_that_may_only_read_keeps_its_memories_apart(
+    two: tuple[Memory, Memory], eventually: Eventually
+) -> None:
+    """In a space of its own, of which it is told; it takes what the other has, and the two agree on that."""
+    laptop, desktop = two
+    laptop.add("from the laptop")
+    kept = desktop.add("from the desktop")
+    partner = await pair(laptop, desktop, read_only=True)
+    assert partner.aside == {"personal": "personal-2"}
+    assert desktop.get(kept).space == "personal-2"
+    async with Node(laptop, host="127.0.0.1", port=0) as there, Node(desktop, host="127.0.0.1", port=0) as here:
+        await here.connect(there.addresses[0])
+        await eventually(lambda: desktop.space("personal").digest() == laptop.space("personal").digest())
+    assert {record.text: record.space for record in desktop.list()} == {
+        "from the laptop": "personal",
+        "from the desktop": "personal-2",
+    }
+    assert [record.text for record in laptop.list()] == ["from the laptop"]
+
+
+async def test_two_that_serve_at_ports_of_their_own_find_each_other(
+    two: tuple[Memory, Memory], eventually: Eventually
+) -> None:
+    """As homes of one machine have to; each says where it will listen, which begins with this very pairing."""
+    laptop, desktop = two
+    ports = [_free_port(), _free_port()]
+    async with Node(laptop, host="127.0.0.1", port=ports[0]) as there, Node(desktop, host="127.0.0.1", port=ports[1]):
+        await pair(laptop, desktop)
+        assert [_addresses(laptop), _addresses(desktop)] == [[f"127.0.0.1:{ports[1]}"], [f"127.0.0.1:{ports[0]}"]]
+        await eventually(lambda: there.status().connected == {desktop.store.device})
+
+
+async def test_where_a_device_listens_is_said_as_far_as_it_is_known(two: tuple[Memory, Memory]) -> None:
+    """Where nothing serves that is the port at which `memcrdt serve` listens by default; of any free one nothing is
+    known."""
+    laptop, desktop = two
+    async with Node(desktop, host="127.0.0.1", port=0):
+        await pair(laptop, desktop)
+        assert (_addresses(laptop), _addresses(desktop)) == ([], [f"127.0.0.1:{DEFAULT_PORT}"])
 
 
 async def test_the_side_that_is_alone_joins_the_other(
