@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import EllipsisType, TracebackType
@@ -18,6 +18,7 @@ from memcrdt.finding import Finder, SearchStatus
 from memcrdt.keeping import Keeping
 from memcrdt.model import checks
 from memcrdt.model.edits import MemoryEdit
+from memcrdt.model.filters import INCLUDES
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
 from memcrdt.model.requests import PERSONAL, AddRequest, Changes, check_add, check_alive, check_items, check_update
 from memcrdt.model.scopes import GLOBAL, check_scope
@@ -201,7 +202,8 @@ class Memory(Keeping, Syncing):
         return self.get(id)
 
     def forget(self, /, id: str | None = None, *, dry_run: bool = False, **filters: Any) -> Forgotten:
-        """Forgets one memory, or all that the filters leave, for good, on this and every other device.
+        """Forgets one memory, or all that the filters leave, expired and superseded ones among them, for good, on this
+        and every other device.
 
         `dry_run` only counts. The status is `pending` while a reader still holds bytes of what was forgotten in the
         file; that finishes by itself. Other devices confirm when no byte is left in theirs: ask again with the id of
@@ -347,7 +349,10 @@ class Memory(Keeping, Syncing):
         if memory_id is None:
             if not wanted.narrows():
                 raise InputError("forget without an id wants a filter: it would forget everything")
-            return lambda db: listing.places(db, wanted, self.store.now_ms())
+            everything = replace(
+                wanted, include=frozenset(INCLUDES)
+            )  # what is hidden would stay, and be taken for forgotten
+            return lambda db: listing.places(db, everything, self.store.now_ms())
         if filters:
             raise InputError("forget takes an id or filters, not both")
         known = checks.check_id(memory_id)

@@ -474,6 +474,16 @@ class TestForgetting:
         assert memory.forget(tags="draft").count == 1
         assert [record.id for record in memory.list()] == [kept]
 
+    def test_forgetting_by_filter_reaches_what_is_hidden(self, memory: Memory, clock: Any) -> None:
+        """Who forgets all with a tag means also what was superseded, or has expired."""
+        newer = memory.add("the newer one")
+        memory.update(memory.add("superseded", tags=["secret"]), superseded_by=newer)
+        memory.add("expired", tags=["secret"], expires_at=clock.time(hours=1))
+        clock.pass_(hours=2)
+        assert len(memory.list(tags="secret")) == 0
+        assert memory.forget(tags="secret", dry_run=True).count == memory.forget(tags="secret").count == 2
+        assert [record.id for record in memory.list(include=["expired", "superseded"])] == [newer]
+
     def test_forgetting_twice_is_done(self, memory: Memory) -> None:
         """The second time there is nothing to do, and that is no error; what never was is one."""
         added = memory.add("a")

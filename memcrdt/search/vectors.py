@@ -20,8 +20,8 @@ _VECTORS = "SELECT embedding FROM vectors WHERE passage BETWEEN ? AND ? AND mode
 
 
 def of_text(db: Connection, index: SearchIndex, query: str) -> Query | None:
-    """The query in the model that is searched; None when there is no vector to compare it with."""
-    current = registry.in_use(db).get("current")
+    """The query in the model that is searched; None when there is no vector to compare it with, or none is wanted."""
+    current = registry.in_use(db).get("current") if index.embedders.own else None
     embedder = index.embedders.get(current.name) if current else None
     if current is None or embedder is None:
         return None

@@ -113,11 +113,6 @@ def raise_alarm(db: apsw.Connection, alarm: Alarm) -> None:
     write(db, "alarms", json.dumps([*alarms(db), alarm][-ALARMS:]))
 
 
-def clear_alarms(db: apsw.Connection) -> None:
-    """The user has seen them."""
-    db.execute("DELETE FROM meta WHERE key = 'alarms'")
-
-
 def add_space(db: apsw.Connection, name: str, device: str, now_ms: int, random: Random) -> int:
     """Makes a space whose id only its members can know. Returns its local number."""
     nonce = random(16)

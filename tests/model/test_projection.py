@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memcrdt.model import limits, registers
-from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp, born, edited, forgotten
+from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp, born, edited, forgotten, kept_fields
 from memcrdt.model.projection import Grave, Life, project, unite
 from memcrdt.model.records import Link
 from memcrdt.model.registers import DELETED, Deleted
@@ -351,6 +351,31 @@ def test_an_edit_is_read_back() -> None:
     assert (after.shown.text, after.shown.by, after.shown.base) == ("new text", "bot", (ID,))
     assert (after.tags, after.metadata, after.scope) == (("new", "stays"), {"k": [1, {"x": None}]}, "agent/bot")
     assert (after.links, after.updated_at) == ((Link("of", OTHER),), 500)
+
+
+def test_what_is_taken_away_was_changed_then() -> None:
+    """Whoever asks what was changed since a time hears of it; fields of a newer version stay in the register."""
+    tag, key = registers.tag_key(ID, SALT, "old"), registers.metadata_key(ID, SALT, "k")
+    link = registers.link_key(ID, SALT, "of", OTHER)
+    found: Part = {
+        ID: BIRTH,
+        tag: {"tag": "old", "at": 200, "by": "a newer version"},
+        key: {"key": "k", "value": 1, "at": 200},
+        link: {"rel": "of", "to": OTHER, "at": 200},
+    }
+    for number, edit in enumerate(
+        (
+            MemoryEdit(remove_tags=("old",)),
+            MemoryEdit(metadata={"k": None}),
+            MemoryEdit(remove_links=(("of", OTHER),)),
+        )
+    ):
+        writes = kept_fields(edited(_life(found), edit, Stamp(500 + number, None, DEVICE), R1), found)
+        found = _written(found, writes)
+        assert (_life(found).updated_at, _life(found).ignored) == (500 + number, 0)
+    after = _life(found)
+    assert (after.tags, after.metadata, after.links) == ((), {}, ())
+    assert found[tag] == {"tag": None, "at": 500, "by": "a newer version"}
 
 
 def test_the_same_text_again_settles_a_conflict() -> None:

@@ -75,6 +75,20 @@ def test_adding_does_not_wait_for_a_slow_model(tmp_path: Path) -> None:
         assert sum(calls) >= 71
 
 
+def test_without_an_embedder_searches_go_by_words_alone(tmp_path: Path) -> None:
+    """Also where there are vectors; what is added gets one, for the others that search here."""
+    with memcrdt.open(tmp_path) as memory:
+        memory.add("Deploys go out on Tuesdays")
+    with memcrdt.open(tmp_path, embedder=None) as memory:
+        memory.add("Ships leave the harbour at dawn")
+        assert memory.search("software releases") == []
+        assert found(memory, "tuesdays") == "Deploys go out on Tuesdays"
+        parts_of_meaning = ("semantic", "window_meaning", "conversation_meaning")
+        (hit,) = memory.search("harbour", explain=True)
+        assert [hit.parts[name] for name in parts_of_meaning] == [0, 0, 0]
+        assert count(memory, "SELECT count(*) FROM vectors") == 2
+
+
 def test_a_text_that_changes_while_it_is_embedded_gets_its_own_vector(memory: Memory) -> None:
     """The vector of an old text is never kept under a new one."""
     changed = memory.add("aaaa aaaa")
