@@ -12,6 +12,7 @@ from memcrdt.crdt.scan import scan
 from memcrdt.errors import CorruptError, RemoteProtocolError
 from memcrdt.store import log, meta, views
 from memcrdt.store.documents import Documents, SpoiledError
+from memcrdt.store.members import is_read_only
 from memcrdt.store.rescue import rescue
 from memcrdt.store.transaction import Transaction
 
@@ -86,16 +87,20 @@ def _lacks_rows(db: apsw.Connection, documents: Documents, shard: int) -> bool:
 
 
 def go_on(store: Store, shard: int, *, indexed: bool = True) -> str:
-    """Goes on with what is left of a damaged shard: from the views comes back what it had said, if nothing waits.
-    Returns what was done, in words. Not `indexed`: the indexes may be damaged, too, and are made anew afterwards."""
+    """Goes on with what is left of a damaged shard: from the views comes back what it had said, if nothing waits and if
+    we may write, since what a reader writes goes to nobody. Returns what was done, in words.
+
+    Not `indexed`: the indexes may be damaged, too, and are made anew afterwards.
+    """
     with store.folding() as (db, documents):
         documents.use_client(meta.yielding_client_id(store.options.random))  # others may know more than the views
         row = log.shard_row(db, shard)
         document = documents.current(db, row)
         row = log.standing(row, document.live)
-        if document.waiting:
+        if document.waiting or is_read_only(db, row.space):
             log.note_head(db, row)
-            return f"{len(document.waiting)} rows of shard {shard} wait for other devices to bring what they build on"
+            count = len(document.waiting)
+            return f"shard {shard} waits for other devices to bring what was lost; {count} rows of it build on that"
         row = row._replace(damaged=False)
         log.note_head(db, row)
         transaction = Transaction(db, documents, store.stamp())

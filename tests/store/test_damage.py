@@ -120,6 +120,23 @@ def test_what_only_the_damaged_row_had_is_read_back_from_the_views(device: Make)
     assert ids[0] in b.graves()
 
 
+@pytest.mark.parametrize("lost", ["seq = 2", "seq = 6", "1"])
+def test_who_may_only_read_writes_nothing_to_mend_its_shard(device: Make, lost: str) -> None:
+    """It shows what it has shown, and waits for those that may write: what is read back would go to nobody."""
+    a, b, _ = _two(device)
+    with a.store.writing() as db:
+        db.execute("UPDATE spaces SET read_only = 1")
+    before = a.views()
+    spoil(a, "updates", lost)
+    doctor.repair(a.store, give_up=True)
+    assert a.views() == before
+    assert "waits for other devices" in doctor.examine(a.store).problems[0]
+    b.add("from there")
+    _meet(a, b)
+    assert (a.views(), a.digest()) == (b.views(), b.digest())
+    assert doctor.examine(a.store).problems == ()
+
+
 def test_rows_that_build_on_what_nobody_else_has_wait(device: Make) -> None:
     """They are shown as before, and go on as soon as the user says that the rest is lost."""
     a, b, _ = _two(device)

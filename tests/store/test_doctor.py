@@ -240,7 +240,7 @@ def test_with_peers_the_lost_rows_come_back_as_they_were(device: Make) -> None:
     before = a.texts()
     spoil(a, "updates", "seq = 3")
     report = doctor.repair(a.store)
-    assert any("wait for other devices" in line for line in report.done)
+    assert any("waits for other devices" in line for line in report.done)
     assert any("waits for other devices" in line for line in doctor.examine(a.store).problems)
     assert a.texts() == before
     a.add("written meanwhile")
