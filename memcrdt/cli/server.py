@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -33,7 +34,7 @@ def run(node: Node, printer: Printer) -> None:
 
 async def _serve(node: Node, printer: Printer) -> None:
     ended = asyncio.Event()
-    with suppress(NotImplementedError):  # Windows has no such handlers; ending the process ends the rest
+    if sys.platform != "win32":  # which has no such handlers; ending the process ends the rest
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # the terminal is closed; nohup ignores that
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, ended.set)

@@ -80,8 +80,12 @@ def connect(path: Path, *, read_only: bool, vfs: str | None) -> apsw.Connection:
 def connect_to_read(path: Path, *, read_only: bool, vfs: str | None) -> apsw.Connection:
     """A connection to read with, which is there also where SQLite can't make what it keeps beside a file: on a full
     disk, and where nothing may be written. Raises apsw.Error."""
-    if vfs is not None or sys.platform == "win32":
-        return connect(path, read_only=read_only, vfs=vfs)
+    if sys.platform != "win32" and vfs is None:
+        return _connect_anyhow(path, read_only=read_only)
+    return connect(path, read_only=read_only, vfs=vfs)
+
+
+def _connect_anyhow(path: Path, *, read_only: bool) -> apsw.Connection:
     if read_only and is_unwritable(path):
         return Unchanging(path)
     try:

@@ -63,11 +63,13 @@ def run(numbers: range) -> Fuzzed:
 def _peak_bytes() -> int | None:
     """The most memory that this process has ever taken; None on Windows."""
     if sys.platform == "win32":
-        return None
-    import resource
+        peak = None
+    else:
+        import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return peak
 
 
 def _fuzz_history(rng: Random, rounds: int) -> Counter[Fate]:

@@ -10,24 +10,29 @@ import time
 from collections.abc import Iterator
 from itertools import count
 from multiprocessing import get_context
-from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
 from memcrdt.testing.expected import Expected, LostError, open_memory, texts_of
 
+if sys.platform == "win32":
+    from multiprocessing.context import SpawnContext as Context
+else:
+    from multiprocessing.context import ForkServerContext as Context
+
 WRITERS: Final = 4
 _PAUSES_S: Final = (0.002, 0.05)  # between two kills
 _START_S: Final = 30.0  # in which a writer has to begin
 
 
-def processes() -> ForkServerContext | SpawnContext:
+def processes() -> Context:
     """How the tests start processes: quickly where that goes, never as a copy of one with threads."""
     if sys.platform == "win32":
-        return get_context("spawn")
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["memcrdt.testing.kill"])
+        context = get_context("spawn")
+    else:
+        context = get_context("forkserver")
+        context.set_forkserver_preload(["memcrdt.testing.kill"])
     return context
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
-import os
+import mmap
 import statistics
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -208,7 +208,7 @@ def _note(outcome: Outcome) -> None:
     with suppress(AttributeError):  # other C libraries than glibc have no such call
         ctypes.CDLL(None).malloc_trim(0)  # what was freed and is kept for later is no leak: up to 90 MB
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    memory_mb = round(pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20), 1)
+    memory_mb = round(pages * mmap.PAGESIZE / (1 << 20), 1)
     handles = len(list(Path("/proc/self/fd").iterdir()))
     outcome.samples.append(Sample(handles, memory_mb, len(gc.get_objects())))
 
