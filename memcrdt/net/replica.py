@@ -109,7 +109,7 @@ class StoreReplica:
             taking = _Taking(number, shard, update, scanned, origin)
             self._store.commit(taking, prepared=prepared, origin=origin)
         except SpoiledError as exc:
-            self._mend(exc.shard)
+            damage.mend(self._store, exc.shard)
             raise  # what was asked for has a gap before it now, and the device that sent it is not to blame
         except GapError as exc:
             return Applied("gap", self.state_vector(space, shard), str(exc))
@@ -181,17 +181,8 @@ class StoreReplica:
             try:
                 return work()
             except SpoiledError as exc:
-                if not self._mend(exc.shard):
+                if damage.mend(self._store, exc.shard) is None:
                     raise
-
-    def _mend(self, shard: int) -> bool:
-        """Sets aside what is damaged of a shard (its local number), and tells the user. Returns whether anything is."""
-        found = damage.set_aside(self._store, shard)
-        if found:
-            damage.go_on(self._store, shard)
-            with self._store.writing() as db:
-                meta.raise_alarm(db, meta.Alarm(self._store.now_ms(), _DAMAGED.format(found=found)))
-        return found is not None
 
     def _set_aside(self, refused: Refused) -> None:
         with self._store.writing() as db:
@@ -203,10 +194,6 @@ _IMPOSTOR = (
     " copy a home and a device key of its own. This store writes under another client id from now on"
 )
 
-_DAMAGED = (
-    "The log had {found}, as a failing disk leaves them. Other devices are asked for what they said, and what is shown"
-    " stays. Make a backup, and let `memcrdt doctor` look at the rest of the file"
-)
 
 _AUDIENCE = """
 SELECT device FROM shares JOIN spaces s USING(space) JOIN peers p USING(device)

@@ -59,6 +59,17 @@ def fault(kind: Kind, shard: int, update: bytes, kept: bytes) -> str | None:
     return None
 
 
+def mend(store: Store, shard: int) -> str | None:
+    """Goes on without the damaged rows of a shard, as `set_aside` and `go_on` do, at once: were it interrupted between
+    them, an update from elsewhere could make the shard whole before it is read back from the views what nobody else
+    has. The user is told. Returns what was found, in words; None if nothing is wrong."""
+    with store.folding() as (db, documents):
+        if found := _set_aside(store, db, documents, shard):
+            _go_on(store, db, documents, shard, indexed=True)
+            meta.raise_alarm(db, meta.Alarm(store.now_ms(), _ALARM.format(found=found)))
+    return found
+
+
 def set_aside(store: Store, shard: int) -> str | None:
     """Sets the damaged rows of a shard aside, and returns what was found, in words; None if nothing is wrong. The shard
     counts as damaged until `go_on`, or until other devices have brought what is missing.
@@ -66,15 +77,29 @@ def set_aside(store: Store, shard: int) -> str | None:
     The store takes a new client id then: what the rows had said under the one before may be known elsewhere.
     """
     with store.folding() as (db, documents):
-        bad = rows(db, shard)
-        for each in bad:
-            log.set_aside(db, shard, each.seq, each.kind, store.now_ms())
-        documents.clear()  # what is in memory says nothing about the file
-        if not bad and not _lacks_rows(db, documents, shard):
-            return None
-        db.execute("UPDATE shards SET damaged = 1 WHERE shard = ?", (shard,))
-        meta.renew_client_id(db, store.boot, store.options.random)
-        documents.clear()
+        return _set_aside(store, db, documents, shard)
+
+
+def go_on(store: Store, shard: int, *, indexed: bool = True) -> str:
+    """Goes on with what is left of a damaged shard: from the views comes back what it had said, if nothing waits and if
+    we may write, since what a reader writes goes to nobody. Returns what was done, in words.
+
+    Not `indexed`: the indexes may be damaged, too, and are made anew afterwards.
+    """
+    with store.folding() as (db, documents):
+        return _go_on(store, db, documents, shard, indexed=indexed)
+
+
+def _set_aside(store: Store, db: apsw.Connection, documents: Documents, shard: int) -> str | None:
+    bad = rows(db, shard)
+    for each in bad:
+        log.set_aside(db, shard, each.seq, each.kind, store.now_ms())
+    documents.clear()  # what is in memory says nothing about the file
+    if not bad and not _lacks_rows(db, documents, shard):
+        return None
+    db.execute("UPDATE shards SET damaged = 1 WHERE shard = ?", (shard,))
+    meta.renew_client_id(db, store.boot, store.options.random)
+    documents.clear()
     return f"{len(bad)} damaged rows of shard {shard}" if bad else f"missing rows of shard {shard}"
 
 
@@ -86,29 +111,29 @@ def _lacks_rows(db: apsw.Connection, documents: Documents, shard: int) -> bool:
     return False
 
 
-def go_on(store: Store, shard: int, *, indexed: bool = True) -> str:
-    """Goes on with what is left of a damaged shard: from the views comes back what it had said, if nothing waits and if
-    we may write, since what a reader writes goes to nobody. Returns what was done, in words.
-
-    Not `indexed`: the indexes may be damaged, too, and are made anew afterwards.
-    """
-    with store.folding() as (db, documents):
-        documents.use_client(meta.yielding_client_id(store.options.random))  # others may know more than the views
-        row = log.shard_row(db, shard)
-        document = documents.current(db, row)
-        row = log.standing(row, document.live)
-        if document.waiting or is_read_only(db, row.space):
-            log.note_head(db, row)
-            count = len(document.waiting)
-            return f"shard {shard} waits for other devices to bring what was lost; {count} rows of it build on that"
-        row = row._replace(damaged=False)
+def _go_on(store: Store, db: apsw.Connection, documents: Documents, shard: int, *, indexed: bool) -> str:
+    documents.use_client(meta.yielding_client_id(store.options.random))  # others may know more than the views
+    row = log.shard_row(db, shard)
+    document = documents.current(db, row)
+    row = log.standing(row, document.live)
+    if document.waiting or is_read_only(db, row.space):
         log.note_head(db, row)
-        transaction = Transaction(db, documents, store.stamp())
-        count = rescue(transaction, row)
-        transaction.reproject(shard, views.at_home_in(db, shard))
-        done = transaction.finish()
-        if indexed:
-            store.indexer.replace(db, done.removed, done.added, None)
-        row = log.shard_row(db, shard)
-        log.fold(db, row, documents.current(db, row).live.snapshot())
-        return f"read {count:,} memories of shard {shard} back from the views"
+        count = len(document.waiting)
+        return f"shard {shard} waits for other devices to bring what was lost; {count} rows of it build on that"
+    row = row._replace(damaged=False)
+    log.note_head(db, row)
+    transaction = Transaction(db, documents, store.stamp())
+    count = rescue(transaction, row)
+    transaction.reproject(shard, views.at_home_in(db, shard))
+    done = transaction.finish()
+    if indexed:
+        store.indexer.replace(db, done.removed, done.added, None)
+    row = log.shard_row(db, shard)
+    log.fold(db, row, documents.current(db, row).live.snapshot())
+    return f"read {count:,} memories of shard {shard} back from the views"
+
+
+_ALARM = (
+    "The log had {found}, as a failing disk leaves them. Other devices are asked for what they said, and what is shown"
+    " stays. Make a backup, and let `memcrdt doctor` look at the rest of the file"
+)

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from memcrdt.errors import CorruptError
+from memcrdt.errors import CorruptError, DiskFullError
 from memcrdt.store import compaction, damage, doctor, meta
 from memcrdt.sync.replica import LogPage
 from memcrdt.testing.devices import Device, agree, spoil
@@ -200,6 +200,26 @@ def test_a_damaged_row_is_not_sent(device: Make) -> None:
     page = a.replica.log(head, 10)
     assert [entry.seq for entry in page.entries] == [head + 2]
     assert page == LogPage(page.entries, head + 2, [(a.space(), 0)])
+
+
+def test_a_shard_is_mended_at_once_or_not_at_all(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were its rows set aside and nothing read back, the next update would make the views say what is left."""
+    a, _, _ = _two(device)
+    mine = a.add("not sent yet")
+    before, head = a.views(), a.replica.head()
+    spoil(a, "updates", f"seq = {head}")
+    with monkeypatch.context() as patch:
+        patch.setattr(damage, "rescue", _full)
+        with pytest.raises(DiskFullError):
+            damage.mend(a.store, 1)
+    assert a.rows("SELECT damaged FROM shards WHERE shard = 1") == [(0,)]
+    assert a.rows("SELECT count(*) FROM damaged") == [(0,)]
+    assert damage.mend(a.store, 1) == "1 damaged rows of shard 1"
+    assert (a.views(), mine in a.ids_of_documents()) == (before, True)
+
+
+def _full(*_: object) -> int:
+    raise DiskFullError("the disk is full")
 
 
 def test_of_a_healthy_shard_nothing_is_set_aside(device: Make) -> None:
