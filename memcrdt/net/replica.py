@@ -64,7 +64,8 @@ class StoreReplica:
         with self._store.reading() as db:
             head = log.head(db)  # before the shards are looked at: their rows up to this one are all in the digests
         known = self._mending(lambda: digests.of_space(self._store, number))
-        return {shard.number: Digest(shard.digest, max(shard.head, head)) for shard in known}
+        # Who holds the same as a damaged shard need not hold what waits in it, or is lost.
+        return {shard.number: Digest(shard.digest, max(shard.head, head) if shard.head else 0) for shard in known}
 
     def state_vector(self, space: str, shard: int) -> StateVector:
         with self._store.reading() as db:
@@ -93,7 +94,8 @@ class StoreReplica:
             row = log.find_shard(db, space, shard)
             if row is None:
                 return Diff(NOTHING, {}, 0)
-            return Diff(documents.current(db, row).live.diff(theirs), log.state_vector_of(row), row.head)
+            head = 0 if row.damaged else row.head
+            return Diff(documents.current(db, row).live.diff(theirs), log.state_vector_of(row), head)
 
     def apply(self, space: str, shard: int, update: bytes, origin: str) -> Applied:
         number = self._number(space)

@@ -67,6 +67,8 @@ def mend(store: Store, shard: int) -> str | None:
         if found := _set_aside(store, db, documents, shard):
             _go_on(store, db, documents, shard, indexed=True)
             meta.raise_alarm(db, meta.Alarm(store.now_ms(), _ALARM.format(found=found)))
+    if found:
+        store.scrub_later()
     return found
 
 
@@ -87,7 +89,9 @@ def go_on(store: Store, shard: int, *, indexed: bool = True) -> str:
     Not `indexed`: the indexes may be damaged, too, and are made anew afterwards.
     """
     with store.folding() as (db, documents):
-        return _go_on(store, db, documents, shard, indexed=indexed)
+        done = _go_on(store, db, documents, shard, indexed=indexed)
+    store.scrub_later()  # which is not done while a shard is damaged
+    return done
 
 
 def _set_aside(store: Store, db: apsw.Connection, documents: Documents, shard: int) -> str | None:

@@ -10,11 +10,12 @@ import apsw
 
 from memcrdt.errors import DiskFullError
 from memcrdt.store import log
+from memcrdt.store.log import ShardRow
 from memcrdt.store.store import Store
 
 
 class ShardDigest(NamedTuple):
-    """16 bytes over the shard's canonical state, as of row `head` of the log."""
+    """16 bytes over the shard's canonical state, as of row `head` of the log; 0 for a damaged one, where rows wait."""
 
     number: int
     digest: bytes
@@ -22,10 +23,11 @@ class ShardDigest(NamedTuple):
 
 
 def of_space(store: Store, space: int) -> list[ShardDigest]:
-    """The digest of every shard of the space that has ever held anything, lowest number first."""
+    """The digest of every shard of the space that holds anything, lowest number first. What was forgotten counts; an
+    empty one is left by lost rows only."""
     with store.reading() as db:
-        rows = [row for row in log.shards_of(db, space) if row.head]
-    known = [ShardDigest(row.number, row.digest, row.head) for row in rows if row.digest is not None]
+        rows = [row for row in log.shards_of(db, space) if log.state_vector_of(row)]
+    known = [ShardDigest(row.number, row.digest, _head(row)) for row in rows if row.digest is not None]
     computed = _computed(store, [row.shard for row in rows if row.digest is None])
     if computed:
         _keep(store, space, computed)
@@ -52,7 +54,11 @@ def _computed(store: Store, shards: list[int]) -> list[ShardDigest]:
 def _compute(store: Store, shard: int) -> ShardDigest:
     with store.documents() as (db, documents):
         row = log.shard_row(db, shard)
-        return ShardDigest(row.number, documents.current(db, row).live.digest(), row.head)
+        return ShardDigest(row.number, documents.current(db, row).live.digest(), _head(row))
+
+
+def _head(row: ShardRow) -> int:
+    return 0 if row.damaged else row.head
 
 
 def _keep(store: Store, space: int, digests: list[ShardDigest]) -> None:

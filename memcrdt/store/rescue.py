@@ -32,18 +32,18 @@ def rescue(transaction: Transaction, shard: ShardRow) -> int:
     say of the same registers stands, if this is written under a client id that gives way.
     """
     ids = views.at_home_in(transaction.db, shard.shard)
-    return sum(_rescue(transaction, shard.space, memory_id) for memory_id in sorted(ids))
+    return sum(_rescue(transaction, shard, memory_id) for memory_id in sorted(ids))
 
 
-def _rescue(transaction: Transaction, space: int, memory_id: str) -> bool:
+def _rescue(transaction: Transaction, shard: ShardRow, memory_id: str) -> bool:
     if not is_ulid(memory_id):
         return False
+    space = shard.space
     state = transaction.state(space, memory_id)
-    grave = transaction.db.execute("SELECT at, by, device FROM graves WHERE space = ? AND id = ?", (space, memory_id))
-    if (forgotten := grave.fetchone()) is not None:
+    if (grave := views.grave_of(transaction.db, space, memory_id)) is not None:
         if not isinstance(state, Grave):
-            at, by, device = forgotten
-            transaction.forget(space, memory_id, Stamp(at, by, device or transaction.stamp.device))
+            stamp = Stamp(grave.at, grave.by, grave.device or transaction.stamp.device)
+            transaction.forget(space, memory_id, stamp)
         return not isinstance(state, Grave)
     found = reads.where(transaction.db, "m.space = ? AND m.id = ?", (space, memory_id), "")
     if not found or isinstance(state, Grave):
@@ -56,7 +56,7 @@ def _rescue(transaction: Transaction, space: int, memory_id: str) -> bool:
         births = edits.born(new, Stamp(transaction.stamp.at, record.author, record.device))
         if project(memory_id, [{k: v for k, v in births.items() if not isinstance(v, Deleted)}]) is None:
             return False  # not even its text is one
-        transaction.add(space, memory_id, births)
+        transaction.add(space, memory_id, births, shard=shard.shard)
         state = transaction.state(space, memory_id)
     assert isinstance(state, Life)
     return _correct(transaction, space, state, record, texts) or is_lost

@@ -94,7 +94,8 @@ class Transaction:
     @property
     def leaves_bytes(self) -> bool:
         """Whether bytes of something forgotten are still in the file."""
-        return any(work.to_scrub and work.updates for work in self._works.values())
+        # A shard that was damaged could not be scrubbed, whatever was forgotten in it meanwhile.
+        return any((work.to_scrub and work.updates) or work.mended for work in self._works.values())
 
     @property
     def changed_shards(self) -> Iterable[int]:
@@ -105,10 +106,10 @@ class Transaction:
         """What a memory is, with what was gathered so far."""
         return project(memory_id, [self._registers(work, memory_id) for work in self._homes(space, memory_id)])
 
-    def add(self, space: int, memory_id: str, writes: Writes) -> None:
-        """Gathers the registers of a new memory, in the shard that is open for births."""
+    def add(self, space: int, memory_id: str, writes: Writes, *, shard: int | None = None) -> None:
+        """Gathers the registers of a new memory, in the shard that is open for births, or in the one where it was."""
         self._check_writable(space, _ADD_ELSEWHERE)
-        work = self._birth_shard(space)
+        work = self._birth_shard(space) if shard is None else self._work(log.shard_row(self.db, shard))
         work.pending[memory_id].update(writes)
         work.births += 1
         work.registers += len(writes)
@@ -286,6 +287,8 @@ class Transaction:
             state = project(memory_id, [self._registers(work, memory_id) for work in homes])
             if not isinstance(state, Grave) and any(memory_id in work.unborn for work in homes):
                 state = Grave(memory_id, self.stamp.at, self.stamp.by, self.stamp.device)
+            if not isinstance(state, Grave) and any(work.row.damaged or work.mended for work in homes):
+                state = views.grave_of(self.db, space, memory_id) or state  # its tombstone may be what was lost
             if isinstance(state, Grave):
                 self._end(state, homes)
             if isinstance(state, Life) and len(state.revisions) > pruning.TOO_MANY and self._let_go(state, homes):

@@ -82,6 +82,13 @@ def at_home_in(db: apsw.Connection, shard: int) -> set[str]:
     return {str(row[0]) for row in db.execute("SELECT id FROM homes WHERE shard = ?", (shard,))}
 
 
+def grave_of(db: apsw.Connection, space: int, memory_id: str) -> Grave | None:
+    """What is known here of the end of a memory, if it has come to one."""
+    sql = "SELECT at, by, device FROM graves WHERE space = ? AND id = ?"
+    row = db.execute(sql, (space, memory_id)).fetchone()
+    return None if row is None else Grave(memory_id, *row)
+
+
 def much_revised(db: apsw.Connection, space: int, ids: Iterable[str]) -> list[str]:
     """Those of the memories that have more revisions than are kept."""
     sql = (

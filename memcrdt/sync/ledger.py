@@ -94,7 +94,11 @@ class Receipts:
         self._trails[key] = _Trail(valid_from=self._port.next_ask)
 
     def established(self, key: ShardKey, seq: int, asked: int) -> None:
-        """The peer holds everything that the shard held at row `seq`, as the answer to ask number `asked` said."""
+        """The peer holds everything that the shard held at row `seq`, as the answer to ask number `asked` said. Row 0:
+        it holds all that we could show, but rows of ours wait (see Digest), of which that says nothing."""
+        if not seq:
+            self.lost(key)
+            return
         self._note(key, seq)
         trail = self._trail(key)
         if asked >= trail.valid_from:

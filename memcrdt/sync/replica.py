@@ -26,7 +26,8 @@ class SharedSpace:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """The canonical digest (16 bytes) of a shard, as it stood at row `seq` of our log, which may be another shard's."""
+    """The canonical digest (16 bytes) of a shard, as it stood at row `seq` of our log, which may be another shard's; 0
+    if not all rows are in it, since something before them was lost by our disk."""
 
     digest: bytes
     seq: int

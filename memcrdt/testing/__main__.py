@@ -5,6 +5,7 @@ python -m memcrdt.testing kill --kills 500
 python -m memcrdt.testing soak --minutes 10
 python -m memcrdt.testing sim --seeds 10000
 python -m memcrdt.testing sim --seed 4711
+python -m memcrdt.testing sim --seeds 300 --rot
 python -m memcrdt.testing fuzz --updates 1000000
 python -m memcrdt.testing commands --count 10000
 """
@@ -19,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,6 +57,7 @@ def main() -> None:
     of_sim = add(_sim, "seeded lives of a few devices and of the network between them", seeds=300, first=0)
     of_sim.add_argument("--seed", type=int, help="replay this one")
     of_sim.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
+    of_sim.add_argument("--rot", action="store_true", help="disks change what was written, too")
     of_sim.add_argument("--verbose", action="store_true", help="say how often what happened")
     add(_commands, "commands that each open the home, write and close it", count=1_000)
     given = parser.parse_args()
@@ -99,7 +102,8 @@ def _sim(given: argparse.Namespace) -> str:
     failures = frames = 0
     virtual_s = 0.0
     counts: Counter[str] = Counter()
-    for outcomes in _spread(scenario.run, _chunks(seeds.start, len(seeds), _SEEDS), jobs=given.jobs):
+    play = partial(scenario.run, rot=given.rot)
+    for outcomes in _spread(play, _chunks(seeds.start, len(seeds), _SEEDS), jobs=given.jobs):
         for outcome in outcomes:
             counts += outcome.counts
             frames += outcome.frames

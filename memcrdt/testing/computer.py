@@ -36,7 +36,7 @@ from memcrdt.store.store import FILE, Store, StoreOptions
 from memcrdt.sync.events import Committed, Revoked, SyncNow
 from memcrdt.sync.gossip import Gossip
 from memcrdt.sync.replica import Roll
-from memcrdt.testing.devices import UNSYNCED
+from memcrdt.testing.devices import UNSYNCED, spoil_rows
 from memcrdt.testing.faults import Disk, Fault, FaultyVfs
 from memcrdt.testing.memories import NoNetwork
 from memcrdt.testing.simulator import Node, Reactor, Simulator
@@ -46,6 +46,7 @@ DEAF_S: Final = DOORBELL_S + INTERVAL_S  # until it has heard of another state o
 SCRUB_S: Final = 0.05  # until what waits to be scrubbed is
 _EPOCH_MS: Final = 1_800_000_000_000
 _VECTOR: Final = "SELECT state_vector FROM shards JOIN spaces USING(space) WHERE id = ? AND number = ?"
+_LOG: Final = ("updates", "snapshots")
 _REVOKED: Final = "SELECT device FROM peers WHERE state = 'revoked'"
 _MAINS: Final = FaultyVfs("memcrdt-mains", Disk())  # for the one computer of a simulation that may lose its power
 
@@ -169,6 +170,20 @@ class Computer:
         left = self.files()
         self.stop()
         self.put(left)
+
+    def spoil(self, rng: Random) -> bool:
+        """Its disk has changed a byte of a row of the log or of a snapshot, and both processes start anew. False: there
+        is none."""
+        with self.memory.store.writing() as db:
+            rows = [(table, seq) for table in _LOG for (seq,) in db.execute(f"SELECT seq FROM {table} ORDER BY seq")]
+            if not rows:
+                return False
+            table, seq = rng.choice(rows)
+            spoil_rows(db, table, f"seq = {seq}")
+            db.execute("UPDATE shards SET digest = NULL")  # so that it is found
+        self.crash()
+        self.start()
+        return True
 
     def lose_power_within(self, operations: int) -> None:
         """The power fails at that operation of the disk from now on, counted from 1."""

@@ -164,11 +164,16 @@ def agree(devices: Sequence[Device]) -> None:
 def spoil(device: Device, table: str, where: str) -> None:
     """Changes one byte in the middle of rows of the log (`updates`) or of `snapshots`, as a bad disk would."""
     with device.store.writing() as db:
-        db.execute(
-            f"UPDATE {table} SET bytes = CAST(substr(bytes, 1, length(bytes) / 2) || x'FE' ||"
-            f" substr(bytes, length(bytes) / 2 + 2) AS BLOB) WHERE {where}"
-        )
+        spoil_rows(db, table, where)
     device.reopen()
+
+
+def spoil_rows(db: apsw.Connection, table: str, where: str) -> None:
+    """As `spoil`, by an open connection: documents in memory hide it."""
+    db.execute(
+        f"UPDATE {table} SET bytes = CAST(substr(bytes, 1, length(bytes) / 2) || x'FE' ||"
+        f" substr(bytes, length(bytes) / 2 + 2) AS BLOB) WHERE {where}"
+    )
 
 
 def dump(db: apsw.Connection) -> list[Any]:

@@ -23,8 +23,10 @@ _WORDS: Final = ("amber", "basalt", "cedar", "delta", "ember", "fjord", "granite
 class Life:
     """The state of one seeded run. Its computers have their homes in `folder`."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
+    def __init__(self, seed: int, folder: Path, *, rot: bool = False) -> None:
         self.rng = Random(seed)
+        self.rot = Random(f"rot {seed}") if rot else None  # when disks spoil what was written, and what
+        self.spoiled: list[Computer] = []  # those whose disks have done so
         self.sim = Simulator(seed)
         self.site = Site(self.sim, folder)
         self.parts: dict[str, dict[str, bool]] = {}  # by device: its spaces, and whether it may write each
@@ -60,7 +62,7 @@ class Life:
         if computer in self.computers:
             self.computers.remove(computer)
             self.strangers.append(computer)
-        self.promises.cast_out(computer)
+        self.promises.doubt(computer)
 
     def text(self, space: str = PERSONAL) -> str:
         """A new one; by its words one can tell where it may stand."""

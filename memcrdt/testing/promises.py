@@ -64,8 +64,8 @@ class Promises:
         """Whether another computer than this one has written the memory."""
         return any(promise.by != computer.id for promise in self._texts.get(memory_id, {}).values())
 
-    def cast_out(self, computer: Computer) -> None:
-        """It is revoked: what it was told is void, unless others know it."""
+    def doubt(self, computer: Computer) -> None:
+        """It is revoked, or its disk spoils what was written: what it was told is void, unless others know it."""
         self._lost = True
         for promise in self._all():
             promise.void |= promise.by == computer.id

@@ -15,7 +15,7 @@ from typing import Final
 from memcrdt.errors import MemcrdtError
 from memcrdt.model.statements import STATEMENTS
 from memcrdt.store.meta import PERSONAL
-from memcrdt.testing import company, trouble, work
+from memcrdt.testing import company, spoiling, trouble, work
 from memcrdt.testing.computer import Computer
 from memcrdt.testing.expected import LostError
 from memcrdt.testing.life import TAMPERED_WORD, Life
@@ -24,6 +24,7 @@ from memcrdt.testing.simulator import Weather
 STEPS: Final = 45
 PEACE_S: Final = 30.0  # between two looks whether all agree, after everything is mended
 PATIENCE: Final = 20  # such looks
+_BROUGHT: Final = 3  # after so many all is there that anybody has
 _MEMORY_DISK: Final = Path("/dev/shm")  # on Linux; elsewhere it takes longer
 _COMPLAINTS: Final = ("refused", "protocol", "failed")
 # Two spaces have become one, and what was on its way fails; a direction is cut, and the greeting does not come.
@@ -44,10 +45,10 @@ class Outcome:
     counts: Counter[str]
 
 
-def play(seed: int) -> Outcome:
-    """Plays one seed. The same seed gives the same outcome."""
+def play(seed: int, *, rot: bool = False) -> Outcome:
+    """Plays one seed. The same seed gives the same outcome. `rot`: disks change what was written, too."""
     with _folder() as folder:
-        life = Life(seed, folder)
+        life = Life(seed, folder, rot=rot)
         error = ""
         try:
             _play(life)
@@ -60,9 +61,9 @@ def play(seed: int) -> Outcome:
         return Outcome(seed, error, life.sim.trace, life.sim.now, life.sim.frames, life.counts)
 
 
-def run(seeds: Iterable[int]) -> list[Outcome]:
+def run(seeds: Iterable[int], *, rot: bool = False) -> list[Outcome]:
     """Plays one seed after another."""
-    return [play(seed) for seed in seeds]
+    return [play(seed, rot=rot) for seed in seeds]
 
 
 def _play(life: Life) -> None:
@@ -72,6 +73,7 @@ def _play(life: Life) -> None:
         life.sim.run(life.rng.expovariate(1.0) if life.rng.random() < 0.8 else 0.0)
         _look_at_confirmations(life)
         _step(life)
+        spoiling.spoil(life)
     if life.rng.random() < 0.5:
         _play_epilogue(life)
     _make_peace(life)
@@ -112,7 +114,7 @@ def _step(life: Life) -> None:
     if action in _WRITES and not life.parts[computer.id][PERSONAL]:
         work.be_refused(life, computer)
     else:
-        _OF_ONE[action](life, computer)
+        spoiling.attempt(life, computer, _OF_ONE[action])
         life.counts[action] += 1
     if computer.on and computer in life.computers:
         life.promises.look(computer)
@@ -131,7 +133,7 @@ def _play_epilogue(life: Life) -> None:
     work.take_stock(life, computer)
     trouble.part(life)
     for act in life.rng.choices(_LAST_ACTS, k=life.rng.choice((1, 2))):
-        act(life, computer)
+        spoiling.attempt(life, computer, act)
 
 
 def _make_peace(life: Life) -> None:
@@ -140,12 +142,14 @@ def _make_peace(life: Life) -> None:
     life.sim.mend()
     trouble.boot(life)
     company.reunite(life)
-    for _ in range(PATIENCE):
+    for rest in range(PATIENCE):
+        if rest == _BROUGHT:
+            spoiling.give_up(life)
         for computer in life.computers:
             computer.sync_now()
         life.sim.run(PEACE_S)
         _look_at_confirmations(life)
-        if life.promises.agree(life.computers) and _know_of_outcast(life):
+        if (rest >= _BROUGHT or not life.spoiled) and life.promises.agree(life.computers) and _know_of_outcast(life):
             _check_reports(life)
             return
     raise LostError(f"the computers do not come to agree within {PATIENCE * PEACE_S:.0f} s")
@@ -165,9 +169,10 @@ def _check_reports(life: Life) -> None:
     """Nobody who keeps to the rules was found to break them."""
     strangers = {computer.id for computer in life.strangers}
     names = {computer.id: computer.name for computer in life.everyone}
+    expected = (*_HARMLESS, spoiling.TOLD) if life.spoiled else _HARMLESS
     for computer in life.computers:
         for report in computer.node.reports:
-            harmless = any(text in report.text for text in _HARMLESS)
+            harmless = any(text in report.text for text in expected)
             if report.kind in _COMPLAINTS and not harmless and report.peer not in strangers:
                 about = names.get(report.peer, "itself")
                 raise LostError(f"{computer.name} reports of {about}: {report.kind}: {report.text}")

@@ -188,6 +188,57 @@ def _live(device: Device, rng: Random) -> None:
         compaction.compact(device.store)
 
 
+def test_whoever_holds_the_same_as_a_damaged_shard_need_not_hold_its_rows(device: Make) -> None:
+    """So it gets no receipt for them: they wait here, or are lost, and are not in what was compared or sent."""
+    a, b, _ = _two(device)
+    a.add("not sent yet")
+    a.add("nor this")
+    spoil(a, "updates", f"seq = {a.replica.head() - 1}")
+    damage.mend(a.store, 1)
+    assert a.rows("SELECT damaged FROM shards WHERE shard = 1") == [(1,)]
+    assert a.replica.digests(a.space())[0].digest == b.replica.digests(b.space())[0].digest
+    assert (a.replica.digests(a.space())[0].seq, a.replica.diff(a.space(), 0, {}).seq) == (0, 0)
+    doctor.repair(a.store, give_up=True)
+    assert a.replica.digests(a.space())[0].seq == a.replica.head()
+
+
+def test_what_was_forgotten_stays_so_when_its_tombstone_is_lost(device: Make) -> None:
+    """Another device, which has not heard of it, brings the memory again while rows wait, and after they have come."""
+    a, b, ids = _two(device)
+    a.forget(ids[0])
+    compaction.compact(a.store)
+    a.add("behind the snapshot")
+    spoil(a, "snapshots", "1")
+    damage.mend(a.store, 1)
+    a.take(b)
+    assert (ids[0] in a.graves(), ids[0] in a.texts()) == (True, False)
+    _meet(a, b)
+    doctor.repair(a.store, give_up=True)
+    _meet(a, b)
+    assert a.views() == b.views()
+    assert (ids[0] in b.graves(), ids[0] in b.texts()) == (True, False)
+
+
+def test_what_is_read_back_comes_into_the_shard_where_it_was(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There what other devices bring is the same; and a shard that is left empty is compared with nobody."""
+    monkeypatch.setattr("memcrdt.model.limits.SHARD_BIRTHS", 3)
+    a = device("A")
+    a.add_many(["one", "two", "three"])
+    a.forget(next(iter(a.texts())))
+    last = a.add("in the second shard")
+    homes = a.rows("SELECT id, shard FROM homes ORDER BY id")
+    monkeypatch.setattr("memcrdt.model.limits.SHARD_BIRTHS", 9)
+    spoil(a, "updates", "shard = 2")
+    damage.mend(a.store, 2)
+    assert a.rows("SELECT id, shard FROM homes ORDER BY id") == homes
+    with a.store.writing() as db:
+        db.execute("DELETE FROM homes WHERE id = ?", (last,))
+        db.execute("DELETE FROM memories WHERE id = ?", (last,))
+    spoil(a, "snapshots", "shard = 2")
+    damage.mend(a.store, 2)
+    assert list(a.replica.digests(a.space())) == [0]
+
+
 def test_a_damaged_row_is_not_sent(device: Make) -> None:
     """One byte of a text may be wrong in an update that is well-formed: the shard is compared in its place."""
     a, b, _ = _two(device)

@@ -50,6 +50,19 @@ def test_an_update_that_only_deletes_is_never_covered() -> None:
     assert not vectors.covers(KEY, {})
 
 
+def test_a_shard_of_which_rows_wait_gives_no_receipt(port: Port, receipts: Receipts) -> None:
+    """Row 0: nor do acknowledgements of later rows, until a comparison says again what the peer holds."""
+    receipts.established(KEY, 4, asked=1)
+    assert recorded(port, receipts) == 4
+    receipts.sent(KEY, 6)
+    receipts.agreed("S", {3: 0}, asked=1)
+    receipts.acked(KEY, 6)
+    receipts.had(KEY, 7)
+    assert recorded(port, receipts) is None
+    receipts.established(KEY, 6, asked=port.next_ask)
+    assert recorded(port, receipts) == 7
+
+
 def test_vectors_are_bounded() -> None:
     """The shard that was longest at rest goes first, and a vector of too many clients is not kept."""
     vectors = Vectors()

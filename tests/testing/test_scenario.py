@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 
@@ -36,6 +37,15 @@ def test_devices_agree_and_nothing_is_lost(first: int) -> None:
     not, nothing was sent before it was durable, nobody got what he has no part in, and who was revoked is out."""
     failed = [(outcome.seed, outcome.error) for outcome in scenario.run(range(first, first + CHUNK)) if outcome.error]
     assert failed == []
+
+
+@pytest.mark.parametrize("seeds", [range(10), range(10, 20), (37, 303)])
+def test_a_disk_that_spoils_rows_costs_only_what_nobody_else_had(seeds: Iterable[int]) -> None:
+    """All else is as without it: what others know is there, what was forgotten is not, nobody confirms what is not so,
+    and all agree in the end, once the user has given up on what nobody brings."""
+    outcomes = scenario.run(seeds, rot=True)
+    assert [(outcome.seed, outcome.error) for outcome in outcomes if outcome.error] == []
+    assert sum(outcome.counts["row spoiled"] for outcome in outcomes) > 1
 
 
 @pytest.mark.parametrize("name", MUTANTS)
