@@ -82,14 +82,14 @@ def set_aside(store: Store, shard: int) -> str | None:
         return _set_aside(store, db, documents, shard)
 
 
-def go_on(store: Store, shard: int, *, indexed: bool = True) -> str:
+def go_on(store: Store, shard: int) -> str:
     """Goes on with what is left of a damaged shard: from the views comes back what it had said, if nothing waits and if
     we may write, since what a reader writes goes to nobody. Returns what was done, in words.
 
-    Not `indexed`: the indexes may be damaged, too, and are made anew afterwards.
+    The indexes are left as they are: they may be damaged, too, and have to be made anew afterwards.
     """
     with store.folding() as (db, documents):
-        done = _go_on(store, db, documents, shard, indexed=indexed)
+        done = _go_on(store, db, documents, shard, indexed=False)
     store.scrub_later()  # which is not done while a shard is damaged
     return done
 
@@ -98,12 +98,11 @@ def _set_aside(store: Store, db: apsw.Connection, documents: Documents, shard: i
     bad = rows(db, shard)
     for each in bad:
         log.set_aside(db, shard, each.seq, each.kind, store.now_ms())
-    documents.clear()  # what is in memory says nothing about the file
+    documents.drop(shard)  # what is in memory says nothing about the file
     if not bad and not _lacks_rows(db, documents, shard):
         return None
     db.execute("UPDATE shards SET damaged = 1 WHERE shard = ?", (shard,))
     meta.renew_client_id(db, store.boot, store.options.random)
-    documents.clear()
     return f"{len(bad)} damaged rows of shard {shard}" if bad else f"missing rows of shard {shard}"
 
 

@@ -175,7 +175,7 @@ def _mend_all(store: Store) -> Iterator[str]:
     with store.reading() as db:
         shards = log.shard_numbers(db, "damaged")
     for shard in shards:
-        yield damage.go_on(store, shard, indexed=False)
+        yield damage.go_on(store, shard)
 
 
 def _give_up(store: Store) -> Iterator[str]:
@@ -190,4 +190,4 @@ def _give_up(store: Store) -> Iterator[str]:
                 log.set_aside(db, shard, seq, "update", store.now_ms())
             documents.drop(shard)
         yield f"gave up {len(rows)} rows of shard {shard} that build on lost ones"
-        yield damage.go_on(store, shard, indexed=False)
+        yield damage.go_on(store, shard)
