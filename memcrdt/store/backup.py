@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from memcrdt.errors import CorruptError, DiskFullError, InputError, SchemaError, StoreError
-from memcrdt.store import connections, meta, migrations, scratch
+from memcrdt.errors import CorruptError, InputError, SchemaError
+from memcrdt.store import connections, files, meta, migrations, scratch
 from memcrdt.store.damage import Kind, fault
 from memcrdt.store.meta import Alarm
 
@@ -142,11 +141,5 @@ def _make_newer(store: Store, source: apsw.Connection) -> None:
     source.execute("COMMIT")
 
 
-@contextmanager
-def _of_file(path: Path, done: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno == errno.ENOSPC:
-            raise DiskFullError(f"the backup {path} can't be {done}: the disk is full; make room on it") from exc
-        raise StoreError(f"the backup {path} can't be {done} ({exc.strerror}); check its folder and its mode") from exc
+def _of_file(path: Path, done: str) -> AbstractContextManager[None]:
+    return files.told(f"the backup {path} can't be {done}", "check its folder and its mode")

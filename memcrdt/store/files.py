@@ -1,11 +1,14 @@
-"""Which file stands at a path: it may be deleted or replaced while SQLite has it open."""
+"""Which file stands at a path, where it may be replaced while SQLite has it open, and what the system refuses."""
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from memcrdt.errors import StoreError
+from memcrdt.errors import DiskFullError, StoreError
 
 Identity: TypeAlias = tuple[int, int]  # device and inode
 
@@ -24,6 +27,17 @@ def check_same(path: Path, expected: Identity) -> None:
             f"{path} was deleted, moved or replaced while it was open; close it and open it again: nothing was changed,"
             " and what is in the old file is no longer seen"
         )
+
+
+@contextmanager
+def told(what: str, advice: str) -> Iterator[None]:
+    """Makes a StoreError of an OSError: `what` can't be done, why, and `advice`; or a DiskFullError."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno == errno.ENOSPC:
+            raise DiskFullError(f"{what}: the disk is full; make room on it") from exc
+        raise StoreError(f"{what} ({exc.strerror}); {advice}") from exc
 
 
 def _is_there(path: Path, expected: Identity) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from memcrdt.errors import DiskFullError, NotFoundError, ReadOnlyError, StoreError
-from memcrdt.store import connections, forks, migrations, scratch
+from memcrdt.errors import NotFoundError, ReadOnlyError, StoreError
+from memcrdt.store import connections, files, forks, migrations, scratch
 
 _READ_ONLY: Final = "check its owner and mode, or open the home for reading only (read_only=True)"
 
@@ -46,11 +45,8 @@ def check_file(path: Path) -> None:
 
 
 def _make_home(home: Path) -> None:
-    try:
+    with files.told(f"the home {home} can't be made", "name another folder"):
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as exc:
-        error = DiskFullError if exc.errno == errno.ENOSPC else StoreError
-        raise error(f"the home {home} can't be made ({exc.strerror}); name another folder") from exc
 
 
 def _check_writable(path: Path) -> None:

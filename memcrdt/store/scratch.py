@@ -6,15 +6,14 @@ again, and when the store is next opened for writing. A lock tells that from wha
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from memcrdt.errors import DiskFullError, LockedError, StoreError
-from memcrdt.store import locks
+from memcrdt.errors import LockedError, StoreError
+from memcrdt.store import files, locks
 
 FOLDER: Final = "store.scratch"
 LOCK: Final = "store.scratch.lock"
@@ -65,11 +64,5 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-@contextmanager
-def _translated(home: Path, doing: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno == errno.ENOSPC:
-            raise DiskFullError(f"{doing}: the disk of {home} is full; make room on it") from exc
-        raise StoreError(f"{doing}: nothing can be written in {home} ({exc.strerror}); check its mode") from exc
+def _translated(home: Path, doing: str) -> AbstractContextManager[None]:
+    return files.told(f"{doing}: nothing can be written in {home}", "check its mode")
