@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from memcrdt.crdt.scan import scan
 from memcrdt.errors import CorruptError, DiskFullError
 from memcrdt.store import compaction, damage, doctor, meta
 from memcrdt.sync.replica import LogPage
@@ -219,6 +220,22 @@ def test_what_was_forgotten_stays_so_when_its_tombstone_is_lost(device: Make) ->
     assert (ids[0] in b.graves(), ids[0] in b.texts()) == (True, False)
 
 
+def test_what_was_forgotten_while_rows_waited_is_scrubbed_when_they_go_on(
+    device: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as they wait their shard can't be folded; the update that makes it whole sees to it."""
+    a, b, ids = _two(device)
+    spoil(a, "updates", "seq = 3")
+    damage.mend(a.store, 1)
+    a.forget(ids[0])
+    assert (a.rows("SELECT damaged FROM shards"), compaction.scrub(a.store)) == ([(1,)], False)
+    woken: list[None] = []
+    monkeypatch.setattr(a.store, "scrub_later", lambda: woken.append(None))
+    a.take(b)
+    assert (a.rows("SELECT damaged FROM shards"), woken) == ([(0,)], [None])
+    assert compaction.scrub(a.store)
+
+
 def test_what_is_read_back_comes_into_the_shard_where_it_was(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """There what other devices bring is the same; and a shard that is left empty is compared with nobody."""
     monkeypatch.setattr("memcrdt.model.limits.SHARD_BIRTHS", 3)
@@ -247,7 +264,11 @@ def test_a_damaged_row_is_not_sent(device: Make) -> None:
     head = a.replica.head()
     a.add("a text")
     a.add("another")
-    spoil(a, "updates", f"seq = {head + 1}")
+    with a.store.writing() as db:
+        update = db.execute("SELECT bytes FROM updates WHERE seq = ?", (head + 1,)).get
+        wrong = update.replace(b"a text", b"a next")
+        db.execute("UPDATE updates SET bytes = ? WHERE seq = ?", (wrong, head + 1))
+    assert scan(wrong).texts != scan(update).texts
     page = a.replica.log(head, 10)
     assert [entry.seq for entry in page.entries] == [head + 2]
     assert page == LogPage(page.entries, head + 2, [(a.space(), 0)])
