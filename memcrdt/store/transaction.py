@@ -94,8 +94,7 @@ class Transaction:
     @property
     def leaves_bytes(self) -> bool:
         """Whether bytes of something forgotten are still in the file."""
-        # A shard that was damaged could not be scrubbed, whatever was forgotten in it meanwhile.
-        return any((work.to_scrub and work.updates) or work.mended for work in self._works.values())
+        return any(work.to_scrub and work.updates for work in self._works.values())
 
     @property
     def changed_shards(self) -> Iterable[int]:
