@@ -349,9 +349,8 @@ class Memory(Keeping, Syncing):
         if memory_id is None:
             if not wanted.narrows():
                 raise InputError("forget without an id wants a filter: it would forget everything")
-            everything = replace(
-                wanted, include=frozenset(INCLUDES)
-            )  # what is hidden would stay, and be taken for forgotten
+            # What is hidden would stay, and be taken for forgotten.
+            everything = replace(wanted, include=frozenset(INCLUDES))
             return lambda db: listing.places(db, everything, self.store.now_ms())
         if filters:
             raise InputError("forget takes an id or filters, not both")
