@@ -22,7 +22,7 @@ from corpus import questions, sentences
 from figures import machine, p50_p95
 
 import memcrdt
-from memcrdt.store.peers import Peers
+from memcrdt.store.membership.peers import Peers
 
 LOOPBACK = "127.0.0.1"
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import memcrdt
-from memcrdt.search.worker import Worker
+from memcrdt.search.index.worker import Worker
 
 FACTS = Path(__file__).with_name("facts.json")
 STRENGTHS = (0.0, 0.1, 0.25, 0.5, 1.0)

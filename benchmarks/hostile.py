@@ -28,12 +28,12 @@ from figures import machine
 
 import memcrdt
 from memcrdt.errors import MemcrdtError
-from memcrdt.memory import Memory
+from memcrdt.memory.memory import Memory
 from memcrdt.net.addresses import Address
 from memcrdt.net.dialer import Dialer, Target, Trust
 from memcrdt.net.identity import Identity
 from memcrdt.net.tls import dialer_context
-from memcrdt.store.peers import Peers
+from memcrdt.store.membership.peers import Peers
 
 TURN_S = 1.0  # alone, then as long under attack, and so on
 AT_ONCE = 32  # sockets of an attacker

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import memcrdt
-from memcrdt.search.worker import Worker
+from memcrdt.search.index.worker import Worker
 
 OWN = Path(__file__).with_name("facts.json")
 DEPTHS = (5, 10)

@@ -22,7 +22,7 @@ from itertools import islice
 from typing import Any
 
 import memcrdt
-from memcrdt.memory import Memory
+from memcrdt.memory.memory import Memory
 
 QUERIES = 300
 BATCH = 10_000
@@ -93,8 +93,9 @@ def recall(memory: Memory, queries: list[str]) -> float:
     """The share of the ten nearest vectors that the search's vector part finds."""
     import numpy as np
 
-    from memcrdt.search import registry, semantic
-    from memcrdt.search.index import SearchIndex
+    from memcrdt.search.index import registry
+    from memcrdt.search.index.index import SearchIndex
+    from memcrdt.search.query import semantic
 
     index = memory.store.indexer
     assert isinstance(index, SearchIndex)

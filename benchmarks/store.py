@@ -21,7 +21,7 @@ from figures import machine, p50_p95
 
 import memcrdt
 from memcrdt.model import limits
-from memcrdt.net.replica import StoreReplica
+from memcrdt.node.store_replica import StoreReplica
 from memcrdt.store import compaction, log
 
 BATCH = 10_000

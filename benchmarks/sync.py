@@ -25,17 +25,17 @@ from corpus import sentences
 from figures import machine, p50_p95
 
 from memcrdt.config import Config
-from memcrdt.finding import Finder
-from memcrdt.memory import Memory
+from memcrdt.memory.memory import Memory
 from memcrdt.model.limits import SHARDS
-from memcrdt.net.replica import StoreReplica
+from memcrdt.node.store_replica import StoreReplica
 from memcrdt.search import SearchIndex, make_embedder
-from memcrdt.store.peers import Peers
+from memcrdt.search.searcher import Finder
+from memcrdt.store.membership.peers import Peers
 from memcrdt.store.store import Store
 from memcrdt.sync.events import Committed, Known
 from memcrdt.sync.gossip import Gossip
+from memcrdt.testing.fake_replica import FakeReplica
 from memcrdt.testing.memories import NoNetwork
-from memcrdt.testing.replica import FakeReplica
 from memcrdt.testing.simulator import Node, Simulator, Weather
 
 A, B = "A" * 52, "B" * 52

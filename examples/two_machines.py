@@ -16,7 +16,7 @@ from pathlib import Path
 
 import memcrdt
 from memcrdt import Memory, Node
-from memcrdt.store.peers import Peers
+from memcrdt.store.membership.peers import Peers
 
 PATIENCE_S = 20.0
 

@@ -9,8 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from memcrdt.asynchronous import AsyncMemory
-    from memcrdt.devices import Device
+    from memcrdt._open import open, open_async  # noqa: A004 - the name of the public interface
     from memcrdt.errors import (
         CorruptError,
         DiskFullError,
@@ -31,15 +30,16 @@ if TYPE_CHECKING:
         UnreachableError,
         UntrustedPeerError,
     )
-    from memcrdt.feed import Subscription
-    from memcrdt.memory import Memory
+    from memcrdt.memory.async_memory import AsyncMemory
+    from memcrdt.memory.devices import Device
+    from memcrdt.memory.feed import Subscription
+    from memcrdt.memory.memory import Memory
+    from memcrdt.memory.scoped import ScopedMemory
+    from memcrdt.memory.spaces import Space
+    from memcrdt.memory.transfer import ImportReport
     from memcrdt.model.records import Change, Forgotten, Hit, Link, MemoryRecord, Page, Revision
-    from memcrdt.node import Node
-    from memcrdt.opening import open, open_async  # noqa: A004 - the name of the public interface
-    from memcrdt.scoped import ScopedMemory
-    from memcrdt.spaces import Space
-    from memcrdt.store.sharing import SpaceMember
-    from memcrdt.transfer import ImportReport
+    from memcrdt.node.node import Node
+    from memcrdt.store.membership.sharing import SpaceMember
 
 __version__ = "0.1.0"
 
@@ -84,17 +84,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "memcrdt.asynchronous": ("AsyncMemory",),
-    "memcrdt.devices": ("Device",),
-    "memcrdt.feed": ("Subscription",),
-    "memcrdt.memory": ("Memory",),
+    "memcrdt.memory.async_memory": ("AsyncMemory",),
+    "memcrdt.memory.devices": ("Device",),
+    "memcrdt.memory.feed": ("Subscription",),
+    "memcrdt.memory.memory": ("Memory",),
     "memcrdt.model.records": ("Change", "Forgotten", "Hit", "Link", "MemoryRecord", "Page", "Revision"),
-    "memcrdt.node": ("Node",),
-    "memcrdt.opening": ("open", "open_async"),
-    "memcrdt.scoped": ("ScopedMemory",),
-    "memcrdt.spaces": ("Space",),
-    "memcrdt.store.sharing": ("SpaceMember",),
-    "memcrdt.transfer": ("ImportReport",),
+    "memcrdt.node.node": ("Node",),
+    "memcrdt._open": ("open", "open_async"),
+    "memcrdt.memory.scoped": ("ScopedMemory",),
+    "memcrdt.memory.spaces": ("Space",),
+    "memcrdt.store.membership.sharing": ("SpaceMember",),
+    "memcrdt.memory.transfer": ("ImportReport",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from memcrdt.memory import Memory
-from memcrdt.store.marks import STATE_VARIABLE
+from memcrdt.memory.memory import Memory
+from memcrdt.store.high_water_mark import STATE_VARIABLE
 from memcrdt.testing.memories import Clock, open_memory
 from memcrdt.testing.models import write_tiny_model
+
+pytest_plugins = ["tests.network"]
 
 # Machines under load are slow now and then: what a test finds must not depend on that.
 settings.register_profile("memcrdt", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from memcrdt import errors
-from memcrdt.asynchronous import AsyncMemory, AsyncScopedMemory, AsyncSpace
-from memcrdt.memory import Memory
+from memcrdt._open import open as open_memory
+from memcrdt.memory.async_memory import AsyncMemory, AsyncScopedMemory, AsyncSpace
+from memcrdt.memory.memory import Memory
+from memcrdt.memory.scoped import ScopedMemory
+from memcrdt.memory.spaces import Space
 from memcrdt.model.filters import Filters
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
-from memcrdt.opening import open as open_memory
-from memcrdt.scoped import ScopedMemory
-from memcrdt.spaces import Space
 
 # `*` stands before what is named only, `**` for filters or arguments of add().
 SIGNATURES = {

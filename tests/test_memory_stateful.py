@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from memcrdt.errors import NotFoundError
-from memcrdt.memory import Memory
+from memcrdt.memory.memory import Memory
 from memcrdt.store.store import FILE
 from memcrdt.testing.memories import Clock, exchange, open_memory, pull
 

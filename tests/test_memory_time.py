@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from memcrdt.errors import InputError, NotFoundError
-from memcrdt.memory import Memory
+from memcrdt.memory.memory import Memory
 from memcrdt.testing.memories import exchange
 
 OpenMemory = Callable[..., Memory]

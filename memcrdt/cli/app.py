@@ -58,11 +58,11 @@ _MODULES = {
     "token": "token",
     "model": "model",
     "config": "settings",
-    "stats": "keeping",
-    "compact": "keeping",
-    "backup": "keeping",
-    "restore": "keeping",
-    "doctor": "keeping",
+    "stats": "maintenance",
+    "compact": "maintenance",
+    "backup": "maintenance",
+    "restore": "maintenance",
+    "doctor": "maintenance",
     "demo": "demo",
 }
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
+from memcrdt._open import open as open_memory
 from memcrdt.errors import PeerError
-from memcrdt.memory import Memory
-from memcrdt.opening import open as open_memory
-from memcrdt.store.marks import STATE_VARIABLE
+from memcrdt.memory.memory import Memory
+from memcrdt.store.high_water_mark import STATE_VARIABLE
+from memcrdt.store.membership.peers import Peers
 from memcrdt.store.overview import overview
-from memcrdt.store.peers import Peers
 
 ANSWERS: Final = 3
 POLL_S: Final = 0.1

@@ -12,7 +12,7 @@ from memcrdt.cli.filters import several
 from memcrdt.cli.output import readable, say
 
 if TYPE_CHECKING:
-    from memcrdt.memory import Memory
+    from memcrdt.memory.memory import Memory
 
 
 @command("accept")
@@ -51,7 +51,7 @@ def revoke_command(face: Face, device: str) -> None:
 
 def _only_read(memory: Memory, device: str) -> str:
     """The spaces that are shared with a device and that we may only read."""
-    from memcrdt.model.devices import parse_device_id
+    from memcrdt.model.device_ids import parse_device_id
 
     shared = next((known.spaces for known in memory.devices() if known.device == parse_device_id(device)), ())
     return ", ".join(space for space in shared if memory.space(space).members()[0].rights == "read")

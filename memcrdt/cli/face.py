@@ -15,7 +15,7 @@ from memcrdt.errors import InputError
 from memcrdt.model import limits
 
 if TYPE_CHECKING:
-    from memcrdt.memory import Memory
+    from memcrdt.memory.memory import Memory
 
 STDIO = "-"
 
@@ -29,8 +29,8 @@ class Face:
 
     def open(self, *, read_only: bool = False) -> Memory:
         """The memory of the home; a context manager. It is made if it is not there, unless `read_only`."""
+        from memcrdt._open import open as open_memory
         from memcrdt.cli.messages import show_messages
-        from memcrdt.opening import open as open_memory
 
         show_messages()
         return open_memory(self.home, read_only=read_only)
@@ -119,8 +119,8 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _say_what_stays(memory: Memory, spaces: Iterable[int]) -> None:
-    from memcrdt.net.lock import holder
-    from memcrdt.store.sharing import audience
+    from memcrdt.node.lock import holder
+    from memcrdt.store.membership.sharing import audience
 
     found = [audience(memory.store, space) for space in spaces]
     for each in found:

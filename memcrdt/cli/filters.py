@@ -110,7 +110,7 @@ def asked(options: dict[str, Any]) -> dict[str, Any]:
     if ranges := filters.pop("ranges", None):
         filters["metadata"] = {**filters.get("metadata", {}), **ranges}
     if "device" in filters:
-        from memcrdt.model.devices import parse_device_id
+        from memcrdt.model.device_ids import parse_device_id
 
         filters["device"] = [parse_device_id(device) for device in filters["device"]]
     return filters

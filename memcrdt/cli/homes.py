@@ -22,6 +22,6 @@ def init_command(face: Face) -> None:
 @pass_face
 def path_command(face: Face) -> None:
     """Print the folder that holds the memory, which need not be there yet."""
-    from memcrdt.opening import home_folder
+    from memcrdt._open import home_folder
 
     face.printer.value("home", str(home_folder(face.home)))

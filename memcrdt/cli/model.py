@@ -12,8 +12,8 @@ from memcrdt.cli.face import Face, FaceGroup, command, pass_face
 from memcrdt.cli.output import Column, say
 
 if TYPE_CHECKING:
-    from memcrdt.finding import SearchStatus
-    from memcrdt.memory import Memory
+    from memcrdt.memory.memory import Memory
+    from memcrdt.search.searcher import SearchStatus
 
 WAIT_S: Final = 0.2
 

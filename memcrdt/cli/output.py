@@ -106,7 +106,7 @@ def as_text(value: object) -> str:
 
 def readable(device: str) -> str:
     """The id of a device in groups, for people; JSON has it without."""
-    from memcrdt.model.devices import shown
+    from memcrdt.model.device_ids import shown
 
     return shown(device)
 

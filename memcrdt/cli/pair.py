@@ -15,9 +15,9 @@ from memcrdt.cli.output import readable, say
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from memcrdt.memory import Memory
-    from memcrdt.net.pairing.pair import PairOptions
-    from memcrdt.net.pairing.talk import Partner
+    from memcrdt.memory.memory import Memory
+    from memcrdt.pairing.pair import PairOptions
+    from memcrdt.pairing.talk import Partner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ def pair_command(
     """
     from memcrdt.cli.interrupts import run
     from memcrdt.model.requests import PERSONAL
-    from memcrdt.net.pairing.pair import PairOptions
+    from memcrdt.pairing.pair import PairOptions
 
     code = " ".join(words) or None  # as somebody may type it who was told it on the telephone
     if code is None and at is not None:
@@ -66,7 +66,7 @@ def pair_command(
 
 
 async def _invite(face: Face, memory: Memory, options: PairOptions) -> Partner:
-    from memcrdt.net.pairing.pair import invite
+    from memcrdt.pairing.pair import invite
 
     async with await invite(memory, options) as invitation:
         face.printer.value("code", str(invitation.code))
@@ -79,9 +79,9 @@ async def _invite(face: Face, memory: Memory, options: PairOptions) -> Partner:
 
 
 async def _join(memory: Memory, code: str, options: PairOptions, at: str | None) -> Partner:
-    from memcrdt.net.pairing.codes import parse_code
-    from memcrdt.net.pairing.joining import FIND_S
-    from memcrdt.net.pairing.pair import join
+    from memcrdt.pairing.codes import parse_code
+    from memcrdt.pairing.joining import FIND_S
+    from memcrdt.pairing.pair import join
 
     code = str(parse_code(code))  # a slip is told before anything else
     if at is None:

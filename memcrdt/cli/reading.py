@@ -14,7 +14,7 @@ from memcrdt.model import limits
 from memcrdt.model.scopes import GLOBAL
 
 if TYPE_CHECKING:
-    from memcrdt.memory import Memory
+    from memcrdt.memory.memory import Memory
     from memcrdt.model.records import Hit, MemoryRecord, Revision
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from memcrdt.cli import interrupts
 from memcrdt.cli.output import Printer, readable, say
-from memcrdt.node import Node
+from memcrdt.node.node import Node
 
 POLL_S: Final = 0.1  # how soon we say that the listening began or ended
 

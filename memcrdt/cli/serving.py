@@ -12,7 +12,7 @@ from memcrdt.cli.face import Face, command, pass_face
 from memcrdt.net.addresses import DEFAULT_PORT, DEFAULT_YJS_PORT
 
 if TYPE_CHECKING:
-    from memcrdt.net.yjs.listener import YjsOptions
+    from memcrdt.yjs.listener import YjsOptions
 
 _FILE = click.Path(path_type=Path)
 
@@ -35,7 +35,7 @@ def serve_command(context: click.Context, face: Face, /, yjs: bool, **options: A
     Says where it listens, which begins when the first device is accepted, and again whenever that changes.
     """
     from memcrdt.cli.server import run
-    from memcrdt.node import Node
+    from memcrdt.node.node import Node
 
     to_yjs = {name: options.pop(name) for name in list(options) if name.startswith("yjs_")}
     for name in to_yjs:
@@ -46,6 +46,6 @@ def serve_command(context: click.Context, face: Face, /, yjs: bool, **options: A
 
 
 def _yjs(yjs_host: str, yjs_port: int, yjs_cert: Path | None, yjs_key: Path | None) -> YjsOptions:
-    from memcrdt.net.yjs.listener import YjsOptions
+    from memcrdt.yjs.listener import YjsOptions
 
     return YjsOptions(host=yjs_host, port=yjs_port, certificate=yjs_cert, key=yjs_key)

@@ -29,7 +29,7 @@ _SETTINGS: tuple[Column[SettingLine], ...] = (
 def config_command(face: Face) -> None:
     """Show the settings of this home, and where each comes from. They are changed in its config.toml."""
     from memcrdt import config
-    from memcrdt.opening import home_folder
+    from memcrdt._open import home_folder
 
     home = home_folder(face.home)
     said = config.written(home)

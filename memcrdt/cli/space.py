@@ -10,8 +10,8 @@ from memcrdt.cli.face import Face, FaceGroup, command, pass_face
 from memcrdt.cli.output import Column, readable, say, short
 
 if TYPE_CHECKING:
+    from memcrdt.store.membership.sharing import SpaceMember
     from memcrdt.store.overview import SpaceStatus
-    from memcrdt.store.sharing import SpaceMember
 
 
 _SPACES: tuple[Column[SpaceStatus], ...] = (

@@ -14,12 +14,12 @@ from memcrdt.cli.face import Face, command, pass_face
 from memcrdt.cli.output import Column, as_seen, readable, say, short
 
 if TYPE_CHECKING:
-    from memcrdt.devices import Device
-    from memcrdt.finding import SearchStatus
-    from memcrdt.memory import Status
+    from memcrdt.memory.devices import Device
+    from memcrdt.memory.memory import Status
+    from memcrdt.memory.retention import Budget
+    from memcrdt.memory.sync import Serving
+    from memcrdt.search.searcher import SearchStatus
     from memcrdt.store.overview import SpaceStatus
-    from memcrdt.syncing import Serving
-    from memcrdt.upkeep import Budget
 
 WATCH_S: Final = 1.0
 SKEW_S: Final = 60  # clocks further apart than this are worth a word: the later of two edits is shown
@@ -137,7 +137,7 @@ def sync_command(face: Face, wait_s: float | None) -> None:
 
 def status_line(status: Status) -> StatusLine:
     """The status as it is printed."""
-    from memcrdt.devices import device_of
+    from memcrdt.memory.devices import device_of
     from memcrdt.model.values import from_ms
 
     store = status.store

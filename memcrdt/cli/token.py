@@ -13,7 +13,7 @@ from memcrdt.cli.filters import several
 from memcrdt.cli.output import Column, say
 
 if TYPE_CHECKING:
-    from memcrdt.store.tokens import Token
+    from memcrdt.store.membership.tokens import Token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ def token_command() -> None:
 def create_command(face: Face, name: str, spaces: tuple[str, ...], read_only: bool, origins: tuple[str, ...]) -> None:
     """Make a token called NAME, and print its secret, which is shown only this once."""
     from memcrdt.model.requests import PERSONAL
-    from memcrdt.store.tokens import Tokens
+    from memcrdt.store.membership.tokens import Tokens
 
     with face.open() as memory:
         secret = Tokens(memory.store).create(name, spaces=spaces or (PERSONAL,), read_only=read_only, origins=origins)
@@ -65,7 +65,7 @@ def create_command(face: Face, name: str, spaces: tuple[str, ...], read_only: bo
 @pass_face
 def list_command(face: Face) -> None:
     """List the tokens, and what each opens."""
-    from memcrdt.store.tokens import Tokens
+    from memcrdt.store.membership.tokens import Tokens
 
     with face.look() as memory:
         lines = [_line(token) for token in Tokens(memory.store).all()]
@@ -77,7 +77,7 @@ def list_command(face: Face) -> None:
 @pass_face
 def revoke_command(face: Face, name: str) -> None:
     """End the token called NAME. Whoever is connected with it is disconnected."""
-    from memcrdt.store.tokens import Tokens
+    from memcrdt.store.membership.tokens import Tokens
 
     with face.open() as memory:
         Tokens(memory.store).revoke(name)

@@ -12,7 +12,7 @@ from memcrdt.cli.filters import allow_secret, asked, filter_options, json_object
 from memcrdt.cli.output import say, short
 
 if TYPE_CHECKING:
-    from memcrdt.memory import Memory
+    from memcrdt.memory.memory import Memory
     from memcrdt.model.records import Forgotten
 
 _CLEARABLE = ("importance", "expires_at", "superseded_by", "trust")
@@ -105,7 +105,7 @@ def forget_command(face: Face, /, id: str | None, dry_run: bool, yes: bool, **fi
 
 def _named(memory: Memory, forgotten: Forgotten) -> Forgotten:
     """With devices as people know them."""
-    from memcrdt.store.peers import Peers
+    from memcrdt.store.membership.peers import Peers
 
     if not (forgotten.confirmed or forgotten.awaited):
         return forgotten

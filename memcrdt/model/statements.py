@@ -18,7 +18,7 @@ import msgpack
 
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model import limits
-from memcrdt.model.devices import DEVICE_ID_CHARS, KEY_BYTES, device_id, is_device_id
+from memcrdt.model.device_ids import DEVICE_ID_CHARS, KEY_BYTES, device_id, is_device_id
 
 STATEMENTS: Final = 1_000  # of one space
 FOR_REVOCATIONS: Final = 100  # of these, kept free for them: no member can keep itself from being revoked

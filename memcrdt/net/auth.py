@@ -26,7 +26,7 @@ from typing import Any, Final, Protocol
 import msgpack
 
 from memcrdt.errors import RemoteProtocolError, UntrustedPeerError
-from memcrdt.model.devices import KEY_BYTES, device_id, is_device_id, shown
+from memcrdt.model.device_ids import KEY_BYTES, device_id, is_device_id, shown
 
 HANDSHAKE_FRAME_BYTES: Final = 1024
 NONCE_BYTES: Final = 32

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import aiohttp
 
 from memcrdt.errors import RemoteProtocolError, UnreachableError
-from memcrdt.model.devices import shown
+from memcrdt.model.device_ids import shown
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import Side, clock_of, fresh_nonce, port_of
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memcrdt.errors import CorruptError, NotFoundError, StoreError
-from memcrdt.model.devices import KEY_BYTES, device_id
+from memcrdt.model.device_ids import KEY_BYTES, device_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,7 +28,7 @@ from memcrdt.net.connection import (
     new_side,
     receive_frame,
 )
-from memcrdt.net.door import Door, DoorOptions, Stranger, refusal
+from memcrdt.net.connection_gate import Door, DoorOptions, Stranger, refusal
 from memcrdt.net.tls import new_credentials
 
 if TYPE_CHECKING:

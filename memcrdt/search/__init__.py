@@ -6,19 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from memcrdt.search.embedder import Embedder, make_embedder
-    from memcrdt.search.engine import Options, Scored, search
-    from memcrdt.search.index import SearchIndex
+    from memcrdt.search.embedders.embedder import Embedder, make_embedder
+    from memcrdt.search.index.index import SearchIndex
+    from memcrdt.search.query.engine import Options, Scored, search
 
 __all__ = ["Embedder", "Options", "Scored", "SearchIndex", "make_embedder", "search"]
 
 _HOMES = {
-    "Embedder": "embedder",
-    "Options": "engine",
-    "Scored": "engine",
-    "SearchIndex": "index",
-    "make_embedder": "embedder",
-    "search": "engine",
+    "Embedder": "embedders.embedder",
+    "Options": "query.engine",
+    "Scored": "query.engine",
+    "SearchIndex": "index.index",
+    "make_embedder": "embedders.embedder",
+    "search": "query.engine",
 }
 
 

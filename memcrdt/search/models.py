@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from memcrdt.errors import InputError
-from memcrdt.search import registry, static
-from memcrdt.search.embedder import make_embedder
-from memcrdt.search.fastembedder import FOLDER_PREFIX, cache_folder, text_embedding
-from memcrdt.search.hub import Progress, Repository
+from memcrdt.search.embedders import static
+from memcrdt.search.embedders.embedder import make_embedder
+from memcrdt.search.embedders.fastembedder import FOLDER_PREFIX, cache_folder, text_embedding
+from memcrdt.search.embedders.hub import Progress, Repository
+from memcrdt.search.index import registry
 
 if TYPE_CHECKING:
-    from memcrdt.search.index import SearchIndex
+    from memcrdt.search.index.index import SearchIndex
     from memcrdt.store.store import Store
 
 _SHIPPED: Final = "static"

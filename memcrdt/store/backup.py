@@ -13,8 +13,8 @@ import apsw
 
 from memcrdt.errors import CorruptError, InputError, SchemaError
 from memcrdt.store import connections, files, meta, migrations, scratch
-from memcrdt.store.damage import Kind, fault
 from memcrdt.store.meta import Alarm
+from memcrdt.store.recovery.damage import Kind, fault
 
 if TYPE_CHECKING:
     from memcrdt.store.store import Store

@@ -9,9 +9,10 @@ from datetime import datetime
 import apsw
 
 from memcrdt.errors import CorruptError
-from memcrdt.store import digests, meta, quarantine, reads, receipts
+from memcrdt.store import digests, meta, quarantine, reads
+from memcrdt.store.membership import receipts
+from memcrdt.store.membership.peers import Peer, Peers
 from memcrdt.store.meta import Alarm
-from memcrdt.store.peers import Peer, Peers
 from memcrdt.store.store import Store
 
 

@@ -19,12 +19,12 @@ import apsw
 from memcrdt.errors import DiskFullError, ReadOnlyError, StoreError
 from memcrdt.model.edits import Stamp
 from memcrdt.model.records import Kind
-from memcrdt.store import compaction, connections, files, forks, log, machine, meta, migrations, opening
+from memcrdt.store import compaction, connections, file_setup, files, forks, log, machine, meta, migrations
 from memcrdt.store.background import Background
 from memcrdt.store.connections import Readers, translated
 from memcrdt.store.documents import Documents
+from memcrdt.store.high_water_mark import Mark, Marks, hashed, state_folder
 from memcrdt.store.indexer import Indexer, Prepared
-from memcrdt.store.marks import Mark, Marks, hashed, state_folder
 from memcrdt.store.meta import Alarm, Facts
 from memcrdt.store.reserve import Reserve
 from memcrdt.store.transaction import Transaction
@@ -90,7 +90,7 @@ class Store:
         self._closed = False
         self._file: files.Identity | None = None
         self.device = device
-        opening.prepare(self.path, read_only=self.options.read_only)
+        file_setup.prepare(self.path, read_only=self.options.read_only)
         try:
             self.facts = self._begin()
             self._file = files.identity(self.path)

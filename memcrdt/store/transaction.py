@@ -179,7 +179,7 @@ class Transaction:
 
     def _check_own(self, update: bytes, scanned: Scan, live: Shard) -> None:
         """Raises ImpostorError if the update has blocks under our client id that are not ours."""
-        from memcrdt.crdt.said import first_difference
+        from memcrdt.crdt.block_diff import first_difference
 
         own, known = self._documents.client_id, live.state_vector()
         if scanned.after.get(own, 0) > known.get(own, 0):

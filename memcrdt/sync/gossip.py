@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import LocalProtocolError
-from memcrdt.sync.dialing import HEALTHY_S, VIEW, Dialing
 from memcrdt.sync.events import (
     NODE,
     Answered,
@@ -36,6 +35,7 @@ from memcrdt.sync.events import (
 from memcrdt.sync.queries import Failed, Head, ReadLog
 from memcrdt.sync.replica import Applied, LogPage
 from memcrdt.sync.session import TIMER_SLACK_S, Identity, Logged, Session
+from memcrdt.sync.topology import HEALTHY_S, VIEW, Dialing
 
 if TYPE_CHECKING:
     from random import Random

@@ -19,7 +19,7 @@ from memcrdt.sync.reconcile import Shards
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from memcrdt.sync.port import Port
+    from memcrdt.sync.outbox import Port
     from memcrdt.sync.replica import Digest, SharedSpace
 
 GATHER_S: Final = 1.0  # a store that has to digest many shards first greets without: the spaces are compared later

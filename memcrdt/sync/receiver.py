@@ -17,8 +17,8 @@ from memcrdt.sync.wire import FRAGMENT_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memcrdt.sync.ledger import Vectors
-    from memcrdt.sync.port import Port, ShardKey
+    from memcrdt.sync.outbox import Port, ShardKey
+    from memcrdt.sync.receipts import Vectors
     from memcrdt.sync.replica import Applied
     from memcrdt.sync.sender import Sender
 

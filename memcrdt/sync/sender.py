@@ -19,8 +19,8 @@ from memcrdt.sync.wire import FRAGMENT_BYTES
 
 if TYPE_CHECKING:
     from memcrdt.model.clocks import StateVector
-    from memcrdt.sync.ledger import Receipts, Vectors
-    from memcrdt.sync.port import Port, ShardKey
+    from memcrdt.sync.outbox import Port, ShardKey
+    from memcrdt.sync.receipts import Receipts, Vectors
     from memcrdt.sync.replica import Diff as Lack
     from memcrdt.sync.replica import LogEntry
 

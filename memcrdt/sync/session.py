@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from memcrdt.errors import RemoteProtocolError
-from memcrdt.sync.apart import Apart
-from memcrdt.sync.comparer import Comparer
+from memcrdt.sync.anti_entropy import Comparer
 from memcrdt.sync.events import (
     Answered,
     Committed,
@@ -35,7 +34,7 @@ from memcrdt.sync.events import (
     Timer,
 )
 from memcrdt.sync.greeting import Greeting
-from memcrdt.sync.ledger import Receipts, Vectors
+from memcrdt.sync.membership import Rolls
 from memcrdt.sync.messages import (
     PROTOCOL,
     Ack,
@@ -55,12 +54,13 @@ from memcrdt.sync.messages import (
     Unknown,
     Want,
 )
-from memcrdt.sync.port import Port
+from memcrdt.sync.outbox import Port
 from memcrdt.sync.queries import Met, Spaces
+from memcrdt.sync.receipts import Receipts, Vectors
 from memcrdt.sync.receiver import Receiver
-from memcrdt.sync.rolls import Rolls
-from memcrdt.sync.scrubs import Scrubs
+from memcrdt.sync.scrub_acks import Scrubs
 from memcrdt.sync.sender import Sender
+from memcrdt.sync.space_merge import Apart
 from memcrdt.sync.wire import decode
 
 if TYPE_CHECKING:

@@ -16,22 +16,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from memcrdt.config import Config
 from memcrdt.errors import RemoteProtocolError
-from memcrdt.finding import Finder
-from memcrdt.memory import Memory
+from memcrdt.memory.memory import Memory
 from memcrdt.model.clocks import StateVector, decode_state_vector
-from memcrdt.model.devices import KEY_BYTES
+from memcrdt.model.device_ids import KEY_BYTES
 from memcrdt.model.statements import Adoption
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
 from memcrdt.net.identity import Identity
-from memcrdt.net.replica import StoreReplica
-from memcrdt.net.roster import Roster
-from memcrdt.net.watch import INTERVAL_S
+from memcrdt.node.peer_watcher import INTERVAL_S
+from memcrdt.node.store_replica import StoreReplica
+from memcrdt.node.trusted_peers import Roster
 from memcrdt.search import SearchIndex
+from memcrdt.search.searcher import Finder
 from memcrdt.store import compaction
-from memcrdt.store.introductions import Introductions
-from memcrdt.store.members import Members
+from memcrdt.store.membership.introductions import Introductions
+from memcrdt.store.membership.members import Members
+from memcrdt.store.membership.peers import Peers
 from memcrdt.store.meta import PERSONAL
-from memcrdt.store.peers import Peers
 from memcrdt.store.store import FILE, Store, StoreOptions
 from memcrdt.sync.events import Committed, Revoked, SyncNow
 from memcrdt.sync.gossip import Gossip

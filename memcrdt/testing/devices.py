@@ -13,7 +13,7 @@ from memcrdt.crdt.shard import Shard
 from memcrdt.model.registers import Deleted
 from memcrdt.model.requests import Changes, check_add, check_item, check_update
 from memcrdt.model.values import Json
-from memcrdt.net.replica import StoreReplica
+from memcrdt.node.store_replica import StoreReplica
 from memcrdt.store import changes, compaction, digests, log, meta, reads
 from memcrdt.store.indexer import IndexRow, Prepared
 from memcrdt.store.store import Store, StoreOptions

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from memcrdt.config import Config
-from memcrdt.finding import Finder
-from memcrdt.memory import Memory
+from memcrdt.memory.memory import Memory
+from memcrdt.memory.sync import Look
 from memcrdt.search import SearchIndex
+from memcrdt.search.searcher import Finder
 from memcrdt.store.store import Store, StoreOptions
-from memcrdt.syncing import Look
 
 _DEVICE: Final = "P" * 52
 

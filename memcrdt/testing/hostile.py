@@ -10,11 +10,11 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from memcrdt.model.devices import KEY_BYTES, device_id
+from memcrdt.model.device_ids import KEY_BYTES, device_id
 from memcrdt.model.statements import CONTEXT, KEPT, STATEMENTS, Claim, Kind, Statement, unpack
 from memcrdt.net.identity import Identity
 from memcrdt.store import meta
-from memcrdt.store.members import Genesis, turn_into
+from memcrdt.store.membership.members import Genesis, turn_into
 from memcrdt.sync.events import Effect, Event, FrameReceived, SendFrame
 from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, Members, Offer, Push, Unknown
 from memcrdt.sync.wire import decode, encode

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from memcrdt.config import Config
-from memcrdt.finding import Finder
-from memcrdt.memory import Memory
+from memcrdt.memory.memory import Memory
+from memcrdt.memory.sync import Look
 from memcrdt.model.values import from_ms
-from memcrdt.net.replica import StoreReplica
+from memcrdt.node.store_replica import StoreReplica
 from memcrdt.search import SearchIndex, make_embedder
+from memcrdt.search.searcher import Finder
 from memcrdt.store.store import Store, StoreOptions
-from memcrdt.syncing import Look
 from memcrdt.testing.faults import UnsyncedVfs
 
 _UNSYNCED = UnsyncedVfs("memcrdt-testing")  # no power is cut here, and it is quicker so

@@ -19,13 +19,14 @@ from memcrdt.model.clocks import encode_state_vector
 from memcrdt.model.edits import Stamp
 from memcrdt.model.registers import Registers, Writes
 from memcrdt.model.statements import unpack
-from memcrdt.net import logged
-from memcrdt.net.replica import StoreReplica
-from memcrdt.net.roster import Roster
-from memcrdt.store import compaction, connections, log, members, meta
+from memcrdt.node import logged
+from memcrdt.node.store_replica import StoreReplica
+from memcrdt.node.trusted_peers import Roster
+from memcrdt.store import compaction, connections, log, meta
 from memcrdt.store.documents import Documents
+from memcrdt.store.high_water_mark import Marks
 from memcrdt.store.log import Append
-from memcrdt.store.marks import Marks
+from memcrdt.store.membership import members
 from memcrdt.store.transaction import Transaction
 from memcrdt.sync.events import Revoked
 from memcrdt.sync.replica import LogPage, SharedSpace

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from memcrdt.errors import MemcrdtError
-from memcrdt.memory import Memory
+from memcrdt.memory.memory import Memory
 from memcrdt.store.store import FILE
 from memcrdt.testing.expected import Expected, LostError, open_memory, texts_of
 from memcrdt.testing.faults import Disk, Fault, FaultyVfs, Kind, Operation, unheard

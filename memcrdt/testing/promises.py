@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from memcrdt.model.clocks import StateVector, covers
-from memcrdt.store import digests, log, receipts
+from memcrdt.store import digests, log
+from memcrdt.store.membership import receipts
 from memcrdt.testing.computer import Computer
 from memcrdt.testing.devices import dump
 from memcrdt.testing.expected import LostError

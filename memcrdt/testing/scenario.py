@@ -15,11 +15,11 @@ from typing import Final
 from memcrdt.errors import MemcrdtError
 from memcrdt.model.statements import STATEMENTS
 from memcrdt.store.meta import PERSONAL
-from memcrdt.testing import company, spoiling, trouble, work
+from memcrdt.testing import disk_rot, failures, membership_lives, work
 from memcrdt.testing.computer import Computer
 from memcrdt.testing.expected import LostError
-from memcrdt.testing.life import TAMPERED_WORD, Life
 from memcrdt.testing.simulator import Weather
+from memcrdt.testing.state import TAMPERED_WORD, Life
 
 STEPS: Final = 45
 PEACE_S: Final = 30.0  # between two looks whether all agree, after everything is mended
@@ -67,13 +67,13 @@ def run(seeds: Iterable[int], *, rot: bool = False) -> list[Outcome]:
 
 
 def _play(life: Life) -> None:
-    company.set_up(life)
+    membership_lives.set_up(life)
     life.sim.weather = _weather(life.rng)
     for _ in range(STEPS):
         life.sim.run(life.rng.expovariate(1.0) if life.rng.random() < 0.8 else 0.0)
         _look_at_confirmations(life)
         _step(life)
-        spoiling.spoil(life)
+        disk_rot.spoil(life)
     if life.rng.random() < 0.5:
         _play_epilogue(life)
     _make_peace(life)
@@ -107,14 +107,14 @@ def _step(life: Life) -> None:
     (action,) = life.rng.choices(list(_ACTIONS), list(_ACTIONS.values()))
     at_work = [computer for computer in life.computers if computer.on]
     if action in _OF_ALL or not at_work:
-        _OF_ALL.get(action, trouble.boot)(life)
+        _OF_ALL.get(action, failures.boot)(life)
         life.counts[action] += 1
         return
     computer = life.rng.choice(at_work)
     if action in _WRITES and not life.parts[computer.id][PERSONAL]:
         work.be_refused(life, computer)
     else:
-        spoiling.attempt(life, computer, _OF_ONE[action])
+        disk_rot.attempt(life, computer, _OF_ONE[action])
         life.counts[action] += 1
     if computer.on and computer in life.computers:
         life.promises.look(computer)
@@ -127,24 +127,24 @@ def _look_at_confirmations(life: Life) -> None:
 def _play_epilogue(life: Life) -> None:
     """Little happens after a rest, so that no other change carries along what is done."""
     life.sim.mend()
-    trouble.boot(life)
+    failures.boot(life)
     life.sim.run(PEACE_S)
     computer = life.rng.choice(life.writers())
     work.take_stock(life, computer)
-    trouble.part(life)
+    failures.part(life)
     for act in life.rng.choices(_LAST_ACTS, k=life.rng.choice((1, 2))):
-        spoiling.attempt(life, computer, act)
+        disk_rot.attempt(life, computer, act)
 
 
 def _make_peace(life: Life) -> None:
     """Everything is mended. Raises LostError when the computers do not come to hold the same."""
     life.sim.weather = _CALM
     life.sim.mend()
-    trouble.boot(life)
-    company.reunite(life)
+    failures.boot(life)
+    membership_lives.reunite(life)
     for rest in range(PATIENCE):
         if rest == _BROUGHT:
-            spoiling.give_up(life)
+            disk_rot.give_up(life)
         for computer in life.computers:
             computer.sync_now()
         life.sim.run(PEACE_S)
@@ -169,7 +169,7 @@ def _check_reports(life: Life) -> None:
     """Nobody who keeps to the rules was found to break them."""
     strangers = {computer.id for computer in life.strangers}
     names = {computer.id: computer.name for computer in life.everyone}
-    expected = (*_HARMLESS, spoiling.TOLD) if life.spoiled else _HARMLESS
+    expected = (*_HARMLESS, disk_rot.TOLD) if life.spoiled else _HARMLESS
     for computer in life.computers:
         for report in computer.node.reports:
             harmless = any(text in report.text for text in expected)
@@ -224,22 +224,22 @@ _OF_ONE: Final[Mapping[str, _Act]] = {
     "fail": work.fail,
     "compact": work.compact,
     "stock edit": work.stock_edit,
-    "crash": trouble.crash,
-    "stop": trouble.stop,
-    "back up": trouble.back_up,
-    "restore": trouble.restore,
-    "clone": trouble.clone,
-    "invite": company.invite,
-    "revoke": company.revoke,
+    "crash": failures.crash,
+    "stop": failures.stop,
+    "back up": failures.back_up,
+    "restore": failures.restore,
+    "clone": failures.clone,
+    "invite": membership_lives.invite,
+    "revoke": membership_lives.revoke,
 }
 
 _OF_ALL: Final[Mapping[str, Callable[[Life], None]]] = {
-    "cut": trouble.cut,
-    "part": trouble.part,
-    "mend": trouble.mend,
-    "boot": trouble.boot,
-    "lose power": trouble.lose_power,
-    "haunt": company.haunt,
+    "cut": failures.cut,
+    "part": failures.part,
+    "mend": failures.mend,
+    "boot": failures.boot,
+    "lose power": failures.lose_power,
+    "haunt": membership_lives.haunt,
 }
 
 #: How often, compared with each other.

@@ -17,11 +17,11 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from memcrdt.memory import Memory
-from memcrdt.node import Node
-from memcrdt.opening import open as open_memory
+from memcrdt._open import open as open_memory
+from memcrdt.memory.memory import Memory
+from memcrdt.node.node import Node
 from memcrdt.store import digests
-from memcrdt.store.peers import Peers
+from memcrdt.store.membership.peers import Peers
 
 NAMES: Final = ("laptop", "desktop", "phone")
 WRITE_S: Final = 0.2  # between two writes of one node; Yjs keeps some 200 bytes of each in each document

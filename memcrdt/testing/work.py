@@ -15,7 +15,7 @@ from memcrdt.store.importing import Importing
 from memcrdt.store.meta import PERSONAL
 from memcrdt.testing.computer import Computer
 from memcrdt.testing.expected import LostError
-from memcrdt.testing.life import LOCAL_WORD, Life
+from memcrdt.testing.state import LOCAL_WORD, Life
 
 _SHARED_ITEMS: Final = 12
 _WORDS: Final = ("red", "green", "blue")

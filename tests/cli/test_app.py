@@ -110,7 +110,7 @@ def test_an_error_has_its_exit_code(
     def fail(*_: object, **__: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr("memcrdt.opening.open", fail)
+    monkeypatch.setattr("memcrdt._open.open", fail)
     ran = cli("list")
     ran.failed(code)
     assert ran.err == "memcrdt: no good\n"
@@ -122,7 +122,7 @@ def test_a_message_stays_on_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) 
     def fail(*_: object, **__: object) -> NoReturn:
         raise errors.RemoteProtocolError("it said \x1b[2J\nand more")
 
-    monkeypatch.setattr("memcrdt.opening.open", fail)
+    monkeypatch.setattr("memcrdt._open.open", fail)
     assert cli("list").err == "memcrdt: it said \\x1b[2J\\nand more\n"
 
 
@@ -132,7 +132,7 @@ def test_an_interrupt_is_exit_code_130(cli: Cli, monkeypatch: pytest.MonkeyPatch
     def interrupt(*_: object, **__: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("memcrdt.opening.open", interrupt)
+    monkeypatch.setattr("memcrdt._open.open", interrupt)
     ran = cli("list")
     assert ran.code == 130
     assert ran.err.splitlines()[-1] == "memcrdt: interrupted"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import memcrdt
-from memcrdt.model.devices import shown
+from memcrdt.model.device_ids import shown
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli

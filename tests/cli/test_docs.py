@@ -11,22 +11,22 @@ import pytest
 from memcrdt.cli.app import root
 from memcrdt.cli.demo_story import Outcome
 from memcrdt.cli.filters import filter_options
-from memcrdt.cli.keeping import Finding
+from memcrdt.cli.maintenance import Finding
 from memcrdt.cli.pair import PairedLine
 from memcrdt.cli.server import Listening
 from memcrdt.cli.settings import SettingLine
 from memcrdt.cli.status import AlarmLine, StatusLine
 from memcrdt.cli.token import TokenLine
-from memcrdt.devices import Device
-from memcrdt.finding import SearchStatus
+from memcrdt.memory.devices import Device
+from memcrdt.memory.retention import Budget
+from memcrdt.memory.sync import Serving
+from memcrdt.memory.transfer import ImportReport, Refusal
 from memcrdt.model.records import Forgotten, Hit, Link, MemoryRecord, Revision
 from memcrdt.search.models import KnownModel
+from memcrdt.search.searcher import SearchStatus
 from memcrdt.store.compaction import Compacted
+from memcrdt.store.membership.sharing import SpaceMember
 from memcrdt.store.overview import SpaceStatus, Stats
-from memcrdt.store.sharing import SpaceMember
-from memcrdt.syncing import Serving
-from memcrdt.transfer import ImportReport, Refusal
-from memcrdt.upkeep import Budget
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 RECORDS = [MemoryRecord, Link, Hit, Revision, Forgotten]

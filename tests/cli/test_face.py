@@ -9,8 +9,8 @@ import pytest
 
 import memcrdt
 from memcrdt.net.identity import Identity
-from memcrdt.net.lock import ServeLock
-from memcrdt.store.members import Members
+from memcrdt.node.lock import ServeLock
+from memcrdt.store.membership.members import Members
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memcrdt.model.devices import shown
+from memcrdt.model.device_ids import shown
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli

@@ -13,8 +13,8 @@ import pytest
 
 from memcrdt import config
 from memcrdt.cli.status import _search, _skewed
-from memcrdt.devices import Device
-from memcrdt.finding import SearchStatus
+from memcrdt.memory.devices import Device
+from memcrdt.search.searcher import SearchStatus
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli, Server
@@ -76,7 +76,7 @@ def test_sync_names_who_could_not_be_reached(cli: Cli, home: Path) -> None:
 def test_status_shows_alarms(cli: Cli, home: Path) -> None:
     """With their time; they stay until they are looked into."""
     import memcrdt
-    from memcrdt.store.peers import Peers
+    from memcrdt.store.membership.peers import Peers
 
     with memcrdt.open(home, embedder=None) as memory:
         Peers(memory.store).alarm("two stores take turns")

@@ -14,9 +14,9 @@ import pytest
 import memcrdt
 from memcrdt.cli.output import Printer
 from memcrdt.cli.status import _PEERS_ON_TERMINAL, _details
-from memcrdt.devices import Device
-from memcrdt.model.devices import shown
-from memcrdt.store.peers import Peers
+from memcrdt.memory.devices import Device
+from memcrdt.model.device_ids import shown
+from memcrdt.store.membership.peers import Peers
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli

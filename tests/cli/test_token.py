@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 
 import memcrdt
-from memcrdt.store.tokens import Tokens
+from memcrdt.store.membership.tokens import Tokens
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli, Server

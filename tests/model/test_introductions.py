@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memcrdt.model.devices import device_id
+from memcrdt.model.device_ids import device_id
 from memcrdt.model.introductions import chain, vouches
 from memcrdt.model.statements import Claim, Statement
 

@@ -8,7 +8,7 @@ import msgpack
 import pytest
 
 from memcrdt.errors import RemoteProtocolError
-from memcrdt.model.devices import device_id
+from memcrdt.model.device_ids import device_id
 from memcrdt.model.statements import KEPT, STATEMENT_BYTES, Claim, Member, Statement, membership, unpack
 
 KEYS = {name: name.encode() * 32 for name in "CABDX"}

@@ -16,15 +16,15 @@ import pytest
 from aiohttp import web
 
 from memcrdt.errors import InputError, LockedError, RemoteProtocolError, UnreachableError, UntrustedPeerError
-from memcrdt.model.devices import shown
-from memcrdt.net import door
+from memcrdt.model.device_ids import shown
+from memcrdt.net import connection_gate
 from memcrdt.net.addresses import Address
 from memcrdt.net.connection import PAIRING_PATH, PATH, PROTOCOL_BROKEN, SUBPROTOCOL
 from memcrdt.net.dialer import Dialer, Target, Trust
 from memcrdt.net.tls import dialer_context, new_credentials
 
 if TYPE_CHECKING:
-    from tests.net.conftest import Device
+    from tests.network import Device
 
 DOCUMENT = b"the text of a memory"
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
@@ -200,7 +200,7 @@ async def test_a_silent_client_is_hung_up_on(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, stage: str, eventually: Eventually
 ) -> None:
     """Whether it stops before TLS, before HTTP, or before authentication; and its place is free again."""
-    monkeypatch.setattr(door, "STRANGER_S", 0.1)
+    monkeypatch.setattr(connection_gate, "STRANGER_S", 0.1)
     _, desktop = pair
     address = desktop.listen()
     context = dialer_context() if stage == "tls" else None
@@ -503,7 +503,7 @@ async def test_a_caller_that_hangs_up_before_it_is_taken_costs_no_pause(
         return await take(listening)
 
     monkeypatch.setattr(loop, "sock_accept", accept)
-    monkeypatch.setattr("memcrdt.net.door._ACCEPT_RETRY_S", 60)
+    monkeypatch.setattr("memcrdt.net.connection_gate._ACCEPT_RETRY_S", 60)
     connection = await laptop.dial(desktop.listen())
     assert connection.peer.device == desktop.id
     await connection.close()

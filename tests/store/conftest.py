@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 import memcrdt
-from memcrdt.memory import Memory
+from memcrdt.memory.memory import Memory
 from memcrdt.model.statements import CONTEXT, Claim, Kind, Statement
 from memcrdt.net.identity import Identity
-from memcrdt.store.members import Members
-from memcrdt.store.peers import Peers
+from memcrdt.store.membership.members import Members
+from memcrdt.store.membership.peers import Peers
 from memcrdt.store.store import FILE
 from memcrdt.testing.devices import Device
 

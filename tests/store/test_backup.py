@@ -12,7 +12,8 @@ import apsw
 import pytest
 
 from memcrdt.errors import CorruptError, DiskFullError, InputError, SchemaError
-from memcrdt.store import backup, doctor
+from memcrdt.store import backup
+from memcrdt.store.recovery import doctor
 from memcrdt.testing.devices import Device, agree
 
 Make = Callable[..., Device]

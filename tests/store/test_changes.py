@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from memcrdt.errors import InputError
-from memcrdt.memory import Memory
+from memcrdt.memory.memory import Memory
 from memcrdt.model import limits
 from memcrdt.testing.memories import exchange
 

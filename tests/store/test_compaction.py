@@ -17,8 +17,9 @@ import memcrdt
 from memcrdt.crdt.pieces import PIECE_BYTES
 from memcrdt.model import limits
 from memcrdt.model.projection import project
-from memcrdt.store import compaction, doctor, log, pruning, quarantine
+from memcrdt.store import compaction, log, pruning, quarantine
 from memcrdt.store.quarantine import Refused
+from memcrdt.store.recovery import doctor
 from memcrdt.store.store import FILE
 from memcrdt.testing.devices import Device, agree
 

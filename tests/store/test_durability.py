@@ -11,9 +11,10 @@ from random import Random
 import pytest
 
 from memcrdt.errors import StoreError
-from memcrdt.store import connections, receipts
-from memcrdt.store.receipts import Said
-from memcrdt.testing import crowd, kill, powerloss
+from memcrdt.store import connections
+from memcrdt.store.membership import receipts
+from memcrdt.store.membership.receipts import Said
+from memcrdt.testing import kill, multiprocess, powerloss
 from memcrdt.testing.devices import Device
 from memcrdt.testing.expected import LostError, open_memory, texts_of
 from memcrdt.testing.faults import Disk, Fault, FaultyVfs
@@ -80,7 +81,7 @@ def test_nothing_acknowledged_is_lost_by_kill(tmp_path: Path) -> None:
 
 def test_eight_processes_lose_nothing_and_see_each_other(tmp_path: Path) -> None:
     """Invariant 11: 200 turns each; no lock error, and each sees every commit at its next read."""
-    expected = crowd.run(tmp_path, workers=8, turns=200)
+    expected = multiprocess.run(tmp_path, workers=8, turns=200)
     assert len(expected) == 8 * 60
     with open_memory(tmp_path) as memory:
         assert texts_of(memory) == expected

@@ -9,7 +9,8 @@ import pytest
 
 from memcrdt.errors import InputError, StoreError
 from memcrdt.model import limits
-from memcrdt.store import compaction, doctor, log
+from memcrdt.store import compaction, log
+from memcrdt.store.recovery import doctor
 from memcrdt.store.transaction import Transaction
 from memcrdt.testing.devices import Device
 

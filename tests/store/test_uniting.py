@@ -10,7 +10,7 @@ import pytest
 from memcrdt.errors import InputError, RemoteProtocolError
 from memcrdt.model.statements import CONTEXT, Adoption, Claim, Statement
 from memcrdt.store import meta
-from memcrdt.store.members import Genesis
+from memcrdt.store.membership.members import Genesis
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -29,7 +29,7 @@ from memcrdt.sync.replica import Roll
 from memcrdt.sync.session import Identity, Logged, Session
 from memcrdt.sync.wire import decode, encode
 from memcrdt.testing import simulator
-from memcrdt.testing.replica import FakeReplica
+from memcrdt.testing.fake_replica import FakeReplica
 from memcrdt.testing.simulator import Simulator, Weather
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import msgpack
 import pytest
 
 from memcrdt.errors import LocalProtocolError
-from memcrdt.sync.dialing import HEALTHY_S, VIEW
 from memcrdt.sync.events import (
     Close,
     Committed,
@@ -27,6 +26,7 @@ from memcrdt.sync.events import (
 from memcrdt.sync.gossip import ACCEPTED, Gossip
 from memcrdt.sync.messages import PROTOCOL, Diff, Push
 from memcrdt.sync.replica import Roll
+from memcrdt.sync.topology import HEALTHY_S, VIEW
 from memcrdt.testing.simulator import Weather
 
 if TYPE_CHECKING:

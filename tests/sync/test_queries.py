@@ -8,7 +8,7 @@ from memcrdt.model.statements import Adoption
 from memcrdt.sync import queries
 from memcrdt.sync.queries import Failed, perform
 from memcrdt.sync.replica import Applied, Diff, Digest, LogPage, Roll, SharedSpace
-from memcrdt.testing.replica import FakeReplica
+from memcrdt.testing.fake_replica import FakeReplica
 
 QUERIES = [
     (queries.Spaces("B"), [SharedSpace("S", "name", Roll().digest())]),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memcrdt.sync.messages import Ack, Bye, Diff, Fragment, Have, Leaf, More, Push, Range, Want
-from memcrdt.sync.port import STRIKES
+from memcrdt.sync.outbox import STRIKES
 from memcrdt.sync.receiver import MISSING_CLIENTS
 from memcrdt.sync.sender import WANTS
 from memcrdt.sync.wire import FRAGMENT_BYTES, encode

@@ -13,7 +13,7 @@ from memcrdt.sync.queries import ReadLog
 from memcrdt.sync.sender import CLIENTS, DIFFS, FRAGMENTS, PUSH_BYTES, PUSHES, WANTS
 from memcrdt.sync.session import Logged
 from memcrdt.sync.wire import FRAGMENT_BYTES, encode
-from memcrdt.testing.replica import FakeReplica
+from memcrdt.testing.fake_replica import FakeReplica
 
 if TYPE_CHECKING:
     from conftest import Hand, World

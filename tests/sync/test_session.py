@@ -11,6 +11,7 @@ import pytest
 from memcrdt.errors import LocalProtocolError
 from memcrdt.model.statements import Adoption
 from memcrdt.sync.events import Answered, Committed, Connected, Lost, Report, SpacesChanged, SyncNow, Timer
+from memcrdt.sync.membership import EARLY
 from memcrdt.sync.messages import (
     PROTOCOL,
     Ack,
@@ -28,7 +29,6 @@ from memcrdt.sync.messages import (
     Want,
 )
 from memcrdt.sync.replica import Roll
-from memcrdt.sync.rolls import EARLY
 from memcrdt.sync.session import HELLO_TIMEOUT_S
 
 if TYPE_CHECKING:

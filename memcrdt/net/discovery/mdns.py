@@ -19,7 +19,7 @@ from zeroconf import Error, InterfaceChoice, IPVersion, ServiceStateChange, Zero
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from memcrdt.errors import InputError
-from memcrdt.model.devices import DEVICE_ID_CHARS
+from memcrdt.model.device_ids import DEVICE_ID_CHARS
 from memcrdt.net.addresses import Address
 from memcrdt.net.discovery.finder import Candidate, Found
 from memcrdt.net.tasks import Tasks

@@ -1,4 +1,4 @@
--- Indexes of `memories`, written by memcrdt/search/index.py in the commit that writes the views.
+-- Indexes of `memories`, written by memcrdt/search/index/index.py in the commit that writes the views.
 --
 -- A passage is a window of a memory's text: number n of memory m is the passage m * 256 + n. Short memories have
 -- one, number 0. Passages, not memories, are what full text and vectors hold.

@@ -4,7 +4,7 @@ ALTER TABLE shares ADD COLUMN agreed_at INTEGER;                     -- ms: when
 ALTER TABLE shares ADD COLUMN read_only INTEGER NOT NULL DEFAULT 0;  -- 1: the device only takes
 ALTER TABLE spaces ADD COLUMN read_only INTEGER NOT NULL DEFAULT 0;  -- 1: so do we
 
-CREATE TABLE members(              -- signed statements, see store/members.py: shares and peers follow from them
+CREATE TABLE members(              -- signed statements, see store/membership/members.py: shares and peers follow from them
   space     INTEGER NOT NULL REFERENCES spaces(space),
   id        BLOB NOT NULL,         -- hash of the statement, 16 bytes
   statement BLOB NOT NULL,

@@ -1,4 +1,4 @@
--- Whom the user has taken out of a space: no share comes back, and a signed statement follows (store/members.py).
+-- Whom the user has taken out of a space: no share comes back, and a signed statement follows (store/membership/members.py).
 
 CREATE TABLE withdrawn(
   space  INTEGER NOT NULL REFERENCES spaces(space),

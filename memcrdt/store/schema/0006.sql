@@ -1,4 +1,4 @@
 -- With the salt of its birth, a memory whose rows of the log were lost gets the same names for its registers again
--- (store/rescue.py). NULL for what was written before.
+-- (store/recovery/views_to_log.py). NULL for what was written before.
 
 ALTER TABLE memories ADD COLUMN salt BLOB;

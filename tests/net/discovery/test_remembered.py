@@ -14,8 +14,8 @@ import pytest
 import memcrdt
 from memcrdt.net.addresses import Address
 from memcrdt.net.discovery.finder import Candidate, Found
-from memcrdt.net.roster import Roster
-from memcrdt.store.peers import Link, Peers
+from memcrdt.node.trusted_peers import Roster
+from memcrdt.store.membership.peers import Link, Peers
 from memcrdt.sync.events import Known
 from memcrdt.testing.finders import FinderAcceptance
 

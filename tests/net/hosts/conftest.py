@@ -18,8 +18,8 @@ import pytest
 import memcrdt
 from memcrdt import config
 from memcrdt.net.addresses import DEFAULT_PORT
+from memcrdt.store.membership.peers import Peer, Peers
 from memcrdt.store.overview import peer_states
-from memcrdt.store.peers import Peer, Peers
 
 _numbers = itertools.count(1)
 WAIT_S = 60.0

@@ -1,0 +1,91 @@
+"""memcrdt.open(): where the parts are put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any
+
+from memcrdt import config as configuration
+from memcrdt.memory.memory import Memory
+from memcrdt.model.checks import check_flag, check_name
+from memcrdt.paths import check_path
+from memcrdt.search.searcher import Finder
+
+if TYPE_CHECKING:
+    from memcrdt.memory.async_memory import AsyncMemory
+    from memcrdt.search.embedders.embedder import Embedder, EmbedFunction
+
+HOME_VARIABLE = "MEMCRDT_HOME"
+
+
+def open(  # noqa: A001 - the name of the public interface
+    home: str | os.PathLike[str] | None = None,
+    *,
+    embedder: str | Embedder | EmbedFunction | EllipsisType | None = ...,
+    device_name: str | None = None,
+    read_only: bool = False,
+    sync: bool = False,
+) -> Memory:
+    """Opens the memory of a home, and makes it if it is not there.
+
+    `home` is the folder that holds the store and, beside it, the device's key and config.toml; None takes
+    $MEMCRDT_HOME, or else the platform's own data folder. `embedder` is "static" (shipped, no download), None, or
+    whatever memcrdt.search takes; without it, and without `device_name`, config.toml decides. `sync` starts the
+    network in the background. Raises InputError, StoreError.
+    """
+    from memcrdt.net.identity import KEY_FILE, Identity, device_id_of
+    from memcrdt.node.node import BackgroundNode
+    from memcrdt.search import SearchIndex, make_embedder
+    from memcrdt.store.file_setup import check_file
+    from memcrdt.store.store import FILE, Store, StoreOptions
+
+    read_only, sync = check_flag(read_only, "read_only"), check_flag(sync, "sync")
+    folder = home_folder(home)
+    config = configuration.load(folder)
+    if device_name is not None:
+        config = replace(config, device_name=check_name(device_name, "the device's name"))
+    index = SearchIndex(make_embedder(config.embedder if isinstance(embedder, EllipsisType) else embedder))
+    if not (folder / KEY_FILE).exists():  # none is made for a home that can't be opened
+        check_file(folder / FILE)
+    device = device_id_of(folder) if read_only else Identity.load_or_create(folder).device_id
+    store = Store(folder, device, index, StoreOptions(read_only=read_only))
+    finder = Finder(store, index)
+    memory = Memory(folder, store, BackgroundNode, finder=finder, config=config)
+    try:
+        if not read_only:
+            memory.upkeep.look()
+            finder.start()
+        if sync:
+            memory.start_sync()
+    except BaseException:  # whatever it was: nothing of a failed opening stays open
+        memory.close()
+        raise
+    return memory
+
+
+@asynccontextmanager
+async def open_async(home: str | os.PathLike[str] | None = None, **options: Any) -> AsyncIterator[AsyncMemory]:
+    """As open(), for `async with`: nothing of it blocks the event loop. Cancelled meanwhile, it leaves nothing open."""
+    from memcrdt.memory.async_memory import AsyncMemory, result_of
+
+    thread = ThreadPoolExecutor(1, thread_name_prefix="memcrdt-open")
+    begun = thread.submit(open, home, **options)
+    thread.shutdown(wait=False)
+    async with AsyncMemory(await result_of(begun, Memory.close)) as memory:
+        yield memory
+
+
+def home_folder(home: str | os.PathLike[str] | None = None) -> Path:
+    """The folder that open() takes for `home`; an empty variable counts as none. Raises InputError for no path."""
+    given = os.environ.get(HOME_VARIABLE) or None if home is None else home
+    if given is not None:
+        return check_path(given, "the home").expanduser().absolute()
+    from platformdirs import user_data_path
+
+    return user_data_path("memcrdt", appauthor=False)

@@ -1,0 +1,267 @@
+"""The change feed: what this process, other processes and other devices change, told to whoever subscribes.
+
+One thread for each Memory looks for changes, at once when they are this process's own, else every 25 ms. A
+subscriber has a short queue; what doesn't fit stays in the store's tables, where it is read when there is room.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final, Self, TypeVar
+
+from memcrdt.errors import MemcrdtError, StoreError
+from memcrdt.model.filters import Filters
+from memcrdt.model.records import Change
+from memcrdt.model.values import from_ms
+from memcrdt.store.change_cursor import Follower, Step
+from memcrdt.store.log import head as log_head
+from memcrdt.store.store import Notice, Store
+from memcrdt.store.transaction import Transaction
+
+QUEUE: Final = 1_024  # changes waiting for one subscriber
+POLL_S: Final = 0.025  # asking costs 4 µs
+OWN_COMMITS: Final = 16_384  # remembered, to tell our own changes from those of other processes
+
+log = logging.getLogger("memcrdt.feed")
+T = TypeVar("T")
+
+
+class Subscription:
+    """Changes as they happen: iterate over it, from any thread. A context manager; `close` ends the iteration.
+
+    Several changes of one memory in quick succession come as one. It ends with an error if the store can't be read.
+    """
+
+    def __init__(self, feed: Feed, follower: Follower) -> None:
+        self._feed = feed
+        self._follower = follower
+        self._queue: deque[Change] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._error: MemcrdtError | None = None
+        self._full_since: int | None = None  # the log row at which the queue had no room
+        self._listener: Callable[[], None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Change]:
+        return self
+
+    def __next__(self) -> Change:
+        change = self.get()
+        if change is None:
+            raise StopIteration
+        return change
+
+    def get(self, timeout_s: float | None = None) -> Change | None:
+        """The next change; None when the time is over, or the subscription is closed. Raises StoreError."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._closed, timeout_s)
+            return self._take()
+
+    def poll(self) -> Change | None:
+        """The next change, or None if there is none yet. Raises StoreError."""
+        with self._changed:
+            return self._take()
+
+    @property
+    def closed(self) -> bool:
+        """Whether there is nothing more to come."""
+        return self._closed and not self._queue
+
+    def close(self) -> None:
+        """Ends it; what is waiting is dropped. A second call does nothing."""
+        self._feed.end(self)
+        with self._changed:
+            self._queue.clear()
+        self._finish(None)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Calls `listener`, in the feed's thread, when there is something new or the subscription ends."""
+        self._listener = listener
+
+    def _take(self) -> Change | None:
+        if self._queue:
+            change = self._queue.popleft()
+            if self._full_since is not None and len(self._queue) <= QUEUE // 2:
+                self._feed.wake()
+            return change
+        if self._error is not None:
+            raise self._error
+        return None
+
+    def _fill(self, db: Any, change_of: Callable[[Step], Change]) -> bool:
+        """Reads what there is room for. Returns whether more may be there and there is room for it."""
+        room = QUEUE - len(self._queue)
+        head = log_head(db)
+        if room <= 0:
+            self._full_since = self._full_since or head
+            return False
+        if self._full_since is not None and head > self._full_since:
+            self._put([Change(kind="missed", id="", space="", origin="local", at=self._feed.now())])
+        self._full_since = None
+        steps = self._follower.read(db, room)
+        self._put([change_of(step) for step in steps])
+        return len(steps) == room
+
+    def _put(self, changes: list[Change]) -> None:
+        if not changes or self._closed:
+            return
+        with self._changed:
+            self._queue.extend(changes)
+            self._changed.notify_all()
+        self._notify()
+
+    def _finish(self, error: MemcrdtError | None) -> None:
+        with self._changed:
+            self._closed, self._error = True, error
+            self._changed.notify_all()
+        self._notify()
+
+    def _notify(self) -> None:
+        if self._listener is not None:
+            self._listener()
+
+
+class Feed:
+    """Looks for changes as long as somebody is subscribed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._subscriptions: list[Subscription] = []
+        self._thread: threading.Thread | None = None
+        self._woken = threading.Event()
+        self._unsubscribe: Callable[[], None] | None = None
+        self._own: OrderedDict[int, str] = OrderedDict()  # log row at the end of our commit -> origin
+        self._noticed = threading.Condition()
+        self._under_way: set[object] = set()
+
+    def subscribe(self, filters: Filters) -> Subscription:
+        """All that is committed from now on."""
+        with self._lock:
+            if self._unsubscribe is None:
+                self._unsubscribe = self._store.subscribe(self._note)
+            with self._store.reading() as db:
+                subscription = Subscription(self, Follower(log_head(db), filters))
+            self._subscriptions.append(subscription)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="memcrdt-feed", daemon=True)
+                self._thread.start()
+        self.wake()
+        return subscription
+
+    def end(self, subscription: Subscription) -> None:
+        with self._lock, suppress(ValueError):
+            self._subscriptions.remove(subscription)
+        self.wake()
+
+    def now(self) -> datetime:
+        return from_ms(self._store.now_ms())
+
+    def wake(self) -> None:
+        """There may be something to read, or room for it."""
+        self._woken.set()
+
+    def close(self) -> None:
+        """Ends every subscription. Returns when nothing is read any more."""
+        for subscription in self._current():
+            subscription.close()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+
+    def commit(self, plan: Callable[[Transaction], T], prepared: Any) -> T:
+        """Store.commit, noting that a change of this process is under way: one that is not known yet may be that."""
+        token = object()
+
+        def noted(transaction: Transaction) -> T:
+            with self._noticed:  # under the store's write lock: nobody else's commit can come between
+                self._under_way.add(token)
+            return plan(transaction)
+
+        try:
+            return self._store.commit(noted, prepared=prepared)
+        finally:
+            with self._noticed:
+                self._under_way.discard(token)
+                self._noticed.notify_all()
+
+    def _note(self, notice: Notice) -> None:
+        with self._noticed:
+            self._own[notice.seq] = notice.origin
+            if len(self._own) > OWN_COMMITS:
+                self._own.popitem(last=False)
+            self._noticed.notify_all()
+        self.wake()
+
+    def _run(self) -> None:
+        try:
+            with self._store.reading() as db:
+                self._follow(db)
+        except BaseException as exc:  # whatever it was: the subscribers must not wait for ever
+            for subscription in self._current():
+                self.end(subscription)
+                subscription._finish(exc if isinstance(exc, MemcrdtError) else StoreError(f"the feed ended: {exc!r}"))
+            if not isinstance(exc, MemcrdtError):
+                raise
+
+    def _follow(self, db: Any) -> None:
+        more, seen = True, None
+        while True:
+            woken = self._woken.wait(0 if more else POLL_S)
+            self._woken.clear()
+            version = db.pragma("data_version")
+            subscriptions = self._subscribed()  # after the wait: who came meanwhile has something to read, too
+            if not subscriptions:
+                return
+            if more or woken or version != seen:
+                seen = version
+                # Each is filled: any() over a generator would stop at the first.
+                more = True in [subscription._fill(db, self._change) for subscription in subscriptions]
+
+    def _current(self) -> list[Subscription]:
+        with self._lock:
+            return list(self._subscriptions)
+
+    def _subscribed(self) -> list[Subscription]:
+        """Who is to be told; with nobody left, this thread is over, and the next subscriber starts another."""
+        with self._lock:
+            if not self._subscriptions:
+                self._thread = None
+            return list(self._subscriptions)
+
+    def _change(self, step: Step) -> Change:
+        return Change(kind=step.kind, id=step.id, space=step.space, origin=self._origin(step), at=from_ms(step.at))
+
+    def _origin(self, step: Step) -> str:
+        if step.origin not in (None, "local"):
+            return str(step.origin)
+        with self._noticed:
+            now = set(self._under_way)
+            self._noticed.wait_for(lambda: step.seq in self._own or now.isdisjoint(self._under_way))
+            return self._own.get(step.seq, "process")
+
+
+def deliver(subscription: Subscription, callback: Callable[[Change], None]) -> None:
+    """Calls `callback` for each change in a thread of its own until the subscription ends."""
+    threading.Thread(target=_call_for_each, args=(subscription, callback), name="memcrdt-callback", daemon=True).start()
+
+
+def _call_for_each(subscription: Subscription, callback: Callable[[Change], None]) -> None:
+    for change in subscription:
+        try:
+            callback(change)
+        except Exception:  # it is the caller's code: one failure must not end what follows
+            log.exception("a callback failed on %s of %s", change.kind, change.id)

@@ -1,0 +1,93 @@
+"""Notices that a store has changed, whichever process did it.
+
+What this process commits, the store tells. Another process sends a datagram on the loopback interface, which carries
+nothing and need not arrive: the version that SQLite counts is looked at anyway, every 25 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Final, Self
+
+from memcrdt.node.lock import noted_bell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from memcrdt.store.store import Notice, Store
+
+POLL_S: Final = 0.025  # a look takes 2 µs
+_LOOPBACK: Final = "127.0.0.1"
+
+
+class StoreDoorbell:
+    """Rings for the commits of every process on the store. An async context manager."""
+
+    def __init__(self, store: Store) -> None:
+        self.port: int  # where datagrams ring it, too
+        self._store = store
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._held = AsyncExitStack()
+        self._open = True
+        self._timer: asyncio.TimerHandle
+
+    async def __aenter__(self) -> Self:
+        self._held.callback(self._store.subscribe(self._wake))
+        # The number is one connection's own view, so it is this one that has to be asked each time.
+        self._db = self._held.enter_context(self._store.reading())
+        self._seen = self._version()
+        transport, _ = await self._loop.create_datagram_endpoint(lambda: _Bell(self), local_addr=(_LOOPBACK, 0))
+        self._held.callback(transport.close)
+        self.port = transport.get_extra_info("sockname")[1]
+        self._poll()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._open = False
+        self._timer.cancel()
+        await self._held.aclose()
+
+    async def rung(self) -> None:
+        """Returns when the store has changed since the last call."""
+        await self._changed.wait()
+        self._changed.clear()
+
+    def look(self) -> None:
+        """Looks whether the store has changed."""
+        if not self._open:
+            return  # the connection is back with the store
+        version = self._version()
+        if version != self._seen:
+            self._seen = version
+            self._changed.set()
+
+    def _wake(self, _: Notice) -> None:
+        with suppress(RuntimeError):  # the loop was closed while another thread committed
+            self._loop.call_soon_threadsafe(self.look)
+
+    def _poll(self) -> None:
+        self._timer = self._loop.call_later(POLL_S, self._poll)
+        self.look()
+
+    def _version(self) -> int:
+        version: int = self._db.execute("PRAGMA data_version").get
+        return version
+
+
+class _Bell(asyncio.DatagramProtocol):
+    def __init__(self, doorbell: StoreDoorbell) -> None:
+        self._doorbell = doorbell
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        self._doorbell.look()
+
+
+def ring(home: Path, _: Notice) -> None:
+    """Rings the doorbell of whichever other process runs the network of a home; to be called after each commit."""
+    if bell := noted_bell(home):
+        with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)  # if it does not arrive, that process looks by itself
+            sender.sendto(b"", (_LOOPBACK, bell))

@@ -1,0 +1,151 @@
+"""The peers table for the event loop: asked and written in the thread of the store, never in the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from memcrdt.errors import MemcrdtError, NotFoundError, StoreError
+from memcrdt.model.device_ids import shown
+from memcrdt.net.addresses import Address
+from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
+from memcrdt.net.connection import dialer_address
+from memcrdt.net.dialer import Trust
+from memcrdt.store.membership import peers as stored
+from memcrdt.store.membership.members import COME_BACK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor, Future
+
+    from memcrdt.net.auth import Authenticated
+    from memcrdt.node.send_queue import Link
+    from memcrdt.store.membership.introductions import Introductions
+    from memcrdt.store.membership.peers import Peers
+
+log = logging.getLogger("memcrdt.net")
+T = TypeVar("T")
+
+KNOCKS_PER_S: Final = 8  # each is a commit, or a long look into the store; a flood of strangers must not keep it busy
+
+
+class Contacts(Trust):
+    """What is known of other devices, and what happened with them, written down in the order in which it did."""
+
+    def __init__(self, peers: Peers, introductions: Introductions, store: Executor) -> None:
+        self._peers = peers
+        self._introductions = introductions
+        self._store = store
+        self._knocks, self._revoked, self._introduced = _Few(), _Few(), _Few()
+        self._problems: dict[str, str] = {}  # the last one of each device since it was connected
+
+    async def is_accepted(self, device: str) -> bool:
+        """Whether we talk to the device. Raises StoreError."""
+        return await self._call(partial(self._peers.is_accepted, device))
+
+    async def addresses(self, device: str) -> list[Address]:
+        """Where it may be dialed, the newest first. Raises NotFoundError, StoreError."""
+        peer = await self._call(partial(self._peers.get, device))
+        return [Address.parse(address) for address in peer.addresses]
+
+    async def admits(self, peer: Authenticated, address: str) -> bool:
+        """Whether the device is accepted; one that is not has knocked. False when the store cannot tell."""
+        try:
+            if await self.is_accepted(peer.device):
+                return True
+            if self._knocks.one_more():
+                home = dialer_address(peer, address)
+                await self._call(partial(self._peers.knocked, peer.device, peer.public_key, home))
+        except MemcrdtError as exc:
+            log.warning("%s at %s was not let in: %s", shown(peer.device), address, exc)
+        return False
+
+    async def revoker_of(self, peer: Authenticated) -> str | None:
+        """The id of the device that revoked this one; None if none did, or the store cannot tell."""
+        return await self._appeal(peer, self._revoked, partial(self._introductions.revoker_of, peer.device))
+
+    async def introduced(self, peer: Authenticated, introduction: bytes) -> bool:
+        """Whether the device is accepted because of its introduction. Raises RemoteProtocolError."""
+        take = partial(self._introductions.take, peer.device, introduction)
+        return await self._appeal(peer, self._introduced, take) or False
+
+    async def introduction(self, device: str) -> bytes | None:
+        """Part of Trust. Raises StoreError."""
+        return await self._call(partial(self._introductions.to, device, HANDSHAKE_FRAME_BYTES))
+
+    async def revoked(self, by: str) -> str:
+        """Part of Trust: an alarm, too, which the failed dial logs. Raises StoreError."""
+        name = None
+        with suppress(NotFoundError):
+            name = (await self._call(partial(self._peers.get, by))).name
+        words = f"this device was revoked by {name or shown(by)}; {COME_BACK}"
+        self._note(partial(self._peers.alarm, words))
+        return words
+
+    def connected(self, link: Link) -> None:
+        """Notes a connection that stands."""
+        connection = link.connection
+        note = stored.Link(connection.via, connection.address, link.since_ms, connection.found, link.skew_ms)
+        home = connection.listens_at
+        self._problems.pop(link.peer, None)
+        self._note(partial(self._peers.connected, link.peer, connection.peer.public_key, note, home))
+
+    def disconnected(self, device: str) -> None:
+        """Notes that no connection to the device stands any more."""
+        self._note(partial(self._peers.disconnected, device))
+
+    def failed(self, device: str, problem: str) -> None:
+        """Notes what went wrong with the device, in plain words; logs it when that is news."""
+        if self._problems.get(device) != problem:
+            self._problems[device] = problem
+            log.warning("%s", problem)
+        self._note(partial(self._peers.failed, device, problem))
+
+    def agreed(self, device: str, space: str) -> None:
+        """Notes that the device holds the same of a space (its id) as we."""
+        self._note(partial(self._peers.agreed, device, space))
+
+    def alarm(self, text: str) -> None:
+        """Notes something that the user should know and that does not go away by itself."""
+        log.warning("%s", text)
+        self._note(partial(self._peers.alarm, text))
+
+    async def _appeal(self, peer: Authenticated, few: _Few, ask: Callable[[], T]) -> T | None:
+        """What the store says of a device that is not accepted; None when it cannot tell, or was asked too often."""
+        if not few.one_more():
+            return None
+        try:
+            return await self._call(ask)
+        except StoreError as exc:
+            log.warning("%s was not let in: %s", shown(peer.device), exc)
+            return None
+
+    async def _call(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._store, call)
+
+    def _note(self, write: Callable[[], None]) -> None:
+        self._store.submit(write).add_done_callback(_log_failure)
+
+
+class _Few:
+    """What strangers may make us do only so often."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=KNOCKS_PER_S)
+
+    def one_more(self) -> bool:
+        """Whether it may be done now."""
+        now = asyncio.get_running_loop().time()
+        if len(self._times) == KNOCKS_PER_S and now - self._times[0] < 1:
+            return False
+        self._times.append(now)
+        return True
+
+
+def _log_failure(future: Future[None]) -> None:
+    if not future.cancelled() and (problem := future.exception()):
+        log.error("a contact could not be written down: %s", problem)

@@ -1,0 +1,220 @@
+"""A store as sync sees it: memcrdt.sync.replica.Replica over memcrdt.store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from memcrdt.crdt.pieces import cut
+from memcrdt.crdt.scan import Scan, scan
+from memcrdt.errors import RemoteProtocolError, StoreError
+from memcrdt.model import limits
+from memcrdt.model.clocks import StateVector
+from memcrdt.model.projection import is_text
+from memcrdt.model.statements import Adoption
+from memcrdt.node import logged
+from memcrdt.store import digests, log, meta, quarantine
+from memcrdt.store.documents import SpoiledError
+from memcrdt.store.membership import receipts
+from memcrdt.store.membership.members import Genesis, Members, is_read_only
+from memcrdt.store.quarantine import Refused
+from memcrdt.store.recovery import damage
+from memcrdt.store.store import Store
+from memcrdt.store.transaction import GapError, ImpostorError, Transaction
+from memcrdt.sync.replica import Applied, Diff, Digest, LogPage, Roll, SharedSpace
+
+PIECE_BYTES = 4 * limits.MIB  # of an update that is too large to be sent: in one piece it would take long to apply
+NOTHING = b"\0\0"  # a Yjs update without blocks and deletions
+T = TypeVar("T")
+
+
+class StoreReplica:
+    """Implements Replica. Every call is synchronous; run it off the event loop.
+
+    Rows of the log that are found to be damaged are set aside: the next comparison asks for what they had said.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._members = Members(store)
+
+    def spaces(self, peer: str) -> Sequence[SharedSpace]:
+        sql = (
+            "SELECT s.id, s.name FROM spaces s JOIN shares USING(space) JOIN peers p USING(device)"
+            " WHERE device = ? AND p.state = 'accepted' AND s.name <> ? ORDER BY s.id"
+        )
+        with self._store.reading() as db:
+            rows = [(str(space), str(name)) for space, name in db.execute(sql, (peer, meta.LOCAL))]
+        rolls = [(space, name, self.roll(space)) for space, name in rows]
+        return [SharedSpace(space, name, roll.digest()) for space, name, roll in rolls if roll is not None]
+
+    def audience(self, space: str) -> frozenset[str]:
+        with self._store.reading() as db:
+            return frozenset(device for (device,) in db.execute(_AUDIENCE, (space, meta.LOCAL)))
+
+    def roll(self, space: str) -> Roll | None:
+        genesis, statements = self._members.roll(space)
+        return Roll(*genesis, tuple(statements)) if genesis else None
+
+    def learn(self, peer: str, space: str, roll: Roll) -> bool:
+        self._members.learn(space, roll.statements)
+        return peer in self.audience(space)
+
+    def digests(self, space: str) -> Mapping[int, Digest]:
+        number = self._number(space)
+        with self._store.reading() as db:
+            head = log.head(db)  # before the shards are looked at: their rows up to this one are all in the digests
+        known = self._mending(lambda: digests.of_space(self._store, number))
+        # Who holds the same as a damaged shard need not hold what waits in it, or is lost.
+        return {shard.number: Digest(shard.digest, max(shard.head, head) if shard.head else 0) for shard in known}
+
+    def state_vector(self, space: str, shard: int) -> StateVector:
+        with self._store.reading() as db:
+            row = log.find_shard(db, self._number(space), shard)
+        return {} if row is None else log.state_vector_of(row)
+
+    def diff(self, space: str, shard: int, theirs: StateVector) -> Diff:
+        if self.is_read_only(space):
+            return Diff(NOTHING, {}, 0)
+        # Who lacks no block and yet asks may have other ones at the same clocks, and sees that in all of ours only.
+        is_level = theirs == self.state_vector(space, shard)
+        return self.lacking(space, shard, {} if is_level else theirs)
+
+    def lacking(self, space: str, shard: int, theirs: StateVector) -> Diff:
+        """What a copy at `theirs` lacks, for a reader on this machine: also of a space that we may only read, and pass
+        on to no other device."""
+        number = self._number(space)
+        diff = self._mending(lambda: self._lacking(number, shard, theirs))
+        if len(diff.update) <= limits.UPDATE_BYTES:
+            return diff
+        first = next(cut(diff.update, PIECE_BYTES))
+        return Diff(first, {**theirs, **scan(first, own=True).after}, diff.seq, partial=True)
+
+    def _lacking(self, space: int, shard: int, theirs: StateVector) -> Diff:
+        with self._store.documents() as (db, documents):
+            row = log.find_shard(db, space, shard)
+            if row is None:
+                return Diff(NOTHING, {}, 0)
+            head = 0 if row.damaged else row.head
+            return Diff(documents.current(db, row).live.diff(theirs), log.state_vector_of(row), head)
+
+    def apply(self, space: str, shard: int, update: bytes, origin: str) -> Applied:
+        number = self._number(space)
+        if update == NOTHING:
+            return Applied("applied", self.state_vector(space, shard))
+        if not self._may_write(number, origin):
+            return Applied(
+                "refused", self.state_vector(space, shard), "the device may read this space and not write it"
+            )
+        try:
+            scanned = scan(update)
+            prepared = self._store.indexer.prepare([text for text in scanned.texts if is_text(text)])
+            taking = _Taking(number, shard, update, scanned, origin)
+            self._store.commit(taking, prepared=prepared, origin=origin)
+        except SpoiledError as exc:
+            damage.mend(self._store, exc.shard)
+            raise  # what was asked for has a gap before it now, and the device that sent it is not to blame
+        except GapError as exc:
+            return Applied("gap", self.state_vector(space, shard), str(exc))
+        except RemoteProtocolError as exc:
+            if isinstance(exc, ImpostorError):
+                self._store.renew_client(_IMPOSTOR.format(peer=origin[:7], exc=exc))
+            self._set_aside(Refused(number, shard, origin, str(exc), update, self._store.now_ms()))
+            return Applied("refused", self.state_vector(space, shard), str(exc))
+        return Applied("applied", self.state_vector(space, shard))
+
+    def log(self, after_seq: int, limit: int) -> LogPage:
+        return logged.page(self._store, after_seq, limit)
+
+    def head(self) -> int:
+        with self._store.reading() as db:
+            return log.head(db)
+
+    def note_receipts(
+        self, peer: str, space: str, held: Mapping[int, int], scrubbed: Mapping[int, int]
+    ) -> Mapping[int, int]:
+        number = self._number(space)
+        if held or scrubbed:
+            receipts.note(self._store, peer, number, receipts.Said(held, scrubbed))
+        return receipts.unscrubbed(self._store, peer, number)
+
+    def is_scrubbed(self, space: str) -> bool:
+        number = self._number(space)
+        with self._store.reading() as db:
+            return db.execute("SELECT 1 FROM shards WHERE space = ? AND to_scrub > 0", (number,)).get is None
+
+    def met(self, peer: str, incarnation: str) -> None:
+        with self._store.writing() as db:
+            key = f"incarnation of {peer}"
+            if meta.read(db, key) != incarnation:
+                meta.write(db, key, incarnation)
+                receipts.void(db, peer)
+
+    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> Adoption:
+        genesis = Genesis(roll.creator, roll.nonce)
+        if meta.space_id(*genesis) != space:
+            raise RemoteProtocolError("the id of a space is not the hash of what it grew from")
+        return self._members.adopt(peer, name, genesis, roll.statements)
+
+    def verdicts(self, peer: str, spaces: Sequence[str]) -> Mapping[str, Roll]:
+        found = self._members.verdicts(peer, spaces)
+        return {space: Roll(statements=tuple(statements)) for space, statements in found.items()}
+
+    def is_read_only(self, space: str) -> bool:
+        """Whether this device only takes what others write into the space."""
+        number = self._number(space)
+        with self._store.reading() as db:
+            return is_read_only(db, number)
+
+    def _may_write(self, space: int, device: str) -> bool:
+        sql = "SELECT 1 FROM shares WHERE space = ? AND device = ? AND read_only = 1"
+        with self._store.reading() as db:
+            return db.execute(sql, (space, device)).get is None
+
+    def _number(self, space: str) -> int:
+        with self._store.reading() as db:
+            row = db.execute("SELECT space FROM spaces WHERE id = ? AND name <> ?", (space, meta.LOCAL)).fetchone()
+        if row is None:
+            raise StoreError(f"the space {space[:7]}… is not here any more")
+        return int(row[0])
+
+    def _mending(self, work: Callable[[], T]) -> T:
+        """Does it, and again as long as damaged rows that are in its way can be set aside. Raises CorruptError, too."""
+        while True:
+            try:
+                return work()
+            except SpoiledError as exc:
+                if damage.mend(self._store, exc.shard) is None:
+                    raise
+
+    def _set_aside(self, refused: Refused) -> None:
+        with self._store.writing() as db:
+            quarantine.put(db, refused)
+
+
+_IMPOSTOR = (
+    "The device {peer}… sent something that seems to be ours ({exc}): another copy of this store is in use. Give each"
+    " copy a home and a device key of its own. This store writes under another client id from now on"
+)
+
+
+_AUDIENCE = """
+SELECT device FROM shares JOIN spaces s USING(space) JOIN peers p USING(device)
+WHERE s.id = ? AND s.name <> ? AND p.state = 'accepted'"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """The plan that takes one update into a shard of a space (its local number)."""
+
+    space: int
+    shard: int
+    update: bytes
+    scanned: Scan
+    origin: str
+
+    def __call__(self, transaction: Transaction) -> None:
+        if not 0 <= self.shard < limits.SHARDS:
+            raise RemoteProtocolError(f"a shard with the number {self.shard}; at most {limits.SHARDS} are allowed")
+        transaction.apply(self.space, self.shard, self.update, self.scanned, self.origin)

@@ -1,0 +1,76 @@
+"""Waits until other devices hold what is here, through the tables that the process with the network writes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from memcrdt.store import log
+from memcrdt.store.membership.peers import Peers
+from memcrdt.store.overview import PeerStatus, peer_states
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from memcrdt.store.store import Store
+
+REACH_S: Final = 12.0  # a dial takes 10 s at most
+FIND_S: Final = 3.0  # for a device without an address: so long it may take to be found
+STILL_S: Final = 30.0  # without progress of anybody; what the largest frame takes on a slow link is less
+
+
+class Waiting:
+    """A wish, made now, that the devices agree with us within `timeout_s`; `devices` are those meant, None for all
+    within reach. Raises NotFoundError."""
+
+    def __init__(self, store: Store, devices: Collection[str] | None, timeout_s: float | None) -> None:
+        self._store = store
+        self._devices = devices
+        self._timeout_s = timeout_s
+        peers = Peers(store)
+        for device in devices or ():
+            peers.get(device)  # NotFoundError, before anybody waits
+        self._asked_ms = peers.ask_to_sync()
+        self._asked = self._moved = time.monotonic()
+        self._seen: object = None
+
+    def look(self) -> bool | None:
+        """Whether every device that is meant agreed, and at least one did; None while that is open. Never waits."""
+        settled = self._settled()
+        if settled is None and self._timeout_s is not None and time.monotonic() - self._asked >= self._timeout_s:
+            return False
+        return settled
+
+    def _settled(self) -> bool | None:
+        """The answer, or None while it is open."""
+        states = [state for state in peer_states(self._store) if self._is_meant(state)]
+        agreed = [state for state in states if self._has_agreed(state)]
+        away = [state for state in states if state not in agreed and self._is_away(state)]
+        if len(agreed) + len(away) < len(states):
+            return False if self._stands_still(states) else None
+        return bool(agreed) and not (away and self._devices)
+
+    def _stands_still(self, states: Collection[PeerStatus]) -> bool:
+        """Whether for a while nothing came, and nobody has taken more. A device that we share more with than it shares
+        with us agrees never: whoever waits for it is told, and not kept for ever."""
+        with self._store.reading() as db:
+            seen = log.head(db), [(state.peer.device, state.behind, state.agreed_at) for state in states]
+        if seen != self._seen:
+            self._seen, self._moved = seen, time.monotonic()
+        return time.monotonic() - self._moved >= STILL_S
+
+    def _is_meant(self, state: PeerStatus) -> bool:
+        return state.peer.device in self._devices if self._devices else state.peer.state == "accepted"
+
+    def _has_agreed(self, state: PeerStatus) -> bool:
+        return not state.behind and state.agreed_at is not None and state.agreed_at >= self._asked_ms
+
+    def _is_away(self, state: PeerStatus) -> bool:
+        peer, waited_s = state.peer, time.monotonic() - self._asked
+        if peer.state != "accepted":
+            return True
+        if peer.connected is not None:
+            return False
+        if not peer.addresses:
+            return waited_s >= FIND_S
+        return waited_s >= REACH_S or (peer.error_at is not None and peer.error_at >= self._asked_ms)

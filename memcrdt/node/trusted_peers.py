@@ -1,0 +1,61 @@
+"""Who is accepted, with which addresses and spaces, and what of that has changed since the last look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memcrdt.sync.events import Known, Revoked, SpacesChanged, SyncNow
+
+if TYPE_CHECKING:
+    from memcrdt.store.membership.peers import Peers
+
+
+class Roster:
+    """The accepted devices as the peers table had them at the last `read`. Other processes change the table."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+        self._addresses: dict[str, frozenset[str]] = {}
+        self._writers: frozenset[str] = frozenset()
+        self._shares: frozenset[tuple[int, str]] = frozenset()
+        self._statements: frozenset[bytes] = frozenset()
+        self._revoked = False  # whether any device is
+        self._asked = peers.asked_to_sync()
+
+    def __contains__(self, device: str) -> bool:
+        return device in self._addresses
+
+    @property
+    def devices(self) -> frozenset[str]:
+        """All of them."""
+        return frozenset(self._addresses)
+
+    @property
+    def is_sought(self) -> bool:
+        """Whether a device may come that has to be answered: an accepted one, or a revoked one, which is told so."""
+        return self._revoked or bool(self._addresses)
+
+    def known(self, device: str) -> Known:
+        """What the gossip hears of an accepted device that has an address."""
+        return Known(device, device in self._writers)
+
+    def read(self) -> list[Known | Revoked | SpacesChanged | SyncNow]:
+        """Reads the table, and returns what the gossip should hear. Raises StoreError."""
+        before, wrote, said_before = self._addresses, self._writers, (self._shares, self._statements)
+        known = self._peers.all()
+        self._addresses = {peer.device: frozenset(peer.addresses) for peer in known if peer.state == "accepted"}
+        self._revoked = any(peer.state == "revoked" for peer in known)
+        self._writers = self._peers.writers()
+        self._shares, self._statements = self._peers.shares(), self._peers.statements()
+        events: list[Known | Revoked | SpacesChanged | SyncNow]
+        events = [Revoked(device) for device in before.keys() - self._addresses]
+        if (self._shares, self._statements) != said_before:
+            events.append(SpacesChanged())
+        for device, addresses in self._addresses.items():
+            changed_rights = device in before and device in wrote ^ self._writers
+            if addresses - before.get(device, frozenset()) or (addresses and changed_rights):
+                events.append(self.known(device))
+        asked, self._asked = self._asked, self._peers.asked_to_sync()
+        if asked != self._asked:
+            events.append(SyncNow())
+        return events

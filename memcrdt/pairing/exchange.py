@@ -1,0 +1,59 @@
+"""SPAKE2 over the code (RFC 9382's predecessor, as the package `spake2` has it), without I/O.
+
+It runs on a connection on which both devices have proven their keys, each by a signature over the certificate
+that it sees (memcrdt/net/auth.py). Those keys and the nonces go into the key that comes out of the code. So whoever
+stands between the two, with keys of its own, has one guess at the code and learns nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from spake2 import SPAKE2_A, SPAKE2_B, SPAKEError
+
+from memcrdt.errors import RemoteProtocolError
+
+if TYPE_CHECKING:
+    from memcrdt.net.auth import Authenticated
+    from memcrdt.pairing.codes import Code
+
+MESSAGE_BYTES: Final = 33
+PROOF_BYTES: Final = 32
+_TAG: Final = b"memcrdt.1 pairing "
+
+Role: TypeAlias = Literal["inviter", "joiner"]
+
+
+class Exchange:
+    """One side, for one attempt. The inviter was dialed: it is the listener of the connection with `peer`."""
+
+    def __init__(self, role: Role, code: Code, own_key: bytes, peer: Authenticated) -> None:
+        inviter, joiner = (own_key, peer.public_key) if role == "inviter" else (peer.public_key, own_key)
+        sides = {
+            "idA": _TAG + b"joiner" + joiner + peer.dialer_nonce,
+            "idB": _TAG + b"inviter" + inviter + peer.listener_nonce,
+        }
+        self._role = role
+        self._spake = (SPAKE2_B if role == "inviter" else SPAKE2_A)(code.secret, **sides)
+        self._key = b""
+        self.message: bytes = self._spake.start()
+
+    def finish(self, message: bytes) -> None:
+        """Takes the other side's message. Raises RemoteProtocolError for what is none."""
+        try:
+            self._key = self._spake.finish(message)
+        except (SPAKEError, ValueError, AssertionError) as exc:  # asserts are how spake2 checks the point
+            raise RemoteProtocolError("the other device sent no message of SPAKE2") from exc
+
+    def proof(self) -> bytes:
+        """Shows the other side that we have the code."""
+        return self._mac(self._role)
+
+    def proves(self, proof: bytes) -> bool:
+        """Whether the other side has it."""
+        return hmac.compare_digest(proof, self._mac("joiner" if self._role == "inviter" else "inviter"))
+
+    def _mac(self, role: Role) -> bytes:
+        return hmac.new(self._key, _TAG + role.encode(), hashlib.sha256).digest()

@@ -1,0 +1,84 @@
+"""Pairing for an open Memory: `invite` shows a code, `join` takes one."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from memcrdt.model.requests import PERSONAL
+from memcrdt.net.addresses import DEFAULT_PAIRING_PORT, DEFAULT_PORT, Address
+from memcrdt.net.identity import Identity
+from memcrdt.node.lock import holder
+from memcrdt.node.runner import NetOptions
+from memcrdt.pairing.codes import parse_code
+from memcrdt.pairing.inviting import Invitation, Ours
+from memcrdt.pairing.joining import Joining
+from memcrdt.pairing.talk import Offer, Partner
+from memcrdt.store.membership.members import Members
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from memcrdt.memory.memory import Memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairOptions:
+    """`spaces` to share, and whether the other device may only read them: the side that shows the code says both.
+
+    `name` is what to call the other device here (None: what it calls itself); `host` where to wait (empty: all
+    interfaces); `mdns` and `tailscale` as in NetOptions.
+    """
+
+    spaces: tuple[str, ...] = (PERSONAL,)
+    read_only: bool = False
+    name: str | None = None
+    host: str = ""
+    mdns: bool | None = None
+    tailscale: bool | None = None
+
+    @property
+    def network(self) -> NetOptions:
+        """How devices are found."""
+        return NetOptions(host=self.host, port=DEFAULT_PAIRING_PORT, mdns=self.mdns, tailscale=self.tailscale)
+
+
+async def invite(memory: Memory, options: PairOptions) -> Invitation:
+    """An invitation to be entered. Raises NotFoundError and InputError for spaces that cannot be shared."""
+    ours = await asyncio.to_thread(_ours, memory, options)
+    invitation = Invitation(ours, options.host)
+    number = invitation.code.number
+    invitation.finders = options.network.finders(ours.identity.device_id, memory.config, pairing=number)
+    return invitation
+
+
+async def join(memory: Memory, code: str, options: PairOptions, *, at: str | None = None) -> Partner:
+    """Types the code; `at` is where the other device waits, as HOST[:PORT], if it is known.
+
+    Raises InputError for what is no code or address, PairingError, UnreachableError.
+    """
+    typed = parse_code(code)
+    address = None if at is None else Address.parse(at, DEFAULT_PAIRING_PORT)
+    joining = Joining(await asyncio.to_thread(_ours, memory, options), typed)
+    if address is not None:
+        return await joining.join_at(address)
+    return await joining.find_and_join(options.network.finders(memory.store.device, memory.config))
+
+
+def _ours(memory: Memory, options: PairOptions) -> Ours:
+    offer = Offer(
+        memory.config.device_name or platform.node() or "device",
+        _port(memory.home),
+        options.read_only,
+        tuple(Members(memory.store).entries(options.spaces)),
+    )
+    return Ours(identity=Identity.load_or_create(memory.home), store=memory.store, offer=offer, name=options.name)
+
+
+def _port(home: Path) -> int:
+    """Where the other device will find us: 0 if that is not known. While nothing serves it is where `memcrdt serve`
+    listens by default; what serves may begin to listen only when the pairing is done."""
+    serving = holder(home)
+    return DEFAULT_PORT if serving is None else serving.port or serving.planned or 0

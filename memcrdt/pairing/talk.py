@@ -1,0 +1,178 @@
+"""The frames of pairing, and what the devices agree on once the code was right.
+
+    joiner -> inviter    ["pair", number of the code, SPAKE2 message]
+    inviter -> joiner    ["reply", SPAKE2 message]
+    joiner -> inviter    ["proof", MAC]
+    inviter -> joiner    ["proof", MAC]
+    inviter -> joiner    ["offer", name, port, read-only, spaces]
+    joiner -> inviter    ["offer", name, port, false, its spaces of the same names]
+    inviter -> joiner    ["done"]
+    joiner -> inviter    ["done"]
+
+In the place of any of them, ["no", why] ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import msgpack
+
+from memcrdt.errors import InputError, PairingError, RemoteProtocolError
+from memcrdt.model import limits
+from memcrdt.net.addresses import Address
+from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
+from memcrdt.store import meta
+from memcrdt.store.membership.members import Entry, Genesis, Members
+from memcrdt.store.membership.peers import Peers
+
+if TYPE_CHECKING:
+    from memcrdt.net.connection import Connection
+    from memcrdt.store.store import Store
+
+OFFER_BYTES: Final = 64 << 10
+SPACES: Final = 64
+NAME_CHARS: Final = limits.NAME_CHARS
+TALK_S: Final = 15.0  # from the connection to the end
+
+OTHER_NUMBER: Final = "another code waits here"
+VOID: Final = "the code is used up"
+WRONG: Final = "the code is wrong"
+_MEANS: Final = {
+    OTHER_NUMBER: "shows another code; compare its number, or name another address with --at",
+    VOID: "shows no code any more; run memcrdt pair there again",
+    WRONG: "says that the code is wrong; one wrong guess ends a code, so run memcrdt pair there again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """The device that we are paired with now, what it calls itself, where it listens, and the spaces shared.
+
+    `aside`: our spaces that gave their name to one of its, which we may only read, and what they are called now.
+    """
+
+    device: str
+    name: str
+    address: str | None
+    spaces: tuple[str, ...]
+    aside: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one side says of itself: its name, the port that it serves at (0: not known), whether the other may only
+    read, spaces."""
+
+    name: str
+    port: int
+    read_only: bool
+    entries: tuple[Entry, ...]
+
+
+class Talk:
+    """Frames over one authenticated connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    async def say(self, kind: str, *fields: Any) -> None:
+        """Sends a frame. Raises UnreachableError."""
+        await self.connection.send(msgpack.packb([kind, *fields]))
+
+    async def hear(self, kind: str, fields: int, limit: int = HANDSHAKE_FRAME_BYTES) -> list[Any]:
+        """The fields of the next frame, which has to be of that kind.
+
+        Raises PairingError when the other side said no or hung up, RemoteProtocolError for anything else.
+        """
+        frame = await self.connection.receive(limit)
+        if frame is None:
+            raise PairingError(f"{self.connection} hung up before the devices were paired; try again")
+        try:
+            message = msgpack.unpackb(frame, max_array_len=SPACES, max_map_len=0, max_str_len=1024, max_ext_len=0)
+        except (ValueError, msgpack.UnpackException) as exc:
+            raise RemoteProtocolError(f"{self.connection} sent a frame of pairing that is no msgpack") from exc
+        match message:
+            case ["no", str(why)]:
+                raise PairingError(f"{self.connection} {_MEANS.get(why, f'says: {why}')}")
+            case [str(said), *rest] if said == kind and len(rest) == fields:
+                return rest
+        raise RemoteProtocolError(f"{self.connection} sent another frame than the {kind!r} that was due")
+
+    async def offer(self, offer: Offer) -> None:
+        """Sends an offer."""
+        entries = [(e.name, e.id, e.genesis.creator, e.genesis.nonce, e.shared) for e in offer.entries]
+        await self.say("offer", offer.name, offer.port, offer.read_only, entries)
+
+    async def hear_offer(self) -> Offer:
+        """The other side's. Raises as `hear`."""
+        name, port, read_only, entries = await self.hear("offer", 4, OFFER_BYTES)
+        try:
+            offer = Offer(
+                _text(name), Address("", port).port, bool(read_only), tuple(_entry(*each) for each in entries)
+            )
+        except (TypeError, ValueError, InputError) as exc:
+            raise RemoteProtocolError(f"{self.connection} sent an offer that makes no sense") from exc
+        return offer
+
+
+def joins(inviter: Offer, joiner: Offer) -> tuple[list[Entry], list[Entry]]:
+    """Which spaces of the other each takes part in from now on: first what the inviter joins, then the joiner.
+
+    Raises PairingError when both sides share a space of one name with others already.
+    """
+    theirs = {entry.name: entry for entry in joiner.entries}
+    by_inviter, by_joiner = [], []
+    for entry in inviter.entries:
+        other = theirs.get(entry.name)
+        if other is None or (other.id != entry.id and not other.shared):
+            by_joiner.append(entry)
+        elif other.id != entry.id and entry.shared:
+            raise PairingError(
+                f"both devices share a space called {entry.name!r} with others; on one of them run: "
+                f"memcrdt space leave {entry.name}"
+            )
+        elif other.id != entry.id and inviter.read_only:
+            raise PairingError(
+                f"the other device shares {entry.name!r} with others already, so it cannot join it only to read; "
+                "let it invite this one instead"
+            )
+        elif other.id != entry.id:
+            by_inviter.append(other)
+    return by_inviter, by_joiner
+
+
+async def settle(
+    store: Store, partner: Partner, joined: Iterable[Entry], read_only: bool, *, as_reader: bool = False
+) -> Partner:
+    """Writes down what was agreed: trust, spaces, address. `read_only`: the partner may only read; `as_reader`: we may.
+
+    Returns the partner, with what was set aside. Raises what Members.join and Peers.accept do.
+    """
+
+    def write() -> Partner:
+        names = {entry.name: Members(store).join(entry, read_only=as_reader) for entry in joined}
+        Peers(store).accept(
+            partner.device, name=partner.name, address=partner.address, spaces=partner.spaces, read_only=read_only
+        )
+        return replace(partner, aside={name: aside for name, aside in names.items() if aside is not None})
+
+    return await asyncio.to_thread(write)
+
+
+def _entry(name: str, space: str, creator: str, nonce: bytes, shared: bool) -> Entry:
+    if not isinstance(nonce, bytes):
+        raise ValueError("no nonce")
+    entry = Entry(_text(name), _text(space), Genesis(_text(creator), nonce), bool(shared))
+    if name == meta.LOCAL or meta.space_id(*entry.genesis) != space:
+        raise ValueError("no space that can be shared")
+    return entry
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= NAME_CHARS:
+        raise ValueError("no name")
+    return value

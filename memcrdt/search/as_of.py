@@ -1,0 +1,82 @@
+"""Searching texts that memories had once: the indexes hold only those of today.
+
+They are few, those changed since the moment that is asked about, so each is compared with the query by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from memcrdt.model.filters import Filters
+from memcrdt.model.records import Hit, MemoryRecord
+from memcrdt.model.values import from_ms
+from memcrdt.store import reads
+from memcrdt.store.filtering import where
+from memcrdt.store.indexer import Connection
+
+if TYPE_CHECKING:
+    from memcrdt.search import Embedder
+
+CHANGED: Final = 1_000  # memories compared, the last changed first
+_STEM_CHARS: Final = 5  # words that begin alike count as one
+
+_SINCE = "EXISTS (SELECT 1 FROM revisions r WHERE r.memory = m.memory AND r.at > ? AND r.revision <> m.id)"
+
+
+def changed_since(db: Connection, filters: Filters, now: int) -> list[MemoryRecord]:
+    """The memories, as they stood at `filters.as_of`, whose text is another one today."""
+    assert filters.as_of is not None
+    wanted = where(replace(filters, contains=None), now)
+    clause, bindings = f"{wanted.sql} AND {_SINCE}", (*wanted.bindings, filters.as_of)
+    today = reads.where(db, clause, bindings, f"ORDER BY m.updated_at DESC, m.id LIMIT {CHANGED}")
+    moment = from_ms(filters.as_of)
+    then = [reads.as_it_stood(db, record, moment) for record in today]
+    part = (filters.contains or "").casefold()
+    return [
+        before
+        for before, after in zip(then, today, strict=True)
+        if before.text != after.text and part in before.text.casefold()
+    ]
+
+
+def compare(query: str, records: Sequence[MemoryRecord], embedder: Embedder | None) -> list[Hit]:
+    """A hit for each record that has a word of the query or, with an embedder, is near it; best first."""
+    import numpy as np
+
+    from memcrdt.search.embedders.calibration import calibrated, unrelated_cosine
+
+    if not records:
+        return []
+    asked = _stems(query)
+    shares = np.array([len(asked & _stems(record.text)) / (len(asked) or 1) for record in records])
+    if embedder is not None and embedder.fast:
+        vectors = embedder.embed([record.text for record in records])
+        cosines = (vectors @ embedder.embed_query(query)).astype(np.float64)
+        scores = calibrated(cosines, shares, unrelated_cosine(embedder))
+    else:
+        cosines, scores = None, calibrated(None, shares)
+    hits = [
+        Hit(memory=record, score=float(score))
+        for record, score, share in zip(records, scores, shares, strict=True)
+        if share or cosines is not None
+    ]
+    return sorted(hits, key=lambda hit: (-hit.score, hit.memory.id))
+
+
+def merged(ranked: Sequence[Hit], others: Iterable[Hit]) -> list[Hit]:
+    """`ranked` in its order, with each of the others before the first that has a lower score."""
+    result = list(ranked)
+    for hit in others:
+        place = next((n for n, known in enumerate(result) if known.score < hit.score), len(result))
+        result.insert(place, hit)
+    return result
+
+
+def _stems(text: str) -> frozenset[str]:
+    from memcrdt.search.query.selection import words_of
+    from memcrdt.search.words import STOP_WORDS
+
+    words = words_of(text)
+    return frozenset(word[:_STEM_CHARS] for word in words - STOP_WORDS or words)

@@ -1,0 +1,1 @@
+"""The indexes over the views: full text, vectors and their compact codes."""

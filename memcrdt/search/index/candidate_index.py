@@ -1,0 +1,121 @@
+"""The codes of all vectors of one model, held in memory and kept up with the table."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+from memcrdt.errors import CorruptError
+from memcrdt.search.arrays import are_allowed, integers
+from memcrdt.search.index import binary_codes
+from memcrdt.search.index.passages import PER_MEMORY
+from memcrdt.store.indexer import Connection
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_PAGE = 65_536
+# Text of a whole page in one value: SQLite's row by row costs three times as much (docs/search.md).
+_READ = """
+SELECT max(vector), group_concat(vector), group_concat(passage), group_concat(hex(code), ''),
+  min(length(code)), max(length(code)) FROM
+  (SELECT vector, passage, code FROM codes WHERE vector > ? AND model = ? ORDER BY vector LIMIT ?)"""
+
+
+class Coarse:
+    """Safe between threads. Rows deleted from the table stay until `reset`: who uses a row finds it gone."""
+
+    def __init__(self, model: int) -> None:
+        self.model = model
+        self._lock = threading.Lock()
+        self._empty()
+
+    def reset(self) -> None:
+        """Forgets everything; the next `refresh` reads the table from the start."""
+        with self._lock:
+            self._empty()
+
+    def refresh(self, db: Connection) -> Rows:
+        """Reads what came since the last call. Returns a view that later calls don't change. Raises CorruptError."""
+        with self._lock:
+            while (page := db.execute(_READ, (self._last, self.model, _PAGE)).fetchone()) and page[0] is not None:
+                self._append(*page)
+            return Rows(self._codes[:, : self._count], self._vectors[: self._count], self._passages[: self._count])
+
+    def _empty(self) -> None:
+        import numpy as np
+
+        self._last = self._count = 0
+        self._codes = np.empty((binary_codes.WORDS, 0), np.uint64)
+        self._vectors = np.empty(0, np.int64)
+        self._passages = np.empty(0, np.int64)
+
+    def _append(self, last: int, vectors: str, passages: str, code: str, *lengths: int) -> None:
+        import numpy as np
+
+        if any(length != binary_codes.BYTES for length in lengths):
+            raise CorruptError(
+                f"the index has codes of {lengths[0]} to {lengths[1]} bytes, not of {binary_codes.BYTES}: another"
+                " version of memcrdt wrote them, or they are damaged; run `memcrdt doctor --repair`"
+            )
+        numbers = integers(vectors)
+        end = self._count + len(numbers)
+        self._reserve(end)
+        self._vectors[self._count : end] = numbers
+        self._passages[self._count : end] = integers(passages)
+        self._codes[:, self._count : end] = (
+            np.frombuffer(bytes.fromhex(code), np.uint64).reshape(-1, binary_codes.WORDS).T
+        )
+        self._count, self._last = end, last
+
+    def _reserve(self, count: int) -> None:
+        """Room for `count` rows, growing by a quarter: views given out keep the old arrays."""
+        import numpy as np
+
+        if count <= len(self._vectors):
+            return
+        room = max(count, len(self._vectors) * 5 // 4, 1_024)
+        grown = np.empty((binary_codes.WORDS, room), np.uint64)
+        grown[:, : self._count] = self._codes[:, : self._count]
+        self._codes = grown
+        for name in ("_vectors", "_passages"):
+            array = np.empty(room, np.int64)
+            array[: self._count] = getattr(self, name)[: self._count]
+            setattr(self, name, array)
+
+
+class Rows:
+    """A fixed view: codes [WORDS, n], vector and passage numbers [n]."""
+
+    def __init__(self, code: NDArray[np.uint64], vectors: NDArray[np.int64], passages: NDArray[np.int64]) -> None:
+        self.vectors = vectors
+        self.passages = passages
+        self._codes = code
+
+    def nearest(
+        self, vector: NDArray[np.float32], counts: Counts, allowed: NDArray[np.bool_] | None
+    ) -> NDArray[np.int64]:
+        """Vector numbers of the rows that are nearest to `vector`, with all that tie with the last.
+
+        By Hamming distance first, then by the finer measure. `allowed` is by memory number.
+        """
+        import numpy as np
+
+        found = binary_codes.distances(self._codes, binary_codes.encode(vector[None])[0])
+        if allowed is not None:
+            found[~are_allowed(self.passages // PER_MEMORY, allowed)] = binary_codes.BITS + 1
+        within = np.cumsum(np.bincount(found, minlength=binary_codes.BITS + 2)[: binary_codes.BITS + 1])
+        limit = min(int(np.searchsorted(within, counts.first)), binary_codes.BITS)
+        rows = np.flatnonzero(found <= limit)
+        if len(rows) > counts.second:
+            finer = binary_codes.similarities(self._codes[:, rows], vector)
+            rows = rows[finer >= np.partition(finer, -counts.second)[-counts.second]]
+        return self.vectors[rows]
+
+
+class Counts(NamedTuple):
+    """How many rows the Hamming distance proposes, and how many of those the finer measure keeps."""
+
+    first: int
+    second: int

@@ -1,0 +1,1 @@
+"""Answering a query: candidates, their features, and the ranking."""

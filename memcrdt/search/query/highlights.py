@@ -1,0 +1,70 @@
+"""Marks: where in a text the words of a query stand, as full text takes them: folded, stemmed, and in pairs where a
+script has no spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
+
+from memcrdt.search.query import lexical
+from memcrdt.search.words import is_unspaced, stretches
+from memcrdt.store.indexer import Connection
+
+Marks: TypeAlias = "tuple[tuple[int, int], ...]"
+
+
+class _Token(NamedTuple):
+    """A word as it is stored, and the places of its characters in what was tokenised."""
+
+    start: int
+    end: int
+    stem: str
+
+
+class Marker:
+    """Marks the words of one query."""
+
+    def __init__(self, db: Connection, query: str) -> None:
+        self._db = db
+        stems = frozenset(lexical.wanted(db, query).values())
+        single = {stem for stem in stems if len(stem) == 1 and is_unspaced(stem)}
+        ends = {stem[-1] for stem in stems if len(stem) > 1}  # of runs: alone they were not asked for
+        self._characters = single - ends
+        self._stems = stems - single
+
+    def of(self, text: str) -> Marks:
+        """Start and end of each word in `text` that the query has, too: in characters, ascending, none overlapping."""
+        pieces = stretches(text)
+        found: list[tuple[int, int]] = []
+        place, begin = 0, 0  # a piece, and where it begins in what is tokenised
+        for token in self._tokens(" ".join(piece.words for piece in pieces)):
+            while token.start > begin + len(pieces[place].words):
+                begin += len(pieces[place].words) + 1
+                place += 1
+            piece = pieces[place]
+            if piece.is_plain:
+                found.append((piece.start + token.start - begin, piece.start + token.end - begin))
+            else:
+                found.append((piece.start, piece.start + (piece.length if token.stem in self._stems else 1)))
+        return _united(found)
+
+    def _tokens(self, text: str) -> Iterator[_Token]:
+        """Those of the query."""
+        data = text.encode()
+        last, characters = 0, 0
+        for start, end, stem in lexical.tokens_with_offsets(self._db, data):
+            if stem in self._stems or stem[0] in self._characters:
+                characters += len(data[last:start].decode())
+                last = start
+                yield _Token(characters, characters + len(data[start:end].decode()), stem)
+
+
+def _united(spans: list[tuple[int, int]]) -> Marks:
+    """Those that overlap as one: pairs of characters do."""
+    united: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if united and start < united[-1][1]:
+            united[-1] = united[-1][0], max(end, united[-1][1])
+        else:
+            united.append((start, end))
+    return tuple(united)

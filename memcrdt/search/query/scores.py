@@ -1,0 +1,75 @@
+"""Scores of passages as two columns, and what they say about memories."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from memcrdt.search.index.passages import PER_MEMORY
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class PassageScores:
+    """Passages, ascending, with a score each. A memory has the score of its best passage."""
+
+    def __init__(self, passages: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
+        self.passages = passages
+        self.scores = scores
+
+    @classmethod
+    def of_rows(cls, rows: list[tuple[int, float]]) -> PassageScores:
+        """From rows of SQL in any order. Rounded: the last bits depend on the machine, and replicas should agree."""
+        import numpy as np
+
+        table = np.array(rows, np.float64).reshape(-1, 2)
+        table = table[np.argsort(table[:, 0])]
+        return cls(table[:, 0].astype(np.int64), np.round(table[:, 1], 6))
+
+    @cached_property
+    def memories(self) -> NDArray[np.int64]:
+        """The memories that have a score, ascending."""
+        return (self.passages // PER_MEMORY)[self._starts]
+
+    @cached_property
+    def best(self) -> NDArray[np.float64]:
+        """The best score of each of `memories`."""
+        import numpy as np
+
+        return np.maximum.reduceat(self.scores, self._starts) if len(self._starts) else self.scores
+
+    def of(self, memories: NDArray[np.int64], missing: float = 0.0) -> NDArray[np.float64]:
+        """The score of each of these memories, `missing` for one without."""
+        import numpy as np
+
+        if not len(self.memories):
+            return np.full(len(memories), missing)
+        places = np.minimum(np.searchsorted(self.memories, memories), len(self.memories) - 1)
+        return np.where(self.memories[places] == memories, self.best[places], missing)
+
+    def at(self, passage: int) -> float:
+        """The score of one passage, 0 for one without."""
+        place = int(self.passages.searchsorted(passage))
+        return float(self.scores[place]) if place < len(self.passages) and self.passages[place] == passage else 0.0
+
+    def lacking(self, memories: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of these memories, ascending, that have no score."""
+        import numpy as np
+
+        return memories[np.isnan(self.of(memories, missing=np.nan))]
+
+    def merged(self, other: PassageScores) -> PassageScores:
+        """These scores and those of other passages."""
+        import numpy as np
+
+        passages = np.concatenate([self.passages, other.passages])
+        order = np.argsort(passages, kind="stable")
+        return PassageScores(passages[order], np.concatenate([self.scores, other.scores])[order])
+
+    @cached_property
+    def _starts(self) -> NDArray[np.intp]:
+        import numpy as np
+
+        return np.flatnonzero(np.diff(self.passages // PER_MEMORY, prepend=-1))

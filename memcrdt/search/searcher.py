@@ -1,0 +1,106 @@
+"""Searching a store: from what a caller asks to the hits that it gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from memcrdt.model.filters import Filters
+from memcrdt.model.records import Hit
+from memcrdt.search.as_of import changed_since, compare, merged
+from memcrdt.store import reads
+from memcrdt.store.changes import missing
+from memcrdt.store.indexer import Connection
+from memcrdt.store.store import Store
+
+if TYPE_CHECKING:
+    from memcrdt.search import Options, SearchIndex
+    from memcrdt.search.index.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class SearchStatus:
+    """Which model's vectors are searched (None: none yet), which one is to take its place, how many memories wait to be
+    embedded, and why that doesn't go on."""
+
+    model: str | None
+    next_model: str | None
+    waiting: int
+    error: str | None
+
+
+class Finder:
+    """The search of one store, and the thread that embeds what could not be embedded at once."""
+
+    def __init__(self, store: Store, index: SearchIndex) -> None:
+        self._store = store
+        self._index = index
+        self._worker: Worker | None = None
+
+    def start(self) -> None:
+        """Starts the thread."""
+        from memcrdt.search.index.worker import Worker
+
+        self._worker = Worker(self._store, self._index)
+        self._worker.start()
+
+    def close(self) -> None:
+        """Ends the thread, if there is one."""
+        if self._worker is not None:
+            self._worker.close()
+
+    def status(self) -> SearchStatus:
+        """What is searched, and what is still to be done for it."""
+        from memcrdt.search.index import registry
+
+        with self._store.reading() as db:
+            models = registry.in_use(db)
+            waiting = int(db.execute("SELECT count(*) FROM waiting").get)
+        error = self._index.error or (self._worker and self._worker.error)
+        current, following = models.get("current"), models.get("next")
+        return SearchStatus(
+            model=current.name if current else None,
+            next_model=following.name if following else None,
+            waiting=waiting,
+            error=str(error) if error else None,
+        )
+
+    def use(self, spec: str) -> str:
+        """Makes `spec` the model to search with, as search.models.use() does. Returns its name."""
+        from memcrdt.search import models
+
+        return models.use(self._store, self._index, spec)
+
+    def search(self, query: str, filters: Filters, options: Options) -> list[Hit]:
+        """The memories that answer `query` best, best first."""
+        with self._store.reading() as db:
+            return self._search(db, query, filters, options)
+
+    def _search(self, db: Connection, query: str, filters: Filters, options: Options) -> list[Hit]:
+        from memcrdt.search import search
+        from memcrdt.search.query.highlights import Marker
+
+        bygone = [] if filters.as_of is None else changed_since(db, filters, options.now)
+        ids = {record.id for record in bygone}
+        found = search(db, self._index, query, filters, replace(options, limit=options.limit + len(bygone)))
+        records = reads.by_number(db, [scored.memory for scored in found])
+        hits = [
+            Hit(memory=record, score=scored.score, passage=scored.passage, parts=scored.parts)
+            for scored in found
+            if (record := records.get(scored.memory)) and record.id not in ids  # it may have been forgotten meanwhile
+        ]
+        if bygone:
+            others = compare(query, bygone, self._index.embedders.own)
+            hits = merged(hits, (hit for hit in others if hit.score >= (options.min_score or 0.0)))
+        marker = Marker(db, query)
+        return [replace(hit, marks=marker.of(hit.passage or hit.memory.text)) for hit in hits[: options.limit]]
+
+    def similar(self, memory_id: str, filters: Filters, options: Options) -> list[Hit]:
+        """The memories that say what this one does, without itself. Raises NotFoundError."""
+        with self._store.reading() as db:
+            record = reads.by_id(db, memory_id)
+            if record is None:
+                raise missing(db, memory_id)
+            number = db.execute("SELECT memory FROM memories WHERE id = ?", (memory_id,)).get
+            hits = self._search(db, record.text, filters, replace(options, limit=options.limit + 1, like=number))
+        return [hit for hit in hits if hit.memory.id != memory_id][: options.limit]

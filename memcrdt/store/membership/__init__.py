@@ -1,0 +1,1 @@
+"""Spaces, their members and devices: signed statements, peers, receipts and tokens."""

@@ -1,0 +1,252 @@
+"""The other devices: which are accepted, which have knocked, and what the last contact with each was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import apsw
+
+from memcrdt.errors import InputError, NotFoundError
+from memcrdt.model.device_ids import shown
+from memcrdt.store import meta
+from memcrdt.store.membership import receipts
+from memcrdt.store.membership.members import shareable
+from memcrdt.store.membership.sharing import share
+from memcrdt.store.meta import PERSONAL
+from memcrdt.store.store import Store
+
+ADDRESSES: Final = 8  # remembered for each device
+PENDING: Final = 64  # devices that knocked; a further one takes the place of whoever knocked longest ago
+
+State: TypeAlias = Literal["accepted", "pending", "revoked"]
+
+_COLUMNS = "device, name, state, public_key, addresses, added_at, seen_at, connected, error, error_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A connection that stands: who made it, the other end's address, since when (ms), how the address was found if
+    we dialed it, and how far the other's clock is ahead of ours (ms)."""
+
+    via: Literal["dialed", "accepted"]
+    address: str
+    since: int
+    found: str | None = None
+    skew: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another device. Times in ms; `addresses` are "host:port", newest first; `error` is in plain words."""
+
+    device: str
+    name: str | None
+    state: State
+    public_key: bytes | None
+    addresses: tuple[str, ...]
+    added_at: int
+    seen_at: int | None
+    connected: Link | None
+    error: str | None
+    error_at: int | None
+
+
+class Peers:
+    """The peers of one store. Every change is durable when its method returns."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def all(self) -> list[Peer]:
+        """Every device known, in whatever state, in the order in which they came."""
+        with self._store.reading() as db:
+            return [_peer(row) for row in db.execute(f"SELECT {_COLUMNS} FROM peers ORDER BY added_at, device")]
+
+    def get(self, device: str) -> Peer:
+        """Raises NotFoundError."""
+        with self._store.reading() as db:
+            row = db.execute(f"SELECT {_COLUMNS} FROM peers WHERE device = ?", (device,)).fetchone()
+        if row is None:
+            raise _unknown(device)
+        return _peer(row)
+
+    def is_accepted(self, device: str) -> bool:
+        """Whether we talk to the device."""
+        with self._store.reading() as db:
+            return db.execute("SELECT 1 FROM peers WHERE device = ? AND state = 'accepted'", (device,)).get is not None
+
+    def shares(self) -> frozenset[tuple[int, str]]:
+        """Which space (its local number) is shared with which device."""
+        with self._store.reading() as db:
+            return frozenset(db.execute("SELECT space, device FROM shares"))
+
+    def writers(self) -> frozenset[str]:
+        """The devices that may write in any space of ours."""
+        with self._store.reading() as db:
+            return frozenset(device for (device,) in db.execute("SELECT device FROM shares WHERE NOT read_only"))
+
+    def statements(self) -> frozenset[bytes]:
+        """The ids of all signed statements of members."""
+        with self._store.reading() as db:
+            return frozenset(bytes(each) for (each,) in db.execute("SELECT id FROM members"))
+
+    def accept(
+        self,
+        device: str,
+        *,
+        name: str | None = None,
+        address: str | None = None,
+        spaces: Iterable[str] = (PERSONAL,),
+        read_only: bool = False,
+    ) -> None:
+        """Trusts the device and shares the spaces with it, besides those that are shared already.
+
+        Also for one that knocked, or was revoked and no other device has heard of it. `read_only`: it only takes.
+        Raises InputError for `local`, which never leaves the machine, for our own id, and for a device that was revoked
+        from one of the spaces or, to be `read_only`, may write it already; NotFoundError for a space that is not here.
+        """
+        if device == self._store.device:
+            raise InputError("that is this device's own id; give the id that the other device shows (memcrdt init)")
+        with self._store.writing() as db:
+            numbers = [shareable(db, space) for space in spaces]
+            db.execute(
+                "INSERT INTO peers(device, name, state, added_at) VALUES(?, ?, 'accepted', ?) ON CONFLICT(device)"
+                " DO UPDATE SET state = 'accepted', name = ifnull(excluded.name, name), error = NULL, error_at = NULL",
+                (device, name, self._store.now_ms()),
+            )
+            for number in numbers:
+                share(db, number, device, read_only=read_only)
+            if address is not None:
+                _remember(db, device, address)
+
+    def revoke(self, device: str) -> None:
+        """Trusts the device no longer, and remembers that. Raises NotFoundError, InputError for our own id."""
+        if device == self._store.device:
+            raise InputError("that is this device's own id; to share a space no more, run: memcrdt space leave NAME")
+        with self._store.writing() as db:
+            db.execute("UPDATE peers SET state = 'revoked', connected = NULL WHERE device = ?", (device,))
+            _check_changed(db, device)
+            db.execute("DELETE FROM shares WHERE device = ?", (device,))
+
+    def forget(self, device: str) -> None:
+        """Deletes all that is known of the device, as if it had never been met. Raises NotFoundError."""
+        with self._store.writing() as db:
+            db.execute("DELETE FROM peers WHERE device = ?", (device,))
+            _check_changed(db, device)
+            db.execute("DELETE FROM shares WHERE device = ?", (device,))
+            receipts.void(db, device)
+
+    def knocked(self, device: str, public_key: bytes, address: str | None) -> None:
+        """Notes that a device which is not accepted has proven its key. `address` is where it listens, if it does.
+
+        A revoked one stays revoked. At most 64 are pending: who knocked longest ago goes.
+        """
+        with self._store.writing() as db:
+            now = self._store.now_ms()
+            db.execute(
+                "INSERT INTO peers(device, state, public_key, added_at, seen_at) VALUES(?, 'pending', ?, ?, ?)"
+                " ON CONFLICT(device) DO UPDATE SET seen_at = excluded.seen_at",
+                (device, public_key, now, now),
+            )
+            if address is not None:
+                _remember(db, device, address)
+            db.execute(
+                "DELETE FROM peers WHERE device IN (SELECT device FROM peers WHERE state = 'pending' AND device <> ?"
+                " ORDER BY seen_at DESC, device LIMIT -1 OFFSET ?)",
+                (device, PENDING - 1),
+            )
+
+    def connected(self, device: str, public_key: bytes, link: Link, address: str | None = None) -> None:
+        """Notes a connection that stands. `address` is where the device listens, if it does: that is remembered."""
+        shown = json.dumps(asdict(link))
+        with self._store.writing() as db:
+            db.execute(
+                "UPDATE peers SET public_key = ?, connected = ?, seen_at = ?, error = NULL, error_at = NULL"
+                " WHERE device = ?",
+                (public_key, shown, link.since, device),
+            )
+            if address is not None:
+                _remember(db, device, address)
+
+    def disconnected(self, device: str) -> None:
+        """Notes that no connection to the device stands any more."""
+        with self._store.writing() as db:
+            db.execute(
+                "UPDATE peers SET connected = NULL, seen_at = ? WHERE device = ? AND connected IS NOT NULL",
+                (self._store.now_ms(), device),
+            )
+
+    def all_disconnected(self) -> None:
+        """Notes that nothing is connected: for whoever begins to serve, after a process that may have crashed."""
+        with self._store.writing() as db:
+            db.execute("UPDATE peers SET connected = NULL WHERE connected IS NOT NULL")
+
+    def failed(self, device: str, message: str) -> None:
+        """Keeps the last error with the device, in plain words."""
+        with self._store.writing() as db:
+            db.execute(
+                "UPDATE peers SET error = ?, error_at = ? WHERE device = ?", (message, self._store.now_ms(), device)
+            )
+
+    def agreed(self, device: str, space: str) -> None:
+        """Notes that the device and we hold the same of the space (its id) at this moment."""
+        with self._store.writing() as db:
+            db.execute(
+                "UPDATE shares SET agreed_at = ? WHERE device = ? AND space = (SELECT space FROM spaces WHERE id = ?)",
+                (self._store.now_ms(), device, space),
+            )
+
+    def ask_to_sync(self) -> int:
+        """Asks whichever process runs the network to compare with everyone at once. Returns the time of it (ms)."""
+        with self._store.writing() as db:
+            now = self._store.now_ms()
+            meta.write(db, "sync_asked", max(now, self._asked(db) + 1))
+        return now
+
+    def asked_to_sync(self) -> int:
+        """When that was asked for the last time; greater than before each time it is asked again."""
+        with self._store.reading() as db:
+            return self._asked(db)
+
+    @staticmethod
+    def _asked(db: apsw.Connection) -> int:
+        return int(meta.read(db, "sync_asked") or 0)
+
+    def alarm(self, text: str) -> None:
+        """Raises something that the user should know, unless that has been done."""
+        with self._store.writing() as db:
+            if all(known.text != text for known in meta.alarms(db)):
+                meta.raise_alarm(db, meta.Alarm(self._store.now_ms(), text))
+
+    def remember_address(self, device: str, address: str) -> None:
+        """Puts an address first among those to be dialed. Raises NotFoundError."""
+        with self._store.writing() as db:
+            _remember(db, device, address)
+
+
+def _remember(db: apsw.Connection, device: str, address: str) -> None:
+    stored = db.execute("SELECT addresses FROM peers WHERE device = ?", (device,)).get
+    if stored is None:
+        raise _unknown(device)
+    others = [known for known in json.loads(stored) if known != address]
+    newest = json.dumps([address, *others][:ADDRESSES])
+    if newest != stored:
+        db.execute("UPDATE peers SET addresses = ? WHERE device = ?", (newest, device))
+
+
+def _check_changed(db: apsw.Connection, device: str) -> None:
+    if not db.changes():
+        raise _unknown(device)
+
+
+def _unknown(device: str) -> NotFoundError:
+    return NotFoundError(f"no device {shown(device)} is known here; `memcrdt peers` lists those that are")
+
+
+def _peer(row: tuple[Any, ...]) -> Peer:
+    device, name, state, public_key, addresses, added_at, seen_at, connected, error, error_at = row
+    link = None if connected is None else Link(**json.loads(connected))
+    return Peer(device, name, state, public_key, tuple(json.loads(addresses)), added_at, seen_at, link, error, error_at)

@@ -1,0 +1,162 @@
+"""Who takes part in one space, as its user sees and decides it. members.py makes signed statements of that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import apsw
+
+from memcrdt.errors import InputError, NotFoundError, ReadOnlyError
+from memcrdt.model.device_ids import shown
+from memcrdt.store import meta
+from memcrdt.store.membership.members import (
+    NO_INVITATION,
+    is_read_only,
+    revoke_if_alone,
+    revoked_here,
+    shareable,
+    withdrawn,
+)
+from memcrdt.store.membership.statement_store import known_members
+from memcrdt.store.store import Store
+
+Rights = Literal["read", "read and write"]
+
+_RIGHTS: Final[tuple[Rights, Rights]] = ("read and write", "read")  # by read_only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpaceMember:
+    """A device that takes part in a space, or was revoked from it (`state`) and has no `rights`. `ours`: this one."""
+
+    device: str
+    name: str | None
+    rights: Rights | None
+    state: Literal["member", "revoked"]
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """Whom what is written into the space called `space` is for: whether `others` share it, and whether this device was
+    `revoked` from it, so that nobody takes it."""
+
+    space: str
+    others: bool
+    revoked: bool
+
+
+def audience(store: Store, space: int) -> Audience:
+    """Of the space with that local number."""
+    with store.reading() as db:
+        return Audience(
+            space=str(db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get),
+            others=bool(_shared_with(db, space)),
+            revoked=store.device in known_members(db, space).revoked,
+        )
+
+
+def check_may_invite(db: apsw.Connection, names: Iterable[str], device: str) -> None:
+    """Raises ReadOnlyError for a space that we may only read and in which the device does not take part already,
+    InputError for `local`, NotFoundError."""
+    for name in names:
+        space = shareable(db, name)
+        if is_read_only(db, space) and device not in known_members(db, space).members:
+            raise ReadOnlyError(NO_INVITATION.format(name=name))
+
+
+def share(db: apsw.Connection, space: int, device: str, *, read_only: bool) -> None:
+    """Shares the space (its local number) with an accepted device. One that takes part already keeps its rights.
+
+    Raises InputError for one that was revoked from it, and with `read_only` for one that may write it already.
+    """
+    if device in known_members(db, space).revoked:
+        raise InputError(
+            f"the device {shown(device)} was revoked, and others have heard of it; to come back it needs a new key:"
+            " move its device.key away, start it again, and pair it"
+        )
+    db.execute("DELETE FROM withdrawn WHERE space = ? AND device = ?", (space, device))
+    db.execute("INSERT OR IGNORE INTO shares(space, device, read_only) VALUES(?, ?, ?)", (space, device, read_only))
+    if read_only and not _shared_with(db, space)[device]:
+        name = db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get
+        raise InputError(
+            f"the device {shown(device)} may write the space {name!r} already, and that is not taken back; to let it"
+            " only read, revoke it and pair it with a new key"
+        )
+
+
+def invite(store: Store, name: str, device: str) -> None:
+    """Shares the space with an accepted device, which may write. Raises InputError, NotFoundError, ReadOnlyError."""
+    _check_other(store, name, device)
+    with store.writing() as db:
+        check_may_invite(db, (name,), device)
+        state = db.execute("SELECT state FROM peers WHERE device = ?", (device,)).get
+        if state is None:
+            raise NotFoundError(
+                f"no device {shown(device)} is known here; pair it (memcrdt pair), or accept its id (memcrdt accept)"
+            )
+        if state != "accepted":
+            has = "was revoked" if state == "revoked" else "has knocked"
+            raise InputError(f"the device {shown(device)} {has} and is not accepted; run memcrdt accept first")
+        share(db, shareable(db, name), device, read_only=False)
+
+
+def revoke(store: Store, name: str, device: str) -> None:
+    """Takes the device out of the space, and out of what we talk to if nothing else is shared with it.
+
+    Once more is no error. Raises InputError, ReadOnlyError, and NotFoundError for a device that does not take part.
+    """
+    _check_other(store, name, device)
+    with store.writing() as db:
+        space = shareable(db, name)
+        if is_read_only(db, space):
+            raise ReadOnlyError(
+                f"this device may read the space {name!r} and revoke nobody from it; do that on one that may write"
+            )
+        known = known_members(db, space)
+        if device in known.revoked:
+            return
+        if device not in {*known.members, *_shared_with(db, space), *withdrawn(db, space)}:
+            raise NotFoundError(
+                f"the device {shown(device)} does not take part in the space {name!r}; `memcrdt space members {name}`"
+                " lists those that do"
+            )
+        db.execute("INSERT OR IGNORE INTO withdrawn(space, device) VALUES(?, ?)", (space, device))
+        db.execute("DELETE FROM shares WHERE space = ? AND device = ?", (space, device))
+        revoke_if_alone(db, device)
+
+
+def members(store: Store, name: str) -> list[SpaceMember]:
+    """The devices that take part, this one first, and those that were revoked, by their ids. Raises NotFoundError."""
+    with store.reading() as db:
+        space = meta.space_number(db, name)
+        known, shared = known_members(db, space), _shared_with(db, space)
+        reads = {device for device, read_only in shared.items() if read_only}
+        reads |= {device for device, member in known.members.items() if member.read_only}
+        names = {device: member.name for device, member in known.members.items() if member.name}
+        names |= dict(db.execute("SELECT device, name FROM peers WHERE name IS NOT NULL"))
+        out = known.revoked | withdrawn(db, space) | (known.members.keys() & set(revoked_here(db)))
+        if is_read_only(db, space):
+            reads.add(store.device)
+    return [
+        SpaceMember(
+            device=device,
+            name=names.get(device),
+            rights=None if device in out else _RIGHTS[device in reads],
+            state="revoked" if device in out else "member",
+            ours=device == store.device,
+        )
+        for device in dict.fromkeys((store.device, *sorted({*shared, *known.members, *out})))
+    ]
+
+
+def _check_other(store: Store, name: str, device: str) -> None:
+    if device == store.device:
+        raise InputError(f"that is this device's own id; to take it out of the space, run: memcrdt space leave {name}")
+
+
+def _shared_with(db: apsw.Connection, space: int) -> dict[str, bool]:
+    """Whom we share the space with, and whether that device may only read."""
+    return dict(db.execute("SELECT device, read_only FROM shares WHERE space = ?", (space,)))

@@ -1,0 +1,139 @@
+"""Tokens: the names under which stock Yjs clients come in, and what each may do. Of a secret only its hash is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import apsw
+
+from memcrdt.errors import InputError, NotFoundError
+from memcrdt.store.membership.members import shareable
+from memcrdt.store.meta import PERSONAL
+from memcrdt.store.store import Store
+
+SECRET_BYTES: Final = 32
+TOKENS: Final = 256  # every one is compared with what a client shows
+ORIGINS: Final = 16  # of one token
+
+_NAME: Final = re.compile(r"[\w.-]{1,64}")
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]{1,253}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """What a token opens, to whom and for what. `origins` are web origins such as https://app.example; times in ms."""
+
+    name: str
+    spaces: tuple[str, ...]
+    read_only: bool
+    origins: tuple[str, ...]
+    created_at: int
+    hash: bytes = field(repr=False)
+
+
+class Tokens:
+    """The tokens of one store. Every change is durable when its method returns."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def create(
+        self,
+        name: str,
+        *,
+        spaces: Iterable[str] = (PERSONAL,),
+        read_only: bool = False,
+        origins: Iterable[str] = (),
+    ) -> str:
+        """Makes a token and returns its secret, 64 hexadecimal digits that are shown only this once.
+
+        Raises InputError for a name that is taken or malformed, a malformed origin, and the space `local`, which
+        never leaves the machine; NotFoundError for a space that is not here.
+        """
+        allowed = _check(name, origins)
+        secret = secrets.token_hex(SECRET_BYTES)
+        with self._store.writing() as db:
+            _check_room(db, name)
+            db.execute(
+                "INSERT INTO tokens(name, hash, read_only, origins, created_at) VALUES(?, ?, ?, ?, ?)",
+                (name, _hash(secret), read_only, json.dumps(allowed), self._store.now_ms()),
+            )
+            for number in {shareable(db, space) for space in spaces}:
+                db.execute("INSERT INTO token_spaces(name, space) VALUES(?, ?)", (name, number))
+        return secret
+
+    def all(self) -> list[Token]:
+        """Every token, by name."""
+        with self._store.reading() as db:
+            return [_token(row) for row in db.execute(_TOKENS)]
+
+    def revoke(self, name: str) -> None:
+        """Ends a token; who is connected with it is disconnected. Raises NotFoundError."""
+        with self._store.writing() as db:
+            db.execute("DELETE FROM tokens WHERE name = ?", (name,))
+            if not db.changes():
+                raise NotFoundError(f"there is no token called {name!r}; `memcrdt token list` shows those there are")
+
+    def find(self, secret: str) -> Token | None:
+        """The token with this secret. How long it takes tells nothing of the secrets there are."""
+        shown = _hash(secret)
+        found = None
+        for token in self.all():
+            if hmac.compare_digest(token.hash, shown):
+                found = token
+        return found
+
+    def stands(self, token: Token) -> bool:
+        """Whether the token has not been revoked."""
+        with self._store.reading() as db:
+            sql = "SELECT 1 FROM tokens WHERE name = ? AND hash = ?"
+            return db.execute(sql, (token.name, token.hash)).get is not None
+
+
+_TOKENS = """
+SELECT t.name, t.hash, t.read_only, t.origins, t.created_at,
+  (SELECT json_group_array(s.name ORDER BY s.space) FROM token_spaces JOIN spaces s USING(space)
+   WHERE token_spaces.name = t.name)
+FROM tokens t ORDER BY t.name"""
+
+
+def _check(name: str, origins: Iterable[str]) -> list[str]:
+    if not _NAME.fullmatch(name):
+        raise InputError(f"{name[:80]!r} is no name for a token; use 1 to 64 letters, digits, dots and dashes")
+    allowed = sorted(set(origins))
+    if len(allowed) > ORIGINS:
+        raise InputError(f"{len(allowed)} origins for one token; it takes {ORIGINS}")
+    for origin in allowed:
+        if not _ORIGIN.fullmatch(origin):
+            raise InputError(f"{origin[:80]!r} is no web origin; write it as browsers do, such as https://app.example")
+    return allowed
+
+
+def _check_room(db: apsw.Connection, name: str) -> None:
+    if db.execute("SELECT 1 FROM tokens WHERE name = ?", (name,)).get is not None:
+        raise InputError(f"there is a token called {name!r} already; revoke it first, or choose another name")
+    if db.execute("SELECT count(*) FROM tokens").get >= TOKENS:
+        raise InputError(f"there are {TOKENS} tokens already; revoke some first")
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
+
+
+def _token(row: tuple[Any, ...]) -> Token:
+    name, digest, read_only, origins, created_at, spaces = row
+    return Token(
+        name=name,
+        spaces=tuple(json.loads(spaces)),
+        read_only=bool(read_only),
+        origins=tuple(json.loads(origins)),
+        created_at=created_at,
+        hash=digest,
+    )

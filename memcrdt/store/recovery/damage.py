@@ -1,0 +1,142 @@
+"""Rows of the log that are missing, or not what was written: finding that, and going on without them.
+
+What builds on a lost row stays in the log and waits for another device to bring it again. Where nothing waits, the
+views are as new as the log was, and what the row had said is read back from them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from memcrdt.crdt.scan import scan
+from memcrdt.errors import CorruptError, RemoteProtocolError
+from memcrdt.store import log, meta, views
+from memcrdt.store.documents import Documents, SpoiledError
+from memcrdt.store.membership.members import is_read_only
+from memcrdt.store.recovery.views_to_log import rescue
+from memcrdt.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    import apsw
+
+    from memcrdt.store.store import Store
+
+Kind: TypeAlias = Literal["update", "snapshot"]
+
+
+class Bad(NamedTuple):
+    """A row of the log, or a snapshot, that is not what was written, or that no store of ours would write."""
+
+    kind: Kind
+    shard: int
+    seq: int
+    reason: str
+
+
+def rows(db: apsw.Connection, shard: int) -> list[Bad]:
+    """What is damaged of a shard."""
+    written: list[tuple[Kind, int, bytes, bytes]] = [
+        ("snapshot", *found)
+        for found in db.execute("SELECT seq, bytes, checksum FROM snapshots WHERE shard = ?", (shard,))
+    ]
+    written += [
+        ("update", *found)
+        for found in db.execute("SELECT seq, bytes, checksum FROM updates WHERE shard = ? ORDER BY seq", (shard,))
+    ]
+    found = ((kind, seq, fault(kind, shard, update, kept)) for kind, seq, update, kept in written)
+    return [Bad(kind, shard, seq, reason) for kind, seq, reason in found if reason]
+
+
+def fault(kind: Kind, shard: int, update: bytes, kept: bytes) -> str | None:
+    """What is wrong with a row of the log or a snapshot, if anything; `kept` is the checksum that stands with it."""
+    if log.checksum(shard, update) != kept:
+        return "is not what was written: its checksum differs"
+    try:
+        for piece in [update] if kind == "update" else log.unpacked(update):
+            scan(piece, own=True)
+    except (RemoteProtocolError, CorruptError) as exc:
+        return f"is no update that may be applied: {exc}"
+    return None
+
+
+def mend(store: Store, shard: int) -> str | None:
+    """Goes on without the damaged rows of a shard, as `set_aside` and `go_on` do, at once: were it interrupted between
+    them, an update from elsewhere could make the shard whole before it is read back from the views what nobody else
+    has. The user is told. Returns what was found, in words; None if nothing is wrong."""
+    with store.folding() as (db, documents):
+        if found := _set_aside(store, db, documents, shard):
+            _go_on(store, db, documents, shard, indexed=True)
+            meta.raise_alarm(db, meta.Alarm(store.now_ms(), _ALARM.format(found=found)))
+    if found:
+        store.scrub_later()
+    return found
+
+
+def set_aside(store: Store, shard: int) -> str | None:
+    """Sets the damaged rows of a shard aside, and returns what was found, in words; None if nothing is wrong. The shard
+    counts as damaged until `go_on`, or until other devices have brought what is missing.
+
+    The store takes a new client id then: what the rows had said under the one before may be known elsewhere.
+    """
+    with store.folding() as (db, documents):
+        return _set_aside(store, db, documents, shard)
+
+
+def go_on(store: Store, shard: int) -> str:
+    """Goes on with what is left of a damaged shard: from the views comes back what it had said, if nothing waits and if
+    we may write, since what a reader writes goes to nobody. Returns what was done, in words.
+
+    The indexes are left as they are: they may be damaged, too, and have to be made anew afterwards.
+    """
+    with store.folding() as (db, documents):
+        done = _go_on(store, db, documents, shard, indexed=False)
+    store.scrub_later()  # which is not done while a shard is damaged
+    return done
+
+
+def _set_aside(store: Store, db: apsw.Connection, documents: Documents, shard: int) -> str | None:
+    bad = rows(db, shard)
+    for each in bad:
+        log.set_aside(db, shard, each.seq, each.kind, store.now_ms())
+    documents.drop(shard)  # what is in memory says nothing about the file
+    if not bad and not _lacks_rows(db, documents, shard):
+        return None
+    db.execute("UPDATE shards SET damaged = 1 WHERE shard = ?", (shard,))
+    meta.renew_client_id(db, store.boot, store.options.random)
+    return f"{len(bad)} damaged rows of shard {shard}" if bad else f"missing rows of shard {shard}"
+
+
+def _lacks_rows(db: apsw.Connection, documents: Documents, shard: int) -> bool:
+    try:
+        documents.current(db, log.shard_row(db, shard))
+    except SpoiledError:
+        return True
+    return False
+
+
+def _go_on(store: Store, db: apsw.Connection, documents: Documents, shard: int, *, indexed: bool) -> str:
+    documents.use_client(meta.yielding_client_id(store.options.random))  # others may know more than the views
+    row = log.shard_row(db, shard)
+    document = documents.current(db, row)
+    row = log.standing(row, document.live)
+    if document.waiting or is_read_only(db, row.space):
+        log.note_head(db, row)
+        count = len(document.waiting)
+        return f"shard {shard} waits for other devices to bring what was lost; {count} rows of it build on that"
+    row = row._replace(damaged=False)
+    log.note_head(db, row)
+    transaction = Transaction(db, documents, store.stamp())
+    count = rescue(transaction, row)
+    transaction.reproject(shard, views.at_home_in(db, shard))
+    done = transaction.finish()
+    if indexed:
+        store.indexer.replace(db, done.removed, done.added, None)
+    row = log.shard_row(db, shard)
+    log.fold(db, row, documents.current(db, row).live.snapshot())
+    return f"read {count:,} memories of shard {shard} back from the views"
+
+
+_ALARM = (
+    "The log had {found}, as a failing disk leaves them. Other devices are asked for what they said, and what is shown"
+    " stays. Make a backup, and let `memcrdt doctor` look at the rest of the file"
+)

@@ -1,0 +1,194 @@
+"""What is wrong with a store, and what can be done about it.
+
+The log is the truth and the views can be made from it; but where rows of the log are lost, the views are the last
+that is left of them. So a repair reads back from the views what the log has lost, and only then makes them anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import apsw
+
+from memcrdt.errors import CorruptError
+from memcrdt.store import log
+from memcrdt.store.log import ShardRow
+from memcrdt.store.recovery import damage, rebuild, salvage, text_repair
+from memcrdt.store.store import FILE
+from memcrdt.store.vector_functions import load_vector_functions
+
+if TYPE_CHECKING:
+    from memcrdt.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What doctor found, and what it did about it, each in plain words. `notes` are of what is no damage."""
+
+    problems: tuple[str, ...]
+    done: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def examine(store: Store) -> Report:
+    """Looks at everything and changes nothing."""
+    return Report(tuple(_problems(store)), notes=_notes())
+
+
+def repair(store: Store, *, give_up: bool = False) -> Report:
+    """Puts right what can be.
+
+    A file that SQLite can't read everywhere is salvaged. Rows that are damaged are set aside. What builds on them waits
+    for other devices to bring them again, unless there are none or it is given up: then it is set aside, too, and what
+    it had said is read back from the views. Either way the store takes a new client id, since a lost row may be known
+    elsewhere.
+    """
+    problems = list(_problems(store))
+    done: list[str] = []
+    if salvage.damage(store.path, store.options.vfs):
+        done += salvage.salvage(store.path, store.options.vfs)
+        store.replaced()
+        problems += _problems(store)
+    with store.writing() as db:
+        if count := text_repair.mend(db):
+            done.append(f"made {count:,} texts of the views readable")
+    done += _set_aside_damaged(store)
+    rebuild.house(store)
+    done += _mend_all(store)
+    if give_up or is_alone(store):
+        done += _give_up(store)
+    corrected = rebuild.correct(store)
+    if corrected:
+        done.append(f"made the views of {corrected:,} memories anew from the log")
+    if corrected or done or any(_index_problems(store)):
+        done.append(f"made the indexes of {rebuild.reindex(store):,} memories anew")
+    return Report(tuple(problems), tuple(done), _notes())
+
+
+def examine_file(home: Path) -> Report:
+    """Looks at the file of a store that can't even be opened."""
+    return Report(tuple(f"the file is damaged: {line}" for line in salvage.damage(home / FILE)))
+
+
+def repair_file(home: Path) -> Report:
+    """Mends the file of a store that can't even be opened; what is wrong within it, repair() mends then.
+
+    Raises CorruptError when no memory is found in it.
+    """
+    found = examine_file(home)
+    if not found.problems:
+        return found
+    mend = salvage.salvage if salvage.is_listed(home / FILE) else salvage.salvage_unlisted
+    return Report(found.problems, mend(home / FILE))
+
+
+def _notes() -> tuple[str, ...]:
+    with closing(apsw.Connection(":memory:")) as db:
+        if load_vector_functions(db):
+            return ()
+    return (
+        "the extension sqlite-vec is missing or can't be loaded: numpy compares vectors in its place, which is slower;"
+        " install sqlite-vec where there is a wheel of it",
+    )
+
+
+def _problems(store: Store) -> Iterator[str]:
+    if lines := salvage.damage(store.path, store.options.vfs):
+        yield from (f"the file is damaged: {line}" for line in lines)
+        return  # what else is wrong can be seen when all of it can be read
+    with store.reading() as db:
+        shards = [log.shard_row(db, shard) for shard in log.shard_numbers(db)]
+        if count := len(list(text_repair.illegible(db))):
+            yield f"{count:,} texts of the views are no text any more"
+            return  # whatever reads them would fail
+        bad = [each for row in shards for each in damage.rows(db, row.shard)]
+    for each in bad:
+        yield f"{each.kind} {each.seq} of shard {each.shard} {each.reason}"
+    for row in shards:
+        yield from _shard_problems(store, row)
+    with store.reading() as db:
+        if count := rebuild.orphans(db):
+            yield f"{count:,} rows of the views belong to no memory"
+    yield from _index_problems(store)
+
+
+def _shard_problems(store: Store, row: ShardRow) -> Iterator[str]:
+    if row.damaged:
+        yield f"shard {row.shard} waits for other devices to bring rows that were lost; --give-up goes on without them"
+    try:
+        with store.documents() as (db, documents), rebuild.shadow() as beside:
+            documents.drop(row.shard)  # what is in memory says nothing about the file
+            now = log.shard_row(db, row.shard)
+            live = documents.current(db, now).live
+            ids = rebuild.differing(db, documents, now, beside)
+            if live.state_vector() != log.state_vector_of(now) or live.births != now.births:
+                yield f"shard {row.shard} is not where it says it is"
+    except CorruptError as exc:
+        yield f"shard {row.shard} can't be loaded: {exc}"
+        return
+    if ids:
+        yield f"{len(ids):,} memories of shard {row.shard} are shown otherwise than the log says"
+
+
+def _index_problems(store: Store) -> Iterator[str]:
+    """Compares what the words of all memories lead to with what is in the indexes, and which have a vector."""
+    with store.reading() as db, rebuild.shadow() as beside:
+        db.execute("BEGIN")
+        try:
+            for rows in rebuild.pages(db):
+                store.indexer.replace(beside, [], rows, store.indexer.prepare([row.text for row in rows]))
+            for what, sql in _INDEXED.items():
+                wanted, found = (set(each.execute(sql)) for each in (beside, db))
+                if wanted != found:
+                    yield f"the index has {len(found - wanted):,} {what} too many and lacks {len(wanted - found):,}"
+            yield from store.indexer.problems(db)
+        except apsw.CorruptError as exc:
+            yield f"the index is damaged: {exc}"
+        finally:
+            db.execute("ROLLBACK")
+
+
+_INDEXED: Final = {
+    "words": "SELECT term, doc FROM vocabulary",
+    "memories": "SELECT passage / 256 FROM vectors UNION SELECT memory FROM waiting",
+}
+
+
+def _set_aside_damaged(store: Store) -> Iterator[str]:
+    with store.reading() as db:
+        shards = log.shard_numbers(db)
+    for shard in shards:
+        if found := damage.set_aside(store, shard):
+            yield f"went on without {found}, and took a new client id"
+
+
+def is_alone(store: Store) -> bool:
+    """Whether there is no other device that could bring back what is lost."""
+    with store.reading() as db:
+        return db.execute("SELECT 1 FROM peers WHERE state = 'accepted'").fetchone() is None
+
+
+def _mend_all(store: Store) -> Iterator[str]:
+    with store.reading() as db:
+        shards = log.shard_numbers(db, "damaged")
+    for shard in shards:
+        yield damage.go_on(store, shard)
+
+
+def _give_up(store: Store) -> Iterator[str]:
+    with store.reading() as db:
+        shards = log.shard_numbers(db, "damaged")
+    for shard in shards:
+        with store.folding() as (db, documents):
+            document = documents.current(db, log.shard_row(db, shard))
+            waiting = set(document.waiting)
+            rows = [row.seq for row in log.updates_after(db, shard, 0) if row.update in waiting]
+            for seq in rows:
+                log.set_aside(db, shard, seq, "update", store.now_ms())
+            documents.drop(shard)
+        yield f"gave up {len(rows)} rows of shard {shard} that build on lost ones"
+        yield damage.go_on(store, shard)

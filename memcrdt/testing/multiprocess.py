@@ -1,0 +1,54 @@
+"""Several processes that work on one store at once, each of them checking that it sees what the others committed."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Final
+
+from memcrdt.memory.memory import Memory
+from memcrdt.testing.devices import UNSYNCED
+from memcrdt.testing.expected import LostError, Texts, open_memory, texts_of
+from memcrdt.testing.kill import processes
+
+_LOOK_EVERY: Final = 20  # turns
+
+
+def run(home: Path, workers: int, turns: int) -> Texts:
+    """Lets so many processes add, update and forget, so many times each. Returns what has to be there afterwards.
+
+    Raises LostError when one does not see what another has committed before, and whatever else one of them meets.
+    """
+    open_memory(home).close()
+    with processes().Pool(workers) as pool:
+        done = pool.starmap(_work, [(home, number, turns) for number in range(workers)], chunksize=1)
+    return {memory_id: text for texts in done for memory_id, text in texts.items()}
+
+
+def _work(home: Path, number: int, turns: int) -> Texts:
+    rng = random.Random(number)
+    kept: Texts = {}
+    mine: list[str] = []
+    with open_memory(home, UNSYNCED.name) as memory, (home / f"kept-{number}").open("w") as told:
+        for turn in range(turns):
+            text = f"{number}: {turn}"
+            if turn % 4 < 2:
+                mine.append(memory.add(text))
+                kept[mine[-1]] = text
+            elif turn % 4 == 2:
+                target = rng.choice(mine)
+                kept[target] = memory.update(target, text=text).text
+            elif turn % _LOOK_EVERY != _LOOK_EVERY - 1:
+                target = mine.pop(rng.randrange(len(mine)))
+                memory.forget(target)
+                del kept[target]
+            else:
+                print(mine.pop(), file=told, flush=True)  # never touched again
+                _look(home, memory)
+    return kept
+
+
+def _look(home: Path, memory: Memory) -> None:
+    told = {line for file in home.glob("kept-*") for line in file.read_text().splitlines() if len(line) == 26}
+    if unseen := told - texts_of(memory).keys():
+        raise LostError(f"{sorted(unseen)} were committed by other processes before, and are not seen")

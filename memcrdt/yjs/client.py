@@ -1,0 +1,178 @@
+"""One stock Yjs client: what it says goes to the store, what the store learns goes to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import aiohttp
+
+from memcrdt.errors import ReadOnlyError, RemoteProtocolError, StoreError, UntrustedPeerError
+from memcrdt.net.connection import close_socket, receive_frame
+from memcrdt.yjs import protocol
+from memcrdt.yjs.protocol import Awareness, Presence, QueryAwareness, Step1, Update
+from memcrdt.yjs.room import Place, Room
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from memcrdt.model.clocks import StateVector
+    from memcrdt.store.membership.tokens import Token
+    from memcrdt.yjs.source import Position, Source
+
+HEARTBEAT_S: Final = 12.0  # y-websocket gives up after 30 s without a message; a ping is none to it
+
+# Close codes: y-websocket connects again after any but those from 4400 to 4499.
+LEAVING: Final = 1001
+FAILED: Final = 1011
+REFUSED: Final = 4400
+REVOKED: Final = 4401
+
+InStore = Callable[..., Awaitable[Any]]  # runs a function off the event loop
+
+
+class Ties(NamedTuple):
+    """What a client is tied to."""
+
+    source: Source
+    in_store: InStore
+    token: Token
+    place: Place
+    room: Room
+
+
+class Client:
+    """A connection to a shard. `run` serves it until its end; one task reads from it, and one alone writes to it.
+
+    What is to be written is noted, never queued: the writer finds the rest in the store when it comes to it.
+    """
+
+    def __init__(self, socket: web.WebSocketResponse, ties: Ties) -> None:
+        self._socket = socket
+        self._ties = ties
+        self._wake = asyncio.Event()
+        self._asks = True  # it is to be asked what it has, by our step 1, if it may write
+        self._denial: str | None = None  # to be told: something that it wrote was not taken
+        self._is_told = False
+        self._asked: StateVector | None = None  # by its step 1, not answered yet
+        self._position: Position | None = None  # None: it has not asked yet
+        self._news: dict[int, Presence] = {}
+        self._due = 0.0  # when it has waited long enough for a message
+
+    async def run(self) -> None:
+        """Serves the client until it leaves, is refused, or `close` is called."""
+        self._ties.room.join(self)
+        tasks = asyncio.create_task(self._read()), asyncio.create_task(self._write())
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+            self._ties.room.leave(self)
+        await self._end(next((end for end in ends if isinstance(end, Exception)), None))
+
+    def wake(self) -> None:
+        """Something is committed, perhaps to this shard."""
+        self._wake.set()
+
+    def tell(self, presences: Iterable[Presence]) -> None:
+        """Part of Member."""
+        self._news.update({presence.client: presence for presence in presences})
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Says goodbye; the client may connect again."""
+        await close_socket(self._socket, LEAVING)
+
+    async def _end(self, error: Exception | None) -> None:
+        match error:
+            case None:
+                await close_socket(self._socket, LEAVING)
+            case RemoteProtocolError():
+                await close_socket(self._socket, REFUSED, str(error))
+            case UntrustedPeerError():
+                await close_socket(self._socket, REVOKED, str(error))
+            case StoreError():
+                await close_socket(self._socket, FAILED, str(error))
+            case OSError() | aiohttp.ClientError():
+                pass  # it is gone
+            case _:
+                await close_socket(self._socket, FAILED)
+                raise error
+
+    async def _read(self) -> None:
+        name = f"the Yjs client of token {self._ties.token.name!r}"
+        while (frame := await receive_frame(self._socket, protocol.FRAME_BYTES, name)) is not None:
+            match protocol.read(frame):
+                case Step1(known):
+                    self._asked = known
+                    self._wake.set()
+                case Update() as message:
+                    await self._take(message)
+                case Awareness(presences):
+                    self._ties.room.heard(self, presences)
+                case QueryAwareness():
+                    self.tell(self._ties.room.present)
+
+    async def _take(self, message: Update) -> None:
+        source, in_store, token, place, _ = self._ties
+        try:
+            applied = await in_store(source.take, token, place, message.update)
+        except ReadOnlyError as exc:
+            self._denial = str(exc)
+            self._wake.set()
+            return
+        if applied.status == "refused":
+            raise RemoteProtocolError(applied.reason)
+        # A step 2 with a gap waits for something that the client has not either: to ask it again would have no end.
+        if applied.status == "gap" and not message.is_step_2:
+            self._asks = True
+            self._wake.set()
+
+    async def _write(self) -> None:
+        while True:
+            if self._asks:
+                self._asks = False
+                await self._ask()
+            if self._denial and not self._is_told:
+                self._is_told = True  # once is enough: it may write on for long
+                await self._send(protocol.denied(self._denial))
+            await self._send_document()
+            if self._news:
+                news, self._news = self._news, {}
+                await self._send(protocol.awareness(news.values()))
+            if asyncio.get_running_loop().time() >= self._due:
+                await self._send(protocol.awareness(()))  # changes nothing
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._due):
+                    await self._wake.wait()
+            self._wake.clear()
+
+    async def _send(self, frame: bytes) -> None:
+        await self._socket.send_bytes(frame)
+        self._due = asyncio.get_running_loop().time() + HEARTBEAT_S
+
+    async def _ask(self) -> None:
+        source, in_store, token, place, _ = self._ties
+        if await in_store(source.denial, token, place) is None:
+            await self._send(protocol.step_1(await in_store(source.known, place)))
+
+    async def _send_document(self) -> None:
+        source, in_store, token, place, _ = self._ties
+        if self._position is None:
+            await in_store(source.check, token)  # what follows does it by itself
+        if self._asked is not None:
+            theirs, self._asked = self._asked, None
+            updates, self._position = await in_store(source.answer, token, place, theirs)
+            for update in updates[:-1]:
+                await self._send(protocol.update(update))
+            await self._send(protocol.step_2(updates[-1]))
+        while self._position is not None:
+            updates, self._position = await in_store(source.news, token, place, self._position)
+            if not updates:
+                return
+            for update in updates:
+                await self._send(protocol.update(update))

@@ -1,0 +1,221 @@
+"""Lets stock Yjs clients in: HTTP and WebSockets at an address of their own, each request with a token.
+
+    GET /yjs/SPACE          the shards of a space, as JSON
+    GET /yjs/SPACE/SHARD    a WebSocket that speaks y-protocols
+
+In the clear it listens on the loopback interface only, where a web page could still knock: by its own name (so
+the Host is checked) or across origins (so an Origin has to be one that the token lists).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from memcrdt.errors import InputError, MemcrdtError, NotFoundError
+from memcrdt.net.addresses import DEFAULT_YJS_PORT, Address
+from memcrdt.net.connection import CLOSE_S
+from memcrdt.net.connection_gate import Door, DoorOptions, Stranger, refusal
+from memcrdt.net.tasks import Tasks
+from memcrdt.node.change_signal import StoreDoorbell
+from memcrdt.yjs.client import Client, Ties
+from memcrdt.yjs.protocol import FRAME_BYTES
+from memcrdt.yjs.room import Place, Room
+from memcrdt.yjs.source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from memcrdt.store.membership.tokens import Token
+    from memcrdt.store.store import Store
+
+CLIENTS: Final = 128
+STRANGERS: Final = 64  # a client opens a socket for each shard, all at once
+THREADS: Final = 2
+PING_S: Final = 240.0  # the answer may take half of it: on a slow line it waits behind megabytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class YjsOptions:
+    """Where to listen. Anywhere but on the loopback interface it takes a certificate: PEM files, `certificate` with its
+    chain, `key` unless it is in the same file. Port 0 takes any free one."""
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_YJS_PORT
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+class YjsListener:
+    """Serves the shards of one store to stock Yjs clients: `async with YjsListener(store) as listener`.
+
+    Entering raises InputError for an address or certificate that cannot be used, LockedError when another program
+    has the port.
+    """
+
+    def __init__(self, store: Store, options: YjsOptions | None = None) -> None:
+        self._store = store
+        self._options = options or YjsOptions()
+        self._source = Source(store)
+        self._clients: set[Client] = set()
+        self._rooms: defaultdict[Place, Room] = defaultdict(Room)
+        self._held = AsyncExitStack()
+        self.url = ""  # of the spaces, while it listens: http://HOST:PORT/yjs
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listens from now on."""
+        options = self._options
+        context = _context(options)
+        self._is_clear = context is None
+        if self._is_clear and not _is_loopback(options.host):
+            raise InputError(
+                f"{options.host or 'all interfaces'} can be reached from outside, where Yjs clients come in over TLS"
+                " only; give a certificate, or listen at 127.0.0.1"
+            )
+        door = Door(
+            self._answer,
+            DoorOptions(context=context, strangers=STRANGERS, per_address=STRANGERS, option="yjs-"),
+        )
+        async with AsyncExitStack() as held:
+            doorbell = await held.enter_async_context(StoreDoorbell(self._store))
+            self._threads = ThreadPoolExecutor(THREADS, "memcrdt-yjs")
+            held.push_async_callback(asyncio.to_thread, self._threads.shutdown)
+            port = door.open(Address(options.host, options.port))
+            held.push_async_callback(door.close)
+            tasks = Tasks()
+            held.push_async_callback(tasks.cancel)
+            tasks.spawn(self._watch(doorbell))
+            self._held = held.pop_all()
+        self.url = f"{'http' if context is None else 'https'}://{Address(options.host or 'localhost', port)}/yjs"
+
+    async def stop(self) -> None:
+        """Says goodbye to every client and frees the port."""
+        await asyncio.gather(*(client.close() for client in self._clients))
+        await self._held.aclose()
+
+    async def _watch(self, doorbell: StoreDoorbell) -> None:
+        while True:
+            await doorbell.rung()
+            for client in self._clients:
+                client.wake()
+
+    async def _in_store(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+
+    async def _answer(self, request: web.BaseRequest, stranger: Stranger) -> web.StreamResponse:
+        """The handler of every request: ends when its connection does."""
+        if self._is_clear and not _names_loopback(request.host):
+            return refusal(403)
+        try:
+            token = await self._in_store(self._source.tokens.find, _secret(request))
+            if token is None:
+                return refusal(401)
+            stranger.known.set()
+            return await self._admitted(request, token)
+        except NotFoundError:
+            return refusal(404)
+        except MemcrdtError:  # the store can't be read now
+            return refusal(503)
+
+    async def _admitted(self, request: web.BaseRequest, token: Token) -> web.StreamResponse:
+        origin = request.headers.get("Origin")
+        if origin is not None and origin not in token.origins:
+            return refusal(403)
+        space, shard = _asked(request)
+        if space not in token.spaces:
+            return refusal(404)
+        if shard is None:
+            return await self._list(space, origin)
+        return await self._connect(request, token, (space, shard))
+
+    async def _list(self, space: str, origin: str | None) -> web.Response:
+        response = web.json_response(await self._in_store(self._source.listing, space))
+        response.headers["Cache-Control"] = "no-store"
+        if origin is not None:
+            response.headers["Access-Control-Allow-Origin"] = origin
+        response.force_close()
+        return response
+
+    async def _connect(self, request: web.BaseRequest, token: Token, asked: tuple[str, int]) -> web.StreamResponse:
+        place = await self._in_store(self._source.place, *asked)
+        socket = web.WebSocketResponse(timeout=CLOSE_S, heartbeat=PING_S, compress=False, max_msg_size=FRAME_BYTES + 1)
+        if not socket.can_prepare(request):
+            return refusal(426)
+        if len(self._clients) >= CLIENTS:
+            return refusal(503)
+        await socket.prepare(request)
+        await self._serve(Client(socket, Ties(self._source, self._in_store, token, place, self._rooms[place])), place)
+        return socket
+
+    async def _serve(self, client: Client, place: Place) -> None:
+        self._clients.add(client)
+        try:
+            await client.run()
+        finally:
+            self._clients.discard(client)
+            if self._rooms[place].is_empty:
+                del self._rooms[place]
+
+
+def _asked(request: web.BaseRequest) -> tuple[str, int | None]:
+    """The space's name and the shard, None for a list of them. Raises NotFoundError for any other path or method."""
+    match request.method, request.url.parts:
+        case "GET", ("/", "yjs", space):
+            return space, None
+        case "GET", ("/", "yjs", space, shard) if shard.isascii() and shard.isdigit() and len(shard) < 8:
+            return space, int(shard)
+    raise NotFoundError(f"there is nothing at {request.path}")
+
+
+def _secret(request: web.BaseRequest) -> str:
+    """What the request shows as its token: browsers can't set a WebSocket's headers, so the query may hold it."""
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else request.query.get("token", "")
+
+
+def _names_loopback(host: str) -> bool:
+    """Whether a Host header names this machine as only itself can: not by a name that a web page brought along."""
+    try:
+        return _is_loopback(urlsplit(f"//{host}").hostname or "")
+    except ValueError:
+        return False
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _context(options: YjsOptions) -> ssl.SSLContext | None:
+    if options.certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        # Without a password given, OpenSSL would ask for one on the terminal.
+        context.load_cert_chain(options.certificate, options.key, password="")
+    except OSError as exc:  # SSLError is one
+        raise InputError(
+            f"the certificate {options.certificate} can't be used ({exc.strerror or exc}); give PEM files, and an"
+            " unencrypted key"
+        ) from exc
+    return context

@@ -1,0 +1,78 @@
+"""Who is connected to one shard, and what each shows of itself to the others: awareness, which is never stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple, Protocol
+
+from memcrdt.yjs.protocol import Presence
+
+PRESENCES: Final = 16  # that one connection may bring: it has one of its own, and may relay others
+
+
+class Place(NamedTuple):
+    """A shard: the id of its space, and its number there."""
+
+    space: str
+    shard: int
+
+
+class Member(Protocol):
+    """A connection, as the others in the room see it."""
+
+    def tell(self, presences: Iterable[Presence]) -> None:
+        """Sends it the news when there is time. Never waits."""
+        ...
+
+
+class Room:
+    """The connections to one shard, for one event loop."""
+
+    def __init__(self) -> None:
+        self._members: dict[Member, set[int]] = {}  # and the clients that each has brought
+        self._present: dict[int, Presence] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._members
+
+    @property
+    def present(self) -> Iterable[Presence]:
+        """Everyone who is there."""
+        return self._present.values()
+
+    def join(self, member: Member) -> None:
+        self._members[member] = set()
+        member.tell(self.present)
+
+    def leave(self, member: Member) -> None:
+        """Takes a connection out, and all whom it brought: they would seem to be there for 30 s more."""
+        brought = self._members.pop(member)
+        self._tell([self._present.pop(client).left() for client in brought if client in self._present])
+
+    def heard(self, member: Member, presences: Iterable[Presence]) -> None:
+        """Takes what a member tells of itself and others, and tells everyone what of it is new."""
+        self._tell([presence for presence in presences if self._take(member, presence)])
+
+    def _take(self, member: Member, new: Presence) -> bool:
+        """The rule of y-protocols: a greater clock counts, and of two states with one clock the end."""
+        old = self._present.get(new.client)
+        if new.is_gone:
+            if old is None or new.clock < old.clock:
+                return False
+            del self._present[new.client]
+            return True
+        if old is not None and new.clock <= old.clock:
+            return False
+        brought = self._members[member]
+        if old is None:
+            if len(brought) >= PRESENCES:
+                return False
+            brought.add(new.client)
+        self._present[new.client] = new
+        return True
+
+    def _tell(self, news: list[Presence]) -> None:
+        if news:
+            for member in self._members:
+                member.tell(news)

@@ -1,0 +1,146 @@
+"""The store as the Yjs listener needs it: tokens, the shards of a space, and what a client lacks of one.
+
+A client follows the log of its shard from where its last answer stood. So nothing is queued for a slow one, nothing
+is sent before it is durable, and what other processes commit goes the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from memcrdt.crdt.pieces import cut
+from memcrdt.errors import NotFoundError, ReadOnlyError, StoreError, UntrustedPeerError
+from memcrdt.model import limits
+from memcrdt.model.clocks import StateVector
+from memcrdt.node.store_replica import NOTHING, StoreReplica
+from memcrdt.store import log, meta
+from memcrdt.store.log import ShardRow
+from memcrdt.store.membership.tokens import Token, Tokens
+from memcrdt.store.store import Store
+from memcrdt.sync.replica import Applied
+from memcrdt.yjs.room import Place
+
+if TYPE_CHECKING:
+    import apsw
+
+WHOLE_BYTES: Final = 1 * limits.MIB  # an answer above this goes out in pieces
+PIECE_BYTES: Final = 256 * limits.KIB  # a line of 70 kbit/s carries one within the 30 s that clients wait
+ROWS: Final = 256  # of the log, read at once
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a client has been sent its shard: up to row `seq` of our log, and at least to the state vector."""
+
+    seq: int
+    known: StateVector
+
+
+class Source:
+    """One store. Every call is synchronous; run it off the event loop.
+
+    What a token has to stand for raises UntrustedPeerError once it is revoked.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._replica = StoreReplica(store)
+        self.tokens = Tokens(store)
+
+    def listing(self, name: str) -> dict[str, Any]:
+        """The shards of a space as JSON, and the number of the one where new memories belong.
+
+        Raises NotFoundError.
+        """
+        with self._store.reading() as db:
+            space, _ = _space(db, name)
+            shards = log.shards_of(db, space)
+            free = log.open_shards(db, space)
+        return {
+            "space": name,
+            "open": free[0].number if free else _after(shards),
+            "shards": [
+                {"shard": row.number, "births": row.births, "registers": row.registers, "bytes": row.size}
+                for row in shards
+            ],
+        }
+
+    def place(self, name: str, shard: int) -> Place:
+        """Where a shard of the space called `name` is: one that is there, or the next. Raises NotFoundError."""
+        with self._store.reading() as db:
+            space, space_id = _space(db, name)
+            if not 0 <= shard <= min(_after(log.shards_of(db, space)), limits.SHARDS - 1):
+                raise NotFoundError(f"the space {name!r} has no shard {shard}")
+        return Place(space_id, shard)
+
+    def known(self, place: Place) -> StateVector:
+        """What we know of a shard."""
+        return self._replica.state_vector(*place)
+
+    def answer(self, token: Token, place: Place, theirs: StateVector) -> tuple[list[bytes], Position]:
+        """What a copy at `theirs` lacks, in one update or in pieces to be applied in order."""
+        self.check(token)
+        diff = self._replica.lacking(*place, theirs)
+        whole = len(diff.update) <= WHOLE_BYTES
+        return [diff.update] if whole else list(cut(diff.update, PIECE_BYTES)), Position(diff.seq, diff.after)
+
+    def news(self, token: Token, place: Place, position: Position) -> tuple[list[bytes], Position]:
+        """The updates behind `position`, oldest first: none when there are none, not all when there are many."""
+        self.check(token)
+        with self._store.reading() as db:
+            db.execute("BEGIN")  # the head and the log of one moment
+            try:
+                row = _row(db, place)
+                if row is None or row.head == position.seq:
+                    return [], position
+                if not row.damaged and log.snapshot_seq(db, row.shard) <= position.seq:
+                    return _rows(db, row, position)
+            finally:
+                db.execute("ROLLBACK")
+        return self.answer(token, place, position.known)
+
+    def denial(self, token: Token, place: Place) -> str | None:
+        """Why clients with this token may not write the shard, if they may not."""
+        if token.read_only:
+            return f"the token {token.name!r} may read and not write; make another with `memcrdt token create`"
+        if self._replica.is_read_only(place.space):
+            return "this device may read the space and not write it; connect to one that may, or use another space"
+        return None
+
+    def take(self, token: Token, place: Place, update: bytes) -> Applied:
+        """Commits an update from a client, as one from a peer. Raises ReadOnlyError where it may not write."""
+        self.check(token)
+        if update != NOTHING and (denial := self.denial(token, place)):
+            raise ReadOnlyError(denial)
+        return self._replica.apply(*place, update, f"{log.STOCK}{token.name}")
+
+    def check(self, token: Token) -> None:
+        """Raises UntrustedPeerError if the token was revoked."""
+        if not self.tokens.stands(token):
+            raise UntrustedPeerError(f"the token {token.name!r} was revoked; make another with `memcrdt token create`")
+
+
+def _row(db: apsw.Connection, place: Place) -> ShardRow | None:
+    space = db.execute("SELECT space FROM spaces WHERE id = ?", (place.space,)).get
+    if space is None:
+        raise StoreError("the space has another id now, since it was joined with another device's; connect again")
+    return log.find_shard(db, space, place.shard)
+
+
+def _space(db: apsw.Connection, name: str) -> tuple[int, str]:
+    number = meta.space_number(db, name)
+    return number, str(db.execute("SELECT id FROM spaces WHERE space = ?", (number,)).get)
+
+
+def _after(shards: Sequence[ShardRow]) -> int:
+    return shards[-1].number + 1 if shards else 0
+
+
+def _rows(db: apsw.Connection, row: ShardRow, position: Position) -> tuple[list[bytes], Position]:
+    rows = list(islice(log.updates_after(db, row.shard, position.seq), ROWS))
+    seq = rows[-1].seq
+    known = log.state_vector_of(row) if seq == row.head else position.known
+    return [found.update for found in rows], Position(seq, known)

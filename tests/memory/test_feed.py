@@ -1,0 +1,217 @@
+"""The change feed: what this process, other processes and other devices change."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import memcrdt
+from memcrdt.errors import InputError
+from memcrdt.memory.feed import QUEUE, Subscription
+from memcrdt.memory.memory import Memory
+from memcrdt.model.records import Change
+from memcrdt.testing.memories import exchange
+
+OpenMemory = Callable[..., Memory]
+WAIT_S = 20.0  # for what happens at once
+
+
+def _next(subscription: Subscription, count: int) -> list[Change]:
+    """That many changes; fewer only when they don't come."""
+    changes = [subscription.get(WAIT_S) for _ in range(count)]
+    return [change for change in changes if change is not None]
+
+
+def _told(changes: list[Change]) -> list[tuple[str, str]]:
+    return [(change.kind, change.id) for change in changes]
+
+
+def test_a_subscriber_hears_what_this_process_changes(memory: Memory) -> None:
+    """What was added, updated and forgotten, in this order, each when it is durable."""
+    with memory.changes() as changes:
+        added = memory.add("a")
+        (first,) = _next(changes, 1)
+        assert memory.get(first.id).text == "a"
+        memory.update(added, text="b")
+        second = _next(changes, 1)
+        memory.forget(added)
+        assert _told([first, *second, *_next(changes, 1)]) == [
+            ("added", added),
+            ("updated", added),
+            ("forgotten", added),
+        ]
+        assert (first.space, first.origin) == ("personal", "local")
+
+
+def test_what_was_before_is_not_told(memory: Memory) -> None:
+    """A feed begins when it is subscribed to."""
+    memory.add("before")
+    with memory.changes() as changes:
+        added = memory.add("after")
+        assert _told(_next(changes, 1)) == [("added", added)]
+        assert changes.poll() is None
+
+
+def test_a_callback_is_called_for_each_change(memory: Memory) -> None:
+    """In a thread of its own, until it is closed; an error in it doesn't end it."""
+    heard: list[str] = []
+    several = threading.Event()
+
+    def callback(change: Change) -> None:
+        heard.append(change.id)
+        if len(heard) == 3:
+            several.set()
+        if len(heard) == 1:
+            raise ValueError("a mistake in the callback")
+
+    with memory.subscribe(callback):
+        ids = memory.add_many(["a", "b", "c"])
+        assert several.wait(WAIT_S)
+    memory.add("after the end")
+    assert heard == ids
+
+
+def test_filters_narrow_a_feed(memory: Memory) -> None:
+    """Of what is forgotten only the space is known."""
+    memory.space("team").create()
+    with memory.changes(scope="project/acme", space="team") as changes:
+        memory.add_many(["elsewhere", {"text": "other space", "scope": "project/acme"}])
+        wanted = memory.add("here", scope="project/acme", space="team")
+        other = memory.add("other scope", space="team")
+        assert _told(_next(changes, 1)) == [("added", wanted)]
+        memory.update(wanted, superseded_by=other)
+        assert _told(_next(changes, 1)) == [("updated", wanted)]
+        memory.forget(other)
+        assert _told(_next(changes, 1)) == [("forgotten", other)]
+    with pytest.raises(InputError):
+        memory.changes(colour="red")
+
+
+def test_changes_of_several_spaces_come_together(memory: Memory) -> None:
+    """Also what is forgotten there, and nothing of a third."""
+    for name in ("team", "other"):
+        memory.space(name).create()
+    with memory.changes(space=["personal", "team"]) as changes:
+        ours, _, theirs = (memory.add("text", space=name) for name in ("personal", "other", "team"))
+        assert {(each.kind, each.id) for each in (next(changes), next(changes))} == {("added", ours), ("added", theirs)}
+        memory.forget(space="other")
+        memory.forget(theirs)
+        assert (changes.get(10).kind, changes.poll()) == ("forgotten", None)  # type: ignore[union-attr]
+
+
+def test_a_subscriber_hears_what_other_devices_change(open_memory: OpenMemory) -> None:
+    """With the device that it came from, once."""
+    laptop, desktop = open_memory("A"), open_memory("B")
+    with laptop.changes() as changes:
+        added = desktop.add("from the desktop")
+        exchange(laptop, desktop)
+        (change,) = _next(changes, 1)
+        assert (change.kind, change.id, change.origin) == ("added", added, "B" * 52)
+        desktop.forget(added)
+        exchange(laptop, desktop)
+        assert _told(_next(changes, 1)) == [("forgotten", added)]
+        assert changes.poll() is None
+
+
+def test_a_subscriber_hears_what_other_processes_change(tmp_path: Path) -> None:
+    """A real process on the same store."""
+    script = "import sys, memcrdt\nwith memcrdt.open(sys.argv[1], embedder=None) as m: print(m.add('from elsewhere'))"
+    with memcrdt.open(tmp_path, embedder=None) as memory, memory.changes() as changes:
+        done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+        (change,) = _next(changes, 1)
+        assert (change.kind, change.id, change.origin) == ("added", done.stdout.strip(), "process")
+        mine = memory.add("from here")
+        (change,) = _next(changes, 1)
+        assert (change.id, change.origin) == (mine, "local")
+
+
+def test_every_own_change_is_called_local(memory: Memory) -> None:
+    """Also when the feed sees it before the commit has said whose it is."""
+    with memory.changes() as changes:
+        threads = [threading.Thread(target=lambda: [memory.add("a") for _ in range(50)]) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        told = _next(changes, 150)
+        for thread in threads:
+            thread.join()
+    assert len({change.id for change in told}) == 150
+    assert {change.origin for change in told} == {"local"}
+
+
+def test_a_large_batch_is_heard_whole_through_a_short_queue(memory: Memory) -> None:
+    """What has no room waits in the tables; nothing was missed, and nothing says so."""
+    count = QUEUE * 2 + 10
+    with memory.changes() as changes:
+        ids = memory.add_many([f"text {n}" for n in range(count)])
+        deadline = time.monotonic() + WAIT_S
+        while len(changes._queue) < QUEUE and time.monotonic() < deadline:
+            threading.Event().wait(0.01)
+        assert len(changes._queue) == QUEUE
+        assert _told(_next(changes, count)) == [("added", memory_id) for memory_id in ids]
+        assert changes.poll() is None
+
+
+def test_a_slow_subscriber_is_told_that_it_missed_some(memory: Memory) -> None:
+    """Its queue never grows; it hears the last of each memory, and that there was more."""
+    with memory.changes() as changes, memory.changes() as quick:
+        ids = memory.add_many([f"text {n}" for n in range(QUEUE + 20)])
+        assert len(_next(quick, len(ids))) == len(ids)  # so the slow one's queue is full
+        for text in ("one", "two", "three"):
+            memory.update(ids[-1], text=text)
+            assert _told(_next(quick, 1)) == [("updated", ids[-1])]
+        told = _next(changes, len(ids) + 1)
+    assert _told(told[:QUEUE]) == [("added", memory_id) for memory_id in ids[:QUEUE]]
+    assert told[QUEUE].kind == "missed"
+    assert (told[QUEUE].id, told[QUEUE].space) == ("", "")
+    assert _told(told[QUEUE + 1 :]) == [("added", memory_id) for memory_id in ids[QUEUE:]]
+
+
+def test_one_slow_subscriber_does_not_keep_others_waiting(memory: Memory) -> None:
+    """Nor the writer."""
+    held, entered = threading.Event(), threading.Event()
+
+    def slow(_: Change) -> None:
+        entered.set()
+        held.wait(WAIT_S)
+
+    with memory.subscribe(slow), memory.changes() as changes:
+        memory.add("a")
+        assert entered.wait(WAIT_S)
+        ids = [memory.add(f"text {n}") for n in range(10)]
+        assert [change.id for change in _next(changes, 11)][1:] == ids
+        held.set()
+
+
+def test_closing_ends_an_iteration(memory: Memory) -> None:
+    """From another thread, once or twice; closing the memory ends all that are left."""
+    one, two = memory.changes(), memory.changes()
+    heard: list[list[Change]] = []
+    threads = [threading.Thread(target=lambda s=s: heard.append(list(s))) for s in (one, two)]  # type: ignore[misc]
+    for thread in threads:
+        thread.start()
+    one.close()
+    one.close()
+    memory.close()
+    for thread in threads:
+        thread.join(WAIT_S)
+    assert heard == [[], []]
+    assert one.closed
+    assert two.closed
+
+
+def test_a_feed_starts_again_after_the_last_subscriber_left(memory: Memory) -> None:
+    """The thread that looks for changes runs only while there is somebody to tell."""
+    for text in ("a", "b"):
+        with memory.changes() as changes:
+            added = memory.add(text)
+            assert _told(_next(changes, 1)) == [("added", added)]
+    deadline = time.monotonic() + WAIT_S
+    while any(thread.name == "memcrdt-feed" for thread in threading.enumerate()) and time.monotonic() < deadline:
+        threading.Event().wait(0.01)
+    assert not any(thread.name == "memcrdt-feed" for thread in threading.enumerate())

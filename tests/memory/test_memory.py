@@ -1,0 +1,883 @@
+"""Memory over a real store: what is remembered, found, changed and forgotten."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import threading
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from platformdirs import user_data_path
+
+import memcrdt
+from memcrdt._open import home_folder
+from memcrdt.errors import InputError, MemcrdtError, NotFoundError, SchemaError, StoreError
+from memcrdt.memory.memory import Memory
+from memcrdt.model import limits
+from memcrdt.model.records import Link
+from memcrdt.store.store import FILE
+from memcrdt.testing.memories import exchange
+
+UNKNOWN = "01JD8Z6Q4M0000000000000001"
+OpenMemory = Callable[..., Memory]
+
+
+def test_what_is_added_is_there_with_all_it_was_given(memory: Memory) -> None:
+    """Every argument of add() comes back from get()."""
+    added = memory.add(
+        "Deploys go out on Tuesdays",
+        scope="project/acme",
+        kind="fact",
+        tags=["release", "ops"],
+        metadata={"by": "ops", "n": 2.0},
+        author="bot",
+        source="notes.md",
+        trust="high",
+        importance=0.5,
+        pinned=True,
+        created_at="2026-11-22T09:30:00+01:00",
+        expires_at="2030-01-01T00:00:00Z",
+    )
+    found = memory.get(added)
+    assert (found.id, found.text, found.space) == (added, "Deploys go out on Tuesdays", "personal")
+    assert (found.scope, found.category, found.kind) == ("project/acme", "project", "fact")
+    assert (found.tags, found.metadata) == (("ops", "release"), {"by": "ops", "n": 2})
+    assert (found.author, found.device, found.source, found.trust) == ("bot", "A" * 52, "notes.md", "high")
+    assert (found.importance, found.pinned, found.conflicted, found.superseded_by) == (0.5, True, False, None)
+    assert found.created_at == found.updated_at == datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
+    assert found.expires_at == datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def test_the_words_of_the_readme(tmp_path: Path) -> None:
+    """memcrdt.open() with the embedder that ships: add, search, update, list, history, forget."""
+    with memcrdt.open(tmp_path / "home") as memory:
+        added = memory.add("Deploys go out on Tuesdays", scope="project/acme", tags=["release"])
+        memory.add("The cat is called Miso")
+        assert memory.search("when do we ship?", limit=1)[0].memory.id == added
+        changed = memory.update(added, text="Deploys go out on Wednesdays", add_tags=["2026"])
+        assert changed.tags == ("2026", "release")
+        assert [record.id for record in memory.list(scope="project/acme")] == [added]
+        assert [r.text for r in memory.history(added)] == ["Deploys go out on Tuesdays", "Deploys go out on Wednesdays"]
+        assert memory.forget(added).count == 1
+        assert memory.search("deploys", scope="project/acme") == []
+    with memcrdt.open(tmp_path / "home") as memory:
+        assert [record.text for record in memory.list()] == ["The cat is called Miso"]
+
+
+def test_odd_texts_survive(memory: Memory) -> None:
+    """NUL, emoji, right-to-left, combining marks, and the longest text."""
+    texts = ["a\0b", "👩‍👩‍👧 at 5", "שלום", "e\u0301", "x" * limits.TEXT_BYTES, "'; DROP TABLE memories; --", "[]{}\\"]
+    for text in texts:
+        added = memory.add(text, tags=[text[:9]], metadata={text[:9]: text[:9]})
+        found = memory.get(added)
+        assert (found.text, found.tags, found.metadata) == (text, (text[:9],), {text[:9]: text[:9]})
+        assert [r.id for r in memory.list(all_tags=[text[:9]], metadata={text[:9]: text[:9]})] == [added]
+
+
+class TestKeys:
+    """`key=` derives the id."""
+
+    def test_the_same_key_updates(self, memory: Memory) -> None:
+        """Text, tags, metadata and attributes; what is not named stays."""
+        first = memory.add("one", key="k", tags=["a"], metadata={"x": 1}, importance=0.5)
+        second = memory.add("two", key="k", tags=["b"], metadata={"y": 2}, pinned=True)
+        found = memory.get(first)
+        assert first == second
+        assert (found.text, found.tags, found.metadata) == ("two", ("a", "b"), {"x": 1, "y": 2})
+        assert (found.importance, found.pinned) == (0.5, True)
+        assert len(memory.history(first)) == 2
+
+    def test_a_key_brings_its_memory_back_into_the_scope(self, memory: Memory) -> None:
+        """What add() has put into a scope is seen there, also after that scope was renamed."""
+        added = memory.add("text", scope="project/old", key="k")
+        memory.rename_scope("project/old", "project/new")
+        assert memory.add("newer", scope="project/old", key="k") == added
+        assert [record.text for record in memory.list(scope="project/old")] == ["newer"]
+
+    def test_another_scope_or_space_is_another_memory(self, memory: Memory) -> None:
+        """The key counts within them."""
+        memory.space("team").create()
+        ids = {memory.add("a", key="k", **where) for where in ({}, {"scope": "agent/x"}, {"space": "team"})}
+        assert len(ids) == 3
+
+    def test_a_forgotten_key_starts_its_next_life(self, memory: Memory) -> None:
+        """With nothing of the old one; and again."""
+        lives = []
+        for text in ("one", "two", "three"):
+            lives.append(memory.add(text, key="k", tags=[text]))
+            assert memory.get(lives[-1]).tags == (text,)
+            assert len(memory.history(lives[-1])) == 1
+            memory.forget(lives[-1])
+        assert len(set(lives)) == 3
+
+    def test_two_devices_that_never_met_derive_the_same(self, open_memory: OpenMemory) -> None:
+        """And after they meet it is one memory, with both texts as a conflict settled by nobody yet."""
+        ours, theirs = open_memory("A"), open_memory("B")
+        assert ours.add("from a", key="k", tags=["a"]) == theirs.add("from b", key="k", tags=["b"])
+        exchange(ours, theirs)
+        assert [r.id for r in ours.list()] == [r.id for r in theirs.list()]
+        assert ours.list().items[0].text == theirs.list().items[0].text
+
+    def test_an_expired_one_is_visible_again(self, memory: Memory, clock: Any) -> None:
+        """Whoever adds it wants it to be found."""
+        added = memory.add("a", key="k", expires_at=clock.time(hours=1))
+        clock.pass_(hours=2)
+        assert not memory.list().items
+        memory.add("a", key="k")
+        assert [record.id for record in memory.list()] == [added]
+
+
+class TestDedupe:
+    """`dedupe=` gives the id of the same text, if it is there already."""
+
+    def test_the_same_text_in_the_same_scope_is_not_added_again(self, memory: Memory) -> None:
+        """Also within one batch."""
+        first = memory.add("a")
+        assert memory.add("a", dedupe=True) == first
+        assert memory.add_many(["a", "b", "b"], dedupe=True)[0] == first
+        assert len(memory.list()) == 2
+
+    def test_another_scope_or_space_is_another_text(self, memory: Memory) -> None:
+        """And so is one that differs by a space."""
+        ids = {
+            memory.add("a", dedupe=True, scope=scope, space=space)
+            for scope in ("global", "agent/x")
+            for space in ("personal", "local")
+        }
+        assert len(ids | {memory.add("a ", dedupe=True)}) == 5
+
+    def test_what_is_hidden_does_not_count(self, memory: Memory, clock: Any) -> None:
+        """Otherwise the text could not be found after it was added."""
+        old = memory.add("a", expires_at=clock.time(hours=1))
+        clock.pass_(hours=2)
+        assert memory.add("a", dedupe=True) != old
+
+
+class TestMany:
+    """add_many() is one transaction."""
+
+    def test_items_are_texts_or_mappings_and_keep_their_order(self, memory: Memory) -> None:
+        """Ids ascend, so that a list shows them in the order in which they were given."""
+        ids = memory.add_many(["a", {"text": "b", "scope": "agent/x"}, {"text": "c", "tags": ["t"]}], author="bot")
+        assert ids == sorted(ids)
+        assert [(r.text, r.author) for r in memory.list(order="oldest")] == [("a", "bot"), ("b", "bot"), ("c", "bot")]
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            {"text": ""},
+            {"text": "x", "scope": "nowhere"},
+            {"text": "x", "space": "nowhere"},
+            {"text": "x", "id": UNKNOWN},
+            5,
+        ],
+    )
+    def test_one_bad_item_and_none_is_added(self, memory: Memory, bad: Any) -> None:
+        """Found before the transaction, or within it."""
+        memory.add("there", id=UNKNOWN)
+        before = _everything(memory)
+        with pytest.raises(MemcrdtError):
+            memory.add_many(["first", bad, "last"])
+        assert _everything(memory) == before
+
+    def test_an_error_says_which_item_is_wrong(self, memory: Memory) -> None:
+        """A caller with thousands of them has to find it."""
+        with pytest.raises(InputError, match=r"^item 1 of 3: the text is empty"):
+            memory.add_many(["first", "", "last"])
+
+    def test_none_is_none(self, memory: Memory) -> None:
+        """An empty batch is no error."""
+        assert memory.add_many([]) == []
+
+    def test_a_batch_fills_one_shard_after_the_other(self, memory: Memory) -> None:
+        """More than a shard takes."""
+        count = limits.SHARD_BIRTHS + 10
+        memory.add_many([f"text {n}" for n in range(count)])
+        status = memory.status().store.spaces[0]
+        assert (status.memories, status.shards) == (count, 2)
+
+
+class TestUpdates:
+    """update() changes what is named."""
+
+    def test_metadata_is_merged_and_none_removes_a_key(self, memory: Memory) -> None:
+        """Nested values are replaced whole."""
+        added = memory.add("a", metadata={"x": 1, "y": {"z": 1}, "w": 0})
+        assert memory.update(added, metadata={"x": None, "y": {"v": 2}, "n": [1]}).metadata == {
+            "w": 0,
+            "y": {"v": 2},
+            "n": [1],
+        }
+
+    def test_attributes_are_set_and_taken_away(self, memory: Memory) -> None:
+        """`...`, the default, leaves them."""
+        added = memory.add("a", importance=0.5, trust="low", expires_at="2030-01-01T00:00:00Z")
+        assert memory.update(added, pinned=True).importance == 0.5
+        changed = memory.update(added, importance=None, trust=None, expires_at=None, pinned=False)
+        assert (changed.importance, changed.trust, changed.expires_at, changed.pinned) == (None, None, None, False)
+
+    def test_what_changes_nothing_writes_nothing(self, memory: Memory) -> None:
+        """Neither log nor time of update grows."""
+        added = memory.add("a", tags=["t"], metadata={"x": 1})
+        before, head = memory.get(added), _head(memory)
+        assert (
+            memory.update(added, text="a", add_tags=["t"], remove_tags=["u"], metadata={"x": 1}, scope="global")
+            == before
+        )
+        assert _head(memory) == head
+
+    def test_updated_at_is_when_it_was_changed(self, memory: Memory, clock: Any) -> None:
+        """And created_at stays."""
+        added = memory.add("a")
+        clock.pass_(hours=1)
+        changed = memory.update(added, add_tags=["t"])
+        assert (changed.updated_at - changed.created_at).total_seconds() >= 3600
+
+    @pytest.mark.parametrize(
+        ("change", "room"),
+        [
+            ({"add_tags": ["one more"]}, {"remove_tags": ["tag 0"]}),
+            ({"metadata": {"one more": 1}}, {"metadata": {"k0": None}}),
+        ],
+    )
+    def test_limits_hold_for_what_a_memory_would_have(self, memory: Memory, change: Any, room: Any) -> None:
+        """A small change of a full memory is refused, until there is room."""
+        tags = [f"tag {n}" for n in range(limits.TAGS)]
+        added = memory.add("a", tags=tags, metadata={f"k{n}": n for n in range(limits.METADATA_KEYS)})
+        before = memory.get(added)
+        with pytest.raises(InputError):
+            memory.update(added, **change)
+        assert memory.get(added) == before
+        memory.update(added, **room)
+        memory.update(added, **change)
+
+    def test_a_memory_cannot_supersede_itself(self, memory: Memory) -> None:
+        """It would be hidden with nothing in its place."""
+        added = memory.add("a")
+        with pytest.raises(InputError, match="its own place"):
+            memory.update(added, superseded_by=added)
+
+
+class TestLinks:
+    """Named relations to other memories."""
+
+    def test_a_link_is_followed(self, memory: Memory) -> None:
+        """By relation, or all; a forgotten end is left out."""
+        one, two, three = memory.add_many(["one", "two", "three"])
+        memory.link(one, "causes", two)
+        memory.link(one, "causes", three)
+        memory.link(one, "cites", three)
+        memory.link(one, "cites", three)
+        assert memory.get(one).links == (Link("causes", two), Link("causes", three), Link("cites", three))
+        assert [r.id for r in memory.related(one, "cites")] == [three]
+        assert {r.id for r in memory.related(one)} == {two, three}
+        memory.unlink(one, "causes", two)
+        memory.unlink(one, "causes", two)
+        memory.forget(three)
+        assert memory.related(one) == []
+
+    def test_a_link_wants_both_ends_and_room(self, memory: Memory) -> None:
+        """NotFoundError names the one that is missing."""
+        one, two = memory.add_many(["one", "two"])
+        for ends in ((one, UNKNOWN), (UNKNOWN, one)):
+            with pytest.raises(NotFoundError, match=UNKNOWN):
+                memory.link(ends[0], "of", ends[1])
+        for n in range(limits.LINKS):
+            memory.link(one, f"rel {n}", two)
+        with pytest.raises(InputError, match="links"):
+            memory.link(one, "one more", two)
+
+
+class TestLists:
+    """list() shows memories without ranking, a page at a time."""
+
+    @pytest.mark.parametrize("order", ["newest", "oldest", "updated"])
+    def test_pages_join_to_the_whole(self, memory: Memory, order: str, clock: Any) -> None:
+        """Each memory once, in order, also where times are equal: then the id decides."""
+        same = clock.time()
+        memory.add_many([{"text": f"text {n}", "created_at": same} for n in range(25)])
+        memory.add_many([f"later {n}" for n in range(5)])
+        memory.update(memory.list(order="oldest").items[3].id, add_tags=["t"])
+        whole = [record.id for record in memory.list(order=order, limit=1000)]
+        paged = [record.id for page in _pages(memory, order=order, limit=7) for record in page]
+        assert paged == whole
+        assert len(set(whole)) == 30
+        keyed = [(r.updated_at if order == "updated" else r.created_at, r.id) for r in memory.list(order=order)]
+        assert keyed == sorted(keyed, reverse=order != "oldest")
+
+    def test_a_page_is_used_like_a_list(self, memory: Memory) -> None:
+        """By index and by slice, too."""
+        first, second, _ = memory.add_many(["one", "two", "three"])
+        page = memory.list(order="oldest")
+        assert (page[0].id, page[-1].text, [record.id for record in page[:2]]) == (first, "three", [first, second])
+
+    @pytest.mark.parametrize("order", ["newest", "oldest"])
+    def test_a_cursor_stands_while_others_add_and_forget(self, memory: Memory, order: str) -> None:
+        """What was there all the time comes exactly once."""
+        ids = memory.add_many([f"text {n}" for n in range(30)])
+        seen: list[str] = []
+        for number, page in enumerate(_pages(memory, order=order, limit=4)):
+            seen += [record.id for record in page]
+            memory.add(f"meanwhile {number}")
+            memory.forget(seen[0] if number == 0 else memory.add("short-lived"))
+        assert [memory_id for memory_id in seen if memory_id in ids] == (ids[::-1] if order == "newest" else ids)
+
+    def test_a_strange_cursor_or_order_is_refused(self, memory: Memory) -> None:
+        """Also the cursor of another order."""
+        memory.add_many(["a", "b"])
+        cursor = memory.list(limit=1).next_cursor
+        made: tuple[Any, ...] = (["newest", 1 << 70, UNKNOWN], ["newest", 1, "\ud800"], ["newest", 1.5, UNKNOWN])
+        for arguments in (
+            *({"cursor": urlsafe_b64encode(json.dumps(each).encode()).decode()} for each in made),
+            {"cursor": urlsafe_b64encode(b"[" * 100_000).decode()},
+            {"cursor": "x"},
+            {"cursor": "AAAA"},
+            {"cursor": cursor, "order": "oldest"},
+            {"order": "best"},
+            {"cursor": "ImEi"},
+            {"cursor": 5},
+        ):
+            with pytest.raises(InputError):
+                memory.list(**arguments)
+
+    @pytest.mark.parametrize(
+        ("filters", "found"),
+        [
+            ({"scope": "project/a"}, "ab"),
+            ({"scope": ["project/a", "agent/x"]}, "abc"),
+            ({"scope": "project/a", "ancestors": True}, "abd"),
+            ({"category": "project"}, "ab"),
+            ({"kind": "fact"}, "ac"),
+            ({"tags": ["t1", "t2"]}, "abc"),
+            ({"all_tags": ["t1", "t2"]}, "b"),
+            ({"not_tags": ["t2"]}, "ad"),
+            ({"metadata": {"n": 1}}, "a"),
+            ({"metadata": {"n": [1, 2]}}, "ab"),
+            ({"metadata": {"n": (2, None)}}, "bc"),
+            ({"metadata": {"n": (1, 2)}}, "ab"),
+            ({"metadata": {"s": ("b", "d")}}, "d"),
+            ({"metadata": {"n": None}}, ""),
+            ({"contains": "TEXT B"}, "b"),
+            ({"pinned": True}, "c"),
+            ({"pinned": False}, "abd"),
+            ({"author": "bot"}, "d"),
+            ({"source": ["s1", "s2"]}, "ab"),
+            ({"device": "A" * 52}, "abcd"),
+            ({"device": "B" * 52}, ""),
+            ({"space": "local"}, ""),
+            ({"after": "2026-01-02T00:00:00Z"}, "cd"),
+            ({"before": "2026-01-02T00:00:00Z"}, "a"),
+            ({"after": "2026-01-01T12:00:00Z", "before": "2026-01-03T00:00:00Z", "kind": "note"}, "b"),
+            ({"updated_after": "2026-06-01T00:00:00Z"}, ""),
+        ],
+        ids=str,
+    )
+    def test_a_filter_leaves_what_it_says(self, memory: Memory, filters: dict[str, Any], found: str) -> None:
+        """Alone and together; search and list share them."""
+        items: list[dict[str, Any]] = [
+            {
+                "text": "text a",
+                "scope": "project/a",
+                "kind": "fact",
+                "tags": ["t1"],
+                "metadata": {"n": 1},
+                "source": "s1",
+            },
+            {
+                "text": "text b",
+                "scope": "project/a",
+                "kind": "note",
+                "tags": ["t1", "t2"],
+                "metadata": {"n": 2},
+                "source": "s2",
+            },
+            {
+                "text": "text c",
+                "scope": "agent/x",
+                "kind": "fact",
+                "tags": ["t2"],
+                "metadata": {"n": 3},
+                "pinned": True,
+            },
+            {"text": "text d", "author": "bot", "metadata": {"s": "c"}},
+        ]
+        days = [{"created_at": f"2026-01-0{n}T00:00:00Z"} for n in range(1, 5)]
+        memory.add_many([{**item, **day} for item, day in zip(items, days, strict=True)])
+        assert "".join(sorted(record.text[-1] for record in memory.list(**filters))) == found
+        assert "".join(sorted(hit.memory.text[-1] for hit in memory.search("text", **filters))) == found
+        kept = sorted(record.id for record in memory.list() if record.text[-1] not in found)
+        assert memory.forget(**filters).count == len(found)
+        assert sorted(record.id for record in memory.list()) == kept
+
+
+class TestForgetting:
+    """forget() is for good."""
+
+    def test_forgetting_by_filter_counts_first(self, memory: Memory) -> None:
+        """`dry_run` changes nothing; the call itself forgets what it counted."""
+        memory.add_many(["a", "b", "c"], scope="project/acme")
+        kept = memory.add("d")
+        assert memory.forget(scope="project/acme", dry_run=True).count == 3
+        assert len(memory.list()) == 4
+        assert memory.forget(scope="project/acme").count == 3
+        assert [record.id for record in memory.list()] == [kept]
+
+    @pytest.mark.parametrize(
+        "filters",
+        [
+            {},
+            {"include": "expired"},
+            {"ancestors": True},
+            {"tags": []},
+            {"metadata": {}},
+            {"as_of": "2026-01-01T00:00:00Z"},
+        ],
+    )
+    def test_an_empty_filter_is_an_error(self, memory: Memory, filters: dict[str, Any]) -> None:
+        """Also one that looks like a filter and leaves everything; and also as a dry run."""
+        memory.add("a")
+        for dry_run in (False, True):
+            with pytest.raises(InputError, match="wants a filter"):
+                memory.forget(dry_run=dry_run, **filters)
+        assert len(memory.list()) == 1
+
+    def test_a_filter_reaches_only_the_space_that_it_names(self, memory: Memory) -> None:
+        """What is imported into another space has the same id there, and is another memory."""
+        added = memory.add("a fact")
+        memory.export(memory.home / "all.jsonl")
+        assert memory.import_(memory.home / "all.jsonl", space="local").added == 1
+        assert memory.forget(space="local", dry_run=True).count == memory.forget(space="local").count == 1
+        assert [(record.id, record.space) for record in memory.list()] == [(added, "personal")]
+        memory.import_(memory.home / "all.jsonl", space="local", again=True)
+        assert len(memory.list()) == 2
+
+    def test_what_somebody_has_just_changed_is_not_forgotten_by_what_it_was(
+        self, memory: Memory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A filter is asked again under the write lock."""
+        kept, _ = memory.add_many(["kept", "gone"], tags=["draft"])
+        freeing = memory.store.freeing
+
+        def after_another(work: Any) -> Any:
+            memory.update(kept, remove_tags=["draft"])
+            return freeing(work)
+
+        monkeypatch.setattr(memory.store, "freeing", after_another)
+        assert memory.forget(tags="draft").count == 1
+        assert [record.id for record in memory.list()] == [kept]
+
+    def test_forgetting_by_filter_reaches_what_is_hidden(self, memory: Memory, clock: Any) -> None:
+        """Who forgets all with a tag means also what was superseded, or has expired."""
+        newer = memory.add("the newer one")
+        memory.update(memory.add("superseded", tags=["secret"]), superseded_by=newer)
+        memory.add("expired", tags=["secret"], expires_at=clock.time(hours=1))
+        clock.pass_(hours=2)
+        assert len(memory.list(tags="secret")) == 0
+        assert memory.forget(tags="secret", dry_run=True).count == memory.forget(tags="secret").count == 2
+        assert [record.id for record in memory.list(include=["expired", "superseded"])] == [newer]
+
+    def test_forgetting_twice_is_done(self, memory: Memory) -> None:
+        """The second time there is nothing to do, and that is no error; what never was is one."""
+        added = memory.add("a")
+        assert memory.forget(added).count == 1
+        head = _head(memory)
+        again = memory.forget(added)
+        assert (again.count, again.status) == (0, "done")
+        assert _head(memory) == head
+        with pytest.raises(NotFoundError):
+            memory.forget(UNKNOWN)
+
+    def test_a_forgotten_memory_is_nowhere(self, memory: Memory) -> None:
+        """get() and history() say that it was forgotten, and its id can't be taken again."""
+        added = memory.add("a secret plan", tags=["t"], metadata={"k": 1})
+        memory.update(added, text="another plan")
+        memory.forget(added)
+        for call in (memory.get, memory.history, memory.conflicts, memory.update, memory.related):
+            with pytest.raises(NotFoundError, match="forgotten"):
+                call(added)
+        assert memory.search("plan") == []
+        assert memory.list(include=["expired", "superseded"]).items == ()
+        with pytest.raises(InputError, match="forgotten"):
+            memory.add("a", id=added)
+
+    def test_an_id_and_a_filter_exclude_each_other(self, memory: Memory) -> None:
+        """It is not clear what would be meant."""
+        added = memory.add("a")
+        with pytest.raises(InputError, match="not both"):
+            memory.forget(added, scope="global")
+
+
+class TestHistory:
+    """history() and conflicts()."""
+
+    def test_history_has_every_text_with_time_agent_and_device(self, open_memory: OpenMemory) -> None:
+        """Oldest first, of all devices."""
+        laptop, desktop = open_memory("A"), open_memory("B")
+        added = laptop.add("one", author="writer")
+        laptop.update(added, text="two", author="editor")
+        exchange(laptop, desktop)
+        desktop.update(added, text="three")
+        exchange(laptop, desktop)
+        history = laptop.history(added)
+        assert [(r.text, r.by, r.device[0]) for r in history] == [
+            ("one", "writer", "A"),
+            ("two", "editor", "A"),
+            ("three", None, "B"),
+        ]
+        assert [r.at for r in history] == sorted(r.at for r in history)
+        assert [r.head for r in history] == [False, False, True]
+        assert [r.base for r in history] == [(), (added,), (history[1].revision,)]
+        assert desktop.history(added) == history
+
+    def test_texts_written_apart_are_a_conflict_until_one_settles_it(self, open_memory: OpenMemory) -> None:
+        """The later is shown, on both; conflicts() has both; an update settles it for both."""
+        laptop, desktop = open_memory("A"), open_memory("B")
+        added = laptop.add("meet on Monday")
+        exchange(laptop, desktop)
+        laptop.update(added, text="meet on Tuesday")
+        desktop.update(added, text="meet on Friday")
+        exchange(laptop, desktop)
+        for memory in (laptop, desktop):
+            assert (memory.get(added).text, memory.get(added).conflicted) == ("meet on Friday", True)
+            assert [r.text for r in memory.conflicts(added)] == ["meet on Tuesday", "meet on Friday"]
+        laptop.update(added, text="meet on Thursday")
+        exchange(laptop, desktop)
+        for memory in (laptop, desktop):
+            assert (memory.get(added).text, memory.get(added).conflicted) == ("meet on Thursday", False)
+            assert memory.conflicts(added) == []
+            assert len(memory.history(added)) == 4
+
+    def test_tags_metadata_and_texts_changed_apart_all_survive(self, open_memory: OpenMemory) -> None:
+        """Three devices, each with a change of its own to one memory."""
+        memories = [open_memory(name) for name in "ABC"]
+        added = memories[0].add("text", tags=["old"], metadata={"k": 0})
+        exchange(*memories)
+        for number, memory in enumerate(memories):
+            memory.update(added, text=f"text {number}", add_tags=[f"t{number}"], metadata={f"k{number}": number})
+            memory.link(added, f"rel {number}", added)
+        memories[0].update(added, remove_tags=["old"], importance=0.5)
+        memories[1].update(added, pinned=True)
+        exchange(*memories)
+        for memory in memories:
+            found = memory.get(added)
+            assert found.tags == ("t0", "t1", "t2")
+            assert found.metadata == {"k": 0, "k0": 0, "k1": 1, "k2": 2}
+            assert len(found.links) == 3
+            assert (found.importance, found.pinned, found.conflicted) == (0.5, True, True)
+            assert {r.text for r in memory.conflicts(added)} == {"text 0", "text 1", "text 2"}
+
+
+class TestBadInput:
+    """Each a documented error, and nothing is changed."""
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda m, _: m.add(""),
+            lambda m, _: m.add("x" * (limits.TEXT_BYTES + 1)),
+            lambda m, _: m.add(None),
+            lambda m, _: m.add("a", scope="team/x"),
+            lambda m, _: m.add("a", tags=[5]),
+            lambda m, _: m.add("a", metadata={"k": object()}),
+            lambda m, _: m.add("a", created_at=datetime(2026, 1, 1)),  # noqa: DTZ001 - what is refused
+            lambda m, a: m.add("a", id=a),
+            lambda m, _: m.add("a", id="x"),
+            lambda m, _: m.add_many("text"),
+            lambda m, _: m.get("x"),
+            lambda m, _: m.get(None),
+            lambda m, a: m.update(a, text=""),
+            lambda m, a: m.update(a, scope=""),
+            lambda m, a: m.update(a, author=""),
+            lambda m, _: m.search(None),
+            lambda m, _: m.search("a", limit=0),
+            lambda m, _: m.search("a", min_score=2),
+            lambda m, _: m.search("a", min_score="high"),
+            lambda m, _: m.search("a", diversity=-1),
+            lambda m, _: m.search("a", explain=1),
+            lambda m, _: m.search("a", colour="red"),
+            lambda m, _: m.similar("x"),
+            lambda m, _: m.list(limit=limits.RESULTS + 1),
+            lambda m, _: m.list(scope="x"),
+            lambda m, _: m.forget("x"),
+            lambda m, a: m.link(a, "", a),
+            lambda m, a: m.link(a, "of", "x"),
+            lambda m, _: m.rename_scope("x", "global"),
+            lambda m, _: m.space(""),
+            lambda m, _: m.space("personal").create(),
+            lambda m, _: m.space("two\nlines").create(),
+            lambda m, _: m.scoped(project=""),
+            lambda m, _: m.changes(colour="red"),
+            lambda m, _: m.export("x.csv"),
+            lambda m, _: m.import_("x.jsonl", format="csv"),
+        ],
+        ids=lambda call: str(call.__code__.co_firstlineno),
+    )
+    def test_bad_input_is_an_input_error(self, memory: Memory, call: Callable[[Any, str], Any]) -> None:
+        """Of every method; and the store is as it was."""
+        added = memory.add("there", tags=["t"])
+        before = _everything(memory)
+        with pytest.raises(InputError):
+            call(memory, added)
+        assert _everything(memory) == before
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda m: m.get(UNKNOWN),
+            lambda m: m.update(UNKNOWN, text="a"),
+            lambda m: m.forget(UNKNOWN),
+            lambda m: m.history(UNKNOWN),
+            lambda m: m.conflicts(UNKNOWN),
+            lambda m: m.related(UNKNOWN),
+            lambda m: m.similar(UNKNOWN),
+            lambda m: m.unlink(UNKNOWN, "of", UNKNOWN),
+            lambda m: m.move(UNKNOWN, space="local"),
+            lambda m: m.move(m.add("a"), space="nowhere"),
+            lambda m: m.add("a", space="nowhere"),
+            lambda m: m.space("nowhere").id(),
+            lambda m: m.space("nowhere").members(),
+            lambda m: m.space("nowhere").digest(),
+        ],
+        ids=lambda call: str(call.__code__.co_firstlineno),
+    )
+    def test_what_is_not_here_is_a_not_found_error(self, memory: Memory, call: Callable[[Any], Any]) -> None:
+        """It is a KeyError too, and prints without quotes around."""
+        with pytest.raises(NotFoundError) as caught:
+            call(memory)
+        assert isinstance(caught.value, KeyError)
+        assert not str(caught.value).startswith(("'", '"'))
+
+    def test_a_home_that_is_no_folder(self, tmp_path: Path) -> None:
+        """It is left as it is."""
+        (tmp_path / "file").write_text("mine")
+        with pytest.raises(MemcrdtError, match="no folder"):
+            memcrdt.open(tmp_path / "file")
+        assert (tmp_path / "file").read_text() == "mine"
+
+    def test_a_file_that_is_no_store(self, tmp_path: Path) -> None:
+        """Not one byte of it is changed."""
+        (tmp_path / "memories.db").write_bytes(b"a letter to a friend " * 100)
+        with pytest.raises(SchemaError, match="no SQLite file"):
+            memcrdt.open(tmp_path, embedder=None)
+        assert (tmp_path / "memories.db").read_bytes() == b"a letter to a friend " * 100
+        assert [path.name for path in tmp_path.iterdir()] == ["memories.db"]
+
+    def test_a_store_of_another_program_is_left_alone(self, tmp_path: Path) -> None:
+        """And no key is made for it."""
+        with closing(sqlite3.connect(tmp_path / "memories.db")) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("CREATE TABLE theirs(x)")
+        with pytest.raises(SchemaError, match="another program"):
+            memcrdt.open(tmp_path, embedder=None)
+        assert not (tmp_path / "device.key").exists()
+
+    def test_a_home_variable_that_is_empty_is_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As a shell leaves it: the platform's own folder is meant."""
+        monkeypatch.setenv("MEMCRDT_HOME", "")
+        assert home_folder() == user_data_path("memcrdt", appauthor=False)
+        monkeypatch.setenv("MEMCRDT_HOME", str(tmp_path))
+        assert home_folder() == tmp_path
+
+    def test_an_empty_home_or_a_broken_configuration(self, tmp_path: Path) -> None:
+        """Before anything is made."""
+        with pytest.raises(InputError, match="home is empty"):
+            memcrdt.open(" ")
+        (tmp_path / "config.toml").write_text("budget = 5")
+        with pytest.raises(InputError, match="budget"):
+            memcrdt.open(tmp_path, embedder=None)
+        assert not (tmp_path / "memories.db").exists()
+
+    def test_a_store_that_is_not_there_is_not_made_for_reading(self, tmp_path: Path) -> None:
+        """read_only=True makes nothing."""
+        with pytest.raises(MemcrdtError):
+            memcrdt.open(tmp_path / "home", read_only=True, embedder=None)
+        assert not (tmp_path / "home" / "memories.db").exists()
+
+    def test_a_closed_memory_says_so(self, memory: Memory) -> None:
+        """And closing twice is no error."""
+        memory.close()
+        memory.close()
+        for call in (lambda: memory.add("a"), memory.list, memory.status, memory.changes, memory.compact):
+            with pytest.raises(StoreError, match="closed; open it again"):
+                call()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps an open file where it is")
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_store_whose_file_went_away_takes_nothing_more(tmp_path: Path, replaced: bool) -> None:
+    """Deleted with its home, or replaced by a copy: what it acknowledged would be in no file that is ever opened."""
+    home = tmp_path / "home"
+    with memcrdt.open(home, embedder=None) as memory:
+        memory.add("a")
+        memory.backup(tmp_path / "backup")
+        if replaced:
+            (tmp_path / "backup").replace(home / FILE)
+        else:
+            shutil.rmtree(home)
+        for call in (lambda: memory.add("b"), memory.list):
+            with pytest.raises(StoreError, match="while it was open"):
+                call()
+
+
+def test_reading_only_refuses_every_change(tmp_path: Path) -> None:
+    """And reads as ever; not even a backup takes the place of what is there."""
+    with memcrdt.open(tmp_path, embedder=None) as memory:
+        memory.backup(tmp_path / "backup")
+        added = memory.add("a fact")
+    with memcrdt.open(tmp_path, embedder=None, read_only=True) as memory:
+        assert memory.get(added).text == "a fact"
+        assert memory.search("fact")[0].memory.id == added
+        for call in (
+            lambda: memory.add("b"),
+            lambda: memory.update(added, text="b"),
+            lambda: memory.forget(added),
+            lambda: memory.restore(tmp_path / "backup"),
+            memory.compact,
+        ):
+            with pytest.raises(memcrdt.ReadOnlyError, match="without read_only"):
+                call()
+        assert memory.get(added).text == "a fact"
+
+
+def test_threads_share_one_memory(memory: Memory) -> None:
+    """Nothing is lost and no id is given twice."""
+    ids: list[str] = []
+
+    def work(name: int) -> None:
+        for n in range(25):
+            added = memory.add(f"thread {name} says {n}")
+            memory.update(added, add_tags=[f"t{name}"])
+            ids.append(memory.get(added).id)
+            memory.search("says", limit=3)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(ids)) == 100
+    assert sorted(record.id for record in memory.list(limit=1000)) == sorted(ids)
+    assert all(len(memory.list(all_tags=[f"t{n}"], limit=1000)) == 25 for n in range(4))
+
+
+def test_stats_count_what_is_there(memory: Memory, clock: Any) -> None:
+    """By space, category and kind, and what is hidden."""
+    one, two, three = memory.add_many(
+        ["a", {"text": "bb", "kind": "fact"}, {"text": "c", "space": "local", "scope": "agent/x"}]
+    )
+    memory.update(one, superseded_by=two)
+    memory.update(two, expires_at=clock.time(hours=1))
+    memory.forget(memory.add("gone"))
+    clock.pass_(hours=2)
+    stats = memory.stats()
+    assert (stats.memories, stats.expired, stats.superseded, stats.conflicted, stats.forgotten) == (3, 1, 1, 0, 1)
+    assert (stats.text_bytes, stats.oldest, stats.newest) == (
+        4,
+        memory.get(one).created_at,
+        memory.get(three).created_at,
+    )
+    assert (stats.by_space, stats.by_category) == ({"personal": 2, "local": 1}, {"global": 2, "agent": 1})
+    assert stats.by_kind == {None: 2, "fact": 1}
+
+
+WRONG: dict[str, Callable[[Any], Any]] = {
+    "home": lambda _: memcrdt.open(5),  # type: ignore[arg-type]
+    "home of bytes": lambda _: memcrdt.open(b"home"),  # type: ignore[arg-type]
+    "read_only": lambda m: memcrdt.open(m.home, read_only=1),  # type: ignore[arg-type]
+    "callback": lambda m: m.subscribe(5),
+    "timeout text": lambda m: m.wait_synced(timeout="x"),
+    "timeout NaN": lambda m: m.wait_synced(timeout=float("nan")),
+    "timeout negative": lambda m: m.wait_synced(timeout=-1),
+    "peers": lambda m: m.wait_synced(peers=5),
+    "peers text": lambda m: m.wait_synced(peers="ABC"),
+    "peer": lambda m: m.wait_synced(peers=[5]),
+    "project": lambda m: m.scoped(project=5),
+    "order": lambda m: m.list(order=[]),
+    "relation": lambda m: m.related(UNKNOWN, rel=5),
+    "dry_run": lambda m: m.forget(tags=["t"], dry_run="no"),
+    "give_up": lambda m: m.doctor(give_up="no"),
+    "again": lambda m: m.import_("in.jsonl", again="no"),
+    "progress": lambda m: m.import_("in.jsonl", progress=5),
+}
+
+
+@pytest.mark.parametrize("call", WRONG.values(), ids=WRONG.keys())
+def test_an_argument_of_the_wrong_kind_is_an_input_error(memory: Memory, call: Callable[[Any], Any]) -> None:
+    """Never one of Python's, and never taken for something else."""
+    with pytest.raises(InputError):
+        call(memory)
+
+
+def test_a_value_is_named_in_good_english(memory: Memory) -> None:
+    """With its article; None is no text."""
+    for wrong, says in ((5, "the text is an int"), (None, "the text is None"), ([], "the text is a list")):
+        with pytest.raises(InputError, match=says):
+            memory.add(wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="tags is None; give a list"):
+        memory.add("a", tags=None)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="split it into several, or remember what matters"):
+        memory.add("x" * (limits.TEXT_BYTES + 1))
+
+
+def test_an_id_may_be_written_in_lower_case(memory: Memory) -> None:
+    """A ULID is the same in either; it is kept and shown in capitals."""
+    one, two, three, given = memory.add_many(["one", "two", "three", {"text": "four", "id": UNKNOWN.lower()}])
+    low = one.lower()
+    assert (memory.get(low).id, given) == (one, UNKNOWN)
+    assert memory.update(low, text="one!", superseded_by=two.lower()).superseded_by == two
+    assert [revision.id for revision in memory.history(low)] == [one, one]
+    memory.link(low, "of", two.lower())
+    assert memory.get(one).links == (Link(rel="of", to=two),)
+    memory.unlink(low, "of", two.lower())
+    assert (memory.related(low), memory.conflicts(low), memory.similar(low)) == ([], [], [])
+    with pytest.raises(InputError, match="own place"):
+        memory.update(low, superseded_by=one)
+    assert memory.get(memory.move(three.lower(), space="local")).text == "three"
+    assert memory.forget(low).count == 1
+    assert memory.forget(low).count == 0
+
+
+def test_a_space_that_is_not_here_is_no_empty_one(memory: Memory) -> None:
+    """A filter on it is an error that names those that are, as when something is added to it."""
+    added = memory.add("a fact")
+    for call in (
+        lambda: memory.search("fact", space="nope"),
+        lambda: memory.similar(added, space="nope"),
+        lambda: memory.list(space="nope"),
+        lambda: memory.forget(space="nope"),
+        lambda: memory.changes(space="nope"),
+        lambda: memory.subscribe(print, space="nope"),
+        lambda: memory.export(memory.home / "out.jsonl", space="nope"),
+        lambda: memory.scoped(project="x").list(space="nope"),
+    ):
+        with pytest.raises(NotFoundError, match="'nope' here; there are personal, local"):
+            call()
+    assert not (memory.home / "out.jsonl").exists()
+
+
+def _pages(memory: Memory, **options: Any) -> Any:
+    cursor = None
+    while True:
+        page = memory.list(cursor=cursor, **options)
+        yield page
+        if (cursor := page.next_cursor) is None:
+            return
+
+
+def _everything(memory: Memory) -> Any:
+    """All that is readable, and how far the log is."""
+    records = memory.list(limit=1000, include=["expired", "superseded"]).items
+    return records, [memory.history(record.id) for record in records], memory.stats(), _head(memory)
+
+
+def _head(memory: Memory) -> int:
+    with memory.store.reading() as db:
+        return int(db.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'updates'").get)

@@ -1,0 +1,147 @@
+"""The other devices, through Memory and AsyncMemory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import memcrdt
+from memcrdt.errors import InputError, NotFoundError, ReadOnlyError
+from memcrdt.memory.memory import Memory
+from memcrdt.model.device_ids import shown
+from memcrdt.node.lock import ServeLock
+from memcrdt.store.membership.peers import Link, Peers
+
+PHONE = "B" * 51 + "A"
+
+
+@pytest.fixture(name="memory")
+def _memory(tmp_path: Path) -> Iterator[Memory]:
+    with memcrdt.open(tmp_path / "home", embedder=None) as memory:
+        yield memory
+
+
+def test_an_accepted_device_is_shown_with_what_is_shared(memory: Memory) -> None:
+    """By whatever form of its id; before it was ever reached."""
+    memory.add("Deploys go out on Tuesdays")
+    device = memory.accept(shown(PHONE).lower(), name="phone", address="192.168.1.20")
+    assert memory.devices() == [device]
+    assert (device.device, device.name, device.state, device.spaces) == (PHONE, "phone", "accepted", ("personal",))
+    assert (device.connected, device.addresses, device.behind) == (False, ("192.168.1.20:27380",), 1)
+    assert (device.since, device.agreed_at, device.seen_at, device.error) == (None, None, None, None)
+
+
+def test_accepting_again_adds_to_what_is_shared(memory: Memory) -> None:
+    """One name or several; none shares nothing yet."""
+    memory.space("acme").create()
+    assert memory.accept(PHONE, spaces=()).spaces == ()
+    assert memory.accept(PHONE, spaces="acme", name="phone").spaces == ("acme",)
+    again = memory.accept(PHONE, spaces=["personal", "acme"])
+    assert (again.name, again.spaces) == ("phone", ("personal", "acme"))
+
+
+def test_accepting_again_for_an_address_shares_nothing_more(memory: Memory) -> None:
+    """`personal` is shared with a device only as long as nothing else is."""
+    memory.space("acme").create()
+    memory.accept(PHONE, spaces="acme")
+    again = memory.accept(PHONE, address="192.168.1.20")
+    assert (again.spaces, again.addresses) == (("acme",), ("192.168.1.20:27380",))
+
+
+def test_a_device_that_knocked_is_pending(memory: Memory) -> None:
+    """With where it listens, and since when; times are aware."""
+    Peers(memory.store).knocked(PHONE, b"k" * 32, "192.168.1.20:1")
+    (device,) = memory.devices()
+    assert (device.state, device.spaces, device.addresses) == ("pending", (), ("192.168.1.20:1",))
+    assert device.seen_at is not None
+    assert abs((datetime.now(UTC) - device.seen_at).total_seconds()) < 60
+
+
+def test_a_connected_device_says_how_and_since_when(memory: Memory) -> None:
+    """As long as a process runs the network. And the last error, when it has gone."""
+    memory.accept(PHONE)
+    peers = Peers(memory.store)
+    lock = ServeLock(memory.home)
+    peers.connected(PHONE, b"k" * 32, Link("dialed", "10.0.0.2:1", 1_000, "mdns", -70))
+    (device,) = memory.devices()
+    lock.release()
+    assert not memory.devices()[0].connected
+    assert (device.connected, device.via, device.found, device.address) == (True, "dialed", "mdns", "10.0.0.2:1")
+    assert (device.since, device.skew_ms) == (datetime.fromtimestamp(1, UTC), -70)
+    peers.failed(PHONE, "it is gone")
+    assert memory.devices()[0].error == "it is gone"
+
+
+def test_a_revoked_device_stays_known(memory: Memory) -> None:
+    """And shares nothing; a second time is no error."""
+    memory.accept(PHONE)
+    for _ in range(2):
+        memory.revoke(shown(PHONE))
+    (device,) = memory.devices()
+    assert (device.state, device.spaces) == ("revoked", ())
+
+
+@pytest.mark.parametrize(
+    ("device", "options", "word"),
+    [
+        (shown(PHONE)[:-1] + "7", {}, "groups 7 and 8"),
+        ("laptop", {}, "memcrdt peers"),
+        (5, {}, "is an int"),
+        (PHONE, {"address": "no host"}, "HOST:PORT"),
+        (PHONE, {"address": 5}, "is an int"),
+        (PHONE, {"name": ""}, "the device's name"),
+        (PHONE, {"spaces": 5}, "a list of names"),
+        (PHONE, {"spaces": [""]}, "a name among the spaces"),
+        (PHONE, {"spaces": ["local"]}, "never leaves"),
+    ],
+)
+def test_what_cannot_be_accepted_is_refused(memory: Memory, device: Any, options: dict[str, Any], word: str) -> None:
+    """With what is wrong, and nothing is changed."""
+    with pytest.raises(InputError, match=word):
+        memory.accept(device, **options)
+    assert memory.devices() == []
+
+
+def test_our_own_device_and_strangers_are_told_apart(memory: Memory) -> None:
+    """One neither accepts nor revokes oneself; a device or a space that is not here is not found."""
+    own = memory.store.device
+    for call in (memory.accept, memory.revoke):
+        with pytest.raises(InputError, match="own id"):
+            call(own)
+    with pytest.raises(NotFoundError, match="memcrdt peers"):
+        memory.revoke(PHONE)
+    with pytest.raises(NotFoundError, match="there are personal, local"):
+        memory.accept(PHONE, spaces="nowhere")
+    with pytest.raises(NotFoundError, match="there are personal, local"):
+        memory.space("nowhere").revoke(PHONE)
+
+
+def test_a_memory_that_is_open_for_reading_only_decides_nothing(memory: Memory) -> None:
+    """It shows the devices, though."""
+    memory.accept(PHONE)
+    with memcrdt.open(memory.home, embedder=None, read_only=True) as reader:
+        assert [device.device for device in reader.devices()] == [PHONE]
+        for call in (reader.accept, reader.revoke, reader.space("personal").invite, reader.space("personal").revoke):
+            with pytest.raises(ReadOnlyError):
+                call(PHONE)
+
+
+async def test_devices_and_spaces_are_awaitable_too(tmp_path: Path) -> None:
+    """The same names, over the same implementation."""
+    async with memcrdt.open_async(tmp_path / "home", embedder=None) as memory:
+        accepted = await memory.accept(PHONE, spaces=())
+        space = memory.space("acme")
+        await space.create()
+        assert (space.name, memory.scoped(project="acme").scope) == ("acme", "project/acme")
+        await space.invite(PHONE)
+        assert [member.device for member in await space.members()] == [memory.memory.store.device, PHONE]
+        await space.revoke(PHONE)
+        assert [member.state for member in await space.members(revoked=True)] == ["member", "revoked"]
+        await memory.revoke(PHONE)
+        assert (accepted.state, [device.state for device in await memory.devices()]) == ("accepted", ["revoked"])
+        with pytest.raises(InputError, match="revoked is 5"):
+            await space.members(revoked=5)  # type: ignore[arg-type]

@@ -1,0 +1,256 @@
+"""The door of a listener: whatever clients do, it stays civil, and closes when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import memcrdt
+from memcrdt.net import connection_gate
+from memcrdt.net.addresses import Address
+from memcrdt.net.listener import STRANGERS, STRANGERS_PER_ADDRESS
+from memcrdt.net.tls import dialer_context
+from memcrdt.node.node import Node
+from memcrdt.store.membership.peers import Peers
+
+if TYPE_CHECKING:
+    from tests.network import Device
+
+ENDS_S = 15.0  # a deadline for a machine under load: the longest wait of a closing door is 2 s
+UPGRADE = (
+    b"GET /sync HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: memcrdt.1\r\n\r\n"
+)
+Client = Callable[[asyncio.StreamWriter], Awaitable[None]]
+Pair = tuple["Device", "Device"]
+
+
+async def half_of_a_tls_greeting(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"\x16\x03\x01\x02")
+
+
+async def garbage(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"\x00\xff garbage" * 1000)
+
+
+async def a_header_of_200_kilobytes(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"GET /sync HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 200_000 + b"\r\n\r\n")
+
+
+async def a_header_byte_by_byte(writer: asyncio.StreamWriter) -> None:
+    for byte in UPGRADE:
+        writer.write(bytes([byte]))
+        await asyncio.sleep(0.05)
+
+
+async def a_body_without_end(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"POST /sync HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while not writer.is_closing():
+        writer.write(b"1000\r\n" + bytes(0x1000) + b"\r\n")
+        await writer.drain()
+        await asyncio.sleep(0)  # one that was cut off is never told to wait
+
+
+async def requests_whose_answers_nobody_reads(writer: asyncio.StreamWriter) -> None:
+    writer.transport.pause_reading()
+    while not writer.is_closing():
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+        await writer.drain()
+        await asyncio.sleep(0)  # one that was cut off is never told to wait
+
+
+async def a_websocket_and_silence(writer: asyncio.StreamWriter) -> None:
+    writer.write(UPGRADE)
+
+
+async def half_a_frame(writer: asyncio.StreamWriter) -> None:
+    writer.write(UPGRADE + b"\x82\xfe\x04\x00half")
+
+
+async def pings_whose_answers_nobody_reads(writer: asyncio.StreamWriter) -> None:
+    writer.write(UPGRADE)
+    writer.transport.pause_reading()
+    while not writer.is_closing():
+        writer.write((b"\x89\xfd" + bytes(4) + bytes(125)) * 1000)
+        await writer.drain()
+        await asyncio.sleep(0)  # one that was cut off is never told to wait
+
+
+PLAIN = [half_of_a_tls_greeting, garbage]
+WITHIN_TLS = [
+    garbage,
+    a_header_of_200_kilobytes,
+    a_header_byte_by_byte,
+    a_body_without_end,
+    requests_whose_answers_nobody_reads,
+    a_websocket_and_silence,
+    half_a_frame,
+    pings_whose_answers_nobody_reads,
+]
+
+
+class Crowd:
+    """As many clients as there is room for and more, all doing the same to one port."""
+
+    def __init__(self, port: int, client: Client, *, tls: bool) -> None:
+        self._port = port
+        self._client = client
+        self._tls = tls
+        self._tasks: list[asyncio.Task[None]] = []
+        self.done = 0
+
+    async def __aenter__(self) -> Crowd:
+        self._tasks = [asyncio.create_task(self._run()) for _ in range(STRANGERS + 4)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self) -> None:
+        try:
+            with suppress(OSError):
+                context = dialer_context() if self._tls else None
+                _, writer = await asyncio.open_connection("127.0.0.1", self._port, ssl=context)
+                try:
+                    self.done += 1
+                    await self._client(writer)
+                    await asyncio.Event().wait()
+                finally:
+                    writer.transport.abort()
+        finally:
+            self.done += 1
+
+
+@pytest.mark.parametrize(
+    ("client", "tls"), [*((client, False) for client in PLAIN), *((client, True) for client in WITHIN_TLS)]
+)
+async def test_a_node_ends_whatever_clients_do(
+    client: Client,
+    tls: bool,
+    tmp_path: Path,
+    eventually: Callable[[Callable[[], object]], Awaitable[None]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Twenty of them at once, in the middle of it; and what they do is worth a line in the log, no traceback."""
+    caplog.set_level(logging.INFO)
+    async with AsyncExitStack() as stack:
+        memory = stack.enter_context(memcrdt.open(tmp_path, embedder=None))
+        Peers(memory.store).accept("B" * 52)
+        node = await Node(memory, host="127.0.0.1", port=0).__aenter__()
+        assert node.port is not None
+        crowd = await stack.enter_async_context(Crowd(node.port, client, tls=tls))
+        await eventually(lambda: crowd.done >= STRANGERS_PER_ADDRESS)
+        async with asyncio.timeout(ENDS_S):
+            await node.__aexit__(None, None, None)
+    assert [record for record in caplog.records if record.exc_info] == []
+    assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) <= 1
+
+
+async def test_a_network_in_the_background_ends_as_well(
+    tmp_path: Path, eventually: Callable[[Callable[[], object]], Awaitable[None]]
+) -> None:
+    """Its thread, for which stop_sync() waits."""
+    async with AsyncExitStack() as stack:
+        memory = stack.enter_context(memcrdt.open(tmp_path, embedder=None))
+        Peers(memory.store).accept("B" * 52)
+        memory.start_sync(host="127.0.0.1", port=0)
+        serving = memory.status().serving
+        assert serving is not None
+        assert serving.port is not None
+        crowd = await stack.enter_async_context(Crowd(serving.port, half_a_frame, tls=True))
+        await eventually(lambda: crowd.done >= STRANGERS_PER_ADDRESS)
+        async with asyncio.timeout(ENDS_S):
+            await asyncio.to_thread(memory.stop_sync)
+
+
+async def test_a_node_ends_though_a_member_answers_no_more(
+    tmp_path: Path, make_device: Callable[[str], Device], eventually: Callable[[Callable[[], object]], Awaitable[None]]
+) -> None:
+    """One that got in, and since then takes no frame, not even the goodbye."""
+    laptop = make_device("laptop")
+    with memcrdt.open(tmp_path / "desktop", embedder=None) as memory:
+        Peers(memory.store).accept(laptop.id)
+        laptop.trusted.add(memory.store.device)
+        node = await Node(memory, host="127.0.0.1", port=0).__aenter__()
+        assert node.port is not None
+        connection = await laptop.dial(Address("127.0.0.1", node.port))
+        await eventually(lambda: node.status().connected)
+        async with asyncio.timeout(ENDS_S):
+            await node.__aexit__(None, None, None)
+        await connection.close()
+
+
+async def test_what_is_no_http_is_worth_one_line_a_minute(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    """With the address it came from, and without a traceback."""
+    _, desktop = pair
+    address = desktop.listen()
+    for _ in range(3):
+        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=dialer_context())
+        await a_header_of_200_kilobytes(writer)
+        assert (await reader.read()).startswith(b"HTTP/1.0 400 Bad Request")
+        writer.transport.abort()
+    (record,) = caplog.records
+    assert record.getMessage().startswith("somebody at 127.0.0.1 speaks no HTTP")
+    assert record.exc_info is None
+
+
+async def test_addresses_of_one_network_share_their_few_places(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more of them is hung up on at once, while those that were there before still have their time."""
+    monkeypatch.setattr(connection_gate, "whose", lambda host: "one network")
+    _, desktop = pair
+    address = desktop.listen()
+
+    async def stranger(host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(address.host, address.port, local_addr=(host, 0))
+
+    try:
+        strangers = [await stranger(f"127.0.0.{number}") for number in range(2, 3 + STRANGERS_PER_ADDRESS)]
+    except OSError:
+        pytest.skip("this machine has one loopback address only")
+    with suppress(ConnectionResetError):
+        assert await strangers[-1][0].read() == b""
+    assert not any(reader.at_eof() for reader, _ in strangers[:-1])
+    for _, writer in strangers:
+        writer.close()
+
+
+async def test_a_door_that_closes_while_somebody_comes_leaves_no_socket_open(pair: Pair) -> None:
+    """Not even one whose turn had not come: a socket that nobody closes is a warning, and so an error here."""
+    _, desktop = pair
+    address = desktop.listen()
+    writers = [(await asyncio.open_connection(address.host, address.port))[1] for _ in range(STRANGERS_PER_ADDRESS)]
+    await desktop.listener.close()
+    for writer in writers:
+        writer.transport.abort()
+
+
+async def test_a_flood_leaves_the_event_loop_running(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the next connection waits already, asyncio hands it over without a pause: here there are a thousand."""
+    _, desktop = pair
+    taken = 0
+
+    async def accept(_: socket.socket) -> tuple[socket.socket, tuple[str, int]]:
+        nonlocal taken
+        taken += 1
+        if taken > 1000:
+            await asyncio.Event().wait()
+        here, there = socket.socketpair()
+        there.close()
+        return here, ("127.0.0.1", 1)
+
+    monkeypatch.setattr(connection_gate, "TAKEN_S", 0)
+    monkeypatch.setattr(connection_gate, "REFUSED_S", 0)
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_accept", accept)
+    desktop.listen()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert taken <= 3

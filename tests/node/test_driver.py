@@ -1,0 +1,483 @@
+"""The loop that joins gossip, sockets and store, with real sockets and a replica in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from memcrdt.errors import LockedError, UntrustedPeerError
+from memcrdt.model.device_ids import shown
+from memcrdt.net.addresses import Address
+from memcrdt.net.auth import Authenticated
+from memcrdt.net.connection import HEARTBEAT_S
+from memcrdt.net.dialer import DIAL_S
+from memcrdt.node.peer_records import KNOCKS_PER_S
+from memcrdt.sync.replica import Applied
+
+if TYPE_CHECKING:
+    from tests.network import Device, Machine, Wire
+
+Eventually = Callable[[Callable[[], object]], Awaitable[None]]
+Make = Callable[[str], "Machine"]
+
+
+@pytest.fixture(name="two")
+async def _two(make_machine: Make) -> tuple[Machine, Machine]:
+    """A laptop and a desktop that have accepted each other and are running; the laptop knows where to dial."""
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    desktop.accept(laptop)
+    await desktop.start()
+    laptop.accept(desktop, address=desktop.address)
+    return laptop, desktop
+
+
+async def test_two_nodes_exchange_what_they_had_and_what_comes_later(
+    two: tuple[Machine, Machine], eventually: Eventually
+) -> None:
+    """What each wrote while apart, and then one write in each direction."""
+    laptop, desktop = two
+    laptop.write("from the laptop")
+    desktop.write("from the desktop")
+    await laptop.start()
+    await eventually(lambda: laptop.texts == desktop.texts == {"from the laptop", "from the desktop"})
+    laptop.write("later")
+    await eventually(lambda: "later" in desktop.texts)
+    desktop.write("and back")
+    await eventually(lambda: "and back" in laptop.texts)
+
+
+async def test_three_nodes_in_a_row_converge(make_machine: Make, eventually: Eventually) -> None:
+    """The ends don't know each other: the one between them passes on what it got."""
+    left, middle, right = make_machine("left"), make_machine("middle"), make_machine("right")
+    middle.accept(left, right)
+    await middle.start()
+    for end in (left, right):
+        end.accept(middle, address=middle.address)
+        await end.start()
+    left.write("from the left")
+    right.write("from the right")
+    await eventually(lambda: left.texts == middle.texts == right.texts == {"from the left", "from the right"})
+
+
+async def test_a_cut_connection_is_dialed_again(
+    two: tuple[Machine, Machine], make_wire: Callable[[Address], Wire], eventually: Eventually
+) -> None:
+    """What both sides wrote meanwhile arrives, without anybody doing anything."""
+    laptop, desktop = two
+    wire = make_wire(desktop.address)
+    address = await wire.lay()
+    laptop.peers.forget(desktop.id)
+    laptop.accept(desktop, address=address)
+    await laptop.start()
+    await eventually(lambda: laptop.driver.connected and desktop.driver.connected)
+    await wire.cut()
+    await eventually(lambda: not laptop.driver.connected and not desktop.driver.connected)
+    laptop.write("written in the train")
+    desktop.write("written at home")
+    await wire.lay(address.port)
+    await eventually(lambda: laptop.texts == desktop.texts == {"written in the train", "written at home"})
+
+
+async def test_a_device_that_falls_silent_is_given_up(
+    make_machine: Make, make_wire: Callable[[Address], Wire], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A laptop whose lid was closed says no goodbye: both sides ask every 15 s, here oftener, and wait half of that."""
+    assert HEARTBEAT_S == 15
+    for side in ("dialer", "listener"):
+        monkeypatch.setattr(f"memcrdt.net.{side}.HEARTBEAT_S", 0.2)
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    desktop.accept(laptop)
+    await desktop.start()
+    wire = make_wire(desktop.address)
+    laptop.accept(desktop, address=await wire.lay())
+    await laptop.start()
+    await eventually(lambda: laptop.driver.connected and desktop.driver.connected)
+    wire.flows.clear()
+    await eventually(lambda: not laptop.driver.connected and not desktop.driver.connected)
+    wire.flows.set()
+    await eventually(lambda: laptop.driver.connected and desktop.driver.connected)
+
+
+async def test_two_nodes_that_dial_each_other_at_once_keep_one_connection(
+    two: tuple[Machine, Machine], eventually: Eventually
+) -> None:
+    """Both agree on which, and both tables show it."""
+    laptop, desktop = two
+    await laptop.start()
+    desktop.accept(laptop, address=laptop.address)
+    laptop.write("from the laptop")
+    await eventually(lambda: "from the laptop" in desktop.texts)
+    for _ in range(3):
+        await asyncio.gather(
+            laptop.driver.connect(desktop.address, desktop.id), desktop.driver.connect(laptop.address, laptop.id)
+        )
+        await eventually(lambda: len(laptop.driver._links) == len(desktop.driver._links) == 1)
+    desktop.write("and back")
+    await eventually(lambda: "and back" in laptop.texts)
+    await eventually(lambda: {_via(laptop, desktop), _via(desktop, laptop)} == {"dialed", "accepted"})
+
+
+def _via(here: Machine, there: Machine) -> str | None:
+    link = here.peers.get(there.id).connected
+    return None if link is None else link.via
+
+
+async def test_no_text_passes_the_wire_in_the_clear(
+    two: tuple[Machine, Machine], make_wire: Callable[[Address], Wire], eventually: Eventually
+) -> None:
+    """Whoever listens in on the network sees TLS."""
+    laptop, desktop = two
+    wire = make_wire(desktop.address)
+    laptop.peers.forget(desktop.id)
+    laptop.accept(desktop, address=await wire.lay())
+    laptop.write("a secret of mine")
+    await laptop.start()
+    await eventually(lambda: "a secret of mine" in desktop.texts)
+    assert b"a secret of mine" not in wire.passed
+    assert len(wire.passed) > 1000
+
+
+async def test_a_revoked_device_is_hung_up_on_and_not_let_in_again(
+    two: tuple[Machine, Machine], eventually: Eventually
+) -> None:
+    """It is told so, also by a desktop that accepts nobody else. The revocation is found in the store: another process
+    may have made it."""
+    laptop, desktop = two
+    await laptop.start()
+    await eventually(lambda: laptop.id in desktop.driver.connected)
+    desktop.peers.revoke(laptop.id)
+    desktop.bell.ring.set()
+    await eventually(lambda: not desktop.driver.connected)
+    desktop.write("not for the laptop")
+    words = f"this device was revoked by {shown(desktop.id)}"
+    await eventually(lambda: words in (laptop.peers.get(desktop.id).error or ""))
+    assert laptop.texts == set()
+    assert desktop.peers.get(laptop.id).connected is None
+
+
+async def test_nothing_listens_until_a_device_is_accepted(make_machine: Make, eventually: Eventually) -> None:
+    """And nothing does when the last one that was is forgotten. One that knocked counts for nothing."""
+    desktop, laptop = make_machine("desktop"), make_machine("laptop")
+    desktop.peers.knocked("C" * 52, b"k" * 32, None)
+    await desktop.start()
+    assert desktop.driver.port is None
+    desktop.accept(laptop)
+    await eventually(lambda: desktop.driver.port)
+    port = desktop.driver.port
+    desktop.peers.forget(laptop.id)
+    desktop.bell.ring.set()
+    await eventually(lambda: desktop.driver.port is None)
+    assert desktop.ports == [port, None]
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_who_listens_for_a_revoked_device_tells_strangers_nothing(
+    make_machine: Make, eventually: Eventually
+) -> None:
+    """Also after a restart: the revoked device hears that it is, a stranger that it is unknown; neither gets in."""
+    desktop, laptop, stranger = make_machine("desktop"), make_machine("laptop"), make_machine("stranger")
+    desktop.accept(laptop)
+    desktop.peers.revoke(laptop.id)
+    desktop.write("for nobody")
+    await desktop.start()
+    for other in (laptop, stranger):
+        other.accept(desktop)
+        await other.start()
+    with pytest.raises(UntrustedPeerError, match="this device was revoked by"):
+        await laptop.driver.connect(desktop.address, desktop.id)
+    with pytest.raises(UntrustedPeerError, match="does not accept this device"):
+        await stranger.driver.connect(desktop.address, desktop.id)
+    assert not desktop.driver.connected
+    assert laptop.texts == stranger.texts == set()
+
+
+async def test_a_device_accepted_while_running_is_dialed(make_machine: Make, eventually: Eventually) -> None:
+    """As soon as the table says so."""
+    desktop, laptop = make_machine("desktop"), make_machine("laptop")
+    desktop.accept(laptop)
+    await desktop.start()
+    await laptop.start()
+    laptop.accept(desktop, address=desktop.address)
+    await eventually(lambda: laptop.driver.connected == {desktop.id})
+
+
+async def test_a_stranger_is_noted_as_pending(make_machine: Make, eventually: Eventually) -> None:
+    """With its key and its host; accepted, it gets in."""
+    desktop, friend, stranger = make_machine("desktop"), make_machine("friend"), make_machine("stranger")
+    desktop.accept(friend)
+    await desktop.start()
+    stranger.accept(desktop)
+    await stranger.start()
+    with pytest.raises(UntrustedPeerError, match="memcrdt accept"):
+        await stranger.driver.connect(desktop.address, desktop.id)
+    noted = desktop.peers.get(stranger.id)
+    assert (noted.state, noted.public_key) == ("pending", stranger.identity.public_key)
+    assert noted.addresses == (str(stranger.address),)  # where it listens, as it says itself
+    desktop.accept(stranger)
+    assert await stranger.driver.connect(desktop.address) == desktop.id
+    await eventually(lambda: stranger.id in desktop.driver.connected)
+
+
+async def test_a_flood_of_strangers_is_not_written_down(make_machine: Make) -> None:
+    """Each note is a commit: at most eight in a second."""
+    desktop = make_machine("desktop")
+    await desktop.start()
+    for number in range(3 * KNOCKS_PER_S):
+        stranger = Authenticated(f"stranger {number}", b"k" * 32, b"n" * 32, b"n" * 32)
+        assert not await desktop.driver.admits(stranger, "192.168.1.66:51234")
+    assert len(desktop.peers.all()) == KNOCKS_PER_S
+
+
+async def test_connections_are_written_down_for_other_processes(
+    two: tuple[Machine, Machine], eventually: Eventually
+) -> None:
+    """Who dialed, the address, and the end."""
+    laptop, desktop = two
+    await laptop.start()
+    await eventually(lambda: desktop.peers.get(laptop.id).connected)
+    await eventually(lambda: laptop.peers.get(desktop.id).connected)
+    assert desktop.peers.get(laptop.id).connected.via == "accepted"
+    link = laptop.peers.get(desktop.id).connected
+    assert (link.via, link.address) == ("dialed", str(desktop.address))
+    assert laptop.peers.get(desktop.id).public_key == desktop.identity.public_key
+    await laptop.stop()
+    await eventually(lambda: desktop.peers.get(laptop.id).connected is None)
+    assert laptop.peers.get(desktop.id).connected is None
+
+
+async def test_a_failed_dial_is_written_down_in_plain_words(
+    two: tuple[Machine, Machine], eventually: Eventually
+) -> None:
+    """The device, the address, and what to look at; gone when it works again."""
+    laptop, desktop = two
+    address = desktop.address
+    await desktop.stop()
+    await laptop.start()
+    await eventually(lambda: laptop.peers.get(desktop.id).error)
+    error = laptop.peers.get(desktop.id).error
+    assert error.startswith(f"cannot reach {shown(desktop.id)} at {address}: ")
+    assert error.endswith("is memcrdt serving there, and the port open?")
+    await desktop.start(address.port)
+    await eventually(lambda: laptop.peers.get(desktop.id).connected)
+    assert laptop.peers.get(desktop.id).error is None
+
+
+async def test_an_old_address_does_not_hide_a_good_one(two: tuple[Machine, Machine], eventually: Eventually) -> None:
+    """All are tried, the newest first."""
+    laptop, desktop = two
+    laptop.peers.remember_address(desktop.id, "127.0.0.1:1")
+    await laptop.start()
+    await eventually(lambda: laptop.driver.connected)
+
+
+async def test_what_the_device_itself_says_is_told_before_what_other_addresses_say(
+    make_machine: Make, eventually: Eventually
+) -> None:
+    """It does not accept us: that helps, whether nobody or another device is at the addresses that are newer."""
+    laptop, desktop, other = make_machine("laptop"), make_machine("desktop"), make_machine("other")
+    for listening in (desktop, other):
+        listening.accept(make_machine(f"friend of {listening.id}"))
+        await listening.start()
+    laptop.accept(desktop, address=desktop.address)
+    for stale in (str(other.address), "127.0.0.1:1"):
+        laptop.peers.remember_address(desktop.id, stale)
+    await laptop.start()
+    await eventually(lambda: laptop.peers.get(desktop.id).error)
+    assert laptop.peers.get(desktop.id).error == (
+        f"{shown(desktop.id)} at {desktop.address} does not accept this device; run there: memcrdt accept "
+        f"{shown(laptop.id)}"
+    )
+
+
+async def test_an_address_that_is_our_own_is_no_alarm(
+    make_machine: Make, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two homes of one machine may have been told one port: nobody copied anything. What is missing is an address."""
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    laptop.accept(desktop)
+    await laptop.start()
+    laptop.accept(desktop, address=laptop.address)
+    await eventually(lambda: laptop.peers.get(desktop.id).error)
+    assert laptop.peers.get(desktop.id).error.startswith(
+        f"no address of {shown(desktop.id)} is known but this device's own, and nothing found it; "
+    )
+    with pytest.raises(UntrustedPeerError, match="is this device itself; give the address of the other one"):
+        await laptop.driver.connect(laptop.address, desktop.id)
+    assert "copy" not in caplog.text
+
+
+async def test_an_address_that_is_our_own_hides_nothing(make_machine: Make, eventually: Eventually) -> None:
+    """Of what is wrong with the device's older address is told."""
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    laptop.accept(desktop, address=Address("127.0.0.1", 1))
+    await laptop.start()
+    laptop.peers.remember_address(desktop.id, str(laptop.address))
+    laptop.driver.sync_now()
+    before = laptop.peers.get(desktop.id).error_at or 0
+    await eventually(lambda: (laptop.peers.get(desktop.id).error_at or 0) > before)
+    assert laptop.peers.get(desktop.id).error.startswith(f"cannot reach {shown(desktop.id)} at 127.0.0.1:1: ")
+
+
+async def test_a_copy_of_this_device_is_named(
+    make_machine: Make, make_device: Callable[[str], Device], eventually: Eventually
+) -> None:
+    """It has our key and is another process: both would write as one."""
+    copy = make_device("laptop")
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    laptop.accept(desktop, address=copy.listen())
+    await laptop.start()
+    await eventually(lambda: laptop.peers.get(desktop.id).error)
+    assert "has this device's own key" in laptop.peers.get(desktop.id).error
+
+
+async def test_of_addresses_where_the_device_is_not_the_newest_is_told_of(
+    make_machine: Make, eventually: Eventually
+) -> None:
+    """Another device at an older one says nothing of it: it has that address now."""
+    laptop, desktop, other = make_machine("laptop"), make_machine("desktop"), make_machine("other")
+    other.accept(desktop)
+    await other.start()
+    laptop.accept(desktop, address=other.address)
+    laptop.peers.remember_address(desktop.id, "127.0.0.1:1")
+    await laptop.start()
+    await eventually(lambda: laptop.peers.get(desktop.id).error)
+    assert laptop.peers.get(desktop.id).error.startswith(f"cannot reach {shown(desktop.id)} at 127.0.0.1:1: ")
+
+
+async def test_a_device_that_was_found_and_refuses_us_stays_found(make_machine: Make, eventually: Eventually) -> None:
+    """Or the next dial would say that nothing had found it."""
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    desktop.accept(make_machine("friend"))
+    await desktop.start()
+    laptop.accept(desktop)
+    await laptop.start()
+    laptop.find(desktop, desktop.address)
+    await eventually(lambda: laptop.peers.get(desktop.id).error)
+    first = laptop.peers.get(desktop.id).error_at
+    await eventually(lambda: laptop.peers.get(desktop.id).error_at > first)
+    assert "does not accept this device" in laptop.peers.get(desktop.id).error
+
+
+async def test_a_device_that_breaks_the_protocol_is_named_with_its_address(
+    two: tuple[Machine, Machine], eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And what to do: the two may not be of one version."""
+    laptop, desktop = two
+    address = desktop.address
+    await laptop.start()
+    await eventually(lambda: laptop.driver.connected and desktop.driver.connected)
+    (link,) = desktop.driver._links.values()
+    link.send(b"no message")
+    await eventually(lambda: caplog.messages)
+    assert caplog.messages[0].startswith(f"{shown(desktop.id)} at {address}: a frame is no ")
+    assert caplog.messages[0].endswith("; if that goes on, update memcrdt on the older of the two")
+
+
+async def test_a_silent_address_costs_a_quarter_of_a_second(
+    two: tuple[Machine, Machine], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one is tried while it is silent, and the first connection that stands is taken."""
+    monkeypatch.setattr("memcrdt.node.dial_race.HEAD_START_S", 0.01)
+    laptop, desktop = two
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes the connection and says nothing
+        laptop.peers.remember_address(desktop.id, f"127.0.0.1:{silent.getsockname()[1]}")
+        await laptop.start()
+        async with asyncio.timeout(DIAL_S / 2):
+            await eventually(lambda: laptop.peers.get(desktop.id).connected)
+    assert laptop.peers.get(desktop.id).connected.found == "address"
+
+
+async def test_both_sides_remember_where_the_other_listens(
+    two: tuple[Machine, Machine], eventually: Eventually
+) -> None:
+    """Also the side that was dialed: the other says its port, signed, so that either can dial next time."""
+    laptop, desktop = two
+    await laptop.start()
+    await eventually(lambda: desktop.peers.get(laptop.id).connected)
+    assert desktop.peers.get(laptop.id).addresses == (str(laptop.address),)
+
+
+async def test_a_failing_store_ends_the_session_and_not_the_node(
+    two: tuple[Machine, Machine], eventually: Eventually
+) -> None:
+    """When the store works again, everything arrives."""
+    laptop, desktop = two
+    await laptop.start()
+    await eventually(lambda: laptop.driver.connected)
+    desktop.replica.failing = "the disk is full"
+    laptop.write("while it fails")
+    await eventually(lambda: "the disk is full" in (desktop.peers.get(laptop.id).error or ""))
+    desktop.replica.failing = ""
+    await eventually(lambda: "while it fails" in desktop.texts)
+
+
+async def test_what_was_wrong_with_an_update_is_written_down(
+    two: tuple[Machine, Machine], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose it was, from where, what it was for, and why it was refused."""
+    laptop, desktop = two
+    await laptop.start()
+    await eventually(lambda: laptop.driver.connected)
+    monkeypatch.setattr(desktop.replica, "apply", lambda *_: Applied("refused", {}, "a block without a key"))
+    laptop.write("text")
+    whom, why = f"{shown(laptop.id)} at 127.0.0.1:", ": shard 0 of space SPACE: a block without a key"
+    await eventually(
+        lambda: (said := desktop.peers.get(laptop.id).error) and said.startswith(whom) and said.endswith(why)
+    )
+
+
+async def test_a_panic_in_the_store_ends_the_session_and_not_the_node(
+    two: tuple[Machine, Machine],
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A panic of Yjs is no Exception; it is logged with its traceback, and the next session works."""
+
+    class Panic(BaseException):
+        pass
+
+    def panic(*_: object) -> None:
+        monkeypatch.undo()
+        raise Panic("in Rust")
+
+    laptop, desktop = two
+    await laptop.start()
+    await eventually(lambda: laptop.driver.connected)
+    monkeypatch.setattr(desktop.replica, "apply", panic)
+    laptop.write("while it fails")
+    await eventually(lambda: "while it fails" in desktop.texts)
+    assert "in Rust" in caplog.text
+
+
+async def test_a_port_in_use_is_told_at_the_start(make_machine: Make) -> None:
+    """And nothing is left running."""
+    desktop, laptop, other = make_machine("desktop"), make_machine("laptop"), make_machine("other")
+    desktop.accept(laptop)
+    await desktop.start()
+    other.accept(laptop)
+    with pytest.raises(LockedError, match=f"port {desktop.driver.port} is in use"):
+        await other.start(desktop.driver.port)
+
+
+async def test_a_port_taken_later_is_logged_and_tried_again(
+    make_machine: Make, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits for the error any more when listening begins with the first accepted device."""
+    monkeypatch.setattr("memcrdt.node.peer_watcher.RETRY_S", 0.01)
+    caplog.set_level(logging.ERROR)
+    desktop, laptop, other = make_machine("desktop"), make_machine("laptop"), make_machine("other")
+    desktop.accept(laptop)
+    await desktop.start()
+    port = desktop.driver.port
+    await other.start(port)
+    other.accept(laptop)
+    await eventually(lambda: f"port {port} is in use" in caplog.text)
+    await desktop.stop()
+    await eventually(lambda: other.driver.port == port)

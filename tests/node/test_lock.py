@@ -1,0 +1,72 @@
+"""One process at a time runs the network of a home."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from memcrdt.errors import LockedError, StoreError
+from memcrdt.node.lock import Holder, ServeLock, holder
+
+_HOLD = (
+    "import sys, pathlib; from memcrdt.node.lock import ServeLock; lock = ServeLock(pathlib.Path(sys.argv[1]));"
+    "lock.write(4321); print('held', flush=True); sys.stdin.read()"
+)
+
+
+def test_a_second_one_is_refused_and_the_first_named(tmp_path: Path) -> None:
+    """Until it is released."""
+    lock = ServeLock(tmp_path)
+    with pytest.raises(LockedError, match=f"process {os.getpid()} "):
+        ServeLock(tmp_path)
+    lock.release()
+    ServeLock(tmp_path).release()
+
+
+def test_others_see_who_holds_it_and_at_which_port(tmp_path: Path) -> None:
+    """The port is None until it listens; nobody is seen before and after. Asking leaves no file behind. The bell and
+    the port that is planned stay as they were said."""
+    assert holder(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+    lock = ServeLock(tmp_path)
+    assert holder(tmp_path) == Holder(os.getpid(), None)
+    lock.write(4321)
+    assert holder(tmp_path) == Holder(os.getpid(), 4321)
+    lock.write(None, bell=5678, planned=4321)
+    lock.write(None)
+    assert holder(tmp_path) == Holder(os.getpid(), None, 5678, 4321)
+    lock.release()
+    assert holder(tmp_path) is None
+
+
+def test_the_death_of_the_process_frees_it(tmp_path: Path) -> None:
+    """Also kill -9, which leaves its note behind."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"held\n"
+        assert holder(tmp_path) == Holder(process.pid, 4321)
+        with pytest.raises(LockedError, match=f"process {process.pid} "):
+            ServeLock(tmp_path)
+        process.kill()
+    assert holder(tmp_path) is None
+    ServeLock(tmp_path).release()
+
+
+@pytest.mark.parametrize("note", [b"", b"{}", b"[]", b'{"pid": "x", "port": null}'])
+def test_a_note_that_makes_no_sense_is_no_error(tmp_path: Path, note: bytes) -> None:
+    """It is being written, or somebody touched it."""
+    lock = ServeLock(tmp_path)
+    (tmp_path / "serve.json").write_bytes(note)
+    assert holder(tmp_path) == Holder(0, None)
+    lock.release()
+
+
+def test_a_home_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """An OSError never comes out as such."""
+    with pytest.raises(StoreError, match="nowhere"):
+        ServeLock(tmp_path / "nowhere")

@@ -1,0 +1,488 @@
+"""Nodes over real homes, stores and sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import memcrdt
+from memcrdt import config
+from memcrdt.errors import InputError, LockedError, NotFoundError, ReadOnlyError, StoreError, UnreachableError
+from memcrdt.memory.async_memory import THREADS, AsyncMemory
+from memcrdt.memory.memory import Memory
+from memcrdt.memory.sync import Serving
+from memcrdt.model.device_ids import shown
+from memcrdt.model.records import Forgotten
+from memcrdt.net.addresses import DEFAULT_PORT
+from memcrdt.node.lock import NOTE_FILE, holder
+from memcrdt.node.node import BackgroundNode, Node
+from memcrdt.node.sync_wait import Waiting
+from memcrdt.store.membership.peers import Link, Peers
+from memcrdt.store.overview import overview
+
+WAIT_S = 20.0
+LOOPBACK: dict[str, Any] = {"host": "127.0.0.1", "port": 0}
+_ADD = "import sys, memcrdt\nwith memcrdt.open(sys.argv[1], embedder=None) as memory: print(memory.add('elsewhere'))"
+_SERVE = (
+    "import sys, memcrdt; from memcrdt.node.node import BackgroundNode\n"
+    "with memcrdt.open(sys.argv[1], embedder=None) as memory:\n"
+    "    node = BackgroundNode(memory); node.start(host='127.0.0.1', port=0); print('up', flush=True); sys.stdin.read()"
+)
+
+
+@pytest.fixture(name="make_memory")
+def _make_memory(tmp_path: Path) -> Iterator[Callable[[str], Memory]]:
+    memories: list[Memory] = []
+
+    def make(name: str) -> Memory:
+        memories.append(memcrdt.open(tmp_path / name, embedder=None))
+        return memories[-1]
+
+    yield make
+    for memory in memories:
+        memory.close()
+
+
+@pytest.fixture(name="homes")
+def _homes(tmp_path: Path, make_memory: Callable[[str], Memory]) -> tuple[Memory, Memory]:
+    """Two homes that have accepted each other."""
+    for name in ("laptop", "desktop"):
+        config.change(tmp_path / name, "mdns", False)
+    laptop, desktop = make_memory("laptop"), make_memory("desktop")
+    Peers(laptop.store).accept(desktop.store.device)
+    Peers(desktop.store).accept(laptop.store.device)
+    return laptop, desktop
+
+
+@pytest.mark.parametrize(
+    "options", [{"port": "x"}, {"port": True}, {"port": 65536}, {"host": 5}, {"foo": 1}, {"mdns": "x"}], ids=str
+)
+def test_options_that_are_none_are_refused(make_memory: Callable[[str], Memory], options: dict[str, Any]) -> None:
+    """Before anything is started."""
+    memory = make_memory("laptop")
+    with pytest.raises(InputError):
+        memory.start_sync(**options)
+    with pytest.raises(InputError):
+        Node(memory, **options)
+    assert memory.status().serving is None
+
+
+async def test_two_homes_end_up_with_the_same_memories(homes: tuple[Memory, Memory]) -> None:
+    """What was there before they met, and what is added, edited and forgotten afterwards; equal by digest."""
+    laptop, desktop = homes
+    deploys, key = laptop.add("Deploys go out on Tuesdays"), desktop.add("The key is under the mat")
+    async with Node(desktop, **LOOPBACK) as there, Node(laptop, **LOOPBACK) as here:
+        assert await here.connect(there.addresses[0]) == desktop.store.device
+        await _eventually(lambda: _texts(laptop).keys() == _texts(desktop).keys() == {deploys, key})
+        desktop.update(deploys, text="Deploys go out on Wednesdays", add_tags=["release"])
+        laptop.forget(key)
+        pushed = laptop.add("Pushed at once")
+        await _eventually(
+            lambda: _texts(desktop) == {deploys: "Deploys go out on Wednesdays", pushed: "Pushed at once"}
+        )
+        await _eventually(lambda: _digest(laptop) == _digest(desktop))
+    assert laptop.get(deploys).tags == ("release",)
+    assert [revision.text for revision in laptop.history(deploys)][-1] == "Deploys go out on Wednesdays"
+
+
+async def test_local_memories_stay_here(homes: tuple[Memory, Memory]) -> None:
+    """The other home knows neither the memory nor that there was one."""
+    laptop, desktop = homes
+    secret = laptop.add("only here", space="local")
+    shared = laptop.add("for both")
+    async with Node(desktop, **LOOPBACK) as there, Node(laptop, **LOOPBACK) as here:
+        await here.connect(there.addresses[0])
+        await _eventually(lambda: shared in _texts(desktop))
+        await _eventually(lambda: _digest(laptop) == _digest(desktop))
+    with pytest.raises(NotFoundError):
+        desktop.get(secret)
+
+
+async def test_what_another_process_adds_is_sent_too(homes: tuple[Memory, Memory]) -> None:
+    """The process with the network hears of it from the file."""
+    laptop, desktop = homes
+    async with Node(desktop, **LOOPBACK) as there, Node(laptop, **LOOPBACK) as here:
+        await here.connect(there.addresses[0])
+        command = [sys.executable, "-c", _ADD, str(laptop.home)]
+        done = await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, text=True)
+        await _eventually(lambda: done.stdout.strip() in _texts(desktop))
+
+
+async def test_a_node_comes_back_by_itself(homes: tuple[Memory, Memory]) -> None:
+    """The address of the last connection is remembered, and what was missed arrives."""
+    laptop, desktop = homes
+    async with Node(laptop, **LOOPBACK) as here:
+        async with Node(desktop, **LOOPBACK) as there:
+            port = there.port
+            await here.connect(there.addresses[0])
+            await _eventually(lambda: here.status().connected == {desktop.store.device})
+        await _eventually(lambda: not here.status().connected)
+        missed = laptop.add("while the desktop slept")
+        async with Node(desktop, host="127.0.0.1", port=port):
+            here.sync_now()
+            await _eventually(lambda: missed in _texts(desktop))
+
+
+async def test_a_node_without_accepted_devices_does_not_listen(make_memory: Callable[[str], Memory]) -> None:
+    """It begins when one is accepted, by whichever process."""
+    desktop = make_memory("desktop")
+    async with Node(desktop, **LOOPBACK) as node:
+        assert (node.port, node.addresses) == (None, [])
+        assert desktop.status().serving == Serving(os.getpid(), None)
+        Peers(desktop.store).accept("B" * 52)
+        await _eventually(lambda: node.port)
+        assert desktop.status().serving == Serving(os.getpid(), node.port)
+        assert node.addresses == [f"127.0.0.1:{node.port}"]
+    assert desktop.status().serving is None
+
+
+async def test_a_host_that_is_none_of_this_machine_is_refused_at_once(make_memory: Callable[[str], Memory]) -> None:
+    """Also while nobody is accepted, and nothing would listen there yet; nothing is left locked."""
+    desktop = make_memory("desktop")
+    for host in ("192.0.2.1", "example.invalid", "2001:db8::1"):
+        with pytest.raises(InputError, match=f"cannot listen at {host}"):
+            await Node(desktop, host=host).__aenter__()
+    assert desktop.status().serving is None
+
+
+async def test_at_all_interfaces_the_shown_addresses_are_this_machines(homes: tuple[Memory, Memory]) -> None:
+    """Never 0.0.0.0, which nobody can dial."""
+    async with Node(homes[0], port=0, mdns=False, tailscale=False) as node:
+        hosts = {address.rpartition(":")[0] for address in node.addresses}
+    assert hosts
+    assert hosts.isdisjoint({"", "0.0.0.0", "[::]"})
+
+
+async def test_one_process_runs_the_network_of_a_home(homes: tuple[Memory, Memory]) -> None:
+    """A second node is told who does."""
+    async with Node(homes[0], **LOOPBACK):
+        with pytest.raises(LockedError, match=f"process {os.getpid()} "):
+            await Node(homes[0], **LOOPBACK).__aenter__()
+
+
+async def test_a_port_in_use_is_an_error_and_leaves_nothing_locked(homes: tuple[Memory, Memory]) -> None:
+    """The same home can be served at another port right away."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(LockedError, match=f"port {port} is in use"):
+            await Node(homes[0], host="127.0.0.1", port=port).__aenter__()
+        async with Node(homes[0], **LOOPBACK) as node:
+            assert node.port not in (None, port)
+
+
+async def test_a_memory_opened_for_reading_only_has_no_network(homes: tuple[Memory, Memory]) -> None:
+    """It could not keep what it receives."""
+    with memcrdt.open(homes[0].home, embedder=None, read_only=True) as memory, pytest.raises(ReadOnlyError):
+        await Node(memory, **LOOPBACK).__aenter__()
+
+
+async def test_connecting_checks_what_is_typed_and_who_answers(homes: tuple[Memory, Memory]) -> None:
+    """Every error names what was wrong."""
+    laptop, desktop = homes
+    async with Node(laptop, **LOOPBACK) as node:
+        with pytest.raises(InputError, match="HOST:PORT"):
+            await node.connect("http://desktop")
+        with pytest.raises(InputError, match="device id"):
+            await node.connect("127.0.0.1:1", "desktop")
+        with pytest.raises(UnreachableError, match=r"at 127\.0\.0\.1:1: "):
+            await node.connect("127.0.0.1:1", shown(desktop.store.device))
+
+
+def test_two_programs_without_a_loop_sync(homes: tuple[Memory, Memory]) -> None:
+    """The network runs in threads of its own."""
+    laptop, desktop = homes
+    there, here = BackgroundNode(desktop), BackgroundNode(laptop)
+    there.start(**LOOPBACK)
+    Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{there.serving().port}")
+    here.start(**LOOPBACK)
+    here.start(**LOOPBACK)  # a second call does nothing
+    try:
+        added = laptop.add("from a plain script")
+        _wait(lambda: added in _texts(desktop))
+    finally:
+        here.stop()
+        there.stop()
+    here.stop()
+    assert laptop.status().serving is None
+
+
+def test_a_start_that_fails_says_why_and_can_be_repeated(homes: tuple[Memory, Memory]) -> None:
+    """No thread is left behind."""
+    node = BackgroundNode(homes[0])
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(LockedError, match="is in use"):
+        node.start(host="127.0.0.1", port=taken.getsockname()[1])
+    node.start(**LOOPBACK)
+    node.stop()
+
+
+@pytest.mark.parametrize(("ending", "code"), [("", 0), ("raise SystemExit(3)", 3), ("raise KeyboardInterrupt", -2)])
+def test_a_program_that_ends_without_closing_takes_its_network_down(
+    homes: tuple[Memory, Memory], ending: str, code: int
+) -> None:
+    """Goodbyes are said and what was announced is withdrawn, as by stop_sync(): the note beside the lock is gone."""
+    laptop, _ = homes
+    script = f"""
+import sys, memcrdt
+memory = memcrdt.open(sys.argv[1], embedder=None)
+memory.start_sync(host="127.0.0.1", port=0)
+{ending}"""
+    command = [sys.executable, "-c", script, str(laptop.home)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == code
+    assert "memcrdt" not in ended.stderr
+    assert not (laptop.home / NOTE_FILE).exists()
+
+
+def test_the_network_is_taken_over_when_its_process_dies(homes: tuple[Memory, Memory]) -> None:
+    """Until then the second program stands by; kill -9 is enough."""
+    laptop, _ = homes
+    with subprocess.Popen(
+        [sys.executable, "-c", _SERVE, str(laptop.home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"up\n"
+        node = BackgroundNode(laptop)
+        node.start(**LOOPBACK)
+        assert node.serving().pid == process.pid
+        process.kill()
+    _wait(lambda: (serving := node.serving()) and serving.pid == os.getpid() and serving.port)
+    node.stop()
+
+
+def test_what_a_process_without_the_network_adds_reaches_the_peer_as_fast(homes: tuple[Memory, Memory]) -> None:
+    """Its commit rings the doorbell of the process that has the network, which it finds beside the store."""
+    laptop, desktop = homes
+    there, here = BackgroundNode(desktop), BackgroundNode(laptop)
+    there.start(**LOOPBACK)
+    Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{there.serving().port}")
+    here.start(**LOOPBACK)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bell:
+            bell.bind(("127.0.0.1", 0))
+            bell.settimeout(10)
+            note = json.loads((laptop.home / "serve.json").read_text())
+            (laptop.home / "serve.json").write_text(json.dumps({**note, "bell": bell.getsockname()[1]}))
+            command = [sys.executable, "-c", _ADD, str(laptop.home)]
+            subprocess.run(command, check=True, capture_output=True)
+            assert bell.recv(1) == b""
+        assert note["bell"] > 0
+    finally:
+        here.stop()
+        there.stop()
+
+
+async def test_a_forgetting_is_confirmed_when_no_byte_is_left_at_the_peer(homes: tuple[Memory, Memory]) -> None:
+    """A reader there keeps the text in the file: until it ends the forgetting is durable there and not confirmed."""
+    laptop, desktop = homes
+    text = "The key is under the mat"
+    secret, device = laptop.add(text), desktop.store.device
+    async with Node(desktop, **LOOPBACK) as there, Node(laptop, **LOOPBACK) as here:
+        await here.connect(there.addresses[0])
+        await _eventually(lambda: secret in _texts(desktop))
+        with desktop.store.reading() as db:
+            db.execute("BEGIN")
+            db.execute("SELECT * FROM memories").fetchall()
+            assert laptop.forget(secret).awaited == (device,)
+            await _eventually(lambda: laptop.status().store.peers[0].behind == 0 and desktop.stats().forgotten == 1)
+            here.sync_now()
+            await _eventually(lambda: _digest(laptop) == _digest(desktop))
+            assert laptop.forget(secret) == Forgotten(count=0, status="done", awaited=(device,))
+            assert desktop.forget(secret).status == "pending"
+            assert laptop.status().store.peers[0].unscrubbed == 1
+            db.execute("ROLLBACK")
+        await _eventually(lambda: laptop.forget(secret).confirmed == (device,))
+        assert laptop.status().store.peers[0].unscrubbed == 0
+        assert all(text.encode() not in file.read_bytes() for file in desktop.home.glob("memories.db*"))
+
+
+def test_wait_synced_is_true_when_the_other_has_everything(homes: tuple[Memory, Memory]) -> None:
+    """Whichever process runs the network; without one it runs for as long as this takes."""
+    laptop, desktop = homes
+    here, there = laptop.add("from the laptop"), desktop.add("from the desktop")
+    desktop.start_sync(**LOOPBACK)
+    Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
+    assert laptop.wait_synced(timeout=20, peers=[shown(desktop.store.device)])
+    assert _texts(laptop).keys() == _texts(desktop).keys() == {here, there}
+    assert laptop.status().serving is None
+    laptop.start_sync(**LOOPBACK)
+    last = laptop.add("before the lid closes")
+    with memcrdt.open(laptop.home, embedder=None) as second:
+        assert second.wait_synced(timeout=20)
+    assert last in _texts(desktop)
+    (state,) = laptop.status().store.peers
+    assert (state.behind, state.agreed_at is not None) == (0, True)
+
+
+def test_wait_synced_beside_the_network_of_another_home_leaves_no_address_behind(homes: tuple[Memory, Memory]) -> None:
+    """The port is that one's. What listened elsewhere for a moment would be dialed in vain from then on."""
+    laptop, desktop = homes
+    desktop.start_sync(**LOOPBACK)
+    Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
+    with ExitStack() as stack:
+        with suppress(OSError):  # somebody has it already
+            stack.enter_context(socket.create_server(("", DEFAULT_PORT)))
+        assert laptop.wait_synced(timeout=20)
+    assert desktop.devices()[0].seen_at is not None
+    assert desktop.devices()[0].addresses == ()
+
+
+def test_wait_synced_is_true_after_one_call_has_filled_several_shards(homes: tuple[Memory, Memory]) -> None:
+    """Each shard has rows of its own in the log, and the other confirms them shard by shard."""
+    laptop, desktop = homes
+    desktop.start_sync(**LOOPBACK)
+    Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
+    laptop.add_many(f"text {number}" for number in range(1_500))
+    assert laptop.wait_synced(timeout=20)
+    assert desktop.stats().memories == 1_500
+
+
+def test_wait_synced_is_false_when_nobody_is_within_reach(homes: tuple[Memory, Memory]) -> None:
+    """At once when there is nobody to reach, and when the only address is dead; the error is kept."""
+    laptop, desktop = homes
+    Peers(laptop.store).remember_address(desktop.store.device, "127.0.0.1:1")
+    assert not laptop.wait_synced(timeout=20)
+    assert "127.0.0.1:1" in laptop.status().store.peers[0].peer.error
+    Peers(laptop.store).forget(desktop.store.device)
+    assert not laptop.wait_synced()
+    with pytest.raises(NotFoundError, match="memcrdt peers"):
+        laptop.wait_synced(peers=[desktop.store.device])
+
+
+def test_wait_synced_is_false_for_what_the_other_does_not_share(
+    homes: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invited on one side only: the other never holds that space, and nobody waits for ever."""
+    monkeypatch.setattr("memcrdt.node.sync_wait.STILL_S", 1.0)
+    laptop, desktop = homes
+    desktop.start_sync(**LOOPBACK)
+    Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
+    laptop.space("acme").create().invite(desktop.store.device)
+    laptop.add("of acme", space="acme")
+    here = laptop.add("of both")
+    assert not laptop.wait_synced()
+    assert _texts(desktop).keys() == {here}
+
+
+async def test_waits_of_tasks_hinder_no_other_call(
+    homes: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, and however long they wait; cancelled, they leave neither a thread nor the network."""
+    monkeypatch.setattr(Waiting, "_settled", lambda _: None)
+    laptop, _ = homes
+    threaded = AsyncMemory(laptop)
+    before = set(threading.enumerate())
+    waits = [asyncio.create_task(threaded.wait_synced()) for _ in range(2 * THREADS)]
+    await _eventually(lambda: laptop.status().serving is not None)
+    added = await asyncio.wait_for(threaded.add("meanwhile"), WAIT_S)
+    for wait in waits:
+        wait.cancel()
+    assert {type(result) for result in await asyncio.gather(*waits, return_exceptions=True)} == {asyncio.CancelledError}
+    assert (await threaded.get(added)).text == "meanwhile"
+    assert laptop.status().serving is None
+    await threaded.close()
+    assert not [each for each in set(threading.enumerate()) - before if each.name.startswith("memcrdt")]
+
+
+async def test_closing_ends_waits_of_tasks(homes: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It doesn't wait for what may never come."""
+    monkeypatch.setattr(Waiting, "_settled", lambda _: None)
+    laptop, _ = homes
+    threaded = AsyncMemory(laptop)
+    waiting = asyncio.create_task(threaded.wait_synced())
+    await _eventually(lambda: laptop.status().serving is not None)
+    await asyncio.wait_for(threaded.close(), WAIT_S)
+    with pytest.raises(StoreError, match="closed"):
+        await waiting
+    assert holder(laptop.home) is None
+
+
+async def test_a_task_waits_as_everybody_does(homes: tuple[Memory, Memory]) -> None:
+    """True when the other has everything, False in good time when not, and the same errors."""
+    laptop, desktop = homes
+    threaded = AsyncMemory(laptop)
+    with pytest.raises(InputError):
+        await threaded.wait_synced(timeout=-1)
+    with pytest.raises(NotFoundError):
+        await threaded.wait_synced(peers=["A" * 52])
+    assert laptop.status().serving is None
+    assert not await threaded.wait_synced(timeout=0)
+    desktop.start_sync(**LOOPBACK)
+    Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
+    added = await threaded.add("from the laptop")
+    assert await threaded.wait_synced(timeout=WAIT_S)
+    assert added in _texts(desktop)
+
+
+def test_a_network_that_was_asked_for_outlives_the_waiting(
+    homes: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it was asked for while it ran for a wait only; and what was ended by hand stays so."""
+    monkeypatch.setattr(Waiting, "_settled", lambda _: None)
+    laptop, _ = homes
+    node = BackgroundNode(laptop)
+    with node.asking(None, None), node.asking(None, None):
+        node.start(**LOOPBACK)
+    assert node.serving() is not None
+    node.stop()
+    assert node.serving() is None
+    with node.asking(None, None):
+        with node.asking(None, None):
+            pass
+        assert node.serving() is not None
+        node.stop()
+    assert node.serving() is None
+
+
+def test_a_status_says_who_is_connected_how_and_how_the_clocks_differ(homes: tuple[Memory, Memory]) -> None:
+    """Seen by any process: one clock on one machine differs by next to nothing."""
+    laptop, desktop = homes
+    desktop.start_sync(**LOOPBACK)
+    Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
+    laptop.start_sync(**LOOPBACK)
+    _wait(lambda: laptop.status().store.peers[0].agreed_at and desktop.status().store.peers[0].agreed_at)
+    here, there = (memory.status().store.peers[0].peer.connected for memory in homes)
+    assert (here.via, here.found, there.via, there.found) == ("dialed", "address", "accepted", None)
+    assert abs(here.skew) < 5_000
+    assert abs(there.skew) < 5_000
+
+
+def test_nobody_is_connected_after_the_process_with_the_network_was_killed(homes: tuple[Memory, Memory]) -> None:
+    """It had no time to note the end of its connections."""
+    laptop, desktop = homes
+    link = Link("accepted", "192.168.1.20:50000", 1)
+    Peers(laptop.store).connected(desktop.store.device, b"k" * 32, link)
+    assert laptop.status().serving is None
+    assert laptop.status().store.peers[0].peer.connected is None
+    assert not laptop.devices()[0].connected
+
+
+def _texts(memory: Memory) -> dict[str, str]:
+    return {record.id: record.text for record in memory.list()}
+
+
+def _digest(memory: Memory) -> str:
+    return overview(memory.store).spaces[0].digest
+
+
+async def _eventually(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  a condition of any kind, without an event of its own
+            await asyncio.sleep(0.01)
+
+
+def _wait(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

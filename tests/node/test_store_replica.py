@@ -1,0 +1,76 @@
+"""A real store as sync sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from memcrdt.model import limits
+from memcrdt.node import store_replica
+from memcrdt.store import log
+from memcrdt.store.membership.peers import Peers
+from memcrdt.testing.devices import Device
+
+
+def test_a_diff_that_is_too_large_is_taken_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part applies on what the one before left, and together they bring everything."""
+    monkeypatch.setattr(limits, "UPDATE_BYTES", 20_000)
+    monkeypatch.setattr(store_replica, "PIECE_BYTES", 8_000)
+    here, there = Device(tmp_path / "A", "A"), Device(tmp_path / "B", "B")
+    for _ in range(5):
+        here.add_many(f"text {number} {'x' * 100}" for number in range(50))
+    here.forget(*list(here.texts())[::3])
+    parts, known = 0, there.replica.state_vector(there.space(), 0)
+    while True:
+        diff = here.replica.diff(here.space(), 0, known)
+        applied = there.replica.apply(there.space(), 0, diff.update, here.id)
+        known, parts = applied.state_vector, parts + 1
+        assert (applied.status, known) == ("applied", diff.after)
+        if not diff.partial:
+            break
+    assert (parts > 3, there.digest(), there.views()) == (True, here.digest(), here.views())
+    here.close()
+    there.close()
+
+
+def test_the_receipts_of_a_restored_store_are_void(tmp_path: Path) -> None:
+    """Another incarnation may lack what the one before had; the same one keeps what it has confirmed."""
+    here = Device(tmp_path / "A", "A")
+    here.add("text")
+    here.replica.met("B", "first")
+    here.replica.note_receipts("B", here.space(), {0: 1}, {})
+    here.replica.met("B", "first")
+    assert here.rows("SELECT device, seq FROM receipts") == [("B", 1)]
+    here.replica.met("B", "second")
+    assert here.rows("SELECT * FROM receipts") == []
+    here.close()
+
+
+def test_what_a_stock_client_wrote_here_is_sent_as_our_own(tmp_path: Path) -> None:
+    """Nobody else has it, so that an announcement would only make others ask. What a device brought, they may have."""
+    here = Device(tmp_path / "A", "A")
+    Peers(here.store).accept("B" * 52)
+    known = here.add("text")
+    head = here.replica.head()
+    for key, client, origin in (("tag", 7, f"{log.STOCK}a token"), ("other", 8, "B" * 52)):
+        update = here.stock_update({f"{known}/t/{key}": {"tag": key, "at": 1}}, client_id=client)
+        assert here.replica.apply(here.space(), 0, update, origin).status == "applied"
+    assert [entry.origin for entry in here.replica.log(head, 10).entries] == ["local", "B" * 52]
+    here.close()
+
+
+def test_only_accepted_devices_that_take_part_may_have_what_is_in_a_space(tmp_path: Path) -> None:
+    """Read anew each time: who has been revoked gets nothing that is read afterwards. Nobody has `local`."""
+    here = Device(tmp_path / "A", "A")
+    peers = Peers(here.store)
+    peers.accept("B" * 52)
+    peers.accept("C" * 52)
+    peers.knocked("D" * 52, b"k" * 32, None)
+    assert here.replica.audience(here.space()) == {"B" * 52, "C" * 52}
+    peers.revoke("C" * 52)
+    assert here.replica.audience(here.space()) == {"B" * 52}
+    with here.store.writing() as db:
+        db.execute("INSERT INTO shares(space, device) SELECT space, ? FROM spaces WHERE name = 'local'", ("B" * 52,))
+    assert here.replica.audience(here.space("local")) == frozenset()
+    here.close()

@@ -1,0 +1,54 @@
+"""Codes that people read and type."""
+
+from __future__ import annotations
+
+import pytest
+
+from memcrdt.errors import InputError
+from memcrdt.pairing.codes import NUMBERS, Code, _words, new_code, parse_code
+
+
+def test_a_code_is_a_number_and_two_words() -> None:
+    """As it is shown, it is read."""
+    code = new_code()
+    assert 1 <= code.number <= NUMBERS
+    assert parse_code(str(code)) == code
+
+
+def test_the_words_are_256_and_256_and_all_different() -> None:
+    """So a code has 16 bits that nobody else knows, and swapped words are noticed."""
+    first, second = _words()
+    assert len({*first, *second}) == 512
+    assert len(first) == len(second) == 256
+    assert all(word.isascii() and word.islower() for word in (*first, *second))
+
+
+@pytest.mark.parametrize("text", ["7-crossover-granite", "7 Crossover Granite", " 7-CROSSOVER-granite "])
+def test_case_and_dashes_do_not_matter(text: str) -> None:
+    """It is carried by a person."""
+    assert parse_code(text) == Code(7, "crossover", "granite")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", "a number and two words"),
+        ("crossover-granite", "a number and two words"),
+        ("0-crossover-granite", "a number and two words"),
+        ("77777777777-crossover-granite", "a number and two words"),
+        ("7-crosover-granite", "is it 'crossover'"),
+        ("7-crossover-granitt", "is it 'granite'"),
+        ("7-qqqq-granite", "read it again"),
+    ],
+)
+def test_a_slip_is_found_before_it_costs_the_code(text: str, hint: str) -> None:
+    """Only codes that exist are tried."""
+    with pytest.raises(InputError, match=hint):
+        parse_code(text)
+
+
+def test_the_example_of_the_message_is_a_code() -> None:
+    """Who types what the documents show should hear that nobody shows it, not that there is no such word."""
+    with pytest.raises(InputError) as caught:
+        parse_code("")
+    assert parse_code(str(caught.value).split()[-1])

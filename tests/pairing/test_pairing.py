@@ -1,0 +1,499 @@
+"""Two devices pair, over real sockets on the loopback interface."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+
+import memcrdt
+from memcrdt.errors import (
+    InputError,
+    MemcrdtError,
+    PairingError,
+    ReadOnlyError,
+    RemoteProtocolError,
+    UnreachableError,
+)
+from memcrdt.memory.memory import Memory
+from memcrdt.model.device_ids import shown
+from memcrdt.net.addresses import DEFAULT_PORT, Address
+from memcrdt.net.auth import Authenticated
+from memcrdt.net.connection import PAIRING_PATH, Connection
+from memcrdt.net.dialer import Dialer, Target, Trust
+from memcrdt.net.discovery.finder import Candidate, Found
+from memcrdt.net.discovery.mdns import MdnsFinder
+from memcrdt.net.identity import Identity
+from memcrdt.net.listener import Listener
+from memcrdt.node.node import Node
+from memcrdt.pairing.codes import Code, parse_code
+from memcrdt.pairing.exchange import Exchange
+from memcrdt.pairing.inviting import Invitation
+from memcrdt.pairing.joining import Joining
+from memcrdt.pairing.pair import PairOptions, _ours, invite, join
+from memcrdt.pairing.talk import Offer, Partner, Talk, joins
+from memcrdt.store.membership.members import Entry, Genesis, Members
+from memcrdt.store.membership.peers import Peers
+
+Eventually = Callable[[Callable[[], object]], Awaitable[None]]
+LOOPBACK = PairOptions(host="127.0.0.1")
+
+
+@pytest.fixture(name="make_memory")
+def _make_memory(tmp_path: Path) -> Iterator[Callable[[str], Memory]]:
+    memories: list[Memory] = []
+
+    def make(name: str) -> Memory:
+        memories.append(memcrdt.open(tmp_path / name, embedder=None, device_name=name))
+        return memories[-1]
+
+    yield make
+    for memory in memories:
+        memory.close()
+
+
+@pytest.fixture(name="two")
+def _two(make_memory: Callable[[str], Memory]) -> tuple[Memory, Memory]:
+    """A laptop that shows a code, and a desktop on which it is typed."""
+    return make_memory("laptop"), make_memory("desktop")
+
+
+def known(memory: Memory) -> dict[str, tuple[str | None, str]]:
+    """Name and state of each other device."""
+    return {peer.device: (peer.name, peer.state) for peer in Peers(memory.store).all()}
+
+
+def _addresses(memory: Memory) -> list[str]:
+    """Where the other device may be."""
+    return [address for peer in Peers(memory.store).all() for address in peer.addresses]
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+def another(code: Code) -> str:
+    """A code with the same number and another word."""
+    return f"{code.number}-{code.first}-{'granite' if code.second != 'granite' else 'acorn'}"
+
+
+async def pair(inviter: Memory, joiner: Memory, **options: Any) -> Partner:
+    """What the joiner knows of the inviter then."""
+    async with await invite(inviter, PairOptions(host="127.0.0.1", **options)) as invitation:
+        there, here = await asyncio.gather(
+            invitation.joined(), join(joiner, str(invitation.code), LOOPBACK, at=invitation.addresses[0])
+        )
+    assert (there.device, here.device) == (joiner.store.device, inviter.store.device)
+    return here
+
+
+async def test_both_sides_know_each_other_afterwards(two: tuple[Memory, Memory]) -> None:
+    """By name, as accepted; and they share one space."""
+    laptop, desktop = two
+    await pair(laptop, desktop)
+    assert known(laptop) == {desktop.store.device: ("desktop", "accepted")}
+    assert known(desktop) == {laptop.store.device: ("laptop", "accepted")}
+    assert laptop.space("personal").id() == desktop.space("personal").id()
+
+
+async def test_a_device_that_joins_brings_its_memories_along(
+    two: tuple[Memory, Memory], eventually: Eventually
+) -> None:
+    """Both have both, as soon as both serve; signed by the one that invited."""
+    laptop, desktop = two
+    laptop.add("from the laptop")
+    desktop.add("from the desktop")
+    await pair(laptop, desktop)
+    async with Node(laptop, host="127.0.0.1", port=0) as there, Node(desktop, host="127.0.0.1", port=0) as here:
+        await here.connect(there.addresses[0])
+        await eventually(lambda: len(list(laptop.list())) == len(list(desktop.list())) == 2)
+    assert set(Members(desktop.store).of("personal").members) == {laptop.store.device, desktop.store.device}
+
+
+async def test_a_device_that_may_only_read_keeps_its_memories_apart(
+    two: tuple[Memory, Memory], eventually: Eventually
+) -> None:
+    """In a space of its own, of which it is told; it takes what the other has, and the two agree on that."""
+    laptop, desktop = two
+    laptop.add("from the laptop")
+    kept = desktop.add("from the desktop")
+    partner = await pair(laptop, desktop, read_only=True)
+    assert partner.aside == {"personal": "personal-2"}
+    assert desktop.get(kept).space == "personal-2"
+    async with Node(laptop, host="127.0.0.1", port=0) as there, Node(desktop, host="127.0.0.1", port=0) as here:
+        await here.connect(there.addresses[0])
+        await eventually(lambda: desktop.space("personal").digest() == laptop.space("personal").digest())
+    assert {record.text: record.space for record in desktop.list()} == {
+        "from the laptop": "personal",
+        "from the desktop": "personal-2",
+    }
+    assert [record.text for record in laptop.list()] == ["from the laptop"]
+
+
+async def test_two_that_serve_at_ports_of_their_own_find_each_other(
+    two: tuple[Memory, Memory], eventually: Eventually
+) -> None:
+    """As homes of one machine have to; each says where it will listen, which begins with this very pairing."""
+    laptop, desktop = two
+    ports = [_free_port(), _free_port()]
+    async with Node(laptop, host="127.0.0.1", port=ports[0]) as there, Node(desktop, host="127.0.0.1", port=ports[1]):
+        await pair(laptop, desktop)
+        assert [_addresses(laptop), _addresses(desktop)] == [[f"127.0.0.1:{ports[1]}"], [f"127.0.0.1:{ports[0]}"]]
+        await eventually(lambda: there.status().connected == {desktop.store.device})
+
+
+async def test_where_a_device_listens_is_said_as_far_as_it_is_known(two: tuple[Memory, Memory]) -> None:
+    """Where nothing serves that is the port at which `memcrdt serve` listens by default; of any free one nothing is
+    known."""
+    laptop, desktop = two
+    async with Node(desktop, host="127.0.0.1", port=0):
+        await pair(laptop, desktop)
+        assert (_addresses(laptop), _addresses(desktop)) == ([], [f"127.0.0.1:{DEFAULT_PORT}"])
+
+
+async def test_the_side_that_is_alone_joins_the_other(
+    two: tuple[Memory, Memory], make_memory: Callable[[str], Memory]
+) -> None:
+    """Whichever shows the code: a new device can invite one that has a group already."""
+    laptop, desktop = two
+    await pair(laptop, desktop)
+    phone = make_memory("phone")
+    await pair(phone, laptop)
+    assert {memory.space("personal").id() for memory in (laptop, desktop, phone)} == {laptop.space("personal").id()}
+
+
+async def test_spaces_rights_and_name_are_said_by_the_options(two: tuple[Memory, Memory]) -> None:
+    """A space that the other does not have is made there; it shares nothing else."""
+    laptop, desktop = two
+    laptop.space("acme").create()
+    await pair(laptop, desktop, spaces=("acme",), read_only=True, name="the big one")
+    assert known(laptop)[desktop.store.device][0] == "the big one"
+    assert desktop.space("acme").id() == laptop.space("acme").id()
+    assert [each.device for each in desktop.space("personal").members()] == [desktop.store.device]
+    with laptop.store.reading() as db:
+        assert list(db.execute("SELECT name, shares.read_only FROM shares JOIN spaces USING(space)")) == [("acme", 1)]
+    with pytest.raises(ReadOnlyError):  # at once, and not only when they have met again
+        desktop.add("to nobody", space="acme")
+
+
+async def test_a_space_that_stays_apart_is_told_on_both_sides_and_mended_as_they_say(
+    two: tuple[Memory, Memory], eventually: Eventually
+) -> None:
+    """Here of a device that may only read, left, and invites by hand: its own space of that name can't be that one."""
+    laptop, desktop = two
+    laptop.space("acme").create()
+    added = laptop.add("from the laptop", space="acme")
+    await pair(laptop, desktop, spaces=("acme",), read_only=True)
+    async with Node(laptop, host="127.0.0.1", port=0) as there, Node(desktop, host="127.0.0.1", port=0) as here:
+        await here.connect(there.addresses[0])
+        await eventually(lambda: [record.id for record in desktop.list()] == [added])
+        desktop.space("acme").leave()
+        desktop.space("acme").invite(laptop.store.device)
+        await here.connect(there.addresses[0])
+        await eventually(lambda: laptop.devices()[0].error and desktop.devices()[0].error)
+    for memory in two:
+        assert "may only read the space 'acme'" in memory.devices()[0].error
+        assert "memcrdt space leave acme" in memory.devices()[0].error
+    desktop.space("acme").leave()
+    await pair(laptop, desktop, spaces=("acme",), read_only=True)
+    later = laptop.add("later", space="acme")
+    async with Node(laptop, host="127.0.0.1", port=0) as there, Node(desktop, host="127.0.0.1", port=0) as here:
+        await here.connect(there.addresses[0])
+        await eventually(lambda: {record.id for record in desktop.list()} == {added, later})
+        assert [memory.devices()[0].error for memory in two] == [None, None]
+
+
+async def test_one_wrong_guess_ends_the_code(two: tuple[Memory, Memory]) -> None:
+    """Both sides are told; the right code is worth nothing any more, and nobody is accepted."""
+    laptop, desktop = two
+    async with await invite(laptop, LOOPBACK) as invitation:
+        with pytest.raises(PairingError, match="says that the code is wrong"):
+            await join(desktop, another(invitation.code), LOOPBACK, at=invitation.addresses[0])
+        with pytest.raises(PairingError, match="typed a wrong code"):
+            await invitation.joined()
+        with pytest.raises(MemcrdtError):
+            await join(desktop, str(invitation.code), LOOPBACK, at=invitation.addresses[0])
+    assert known(laptop) == known(desktop) == {}
+
+
+async def test_a_code_with_another_number_is_no_guess(two: tuple[Memory, Memory]) -> None:
+    """It waits for somebody else; the right one still works."""
+    laptop, desktop = two
+    async with await invite(laptop, LOOPBACK) as invitation:
+        code = invitation.code
+        laptop_id = shown(laptop.store.device)
+        other = f"{code.number % 99 + 1}-{code.first}-{code.second}"
+        with pytest.raises(PairingError, match=f"^{laptop_id} at .* shows another code; compare its number"):
+            await join(desktop, other, LOOPBACK, at=invitation.addresses[0])
+        await asyncio.gather(invitation.joined(), join(desktop, str(code), LOOPBACK, at=invitation.addresses[0]))
+    assert desktop.store.device in known(laptop)
+
+
+async def test_devices_that_cannot_share_are_told_on_both_sides(
+    two: tuple[Memory, Memory], make_memory: Callable[[str], Memory]
+) -> None:
+    """The code was typed right: whoever shows it does not wait on for somebody to type it."""
+    laptop, desktop = two
+    await pair(laptop, make_memory("of the laptop"))
+    await pair(desktop, make_memory("of the desktop"))
+    async with await invite(laptop, LOOPBACK) as invitation:
+        with pytest.raises(PairingError, match="memcrdt space leave personal"):
+            await join(desktop, str(invitation.code), LOOPBACK, at=invitation.addresses[0])
+        with pytest.raises(PairingError, match=r"^the code was typed, but the devices .*memcrdt space leave personal"):
+            await invitation.joined()
+
+
+async def test_a_device_that_is_refused_is_told_on_both_sides(two: tuple[Memory, Memory]) -> None:
+    """As one that may write already, and now is to read only."""
+    laptop, desktop = two
+    await pair(laptop, desktop)
+    async with await invite(laptop, PairOptions(host="127.0.0.1", read_only=True)) as invitation:
+        with pytest.raises(PairingError, match=f"^{shown(laptop.store.device)} at .* says: .* may write the space"):
+            await join(desktop, str(invitation.code), LOOPBACK, at=invitation.addresses[0])
+        with pytest.raises(PairingError, match=r"^the code was typed, but the devices .* may write the space"):
+            await invitation.joined()
+
+
+async def test_a_code_expires(two: tuple[Memory, Memory]) -> None:
+    """After five minutes, here after none; then nothing listens there any more."""
+    laptop, desktop = two
+    async with await invite(laptop, LOOPBACK) as invitation:
+        with pytest.raises(PairingError, match="run memcrdt pair again"):
+            await invitation.joined(expires_s=0)
+    with pytest.raises(UnreachableError):
+        await join(desktop, str(invitation.code), LOOPBACK, at=invitation.addresses[0])
+
+
+async def test_nonsense_neither_ends_the_code_nor_the_invitation(two: tuple[Memory, Memory]) -> None:
+    """Frames that are none, messages that are no point of the curve, a hang-up in the middle."""
+    laptop, desktop = two
+    async with await invite(laptop, LOOPBACK) as invitation:
+        for frame in (b"", b"\xc1", b"\x90", b"x" * 2000, *_pairs(invitation.code)):
+            async with _dialed(desktop, invitation.addresses[0]) as connection:
+                await connection.send(frame)
+                await connection.receive()
+        await asyncio.gather(
+            invitation.joined(), join(desktop, str(invitation.code), LOOPBACK, at=invitation.addresses[0])
+        )
+
+
+async def test_a_device_in_the_middle_learns_nothing(
+    two: tuple[Memory, Memory], make_memory: Callable[[str], Memory]
+) -> None:
+    """It ends TLS on both sides with keys of its own, and passes every message on: the code ends, nobody is trusted."""
+    laptop, desktop = two
+    async with await invite(laptop, LOOPBACK) as invitation:
+        async with _middle(make_memory("middle"), invitation.addresses[0]) as address:
+            with pytest.raises(PairingError):
+                await join(desktop, str(invitation.code), LOOPBACK, at=address)
+        with pytest.raises(PairingError, match="typed a wrong code"):
+            await invitation.joined()
+    assert known(laptop) == known(desktop) == {}
+
+
+@pytest.mark.xdist_group("mdns")
+async def test_the_device_that_shows_the_code_is_found_by_mdns(two: tuple[Memory, Memory]) -> None:
+    """Among others, of which none is asked whose number is another."""
+    laptop, desktop = two
+    invitation = Invitation(_ours(laptop, LOOPBACK), "127.0.0.1")
+    invitation.finders = [_mdns(laptop, invitation.code.number)]
+    other = _mdns(desktop, invitation.code.number % 99 + 1)
+    other.announce(1)
+    others = asyncio.create_task(other.run(lambda _: None))
+    async with invitation:
+        joining = Joining(_ours(desktop, PairOptions(spaces=())), invitation.code)
+        await asyncio.gather(invitation.joined(), joining.find_and_join([_mdns(desktop, None)]))
+    others.cancel()
+    await asyncio.gather(others, return_exceptions=True)
+    assert desktop.store.device in known(laptop)
+
+
+async def test_a_code_that_nobody_shows_says_what_to_do(two: tuple[Memory, Memory]) -> None:
+    """Name the address."""
+    joining = Joining(_ours(two[1], PairOptions(spaces=())), parse_code("7-crossover-granite"))
+    with pytest.raises(PairingError, match="--at HOST:PORT"):
+        await joining.find_and_join([], find_s=0)
+
+
+async def test_a_device_that_was_found_and_not_reached_is_told(two: tuple[Memory, Memory]) -> None:
+    """A firewall before the device that shows the code would look like a code that nobody shows."""
+    joining = Joining(_ours(two[1], PairOptions(spaces=())), parse_code("7-crossover-granite"))
+    with pytest.raises(PairingError, match=r"one that announces it was found, but .* 127\.0\.0\.1:1: "):
+        await joining.find_and_join([_Named([Address("127.0.0.1", 1)])], find_s=2)
+
+
+@pytest.mark.parametrize("says", [["no", "the code is used up"], ["no", "another code waits here"], [], None])
+async def test_only_one_device_gets_a_guess_of_whoever_types_the_code(
+    two: tuple[Memory, Memory], make_memory: Callable[[str], Memory], says: list[str] | None
+) -> None:
+    """Whatever it says when it has our proof, against which it can test its own guess: the next one is not asked."""
+    _, desktop = two
+    guesses: list[bytes] = []
+    async with (
+        _guessing(make_memory("one"), guesses, says) as one,
+        _guessing(make_memory("two"), guesses, says) as two_,
+    ):
+        joining = Joining(_ours(desktop, PairOptions(spaces=())), parse_code("7-crossover-granite"))
+        with pytest.raises(MemcrdtError):
+            await joining.find_and_join([_Named([one, two_])], find_s=5)
+    assert len(guesses) == 1
+
+
+async def test_nonsense_does_not_end_the_search(
+    two: tuple[Memory, Memory], make_memory: Callable[[str], Memory]
+) -> None:
+    """Anybody in the room can announce the number of the code."""
+    laptop, desktop = two
+    async with await invite(laptop, LOOPBACK) as invitation, _guessing(make_memory("liar"), None, []) as liar:
+        joining = Joining(_ours(desktop, PairOptions(spaces=())), invitation.code)
+        named = _Named([liar, Address.parse(invitation.addresses[0])], invitation.code.number)
+        await asyncio.gather(invitation.joined(), joining.find_and_join([named]))
+    assert desktop.store.device in known(laptop)
+
+
+async def test_what_is_no_address_opens_nothing(two: tuple[Memory, Memory], caplog: pytest.LogCaptureFixture) -> None:
+    """So nothing is left open, which asyncio would complain about beside our own message."""
+    with pytest.raises(InputError, match="99999"):
+        await join(two[1], "7-crossover-granite", PairOptions(spaces=()), at="127.0.0.1:99999")
+    gc.collect()
+    assert caplog.records == []
+
+
+def test_two_groups_do_not_become_one_by_accident() -> None:
+    """Both share a space of that name with others: the error says how."""
+    with pytest.raises(PairingError, match="memcrdt space leave personal"):
+        joins(_offer(_entry("A", shared=True)), _offer(_entry("B", shared=True)))
+
+
+def test_a_group_is_not_joined_for_reading_by_its_own_member() -> None:
+    """The other way round it goes."""
+    with pytest.raises(PairingError, match="invite this one instead"):
+        joins(_offer(_entry("A"), read_only=True), _offer(_entry("B", shared=True)))
+
+
+def test_devices_of_one_space_join_nothing() -> None:
+    """They are members already, or will be by the next statement."""
+    assert joins(_offer(_entry("A", shared=True)), _offer(_entry("A", shared=True))) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["", 1, False, []],
+        ["name", -1, False, []],
+        ["name", 1, False, [["personal", "S" * 52, "C", b"n", False]]],
+        ["name", 1, False, [["personal", "S" * 52, "C", 10**12, False]]],
+        ["name", 1, False, [["local", "S" * 52, "C", b"n", False]]],
+        ["name", 1, False, [[]]],
+        ["name", 1, False, 7],
+    ],
+)
+async def test_an_offer_that_makes_no_sense_is_refused(fields: list[Any]) -> None:
+    """A space whose id is not that of its creator, the space that never leaves, no name."""
+
+    class Heard(Talk):
+        async def hear(self, kind: str, count: int, limit: int = 0) -> list[Any]:
+            return fields
+
+    with pytest.raises(RemoteProtocolError):
+        await Heard(None).hear_offer()
+
+
+def _entry(creator: str, *, shared: bool = False) -> Entry:
+    return Entry("personal", creator * 52, Genesis(creator, b"n"), shared)
+
+
+def _offer(*entries: Entry, read_only: bool = False) -> Offer:
+    return Offer("name", 1, read_only, entries)
+
+
+def _mdns(memory: Memory, pairing: int | None) -> MdnsFinder:
+    return MdnsFinder(memory.store.device, pairing=pairing, interfaces=["127.0.0.1"])
+
+
+def _pairs(code: Code) -> list[bytes]:
+    messages = (b"B" + bytes(32), b"A" + bytes(32), b"A" + b"\xff" * 32, b"", 7, None)
+    return [msgpack.packb(["pair", code.number, message]) for message in messages]
+
+
+@asynccontextmanager
+async def _dialed(memory: Memory, address: str) -> AsyncIterator[Connection]:
+    dialer = Dialer(Identity.load_or_create(memory.home), Trust(), PAIRING_PATH)
+    connection = await dialer.dial(Target(Address.parse(address)))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+        await dialer.close()
+
+
+@asynccontextmanager
+async def _middle(memory: Memory, target: str) -> AsyncIterator[str]:
+    """The address of a device that passes on whatever the two say, in both directions."""
+
+    class Middle:
+        async def admits(self, peer: Authenticated, address: str) -> bool:
+            return True
+
+        async def serve(self, connection: Connection) -> None:
+            async with _dialed(memory, target) as there:
+                await asyncio.gather(_pump(connection, there), _pump(there, connection), return_exceptions=True)
+
+    listener = Listener(Identity.load_or_create(memory.home), Middle(), PAIRING_PATH)
+    yield f"127.0.0.1:{listener.start(Address('127.0.0.1', 0))}"
+    await listener.close()
+
+
+class _Named:
+    """A finder of addresses at which a code is said to wait."""
+
+    def __init__(self, addresses: list[Address], number: int = 7) -> None:
+        self._addresses = addresses
+        self._number = number
+
+    def announce(self, port: int | None) -> None: ...
+
+    async def run(self, found: Found) -> None:
+        for address in self._addresses:
+            found(Candidate(address, "mdns", pairing=self._number))
+
+
+@asynccontextmanager
+async def _guessing(memory: Memory, guesses: list[bytes] | None, says: list[str] | None) -> AsyncIterator[Address]:
+    """A device that pretends to show a code. It notes the proofs that it gets, and then says this, or hangs up; without
+    a list it says it at once."""
+
+    class Guessing:
+        async def admits(self, peer: Authenticated, address: str) -> bool:
+            return True
+
+        async def serve(self, connection: Connection) -> None:
+            other = Talk(connection)
+            await other.hear("pair", 2)
+            if guesses is not None:
+                exchange = Exchange("inviter", parse_code("7-crossover-acorn"), identity.public_key, connection.peer)
+                await other.say("reply", exchange.message)
+                guesses.extend(await other.hear("proof", 1))
+            if says is not None:
+                await connection.send(msgpack.packb(says))
+            await connection.close()
+
+    identity = Identity.load_or_create(memory.home)
+    listener = Listener(identity, Guessing(), PAIRING_PATH)
+    yield Address("127.0.0.1", listener.start(Address("127.0.0.1", 0)))
+    await listener.close()
+
+
+async def _pump(source: Connection, sink: Connection) -> None:
+    while (frame := await source.receive()) is not None:
+        await sink.send(frame)
+    await sink.close()

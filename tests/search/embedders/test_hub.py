@@ -1,0 +1,196 @@
+"""Getting a model's files, from a hub on the loopback interface."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from memcrdt.errors import InputError, ModelMissingError
+from memcrdt.search.embedders.hub import Repository
+from memcrdt.testing.models import COMMIT, FakeHub, write_tiny_model
+
+NAME = "somebody/tiny-onnx"
+NEEDED = ("model.onnx", "tokenizer.json")
+USEFUL = ("config.json", "tokenizer_config.json", "preprocessor_config.json")
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with FakeHub(NAME, write_tiny_model(tmp_path / "theirs", dim=384)) as fake:
+        monkeypatch.setenv("HF_ENDPOINT", fake.address)
+        yield fake
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(NAME, tmp_path / "cache")
+
+
+def pulled(repository: Repository) -> list[tuple[int, int]]:
+    """What progress was told."""
+    told: list[tuple[int, int]] = []
+    repository.pull(NEEDED, USEFUL, lambda here, total: told.append((here, total)))
+    return told
+
+
+def snapshot(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "models--somebody--tiny-onnx" / "snapshots" / COMMIT
+
+
+def test_all_files_come_and_the_progress_counts_their_bytes(
+    hub: FakeHub, repository: Repository, tmp_path: Path
+) -> None:
+    """The needed files and the useful ones that the hub has, as they are there; from nothing to all of it."""
+    told = pulled(repository)
+    names = {"model.onnx", "tokenizer.json", "config.json", "tokenizer_config.json"}
+    assert {path.name: path.read_bytes() for path in snapshot(tmp_path).iterdir()} == {
+        name: (hub.folder / name).read_bytes() for name in names
+    }
+    total = sum((hub.folder / name).stat().st_size for name in names)
+    assert told[0] == (0, total)
+    assert told[-1] == (total, total)
+    assert told == sorted(told)
+    assert repository.is_here(NEEDED)
+
+
+def test_a_pull_goes_on_where_the_one_before_broke_off(hub: FakeHub, repository: Repository, tmp_path: Path) -> None:
+    """The hub is asked for the rest of the file only, and what comes is what it has."""
+    hub.budget = [5_000, 0]
+    with pytest.raises(ModelMissingError, match=r"broke at 5,000 of .* bytes of model\.onnx .* run the command again"):
+        pulled(repository)
+    assert not repository.is_here(NEEDED)
+    pulled(repository)
+    assert hub.ranges == [None, "bytes=5000-", "bytes=5000-"]
+    assert (snapshot(tmp_path) / "model.onnx").read_bytes() == (hub.folder / "model.onnx").read_bytes()
+
+
+def test_a_broken_connection_is_taken_up_as_long_as_bytes_come(hub: FakeHub, repository: Repository) -> None:
+    """Two breaks after some bytes each need no second command."""
+    hub.budget = [5_000, 3_000]
+    pulled(repository)
+    assert hub.ranges == [None, "bytes=5000-", "bytes=8000-"]
+    assert repository.is_here(NEEDED)
+
+
+def test_what_is_here_is_not_got_again(hub: FakeHub, repository: Repository) -> None:
+    """A second pull compares digests, and asks for no file."""
+    pulled(repository)
+    hub.ranges.clear()
+    pulled(repository)
+    assert hub.ranges == []
+
+
+def test_a_damaged_file_is_replaced_by_the_next_pull(hub: FakeHub, repository: Repository, tmp_path: Path) -> None:
+    """Its digest tells, also where its size is right."""
+    pulled(repository)
+    model = snapshot(tmp_path) / "model.onnx"
+    model.write_bytes(bytes(model.stat().st_size))
+    pulled(repository)
+    assert model.read_bytes() == (hub.folder / "model.onnx").read_bytes()
+
+
+def test_bytes_that_are_not_the_announced_ones_are_thrown_away(
+    hub: FakeHub, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would be kept, and gone on from, for ever."""
+    listing = hub.listing()
+    monkeypatch.setattr(hub, "listing", lambda: listing)
+    content = bytearray((hub.folder / "model.onnx").read_bytes())
+    content[0] ^= 1
+    (hub.folder / "model.onnx").write_bytes(content)
+    with pytest.raises(ModelMissingError, match="damaged"):
+        pulled(repository)
+    assert not repository.is_here(NEEDED)
+    content[0] ^= 1
+    (hub.folder / "model.onnx").write_bytes(content)
+    pulled(repository)
+    assert repository.is_here(NEEDED)
+
+
+def test_a_full_disk_is_told_before_anything_comes(
+    hub: FakeHub, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what is needed, and what there is."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000))
+    with pytest.raises(ModelMissingError, match="make room"):
+        pulled(repository)
+    assert hub.ranges == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file as a folder fails in another way there")
+def test_a_folder_that_cannot_be_written_is_an_error_of_its_own(hub: FakeHub, tmp_path: Path) -> None:
+    """Not one of the operating system's."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ModelMissingError, match="can't be written"):
+        pulled(Repository(NAME, tmp_path / "file"))
+
+
+def test_what_the_hub_does_not_have_is_told(hub: FakeHub, tmp_path: Path, repository: Repository) -> None:
+    """A repository that is not there, and a file that its repository lacks."""
+    with pytest.raises(ModelMissingError, match=r"refuses somebody/else .*404"):
+        pulled(Repository("somebody/else", tmp_path / "cache"))
+    (hub.folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelMissingError, match=r"no tokenizer\.json"):
+        pulled(repository)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda listing: listing.pop("sha"),
+        lambda listing: listing.update(sha="../../etc"),
+        lambda listing: listing["siblings"][0].update(size="many"),
+        lambda listing: [file.update(blobId="../x", lfs=None) for file in listing["siblings"]],
+        lambda listing: listing.update(siblings=[1]),
+        lambda listing: listing.update(siblings=None),
+    ],
+)
+def test_a_listing_of_another_form_is_refused(
+    hub: FakeHub,
+    repository: Repository,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[dict[str, object]], object],
+) -> None:
+    """Nothing of it names a path here."""
+    listing = hub.listing()
+    change(listing)
+    monkeypatch.setattr(hub, "listing", lambda: listing)
+    with pytest.raises(ModelMissingError, match="lists no files"):
+        pulled(repository)
+
+
+def test_a_hub_that_is_away_and_an_address_that_is_none_are_told(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, with what to do without a network."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(ModelMissingError, match="memcrdt model use FOLDER"):
+        pulled(repository)
+    monkeypatch.setenv("HF_ENDPOINT", "file:///etc")
+    with pytest.raises(InputError, match="https://"):
+        pulled(repository)
+
+
+def test_the_hub_of_these_tests_is_one_to_hugging_faces_own_client(hub: FakeHub, tmp_path: Path) -> None:
+    """It gets the same files from it, so the protocol spoken here is the one that it speaks."""
+    code = "import sys, huggingface_hub as hub; print(hub.snapshot_download(sys.argv[1], cache_dir=sys.argv[2]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, NAME, str(tmp_path / "other")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"},
+    )
+    got = Path(done.stdout.strip())
+    assert got.name == COMMIT
+    assert (got / "model.onnx").read_bytes() == (hub.folder / "model.onnx").read_bytes()

@@ -1,0 +1,68 @@
+"""The words of a query, marked in a text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import memcrdt
+from memcrdt.search.query.highlights import Marker
+
+_db = apsw.Connection(":memory:")
+mixed = st.text(
+    alphabet=st.one_of(st.sampled_from("aé 京大学.👍🏽ข้ว\u200d\ufe0f"), st.characters(exclude_categories=["Cs"]))
+)
+
+
+def marked(query: str, text: str) -> list[str]:
+    return [text[start:end] for start, end in Marker(_db, query).of(text)]
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "words"),
+    [
+        ("when do we deploy on a tuesday?", "Deploys go out on Tuesdays, not on Mondays", ["Deploys", "Tuesdays"]),
+        ("resume cafe", "The café's naïve résumés", ["café", "résumés"]),
+        ("大学", "我在北京大学学习中文", ["大学"]),
+        ("北京大学", "我在北京大学学习中文", ["北京大学"]),
+        ("京", "我在北京大学学习中文", ["京"]),
+        ("ข้าวผัด", "ฉันชอบกินข้าวผัดกระเพรา", ["ข้าวผัด"]),
+        ("👍", "shipped it 👍🏽 today", ["👍🏽"]),
+        ("does it", "does it matter", ["does", "it"]),
+        ("nothing of the kind", "deploys on Tuesdays", []),
+        ("", "deploys", []),
+    ],
+)
+def test_the_words_are_marked_as_full_text_takes_them(query: str, text: str, words: list[str]) -> None:
+    """Stemmed, folded, in any script, emoji with what varies them; stop words only when there is nothing else."""
+    assert marked(query, text) == words
+
+
+@given(mixed, mixed)
+def test_marks_lie_in_the_text_in_order(query: str, text: str) -> None:
+    """Whatever the two are: no mark is empty, none overlaps the next one, and none ends behind the text."""
+    ends = [0]
+    for start, end in Marker(_db, query).of(text):
+        assert ends[-1] <= start < end <= len(text)
+        ends.append(end)
+
+
+@given(st.text(alphabet=st.characters(categories=["Lu", "Ll", "Nd", "Lo"]), min_size=1, max_size=12))
+def test_what_is_found_is_marked(word: str) -> None:
+    """A word of a text marks itself there, in letters of any script."""
+    assert marked(word, f"before, {word} 京 after") != []
+
+
+def test_a_hit_marks_its_passage(tmp_path: Path) -> None:
+    """Of a long memory the places are those in the passage; of a short one those in its text."""
+    with memcrdt.open(tmp_path, embedder=None) as memory:
+        memory.add("The harbour was quiet that morning. " * 120 + "The spare key hangs behind the blue clock.")
+        memory.add("a spare tyre")
+        long, short = memory.search("where is the spare key?")
+    assert long.passage is not None
+    assert [long.passage[start:end] for start, end in long.marks] == ["spare", "key"]
+    assert [short.memory.text[start:end] for start, end in short.marks] == ["spare"]

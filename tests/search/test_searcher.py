@@ -1,0 +1,93 @@
+"""The search of a store as the facade gives it: any query, hits, and models that differ between devices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from memcrdt.errors import InputError
+from memcrdt.memory.memory import Memory
+from memcrdt.model import limits
+from memcrdt.search.index.index import SearchIndex
+from memcrdt.search.index.worker import Worker
+from memcrdt.testing.memories import exchange
+
+# What FTS5 would take for its own, between any characters at all.
+SYNTAX = (
+    '"',
+    "'",
+    "*",
+    "^",
+    "+",
+    "-",
+    ":",
+    "(",
+    ")",
+    "{",
+    "}",
+    ",",
+    "\\",
+    "NEAR",
+    "NEAR(",
+    "AND",
+    "OR",
+    "NOT",
+    "words:",
+)
+queries = st.lists(
+    st.one_of(
+        st.sampled_from(SYNTAX), st.text(max_size=8), st.sampled_from("\0\n 京ข้👍🏽\ufe0f\u200dé\u0301İßﬃ\U0010ffff")
+    )
+).map(" ".join) | st.text(max_size=80)
+
+
+@pytest.fixture(name="asked", params=["static", None])
+def _asked(open_memory: Any, request: pytest.FixtureRequest) -> Memory:
+    memory: Memory = open_memory(embedder=request.param)
+    memory.add_many(["Deploys go out on Tuesdays", '"NEAR" and OR * are words 👍🏽', "我在北京大学学习中文", "\ufe0f"])
+    return memory
+
+
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(query=queries)
+@example(query="")
+@example(query='NEAR("a" b, 3)')
+@example(query="京" * limits.QUERY_CHARS)
+@example(query="".join(map(chr, range(0x4E00, 0x4E00 + limits.QUERY_CHARS))))
+@example(query='" ' * (limits.QUERY_CHARS // 2))
+@example(query="x" * limits.QUERY_CHARS)
+def test_any_text_is_a_query(asked: Memory, query: str) -> None:
+    """Whatever it consists of, with every option, the answer is hits whose marks lie in what they show."""
+    for options in ({}, {"diversity": 0.5, "fold": True, "recency": 1.0, "importance": 1.0, "explain": True}):
+        for hit in asked.search(query, **options):
+            assert 0 <= hit.score <= 1
+            assert all(0 <= start < end <= len(hit.memory.text) for start, end in hit.marks)
+
+
+@pytest.mark.parametrize("query", ["\ud800", "a\udfffb", "x" * (limits.QUERY_CHARS + 1), "word " * 20_000, 5, None])
+def test_what_is_no_query_is_refused_by_name(asked: Memory, query: Any) -> None:
+    """Halves of characters, a hundred kilobytes and what is no text are InputErrors that name the query."""
+    with pytest.raises(InputError, match="query"):
+        asked.search(query)
+
+
+def test_devices_need_not_use_the_same_model(open_memory: Any, tiny_model: Path) -> None:
+    """What one device embeds with its model the other one finds with its own; no vector is exchanged."""
+    ours, theirs = open_memory("A", embedder="static"), open_memory("B", embedder=str(tiny_model))
+    ours.add("deploys tuesdays")
+    theirs.add("cat sleeps")
+    exchange(ours, theirs)
+    names = []
+    for memory in (ours, theirs):
+        index = memory.store.indexer
+        assert isinstance(index, SearchIndex)
+        Worker(memory.store, index).drain()
+        with memory.store.reading() as db:
+            assert db.execute("SELECT count(*) FROM vectors JOIN models USING(model)").get == 2
+        names.append(memory.status().search.model)
+        assert [hit.memory.text for hit in memory.search("a kitten naps", limit=1)] == ["cat sleeps"]
+    assert len(set(names)) == 2

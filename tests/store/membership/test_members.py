@@ -1,0 +1,281 @@
+"""The members of spaces, in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from memcrdt.errors import InputError, ReadOnlyError, RemoteProtocolError
+from memcrdt.store.membership.members import Entry
+from memcrdt.sync.events import FRAME_BYTES
+from memcrdt.sync.messages import Members
+from memcrdt.sync.replica import Roll
+from memcrdt.sync.wire import encode
+
+if TYPE_CHECKING:
+    from tests.store.conftest import Home
+
+STRANGER = "X" * 51 + "A"
+
+
+def test_pairing_with_one_member_joins_the_space_for_all(homes: list[Home]) -> None:
+    """The first has never met the third, and accepts it."""
+    first, second, third = homes
+    assert first.known == second.known == third.known == {home.id for home in homes}
+    assert first.peers.is_accepted(third.id)
+    assert third.peers.is_accepted(first.id)
+    assert first.peers.get(second.id).name is None or first.peers.get(second.id).name == "second"
+
+
+def test_settling_says_everything_once(homes: list[Home]) -> None:
+    """A second time there is nothing to say."""
+    for home in homes:
+        home.settle()
+    counts = [home.peers.statements() for home in homes]
+    for home in homes:
+        home.settle()
+    assert counts == [home.peers.statements() for home in homes]
+
+
+def test_devices_name_themselves(homes: list[Home]) -> None:
+    """The others learn it, whoever paired them."""
+    first, second, third = homes
+    third.settle()
+    second.hear(third)
+    first.hear(second)
+    assert first.members.of("personal").members[third.id].name == "third"
+
+
+def test_a_revocation_spreads_and_stays(homes: list[Home]) -> None:
+    """To members that the revoking device has not met; nobody accepts that key again."""
+    first, second, third = homes
+    first.peers.revoke(third.id)
+    first.settle()
+    second.hear(first)
+    assert first.known == second.known == {first.id, second.id}
+    assert second.peers.get(third.id).state == "revoked"
+    assert third.id not in {device for _, device in second.peers.shares()}
+    with pytest.raises(InputError, match="new key"):
+        second.peers.accept(third.id)
+    second.hear(third)
+    assert second.peers.get(third.id).state == "revoked"
+
+
+def test_revoking_a_device_keeps_those_that_it_added(homes: list[Home]) -> None:
+    """Which we had heard of by then."""
+    first, second, third = homes
+    first.peers.revoke(second.id)
+    first.settle()
+    assert first.known == {first.id, third.id}
+
+
+def test_a_device_that_hears_of_its_own_revocation_tells_its_user(homes: list[Home]) -> None:
+    """And shares the space with nobody; what is in it stays."""
+    first, _, third = homes
+    first.peers.revoke(third.id)
+    first.settle()
+    third.hear(first)
+    assert third.peers.shares() == frozenset()
+    assert "revoked from the space 'personal'" in third.memory.status().store.alarms[-1].text
+
+
+def test_forged_statements_are_refused_whole(homes: list[Home]) -> None:
+    """One wrong signature, or one about another space, and nothing of the message is taken."""
+    first, second, _ = homes
+    statements = first.members.roll(first.space)[1]
+    forged = bytearray(statements[0])
+    forged[-1] ^= 1
+    before = second.peers.statements()
+    with pytest.raises(RemoteProtocolError, match="not signed"):
+        second.members.learn(second.space, [*statements, bytes(forged)])
+    with pytest.raises(RemoteProtocolError, match="another space"):
+        second.members.learn(second.memory.space("local").id(), statements)
+    assert second.peers.statements() == before
+
+
+def test_there_is_always_room_for_a_revocation(homes: list[Home], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many adds a member makes up."""
+    first, _, third = homes
+    said = len(first.peers.statements())
+    monkeypatch.setattr("memcrdt.store.membership.statement_store.STATEMENTS", said + 1)
+    monkeypatch.setattr("memcrdt.store.membership.statement_store.FOR_REVOCATIONS", 1)
+    first.peers.accept(STRANGER)
+    first.settle()
+    assert STRANGER not in first.known
+    first.peers.revoke(third.id)
+    first.settle()
+    assert third.id not in first.known
+
+
+def made_up_device(number: int) -> str:
+    """An id in the right form."""
+    return f"{number:052}".translate(str.maketrans("0189", "ABIJ"))
+
+
+def test_no_member_takes_the_room_of_revocations(homes: list[Home], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many revocations it makes up, there is room for those by others, and it can be revoked."""
+    first, _, third = homes
+    monkeypatch.setattr("memcrdt.store.membership.statement_store.STATEMENTS", 40)
+    monkeypatch.setattr("memcrdt.store.membership.statement_store.FOR_REVOCATIONS", 30)
+    made_up = [third.says("revoke", made_up_device(number)) for number in range(50)]
+    first.members.learn(first.space, made_up)
+    assert len(first.peers.statements()) < 40
+    first.peers.revoke(third.id)
+    first.settle()
+    assert third.id not in first.known
+
+
+def test_a_roll_fits_into_a_frame(homes: list[Home]) -> None:
+    """Whatever a member says, and however many bytes it takes for that."""
+    first, _, third = homes
+    keep = tuple(bytes([number]) * 16 for number in range(256))
+    adds = [third.says("add", made_up_device(number), name=200 * "\U0001f600") for number in range(1_000)]
+    revocations = [third.says("revoke", made_up_device(number), keep=keep) for number in range(1_000)]
+    for made_up in (adds, revocations):
+        first.members.learn(first.space, made_up)
+    genesis, statements = first.members.roll(first.space)
+    assert len(statements) > 300
+    assert len(encode(Members(first.space, Roll(*genesis, tuple(statements))))) <= FRAME_BYTES
+
+
+def test_what_strangers_say_is_not_kept(homes: list[Home], make_home: Callable[[str], Home]) -> None:
+    """Nor what a member says that may only read: it would take room, and nothing follows from it."""
+    first = homes[0]
+    stranger = make_home("stranger")
+    first.peers.accept(stranger.id, read_only=True)
+    first.settle()
+    before = first.peers.statements()
+    said = [each.says("add", STRANGER, space=first.space) for each in (stranger, make_home("unknown"))]
+    first.members.learn(first.space, said)
+    assert first.peers.statements() == before
+
+
+def test_a_member_that_may_only_read_cannot_write(make_home: Callable[[str], Home]) -> None:
+    """Its own adds are refused, with what to do; it is shown as such to others."""
+    writer, reader = make_home("writer"), make_home("reader")
+    added = writer.memory.add("shared")
+    writer.peers.accept(reader.id, read_only=True)
+    reader.members.join(writer.members.entries(["personal"])[0])
+    reader.peers.accept(writer.id)
+    writer.settle()
+    reader.hear(writer)
+    reader.settle()
+    assert reader.members.of("personal").members[reader.id].read_only
+    with pytest.raises(ReadOnlyError, match="another space"):
+        reader.memory.add("mine")
+    assert reader.memory.add("mine", space="local")
+    assert writer.memory.get(added).text == "shared"
+    assert reader.peers.statements() == writer.peers.statements()  # it has no say
+    with pytest.raises(ReadOnlyError, match="invite nobody"):
+        reader.members.entries(["personal"])
+
+
+def test_joining_brings_what_is_here_along(make_home: Callable[[str], Home]) -> None:
+    """The memories of `personal` are those of the joined space from then on."""
+    inviter, joiner = make_home("inviter"), make_home("joiner")
+    added = joiner.memory.add("from before")
+    joiner.members.join(inviter.members.entries(["personal"])[0])
+    assert joiner.space == inviter.space
+    assert joiner.memory.get(added).space == "personal"
+
+
+def test_what_a_reader_made_stays_in_a_space_of_its_own(make_home: Callable[[str], Home]) -> None:
+    """Nobody would take it, and it could change nothing of it; it is told the name, which is one that is free."""
+    writer, reader = make_home("writer"), make_home("reader")
+    added, forgotten = reader.memory.add("from before"), reader.memory.add("not wanted")
+    reader.memory.space("personal-2").create()
+    own = reader.space
+    assert reader.members.join(writer.members.entries(["personal"])[0], read_only=True) == "personal-3"
+    assert (reader.space, reader.memory.space("personal-3").id()) == (writer.space, own)
+    assert reader.memory.get(added).space == "personal-3"
+    assert reader.memory.update(added, text="changed").text == "changed"
+    assert reader.memory.forget(forgotten).count == 1
+    assert reader.memory.add("more", space="personal-3")
+    with pytest.raises(ReadOnlyError, match="another space"):
+        reader.memory.add("more")
+
+
+def test_a_reader_that_forgot_all_it_made_joins_with_nothing(make_home: Callable[[str], Home]) -> None:
+    """Or its tombstones would make the copies differ for ever."""
+    writer, reader = make_home("writer"), make_home("reader")
+    reader.memory.forget(reader.memory.add("not wanted"))
+    reader.members.join(writer.members.entries(["personal"])[0], read_only=True)
+    assert reader.memory.space("personal").digest() == writer.memory.space("personal").digest()
+
+
+def test_what_others_made_goes_on_as_the_space_of_a_reader(make_home: Callable[[str], Home]) -> None:
+    """As with a new key, when it comes back: else it would have all of it twice. What it finds there all the same and
+    may not change, it can keep as a space of its own."""
+    writer, reader = make_home("writer"), make_home("reader")
+    added = reader.memory.add("under the old key")
+    reader.memory.close()
+    (reader.memory.home / "device.key").unlink()
+    reader = make_home("reader")
+    assert reader.members.join(writer.members.entries(["personal"])[0], read_only=True) is None
+    assert reader.memory.get(added).space == "personal"
+    for change in (lambda: reader.memory.update(added, text="changed"), lambda: reader.memory.forget(added)):
+        with pytest.raises(ReadOnlyError, match="on one that may write, or run memcrdt space leave personal"):
+            change()
+    reader.memory.space("personal").leave()
+    assert reader.memory.forget(added).count == 1
+
+
+def test_a_space_that_is_shared_with_others_is_not_given_up(
+    homes: list[Home], make_home: Callable[[str], Home]
+) -> None:
+    """Two groups do not become one by accident: the error says how."""
+    other = make_home("other")
+    with pytest.raises(InputError, match="memcrdt space leave personal"):
+        homes[0].members.join(other.members.entries(["personal"])[0])
+
+
+def test_a_space_of_another_name_is_made(make_home: Callable[[str], Home]) -> None:
+    """With the id that it has there; a second time nothing happens."""
+    inviter, joiner = make_home("inviter"), make_home("joiner")
+    inviter.memory.space("acme").create()
+    (entry,) = inviter.members.entries(["acme"])
+    for _ in range(2):
+        joiner.members.join(entry)
+    assert joiner.memory.space("acme").id() == inviter.memory.space("acme").id()
+
+
+def test_a_new_key_can_share_what_the_old_one_had_made(homes: list[Home], make_home: Callable[[str], Home]) -> None:
+    """The key is lost. What nobody shared goes on as a space of the new one; what others share stays theirs."""
+    first, lonely = homes[0], make_home("lonely")
+    kept, space = lonely.memory.add("kept"), first.space
+    for home in (first, lonely):
+        home.memory.close()
+        (home.memory.home / "device.key").unlink()
+    again, shared = make_home("lonely"), make_home("first")
+    again.peers.accept(STRANGER)
+    again.settle()
+    assert again.known == {again.id, STRANGER}
+    assert again.memory.get(kept).space == "personal"
+    assert shared.space == space
+
+
+def test_leaving_ends_the_sharing_and_keeps_the_memories(homes: list[Home]) -> None:
+    """Under an id that nobody else knows."""
+    first, second, _ = homes
+    added = second.memory.add("stays")
+    second.memory.space("personal").leave()
+    assert second.peers.shares() == frozenset()
+    assert second.space != first.space
+    assert second.memory.get(added).text == "stays"
+    with pytest.raises(InputError, match="never leaves"):
+        second.memory.space("local").leave()
+
+
+def test_entries_of_what_cannot_be_shared_are_refused(make_home: Callable[[str], Home]) -> None:
+    """`local` never leaves."""
+    with pytest.raises(InputError, match="never leaves"):
+        make_home("one").members.entries(["local"])
+
+
+def test_an_entry_says_whether_others_take_part(homes: list[Home], make_home: Callable[[str], Home]) -> None:
+    """Which decides who joins whom."""
+    alone = make_home("alone")
+    assert isinstance(alone.members.entries(["personal"])[0], Entry)
+    assert [home.members.entries(["personal"])[0].shared for home in (homes[0], alone)] == [True, False]

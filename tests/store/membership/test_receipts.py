@@ -1,0 +1,146 @@
+"""What other devices have said to hold and to have scrubbed, counted in memories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from memcrdt.store import compaction
+from memcrdt.store.membership import receipts
+from memcrdt.store.membership.members import Members
+from memcrdt.store.membership.peers import Peers
+from memcrdt.store.membership.receipts import Confirmations
+from memcrdt.testing.devices import Device
+
+B, C = "B" * 52, "C" * 52
+
+
+@pytest.fixture(name="here")
+def _here(tmp_path: Path) -> Iterator[Device]:
+    """A device that shares `personal` with B."""
+    device = Device(tmp_path / "A", "A")
+    Peers(device.store).accept(B)
+    yield device
+    device.close()
+
+
+def hold_all(here: Device, device: str = B) -> Mapping[int, int]:
+    """Lets a device confirm all that is here; returns what it has yet to scrub."""
+    rows = {number: digest.seq for number, digest in here.replica.digests(here.space()).items()}
+    return here.replica.note_receipts(device, here.space(), rows, {})
+
+
+def scrub(here: Device, rows: Mapping[int, int], device: str = B) -> Mapping[int, int]:
+    return here.replica.note_receipts(device, here.space(), {}, rows)
+
+
+def behind(here: Device) -> int:
+    with here.store.reading() as db:
+        return receipts.behind(db, B)
+
+
+def to_scrub(here: Device) -> int:
+    with here.store.reading() as db:
+        return receipts.to_scrub(db, B)
+
+
+def confirmations(here: Device, *ids: str) -> Confirmations:
+    with here.store.reading() as db:
+        return receipts.confirmations(db, ids)
+
+
+def test_a_commit_over_many_shards_is_confirmed_shard_by_shard(here: Device) -> None:
+    """Each shard has a row of its own in the log, and every memory the last row of the commit."""
+    here.add_many(f"text {number}" for number in range(300))
+    assert behind(here) == 300
+    here.replica.note_receipts(B, here.space(), {0: 1}, {})
+    assert behind(here) == 300 - 256
+    here.replica.note_receipts(B, here.space(), {1: 2}, {})
+    assert behind(here) == 0
+
+
+def test_a_later_change_of_a_shard_counts_alone(here: Device) -> None:
+    """Also where the rest of the shard came in a commit whose last row was another shard's."""
+    first, *_ = here.add_many(f"text {number}" for number in range(300))
+    hold_all(here)
+    here.update(first, text="changed")
+    assert behind(here) == 1
+
+
+def test_a_forgetting_is_to_be_scrubbed_where_it_is_durable(here: Device) -> None:
+    """What is counted, who has confirmed, and the rows that the device is asked about; each shard has its own."""
+    ids = here.add_many(f"text {number}" for number in range(300))
+    hold_all(here)
+    here.forget(ids[0], ids[280])
+    assert (behind(here), to_scrub(here), confirmations(here, ids[0])) == (2, 2, ((), (B,)))
+    rows = hold_all(here)
+    assert (behind(here), to_scrub(here), rows) == (0, 2, {0: 4, 1: 4})
+    assert scrub(here, {0: 4}) == {1: 4}
+    assert (to_scrub(here), confirmations(here, ids[0])) == (1, ((B,), ()))
+    assert confirmations(here, ids[0], ids[280]) == ((), (B,))
+    assert scrub(here, {1: 4}) == {}
+    assert (to_scrub(here), confirmations(here, *ids)) == (0, ((B,), ()))
+
+
+def test_what_is_forgotten_later_leaves_what_was_confirmed(here: Device) -> None:
+    """Also of a shard whose row was not the last one of the commit that forgot, and after changes in between."""
+    ids = here.add_many(f"text {number}" for number in range(300))
+    here.forget(ids[0], ids[280])
+    scrub(here, hold_all(here))
+    here.update(ids[1], text="changed")
+    hold_all(here)
+    here.forget(ids[1])
+    assert (to_scrub(here), confirmations(here, ids[0])) == (1, ((B,), ()))
+    assert confirmations(here, ids[1]) == ((), (B,))
+
+
+def test_nothing_is_asked_where_nothing_was_forgotten(here: Device) -> None:
+    """A device that holds everything has nothing to scrub then."""
+    here.add("text")
+    assert (hold_all(here), to_scrub(here)) == ({}, 0)
+
+
+def test_an_answer_about_receipts_that_are_void_counts_for_nothing(here: Device) -> None:
+    """The device was restored between question and answer, and has not confirmed so much again."""
+    forgotten = here.add("text")
+    here.forget(forgotten)
+    rows = hold_all(here)
+    here.replica.met(B, "another")
+    here.replica.note_receipts(B, here.space(), {0: 1}, {})
+    scrub(here, rows)
+    assert to_scrub(here) == 1
+
+
+def test_a_space_that_was_left_has_no_receipts(here: Device) -> None:
+    """Who takes part in it under its new id may hold none of it."""
+    here.add("text")
+    hold_all(here)
+    Members(here.store).leave("personal")
+    Peers(here.store).accept(B)
+    assert behind(here) == 1
+
+
+def test_every_device_of_the_space_has_to_confirm(here: Device) -> None:
+    """And a device that is no longer trusted is not waited for."""
+    Peers(here.store).accept(C)
+    forgotten = here.add("text")
+    here.forget(forgotten)
+    scrub(here, hold_all(here))
+    assert confirmations(here, forgotten) == ((B,), (C,))
+    Peers(here.store).revoke(C)
+    assert confirmations(here, forgotten) == ((B,), ())
+
+
+def test_a_file_is_scrubbed_when_no_reader_is_in_the_way(here: Device) -> None:
+    """Only then is a question about it answered."""
+    forgotten = here.add("text")
+    with here.store.reading() as db:
+        db.execute("BEGIN")
+        db.execute("SELECT * FROM memories").fetchall()
+        here.forget(forgotten)
+        assert not here.replica.is_scrubbed(here.space())
+        db.execute("ROLLBACK")
+    assert any(compaction.scrub(here.store) for _ in range(100))  # another thread may be at it
+    assert here.replica.is_scrubbed(here.space())

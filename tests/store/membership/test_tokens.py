@@ -1,0 +1,104 @@
+"""Tokens: what is kept of them, whom they let in, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import memcrdt
+from memcrdt.errors import InputError, NotFoundError
+from memcrdt.memory.memory import Memory
+from memcrdt.store.membership import tokens as module
+from memcrdt.store.membership.tokens import Tokens
+from memcrdt.store.store import FILE
+
+
+@pytest.fixture(name="memory")
+def _memory(tmp_path: Path) -> Memory:
+    with memcrdt.open(tmp_path, embedder=None) as memory:
+        yield memory
+
+
+@pytest.fixture(name="tokens")
+def _tokens(memory: Memory) -> Tokens:
+    return Tokens(memory.store)
+
+
+def test_a_secret_finds_its_token_and_no_other(tokens: Tokens) -> None:
+    """With what it may do; anything else that is shown finds none."""
+    secret = tokens.create("browser", read_only=True, origins=["https://app.example"])
+    tokens.create("another")
+    token = tokens.find(secret)
+    assert token is not None
+    assert (token.name, token.spaces, token.read_only, token.origins) == (
+        "browser",
+        ("personal",),
+        True,
+        ("https://app.example",),
+    )
+    for shown in ("", secret[:-1], secret.upper(), "browser", "\udcff", "ü"):
+        assert tokens.find(shown) is None
+
+
+def test_the_file_holds_no_secret(tokens: Tokens, memory: Memory) -> None:
+    """Neither as text nor as the bytes it stands for."""
+    secret = tokens.create("browser")
+    found = b"".join(path.read_bytes() for path in memory.home.iterdir() if path.name.startswith(FILE))
+    assert b"browser" in found
+    assert secret.encode() not in found
+    assert bytes.fromhex(secret) not in found
+
+
+def test_secrets_are_compared_in_constant_time(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every token is compared, also behind the one that is found, and by compare_digest alone."""
+    compared = []
+    secrets = [tokens.create(name) for name in "abc"]
+    monkeypatch.setattr(module.hmac, "compare_digest", lambda one, other: compared.append(one) or one == other)
+    assert tokens.find(secrets[0]) is not None
+    assert len(compared) == 3
+
+
+def test_a_revoked_token_stands_no_more_and_its_name_is_free(tokens: Tokens) -> None:
+    """Another one under the same name is another one: who holds the old secret stays out."""
+    secret = tokens.create("browser")
+    token = tokens.find(secret)
+    assert token is not None
+    assert tokens.stands(token)
+    tokens.revoke("browser")
+    assert tokens.find(secret) is None
+    assert tokens.all() == []
+    tokens.create("browser")
+    assert not tokens.stands(token)
+    assert tokens.find(secret) is None
+
+
+def test_what_cannot_be_is_refused(tokens: Tokens) -> None:
+    """A name that is taken or odd, an origin with a path, the local space, a space or token that is not here."""
+    tokens.create("browser")
+    for name, options in (
+        ("browser", {}),
+        ("", {}),
+        ("a b", {}),
+        ("x" * 65, {}),
+        ("app", {"origins": ["https://app.example/"]}),
+        ("app", {"origins": ["app.example"]}),
+        ("app", {"origins": [f"https://{number}.example" for number in range(17)]}),
+        ("app", {"spaces": ["local"]}),
+    ):
+        with pytest.raises(InputError):
+            tokens.create(name, **options)
+    with pytest.raises(NotFoundError):
+        tokens.create("app", spaces=["nowhere"])
+    with pytest.raises(NotFoundError):
+        tokens.revoke("app")
+    assert [token.name for token in tokens.all()] == ["browser"]
+
+
+def test_there_is_a_limit_to_tokens(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them is compared at every request."""
+    monkeypatch.setattr(module, "TOKENS", 2)
+    tokens.create("a")
+    tokens.create("b")
+    with pytest.raises(InputError, match="revoke some"):
+        tokens.create("c")

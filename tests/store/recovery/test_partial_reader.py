@@ -1,0 +1,27 @@
+"""Reading around damage within a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import apsw
+import pytest
+
+from memcrdt.store.recovery import partial_reader
+from memcrdt.store.recovery.partial_reader import Table
+
+
+def test_rows_of_wrong_numbers_do_not_lead_astray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged tree gave rows before those that were asked for: the search between damage and damage has to end."""
+    monkeypatch.setattr(partial_reader, "_PROBES", 5_000)
+
+    class Damaged:
+        def execute(self, sql: str, ends: tuple[int, int]) -> Iterator[tuple[int]]:
+            yield (ends[1] + 9,) if "DESC" in sql else (ends[0] - 9,)
+            raise apsw.CorruptError("malformed")
+
+    damaged: Any = Damaged()
+    table = Table(damaged, "memories", ["memory"], ["memory"])
+    assert len(list(table.rows(by_number=True))) <= 4 * 5_000
+    assert not table.is_whole

@@ -1,0 +1,281 @@
+"""Invariant 4: no client id is used by two stores or two incarnations, however files are copied or restored."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from memcrdt.store import high_water_mark, machine, meta
+from memcrdt.store.high_water_mark import Mark, judge
+from memcrdt.store.meta import Facts
+from memcrdt.store.store import FILE
+from memcrdt.testing.devices import Device, agree
+
+Make = Callable[..., Device]
+
+
+@pytest.fixture(name="a")
+def _a(device: Make, tmp_path: Path) -> Device:
+    """A device with a state folder of its own, on machine M, with one memory."""
+    a = device("A", marks=tmp_path / "state", machine="M", boot="B1")
+    a.add("first")
+    return a
+
+
+def _alarms(device: Device) -> list[str]:
+    with device.store.reading() as db:
+        return [alarm.text for alarm in meta.alarms(db)]
+
+
+def _assert_new(before: Facts, device: Device, reason: str) -> None:
+    """The store is another one than before, and its user is told why."""
+    after = device.store.facts
+    assert after.incarnation != before.incarnation
+    assert after.client_id != before.client_id
+    assert [reason in alarm for alarm in _alarms(device)][-1:] == [True]
+
+
+def _copy(home: Path, to: Path) -> None:
+    shutil.copytree(home, to, dirs_exist_ok=True)
+
+
+def test_a_store_that_is_opened_again_is_the_same(a: Device) -> None:
+    """No new identity, no alarm, however often."""
+    facts = a.store.facts
+    for _ in range(5):
+        a.reopen()
+        a.add("more")
+    assert (a.store.facts, _alarms(a)) == (facts, [])
+
+
+def test_a_restored_file_is_noticed(a: Device, tmp_path: Path) -> None:
+    """The mark beside the key is above it."""
+    a.close()
+    shutil.copy(a.home / FILE, tmp_path / "backup")
+    a.open()
+    a.add("lost by the restore")
+    a.close()
+    facts = a.store.facts
+    shutil.copy(tmp_path / "backup", a.home / FILE)
+    a.open()
+    _assert_new(facts, a, "restored from an older copy")
+
+
+def test_a_restored_home_is_noticed(a: Device, tmp_path: Path) -> None:
+    """The mark beside the key was restored with it; the one in the state folder is above."""
+    a.close()
+    _copy(a.home, tmp_path / "backup")
+    a.open()
+    a.add("lost by the restore")
+    a.close()
+    facts = a.store.facts
+    for file in a.home.iterdir():
+        file.write_bytes((tmp_path / "backup" / file.name).read_bytes())  # into the same files
+    a.open()
+    _assert_new(facts, a, "restored from an older copy")
+
+
+def test_an_older_copy_of_an_earlier_incarnation_is_noticed(a: Device, tmp_path: Path) -> None:
+    """Also one that had come exactly as far as that incarnation ever came."""
+    a.close()
+    shutil.copy(a.home / FILE, tmp_path / "backup")
+    (a.home / high_water_mark.FILE).unlink()
+    shutil.rmtree(tmp_path / "state")
+    a.open()  # made elsewhere, as it seems: another incarnation
+    a.add("lost by the restore")
+    a.close()
+    facts = a.store.facts
+    (a.home / FILE).write_bytes((tmp_path / "backup").read_bytes())
+    a.open()
+    _assert_new(facts, a, "older copy")
+
+
+def test_a_home_copied_to_another_machine_is_noticed(a: Device, tmp_path: Path) -> None:
+    """The mark beside the key names the machine."""
+    a.close()
+    _copy(a.home, tmp_path / "elsewhere")
+    copy = Device(tmp_path / "elsewhere", "A", marks=tmp_path / "other state", machine="N")
+    _assert_new(a.store.facts, copy, "another machine")
+    copy.close()
+    a.open()
+    assert _alarms(a) == []
+
+
+def test_a_copy_on_the_same_machine_is_noticed_and_the_original_goes_on(a: Device, tmp_path: Path) -> None:
+    """The copy is another file."""
+    a.close()
+    _copy(a.home, tmp_path / "copy")
+    copy = Device(tmp_path / "copy", "A", marks=tmp_path / "state", machine="M", boot="B1")
+    _assert_new(a.store.facts, copy, "copied or moved")
+    copy.close()
+    a.open()
+    assert _alarms(a) == []
+
+
+def test_a_file_without_any_mark_is_not_trusted(a: Device, tmp_path: Path) -> None:
+    """It was put here by hand: nobody knows who else writes under its client id."""
+    a.close()
+    (tmp_path / "new").mkdir()
+    shutil.copy(a.home / FILE, tmp_path / "new" / FILE)
+    copy = Device(tmp_path / "new", "A", marks=tmp_path / "other state", machine="M")
+    _assert_new(a.store.facts, copy, "made elsewhere")
+    copy.close()
+
+
+def test_a_store_under_another_device_key_is_another_one(a: Device, tmp_path: Path) -> None:
+    """Its facts name the new device from then on."""
+    a.close()
+    other = Device(a.home, "B", marks=tmp_path / "state", machine="M")
+    _assert_new(a.store.facts, other, "another device key")
+    assert other.store.device == "B" * 52
+    other.close()
+
+
+def test_a_mark_that_lags_is_no_suspicion(a: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash between COMMIT and the mark."""
+    facts = a.store.facts
+    with monkeypatch.context() as patch:
+        patch.setattr(high_water_mark.Marks, "write", lambda *_: None)
+        a.add("durable, and then the process is killed")
+    a.reopen()
+    assert (a.store.facts, _alarms(a)) == (facts, [])
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_state_folder_that_cannot_be_written_is_done_without(device: Make, tmp_path: Path) -> None:
+    """The mark beside the key is there."""
+    (tmp_path / "locked").mkdir(mode=0o500)
+    a = device("A", marks=tmp_path / "locked" / "state")
+    a.reopen()
+    assert _alarms(a) == []
+
+
+def test_lost_writes_come_back_from_peers(a: Device, device: Make, tmp_path: Path) -> None:
+    """And what the restored store writes meanwhile collides with nothing: digests are equal afterwards."""
+    a.close()
+    shutil.copy(a.home / FILE, tmp_path / "backup")
+    a.open()
+    lost = a.add("lost by the restore")
+    b = device("B")
+    agree([a, b])
+    a.close()
+    shutil.copy(tmp_path / "backup", a.home / FILE)
+    a.open()
+    assert lost not in a.texts()
+    new = a.add("written after the restore")
+    agree([a, b])
+    assert {lost, new} <= set(a.texts())
+    assert (a.views(), a.digest()) == (b.views(), b.digest())
+
+
+def test_a_new_boot_takes_a_new_client_id(a: Device, tmp_path: Path) -> None:
+    """But stays the same incarnation: nothing is wrong."""
+    facts = a.store.facts
+    a.close()
+    again = Device(a.home, "A", marks=tmp_path / "state", machine="M", boot="B2")
+    assert again.store.facts.incarnation == facts.incarnation
+    assert again.store.facts.client_id != facts.client_id
+    assert _alarms(again) == []
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [("x", "x", True), ("x", "y", False), ("minute 100", "minute 101", True), ("minute 100", "minute 104", False)],
+)
+def test_minutes_of_boot_that_differ_a_little_are_one_boot(one: str, other: str, same: bool) -> None:
+    """Where the kernel names no boot it is reckoned from clocks that are being set."""
+    assert machine.is_same_boot(one, other) is same
+
+
+def test_thousands_of_commands_leave_one_client_id(a: Device) -> None:
+    """Invariant 4: each command opens the store, writes and closes it; the state vector does not grow."""
+    memory = a.add("memory")
+    for number in range(300):
+        a.reopen()
+        a.update(memory, importance=number / 1_000)
+    assert len(a.replica.state_vector(a.space(), 0)) == 1
+
+
+def test_a_block_under_our_own_id_from_a_peer_is_the_tripwire(device: Make) -> None:
+    """Refused and quarantined, an alarm, and a new id: two stores under one id would differ for ever, silently."""
+    a, b = device("A"), device("B")
+    agree([a, b])
+    a.add("of A")
+    b.use_client(a.store.facts.client_id)
+    b.add("of B under A's id")
+    b.add("another")
+    before = a.views(), a.store.facts.client_id
+    assert [applied.status for applied in a.take(b)] == ["refused"]
+    assert a.rows("SELECT count(*) FROM quarantine") == [(1,)]
+    assert "another copy of this store is in use" in _alarms(a)[0]
+    assert a.views() == before[0]
+    a.add("goes on")
+    assert a.store.facts.client_id != before[1]
+
+
+def test_our_own_blocks_come_back_without_alarm(device: Make) -> None:
+    """A peer's diff may hold what we wrote ourselves."""
+    a, b = device("A"), device("B")
+    a.add("of A")
+    agree([a, b])
+    whole = b.replica.diff(b.space(), 0, {}).update
+    assert a.apply(whole).status == "applied"
+    assert _alarms(a) == []
+
+
+def test_a_restore_that_no_mark_told_of_is_the_tripwire_at_the_next_exchange(
+    a: Device, device: Make, tmp_path: Path
+) -> None:
+    """Also when the store has written as much since as was lost: what a peer still has says something else there."""
+    b = device("B")
+    agree([a, b])
+    a.close()
+    _copy(a.home, tmp_path / "backup")
+    _copy(tmp_path / "state", tmp_path / "backup of the state")
+    a.open()
+    a.add("lost by the restore")
+    agree([a, b])
+    a.close()
+    facts = a.store.facts
+    for folder, kept in ((a.home, "backup"), (tmp_path / "state", "backup of the state")):
+        for file in folder.iterdir():
+            file.write_bytes((tmp_path / kept / file.name).read_bytes())
+    a.open()
+    assert (a.store.facts, _alarms(a)) == (facts, [])
+    a.add("written after the restore")
+    a.add("and more")
+    b.take(a)
+    (applied,) = a.take(b)
+    assert applied.status == "refused"
+    assert "under our own client id" in applied.reason
+    assert "another copy of this store is in use" in _alarms(a)[0]
+    a.add("goes on")
+    assert a.store.facts.client_id != facts.client_id
+    assert a.rows("SELECT count(*) FROM quarantine") == [(1,)]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff" * 512, b'["a", "b", "c", "d"]', b"\0" * 512])
+def test_what_is_no_mark_is_as_if_it_were_lost(a: Device, tmp_path: Path, content: bytes) -> None:
+    """The other mark suffices."""
+    a.close()
+    (a.home / high_water_mark.FILE).write_bytes(content)
+    a.open()
+    assert _alarms(a) == []
+
+
+def test_the_machine_stands_hashed_in_the_marks(a: Device) -> None:
+    """What a machine is called is nobody's business."""
+    assert high_water_mark.hashed("M") in (a.home / high_water_mark.FILE).read_text()
+    assert len(high_water_mark.hashed("M")) == 32
+
+
+def test_the_judgment_needs_one_mark_to_agree_on_the_file() -> None:
+    """A home that was moved to another disk by its tools has one mark with the old file: still moved."""
+    now = Mark("i", 5, "m", 1)
+    assert judge(now, Mark("i", 5, "m", 1), Mark("i", 4, "m", 2)) is None
+    assert judge(now, Mark("i", 5, "m", 2), None) == "its file was copied or moved"

@@ -1,0 +1,123 @@
+"""A store with its Yjs listener, and stock JavaScript clients in a Node process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import memcrdt
+from memcrdt.memory.memory import Memory
+from memcrdt.store.membership.tokens import Tokens
+from memcrdt.yjs.listener import YjsListener, YjsOptions
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "yjs"
+INSTALL_S = 60
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The npm packages are installed once: for the one worker that runs these tests."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and "node" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("node"))
+
+
+@pytest.fixture(scope="session", name="packages")
+def _packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the example, its installed packages, and the driver of the tests."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        pytest.skip("there is no Node.js with npm here")
+    folder = tmp_path_factory.mktemp("npm")
+    for file in (*EXAMPLE.glob("*.js"), EXAMPLE / "package.json", Path(__file__).with_name("driver.mjs")):
+        shutil.copy(file, folder)
+    command = [
+        npm,
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--loglevel=error",
+        "--fetch-retries=1",
+        "--fetch-retry-mintimeout=500",
+    ]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"npm install took over {INSTALL_S} s")
+    if done.returncode:
+        pytest.skip(f"npm install failed: {done.stderr.strip()[-300:]}")
+    return folder
+
+
+class Node:
+    """A Node process that runs snippets of JavaScript; what they return comes back by value."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def __call__(self, code: str, **given: Any) -> Any:
+        """Runs a snippet, the body of an async function, in which the given values are variables."""
+        reader, writer = self._process.stdout, self._process.stdin
+        assert reader is not None
+        assert writer is not None
+        writer.write(json.dumps({"code": code, "given": given}).encode() + b"\n")
+        await writer.drain()
+        line = await reader.readline()
+        assert line, "the Node process has ended"
+        answer = json.loads(line)
+        assert "error" not in answer, answer["error"]
+        return answer["value"]
+
+
+@pytest.fixture(name="node")
+async def _node(packages: Path) -> AsyncIterator[Node]:
+    process = await asyncio.create_subprocess_exec(
+        str(shutil.which("node")),
+        "driver.mjs",
+        cwd=packages,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        limit=64 << 20,
+    )
+    yield Node(process)
+    assert process.stdin is not None
+    process.stdin.close()
+    async with asyncio.timeout(10):
+        await process.wait()
+
+
+@pytest.fixture(name="memory")
+def _memory(tmp_path: Path) -> Iterator[Memory]:
+    with memcrdt.open(tmp_path / "home", embedder=None) as memory:
+        yield memory
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running listener, with a token for its space `personal`."""
+
+    listener: YjsListener
+    token: str
+
+    @property
+    def spaces(self) -> str:
+        return self.listener.url
+
+    @property
+    def personal(self) -> str:
+        """What y-websocket takes as the address of its server; the shard is its room."""
+        return f"{self.listener.url.replace('http', 'ws', 1)}/personal"
+
+
+@pytest.fixture(name="served")
+async def _served(memory: Memory) -> AsyncIterator[Served]:
+    token = Tokens(memory.store).create("browser")
+    async with YjsListener(memory.store, YjsOptions(port=0)) as listener:
+        yield Served(listener, token)

@@ -1,0 +1,36 @@
+"""docs/yjs.md says what is so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from memcrdt.model.registers import ATTRIBUTES
+from memcrdt.net.addresses import DEFAULT_YJS_PORT
+from memcrdt.yjs import client, listener, protocol, room, source
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "yjs.md").read_text(encoding="utf-8")
+
+
+def test_the_example_on_the_page_is_the_one_that_runs() -> None:
+    """Word for word, and of about thirty lines."""
+    example = (ROOT / "examples" / "yjs" / "index.js").read_text(encoding="utf-8")
+    assert f"```js\n{example}```" in PAGE
+    assert len(example.splitlines()) <= 30
+
+
+def test_every_attribute_is_named() -> None:
+    """In the table of registers."""
+    assert [name for name in ATTRIBUTES if f"`{name}`" not in PAGE] == []
+
+
+def test_the_figures_are_those_of_the_code() -> None:
+    """Ports, limits, close codes and times."""
+    assert f"127.0.0.1:{DEFAULT_YJS_PORT}" in PAGE
+    assert f"{client.HEARTBEAT_S:.0f} s without another message" in PAGE
+    assert f"{source.WHOLE_BYTES >> 20} MiB go out as updates of about {source.PIECE_BYTES >> 10} KiB" in PAGE
+    assert f"bring {room.PRESENCES} clients" in PAGE
+    assert f"{protocol.PRESENCE_BYTES >> 10} KiB of state" in PAGE
+    assert f"{protocol.FRAME_BYTES >> 20} MiB. {listener.CLIENTS} clients" in PAGE
+    assert f"close code {client.REFUSED} and" in PAGE
+    assert f"ends with {client.REVOKED}." in PAGE

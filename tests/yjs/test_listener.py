@@ -1,0 +1,244 @@
+"""Who comes in: addresses, certificates, hosts, tokens, origins and paths."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from memcrdt.errors import InputError, LockedError
+from memcrdt.memory.memory import Memory
+from memcrdt.node.node import Node
+from memcrdt.store.membership.tokens import Tokens
+from memcrdt.yjs import listener as module
+from memcrdt.yjs import protocol
+from memcrdt.yjs.listener import YjsListener, YjsOptions
+
+SECRET = "the code of the safe is 1234"
+ORIGIN = "https://app.example"
+
+
+@pytest.fixture(name="http")
+async def _http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def test_the_list_of_shards_is_json(memory: Memory, served: Any, http: aiohttp.ClientSession) -> None:
+    """With a token in a header or in the query, which is all that a browser's WebSocket can set."""
+    memory.add(SECRET)
+    for options in ({"headers": bearer(served.token)}, {"params": {"token": served.token}}):
+        async with http.get(f"{served.spaces}/personal", **options) as response:
+            listed = await response.json()
+            assert response.headers["Cache-Control"] == "no-store"
+        assert (listed["space"], listed["open"], [shard["shard"] for shard in listed["shards"]]) == ("personal", 0, [0])
+
+
+@pytest.mark.parametrize("path", ["/personal", "/personal/0", "/elsewhere", "", "/personal/0/x"])
+@pytest.mark.parametrize(
+    "shown",
+    [{}, {"params": {"token": "0" * 64}}, {"headers": bearer("0" * 64)}, {"headers": {"Authorization": "Basic Og=="}}],
+)
+async def test_without_a_good_token_there_is_a_401_and_nothing_else(
+    memory: Memory, served: Any, http: aiohttp.ClientSession, path: str, shown: dict[str, Any]
+) -> None:
+    """The same for every path, whatever is there: no body, and no word of what there is."""
+    memory.add(SECRET)
+    async with http.get(f"{served.spaces}{path}", **shown) as response:
+        assert (response.status, await response.read()) == (401, b"")
+
+
+async def test_a_websocket_without_a_good_token_is_not_made(served: Any, http: aiohttp.ClientSession) -> None:
+    """It gets the 401 in the place of the upgrade."""
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await http.ws_connect(f"{served.personal}/0", params={"token": "wrong"})
+    assert refused.value.status == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/elsewhere", 404),
+        ("GET", "/local", 404),
+        ("GET", "/local/0", 404),
+        ("GET", "/personal/2", 404),
+        ("GET", "/personal/-1", 404),
+        ("GET", "/personal/99999999999", 404),
+        ("GET", "/personal/0/x", 404),
+        ("GET", "", 404),
+        ("POST", "/personal", 404),
+        ("GET", "/personal/0", 426),
+    ],
+)
+async def test_a_token_opens_its_spaces_only(
+    served: Any, http: aiohttp.ClientSession, method: str, path: str, status: int
+) -> None:
+    """Not `local`, which never leaves the machine; a shard wants a WebSocket."""
+    async with http.request(method, f"{served.spaces}{path}", headers=bearer(served.token)) as response:
+        assert (response.status, await response.read()) == (status, b"")
+
+
+async def test_web_pages_come_in_only_from_origins_that_the_token_lists(
+    memory: Memory, served: Any, http: aiohttp.ClientSession
+) -> None:
+    """Any other Origin is refused with a good token too, "null" among them; the listed one may read the answer."""
+    listing = {"headers": {**bearer(Tokens(memory.store).create("page", origins=[ORIGIN])), "Origin": ORIGIN}}
+    async with http.get(f"{served.spaces}/personal", **listing) as response:
+        assert (response.status, response.headers["Access-Control-Allow-Origin"]) == (200, ORIGIN)
+    async with http.ws_connect(f"{served.personal}/0", **listing) as socket:
+        assert isinstance(protocol.read(await socket.receive_bytes()), protocol.Step1)
+    for origin in ("https://evil.example", "null", f"{ORIGIN}.evil.example"):
+        for token in (served.token, listing["headers"]["Authorization"].split()[1]):
+            headers = {**bearer(token), "Origin": origin}
+            async with http.get(f"{served.spaces}/personal", headers=headers) as response:
+                assert (response.status, await response.read()) == (403, b"")
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await http.ws_connect(f"{served.personal}/0", headers=headers)
+            assert refused.value.status == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("127.0.0.1:27381", 200),
+        ("[::1]:1", 200),
+        ("evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("[", 403),
+    ],
+)
+async def test_in_the_clear_the_host_has_to_name_this_machine(
+    served: Any, http: aiohttp.ClientSession, host: str, status: int
+) -> None:
+    """A name of an attacker that resolves to 127.0.0.1 is one a browser would send the token to."""
+    headers = {**bearer(served.token), "Host": host}
+    async with http.get(f"{served.spaces}/personal", headers=headers) as response:
+        assert response.status == status
+
+
+async def test_elsewhere_it_listens_only_with_a_certificate(memory: Memory) -> None:
+    """In the clear, a token and every memory would be there for anyone on the way to read."""
+    for host in ("0.0.0.0", "", "192.0.2.1", "some.example"):
+        with pytest.raises(InputError, match="certificate"):
+            await YjsListener(memory.store, YjsOptions(host=host, port=0)).start()
+
+
+async def test_with_a_certificate_it_speaks_tls_everywhere(
+    memory: Memory, http: aiohttp.ClientSession, certificate: Path
+) -> None:
+    """The certificate is the user's own: who trusts it connects, and no Host is asked for."""
+    token = Tokens(memory.store).create("browser")
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    trusting.check_hostname = False
+    async with YjsListener(memory.store, YjsOptions(host="", port=0, certificate=certificate)) as listener:
+        url = f"{listener.url}/personal"
+        headers = {**bearer(token), "Host": "notes.example"}
+        async with http.get(url, headers=headers, ssl=trusting) as response:
+            assert response.status == 200
+        async with http.ws_connect(f"{url}/0", headers=headers, ssl=trusting) as socket:
+            assert isinstance(protocol.read(await socket.receive_bytes()), protocol.Step1)
+        with pytest.raises(aiohttp.ClientError):
+            await http.get(url.replace("https", "http"), headers=headers)
+
+
+async def test_a_certificate_that_is_none_is_named(memory: Memory, tmp_path: Path) -> None:
+    """The file that is missing, and the file that holds something else."""
+    other = tmp_path / "notes.txt"
+    other.write_text("no PEM")
+    for path in (tmp_path / "missing.pem", other):
+        with pytest.raises(InputError, match=path.name):
+            await YjsListener(memory.store, YjsOptions(port=0, certificate=path)).start()
+
+
+async def test_a_port_in_use_is_named(memory: Memory, served: Any) -> None:
+    """With the option that chooses another."""
+    port = int(served.listener.url.split(":")[2].split("/")[0])
+    with pytest.raises(LockedError, match=f"port {port} .*--yjs-port"):
+        await YjsListener(memory.store, YjsOptions(port=port)).start()
+
+
+async def test_a_node_lets_clients_in_when_it_is_told_to(memory: Memory, http: aiohttp.ClientSession) -> None:
+    """Beside the other devices, and no longer than it runs; when the port is taken it does not start at all."""
+    token = Tokens(memory.store).create("browser")
+    async with Node(memory, host="127.0.0.1", port=0) as node:
+        assert node.yjs_url is None
+    async with Node(memory, host="127.0.0.1", port=0, yjs=YjsOptions(port=0)) as node:
+        url = f"{node.yjs_url}/personal"
+        async with http.get(url, headers=bearer(token)) as response:
+            assert response.status == 200
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await http.get(url, headers=bearer(token))
+    async with YjsListener(memory.store, YjsOptions(port=0)) as listener:
+        port = int(listener.url.split(":")[2].split("/")[0])
+        with pytest.raises(LockedError):
+            await Node(memory, host="127.0.0.1", port=0, yjs=YjsOptions(port=port)).__aenter__()
+    assert memory.status().serving is None
+
+
+async def test_there_is_a_limit_to_clients(
+    served: Any, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One more is told to come later; when another has left, it is let in."""
+    monkeypatch.setattr(module, "CLIENTS", 1)
+    url, options = f"{served.personal}/0", {"headers": bearer(served.token)}
+    first = await http.ws_connect(url, **options)
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await http.ws_connect(url, **options)
+    assert refused.value.status == 503
+    await first.close()
+    async with asyncio.timeout(10):
+        while served.listener._clients:  # noqa: ASYNC110  it has no event
+            await asyncio.sleep(0.005)
+    await (await http.ws_connect(url, **options)).close()
+
+
+async def test_stopping_says_goodbye(memory: Memory, http: aiohttp.ClientSession) -> None:
+    """With the code of one who goes away, after which clients try again; nothing listens any more."""
+    token = Tokens(memory.store).create("browser")
+    async with YjsListener(memory.store, YjsOptions(port=0)) as listener:
+        url = f"{listener.url}/personal/0"
+        socket = await http.ws_connect(url, headers=bearer(token))
+        await socket.receive_bytes()
+    message = await socket.receive()
+    assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.GOING_AWAY)
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await http.get(url)
+
+
+@pytest.fixture(name="certificate")
+def _certificate(tmp_path: Path) -> Path:
+    """A self-signed certificate for localhost with its key, in one PEM file."""
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "certificate.pem"
+    encoding = serialization.Encoding.PEM
+    path.write_bytes(
+        key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + made.public_bytes(encoding)
+    )
+    return path

@@ -1,0 +1,117 @@
+"""The store as clients see it: which shards there are, and how each follows the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from memcrdt.crdt.shard import Shard
+from memcrdt.errors import NotFoundError, UntrustedPeerError
+from memcrdt.memory.memory import Memory
+from memcrdt.model import limits
+from memcrdt.store.membership.tokens import Token
+from memcrdt.yjs import source as module
+from memcrdt.yjs.room import Place
+from memcrdt.yjs.source import Source
+
+
+@pytest.fixture(name="source")
+def _source(memory: Memory) -> Source:
+    return Source(memory.store)
+
+
+@pytest.fixture(name="token")
+def _token(source: Source) -> Token:
+    token = source.tokens.find(source.tokens.create("browser"))
+    assert token is not None
+    return token
+
+
+@pytest.fixture(name="place")
+def _place(source: Source) -> Place:
+    return source.place("personal", 0)
+
+
+def copy_of(updates: Iterable[bytes]) -> Shard:
+    copy = Shard(1)
+    for update in updates:
+        copy.apply(update)
+    return copy
+
+
+def test_an_empty_space_lists_no_shard_and_where_the_first_memory_belongs(source: Source) -> None:
+    """Shard 0, which is made by whoever writes first."""
+    assert source.listing("personal") == {"space": "personal", "open": 0, "shards": []}
+
+
+def test_the_list_names_sizes_and_the_open_shard(
+    memory: Memory, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full shard is listed and no longer open; then the next one is, also before it is made."""
+    monkeypatch.setattr(limits, "SHARD_BIRTHS", 2)
+    memory.add_many(["one", "two"])
+    listed = source.listing("personal")
+    assert listed["open"] == 1
+    (shard,) = listed["shards"]
+    assert (shard["shard"], shard["births"], shard["registers"]) == (0, 2, 2)
+    assert shard["bytes"] > 300
+    memory.add("three")
+    assert [shard["shard"] for shard in source.listing("personal")["shards"]] == [0, 1]
+    assert source.listing("personal")["open"] == 1
+
+
+def test_only_shards_that_are_there_and_the_next_have_a_place(memory: Memory, source: Source) -> None:
+    """Nobody makes shard a million; a space that is not here has none."""
+    memory.add("one")
+    assert source.place("personal", 1).shard == 1
+    for name, shard in (("personal", 2), ("personal", -1), ("elsewhere", 0)):
+        with pytest.raises(NotFoundError):
+            source.place(name, shard)
+
+
+def test_news_are_the_updates_behind_a_position(
+    memory: Memory, source: Source, token: Token, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few at a time, in order, and then none."""
+    monkeypatch.setattr(module, "ROWS", 2)
+    updates, position = source.answer(token, place, {})
+    for number in range(5):
+        memory.add(str(number))
+    sizes = []
+    while True:
+        news, position = source.news(token, place, position)
+        if not news:
+            break
+        sizes.append(len(news))
+        updates += news
+    assert sizes == [2, 2, 1]
+    assert copy_of(updates).births == 5
+    assert position.known == source.known(place)
+
+
+def test_news_that_are_folded_away_come_as_a_diff(memory: Memory, source: Source, token: Token, place: Place) -> None:
+    """A forget folds the log into a snapshot: the rows behind the position are gone, what they did is not."""
+    doomed = memory.add("doomed")
+    updates, position = source.answer(token, place, {})
+    added = memory.add("stays")
+    memory.forget(doomed)
+    news, after = source.news(token, place, position)
+    copy = copy_of([*updates, *news])
+    assert set(copy.registers(added)) == {added}
+    assert set(copy.registers(doomed)) == {f"{doomed}/x"}
+    assert b"doomed" not in b"".join(news)
+    assert source.news(token, place, after) == ([], after)
+
+
+def test_a_revoked_token_opens_nothing(memory: Memory, source: Source, token: Token, place: Place) -> None:
+    """Neither what is there, nor what comes, nor the way in."""
+    _, position = source.answer(token, place, {})
+    source.tokens.revoke("browser")
+    for call in (
+        lambda: source.answer(token, place, {}),
+        lambda: source.news(token, place, position),
+        lambda: source.take(token, place, b"\0\0"),
+    ):
+        with pytest.raises(UntrustedPeerError, match="revoked"):
+            call()
