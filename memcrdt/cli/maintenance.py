@@ -15,7 +15,7 @@ from memcrdt.cli.output import Column, say
 if TYPE_CHECKING:
     from memcrdt.errors import StoreError
     from memcrdt.memory.memory import Memory
-    from memcrdt.store.recovery.doctor import Report
+    from memcrdt.store.recovery.doctor import DoctorReport
 
 _FILE = click.Path(path_type=Path)
 
@@ -137,7 +137,7 @@ def _of_file(face: Face, repair: bool, exc: StoreError) -> list[Finding]:
     return _told(report)
 
 
-def _told(report: Report) -> list[Finding]:
+def _told(report: DoctorReport) -> list[Finding]:
     findings = [Finding(what="problem", text=text) for text in report.problems]
     return findings + [Finding(what="done", text=text) for text in report.done]
 

@@ -18,7 +18,7 @@ from memcrdt.errors import MemcrdtError, StoreError
 from memcrdt.model.filters import Filters
 from memcrdt.model.records import Change
 from memcrdt.model.values import from_ms
-from memcrdt.store.change_cursor import Follower, Step
+from memcrdt.store.change_cursor import ChangeCursor, Step
 from memcrdt.store.log import head as log_head
 from memcrdt.store.store import Notice, Store
 from memcrdt.store.transaction import Transaction
@@ -37,9 +37,9 @@ class Subscription:
     Several changes of one memory in quick succession come as one. It ends with an error if the store can't be read.
     """
 
-    def __init__(self, feed: Feed, follower: Follower) -> None:
+    def __init__(self, feed: Feed, cursor: ChangeCursor) -> None:
         self._feed = feed
-        self._follower = follower
+        self._cursor = cursor
         self._queue: deque[Change] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -109,7 +109,7 @@ class Subscription:
         if self._full_since is not None and head > self._full_since:
             self._put([Change(kind="missed", id="", space="", origin="local", at=self._feed.now())])
         self._full_since = None
-        steps = self._follower.read(db, room)
+        steps = self._cursor.read(db, room)
         self._put([change_of(step) for step in steps])
         return len(steps) == room
 
@@ -152,7 +152,7 @@ class Feed:
             if self._unsubscribe is None:
                 self._unsubscribe = self._store.subscribe(self._note)
             with self._store.reading() as db:
-                subscription = Subscription(self, Follower(log_head(db), filters))
+                subscription = Subscription(self, ChangeCursor(log_head(db), filters))
             self._subscriptions.append(subscription)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="memcrdt-feed", daemon=True)

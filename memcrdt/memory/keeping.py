@@ -20,7 +20,7 @@ from memcrdt.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from memcrdt.memory.transfer import ImportReport
-    from memcrdt.store.recovery.doctor import Report
+    from memcrdt.store.recovery.doctor import DoctorReport
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class Keeping:
         """
         backup.restore(self.store, check_path(path, "the backup"))
 
-    def doctor(self, *, repair: bool = False, give_up: bool = False) -> Report:
+    def doctor(self, *, repair: bool = False, give_up: bool = False) -> DoctorReport:
         """Looks at every row of the store; with `repair`, puts right what can be.
 
         What is lost waits for other devices to bring it again, unless `give_up` says that they won't.

@@ -89,7 +89,7 @@ class Contacts(Trust):
     def connected(self, link: Link) -> None:
         """Notes a connection that stands."""
         connection = link.connection
-        note = stored.Link(connection.via, connection.address, link.since_ms, connection.found, link.skew_ms)
+        note = stored.PeerConnection(connection.via, connection.address, link.since_ms, connection.found, link.skew_ms)
         home = connection.listens_at
         self._problems.pop(link.peer, None)
         self._note(partial(self._peers.connected, link.peer, connection.peer.public_key, note, home))

@@ -136,7 +136,7 @@ class StoreReplica:
     ) -> Mapping[int, int]:
         number = self._number(space)
         if held or scrubbed:
-            receipts.note(self._store, peer, number, receipts.Said(held, scrubbed))
+            receipts.note(self._store, peer, number, receipts.HeldRows(held, scrubbed))
         return receipts.unscrubbed(self._store, peer, number)
 
     def is_scrubbed(self, space: str) -> bool:

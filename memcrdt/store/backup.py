@@ -14,7 +14,7 @@ import apsw
 from memcrdt.errors import CorruptError, InputError, SchemaError
 from memcrdt.store import connections, files, meta, migrations, scratch
 from memcrdt.store.meta import Alarm
-from memcrdt.store.recovery.damage import Kind, fault
+from memcrdt.store.recovery.damage import RowKind, fault
 
 if TYPE_CHECKING:
     from memcrdt.store.store import Store
@@ -114,7 +114,7 @@ def _damage_told(path: Path) -> Iterator[None]:
 
 def _check_rows(source: apsw.Connection, path: Path) -> None:
     """Raises CorruptError at the first row that may not be loaded: who knows where the file has been."""
-    tables: dict[Kind, str] = {"update": "updates", "snapshot": "snapshots"}
+    tables: dict[RowKind, str] = {"update": "updates", "snapshot": "snapshots"}
     for kind, table in tables.items():
         for shard, update, kept in source.execute(f"SELECT shard, bytes, checksum FROM {table}"):
             if wrong := fault(kind, shard, update, kept):

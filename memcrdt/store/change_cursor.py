@@ -38,7 +38,7 @@ class Step(NamedTuple):
     at: int
 
 
-class Follower:
+class ChangeCursor:
     """How far one reader has come. What is behind log row `since` is new to it.
 
     Of a memory that was forgotten only the space is known: the other filters let it through.

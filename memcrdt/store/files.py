@@ -10,16 +10,16 @@ from typing import TypeAlias
 
 from memcrdt.errors import DiskFullError, StoreError
 
-Identity: TypeAlias = tuple[int, int]  # device and inode
+FileIdentity: TypeAlias = tuple[int, int]  # device and inode
 
 
-def identity(path: Path) -> Identity:
+def identity(path: Path) -> FileIdentity:
     """Raises OSError."""
     found = path.stat()
     return found.st_dev, found.st_ino
 
 
-def check_same(path: Path, expected: Identity) -> None:
+def check_same(path: Path, expected: FileIdentity) -> None:
     """Raises StoreError when another file than the expected one is there, or none: what is written into a file that was
     deleted or replaced would be acknowledged and lost."""
     if not _is_there(path, expected):
@@ -40,7 +40,7 @@ def told(what: str, advice: str) -> Iterator[None]:
         raise StoreError(f"{what} ({exc.strerror}); {advice}") from exc
 
 
-def _is_there(path: Path, expected: Identity) -> bool:
+def _is_there(path: Path, expected: FileIdentity) -> bool:
     try:
         return identity(path) == expected
     except (FileNotFoundError, NotADirectoryError):

@@ -12,10 +12,10 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from memcrdt.errors import StoreError
-from memcrdt.store.files import Identity, identity
+from memcrdt.store.files import FileIdentity, identity
 
 _open: WeakKeyDictionary[object, Path] = WeakKeyDictionary()
-_inherited: set[Identity] = set()
+_inherited: set[FileIdentity] = set()
 
 
 def opened(owner: object, path: Path) -> None:

@@ -20,7 +20,7 @@ _BYTES: Final = 512  # one sector, always the same and written in place, so that
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class HighWaterMark:
     """What a store had come to: `head` is the last row of its log, `file` the number of its inode, `machine` a hash."""
 
     incarnation: str
@@ -43,7 +43,7 @@ def hashed(machine: str) -> str:
     return hashlib.blake2b(machine.encode(), digest_size=16, person=b"memcrdt machine").hexdigest()
 
 
-class Marks:
+class HighWaterMarks:
     """The two files of one store. Writing never fails: a mark that could not be written lags."""
 
     def __init__(self, home: Path, state: Path) -> None:
@@ -51,7 +51,7 @@ class Marks:
         self._state = state
         self._open: dict[Path, int] = {}
 
-    def suspicion(self, now: Mark) -> str | None:
+    def suspicion(self, now: HighWaterMark) -> str | None:
         """Why a store that stands at `now` is not the one that was here, in words for its user; None if it is."""
         return judge(now, _read(self._home), _read(self._beyond(now.incarnation)))
 
@@ -59,7 +59,7 @@ class Marks:
         """Whether there was a store in this home before one that was just made."""
         return _read(self._home) is not None
 
-    def write(self, mark: Mark) -> None:
+    def write(self, mark: HighWaterMark) -> None:
         data = json.dumps([mark.incarnation, mark.head, mark.machine, mark.file]).encode().ljust(_BYTES)
         for path in (self._home, self._beyond(mark.incarnation)):
             with suppress(OSError):  # a folder that is not ours, a full disk: the other one may do
@@ -83,8 +83,8 @@ class Marks:
         return self._state / f"{incarnation}.mark"
 
 
-def judge(now: Mark, beside: Mark | None, beyond: Mark | None) -> str | None:
-    """As Marks.suspicion says; `beside` is the mark beside the key, `beyond` that in the state folder, if any."""
+def judge(now: HighWaterMark, beside: HighWaterMark | None, beyond: HighWaterMark | None) -> str | None:
+    """As HighWaterMarks.suspicion says; `beside` is the mark beside the key, `beyond` that in the state folder, if any."""
     if beside is not None and beside.incarnation != now.incarnation:
         return "it is an older copy: the store has gone on as another one since"
     known = [mark for mark in (beside, beyond) if mark is not None]
@@ -99,9 +99,9 @@ def judge(now: Mark, beside: Mark | None, beyond: Mark | None) -> str | None:
     return None
 
 
-def _read(path: Path) -> Mark | None:
+def _read(path: Path) -> HighWaterMark | None:
     try:
         incarnation, head, machine, file = json.loads(path.read_bytes()[:_BYTES])
-        return Mark(str(incarnation), int(head), str(machine), int(file))
+        return HighWaterMark(str(incarnation), int(head), str(machine), int(file))
     except (OSError, ValueError, TypeError):  # not there, or no mark: as if it were lost
         return None

@@ -191,7 +191,7 @@ def snapshot_seq(db: apsw.Connection, shard: int) -> int:
     return 0 if row is None else row[0]
 
 
-class Row(NamedTuple):
+class LogRow(NamedTuple):
     """An update in the log, as it was written."""
 
     seq: int
@@ -199,13 +199,13 @@ class Row(NamedTuple):
     origin: str
 
 
-def updates_after(db: apsw.Connection, shard: int, seq: int) -> Iterator[Row]:
+def updates_after(db: apsw.Connection, shard: int, seq: int) -> Iterator[LogRow]:
     """The shard's updates behind row `seq`, in order. Raises CorruptError at a row that is not what was written."""
     sql = "SELECT seq, bytes, origin, checksum FROM updates WHERE shard = ? AND seq > ? ORDER BY seq"
     for at, update, origin, kept in db.execute(sql, (shard, seq)):
         if checksum(shard, update) != kept:
             raise CorruptError(f"row {at} of the log is not what was written; run `memcrdt doctor --repair`")
-        yield Row(at, update, origin)
+        yield LogRow(at, update, origin)
 
 
 def fold(db: apsw.Connection, shard: ShardRow, snapshot: bytes) -> None:

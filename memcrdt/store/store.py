@@ -23,7 +23,7 @@ from memcrdt.store import compaction, connections, file_setup, files, forks, log
 from memcrdt.store.background import Background
 from memcrdt.store.connections import Readers, translated
 from memcrdt.store.documents import Documents
-from memcrdt.store.high_water_mark import Mark, Marks, hashed, state_folder
+from memcrdt.store.high_water_mark import HighWaterMark, HighWaterMarks, hashed, state_folder
 from memcrdt.store.indexer import Indexer, Prepared
 from memcrdt.store.meta import Alarm, Facts
 from memcrdt.store.reserve import Reserve
@@ -82,13 +82,13 @@ class Store:
         self._lock = threading.RLock()
         self._documents = Documents()
         self._subscribers: list[Callable[[Notice], None]] = []
-        self._marks = Marks(home, self.options.marks or state_folder())
+        self._marks = HighWaterMarks(home, self.options.marks or state_folder())
         self._scrubbing = Background(partial(compaction.scrub, self))
         self._readers = Readers(self.path, read_only=self.options.read_only, vfs=self.options.vfs)
         self._reserve = Reserve(home)
         self._writer: apsw.Connection | None = None
         self._closed = False
-        self._file: files.Identity | None = None
+        self._file: files.FileIdentity | None = None
         self.device = device
         file_setup.prepare(self.path, read_only=self.options.read_only)
         try:
@@ -322,8 +322,8 @@ class Store:
             return "it belongs to another device key"
         return self._marks.suspicion(self._mark(db))
 
-    def _mark(self, db: apsw.Connection) -> Mark:
-        return Mark(
+    def _mark(self, db: apsw.Connection) -> HighWaterMark:
+        return HighWaterMark(
             incarnation=meta.facts(db).incarnation,
             head=log.head(db),
             machine=hashed(self.options.machine or machine.machine_id()),

@@ -24,7 +24,7 @@ from memcrdt.node.store_replica import StoreReplica
 from memcrdt.node.trusted_peers import Roster
 from memcrdt.store import compaction, connections, log, meta
 from memcrdt.store.documents import Documents
-from memcrdt.store.high_water_mark import Marks
+from memcrdt.store.high_water_mark import HighWaterMarks
 from memcrdt.store.log import Append
 from memcrdt.store.membership import members
 from memcrdt.store.transaction import Transaction
@@ -73,7 +73,7 @@ def _ignore_gaps() -> AbstractContextManager[object]:
 
 def _reuse_client_ids() -> AbstractContextManager[object]:
     """A restored store goes on as if nothing had happened."""
-    return _all(patch.object(Marks, "suspicion", _nothing), patch.object(Transaction, "_check_own", _nothing))
+    return _all(patch.object(HighWaterMarks, "suspicion", _nothing), patch.object(Transaction, "_check_own", _nothing))
 
 
 def _compare_state_vectors_only() -> AbstractContextManager[object]:

@@ -29,7 +29,7 @@ from memcrdt.net.addresses import DEFAULT_PORT
 from memcrdt.node.lock import NOTE_FILE, holder
 from memcrdt.node.node import BackgroundNode, Node
 from memcrdt.node.sync_wait import Waiting
-from memcrdt.store.membership.peers import Link, Peers
+from memcrdt.store.membership.peers import PeerConnection, Peers
 from memcrdt.store.overview import overview
 
 WAIT_S = 20.0
@@ -460,7 +460,7 @@ def test_a_status_says_who_is_connected_how_and_how_the_clocks_differ(homes: tup
 def test_nobody_is_connected_after_the_process_with_the_network_was_killed(homes: tuple[Memory, Memory]) -> None:
     """It had no time to note the end of its connections."""
     laptop, desktop = homes
-    link = Link("accepted", "192.168.1.20:50000", 1)
+    link = PeerConnection("accepted", "192.168.1.20:50000", 1)
     Peers(laptop.store).connected(desktop.store.device, b"k" * 32, link)
     assert laptop.status().serving is None
     assert laptop.status().store.peers[0].peer.connected is None

@@ -13,7 +13,7 @@ import pytest
 from memcrdt.errors import StoreError
 from memcrdt.store import connections
 from memcrdt.store.membership import receipts
-from memcrdt.store.membership.receipts import Said
+from memcrdt.store.membership.receipts import HeldRows
 from memcrdt.testing import kill, multiprocess, powerloss
 from memcrdt.testing.devices import Device
 from memcrdt.testing.expected import LostError, open_memory, texts_of
@@ -63,7 +63,7 @@ def test_what_is_only_noted_waits_for_no_disk_and_what_follows_does(tmp_path: Pa
     memory = open_memory(tmp_path / "home", vfs.name)
     added = [memory.add("before")]
     vfs.disk.fault = Fault("error", 1, frozenset({"sync"}))
-    receipts.note(memory.store, "B" * 52, memory.store.space("personal"), Said({0: 1}, {}))
+    receipts.note(memory.store, "B" * 52, memory.store.space("personal"), HeldRows({0: 1}, {}))
     assert vfs.disk.done == 0
     vfs.disk.fault = None
     if seed % 2:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from memcrdt.store import high_water_mark, machine, meta
-from memcrdt.store.high_water_mark import Mark, judge
+from memcrdt.store.high_water_mark import HighWaterMark, judge
 from memcrdt.store.meta import Facts
 from memcrdt.store.store import FILE
 from memcrdt.testing.devices import Device, agree
@@ -139,7 +139,7 @@ def test_a_mark_that_lags_is_no_suspicion(a: Device, monkeypatch: pytest.MonkeyP
     """A crash between COMMIT and the mark."""
     facts = a.store.facts
     with monkeypatch.context() as patch:
-        patch.setattr(high_water_mark.Marks, "write", lambda *_: None)
+        patch.setattr(high_water_mark.HighWaterMarks, "write", lambda *_: None)
         a.add("durable, and then the process is killed")
     a.reopen()
     assert (a.store.facts, _alarms(a)) == (facts, [])
@@ -276,6 +276,6 @@ def test_the_machine_stands_hashed_in_the_marks(a: Device) -> None:
 
 def test_the_judgment_needs_one_mark_to_agree_on_the_file() -> None:
     """A home that was moved to another disk by its tools has one mark with the old file: still moved."""
-    now = Mark("i", 5, "m", 1)
-    assert judge(now, Mark("i", 5, "m", 1), Mark("i", 4, "m", 2)) is None
-    assert judge(now, Mark("i", 5, "m", 2), None) == "its file was copied or moved"
+    now = HighWaterMark("i", 5, "m", 1)
+    assert judge(now, HighWaterMark("i", 5, "m", 1), HighWaterMark("i", 4, "m", 2)) is None
+    assert judge(now, HighWaterMark("i", 5, "m", 2), None) == "its file was copied or moved"

@@ -21,13 +21,13 @@ from memcrdt.store.store import Store
 ADDRESSES: Final = 8  # remembered for each device
 PENDING: Final = 64  # devices that knocked; a further one takes the place of whoever knocked longest ago
 
-State: TypeAlias = Literal["accepted", "pending", "revoked"]
+PeerState: TypeAlias = Literal["accepted", "pending", "revoked"]
 
 _COLUMNS = "device, name, state, public_key, addresses, added_at, seen_at, connected, error, error_at"
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class PeerConnection:
     """A connection that stands: who made it, the other end's address, since when (ms), how the address was found if
     we dialed it, and how far the other's clock is ahead of ours (ms)."""
 
@@ -44,12 +44,12 @@ class Peer:
 
     device: str
     name: str | None
-    state: State
+    state: PeerState
     public_key: bytes | None
     addresses: tuple[str, ...]
     added_at: int
     seen_at: int | None
-    connected: Link | None
+    connected: PeerConnection | None
     error: str | None
     error_at: int | None
 
@@ -159,7 +159,7 @@ class Peers:
                 (device, PENDING - 1),
             )
 
-    def connected(self, device: str, public_key: bytes, link: Link, address: str | None = None) -> None:
+    def connected(self, device: str, public_key: bytes, link: PeerConnection, address: str | None = None) -> None:
         """Notes a connection that stands. `address` is where the device listens, if it does: that is remembered."""
         shown = json.dumps(asdict(link))
         with self._store.writing() as db:
@@ -248,5 +248,5 @@ def _unknown(device: str) -> NotFoundError:
 
 def _peer(row: tuple[Any, ...]) -> Peer:
     device, name, state, public_key, addresses, added_at, seen_at, connected, error, error_at = row
-    link = None if connected is None else Link(**json.loads(connected))
+    link = None if connected is None else PeerConnection(**json.loads(connected))
     return Peer(device, name, state, public_key, tuple(json.loads(addresses)), added_at, seen_at, link, error, error_at)

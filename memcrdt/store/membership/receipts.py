@@ -11,7 +11,7 @@ import apsw
 from memcrdt.store.store import Store
 
 
-class Said(NamedTuple):
+class HeldRows(NamedTuple):
     """By the number of a shard, a row of our log. `held`: the device holds, durably, what the shard held here at that
     row. `scrubbed`: and no byte of what was forgotten in it by then."""
 
@@ -44,7 +44,7 @@ SELECT s.number, r.seq FROM receipts r JOIN shards s USING(shard)
 WHERE r.device = ? AND s.space = ? AND r.scrubbed < min(r.seq, s.forgotten)"""
 
 
-def note(store: Store, device: str, space: int, said: Said) -> None:
+def note(store: Store, device: str, space: int, said: HeldRows) -> None:
     """Notes what the device has said of shards of the space (its local number). What the power takes is said again
     when the copies are compared."""
     base = {"device": device, "space": space, "at": store.now_ms()}

@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
     from memcrdt.store.store import Store
 
-Kind: TypeAlias = Literal["update", "snapshot"]
+RowKind: TypeAlias = Literal["update", "snapshot"]
 
 
-class Bad(NamedTuple):
+class DamagedRow(NamedTuple):
     """A row of the log, or a snapshot, that is not what was written, or that no store of ours would write."""
 
-    kind: Kind
+    kind: RowKind
     shard: int
     seq: int
     reason: str
 
 
-def rows(db: apsw.Connection, shard: int) -> list[Bad]:
+def rows(db: apsw.Connection, shard: int) -> list[DamagedRow]:
     """What is damaged of a shard."""
-    written: list[tuple[Kind, int, bytes, bytes]] = [
+    written: list[tuple[RowKind, int, bytes, bytes]] = [
         ("snapshot", *found)
         for found in db.execute("SELECT seq, bytes, checksum FROM snapshots WHERE shard = ?", (shard,))
     ]
@@ -44,10 +44,10 @@ def rows(db: apsw.Connection, shard: int) -> list[Bad]:
         for found in db.execute("SELECT seq, bytes, checksum FROM updates WHERE shard = ? ORDER BY seq", (shard,))
     ]
     found = ((kind, seq, fault(kind, shard, update, kept)) for kind, seq, update, kept in written)
-    return [Bad(kind, shard, seq, reason) for kind, seq, reason in found if reason]
+    return [DamagedRow(kind, shard, seq, reason) for kind, seq, reason in found if reason]
 
 
-def fault(kind: Kind, shard: int, update: bytes, kept: bytes) -> str | None:
+def fault(kind: RowKind, shard: int, update: bytes, kept: bytes) -> str | None:
     """What is wrong with a row of the log or a snapshot, if anything; `kept` is the checksum that stands with it."""
     if log.checksum(shard, update) != kept:
         return "is not what was written: its checksum differs"

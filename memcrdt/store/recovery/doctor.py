@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DoctorReport:
     """What doctor found, and what it did about it, each in plain words. `notes` are of what is no damage."""
 
     problems: tuple[str, ...]
@@ -34,12 +34,12 @@ class Report:
     notes: tuple[str, ...] = ()
 
 
-def examine(store: Store) -> Report:
+def examine(store: Store) -> DoctorReport:
     """Looks at everything and changes nothing."""
-    return Report(tuple(_problems(store)), notes=_notes())
+    return DoctorReport(tuple(_problems(store)), notes=_notes())
 
 
-def repair(store: Store, *, give_up: bool = False) -> Report:
+def repair(store: Store, *, give_up: bool = False) -> DoctorReport:
     """Puts right what can be.
 
     A file that SQLite can't read everywhere is salvaged. Rows that are damaged are set aside. What builds on them waits
@@ -66,15 +66,15 @@ def repair(store: Store, *, give_up: bool = False) -> Report:
         done.append(f"made the views of {corrected:,} memories anew from the log")
     if corrected or done or any(_index_problems(store)):
         done.append(f"made the indexes of {rebuild.reindex(store):,} memories anew")
-    return Report(tuple(problems), tuple(done), _notes())
+    return DoctorReport(tuple(problems), tuple(done), _notes())
 
 
-def examine_file(home: Path) -> Report:
+def examine_file(home: Path) -> DoctorReport:
     """Looks at the file of a store that can't even be opened."""
-    return Report(tuple(f"the file is damaged: {line}" for line in salvage.damage(home / FILE)))
+    return DoctorReport(tuple(f"the file is damaged: {line}" for line in salvage.damage(home / FILE)))
 
 
-def repair_file(home: Path) -> Report:
+def repair_file(home: Path) -> DoctorReport:
     """Mends the file of a store that can't even be opened; what is wrong within it, repair() mends then.
 
     Raises CorruptError when no memory is found in it.
@@ -83,7 +83,7 @@ def repair_file(home: Path) -> Report:
     if not found.problems:
         return found
     mend = salvage.salvage if salvage.is_listed(home / FILE) else salvage.salvage_unlisted
-    return Report(found.problems, mend(home / FILE))
+    return DoctorReport(found.problems, mend(home / FILE))
 
 
 def _notes() -> tuple[str, ...]:

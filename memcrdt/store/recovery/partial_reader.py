@@ -13,10 +13,10 @@ UNREADABLE: Final = (apsw.Error, UnicodeDecodeError, MemoryError)
 _MOST: Final = 2**63 - 1  # the last rowid
 _PROBES: Final = 100_000  # places at which a table is looked into behind damage
 
-Row: TypeAlias = tuple[Any, ...]
+Values: TypeAlias = tuple[Any, ...]
 
 
-class Table:
+class DamagedTable:
     """A table as far as it can be read: `rows` gives it, and `is_whole` then says whether that was all.
 
     `key` are the columns of its primary key: one integer, the rowid, or those of a table without.
@@ -32,13 +32,13 @@ class Table:
         self._probes = _PROBES
         self._ended_well = False
 
-    def rows(self, *, by_number: bool) -> Iterator[Row]:
+    def rows(self, *, by_number: bool) -> Iterator[Values]:
         """All rows that can be read, each once; `by_number` in a table with rowids."""
         if by_number:
             return self._between(-1 - _MOST, _MOST)
         return self._from_both_ends()
 
-    def _between(self, low: int, high: int) -> Iterator[Row]:
+    def _between(self, low: int, high: int) -> Iterator[Values]:
         """The rows numbered so: up to the damage, down to it, and what is between in halves. A damaged tree may give
         rows of other numbers, too: these must not move the ends apart."""
         for row in self._run("BETWEEN ? AND ?", (low, high), ""):
@@ -55,9 +55,9 @@ class Table:
             yield from self._between(low, middle)
             yield from self._between(middle + 1, high)
 
-    def _from_both_ends(self) -> Iterator[Row]:
+    def _from_both_ends(self) -> Iterator[Values]:
         """The rows up to the damage, and down to it."""
-        last: Row | None = None
+        last: Values | None = None
         for row in self._run("", (), ""):
             yield row
             last = tuple(row[place] for place in self._places)
@@ -65,7 +65,7 @@ class Table:
             behind = "" if last is None else f"> ({', '.join('?' * len(last))})"
             yield from self._run(behind, last or (), "DESC")
 
-    def _run(self, which: str, bindings: Row, direction: str) -> Iterator[Row]:
+    def _run(self, which: str, bindings: Values, direction: str) -> Iterator[Values]:
         """Rows in the order of the key, until one can't be read; `_ended_well` says whether there was one."""
         condition = f"WHERE ({', '.join(self._key)}) {which}" if which else ""
         order = ", ".join(f"{column} {direction}" for column in self._key)

@@ -22,7 +22,7 @@ from memcrdt.errors import CorruptError, SchemaError, StoreError
 from memcrdt.model.limits import MIB
 from memcrdt.store import connections, machine, meta, migrations, scratch
 from memcrdt.store.recovery import header_rebuild
-from memcrdt.store.recovery.partial_reader import UNREADABLE, Row, Table
+from memcrdt.store.recovery.partial_reader import UNREADABLE, DamagedTable, Values
 
 _SHOWN: Final = 20  # lines of SQLite's own check
 _TREE: Final = re.compile(r"\bTree (\d+)\b")
@@ -275,14 +275,14 @@ def _copied(new: apsw.Connection) -> dict[str, bool]:
     return {str(name): bool(wr) for name, wr in new.execute(tables) if name not in _REMADE}
 
 
-def _table(old: apsw.Connection, new: apsw.Connection, name: str) -> Table:
+def _table(old: apsw.Connection, new: apsw.Connection, name: str) -> DamagedTable:
     there = {str(row[1]) for row in old.execute(f"PRAGMA table_info({name})")}  # of an older schema, maybe
     info = [(str(row[1]), int(row[5])) for row in new.execute(f"PRAGMA table_info({name})")]
     key = [column for column, place in sorted(info, key=lambda each: each[1]) if place]
-    return Table(old, name, [column for column, _ in info if column in there], key)
+    return DamagedTable(old, name, [column for column, _ in info if column in there], key)
 
 
-def _copy(new: apsw.Connection, table: Table, *, by_number: bool) -> int:
+def _copy(new: apsw.Connection, table: DamagedTable, *, by_number: bool) -> int:
     values = ", ".join("?" * len(table.columns))
     insert = f"INSERT OR REPLACE INTO {table.name}({', '.join(table.columns)}) VALUES({values})"
     count = 0
@@ -341,7 +341,7 @@ def _complete_facts(old: apsw.Connection, new: apsw.Connection, *, is_log_whole:
         new.execute("INSERT INTO sqlite_sequence VALUES(?, ?)", (table, max(least, numbers.get(table, 0))))
 
 
-def _again(old: apsw.Connection, sql: str) -> list[Row]:
+def _again(old: apsw.Connection, sql: str) -> list[Values]:
     """What a second place still has; nothing where that is damaged, too."""
     try:
         return list(old.execute(sql))

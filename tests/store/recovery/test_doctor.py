@@ -32,7 +32,7 @@ def test_a_healthy_store_has_no_problems(device: Make) -> None:
     before = a.views(), a.digest(), a.store.facts
     assert doctor.examine(a.store).problems == ()
     compaction.compact(a.store)
-    assert doctor.repair(a.store) == doctor.Report((), ())
+    assert doctor.repair(a.store) == doctor.DoctorReport((), ())
     a.reopen()
     assert (a.views(), a.digest(), a.store.facts) == before
 

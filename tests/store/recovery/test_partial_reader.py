@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from memcrdt.store.recovery import partial_reader
-from memcrdt.store.recovery.partial_reader import Table
+from memcrdt.store.recovery.partial_reader import DamagedTable
 
 
 def test_rows_of_wrong_numbers_do_not_lead_astray(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,6 +22,6 @@ def test_rows_of_wrong_numbers_do_not_lead_astray(monkeypatch: pytest.MonkeyPatc
             raise apsw.CorruptError("malformed")
 
     damaged: Any = Damaged()
-    table = Table(damaged, "memories", ["memory"], ["memory"])
+    table = DamagedTable(damaged, "memories", ["memory"], ["memory"])
     assert len(list(table.rows(by_number=True))) <= 4 * 5_000
     assert not table.is_whole
