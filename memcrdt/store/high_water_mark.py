@@ -84,7 +84,7 @@ class HighWaterMarks:
 
 
 def judge(now: HighWaterMark, beside: HighWaterMark | None, beyond: HighWaterMark | None) -> str | None:
-    """As HighWaterMarks.suspicion says; `beside` is the mark beside the key, `beyond` that in the state folder, if any."""
+    """Compare a store with its marks: `beside` the device key and `beyond`, in the state folder. See `suspicion`."""
     if beside is not None and beside.incarnation != now.incarnation:
         return "it is an older copy: the store has gone on as another one since"
     known = [mark for mark in (beside, beyond) if mark is not None]

@@ -14,7 +14,7 @@ from memcrdt.errors import InputError, NotFoundError, ReadOnlyError
 from memcrdt.memory.memory import Memory
 from memcrdt.model.device_ids import shown
 from memcrdt.node.lock import ServeLock
-from memcrdt.store.membership.peers import Link, Peers
+from memcrdt.store.membership.peers import PeerConnection, Peers
 
 PHONE = "B" * 51 + "A"
 
@@ -66,7 +66,7 @@ def test_a_connected_device_says_how_and_since_when(memory: Memory) -> None:
     memory.accept(PHONE)
     peers = Peers(memory.store)
     lock = ServeLock(memory.home)
-    peers.connected(PHONE, b"k" * 32, Link("dialed", "10.0.0.2:1", 1_000, "mdns", -70))
+    peers.connected(PHONE, b"k" * 32, PeerConnection("dialed", "10.0.0.2:1", 1_000, "mdns", -70))
     (device,) = memory.devices()
     lock.release()
     assert not memory.devices()[0].connected

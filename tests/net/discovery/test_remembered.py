@@ -15,7 +15,7 @@ import memcrdt
 from memcrdt.net.addresses import Address
 from memcrdt.net.discovery.finder import Candidate, Found
 from memcrdt.node.trusted_peers import Roster
-from memcrdt.store.membership.peers import Link, Peers
+from memcrdt.store.membership.peers import PeerConnection, Peers
 from memcrdt.sync.events import Known
 from memcrdt.testing.finders import FinderAcceptance
 
@@ -69,7 +69,7 @@ class RememberedScene(TypedScene):
 
     def make_known(self, address: str) -> None:
         self.peers.accept(DEVICE)
-        self.peers.connected(DEVICE, b"k" * 32, Link("accepted", "192.168.1.1:50000", 1), address)
+        self.peers.connected(DEVICE, b"k" * 32, PeerConnection("accepted", "192.168.1.1:50000", 1), address)
 
 
 @pytest.fixture(name="peers")

@@ -10,7 +10,7 @@ import pytest
 
 from memcrdt.errors import InputError, NotFoundError
 from memcrdt.model.device_ids import shown
-from memcrdt.store.membership.peers import ADDRESSES, PENDING, Link, Peers
+from memcrdt.store.membership.peers import ADDRESSES, PENDING, PeerConnection, Peers
 from memcrdt.store.store import Store, StoreOptions
 
 OURS, DESKTOP, PHONE = "A" * 52, "B" * 52, "C" * 52
@@ -141,7 +141,7 @@ def test_a_connection_is_shown_while_it_stands(peers: Peers, clock: list[int]) -
     peers.accept(DESKTOP)
     peers.failed(DESKTOP, "no answer")
     assert (peers.get(DESKTOP).error, peers.get(DESKTOP).error_at) == ("no answer", 1000)
-    link = Link("dialed", "192.168.1.20:27380", 2000)
+    link = PeerConnection("dialed", "192.168.1.20:27380", 2000)
     peers.connected(DESKTOP, KEY, link, link.address)
     peer = peers.get(DESKTOP)
     assert (peer.connected, peer.error, peer.seen_at, peer.addresses) == (link, None, 2000, ("192.168.1.20:27380",))
@@ -153,7 +153,7 @@ def test_a_connection_is_shown_while_it_stands(peers: Peers, clock: list[int]) -
 def test_the_address_of_a_device_that_does_not_listen_is_not_remembered(peers: Peers) -> None:
     """Its port is that of the dialing socket: nobody listens there."""
     peers.accept(DESKTOP)
-    peers.connected(DESKTOP, KEY, Link("accepted", "192.168.1.20:51234", 2000))
+    peers.connected(DESKTOP, KEY, PeerConnection("accepted", "192.168.1.20:51234", 2000))
     assert peers.get(DESKTOP).addresses == ()
 
 
@@ -161,7 +161,7 @@ def test_connections_left_by_a_crash_are_cleared(peers: Peers) -> None:
     """By whoever serves next."""
     for device in (DESKTOP, PHONE):
         peers.accept(device)
-        peers.connected(device, KEY, Link("accepted", "192.168.1.20:51234", 2000))
+        peers.connected(device, KEY, PeerConnection("accepted", "192.168.1.20:51234", 2000))
     peers.all_disconnected()
     assert [peer.connected for peer in peers.all()] == [None, None]
 
