@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from memcrdt.errors import InputError
 from memcrdt.model.values import a_kind
@@ -21,6 +21,17 @@ _ID_TAG = b"memcrdt device id\0"
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # base32, RFC 4648
 _CHECKED_CHARS: Final = 13  # four parts of 13 and a check character each make eight groups of seven
 _GROUP_CHARS: Final = 7
+
+
+class Signer(Protocol):
+    """A holder of a device's key, such as memcrdt.net.identity.Identity."""
+
+    public_key: bytes
+    device_id: str
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the Ed25519 signature (64 bytes) of `message`."""
+        ...
 
 
 @lru_cache(4_096)  # each statement names its signer by its key, and is looked at often

@@ -21,12 +21,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgpack
 
 from memcrdt.errors import RemoteProtocolError, UntrustedPeerError
-from memcrdt.model.device_ids import KEY_BYTES, device_id, is_device_id, shown
+from memcrdt.model.device_ids import KEY_BYTES, Signer, device_id, is_device_id, shown
 
 HANDSHAKE_FRAME_BYTES: Final = 1024
 NONCE_BYTES: Final = 32
@@ -62,17 +62,6 @@ def port_of(nonce: bytes) -> int:
 def clock_of(nonce: bytes) -> int:
     """What the clock of the nonce's maker showed, in ms. Whatever it is, it is only to be shown."""
     return int.from_bytes(nonce[-_CLOCK_BYTES:], "big")
-
-
-class Signer(Protocol):
-    """The part of an Identity that authentication uses."""
-
-    public_key: bytes
-    device_id: str
-
-    def sign(self, message: bytes) -> bytes:
-        """The Ed25519 signature of `message`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

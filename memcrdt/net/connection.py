@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import aiohttp
 
 from memcrdt.errors import RemoteProtocolError, UnreachableError
-from memcrdt.model.device_ids import shown
+from memcrdt.model.device_ids import Signer, shown
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import Side, clock_of, fresh_nonce, port_of
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from memcrdt.net.auth import Authenticated, Signer
+    from memcrdt.net.auth import Authenticated
 
 PATH: Final = "/sync"
 PAIRING_PATH: Final = "/pair"

@@ -11,9 +11,9 @@ import aiohttp
 from yarl import URL
 
 from memcrdt.errors import RemoteProtocolError, UnreachableError, UntrustedPeerError
-from memcrdt.model.device_ids import shown
+from memcrdt.model.device_ids import Signer, shown
 from memcrdt.net.addresses import plainly
-from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Authenticated, DialerHandshake, Refusal, Signer, read_claim
+from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Authenticated, DialerHandshake, Refusal, read_claim
 from memcrdt.net.connection import (
     CLOSE_S,
     GOODBYE,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from aiohttp import web
 
 from memcrdt.errors import RemoteProtocolError, UntrustedPeerError
-from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Authenticated, ListenerHandshake, Signer
+from memcrdt.model.device_ids import Signer
+from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Authenticated, ListenerHandshake
 from memcrdt.net.connection import (
     CLOSE_S,
     GOODBYE,

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from memcrdt.node.lock import noted_bell
+from memcrdt.store.connections import data_version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,8 +74,7 @@ class StoreDoorbell:
         self.look()
 
     def _version(self) -> int:
-        version: int = self._db.execute("PRAGMA data_version").get
-        return version
+        return data_version(self._db)
 
 
 class _Bell(asyncio.DatagramProtocol):

@@ -51,8 +51,9 @@ from memcrdt.sync.queries import Answer, Failed, perform
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from memcrdt.model.device_ids import Signer
     from memcrdt.net.addresses import Address
-    from memcrdt.net.auth import Authenticated, Signer
+    from memcrdt.net.auth import Authenticated
     from memcrdt.net.connection import Connection
     from memcrdt.net.discovery.finder import Finder
     from memcrdt.store.membership.introductions import Introductions

@@ -10,8 +10,8 @@ from memcrdt.net.listener import Listener
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from memcrdt.model.device_ids import Signer
     from memcrdt.net.addresses import Address
-    from memcrdt.net.auth import Signer
     from memcrdt.net.listener import Host
 
 

@@ -13,16 +13,15 @@ from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
 from memcrdt.model.projection import is_text
 from memcrdt.model.statements import Adoption
-from memcrdt.node import logged
-from memcrdt.store import digests, log, meta, quarantine
+from memcrdt.store import digests, log, meta, quarantine, shared_log
 from memcrdt.store.documents import SpoiledError
-from memcrdt.store.membership import receipts
+from memcrdt.store.membership import receipts, sharing
 from memcrdt.store.membership.members import Genesis, Members, is_read_only
 from memcrdt.store.quarantine import Refused
 from memcrdt.store.recovery import damage
 from memcrdt.store.store import Store
 from memcrdt.store.transaction import GapError, ImpostorError, Transaction
-from memcrdt.sync.replica import Applied, Diff, Digest, LogPage, Roll, SharedSpace
+from memcrdt.sync.replica import Applied, Diff, Digest, LogEntry, LogPage, Roll, SharedSpace
 
 PIECE_BYTES = 4 * limits.MIB  # of an update that is too large to be sent: in one piece it would take long to apply
 NOTHING = b"\0\0"  # a Yjs update without blocks and deletions
@@ -40,18 +39,14 @@ class StoreReplica:
         self._members = Members(store)
 
     def spaces(self, peer: str) -> Sequence[SharedSpace]:
-        sql = (
-            "SELECT s.id, s.name FROM spaces s JOIN shares USING(space) JOIN peers p USING(device)"
-            " WHERE device = ? AND p.state = 'accepted' AND s.name <> ? ORDER BY s.id"
-        )
         with self._store.reading() as db:
-            rows = [(str(space), str(name)) for space, name in db.execute(sql, (peer, meta.LOCAL))]
-        rolls = [(space, name, self.roll(space)) for space, name in rows]
+            shared = sharing.spaces_shared_with(db, peer)
+        rolls = [(space, name, self.roll(space)) for space, name in shared]
         return [SharedSpace(space, name, roll.digest()) for space, name, roll in rolls if roll is not None]
 
     def audience(self, space: str) -> frozenset[str]:
         with self._store.reading() as db:
-            return frozenset(device for (device,) in db.execute(_AUDIENCE, (space, meta.LOCAL)))
+            return sharing.devices_sharing(db, space)
 
     def roll(self, space: str) -> Roll | None:
         genesis, statements = self._members.roll(space)
@@ -125,7 +120,9 @@ class StoreReplica:
         return Applied("applied", self.state_vector(space, shard))
 
     def log(self, after_seq: int, limit: int) -> LogPage:
-        return logged.page(self._store, after_seq, limit)
+        with self._store.reading() as db:
+            page = shared_log.page(db, after_seq, limit)
+        return LogPage([LogEntry(*update) for update in page.updates], page.next_seq, page.resync)
 
     def head(self) -> int:
         with self._store.reading() as db:
@@ -142,7 +139,7 @@ class StoreReplica:
     def is_scrubbed(self, space: str) -> bool:
         number = self._number(space)
         with self._store.reading() as db:
-            return db.execute("SELECT 1 FROM shards WHERE space = ? AND to_scrub > 0", (number,)).get is None
+            return log.is_scrubbed(db, number)
 
     def met(self, peer: str, incarnation: str) -> None:
         with self._store.writing() as db:
@@ -168,16 +165,15 @@ class StoreReplica:
             return is_read_only(db, number)
 
     def _may_write(self, space: int, device: str) -> bool:
-        sql = "SELECT 1 FROM shares WHERE space = ? AND device = ? AND read_only = 1"
         with self._store.reading() as db:
-            return db.execute(sql, (space, device)).get is None
+            return sharing.may_write(db, space, device)
 
     def _number(self, space: str) -> int:
         with self._store.reading() as db:
-            row = db.execute("SELECT space FROM spaces WHERE id = ? AND name <> ?", (space, meta.LOCAL)).fetchone()
-        if row is None:
+            number = meta.shareable_space(db, space)
+        if number is None:
             raise StoreError(f"the space {space[:7]}… is not here any more")
-        return int(row[0])
+        return number
 
     def _mending(self, work: Callable[[], T]) -> T:
         """Does it, and again as long as damaged rows that are in its way can be set aside. Raises CorruptError, too."""
@@ -197,11 +193,6 @@ _IMPOSTOR = (
     "The device {peer}… sent something that seems to be ours ({exc}): another copy of this store is in use. Give each"
     " copy a home and a device key of its own. This store writes under another client id from now on"
 )
-
-
-_AUDIENCE = """
-SELECT device FROM shares JOIN spaces s USING(space) JOIN peers p USING(device)
-WHERE s.id = ? AND s.name <> ? AND p.state = 'accepted'"""
 
 
 @dataclass(frozen=True, slots=True)

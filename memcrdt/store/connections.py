@@ -61,6 +61,24 @@ def translated(path: Path, doing: str) -> Iterator[None]:
         raise StoreError(f"{doing}: SQLite says {exc} about {path}; nothing was changed") from exc
 
 
+@contextmanager
+def consistent_read(db: apsw.Connection) -> Iterator[None]:
+    """Let all reads inside the block see the database at one moment."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("ROLLBACK")
+
+
+def data_version(db: apsw.Connection) -> int:
+    """Return a number that changes when another connection, of any process, commits.
+
+    Only values from the same connection can be compared.
+    """
+    return int(db.pragma("data_version"))
+
+
 def _disk_full(path: Path, doing: str) -> DiskFullError:
     return DiskFullError(
         f"{doing}: the disk under {path} is full, and nothing was changed; make room on it, or forget some memories"

@@ -159,6 +159,11 @@ def mark_to_scrub(db: apsw.Connection, shard: int, seq: int) -> None:
     db.execute("UPDATE shards SET to_scrub = ?1, forgotten = ?1 WHERE shard = ?2", (seq, shard))
 
 
+def is_scrubbed(db: apsw.Connection, space: int) -> bool:
+    """Return whether the file holds no byte of anything forgotten in the space (its local number)."""
+    return db.execute("SELECT 1 FROM shards WHERE space = ? AND to_scrub > 0", (space,)).get is None
+
+
 def snapshot_of(db: apsw.Connection, shard: int) -> tuple[int, list[bytes]]:
     """The seq up to which a shard's log is folded, and the pieces of what it is folded into; 0 and none without a
     snapshot."""

@@ -132,6 +132,20 @@ def space_number(db: apsw.Connection, name: str) -> int:
     return int(number)
 
 
+def id_of_space(db: apsw.Connection, number: int) -> str:
+    """Return the id of the space with that local number."""
+    return str(db.execute("SELECT id FROM spaces WHERE space = ?", (number,)).get)
+
+
+def shareable_space(db: apsw.Connection, space: str) -> int | None:
+    """Return the local number of the space with the id `space`, or None if no such space is here (any more).
+
+    The space `local` never leaves the machine, so its id is not found either.
+    """
+    number = db.execute("SELECT space FROM spaces WHERE id = ? AND name <> ?", (space, LOCAL)).get
+    return None if number is None else int(number)
+
+
 def space_id(creator: str, nonce: bytes) -> str:
     """52 characters: the hash of the creator's device id and a random nonce."""
     digest = hashlib.sha256(b"memcrdt-space\0" + creator.encode() + b"\0" + nonce).digest()

@@ -19,17 +19,17 @@ from memcrdt.model.clocks import encode_state_vector
 from memcrdt.model.edits import Stamp
 from memcrdt.model.registers import Registers, Writes
 from memcrdt.model.statements import unpack
-from memcrdt.node import logged
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.node.trusted_peers import Roster
-from memcrdt.store import compaction, connections, log, meta
+from memcrdt.store import compaction, connections, log, meta, shared_log
 from memcrdt.store.documents import Documents
 from memcrdt.store.high_water_mark import HighWaterMarks
 from memcrdt.store.log import Append
 from memcrdt.store.membership import members
+from memcrdt.store.shared_log import SharedRow
 from memcrdt.store.transaction import Transaction
 from memcrdt.sync.events import Revoked
-from memcrdt.sync.replica import LogPage, SharedSpace
+from memcrdt.sync.replica import LogEntry, LogPage, SharedSpace
 
 
 @contextmanager
@@ -48,11 +48,11 @@ def _send_before_commit() -> Iterator[None]:
         known = {entry.seq for entry in page.entries}
         with self._store.reading() as db:
             found = [
-                logged.entry(logged.Logged(seq, *place, row.update, log.checksum(row.shard, row.update), row.origin))
+                SharedRow(seq, *place, row.update, log.checksum(row.shard, row.update), row.origin)
                 for seq, row in rows[db.filename]
                 if seq > page.next_seq and seq not in known and (place := _place(db, row.shard))
             ]
-        early = [entry for entry in found if entry]
+        early = [LogEntry(*update) for row in found if (update := shared_log.scanned(row))]
         last = max([page.next_seq, *(entry.seq for entry in early)])
         return replace(page, entries=[*page.entries, *early], next_seq=last)
 

@@ -17,6 +17,7 @@ from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
 from memcrdt.node.store_replica import NOTHING, StoreReplica
 from memcrdt.store import log, meta
+from memcrdt.store.connections import consistent_read
 from memcrdt.store.log import ShardRow
 from memcrdt.store.membership.tokens import Token, Tokens
 from memcrdt.store.store import Store
@@ -90,16 +91,12 @@ class Source:
     def news(self, token: Token, place: Place, position: Position) -> tuple[list[bytes], Position]:
         """The updates behind `position`, oldest first: none when there are none, not all when there are many."""
         self.check(token)
-        with self._store.reading() as db:
-            db.execute("BEGIN")  # the head and the log of one moment
-            try:
-                row = _row(db, place)
-                if row is None or row.head == position.seq:
-                    return [], position
-                if not row.damaged and log.snapshot_seq(db, row.shard) <= position.seq:
-                    return _rows(db, row, position)
-            finally:
-                db.execute("ROLLBACK")
+        with self._store.reading() as db, consistent_read(db):  # the head and the log have to be of one moment
+            row = _row(db, place)
+            if row is None or row.head == position.seq:
+                return [], position
+            if not row.damaged and log.snapshot_seq(db, row.shard) <= position.seq:
+                return _rows(db, row, position)
         return self.answer(token, place, position.known)
 
     def denial(self, token: Token, place: Place) -> str | None:
@@ -124,7 +121,7 @@ class Source:
 
 
 def _row(db: apsw.Connection, place: Place) -> ShardRow | None:
-    space = db.execute("SELECT space FROM spaces WHERE id = ?", (place.space,)).get
+    space = meta.shareable_space(db, place.space)
     if space is None:
         raise StoreError("the space has another id now, since it was joined with another device's; connect again")
     return log.find_shard(db, space, place.shard)
@@ -132,7 +129,7 @@ def _row(db: apsw.Connection, place: Place) -> ShardRow | None:
 
 def _space(db: apsw.Connection, name: str) -> tuple[int, str]:
     number = meta.space_number(db, name)
-    return number, str(db.execute("SELECT id FROM spaces WHERE space = ?", (number,)).get)
+    return number, meta.id_of_space(db, number)
 
 
 def _after(shards: Sequence[ShardRow]) -> int:

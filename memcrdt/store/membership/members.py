@@ -10,13 +10,13 @@ import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import apsw
 
 from memcrdt.errors import InputError, ReadOnlyError
 from memcrdt.model import limits
-from memcrdt.model.device_ids import shown
+from memcrdt.model.device_ids import Signer, shown
 from memcrdt.model.statements import (
     CONTEXT,
     NAME_CHARS,
@@ -56,16 +56,6 @@ WE_READ = (
     " memcrdt space leave {name}, and then pair again; there: memcrdt pair --space {name} --read-only"
 )
 NO_INVITATION = "this device may read the space {name!r} and invite nobody into it; do that on one that may write"
-
-
-class Signer(Protocol):
-    """Whoever holds this device's key."""
-
-    public_key: bytes
-
-    def sign(self, message: bytes) -> bytes:
-        """The Ed25519 signature of `message`."""
-        ...
 
 
 class Genesis(NamedTuple):

@@ -58,6 +58,31 @@ def audience(store: Store, space: int) -> Audience:
         )
 
 
+_SHARED_WITH: Final = """
+SELECT s.id, s.name FROM spaces s JOIN shares USING(space) JOIN peers p USING(device)
+WHERE device = ? AND p.state = 'accepted' AND s.name <> ? ORDER BY s.id"""
+
+_DEVICES: Final = """
+SELECT device FROM shares JOIN spaces s USING(space) JOIN peers p USING(device)
+WHERE s.id = ? AND s.name <> ? AND p.state = 'accepted'"""
+
+
+def spaces_shared_with(db: apsw.Connection, device: str) -> list[tuple[str, str]]:
+    """Return the id and name of each space that an accepted device takes part in, ordered by id."""
+    return [(str(space), str(name)) for space, name in db.execute(_SHARED_WITH, (device, meta.LOCAL))]
+
+
+def devices_sharing(db: apsw.Connection, space: str) -> frozenset[str]:
+    """Return the accepted devices that share the space with the id `space`."""
+    return frozenset(device for (device,) in db.execute(_DEVICES, (space, meta.LOCAL)))
+
+
+def may_write(db: apsw.Connection, space: int, device: str) -> bool:
+    """Return whether nothing limits the device to reading the space (its local number)."""
+    sql = "SELECT 1 FROM shares WHERE space = ? AND device = ? AND read_only = 1"
+    return db.execute(sql, (space, device)).get is None
+
+
 def check_may_invite(db: apsw.Connection, names: Iterable[str], device: str) -> None:
     """Raises ReadOnlyError for a space that we may only read and in which the device does not take part already,
     InputError for `local`, NotFoundError."""

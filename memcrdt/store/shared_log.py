@@ -1,0 +1,94 @@
+"""The log as other devices may read it: updates of shared spaces, page by page.
+
+The result types belong to the store, which does not know the sync protocol; `node/store_replica.py` translates them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from memcrdt.crdt.scan import scan
+from memcrdt.errors import RemoteProtocolError
+from memcrdt.model.clocks import StateVector
+from memcrdt.store import log, meta
+from memcrdt.store.connections import consistent_read
+
+if TYPE_CHECKING:
+    import apsw
+
+_ROWS: Final = """
+SELECT u.seq, s.id, shard, h.number, u.bytes, u.checksum, u.origin
+FROM updates u JOIN shards h USING(shard) JOIN spaces s USING(space)
+WHERE u.seq > ? AND s.name <> ? AND NOT s.read_only AND EXISTS(SELECT 1 FROM shares WHERE shares.space = s.space)
+ORDER BY u.seq LIMIT ?"""
+
+_FOLDED: Final = """
+SELECT s.id, h.number
+FROM snapshots f JOIN shards h USING(shard) JOIN spaces s USING(space)
+WHERE f.seq > ? AND f.seq <= ? AND s.name <> ? AND NOT s.read_only
+  AND EXISTS(SELECT 1 FROM shares WHERE shares.space = s.space)"""
+
+
+class SharedRow(NamedTuple):
+    """A log row of a shared space. `shard` is the local number of the shard, `number` its number in the space."""
+
+    seq: int
+    space: str
+    shard: int
+    number: int
+    update: bytes
+    checksum: bytes
+    origin: str
+
+
+class SharedUpdate(NamedTuple):
+    """An intact update of a shared space, with the clocks it builds on (`needs`) and the clocks it reaches (`after`).
+
+    `shard` is the number of the shard in the space.
+    """
+
+    seq: int
+    space: str
+    shard: int
+    update: bytes
+    needs: Mapping[int, int]
+    after: StateVector
+    origin: str
+
+
+class SharedPage(NamedTuple):
+    """A page of the shared log.
+
+    `next_seq` is the row to continue behind. `resync` lists the shards, by space id and number, whose rows are folded
+    into a snapshot or damaged: they have to be compared as a whole.
+    """
+
+    updates: list[SharedUpdate]
+    next_seq: int
+    resync: list[tuple[str, int]]
+
+
+def page(db: apsw.Connection, after_seq: int, limit: int) -> SharedPage:
+    """Return at most `limit` updates of shared spaces behind row `after_seq`. A damaged row is left out."""
+    with consistent_read(db):  # the log, its head and the snapshots have to be of one moment
+        rows = [SharedRow(*row) for row in db.execute(_ROWS, (after_seq, meta.LOCAL, limit))]
+        next_seq = rows[-1].seq if len(rows) == limit else log.head(db)
+        folded = list(db.execute(_FOLDED, (after_seq, next_seq, meta.LOCAL)))
+    updates = [scanned(row) for row in rows]
+    resync = [(str(space), int(number)) for space, number in folded]
+    resync += [(row.space, row.number) for row, update in zip(rows, updates, strict=True) if update is None]
+    return SharedPage([update for update in updates if update], max(next_seq, after_seq), resync)
+
+
+def scanned(row: SharedRow) -> SharedUpdate | None:
+    """Return the update of a log row with its clocks, or None when the row is damaged."""
+    if log.checksum(row.shard, row.update) != row.checksum:
+        return None
+    try:
+        found = scan(row.update, own=True)
+    except RemoteProtocolError:
+        return None
+    needs = {client: clock for client, clock in found.needs.items() if clock}
+    came_from = log.LOCAL if row.origin.startswith(log.STOCK) else row.origin
+    return SharedUpdate(row.seq, row.space, row.number, row.update, needs, found.after, came_from)
