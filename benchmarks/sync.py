@@ -36,7 +36,7 @@ from memcrdt.sync.events import Committed, Known
 from memcrdt.sync.gossip import Gossip
 from memcrdt.testing.fake_replica import FakeReplica
 from memcrdt.testing.memories import NoNetwork
-from memcrdt.testing.simulator import Node, Simulator, Weather
+from memcrdt.testing.simulator import SimulatedNode, Simulator, Weather
 
 A, B = "A" * 52, "B" * 52
 REACHED = 0.999  # of the nodes
@@ -51,7 +51,7 @@ class Pair:
         self.sim.watch = self._count
         self.bytes = 0
         self.memories = [_memory(folder / name[0], name) for name in (A, B)]
-        self.nodes: list[Node] = []
+        self.nodes: list[SimulatedNode] = []
         for memory, other in zip(self.memories, (B, A), strict=True):
             Peers(memory.store).accept(other)
         for memory in self.memories:
@@ -90,7 +90,7 @@ class Pair:
         for memory in self.memories:
             memory.close()
 
-    def _count(self, source: Node, target: Node, frame: bytes) -> None:
+    def _count(self, source: SimulatedNode, target: SimulatedNode, frame: bytes) -> None:
         self.bytes += len(frame)
 
 
@@ -100,10 +100,10 @@ def _memory(home: Path, device: str) -> Memory:
     return Memory(home, store, NoNetwork, finder=Finder(store, index), config=Config())
 
 
-def _node(sim: Simulator, memory: Memory) -> Node:
+def _node(sim: Simulator, memory: Memory) -> SimulatedNode:
     store = memory.store
     gossip = Gossip(store.device, store.facts.incarnation, rng=Random(store.device))
-    return sim.start(Node(store.device, StoreReplica(store), gossip))
+    return sim.start(SimulatedNode(store.device, StoreReplica(store), gossip))
 
 
 @contextmanager
@@ -192,7 +192,7 @@ def many_nodes(count: int) -> None:
     sim = Simulator(count, Weather(latency_s=0.05, loss=0.01))
     size = [0]
 
-    def watch(source: Node, target: Node, frame: bytes) -> None:
+    def watch(source: SimulatedNode, target: SimulatedNode, frame: bytes) -> None:
         size[0] += len(frame)
 
     sim.watch = watch
@@ -201,7 +201,7 @@ def many_nodes(count: int) -> None:
     for number, device in enumerate(ids):
         replica = FakeReplica(client=number + 1)
         replica.share("S", "shared", *(other for other in ids if other != device))
-        nodes.append(sim.start(Node(device, replica, Gossip(device, device, rng=Random(number)))))
+        nodes.append(sim.start(SimulatedNode(device, replica, Gossip(device, device, rng=Random(number)))))
     for node in nodes:
         for device in Random(node.id).sample(ids, min(count, KNOWN)):
             sim.give(node, Known(device))
@@ -211,7 +211,7 @@ def many_nodes(count: int) -> None:
     print(f"{count:,} nodes, {sum(degrees) / count:.1f} connections each  {costs}")
 
 
-def _spread(sim: Simulator, nodes: list[Node], size: list[int]) -> str:
+def _spread(sim: Simulator, nodes: list[SimulatedNode], size: list[int]) -> str:
     replicas: list[Any] = [node.replica for node in nodes]
     begun, size[0] = sim.now, 0
     replicas[0].write("S", 0, "x" * 200)

@@ -208,3 +208,7 @@ class UnsyncedVfs(apsw.VFS):
 class _UnsyncedFile(apsw.VFSFile):
     def xSync(self, flags: int) -> None:  # noqa: N802 - APSW's name
         """Nothing."""
+
+
+#: For tests in which no power is cut: they are quicker so.
+UNSYNCED: Final = UnsyncedVfs("memcrdt-unsynced")

@@ -10,15 +10,13 @@ from typing import Any
 
 from memcrdt.config import Config
 from memcrdt.memory.memory import Memory
-from memcrdt.memory.sync import Look
+from memcrdt.memory.sync import Look, Serving
 from memcrdt.model.values import from_ms
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.search import SearchIndex, make_embedder
 from memcrdt.search.searcher import Finder
 from memcrdt.store.store import Store, StoreOptions
-from memcrdt.testing.faults import UnsyncedVfs
-
-_UNSYNCED = UnsyncedVfs("memcrdt-testing")  # no power is cut here, and it is quicker so
+from memcrdt.testing.faults import UNSYNCED
 
 
 class Clock:
@@ -51,7 +49,7 @@ class NoNetwork:
 
     def stop(self) -> None: ...
 
-    def serving(self) -> None: ...
+    def serving(self) -> Serving | None: ...
 
     def address(self, text: str) -> str:
         return text
@@ -60,7 +58,7 @@ class NoNetwork:
 def open_memory(home: Path, device: str, clock: Clock, *, embedder: str | None = None, **settings: Any) -> Memory:
     """The memory of a device that is named by a letter. Its commits are not synced to the disk."""
     index = SearchIndex(make_embedder(embedder))
-    store = Store(home, device * 52, index, StoreOptions(clock=clock, vfs=_UNSYNCED.name))
+    store = Store(home, device * 52, index, StoreOptions(clock=clock, vfs=UNSYNCED.name))
     return Memory(home, store, NoNetwork, finder=Finder(store, index), config=Config(**settings))
 
 

@@ -62,7 +62,7 @@ class Weather:
     store_s: float = 0.0
 
 
-class Door(Protocol):
+class AccessPolicy(Protocol):
     """Whom a node talks to. A driver lets nobody else in, or through."""
 
     def accepts(self, device: str) -> bool:
@@ -78,7 +78,7 @@ class Door(Protocol):
         ...
 
 
-class OpenDoor:
+class OpenAccess:
     """Everybody is accepted."""
 
     def accepts(self, device: str) -> bool:
@@ -92,13 +92,13 @@ class OpenDoor:
 
 
 @dataclass(eq=False)
-class Node:
+class SimulatedNode:
     """One process on one device: its id, its store, its gossip, whom it talks to, and what the gossip reported."""
 
     id: str
     replica: Replica
     gossip: Reactor
-    door: Door = field(default_factory=OpenDoor)
+    access: AccessPolicy = field(default_factory=OpenAccess)
     reports: list[Report] = field(default_factory=list)
     dials: list[str] = field(default_factory=list)
     running: bool = True
@@ -107,27 +107,27 @@ class Node:
 
 
 @dataclass(slots=True)
-class End:
+class LinkEnd:
     """One end of a link, and what is on its way to it, in order; `arrives` is when the last of that does."""
 
-    node: Node
+    node: SimulatedNode
     coming: deque[Connected | FrameReceived | Lost] = field(default_factory=deque)
     arrives: float = 0.0
     is_open: bool = False
 
 
 @dataclass(slots=True)
-class Link:
+class SimulatedLink:
     """A connection. When it is no longer `up`, its ends hear of it one after the other."""
 
     number: int
-    ends: tuple[End, End]
+    ends: tuple[LinkEnd, LinkEnd]
     up: bool = True
 
-    def end(self, node: Node) -> End:
+    def end(self, node: SimulatedNode) -> LinkEnd:
         return self.ends[0] if self.ends[0].node is node else self.ends[1]
 
-    def other(self, node: Node) -> End:
+    def other(self, node: SimulatedNode) -> LinkEnd:
         return self.ends[1] if self.ends[0].node is node else self.ends[0]
 
 
@@ -138,10 +138,10 @@ class Simulator:
         self.rng = Random(seed)
         self.weather = weather or Weather()
         self.now = 0.0
-        self.nodes: dict[str, Node] = {}  # those that run
-        self.links: dict[int, Link] = {}
+        self.nodes: dict[str, SimulatedNode] = {}  # those that run
+        self.links: dict[int, SimulatedLink] = {}
         self.frames = 0
-        self.watch: Callable[[Node, Node, bytes], None] = lambda source, target, frame: None
+        self.watch: Callable[[SimulatedNode, SimulatedNode, bytes], None] = lambda source, target, frame: None
         self._blocked: set[tuple[str, str]] = set()
         self._trace = hashlib.blake2b(digest_size=16)
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -155,23 +155,23 @@ class Simulator:
         """A digest of everything that happened until now: when, where, what, and of what size."""
         return self._trace.copy().hexdigest()
 
-    def start(self, node: Node) -> Node:
+    def start(self, node: SimulatedNode) -> SimulatedNode:
         """Starts a process."""
         self.nodes[node.id] = node
         self.give(node, Started())
         return node
 
-    def kill(self, node: Node) -> None:
+    def kill(self, node: SimulatedNode) -> None:
         """Ends a process at once; the others hear of it."""
         node.running = False
         del self.nodes[node.id]
         for link in self._links_of(node):
             self.cut(link.number)
 
-    def connect(self, a: Node, b: Node) -> int:
+    def connect(self, a: SimulatedNode, b: SimulatedNode) -> int:
         """A link that `a` has dialed."""
         self._links_made += 1
-        link = self.links[self._links_made] = Link(self._links_made, (End(a), End(b)))
+        link = self.links[self._links_made] = SimulatedLink(self._links_made, (LinkEnd(a), LinkEnd(b)))
         self._bring(link, link.ends[1], Connected(link.number, a.id, dialed=False))
         if self._chance(self.weather.half_open):
             self.give(a, DialFailed(b.id))
@@ -190,7 +190,7 @@ class Simulator:
                 end.coming.clear()
                 self.after(self._delay(), lambda end=end: self._end(link, end))  # type: ignore[misc]
 
-    def hang_up(self, node: Node, peer: str) -> None:
+    def hang_up(self, node: SimulatedNode, peer: str) -> None:
         """Ends what links a node has with a device; the other end hears of it behind all that was sent before."""
         for link in self._links_of(node):
             if link.other(node).node.id == peer:
@@ -221,7 +221,7 @@ class Simulator:
         self._count += 1
         heapq.heappush(self._agenda, (self.now + seconds, self._count, action))
 
-    def give(self, node: Node, event: Event) -> None:
+    def give(self, node: SimulatedNode, event: Event) -> None:
         """Lets a node handle an event, and carries out the effects."""
         if not node.running:
             return
@@ -231,7 +231,7 @@ class Simulator:
 
     # --- effects ------------------------------------------------------------------------------------------------------
 
-    def _carry_out(self, node: Node, effect: Effect) -> None:
+    def _carry_out(self, node: SimulatedNode, effect: Effect) -> None:
         match effect:
             case SendFrame(number, frame):
                 self._send(node, number, frame)
@@ -247,7 +247,7 @@ class Simulator:
             case Report():
                 node.reports.append(effect)
 
-    def _send(self, node: Node, number: int, frame: bytes) -> None:
+    def _send(self, node: SimulatedNode, number: int, frame: bytes) -> None:
         link = self.links[number]
         other = link.other(node)
         self.frames += 1
@@ -257,34 +257,34 @@ class Simulator:
         if link.up:
             self._bring(link, other, FrameReceived(number, frame))
 
-    def _close(self, node: Node, number: int) -> None:
+    def _close(self, node: SimulatedNode, number: int) -> None:
         """Both ends hear of it behind all that was sent before."""
         link = self.links[number]
         if link.up:
             self._bring(link, link.other(node), Lost(number))
             self.after(self._delay(), lambda: self._end(link, link.end(node)))
 
-    def _bring(self, link: Link, end: End, event: Connected | FrameReceived | Lost) -> None:
+    def _bring(self, link: SimulatedLink, end: LinkEnd, event: Connected | FrameReceived | Lost) -> None:
         delay_s = self._delay() + (RETRANSMIT_S if self._chance(self.weather.loss) else 0.0)
         end.arrives = max(end.arrives, self.now + delay_s)
         end.coming.append(event)
         self.after(end.arrives - self.now, lambda: self._arrive(link, end))
 
-    def _arrive(self, link: Link, end: End) -> None:
+    def _arrive(self, link: SimulatedLink, end: LinkEnd) -> None:
         if not (link.up and end.coming):
             return
         if (link.other(end.node).node.id, end.node.id) in self._blocked:
             self.after(LOOK_S, lambda: self._arrive(link, end))
             return
         event = end.coming.popleft()
-        if isinstance(event, Lost) or (isinstance(event, Connected) and not end.node.door.accepts(event.peer)):
+        if isinstance(event, Lost) or (isinstance(event, Connected) and not end.node.access.accepts(event.peer)):
             self.cut(link.number)
             return
         end.is_open = end.is_open or isinstance(event, Connected)
         if end.is_open:
             self.give(end.node, event)
 
-    def _ask(self, node: Node, ask: Ask) -> None:
+    def _ask(self, node: SimulatedNode, ask: Ask) -> None:
         """The store does one thing after the other, and its answers come late."""
         node.busy_until = max(node.busy_until, self.now) + self.rng.uniform(0, self.weather.store_s)
 
@@ -296,16 +296,16 @@ class Simulator:
 
         self.after(node.busy_until - self.now, answer)
 
-    def _answer(self, node: Node, event: Answered, read_at: float) -> None:
+    def _answer(self, node: SimulatedNode, event: Answered, read_at: float) -> None:
         node.read_at = read_at
         if event.link == NODE or self.links[event.link].end(node).is_open:
             self.give(node, event)
 
-    def _fire(self, node: Node, timer: Timer) -> None:
+    def _fire(self, node: SimulatedNode, timer: Timer) -> None:
         if timer.link == NODE or self.links[timer.link].end(node).is_open:
             self.give(node, timer)
 
-    def _dial(self, node: Node, peer: str) -> None:
+    def _dial(self, node: SimulatedNode, peer: str) -> None:
         target = self.nodes.get(peer)
         if not node.running:
             return
@@ -316,28 +316,28 @@ class Simulator:
         else:
             self.give(node, DialFailed(peer))
 
-    def _come_to_talk(self, node: Node, target: Node) -> bool:
+    def _come_to_talk(self, node: SimulatedNode, target: SimulatedNode) -> bool:
         """Whether the dialed node lets the other in, and is one that the other wants."""
-        if not node.door.accepts(target.id):
+        if not node.access.accepts(target.id):
             return False
-        return target.door.accepts(node.id) or target.door.admits(node.id, node.door.introduction(target.id))
+        return target.access.accepts(node.id) or target.access.admits(node.id, node.access.introduction(target.id))
 
     # --- the ends of links --------------------------------------------------------------------------------------------
 
-    def _end(self, link: Link, end: End) -> None:
+    def _end(self, link: SimulatedLink, end: LinkEnd) -> None:
         if end.is_open:
             end.is_open = False
             self.give(end.node, Lost(link.number))
 
-    def _give_up(self, link: Link) -> None:
+    def _give_up(self, link: SimulatedLink) -> None:
         if link.up and self._is_blocked(link):
             self.cut(link.number)
 
-    def _is_blocked(self, link: Link) -> bool:
+    def _is_blocked(self, link: SimulatedLink) -> bool:
         a, b = (end.node.id for end in link.ends)
         return bool({(a, b), (b, a)} & self._blocked)
 
-    def _links_of(self, node: Node) -> list[Link]:
+    def _links_of(self, node: SimulatedNode) -> list[SimulatedLink]:
         return [link for link in self.links.values() if link.up and any(end.node is node for end in link.ends)]
 
     # --- chance -------------------------------------------------------------------------------------------------------

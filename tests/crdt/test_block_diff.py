@@ -11,7 +11,7 @@ import pytest
 from memcrdt.crdt.block_diff import first_difference
 from memcrdt.crdt.shard import Shard
 from memcrdt.model.registers import DELETED
-from memcrdt.testing.histories import History
+from tests.campaigns.histories import History
 
 CLIENT = 7
 KEY = "01JD8Z6Q4M0000000000000001/a/importance"

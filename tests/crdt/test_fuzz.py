@@ -7,8 +7,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from memcrdt.testing.fuzz import MEMORY_BYTES, run
-from memcrdt.testing.kill import processes
+from tests.campaigns.fuzz import MEMORY_BYTES, run
+from tests.campaigns.kill import processes
 
 
 @pytest.mark.parametrize("seed", range(4))

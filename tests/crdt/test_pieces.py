@@ -17,7 +17,7 @@ from memcrdt.crdt.shard import Edit, Shard
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model.clocks import covers, varuint
 from memcrdt.model.registers import DELETED
-from memcrdt.testing.histories import History
+from tests.campaigns.histories import History
 
 ID = "01JD8Z6Q4M0000000000000001"
 

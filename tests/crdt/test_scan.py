@@ -14,8 +14,8 @@ from memcrdt.crdt.shard import Shard
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model import limits
 from memcrdt.model.clocks import covers
-from memcrdt.testing.histories import History
-from memcrdt.testing.mutate import ATTACKS
+from tests.campaigns.histories import History
+from tests.campaigns.mutate import ATTACKS
 
 ID = "01JD8Z6Q4M0000000000000001"
 BIRTH = {"text": "Grüße", "scope": "global", "created_at": 1_700_000_000_000, "author": None, "salt": "AAAA"}

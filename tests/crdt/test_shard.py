@@ -20,8 +20,8 @@ from memcrdt.errors import CorruptError, RemoteProtocolError
 from memcrdt.model.clocks import covers
 from memcrdt.model.registers import DELETED
 from memcrdt.model.values import canonical, restored
-from memcrdt.testing.histories import History
-from memcrdt.testing.mutate import ATTACKS
+from tests.campaigns.histories import History
+from tests.campaigns.mutate import ATTACKS
 
 if TYPE_CHECKING:
     from memcrdt.model.values import Json

@@ -10,14 +10,14 @@ from memcrdt.model import limits
 from memcrdt.node import store_replica
 from memcrdt.store import log
 from memcrdt.store.membership.peers import Peers
-from memcrdt.testing.devices import Device
+from tests.bare_device import BareDevice
 
 
 def test_a_diff_that_is_too_large_is_taken_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each part applies on what the one before left, and together they bring everything."""
     monkeypatch.setattr(limits, "UPDATE_BYTES", 20_000)
     monkeypatch.setattr(store_replica, "PIECE_BYTES", 8_000)
-    here, there = Device(tmp_path / "A", "A"), Device(tmp_path / "B", "B")
+    here, there = BareDevice(tmp_path / "A", "A"), BareDevice(tmp_path / "B", "B")
     for _ in range(5):
         here.add_many(f"text {number} {'x' * 100}" for number in range(50))
     here.forget(*list(here.texts())[::3])
@@ -36,7 +36,7 @@ def test_a_diff_that_is_too_large_is_taken_in_parts(tmp_path: Path, monkeypatch:
 
 def test_the_receipts_of_a_restored_store_are_void(tmp_path: Path) -> None:
     """Another incarnation may lack what the one before had; the same one keeps what it has confirmed."""
-    here = Device(tmp_path / "A", "A")
+    here = BareDevice(tmp_path / "A", "A")
     here.add("text")
     here.replica.met("B", "first")
     here.replica.note_receipts("B", here.space(), {0: 1}, {})
@@ -49,7 +49,7 @@ def test_the_receipts_of_a_restored_store_are_void(tmp_path: Path) -> None:
 
 def test_what_a_stock_client_wrote_here_is_sent_as_our_own(tmp_path: Path) -> None:
     """Nobody else has it, so that an announcement would only make others ask. What a device brought, they may have."""
-    here = Device(tmp_path / "A", "A")
+    here = BareDevice(tmp_path / "A", "A")
     Peers(here.store).accept("B" * 52)
     known = here.add("text")
     head = here.replica.head()
@@ -62,7 +62,7 @@ def test_what_a_stock_client_wrote_here_is_sent_as_our_own(tmp_path: Path) -> No
 
 def test_only_accepted_devices_that_take_part_may_have_what_is_in_a_space(tmp_path: Path) -> None:
     """Read anew each time: who has been revoked gets nothing that is read afterwards. Nobody has `local`."""
-    here = Device(tmp_path / "A", "A")
+    here = BareDevice(tmp_path / "A", "A")
     peers = Peers(here.store)
     peers.accept("B" * 52)
     peers.accept("C" * 52)

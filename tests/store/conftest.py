@@ -20,14 +20,14 @@ from memcrdt.net.identity import Identity
 from memcrdt.store.membership.members import Members
 from memcrdt.store.membership.peers import Peers
 from memcrdt.store.store import FILE
-from memcrdt.testing.devices import Device
+from tests.bare_device import BareDevice
 
 
 @pytest.fixture(scope="session", name="template")
 def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty file with the schema in it: making that takes longer than most tests."""
     home = tmp_path_factory.mktemp("template")
-    device = Device(home, "T")
+    device = BareDevice(home, "T")
     with device.store.writing() as db:
         db.execute("DELETE FROM meta; DELETE FROM spaces")
     device.close()
@@ -35,15 +35,15 @@ def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(name="device")
-def _device(tmp_path: Path, template: Path) -> Iterator[Callable[..., Device]]:
+def _device(tmp_path: Path, template: Path) -> Iterator[Callable[..., BareDevice]]:
     """Makes devices by name, each with a store of its own; they are closed at the end."""
-    made: list[Device] = []
+    made: list[BareDevice] = []
 
-    def make(name: str, **options: Any) -> Device:
+    def make(name: str, **options: Any) -> BareDevice:
         home = tmp_path / f"{name}{len(made)}"
         home.mkdir()
         shutil.copy(template, home / FILE)
-        made.append(Device(home, name, **options))
+        made.append(BareDevice(home, name, **options))
         return made[-1]
 
     yield make

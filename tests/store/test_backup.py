@@ -14,9 +14,9 @@ import pytest
 from memcrdt.errors import CorruptError, DiskFullError, InputError, SchemaError
 from memcrdt.store import backup
 from memcrdt.store.recovery import doctor
-from memcrdt.testing.devices import Device, agree
+from tests.bare_device import BareDevice, agree
 
-Make = Callable[..., Device]
+Make = Callable[..., BareDevice]
 
 
 def _cut(path: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_backup_is_a_store_with_the_same_memories(device: Make, tmp_path: Path
     assert size == (tmp_path / "backup").stat().st_size
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "backup").rename(tmp_path / "elsewhere" / "memories.db")
-    copy = Device(tmp_path / "elsewhere", "A")
+    copy = BareDevice(tmp_path / "elsewhere", "A")
     assert list(copy.texts()) == ids
     assert doctor.examine(copy.store).problems == ()
     copy.close()
@@ -91,7 +91,7 @@ def test_other_processes_go_on_after_a_restore(device: Make, tmp_path: Path) -> 
     a = device("A")
     kept = a.add("kept")
     backup.back_up(a.store, tmp_path / "backup")
-    other = Device(a.home, "A")
+    other = BareDevice(a.home, "A")
     other.add("of the other")
     backup.restore(a.store, tmp_path / "backup")
     assert other.texts() == {kept: "kept"}

@@ -21,9 +21,9 @@ from memcrdt.store import compaction, log, pruning, quarantine
 from memcrdt.store.quarantine import Refused
 from memcrdt.store.recovery import doctor
 from memcrdt.store.store import FILE
-from memcrdt.testing.devices import Device, agree
+from tests.bare_device import BareDevice, agree
 
-Make = Callable[..., Device]
+Make = Callable[..., BareDevice]
 SECRET = "zebrafish quokka wombat"  # words that nothing else here has
 
 
@@ -47,11 +47,11 @@ def _wait(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def _marks(device: Device) -> int:
+def _marks(device: BareDevice) -> int:
     return int(device.rows("SELECT count(*) FROM shards WHERE to_scrub > 0")[0][0])
 
 
-def _digest(device: Device) -> bytes:
+def _digest(device: BareDevice) -> bytes:
     """That of the first shard's document, computed."""
     with device.store.documents() as (db, documents):
         return documents.current(db, log.shard_row(db, 1)).live.digest()

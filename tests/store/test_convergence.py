@@ -10,20 +10,20 @@ import pytest
 from memcrdt.crdt.shard import Shard
 from memcrdt.model import limits
 from memcrdt.model.registers import DELETED
-from memcrdt.testing.devices import Device, agree
+from tests.bare_device import BareDevice, agree
 
-Make = Callable[..., Device]
+Make = Callable[..., BareDevice]
 CLIENT_IDS = list(permutations((5, 50, 500)))
 
 
-def _assert_equal(devices: list[Device]) -> None:
+def _assert_equal(devices: list[BareDevice]) -> None:
     first = devices[0]
     for device in devices[1:]:
         assert device.digest() == first.digest()
         assert device.views() == first.views()
 
 
-def _three(make: Make, client_ids: tuple[int, ...]) -> list[Device]:
+def _three(make: Make, client_ids: tuple[int, ...]) -> list[BareDevice]:
     devices = [make(name) for name in "ABC"]
     for device, client_id in zip(devices, client_ids, strict=True):
         device.use_client(client_id)
@@ -168,7 +168,7 @@ def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SHARD_BIRTHS", 1)
 
 
-def _born_twice(make: Make, client_ids: tuple[int, ...] = (1, 2, 3)) -> tuple[list[Device], str]:
+def _born_twice(make: Make, client_ids: tuple[int, ...] = (1, 2, 3)) -> tuple[list[BareDevice], str]:
     """Devices of which A has the item in shard 0, B and C in shard 1."""
     devices = _three(make, client_ids)
     devices[1].add("another one of B")

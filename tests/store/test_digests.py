@@ -9,9 +9,9 @@ import pytest
 from memcrdt.crdt.shard import Shard
 from memcrdt.model import limits
 from memcrdt.store.documents import CAPACITY
-from memcrdt.testing.devices import Device
+from tests.bare_device import BareDevice
 
-Make = Callable[..., Device]
+Make = Callable[..., BareDevice]
 
 
 @pytest.fixture(name="computed")

@@ -9,9 +9,9 @@ import pytest
 from memcrdt.crdt import shard as shards
 from memcrdt.store import compaction, log
 from memcrdt.store.documents import Documents
-from memcrdt.testing.devices import Device
+from tests.bare_device import BareDevice
 
-Make = Callable[..., Device]
+Make = Callable[..., BareDevice]
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,10 @@ from memcrdt.errors import StoreError
 from memcrdt.store import connections
 from memcrdt.store.membership import receipts
 from memcrdt.store.membership.receipts import HeldRows
-from memcrdt.testing import kill, multiprocess, powerloss
-from memcrdt.testing.devices import Device
-from memcrdt.testing.expected import LostError, open_memory, texts_of
 from memcrdt.testing.faults import Disk, Fault, FaultyVfs
+from tests.bare_device import BareDevice
+from tests.campaigns import kill, multiprocess, powerloss
+from tests.campaigns.expected import LostError, open_memory, texts_of
 
 SCHEDULES = 1_000
 PARTS = 10
@@ -94,7 +94,7 @@ def test_eight_processes_lose_nothing_and_see_each_other(tmp_path: Path) -> None
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_gets_a_clear_error(tmp_path: Path) -> None:
     """Invariant 1: for the inherited store, and for the same file opened anew; what the parent does is whole."""
-    parent = Device(tmp_path, "A")
+    parent = BareDevice(tmp_path, "A")
     parent.add("before")
     reader, writer = os.pipe()
     child = os.fork()
@@ -116,7 +116,7 @@ def test_a_forked_child_gets_a_clear_error(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_child_may_open_what_its_parent_had_closed(tmp_path: Path) -> None:
     """Nothing of it was inherited."""
-    parent = Device(tmp_path, "A")
+    parent = BareDevice(tmp_path, "A")
     parent.close()
     child = multiprocessing.get_context("fork").Process(target=_add_in_child, args=(parent,))
     child.start()
@@ -127,7 +127,7 @@ def test_a_child_may_open_what_its_parent_had_closed(tmp_path: Path) -> None:
     parent.close()
 
 
-def _add_in_child(device: Device) -> None:
+def _add_in_child(device: BareDevice) -> None:
     device.open()
     device.add("in the child")
     device.close()
@@ -143,7 +143,7 @@ def _error(work: object) -> str:
 
 def test_a_closed_store_says_so(tmp_path: Path) -> None:
     """It does not come to life again by a read."""
-    device = Device(tmp_path, "A")
+    device = BareDevice(tmp_path, "A")
     device.close()
     with pytest.raises(StoreError, match="closed"):
         device.texts()

@@ -14,7 +14,7 @@ import memcrdt
 from memcrdt.errors import DiskFullError, StoreError
 from memcrdt.store import reserve
 from memcrdt.store.store import FILE
-from memcrdt.testing.devices import Device
+from tests.bare_device import BareDevice
 
 COUNT = 300
 Apart = Callable[[Callable[[Path], None], Path], None]
@@ -135,11 +135,11 @@ def test_forgetting_without_a_reserve_says_that_the_disk_is_full(on_small_disk: 
 def open_after_a_boot(folder: Path) -> None:
     (folder / "home").mkdir()
     options = {"vfs": None, "marks": folder / "state"}
-    before = Device(folder / "home", "A", boot="B1", **options)
+    before = BareDevice(folder / "home", "A", boot="B1", **options)
     before.add("before")
     before.close()
     _fill(folder)
-    after = Device(folder / "home", "A", boot="B2", **options)
+    after = BareDevice(folder / "home", "A", boot="B2", **options)
     assert list(after.texts().values()) == ["before"]
     with pytest.raises(DiskFullError):
         after.add("no")

@@ -13,25 +13,25 @@ from memcrdt.store import high_water_mark, machine, meta
 from memcrdt.store.high_water_mark import HighWaterMark, judge
 from memcrdt.store.meta import Facts
 from memcrdt.store.store import FILE
-from memcrdt.testing.devices import Device, agree
+from tests.bare_device import BareDevice, agree
 
-Make = Callable[..., Device]
+Make = Callable[..., BareDevice]
 
 
 @pytest.fixture(name="a")
-def _a(device: Make, tmp_path: Path) -> Device:
+def _a(device: Make, tmp_path: Path) -> BareDevice:
     """A device with a state folder of its own, on machine M, with one memory."""
     a = device("A", marks=tmp_path / "state", machine="M", boot="B1")
     a.add("first")
     return a
 
 
-def _alarms(device: Device) -> list[str]:
+def _alarms(device: BareDevice) -> list[str]:
     with device.store.reading() as db:
         return [alarm.text for alarm in meta.alarms(db)]
 
 
-def _assert_new(before: Facts, device: Device, reason: str) -> None:
+def _assert_new(before: Facts, device: BareDevice, reason: str) -> None:
     """The store is another one than before, and its user is told why."""
     after = device.store.facts
     assert after.incarnation != before.incarnation
@@ -43,7 +43,7 @@ def _copy(home: Path, to: Path) -> None:
     shutil.copytree(home, to, dirs_exist_ok=True)
 
 
-def test_a_store_that_is_opened_again_is_the_same(a: Device) -> None:
+def test_a_store_that_is_opened_again_is_the_same(a: BareDevice) -> None:
     """No new identity, no alarm, however often."""
     facts = a.store.facts
     for _ in range(5):
@@ -52,7 +52,7 @@ def test_a_store_that_is_opened_again_is_the_same(a: Device) -> None:
     assert (a.store.facts, _alarms(a)) == (facts, [])
 
 
-def test_a_restored_file_is_noticed(a: Device, tmp_path: Path) -> None:
+def test_a_restored_file_is_noticed(a: BareDevice, tmp_path: Path) -> None:
     """The mark beside the key is above it."""
     a.close()
     shutil.copy(a.home / FILE, tmp_path / "backup")
@@ -65,7 +65,7 @@ def test_a_restored_file_is_noticed(a: Device, tmp_path: Path) -> None:
     _assert_new(facts, a, "restored from an older copy")
 
 
-def test_a_restored_home_is_noticed(a: Device, tmp_path: Path) -> None:
+def test_a_restored_home_is_noticed(a: BareDevice, tmp_path: Path) -> None:
     """The mark beside the key was restored with it; the one in the state folder is above."""
     a.close()
     _copy(a.home, tmp_path / "backup")
@@ -79,7 +79,7 @@ def test_a_restored_home_is_noticed(a: Device, tmp_path: Path) -> None:
     _assert_new(facts, a, "restored from an older copy")
 
 
-def test_an_older_copy_of_an_earlier_incarnation_is_noticed(a: Device, tmp_path: Path) -> None:
+def test_an_older_copy_of_an_earlier_incarnation_is_noticed(a: BareDevice, tmp_path: Path) -> None:
     """Also one that had come exactly as far as that incarnation ever came."""
     a.close()
     shutil.copy(a.home / FILE, tmp_path / "backup")
@@ -94,48 +94,48 @@ def test_an_older_copy_of_an_earlier_incarnation_is_noticed(a: Device, tmp_path:
     _assert_new(facts, a, "older copy")
 
 
-def test_a_home_copied_to_another_machine_is_noticed(a: Device, tmp_path: Path) -> None:
+def test_a_home_copied_to_another_machine_is_noticed(a: BareDevice, tmp_path: Path) -> None:
     """The mark beside the key names the machine."""
     a.close()
     _copy(a.home, tmp_path / "elsewhere")
-    copy = Device(tmp_path / "elsewhere", "A", marks=tmp_path / "other state", machine="N")
+    copy = BareDevice(tmp_path / "elsewhere", "A", marks=tmp_path / "other state", machine="N")
     _assert_new(a.store.facts, copy, "another machine")
     copy.close()
     a.open()
     assert _alarms(a) == []
 
 
-def test_a_copy_on_the_same_machine_is_noticed_and_the_original_goes_on(a: Device, tmp_path: Path) -> None:
+def test_a_copy_on_the_same_machine_is_noticed_and_the_original_goes_on(a: BareDevice, tmp_path: Path) -> None:
     """The copy is another file."""
     a.close()
     _copy(a.home, tmp_path / "copy")
-    copy = Device(tmp_path / "copy", "A", marks=tmp_path / "state", machine="M", boot="B1")
+    copy = BareDevice(tmp_path / "copy", "A", marks=tmp_path / "state", machine="M", boot="B1")
     _assert_new(a.store.facts, copy, "copied or moved")
     copy.close()
     a.open()
     assert _alarms(a) == []
 
 
-def test_a_file_without_any_mark_is_not_trusted(a: Device, tmp_path: Path) -> None:
+def test_a_file_without_any_mark_is_not_trusted(a: BareDevice, tmp_path: Path) -> None:
     """It was put here by hand: nobody knows who else writes under its client id."""
     a.close()
     (tmp_path / "new").mkdir()
     shutil.copy(a.home / FILE, tmp_path / "new" / FILE)
-    copy = Device(tmp_path / "new", "A", marks=tmp_path / "other state", machine="M")
+    copy = BareDevice(tmp_path / "new", "A", marks=tmp_path / "other state", machine="M")
     _assert_new(a.store.facts, copy, "made elsewhere")
     copy.close()
 
 
-def test_a_store_under_another_device_key_is_another_one(a: Device, tmp_path: Path) -> None:
+def test_a_store_under_another_device_key_is_another_one(a: BareDevice, tmp_path: Path) -> None:
     """Its facts name the new device from then on."""
     a.close()
-    other = Device(a.home, "B", marks=tmp_path / "state", machine="M")
+    other = BareDevice(a.home, "B", marks=tmp_path / "state", machine="M")
     _assert_new(a.store.facts, other, "another device key")
     assert other.store.device == "B" * 52
     other.close()
 
 
-def test_a_mark_that_lags_is_no_suspicion(a: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mark_that_lags_is_no_suspicion(a: BareDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash between COMMIT and the mark."""
     facts = a.store.facts
     with monkeypatch.context() as patch:
@@ -154,7 +154,7 @@ def test_a_state_folder_that_cannot_be_written_is_done_without(device: Make, tmp
     assert _alarms(a) == []
 
 
-def test_lost_writes_come_back_from_peers(a: Device, device: Make, tmp_path: Path) -> None:
+def test_lost_writes_come_back_from_peers(a: BareDevice, device: Make, tmp_path: Path) -> None:
     """And what the restored store writes meanwhile collides with nothing: digests are equal afterwards."""
     a.close()
     shutil.copy(a.home / FILE, tmp_path / "backup")
@@ -172,11 +172,11 @@ def test_lost_writes_come_back_from_peers(a: Device, device: Make, tmp_path: Pat
     assert (a.views(), a.digest()) == (b.views(), b.digest())
 
 
-def test_a_new_boot_takes_a_new_client_id(a: Device, tmp_path: Path) -> None:
+def test_a_new_boot_takes_a_new_client_id(a: BareDevice, tmp_path: Path) -> None:
     """But stays the same incarnation: nothing is wrong."""
     facts = a.store.facts
     a.close()
-    again = Device(a.home, "A", marks=tmp_path / "state", machine="M", boot="B2")
+    again = BareDevice(a.home, "A", marks=tmp_path / "state", machine="M", boot="B2")
     assert again.store.facts.incarnation == facts.incarnation
     assert again.store.facts.client_id != facts.client_id
     assert _alarms(again) == []
@@ -192,7 +192,7 @@ def test_minutes_of_boot_that_differ_a_little_are_one_boot(one: str, other: str,
     assert machine.is_same_boot(one, other) is same
 
 
-def test_thousands_of_commands_leave_one_client_id(a: Device) -> None:
+def test_thousands_of_commands_leave_one_client_id(a: BareDevice) -> None:
     """Invariant 4: each command opens the store, writes and closes it; the state vector does not grow."""
     memory = a.add("memory")
     for number in range(300):
@@ -229,7 +229,7 @@ def test_our_own_blocks_come_back_without_alarm(device: Make) -> None:
 
 
 def test_a_restore_that_no_mark_told_of_is_the_tripwire_at_the_next_exchange(
-    a: Device, device: Make, tmp_path: Path
+    a: BareDevice, device: Make, tmp_path: Path
 ) -> None:
     """Also when the store has written as much since as was lost: what a peer still has says something else there."""
     b = device("B")
@@ -260,7 +260,7 @@ def test_a_restore_that_no_mark_told_of_is_the_tripwire_at_the_next_exchange(
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff" * 512, b'["a", "b", "c", "d"]', b"\0" * 512])
-def test_what_is_no_mark_is_as_if_it_were_lost(a: Device, tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_mark_is_as_if_it_were_lost(a: BareDevice, tmp_path: Path, content: bytes) -> None:
     """The other mark suffices."""
     a.close()
     (a.home / high_water_mark.FILE).write_bytes(content)
@@ -268,7 +268,7 @@ def test_what_is_no_mark_is_as_if_it_were_lost(a: Device, tmp_path: Path, conten
     assert _alarms(a) == []
 
 
-def test_the_machine_stands_hashed_in_the_marks(a: Device) -> None:
+def test_the_machine_stands_hashed_in_the_marks(a: BareDevice) -> None:
     """What a machine is called is nobody's business."""
     assert high_water_mark.hashed("M") in (a.home / high_water_mark.FILE).read_text()
     assert len(high_water_mark.hashed("M")) == 32

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from memcrdt.store.overview import overview
 from memcrdt.store.quarantine import BYTES, ROWS
-from memcrdt.testing.devices import Device
+from tests.bare_device import BareDevice
 
-Make = Callable[..., Device]
+Make = Callable[..., BareDevice]
 
 
 def test_the_newest_64_refused_updates_are_kept_and_counted(device: Make) -> None:

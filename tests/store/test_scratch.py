@@ -12,23 +12,23 @@ import pytest
 
 from memcrdt.errors import LockedError, StoreError
 from memcrdt.store import backup, scratch
-from memcrdt.testing.devices import Device
+from tests.bare_device import BareDevice
 
-Make = Callable[..., Device]
+Make = Callable[..., BareDevice]
 
 TEXT = "the text of a memory"
 _RESTORE = """
 import sys
 from pathlib import Path
 from memcrdt.store import backup
-from memcrdt.testing.devices import Device
+from tests.bare_device import BareDevice
 
 def stop(*_):
     print("copied", flush=True)
     sys.stdin.read()
 
 backup._check_rows = stop
-backup.restore(Device(Path(sys.argv[1]), "A").store, Path(sys.argv[2]))
+backup.restore(BareDevice(Path(sys.argv[1]), "A").store, Path(sys.argv[2]))
 """
 
 
@@ -45,7 +45,7 @@ def _restoring(home: Path, path: Path) -> Iterator[None]:
             process.kill()
 
 
-def _backed_up(device: Device, path: Path) -> Path:
+def _backed_up(device: BareDevice, path: Path) -> Path:
     device.add(TEXT)
     backup.back_up(device.store, path)
     return path
@@ -85,7 +85,7 @@ def test_opening_to_read_deletes_nothing(device: Make, tmp_path: Path) -> None:
     a = device("A")
     with _restoring(a.home, _backed_up(a, tmp_path / "backup")):
         pass
-    reader = Device(a.home, "A", read_only=True)
+    reader = BareDevice(a.home, "A", read_only=True)
     assert _is_in_scratch(a.home)
     reader.close()
 

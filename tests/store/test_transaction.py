@@ -12,18 +12,18 @@ from memcrdt.model import limits
 from memcrdt.store import compaction, log
 from memcrdt.store.recovery import doctor
 from memcrdt.store.transaction import Transaction
-from memcrdt.testing.devices import Device
+from tests.bare_device import BareDevice
 
-Make = Callable[..., Device]
+Make = Callable[..., BareDevice]
 
 
 class _OnPurposeError(Exception):
     """What the tests end a commit with."""
 
 
-def _second(first: Device) -> Device:
+def _second(first: BareDevice) -> BareDevice:
     """The same store as another process has it: with documents of its own."""
-    second = Device.__new__(Device)
+    second = BareDevice.__new__(BareDevice)
     second.__dict__.update(first.__dict__)
     second.open()
     return second
@@ -161,7 +161,7 @@ def test_a_fold_that_is_not_committed_leaves_no_document_ahead(device: Make) -> 
     b.close()
 
 
-def _edit_in_vain(device: Device, memory: str) -> None:
+def _edit_in_vain(device: BareDevice, memory: str) -> None:
     flags = {f"{memory}/a/{name}": {"value": value, "at": 1} for name, value in (("pinned", True), ("trust", "x"))}
     with device.store.folding() as (db, documents):
         db.set_commit_hook(lambda: True)  # as when the disk fails

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class Node(simulator.Node):
+class Node(simulator.SimulatedNode):
     """A device with a FakeReplica."""
 
     replica: FakeReplica
@@ -103,7 +103,7 @@ class World(Simulator):
             if isinstance(sent.message, kind) and source in (None, sent.source) and target in (None, sent.target)
         ]
 
-    def _note_sent(self, source: simulator.Node, target: simulator.Node, frame: bytes) -> None:
+    def _note_sent(self, source: simulator.SimulatedNode, target: simulator.SimulatedNode, frame: bytes) -> None:
         self.sent.append(Sent(self.now, source.id, target.id, len(frame), decode(frame)))
 
 

@@ -12,46 +12,46 @@ from memcrdt.store.membership import receipts
 from memcrdt.store.membership.members import Members
 from memcrdt.store.membership.peers import Peers
 from memcrdt.store.membership.receipts import Confirmations
-from memcrdt.testing.devices import Device
+from tests.bare_device import BareDevice
 
 B, C = "B" * 52, "C" * 52
 
 
 @pytest.fixture(name="here")
-def _here(tmp_path: Path) -> Iterator[Device]:
+def _here(tmp_path: Path) -> Iterator[BareDevice]:
     """A device that shares `personal` with B."""
-    device = Device(tmp_path / "A", "A")
+    device = BareDevice(tmp_path / "A", "A")
     Peers(device.store).accept(B)
     yield device
     device.close()
 
 
-def hold_all(here: Device, device: str = B) -> Mapping[int, int]:
+def hold_all(here: BareDevice, device: str = B) -> Mapping[int, int]:
     """Lets a device confirm all that is here; returns what it has yet to scrub."""
     rows = {number: digest.seq for number, digest in here.replica.digests(here.space()).items()}
     return here.replica.note_receipts(device, here.space(), rows, {})
 
 
-def scrub(here: Device, rows: Mapping[int, int], device: str = B) -> Mapping[int, int]:
+def scrub(here: BareDevice, rows: Mapping[int, int], device: str = B) -> Mapping[int, int]:
     return here.replica.note_receipts(device, here.space(), {}, rows)
 
 
-def behind(here: Device) -> int:
+def behind(here: BareDevice) -> int:
     with here.store.reading() as db:
         return receipts.behind(db, B)
 
 
-def to_scrub(here: Device) -> int:
+def to_scrub(here: BareDevice) -> int:
     with here.store.reading() as db:
         return receipts.to_scrub(db, B)
 
 
-def confirmations(here: Device, *ids: str) -> Confirmations:
+def confirmations(here: BareDevice, *ids: str) -> Confirmations:
     with here.store.reading() as db:
         return receipts.confirmations(db, ids)
 
 
-def test_a_commit_over_many_shards_is_confirmed_shard_by_shard(here: Device) -> None:
+def test_a_commit_over_many_shards_is_confirmed_shard_by_shard(here: BareDevice) -> None:
     """Each shard has a row of its own in the log, and every memory the last row of the commit."""
     here.add_many(f"text {number}" for number in range(300))
     assert behind(here) == 300
@@ -61,7 +61,7 @@ def test_a_commit_over_many_shards_is_confirmed_shard_by_shard(here: Device) -> 
     assert behind(here) == 0
 
 
-def test_a_later_change_of_a_shard_counts_alone(here: Device) -> None:
+def test_a_later_change_of_a_shard_counts_alone(here: BareDevice) -> None:
     """Also where the rest of the shard came in a commit whose last row was another shard's."""
     first, *_ = here.add_many(f"text {number}" for number in range(300))
     hold_all(here)
@@ -69,7 +69,7 @@ def test_a_later_change_of_a_shard_counts_alone(here: Device) -> None:
     assert behind(here) == 1
 
 
-def test_a_forgetting_is_to_be_scrubbed_where_it_is_durable(here: Device) -> None:
+def test_a_forgetting_is_to_be_scrubbed_where_it_is_durable(here: BareDevice) -> None:
     """What is counted, who has confirmed, and the rows that the device is asked about; each shard has its own."""
     ids = here.add_many(f"text {number}" for number in range(300))
     hold_all(here)
@@ -84,7 +84,7 @@ def test_a_forgetting_is_to_be_scrubbed_where_it_is_durable(here: Device) -> Non
     assert (to_scrub(here), confirmations(here, *ids)) == (0, ((B,), ()))
 
 
-def test_what_is_forgotten_later_leaves_what_was_confirmed(here: Device) -> None:
+def test_what_is_forgotten_later_leaves_what_was_confirmed(here: BareDevice) -> None:
     """Also of a shard whose row was not the last one of the commit that forgot, and after changes in between."""
     ids = here.add_many(f"text {number}" for number in range(300))
     here.forget(ids[0], ids[280])
@@ -96,13 +96,13 @@ def test_what_is_forgotten_later_leaves_what_was_confirmed(here: Device) -> None
     assert confirmations(here, ids[1]) == ((), (B,))
 
 
-def test_nothing_is_asked_where_nothing_was_forgotten(here: Device) -> None:
+def test_nothing_is_asked_where_nothing_was_forgotten(here: BareDevice) -> None:
     """A device that holds everything has nothing to scrub then."""
     here.add("text")
     assert (hold_all(here), to_scrub(here)) == ({}, 0)
 
 
-def test_an_answer_about_receipts_that_are_void_counts_for_nothing(here: Device) -> None:
+def test_an_answer_about_receipts_that_are_void_counts_for_nothing(here: BareDevice) -> None:
     """The device was restored between question and answer, and has not confirmed so much again."""
     forgotten = here.add("text")
     here.forget(forgotten)
@@ -113,7 +113,7 @@ def test_an_answer_about_receipts_that_are_void_counts_for_nothing(here: Device)
     assert to_scrub(here) == 1
 
 
-def test_a_space_that_was_left_has_no_receipts(here: Device) -> None:
+def test_a_space_that_was_left_has_no_receipts(here: BareDevice) -> None:
     """Who takes part in it under its new id may hold none of it."""
     here.add("text")
     hold_all(here)
@@ -122,7 +122,7 @@ def test_a_space_that_was_left_has_no_receipts(here: Device) -> None:
     assert behind(here) == 1
 
 
-def test_every_device_of_the_space_has_to_confirm(here: Device) -> None:
+def test_every_device_of_the_space_has_to_confirm(here: BareDevice) -> None:
     """And a device that is no longer trusted is not waited for."""
     Peers(here.store).accept(C)
     forgotten = here.add("text")
@@ -133,7 +133,7 @@ def test_every_device_of_the_space_has_to_confirm(here: Device) -> None:
     assert confirmations(here, forgotten) == ((B,), ())
 
 
-def test_a_file_is_scrubbed_when_no_reader_is_in_the_way(here: Device) -> None:
+def test_a_file_is_scrubbed_when_no_reader_is_in_the_way(here: BareDevice) -> None:
     """Only then is a question about it answered."""
     forgotten = here.add("text")
     with here.store.reading() as db:

@@ -12,12 +12,12 @@ from memcrdt.errors import CorruptError, DiskFullError
 from memcrdt.store import compaction, meta
 from memcrdt.store.recovery import damage, doctor
 from memcrdt.sync.replica import LogPage
-from memcrdt.testing.devices import Device, agree, spoil
+from tests.bare_device import BareDevice, agree, spoil
 
-Make = Callable[..., Device]
+Make = Callable[..., BareDevice]
 
 
-def _two(make: Make) -> tuple[Device, Device, list[str]]:
+def _two(make: Make) -> tuple[BareDevice, BareDevice, list[str]]:
     """Two devices that hold the same: what was added, edited and tagged on both."""
     a, b = make("A"), make("B")
     for device, other in ((a, b), (b, a)):
@@ -32,7 +32,7 @@ def _two(make: Make) -> tuple[Device, Device, list[str]]:
     return a, b, ids
 
 
-def _meet(*devices: Device) -> None:
+def _meet(*devices: BareDevice) -> None:
     """As sessions do: one in which a store fails is followed by another."""
     try:
         agree(devices)
@@ -40,7 +40,7 @@ def _meet(*devices: Device) -> None:
         agree(devices)
 
 
-def _alarms(device: Device) -> list[str]:
+def _alarms(device: BareDevice) -> list[str]:
     with device.store.reading() as db:
         return [alarm.text for alarm in meta.alarms(db)]
 
@@ -179,7 +179,7 @@ def test_three_devices_agree_whatever_row_is_damaged(device: Make, seed: int) ->
     assert (texts.items() <= devices[2].texts().items(), devices[2].graves()) == (True, graves)
 
 
-def _live(device: Device, rng: Random) -> None:
+def _live(device: BareDevice, rng: Random) -> None:
     """Adds and edits, and perhaps forgets and folds."""
     device.add(f"memory {rng.random()}", tags=["x"])
     there = sorted(device.texts())

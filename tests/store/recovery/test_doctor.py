@@ -11,12 +11,12 @@ from memcrdt.errors import CorruptError
 from memcrdt.store import compaction, log
 from memcrdt.store.overview import overview
 from memcrdt.store.recovery import doctor, rebuild
-from memcrdt.testing.devices import Device, agree, spoil
+from tests.bare_device import BareDevice, agree, spoil
 
-Make = Callable[..., Device]
+Make = Callable[..., BareDevice]
 
 
-def _rich(make: Make, name: str = "A") -> tuple[Device, list[str]]:
+def _rich(make: Make, name: str = "A") -> tuple[BareDevice, list[str]]:
     """A device with memories of all kinds."""
     a = make(name)
     ids = [a.add(f"memory {n}", tags=[f"t{n}"], metadata={"n": n}, importance=n / 10) for n in range(6)]
@@ -114,7 +114,7 @@ def test_a_poisoned_row_stops_neither_opening_nor_reading_nor_the_status(device:
         a.update(ids[0], text="no")
 
 
-def _poison(a: Device) -> None:
+def _poison(a: BareDevice) -> None:
     """Puts an update into the log that may not be applied, as if a peer had sent it."""
     hostile = b"\x01\x01\x05\x00\x08\x01\x08memories\x01" + b"\x75\x01" * 20_000
     with a.store.writing() as db:
@@ -122,7 +122,7 @@ def _poison(a: Device) -> None:
         db.execute("UPDATE shards SET head = head + 1, digest = NULL")
 
 
-def _lossy(make: Make) -> tuple[Device, list[str]]:
+def _lossy(make: Make) -> tuple[BareDevice, list[str]]:
     """A device whose log is six updates, none of them folded."""
     a = make("A")
     ids = [a.add(f"memory {n}", tags=[f"t{n}"], metadata={"n": n}) for n in range(4)]
@@ -225,7 +225,7 @@ def test_what_the_views_show_and_the_log_does_not_know_is_damage(device: Make) -
     assert a.texts() == {memory: "memory"}
 
 
-def _know(device: Device, other: Device) -> None:
+def _know(device: BareDevice, other: BareDevice) -> None:
     """Makes the other device one that the first has accepted."""
     with device.store.writing() as db:
         db.execute("INSERT INTO peers(device, state, added_at) VALUES(?, 'accepted', 0)", (other.id,))

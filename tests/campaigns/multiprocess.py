@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from memcrdt.memory.memory import Memory
-from memcrdt.testing.devices import UNSYNCED
-from memcrdt.testing.expected import LostError, Texts, open_memory, texts_of
-from memcrdt.testing.kill import processes
+from memcrdt.testing.faults import UNSYNCED
+from tests.campaigns.expected import LostError, Texts, open_memory, texts_of
+from tests.campaigns.kill import processes
 
 _LOOK_EVERY: Final = 20  # turns
 

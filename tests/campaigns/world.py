@@ -9,10 +9,10 @@ from typing import Final
 
 from memcrdt.crdt.shard import Shard
 from memcrdt.store.meta import PERSONAL
-from memcrdt.testing.computer import Computer, Files, Site
-from memcrdt.testing.promises import Promises
-from memcrdt.testing.simulator import Node, Simulator
-from memcrdt.testing.wiretap import Wiretap
+from memcrdt.testing.simulator import SimulatedNode, Simulator
+from tests.campaigns.computer import Computer, Files, Site
+from tests.campaigns.promises import Promises
+from tests.campaigns.wiretap import Wiretap
 
 CLUB: Final = "secret-club"  # a space of which most know nothing; its texts begin with this word, too
 LOCAL_WORD: Final = "only-here"
@@ -20,7 +20,7 @@ TAMPERED_WORD: Final = "tampered-with"
 _WORDS: Final = ("amber", "basalt", "cedar", "delta", "ember", "fjord", "granite", "harbor", "iris", "juniper")
 
 
-class Life:
+class World:
     """The state of one seeded run. Its computers have their homes in `folder`."""
 
     def __init__(self, seed: int, folder: Path, *, rot: bool = False) -> None:
@@ -82,5 +82,5 @@ class Life:
         """Those of them that may invite others. The suspect does not: whom only it has added would be out with it."""
         return [computer for computer in self.writers(space) if computer is not self.suspect]
 
-    def _watch(self, source: Node, target: Node, frame: bytes) -> None:
+    def _watch(self, source: SimulatedNode, target: SimulatedNode, frame: bytes) -> None:
         self.wiretap.look(source.id, target.id, frame)

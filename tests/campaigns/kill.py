@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
-from memcrdt.testing.expected import Expected, LostError, open_memory, texts_of
+from tests.campaigns.expected import Expected, LostError, open_memory, texts_of
 
 if sys.platform == "win32":
     from multiprocessing.context import SpawnContext as Context
@@ -32,7 +32,7 @@ def processes() -> Context:
         context = get_context("spawn")
     else:
         context = get_context("forkserver")
-        context.set_forkserver_preload(["memcrdt.testing.kill"])
+        context.set_forkserver_preload(["tests.campaigns.kill"])
     return context
 
 

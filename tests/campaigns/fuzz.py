@@ -14,8 +14,8 @@ from memcrdt.errors import RemoteProtocolError
 from memcrdt.model.clocks import covers
 from memcrdt.model.limits import MIB
 from memcrdt.model.values import canonical
-from memcrdt.testing.histories import History
-from memcrdt.testing.mutate import ATTACKS, mutated
+from tests.campaigns.histories import History
+from tests.campaigns.mutate import ATTACKS, mutated
 
 Fate = Literal["malformed", "gap", "refused", "applied"]
 

@@ -1,4 +1,4 @@
-"""The long runs as commands: `python -m memcrdt.testing`."""
+"""The long runs as commands: `python -m tests.campaigns`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from memcrdt.testing import __main__ as command
-from memcrdt.testing.mutants import MUTANTS
+from tests.campaigns import __main__ as command
+from tests.campaigns.mutants import MUTANTS
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["memcrdt.testing", *arguments])
+    monkeypatch.setattr(sys, "argv", ["tests.campaigns", *arguments])
     command.main()
 
 

@@ -14,8 +14,8 @@ from typing import Final, TypeVar
 from memcrdt.errors import MemcrdtError
 from memcrdt.memory.memory import Memory
 from memcrdt.store.store import FILE
-from memcrdt.testing.expected import Expected, LostError, open_memory, texts_of
 from memcrdt.testing.faults import Disk, Fault, FaultyVfs, Kind, Operation, unheard
+from tests.campaigns.expected import Expected, LostError, open_memory, texts_of
 
 _STEPS: Final = 8
 # How many of them a schedule has, about: half of the faults are of any, half of one sort, since writes are nearly all.

@@ -51,7 +51,7 @@ class Sample:
 
 
 @dataclass(slots=True)
-class Outcome:
+class SoakOutcome:
     """What was done, and what the process held when it was warm and at the end."""
 
     writes: int = 0
@@ -115,9 +115,9 @@ class _Machine:
         return digests.whole(digests.of_space(self.memory.store, self.memory.store.space("personal")))
 
 
-async def run(folder: Path, seconds: float, seed: int) -> Outcome:
+async def run(folder: Path, seconds: float, seed: int) -> SoakOutcome:
     """Soaks three homes in `folder`. Raises SoakError."""
-    outcome, rng = Outcome(), Random(seed)
+    outcome, rng = SoakOutcome(), Random(seed)
     machines = [_Machine(folder / name) for name in NAMES]
     try:
         for machine in machines:
@@ -149,7 +149,7 @@ async def _introduce(machines: list[_Machine]) -> None:
             await machine.node.connect(other.node.addresses[0])
 
 
-async def _write(machine: _Machine, outcome: Outcome, rng: Random, ends: float) -> None:
+async def _write(machine: _Machine, outcome: SoakOutcome, rng: Random, ends: float) -> None:
     while asyncio.get_running_loop().time() < ends:
         async with machine.busy:
             await asyncio.to_thread(_write_once, machine, rng)
@@ -168,7 +168,7 @@ def _write_once(machine: _Machine, rng: Random) -> None:
         memory.update(rng.choice(written), importance=rng.random(), metadata={"seen": rng.random()})
 
 
-async def _disturb(machines: list[_Machine], outcome: Outcome, rng: Random, ends: float) -> None:
+async def _disturb(machines: list[_Machine], outcome: SoakOutcome, rng: Random, ends: float) -> None:
     while (left := ends - asyncio.get_running_loop().time()) > 0:
         machine = rng.choice(machines)
         if rng.random() < 0.5:
@@ -182,7 +182,7 @@ async def _disturb(machines: list[_Machine], outcome: Outcome, rng: Random, ends
         await asyncio.sleep(min(left, rng.uniform(0, REST_S)))
 
 
-async def _measure(outcome: Outcome, ends: float) -> None:
+async def _measure(outcome: SoakOutcome, ends: float) -> None:
     while asyncio.get_running_loop().time() < ends:
         await asyncio.sleep(SAMPLE_S)
         await asyncio.to_thread(_note, outcome)
@@ -201,7 +201,7 @@ async def _agree(machines: list[_Machine]) -> None:
         raise SoakError(f"after {AGREE_S:.0f} s of rest the nodes still differ: {found}") from None
 
 
-def _note(outcome: Outcome) -> None:
+def _note(outcome: SoakOutcome) -> None:
     if not Path("/proc/self/statm").exists():
         return  # only Linux tells
     gc.collect()
@@ -219,7 +219,7 @@ def _median(samples: list[Sample]) -> Sample:
     return Sample(round(handles), memory_mb, round(objects))
 
 
-def check(outcome: Outcome) -> None:
+def check(outcome: SoakOutcome) -> None:
     """Raises SoakError if something grew."""
     if not outcome.samples:
         return

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from memcrdt.model.clocks import covers
 from memcrdt.sync.messages import Bye, Diff, Hello, Message, Push, Unknown
 from memcrdt.sync.wire import decode
-from memcrdt.testing.computer import DEAF_S, Computer
-from memcrdt.testing.expected import LostError
+from tests.campaigns.computer import DEAF_S, Computer
+from tests.campaigns.expected import LostError
 
 _NOTHING = (b"", b"\0\0")  # and an update of no blocks and no deletions
 

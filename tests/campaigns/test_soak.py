@@ -1,4 +1,4 @@
-"""The long run, a short one: `python -m memcrdt.testing soak --minutes 10` is the long one."""
+"""The long run, a short one: `python -m tests.campaigns soak --minutes 10` is the long one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from memcrdt.testing import soak
-from memcrdt.testing.soak import Outcome, Sample, SoakError
+from tests.campaigns import soak
+from tests.campaigns.soak import Sample, SoakError, SoakOutcome
 
 
 @pytest.mark.timeout(240)  # a minute, and as long as the nodes need to agree
@@ -27,6 +27,6 @@ def test_what_grows_is_an_error(grown: Sample, name: str) -> None:
     """Compared are the medians when it was warm and at the end: one sample says little."""
     warm = Sample(50, 80, 1000)
     steady = [Sample(1, 1, 1)] * 4 + [warm] * 11
-    soak.check(Outcome(samples=[*steady[:-1], grown]))
+    soak.check(SoakOutcome(samples=[*steady[:-1], grown]))
     with pytest.raises(SoakError, match=name):
-        soak.check(Outcome(samples=[*steady[:-2], grown, grown]))
+        soak.check(SoakOutcome(samples=[*steady[:-2], grown, grown]))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from memcrdt.store import log
-from memcrdt.testing.expected import LostError, open_memory
+from tests.campaigns.expected import LostError, open_memory
 
 _HANDFUL: Final = 5
 

@@ -10,8 +10,8 @@ import pytest
 
 from memcrdt.sync.messages import Hello, Message, Offer, Range, RollDigest
 from memcrdt.sync.wire import encode
-from memcrdt.testing.expected import LostError
-from memcrdt.testing.wiretap import Wiretap
+from tests.campaigns.expected import LostError
+from tests.campaigns.wiretap import Wiretap
 
 SPACE = base64.b32encode(bytes(range(32))).decode().rstrip("=")  # which frames carry as 32 bytes
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 from memcrdt.model.clocks import StateVector, covers
 from memcrdt.store import digests, log
 from memcrdt.store.membership import receipts
-from memcrdt.testing.computer import Computer
-from memcrdt.testing.devices import dump
-from memcrdt.testing.expected import LostError
+from tests.bare_device import dump
+from tests.campaigns.computer import Computer
+from tests.campaigns.expected import LostError
 
 QUERIES: Final = ("amber basalt", "delta ember fjord")
 

@@ -36,10 +36,10 @@ from memcrdt.store.store import FILE, Store, StoreOptions
 from memcrdt.sync.events import Committed, Revoked, SyncNow
 from memcrdt.sync.gossip import Gossip
 from memcrdt.sync.replica import Roll
-from memcrdt.testing.devices import UNSYNCED, spoil_rows
-from memcrdt.testing.faults import Disk, Fault, FaultyVfs
+from memcrdt.testing.faults import UNSYNCED, Disk, Fault, FaultyVfs
 from memcrdt.testing.memories import NoNetwork
-from memcrdt.testing.simulator import Node, Reactor, Simulator
+from memcrdt.testing.simulator import Reactor, SimulatedNode, Simulator
+from tests.bare_device import spoil_rows
 
 DOORBELL_S: Final = 0.025  # until the process that syncs hears of another one's commit
 DEAF_S: Final = DOORBELL_S + INTERVAL_S  # until it has heard of another state of the peers, at the latest
@@ -148,7 +148,7 @@ class Computer:
         self.on = True
         self._note_outcasts()
         gossip = self.reactor(self._server.facts.incarnation)
-        self.node = self.sim.start(Node(self.id, self.replica, gossip, self))
+        self.node = self.sim.start(SimulatedNode(self.id, self.replica, gossip, self))
         self._refresh(self.node)
 
     def reactor(self, incarnation: str) -> Reactor:
@@ -283,7 +283,7 @@ class Computer:
     # --- its door -----------------------------------------------------------------------------------------------------
 
     def accepts(self, device: str) -> bool:
-        """Part of Door."""
+        """Part of AccessPolicy."""
         if not self.peers.is_accepted(device):
             return False
         if device not in self._roster:
@@ -291,7 +291,7 @@ class Computer:
         return True
 
     def admits(self, device: str, introduction: bytes | None) -> bool:
-        """Part of Door."""
+        """Part of AccessPolicy."""
         introductions = Introductions(self._server)
         if introduction is None or introductions.revoker_of(device) is not None:
             return False
@@ -300,12 +300,12 @@ class Computer:
         return False
 
     def introduction(self, device: str) -> bytes | None:
-        """Part of Door."""
+        """Part of AccessPolicy."""
         return Introductions(self._server).to(device, HANDSHAKE_FRAME_BYTES)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _refresh(self, node: Node) -> None:
+    def _refresh(self, node: SimulatedNode) -> None:
         """What the network's driver does when the peers may have changed; devices that are new are found at once."""
         if not node.running:
             return

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from memcrdt.config import Config
 from memcrdt.memory.memory import Memory
-from memcrdt.memory.sync import Look
 from memcrdt.search import SearchIndex
 from memcrdt.search.searcher import Finder
 from memcrdt.store.store import Store, StoreOptions
+from memcrdt.testing.memories import NoNetwork
 
 _DEVICE: Final = "P" * 52
 
@@ -71,21 +70,3 @@ def texts_of(memory: Memory) -> Texts:
     """The text of each memory that is there."""
     with memory.store.reading() as db:
         return {str(memory_id): str(text) for memory_id, text in db.execute("SELECT id, text FROM memories")}
-
-
-class NoNetwork:
-    """A Network that is never there."""
-
-    def __init__(self, _: Memory) -> None: ...
-
-    def start(self, **options: Any) -> None: ...
-
-    def asking(self, timeout_s: float | None, peers: list[str] | None) -> AbstractContextManager[Look]:
-        return nullcontext(lambda: True)
-
-    def stop(self) -> None: ...
-
-    def serving(self) -> None: ...
-
-    def address(self, text: str) -> str:
-        return text

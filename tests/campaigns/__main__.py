@@ -1,13 +1,14 @@
-"""The long runs.
+"""Run the long tests of the project.
 
-python -m memcrdt.testing powerloss --schedules 10000
-python -m memcrdt.testing kill --kills 500
-python -m memcrdt.testing soak --minutes 10
-python -m memcrdt.testing sim --seeds 10000
-python -m memcrdt.testing sim --seed 4711
-python -m memcrdt.testing sim --seeds 300 --rot
-python -m memcrdt.testing fuzz --updates 1000000
-python -m memcrdt.testing commands --count 10000
+python -m tests.campaigns powerloss --schedules 10000
+python -m tests.campaigns kill --kills 500
+python -m tests.campaigns soak --minutes 10
+python -m tests.campaigns sim --seeds 10000
+python -m tests.campaigns sim --seed 4711
+python -m tests.campaigns sim --seeds 300 --rot
+python -m tests.campaigns mutants --seeds 300
+python -m tests.campaigns fuzz --updates 1000000
+python -m tests.campaigns commands --count 10000
 """
 
 from __future__ import annotations
@@ -22,23 +23,27 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from memcrdt.model.limits import MIB
-from memcrdt.testing import commands, fuzz, kill, powerloss, scenario, soak
+from tests.campaigns import commands, fuzz, kill, mutants, powerloss, scenario, soak
 
-# What one process runs in a row.
-_SCHEDULES = 100
-_UPDATES = 10_000
-_SEEDS = 10
+# The number of items that one process runs before it takes the next chunk.
+_SCHEDULES: Final = 100
+_UPDATES: Final = 10_000
+_SEEDS: Final = 10
 
 T = TypeVar("T")
+Chunk = TypeVar("Chunk")
 
 
 def main() -> None:
-    """Runs what the arguments say and prints what came of it; a broken promise ends in a traceback or in status 1."""
+    """Run the campaign that the arguments name, and print its result.
+
+    A broken promise ends the process with a traceback or with status 1.
+    """
     parser = argparse.ArgumentParser(
-        prog="python -m memcrdt.testing", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tests.campaigns", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     kinds = parser.add_subparsers(required=True)
 
@@ -49,17 +54,19 @@ def main() -> None:
             kind.add_argument(f"--{name}", type=int, default=default)
         return kind
 
-    add(_powerloss, "seeded schedules over a disk that fails", schedules=1_000, first=0)
-    add(_kill, "writers killed at random moments", kills=50, seed=0)
+    add(_powerloss, "seeded schedules of work over a disk that fails", schedules=1_000, first=0)
+    add(_kill, "writers that are killed at random moments", kills=50, seed=0)
     of_soak = add(_soak, "three nodes that write, restart and lose each other", seed=0)
     of_soak.add_argument("--minutes", type=float, default=1.0)
     add(_fuzz, "mutated updates, applied to documents with a history", updates=100_000, first=0)
-    of_sim = add(_sim, "seeded lives of a few devices and of the network between them", seeds=300, first=0)
-    of_sim.add_argument("--seed", type=int, help="replay this one")
-    of_sim.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
-    of_sim.add_argument("--rot", action="store_true", help="disks change what was written, too")
-    of_sim.add_argument("--verbose", action="store_true", help="say how often what happened")
-    add(_commands, "commands that each open the home, write and close it", count=1_000)
+    of_sim = add(_sim, "seeded runs of a few devices and the network between them", seeds=300, first=0)
+    of_sim.add_argument("--seed", type=int, help="replay this seed only")
+    of_sim.add_argument("--jobs", type=int, default=os.cpu_count(), help="number of processes")
+    of_sim.add_argument("--rot", action="store_true", help="disks also change what was written")
+    of_sim.add_argument("--verbose", action="store_true", help="print how often each event happened")
+    of_mutants = add(_mutants, "the simulator on builds that are broken on purpose", seeds=300, first=0)
+    of_mutants.add_argument("--jobs", type=int, default=os.cpu_count(), help="number of processes")
+    add(_commands, "commands that each open the home, write, and close it", count=1_000)
     given = parser.parse_args()
     start = time.monotonic()
     print(f"{given.run(given)} in {time.monotonic() - start:.0f} s")
@@ -121,15 +128,33 @@ def _sim(given: argparse.Namespace) -> str:
     return summary
 
 
+def _mutants(given: argparse.Namespace) -> str:
+    names = list(mutants.MUTANTS)
+    seeds = range(given.first, given.first + given.seeds)
+    survivors = 0
+    caught = _spread(partial(mutants.catch, seeds=seeds), names, jobs=given.jobs)
+    for name, outcome in zip(names, caught, strict=True):
+        survivors += outcome is None
+        found = "SURVIVES" if outcome is None else f"caught by seed {outcome.seed}: {outcome.error}"
+        print(f"{name}: {found}", flush=True)
+    summary = f"{survivors} of {len(names)} mutants survived {given.seeds} seeds,"
+    if survivors:
+        raise SystemExit(summary)
+    return summary
+
+
 def _chunks(first: int, count: int, size: int) -> list[range]:
     end = first + count
     return [range(start, min(start + size, end)) for start in range(first, end, size)]
 
 
 def _spread(
-    work: Callable[[range], T], chunks: list[range], *, jobs: int | None = None, fresh: bool = False
+    work: Callable[[Chunk], T], chunks: list[Chunk], *, jobs: int | None = None, fresh: bool = False
 ) -> Iterable[T]:
-    """Does the work in so many processes, or as many as there are processors; `fresh`: each chunk in one of its own."""
+    """Yield the result of each chunk in order, computed in `jobs` processes (default: one per processor).
+
+    With `fresh`, each chunk gets a process of its own.
+    """
     if len(chunks) == 1 and not fresh:
         yield work(chunks[0])
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,33 +15,15 @@ from memcrdt.model.requests import Changes, check_add, check_item, check_update
 from memcrdt.model.values import Json
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.store import changes, compaction, digests, log, meta, reads
-from memcrdt.store.indexer import IndexRow, Prepared
 from memcrdt.store.store import Store, StoreOptions
 from memcrdt.sync.replica import Applied
-from memcrdt.testing.faults import UnsyncedVfs
+from memcrdt.testing.faults import UNSYNCED
+from memcrdt.testing.indexers import PlainIndex
 
-UNSYNCED = UnsyncedVfs("memcrdt-unsynced")
 ROUNDS = 8  # of exchange: far more than it takes
 
 
-class PlainIndex:
-    """An Indexer that keeps nothing."""
-
-    def prepare(self, texts: Sequence[str]) -> Prepared: ...
-
-    def replace(
-        self, db: apsw.Connection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: Prepared
-    ) -> None: ...
-
-    def committed(self) -> None: ...
-
-    def clear(self, db: apsw.Connection) -> None: ...
-
-    def problems(self, db: apsw.Connection) -> Iterator[str]:
-        return iter(())
-
-
-class Device:
+class BareDevice:
     """One store and what is done to it. Every commit takes the next millisecond of `clock`.
 
     Commits are not synced to the disk: such tests end no power, and are quicker so.
@@ -122,7 +104,7 @@ class Device:
         with self.store.reading() as db:
             return dump(db)
 
-    def take(self, other: Device) -> list[Applied]:
+    def take(self, other: BareDevice) -> list[Applied]:
         """Pulls what the other has of `personal` and this one lacks, a shard at a time."""
         space, theirs = self.space(), other.space()
         ours = self.replica.digests(space)
@@ -133,7 +115,7 @@ class Device:
         ]
         return [self._take_shard(other, space, theirs, shard) for shard in differing]
 
-    def _take_shard(self, other: Device, space: str, theirs: str, shard: int) -> Applied:
+    def _take_shard(self, other: BareDevice, space: str, theirs: str, shard: int) -> Applied:
         diff = other.replica.diff(theirs, shard, self.replica.state_vector(space, shard))
         return self.replica.apply(space, shard, diff.update, other.id)
 
@@ -151,7 +133,7 @@ class Device:
         return self.clock
 
 
-def agree(devices: Sequence[Device]) -> None:
+def agree(devices: Sequence[BareDevice]) -> None:
     """Lets devices exchange, each with each in the given order, until none has anything new for another."""
     for _ in range(ROUNDS):
         taken = [applied for a in devices for b in devices if a is not b for applied in a.take(b)]
@@ -161,7 +143,7 @@ def agree(devices: Sequence[Device]) -> None:
     raise AssertionError("the devices do not come to rest")
 
 
-def spoil(device: Device, table: str, where: str) -> None:
+def spoil(device: BareDevice, table: str, where: str) -> None:
     """Changes one byte in the middle of rows of the log (`updates`) or of `snapshots`, as a bad disk would."""
     with device.store.writing() as db:
         spoil_rows(db, table, where)

@@ -18,9 +18,9 @@ from memcrdt.store.membership.members import Genesis, turn_into
 from memcrdt.sync.events import Effect, Event, FrameReceived, SendFrame
 from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, Members, Offer, Push, Unknown
 from memcrdt.sync.wire import decode, encode
-from memcrdt.testing.computer import Computer
-from memcrdt.testing.mutate import ATTACKS, mutated
-from memcrdt.testing.simulator import Node, Reactor
+from memcrdt.testing.simulator import Reactor, SimulatedNode
+from tests.campaigns.computer import Computer
+from tests.campaigns.mutate import ATTACKS, mutated
 
 _SHARE: Final = 0.15  # of its frames
 _SHARE_OF_GREETINGS: Final = 0.5  # of which there are few
@@ -63,7 +63,7 @@ class TamperedComputer(_TakenOver):
     """A member that may only read, and has been made to forget that: it writes, sends, and casts others out, except of
     what it has carried off."""
 
-    def _refresh(self, node: Node) -> None:
+    def _refresh(self, node: SimulatedNode) -> None:
         super()._refresh(node)
         if not node.running:
             return

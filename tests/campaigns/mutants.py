@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -30,6 +30,7 @@ from memcrdt.store.shared_log import SharedRow
 from memcrdt.store.transaction import Transaction
 from memcrdt.sync.events import Revoked
 from memcrdt.sync.replica import LogEntry, LogPage, SharedSpace
+from tests.campaigns import scenario
 
 
 @contextmanager
@@ -181,3 +182,13 @@ MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[object]]]] = {
     "trust signatures": _trust_signatures,
     "follow readers to another id": _follow_readers,
 }
+
+
+def catch(name: str, seeds: Iterable[int]) -> scenario.SeedOutcome | None:
+    """Play seeds with the named mutant until a promise is broken.
+
+    Returns:
+        The outcome of the first seed that fails; None if the mutant survives all seeds.
+    """
+    with MUTANTS[name]():
+        return next((outcome for outcome in map(scenario.play, seeds) if outcome.error), None)

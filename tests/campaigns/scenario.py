@@ -15,11 +15,11 @@ from typing import Final
 from memcrdt.errors import MemcrdtError
 from memcrdt.model.statements import STATEMENTS
 from memcrdt.store.meta import PERSONAL
-from memcrdt.testing import disk_rot, failures, membership_lives, work
-from memcrdt.testing.computer import Computer
-from memcrdt.testing.expected import LostError
 from memcrdt.testing.simulator import Weather
-from memcrdt.testing.state import TAMPERED_WORD, Life
+from tests.campaigns import disk_rot, failures, membership, work
+from tests.campaigns.computer import Computer
+from tests.campaigns.expected import LostError
+from tests.campaigns.world import TAMPERED_WORD, World
 
 STEPS: Final = 45
 PEACE_S: Final = 30.0  # between two looks whether all agree, after everything is mended
@@ -33,7 +33,7 @@ _CALM: Final = Weather(latency_s=0.005, jitter_s=0.01)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SeedOutcome:
     """What came of a seed: `error` is empty when all promises were kept, `trace` a digest of all that happened, and
     `counts` says how often what was done."""
 
@@ -45,47 +45,47 @@ class Outcome:
     counts: Counter[str]
 
 
-def play(seed: int, *, rot: bool = False) -> Outcome:
+def play(seed: int, *, rot: bool = False) -> SeedOutcome:
     """Plays one seed. The same seed gives the same outcome. `rot`: disks change what was written, too."""
     with _folder() as folder:
-        life = Life(seed, folder, rot=rot)
+        world = World(seed, folder, rot=rot)
         error = ""
         try:
-            _play(life)
+            _play(world)
         except LostError as exc:
             error = str(exc)
         except Exception as exc:  # noqa: BLE001 - of whatever kind: a computer would have stopped there
             error = f"{type(exc).__name__}: {exc} at {traceback.extract_tb(exc.__traceback__)[-1]}"
         finally:
-            _end(life)
-        return Outcome(seed, error, life.sim.trace, life.sim.now, life.sim.frames, life.counts)
+            _end(world)
+        return SeedOutcome(seed, error, world.sim.trace, world.sim.now, world.sim.frames, world.counts)
 
 
-def run(seeds: Iterable[int], *, rot: bool = False) -> list[Outcome]:
+def run(seeds: Iterable[int], *, rot: bool = False) -> list[SeedOutcome]:
     """Plays one seed after another."""
     return [play(seed, rot=rot) for seed in seeds]
 
 
-def _play(life: Life) -> None:
-    membership_lives.set_up(life)
-    life.sim.weather = _weather(life.rng)
+def _play(world: World) -> None:
+    membership.set_up(world)
+    world.sim.weather = _weather(world.rng)
     for _ in range(STEPS):
-        life.sim.run(life.rng.expovariate(1.0) if life.rng.random() < 0.8 else 0.0)
-        _look_at_confirmations(life)
-        _step(life)
-        disk_rot.spoil(life)
-    if life.rng.random() < 0.5:
-        _play_epilogue(life)
-    _make_peace(life)
-    life.promises.check(life.computers)
-    if life.outcast is not None:
-        _look_for_traces(life, life.outcast)
-    _check_strangers(life)
+        world.sim.run(world.rng.expovariate(1.0) if world.rng.random() < 0.8 else 0.0)
+        _look_at_confirmations(world)
+        _step(world)
+        disk_rot.spoil(world)
+    if world.rng.random() < 0.5:
+        _play_epilogue(world)
+    _make_peace(world)
+    world.promises.check(world.computers)
+    if world.outcast is not None:
+        _look_for_traces(world, world.outcast)
+    _check_strangers(world)
 
 
-def _end(life: Life) -> None:
+def _end(world: World) -> None:
     """Frees all files."""
-    for computer in life.everyone:
+    for computer in world.everyone:
         if computer.on:
             with suppress(MemcrdtError):
                 computer.stop()
@@ -102,75 +102,79 @@ def _weather(rng: Random) -> Weather:
     )
 
 
-def _step(life: Life) -> None:
+def _step(world: World) -> None:
     """One thing happens, to one computer or to all."""
-    (action,) = life.rng.choices(list(_ACTIONS), list(_ACTIONS.values()))
-    at_work = [computer for computer in life.computers if computer.on]
+    (action,) = world.rng.choices(list(_ACTIONS), list(_ACTIONS.values()))
+    at_work = [computer for computer in world.computers if computer.on]
     if action in _OF_ALL or not at_work:
-        _OF_ALL.get(action, failures.boot)(life)
-        life.counts[action] += 1
+        _OF_ALL.get(action, failures.boot)(world)
+        world.counts[action] += 1
         return
-    computer = life.rng.choice(at_work)
-    if action in _WRITES and not life.parts[computer.id][PERSONAL]:
-        work.be_refused(life, computer)
+    computer = world.rng.choice(at_work)
+    if action in _WRITES and not world.parts[computer.id][PERSONAL]:
+        work.be_refused(world, computer)
     else:
-        disk_rot.attempt(life, computer, _OF_ONE[action])
-        life.counts[action] += 1
-    if computer.on and computer in life.computers:
-        life.promises.look(computer)
+        disk_rot.attempt(world, computer, _OF_ONE[action])
+        world.counts[action] += 1
+    if computer.on and computer in world.computers:
+        world.promises.look(computer)
 
 
-def _look_at_confirmations(life: Life) -> None:
-    life.counts["forgetting confirmed by another device"] += life.promises.look_at_confirmations(life.computers)
+def _look_at_confirmations(world: World) -> None:
+    world.counts["forgetting confirmed by another device"] += world.promises.look_at_confirmations(world.computers)
 
 
-def _play_epilogue(life: Life) -> None:
+def _play_epilogue(world: World) -> None:
     """Little happens after a rest, so that no other change carries along what is done."""
-    life.sim.mend()
-    failures.boot(life)
-    life.sim.run(PEACE_S)
-    computer = life.rng.choice(life.writers())
-    work.take_stock(life, computer)
-    failures.part(life)
-    for act in life.rng.choices(_LAST_ACTS, k=life.rng.choice((1, 2))):
-        disk_rot.attempt(life, computer, act)
+    world.sim.mend()
+    failures.boot(world)
+    world.sim.run(PEACE_S)
+    computer = world.rng.choice(world.writers())
+    work.take_stock(world, computer)
+    failures.part(world)
+    for act in world.rng.choices(_LAST_ACTS, k=world.rng.choice((1, 2))):
+        disk_rot.attempt(world, computer, act)
 
 
-def _make_peace(life: Life) -> None:
+def _make_peace(world: World) -> None:
     """Everything is mended. Raises LostError when the computers do not come to hold the same."""
-    life.sim.weather = _CALM
-    life.sim.mend()
-    failures.boot(life)
-    membership_lives.reunite(life)
+    world.sim.weather = _CALM
+    world.sim.mend()
+    failures.boot(world)
+    membership.reunite(world)
     for rest in range(PATIENCE):
         if rest == _BROUGHT:
-            disk_rot.give_up(life)
-        for computer in life.computers:
+            disk_rot.give_up(world)
+        for computer in world.computers:
             computer.sync_now()
-        life.sim.run(PEACE_S)
-        _look_at_confirmations(life)
-        if (rest >= _BROUGHT or not life.spoiled) and life.promises.agree(life.computers) and _know_of_outcast(life):
-            _check_reports(life)
+        world.sim.run(PEACE_S)
+        _look_at_confirmations(world)
+        if (
+            (rest >= _BROUGHT or not world.spoiled)
+            and world.promises.agree(world.computers)
+            and _know_of_outcast(world)
+        ):
+            _check_reports(world)
             return
     raise LostError(f"the computers do not come to agree within {PATIENCE * PEACE_S:.0f} s")
 
 
-def _know_of_outcast(life: Life) -> bool:
+def _know_of_outcast(world: World) -> bool:
     """Whether nobody accepts the one who was revoked any more. Where nobody has heard of that, it was lost with the
     store of whoever did it."""
-    outcast = life.outcast
-    if outcast is None or not any(computer.has_cast_out(outcast) for computer in life.computers):
-        life.outcast = None
+    outcast = world.outcast
+    if outcast is None or not any(computer.has_cast_out(outcast) for computer in world.computers):
+        world.outcast = None
         return True
-    return all(each.has_cast_out(outcast) or not each.peers.is_accepted(outcast.id) for each in life.computers)
+    return all(each.has_cast_out(outcast) or not each.peers.is_accepted(outcast.id) for each in world.computers)
 
 
-def _check_reports(life: Life) -> None:
+def _check_reports(world: World) -> None:
     """Nobody who keeps to the rules was found to break them."""
-    strangers = {computer.id for computer in life.strangers}
-    names = {computer.id: computer.name for computer in life.everyone}
-    expected = (*_HARMLESS, disk_rot.TOLD) if life.spoiled else _HARMLESS
-    for computer in life.computers:
+    strangers = {computer.id for computer in world.strangers}
+    names = {computer.id: computer.name for computer in world.everyone}
+    expected = (*_HARMLESS, disk_rot.TOLD) if world.spoiled else _HARMLESS
+    for computer in world.computers:
         for report in computer.node.reports:
             harmless = any(text in report.text for text in expected)
             if report.kind in _COMPLAINTS and not harmless and report.peer not in strangers:
@@ -178,31 +182,31 @@ def _check_reports(life: Life) -> None:
                 raise LostError(f"{computer.name} reports of {about}: {report.kind}: {report.text}")
 
 
-def _look_for_traces(life: Life, outcast: Computer) -> None:
+def _look_for_traces(world: World, outcast: Computer) -> None:
     """What a revoked computer writes is nowhere else, and it gets nothing of what the others write."""
-    theirs, ours = life.text(), life.text()
+    theirs, ours = world.text(), world.text()
     outcast.memory.add(theirs)
     outcast.committed()
-    writer = life.rng.choice(life.writers())
+    writer = world.rng.choice(world.writers())
     writer.memory.add(ours)
     writer.committed()
-    for computer in life.everyone:
+    for computer in world.everyone:
         computer.sync_now()
-    life.sim.run(PEACE_S)
-    for computer in life.computers:
+    world.sim.run(PEACE_S)
+    for computer in world.computers:
         if theirs.encode() in b"".join(computer.files().values()):
             raise LostError(f"{computer.name} has what {outcast.name} wrote after it was revoked")
     if ours.encode() in b"".join(outcast.files().values()):
         raise LostError(f"{outcast.name} was revoked and has got what {writer.name} wrote")
-    links = [{end.node.id for end in link.ends} for link in life.sim.links.values() if link.up]
-    if any(outcast.id in ends and ends & life.parts.keys() - {outcast.id} for ends in links):
+    links = [{end.node.id for end in link.ends} for link in world.sim.links.values() if link.up]
+    if any(outcast.id in ends and ends & world.parts.keys() - {outcast.id} for ends in links):
         raise LostError(f"somebody is connected to {outcast.name}, which was revoked")
-    life.counts["revocation everywhere"] += 1
+    world.counts["revocation everywhere"] += 1
 
 
-def _check_strangers(life: Life) -> None:
+def _check_strangers(world: World) -> None:
     """What came from those who don't keep to the rules has changed nothing and filled nothing."""
-    for computer in life.computers:
+    for computer in world.computers:
         if TAMPERED_WORD.encode() in b"".join(computer.files().values()):
             raise LostError(f"{computer.name} has what a member wrote that may only read")
         with computer.memory.store.reading() as db:
@@ -211,7 +215,7 @@ def _check_strangers(life: Life) -> None:
             raise LostError(f"{computer.name} keeps {most} statements of members")
 
 
-_Act = Callable[[Life, Computer], None]
+_Act = Callable[[World, Computer], None]
 
 _OF_ONE: Final[Mapping[str, _Act]] = {
     "write": work.write,
@@ -229,17 +233,17 @@ _OF_ONE: Final[Mapping[str, _Act]] = {
     "back up": failures.back_up,
     "restore": failures.restore,
     "clone": failures.clone,
-    "invite": membership_lives.invite,
-    "revoke": membership_lives.revoke,
+    "invite": membership.invite,
+    "revoke": membership.revoke,
 }
 
-_OF_ALL: Final[Mapping[str, Callable[[Life], None]]] = {
+_OF_ALL: Final[Mapping[str, Callable[[World], None]]] = {
     "cut": failures.cut,
     "part": failures.part,
     "mend": failures.mend,
     "boot": failures.boot,
     "lose power": failures.lose_power,
-    "haunt": membership_lives.haunt,
+    "haunt": membership.haunt,
 }
 
 #: How often, compared with each other.

@@ -1,0 +1,222 @@
+"""Who takes part in the spaces of a simulation: invitations, rights and revocations, by what the product does for them.
+
+Either everyone accepts everyone by hand, and spaces made apart become one; or one invites the other, as pairing
+does, and the rest hear of it by the signed statements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from memcrdt.errors import PairingError, ReadOnlyError
+from memcrdt.pairing.talk import Offer, joins
+from memcrdt.store.membership.members import Entry, Members
+from memcrdt.store.meta import PERSONAL
+from tests.campaigns import work
+from tests.campaigns.computer import Computer
+from tests.campaigns.hostile import HostileComputer, TamperedComputer
+from tests.campaigns.world import CLUB, TAMPERED_WORD, World
+
+_PORT: Final = 1  # that nobody dials
+_DAY_MS: Final = 86_400_000
+_CARRIED_OFF: Final = 0.3  # of the chances
+
+
+def set_up(world: World) -> None:
+    """Makes the computers, and lets those that know each other from the start meet."""
+    rng = world.rng
+    world.by_hand = rng.random() < 0.4
+    count = rng.choice((2, 3, 3, 4))
+    on_mains = rng.randrange(count) if rng.random() < 0.25 else None
+    made = [
+        Computer(world.site, "ABCD"[n], skew_ms=rng.choice((0, 0, -3, 5)) * _DAY_MS, on_mains=n == on_mains)
+        for n in range(count)
+    ]
+    if rng.random() < 0.2:
+        world.suspect = Computer(world.site, "R")
+        made.append(world.suspect)
+    first, *others = made
+    first.boot()
+    world.enroll(first)
+    if len(others) > 1 and not world.by_hand and rng.random() < 0.4:
+        world.waiting.append(others.pop(0))
+    for each in others:
+        _join(world, each)
+    _let_in_others(world)
+    if rng.random() < 0.3:
+        _found_club(world)
+    world.counts["clock that is days off"] += sum(each.skew_ms != 0 for each in made)
+
+
+def invite(world: World, computer: Computer) -> None:
+    """One that has lived alone until now is invited; the others hear of it."""
+    if world.waiting and computer in world.inviters():
+        late = world.waiting.pop()
+        late.boot()
+        world.enroll(late)
+        work.write(world, late)
+        _pair(world, computer, late, PERSONAL)
+        world.counts["invited later"] += 1
+
+
+def revoke(world: World, computer: Computer) -> None:
+    """The suspect is revoked by somebody who is known as a member, and will hear of nothing any more."""
+    suspect = world.suspect
+    if suspect in (None, computer) or world.outcast or not computer.may_write(PERSONAL):
+        return
+    if computer.peers.is_accepted(suspect.id):
+        computer.revoke(suspect)
+        world.cast_out(suspect)
+        world.counts["revoked"] += 1
+
+
+def come_back(world: World, computer: Computer, like: Computer | None = None) -> None:
+    """One whose store was restored, perhaps to before it met anyone, or is a copy of one `like` that has met them, is
+    paired again as far as that is needed."""
+    if like is not None:
+        world.parts[computer.id] = dict(world.parts[like.id])
+        for devices in world.wiretap.secrets.values():
+            if like.id in devices:
+                devices.add(computer.id)
+    for space, writes in world.parts[computer.id].items():
+        if world.by_hand and space == PERSONAL:
+            _meet(world, computer)
+        elif like is not None or not _shared_with(computer, space):
+            _come_back_into(world, computer, space, read_only=not writes)
+
+
+def _come_back_into(world: World, computer: Computer, space: str, *, read_only: bool) -> None:
+    members = [
+        each for each in world.computers if each not in (computer, world.suspect) and world.parts[each.id].get(space)
+    ]
+    if members:
+        inviter = world.rng.choice(members)
+        if not inviter.on:
+            inviter.boot()
+        _pair(world, inviter, computer, space, read_only=read_only)
+
+
+def reunite(world: World) -> None:
+    """Whoever was invited by one whose store was restored to before that, and by nobody else, is invited again."""
+    for computer in world.computers if world.counts["store restored"] else ():
+        for space, writes in world.parts[computer.id].items():
+            if world.by_hand and space == PERSONAL:
+                continue  # all accept each other there
+            members = [each for each in world.inviters(space) if each.may_write(space)]
+            others = [each for each in members if each is not computer]
+            if others and not any(each.knows(computer, space) for each in others):
+                _pair(world, world.rng.choice(others), computer, space, read_only=not writes)
+
+
+def haunt(world: World) -> None:
+    """Those of whom nothing may be taken go on writing, and some would carry the space off."""
+    for computer in world.strangers:
+        if (
+            computer.on
+            and isinstance(computer, HostileComputer | TamperedComputer)
+            and world.rng.random() < _CARRIED_OFF
+        ):
+            computer.carry_off()
+            world.counts["space under another id"] += 1
+        is_tampered = isinstance(computer, TamperedComputer)
+        if computer.on and (is_tampered or computer is world.outcast):
+            with suppress(ReadOnlyError):  # it has just heard again that it may not
+                computer.memory.add(f"{TAMPERED_WORD if is_tampered else ''} {world.text()}")
+                computer.committed()
+                world.counts["written by one who may not"] += 1
+
+
+def _join(world: World, computer: Computer) -> None:
+    inviter = world.rng.choice(world.inviters())
+    computer.boot()
+    world.enroll(computer)
+    if world.by_hand:
+        _meet(world, computer)
+    else:
+        _pair(world, inviter, computer, PERSONAL)
+
+
+def _let_in_others(world: World) -> None:
+    """One that may only read, one that has been tampered with so that it doesn't keep to that, and a hostile one."""
+    rng = world.rng
+    if not world.by_hand and rng.random() < 0.25:
+        reader = Computer(world.site, "V")
+        reader.boot()
+        inviter = rng.choice(world.inviters())
+        world.enroll(reader, read_only=True)
+        _pair(world, inviter, reader, PERSONAL, read_only=True)
+    if not world.by_hand and rng.random() < 0.15:
+        tampered = TamperedComputer(world.site, "T")
+        tampered.boot()
+        world.strangers.append(tampered)
+        _pair(world, rng.choice(world.inviters()), tampered, PERSONAL, read_only=True)
+    if rng.random() < 0.15:
+        hostile = HostileComputer(world.site, "X")
+        hostile.boot()
+        world.strangers.append(hostile)
+        if world.by_hand:
+            _meet(world, hostile)
+        else:
+            _pair(world, rng.choice(world.inviters()), hostile, PERSONAL)
+        world.counts["member that was taken over"] += 1
+        if world.suspect is None and rng.random() < 0.5:
+            world.suspect = hostile
+
+
+def _found_club(world: World) -> None:
+    """Some share a space that the others must not hear of, one of them perhaps only to read."""
+    candidates = world.inviters()
+    if len(candidates) < 2:
+        return
+    founder, *others = world.rng.sample(candidates, min(len(candidates), world.rng.choice((2, 2, 3))))
+    founder.memory.space(CLUB).create()
+    world.parts[founder.id][CLUB] = True
+    members = {founder.id}
+    for secret in (founder.space(CLUB), CLUB):
+        world.wiretap.secrets[secret.encode()] = members
+    for other in others:
+        writes = world.rng.random() < 0.7
+        members.add(other.id)
+        world.parts[other.id][CLUB] = writes
+        _pair(world, founder, other, CLUB, read_only=not writes)
+    world.counts["space of which others know nothing"] += 1
+
+
+def _meet(world: World, computer: Computer) -> None:
+    """It and all the others accept each other by hand."""
+    for other in world.everyone:
+        if other not in (computer, world.outcast):
+            for one, whom in ((computer, other), (other, computer)):
+                if not one.on:
+                    one.boot()
+                one.accept(whom, [PERSONAL])
+
+
+def _pair(world: World, inviter: Computer, joiner: Computer, space: str, *, read_only: bool = False) -> None:
+    """What pairing comes to, once the code was right. Should it be refused, the joiner does what the error says."""
+    known = {each: Members(each.memory.store) for each in (inviter, joiner)}
+
+    def joined() -> tuple[Sequence[Entry], Sequence[Entry]]:
+        theirs = Offer(inviter.name, _PORT, read_only, tuple(known[inviter].entries([space])))
+        return joins(theirs, Offer(joiner.name, _PORT, False, tuple(known[joiner].known_entries([space]))))
+
+    try:
+        both = joined()
+    except PairingError:  # one of them was carried off, and the other was restored to before that
+        known[joiner].leave(space)
+        both = joined()
+    for computer, entries in zip((inviter, joiner), both, strict=True):
+        for entry in entries:
+            known[computer].join(entry, read_only=read_only and computer is joiner)
+    inviter.accept(joiner, [space], read_only=read_only)
+    joiner.accept(inviter, [space])
+    if read_only:
+        world.wiretap.readers.add((joiner.id, space))
+
+
+def _shared_with(computer: Computer, space: str) -> set[str]:
+    sql = "SELECT device FROM shares JOIN spaces USING(space) WHERE name = ?"
+    with computer.memory.store.reading() as db:
+        return {str(device) for (device,) in db.execute(sql, (space,))}
