@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 
+from memcrdt.model.serialization import to_json
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -85,7 +87,7 @@ def say(message: str) -> None:
 
 def as_json(item: object) -> str:
     """Dataclasses as objects, times as ISO 8601, on one line."""
-    return json.dumps(item, default=_plain, ensure_ascii=False)
+    return json.dumps(to_json(item), ensure_ascii=False)
 
 
 def as_text(value: object) -> str:
@@ -134,12 +136,6 @@ def rich_table(items: Iterable[T], columns: Sequence[Column[T]]) -> Table:
 def as_seen(value: object) -> str:
     """A value on a terminal: times short and as the clock on the wall says; all else as text."""
     return value.astimezone().strftime("%Y-%m-%d %H:%M") if isinstance(value, datetime) else as_text(value)
-
-
-def _plain(value: Any) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return _fields(value)
 
 
 def _fields(item: Any) -> dict[str, Any]:

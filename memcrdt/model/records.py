@@ -1,17 +1,17 @@
-"""What callers get back: plain, immutable values with aware UTC times."""
+"""The records that callers get: plain, immutable values with aware UTC times."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias, overload
+from typing import Any, Literal, TypeAlias, overload
 
-from memcrdt.model.values import Json
+from memcrdt.model.serialization import Record
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class Link(Record):
     """A named relation to another memory, by its id."""
 
     rel: str
@@ -19,7 +19,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryRecord:
+class MemoryRecord(Record):
     """One memory as it stands. `revision` names the text shown; `conflicted` says that it has rivals."""
 
     id: str
@@ -29,7 +29,7 @@ class MemoryRecord:
     category: str
     kind: str | None
     tags: tuple[str, ...]
-    metadata: Mapping[str, Json]
+    metadata: Mapping[str, Any] = field(hash=False)  # JSON; pydantic doesn't take the recursive alias Json
     links: tuple[Link, ...]
     created_at: datetime
     updated_at: datetime
@@ -46,7 +46,7 @@ class MemoryRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Revision:
+class Revision(Record):
     """One text that a memory has had. A head is one that no other revision was made from."""
 
     id: str
@@ -60,7 +60,7 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
+class Hit(Record):
     """A search result. `score` is calibrated between 0 and 1 and comparable between queries.
 
     `passage` is the part of a long text that matched, None for a short text, which matched as a whole. `marks` are
@@ -71,11 +71,11 @@ class Hit:
     score: float
     passage: str | None = None
     marks: tuple[tuple[int, int], ...] = ()
-    parts: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Page(Record):
     """Some memories of a list, itself to be used as one, and the cursor of the next page, or None at the end."""
 
     items: tuple[MemoryRecord, ...]
@@ -95,18 +95,18 @@ class Page:
         return self.items[index]
 
 
-Kind: TypeAlias = Literal["added", "updated", "forgotten"]
+ChangeKind: TypeAlias = Literal["added", "updated", "forgotten", "missed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What happened to one memory. `origin` is "local", "process" or the id of the device it came from.
+class Change(Record):
+    """A change of one memory. `origin` is "local", "process" or the id of the device it came from.
 
     The kind `missed`, with empty `id` and `space`, tells a slow subscriber that there were more changes than it took:
     of memories that changed several times meanwhile it hears only once.
     """
 
-    kind: Kind | Literal["missed"]
+    kind: ChangeKind
     id: str
     space: str
     origin: str
@@ -114,7 +114,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forgotten:
+class Forgotten(Record):
     """What a call of forget did, and how far the end of those memories has come.
 
     `count` is how many it forgot. `pending` means that bytes of them remain here until a reader ends; it goes on by

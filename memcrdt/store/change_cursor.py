@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from memcrdt.model.filters import INCLUDES, Filters
-from memcrdt.model.records import Kind
+from memcrdt.model.records import ChangeKind
 from memcrdt.store import log
 from memcrdt.store.filtering import Where, in_spaces, where
 
@@ -31,7 +31,7 @@ class Step(NamedTuple):
     """One change, of log row `seq`. `origin` is None when the row has been folded away; `at` in ms."""
 
     seq: int
-    kind: Kind
+    kind: ChangeKind
     space: str
     id: str
     origin: str | None

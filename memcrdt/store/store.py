@@ -18,7 +18,7 @@ import apsw
 
 from memcrdt.errors import DiskFullError, ReadOnlyError, StoreError
 from memcrdt.model.edits import Stamp
-from memcrdt.model.records import Kind
+from memcrdt.model.records import ChangeKind
 from memcrdt.store import compaction, connections, file_setup, files, forks, log, machine, meta, migrations
 from memcrdt.store.background import Background
 from memcrdt.store.connections import Readers, translated
@@ -65,7 +65,7 @@ class Notice:
     """What subscribers hear after a commit: its changes as (space, id, kind), where they came from, and the log row
     at which it ended."""
 
-    changes: Sequence[tuple[int, str, Kind]]
+    changes: Sequence[tuple[int, str, ChangeKind]]
     origin: str
     at: int
     seq: int

@@ -11,7 +11,7 @@ import apsw
 
 from memcrdt.model import limits
 from memcrdt.model.projection import Grave, Life, State
-from memcrdt.model.records import Kind
+from memcrdt.model.records import ChangeKind
 from memcrdt.model.scopes import category_of
 from memcrdt.model.values import Json, canonical
 from memcrdt.store.indexer import IndexRow
@@ -32,7 +32,7 @@ class Projected:
     seq: int
     removed: list[IndexRow] = field(default_factory=list)
     added: list[IndexRow] = field(default_factory=list)
-    changes: list[tuple[int, str, Kind]] = field(default_factory=list)  # space, id, kind
+    changes: list[tuple[int, str, ChangeKind]] = field(default_factory=list)  # space, id, kind
 
 
 def write(db: apsw.Connection, states: Iterable[tuple[int, str, State]], seq: int) -> Projected:

@@ -1,0 +1,226 @@
+"""Records as JSON values, as keys of a set, and as types of other libraries."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+import memcrdt
+from memcrdt.cli.output import as_json
+from memcrdt.errors import InputError
+from memcrdt.model.limits import TIME_MAX_MS
+from memcrdt.model.serialization import Record
+from memcrdt.model.values import from_ms
+
+ID = "01JD8Z6Q4M0000000000000001"
+RECORD = memcrdt.MemoryRecord(
+    id=ID,
+    text="The client wants invoices in PDF",
+    space="personal",
+    scope="project/acme",
+    category="project",
+    kind=None,
+    tags=("billing", "pdf"),
+    metadata={"n": 1, "share": 0.5, "nested": {"list": [1, None, True, "a"]}},
+    links=(memcrdt.Link("about", ID),),
+    created_at=datetime(2026, 11, 22, 9, 30, 0, 123_000, tzinfo=UTC),
+    updated_at=datetime(2026, 11, 22, 9, 30, tzinfo=UTC),
+    expires_at=None,
+    pinned=False,
+    importance=1,
+    author="bot",
+    device="YXRKM",
+    source=None,
+    trust="verified",
+    superseded_by=None,
+    conflicted=False,
+    revision=ID,
+)
+HIT = memcrdt.Hit(memory=RECORD, score=0.75, passage=None, marks=((4, 10), (17, 25)), parts={"words": 0.5})
+AT = RECORD.created_at
+RECORDS = [
+    RECORD,
+    HIT,
+    memcrdt.Page((RECORD, RECORD), "cursor"),
+    memcrdt.Page((), None),
+    memcrdt.Revision(id=ID, revision=ID, text="a", at=AT, by=None, device="YXRKM", base=(ID,), head=True),
+    memcrdt.Change(kind="missed", id="", space="", origin="local", at=AT),
+    memcrdt.Forgotten(count=2, status="pending", confirmed=("YXRKM",), awaited=()),
+    memcrdt.Link("about", ID),
+]
+WRITTEN = {
+    "id": ID,
+    "text": "The client wants invoices in PDF",
+    "space": "personal",
+    "scope": "project/acme",
+    "category": "project",
+    "kind": None,
+    "tags": ["billing", "pdf"],
+    "metadata": {"n": 1, "share": 0.5, "nested": {"list": [1, None, True, "a"]}},
+    "links": [{"rel": "about", "to": ID}],
+    "created_at": "2026-11-22T09:30:00.123000+00:00",
+    "updated_at": "2026-11-22T09:30:00+00:00",
+    "expires_at": None,
+    "pinned": False,
+    "importance": 1,
+    "author": "bot",
+    "device": "YXRKM",
+    "source": None,
+    "trust": "verified",
+    "superseded_by": None,
+    "conflicted": False,
+    "revision": ID,
+}
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_a_record_survives_the_trip_through_json(record: Record) -> None:
+    """Equal, of the same type, and hashed alike."""
+    read = type(record).from_dict(json.loads(json.dumps(record.to_dict())))
+    assert read == record
+    assert type(read) is type(record)
+    assert hash(read) == hash(record)
+
+
+@given(
+    text=texts,
+    tags=st.lists(texts, max_size=3).map(tuple),
+    metadata=st.dictionaries(texts, json_values, max_size=3),
+    importance=st.none() | st.floats(0, 1),
+    created_at=st.integers(0, TIME_MAX_MS).map(from_ms),
+)
+def test_any_record_survives_it(**fields: Any) -> None:
+    """Whatever a memory may hold."""
+    record = replace(RECORD, **fields)
+    assert memcrdt.MemoryRecord.from_dict(json.loads(json.dumps(record.to_dict()))) == record
+
+
+def test_the_names_and_forms_stand() -> None:
+    """Programs on other machines read them; the command line prints the same."""
+    assert RECORD.to_dict() == WRITTEN
+    assert json.loads(as_json(RECORD)) == WRITTEN
+    assert HIT.to_dict() == {
+        "memory": WRITTEN,
+        "score": 0.75,
+        "passage": None,
+        "marks": [[4, 10], [17, 25]],
+        "parts": {"words": 0.5},
+    }
+
+
+def test_a_time_of_another_zone_is_read_as_utc() -> None:
+    """The same moment, as every record has it."""
+    read = memcrdt.MemoryRecord.from_dict({**WRITTEN, "updated_at": "2026-11-22T10:30:00+01:00"})
+    assert read == RECORD
+    assert read.updated_at.tzinfo is UTC
+
+
+def test_what_has_a_default_may_be_missing_and_what_is_unknown_is_ignored() -> None:
+    """Another version may have written it."""
+    assert memcrdt.Forgotten.from_dict({"count": 1, "status": "done", "colour": "red"}) == memcrdt.Forgotten(
+        count=1, status="done"
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "given", "named"),
+    [
+        (memcrdt.Link, {"rel": "about"}, "Link.to is missing"),
+        (memcrdt.Link, ["about", ID], "not from a list"),
+        (memcrdt.MemoryRecord, {**WRITTEN, "tags": "billing"}, "MemoryRecord.tags is a str"),
+        (memcrdt.MemoryRecord, {**WRITTEN, "tags": ["a", 1]}, r"MemoryRecord.tags\[1\] is an int"),
+        (memcrdt.MemoryRecord, {**WRITTEN, "pinned": 1}, "MemoryRecord.pinned is an int"),
+        (memcrdt.MemoryRecord, {**WRITTEN, "importance": True}, "MemoryRecord.importance is a bool"),
+        (memcrdt.MemoryRecord, {**WRITTEN, "metadata": []}, "MemoryRecord.metadata is a list"),
+        (memcrdt.MemoryRecord, {**WRITTEN, "links": [5]}, r"MemoryRecord.links\[0\] is an int"),
+        (memcrdt.MemoryRecord, {**WRITTEN, "created_at": 5}, "MemoryRecord.created_at is an int"),
+        (memcrdt.MemoryRecord, {**WRITTEN, "created_at": "2026-11-22T09:30:00"}, "no time zone"),
+        (memcrdt.MemoryRecord, {**WRITTEN, "created_at": "yesterday"}, "no ISO 8601 time"),
+        (memcrdt.Hit, {**HIT.to_dict(), "marks": [[1, 2, 3]]}, r"Hit.marks\[0\] is a list"),
+        (memcrdt.Hit, {**HIT.to_dict(), "parts": {"words": "a"}}, r"Hit.parts\['words'\] is a str"),
+        (memcrdt.Forgotten, {"count": 1, "status": "perhaps"}, "Forgotten.status is a str"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_no_record_would_write_is_refused(record: type[Record], given: Any, named: str) -> None:
+    """By the name of the field."""
+    with pytest.raises(InputError, match=named):
+        record.from_dict(given)
+
+
+def test_records_are_keys() -> None:
+    """Equal ones are one in a set, whatever mapping holds the metadata."""
+    twin = replace(RECORD, metadata=dict(RECORD.metadata))
+    assert len({RECORD, twin}) == 1
+    assert len({HIT, replace(HIT, memory=twin, parts=dict(HIT.parts))}) == 1
+    other = replace(RECORD, metadata={"n": 2})
+    assert other != RECORD
+    assert len({RECORD, other}) == 2
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_pydantic_takes_a_record_as_a_type(record: Record) -> None:
+    """It validates one, dumps it, reads it from JSON, and describes it as a schema."""
+    adapter: TypeAdapter[Any] = TypeAdapter(type(record))
+    assert adapter.validate_python(record) is record
+    assert adapter.validate_python(record.to_dict()) == record
+    assert adapter.validate_json(adapter.dump_json(record)) == record
+    assert type(record).from_dict(adapter.dump_python(record, mode="json")) == record
+    assert adapter.json_schema()["type"] == "object"
+
+
+def test_pydantic_refuses_what_is_no_record() -> None:
+    """As for any model."""
+    adapter: TypeAdapter[memcrdt.MemoryRecord] = TypeAdapter(memcrdt.MemoryRecord)
+    with pytest.raises(ValidationError):
+        adapter.validate_python({**WRITTEN, "pinned": "perhaps"})
+
+
+async def test_a_route_returns_hits() -> None:
+    """And takes records, with all of it in the description of the service."""
+    app = FastAPI()
+
+    @app.get("/search")
+    async def search() -> list[memcrdt.Hit]:
+        return [HIT]
+
+    @app.post("/echo")
+    async def echo(record: memcrdt.MemoryRecord) -> memcrdt.MemoryRecord:
+        return record
+
+    (hit,) = await _asked(app, "GET", "/search")
+    assert memcrdt.Hit.from_dict(hit) == HIT
+    assert memcrdt.MemoryRecord.from_dict(await _asked(app, "POST", "/echo", WRITTEN)) == RECORD
+    assert {"Hit", "MemoryRecord", "Link"} <= set(app.openapi()["components"]["schemas"])
+
+
+async def _asked(app: FastAPI, method: str, path: str, body: object = None) -> Any:
+    """Call a service as its server does, and return the JSON of its answer."""
+    answered: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": json.dumps(body).encode()}
+
+    async def send(message: Any) -> None:
+        answered.append(message)
+
+    headers = [(b"content-type", b"application/json")]
+    request = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": headers}
+    await app(request, receive, send)
+    assert answered[0]["status"] == 200
+    return json.loads(b"".join(message.get("body", b"") for message in answered))
