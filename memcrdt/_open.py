@@ -15,7 +15,7 @@ from memcrdt import config as configuration
 from memcrdt.memory.memory import Memory
 from memcrdt.model.checks import check_flag, check_name
 from memcrdt.paths import check_path
-from memcrdt.search.searcher import Finder
+from memcrdt.search.searcher import Searcher
 
 if TYPE_CHECKING:
     from memcrdt.memory.async_memory import AsyncMemory
@@ -55,12 +55,12 @@ def open(  # noqa: A001 - the name of the public interface
         check_file(folder / FILE)
     device = device_id_of(folder) if read_only else Identity.load_or_create(folder).device_id
     store = Store(folder, device, index, StoreOptions(read_only=read_only))
-    finder = Finder(store, index)
-    memory = Memory(folder, store, BackgroundNode, finder=finder, config=config)
+    searcher = Searcher(store, index)
+    memory = Memory(folder, store, BackgroundNode, searcher=searcher, config=config)
     try:
         if not read_only:
-            memory.upkeep.look()
-            finder.start()
+            memory.retention.look()
+            searcher.start()
         if sync:
             memory.start_sync()
     except BaseException:  # whatever it was: nothing of a failed opening stays open

@@ -21,7 +21,7 @@ from memcrdt.memory.feed import Subscription, log
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.scoped import ScopedMemory
 from memcrdt.memory.spaces import Space
-from memcrdt.memory.sync import POLL_S, asking
+from memcrdt.memory.sync import POLL_S, Sync
 from memcrdt.model.checks import check_callback
 from memcrdt.model.records import Change
 
@@ -92,6 +92,7 @@ class AsyncMemory(_Threaded[Memory]):
     def __init__(self, memory: Memory) -> None:
         super().__init__(memory, ThreadPoolExecutor(THREADS, thread_name_prefix="memcrdt-async"))
         self.memory = memory
+        self.sync = AsyncSync(memory.sync, self._threads)
 
     async def __aenter__(self) -> Self:
         return self
@@ -144,10 +145,7 @@ class AsyncMemory(_Threaded[Memory]):
         timeout: float | None = None,  # noqa: ASYNC109 - as Memory's
         peers: Iterable[str] | None = None,
     ) -> bool:
-        async with self._entered(asking(self.memory, timeout, peers)) as look:
-            while (synced := await self._run(look)) is None:  # noqa: ASYNC110 - what is looked at is in a file
-                await asyncio.sleep(POLL_S)  # and takes no thread
-            return synced
+        return await self.sync.wait(timeout=timeout, peers=peers)
 
     def scoped(
         self, *, project: str | None = None, agent: str | None = None, conversation: str | None = None
@@ -174,7 +172,30 @@ class AsyncMemory(_Threaded[Memory]):
         return subscription
 
 
+class AsyncSync(_Threaded[Sync]):
+    """Sync with other devices, as in Sync: `memory.sync`."""
+
+    start = _awaitable(Sync.start)
+    stop = _awaitable(Sync.stop)
+    serving = _awaitable(Sync.serving)
+    devices = _awaitable(Sync.devices)
+    accept = _awaitable(Sync.accept)
+    revoke = _awaitable(Sync.revoke)
+
+    async def wait(
+        self,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - as Sync's
+        peers: Iterable[str] | None = None,
+    ) -> bool:
+        async with self._entered(self._target.asking(timeout, peers)) as look:
+            while (synced := await self._run(look)) is None:  # noqa: ASYNC110 - the answer is in a file
+                await asyncio.sleep(POLL_S)  # which takes no thread
+            return synced
+
+
 update_wrapper(AsyncMemory.wait_synced, Memory.wait_synced)
+update_wrapper(AsyncSync.wait, Sync.wait)
 
 
 class AsyncScopedMemory(_Threaded[ScopedMemory]):

@@ -1,39 +1,41 @@
-"""Memory: what agent code holds. A facade over the store and the search; it decides little and stores nothing."""
+"""Memory: the interface that agent code holds. It checks arguments and delegates to its parts; it stores nothing."""
 
 from __future__ import annotations
 
 import builtins
+import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from types import EllipsisType, TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from memcrdt import config as configuration
 from memcrdt.config import Config
-from memcrdt.errors import InputError
-from memcrdt.memory import feed
-from memcrdt.memory.keeping import Keeping
-from memcrdt.memory.retention import Budget, Upkeep
+from memcrdt.memory import feed, writer
+from memcrdt.memory.devices import Device
+from memcrdt.memory.retention import Budget, Retention
 from memcrdt.memory.scoped import ScopedMemory
-from memcrdt.memory.sync import Network, Serving, Syncing
+from memcrdt.memory.spaces import Space
+from memcrdt.memory.sync import Network, Serving, Sync
+from memcrdt.memory.writer import Writer
 from memcrdt.model import checks
 from memcrdt.model.edits import MemoryEdit
-from memcrdt.model.filters import INCLUDES
+from memcrdt.model.filters import Filters, check_filters
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
-from memcrdt.model.requests import PERSONAL, AddRequest, Changes, check_add, check_alive, check_items, check_update
+from memcrdt.model.requests import PERSONAL, Changes, check_add, check_items, check_update
 from memcrdt.model.scopes import GLOBAL, check_scope
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Time
-from memcrdt.search.searcher import Finder, SearchStatus
-from memcrdt.store import changes, compaction, listing, moving, overview, reads
-from memcrdt.store.indexer import Connection
-from memcrdt.store.membership import receipts
+from memcrdt.paths import check_path
+from memcrdt.search.searcher import Searcher, SearchStatus
+from memcrdt.store import backup, changes, compaction, listing, overview, reads
+from memcrdt.store.meta import space_number
 from memcrdt.store.store import Store
-from memcrdt.store.transaction import Transaction
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from memcrdt.memory.transfer import ImportReport
+    from memcrdt.store.recovery.doctor import DoctorReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +49,30 @@ class Status:
     search: SearchStatus
 
 
-class Memory(Keeping, Syncing):
+class Memory:
     """The memories of one home. A context manager, safe between threads; made by memcrdt.open().
 
-    All methods raise InputError for arguments that are not acceptable, NotFoundError for a filter that names a space
-    which is not here, and StoreError or one of its kinds when the file can't be read or written; then nothing was
-    changed.
+    Every method raises InputError for arguments that are not acceptable, NotFoundError for a filter that names a space
+    which is not here, and StoreError or one of its kinds when the file can't be read or written. After an error
+    nothing is changed.
+
+    Attributes:
+        home: The folder of the store.
+        config: The settings of the home.
+        sync: Sync with other devices.
     """
 
     def __init__(
-        self, home: Path, store: Store, network: Callable[[Memory], Network], *, finder: Finder, config: Config
+        self, home: Path, store: Store, network: Callable[[Memory], Network], *, searcher: Searcher, config: Config
     ) -> None:
         self.home = home
         self.store = store
         self.config = config
-        self._ulids = changes.Ulids()
-        self._finder = finder
+        self.retention = Retention(store, config)
+        self._searcher = searcher
         self._feed = feed.Feed(store)
-        self.upkeep = Upkeep(store, config)
-        self._network = network(self)
+        self._writer = Writer(store, self.retention, self._feed)
+        self.sync = Sync(store, network(self))
 
     def __enter__(self) -> Self:
         return self
@@ -76,11 +83,13 @@ class Memory(Keeping, Syncing):
         self.close()
 
     def close(self) -> None:
-        """Stops the network, if it runs, ends subscriptions and closes the file. A second call does nothing."""
-        self._network.stop()
+        """Stop the network, end every subscription and close the file. A second call does nothing."""
+        self.sync.stop()
         self._feed.close()
-        self._finder.close()
+        self._searcher.close()
         self.store.close()
+
+    # Writing
 
     def add(
         self,
@@ -103,78 +112,54 @@ class Memory(Keeping, Syncing):
         dedupe: bool = False,
         allow_secret: bool = False,
     ) -> str:
-        """Remembers a text; durable when it returns. Returns the memory's id, a ULID.
+        """Remember a text. It is on the disk when the method returns.
 
-        `key` derives the id: adding under the same key again, here or on another device, updates that memory, and
-        after it was forgotten starts a new life. `dedupe` gives the id of the same text in the same space and
-        scope, if there is one. `expires_at` must be in the future. What looks like a secret is refused unless
-        `allow_secret`. Raises NotFoundError for a space that is not here, and StoreError when the store is over its
-        budget.
+        Args:
+            text: The text, at most 64 KiB in UTF-8.
+            space: The space to share it in: `personal`, `local` for this machine only, or one of your own.
+            scope: `global`, `project/NAME`, `agent/NAME` or `conversation/NAME`.
+            kind: The sort of memory, in your own words.
+            tags: Labels to filter by.
+            metadata: A JSON object to filter by.
+            author: The agent or person who says it.
+            source: The place that it comes from.
+            trust: A label for how far to trust it.
+            importance: From 0 to 1.
+            pinned: Whether it is pinned.
+            created_at: The time of the fact, if that is not now.
+            expires_at: The time at which to hide it, in the future.
+            id: The id, a ULID; one is made without it.
+            key: A name that gives the memory its id. Adding under the same key again, here or on another device,
+                updates the memory; after it was forgotten, it starts a new life.
+            dedupe: Whether to return the id of the same text in the same space and scope, if there is one.
+            allow_secret: Whether to take a text that looks like a secret.
+
+        Returns:
+            The id of the memory, a ULID.
+
+        Raises:
+            InputError: An argument is not acceptable, or looks like a secret.
+            NotFoundError: The space is not here.
+            StoreError: The store is over its budget, or can't be written.
+
+        Example:
+            >>> memory.add("Deploys go out on Tuesdays", scope="project/acme", tags=["release"])
+            '01K9XQ3V7M2ZC4T8N6B5R1D0PE'
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "text")}
-        return self._add([check_add(text, given)])[0]
+        return self._writer.add([check_add(text, given)])[0]
 
     def add_many(self, /, items: Iterable[str | Mapping[str, Any]], **defaults: Any) -> builtins.list[str]:
-        """Remembers several texts, or mappings of add()'s arguments, all or none, in one transaction."""
-        return self._add(check_items(items, defaults))
+        """Remember several texts in one transaction: all of them or none.
 
-    def get(self, id: str) -> MemoryRecord:
-        """The memory with this id. Raises NotFoundError when there is none, or it was forgotten."""
-        memory_id = checks.check_id(id)
-        with self.store.reading() as db:
-            record = reads.by_id(db, memory_id)
-            if record is None:
-                raise changes.missing(db, memory_id)
-        return record
+        Args:
+            items: Texts, or mappings of add()'s arguments.
+            **defaults: Arguments of add() for the items that don't name them.
 
-    def search(
-        self,
-        /,
-        query: str,
-        *,
-        limit: int = 10,
-        min_score: float | None = None,
-        explain: bool = False,
-        diversity: float = 0.0,
-        fold: bool = False,
-        recency: float = 0.0,
-        importance: float = 0.0,
-        **filters: Any,
-    ) -> builtins.list[Hit]:
-        """The memories that answer `query` best, best first; `filters` narrow before anything is ranked. The order is
-        that of their rank, and the `score` of a hit says apart from it how sure it is that this one is meant.
-
-        `min_score`, from 0 to 1, leaves out what is below; `explain` gives each hit its `parts`. `diversity`, from 0 to
-        1, prefers hits that differ from those before; `fold` leaves out those that say the same. `recency`,
-        from 0 to 1, puts the newer of memories that say about the same first (the less of it, the more alike they must
-        be); `importance`, from 0 to 1, prefers what is important among what is nearly as good as the best.
+        Returns:
+            The ids in the order of the items.
         """
-        from memcrdt.search import Options
-
-        options = Options(
-            now=self.store.now_ms(),
-            limit=checks.check_limit(limit),
-            min_score=checks.check_optional_share(min_score, "min_score"),
-            explain=checks.check_flag(explain, "explain"),
-            diversity=checks.check_share(diversity, "diversity"),
-            fold=checks.check_flag(fold, "fold"),
-            recency=checks.check_share(recency, "recency"),
-            importance=checks.check_share(importance, "importance"),
-        )
-        return self._finder.search(checks.check_query(query), self._filters(filters), options)
-
-    def similar(self, /, id: str, *, limit: int = 10, **filters: Any) -> builtins.list[Hit]:
-        """The memories that are most like this one, best first. Raises NotFoundError."""
-        from memcrdt.search import Options
-
-        options = Options(now=self.store.now_ms(), limit=checks.check_limit(limit))
-        return self._finder.similar(checks.check_id(id), self._filters(filters), options)
-
-    def list(self, /, *, limit: int = 100, cursor: str | None = None, order: str = "newest", **filters: Any) -> Page:
-        """Memories without ranking, a page at a time: `order` is newest, oldest or updated."""
-        asked = listing.Listing(checks.check_limit(limit), cursor, order, self._filters(filters))
-        with self.store.reading() as db:
-            return listing.page(db, asked, self.store.now_ms())
+        return self._writer.add(check_items(items, defaults))
 
     def update(
         self,
@@ -193,37 +178,193 @@ class Memory(Keeping, Syncing):
         author: str | None = None,
         allow_secret: bool = False,
     ) -> MemoryRecord:
-        """Changes what is named and returns the memory as it is then. The old text stays in its history.
+        """Change the named parts of a memory. The old text stays in its history.
 
-        `metadata` is merged; a value of None removes its key. A new text settles a conflict. `expires_at` must be in
-        the future, `superseded_by` another memory that is here. Raises NotFoundError.
+        Args:
+            id: The memory.
+            text: The new text. It settles a conflict.
+            add_tags: Tags to add.
+            remove_tags: Tags to take away.
+            metadata: Entries to add or replace; a value of None takes its key away.
+            importance: From 0 to 1, or None for no importance.
+            pinned: Whether it is pinned.
+            expires_at: The time at which to hide it, in the future, or None for never.
+            superseded_by: The id of another memory here that takes its place, or None.
+            scope: The new scope.
+            trust: The new trust, or None.
+            author: The agent or person who makes the change.
+            allow_secret: Whether to take what looks like a secret.
+
+        Returns:
+            The memory after the change.
+
+        Raises:
+            NotFoundError: The memory, or the one that supersedes it, is not here.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "id")}
-        self._edit(id, check_update(Changes(**given)), author)
+        self._writer.edit(checks.check_id(id), check_update(Changes(**given)), author)
         return self.get(id)
 
     def forget(self, /, id: str | None = None, *, dry_run: bool = False, **filters: Any) -> Forgotten:
-        """Forgets one memory, or all that the filters leave, expired and superseded ones among them, for good, on this
-        and every other device.
+        """Forget one memory, or every memory that the filters select, for good, on this and every other device.
 
-        `dry_run` only counts. The status is `pending` while a reader still holds bytes of what was forgotten in the
-        file; that finishes by itself. Other devices confirm when no byte is left in theirs: ask again with the id of
-        something forgotten to see which have. Raises NotFoundError for an id that is not here and never was.
+        Filters select expired and superseded memories too. Other devices confirm when no byte is left in their files:
+        ask again with the id of a forgotten memory to see which devices have.
+
+        Args:
+            id: The memory. Without it, at least one filter is needed.
+            dry_run: Whether only to count.
+            **filters: Filters as for list().
+
+        Returns:
+            The number of memories forgotten. The status is `pending` while a reader still holds bytes of them in the
+            file; that ends by itself.
+
+        Raises:
+            NotFoundError: The id is not here and never was.
         """
         checks.check_flag(dry_run, "dry_run")
-        listed = self._to_forget(id, filters)
+        listed = writer.to_forget(self.store, id, self._filters(filters), is_filtered=bool(filters))
         with self.store.reading() as db:
             there = len(listed(db))
         if dry_run:
             return Forgotten(count=there, status="done")
-        gone: builtins.list[str] = []
-        if there:
-            gone = self.store.freeing(lambda: self._commit(partial(changes.forget, listed)))
-            compaction.scrub(self.store)
-        return self._forgotten(len(gone), gone if id is None else [id])
+        gone = self._writer.forget(listed) if there else []
+        return writer.forgotten(self.store, len(gone), gone if id is None else [id])
+
+    def forget_expired(self) -> int:
+        """Forget the memories of this device that expired and last changed over `forget_expired_days` days ago.
+
+        open() does so too, and every hour the next change does. Returns the number of memories forgotten.
+        """
+        return self.retention.forget_expired()
+
+    def link(self, id: str, rel: str, to: str) -> None:
+        """Link memory `id` to memory `to` by the relation `rel`. Raises NotFoundError if either is not here."""
+        edge = self._edge(rel, to)
+        check_no_secret(rel)
+        self.get(to)
+        self._writer.edit(checks.check_id(id), MemoryEdit(add_links=(edge,)))
+
+    def unlink(self, id: str, rel: str, to: str) -> None:
+        """Take a link away. A missing link is no error. Raises NotFoundError for a missing memory."""
+        self._writer.edit(checks.check_id(id), MemoryEdit(remove_links=(self._edge(rel, to),)))
+
+    def move(self, id: str, *, space: str) -> str:
+        """Give a memory a new life in another space, and forget it in its present one.
+
+        Its history stays behind.
+
+        Args:
+            id: The memory.
+            space: The name of the other space.
+
+        Returns:
+            The id of the memory there.
+
+        Raises:
+            NotFoundError: The memory or the space is not here.
+        """
+        return self._writer.move(checks.check_id(id), self.get(id).text, space)
+
+    def rename_scope(self, old: str, new: str) -> int:
+        """Give every memory of scope `old` the scope `new`, in one transaction. Returns the number of memories."""
+        check_no_secret(new)
+        return self._writer.rename_scope(check_scope(old), check_scope(new))
+
+    # Reading
+
+    def get(self, id: str) -> MemoryRecord:
+        """Return the memory with this id. Raises NotFoundError when it is not here or was forgotten."""
+        memory_id = checks.check_id(id)
+        with self.store.reading() as db:
+            record = reads.by_id(db, memory_id)
+            if record is None:
+                raise changes.missing(db, memory_id)
+        return record
+
+    def list(self, /, *, limit: int = 100, cursor: str | None = None, order: str = "newest", **filters: Any) -> Page:
+        """Return memories without ranking, a page at a time.
+
+        Args:
+            limit: Maximum number of memories, up to 1,000.
+            cursor: The `next_cursor` of the page before.
+            order: `newest`, `oldest` or `updated`.
+            **filters: Filters; docs/memory.md lists them.
+
+        Returns:
+            A sequence of memories with the cursor of the next page.
+        """
+        asked = listing.Listing(checks.check_limit(limit), cursor, order, self._filters(filters))
+        with self.store.reading() as db:
+            return listing.page(db, asked, self.store.now_ms())
+
+    def search(
+        self,
+        /,
+        query: str,
+        *,
+        limit: int = 10,
+        min_score: float | None = None,
+        explain: bool = False,
+        diversity: float = 0.0,
+        fold: bool = False,
+        recency: float = 0.0,
+        importance: float = 0.0,
+        **filters: Any,
+    ) -> builtins.list[Hit]:
+        """Return the memories that answer `query` best, best first.
+
+        The order is the ranking. A hit's `score` says independently how sure the match is, and can be compared
+        between queries.
+
+        Args:
+            query: A question or some words.
+            limit: Maximum number of hits, up to 1,000.
+            min_score: Leave out hits below this score, from 0 to 1.
+            explain: Whether to give each hit its `parts`.
+            diversity: From 0 to 1: prefer hits that differ from those before.
+            fold: Whether to leave out hits that say the same as one before.
+            recency: From 0 to 1: put the newer of similar memories first. A lower value demands more similarity.
+            importance: From 0 to 1: prefer important memories among those nearly as good as the best.
+            **filters: Filters, applied before the ranking; docs/memory.md lists them.
+
+        Example:
+            >>> for hit in memory.search("when do we ship?", limit=5, tags=["release"]):
+            ...     print(f"{hit.score:.2f}  {hit.memory.text}")
+        """
+        from memcrdt.search import Options
+
+        options = Options(
+            now=self.store.now_ms(),
+            limit=checks.check_limit(limit),
+            min_score=checks.check_optional_share(min_score, "min_score"),
+            explain=checks.check_flag(explain, "explain"),
+            diversity=checks.check_share(diversity, "diversity"),
+            fold=checks.check_flag(fold, "fold"),
+            recency=checks.check_share(recency, "recency"),
+            importance=checks.check_share(importance, "importance"),
+        )
+        return self._searcher.search(checks.check_query(query), self._filters(filters), options)
+
+    def similar(self, /, id: str, *, limit: int = 10, **filters: Any) -> builtins.list[Hit]:
+        """Return the memories most like this one, best first, without itself.
+
+        Args:
+            id: The memory.
+            limit: Maximum number of hits, up to 1,000.
+            **filters: Filters as for search().
+
+        Raises:
+            NotFoundError: The memory is not here.
+        """
+        from memcrdt.search import Options
+
+        options = Options(now=self.store.now_ms(), limit=checks.check_limit(limit))
+        return self._searcher.similar(checks.check_id(id), self._filters(filters), options)
 
     def history(self, id: str) -> builtins.list[Revision]:
-        """Every text that the memory has had, oldest first. Raises NotFoundError."""
+        """Return every text that the memory has had, oldest first. Raises NotFoundError."""
         memory_id = checks.check_id(id)
         with self.store.reading() as db:
             found = reads.revisions(db, memory_id)
@@ -232,57 +373,45 @@ class Memory(Keeping, Syncing):
         return found
 
     def conflicts(self, id: str) -> builtins.list[Revision]:
-        """The texts that devices gave it while apart, when there is more than one; update(text=…) settles them."""
+        """Return the rival texts that devices gave the memory while apart; none when it has one current text.
+
+        update(text=…) settles the conflict. Raises NotFoundError.
+        """
         heads = [revision for revision in self.history(id) if revision.head]
         return heads if len(heads) > 1 else []
 
-    def link(self, id: str, rel: str, to: str) -> None:
-        """Notes that the memory stands in relation `rel` to another. Raises NotFoundError if either is not here."""
-        edge = self._edge(rel, to)
-        check_no_secret(rel)
-        self.get(to)
-        self._edit(id, MemoryEdit(add_links=(edge,)), None)
-
-    def unlink(self, id: str, rel: str, to: str) -> None:
-        """Takes a link away; one that is not there is no error. Raises NotFoundError."""
-        self._edit(id, MemoryEdit(remove_links=(self._edge(rel, to),)), None)
-
     def related(self, id: str, rel: str | None = None) -> builtins.list[MemoryRecord]:
-        """The memories that this one is linked to, by relation `rel` if one is given. Raises NotFoundError."""
+        """Return the memories that this one links to, by any relation or only by `rel`. Raises NotFoundError."""
         checks.check_optional_label(rel, "the relation")
         wanted = [link.to for link in self.get(id).links if rel in (None, link.rel)]
         with self.store.reading() as db:
             found = [reads.by_id(db, other) for other in dict.fromkeys(wanted)]
         return [record for record in found if record is not None]
 
-    def move(self, id: str, *, space: str) -> str:
-        """Gives the memory a new life in another space and forgets it where it is. Returns its id there.
-
-        Its history stays behind. Raises NotFoundError for a memory or a space that is not here.
-        """
-        memory_id = checks.check_id(id)
-        prepared = self.store.indexer.prepare([self.get(memory_id).text])
-        new_id = self._ulids.take(self.store.now_ms(), self.store.options.random)
-        moved = self._commit(moving.Moving(memory_id, space, new_id), prepared)
-        compaction.scrub(self.store)
-        return moved
-
-    def rename_scope(self, old: str, new: str) -> int:
-        """Gives every memory of scope `old` the scope `new`, in one transaction. Returns how many."""
-        check_no_secret(new)
-        return self._commit(partial(moving.rename_scope, check_scope(old), check_scope(new)))
-
     def scoped(
         self, *, project: str | None = None, agent: str | None = None, conversation: str | None = None
     ) -> ScopedMemory:
-        """This memory seen from one scope: reads see those named and what is global, add() writes to the narrowest."""
+        """Return a view of this memory from one scope.
+
+        Reads see the named scopes and `global`; add() writes to the narrowest of them.
+
+        Example:
+            >>> acme = memory.scoped(project="acme", conversation="standup")
+            >>> acme.add("Ada is on call this week")
+        """
         return ScopedMemory(self, project=project, agent=agent, conversation=conversation)
 
-    def subscribe(self, /, callback: Callable[[Change], None], **filters: Any) -> feed.Subscription:
-        """Calls `callback`, in a thread of its own, for what is changed from now on, until the subscription is closed.
+    # Changes
 
-        Changes of this process, of others and of other devices, each when it is durable, in the order of their
-        commits. Of a forgotten memory only `space` is known: other filters let it through.
+    def subscribe(self, /, callback: Callable[[Change], None], **filters: Any) -> feed.Subscription:
+        """Call `callback` for every change from now on, in a thread of its own, until the subscription is closed.
+
+        The changes are those of this process, other processes and other devices, each when it is durable, in the
+        order of their commits. Of a forgotten memory only the space is known: other filters let it through.
+
+        Args:
+            callback: Takes one Change. An exception in it is logged, and the next change follows.
+            **filters: Filters as for list().
         """
         checks.check_callback(callback, "the callback")
         subscription = self.changes(**filters)
@@ -290,77 +419,243 @@ class Memory(Keeping, Syncing):
         return subscription
 
     def changes(self, /, **filters: Any) -> feed.Subscription:
-        """The same changes as an iterator, which waits for the next one; closing it ends the iteration."""
+        """Return the same changes as subscribe() hears, as an iterator that waits for the next one.
+
+        Example:
+            >>> with memory.changes(scope="project/acme") as changes:
+            ...     for change in changes:
+            ...         print(change.kind, change.id, change.origin)
+        """
         return self._feed.subscribe(self._filters(filters))
 
+    # The store as a whole
+
+    def import_(
+        self,
+        /,
+        path: str | os.PathLike[str] | BinaryIO,
+        *,
+        format: str | None = None,
+        again: bool = False,
+        dry_run: bool = False,
+        progress: Callable[[int], None] | None = None,
+        **defaults: Any,
+    ) -> ImportReport:
+        """Add the memories of a file: the lines that export() writes, or a JSON text a line.
+
+        A memory that is here stays as it is, or is updated by an item with its key. A forgotten memory stays
+        forgotten, unless `again`. An expired one is added and hidden.
+
+        Args:
+            path: The file, or a binary stream.
+            format: `jsonl`; without it, the ending of the file's name decides.
+            again: Whether to add forgotten memories again.
+            dry_run: Whether only to count.
+            progress: Called after every batch with the number of lines done.
+            **defaults: Arguments of add() that override the file.
+
+        Returns:
+            The counts, and the lines that were refused with the reasons.
+        """
+        from memcrdt.memory import transfer
+
+        file = transfer.check_file(self.home, path, format, "the file to import")
+        if progress is not None:
+            checks.check_callback(progress, "progress")
+        transfer.check_defaults(self.store, defaults)
+        again, dry_run = checks.check_flag(again, "again"), checks.check_flag(dry_run, "dry_run")
+        taken = transfer.Import(self.store, self._writer.bring, again=again, dry_run=dry_run)
+        return taken.run(file, defaults, progress)
+
+    def export(self, /, path: str | os.PathLike[str] | BinaryIO, *, format: str | None = None, **filters: Any) -> int:
+        """Write memories to a file, one a line, without their histories.
+
+        Args:
+            path: The file, which is replaced if it is there, or a binary stream.
+            format: `jsonl`; without it, the ending of the file's name decides.
+            **filters: Filters as for list().
+
+        Returns:
+            The number of memories.
+
+        Raises:
+            StoreError: The file can't be written. A stream raises its own errors.
+        """
+        from memcrdt.memory import transfer
+
+        file = transfer.check_file(self.home, path, format, "the file to export to")
+        wanted = self._filters(filters)
+        if isinstance(file, Path):
+            return transfer.export(self.store, file, wanted)
+        return transfer.write(self.store, file, wanted)
+
+    def backup(self, path: str | os.PathLike[str]) -> int:
+        """Write a copy of the store to a new file, while work goes on. The device's key is not in it.
+
+        Returns:
+            The size of the copy in bytes.
+
+        Raises:
+            InputError: The file is there already.
+            StoreError: The file can't be written.
+        """
+        return backup.back_up(self.store, check_path(path, "the file for the backup"))
+
+    def restore(self, path: str | os.PathLike[str]) -> None:
+        """Put the store back to the state of a backup. Other devices bring back what they have heard of since.
+
+        Raises:
+            InputError: The file is not there, or is a store in use.
+            SchemaError, CorruptError: The file is no backup.
+            LockedError: Another process restores a backup here.
+        """
+        backup.restore(self.store, check_path(path, "the backup"))
+
+    def doctor(self, *, repair: bool = False, give_up: bool = False) -> DoctorReport:
+        """Check every row of the store, and with `repair` put right what can be.
+
+        Args:
+            repair: Whether to change anything.
+            give_up: Whether to go on without lost rows, instead of waiting for other devices to bring them again.
+        """
+        from memcrdt.store.recovery import doctor
+
+        repair, give_up = checks.check_flag(repair, "repair"), checks.check_flag(give_up, "give_up")
+        return doctor.repair(self.store, give_up=give_up) if repair else doctor.examine(self.store)
+
+    def compact(self) -> compaction.Compacted:
+        """Free the space that old versions and forgotten memories take in the file. This happens by itself too."""
+        return self.store.freeing(lambda: compaction.compact(self.store))
+
+    def stats(self) -> overview.Stats:
+        """Count the memories by space, category and kind."""
+        with self.store.reading() as db:
+            return overview.stats(db, self.store.now_ms())
+
     def status(self) -> Status:
-        """What is here, and what has synced with whom. Works without a serving process."""
-        serving = self._network.serving()
+        """Return the state of the store, of search and of sync. Works without a process that serves."""
+        serving = self.sync.serving()
         return Status(
             home=self.home,
             store=overview.overview(self.store, served=serving is not None),
             serving=serving,
-            budget=self.upkeep.budget(),
-            search=self._finder.status(),
+            budget=self.retention.budget(),
+            search=self._searcher.status(),
         )
 
     def use_model(self, name: str) -> str:
-        """Searches with another embedder from now on, and notes it in config.toml; `name` is one that open() takes.
+        """Search with another embedder from now on, and note it in config.toml.
 
-        Everything is embedded again in the background, by whichever process has the home open, and the old vectors
-        answer until that is done: see `status().search`. Returns the model's full name. Raises ModelMissingError when
-        it is not on this machine.
+        Everything is embedded again in the background, by any process that has the home open. The old vectors answer
+        until that is done: see `status().search`.
+
+        Args:
+            name: A name that open() takes as `embedder`.
+
+        Returns:
+            The full name of the model.
+
+        Raises:
+            ModelMissingError: The model is not on this machine.
         """
-        used = self._finder.use(name)
+        used = self._searcher.use(name)
         configuration.change(self.home, "embedder", "static" if name == "static" else used)
         return used
 
-    def _add(self, requests: builtins.list[AddRequest]) -> builtins.list[str]:
-        now = self.store.now_ms()
-        for request in requests:
-            check_alive(request.attributes, now)
-        texts = [request.text for request in requests]
-        self.upkeep.check_budget(texts)
-        return self._commit(changes.Adding(requests, self._ulids), self.store.indexer.prepare(texts))
+    # Other devices
 
-    def _edit(self, memory_id: str, edit: MemoryEdit, author: str | None) -> None:
-        memory_id = checks.check_id(memory_id)
-        check_alive(edit.attributes, self.store.now_ms())
-        texts = [] if edit.text is None else [edit.text]
-        if texts:
-            self.upkeep.check_budget(texts)
-        self._commit(partial(changes.update, memory_id, edit, author), self.store.indexer.prepare(texts))
+    def space(self, name: str) -> Space:
+        """Return the space of this name. It need not be there: `create()` makes it."""
+        return Space(self.store, name)
 
-    def _commit(self, plan: Callable[[Transaction], T], prepared: Any = None) -> T:
-        done = self._feed.commit(plan, prepared)
-        self.upkeep.look()
-        return done
+    def devices(self) -> builtins.list[Device]:
+        """Return the other devices that are known here: accepted, revoked, and pending ones, which knocked."""
+        return self.sync.devices()
 
-    def _forgotten(self, count: int, ids: builtins.list[str]) -> Forgotten:
-        with self.store.reading() as db:
-            confirmed, awaited = receipts.confirmations(db, ids)
-            status: Literal["done", "pending"] = "pending" if receipts.is_pending(db, ids) else "done"
-        return Forgotten(count=count, status=status, confirmed=confirmed, awaited=awaited)
+    def accept(
+        self,
+        /,
+        device: str,
+        *,
+        name: str | None = None,
+        address: str | None = None,
+        spaces: str | Iterable[str] | None = None,
+    ) -> Device:
+        """Trust a device and share spaces with it. The other device has to accept this one too.
 
-    def _to_forget(
-        self, memory_id: str | None, filters: Mapping[str, Any]
-    ) -> Callable[[Connection], builtins.list[reads.Place]]:
-        """What lists the memories to be forgotten. Raises NotFoundError for an id that is not here and never was."""
-        wanted = self._filters(filters)
-        if memory_id is None:
-            if not wanted.narrows():
-                raise InputError("forget without an id wants a filter: it would forget everything")
-            # What is hidden would stay, and be taken for forgotten.
-            everything = replace(wanted, include=frozenset(INCLUDES))
-            return lambda db: listing.places(db, everything, self.store.now_ms())
-        if filters:
-            raise InputError("forget takes an id or filters, not both")
-        known = checks.check_id(memory_id)
-        with self.store.reading() as db:
-            # Forgotten already, perhaps by another device: there is nothing left to do.
-            if reads.place_of(db, known) is None and not reads.is_forgotten(db, known):
-                raise changes.missing(db, known)
-        return partial(reads.places_of, memory_id=known)
+        A second call adds to the first. A device that may only read stays a reader.
+
+        Args:
+            device: The id of the device, as people see it or without groups.
+            name: What to call it here.
+            address: Where it listens, as HOST[:PORT].
+            spaces: The spaces to share. Without it: `personal`, unless something is shared with it already.
+
+        Returns:
+            The device as it is known now.
+
+        Raises:
+            InputError: The id is mistyped or our own, the space is `local`, or the device was revoked from it.
+            NotFoundError: A space is not here.
+            ReadOnlyError: This device itself may only read a space.
+        """
+        return self.sync.accept(device, name=name, address=address, spaces=spaces)
+
+    def revoke(self, /, device: str) -> None:
+        """Stop trusting a device, and take it out of every space in which this device may write, for all members.
+
+        Its connections end within a second, the other members hear of it, and its key never comes back. It keeps what
+        it has. Space.revoke() takes it out of one space.
+
+        Raises:
+            InputError: The id is mistyped.
+            NotFoundError: The device is not known.
+        """
+        self.sync.revoke(device)
+
+    def start_sync(self, /, **options: Any) -> None:
+        """Run the network in a thread of its own, until stop_sync() or close().
+
+        While another process runs the network of this home, this one stands by.
+
+        Args:
+            **options: `host`, `port`, `mdns` and `tailscale`, as for Node.
+
+        Raises:
+            InputError: An option is not acceptable.
+            LockedError: The address can't be listened at.
+        """
+        self.sync.start(**options)
+
+    def stop_sync(self) -> None:
+        """End what start_sync() began."""
+        self.sync.stop()
+
+    def wait_synced(self, *, timeout: float | None = None, peers: Iterable[str] | None = None) -> bool:
+        """Sync now, and wait until the other devices within reach hold the same as this one.
+
+        When no process runs the network, this one runs it meanwhile.
+
+        Args:
+            timeout: Maximum time to wait, in seconds.
+            peers: Ids of devices that must all be reached. Without it: every device within reach.
+
+        Returns:
+            Whether all of them were reached and hold the same. `status()` says why not.
+
+        Raises:
+            NotFoundError: A device is not known.
+        """
+        return self.sync.wait(timeout=timeout, peers=peers)
+
+    def _filters(self, given: Mapping[str, Any]) -> Filters:
+        """Check filters. Raises InputError, and NotFoundError for a space that is not here."""
+        filters = check_filters(given)
+        if filters.space:
+            with self.store.reading() as db:
+                for name in filters.space:
+                    space_number(db, name)
+        return filters
 
     def _edge(self, rel: str, to: str) -> tuple[str, str]:
         return checks.check_label(rel, "the relation"), checks.check_id(to)

@@ -41,8 +41,8 @@ class Budget:
         return self.limit is not None and self.used >= WARN_AT * self.limit
 
 
-class Upkeep:
-    """The upkeep of one store."""
+class Retention:
+    """The budget and the expiry of one store."""
 
     def __init__(self, store: Store, config: Config) -> None:
         self._store = store

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from memcrdt import paths
 from memcrdt.errors import InputError, StoreError
 from memcrdt.model import checks, limits
 from memcrdt.model.filters import Filters
@@ -63,7 +64,16 @@ class ImportReport:
     dry_run: bool
 
 
-def check_format(given: str | None, file: File) -> None:
+def check_file(home: Path, given: object, format: str | None, what: str) -> File:
+    """Return the path or the stream to import or export. Raises InputError for one that can't serve, or for a format
+    that is not known; `what` names it in the message."""
+    file = paths.check_file(given, what)
+    _check_format(format, file)
+    _check_apart(home, file)
+    return file
+
+
+def _check_format(given: str | None, file: File) -> None:
     """Raises InputError for a format that is not known; None goes by the name of the file, and is jsonl of a stream."""
     known = ", ".join(FORMATS)
     if given is None and isinstance(file, Path) and file.suffix[1:] not in FORMATS:
@@ -75,7 +85,7 @@ def check_format(given: str | None, file: File) -> None:
         raise InputError(f"the format {given!r} is not known; the formats are {known}")
 
 
-def check_apart(home: Path, file: File) -> None:
+def _check_apart(home: Path, file: File) -> None:
     """Raises InputError for a file in the home that may be one of its own: written, it would be lost; read and closed,
     it would lose SQLite's locks."""
     if not isinstance(file, Path):

@@ -29,7 +29,7 @@ class SearchStatus:
     error: str | None
 
 
-class Finder:
+class Searcher:
     """The search of one store, and the thread that embeds what could not be embedded at once."""
 
     def __init__(self, store: Store, index: SearchIndex) -> None:

@@ -14,7 +14,7 @@ from memcrdt.memory.sync import Look, Serving
 from memcrdt.model.values import from_ms
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.search import SearchIndex, make_embedder
-from memcrdt.search.searcher import Finder
+from memcrdt.search.searcher import Searcher
 from memcrdt.store.store import Store, StoreOptions
 from memcrdt.testing.faults import UNSYNCED
 
@@ -59,7 +59,7 @@ def open_memory(home: Path, device: str, clock: Clock, *, embedder: str | None =
     """The memory of a device that is named by a letter. Its commits are not synced to the disk."""
     index = SearchIndex(make_embedder(embedder))
     store = Store(home, device * 52, index, StoreOptions(clock=clock, vfs=UNSYNCED.name))
-    return Memory(home, store, NoNetwork, finder=Finder(store, index), config=Config(**settings))
+    return Memory(home, store, NoNetwork, searcher=Searcher(store, index), config=Config(**settings))
 
 
 def exchange(*memories: Memory) -> None:

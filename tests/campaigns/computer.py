@@ -26,7 +26,7 @@ from memcrdt.node.peer_watcher import INTERVAL_S
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.node.trusted_peers import Roster
 from memcrdt.search import SearchIndex
-from memcrdt.search.searcher import Finder
+from memcrdt.search.searcher import Searcher
 from memcrdt.store import compaction
 from memcrdt.store.membership.introductions import Introductions
 from memcrdt.store.membership.members import Members
@@ -139,7 +139,7 @@ class Computer:
             _MAINS.disk = self._disk
         self._server, agent = self._open(), self._open()
         self.memory = Memory(
-            self.home, agent, NoNetwork, finder=Finder(agent, SearchIndex(None)), config=Config(budget_mb=0)
+            self.home, agent, NoNetwork, searcher=Searcher(agent, SearchIndex(None)), config=Config(budget_mb=0)
         )
         self.replica = _Replica(self._server, self.told)
         self.peers = Peers(self._server)

@@ -18,7 +18,7 @@ from memcrdt.search import models
 from memcrdt.search.index import registry
 from memcrdt.search.index.index import SearchIndex
 from memcrdt.search.index.worker import Worker
-from memcrdt.search.searcher import Finder
+from memcrdt.search.searcher import Searcher
 
 calls: list[int] = []
 meanwhile: list[Callable[[], object]] = []  # what happens while the model is at work
@@ -35,7 +35,7 @@ def slow(texts: list[str]) -> list[list[float]]:
 @pytest.fixture(autouse=True)
 def _no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests take the worker's steps themselves."""
-    monkeypatch.setattr(Finder, "start", lambda self: None)
+    monkeypatch.setattr(Searcher, "start", lambda self: None)
 
 
 @pytest.fixture

@@ -1,0 +1,108 @@
+"""The write path of a Memory: checks that need the store, embeddings before the lock, then one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+from memcrdt.errors import InputError
+from memcrdt.memory.feed import Feed
+from memcrdt.memory.retention import Retention
+from memcrdt.model.checks import check_id
+from memcrdt.model.edits import MemoryEdit
+from memcrdt.model.filters import INCLUDES, Filters
+from memcrdt.model.records import Forgotten
+from memcrdt.model.requests import AddRequest, check_alive
+from memcrdt.store import changes, compaction, listing, moving, reads
+from memcrdt.store.indexer import Connection
+from memcrdt.store.membership import receipts
+from memcrdt.store.reads import Place
+from memcrdt.store.store import Store
+from memcrdt.store.transaction import Transaction
+
+T = TypeVar("T")
+
+
+class Writer:
+    """Writes checked requests into one store. Methods raise StoreError when nothing could be written."""
+
+    def __init__(self, store: Store, retention: Retention, feed: Feed) -> None:
+        self._store = store
+        self._retention = retention
+        self._feed = feed
+        self._ulids = changes.Ulids()
+
+    def add(self, requests: list[AddRequest]) -> list[str]:
+        """Add memories in one transaction and return their ids in order."""
+        now = self._store.now_ms()
+        for request in requests:
+            check_alive(request.attributes, now)
+        return self.bring(changes.Adding(requests, self._ulids), [request.text for request in requests])
+
+    def edit(self, memory_id: str, edit: MemoryEdit, author: str | None = None) -> None:
+        """Change one memory. Raises NotFoundError."""
+        check_alive(edit.attributes, self._store.now_ms())
+        self.bring(partial(changes.update, memory_id, edit, author), [] if edit.text is None else [edit.text])
+
+    def forget(self, listed: Callable[[Connection], Sequence[Place]]) -> list[str]:
+        """Forget the memories that `listed` finds under the write lock, and return their ids."""
+        gone = self._store.freeing(lambda: self._commit(partial(changes.forget, listed)))
+        compaction.scrub(self._store)
+        return gone
+
+    def move(self, memory_id: str, text: str, space: str) -> str:
+        """Move a memory with this text to another space, and return its id there."""
+        new_id = self._ulids.take(self._store.now_ms(), self._store.options.random)
+        plan = moving.Moving(memory_id, space, new_id)
+        moved = self._commit(plan, self._store.indexer.prepare([text]))  # the text is here already: no budget to check
+        compaction.scrub(self._store)
+        return moved
+
+    def rename_scope(self, old: str, new: str) -> int:
+        """Give every memory of scope `old` the scope `new`, and return their number."""
+        return self._commit(partial(moving.rename_scope, old, new))
+
+    def bring(self, plan: Callable[[Transaction], T], texts: list[str]) -> T:
+        """Commit a plan that brings these texts. Raises StoreError when the budget has no room for them."""
+        if texts:
+            self._retention.check_budget(texts)
+        return self._commit(plan, self._store.indexer.prepare(texts))
+
+    def _commit(self, plan: Callable[[Transaction], T], prepared: Any = None) -> T:
+        done = self._feed.commit(plan, prepared)
+        self._retention.look()
+        return done
+
+
+def to_forget(
+    store: Store, memory_id: str | None, wanted: Filters, *, is_filtered: bool
+) -> Callable[[Connection], list[Place]]:
+    """Return a function that lists the memories to forget.
+
+    Raises InputError where neither an id nor a filter narrows, and NotFoundError for an id that is not here and never
+    was.
+    """
+    if memory_id is None:
+        if not wanted.narrows():
+            raise InputError("forget without an id wants a filter: it would forget everything")
+        # Hidden memories would stay, and be taken for forgotten.
+        everything = replace(wanted, include=frozenset(INCLUDES))
+        return lambda db: listing.places(db, everything, store.now_ms())
+    if is_filtered:
+        raise InputError("forget takes an id or filters, not both")
+    known = check_id(memory_id)
+    with store.reading() as db:
+        # A memory that is forgotten already, perhaps by another device, leaves nothing to do.
+        if reads.place_of(db, known) is None and not reads.is_forgotten(db, known):
+            raise changes.missing(db, known)
+    return partial(reads.places_of, memory_id=known)
+
+
+def forgotten(store: Store, count: int, ids: list[str]) -> Forgotten:
+    """Return how far the end of these memories has come, here and on other devices."""
+    with store.reading() as db:
+        confirmed, awaited = receipts.confirmations(db, ids)
+        status: Literal["done", "pending"] = "pending" if receipts.is_pending(db, ids) else "done"
+    return Forgotten(count=count, status=status, confirmed=confirmed, awaited=awaited)
