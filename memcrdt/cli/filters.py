@@ -72,7 +72,7 @@ _OPTIONS = (
         "--metadata",
         metavar="JSON",
         callback=json_object,
-        help="Metadata with these values; a list of values stands for any of them.",
+        help='Metadata with these values; a list stands for any of its items. Operators: {"year": {"$gte": 2020}}.',
     ),
     click.option(
         "--range",

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
 from memcrdt.model.checks import check_label, check_tags
+from memcrdt.model.metadata_conditions import Condition, check_metadata_conditions
 from memcrdt.model.scopes import CATEGORIES, check_scope
-from memcrdt.model.values import Json, check_json, check_unicode, to_ms
+from memcrdt.model.values import check_unicode, to_ms
 
-Range: TypeAlias = tuple[Json, Json]  # from, to; both included; None is open
 INCLUDES = ("expired", "superseded")
 
 
@@ -22,7 +21,7 @@ INCLUDES = ("expired", "superseded")
 class Filters:
     """Checked filters; what is empty or None does not narrow. Times in ms, `after` exclusive, `before` too.
 
-    `metadata` maps a key to the values any of which it may have, or to a Range.
+    `metadata` maps a key to conditions, all of which must hold.
     """
 
     space: tuple[str, ...] = ()
@@ -37,8 +36,7 @@ class Filters:
     before: int | None = None
     updated_after: int | None = None
     updated_before: int | None = None
-    metadata: Mapping[str, tuple[Json, ...] | Range] = field(default_factory=dict)
-    ranges: frozenset[str] = frozenset()  # the keys of `metadata` that hold a Range
+    metadata: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
     contains: str | None = None
     pinned: bool | None = None
     author: tuple[str, ...] = ()
@@ -49,21 +47,18 @@ class Filters:
 
     def narrows(self) -> bool:
         """Whether anything was asked for that leaves memories out."""
-        alike = ("ancestors", "ranges", "include", "as_of")  # alone, they leave nothing out, or only what is young
+        alike = ("ancestors", "include", "as_of")  # alone, they leave nothing out, or only what is young
         asked = [getattr(self, f.name) for f in fields(self) if f.name not in alike]
         return any(value not in (None, (), {}) for value in asked)
 
 
 def check_filters(given: Mapping[str, Any]) -> Filters:
     """The Filters that keyword arguments ask for. Raises InputError."""
-    known = {f.name for f in fields(Filters)} - {"ranges"}
+    known = {f.name for f in fields(Filters)}
     if unknown := sorted(set(given) - known):
         raise InputError(f"there is no filter {unknown[0]!r}; the filters are {', '.join(sorted(known))}")
     asked = {name: value for name, value in given.items() if value is not None}
-    checked = {name: _CHECKS[name](value, name) for name, value in asked.items()}
-    if "metadata" in asked:
-        checked["ranges"] = frozenset(key for key, value in asked["metadata"].items() if isinstance(value, tuple))
-    return Filters(**checked)
+    return Filters(**{name: _CHECKS[name](value, name) for name, value in asked.items()})
 
 
 def _several(value: object, what: str) -> tuple[Any, ...]:
@@ -114,38 +109,6 @@ def _contains(value: object, what: str) -> str:
     return check_unicode(value, f"the filter {what}")
 
 
-def _metadata(value: object, what: str) -> dict[str, tuple[Json, ...]]:
-    if not isinstance(value, Mapping):
-        raise InputError(f"the filter {what} is {value!r}; give a mapping from key to value, values or (low, high)")
-    return {
-        check_label(key, f"a key of {what}", limits.METADATA_KEY_CHARS): _wanted(v, key) for key, v in value.items()
-    }
-
-
-def _wanted(value: object, key: str) -> tuple[Json, ...]:
-    what = f"the filter on the metadata {key!r}"
-    if isinstance(value, tuple):
-        if len(value) != 2:
-            raise InputError(f"{what} is {value!r}; a range has two ends, (low, high)")
-        if value == (None, None):
-            raise InputError(f"{what} is a range without ends; give the low one, the high one, or both")
-        ends = [check_json(end, what) for end in value]
-        if len({_scale(end, what) for end in ends if end is not None}) > 1:
-            low, high = (json.dumps(end, ensure_ascii=False) for end in ends)
-            raise InputError(f"{what} goes from {low} to {high}; a range has two numbers or two texts")
-        return tuple(ends)
-    return tuple(check_json(item, what) for item in (value if isinstance(value, list) else [value]))
-
-
-def _scale(end: Json, what: str) -> type:
-    """What an end of a range is compared as. Raises InputError."""
-    if isinstance(end, str):
-        return str
-    if isinstance(end, (int, float)) and not isinstance(end, bool):
-        return float
-    raise InputError(f"{what} has the end {json.dumps(end, ensure_ascii=False)}; a range has two numbers or two texts")
-
-
 def _includes(value: object, what: str) -> frozenset[str]:
     wanted = _several(value, what)
     if unknown := [item for item in wanted if item not in INCLUDES]:
@@ -166,7 +129,7 @@ _CHECKS: dict[str, Any] = {
     "before": _time,
     "updated_after": _time,
     "updated_before": _time,
-    "metadata": _metadata,
+    "metadata": check_metadata_conditions,
     "contains": _contains,
     "pinned": _flag,
     "author": _labels,

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, TypeAlias
 import apsw
 
 from memcrdt.model.filters import Filters
+from memcrdt.model.metadata_conditions import COMPARISONS, Condition
 from memcrdt.model.scopes import GLOBAL
-from memcrdt.model.values import Json, canonical
+from memcrdt.model.values import canonical
 
 Binding: TypeAlias = str | int | float | None
 
@@ -26,11 +27,21 @@ def add_functions(db: apsw.Connection) -> None:
     """Makes what conditions call known to `db`. SQLite's own lower() knows the letters of English only; this takes as
     long, 1 µs a text."""
     db.create_scalar_function("holds", _holds, 2, deterministic=True)
+    db.create_scalar_function("metadata_contains", _metadata_contains, 2, deterministic=True)
 
 
 def _holds(*texts: Any) -> bool:
     text, folded = texts
     return folded in text.casefold()
+
+
+def _metadata_contains(*values: Any) -> bool:
+    """Whether a stored text contains the operand in either case, or a stored list has it as an item. Both are JSON."""
+    value, operand = values
+    stored = json.loads(value)
+    if isinstance(stored, list):
+        return any(canonical(item) == operand for item in stored)
+    return isinstance(stored, str) and operand[0] == '"' and json.loads(operand).casefold() in stored.casefold()
 
 
 def where(filters: Filters, now: int) -> Where:
@@ -88,8 +99,8 @@ def _narrowing(filters: Filters) -> Iterable[Where]:
     ):
         if at is not None:
             yield Where(sql, (at,))
-    for key, wanted in filters.metadata.items():
-        yield _range(key, wanted) if key in filters.ranges else _values(key, wanted)
+    for key, conditions in filters.metadata.items():
+        yield from _metadata(key, conditions)
     if filters.pinned is not None:
         yield Where("m.pinned = 1" if filters.pinned else "m.pinned = 0", ())
     if filters.contains is not None:
@@ -134,24 +145,35 @@ def _any_of(column: str, values: Iterable[str]) -> Where:
     return Where(f"{column} IN (SELECT value FROM json_each(?))", (json.dumps(given),))
 
 
-def _values(key: str, wanted: Iterable[Json]) -> Where:
-    values = _any_of("value", [canonical(value) for value in wanted])
-    return Where(
-        f"m.memory IN (SELECT memory FROM metadata WHERE key = ? AND {values.sql})",
-        (key, *values.bindings),
-    )
+def _metadata(key: str, conditions: Sequence[Condition]) -> Iterable[Where]:
+    """Conditions that need the key share one subquery; each of the others excludes the memories that it names."""
+    if needed := [_stored(condition) for condition in conditions if not _excludes(condition)]:
+        found = _all(needed)
+        yield Where(f"m.memory IN (SELECT memory FROM metadata WHERE key = ? AND {found.sql})", (key, *found.bindings))
+    for condition in filter(_excludes, conditions):
+        found = _stored(condition)
+        yield Where(
+            f"m.memory NOT IN (SELECT memory FROM metadata WHERE key = ? AND {found.sql})", (key, *found.bindings)
+        )
 
 
-def _range(key: str, ends: tuple[Json, ...]) -> Where:
-    """From low to high, both included: numbers by size, texts by code point. None is open."""
-    number = any(isinstance(end, (int, float)) for end in ends)
-    column = "number" if number else "json_extract(value, '$')"
-    given: list[tuple[str, Binding]] = [
-        (f"{column} {sign} ?", end)
-        for sign, end in zip((">=", "<="), ends, strict=True)
-        if isinstance(end, (int, float, str))
-    ]
-    conditions = ["key = ?", *([] if number else ["json_type(value) = 'text'"]), *(sql for sql, _ in given)]
-    return Where(
-        f"m.memory IN (SELECT memory FROM metadata WHERE {' AND '.join(conditions)})", (key, *(end for _, end in given))
-    )
+def _excludes(condition: Condition) -> bool:
+    """Whether a memory without the key satisfies the condition."""
+    return condition.operator in ("$ne", "$nin") or condition == ("$exists", False)
+
+
+def _stored(condition: Condition) -> Where:
+    """The condition on a row of `metadata`, of an operator that excludes its opposite."""
+    operator, operand = condition
+    if operator == "$exists":
+        return Where("TRUE", ())
+    if operator == "$contains":
+        return Where("metadata_contains(value, ?)", (canonical(operand),))
+    if operator in COMPARISONS:
+        sign = COMPARISONS[operator]
+        if isinstance(operand, str):  # by code point, as SQLite compares UTF-8
+            return Where(f"json_type(value) = 'text' AND json_extract(value, '$') {sign} ?", (operand,))
+        assert isinstance(operand, (int, float))
+        return Where(f"number {sign} ?", (operand,))
+    values = operand if operator in ("$in", "$nin") and isinstance(operand, list) else [operand]
+    return _any_of("value", [canonical(value) for value in values])

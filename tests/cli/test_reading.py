@@ -154,6 +154,8 @@ def test_filters_narrow(cli: Cli, ids: dict[str, str], options: list[str], found
         (["--range", "n=2..", "--range", "day=..2026-03-01"], {2, 3}),
         (["--range", "n=2..", "--metadata", '{"odd": true}'], {3}),
         (["--range", "nothing=1..2"], set()),
+        (["--metadata", '{"n": {"$gte": 2, "$ne": 3}}'], {2, 4}),
+        (["--metadata", '{"n": {"$in": [1, 2]}, "odd": {"$ne": true}}'], {2}),
     ],
 )
 def test_metadata_may_be_narrowed_to_a_range(cli: Cli, home: Path, options: list[str], found: set[int]) -> None:

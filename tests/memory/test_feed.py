@@ -93,6 +93,18 @@ def test_filters_narrow_a_feed(memory: Memory) -> None:
         memory.changes(colour="red")
 
 
+def test_metadata_operators_narrow_changes(memory: Memory) -> None:
+    """As they narrow search and list, also at a moment of the past."""
+    with memory.changes(metadata={"year": {"$gte": 2020}}) as changes:
+        memory.add_many([{"text": "old", "metadata": {"year": 2019}}, "undated"])
+        wanted = memory.add("new", metadata={"year": 2021})
+        assert _told(_next(changes, 1)) == [("added", wanted)]
+        with pytest.raises(InputError, match=r"\$contains"):
+            memory.changes(metadata={"year": {"$after": 2020}})
+    moment = memory.get(wanted).created_at
+    assert [record.id for record in memory.list(metadata={"year": {"$gt": 2019}}, as_of=moment)] == [wanted]
+
+
 def test_changes_of_several_spaces_come_together(memory: Memory) -> None:
     """Also what is forgotten there, and nothing of a third."""
     for name in ("team", "other"):

@@ -230,14 +230,15 @@ def test_filters_take_one_value_or_several() -> None:
 def test_a_metadata_filter_is_a_value_values_or_a_range() -> None:
     """A tuple is a range, a list is any of its values."""
     filters = check_filters({"metadata": {"a": 1, "b": [1, "x"], "c": (1, None)}})
-    assert filters.metadata == {"a": (1,), "b": (1, "x"), "c": (1, None)}
-    assert filters.ranges == {"c"}
+    assert filters.metadata == {"a": (("$eq", 1),), "b": (("$in", [1, "x"]),), "c": (("$gte", 1),)}
+    assert check_filters({"metadata": {"c": (1, 2)}}).metadata == {"c": (("$gte", 1), ("$lte", 2))}
 
 
 def test_include_and_as_of_do_not_narrow() -> None:
     """forget() with nothing else would forget everything: it asks this."""
     assert not check_filters({"include": "expired", "as_of": "2026-01-01T00:00:00Z"}).narrows()
     assert not check_filters({"ancestors": True, "tags": []}).narrows()
+    assert not check_filters({"metadata": {"a": {"$nin": []}}}).narrows()
     for given in (
         {"space": "personal"},
         {"scope": "global"},

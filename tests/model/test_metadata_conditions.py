@@ -1,0 +1,90 @@
+"""The forms of the metadata filter: what is taken, and what is refused in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from memcrdt.errors import InputError
+from memcrdt.model import limits
+from memcrdt.model.metadata_conditions import check_metadata_conditions
+
+OPERATORS = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, $contains"
+
+
+@pytest.mark.parametrize(
+    ("spec", "conditions"),
+    [
+        ({"$gte": 2020}, [("$gte", 2020)]),
+        ({"$gt": "a", "$lte": "b"}, [("$gt", "a"), ("$lte", "b")]),
+        ({"$ne": None}, [("$ne", None)]),
+        ({"$in": (1, "x", 2.0)}, [("$in", [1, "x", 2])]),
+        ({"$exists": False}, [("$exists", False)]),
+        ({"$contains": "sql"}, [("$contains", "sql")]),
+        ({"$eq": {"$gt": 1}}, [("$eq", {"$gt": 1})]),
+        ([{"$gt": 1}], [("$in", [{"$gt": 1}])]),
+        ({}, [("$eq", {})]),
+        ({"a": {"$gt": 1}}, [("$eq", {"a": {"$gt": 1}})]),
+    ],
+    ids=str,
+)
+def test_a_mapping_with_dollar_keys_is_operators(spec: Any, conditions: list[Any]) -> None:
+    """Every other mapping is a plain value, and so is every operand, whatever its keys are."""
+    assert check_metadata_conditions({"k": spec}, "metadata") == {"k": tuple(conditions)}
+
+
+def test_an_empty_nin_excludes_nothing() -> None:
+    """It leaves no condition, so that forget() does not take it for a filter."""
+    assert check_metadata_conditions({"k": {"$nin": []}}, "metadata") == {}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"$regex": "x"},
+        {"$Gt": 1},
+        {"$": 1},
+        {"$gt": 1, "plain": 2},
+        {"$gt": 1, 5: 2},
+        {"$gt": True},
+        {"$gt": None},
+        {"$gte": [1]},
+        {"$lt": {"a": 1}},
+        {"$lte": b"x"},
+        {"$in": "abc"},
+        {"$in": 5},
+        {"$nin": {"a": 1}},
+        {"$nin": None},
+        {"$exists": 1},
+        {"$exists": "yes"},
+        {"$contains": None},
+        {"$contains": ["a"]},
+        {"$contains": {"a": 1}},
+    ],
+    ids=str,
+)
+def test_a_wrong_operator_or_operand_names_the_operators(spec: Any) -> None:
+    """An unknown operator, or one with a value of the wrong type, is an error and never an empty answer."""
+    with pytest.raises(InputError) as caught:
+        check_metadata_conditions({"year": spec}, "metadata")
+    assert "'year'" in str(caught.value)
+    assert OPERATORS in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"$gt": 1, "$lt": "x"}, "numbers only or texts only"),
+        ({"$contains": ""}, "1 to 8,192 characters"),
+        ({"$contains": "x" * (limits.QUERY_CHARS + 1)}, "1 to 8,192 characters"),
+        ({"$in": list(range(limits.FILTER_VALUES + 1))}, "over 1,000 values"),
+        ({"$gt": float("nan")}, "is no JSON"),
+        ({"$ne": 1 << 60}, r"beyond 2\^53"),
+    ],
+    ids=lambda given: str(given)[:40],
+)
+def test_an_operand_out_of_bounds_is_refused(spec: Any, words: str) -> None:
+    """With the limit in the message."""
+    with pytest.raises(InputError, match=words):
+        check_metadata_conditions({"k": spec}, "metadata")
