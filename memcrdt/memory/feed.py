@@ -19,6 +19,7 @@ from memcrdt.model.filters import Filters
 from memcrdt.model.records import Change
 from memcrdt.model.values import from_ms
 from memcrdt.store.change_cursor import ChangeCursor, Step
+from memcrdt.store.connections import data_version
 from memcrdt.store.log import head as log_head
 from memcrdt.store.store import Notice, Store
 from memcrdt.store.transaction import Transaction
@@ -222,7 +223,7 @@ class Feed:
         while True:
             woken = self._woken.wait(0 if more else POLL_S)
             self._woken.clear()
-            version = db.pragma("data_version")
+            version = data_version(db)
             subscriptions = self._subscribed()  # after the wait: who came meanwhile has something to read, too
             if not subscriptions:
                 return

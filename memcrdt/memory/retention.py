@@ -10,20 +10,12 @@ from typing import Final
 from memcrdt.config import Config
 from memcrdt.errors import MemcrdtError, StoreError
 from memcrdt.model.limits import BATCH_ITEMS, MIB
-from memcrdt.store import changes, compaction, overview
-from memcrdt.store.indexer import Connection
-from memcrdt.store.reads import Place
+from memcrdt.store import changes, compaction, listing, overview
 from memcrdt.store.store import Store
 
 WARN_AT: Final = 0.9  # of the budget
 EVERY_MS: Final = 3_600_000  # between two looks for what has expired
 _DAY_MS: Final = 86_400_000
-
-# Only this device's own, where it may write: each device forgets what it brought, and the others hear of it.
-# An expiry that was set when it was over already counts from then.
-_LONG_EXPIRED = """
-SELECT space, id FROM memories WHERE expires_at <= ?1 AND updated_at <= ?1 AND device = ?2
-AND space IN (SELECT space FROM spaces WHERE NOT read_only) ORDER BY expires_at LIMIT ?3"""
 
 _log = logging.getLogger("memcrdt.store")
 
@@ -91,7 +83,7 @@ class Retention:
         if not self._config.forget_expired_days:
             return 0
         until = self._store.now_ms() - self._config.forget_expired_days * _DAY_MS
-        listed = partial(_long_expired, until, self._store.device)
+        listed = partial(listing.expired_places, until_ms=until, device=self._store.device, limit=BATCH_ITEMS)
         with self._store.reading() as db:
             if not listed(db):
                 return 0
@@ -99,8 +91,3 @@ class Retention:
         compaction.scrub(self._store)
         _log.info("%d memories that expired %d days ago are forgotten", count, self._config.forget_expired_days)
         return count
-
-
-def _long_expired(until: int, device: str, db: Connection) -> list[Place]:
-    found = db.execute(_LONG_EXPIRED, (until, device, BATCH_ITEMS))
-    return [(int(space), str(memory_id)) for space, memory_id in found]

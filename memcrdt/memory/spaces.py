@@ -32,7 +32,7 @@ class Space:
         check_name(self.name, "the name of the space")
         check_no_secret(self.name)
         with self._store.writing() as db:
-            if db.execute("SELECT 1 FROM spaces WHERE name = ?", (self.name,)).get is not None:
+            if meta.find_space(db, self.name) is not None:
                 raise InputError(f"there is a space called {self.name!r} here already; take another name")
             meta.add_space(db, self.name, self._store.device, self._store.now_ms(), self._store.options.random)
         return self
@@ -40,7 +40,7 @@ class Space:
     def id(self) -> str:
         """52 characters, the same on every device that has the space."""
         with self._store.reading() as db:
-            return str(db.execute("SELECT id FROM spaces WHERE space = ?", (space_number(db, self.name),)).get)
+            return meta.id_of_space(db, space_number(db, self.name))
 
     def members(self, *, revoked: bool = False) -> tuple[SpaceMember, ...]:
         """The devices that take part in it, this one first; with `revoked` also those that do no longer."""

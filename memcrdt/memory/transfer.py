@@ -21,7 +21,7 @@ from memcrdt.model.secrets import check_no_secret
 from memcrdt.paths import Stream
 from memcrdt.store import listing
 from memcrdt.store.importing import Importing
-from memcrdt.store.meta import space_number
+from memcrdt.store.meta import find_space, space_number
 from memcrdt.store.store import Store
 
 File: TypeAlias = Path | Stream
@@ -276,7 +276,7 @@ def _request(line: bytes | None, defaults: Mapping[str, Any], store: Store) -> A
 
 
 def _check_space(db: Any, name: str) -> None:
-    if db.execute("SELECT 1 FROM spaces WHERE name = ?", (name,)).get is None:
+    if find_space(db, name) is None:
         raise InputError(
             f"there is no space called {name!r} here; create it, or import into another one (space=, --space)"
         )

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 from memcrdt.model.filters import Filters
 from memcrdt.model.records import Hit, MemoryRecord
 from memcrdt.model.values import from_ms
-from memcrdt.store import reads
-from memcrdt.store.filtering import where
+from memcrdt.store import listing, reads
 from memcrdt.store.indexer import Connection
 
 if TYPE_CHECKING:
@@ -22,15 +21,11 @@ if TYPE_CHECKING:
 CHANGED: Final = 1_000  # memories compared, the last changed first
 _STEM_CHARS: Final = 5  # words that begin alike count as one
 
-_SINCE = "EXISTS (SELECT 1 FROM revisions r WHERE r.memory = m.memory AND r.at > ? AND r.revision <> m.id)"
-
 
 def changed_since(db: Connection, filters: Filters, now: int) -> list[MemoryRecord]:
     """The memories, as they stood at `filters.as_of`, whose text is another one today."""
     assert filters.as_of is not None
-    wanted = where(replace(filters, contains=None), now)
-    clause, bindings = f"{wanted.sql} AND {_SINCE}", (*wanted.bindings, filters.as_of)
-    today = reads.where(db, clause, bindings, f"ORDER BY m.updated_at DESC, m.id LIMIT {CHANGED}")
+    today = listing.revised_since(db, replace(filters, contains=None), now, CHANGED)
     moment = from_ms(filters.as_of)
     then = [reads.as_it_stood(db, record, moment) for record in today]
     part = (filters.contains or "").casefold()

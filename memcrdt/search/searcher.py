@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from memcrdt.model.filters import Filters
 from memcrdt.model.records import Hit
 from memcrdt.search.as_of import changed_since, compare, merged
-from memcrdt.store import reads
+from memcrdt.store import overview, reads
 from memcrdt.store.changes import missing
 from memcrdt.store.indexer import Connection
 from memcrdt.store.store import Store
@@ -55,7 +55,7 @@ class Searcher:
 
         with self._store.reading() as db:
             models = registry.in_use(db)
-            waiting = int(db.execute("SELECT count(*) FROM waiting").get)
+            waiting = overview.waiting_for_vectors(db)
         error = self._index.error or (self._worker and self._worker.error)
         current, following = models.get("current"), models.get("next")
         return SearchStatus(
@@ -98,9 +98,8 @@ class Searcher:
     def similar(self, memory_id: str, filters: Filters, options: Options) -> list[Hit]:
         """The memories that say what this one does, without itself. Raises NotFoundError."""
         with self._store.reading() as db:
-            record = reads.by_id(db, memory_id)
-            if record is None:
+            record, place = reads.by_id(db, memory_id), reads.place_of(db, memory_id)
+            if record is None or place is None:
                 raise missing(db, memory_id)
-            number = db.execute("SELECT memory FROM memories WHERE id = ?", (memory_id,)).get
-            hits = self._search(db, record.text, filters, replace(options, limit=options.limit + 1, like=number))
+            hits = self._search(db, record.text, filters, replace(options, limit=options.limit + 1, like=place[1]))
         return [hit for hit in hits if hit.memory.id != memory_id][: options.limit]

@@ -20,6 +20,13 @@ from memcrdt.store.reads import Place
 
 _ORDERS = {"newest": ("created_at", "DESC"), "oldest": ("created_at", "ASC"), "updated": ("updated_at", "DESC")}
 
+# Only this device's own, where it may write: each device forgets what it brought, and the others hear of it.
+# An expiry that was past already when it was set counts from the time of that change.
+_EXPIRED = """
+SELECT space, id FROM memories WHERE expires_at <= ?1 AND updated_at <= ?1 AND device = ?2
+AND space IN (SELECT space FROM spaces WHERE NOT read_only) ORDER BY expires_at LIMIT ?3"""
+_REVISED_SINCE = "EXISTS (SELECT 1 FROM revisions r WHERE r.memory = m.memory AND r.at > ? AND r.revision <> m.id)"
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
@@ -56,6 +63,19 @@ def places(db: apsw.Connection, filters: Filters, now_ms: int) -> list[Place]:
     clause, bindings = where(filters, now_ms)
     found = db.execute(f"SELECT m.space, m.id FROM memories m WHERE {clause}", bindings)
     return [(int(space), str(memory_id)) for space, memory_id in found]
+
+
+def expired_places(db: apsw.Connection, until_ms: int, device: str, limit: int) -> list[Place]:
+    """Return the places of memories of `device` that expired, and last changed, by `until_ms`, where it may write."""
+    found = db.execute(_EXPIRED, (until_ms, device, limit))
+    return [(int(space), str(memory_id)) for space, memory_id in found]
+
+
+def revised_since(db: apsw.Connection, filters: Filters, now_ms: int, limit: int) -> list[MemoryRecord]:
+    """Return the memories that have a revision after `filters.as_of`, last changed first, as they stand today."""
+    clause, bindings = where(filters, now_ms)
+    tail = f"ORDER BY m.updated_at DESC, m.id LIMIT {limit}"
+    return reads.where(db, f"{clause} AND {_REVISED_SINCE}", (*bindings, filters.as_of), tail)
 
 
 def _cursor(order: str, last: MemoryRecord, column: str) -> str:

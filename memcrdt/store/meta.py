@@ -123,13 +123,19 @@ def add_space(db: apsw.Connection, name: str, device: str, now_ms: int, random: 
     return db.last_insert_rowid()
 
 
+def find_space(db: apsw.Connection, name: str) -> int | None:
+    """Return the local number of the space of this name, or None when it is not here."""
+    number: int | None = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get
+    return number
+
+
 def space_number(db: apsw.Connection, name: str) -> int:
-    """The local number of the space of that name. Raises NotFoundError."""
-    number = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get
+    """Return the local number of the space of this name. Raises NotFoundError."""
+    number = find_space(db, name)
     if number is None:
         names = ", ".join(found for (found,) in db.execute("SELECT name FROM spaces ORDER BY space"))
         raise NotFoundError(f"there is no space called {name!r} here; there are {names}")
-    return int(number)
+    return number
 
 
 def id_of_space(db: apsw.Connection, number: int) -> str:

@@ -110,6 +110,11 @@ def used_bytes(db: apsw.Connection) -> int:
     return (int(db.pragma("page_count")) - int(db.pragma("freelist_count"))) * int(db.pragma("page_size"))
 
 
+def waiting_for_vectors(db: apsw.Connection) -> int:
+    """Return the number of memories that wait to be embedded."""
+    return int(db.execute("SELECT count(*) FROM waiting").get)
+
+
 def overview(store: Store, *, served: bool = True) -> StoreStatus:
     """The state of the store at this moment; `served` is whether a process runs its network."""
     with store.reading() as db:
