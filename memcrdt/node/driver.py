@@ -38,12 +38,12 @@ from memcrdt.sync.events import (
     Event,
     FrameReceived,
     Lost,
-    Report,
     Revoked,
     Schedule,
     SendFrame,
     Started,
     SyncNow,
+    SyncReport,
     Timer,
 )
 from memcrdt.sync.queries import Answer, Failed, perform
@@ -237,7 +237,7 @@ class Driver:
                 self._close(number)
             case Dial(peer):
                 self._tasks.spawn(self._dial(peer))
-            case Report():
+            case SyncReport():
                 self._report(effect)
 
     def _send(self, number: int, frame: bytes) -> None:
@@ -289,7 +289,7 @@ class Driver:
         else:
             await self.serve(connection)
 
-    def _report(self, report: Report) -> None:
+    def _report(self, report: SyncReport) -> None:
         if report.kind == "ready":
             log.debug("%s shares %s", shown(report.peer), report.text or "nothing")
         elif report.kind == "agreed":

@@ -21,7 +21,7 @@ from memcrdt.store.quarantine import Refused
 from memcrdt.store.recovery import damage
 from memcrdt.store.store import Store
 from memcrdt.store.transaction import GapError, ImpostorError, Transaction
-from memcrdt.sync.replica import Applied, Diff, Digest, LogEntry, LogPage, Roll, SharedSpace
+from memcrdt.sync.replica import Applied, Digest, LogEntry, LogPage, MembershipRecord, ShardDiff, SharedSpace
 
 PIECE_BYTES = 4 * limits.MIB  # of an update that is too large to be sent: in one piece it would take long to apply
 NOTHING = b"\0\0"  # a Yjs update without blocks and deletions
@@ -41,19 +41,19 @@ class StoreReplica:
     def spaces(self, peer: str) -> Sequence[SharedSpace]:
         with self._store.reading() as db:
             shared = sharing.spaces_shared_with(db, peer)
-        rolls = [(space, name, self.roll(space)) for space, name in shared]
-        return [SharedSpace(space, name, roll.digest()) for space, name, roll in rolls if roll is not None]
+        records = [(space, name, self.membership(space)) for space, name in shared]
+        return [SharedSpace(space, name, record.digest()) for space, name, record in records if record is not None]
 
     def audience(self, space: str) -> frozenset[str]:
         with self._store.reading() as db:
             return sharing.devices_sharing(db, space)
 
-    def roll(self, space: str) -> Roll | None:
+    def membership(self, space: str) -> MembershipRecord | None:
         genesis, statements = self._members.roll(space)
-        return Roll(*genesis, tuple(statements)) if genesis else None
+        return MembershipRecord(*genesis, tuple(statements)) if genesis else None
 
-    def learn(self, peer: str, space: str, roll: Roll) -> bool:
-        self._members.learn(space, roll.statements)
+    def merge_membership(self, peer: str, space: str, record: MembershipRecord) -> bool:
+        self._members.learn(space, record.statements)
         return peer in self.audience(space)
 
     def digests(self, space: str) -> Mapping[int, Digest]:
@@ -69,14 +69,14 @@ class StoreReplica:
             row = log.find_shard(db, self._number(space), shard)
         return {} if row is None else log.state_vector_of(row)
 
-    def diff(self, space: str, shard: int, theirs: StateVector) -> Diff:
+    def diff(self, space: str, shard: int, theirs: StateVector) -> ShardDiff:
         if self.is_read_only(space):
-            return Diff(NOTHING, {}, 0)
+            return ShardDiff(NOTHING, {}, 0)
         # Who lacks no block and yet asks may have other ones at the same clocks, and sees that in all of ours only.
         is_level = theirs == self.state_vector(space, shard)
         return self.lacking(space, shard, {} if is_level else theirs)
 
-    def lacking(self, space: str, shard: int, theirs: StateVector) -> Diff:
+    def lacking(self, space: str, shard: int, theirs: StateVector) -> ShardDiff:
         """What a copy at `theirs` lacks, for a reader on this machine: also of a space that we may only read, and pass
         on to no other device."""
         number = self._number(space)
@@ -84,15 +84,15 @@ class StoreReplica:
         if len(diff.update) <= limits.UPDATE_BYTES:
             return diff
         first = next(cut(diff.update, PIECE_BYTES))
-        return Diff(first, {**theirs, **scan(first, own=True).after}, diff.seq, partial=True)
+        return ShardDiff(first, {**theirs, **scan(first, own=True).after}, diff.seq, partial=True)
 
-    def _lacking(self, space: int, shard: int, theirs: StateVector) -> Diff:
+    def _lacking(self, space: int, shard: int, theirs: StateVector) -> ShardDiff:
         with self._store.documents() as (db, documents):
             row = log.find_shard(db, space, shard)
             if row is None:
-                return Diff(NOTHING, {}, 0)
+                return ShardDiff(NOTHING, {}, 0)
             head = 0 if row.damaged else row.head
-            return Diff(documents.current(db, row).live.diff(theirs), log.state_vector_of(row), head)
+            return ShardDiff(documents.current(db, row).live.diff(theirs), log.state_vector_of(row), head)
 
     def apply(self, space: str, shard: int, update: bytes, origin: str) -> Applied:
         number = self._number(space)
@@ -141,22 +141,22 @@ class StoreReplica:
         with self._store.reading() as db:
             return log.is_scrubbed(db, number)
 
-    def met(self, peer: str, incarnation: str) -> None:
+    def note_incarnation(self, peer: str, incarnation: str) -> None:
         with self._store.writing() as db:
             key = f"incarnation of {peer}"
             if meta.read(db, key) != incarnation:
                 meta.write(db, key, incarnation)
                 receipts.void(db, peer)
 
-    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> Adoption:
-        genesis = Genesis(roll.creator, roll.nonce)
+    def merge_space(self, peer: str, name: str, space: str, record: MembershipRecord) -> Adoption:
+        genesis = Genesis(record.creator, record.nonce)
         if meta.space_id(*genesis) != space:
             raise RemoteProtocolError("the id of a space is not the hash of what it grew from")
-        return self._members.adopt(peer, name, genesis, roll.statements)
+        return self._members.adopt(peer, name, genesis, record.statements)
 
-    def verdicts(self, peer: str, spaces: Sequence[str]) -> Mapping[str, Roll]:
+    def revocations(self, peer: str, spaces: Sequence[str]) -> Mapping[str, MembershipRecord]:
         found = self._members.verdicts(peer, spaces)
-        return {space: Roll(statements=tuple(statements)) for space, statements in found.items()}
+        return {space: MembershipRecord(statements=tuple(statements)) for space, statements in found.items()}
 
     def is_read_only(self, space: str) -> bool:
         """Whether this device only takes what others write into the space."""

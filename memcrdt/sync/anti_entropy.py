@@ -14,8 +14,8 @@ from memcrdt.sync.wire import LEAVES, SPANS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from memcrdt.sync.outbox import Port, ShardKey
-    from memcrdt.sync.receipts import Receipts
+    from memcrdt.sync.outbox import Outbox, ShardKey
+    from memcrdt.sync.peer_state import PeerReceipts
     from memcrdt.sync.receiver import Receiver
     from memcrdt.sync.replica import Digest
     from memcrdt.sync.sender import Sender
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 _Digests: TypeAlias = "Mapping[int, Digest]"
 
 
-class Comparer:
+class AntiEntropy:
     """The comparing part of a session. Of the comparisons that we begin, one is open in each space."""
 
-    def __init__(self, port: Port, receipts: Receipts, sender: Sender, receiver: Receiver) -> None:
+    def __init__(self, port: Outbox, receipts: PeerReceipts, sender: Sender, receiver: Receiver) -> None:
         self._port = port
         self._receipts = receipts
         self._sender = sender

@@ -163,7 +163,7 @@ class Dial:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class SyncReport:
     """Something that a person may want to know, of a peer or (with no id) of the node. `kind`:
 
     - `ready`: greetings were exchanged; - `agreed`: a space (`text` is its id) is the same here and there;
@@ -177,4 +177,4 @@ class Report:
     text: str
 
 
-Effect: TypeAlias = SendFrame | Ask | Schedule | Close | Dial | Report
+Effect: TypeAlias = SendFrame | Ask | Schedule | Close | Dial | SyncReport

@@ -24,18 +24,18 @@ from memcrdt.sync.events import (
     FrameReceived,
     Known,
     Lost,
-    Report,
     Revoked,
     Schedule,
     SpacesChanged,
     Started,
     SyncNow,
+    SyncReport,
     Timer,
 )
 from memcrdt.sync.queries import Failed, Head, ReadLog
 from memcrdt.sync.replica import Applied, LogPage
-from memcrdt.sync.session import TIMER_SLACK_S, Identity, Logged, Session
-from memcrdt.sync.topology import HEALTHY_S, VIEW, Dialing
+from memcrdt.sync.session import TIMER_SLACK_S, LocalNode, LogRead, Session
+from memcrdt.sync.topology import HEALTHY_S, VIEW, Topology
 
 if TYPE_CHECKING:
     from random import Random
@@ -51,7 +51,7 @@ INCARNATIONS: Final = 8  # remembered of each peer
 
 
 @dataclass(frozen=True, slots=True)
-class PeerStatus:
+class ConnectionStatus:
     """One connection. `idle`: all that we know of is compared, sent and acknowledged; it is not for good."""
 
     peer: str
@@ -71,11 +71,11 @@ class Gossip:
     """The state of one node's sync. `me` is our device id, `incarnation` that of our store."""
 
     def __init__(self, me: str, incarnation: str, *, rng: Random) -> None:
-        self._me = Identity(me, incarnation)
+        self._me = LocalNode(me, incarnation)
         self._rng = rng
         self._now = 0.0
         self._effects: list[Effect] = []
-        self._dialing = Dialing(rng)
+        self._dialing = Topology(rng)
         self._dial_at = 0.0
         self._links: dict[int, _Link] = {}
         self._incarnations: dict[str, list[str]] = {}
@@ -83,10 +83,12 @@ class Gossip:
         self._reading = False
         self._grown = False
 
-    def status(self) -> list[PeerStatus]:
+    def status(self) -> list[ConnectionStatus]:
         """The connections that stand, greetings exchanged."""
         return [
-            PeerStatus(link.session.peer, link.since, link.session.shared, link.session.idle and not self._reading)
+            ConnectionStatus(
+                link.session.peer, link.since, link.session.shared, link.session.idle and not self._reading
+            )
             for link in self._links.values()
             if link.session.ready
         ]
@@ -161,7 +163,7 @@ class Gossip:
         seen = self._incarnations.setdefault(session.peer, [])
         if session.incarnation in seen[:-1]:
             text = "two stores take turns under this device's id; give the copy a device key of its own"
-            self._effects.append(Report(session.peer, "alarm", text))
+            self._effects.append(SyncReport(session.peer, "alarm", text))
         if session.incarnation in seen:
             seen.remove(session.incarnation)
         seen.append(session.incarnation)
@@ -198,7 +200,7 @@ class Gossip:
         """Why the connection is not kept, or nothing."""
         if event.peer == self._me.device:
             text = "another store uses our device id; give the copy a device key of its own"
-            self._effects.append(Report(event.peer, "alarm", text))
+            self._effects.append(SyncReport(event.peer, "alarm", text))
             return "a device does not sync with itself"
         if older is None:
             full = not event.dialed and len(self._active()) >= ACCEPTED
@@ -270,9 +272,9 @@ class Gossip:
             case LogPage():
                 self._grown |= answer.next_seq != self._seq
                 self._seq = answer.next_seq
-                self._run_all(Logged(answer))
+                self._run_all(LogRead(answer))
             case Failed(reason):
-                self._effects.append(Report("", "failed", reason))
+                self._effects.append(SyncReport("", "failed", reason))
                 self._effects.append(Schedule(NODE, LOG_RETRY_S, "log"))
                 return
         if self._grown:

@@ -19,7 +19,7 @@ from memcrdt.sync.reconcile import Shards
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from memcrdt.sync.outbox import Port
+    from memcrdt.sync.outbox import Outbox
     from memcrdt.sync.replica import Digest, SharedSpace
 
 GATHER_S: Final = 1.0  # a store that has to digest many shards first greets without: the spaces are compared later
@@ -27,10 +27,10 @@ GATHER_S: Final = 1.0  # a store that has to digest many shards first greets wit
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A space as our greeting has it: the digest of its roll, that of roll and documents, and, as the answer to ask
+    """A space as our greeting has it: the digest of its record, that of record and documents, and, as the answer to ask
     number `asked` said, the row of each shard."""
 
-    roll: bytes
+    record: bytes
     digest: bytes
     asked: int
     rows: Mapping[int, int]
@@ -42,7 +42,7 @@ class Greeting:
     Later greetings, when the spaces have changed, wait for nothing and have no digests.
     """
 
-    def __init__(self, port: Port, say: Callable[[Sequence[SharedSpace]], None]) -> None:
+    def __init__(self, port: Outbox, say: Callable[[Sequence[SharedSpace]], None]) -> None:
         self._port = port
         self._say = say
         self._spaces: Sequence[SharedSpace] | None = None  # while the greeting is being made
@@ -98,11 +98,13 @@ class Greeting:
             return  # it was said meanwhile, or stopped
         space = spaces[number]
         rows = {shard: digest.seq for shard, digest in digests.items()}
-        self._standings[space.id] = Standing(space.roll, digest_of(space.roll, digests), asked, rows)
+        self._standings[space.id] = Standing(
+            space.membership_digest, digest_of(space.membership_digest, digests), asked, rows
+        )
         self._look(spaces, number + 1)
 
 
-def digest_of(roll: bytes, digests: Mapping[int, Digest]) -> bytes:
-    """16 bytes over the digest of a roll and those of all shards."""
+def digest_of(record: bytes, digests: Mapping[int, Digest]) -> bytes:
+    """16 bytes over the digest of a record and those of all shards."""
     root = Shards(digests).root().fingerprint
-    return hashlib.blake2b(roll + root, digest_size=16, person=b"memcrdt greeting").digest()
+    return hashlib.blake2b(record + root, digest_size=16, person=b"memcrdt greeting").digest()

@@ -6,36 +6,36 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import RemoteProtocolError
-from memcrdt.sync.messages import Members, RollDigest
+from memcrdt.sync.messages import MembershipDigest, MembershipUpdate
 from memcrdt.sync.queries import Learn, RollOf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from memcrdt.sync.messages import Message
-    from memcrdt.sync.outbox import Port
-    from memcrdt.sync.replica import Roll
+    from memcrdt.sync.outbox import Outbox
+    from memcrdt.sync.replica import MembershipRecord
 
 EARLY: Final = 256  # messages that may wait: what the windows let a peer send that was quicker than our store
 
 
-class Rolls:
+class MembershipExchange:
     """For each space in which both take part: what we have said of its members, and whether theirs is known here.
 
     Where the greetings have the same digest both know the same, and nothing is exchanged. Where they differ, it may be
-    in the documents alone: digests of the rolls tell, and only where these differ, too, statements are said. A false
+    in the documents alone: digests of the records tell, and only where these differ, too, statements are said. A false
     digest gains nothing: who takes part is what our own store says. Greetings may cross, so that only one side finds
     them equal: therefore a digest is always answered, and so are statements by ours, once.
 
     `opened` is called when the space is settled; messages about it that came before wait until then.
     """
 
-    def __init__(self, port: Port, opened: Callable[[str], None]) -> None:
+    def __init__(self, port: Outbox, opened: Callable[[str], None]) -> None:
         self._port = port
         self._opened = opened
         self._said: dict[str, bytes] = {}  # the digest of what the peer knows us to know
         self._told: set[str] = set()  # where it has our statements
-        self._asked: set[str] = set()  # where it has a digest of our roll
+        self._asked: set[str] = set()  # where it has a digest of our record
         self._pending: set[str] = set()  # of these, where it has not answered
         self._learnt: set[str] = set()
         self._news = False
@@ -48,7 +48,7 @@ class Rolls:
                 self._port.ask(RollOf(space), partial(self._say, space))
 
     def settle(self, space: str, digest: bytes) -> None:
-        """At the greetings both rolls had this digest. Should we know more since ours, that is told."""
+        """At the greetings both records had this digest. Should we know more since ours, that is told."""
         self._said[space] = digest
         self.say([space])
         self._learned(space, belongs=True)
@@ -58,15 +58,15 @@ class Rolls:
         self._pending.add(space)
         self._port.ask(RollOf(space), partial(self._say_digest, space))
 
-    def heard_digest(self, message: RollDigest) -> None:
+    def heard_digest(self, message: MembershipDigest) -> None:
         """Tells what we know, if that is not what the peer knows."""
         self._pending.discard(message.space)
         self._port.ask(RollOf(message.space), partial(self._compared, message))
 
-    def heard(self, message: Members) -> None:
+    def heard(self, message: MembershipUpdate) -> None:
         """Takes what the peer knows."""
         self._pending.discard(message.space)
-        self._port.ask(Learn(self._port.peer, message.space, message.roll), partial(self._heard, message.space))
+        self._port.ask(Learn(self._port.peer, message.space, message.record), partial(self._heard, message.space))
         if message.space not in self._told:
             self._said.pop(message.space, None)
             self.say([message.space])
@@ -86,24 +86,24 @@ class Rolls:
         self._early = [each for each in self._early if each[0] != space]
         return ready
 
-    def _say(self, space: str, roll: Roll | None) -> None:
-        if roll is not None and self._said.get(space) != roll.digest():
-            self._said[space] = roll.digest()
+    def _say(self, space: str, record: MembershipRecord | None) -> None:
+        if record is not None and self._said.get(space) != record.digest():
+            self._said[space] = record.digest()
             self._told.add(space)
-            self._port.send(Members(space, roll))
+            self._port.send(MembershipUpdate(space, record))
 
-    def _say_digest(self, space: str, roll: Roll | None) -> None:
-        if roll is not None:
+    def _say_digest(self, space: str, record: MembershipRecord | None) -> None:
+        if record is not None:
             self._asked.add(space)
-            self._port.send(RollDigest(space, roll.digest()))
+            self._port.send(MembershipDigest(space, record.digest()))
 
-    def _compared(self, theirs: RollDigest, roll: Roll | None) -> None:
+    def _compared(self, theirs: MembershipDigest, record: MembershipRecord | None) -> None:
         space = theirs.space
-        if roll is None or roll.digest() != theirs.digest:
-            self._say(space, roll)
+        if record is None or record.digest() != theirs.digest:
+            self._say(space, record)
             return
         if space not in self._asked:
-            self._say_digest(space, roll)
+            self._say_digest(space, record)
         self._said[space] = theirs.digest
         self._learned(space, belongs=True)
 

@@ -12,10 +12,10 @@
 | 8 | Bye | why I close |
 | 9 | Fragment | a part of the update of the Diff with the same batch, which follows |
 | 10 | More | a Fragment has arrived, send another |
-| 11 | Members | who takes part in a space, signed, where that differs, and when it changes |
+| 11 | MembershipUpdate | who takes part in a space, signed, where that differs, and when it changes |
 | 12 | Scrub | tell me when your file holds no byte of anything that was forgotten in this space |
 | 13 | Scrubbed | it holds none |
-| 14 | RollDigest | a digest of who takes part in a space, where the greetings differ about it |
+| 14 | MembershipDigest | a digest of who takes part in a space, where the greetings differ about it |
 
 """
 
@@ -26,14 +26,14 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from memcrdt.model.clocks import StateVector
-    from memcrdt.sync.replica import Roll
+    from memcrdt.sync.replica import MembershipRecord
 
 PROTOCOL: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A space that the sender shares with the receiver. `digest`: 16 bytes over its roll and its documents (see
+    """A space that the sender shares with the receiver. `digest`: 16 bytes over its record and its documents (see
     `greeting`), or nothing, where the sender has not looked."""
 
     id: str
@@ -148,11 +148,11 @@ class More:
 
 
 @dataclass(frozen=True, slots=True)
-class Members:
-    """What the sender's `Replica.roll` of the space is."""
+class MembershipUpdate:
+    """What the sender's `Replica.record` of the space is."""
 
     space: str
-    roll: Roll
+    record: MembershipRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +172,8 @@ class Scrubbed:
 
 
 @dataclass(frozen=True, slots=True)
-class RollDigest:
-    """`digest` (16 bytes) is that of the sender's roll."""
+class MembershipDigest:
+    """`digest` (16 bytes) is that of the sender's record."""
 
     space: str
     digest: bytes
@@ -187,5 +187,18 @@ class Unknown:
 
 
 Message: TypeAlias = (
-    Hello | Range | Have | Want | Diff | Push | Ack | Bye | Fragment | More | Members | Scrub | Scrubbed | RollDigest
+    Hello
+    | Range
+    | Have
+    | Want
+    | Diff
+    | Push
+    | Ack
+    | Bye
+    | Fragment
+    | More
+    | MembershipUpdate
+    | Scrub
+    | Scrubbed
+    | MembershipDigest
 )

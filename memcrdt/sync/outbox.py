@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from memcrdt.errors import LocalProtocolError, RemoteProtocolError
-from memcrdt.sync.events import Ask, Close, Effect, Report, Schedule, SendFrame
+from memcrdt.sync.events import Ask, Close, Effect, Schedule, SendFrame, SyncReport
 from memcrdt.sync.messages import Bye, Message
 from memcrdt.sync.queries import Answer, Failed, Query
 from memcrdt.sync.wire import encode
@@ -20,7 +20,7 @@ ASKS: Final = 1_024  # far above what a peer that keeps to its windows can cause
 STRIKES: Final = 3
 
 
-class Port:
+class Outbox:
     """Collects the effects of one session, and brings the store's answers to those who asked."""
 
     def __init__(self, link: int, peer: str) -> None:
@@ -72,7 +72,7 @@ class Port:
 
     def report(self, kind: Literal["ready", "agreed", "refused", "protocol", "apart", "failed"], text: str) -> None:
         """Tells the driver something of this peer."""
-        self._emit(Report(self.peer, kind, text))
+        self._emit(SyncReport(self.peer, kind, text))
 
     def strike(self, kind: Literal["refused", "protocol"], text: str) -> None:
         """Reports what is wrong with something that the peer sent; the third time ends the session."""

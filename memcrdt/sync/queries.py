@@ -9,7 +9,7 @@ from typing import TypeAlias
 from memcrdt.errors import MemcrdtError, StoreError
 from memcrdt.model.clocks import StateVector
 from memcrdt.model.statements import Adoption
-from memcrdt.sync.replica import Applied, Diff, Digest, LogPage, Replica, Roll, SharedSpace
+from memcrdt.sync.replica import Applied, Digest, LogPage, MembershipRecord, Replica, ShardDiff, SharedSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,12 @@ class Spaces:
 
 @dataclass(frozen=True, slots=True)
 class RollOf:
-    """`Replica.roll`."""
+    """`Replica.record`."""
 
     space: str
 
-    def perform(self, replica: Replica) -> Roll | None:
-        return replica.roll(self.space)
+    def perform(self, replica: Replica) -> MembershipRecord | None:
+        return replica.membership(self.space)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class Learn:
 
     peer: str
     space: str
-    roll: Roll
+    record: MembershipRecord
 
     def perform(self, replica: Replica) -> bool:
-        return replica.learn(self.peer, self.space, self.roll)
+        return replica.merge_membership(self.peer, self.space, self.record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class DiffFor:
     shard: int
     theirs: StateVector
 
-    def perform(self, replica: Replica) -> Diff:
+    def perform(self, replica: Replica) -> ShardDiff:
         diff = replica.diff(self.space, self.shard, self.theirs)
         if self.peer not in replica.audience(self.space):
             raise StoreError(f"{self.peer} takes no part in the space {self.space[:7]}… any more")
@@ -123,7 +123,7 @@ class Met:
     incarnation: str
 
     def perform(self, replica: Replica) -> None:
-        replica.met(self.peer, self.incarnation)
+        replica.note_incarnation(self.peer, self.incarnation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +133,10 @@ class Adopt:
     peer: str
     name: str
     space: str
-    roll: Roll
+    record: MembershipRecord
 
     def perform(self, replica: Replica) -> Adoption:
-        return replica.adopt(self.peer, self.name, self.space, self.roll)
+        return replica.merge_space(self.peer, self.name, self.space, self.record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +146,8 @@ class Verdicts:
     peer: str
     spaces: Sequence[str]
 
-    def perform(self, replica: Replica) -> Mapping[str, Roll]:
-        return replica.verdicts(self.peer, self.spaces)
+    def perform(self, replica: Replica) -> Mapping[str, MembershipRecord]:
+        return replica.revocations(self.peer, self.spaces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,13 +198,13 @@ Query: TypeAlias = (
 )
 Answer: TypeAlias = (
     Sequence[SharedSpace]
-    | Roll
-    | Mapping[str, Roll]
+    | MembershipRecord
+    | Mapping[str, MembershipRecord]
     | bool
     | Mapping[int, Digest]
     | Mapping[int, int]
     | StateVector
-    | Diff
+    | ShardDiff
     | Applied
     | LogPage
     | Adoption

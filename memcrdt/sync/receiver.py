@@ -17,8 +17,8 @@ from memcrdt.sync.wire import FRAGMENT_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memcrdt.sync.outbox import Port, ShardKey
-    from memcrdt.sync.receipts import Vectors
+    from memcrdt.sync.outbox import Outbox, ShardKey
+    from memcrdt.sync.peer_state import PeerVectors
     from memcrdt.sync.replica import Applied
     from memcrdt.sync.sender import Sender
 
@@ -39,7 +39,7 @@ class _Wanted:
 class Receiver:
     """The receiving half of a session."""
 
-    def __init__(self, port: Port, vectors: Vectors, sender: Sender) -> None:
+    def __init__(self, port: Outbox, vectors: PeerVectors, sender: Sender) -> None:
         self._port = port
         self._vectors = vectors
         self._sender = sender

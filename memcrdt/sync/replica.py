@@ -17,11 +17,14 @@ from memcrdt.model.statements import Adoption
 
 @dataclass(frozen=True, slots=True)
 class SharedSpace:
-    """A space that leaves this machine: its id, its name here, and the digest of its `Roll`. `local` is never one."""
+    """A space that leaves this machine: its id, its name here, and the digest of its `MembershipRecord`.
+
+    The space `local` is never one.
+    """
 
     id: str
     name: str
-    roll: bytes
+    membership_digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Digest:
 
 
 @dataclass(frozen=True, slots=True)
-class Diff:
+class ShardDiff:
     """What a peer lacks of a shard: a Yjs update, the state vector after it, and our log's row at that moment.
 
     `partial`: it would be too large, and this is the first part of it; the next is what a copy at `after` lacks.
@@ -84,7 +87,7 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
-class Roll:
+class MembershipRecord:
     """Who takes part in a space: what its id is the hash of (left out where it is not asked for), signed statements."""
 
     creator: str = ""
@@ -111,11 +114,11 @@ class Replica(Protocol):
         """The devices that may have what is in the space, at this moment."""
         ...
 
-    def roll(self, space: str) -> Roll | None:
+    def membership(self, space: str) -> MembershipRecord | None:
         """Who takes part in the space, as far as we have heard; None when it is not here (any more)."""
         ...
 
-    def learn(self, peer: str, space: str, roll: Roll) -> bool:
+    def merge_membership(self, peer: str, space: str, record: MembershipRecord) -> bool:
         """Takes what `peer` has heard of it. Returns whether the peer and we both take part.
 
         Raises RemoteProtocolError for what is not signed as it should be: then nothing is taken.
@@ -130,7 +133,7 @@ class Replica(Protocol):
         """How far our copy of the shard knows each client."""
         ...
 
-    def diff(self, space: str, shard: int, theirs: StateVector) -> Diff:
+    def diff(self, space: str, shard: int, theirs: StateVector) -> ShardDiff:
         """What a copy at `theirs` lacks of ours."""
         ...
 
@@ -160,21 +163,21 @@ class Replica(Protocol):
         """Whether our file holds no byte of anything that was forgotten in the space."""
         ...
 
-    def met(self, peer: str, incarnation: str) -> None:
+    def note_incarnation(self, peer: str, incarnation: str) -> None:
         """Notes which incarnation of its store `peer` has.
 
         With another one than before no receipt of it holds any more: a restored store may lack what it had.
         """
         ...
 
-    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> Adoption:
-        """Goes on under `space`, the id that `peer` has for our space called `name`, with the members of `roll`, if
+    def merge_space(self, peer: str, name: str, space: str, record: MembershipRecord) -> Adoption:
+        """Goes on under `space`, the id that `peer` has for our space called `name`, with the members of `record`, if
         that is the one of the two under which both go on: the smaller one, unless its creator was revoked from the
         other. The peer has to be one that may write ours, and the members must give us the same rights there. Raises
         RemoteProtocolError for what is not signed as it should be.
         """
         ...
 
-    def verdicts(self, peer: str, spaces: Sequence[str]) -> Mapping[str, Roll]:
+    def revocations(self, peer: str, spaces: Sequence[str]) -> Mapping[str, MembershipRecord]:
         """For each of these spaces from which `peer` was revoked, as far as we know, the statements that say so."""
         ...

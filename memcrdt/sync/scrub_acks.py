@@ -18,13 +18,13 @@ from memcrdt.sync.queries import IsScrubbed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from memcrdt.sync.outbox import Port
+    from memcrdt.sync.outbox import Outbox
 
 
-class Scrubs:
+class ScrubAcks:
     """For each space one open question of ours, and the last one of the peer's."""
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, port: Outbox) -> None:
         self._port = port
         self._mark = 0
         self._asked: dict[str, tuple[int, Mapping[int, int]]] = {}  # the mark, and the rows that it stands for

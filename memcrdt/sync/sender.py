@@ -19,10 +19,9 @@ from memcrdt.sync.wire import FRAGMENT_BYTES
 
 if TYPE_CHECKING:
     from memcrdt.model.clocks import StateVector
-    from memcrdt.sync.outbox import Port, ShardKey
-    from memcrdt.sync.receipts import Receipts, Vectors
-    from memcrdt.sync.replica import Diff as Lack
-    from memcrdt.sync.replica import LogEntry
+    from memcrdt.sync.outbox import Outbox, ShardKey
+    from memcrdt.sync.peer_state import PeerReceipts, PeerVectors
+    from memcrdt.sync.replica import LogEntry, ShardDiff
 
 PUSH_BYTES: Final = 64 * KIB  # a larger update is announced, and fetched as a diff where it is lacking
 PUSHES: Final = 64  # in flight
@@ -39,7 +38,7 @@ CLIENTS: Final = 2 * UPDATE_CLIENTS  # in all state vectors of a queue; a client
 @dataclass(frozen=True, slots=True)
 class _Flight:
     """A Diff or Push on its way: what the peer holds when it has acknowledged it. `asked`: the ask behind a Diff;
-    `partial` as in Lack."""
+    `partial` as in ShardDiff."""
 
     key: ShardKey
     seq: int
@@ -108,7 +107,7 @@ class _Pieces:
 class Sender:
     """The sending half of a session."""
 
-    def __init__(self, port: Port, vectors: Vectors, receipts: Receipts) -> None:
+    def __init__(self, port: Outbox, vectors: PeerVectors, receipts: PeerReceipts) -> None:
         self._port = port
         self._vectors = vectors
         self._receipts = receipts
@@ -197,7 +196,7 @@ class Sender:
                 DiffFor(self._port.peer, *key, theirs), partial(self._diffed, key, queue is self._owed)
             )
 
-    def _diffed(self, key: ShardKey, wanted: bool, lack: Lack) -> None:
+    def _diffed(self, key: ShardKey, wanted: bool, lack: ShardDiff) -> None:
         asked, self._asking = self._asking, 0
         batch = self._next_batch()
         if len(lack.update) > UPDATE_BYTES:

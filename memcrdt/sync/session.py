@@ -4,11 +4,9 @@
 
 Greeting: we ask the store which spaces the peer may see and what they hold, and say hello; only a hello is accepted.
 Ready: a space that is the same in both greetings is shared at once, and nothing more is said of it. Of any other both
-say who takes part, and it is shared as soon as our store has taken what the peer said (`Rolls`). The device with the
+say who takes part, and it is shared as soon as our store has taken what the peer said. The device with the
 smaller id compares such a space at once, and all every 30 s; either sends what its log brings, and answers what is
-asked. Closed: every event is ignored. The parts: `Apart` cares for spaces that only one side has, `Comparer` finds what
-differs, `Sender` and `Receiver` move it, `Vectors` and `Receipts` remember what the peer has, `Scrubs` asks whether its
-file is clean.
+asked. Closed: every event is ignored.
 
 Nothing is sent that is not durable: every update in a frame is an answer of the store, which gives only what it
 has committed.
@@ -20,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from memcrdt.errors import RemoteProtocolError
-from memcrdt.sync.anti_entropy import Comparer
+from memcrdt.sync.anti_entropy import AntiEntropy
 from memcrdt.sync.events import (
     Answered,
     Committed,
@@ -34,7 +32,7 @@ from memcrdt.sync.events import (
     Timer,
 )
 from memcrdt.sync.greeting import Greeting
-from memcrdt.sync.membership import Rolls
+from memcrdt.sync.membership import MembershipExchange
 from memcrdt.sync.messages import (
     PROTOCOL,
     Ack,
@@ -43,24 +41,24 @@ from memcrdt.sync.messages import (
     Fragment,
     Have,
     Hello,
-    Members,
+    MembershipDigest,
+    MembershipUpdate,
     Message,
     More,
     Push,
     Range,
-    RollDigest,
     Scrub,
     Scrubbed,
     Unknown,
     Want,
 )
-from memcrdt.sync.outbox import Port
+from memcrdt.sync.outbox import Outbox
+from memcrdt.sync.peer_state import PeerReceipts, PeerVectors
 from memcrdt.sync.queries import Met, Spaces
-from memcrdt.sync.receipts import Receipts, Vectors
 from memcrdt.sync.receiver import Receiver
-from memcrdt.sync.scrub_acks import Scrubs
+from memcrdt.sync.scrub_acks import ScrubAcks
 from memcrdt.sync.sender import Sender
-from memcrdt.sync.space_merge import Apart
+from memcrdt.sync.space_merge import SpaceMerge
 from memcrdt.sync.wire import decode
 
 if TYPE_CHECKING:
@@ -76,7 +74,7 @@ SETTLE_S: Final = 1.0  # after a difference: compare again, so that receipts are
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class LocalNode:
     """Who we are: our device id, and the incarnation of our store."""
 
     device: str
@@ -84,19 +82,19 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class LogRead:
     """New rows of our log."""
 
     page: LogPage
 
 
-SessionEvent: TypeAlias = LinkEvent | Committed | Logged
+SessionEvent: TypeAlias = LinkEvent | Committed | LogRead
 
 
 class Session:
     """One peer. `handle` takes every event of its link, and the log's rows."""
 
-    def __init__(self, me: Identity, link: int, peer: str, *, rng: Random) -> None:
+    def __init__(self, me: LocalNode, link: int, peer: str, *, rng: Random) -> None:
         self.peer = peer
         self.link = link
         self.incarnation = ""  # of the peer's store, once it is known
@@ -112,16 +110,16 @@ class Session:
         self._offered: set[str] = set()  # every space that we have ever said to share
         self._met: frozenset[str] = frozenset()  # what both say to take part in
         self._shared: frozenset[str] = frozenset()  # of these, where the members are settled
-        self._port = Port(link, peer)
+        self._port = Outbox(link, peer)
         self._greeting = Greeting(self._port, self._say_hello)
-        self._rolls = Rolls(self._port, self._share)
-        self._apart = Apart(self._port)
-        self._vectors = Vectors()
-        self._scrubs = Scrubs(self._port)
-        self._receipts = Receipts(self._port, self._scrubs.ask)
+        self._heard_memberss = MembershipExchange(self._port, self._share)
+        self._apart = SpaceMerge(self._port)
+        self._vectors = PeerVectors()
+        self._scrubs = ScrubAcks(self._port)
+        self._receipts = PeerReceipts(self._port, self._scrubs.ask)
         self._sender = Sender(self._port, self._vectors, self._receipts)
         self._receiver = Receiver(self._port, self._vectors, self._sender)
-        self._comparer = Comparer(self._port, self._receipts, self._sender, self._receiver)
+        self._comparer = AntiEntropy(self._port, self._receipts, self._sender, self._receiver)
 
     @property
     def ready(self) -> bool:
@@ -146,7 +144,7 @@ class Session:
     def handle(self, event: SessionEvent, now: float) -> list[Effect]:
         """Takes one event at `now` (seconds), and returns what is to be done, in order.
 
-        Never raises for what the peer sent: that ends in a Report and a Close. LocalProtocolError: the driver's fault.
+        Never raises for what the peer sent: then it reports and closes. LocalProtocolError: the driver's fault.
         """
         if self.closed:
             return []
@@ -163,7 +161,7 @@ class Session:
     def take_changed(self) -> bool:
         """Whether our store took another id for a space, or statements of members, since the last call. The other
         sessions have to hear of it at once: whom the statements revoke must not get what comes next."""
-        return any([self._rolls.take_news(), self._apart.take_news()])
+        return any([self._heard_memberss.take_news(), self._apart.take_news()])
 
     def end(self, reason: str) -> list[Effect]:
         """Closes the session from our side."""
@@ -179,7 +177,7 @@ class Session:
                 self._received(decode(data))
             case Answered(id=id, answer=answer):
                 self._port.answered(id, answer)
-            case Logged(page):
+            case LogRead(page):
                 self._logged(page)
             case Committed():
                 self._scrubs.look()
@@ -193,7 +191,7 @@ class Session:
             case SpacesChanged():
                 self._greeting.stop()
                 self._port.ask(Spaces(self.peer), self._greet)
-                self._rolls.say(sorted(self._met))
+                self._heard_memberss.say(sorted(self._met))
                 self._apart.offer()
             case SyncNow():
                 self._compare()
@@ -247,9 +245,9 @@ class Session:
         self._apart.meet(*({space: each[space] for space in sorted(each.keys() - shared)} for each in (ours, theirs)))
         for space in sorted(fresh):
             if standing := self._greeting.agreed(space, self._their_digests.get(space, b"")):
-                self._rolls.settle(space, standing.roll)
+                self._heard_memberss.settle(space, standing.record)
             else:
-                self._rolls.compare(space)
+                self._heard_memberss.compare(space)
 
     def _share(self, space: str) -> None:
         """The members of the space are settled: documents may pass."""
@@ -262,7 +260,7 @@ class Session:
             self._comparer.start(space)
         if self._begins:
             self._compare_in(self._interval_s())
-        for message in self._rolls.take_early(space):
+        for message in self._heard_memberss.take_early(space):
             self._received(message)
 
     # --- ready -------------------------------------------------------------------------------------------------------
@@ -289,17 +287,17 @@ class Session:
                 self._received_for_space(message)
 
     def _received_for_space(
-        self, message: Members | RollDigest | Range | Have | Want | Diff | Push | Scrub | Scrubbed
+        self, message: MembershipUpdate | MembershipDigest | Range | Have | Want | Diff | Push | Scrub | Scrubbed
     ) -> None:
         if message.space not in self._met:
             self._check_crossed(message.space)
-            if isinstance(message, Members):
+            if isinstance(message, MembershipUpdate):
                 self._apart.heard(message)
-        elif isinstance(message, Members):
-            self._rolls.heard(message)
-        elif isinstance(message, RollDigest):
-            self._rolls.heard_digest(message)
-        elif not self._rolls.is_early(message.space, message):
+        elif isinstance(message, MembershipUpdate):
+            self._heard_memberss.heard(message)
+        elif isinstance(message, MembershipDigest):
+            self._heard_memberss.heard_digest(message)
+        elif not self._heard_memberss.is_early(message.space, message):
             self._received_of_documents(message)
 
     def _check_crossed(self, space: str) -> None:

@@ -5,26 +5,26 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from memcrdt.sync.messages import Members
+from memcrdt.sync.messages import MembershipUpdate
 from memcrdt.sync.queries import Adopt, Learn, RollOf, Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from memcrdt.model.statements import Adoption
-    from memcrdt.sync.outbox import Port
-    from memcrdt.sync.replica import Roll
+    from memcrdt.sync.outbox import Outbox
+    from memcrdt.sync.replica import MembershipRecord
 
 
-class Apart:
-    """What is said of them, all in `Members`.
+class SpaceMerge:
+    """What is said of them, all in `MembershipUpdate`.
 
     Spaces of one name that the two made by themselves go on under one of the ids: both say who takes part in theirs,
     and one of the two stores takes the other's. And whoever greets with a space from which it was revoked is
     told so, since nobody greets it with that space any more.
     """
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, port: Outbox) -> None:
         self._port = port
         self._ours: Mapping[str, str] = {}
         self._theirs: Mapping[str, str] = {}
@@ -44,26 +44,26 @@ class Apart:
             if name in self._theirs.values():
                 self._port.ask(RollOf(space), partial(self._offer, space))
 
-    def heard(self, message: Members) -> None:
+    def heard(self, message: MembershipUpdate) -> None:
         """What the peer says of the members of a space that is here, or that one of ours may become."""
         space, name = message.space, self._theirs.get(message.space)
         if space in self._ours:
-            self._port.ask(Learn(self._port.peer, space, message.roll), self._learned)
+            self._port.ask(Learn(self._port.peer, space, message.record), self._learned)
         elif name in self._ours.values():
-            self._port.ask(Adopt(self._port.peer, str(name), space, message.roll), self._adopted)
+            self._port.ask(Adopt(self._port.peer, str(name), space, message.record), self._adopted)
 
     def take_news(self) -> bool:
         """Whether our store took anything of this since the last call."""
         news, self._news = self._news, False
         return news
 
-    def _offer(self, space: str, roll: Roll | None) -> None:
-        if space in self._ours and roll is not None:  # else it is shared by now, or goes on under another id itself
-            self._port.send(Members(space, roll))
+    def _offer(self, space: str, record: MembershipRecord | None) -> None:
+        if space in self._ours and record is not None:  # else it is shared by now, or goes on under another id itself
+            self._port.send(MembershipUpdate(space, record))
 
-    def _tell(self, rolls: Mapping[str, Roll]) -> None:
-        for space, roll in rolls.items():
-            self._port.send(Members(space, roll))
+    def _tell(self, records: Mapping[str, MembershipRecord]) -> None:
+        for space, record in records.items():
+            self._port.send(MembershipUpdate(space, record))
 
     def _learned(self, _: bool) -> None:
         self._news = True

@@ -31,7 +31,7 @@ class _Peer:
     dialing: bool = False
 
 
-class Dialing:
+class Topology:
     """The known devices, and how the dials to them went. `active` are those that are connected."""
 
     def __init__(self, rng: Random) -> None:

@@ -27,20 +27,20 @@ from memcrdt.sync.messages import (
     Have,
     Hello,
     Leaf,
-    Members,
+    MembershipDigest,
+    MembershipUpdate,
     Message,
     More,
     Offer,
     Push,
     Range,
-    RollDigest,
     Scrub,
     Scrubbed,
     Span,
     Unknown,
     Want,
 )
-from memcrdt.sync.replica import Roll
+from memcrdt.sync.replica import MembershipRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,10 +165,13 @@ _FIELDS: Final[dict[type, tuple[int, Callable[..., tuple[object, ...]]]]] = {
     Bye: (8, lambda m: (m.reason[:REASON_CHARS],)),
     Fragment: (9, lambda m: (m.batch, m.index, m.data)),
     More: (10, lambda m: (m.batch,)),
-    Members: (11, lambda m: (_packed_id(m.space), _packed_id(m.roll.creator), m.roll.nonce, m.roll.statements)),
+    MembershipUpdate: (
+        11,
+        lambda m: (_packed_id(m.space), _packed_id(m.record.creator), m.record.nonce, m.record.statements),
+    ),
     Scrub: (12, lambda m: (_packed_id(m.space), m.mark)),
     Scrubbed: (13, lambda m: (_packed_id(m.space), m.mark)),
-    RollDigest: (14, lambda m: (_packed_id(m.space), m.digest)),
+    MembershipDigest: (14, lambda m: (_packed_id(m.space), m.digest)),
 }
 
 
@@ -245,9 +248,9 @@ def _more(batch: object) -> More:
     return More(_number(batch, BATCH_MAX))
 
 
-def _members(space: object, creator: object, nonce: object, statements: object) -> Members:
+def _members(space: object, creator: object, nonce: object, statements: object) -> MembershipUpdate:
     items = tuple(_bytes(item, STATEMENT_BYTES) for item in _items(statements, STATEMENTS))
-    return Members(_id(space), Roll(_id(creator), _bytes(nonce, NONCE_BYTES), items))
+    return MembershipUpdate(_id(space), MembershipRecord(_id(creator), _bytes(nonce, NONCE_BYTES), items))
 
 
 def _scrub(space: object, mark: object) -> Scrub:
@@ -258,8 +261,8 @@ def _scrubbed(space: object, mark: object) -> Scrubbed:
     return Scrubbed(_id(space), _number(mark, BATCH_MAX))
 
 
-def _roll_digest(space: object, digest: object) -> RollDigest:
-    return RollDigest(_id(space), _digest(digest))
+def _roll_digest(space: object, digest: object) -> MembershipDigest:
+    return MembershipDigest(_id(space), _digest(digest))
 
 
 _READERS: Final[dict[int, tuple[int, Callable[..., Message]]]] = {

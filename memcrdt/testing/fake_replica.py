@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from memcrdt.errors import NotFoundError, StoreError
 from memcrdt.model.statements import Adoption
-from memcrdt.sync.replica import Applied, Diff, Digest, LogEntry, LogPage, Roll, SharedSpace
+from memcrdt.sync.replica import Applied, Digest, LogEntry, LogPage, MembershipRecord, ShardDiff, SharedSpace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ class FakeReplica:
         self.incarnations: dict[str, str] = {}
         self.piece = 0  # how many texts fit into a diff; 0 for any number
         self.revoked: dict[str, set[str]] = {}  # peers that were revoked from the space of that id
-        self.learnt: list[tuple[str, str, Roll]] = []
+        self.learnt: list[tuple[str, str, MembershipRecord]] = []
         self.failing = ""  # what StoreError every call raises
         self.applied_new = 0  # updates that brought something
         self.applied_old = 0  # updates that brought nothing
@@ -106,19 +106,21 @@ class FakeReplica:
     def spaces(self, peer: str) -> list[SharedSpace]:
         self._check()
         shared = [(space, name) for space, (name, peers) in self.members.items() if peer in peers]
-        return [SharedSpace(space, name, roll.digest()) for space, name in shared if (roll := self.roll(space))]
+        return [
+            SharedSpace(space, name, record.digest()) for space, name in shared if (record := self.membership(space))
+        ]
 
     def audience(self, space: str) -> frozenset[str]:
         self._check()
         return frozenset(self.members[space][1]) if space in self.members else frozenset()
 
-    def roll(self, space: str) -> Roll | None:
+    def membership(self, space: str) -> MembershipRecord | None:
         self._check()
-        return Roll() if space in self.members else None
+        return MembershipRecord() if space in self.members else None
 
-    def learn(self, peer: str, space: str, roll: Roll) -> bool:
+    def merge_membership(self, peer: str, space: str, record: MembershipRecord) -> bool:
         self._check()
-        self.learnt.append((peer, space, roll))
+        self.learnt.append((peer, space, record))
         return space in self.members and peer in self.members[space][1]
 
     def digests(self, space: str) -> Mapping[int, Digest]:
@@ -133,17 +135,17 @@ class FakeReplica:
         self._check(space)
         return self._shard(space, shard).vector()
 
-    def diff(self, space: str, shard: int, theirs: StateVector) -> Diff:
+    def diff(self, space: str, shard: int, theirs: StateVector) -> ShardDiff:
         self._check(space)
         ours = self._shard(space, shard)
-        whole = Diff(ours.since(theirs), ours.vector(), ours.seq)
+        whole = ShardDiff(ours.since(theirs), ours.vector(), ours.seq)
         blocks, _ = json.loads(whole.update)
         if not self.piece or sum(len(texts) for _, _, texts in blocks) <= self.piece:
             return whole
         client, start, texts = blocks[0]
         first = texts[: self.piece]
         after = {**theirs, client: start + len(first)}
-        return Diff(_update([[client, start, first]], ()), after, ours.seq, partial=True)
+        return ShardDiff(_update([[client, start, first]], ()), after, ours.seq, partial=True)
 
     def apply(self, space: str, shard: int, update: bytes, origin: str) -> Applied:
         self._check(space)
@@ -191,7 +193,7 @@ class FakeReplica:
         self._check(space)
         return all(at != space for at, _, _ in self.unscrubbed)
 
-    def met(self, peer: str, incarnation: str) -> None:
+    def note_incarnation(self, peer: str, incarnation: str) -> None:
         self._check()
         if self.incarnations.get(peer) != incarnation:
             self.incarnations[peer] = incarnation
@@ -199,15 +201,15 @@ class FakeReplica:
                 for key in [key for key in known if key[0] == peer]:
                     del known[key]
 
-    def verdicts(self, peer: str, spaces: Sequence[str]) -> Mapping[str, Roll]:
+    def revocations(self, peer: str, spaces: Sequence[str]) -> Mapping[str, MembershipRecord]:
         self._check()
         return {
-            space: Roll(statements=(f"{peer} is revoked".encode(),))
+            space: MembershipRecord(statements=(f"{peer} is revoked".encode(),))
             for space in spaces
             if peer in self.revoked.get(space, ())
         }
 
-    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> Adoption:
+    def merge_space(self, peer: str, name: str, space: str, record: MembershipRecord) -> Adoption:
         self._check()
         old = next(at for at, (known, _) in self.members.items() if known == name)
         if space >= old:

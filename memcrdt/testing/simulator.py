@@ -28,10 +28,10 @@ from memcrdt.sync.events import (
     Event,
     FrameReceived,
     Lost,
-    Report,
     Schedule,
     SendFrame,
     Started,
+    SyncReport,
     Timer,
 )
 from memcrdt.sync.queries import perform
@@ -99,7 +99,7 @@ class SimulatedNode:
     replica: Replica
     gossip: Reactor
     access: AccessPolicy = field(default_factory=OpenAccess)
-    reports: list[Report] = field(default_factory=list)
+    reports: list[SyncReport] = field(default_factory=list)
     dials: list[str] = field(default_factory=list)
     running: bool = True
     busy_until: float = 0.0
@@ -244,7 +244,7 @@ class Simulator:
             case Dial(peer):
                 node.dials.append(peer)
                 self.after(self._delay(), lambda: self._dial(node, peer))
-            case Report():
+            case SyncReport():
                 node.reports.append(effect)
 
     def _send(self, node: SimulatedNode, number: int, frame: bytes) -> None:

@@ -35,7 +35,7 @@ from memcrdt.store.meta import PERSONAL
 from memcrdt.store.store import FILE, Store, StoreOptions
 from memcrdt.sync.events import Committed, Revoked, SyncNow
 from memcrdt.sync.gossip import Gossip
-from memcrdt.sync.replica import Roll
+from memcrdt.sync.replica import MembershipRecord
 from memcrdt.testing.faults import UNSYNCED, Disk, Fault, FaultyVfs
 from memcrdt.testing.memories import NoNetwork
 from memcrdt.testing.simulator import Reactor, SimulatedNode, Simulator
@@ -69,13 +69,13 @@ class _Replica(StoreReplica):
         super().__init__(store)
         self._learnt = learnt
 
-    def learn(self, peer: str, space: str, roll: Roll) -> bool:
+    def merge_membership(self, peer: str, space: str, record: MembershipRecord) -> bool:
         with self.noticing():
-            return super().learn(peer, space, roll)
+            return super().merge_membership(peer, space, record)
 
-    def adopt(self, peer: str, name: str, space: str, roll: Roll) -> Adoption:
+    def merge_space(self, peer: str, name: str, space: str, record: MembershipRecord) -> Adoption:
         with self.noticing():
-            return super().adopt(peer, name, space, roll)
+            return super().merge_space(peer, name, space, record)
 
     @contextmanager
     def noticing(self) -> Iterator[None]:

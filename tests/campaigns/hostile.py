@@ -16,7 +16,7 @@ from memcrdt.net.identity import Identity
 from memcrdt.store import meta
 from memcrdt.store.membership.members import Genesis, turn_into
 from memcrdt.sync.events import Effect, Event, FrameReceived, SendFrame
-from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, Members, Offer, Push, Unknown
+from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, MembershipUpdate, Offer, Push, Unknown
 from memcrdt.sync.wire import decode, encode
 from memcrdt.testing.simulator import Reactor, SimulatedNode
 from tests.campaigns.computer import Computer
@@ -89,7 +89,7 @@ class _Hostile:
         self._rng = rng
         self._frames: list[bytes] = [b""]
         self._greetings: list[bytes] = []
-        self._roll: Members | None = None  # the last that it has heard or said
+        self._heard_members: MembershipUpdate | None = None  # the last that it has heard or said
         self._late: dict[int, SendFrame] = {}  # by link
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -113,23 +113,23 @@ class _Hostile:
 
     def _remember(self, frame: bytes) -> None:
         message = decode(frame)
-        if isinstance(message, Members):
-            self._roll = message
+        if isinstance(message, MembershipUpdate):
+            self._heard_members = message
 
     def _spoiled(self, effect: Effect) -> list[Effect]:
         if not isinstance(effect, SendFrame):
             return [effect]
         self._remember(effect.data)
         message = decode(effect.data)
-        is_greeting = isinstance(message, Hello | Members)
+        is_greeting = isinstance(message, Hello | MembershipUpdate)
         if is_greeting:
             self._greetings = [*self._greetings[-20:], effect.data]
         if self._rng.random() > (_SHARE_OF_GREETINGS if is_greeting else _SHARE):
             return [effect]
-        if isinstance(message, Hello | Members):
+        if isinstance(message, Hello | MembershipUpdate):
             return [SendFrame(effect.link, self._greeting(message, effect.data))]
-        if self._roll is not None and self._rng.random() < _SHARE_OF_ROLLS:
-            return [effect, SendFrame(effect.link, encode(self._false_roll(self._roll)))]
+        if self._heard_members is not None and self._rng.random() < _SHARE_OF_ROLLS:
+            return [effect, SendFrame(effect.link, encode(self._false_record(self._heard_members)))]
         return [SendFrame(effect.link, self._frame(message, effect.data))]
 
     def _frame(self, message: object, frame: bytes) -> bytes:
@@ -141,13 +141,13 @@ class _Hostile:
         self._frames = [*self._frames[-20:], frame]
         return mutated(frame, self._frames, self._rng)
 
-    def _greeting(self, message: Hello | Members, frame: bytes) -> bytes:
+    def _greeting(self, message: Hello | MembershipUpdate, frame: bytes) -> bytes:
         choice = self._rng.randrange(3)
         if choice == 0:
             return mutated(frame, self._greetings, self._rng)
         if choice == 1:
             return self._rng.choice(self._greetings)  # perhaps what it said to another
-        return encode(self._false_hello(message) if isinstance(message, Hello) else self._false_roll(message))
+        return encode(self._false_hello(message) if isinstance(message, Hello) else self._false_record(message))
 
     def _false_hello(self, hello: Hello) -> Hello:
         rng, spaces = self._rng, hello.spaces
@@ -165,14 +165,14 @@ class _Hostile:
             ]
         )
 
-    def _false_roll(self, members: Members) -> Members:
-        rng, roll, space = self._rng, members.roll, members.space
-        statements = list(roll.statements)
+    def _false_record(self, members: MembershipUpdate) -> MembershipUpdate:
+        rng, record, space = self._rng, members.record, members.space
+        statements = list(record.statements)
         stranger = _stranger(rng)
-        some: list[Callable[[], Members]] = [
+        some: list[Callable[[], MembershipUpdate]] = [
             lambda: replace(members, space="0" * 52),
-            lambda: replace(members, roll=replace(roll, creator=stranger.device_id)),
-            lambda: replace(members, roll=replace(roll, nonce=rng.randbytes(16))),
+            lambda: replace(members, record=replace(record, creator=stranger.device_id)),
+            lambda: replace(members, record=replace(record, nonce=rng.randbytes(16))),
             *[lambda: _with(members, [_forged(statement) for statement in statements] or [b""])] * 3,
             lambda: _with(members, [signed(stranger, "add", "0" * 52, stranger.device_id).packed()]),
             lambda: _with(members, [_boast(stranger, space, n) for n in range(_MANY)]),
@@ -183,8 +183,8 @@ class _Hostile:
         return rng.choice(some)()
 
 
-def _with(members: Members, statements: list[bytes]) -> Members:
-    return replace(members, roll=replace(members.roll, statements=tuple(statements)))
+def _with(members: MembershipUpdate, statements: list[bytes]) -> MembershipUpdate:
+    return replace(members, record=replace(members.record, statements=tuple(statements)))
 
 
 def _forged(statement: bytes) -> bytes:

@@ -136,8 +136,8 @@ def _offer_everything() -> AbstractContextManager[object]:
     def spaces(self: StoreReplica, peer: str) -> list[SharedSpace]:
         with self._store.reading() as db:
             found = list(db.execute("SELECT id, name FROM spaces WHERE name <> ? ORDER BY id", (meta.LOCAL,)))
-        rolls = [(str(space), str(name), self.roll(space)) for space, name in found]
-        return [SharedSpace(space, name, roll.digest()) for space, name, roll in rolls if roll]
+        records = [(str(space), str(name), self.membership(space)) for space, name in found]
+        return [SharedSpace(space, name, record.digest()) for space, name, record in records if record]
 
     return patch.object(StoreReplica, "spaces", spaces)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from memcrdt.sync.messages import Hello, Message, Offer, Range, RollDigest
+from memcrdt.sync.messages import Hello, MembershipDigest, Message, Offer, Range
 from memcrdt.sync.wire import encode
 from tests.campaigns.expected import LostError
 from tests.campaigns.wiretap import Wiretap
@@ -18,7 +18,7 @@ SPACE = base64.b32encode(bytes(range(32))).decode().rstrip("=")  # which frames 
 
 @pytest.mark.parametrize(
     "message",
-    [Hello(1, (), "i", (Offer(SPACE, "harmless", b"d" * 16),)), Range(SPACE, ()), RollDigest(SPACE, b"d" * 16)],
+    [Hello(1, (), "i", (Offer(SPACE, "harmless", b"d" * 16),)), Range(SPACE, ()), MembershipDigest(SPACE, b"d" * 16)],
     ids=lambda message: type(message).__name__,
 )
 def test_an_id_is_found_in_the_form_in_which_frames_carry_it(message: Message) -> None:

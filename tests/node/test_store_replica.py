@@ -38,11 +38,11 @@ def test_the_receipts_of_a_restored_store_are_void(tmp_path: Path) -> None:
     """Another incarnation may lack what the one before had; the same one keeps what it has confirmed."""
     here = BareDevice(tmp_path / "A", "A")
     here.add("text")
-    here.replica.met("B", "first")
+    here.replica.note_incarnation("B", "first")
     here.replica.note_receipts("B", here.space(), {0: 1}, {})
-    here.replica.met("B", "first")
+    here.replica.note_incarnation("B", "first")
     assert here.rows("SELECT device, seq FROM receipts") == [("B", 1)]
-    here.replica.met("B", "second")
+    here.replica.note_incarnation("B", "second")
     assert here.rows("SELECT * FROM receipts") == []
     here.close()
 

@@ -16,17 +16,17 @@ from memcrdt.sync.events import (
     Committed,
     Connected,
     FrameReceived,
-    Report,
     Schedule,
     SendFrame,
     Started,
+    SyncReport,
 )
 from memcrdt.sync.gossip import Gossip
 from memcrdt.sync.greeting import digest_of
-from memcrdt.sync.messages import PROTOCOL, Hello, Offer, RollDigest
+from memcrdt.sync.messages import PROTOCOL, Hello, MembershipDigest, Offer
 from memcrdt.sync.queries import ReadLog, perform
-from memcrdt.sync.replica import Roll
-from memcrdt.sync.session import Identity, Logged, Session
+from memcrdt.sync.replica import MembershipRecord
+from memcrdt.sync.session import LocalNode, LogRead, Session
 from memcrdt.sync.wire import decode, encode
 from memcrdt.testing import simulator
 from memcrdt.testing.fake_replica import FakeReplica
@@ -114,9 +114,9 @@ class Hand:
         self.replica = FakeReplica(client=1)
         self.replica.share("S", "shared", "B")
         self.replica.share("P", "private", "C")
-        self.session = Session(Identity("A", "ours"), 1, "B", rng=Random(1))
+        self.session = Session(LocalNode("A", "ours"), 1, "B", rng=Random(1))
         self.now = 0.0
-        self.reports: list[Report] = []
+        self.reports: list[SyncReport] = []
         self.closed = ""
         self.timers: list[str] = []
         self.performing = True
@@ -133,13 +133,13 @@ class Hand:
         """The peer's greeting."""
         return Hello(version, (), "theirs", (Offer("S", "shared", digest),))
 
-    def known(self, roll: Roll | None = None) -> RollDigest:
-        """What the peer says of the roll that it knows; without one, that it is ours."""
-        return RollDigest("S", (roll or self.replica.roll("S") or Roll()).digest())
+    def known(self, record: MembershipRecord | None = None) -> MembershipDigest:
+        """What the peer says of the record that it knows; without one, that it is ours."""
+        return MembershipDigest("S", (record or self.replica.membership("S") or MembershipRecord()).digest())
 
     def digest(self) -> bytes:
         """The digest of the space in a greeting: what we hold now."""
-        return digest_of((self.replica.roll("S") or Roll()).digest(), self.replica.digests("S"))
+        return digest_of((self.replica.membership("S") or MembershipRecord()).digest(), self.replica.digests("S"))
 
     def say(self, message: Message | bytes) -> list[Message | Unknown]:
         """What the session sends when the peer sends this."""
@@ -150,7 +150,7 @@ class Hand:
         """What the session sends when we commit this."""
         seq = self.replica.head()
         self.replica.write("S", shard, *texts)
-        return self.handle(Logged(ReadLog(seq, 64).perform(self.replica)))
+        return self.handle(LogRead(ReadLog(seq, 64).perform(self.replica)))
 
     def handle(self, event: SessionEvent) -> list[Message | Unknown]:
         """The messages that the session sends, the store's answers included."""
@@ -183,7 +183,7 @@ class Hand:
                     self.timers.append(name)
                 case Close(_, reason):
                     self.closed = reason
-                case Report() as report:
+                case SyncReport() as report:
                     self.reports.append(report)
         return sent
 

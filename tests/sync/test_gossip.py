@@ -18,14 +18,14 @@ from memcrdt.sync.events import (
     FrameReceived,
     Known,
     Lost,
-    Report,
     Revoked,
     SpacesChanged,
     SyncNow,
+    SyncReport,
 )
 from memcrdt.sync.gossip import ACCEPTED, Gossip
 from memcrdt.sync.messages import PROTOCOL, Diff, Push
-from memcrdt.sync.replica import Roll
+from memcrdt.sync.replica import MembershipRecord
 from memcrdt.sync.topology import HEALTHY_S, VIEW
 from memcrdt.testing.simulator import Weather
 
@@ -121,12 +121,12 @@ def test_whom_a_peer_has_revoked_does_not_get_what_comes_next(world: World, monk
     connect_all(world, (a, b), (b, c))
     name, peers = b.replica.members["S"]
 
-    def learn(peer: str, space: str, roll: Roll) -> bool:
+    def learn(peer: str, space: str, record: MembershipRecord) -> bool:
         b.replica.members["S"] = (name, peers - {"C"})
         return True
 
-    monkeypatch.setattr(a.replica, "roll", lambda space: Roll(statements=(b"C is revoked",)))
-    monkeypatch.setattr(b.replica, "learn", learn)
+    monkeypatch.setattr(a.replica, "membership", lambda space: MembershipRecord(statements=(b"C is revoked",)))
+    monkeypatch.setattr(b.replica, "merge_membership", learn)
     world.give(a, SpacesChanged())
     world.write(a, 0, "not for c")
     world.run(1)
@@ -157,7 +157,7 @@ def test_a_store_that_fails_to_read_the_log_is_asked_again(world: World) -> None
     world.run(0)
     a.replica.failing = ""
     world.run(2)
-    assert Report("", "failed", "the store is locked") in a.reports
+    assert SyncReport("", "failed", "the store is locked") in a.reports
     assert b.texts() == {"text"}
 
 
@@ -247,7 +247,7 @@ def test_our_own_device_id_at_another_store_is_an_alarm() -> None:
     """A copied store with a copied key: it is not talked to."""
     made = gossip()
     sent = made.handle(Connected(1, "M", dialed=False), 0.0)
-    assert [type(effect) for effect in sent] == [Report, Close]
+    assert [type(effect) for effect in sent] == [SyncReport, Close]
     assert sent[0].kind == "alarm"
 
 

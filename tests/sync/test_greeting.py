@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memcrdt.sync.events import Connected, SpacesChanged, Timer
-from memcrdt.sync.messages import PROTOCOL, Have, Hello, Offer, Range, RollDigest
+from memcrdt.sync.messages import PROTOCOL, Have, Hello, MembershipDigest, Offer, Range
 from memcrdt.sync.queries import Digests
-from memcrdt.sync.replica import Roll
-from memcrdt.sync.session import Logged
+from memcrdt.sync.replica import MembershipRecord
+from memcrdt.sync.session import LogRead
 
 if TYPE_CHECKING:
     from conftest import Hand, Node, World
@@ -99,7 +99,7 @@ def test_a_row_that_was_folded_behind_the_greeting_has_the_space_compared(hand: 
     before = hand.digest()
     hand.replica.write("S", 0, "later")
     hand.replica.fold()
-    hand.handle(Logged(hand.replica.log(0, 64)))
+    hand.handle(LogRead(hand.replica.log(0, 64)))
     assert [type(message) for message in hand.say(hand.hello(before))] == [Range]
 
 
@@ -111,13 +111,13 @@ def test_documents_that_differ_are_compared_and_statements_are_not_said(world: W
     world.run(0.5)
     assert b.texts() == {"text"}
     kinds = [type(sent.message) for sent in world.sent]
-    assert kinds[:6] == [Hello, Hello, RollDigest, RollDigest, Range, Have]
+    assert kinds[:6] == [Hello, Hello, MembershipDigest, MembershipDigest, Range, Have]
 
 
 def test_greetings_tell_rolls_apart(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal documents are not enough: the members have to be the same, too."""
     hand.handle(Connected(1, "B", dialed=True))
-    monkeypatch.setattr(hand.replica, "roll", lambda _: Roll("A", b"nonce", (b"a statement",)))
+    monkeypatch.setattr(hand.replica, "membership", lambda _: MembershipRecord("A", b"nonce", (b"a statement",)))
     other = hand.digest()
     monkeypatch.undo()
     assert hand.say(hand.hello(other)) == [hand.known()]

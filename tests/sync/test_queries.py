@@ -7,20 +7,20 @@ import pytest
 from memcrdt.model.statements import Adoption
 from memcrdt.sync import queries
 from memcrdt.sync.queries import Failed, perform
-from memcrdt.sync.replica import Applied, Diff, Digest, LogPage, Roll, SharedSpace
+from memcrdt.sync.replica import Applied, Digest, LogPage, MembershipRecord, ShardDiff, SharedSpace
 from memcrdt.testing.fake_replica import FakeReplica
 
 QUERIES = [
-    (queries.Spaces("B"), [SharedSpace("S", "name", Roll().digest())]),
+    (queries.Spaces("B"), [SharedSpace("S", "name", MembershipRecord().digest())]),
     (queries.Digests("S"), {0: Digest}),
     (queries.StateVectorOf("S", 0), {1: 1}),
-    (queries.DiffFor("B", "S", 0, {}), Diff),
+    (queries.DiffFor("B", "S", 0, {}), ShardDiff),
     (queries.ApplyUpdate("S", 0, b"nonsense", "B"), Applied),
     (queries.ReadLog(0, 10), LogPage),
     (queries.Head(), 1),
     (queries.RecordReceipts("B", "S", {0: 1}, {}), {}),
     (queries.IsScrubbed("S"), True),
-    (queries.Adopt("B", "name", "R", Roll()), Adoption(True)),
+    (queries.Adopt("B", "name", "R", MembershipRecord()), Adoption(True)),
     (queries.Verdicts("B", ["S"]), {}),
 ]
 
@@ -71,6 +71,6 @@ def test_nothing_is_read_for_whom_the_store_has_cast_out(replica: FakeReplica) -
 def test_receipts_and_adoption_reach_the_replica(replica: FakeReplica) -> None:
     """The queries that change something."""
     perform(replica, queries.RecordReceipts("B", "S", {0: 1}, {0: 1}))
-    perform(replica, queries.Adopt("B", "name", "R", Roll()))
+    perform(replica, queries.Adopt("B", "name", "R", MembershipRecord()))
     assert replica.receipts == replica.scrubbed == {("B", "S", 0): 1}
     assert replica.members.keys() == {"R"}

@@ -11,7 +11,7 @@ from memcrdt.sync.events import UNSENT_BYTES, Committed
 from memcrdt.sync.messages import Ack, Bye, Diff, Fragment, Have, Leaf, More, Push, Range, Want
 from memcrdt.sync.queries import ReadLog
 from memcrdt.sync.sender import CLIENTS, DIFFS, FRAGMENTS, PUSH_BYTES, PUSHES, WANTS
-from memcrdt.sync.session import Logged
+from memcrdt.sync.session import LogRead
 from memcrdt.sync.wire import FRAGMENT_BYTES, encode
 from memcrdt.testing.fake_replica import FakeReplica
 
@@ -83,7 +83,7 @@ def test_a_shard_whose_rows_are_folded_is_compared(hand: Hand) -> None:
     hand.greet()
     hand.replica.write("S", 4, "text")
     hand.replica.fold()
-    [have] = hand.handle(Logged(ReadLog(0, 64).perform(hand.replica)))
+    [have] = hand.handle(LogRead(ReadLog(0, 64).perform(hand.replica)))
     assert isinstance(have, Have)
     assert [leaf.lo for leaf in have.leaves] == [4]
 
@@ -98,7 +98,7 @@ def test_a_row_behind_folded_ones_is_no_receipt_for_them(hand: Hand) -> None:
     hand.replica.write("S", 4, "text")
     hand.replica.fold()
     hand.replica.apply("S", 4, theirs.diff("S", 4, {}).update, "B")
-    hand.handle(Logged(ReadLog(0, 64).perform(hand.replica)))
+    hand.handle(LogRead(ReadLog(0, 64).perform(hand.replica)))
     assert hand.replica.receipts == {}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from memcrdt.errors import LocalProtocolError
 from memcrdt.model.statements import Adoption
-from memcrdt.sync.events import Answered, Committed, Connected, Lost, Report, SpacesChanged, SyncNow, Timer
+from memcrdt.sync.events import Answered, Committed, Connected, Lost, SpacesChanged, SyncNow, SyncReport, Timer
 from memcrdt.sync.membership import EARLY
 from memcrdt.sync.messages import (
     PROTOCOL,
@@ -20,15 +20,15 @@ from memcrdt.sync.messages import (
     Fragment,
     Have,
     Hello,
-    Members,
+    MembershipDigest,
+    MembershipUpdate,
     More,
     Offer,
     Push,
     Range,
-    RollDigest,
     Want,
 )
-from memcrdt.sync.replica import Roll
+from memcrdt.sync.replica import MembershipRecord
 from memcrdt.sync.session import HELLO_TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from memcrdt.sync.messages import Message
 
-MORE = Roll("A", b"nonce", (b"a statement",))
+MORE = MembershipRecord("A", b"nonce", (b"a statement",))
 ABOUT_A_SPACE = [
     Range("P", ()),
     Have("P", ()),
@@ -114,12 +114,12 @@ def test_a_version_below_ours_is_refused_and_one_above_is_spoken_to(hand: Hand) 
 def test_nothing_of_a_space_is_said_before_its_members_are_settled(hand: Hand) -> None:
     """Whoever takes part is said first; what the peer asks before we know what it knows waits."""
     hand.handle(Connected(1, "B", dialed=True))
-    assert hand.say(hand.hello()) == [RollDigest("S", Roll().digest())]
-    assert hand.say(hand.known(MORE)) == [Members("S", Roll())]
+    assert hand.say(hand.hello()) == [MembershipDigest("S", MembershipRecord().digest())]
+    assert hand.say(hand.known(MORE)) == [MembershipUpdate("S", MembershipRecord())]
     hand.replica.write("S", 0, "a secret")
     assert hand.say(Want("S", 0, {})) == []
     assert hand.session.shared == frozenset()
-    sent = hand.say(Members("S", MORE))
+    sent = hand.say(MembershipUpdate("S", MORE))
     assert [message.update for message in sent if isinstance(message, Diff)] != []
 
 
@@ -131,11 +131,11 @@ def test_a_peer_that_turns_out_to_be_no_member_gets_nothing(hand: Hand) -> None:
     hand.replica.write("S", 0, "a secret")
     hand.replica.members["S"] = ("shared", set())
     assert hand.say(Want("S", 0, {})) == []
-    assert hand.say(Members("S", MORE)) == [Bye("the members of a shared space have changed")]
+    assert hand.say(MembershipUpdate("S", MORE)) == [Bye("the members of a shared space have changed")]
 
 
 def test_statements_that_both_know_are_not_exchanged(hand: Hand) -> None:
-    """Where greetings differ, digests of the rolls say so, and the space is settled and compared."""
+    """Where greetings differ, digests of the records say so, and the space is settled and compared."""
     hand.handle(Connected(1, "B", dialed=True))
     assert hand.say(hand.hello()) == [hand.known()]
     [comparison] = hand.say(hand.known())
@@ -147,7 +147,7 @@ def test_a_peer_that_claims_to_know_the_same_gains_nothing(hand: Hand) -> None:
     hand.handle(Connected(1, "B", dialed=True))
     private = Offer("P", "private", b"d" * 16)
     assert hand.say(Hello(PROTOCOL, (), "theirs", (private,))) == []
-    assert hand.say(RollDigest("P", hand.replica.roll("P").digest())) == []
+    assert hand.say(MembershipDigest("P", hand.replica.membership("P").digest())) == []
     assert hand.session.shared == frozenset()
     assert hand.say(Want("P", 0, {})) == []
 
@@ -155,16 +155,16 @@ def test_a_peer_that_claims_to_know_the_same_gains_nothing(hand: Hand) -> None:
 def test_statements_are_answered_where_greetings_have_crossed(hand: Hand) -> None:
     """The peer found that different which was equal for us: it has ours, once, and goes on."""
     hand.greet()
-    assert hand.say(Members("S", MORE)) == [Members("S", Roll())]
-    assert hand.say(Members("S", MORE)) == []
+    assert hand.say(MembershipUpdate("S", MORE)) == [MembershipUpdate("S", MembershipRecord())]
+    assert hand.say(MembershipUpdate("S", MORE)) == []
 
 
 def test_statements_that_came_after_the_greeting_are_told(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
     """The digest in our greeting was that of less."""
     hand.handle(Connected(1, "B", dialed=True))
     before = hand.hello(hand.digest())
-    monkeypatch.setattr(hand.replica, "roll", lambda _: MORE)
-    assert hand.say(before) == [Members("S", MORE)]
+    monkeypatch.setattr(hand.replica, "membership", lambda _: MORE)
+    assert hand.say(before) == [MembershipUpdate("S", MORE)]
 
 
 def test_statements_that_came_after_their_digest_are_told(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,9 +172,9 @@ def test_statements_that_came_after_their_digest_are_told(hand: Hand, monkeypatc
     hand.handle(Connected(1, "B", dialed=True))
     before = hand.known()
     hand.say(hand.hello())
-    monkeypatch.setattr(hand.replica, "roll", lambda _: MORE)
+    monkeypatch.setattr(hand.replica, "membership", lambda _: MORE)
     assert hand.handle(SpacesChanged()) == []
-    assert hand.say(before) == [Members("S", MORE)]
+    assert hand.say(before) == [MembershipUpdate("S", MORE)]
     assert hand.handle(SpacesChanged()) == []
 
 
@@ -182,8 +182,8 @@ def test_statements_of_members_are_told_again_when_they_change(hand: Hand, monke
     """So that a revocation spreads over the connections that stand."""
     hand.greet()
     assert hand.handle(SpacesChanged()) == []
-    monkeypatch.setattr(hand.replica, "roll", lambda _: Roll("A", b"n", (b"statement",)))
-    assert hand.handle(SpacesChanged()) == [Members("S", Roll("A", b"n", (b"statement",)))]
+    monkeypatch.setattr(hand.replica, "membership", lambda _: MembershipRecord("A", b"n", (b"statement",)))
+    assert hand.handle(SpacesChanged()) == [MembershipUpdate("S", MembershipRecord("A", b"n", (b"statement",)))]
 
 
 def test_too_much_before_the_members_are_settled_ends_the_session(hand: Hand) -> None:
@@ -278,17 +278,17 @@ def test_two_spaces_of_one_name_stay_apart_where_the_store_says_so(world: World)
     a.replica.share("id 2", "personal", "B")
     b.replica.share("id 1", "personal", "A")
     b.replica.write("id 1", 0, "from b")
-    a.replica.adopt = lambda *_: Adoption(False, "they are to stay apart")  # type: ignore[method-assign]
+    a.replica.merge_space = lambda *_: Adoption(False, "they are to stay apart")  # type: ignore[method-assign]
     world.connect(a, b)
     world.run(60)
     b.replica.share("Q", "other", "A")
     world.give(b, SpacesChanged())
     world.run(120)
     assert [report for report in a.reports if report.kind == "apart"] == [
-        Report("B", "apart", "they are to stay apart")
+        SyncReport("B", "apart", "they are to stay apart")
     ]
     assert a.replica.members.keys() == {"id 2"}
-    assert {type(sent.message) for sent in world.sent} == {Hello, Members}
+    assert {type(sent.message) for sent in world.sent} == {Hello, MembershipUpdate}
     assert len(world.links) == 1
 
 
@@ -298,14 +298,16 @@ def test_a_space_of_which_the_peer_was_revoked_is_told_in_its_own_words(hand: Ha
     hand.replica.revoked["S"] = {"B"}
     hand.handle(Connected(1, "B", dialed=True))
     both = (Offer("S", "shared", b""), Offer("Q", "unknown", b""))
-    assert hand.say(replace(hand.hello(), spaces=both)) == [Members("S", Roll(statements=(b"B is revoked",)))]
+    assert hand.say(replace(hand.hello(), spaces=both)) == [
+        MembershipUpdate("S", MembershipRecord(statements=(b"B is revoked",)))
+    ]
 
 
 def test_what_is_said_of_a_space_that_the_peer_no_longer_greets_with_is_learnt(hand: Hand) -> None:
     """We were revoked from it: from now on nobody is greeted with it by us."""
     hand.handle(Connected(1, "B", dialed=True))
     hand.say(Hello(PROTOCOL, (), "theirs", ()))
-    assert hand.say(Members("S", MORE)) == []
+    assert hand.say(MembershipUpdate("S", MORE)) == []
     assert hand.replica.learnt == [("B", "S", MORE)]
     assert hand.session.take_changed()
 

@@ -6,18 +6,18 @@ from random import Random
 
 import pytest
 
-from memcrdt.sync.topology import BACKOFF_MAX_S, BACKOFF_MIN_S, HEALTHY_S, MESH, VIEW, WRITERS, Dialing
+from memcrdt.sync.topology import BACKOFF_MAX_S, BACKOFF_MIN_S, HEALTHY_S, MESH, VIEW, WRITERS, Topology
 
 
-def dialing(count: int) -> Dialing:
+def dialing(count: int) -> Topology:
     """Knows so many devices, named p0, p1..."""
-    made = Dialing(Random(1))
+    made = Topology(Random(1))
     for number in range(count):
         made.know(f"p{number}", now=0.0)
     return made
 
 
-def waits(made: Dialing, now: float) -> float:
+def waits(made: Topology, now: float) -> float:
     """How long p0 waits, which is not connected."""
     due = made.next_due(set(), now)
     assert due is not None
@@ -105,9 +105,9 @@ def test_beyond_the_mesh_another_device_is_chosen_for_exchange() -> None:
     assert dialing(MESH).choose_other(active) == []
 
 
-def mostly_readers(count: int) -> Dialing:
+def mostly_readers(count: int) -> Topology:
     """Knows so many devices, of which only p0, p1 and p2 may write."""
-    made = Dialing(Random(1))
+    made = Topology(Random(1))
     for number in range(count):
         made.know(f"p{number}", now=0.0, writes=number < 3)
     return made

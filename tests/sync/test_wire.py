@@ -21,20 +21,20 @@ from memcrdt.sync.messages import (
     Have,
     Hello,
     Leaf,
-    Members,
+    MembershipDigest,
+    MembershipUpdate,
     Message,
     More,
     Offer,
     Push,
     Range,
-    RollDigest,
     Scrub,
     Scrubbed,
     Span,
     Unknown,
     Want,
 )
-from memcrdt.sync.replica import Roll
+from memcrdt.sync.replica import MembershipRecord
 from memcrdt.sync.wire import decode, encode
 
 ids = st.text(max_size=128).filter(lambda text: text.isprintable()) | st.text("ABQ27", min_size=50, max_size=54)
@@ -83,7 +83,7 @@ messages = st.one_of(
     st.builds(More, batches),
     st.builds(Scrub, ids, batches),
     st.builds(Scrubbed, ids, batches),
-    st.builds(RollDigest, ids, digests),
+    st.builds(MembershipDigest, ids, digests),
 )
 EXAMPLES = [
     Hello(1, ("a",), "i", (Offer("space", "name", b"d" * 16),)),
@@ -96,10 +96,10 @@ EXAMPLES = [
     Bye("reason"),
     Fragment(1, 2, b"part"),
     More(4),
-    Members("S", Roll("creator", b"nonce", (b"a statement", b"another"))),
+    MembershipUpdate("S", MembershipRecord("creator", b"nonce", (b"a statement", b"another"))),
     Scrub("S", 1),
     Scrubbed("S", 1),
-    RollDigest("S", b"d" * 16),
+    MembershipDigest("S", b"d" * 16),
 ]
 
 

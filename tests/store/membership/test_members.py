@@ -10,8 +10,8 @@ import pytest
 from memcrdt.errors import InputError, ReadOnlyError, RemoteProtocolError
 from memcrdt.store.membership.members import Entry
 from memcrdt.sync.events import FRAME_BYTES
-from memcrdt.sync.messages import Members
-from memcrdt.sync.replica import Roll
+from memcrdt.sync.messages import MembershipUpdate
+from memcrdt.sync.replica import MembershipRecord
 from memcrdt.sync.wire import encode
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def test_a_roll_fits_into_a_frame(homes: list[Home]) -> None:
         first.members.learn(first.space, made_up)
     genesis, statements = first.members.roll(first.space)
     assert len(statements) > 300
-    assert len(encode(Members(first.space, Roll(*genesis, tuple(statements))))) <= FRAME_BYTES
+    assert len(encode(MembershipUpdate(first.space, MembershipRecord(*genesis, tuple(statements))))) <= FRAME_BYTES
 
 
 def test_what_strangers_say_is_not_kept(homes: list[Home], make_home: Callable[[str], Home]) -> None:

@@ -107,7 +107,7 @@ def test_an_answer_about_receipts_that_are_void_counts_for_nothing(here: BareDev
     forgotten = here.add("text")
     here.forget(forgotten)
     rows = hold_all(here)
-    here.replica.met(B, "another")
+    here.replica.note_incarnation(B, "another")
     here.replica.note_receipts(B, here.space(), {0: 1}, {})
     scrub(here, rows)
     assert to_scrub(here) == 1

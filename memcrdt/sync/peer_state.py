@@ -12,7 +12,7 @@ from memcrdt.sync.queries import RecordReceipts
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from memcrdt.sync.outbox import Port, ShardKey
+    from memcrdt.sync.outbox import Outbox, ShardKey
 
 # For the shards that were busy last; the others are asked for, or sent to in vain.
 VECTORS: Final = 64
@@ -20,7 +20,7 @@ VECTOR_CLIENTS: Final = 1_024
 TRAIL_ROWS: Final = 256  # rows of one shard on their way; more of them wait for a comparison
 
 
-class Vectors:
+class PeerVectors:
     """The least that the peer's copy of a shard knows, for a bounded number of shards."""
 
     def __init__(self) -> None:
@@ -51,14 +51,14 @@ class _Trail:
     valid_from: int = 0  # the first ask whose answer can be a base
 
 
-class Receipts:
+class PeerReceipts:
     """Which row of our log the peer holds of each shard: that row, and everything before it.
 
     A base comes from a comparison (equal digests) or a diff from the peer's state vector; the rows behind it are
     added one by one as they are acknowledged.
     """
 
-    def __init__(self, port: Port, unscrubbed: Callable[[str, Mapping[int, int]], None]) -> None:
+    def __init__(self, port: Outbox, unscrubbed: Callable[[str, Mapping[int, int]], None]) -> None:
         """`unscrubbed` is told, for a space, what `Replica.note_receipts` returns."""
         self._port = port
         self._unscrubbed = unscrubbed
