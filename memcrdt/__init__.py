@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from memcrdt.memory.scoped import ScopedMemory
     from memcrdt.memory.spaces import Space
     from memcrdt.memory.transfer import ImportReport
+    from memcrdt.model.filters import Filters, Order, ScopedFilters
     from memcrdt.model.records import Change, Forgotten, Hit, Link, MemoryRecord, Page, Revision
     from memcrdt.node.node import Node
     from memcrdt.store.membership.sharing import SpaceMember
@@ -50,6 +51,7 @@ __all__ = [
     "Device",
     "DiskFullError",
     "EmbedderError",
+    "Filters",
     "Forgotten",
     "Hit",
     "ImportReport",
@@ -63,6 +65,7 @@ __all__ = [
     "ModelMissingError",
     "Node",
     "NotFoundError",
+    "Order",
     "Page",
     "PairingError",
     "PeerError",
@@ -71,6 +74,7 @@ __all__ = [
     "RemoteProtocolError",
     "Revision",
     "SchemaError",
+    "ScopedFilters",
     "ScopedMemory",
     "Space",
     "SpaceMember",
@@ -88,6 +92,7 @@ _HOMES = {
     "memcrdt.memory.devices": ("Device",),
     "memcrdt.memory.feed": ("Subscription",),
     "memcrdt.memory.memory": ("Memory",),
+    "memcrdt.model.filters": ("Filters", "Order", "ScopedFilters"),
     "memcrdt.model.records": ("Change", "Forgotten", "Hit", "Link", "MemoryRecord", "Page", "Revision"),
     "memcrdt.node.node": ("Node",),
     "memcrdt._open": ("open", "open_async"),

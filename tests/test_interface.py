@@ -15,7 +15,7 @@ from memcrdt.memory.async_memory import AsyncMemory, AsyncScopedMemory, AsyncSpa
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.scoped import ScopedMemory
 from memcrdt.memory.spaces import Space
-from memcrdt.model.filters import Filters
+from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
 
 # `*` stands before what is named only, `**` for filters or arguments of add().
@@ -76,8 +76,8 @@ FIELDS: dict[type[Any], str] = {
     Page: "items next_cursor",
     Change: "kind id space origin at",
     Forgotten: "count status confirmed awaited",
-    Filters: "space scope ancestors category kind tags all_tags not_tags after before updated_after updated_before"
-    " metadata contains pinned author device source include as_of",
+    CheckedFilters: "space scope ancestors category kind tags all_tags not_tags after before updated_after"
+    " updated_before metadata contains pinned author device source include as_of",
 }
 ERRORS = {
     "InputError": "MemcrdtError ValueError",

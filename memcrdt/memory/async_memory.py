@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from functools import partial, update_wrapper
-from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from memcrdt.errors import StoreError
 from memcrdt.memory.feed import Subscription, log
@@ -23,6 +23,7 @@ from memcrdt.memory.scoped import ScopedMemory
 from memcrdt.memory.spaces import Space
 from memcrdt.memory.sync import POLL_S, Sync
 from memcrdt.model.checks import check_callback
+from memcrdt.model.filters import Filters
 from memcrdt.model.records import Change
 
 THREADS: Final = 8
@@ -158,12 +159,12 @@ class AsyncMemory(_Threaded[Memory]):
         """As Memory.space()."""
         return AsyncSpace(self.memory.space(name), self._threads)
 
-    async def changes(self, **filters: Any) -> AsyncSubscription:
+    async def changes(self, **filters: Unpack[Filters]) -> AsyncSubscription:
         """As Memory.changes(): `async with await memory.changes() as changes: async for change in changes`."""
         return AsyncSubscription(await self._run(partial(self.memory.changes, **filters), Subscription.close))
 
     async def subscribe(
-        self, callback: Callable[[Change], Awaitable[None] | None], **filters: Any
+        self, callback: Callable[[Change], Awaitable[None] | None], **filters: Unpack[Filters]
     ) -> AsyncSubscription:
         """As Memory.subscribe(); `callback`, which may be a coroutine function, runs in the event loop."""
         check_callback(callback, "the callback")

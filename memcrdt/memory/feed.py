@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Final, Self, TypeVar
 
 from memcrdt.errors import MemcrdtError, StoreError
-from memcrdt.model.filters import Filters
+from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.records import Change
 from memcrdt.model.values import from_ms
 from memcrdt.store.change_cursor import ChangeCursor, Step
@@ -147,7 +147,7 @@ class Feed:
         self._noticed = threading.Condition()
         self._under_way: set[object] = set()
 
-    def subscribe(self, filters: Filters) -> Subscription:
+    def subscribe(self, filters: CheckedFilters) -> Subscription:
         """All that is committed from now on."""
         with self._lock:
             if self._unsubscribe is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import EllipsisType, TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack
 
 from memcrdt import config as configuration
 from memcrdt.config import Config
@@ -21,7 +21,7 @@ from memcrdt.memory.sync import Network, Serving, Sync
 from memcrdt.memory.writer import Writer
 from memcrdt.model import checks
 from memcrdt.model.edits import MemoryEdit
-from memcrdt.model.filters import Filters, check_filters
+from memcrdt.model.filters import CheckedFilters, Filters, Order, check_filters
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
 from memcrdt.model.requests import PERSONAL, Changes, check_add, check_items, check_update
 from memcrdt.model.scopes import GLOBAL, check_scope
@@ -205,7 +205,7 @@ class Memory:
         self._writer.edit(checks.check_id(id), check_update(Changes(**given)), author)
         return self.get(id)
 
-    def forget(self, /, id: str | None = None, *, dry_run: bool = False, **filters: Any) -> Forgotten:
+    def forget(self, /, id: str | None = None, *, dry_run: bool = False, **filters: Unpack[Filters]) -> Forgotten:
         """Forget one memory, or every memory that the filters select, for good, on this and every other device.
 
         Filters select expired and superseded memories too. Other devices confirm when no byte is left in their files:
@@ -283,7 +283,9 @@ class Memory:
                 raise changes.missing(db, memory_id)
         return record
 
-    def list(self, /, *, limit: int = 100, cursor: str | None = None, order: str = "newest", **filters: Any) -> Page:
+    def list(
+        self, /, *, limit: int = 100, cursor: str | None = None, order: Order = "newest", **filters: Unpack[Filters]
+    ) -> Page:
         """Return memories without ranking, a page at a time.
 
         Args:
@@ -311,7 +313,7 @@ class Memory:
         fold: bool = False,
         recency: float = 0.0,
         importance: float = 0.0,
-        **filters: Any,
+        **filters: Unpack[Filters],
     ) -> builtins.list[Hit]:
         """Return the memories that answer `query` best, best first.
 
@@ -347,7 +349,7 @@ class Memory:
         )
         return self._searcher.search(checks.check_query(query), self._filters(filters), options)
 
-    def similar(self, /, id: str, *, limit: int = 10, **filters: Any) -> builtins.list[Hit]:
+    def similar(self, /, id: str, *, limit: int = 10, **filters: Unpack[Filters]) -> builtins.list[Hit]:
         """Return the memories most like this one, best first, without itself.
 
         Args:
@@ -403,7 +405,7 @@ class Memory:
 
     # Changes
 
-    def subscribe(self, /, callback: Callable[[Change], None], **filters: Any) -> feed.Subscription:
+    def subscribe(self, /, callback: Callable[[Change], None], **filters: Unpack[Filters]) -> feed.Subscription:
         """Call `callback` for every change from now on, in a thread of its own, until the subscription is closed.
 
         The changes are those of this process, other processes and other devices, each when it is durable, in the
@@ -418,7 +420,7 @@ class Memory:
         feed.deliver(subscription, callback)
         return subscription
 
-    def changes(self, /, **filters: Any) -> feed.Subscription:
+    def changes(self, /, **filters: Unpack[Filters]) -> feed.Subscription:
         """Return the same changes as subscribe() hears, as an iterator that waits for the next one.
 
         Example:
@@ -467,7 +469,9 @@ class Memory:
         taken = transfer.Import(self.store, self._writer.bring, again=again, dry_run=dry_run)
         return taken.run(file, defaults, progress)
 
-    def export(self, /, path: str | os.PathLike[str] | BinaryIO, *, format: str | None = None, **filters: Any) -> int:
+    def export(
+        self, /, path: str | os.PathLike[str] | BinaryIO, *, format: str | None = None, **filters: Unpack[Filters]
+    ) -> int:
         """Write memories to a file, one a line, without their histories.
 
         Args:
@@ -648,7 +652,7 @@ class Memory:
         """
         return self.sync.wait(timeout=timeout, peers=peers)
 
-    def _filters(self, given: Mapping[str, Any]) -> Filters:
+    def _filters(self, given: Mapping[str, Any]) -> CheckedFilters:
         """Check filters. Raises InputError, and NotFoundError for a space that is not here."""
         filters = check_filters(given)
         if filters.space:

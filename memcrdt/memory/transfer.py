@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from memcrdt import paths
 from memcrdt.errors import InputError, StoreError
 from memcrdt.model import checks, limits
-from memcrdt.model.filters import Filters
+from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.records import MemoryRecord
 from memcrdt.model.requests import AddRequest, check_item
 from memcrdt.model.secrets import check_no_secret
@@ -178,7 +178,7 @@ class Import:
             self._add(partial(self._plan.plan, requests), [request.text for request in requests])
 
 
-def export(store: Store, path: Path, filters: Filters) -> int:
+def export(store: Store, path: Path, filters: CheckedFilters) -> int:
     """Writes the memories that the filters leave, oldest first. Returns how many.
 
     The file is there when it is complete, or not at all. Raises StoreError, and InputError when what is there is none.
@@ -200,7 +200,7 @@ def export(store: Store, path: Path, filters: Filters) -> int:
     return count
 
 
-def write(store: Store, file: Stream, filters: Filters) -> int:
+def write(store: Store, file: Stream, filters: CheckedFilters) -> int:
     """Writes the same into a stream. Raises what the stream does."""
     count = 0
     for record in _records(store, filters):
@@ -289,7 +289,7 @@ def _links(links: object) -> tuple[tuple[str, str], ...]:
     return tuple((checks.check_label(rel, "the relation"), checks.check_id(to)) for rel, to in pairs)
 
 
-def _records(store: Store, filters: Filters) -> Iterator[MemoryRecord]:
+def _records(store: Store, filters: CheckedFilters) -> Iterator[MemoryRecord]:
     cursor = None
     while True:
         with store.reading() as db:

@@ -12,7 +12,7 @@ from memcrdt.memory.feed import Feed
 from memcrdt.memory.retention import Retention
 from memcrdt.model.checks import check_id
 from memcrdt.model.edits import MemoryEdit
-from memcrdt.model.filters import INCLUDES, Filters
+from memcrdt.model.filters import INCLUDES, CheckedFilters
 from memcrdt.model.records import Forgotten
 from memcrdt.model.requests import AddRequest, check_alive
 from memcrdt.store import changes, compaction, listing, moving, reads
@@ -77,7 +77,7 @@ class Writer:
 
 
 def to_forget(
-    store: Store, memory_id: str | None, wanted: Filters, *, is_filtered: bool
+    store: Store, memory_id: str | None, wanted: CheckedFilters, *, is_filtered: bool
 ) -> Callable[[Connection], list[Place]]:
     """Return a function that lists the memories to forget.
 

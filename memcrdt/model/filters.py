@@ -1,25 +1,86 @@
-"""What narrows a search, a list or a forget: checked once, here, for every face."""
+"""Filters of a search, a list or a forget: their names and types, and the check that every face shares."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from itertools import islice
-from typing import Any
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
 from memcrdt.model.checks import check_label, check_tags
 from memcrdt.model.metadata_conditions import Condition, check_metadata_conditions
-from memcrdt.model.scopes import CATEGORIES, check_scope
-from memcrdt.model.values import check_unicode, to_ms
+from memcrdt.model.scopes import CATEGORIES, Category, check_scope
+from memcrdt.model.values import Time, check_unicode, to_ms
 
-INCLUDES = ("expired", "superseded")
+Include: TypeAlias = Literal["expired", "superseded"]
+Texts: TypeAlias = str | Iterable[str] | None
+Order: TypeAlias = Literal["newest", "oldest", "updated"]  # of a list
+INCLUDES: tuple[Include, ...] = get_args(Include)
+
+
+class ScopedFilters(TypedDict, total=False):
+    """Filters that narrow what a ScopedMemory finds: all of Filters but `scope`. None and [] don't narrow.
+
+    Attributes:
+        space: Names of spaces, any of which holds the memory.
+        ancestors: With a scope, also find what is global.
+        category: Categories of scopes, any of which the memory's scope has.
+        kind: Kinds, any of which the memory has.
+        tags: Tags, any of which the memory has.
+        all_tags: Tags, all of which the memory has.
+        not_tags: Tags, none of which the memory has.
+        after: Created after this time; the time itself is excluded.
+        before: Created before this time.
+        updated_after: Last changed after this time.
+        updated_before: Last changed before this time.
+        metadata: By key, the value that the metadata has, a list of values, any of which it has, a tuple (low, high)
+            that includes both ends, of which one may be None, or operators such as {"$gte": 2020}.
+        contains: Text that the memory's text contains, in either case.
+        pinned: True for pinned memories, False for all others.
+        author: Authors, any of whom added the memory.
+        device: Ids of devices, any of which added the memory.
+        source: Sources, any of which the memory has.
+        include: Hidden memories to show: "expired", "superseded".
+        as_of: Answer as the memories stood at this time.
+    """
+
+    space: Texts
+    ancestors: bool | None
+    category: Category | Iterable[Category] | None
+    kind: Texts
+    tags: Texts
+    all_tags: Texts
+    not_tags: Texts
+    after: Time | None
+    before: Time | None
+    updated_after: Time | None
+    updated_before: Time | None
+    metadata: Mapping[str, Any] | None
+    contains: str | None
+    pinned: bool | None
+    author: Texts
+    device: Texts
+    source: Texts
+    include: Include | Iterable[Include] | None
+    as_of: Time | None
+
+
+class Filters(ScopedFilters, total=False):
+    """Filters that narrow search, similar, list, count, iterate, forget, export, changes and subscribe.
+
+    Attributes:
+        scope: Scopes, any of which the memory has: "global", "project/NAME", "agent/NAME", "conversation/NAME". All
+            other filters are those of ScopedFilters.
+    """
+
+    scope: Texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
-    """Checked filters; what is empty or None does not narrow. Times in ms, `after` exclusive, `before` too.
+class CheckedFilters:
+    """Filters after their check. Empty values and None don't narrow. Times are in ms.
 
     `metadata` maps a key to conditions, all of which must hold.
     """
@@ -52,13 +113,13 @@ class Filters:
         return any(value not in (None, (), {}) for value in asked)
 
 
-def check_filters(given: Mapping[str, Any]) -> Filters:
-    """The Filters that keyword arguments ask for. Raises InputError."""
-    known = {f.name for f in fields(Filters)}
+def check_filters(given: Mapping[str, Any]) -> CheckedFilters:
+    """Return the keyword arguments of type Filters, checked. Raises InputError."""
+    known = Filters.__optional_keys__
     if unknown := sorted(set(given) - known):
         raise InputError(f"there is no filter {unknown[0]!r}; the filters are {', '.join(sorted(known))}")
     asked = {name: value for name, value in given.items() if value is not None}
-    return Filters(**{name: _CHECKS[name](value, name) for name, value in asked.items()})
+    return CheckedFilters(**{name: _CHECKS[name](value, name) for name, value in asked.items()})
 
 
 def _several(value: object, what: str) -> tuple[Any, ...]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias, get_args
+
 from memcrdt.errors import InputError
 from memcrdt.model import limits
 from memcrdt.model.values import check_unicode
 
 GLOBAL = "global"
 NAMED = ("project", "agent", "conversation")
-CATEGORIES = (GLOBAL, *NAMED)
+Category: TypeAlias = Literal["global", "project", "agent", "conversation"]
+CATEGORIES: tuple[Category, ...] = get_args(Category)
 
 
 def is_scope(text: object) -> bool:

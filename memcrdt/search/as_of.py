@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from memcrdt.model.filters import Filters
+from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.records import Hit, MemoryRecord
 from memcrdt.model.values import from_ms
 from memcrdt.store import listing, reads
@@ -22,7 +22,7 @@ CHANGED: Final = 1_000  # memories compared, the last changed first
 _STEM_CHARS: Final = 5  # words that begin alike count as one
 
 
-def changed_since(db: Connection, filters: Filters, now: int) -> list[MemoryRecord]:
+def changed_since(db: Connection, filters: CheckedFilters, now: int) -> list[MemoryRecord]:
     """The memories, as they stood at `filters.as_of`, whose text is another one today."""
     assert filters.as_of is not None
     today = listing.revised_since(db, replace(filters, contains=None), now, CHANGED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from memcrdt.model.filters import Filters
+from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.records import Hit
 from memcrdt.search.as_of import changed_since, compare, merged
 from memcrdt.store import overview, reads
@@ -71,12 +71,12 @@ class Searcher:
 
         return models.use(self._store, self._index, spec)
 
-    def search(self, query: str, filters: Filters, options: Options) -> list[Hit]:
+    def search(self, query: str, filters: CheckedFilters, options: Options) -> list[Hit]:
         """The memories that answer `query` best, best first."""
         with self._store.reading() as db:
             return self._search(db, query, filters, options)
 
-    def _search(self, db: Connection, query: str, filters: Filters, options: Options) -> list[Hit]:
+    def _search(self, db: Connection, query: str, filters: CheckedFilters, options: Options) -> list[Hit]:
         from memcrdt.search import search
         from memcrdt.search.query.highlights import Marker
 
@@ -95,7 +95,7 @@ class Searcher:
         marker = Marker(db, query)
         return [replace(hit, marks=marker.of(hit.passage or hit.memory.text)) for hit in hits[: options.limit]]
 
-    def similar(self, memory_id: str, filters: Filters, options: Options) -> list[Hit]:
+    def similar(self, memory_id: str, filters: CheckedFilters, options: Options) -> list[Hit]:
         """The memories that say what this one does, without itself. Raises NotFoundError."""
         with self._store.reading() as db:
             record, place = reads.by_id(db, memory_id), reads.place_of(db, memory_id)

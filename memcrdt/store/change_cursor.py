@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from memcrdt.model.filters import INCLUDES, Filters
+from memcrdt.model.filters import INCLUDES, CheckedFilters
 from memcrdt.model.records import ChangeKind
 from memcrdt.store import log
 from memcrdt.store.filtering import Where, in_spaces, where
@@ -44,7 +44,7 @@ class ChangeCursor:
     Of a memory that was forgotten only the space is known: the other filters let it through.
     """
 
-    def __init__(self, since: int, filters: Filters) -> None:
+    def __init__(self, since: int, filters: CheckedFilters) -> None:
         self._filters = replace(filters, include=frozenset(INCLUDES), as_of=None)  # to be hidden is a change too
         self._changed = (since, _LAST_NUMBER)
         self._buried = (since, _LAST_ID)

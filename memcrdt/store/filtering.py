@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import apsw
 
-from memcrdt.model.filters import Filters
+from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.metadata_conditions import COMPARISONS, Condition
 from memcrdt.model.scopes import GLOBAL
 from memcrdt.model.values import canonical
@@ -44,12 +44,12 @@ def _metadata_contains(*values: Any) -> bool:
     return isinstance(stored, str) and operand[0] == '"' and json.loads(operand).casefold() in stored.casefold()
 
 
-def where(filters: Filters, now: int) -> Where:
+def where(filters: CheckedFilters, now: int) -> Where:
     """What `filters` let through at `now` (ms): what they ask for, less what is hidden."""
     return _all([*_narrowing(filters), *_hiding(filters, now)])
 
 
-def narrowing(filters: Filters) -> Where:
+def narrowing(filters: CheckedFilters) -> Where:
     """What `filters` ask for alone; it doesn't depend on the time."""
     return _all(_narrowing(filters))
 
@@ -61,7 +61,7 @@ def in_spaces(column: str, names: Sequence[str]) -> Where:
     return Where(f"{column} {sign} (SELECT space FROM spaces WHERE {named.sql})", named.bindings)
 
 
-def hidden(filters: Filters, now: int) -> Iterable[Where]:
+def hidden(filters: CheckedFilters, now: int) -> Iterable[Where]:
     """What `filters` hide at `now` without naming it: each condition is answered by an index."""
     if "expired" not in filters.include:
         yield Where("m.expires_at <= ?", (now,))
@@ -76,7 +76,7 @@ def _all(parts: Iterable[Where]) -> Where:
     return Where(" AND ".join(part.sql for part in wanted), tuple(b for part in wanted for b in part.bindings))
 
 
-def _narrowing(filters: Filters) -> Iterable[Where]:
+def _narrowing(filters: CheckedFilters) -> Iterable[Where]:
     if filters.space:
         yield in_spaces("m.space", filters.space)
     scopes = filters.scope + ((GLOBAL,) if filters.scope and filters.ancestors else ())
@@ -107,7 +107,7 @@ def _narrowing(filters: Filters) -> Iterable[Where]:
         yield Where("holds(m.text, ?)", (filters.contains.casefold(),))
 
 
-def _tags(filters: Filters) -> Iterable[Where]:
+def _tags(filters: CheckedFilters) -> Iterable[Where]:
     if filters.tags:
         tags = _any_of("tag", filters.tags)
         yield Where(f"m.memory IN (SELECT memory FROM tags WHERE {tags.sql})", tags.bindings)
@@ -118,7 +118,7 @@ def _tags(filters: Filters) -> Iterable[Where]:
         yield Where(f"m.memory NOT IN (SELECT memory FROM tags WHERE {tags.sql})", tags.bindings)
 
 
-def _hiding(filters: Filters, now: int) -> Iterable[Where]:
+def _hiding(filters: CheckedFilters, now: int) -> Iterable[Where]:
     moment = now if filters.as_of is None else filters.as_of
     if filters.as_of is not None:
         yield Where("m.created_at <= ?", (moment,))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
+from typing import get_args
 
 import apsw
 
 from memcrdt.errors import InputError
-from memcrdt.model.filters import Filters
+from memcrdt.model.filters import CheckedFilters, Order
 from memcrdt.model.ids import is_ulid
 from memcrdt.model.projection import is_time
 from memcrdt.model.records import MemoryRecord, Page
@@ -18,7 +19,11 @@ from memcrdt.store import reads
 from memcrdt.store.filtering import where
 from memcrdt.store.reads import Place
 
-_ORDERS = {"newest": ("created_at", "DESC"), "oldest": ("created_at", "ASC"), "updated": ("updated_at", "DESC")}
+_ORDERS: dict[Order, tuple[str, str]] = {
+    "newest": ("created_at", "DESC"),
+    "oldest": ("created_at", "ASC"),
+    "updated": ("updated_at", "DESC"),
+}
 
 # Only this device's own, where it may write: each device forgets what it brought, and the others hear of it.
 # An expiry that was past already when it was set counts from the time of that change.
@@ -34,13 +39,13 @@ class Listing:
 
     limit: int
     cursor: str | None
-    order: str
-    filters: Filters
+    order: Order
+    filters: CheckedFilters
 
 
 def page(db: apsw.Connection, asked: Listing, now_ms: int) -> Page:
     """The page, and the cursor of the next one if there is more. Raises InputError."""
-    if not isinstance(asked.order, str) or asked.order not in _ORDERS:
+    if asked.order not in get_args(Order):
         raise InputError(f"the order {asked.order!r} is not known; the orders are {', '.join(_ORDERS)}")
     column, direction = _ORDERS[asked.order]
     clause, bindings = where(asked.filters, now_ms)
@@ -58,7 +63,7 @@ def page(db: apsw.Connection, asked: Listing, now_ms: int) -> Page:
     return Page(items, cursor)
 
 
-def places(db: apsw.Connection, filters: Filters, now_ms: int) -> list[Place]:
+def places(db: apsw.Connection, filters: CheckedFilters, now_ms: int) -> list[Place]:
     """Where all memories are that the filters leave."""
     clause, bindings = where(filters, now_ms)
     found = db.execute(f"SELECT m.space, m.id FROM memories m WHERE {clause}", bindings)
@@ -71,14 +76,14 @@ def expired_places(db: apsw.Connection, until_ms: int, device: str, limit: int) 
     return [(int(space), str(memory_id)) for space, memory_id in found]
 
 
-def revised_since(db: apsw.Connection, filters: Filters, now_ms: int, limit: int) -> list[MemoryRecord]:
+def revised_since(db: apsw.Connection, filters: CheckedFilters, now_ms: int, limit: int) -> list[MemoryRecord]:
     """Return the memories that have a revision after `filters.as_of`, last changed first, as they stand today."""
     clause, bindings = where(filters, now_ms)
     tail = f"ORDER BY m.updated_at DESC, m.id LIMIT {limit}"
     return reads.where(db, f"{clause} AND {_REVISED_SINCE}", (*bindings, filters.as_of), tail)
 
 
-def _cursor(order: str, last: MemoryRecord, column: str) -> str:
+def _cursor(order: Order, last: MemoryRecord, column: str) -> str:
     position = [order, to_ms(getattr(last, column)), last.id]
     return base64.urlsafe_b64encode(json.dumps(position, separators=(",", ":")).encode()).decode()
 

@@ -8,7 +8,7 @@ import pytest
 
 from memcrdt.errors import InputError
 from memcrdt.model import checks, limits
-from memcrdt.model.filters import Filters, check_filters
+from memcrdt.model.filters import CheckedFilters, check_filters
 from memcrdt.model.requests import Changes, check_add, check_item, check_update
 from memcrdt.model.scopes import category_of, check_scope, is_scope
 
@@ -222,7 +222,7 @@ def test_a_bad_filter_is_refused(given: dict[str, Any]) -> None:
 
 def test_filters_take_one_value_or_several() -> None:
     """And None for none."""
-    assert check_filters({"scope": "global", "kind": ["a", "b"], "author": None}) == Filters(
+    assert check_filters({"scope": "global", "kind": ["a", "b"], "author": None}) == CheckedFilters(
         scope=("global",), kind=("a", "b")
     )
 

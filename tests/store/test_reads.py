@@ -6,7 +6,7 @@ from pathlib import Path
 
 import apsw
 
-from memcrdt.model.filters import Filters
+from memcrdt.model.filters import CheckedFilters
 from memcrdt.store import listing
 from memcrdt.testing.memories import Clock, open_memory
 
@@ -21,7 +21,7 @@ def test_a_page_is_one_row_of_sqlite(tmp_path: Path) -> None:
         )
         with memory.store.reading() as db:
             db.trace_v2(apsw.SQLITE_TRACE_ROW, rows.append)
-            page = listing.page(db, listing.Listing(10, None, "newest", Filters()), 0)
+            page = listing.page(db, listing.Listing(10, None, "newest", CheckedFilters()), 0)
             db.trace_v2(0, None)
     assert (len(page.items), len(rows)) == (9, 1)
     assert page.items[0].id == odd

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from memcrdt.model.filters import Filters
+from memcrdt.model.filters import CheckedFilters
 from memcrdt.search.arrays import integers
 from memcrdt.store.filtering import Where, hidden, narrowing, where
 from memcrdt.store.indexer import Connection
@@ -30,7 +30,7 @@ class Visibility:
         self._lock = threading.Lock()
         self._kept: OrderedDict[Where, tuple[int, Mask]] = OrderedDict()
 
-    def allowed(self, db: Connection, filters: Filters, now: int) -> Mask | None:
+    def allowed(self, db: Connection, filters: CheckedFilters, now: int) -> Mask | None:
         """What may be found at `now` (ms); None when all may."""
         import numpy as np
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from memcrdt.model.filters import Filters
+from memcrdt.model.filters import CheckedFilters
 from memcrdt.search.arrays import are_allowed, integers, json_list
 from memcrdt.search.embedders.calibration import calibrated
 from memcrdt.search.index.index import SearchIndex
@@ -91,7 +91,7 @@ class _Asked:
         return np.nan_to_num(found, nan=float(np.nanmedian(found)) if not np.isnan(found).all() else 0.0)
 
 
-def search(db: Connection, index: SearchIndex, query: str, filters: Filters, options: Options) -> list[Scored]:
+def search(db: Connection, index: SearchIndex, query: str, filters: CheckedFilters, options: Options) -> list[Scored]:
     """The best memories for `query` among those that `filters` let through, best first; equal ones by ID."""
     import numpy as np
 
