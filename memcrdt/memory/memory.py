@@ -30,7 +30,7 @@ from memcrdt.model.values import Time
 from memcrdt.paths import check_path
 from memcrdt.search.searcher import Searcher, SearchStatus
 from memcrdt.store import backup, changes, compaction, listing, overview, reads
-from memcrdt.store.meta import space_number
+from memcrdt.store.spaces import space_number
 from memcrdt.store.store import Store
 
 if TYPE_CHECKING:

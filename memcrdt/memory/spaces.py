@@ -9,11 +9,11 @@ from memcrdt.model import limits
 from memcrdt.model.checks import check_flag, check_label, check_name
 from memcrdt.model.device_ids import parse_device_id
 from memcrdt.model.secrets import check_no_secret
-from memcrdt.store import digests, meta
+from memcrdt.store import digests
 from memcrdt.store.membership import sharing
 from memcrdt.store.membership.members import Members
 from memcrdt.store.membership.sharing import SpaceMember
-from memcrdt.store.meta import space_number
+from memcrdt.store.spaces import NONCE_BYTES, Genesis, add_space, find_space, id_of_space, space_number
 from memcrdt.store.store import Store
 
 
@@ -32,15 +32,16 @@ class Space:
         check_name(self.name, "the name of the space")
         check_no_secret(self.name)
         with self._store.writing() as db:
-            if meta.find_space(db, self.name) is not None:
+            if find_space(db, self.name) is not None:
                 raise InputError(f"there is a space called {self.name!r} here already; take another name")
-            meta.add_space(db, self.name, self._store.device, self._store.now_ms(), self._store.options.random)
+            genesis = Genesis(self._store.device, self._store.options.random(NONCE_BYTES))
+            add_space(db, self.name, genesis, self._store.now_ms())
         return self
 
     def id(self) -> str:
         """52 characters, the same on every device that has the space."""
         with self._store.reading() as db:
-            return meta.id_of_space(db, space_number(db, self.name))
+            return id_of_space(db, space_number(db, self.name))
 
     def members(self, *, revoked: bool = False) -> tuple[SpaceMember, ...]:
         """The devices that take part in it, this one first; with `revoked` also those that do no longer."""

@@ -21,7 +21,7 @@ from memcrdt.model.secrets import check_no_secret
 from memcrdt.paths import Stream
 from memcrdt.store import listing
 from memcrdt.store.importing import Importing
-from memcrdt.store.meta import find_space, space_number
+from memcrdt.store.spaces import find_space, space_number
 from memcrdt.store.store import Store
 
 File: TypeAlias = Path | Stream

@@ -13,12 +13,13 @@ from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
 from memcrdt.model.projection import is_text
 from memcrdt.model.statements import Adoption
-from memcrdt.store import digests, log, meta, quarantine, shared_log
+from memcrdt.store import digests, log, meta, quarantine, shared_log, spaces
 from memcrdt.store.documents import SpoiledError
 from memcrdt.store.membership import receipts, sharing
-from memcrdt.store.membership.members import Genesis, Members, is_read_only
+from memcrdt.store.membership.members import Members
 from memcrdt.store.quarantine import Refused
 from memcrdt.store.recovery import damage
+from memcrdt.store.spaces import Genesis, is_read_only
 from memcrdt.store.store import Store
 from memcrdt.store.transaction import GapError, ImpostorError, Transaction
 from memcrdt.sync.replica import Applied, Digest, LogEntry, LogPage, MembershipRecord, ShardDiff, SharedSpace
@@ -150,7 +151,7 @@ class StoreReplica:
 
     def merge_space(self, peer: str, name: str, space: str, record: MembershipRecord) -> Adoption:
         genesis = Genesis(record.creator, record.nonce)
-        if meta.space_id(*genesis) != space:
+        if genesis.space_id != space:
             raise RemoteProtocolError("the id of a space is not the hash of what it grew from")
         return self._members.adopt(peer, name, genesis, record.statements)
 
@@ -170,7 +171,7 @@ class StoreReplica:
 
     def _number(self, space: str) -> int:
         with self._store.reading() as db:
-            number = meta.shareable_space(db, space)
+            number = spaces.shareable_space(db, space)
         if number is None:
             raise StoreError(f"the space {space[:7]}… is not here any more")
         return number

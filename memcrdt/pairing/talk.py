@@ -25,9 +25,10 @@ from memcrdt.errors import InputError, PairingError, RemoteProtocolError
 from memcrdt.model import limits
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
-from memcrdt.store import meta
-from memcrdt.store.membership.members import Entry, Genesis, Members
+from memcrdt.store import spaces
+from memcrdt.store.membership.members import Entry, Members
 from memcrdt.store.membership.peers import Peers
+from memcrdt.store.spaces import Genesis
 
 if TYPE_CHECKING:
     from memcrdt.net.connection import Connection
@@ -167,7 +168,7 @@ def _entry(name: str, space: str, creator: str, nonce: bytes, shared: bool) -> E
     if not isinstance(nonce, bytes):
         raise ValueError("no nonce")
     entry = Entry(_text(name), _text(space), Genesis(_text(creator), nonce), bool(shared))
-    if name == meta.LOCAL or meta.space_id(*entry.genesis) != space:
+    if name == spaces.LOCAL or entry.genesis.space_id != space:
         raise ValueError("no space that can be shared")
     return entry
 

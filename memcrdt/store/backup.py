@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Final
 import apsw
 
 from memcrdt.errors import CorruptError, InputError, SchemaError
-from memcrdt.store import connections, files, meta, migrations, scratch
+from memcrdt.store import connections, files, log, meta, migrations, scratch
 from memcrdt.store.meta import Alarm
-from memcrdt.store.recovery.damage import RowKind, fault
 
 if TYPE_CHECKING:
     from memcrdt.store.store import Store
@@ -114,10 +113,10 @@ def _damage_told(path: Path) -> Iterator[None]:
 
 def _check_rows(source: apsw.Connection, path: Path) -> None:
     """Raises CorruptError at the first row that may not be loaded: who knows where the file has been."""
-    tables: dict[RowKind, str] = {"update": "updates", "snapshot": "snapshots"}
+    tables: dict[log.RowKind, str] = {"update": "updates", "snapshot": "snapshots"}
     for kind, table in tables.items():
         for shard, update, kept in source.execute(f"SELECT shard, bytes, checksum FROM {table}"):
-            if wrong := fault(kind, shard, update, kept):
+            if wrong := log.row_problem(kind, shard, update, kept):
                 raise _damaged(path, f"{kind} of shard {shard} {wrong}")
 
 

@@ -12,8 +12,8 @@ from memcrdt.model import checks, edits, limits
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
 from memcrdt.model.ids import RANDOM_BYTES, derive, next_ulid
 from memcrdt.model.projection import Grave, Life
-from memcrdt.model.requests import AddRequest, upsert
-from memcrdt.store import meta, reads, views
+from memcrdt.model.requests import PERSONAL, AddRequest, upsert
+from memcrdt.store import reads, spaces, views
 from memcrdt.store.meta import Random
 from memcrdt.store.reads import Place
 from memcrdt.store.transaction import Transaction
@@ -74,7 +74,7 @@ class Adding:
 
     def _space(self, db: apsw.Connection, name: str) -> int:
         if name not in self._spaces:
-            self._spaces[name] = meta.space_number(db, name)
+            self._spaces[name] = spaces.space_number(db, name)
         return self._spaces[name]
 
 
@@ -171,7 +171,7 @@ def lives(db: apsw.Connection, space: int, *named: str) -> Iterator[tuple[str, b
     """
     known, name = db.execute("SELECT id, name FROM spaces WHERE space = ?", (space,)).get
     for generation in count():
-        yield derive(name if name in (meta.PERSONAL, meta.LOCAL) else known, *named, generation)
+        yield derive(name if name in (PERSONAL, spaces.LOCAL) else known, *named, generation)
 
 
 def _check_outcome(life: Life, edit: MemoryEdit) -> None:

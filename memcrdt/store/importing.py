@@ -12,8 +12,8 @@ from memcrdt.model.ids import derive
 from memcrdt.model.requests import AddRequest, upsert
 from memcrdt.store import reads
 from memcrdt.store.changes import bear, change, life_of, lives
-from memcrdt.store.meta import space_number
 from memcrdt.store.reads import Place
+from memcrdt.store.spaces import space_number
 from memcrdt.store.transaction import Transaction
 
 Outcome: TypeAlias = Literal["added", "updated", "known", "forgotten"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import apsw
 
-from memcrdt.errors import CorruptError
+from memcrdt.errors import CorruptError, RemoteProtocolError
 from memcrdt.model import clocks, limits
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 LOCAL = "local"  # the origin of what was written on this device
 STOCK = "yjs:"  # and of what a stock Yjs client has sent to it: the name of its token follows
+RowKind: TypeAlias = Literal["update", "snapshot"]
+
 _CHECKSUM_BYTES = 8
 _PACKING = 1  # zlib's quickest: level 6 leaves a sixth less and takes three times as long
 
@@ -138,7 +140,7 @@ def standing(row: ShardRow, live: Shard) -> ShardRow:
     )
 
 
-def set_aside(db: apsw.Connection, shard: int, seq: int, kind: Literal["update", "snapshot"], at: int) -> None:
+def set_aside(db: apsw.Connection, shard: int, seq: int, kind: RowKind, at: int) -> None:
     """Moves a row that can't be used out of the log, for whoever wants to look at it, until something is forgotten."""
     table = "updates" if kind == "update" else "snapshots"
     db.execute(
@@ -232,6 +234,27 @@ def fold(db: apsw.Connection, shard: ShardRow, snapshot: bytes) -> None:
 
 def checksum(shard: int, data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=_CHECKSUM_BYTES, salt=shard.to_bytes(8, "big")).digest()
+
+
+def row_problem(kind: RowKind, shard: int, data: bytes, kept: bytes) -> str | None:
+    """Return what is wrong with a stored row, in words that follow its name, or None if it may be loaded.
+
+    Args:
+        kind: The table the row is from.
+        shard: The local number of its shard.
+        data: The bytes of the row.
+        kept: The checksum stored with it.
+    """
+    from memcrdt.crdt.scan import scan
+
+    if checksum(shard, data) != kept:
+        return "is not what was written: its checksum differs"
+    try:
+        for piece in [data] if kind == "update" else unpacked(data):
+            scan(piece, own=True)
+    except (RemoteProtocolError, CorruptError) as exc:
+        return f"is no update that may be applied: {exc}"
+    return None
 
 
 def state_vector_of(row: ShardRow) -> dict[int, int]:

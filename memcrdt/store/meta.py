@@ -6,22 +6,19 @@ the write lock makes its clock right. Reused in two stores it would make them di
 
 from __future__ import annotations
 
-import hashlib
 import json
-from base64 import b32encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
 import apsw
 
-from memcrdt.errors import NotFoundError
 from memcrdt.model import limits
+from memcrdt.model.requests import PERSONAL
+from memcrdt.store.spaces import LOCAL, NONCE_BYTES, Genesis, add_space
 
 Random: TypeAlias = Callable[[int], bytes]  # gives so many random bytes
 
-PERSONAL = "personal"
-LOCAL = "local"
 ALARMS: Final = 16  # kept
 _YIELDING_BITS = 24  # one in 256 stock Yjs clients has a lower id, and one in 2^28 of our own
 _CLIENT_ID_BITS = 52  # random ones of 2^32, as Yjs takes them, meet by chance among some ten thousand
@@ -52,7 +49,7 @@ def found(db: apsw.Connection, device: str, now_ms: int, random: Random) -> bool
     write(db, "incarnation", random(16).hex())
     write(db, "device", device)
     for name in (PERSONAL, LOCAL):
-        add_space(db, name, device, now_ms, random)
+        add_space(db, name, Genesis(device, random(NONCE_BYTES)), now_ms)
     return True
 
 
@@ -74,8 +71,8 @@ def _found_anew(db: apsw.Connection, device: str, random: Random) -> None:
     ever be invited."""
     if device not in ("", read(db, "device")):  # a salvaged store gets its device when it is opened
         for (space,) in list(db.execute(_MADE_ALONE)):
-            nonce = random(16)
-            row = (space_id(device, nonce), device, nonce, space)
+            genesis = Genesis(device, random(NONCE_BYTES))
+            row = (genesis.space_id, *genesis, space)
             db.execute("UPDATE spaces SET id = ?, creator = ?, nonce = ? WHERE space = ?", row)
 
 
@@ -111,51 +108,6 @@ def alarms(db: apsw.Connection) -> list[Alarm]:
 def raise_alarm(db: apsw.Connection, alarm: Alarm) -> None:
     """Keeps it for `status`; of many the last ones."""
     write(db, "alarms", json.dumps([*alarms(db), alarm][-ALARMS:]))
-
-
-def add_space(db: apsw.Connection, name: str, device: str, now_ms: int, random: Random) -> int:
-    """Makes a space whose id only its members can know. Returns its local number."""
-    nonce = random(16)
-    db.execute(
-        "INSERT INTO spaces(id, name, creator, nonce, created_at) VALUES(?, ?, ?, ?, ?)",
-        (space_id(device, nonce), name, device, nonce, now_ms),
-    )
-    return db.last_insert_rowid()
-
-
-def find_space(db: apsw.Connection, name: str) -> int | None:
-    """Return the local number of the space of this name, or None when it is not here."""
-    number: int | None = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get
-    return number
-
-
-def space_number(db: apsw.Connection, name: str) -> int:
-    """Return the local number of the space of this name. Raises NotFoundError."""
-    number = find_space(db, name)
-    if number is None:
-        names = ", ".join(found for (found,) in db.execute("SELECT name FROM spaces ORDER BY space"))
-        raise NotFoundError(f"there is no space called {name!r} here; there are {names}")
-    return number
-
-
-def id_of_space(db: apsw.Connection, number: int) -> str:
-    """Return the id of the space with that local number."""
-    return str(db.execute("SELECT id FROM spaces WHERE space = ?", (number,)).get)
-
-
-def shareable_space(db: apsw.Connection, space: str) -> int | None:
-    """Return the local number of the space with the id `space`, or None if no such space is here (any more).
-
-    The space `local` never leaves the machine, so its id is not found either.
-    """
-    number = db.execute("SELECT space FROM spaces WHERE id = ? AND name <> ?", (space, LOCAL)).get
-    return None if number is None else int(number)
-
-
-def space_id(creator: str, nonce: bytes) -> str:
-    """52 characters: the hash of the creator's device id and a random nonce."""
-    digest = hashlib.sha256(b"memcrdt-space\0" + creator.encode() + b"\0" + nonce).digest()
-    return b32encode(digest).decode().rstrip("=")
 
 
 assert (1 << _CLIENT_ID_BITS) <= limits.CLIENT_ID_MAX

@@ -9,7 +9,7 @@ from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
 from memcrdt.model.projection import Life
 from memcrdt.store import reads
 from memcrdt.store.changes import SALT_BYTES, change, life_of, missing
-from memcrdt.store.meta import space_number
+from memcrdt.store.spaces import space_number
 from memcrdt.store.transaction import Transaction
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from memcrdt.crdt.scan import scan
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model.clocks import StateVector
-from memcrdt.store import log, meta
+from memcrdt.store import log, spaces
 from memcrdt.store.connections import consistent_read
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ class SharedPage(NamedTuple):
 def page(db: apsw.Connection, after_seq: int, limit: int) -> SharedPage:
     """Return at most `limit` updates of shared spaces behind row `after_seq`. A damaged row is left out."""
     with consistent_read(db):  # the log, its head and the snapshots have to be of one moment
-        rows = [SharedRow(*row) for row in db.execute(_ROWS, (after_seq, meta.LOCAL, limit))]
+        rows = [SharedRow(*row) for row in db.execute(_ROWS, (after_seq, spaces.LOCAL, limit))]
         next_seq = rows[-1].seq if len(rows) == limit else log.head(db)
-        folded = list(db.execute(_FOLDED, (after_seq, next_seq, meta.LOCAL)))
+        folded = list(db.execute(_FOLDED, (after_seq, next_seq, spaces.LOCAL)))
     updates = [scanned(row) for row in rows]
     resync = [(str(space), int(number)) for space, number in folded]
     resync += [(row.space, row.number) for row, update in zip(rows, updates, strict=True) if update is None]

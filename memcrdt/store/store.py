@@ -19,7 +19,7 @@ import apsw
 from memcrdt.errors import DiskFullError, ReadOnlyError, StoreError
 from memcrdt.model.edits import Stamp
 from memcrdt.model.records import ChangeKind
-from memcrdt.store import compaction, connections, file_setup, files, forks, log, machine, meta, migrations
+from memcrdt.store import compaction, connections, file_setup, files, forks, log, machine, meta, migrations, spaces
 from memcrdt.store.background import Background
 from memcrdt.store.connections import Readers, translated
 from memcrdt.store.documents import Documents
@@ -251,7 +251,7 @@ class Store:
     def space(self, name: str) -> int:
         """The local number of the space called `name`. Raises NotFoundError."""
         with self.reading() as db:
-            return meta.space_number(db, name)
+            return spaces.space_number(db, name)
 
     @property
     def boot(self) -> str:

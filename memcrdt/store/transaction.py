@@ -25,6 +25,7 @@ from memcrdt.store import log, pruning, views
 from memcrdt.store.documents import Document, Documents
 from memcrdt.store.log import Append, ShardRow
 from memcrdt.store.meta import Random
+from memcrdt.store.spaces import is_read_only, space_name
 from memcrdt.store.views import Projected
 
 if TYPE_CHECKING:
@@ -169,12 +170,12 @@ class Transaction:
 
     def _check_writable(self, space: int, advice: str) -> None:
         if self._is_read_only(space):
-            name = self.db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get
+            name = space_name(self.db, space)
             raise ReadOnlyError(f"this device may read the space {name!r} and not write it; {advice.format(name=name)}")
 
     def _is_read_only(self, space: int) -> bool:
         if space not in self._read_only:
-            self._read_only[space] = bool(self.db.execute("SELECT read_only FROM spaces WHERE space = ?", (space,)).get)
+            self._read_only[space] = is_read_only(self.db, space)
         return self._read_only[space]
 
     def _check_own(self, update: bytes, scanned: Scan, live: Shard) -> None:

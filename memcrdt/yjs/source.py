@@ -16,7 +16,7 @@ from memcrdt.errors import NotFoundError, ReadOnlyError, StoreError, UntrustedPe
 from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
 from memcrdt.node.store_replica import NOTHING, StoreReplica
-from memcrdt.store import log, meta
+from memcrdt.store import log, spaces
 from memcrdt.store.connections import consistent_read
 from memcrdt.store.log import ShardRow
 from memcrdt.store.membership.tokens import Token, Tokens
@@ -121,15 +121,15 @@ class Source:
 
 
 def _row(db: apsw.Connection, place: Place) -> ShardRow | None:
-    space = meta.shareable_space(db, place.space)
+    space = spaces.shareable_space(db, place.space)
     if space is None:
         raise StoreError("the space has another id now, since it was joined with another device's; connect again")
     return log.find_shard(db, space, place.shard)
 
 
 def _space(db: apsw.Connection, name: str) -> tuple[int, str]:
-    number = meta.space_number(db, name)
-    return number, meta.id_of_space(db, number)
+    number = spaces.space_number(db, name)
+    return number, spaces.id_of_space(db, number)
 
 
 def _after(shards: Sequence[ShardRow]) -> int:

@@ -19,6 +19,7 @@ from memcrdt.errors import RemoteProtocolError
 from memcrdt.memory.memory import Memory
 from memcrdt.model.clocks import StateVector, decode_state_vector
 from memcrdt.model.device_ids import KEY_BYTES
+from memcrdt.model.requests import PERSONAL
 from memcrdt.model.statements import Adoption
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
 from memcrdt.net.identity import Identity
@@ -31,7 +32,6 @@ from memcrdt.store import compaction
 from memcrdt.store.membership.introductions import Introductions
 from memcrdt.store.membership.members import Members
 from memcrdt.store.membership.peers import Peers
-from memcrdt.store.meta import PERSONAL
 from memcrdt.store.store import FILE, Store, StoreOptions
 from memcrdt.sync.events import Committed, Revoked, SyncNow
 from memcrdt.sync.gossip import Gossip

@@ -11,10 +11,12 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from memcrdt.model.device_ids import KEY_BYTES, device_id
+from memcrdt.model.requests import PERSONAL
 from memcrdt.model.statements import CONTEXT, KEPT, STATEMENTS, Claim, Kind, Statement, unpack
 from memcrdt.net.identity import Identity
-from memcrdt.store import meta
-from memcrdt.store.membership.members import Genesis, turn_into
+from memcrdt.store import spaces
+from memcrdt.store.membership.members import turn_into
+from memcrdt.store.spaces import Genesis
 from memcrdt.sync.events import Effect, Event, FrameReceived, SendFrame
 from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, MembershipUpdate, Offer, Push, Unknown
 from memcrdt.sync.wire import decode, encode
@@ -38,11 +40,11 @@ class _TakenOver(Computer):
     def carry_off(self) -> None:
         """Its space `personal` goes on under a smaller id, of which it is the creator; it says so to the others."""
         with self._server.writing() as db:
-            space = meta.space_number(db, meta.PERSONAL)
+            space = spaces.space_number(db, PERSONAL)
             taken = str(db.execute("SELECT id FROM spaces WHERE space = ?", (space,)).get)
             candidates = (Genesis(self.id, self._rng.randbytes(16)) for _ in range(_ATTEMPTS))
             for genesis in candidates:
-                if (smaller := meta.space_id(*genesis)) < taken:
+                if (smaller := genesis.space_id) < taken:
                     turn_into(db, space, smaller, genesis)
                     break
         self.told()

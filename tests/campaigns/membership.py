@@ -11,9 +11,9 @@ from contextlib import suppress
 from typing import Final
 
 from memcrdt.errors import PairingError, ReadOnlyError
+from memcrdt.model.requests import PERSONAL
 from memcrdt.pairing.talk import Offer, joins
 from memcrdt.store.membership.members import Entry, Members
-from memcrdt.store.meta import PERSONAL
 from tests.campaigns import work
 from tests.campaigns.computer import Computer
 from tests.campaigns.hostile import HostileComputer, TamperedComputer

@@ -21,12 +21,13 @@ from memcrdt.model.registers import Registers, Writes
 from memcrdt.model.statements import unpack
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.node.trusted_peers import Roster
-from memcrdt.store import compaction, connections, log, meta, shared_log
+from memcrdt.store import compaction, connections, log, shared_log
 from memcrdt.store.documents import Documents
 from memcrdt.store.high_water_mark import HighWaterMarks
 from memcrdt.store.log import Append
 from memcrdt.store.membership import members
 from memcrdt.store.shared_log import SharedRow
+from memcrdt.store.spaces import LOCAL
 from memcrdt.store.transaction import Transaction
 from memcrdt.sync.events import Revoked
 from memcrdt.sync.replica import LogEntry, LogPage, SharedSpace
@@ -63,7 +64,7 @@ def _send_before_commit() -> Iterator[None]:
 
 def _place(db: apsw.Connection, shard: int) -> tuple[str, int, int] | None:
     sql = "SELECT id, shard, number FROM shards JOIN spaces USING(space) WHERE shard = ? AND name <> ?"
-    found: tuple[str, int, int] | None = db.execute(sql, (shard, meta.LOCAL)).fetchone()
+    found: tuple[str, int, int] | None = db.execute(sql, (shard, LOCAL)).fetchone()
     return found
 
 
@@ -135,7 +136,7 @@ def _offer_everything() -> AbstractContextManager[object]:
 
     def spaces(self: StoreReplica, peer: str) -> list[SharedSpace]:
         with self._store.reading() as db:
-            found = list(db.execute("SELECT id, name FROM spaces WHERE name <> ? ORDER BY id", (meta.LOCAL,)))
+            found = list(db.execute("SELECT id, name FROM spaces WHERE name <> ? ORDER BY id", (LOCAL,)))
         records = [(str(space), str(name), self.membership(space)) for space, name in found]
         return [SharedSpace(space, name, record.digest()) for space, name, record in records if record]
 

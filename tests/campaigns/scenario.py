@@ -13,8 +13,8 @@ from random import Random
 from typing import Final
 
 from memcrdt.errors import MemcrdtError
+from memcrdt.model.requests import PERSONAL
 from memcrdt.model.statements import STATEMENTS
-from memcrdt.store.meta import PERSONAL
 from memcrdt.testing.simulator import Weather
 from tests.campaigns import disk_rot, failures, membership, work
 from tests.campaigns.computer import Computer

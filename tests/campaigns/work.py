@@ -9,10 +9,9 @@ from typing import Final
 from memcrdt.crdt.shard import Shard
 from memcrdt.errors import ReadOnlyError, StoreError
 from memcrdt.model.registers import DELETED, REVISION, Writes, split
-from memcrdt.model.requests import check_add
+from memcrdt.model.requests import PERSONAL, check_add
 from memcrdt.store import compaction
 from memcrdt.store.importing import Importing
-from memcrdt.store.meta import PERSONAL
 from tests.campaigns.computer import Computer
 from tests.campaigns.expected import LostError
 from tests.campaigns.world import LOCAL_WORD, World

@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from memcrdt.crdt.shard import Shard
-from memcrdt.store.meta import PERSONAL
+from memcrdt.model.requests import PERSONAL
 from memcrdt.testing.simulator import SimulatedNode, Simulator
 from tests.campaigns.computer import Computer, Files, Site
 from tests.campaigns.promises import Promises

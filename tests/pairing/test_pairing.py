@@ -39,8 +39,9 @@ from memcrdt.pairing.inviting import Invitation
 from memcrdt.pairing.joining import Joining
 from memcrdt.pairing.pair import PairOptions, _ours, invite, join
 from memcrdt.pairing.talk import Offer, Partner, Talk, joins
-from memcrdt.store.membership.members import Entry, Genesis, Members
+from memcrdt.store.membership.members import Entry, Members
 from memcrdt.store.membership.peers import Peers
+from memcrdt.store.spaces import Genesis
 
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
 LOOPBACK = PairOptions(host="127.0.0.1")

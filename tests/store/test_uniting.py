@@ -9,8 +9,7 @@ import pytest
 
 from memcrdt.errors import InputError, RemoteProtocolError
 from memcrdt.model.statements import CONTEXT, Adoption, Claim, Statement
-from memcrdt.store import meta
-from memcrdt.store.membership.members import Genesis
+from memcrdt.store.spaces import Genesis
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +45,8 @@ def _adopted(home: Home, other: Home) -> Adoption:
 def smaller_space(owner: Home, than: str, statements: Sequence[Claim]) -> tuple[Genesis, list[bytes]]:
     """One of the owner's making, with an id that is smaller than that, and what it says of its members."""
     nonces = (number.to_bytes(16, "big") for number in range(1_000_000))
-    genesis = next(Genesis(owner.id, nonce) for nonce in nonces if meta.space_id(owner.id, nonce) < than)
-    space = meta.space_id(*genesis)
+    genesis = next(Genesis(owner.id, nonce) for nonce in nonces if Genesis(owner.id, nonce).space_id < than)
+    space = genesis.space_id
     claims = [
         Claim(kind=each.kind, space=space, device=each.device, at=1, read_only=each.read_only) for each in statements
     ]
@@ -87,7 +86,7 @@ def test_a_group_follows_the_member_that_has_moved(make_home: Make) -> None:
     assert first.members.adopt(newcomer.id, "personal", genesis, statements).moved
     first.settle()
     assert follow(second, first)
-    assert first.space == second.space == meta.space_id(*genesis)
+    assert first.space == second.space == genesis.space_id
     assert second.known == {first.id, second.id, newcomer.id}
 
 

@@ -41,7 +41,7 @@ from memcrdt.store.membership.statement_store import (
     packed,
     revocations,
 )
-from memcrdt.store.meta import LOCAL
+from memcrdt.store.spaces import LOCAL, Genesis, is_read_only, shareable_space_number, space_number
 from memcrdt.store.store import Store
 
 COME_BACK = (
@@ -56,13 +56,6 @@ WE_READ = (
     " memcrdt space leave {name}, and then pair again; there: memcrdt pair --space {name} --read-only"
 )
 NO_INVITATION = "this device may read the space {name!r} and invite nobody into it; do that on one that may write"
-
-
-class Genesis(NamedTuple):
-    """What a space's id is the hash of: its creator's device id, and a nonce."""
-
-    creator: str
-    nonce: bytes
 
 
 class Entry(NamedTuple):
@@ -83,7 +76,7 @@ class Members:
     def of(self, name: str) -> Membership:
         """Who takes part in the space of that name, as far as statements say so. Raises NotFoundError."""
         with self._store.reading() as db:
-            return known_members(db, meta.space_number(db, name))
+            return known_members(db, space_number(db, name))
 
     def roll(self, space: str) -> tuple[Genesis | None, list[bytes]]:
         """What is known of the space with that id: what it grew from, and all statements. None if it is not here."""
@@ -113,7 +106,7 @@ class Members:
         space off for good. Whom we know to be revoked stays so. Raises RemoteProtocolError for statements that are
         none, or about another space: then nothing is taken.
         """
-        space_id, own = meta.space_id(*genesis), self._store.device
+        space_id, own = genesis.space_id, self._store.device
         statements = [checked(data, space_id) for data in packed]
         there = membership(genesis.creator, statements)
         with self._store.writing() as db:
@@ -168,7 +161,7 @@ class Members:
         found = [self._entry(name) for name in names]
         with self._store.reading() as db:
             for entry in found:
-                if is_read_only(db, meta.space_number(db, entry.name)):
+                if is_read_only(db, space_number(db, entry.name)):
                     raise ReadOnlyError(NO_INVITATION.format(name=entry.name))
         return found
 
@@ -202,14 +195,14 @@ class Members:
     def leave(self, name: str) -> None:
         """Shares the space with nobody any more. What is in it stays here. Raises NotFoundError, InputError."""
         with self._store.writing() as db:
-            space = shareable(db, name)
+            space = shareable_space_number(db, name)
             db.execute("DELETE FROM shares WHERE space = ?", (space,))
             genesis = Genesis(self._store.device, secrets.token_bytes(16))
-            turn_into(db, space, meta.space_id(*genesis), genesis)
+            turn_into(db, space, genesis.space_id, genesis)
 
     def _entry(self, name: str) -> Entry:
         with self._store.reading() as db:
-            space = shareable(db, name)
+            space = shareable_space_number(db, name)
             space_id, creator, nonce = db.execute("SELECT id, creator, nonce FROM spaces WHERE space = ?", (space,)).get
             return Entry(name, str(space_id), Genesis(str(creator), bytes(nonce)), _is_shared(db, space))
 
@@ -305,11 +298,6 @@ def revoke_if_alone(db: apsw.Connection, device: str) -> None:
     )
 
 
-def is_read_only(db: apsw.Connection, space: int) -> bool:
-    """Whether we only take."""
-    return bool(db.execute("SELECT read_only FROM spaces WHERE space = ?", (space,)).get)
-
-
 def _is_shared(db: apsw.Connection, space: int) -> bool:
     return db.execute("SELECT 1 FROM shares WHERE space = ?", (space,)).get is not None
 
@@ -346,10 +334,3 @@ def turn_into(db: apsw.Connection, space: int, space_id: str, genesis: Genesis) 
     db.execute(
         "UPDATE spaces SET id = ?, creator = ?, nonce = ?, read_only = 0 WHERE space = ?", (space_id, *genesis, space)
     )
-
-
-def shareable(db: apsw.Connection, name: str) -> int:
-    """The local number of a space that may leave the machine. Raises InputError for `local`, NotFoundError."""
-    if name == LOCAL:
-        raise InputError("the space 'local' never leaves this machine; share another one")
-    return meta.space_number(db, name)

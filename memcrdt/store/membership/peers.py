@@ -11,11 +11,11 @@ import apsw
 
 from memcrdt.errors import InputError, NotFoundError
 from memcrdt.model.device_ids import shown
+from memcrdt.model.requests import PERSONAL
 from memcrdt.store import meta
 from memcrdt.store.membership import receipts
-from memcrdt.store.membership.members import shareable
 from memcrdt.store.membership.sharing import share
-from memcrdt.store.meta import PERSONAL
+from memcrdt.store.spaces import shareable_space_number
 from memcrdt.store.store import Store
 
 ADDRESSES: Final = 8  # remembered for each device
@@ -111,7 +111,7 @@ class Peers:
         if device == self._store.device:
             raise InputError("that is this device's own id; give the id that the other device shows (memcrdt init)")
         with self._store.writing() as db:
-            numbers = [shareable(db, space) for space in spaces]
+            numbers = [shareable_space_number(db, space) for space in spaces]
             db.execute(
                 "INSERT INTO peers(device, name, state, added_at) VALUES(?, ?, 'accepted', ?) ON CONFLICT(device)"
                 " DO UPDATE SET state = 'accepted', name = ifnull(excluded.name, name), error = NULL, error_at = NULL",

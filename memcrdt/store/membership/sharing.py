@@ -10,16 +10,9 @@ import apsw
 
 from memcrdt.errors import InputError, NotFoundError, ReadOnlyError
 from memcrdt.model.device_ids import shown
-from memcrdt.store import meta
-from memcrdt.store.membership.members import (
-    NO_INVITATION,
-    is_read_only,
-    revoke_if_alone,
-    revoked_here,
-    shareable,
-    withdrawn,
-)
+from memcrdt.store.membership.members import NO_INVITATION, revoke_if_alone, revoked_here, withdrawn
 from memcrdt.store.membership.statement_store import known_members
+from memcrdt.store.spaces import LOCAL, is_read_only, shareable_space_number, space_name, space_number
 from memcrdt.store.store import Store
 
 Rights = Literal["read", "read and write"]
@@ -52,7 +45,7 @@ def audience(store: Store, space: int) -> Audience:
     """Of the space with that local number."""
     with store.reading() as db:
         return Audience(
-            space=str(db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get),
+            space=space_name(db, space),
             others=bool(_shared_with(db, space)),
             revoked=store.device in known_members(db, space).revoked,
         )
@@ -69,12 +62,12 @@ WHERE s.id = ? AND s.name <> ? AND p.state = 'accepted'"""
 
 def spaces_shared_with(db: apsw.Connection, device: str) -> list[tuple[str, str]]:
     """Return the id and name of each space that an accepted device takes part in, ordered by id."""
-    return [(str(space), str(name)) for space, name in db.execute(_SHARED_WITH, (device, meta.LOCAL))]
+    return [(str(space), str(name)) for space, name in db.execute(_SHARED_WITH, (device, LOCAL))]
 
 
 def devices_sharing(db: apsw.Connection, space: str) -> frozenset[str]:
     """Return the accepted devices that share the space with the id `space`."""
-    return frozenset(device for (device,) in db.execute(_DEVICES, (space, meta.LOCAL)))
+    return frozenset(device for (device,) in db.execute(_DEVICES, (space, LOCAL)))
 
 
 def may_write(db: apsw.Connection, space: int, device: str) -> bool:
@@ -87,7 +80,7 @@ def check_may_invite(db: apsw.Connection, names: Iterable[str], device: str) -> 
     """Raises ReadOnlyError for a space that we may only read and in which the device does not take part already,
     InputError for `local`, NotFoundError."""
     for name in names:
-        space = shareable(db, name)
+        space = shareable_space_number(db, name)
         if is_read_only(db, space) and device not in known_members(db, space).members:
             raise ReadOnlyError(NO_INVITATION.format(name=name))
 
@@ -105,7 +98,7 @@ def share(db: apsw.Connection, space: int, device: str, *, read_only: bool) -> N
     db.execute("DELETE FROM withdrawn WHERE space = ? AND device = ?", (space, device))
     db.execute("INSERT OR IGNORE INTO shares(space, device, read_only) VALUES(?, ?, ?)", (space, device, read_only))
     if read_only and not _shared_with(db, space)[device]:
-        name = db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get
+        name = space_name(db, space)
         raise InputError(
             f"the device {shown(device)} may write the space {name!r} already, and that is not taken back; to let it"
             " only read, revoke it and pair it with a new key"
@@ -125,7 +118,7 @@ def invite(store: Store, name: str, device: str) -> None:
         if state != "accepted":
             has = "was revoked" if state == "revoked" else "has knocked"
             raise InputError(f"the device {shown(device)} {has} and is not accepted; run memcrdt accept first")
-        share(db, shareable(db, name), device, read_only=False)
+        share(db, shareable_space_number(db, name), device, read_only=False)
 
 
 def revoke(store: Store, name: str, device: str) -> None:
@@ -135,7 +128,7 @@ def revoke(store: Store, name: str, device: str) -> None:
     """
     _check_other(store, name, device)
     with store.writing() as db:
-        space = shareable(db, name)
+        space = shareable_space_number(db, name)
         if is_read_only(db, space):
             raise ReadOnlyError(
                 f"this device may read the space {name!r} and revoke nobody from it; do that on one that may write"
@@ -156,7 +149,7 @@ def revoke(store: Store, name: str, device: str) -> None:
 def members(store: Store, name: str) -> list[SpaceMember]:
     """The devices that take part, this one first, and those that were revoked, by their ids. Raises NotFoundError."""
     with store.reading() as db:
-        space = meta.space_number(db, name)
+        space = space_number(db, name)
         known, shared = known_members(db, space), _shared_with(db, space)
         reads = {device for device, read_only in shared.items() if read_only}
         reads |= {device for device, member in known.members.items() if member.read_only}

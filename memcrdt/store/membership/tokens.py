@@ -14,8 +14,8 @@ from typing import Any, Final
 import apsw
 
 from memcrdt.errors import InputError, NotFoundError
-from memcrdt.store.membership.members import shareable
-from memcrdt.store.meta import PERSONAL
+from memcrdt.model.requests import PERSONAL
+from memcrdt.store.spaces import shareable_space_number
 from memcrdt.store.store import Store
 
 SECRET_BYTES: Final = 32
@@ -65,7 +65,7 @@ class Tokens:
                 "INSERT INTO tokens(name, hash, read_only, origins, created_at) VALUES(?, ?, ?, ?, ?)",
                 (name, _hash(secret), read_only, json.dumps(allowed), self._store.now_ms()),
             )
-            for number in {shareable(db, space) for space in spaces}:
+            for number in {shareable_space_number(db, space) for space in spaces}:
                 db.execute("INSERT INTO token_spaces(name, space) VALUES(?, ?)", (name, number))
         return secret
 

@@ -6,14 +6,12 @@ views are as new as the log was, and what the row had said is read back from the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
-from memcrdt.crdt.scan import scan
-from memcrdt.errors import CorruptError, RemoteProtocolError
 from memcrdt.store import log, meta, views
 from memcrdt.store.documents import Documents, SpoiledError
-from memcrdt.store.membership.members import is_read_only
 from memcrdt.store.recovery.views_to_log import rescue
+from memcrdt.store.spaces import is_read_only
 from memcrdt.store.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -21,13 +19,11 @@ if TYPE_CHECKING:
 
     from memcrdt.store.store import Store
 
-RowKind: TypeAlias = Literal["update", "snapshot"]
-
 
 class DamagedRow(NamedTuple):
     """A row of the log, or a snapshot, that is not what was written, or that no store of ours would write."""
 
-    kind: RowKind
+    kind: log.RowKind
     shard: int
     seq: int
     reason: str
@@ -35,7 +31,7 @@ class DamagedRow(NamedTuple):
 
 def rows(db: apsw.Connection, shard: int) -> list[DamagedRow]:
     """What is damaged of a shard."""
-    written: list[tuple[RowKind, int, bytes, bytes]] = [
+    written: list[tuple[log.RowKind, int, bytes, bytes]] = [
         ("snapshot", *found)
         for found in db.execute("SELECT seq, bytes, checksum FROM snapshots WHERE shard = ?", (shard,))
     ]
@@ -43,20 +39,8 @@ def rows(db: apsw.Connection, shard: int) -> list[DamagedRow]:
         ("update", *found)
         for found in db.execute("SELECT seq, bytes, checksum FROM updates WHERE shard = ? ORDER BY seq", (shard,))
     ]
-    found = ((kind, seq, fault(kind, shard, update, kept)) for kind, seq, update, kept in written)
+    found = ((kind, seq, log.row_problem(kind, shard, update, kept)) for kind, seq, update, kept in written)
     return [DamagedRow(kind, shard, seq, reason) for kind, seq, reason in found if reason]
-
-
-def fault(kind: RowKind, shard: int, update: bytes, kept: bytes) -> str | None:
-    """What is wrong with a row of the log or a snapshot, if anything; `kept` is the checksum that stands with it."""
-    if log.checksum(shard, update) != kept:
-        return "is not what was written: its checksum differs"
-    try:
-        for piece in [update] if kind == "update" else log.unpacked(update):
-            scan(piece, own=True)
-    except (RemoteProtocolError, CorruptError) as exc:
-        return f"is no update that may be applied: {exc}"
-    return None
 
 
 def mend(store: Store, shard: int) -> str | None:

@@ -20,9 +20,11 @@ import apsw
 
 from memcrdt.errors import CorruptError, SchemaError, StoreError
 from memcrdt.model.limits import MIB
+from memcrdt.model.requests import PERSONAL
 from memcrdt.store import connections, machine, meta, migrations, scratch
 from memcrdt.store.recovery import header_rebuild
 from memcrdt.store.recovery.partial_reader import UNREADABLE, DamagedTable, Values
+from memcrdt.store.spaces import LOCAL, Genesis
 
 _SHOWN: Final = 20  # lines of SQLite's own check
 _TREE: Final = re.compile(r"\bTree (\d+)\b")
@@ -317,11 +319,11 @@ def _complete_spaces(old: apsw.Connection, new: apsw.Connection) -> None:
     ids, names = ({int(space): str(value) for space, value in _again(old, sql)} for sql in (_IDS_AGAIN, _NAMES_AGAIN))
     named = {int(space) for (space,) in new.execute(_SPACES_NAMED)} | ids.keys() | names.keys()
     known = {int(space) for (space,) in new.execute("SELECT space FROM spaces")}
-    founded = dict(enumerate((meta.PERSONAL, meta.LOCAL), start=1))
+    founded = dict(enumerate((PERSONAL, LOCAL), start=1))
     for space in sorted((named | founded.keys()) - known):
         name = names.get(space) or founded.get(space) or f"recovered-{space}"
         nonce = secrets.token_bytes(16)
-        identity = (ids[space], "", b"") if space in ids else (meta.space_id("", nonce), "", nonce)
+        identity = (ids[space], "", b"") if space in ids else (Genesis("", nonce).space_id, "", nonce)
         sql = "INSERT OR IGNORE INTO spaces(space, name, id, creator, nonce, created_at) VALUES(?, ?, ?, ?, ?, ?)"
         new.execute(sql, (space, name, *identity, time.time_ns() // 1_000_000))
 

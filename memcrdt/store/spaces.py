@@ -1,0 +1,95 @@
+"""The table of spaces: names, ids, local numbers, and whether this device may write.
+
+A space has a local number, which never leaves the machine, and an id, which its members use. The id is the hash of the
+space's genesis, so only somebody who was told the genesis can know it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b32encode
+from typing import Final, NamedTuple
+
+import apsw
+
+from memcrdt.errors import InputError, NotFoundError
+
+LOCAL: Final = "local"  # the space that never leaves the machine
+NONCE_BYTES: Final = 16
+
+
+class Genesis(NamedTuple):
+    """The origin of a space: the device id of its creator, and a random nonce."""
+
+    creator: str
+    nonce: bytes
+
+    @property
+    def space_id(self) -> str:
+        """The id of the space, 52 characters: a hash of the creator and the nonce."""
+        digest = hashlib.sha256(b"memcrdt-space\0" + self.creator.encode() + b"\0" + self.nonce).digest()
+        return b32encode(digest).decode().rstrip("=")
+
+
+def add_space(db: apsw.Connection, name: str, genesis: Genesis, now_ms: int) -> int:
+    """Add a space and return its local number."""
+    db.execute(
+        "INSERT INTO spaces(id, name, creator, nonce, created_at) VALUES(?, ?, ?, ?, ?)",
+        (genesis.space_id, name, *genesis, now_ms),
+    )
+    return db.last_insert_rowid()
+
+
+def find_space(db: apsw.Connection, name: str) -> int | None:
+    """Return the local number of the space called `name`, or None when it is not here."""
+    number: int | None = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get
+    return number
+
+
+def space_number(db: apsw.Connection, name: str) -> int:
+    """Return the local number of the space called `name`.
+
+    Raises:
+        NotFoundError: There is no such space.
+    """
+    number = find_space(db, name)
+    if number is None:
+        names = ", ".join(known for (known,) in db.execute("SELECT name FROM spaces ORDER BY space"))
+        raise NotFoundError(f"there is no space called {name!r} here; there are {names}")
+    return number
+
+
+def shareable_space_number(db: apsw.Connection, name: str) -> int:
+    """Return the local number of a space that may leave the machine.
+
+    Raises:
+        InputError: The space is `local`.
+        NotFoundError: There is no such space.
+    """
+    if name == LOCAL:
+        raise InputError("the space 'local' never leaves this machine; share another one")
+    return space_number(db, name)
+
+
+def shareable_space(db: apsw.Connection, space_id: str) -> int | None:
+    """Return the local number of the space with the id `space_id`, or None if no such space is here (any more).
+
+    The space `local` never leaves the machine, so its id is not found either.
+    """
+    number = db.execute("SELECT space FROM spaces WHERE id = ? AND name <> ?", (space_id, LOCAL)).get
+    return None if number is None else int(number)
+
+
+def space_name(db: apsw.Connection, space: int) -> str:
+    """Return the name of the space with the local number `space`."""
+    return str(db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get)
+
+
+def id_of_space(db: apsw.Connection, space: int) -> str:
+    """Return the id of the space with the local number `space`."""
+    return str(db.execute("SELECT id FROM spaces WHERE space = ?", (space,)).get)
+
+
+def is_read_only(db: apsw.Connection, space: int) -> bool:
+    """Return whether this device may only read the space (its local number)."""
+    return bool(db.execute("SELECT read_only FROM spaces WHERE space = ?", (space,)).get)
