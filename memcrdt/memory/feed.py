@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 from memcrdt.errors import MemcrdtError, StoreError
 from memcrdt.model.filters import CheckedFilters
@@ -22,14 +22,11 @@ from memcrdt.store.change_cursor import ChangeCursor, Step
 from memcrdt.store.connections import data_version
 from memcrdt.store.log import head as log_head
 from memcrdt.store.store import Notice, Store
-from memcrdt.store.transaction import Transaction
 
 QUEUE: Final = 1_024  # changes waiting for one subscriber
 POLL_S: Final = 0.025  # asking costs 4 µs
-OWN_COMMITS: Final = 16_384  # remembered, to tell our own changes from those of other processes
 
 log = logging.getLogger("memcrdt.feed")
-T = TypeVar("T")
 
 
 class Subscription:
@@ -143,9 +140,6 @@ class Feed:
         self._thread: threading.Thread | None = None
         self._woken = threading.Event()
         self._unsubscribe: Callable[[], None] | None = None
-        self._own: OrderedDict[int, str] = OrderedDict()  # log row at the end of our commit -> origin
-        self._noticed = threading.Condition()
-        self._under_way: set[object] = set()
 
     def subscribe(self, filters: CheckedFilters) -> Subscription:
         """All that is committed from now on."""
@@ -183,28 +177,7 @@ class Feed:
         if self._unsubscribe is not None:
             self._unsubscribe()
 
-    def commit(self, plan: Callable[[Transaction], T], prepared: Any) -> T:
-        """Store.commit, noting that a change of this process is under way: one that is not known yet may be that."""
-        token = object()
-
-        def noted(transaction: Transaction) -> T:
-            with self._noticed:  # under the store's write lock: nobody else's commit can come between
-                self._under_way.add(token)
-            return plan(transaction)
-
-        try:
-            return self._store.commit(noted, prepared=prepared)
-        finally:
-            with self._noticed:
-                self._under_way.discard(token)
-                self._noticed.notify_all()
-
-    def _note(self, notice: Notice) -> None:
-        with self._noticed:
-            self._own[notice.seq] = notice.origin
-            if len(self._own) > OWN_COMMITS:
-                self._own.popitem(last=False)
-            self._noticed.notify_all()
+    def _note(self, _: Notice) -> None:
         self.wake()
 
     def _run(self) -> None:
@@ -244,15 +217,8 @@ class Feed:
             return list(self._subscriptions)
 
     def _change(self, step: Step) -> Change:
-        return Change(kind=step.kind, id=step.id, space=step.space, origin=self._origin(step), at=from_ms(step.at))
-
-    def _origin(self, step: Step) -> str:
-        if step.origin not in (None, "local"):
-            return str(step.origin)
-        with self._noticed:
-            now = set(self._under_way)
-            self._noticed.wait_for(lambda: step.seq in self._own or now.isdisjoint(self._under_way))
-            return self._own.get(step.seq, "process")
+        origin = self._store.origin_of(step.seq, step.origin)
+        return Change(kind=step.kind, id=step.id, space=step.space, origin=origin, at=from_ms(step.at))
 
 
 def deliver(subscription: Subscription, callback: Callable[[Change], None]) -> None:

@@ -71,7 +71,7 @@ class Memory:
         self.retention = Retention(store, config)
         self._searcher = searcher
         self._feed = feed.Feed(store)
-        self._writer = Writer(store, self.retention, self._feed)
+        self._writer = Writer(store, self.retention)
         self.sync = Sync(store, network(self))
 
     def __enter__(self) -> Self:

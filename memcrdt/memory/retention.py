@@ -11,6 +11,7 @@ from memcrdt.config import Config
 from memcrdt.errors import MemcrdtError, StoreError
 from memcrdt.model.limits import BATCH_ITEMS, MIB
 from memcrdt.store import changes, compaction, listing, overview
+from memcrdt.store.change_cursor import RETENTION
 from memcrdt.store.store import Store
 
 WARN_AT: Final = 0.9  # of the budget
@@ -87,7 +88,8 @@ class Retention:
         with self._store.reading() as db:
             if not listed(db):
                 return 0
-        count = len(self._store.freeing(lambda: self._store.commit(partial(changes.forget, listed))))
+        plan = partial(changes.forget, listed)
+        count = len(self._store.freeing(lambda: self._store.commit(plan, origin=RETENTION)))
         compaction.scrub(self._store)
         _log.info("%d memories that expired %d days ago are forgotten", count, self._config.forget_expired_days)
         return count

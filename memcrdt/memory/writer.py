@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 
 from memcrdt.errors import InputError
-from memcrdt.memory.feed import Feed
 from memcrdt.memory.retention import Retention
 from memcrdt.model.checks import check_id
 from memcrdt.model.edits import MemoryEdit
@@ -28,10 +27,9 @@ T = TypeVar("T")
 class Writer:
     """Writes checked requests into one store. Methods raise StoreError when nothing could be written."""
 
-    def __init__(self, store: Store, retention: Retention, feed: Feed) -> None:
+    def __init__(self, store: Store, retention: Retention) -> None:
         self._store = store
         self._retention = retention
-        self._feed = feed
         self._ulids = changes.Ulids()
 
     def add(self, requests: list[AddRequest]) -> list[str]:
@@ -71,7 +69,7 @@ class Writer:
         return self._commit(plan, self._store.indexer.prepare(texts))
 
     def _commit(self, plan: Callable[[Transaction], T], prepared: Any = None) -> T:
-        done = self._feed.commit(plan, prepared)
+        done = self._store.commit(plan, prepared=prepared)
         self._retention.look()
         return done
 

@@ -100,7 +100,11 @@ ChangeKind: TypeAlias = Literal["added", "updated", "forgotten", "missed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change(Record):
-    """A change of one memory. `origin` is "local", "process" or the id of the device it came from.
+    """A change of one memory.
+
+    `origin` says who made it: `local` for the program that listens, `process` for another process of this device,
+    `retention` for a forget of an expired memory by this process, `yjs:NAME` for a Yjs client with the token of this
+    name, or else the id of the device that sent it.
 
     The kind `missed`, with empty `id` and `space`, tells a slow subscriber that there were more changes than it took:
     of memories that changed several times meanwhile it hears only once.

@@ -5,8 +5,12 @@ Nothing is kept for those who follow: however far behind one of them is, the tab
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import apsw
 
@@ -19,12 +23,45 @@ _CHANGED = """
 SELECT m.seq, m.memory, s.name, m.id, u.origin, coalesce(u.at, m.updated_at), m.born_seq
 FROM memories m JOIN spaces s USING(space) LEFT JOIN updates u USING(seq)
 WHERE (m.seq, m.memory) > (?, ?) AND {} ORDER BY m.seq, m.memory LIMIT ?"""
+# Scrubbing soon folds the row of a forget away; then the device that forgot it is its origin.
 _BURIED = """
-SELECT g.seq, g.id, s.name, g.id, u.origin, coalesce(u.at, g.at)
+SELECT g.seq, g.id, s.name, g.id, coalesce(u.origin, nullif(g.device, (SELECT value FROM meta WHERE key = 'device'))),
+  coalesce(u.at, g.at)
 FROM graves g JOIN spaces s USING(space) LEFT JOIN updates u USING(seq)
 WHERE (g.seq, g.id) > (?, ?) AND {} ORDER BY g.seq, g.id LIMIT ?"""
 _LAST_NUMBER = 1 << 62
 _LAST_ID = "~"
+# Origins of changes that the log doesn't know: its rows name the device that sent them, a Yjs client, or log.LOCAL.
+PROCESS: Final = "process"  # another process of this device
+RETENTION: Final = "retention"  # this process, which forgot what had expired
+OWN_COMMITS: Final = 16_384  # remembered, to tell them from those of other processes
+
+
+class OwnCommits:
+    """The log rows at which commits of this process ended, and the origins of those commits. Safe between threads.
+
+    The log doesn't say which process wrote a row, nor that a row which completes an update from another device belongs
+    to it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._origins: OrderedDict[int, str] = OrderedDict()
+
+    @contextmanager
+    def noting(self, seq: int, origin: str) -> Iterator[None]:
+        """Note a commit that the body makes durable. When the body fails, nothing is noted: the next row of that
+        number may be another process's. Nobody is answered in between."""
+        with self._lock:
+            yield
+            self._origins[seq] = origin
+            if len(self._origins) > OWN_COMMITS:
+                self._origins.popitem(last=False)
+
+    def origin(self, seq: int) -> str | None:
+        """Return the origin of the commit that ended at this row, or None when it is not one of this process."""
+        with self._lock:
+            return self._origins.get(seq)
 
 
 class Step(NamedTuple):

@@ -21,6 +21,7 @@ from memcrdt.model.edits import Stamp
 from memcrdt.model.records import ChangeKind
 from memcrdt.store import compaction, connections, file_setup, files, forks, log, machine, meta, migrations, spaces
 from memcrdt.store.background import Background
+from memcrdt.store.change_cursor import PROCESS, OwnCommits
 from memcrdt.store.connections import Readers, translated
 from memcrdt.store.documents import Documents
 from memcrdt.store.high_water_mark import HighWaterMark, HighWaterMarks, hashed, state_folder
@@ -81,6 +82,7 @@ class Store:
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._documents = Documents()
+        self._own_commits = OwnCommits()
         self._subscribers: list[Callable[[Notice], None]] = []
         self._marks = HighWaterMarks(home, self.options.marks or state_folder())
         self._scrubbing = Background(partial(compaction.scrub, self))
@@ -143,14 +145,15 @@ class Store:
         plan: Callable[[Transaction], T],
         *,
         prepared: Prepared = None,
-        origin: str = "local",
+        origin: str = log.LOCAL,
         by: str | None = None,
     ) -> T:
         """Runs `plan` under the write lock and makes all that it did durable, or nothing.
 
         Documents are first brought up to what other processes committed. When this returns, the change is on
         disk, in the views and in the indexes; only then do subscribers, and through them other devices, hear
-        of it. `prepared` is what indexer.prepare() made of the texts that the change brings.
+        of it. `prepared` is what indexer.prepare() made of the texts that the change brings. `origin` says where the
+        change comes from, as model.records.Change has it.
         """
         with self._exclusive("committing") as db:
             self._use_facts(db)
@@ -159,7 +162,8 @@ class Store:
                 result = plan(transaction)
                 done = transaction.finish()
                 self.indexer.replace(db, done.removed, done.added, prepared)
-                db.execute("COMMIT")
+                with self._own_commits.noting(done.seq, origin):
+                    db.execute("COMMIT")
             except BaseException:
                 # A Yjs transaction does not roll back: what is ahead of the log goes, and is loaded again.
                 for shard in transaction.changed_shards:
@@ -247,6 +251,11 @@ class Store:
                 self._subscribers.remove(callback)
 
         return end
+
+    def origin_of(self, seq: int, written: str | None) -> str:
+        """Return the Change.origin of the commit that ended at log row `seq`; `written` is the origin that the row
+        names, None when it has been folded away."""
+        return self._own_commits.origin(seq) or (PROCESS if written in (None, log.LOCAL) else str(written))
 
     def space(self, name: str) -> int:
         """The local number of the space called `name`. Raises NotFoundError."""

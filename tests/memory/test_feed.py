@@ -16,7 +16,8 @@ from memcrdt.errors import InputError
 from memcrdt.memory.feed import QUEUE, Subscription
 from memcrdt.memory.memory import Memory
 from memcrdt.model.records import Change
-from memcrdt.testing.memories import exchange
+from memcrdt.node.store_replica import StoreReplica
+from memcrdt.testing.memories import Clock, exchange
 
 OpenMemory = Callable[..., Memory]
 WAIT_S = 20.0  # for what happens at once
@@ -141,6 +142,54 @@ def test_a_subscriber_hears_what_other_processes_change(tmp_path: Path) -> None:
         mine = memory.add("from here")
         (change,) = _next(changes, 1)
         assert (change.id, change.origin) == (mine, "local")
+
+
+def test_what_expired_is_forgotten_by_retention(open_memory: OpenMemory, clock: Clock) -> None:
+    """So says the feed of the process that forgets it; to others on the same store it is another process."""
+    here, other = open_memory("A"), open_memory("A")
+    added = here.add("soon over", expires_at=clock.time(days=1))
+    with here.changes() as ours, other.changes() as theirs:
+        clock.pass_(days=40)
+        assert here.forget_expired() == 1
+        for changes, origin in ((ours, "retention"), (theirs, "process")):
+            assert [(change.id, change.origin) for change in _next(changes, 1)] == [(added, origin)]
+
+
+def test_what_another_device_forgets_keeps_its_origin(open_memory: OpenMemory) -> None:
+    """Also in another process, which may come when scrubbing has folded the row of the forget away."""
+    here, other, there = open_memory("A"), open_memory("A"), open_memory("B")
+    added = there.add("from the desktop")
+    exchange(here, there)
+    with here.changes() as ours, other.changes() as theirs:
+        there.forget(added)
+        exchange(here, there)
+        for changes in (ours, theirs):
+            assert [(change.id, change.origin) for change in _next(changes, 1)] == [(added, "B" * 52)]
+
+
+def test_what_a_yjs_client_writes_names_its_token(open_memory: OpenMemory) -> None:
+    """As soon as it is committed, and in another process too."""
+    here, other, client = open_memory("A"), open_memory("A"), open_memory("B")
+    added = client.add("from a browser")
+    replica, space = StoreReplica(client.store), client.space("personal").id()
+    (shard,) = replica.digests(space)
+    update = replica.diff(space, shard, {}).update
+    with here.changes() as ours, other.changes() as theirs:
+        StoreReplica(here.store).apply(here.space("personal").id(), shard, update, "yjs:browser")
+        for changes in (ours, theirs):
+            assert [(change.id, change.origin) for change in _next(changes, 1)] == [(added, "yjs:browser")]
+
+
+def test_what_completes_an_update_is_told_as_part_of_it(open_memory: OpenMemory) -> None:
+    """Two devices said different texts under one key: one birth gives way, and the device that takes the other's adds a
+    revision in the same commit."""
+    laptop, desktop = open_memory("A"), open_memory("B")
+    ids = {memory.add(text, key="deploys") for memory, text in ((laptop, "on Tuesdays"), (desktop, "on Fridays"))}
+    with laptop.changes() as here, desktop.changes() as there:
+        exchange(laptop, desktop)
+        assert len(ids) == 1
+        assert {change.origin for change in _next(here, 1)} == {"B" * 52}
+        assert {change.origin for change in _next(there, 1)} == {"A" * 52}
 
 
 def test_every_own_change_is_called_local(memory: Memory) -> None:
