@@ -30,7 +30,7 @@ import memcrdt
 from memcrdt.errors import MemcrdtError
 from memcrdt.memory.memory import Memory
 from memcrdt.net.addresses import Address
-from memcrdt.net.dialer import Dialer, Target, Trust
+from memcrdt.net.dialer import Dialer, DialTarget, TrustPolicy
 from memcrdt.net.identity import Identity
 from memcrdt.net.tls import dialer_context
 from memcrdt.store.membership.peers import Peers
@@ -75,9 +75,9 @@ async def garbage(address: Address) -> None:
 async def strangers(address: Address) -> None:
     """Proves a key that nobody has accepted."""
     with tempfile.TemporaryDirectory() as home:
-        dialer = Dialer(Identity.load_or_create(Path(home)), Trust())
+        dialer = Dialer(Identity.load_or_create(Path(home)), TrustPolicy())
         with suppress(MemcrdtError):
-            await dialer.dial(Target(address))
+            await dialer.dial(DialTarget(address))
         await dialer.close()
 
 

@@ -12,13 +12,13 @@ import pytest
 
 import memcrdt
 from memcrdt.net.addresses import Address
-from memcrdt.net.auth import Authenticated
+from memcrdt.net.auth import AuthenticatedPeer
 from memcrdt.net.connection import Connection
-from memcrdt.net.dialer import Dialer, Target, Trust
+from memcrdt.net.dialer import Dialer, DialTarget, TrustPolicy
 from memcrdt.net.discovery.finder import Candidate
 from memcrdt.net.identity import Identity
 from memcrdt.net.listener import Listener
-from memcrdt.node.driver import Driver, Parts
+from memcrdt.node.driver import Driver, DriverParts
 from memcrdt.store.membership.introductions import Introductions
 from memcrdt.store.membership.peers import Peers
 from memcrdt.sync.gossip import Gossip
@@ -27,7 +27,7 @@ from memcrdt.testing.fake_replica import FakeReplica
 DOCUMENT = b"the text of a memory"
 
 
-class Device(Trust):
+class Device(TrustPolicy):
     """A device that sends a document to whoever it has accepted, and notes who was refused."""
 
     def __init__(self, home: Path) -> None:
@@ -48,7 +48,7 @@ class Device(Trust):
         return Address("127.0.0.1", self.listener.start(Address("127.0.0.1", 0)))
 
     async def dial(self, address: Address, device: str | None = None) -> Connection:
-        return await self.dialer.dial(Target(address, device))
+        return await self.dialer.dial(DialTarget(address, device))
 
     async def is_accepted(self, device: str) -> bool:
         return device in self.trusted
@@ -56,14 +56,14 @@ class Device(Trust):
     async def introduction(self, device: str) -> bytes | None:
         return self.says
 
-    async def revoker_of(self, peer: Authenticated) -> str | None:
+    async def revoker_of(self, peer: AuthenticatedPeer) -> str | None:
         return self.revokers.get(peer.device)
 
-    async def introduced(self, peer: Authenticated, introduction: bytes) -> bool:
+    async def introduced(self, peer: AuthenticatedPeer, introduction: bytes) -> bool:
         self.heard.append(introduction)
         return introduction == b"believe me"
 
-    async def admits(self, peer: Authenticated, address: str) -> bool:
+    async def admits(self, peer: AuthenticatedPeer, address: str) -> bool:
         if peer.device not in self.trusted:
             self.knocks.append(peer.device)
         return peer.device in self.trusted
@@ -129,7 +129,7 @@ class Bell:
         self._replica = replica
         self._seen = 0
 
-    async def rung(self) -> None:
+    async def changed(self) -> None:
         while not self.ring.is_set() and len(self._replica._log) == self._seen:  # noqa: ASYNC110  it has no event
             await asyncio.sleep(0.005)
         self.ring.clear()
@@ -155,13 +155,13 @@ class Machine:
 
     async def start(self, port: int = 0) -> None:
         gossip = Gossip(self.id, "incarnation", rng=Random(self.replica.client))
-        parts = Parts(
+        parts = DriverParts(
             identity=self.identity,
             gossip=gossip,
             replica=self.replica,
             peers=self.peers,
             introductions=Introductions(self.memory.store),
-            doorbell=self.bell,
+            change_signal=self.bell,
         )
         self.driver = Driver(parts, Address("127.0.0.1", port), self.ports.append)
         await self.driver.start()

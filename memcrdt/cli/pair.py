@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from memcrdt.memory.memory import Memory
     from memcrdt.pairing.pair import PairOptions
-    from memcrdt.pairing.talk import Partner
+    from memcrdt.pairing.talk import PairedDevice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ def pair_command(
     say("paired" if serving else "paired; nothing is sent until `memcrdt serve` runs")
 
 
-async def _invite(face: Face, memory: Memory, options: PairOptions) -> Partner:
+async def _invite(face: Face, memory: Memory, options: PairOptions) -> PairedDevice:
     from memcrdt.pairing.pair import invite
 
     async with await invite(memory, options) as invitation:
@@ -78,7 +78,7 @@ async def _invite(face: Face, memory: Memory, options: PairOptions) -> Partner:
         return await invitation.joined()
 
 
-async def _join(memory: Memory, code: str, options: PairOptions, at: str | None) -> Partner:
+async def _join(memory: Memory, code: str, options: PairOptions, at: str | None) -> PairedDevice:
     from memcrdt.pairing.codes import parse_code
     from memcrdt.pairing.joining import FIND_S
     from memcrdt.pairing.pair import join
@@ -92,7 +92,7 @@ async def _join(memory: Memory, code: str, options: PairOptions, at: str | None)
     return await join(memory, code, options, at=at)
 
 
-def _print(face: Face, partner: Partner) -> None:
+def _print(face: Face, partner: PairedDevice) -> None:
     device = partner.device if face.json else readable(partner.device)
     line = PairedLine(
         device=device, name=partner.name, address=partner.address, spaces=partner.spaces, aside=partner.aside

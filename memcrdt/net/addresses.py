@@ -76,7 +76,7 @@ def own_hosts() -> list[str]:
     return hosts or ["127.0.0.1"]
 
 
-def whose(host: str) -> str:
+def host_group(host: str) -> str:
     """What stands for all addresses that the machine at an IP address may take: with IPv6 a network of 64 bits."""
     address = ipaddress.ip_address(host)
     if address.version == 4:
@@ -85,7 +85,7 @@ def whose(host: str) -> str:
     return f"{network}%{address.scope_id}" if address.scope_id else str(network)
 
 
-def plainly(problem: OSError) -> str:
+def describe_os_error(problem: OSError) -> str:
     """Why an address is of no use, without the system's words for which address that is."""
     if isinstance(problem, socket.gaierror):
         return "the name leads to no address"

@@ -65,7 +65,7 @@ def clock_of(nonce: bytes) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class Endpoint:
     """Our side of one connection: who we are, the certificate hash that we see, a nonce as fresh_nonce() makes
     it, and the other's address for the messages of errors."""
 
@@ -76,7 +76,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class ClaimedIdentity:
     """What a listener says of itself, not proven yet."""
 
     device: str
@@ -85,7 +85,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Authenticated:
+class AuthenticatedPeer:
     """A device that has proven on this connection that it holds its key; not necessarily one we accept."""
 
     device: str
@@ -95,7 +95,7 @@ class Authenticated:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class AccessRefusal:
     """The listener, proven, does not accept us: the device `revoked_by` revoked us, or, if None, we are unknown."""
 
     revoked_by: str | None
@@ -104,63 +104,63 @@ class Refusal:
 class ListenerHandshake:
     """The side that was dialed: `greeting`, then `verify`, then `welcome` if the device is accepted, else `refusal`."""
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: Endpoint) -> None:
         self._side = side
 
     def greeting(self) -> bytes:
         """The first frame."""
         return _frame("greeting", self._side.identity.public_key, self._side.nonce)
 
-    def verify(self, frame: bytes) -> Authenticated:
+    def verify(self, frame: bytes) -> AuthenticatedPeer:
         """Who the dialer is, from the second frame.
 
         Raises RemoteProtocolError for a malformed frame, UntrustedPeerError for a signature that is not its.
         """
         public_key, nonce, signature = _fields(frame, "proof", (KEY_BYTES, NONCE_BYTES, SIGNATURE_BYTES))
-        peer = Authenticated(device_id(public_key), public_key, self._side.nonce, nonce)
+        peer = AuthenticatedPeer(device_id(public_key), public_key, self._side.nonce, nonce)
         _refuse_ourselves(self._side, public_key)
         _verify(self._side, public_key, signature, self._transcript(b"dialer", peer))
         return peer
 
-    def welcome(self, peer: Authenticated) -> bytes:
+    def welcome(self, peer: AuthenticatedPeer) -> bytes:
         """The third frame, which proves to the peer who we are."""
         return _frame("welcome", self._side.identity.sign(self._transcript(b"listener", peer)))
 
-    def refusal(self, peer: Authenticated, revoked_by: str | None) -> bytes:
+    def refusal(self, peer: AuthenticatedPeer, revoked_by: str | None) -> bytes:
         """The frame in its place; `revoked_by` is the id of the device that revoked the peer."""
         by = (revoked_by or "").encode()
         return _frame("refusal", by, self._side.identity.sign(self._transcript(_REFUSES + by, peer)))
 
-    def _transcript(self, role: bytes, peer: Authenticated) -> bytes:
+    def _transcript(self, role: bytes, peer: AuthenticatedPeer) -> bytes:
         keys = (self._side.identity.public_key, peer.public_key)
         return _transcript(role, self._side.certificate, keys, (peer.listener_nonce, peer.dialer_nonce))
 
 
-def read_claim(frame: bytes) -> Claim:
+def read_claim(frame: bytes) -> ClaimedIdentity:
     """Who a listener says it is, from the first frame. Raises RemoteProtocolError for a malformed one."""
     public_key, nonce = _fields(frame, "greeting", (KEY_BYTES, NONCE_BYTES))
-    return Claim(device_id(public_key), public_key, nonce)
+    return ClaimedIdentity(device_id(public_key), public_key, nonce)
 
 
 class DialerHandshake:
     """The side that dials: `read`, then `proof` if the claimed device is the one that we want, then `verify`."""
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: Endpoint) -> None:
         self._side = side
 
-    def read(self, frame: bytes) -> Claim:
+    def read(self, frame: bytes) -> ClaimedIdentity:
         """Who the listener says it is, from the first frame. Raises RemoteProtocolError for a malformed one."""
         claim = read_claim(frame)
         _refuse_ourselves(self._side, claim.public_key)
         return claim
 
-    def proof(self, claim: Claim) -> bytes:
+    def proof(self, claim: ClaimedIdentity) -> bytes:
         """The second frame, which proves to the listener who we are."""
         identity = self._side.identity
         signature = identity.sign(self._transcript(b"dialer", claim))
         return _frame("proof", identity.public_key, self._side.nonce, signature)
 
-    def verify(self, claim: Claim, frame: bytes) -> Authenticated | Refusal:
+    def verify(self, claim: ClaimedIdentity, frame: bytes) -> AuthenticatedPeer | AccessRefusal:
         """The listener, proven by the third frame, or that it refuses us, proven as well.
 
         Raises RemoteProtocolError for a malformed frame, UntrustedPeerError for a signature that is not its.
@@ -169,12 +169,12 @@ class DialerHandshake:
         if message[:1] == ["refusal"]:
             by, signature = _sized(message, "refusal", (None, SIGNATURE_BYTES))
             _verify(self._side, claim.public_key, signature, self._transcript(_REFUSES + by, claim))
-            return Refusal(_device_in(by))
+            return AccessRefusal(_device_in(by))
         (signature,) = _sized(message, "welcome", (SIGNATURE_BYTES,))
         _verify(self._side, claim.public_key, signature, self._transcript(b"listener", claim))
-        return Authenticated(claim.device, claim.public_key, claim.nonce, self._side.nonce)
+        return AuthenticatedPeer(claim.device, claim.public_key, claim.nonce, self._side.nonce)
 
-    def _transcript(self, role: bytes, claim: Claim) -> bytes:
+    def _transcript(self, role: bytes, claim: ClaimedIdentity) -> bytes:
         keys = (claim.public_key, self._side.identity.public_key)
         return _transcript(role, self._side.certificate, keys, (claim.nonce, self._side.nonce))
 
@@ -185,7 +185,7 @@ def _transcript(role: bytes, certificate: bytes, keys: tuple[bytes, bytes], nonc
     return _CONTEXT + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
-def _verify(side: Side, public_key: bytes, signature: bytes, transcript: bytes) -> None:
+def _verify(side: Endpoint, public_key: bytes, signature: bytes, transcript: bytes) -> None:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -198,7 +198,7 @@ def _verify(side: Side, public_key: bytes, signature: bytes, transcript: bytes) 
         ) from None
 
 
-def _refuse_ourselves(side: Side, public_key: bytes) -> None:
+def _refuse_ourselves(side: Endpoint, public_key: bytes) -> None:
     if public_key == side.identity.public_key:
         raise UntrustedPeerError(
             f"the device at {side.address} has this device's own key, {shown(side.identity.device_id)}: it is this "

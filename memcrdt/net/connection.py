@@ -12,12 +12,12 @@ import aiohttp
 from memcrdt.errors import RemoteProtocolError, UnreachableError
 from memcrdt.model.device_ids import Signer, shown
 from memcrdt.net.addresses import Address
-from memcrdt.net.auth import Side, clock_of, fresh_nonce, port_of
+from memcrdt.net.auth import Endpoint, clock_of, fresh_nonce, port_of
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from memcrdt.net.auth import Authenticated
+    from memcrdt.net.auth import AuthenticatedPeer
 
 PATH: Final = "/sync"
 PAIRING_PATH: Final = "/pair"
@@ -42,7 +42,7 @@ Via: TypeAlias = Literal["dialed", "accepted"]
 class Connection:
     """A connection to `peer`, whose device id is proven. One task at a time may receive, any may send."""
 
-    def __init__(self, socket: Socket, peer: Authenticated, address: str, via: Via) -> None:
+    def __init__(self, socket: Socket, peer: AuthenticatedPeer, address: str, via: Via) -> None:
         self.peer = peer
         self.address = address
         self.via = via
@@ -79,12 +79,12 @@ class Connection:
         return f"{shown(self.peer.device)} at {self.address}"
 
 
-def new_side(identity: Signer, certificate: bytes, address: str, port: int | None) -> Side:
+def new_side(identity: Signer, certificate: bytes, address: str, port: int | None) -> Endpoint:
     """Our side of a connection that is about to be authenticated; `port` is where we listen."""
-    return Side(identity, certificate, fresh_nonce(time.time_ns() // 1_000_000, port or 0), address)
+    return Endpoint(identity, certificate, fresh_nonce(time.time_ns() // 1_000_000, port or 0), address)
 
 
-def dialer_address(peer: Authenticated, address: str) -> str | None:
+def dialer_address(peer: AuthenticatedPeer, address: str) -> str | None:
     """Where a device that dialed us from `address` (HOST:PORT) listens; None if it does not."""
     port = port_of(peer.dialer_nonce)
     return str(Address(dialer_host(address), port)) if port else None

@@ -1,4 +1,4 @@
-"""The door of a listener: takes connections, and gives each little time and room until somebody vouches for it."""
+"""The gate of a listener: takes connections, and gives each little time and room until somebody vouches for it."""
 
 from __future__ import annotations
 
@@ -16,54 +16,59 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from memcrdt.errors import InputError, LockedError
-from memcrdt.net.addresses import Address, plainly, whose
+from memcrdt.net.addresses import Address, describe_os_error, host_group
 from memcrdt.net.connection import CLOSE_S
-from memcrdt.net.tasks import Tasks
+from memcrdt.net.tasks import BackgroundTasks
 
 if TYPE_CHECKING:
     import ssl
 
 log = logging.getLogger("memcrdt.net")
 
-STRANGER_S: Final = 3.0
-TAKEN_S: Final = 0.02  # from one connection to the next: a flood of handshakes leaves searches most of the processor
-REFUSED_S: Final = 0.002  # likewise, after one for which there is no room
-COMPLAINT_S: Final = 60.0  # from one line about clients that speak no HTTP to the next
+IDENTIFY_S: Final = 3.0
+ACCEPT_PAUSE_S: Final = 0.02  # between two connections: a flood of handshakes leaves most of the processor to searches
+REJECT_PAUSE_S: Final = 0.002  # likewise, after one for which there is no room
+LOG_INTERVAL_S: Final = 60.0  # from one line about clients that speak no HTTP to the next
 _KEEPALIVE_S: Final = 15.0
 _ACCEPT_RETRY_S: Final = 1.0  # after the process ran out of file handles; asyncio's own servers wait as long
 _BACKLOG: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Stranger:
+class PendingConnection:
     """A connection from `address`; whoever knows it by now sets `known`."""
 
     address: str
-    known: asyncio.Event = field(default_factory=asyncio.Event)
+    identified: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-Answer = Callable[[web.BaseRequest, Stranger], Awaitable[web.StreamResponse]]
+Answer = Callable[[web.BaseRequest, PendingConnection], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DoorOptions:
-    """`context` is None for plain HTTP; `strangers` are taken at once, `per_address` of them from one address,
-    or from one IPv6 network of 64 bits. `option` is what chooses the address on the command line: errors name it.
+class GateOptions:
+    """How a gate listens.
+
+    Attributes:
+        context: The TLS context, or None for plain HTTP.
+        pending: Maximum number of unidentified connections.
+        per_host: Maximum number of unidentified connections from one IPv4 address or one /64 IPv6 network.
+        option: Prefix of the command-line options that choose the address; error messages name those options.
     """
 
     context: ssl.SSLContext | None
-    strangers: int
-    per_address: int
+    pending: int
+    per_host: int
     option: str = ""
 
 
-class Door:
+class ConnectionGate:
     """Answers requests at one address: `open`, then `close`. Made inside the running event loop.
 
     A connection that is not known 3 s after it was taken is cut off, whatever it did with them: TLS, HTTP or nothing.
     """
 
-    def __init__(self, answer: Answer, options: DoorOptions) -> None:
+    def __init__(self, answer: Answer, options: GateOptions) -> None:
         self._answer = answer
         self._options = options
         self._server = web.Server(
@@ -75,10 +80,10 @@ class Door:
             auto_decompress=False,
         )
         self._socket: sockets.socket | None = None
-        self._strangers: dict[object, Stranger] = {}  # by aiohttp's protocol object of the connection
-        self._strangers_at: Counter[str] = Counter()  # by host
-        self._accepting = Tasks()
-        self._tasks = Tasks()
+        self._pending: dict[object, PendingConnection] = {}  # by aiohttp's protocol object of the connection
+        self._pending_at: Counter[str] = Counter()  # by host
+        self._accepting = BackgroundTasks()
+        self._tasks = BackgroundTasks()
 
     def open(self, address: Address) -> int:
         """Listens at the address, and returns the port; port 0 takes any free one, an empty host all interfaces.
@@ -108,7 +113,7 @@ class Door:
             try:
                 connected, (host, port, *ipv6) = await loop.sock_accept(listening)
             except ConnectionAbortedError:  # that one hung up before it was taken
-                await asyncio.sleep(REFUSED_S)
+                await asyncio.sleep(REJECT_PAUSE_S)
                 continue
             except OSError:  # no file handle is left; those waiting stay in the backlog
                 await asyncio.sleep(_ACCEPT_RETRY_S)
@@ -116,38 +121,38 @@ class Door:
             host = host.removeprefix("::ffff:")  # IPv4 on a dual-stack socket
             if ipv6 and (link := ipv6[1]):
                 host = f"{host}%{link}"  # a link-local address says nothing without its link
-            here, everywhere = self._strangers_at[whose(host)], self._strangers_at.total()
-            if everywhere < self._options.strangers and here < self._options.per_address:
-                self._strangers_at[whose(host)] += 1
+            here, everywhere = self._pending_at[host_group(host)], self._pending_at.total()
+            if everywhere < self._options.pending and here < self._options.per_host:
+                self._pending_at[host_group(host)] += 1
                 self._tasks.spawn(self._attend(connected, Address(host, port)))
-                await asyncio.sleep(TAKEN_S)
+                await asyncio.sleep(ACCEPT_PAUSE_S)
             else:
                 connected.close()
-                await asyncio.sleep(REFUSED_S)
+                await asyncio.sleep(REJECT_PAUSE_S)
 
     async def _attend(self, connected: sockets.socket, address: Address) -> None:
         loop = asyncio.get_running_loop()
-        stranger, protocol = Stranger(str(address)), self._server()
-        self._strangers[protocol] = stranger
+        pending, protocol = PendingConnection(str(address)), self._server()
+        self._pending[protocol] = pending
         transport: asyncio.Transport | None = None
         context = self._options.context
-        in_time = {} if context is None else {"ssl_handshake_timeout": STRANGER_S, "ssl_shutdown_timeout": CLOSE_S}
+        in_time = {} if context is None else {"ssl_handshake_timeout": IDENTIFY_S, "ssl_shutdown_timeout": CLOSE_S}
         try:
-            async with asyncio.timeout(STRANGER_S):
+            async with asyncio.timeout(IDENTIFY_S):
                 transport, _ = await loop.connect_accepted_socket(lambda: protocol, connected, ssl=context, **in_time)
-                await stranger.known.wait()
+                await pending.identified.wait()
         except OSError:  # no TLS, gone, or out of time: TimeoutError and SSLError are OSErrors
             pass
         finally:
-            if transport is not None and not stranger.known.is_set():
+            if transport is not None and not pending.identified.is_set():
                 transport.abort()
-            del self._strangers[protocol]
-            self._strangers_at -= Counter((whose(address.host),))
+            del self._pending[protocol]
+            self._pending_at -= Counter((host_group(address.host),))
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The handler of every request: ends when its connection does."""
-        stranger = self._strangers.get(request.protocol)
-        return refusal(408) if stranger is None else await self._answer(request, stranger)
+        pending = self._pending.get(request.protocol)
+        return refusing_response(408) if pending is None else await self._answer(request, pending)
 
 
 class _HttpLog(logging.LoggerAdapter[logging.Logger]):
@@ -160,14 +165,14 @@ class _HttpLog(logging.LoggerAdapter[logging.Logger]):
         if not isinstance(options.get("exc_info"), HttpProcessingError):
             super().log(level, msg, *args, **options)
         elif time.monotonic() >= self._due:
-            self._due = time.monotonic() + COMPLAINT_S
+            self._due = time.monotonic() + LOG_INTERVAL_S
             where = str(args[0]).removeprefix("::ffff:")
             super().log(
                 logging.WARNING, "somebody at %s speaks no HTTP and was hung up on; more of them go unsaid", where
             )
 
 
-def refusal(status: int) -> web.Response:
+def refusing_response(status: int) -> web.Response:
     """An answer that says no more than its status, and ends the connection."""
     response = web.Response(status=status)
     response.force_close()
@@ -175,8 +180,10 @@ def refusal(status: int) -> web.Response:
 
 
 def check_host(address: Address) -> None:
-    """Raises InputError, as Door.open() would, for a host that is none of ours. Nothing listens, and no port is taken
-    for longer than this."""
+    """Raise InputError, as ConnectionGate.open() would, for a host that is not one of this machine.
+
+    Nothing listens, and no port stays taken.
+    """
     try:
         if address.host:
             sockets.getaddrinfo(address.host, 0)
@@ -193,7 +200,7 @@ def _cannot_listen(address: Address, cause: OSError, option: str = "") -> InputE
             f"another port with --{option}port"
         )
     return InputError(
-        f"cannot listen at {address.host or 'all interfaces'}, port {address.port}: {plainly(cause)}; "
+        f"cannot listen at {address.host or 'all interfaces'}, port {address.port}: {describe_os_error(cause)}; "
         f"choose another --{option}host or --{option}port"
     )
 

@@ -12,8 +12,8 @@ from yarl import URL
 
 from memcrdt.errors import RemoteProtocolError, UnreachableError, UntrustedPeerError
 from memcrdt.model.device_ids import Signer, shown
-from memcrdt.net.addresses import plainly
-from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Authenticated, DialerHandshake, Refusal, read_claim
+from memcrdt.net.addresses import describe_os_error
+from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, AccessRefusal, AuthenticatedPeer, DialerHandshake, read_claim
 from memcrdt.net.connection import (
     CLOSE_S,
     GOODBYE,
@@ -41,7 +41,7 @@ DIAL_S: Final = 10.0  # from the name lookup to the end of authentication; slow 
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class DialTarget:
     """What to dial. With `device`, only that one will do; without, any that `accepted` says yes to."""
 
     address: Address
@@ -60,7 +60,7 @@ class OurselvesError(UntrustedPeerError):
     """Our own listener is at the address: no copy of this device, and nothing to worry about."""
 
 
-class Trust:
+class TrustPolicy:
     """Whom a dialer accepts, and what it says to those who do not accept us. This one accepts whoever answers."""
 
     async def is_accepted(self, device: str) -> bool:
@@ -79,7 +79,9 @@ class Trust:
 class Dialer:
     """Dials for one identity. Close it after use."""
 
-    def __init__(self, identity: Signer, trust: Trust, path: str = PATH, expected: str = "memcrdt serving") -> None:
+    def __init__(
+        self, identity: Signer, trust: TrustPolicy, path: str = PATH, expected: str = "memcrdt serving"
+    ) -> None:
         """`expected` is what should run at the addresses, as a message asks for it when nothing answers."""
         self.port: int | None = None  # where we listen, for the other side to know
         self.certificate: bytes | None = None  # the hash of what our own listener shows
@@ -95,7 +97,7 @@ class Dialer:
             trust_env=False,
         )
 
-    async def dial(self, target: Target) -> Connection:
+    async def dial(self, target: DialTarget) -> Connection:
         """An authenticated connection to an accepted device.
 
         Raises UnreachableError when no memcrdt answers, UntrustedPeerError when the device is not the one
@@ -114,7 +116,7 @@ class Dialer:
 
         Raises UnreachableError when no memcrdt answers, RemoteProtocolError when it breaks the protocol.
         """
-        target = Target(address)
+        target = DialTarget(address)
         try:
             async with asyncio.timeout(DIAL_S):
                 socket = await self._connect(address)
@@ -139,7 +141,7 @@ class Dialer:
             max_msg_size=MAX_MSG_SIZE,
         )
 
-    async def _authenticated(self, socket: aiohttp.ClientWebSocketResponse, target: Target) -> Connection:
+    async def _authenticated(self, socket: aiohttp.ClientWebSocketResponse, target: DialTarget) -> Connection:
         code = NOT_AUTHENTIC
         try:
             peer = await self._authenticate(socket, target)
@@ -152,7 +154,7 @@ class Dialer:
             if code != GOODBYE:
                 await close_socket(socket, code)
 
-    async def _authenticate(self, socket: aiohttp.ClientWebSocketResponse, target: Target) -> Authenticated:
+    async def _authenticate(self, socket: aiohttp.ClientWebSocketResponse, target: DialTarget) -> AuthenticatedPeer:
         tls = socket.get_extra_info("ssl_object")
         if not isinstance(tls, ssl.SSLObject) or (der := tls.getpeercert(binary_form=True)) is None:
             raise UnreachableError(
@@ -166,14 +168,14 @@ class Dialer:
         await self._check(claim.device, target)
         await socket.send_bytes(handshake.proof(claim))
         answer = handshake.verify(claim, await self._next(socket, target, claim.device))
-        if isinstance(answer, Refusal):
+        if isinstance(answer, AccessRefusal):
             await self._appeal(socket, target, claim.device, answer)
             answer = handshake.verify(claim, await self._next(socket, target, claim.device))
-        if isinstance(answer, Refusal):
+        if isinstance(answer, AccessRefusal):
             raise RemoteProtocolError(f"the device at {target.address} refused us twice")
         return answer
 
-    async def _next(self, socket: aiohttp.ClientWebSocketResponse, target: Target, device: str) -> bytes:
+    async def _next(self, socket: aiohttp.ClientWebSocketResponse, target: DialTarget, device: str) -> bytes:
         """The next handshake frame of a device that knows by now who we are."""
         try:
             return await _next(socket, target)
@@ -188,7 +190,7 @@ class Dialer:
             raise
 
     async def _appeal(
-        self, socket: aiohttp.ClientWebSocketResponse, target: Target, device: str, refusal: Refusal
+        self, socket: aiohttp.ClientWebSocketResponse, target: DialTarget, device: str, refusal: AccessRefusal
     ) -> None:
         """Says who we are to a device that refuses us. Raises RefusedError where there is nothing to say."""
         if refusal.revoked_by is not None:
@@ -199,7 +201,7 @@ class Dialer:
             raise _not_accepted(device, target, self._identity.device_id)
         await socket.send_bytes(introduction)
 
-    async def _check(self, device: str, target: Target) -> None:
+    async def _check(self, device: str, target: DialTarget) -> None:
         """Whether the claimed device is one to talk to. Nothing of ours has been sent yet."""
         if target.device not in (None, device):
             raise AnotherDeviceError(
@@ -213,7 +215,7 @@ class Dialer:
             )
 
 
-async def _next(socket: aiohttp.ClientWebSocketResponse, target: Target) -> bytes:
+async def _next(socket: aiohttp.ClientWebSocketResponse, target: DialTarget) -> bytes:
     """The next handshake frame."""
     frame = await receive_frame(socket, HANDSHAKE_FRAME_BYTES, str(target.address))
     if frame is None:
@@ -223,17 +225,17 @@ async def _next(socket: aiohttp.ClientWebSocketResponse, target: Target) -> byte
     return frame
 
 
-def _not_accepted(device: str, target: Target, ours: str) -> RefusedError:
+def _not_accepted(device: str, target: DialTarget, ours: str) -> RefusedError:
     return RefusedError(
         f"{shown(device)} at {target.address} does not accept this device; run there: memcrdt accept {shown(ours)}"
     )
 
 
-def _whom(target: Target) -> str:
+def _whom(target: DialTarget) -> str:
     return f"{shown(target.device)} at {target.address}" if target.device else str(target.address)
 
 
-def _unreachable(target: Target, cause: Exception, expected: str) -> UnreachableError:
+def _unreachable(target: DialTarget, cause: Exception, expected: str) -> UnreachableError:
     whom = _whom(target)
     if isinstance(cause, aiohttp.WSServerHandshakeError):
         return UnreachableError(f"what answers at {whom} is not {expected} (HTTP {cause.status}); check host and port")
@@ -243,7 +245,7 @@ def _unreachable(target: Target, cause: Exception, expected: str) -> Unreachable
         return UnreachableError(f"cannot reach {whom}: the name leads to no address; check it, or give an IP address")
     if isinstance(cause, aiohttp.ClientConnectorError):
         cause = cause.os_error
-    why = plainly(cause) if isinstance(cause, OSError) else str(cause)
+    why = describe_os_error(cause) if isinstance(cause, OSError) else str(cause)
     return UnreachableError(f"cannot reach {whom}: {why}; is {expected} there, and the port open?")
 
 

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from memcrdt.errors import RemoteProtocolError, UntrustedPeerError
 from memcrdt.model.device_ids import Signer
-from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Authenticated, ListenerHandshake
+from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, AuthenticatedPeer, ListenerHandshake
 from memcrdt.net.connection import (
     CLOSE_S,
     GOODBYE,
@@ -29,28 +29,28 @@ from memcrdt.net.connection import (
     new_side,
     receive_frame,
 )
-from memcrdt.net.connection_gate import Door, DoorOptions, Stranger, refusal
+from memcrdt.net.connection_gate import ConnectionGate, GateOptions, PendingConnection, refusing_response
 from memcrdt.net.tls import new_credentials
 
 if TYPE_CHECKING:
     from memcrdt.net.addresses import Address
 
-STRANGERS: Final = 16
-STRANGERS_PER_ADDRESS: Final = 4
+PENDING_MAX: Final = 16
+PENDING_PER_HOST_MAX: Final = 4
 
 
-class Host(Protocol):
+class ConnectionHandler(Protocol):
     """Whoever runs the listener: decides who may come in, and talks to them."""
 
-    async def admits(self, peer: Authenticated, address: str) -> bool:
+    async def admits(self, peer: AuthenticatedPeer, address: str) -> bool:
         """Whether we accept this device, which has proven its id. One that we don't know has knocked."""
         ...
 
-    async def revoker_of(self, peer: Authenticated) -> str | None:
+    async def revoker_of(self, peer: AuthenticatedPeer) -> str | None:
         """The id of the device that revoked this one, for it to know; None if that is not why we don't accept it."""
         ...
 
-    async def introduced(self, peer: Authenticated, introduction: bytes) -> bool:
+    async def introduced(self, peer: AuthenticatedPeer, introduction: bytes) -> bool:
         """Whether we accept this device because of what it says that members have signed about it."""
         ...
 
@@ -62,21 +62,21 @@ class Host(Protocol):
 class Listener:
     """Listens for one identity: `start`, then `close`. Made inside the running event loop."""
 
-    def __init__(self, identity: Signer, host: Host, path: str = PATH) -> None:
+    def __init__(self, identity: Signer, host: ConnectionHandler, path: str = PATH) -> None:
         self._identity = identity
         self._host = host
         self._path = path
         self._credentials = new_credentials()
         self._port = 0
-        options = DoorOptions(context=self._credentials.context, strangers=STRANGERS, per_address=STRANGERS_PER_ADDRESS)
-        self._door = Door(self._answer, options)
+        options = GateOptions(context=self._credentials.context, pending=PENDING_MAX, per_host=PENDING_PER_HOST_MAX)
+        self._gate = ConnectionGate(self._answer, options)
 
     def start(self, address: Address) -> int:
         """Listens at the address, and returns the port; port 0 takes any free one, an empty host all interfaces.
 
         Raises LockedError when another program has the port, InputError when the host is none of ours.
         """
-        self._port = self._door.open(address)
+        self._port = self._gate.open(address)
         return self._port
 
     @property
@@ -86,16 +86,16 @@ class Listener:
 
     async def close(self) -> None:
         """Stops listening. The host has closed its own connections before."""
-        await self._door.close()
+        await self._gate.close()
 
-    async def _answer(self, request: web.BaseRequest, stranger: Stranger) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, pending: PendingConnection) -> web.StreamResponse:
         socket = _socket()
         if status := _refusal(request, socket, self._path):
-            return refusal(status)
+            return refusing_response(status)
         try:
-            connection = await self._authenticated(request, socket, stranger.address)
+            connection = await self._authenticated(request, socket, pending.address)
         finally:
-            stranger.known.set()
+            pending.identified.set()
         if connection is not None:
             await self._host.serve(connection)
         return socket
@@ -120,7 +120,7 @@ class Listener:
         await close_socket(socket, code)
         return None
 
-    async def _authenticate(self, socket: web.WebSocketResponse, address: str) -> Authenticated | None:
+    async def _authenticate(self, socket: web.WebSocketResponse, address: str) -> AuthenticatedPeer | None:
         side = new_side(self._identity, self._credentials.certificate, address, self._port)
         handshake = ListenerHandshake(side)
         await socket.send_bytes(handshake.greeting())
@@ -136,7 +136,7 @@ class Listener:
         await socket.send_bytes(handshake.welcome(peer))
         return peer
 
-    async def _introduced(self, socket: web.WebSocketResponse, peer: Authenticated, address: str) -> bool:
+    async def _introduced(self, socket: web.WebSocketResponse, peer: AuthenticatedPeer, address: str) -> bool:
         frame = await receive_frame(socket, HANDSHAKE_FRAME_BYTES, address)
         return frame is not None and await self._host.introduced(peer, frame)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("memcrdt.net")
 
 
-class Tasks:
+class BackgroundTasks:
     """The tasks of one owner, which ends them with itself."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ POLL_S: Final = 0.025  # a look takes 2 µs
 _LOOPBACK: Final = "127.0.0.1"
 
 
-class StoreDoorbell:
+class StoreChangeSignal:
     """Rings for the commits of every process on the store. An async context manager."""
 
     def __init__(self, store: Store) -> None:
@@ -40,7 +40,9 @@ class StoreDoorbell:
         # The number is one connection's own view, so it is this one that has to be asked each time.
         self._db = self._held.enter_context(self._store.reading())
         self._seen = self._version()
-        transport, _ = await self._loop.create_datagram_endpoint(lambda: _Bell(self), local_addr=(_LOOPBACK, 0))
+        transport, _ = await self._loop.create_datagram_endpoint(
+            lambda: _DatagramListener(self), local_addr=(_LOOPBACK, 0)
+        )
         self._held.callback(transport.close)
         self.port = transport.get_extra_info("sockname")[1]
         self._poll()
@@ -51,7 +53,7 @@ class StoreDoorbell:
         self._timer.cancel()
         await self._held.aclose()
 
-    async def rung(self) -> None:
+    async def changed(self) -> None:
         """Returns when the store has changed since the last call."""
         await self._changed.wait()
         self._changed.clear()
@@ -77,16 +79,16 @@ class StoreDoorbell:
         return data_version(self._db)
 
 
-class _Bell(asyncio.DatagramProtocol):
-    def __init__(self, doorbell: StoreDoorbell) -> None:
-        self._doorbell = doorbell
+class _DatagramListener(asyncio.DatagramProtocol):
+    def __init__(self, change_signal: StoreChangeSignal) -> None:
+        self._signal = change_signal
 
     def datagram_received(self, data: bytes, addr: object) -> None:
-        self._doorbell.look()
+        self._signal.look()
 
 
 def ring(home: Path, _: Notice) -> None:
-    """Rings the doorbell of whichever other process runs the network of a home; to be called after each commit."""
+    """Rings the change_signal of whichever other process runs the network of a home; to be called after each commit."""
     if bell := noted_bell(home):
         with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.setblocking(False)  # if it does not arrive, that process looks by itself

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import MemcrdtError, UnreachableError
 from memcrdt.model.device_ids import shown
-from memcrdt.net.dialer import AnotherDeviceError, OurselvesError, RefusedError, Target
+from memcrdt.net.dialer import AnotherDeviceError, DialTarget, OurselvesError, RefusedError
 from memcrdt.net.discovery.finder import Candidate
 
 if TYPE_CHECKING:
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from memcrdt.net.connection import Connection
     from memcrdt.net.dialer import Dialer
     from memcrdt.net.discovery.candidates import Candidates
-    from memcrdt.net.tasks import Tasks
-    from memcrdt.node.peer_records import Contacts
+    from memcrdt.net.tasks import BackgroundTasks
+    from memcrdt.node.peer_records import PeerRecords
 
 HEAD_START_S: Final = 0.25  # as RFC 8305 (Happy Eyeballs) recommends
 ADDRESSES: Final = 16  # dialed in one race
 
 
-class Reach:
+class DialRace:
     """Dials devices at their remembered addresses and at those that finders named."""
 
-    def __init__(self, dialer: Dialer, contacts: Contacts, candidates: Candidates, tasks: Tasks) -> None:
+    def __init__(self, dialer: Dialer, records: PeerRecords, candidates: Candidates, tasks: BackgroundTasks) -> None:
         """`tasks` holds what nobody waits for."""
         self._dialer = dialer
         self._tasks = tasks
-        self._contacts = contacts
+        self._records = records
         self._candidates = candidates
 
     async def reach(self, device: str) -> Connection:
@@ -39,7 +39,7 @@ class Reach:
         Raises NotFoundError, StoreError, or what went wrong: of several addresses what tells the most, so that an old
         one does not hide why the device does not let us in.
         """
-        remembered = [Candidate(address, "address", device) for address in await self._contacts.addresses(device)]
+        remembered = [Candidate(address, "address", device) for address in await self._records.addresses(device)]
         known = {candidate.address for candidate in remembered}
         found = [candidate for candidate in self._candidates.of(device) if candidate.address not in known]
         if not remembered and not found:
@@ -73,7 +73,7 @@ class Reach:
 
     async def _dial(self, candidate: Candidate) -> Connection:
         try:
-            connection = await self._dialer.dial(Target(candidate.address, candidate.device))
+            connection = await self._dialer.dial(DialTarget(candidate.address, candidate.device))
         except RefusedError:
             raise  # it is there, and may let us in the next time
         except MemcrdtError:

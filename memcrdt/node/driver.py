@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Protocol
 from memcrdt.errors import MemcrdtError, RemoteProtocolError
 from memcrdt.model.device_ids import shown
 from memcrdt.net.connection import UPDATE
-from memcrdt.net.dialer import Dialer, Target
+from memcrdt.net.dialer import Dialer, DialTarget
 from memcrdt.net.discovery.candidates import Candidates
-from memcrdt.net.tasks import Tasks
-from memcrdt.node.dial_race import Reach
-from memcrdt.node.peer_records import Contacts
+from memcrdt.net.tasks import BackgroundTasks
+from memcrdt.node.dial_race import DialRace
+from memcrdt.node.peer_records import PeerRecords
 from memcrdt.node.peer_watcher import Table, Watch
 from memcrdt.node.reception import Reception
-from memcrdt.node.send_queue import Link
-from memcrdt.node.trusted_peers import Roster
+from memcrdt.node.send_queue import PeerLink
+from memcrdt.node.trusted_peers import TrustedPeers
 from memcrdt.sync.events import (
     NODE,
     Answered,
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     from memcrdt.model.device_ids import Signer
     from memcrdt.net.addresses import Address
-    from memcrdt.net.auth import Authenticated
+    from memcrdt.net.auth import AuthenticatedPeer
     from memcrdt.net.connection import Connection
     from memcrdt.net.discovery.finder import Finder
     from memcrdt.store.membership.introductions import Introductions
@@ -65,16 +65,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("memcrdt.net")
 
 
-class Doorbell(Protocol):
+class ChangeSignal(Protocol):
     """Tells that the store may have changed, through this process or another."""
 
-    async def rung(self) -> None:
+    async def changed(self) -> None:
         """Returns when it has changed since the last call."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class DriverParts:
     """What a driver joins. `settle` signs what the user has decided of the members of spaces; it runs in a thread."""
 
     identity: Signer
@@ -82,7 +82,7 @@ class Parts:
     replica: Replica
     peers: Peers
     introductions: Introductions
-    doorbell: Doorbell
+    change_signal: ChangeSignal
     finders: Sequence[Finder] = ()
     settle: Callable[[], None] = lambda: None
 
@@ -91,27 +91,27 @@ class Driver:
     """The running network of one store: `start`, then `stop`, inside one event loop.
 
     It listens as soon as a device is accepted, and as long as one is or was revoked, which has to be told so, unless it
-    listens nowhere (None). Implements Host for the listener.
+    listens nowhere (None). Implements ConnectionHandler for the listener.
     """
 
-    def __init__(self, parts: Parts, listen: Address | None, listening: Callable[[int | None], None]) -> None:
+    def __init__(self, parts: DriverParts, listen: Address | None, listening: Callable[[int | None], None]) -> None:
         """`listening` is told the port when listening begins, and None when it ends."""
         self._parts = parts
         self._tell_port = listening
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time()
         self._store = ThreadPoolExecutor(1, "memcrdt-sync")
-        self._contacts = Contacts(parts.peers, parts.introductions, self._store)
-        self._dialer = Dialer(parts.identity, self._contacts)
+        self._records = PeerRecords(parts.peers, parts.introductions, self._store)
+        self._dialer = Dialer(parts.identity, self._records)
         self._reception = Reception(parts.identity, self, listen, self._listening)
-        self._roster = Roster(parts.peers)
-        self._tasks = Tasks()
+        self._roster = TrustedPeers(parts.peers)
+        self._tasks = BackgroundTasks()
         self._candidates = Candidates(
             parts.finders, accepted=self._roster.__contains__, fresh=self._found, identify=self._dialer.identify
         )
-        self._reach = Reach(self._dialer, self._contacts, self._candidates, self._tasks)
+        self._reach = DialRace(self._dialer, self._records, self._candidates, self._tasks)
         self._watch = Watch(Table(self._roster, parts.settle, self._store), self)
-        self._links: dict[int, Link] = {}
+        self._links: dict[int, PeerLink] = {}
         self._links_made = 0
         self._timers: set[asyncio.TimerHandle] = set()
         self._stopping = False
@@ -147,7 +147,7 @@ class Driver:
 
         Raises UnreachableError, UntrustedPeerError, RemoteProtocolError.
         """
-        connection = await self._dialer.dial(Target(address, device))
+        connection = await self._dialer.dial(DialTarget(address, device))
         self._tasks.spawn(self.serve(connection))
         return connection.peer.device
 
@@ -165,20 +165,20 @@ class Driver:
         """The devices to which a connection stands."""
         return frozenset(link.peer for link in self._links.values())
 
-    async def admits(self, peer: Authenticated, address: str) -> bool:
-        """Whether the device is accepted; if not, it has knocked. Part of Host."""
-        return await self._contacts.admits(peer, address)
+    async def admits(self, peer: AuthenticatedPeer, address: str) -> bool:
+        """Whether the device is accepted; if not, it has knocked. Part of ConnectionHandler."""
+        return await self._records.admits(peer, address)
 
-    async def revoker_of(self, peer: Authenticated) -> str | None:
-        """Who revoked the device, if somebody did. Part of Host."""
-        return await self._contacts.revoker_of(peer)
+    async def revoker_of(self, peer: AuthenticatedPeer) -> str | None:
+        """Who revoked the device, if somebody did. Part of ConnectionHandler."""
+        return await self._records.revoker_of(peer)
 
-    async def introduced(self, peer: Authenticated, introduction: bytes) -> bool:
-        """Whether the device is accepted because of what members have signed about it. Part of Host."""
-        return await self._contacts.introduced(peer, introduction)
+    async def introduced(self, peer: AuthenticatedPeer, introduction: bytes) -> bool:
+        """Whether the device is accepted because of what members have signed about it. Part of ConnectionHandler."""
+        return await self._records.introduced(peer, introduction)
 
     async def serve(self, connection: Connection) -> None:
-        """Talks to an accepted device until the connection ends. Part of Host."""
+        """Talks to an accepted device until the connection ends. Part of ConnectionHandler."""
         device, dialed = connection.peer.device, connection.via == "dialed"
         if device not in self._roster:
             await self._watch.refresh()  # accepted just now
@@ -188,10 +188,10 @@ class Driver:
                 self._handle(DialFailed(device))
             return
         self._links_made += 1
-        link = self._links[self._links_made] = Link(self._links_made, connection)
+        link = self._links[self._links_made] = PeerLink(self._links_made, connection)
         try:
             self._handle(Connected(link.number, device, dialed))
-            self._contacts.connected(link)
+            self._records.connected(link)
             await self._receive(link)
         finally:
             del self._links[link.number]
@@ -199,22 +199,22 @@ class Driver:
             self._note_lost(device)
             await link.close(flush_s=0)
 
-    async def _receive(self, link: Link) -> None:
+    async def _receive(self, link: PeerLink) -> None:
         try:
             while (frame := await link.receive()) is not None:
                 if not link.closing:
                     self._handle(FrameReceived(link.number, frame))
         except RemoteProtocolError as exc:
-            self._contacts.failed(link.peer, f"{exc}; {UPDATE}")
+            self._records.failed(link.peer, f"{exc}; {UPDATE}")
 
     def _note_lost(self, device: str) -> None:
         if self._stopping:
             return  # stop() notes it for all
         others = [link for link in self._links.values() if link.peer == device]
         if others:  # of two that were made at once, one remains
-            self._contacts.connected(others[-1])
+            self._records.connected(others[-1])
         else:
-            self._contacts.disconnected(device)
+            self._records.disconnected(device)
 
     # --- effects ------------------------------------------------------------------------------------------------------
 
@@ -243,7 +243,7 @@ class Driver:
     def _send(self, number: int, frame: bytes) -> None:
         link = self._links.get(number)
         if link is not None and not link.closing and not link.send(frame):
-            self._contacts.failed(link.peer, f"{link.connection} is too slow and was hung up on; it is dialed again")
+            self._records.failed(link.peer, f"{link.connection} is too slow and was hung up on; it is dialed again")
             self._close(number, flush_s=0)
 
     def _close(self, number: int, **options: float) -> None:
@@ -284,7 +284,7 @@ class Driver:
             connection = await self._reach.reach(device)
         except MemcrdtError as exc:
             if device not in self.connected:
-                self._contacts.failed(device, str(exc))
+                self._records.failed(device, str(exc))
             self._handle(DialFailed(device))
         else:
             await self.serve(connection)
@@ -293,12 +293,12 @@ class Driver:
         if report.kind == "ready":
             log.debug("%s shares %s", shown(report.peer), report.text or "nothing")
         elif report.kind == "agreed":
-            self._contacts.agreed(report.peer, report.text)
+            self._records.agreed(report.peer, report.text)
         elif report.kind == "alarm":
-            self._contacts.alarm(f"{shown(report.peer)}: {report.text}")
+            self._records.alarm(f"{shown(report.peer)}: {report.text}")
         else:
             text = f"{report.text}; {UPDATE}" if report.kind == "protocol" else report.text
-            self._contacts.failed(report.peer, f"{self._whom(report.peer)}: {text}")
+            self._records.failed(report.peer, f"{self._whom(report.peer)}: {text}")
 
     def _whom(self, device: str) -> str:
         """The device and, while it is connected, its address."""
@@ -308,7 +308,7 @@ class Driver:
 
     async def _watch_store(self) -> None:
         while True:
-            await self._parts.doorbell.rung()
+            await self._parts.change_signal.changed()
             self._watch.look()
             self._handle(Committed())
 

@@ -24,7 +24,7 @@ NOTE_FILE = "serve.json"
 
 class Holder(NamedTuple):
     """The process that runs the network (0: not known), its port (None: it does not listen), the UDP port of its
-    doorbell (None: it has none), and the port at which it listens as soon as it has to (None: any free one, or
+    change_signal (None: it has none), and the port at which it listens as soon as it has to (None: any free one, or
     none)."""
 
     pid: int
@@ -78,7 +78,7 @@ def holder(home: Path) -> Holder | None:
 
 
 def noted_bell(home: Path) -> int | None:
-    """Where the doorbell of another process with the network is, as noted: that process may be gone."""
+    """Where the change_signal of another process with the network is, as noted: that process may be gone."""
     noted = _noted(home)
     return None if noted.pid == os.getpid() else noted.bell
 

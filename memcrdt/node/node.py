@@ -145,11 +145,11 @@ class BackgroundNode:
     @contextmanager
     def asking(self, timeout_s: float | None, peers: list[str] | None) -> Iterator[Look]:
         """As for Memory.wait_synced(): asks whichever process runs the network, and runs it meanwhile if none does."""
-        from memcrdt.node.sync_wait import Waiting
+        from memcrdt.node.sync_wait import SyncWait
 
         devices = None if peers is None else {parse_device_id(peer) for peer in peers}
         with self._running_meanwhile():
-            yield Waiting(self._memory.store, devices, timeout_s).look
+            yield SyncWait(self._memory.store, devices, timeout_s).look
 
     def serving(self) -> Serving | None:
         """Which process runs the network for this home."""

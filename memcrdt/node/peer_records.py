@@ -14,7 +14,7 @@ from memcrdt.model.device_ids import shown
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
 from memcrdt.net.connection import dialer_address
-from memcrdt.net.dialer import Trust
+from memcrdt.net.dialer import TrustPolicy
 from memcrdt.store.membership import peers as stored
 from memcrdt.store.membership.members import COME_BACK
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor, Future
 
-    from memcrdt.net.auth import Authenticated
-    from memcrdt.node.send_queue import Link
+    from memcrdt.net.auth import AuthenticatedPeer
+    from memcrdt.node.send_queue import PeerLink
     from memcrdt.store.membership.introductions import Introductions
     from memcrdt.store.membership.peers import Peers
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 KNOCKS_PER_S: Final = 8  # each is a commit, or a long look into the store; a flood of strangers must not keep it busy
 
 
-class Contacts(Trust):
+class PeerRecords(TrustPolicy):
     """What is known of other devices, and what happened with them, written down in the order in which it did."""
 
     def __init__(self, peers: Peers, introductions: Introductions, store: Executor) -> None:
@@ -52,7 +52,7 @@ class Contacts(Trust):
         peer = await self._call(partial(self._peers.get, device))
         return [Address.parse(address) for address in peer.addresses]
 
-    async def admits(self, peer: Authenticated, address: str) -> bool:
+    async def admits(self, peer: AuthenticatedPeer, address: str) -> bool:
         """Whether the device is accepted; one that is not has knocked. False when the store cannot tell."""
         try:
             if await self.is_accepted(peer.device):
@@ -64,21 +64,21 @@ class Contacts(Trust):
             log.warning("%s at %s was not let in: %s", shown(peer.device), address, exc)
         return False
 
-    async def revoker_of(self, peer: Authenticated) -> str | None:
+    async def revoker_of(self, peer: AuthenticatedPeer) -> str | None:
         """The id of the device that revoked this one; None if none did, or the store cannot tell."""
         return await self._appeal(peer, self._revoked, partial(self._introductions.revoker_of, peer.device))
 
-    async def introduced(self, peer: Authenticated, introduction: bytes) -> bool:
+    async def introduced(self, peer: AuthenticatedPeer, introduction: bytes) -> bool:
         """Whether the device is accepted because of its introduction. Raises RemoteProtocolError."""
         take = partial(self._introductions.take, peer.device, introduction)
         return await self._appeal(peer, self._introduced, take) or False
 
     async def introduction(self, device: str) -> bytes | None:
-        """Part of Trust. Raises StoreError."""
+        """Part of TrustPolicy. Raises StoreError."""
         return await self._call(partial(self._introductions.to, device, HANDSHAKE_FRAME_BYTES))
 
     async def revoked(self, by: str) -> str:
-        """Part of Trust: an alarm, too, which the failed dial logs. Raises StoreError."""
+        """Part of TrustPolicy: an alarm, too, which the failed dial logs. Raises StoreError."""
         name = None
         with suppress(NotFoundError):
             name = (await self._call(partial(self._peers.get, by))).name
@@ -86,7 +86,7 @@ class Contacts(Trust):
         self._note(partial(self._peers.alarm, words))
         return words
 
-    def connected(self, link: Link) -> None:
+    def connected(self, link: PeerLink) -> None:
         """Notes a connection that stands."""
         connection = link.connection
         note = stored.PeerConnection(connection.via, connection.address, link.since_ms, connection.found, link.skew_ms)
@@ -114,7 +114,7 @@ class Contacts(Trust):
         log.warning("%s", text)
         self._note(partial(self._peers.alarm, text))
 
-    async def _appeal(self, peer: Authenticated, few: _Few, ask: Callable[[], T]) -> T | None:
+    async def _appeal(self, peer: AuthenticatedPeer, few: _Few, ask: Callable[[], T]) -> T | None:
         """What the store says of a device that is not accepted; None when it cannot tell, or was asked too often."""
         if not few.one_more():
             return None

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
 
-    from memcrdt.node.trusted_peers import Roster
+    from memcrdt.node.trusted_peers import TrustedPeers
     from memcrdt.sync.events import Known, Revoked, SpacesChanged, SyncNow
 
 log = logging.getLogger("memcrdt.net")
@@ -38,7 +38,7 @@ class Follower(Protocol):
 class Table:
     """The table as it is read: `settle` first signs what the user has decided; both run in the thread of the store."""
 
-    roster: Roster
+    roster: TrustedPeers
     settle: Callable[[], None]
     store: Executor
 

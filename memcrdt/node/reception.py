@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
     from memcrdt.model.device_ids import Signer
     from memcrdt.net.addresses import Address
-    from memcrdt.net.listener import Host
+    from memcrdt.net.listener import ConnectionHandler
 
 
 class Reception:
     """Opens and closes a listener for one host at one address; at none (None) it opens nothing."""
 
     def __init__(
-        self, identity: Signer, host: Host, listen: Address | None, listening: Callable[[int | None], None]
+        self, identity: Signer, host: ConnectionHandler, listen: Address | None, listening: Callable[[int | None], None]
     ) -> None:
         """`listening` is told the port when listening begins, and None when it ends."""
         self.port: int | None = None  # while listening

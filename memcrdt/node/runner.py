@@ -88,8 +88,8 @@ async def running(memory: Memory, options: NetOptions, lock: ServeLock) -> Async
     Raises what Driver.start() does, ReadOnlyError.
     """
     from memcrdt.net.identity import Identity
-    from memcrdt.node.change_signal import StoreDoorbell
-    from memcrdt.node.driver import Driver, Parts
+    from memcrdt.node.change_signal import StoreChangeSignal
+    from memcrdt.node.driver import Driver, DriverParts
     from memcrdt.node.store_replica import StoreReplica
     from memcrdt.store.membership.introductions import Introductions
     from memcrdt.store.membership.members import Members
@@ -99,15 +99,15 @@ async def running(memory: Memory, options: NetOptions, lock: ServeLock) -> Async
     async with AsyncExitStack() as stack:
         stack.callback(lock.release)
         store, identity = memory.store, Identity.load_or_create(memory.home)
-        doorbell = await stack.enter_async_context(StoreDoorbell(store))
-        lock.write(None, bell=doorbell.port, planned=options.port)
-        parts = Parts(
+        change_signal = await stack.enter_async_context(StoreChangeSignal(store))
+        lock.write(None, bell=change_signal.port, planned=options.port)
+        parts = DriverParts(
             identity=identity,
             gossip=Gossip(identity.device_id, store.facts.incarnation, rng=SystemRandom()),
             replica=StoreReplica(store),
             peers=Peers(store),
             introductions=Introductions(store),
-            doorbell=doorbell,
+            change_signal=change_signal,
             settle=partial(Members(store).settle, identity, memory.config.device_name or platform.node()),
             finders=options.finders(identity.device_id, memory.config),
         )

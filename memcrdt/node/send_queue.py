@@ -17,7 +17,7 @@ FLUSH_S: Final = 0.5  # how long a close waits for what was sent before it
 ASKS_AHEAD: Final = 64  # queries that one link may have waiting before no more is read from it
 
 
-class Link:
+class PeerLink:
     """A connection under its number: frames are queued here and written by a task of its own."""
 
     def __init__(self, number: int, connection: Connection) -> None:

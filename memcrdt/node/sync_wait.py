@@ -19,7 +19,7 @@ FIND_S: Final = 3.0  # for a device without an address: so long it may take to b
 STILL_S: Final = 30.0  # without progress of anybody; what the largest frame takes on a slow link is less
 
 
-class Waiting:
+class SyncWait:
     """A wish, made now, that the devices agree with us within `timeout_s`; `devices` are those meant, None for all
     within reach. Raises NotFoundError."""
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from memcrdt.store.membership.peers import Peers
 
 
-class Roster:
+class TrustedPeers:
     """The accepted devices as the peers table had them at the last `read`. Other processes change the table."""
 
     def __init__(self, peers: Peers) -> None:

@@ -16,7 +16,7 @@ from spake2 import SPAKE2_A, SPAKE2_B, SPAKEError
 from memcrdt.errors import RemoteProtocolError
 
 if TYPE_CHECKING:
-    from memcrdt.net.auth import Authenticated
+    from memcrdt.net.auth import AuthenticatedPeer
     from memcrdt.pairing.codes import Code
 
 MESSAGE_BYTES: Final = 33
@@ -26,10 +26,10 @@ _TAG: Final = b"memcrdt.1 pairing "
 Role: TypeAlias = Literal["inviter", "joiner"]
 
 
-class Exchange:
+class CodeExchange:
     """One side, for one attempt. The inviter was dialed: it is the listener of the connection with `peer`."""
 
-    def __init__(self, role: Role, code: Code, own_key: bytes, peer: Authenticated) -> None:
+    def __init__(self, role: Role, code: Code, own_key: bytes, peer: AuthenticatedPeer) -> None:
         inviter, joiner = (own_key, peer.public_key) if role == "inviter" else (peer.public_key, own_key)
         sides = {
             "idA": _TAG + b"joiner" + joiner + peer.dialer_nonce,

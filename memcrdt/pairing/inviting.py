@@ -13,16 +13,16 @@ from memcrdt.model.device_ids import shown
 from memcrdt.net.addresses import DEFAULT_PAIRING_PORT, Address, own_hosts
 from memcrdt.net.connection import PAIRING_PATH, dialer_host
 from memcrdt.net.listener import Listener
-from memcrdt.net.tasks import Tasks
+from memcrdt.net.tasks import BackgroundTasks
 from memcrdt.pairing import talk
 from memcrdt.pairing.codes import new_code
-from memcrdt.pairing.exchange import MESSAGE_BYTES, PROOF_BYTES, Exchange
-from memcrdt.pairing.talk import Offer, Partner, Talk
+from memcrdt.pairing.exchange import MESSAGE_BYTES, PROOF_BYTES, CodeExchange
+from memcrdt.pairing.talk import PairedDevice, PairingChannel, PairingOffer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from memcrdt.net.auth import Authenticated
+    from memcrdt.net.auth import AuthenticatedPeer
     from memcrdt.net.connection import Connection
     from memcrdt.net.discovery.finder import Finder
     from memcrdt.net.identity import Identity
@@ -35,29 +35,29 @@ TALKS: Final = 4  # at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ours:
+class PairingContext:
     """Our side of a pairing: what we offer, where our store is, and what the user calls the other device."""
 
     identity: Identity
     store: Store
-    offer: Offer
+    offer: PairingOffer
     name: str | None = None
 
 
 class Invitation:
-    """A code that waits: `async with Invitation(...) as invitation`, then `joined()`. Implements Host."""
+    """A code that waits: `async with Invitation(...) as invitation`, then `joined()`. Implements ConnectionHandler."""
 
-    def __init__(self, ours: Ours, host: str, finders: Sequence[Finder] = ()) -> None:
+    def __init__(self, ours: PairingContext, host: str, finders: Sequence[Finder] = ()) -> None:
         self.code = new_code()
         self.finders = finders  # told of the port when it is entered
         self.addresses: list[str] = []  # where it can be reached, as HOST:PORT
         self._ours = ours
         self._host = host
         self._listener = Listener(ours.identity, self, PAIRING_PATH)
-        self._partner: asyncio.Future[Partner] = asyncio.get_running_loop().create_future()
+        self._partner: asyncio.Future[PairedDevice] = asyncio.get_running_loop().create_future()
         self._guessing = asyncio.Lock()
         self._talks = 0
-        self._tasks = Tasks()
+        self._tasks = BackgroundTasks()
 
     async def __aenter__(self) -> Self:
         try:
@@ -75,7 +75,7 @@ class Invitation:
         await self._tasks.cancel()
         await self._listener.close()
 
-    async def joined(self, expires_s: float = EXPIRES_S) -> Partner:
+    async def joined(self, expires_s: float = EXPIRES_S) -> PairedDevice:
         """The device that has typed the code. Raises PairingError when the code was guessed wrong or has expired."""
         try:
             async with asyncio.timeout(expires_s):
@@ -83,31 +83,31 @@ class Invitation:
         except TimeoutError:
             raise PairingError(f"nobody typed the code within {expires_s:.0f} s; run memcrdt pair again") from None
 
-    async def admits(self, peer: Authenticated, address: str) -> bool:
-        """Whoever has a key may try the code. Part of Host."""
+    async def admits(self, peer: AuthenticatedPeer, address: str) -> bool:
+        """Whoever has a key may try the code. Part of ConnectionHandler."""
         return self._talks < TALKS and not self._partner.done()
 
-    async def revoker_of(self, peer: Authenticated) -> str | None:
-        """Part of Host."""
+    async def revoker_of(self, peer: AuthenticatedPeer) -> str | None:
+        """Part of ConnectionHandler."""
         return None
 
-    async def introduced(self, peer: Authenticated, introduction: bytes) -> bool:
-        """Part of Host."""
+    async def introduced(self, peer: AuthenticatedPeer, introduction: bytes) -> bool:
+        """Part of ConnectionHandler."""
         return False
 
     async def serve(self, connection: Connection) -> None:
-        """Lets one device try the code. Part of Host."""
+        """Lets one device try the code. Part of ConnectionHandler."""
         self._talks += 1
         try:
             async with asyncio.timeout(talk.TALK_S):
-                await self._talk(Talk(connection))
+                await self._talk(PairingChannel(connection))
         except (MemcrdtError, TimeoutError) as exc:
             log.info("pairing with %s failed: %s", connection, exc)
         finally:
             self._talks -= 1
             await connection.close()
 
-    async def _talk(self, other: Talk) -> None:
+    async def _talk(self, other: PairingChannel) -> None:
         number, message = await other.hear("pair", 2)
         if number != self.code.number:
             await other.say("no", talk.OTHER_NUMBER)
@@ -116,7 +116,7 @@ class Invitation:
             if self._partner.done():
                 await other.say("no", talk.VOID)
                 return
-            exchange = Exchange("inviter", self.code, self._ours.identity.public_key, other.connection.peer)
+            exchange = CodeExchange("inviter", self.code, self._ours.identity.public_key, other.connection.peer)
             exchange.finish(_sized(message, MESSAGE_BYTES))
             await other.say("reply", exchange.message)
             (proof,) = await other.hear("proof", 1)
@@ -132,7 +132,7 @@ class Invitation:
             if not self._partner.done():
                 self._partner.set_result(partner)
 
-    async def _burn(self, other: Talk) -> None:
+    async def _burn(self, other: PairingChannel) -> None:
         device = shown(other.connection.peer.device)
         self._fail(f"{device} at {other.connection.address} typed a wrong code, which ends it; run memcrdt pair again")
         await other.say("no", talk.WRONG)
@@ -141,13 +141,13 @@ class Invitation:
         if not self._partner.done():  # it is when nobody waits any more
             self._partner.set_exception(PairingError(why))
 
-    async def _agree(self, other: Talk) -> Partner:
+    async def _agree(self, other: PairingChannel) -> PairedDevice:
         ours = self._ours.offer
         await other.offer(ours)
         theirs = await other.hear_offer()
         device, name = other.connection.peer.device, self._ours.name or theirs.name
         address = str(Address(dialer_host(other.connection.address), theirs.port)) if theirs.port else None
-        partner = Partner(device, name, address, tuple(entry.name for entry in ours.entries))
+        partner = PairedDevice(device, name, address, tuple(entry.name for entry in ours.entries))
         try:
             joined, _ = talk.joins(ours, theirs)
             await talk.settle(self._ours.store, partner, joined, ours.read_only)

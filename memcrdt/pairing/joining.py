@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 from memcrdt.errors import MemcrdtError, PairingError, RemoteProtocolError, UnreachableError
 from memcrdt.net.addresses import Address
 from memcrdt.net.connection import PAIRING_PATH, dialer_host
-from memcrdt.net.dialer import Dialer, Target, Trust
+from memcrdt.net.dialer import Dialer, DialTarget, TrustPolicy
 from memcrdt.net.discovery.finder import Candidate
-from memcrdt.net.tasks import Tasks
+from memcrdt.net.tasks import BackgroundTasks
 from memcrdt.pairing import talk
-from memcrdt.pairing.exchange import MESSAGE_BYTES, PROOF_BYTES, Exchange
-from memcrdt.pairing.talk import Offer, Partner, Talk
+from memcrdt.pairing.exchange import MESSAGE_BYTES, PROOF_BYTES, CodeExchange
+from memcrdt.pairing.talk import PairedDevice, PairingChannel, PairingOffer
 from memcrdt.store.membership.members import Members
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from memcrdt.net.discovery.finder import Finder
     from memcrdt.pairing.codes import Code
-    from memcrdt.pairing.inviting import Ours
+    from memcrdt.pairing.inviting import PairingContext
 
 log = logging.getLogger("memcrdt.net")
 
@@ -30,29 +30,29 @@ FIND_S: Final = 60.0
 CANDIDATES: Final = 128  # asked, one after the other
 
 
-class Joining:
+class JoinAttempt:
     """Looks for the device that shows the code, and joins it."""
 
-    def __init__(self, ours: Ours, code: Code) -> None:
+    def __init__(self, ours: PairingContext, code: Code) -> None:
         """The entries of our offer are put together when the other side has said which spaces it means."""
         self._ours = ours
         self._code = code
         self._proved = False  # whoever has our proof has tested one guess at the code by it: no second device gets one
         # Who is there is settled by the code.
-        self._dialer = Dialer(ours.identity, Trust(), PAIRING_PATH, "memcrdt pair waiting")
+        self._dialer = Dialer(ours.identity, TrustPolicy(), PAIRING_PATH, "memcrdt pair waiting")
 
-    async def join_at(self, address: Address) -> Partner:
+    async def join_at(self, address: Address) -> PairedDevice:
         """Pairs with the device there. Raises PairingError, UnreachableError, RemoteProtocolError."""
         try:
             return await self._try(Candidate(address, "address"))
         finally:
             await self._dialer.close()
 
-    async def find_and_join(self, finders: Sequence[Finder], find_s: float = FIND_S) -> Partner:
+    async def find_and_join(self, finders: Sequence[Finder], find_s: float = FIND_S) -> PairedDevice:
         """Pairs with whichever device is found that shows the code. Raises PairingError."""
         found: asyncio.Queue[Candidate] = asyncio.Queue()
         problems: list[MemcrdtError] = []  # with those that announced the number of the code
-        tasks = Tasks()
+        tasks = BackgroundTasks()
         for finder in finders:
             tasks.spawn(finder.run(found.put_nowait))
         try:
@@ -68,7 +68,7 @@ class Joining:
             await tasks.cancel()
             await self._dialer.close()
 
-    async def _first(self, found: asyncio.Queue[Candidate], problems: list[MemcrdtError]) -> Partner:
+    async def _first(self, found: asyncio.Queue[Candidate], problems: list[MemcrdtError]) -> PairedDevice:
         tried: set[Address] = set()
         while True:
             candidate = await found.get()
@@ -85,18 +85,18 @@ class Joining:
                 if candidate.pairing == self._code.number:
                     problems.append(exc)
 
-    async def _try(self, candidate: Candidate) -> Partner:
-        connection = await self._dialer.dial(Target(candidate.address, candidate.device))
+    async def _try(self, candidate: Candidate) -> PairedDevice:
+        connection = await self._dialer.dial(DialTarget(candidate.address, candidate.device))
         try:
             async with asyncio.timeout(talk.TALK_S):
-                return await self._talk(Talk(connection))
+                return await self._talk(PairingChannel(connection))
         except TimeoutError:
             raise UnreachableError(f"{connection} stopped answering; run memcrdt pair there again") from None
         finally:
             await connection.close()
 
-    async def _talk(self, other: Talk) -> Partner:
-        exchange = Exchange("joiner", self._code, self._ours.identity.public_key, other.connection.peer)
+    async def _talk(self, other: PairingChannel) -> PairedDevice:
+        exchange = CodeExchange("joiner", self._code, self._ours.identity.public_key, other.connection.peer)
         await other.say("pair", self._code.number, exchange.message)
         (message,) = await other.hear("reply", 1)
         exchange.finish(_bytes(message, MESSAGE_BYTES))
@@ -110,11 +110,11 @@ class Joining:
             )
         return await self._agree(other)
 
-    async def _agree(self, other: Talk) -> Partner:
+    async def _agree(self, other: PairingChannel) -> PairedDevice:
         theirs = await other.hear_offer()
         spaces = tuple(entry.name for entry in theirs.entries)
         known = await asyncio.to_thread(Members(self._ours.store).known_entries, spaces)
-        ours = Offer(self._ours.offer.name, self._ours.offer.port, False, tuple(known))
+        ours = PairingOffer(self._ours.offer.name, self._ours.offer.port, False, tuple(known))
         try:
             _, joined = talk.joins(theirs, ours)
         except PairingError as exc:
@@ -123,7 +123,7 @@ class Joining:
         await other.offer(ours)
         await other.hear("done", 0)
         address = str(Address(dialer_host(other.connection.address), theirs.port)) if theirs.port else None
-        partner = Partner(other.connection.peer.device, self._ours.name or theirs.name, address, spaces)
+        partner = PairedDevice(other.connection.peer.device, self._ours.name or theirs.name, address, spaces)
         partner = await talk.settle(self._ours.store, partner, joined, read_only=False, as_reader=theirs.read_only)
         await other.say("done")
         return partner

@@ -13,9 +13,9 @@ from memcrdt.net.identity import Identity
 from memcrdt.node.lock import holder
 from memcrdt.node.runner import NetOptions
 from memcrdt.pairing.codes import parse_code
-from memcrdt.pairing.inviting import Invitation, Ours
-from memcrdt.pairing.joining import Joining
-from memcrdt.pairing.talk import Offer, Partner
+from memcrdt.pairing.inviting import Invitation, PairingContext
+from memcrdt.pairing.joining import JoinAttempt
+from memcrdt.pairing.talk import PairedDevice, PairingOffer
 from memcrdt.store.membership.members import Members
 
 if TYPE_CHECKING:
@@ -54,27 +54,29 @@ async def invite(memory: Memory, options: PairOptions) -> Invitation:
     return invitation
 
 
-async def join(memory: Memory, code: str, options: PairOptions, *, at: str | None = None) -> Partner:
+async def join(memory: Memory, code: str, options: PairOptions, *, at: str | None = None) -> PairedDevice:
     """Types the code; `at` is where the other device waits, as HOST[:PORT], if it is known.
 
     Raises InputError for what is no code or address, PairingError, UnreachableError.
     """
     typed = parse_code(code)
     address = None if at is None else Address.parse(at, DEFAULT_PAIRING_PORT)
-    joining = Joining(await asyncio.to_thread(_ours, memory, options), typed)
+    joining = JoinAttempt(await asyncio.to_thread(_ours, memory, options), typed)
     if address is not None:
         return await joining.join_at(address)
     return await joining.find_and_join(options.network.finders(memory.store.device, memory.config))
 
 
-def _ours(memory: Memory, options: PairOptions) -> Ours:
-    offer = Offer(
+def _ours(memory: Memory, options: PairOptions) -> PairingContext:
+    offer = PairingOffer(
         memory.config.device_name or platform.node() or "device",
         _port(memory.home),
         options.read_only,
         tuple(Members(memory.store).entries(options.spaces)),
     )
-    return Ours(identity=Identity.load_or_create(memory.home), store=memory.store, offer=offer, name=options.name)
+    return PairingContext(
+        identity=Identity.load_or_create(memory.home), store=memory.store, offer=offer, name=options.name
+    )
 
 
 def _port(home: Path) -> int:

@@ -50,7 +50,7 @@ _MEANS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Partner:
+class PairedDevice:
     """The device that we are paired with now, what it calls itself, where it listens, and the spaces shared.
 
     `aside`: our spaces that gave their name to one of its, which we may only read, and what they are called now.
@@ -64,7 +64,7 @@ class Partner:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class PairingOffer:
     """What one side says of itself: its name, the port that it serves at (0: not known), whether the other may only
     read, spaces."""
 
@@ -74,7 +74,7 @@ class Offer:
     entries: tuple[Entry, ...]
 
 
-class Talk:
+class PairingChannel:
     """Frames over one authenticated connection."""
 
     def __init__(self, connection: Connection) -> None:
@@ -103,16 +103,16 @@ class Talk:
                 return rest
         raise RemoteProtocolError(f"{self.connection} sent another frame than the {kind!r} that was due")
 
-    async def offer(self, offer: Offer) -> None:
+    async def offer(self, offer: PairingOffer) -> None:
         """Sends an offer."""
         entries = [(e.name, e.id, e.genesis.creator, e.genesis.nonce, e.shared) for e in offer.entries]
         await self.say("offer", offer.name, offer.port, offer.read_only, entries)
 
-    async def hear_offer(self) -> Offer:
+    async def hear_offer(self) -> PairingOffer:
         """The other side's. Raises as `hear`."""
         name, port, read_only, entries = await self.hear("offer", 4, OFFER_BYTES)
         try:
-            offer = Offer(
+            offer = PairingOffer(
                 _text(name), Address("", port).port, bool(read_only), tuple(_entry(*each) for each in entries)
             )
         except (TypeError, ValueError, InputError) as exc:
@@ -120,7 +120,7 @@ class Talk:
         return offer
 
 
-def joins(inviter: Offer, joiner: Offer) -> tuple[list[Entry], list[Entry]]:
+def joins(inviter: PairingOffer, joiner: PairingOffer) -> tuple[list[Entry], list[Entry]]:
     """Which spaces of the other each takes part in from now on: first what the inviter joins, then the joiner.
 
     Raises PairingError when both sides share a space of one name with others already.
@@ -147,14 +147,14 @@ def joins(inviter: Offer, joiner: Offer) -> tuple[list[Entry], list[Entry]]:
 
 
 async def settle(
-    store: Store, partner: Partner, joined: Iterable[Entry], read_only: bool, *, as_reader: bool = False
-) -> Partner:
+    store: Store, partner: PairedDevice, joined: Iterable[Entry], read_only: bool, *, as_reader: bool = False
+) -> PairedDevice:
     """Writes down what was agreed: trust, spaces, address. `read_only`: the partner may only read; `as_reader`: we may.
 
     Returns the partner, with what was set aside. Raises what Members.join and Peers.accept do.
     """
 
-    def write() -> Partner:
+    def write() -> PairedDevice:
         names = {entry.name: Members(store).join(entry, read_only=as_reader) for entry in joined}
         Peers(store).accept(
             partner.device, name=partner.name, address=partner.address, spaces=partner.spaces, read_only=read_only

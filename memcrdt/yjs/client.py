@@ -13,14 +13,14 @@ from memcrdt.errors import ReadOnlyError, RemoteProtocolError, StoreError, Untru
 from memcrdt.net.connection import close_socket, receive_frame
 from memcrdt.yjs import protocol
 from memcrdt.yjs.protocol import Awareness, Presence, QueryAwareness, Step1, Update
-from memcrdt.yjs.room import Place, Room
+from memcrdt.yjs.room import Room, ShardRef
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from memcrdt.model.clocks import StateVector
     from memcrdt.store.membership.tokens import Token
-    from memcrdt.yjs.source import Position, Source
+    from memcrdt.yjs.source import Position, ShardSource
 
 HEARTBEAT_S: Final = 12.0  # y-websocket gives up after 30 s without a message; a ping is none to it
 
@@ -33,23 +33,23 @@ REVOKED: Final = 4401
 InStore = Callable[..., Awaitable[Any]]  # runs a function off the event loop
 
 
-class Ties(NamedTuple):
+class ClientContext(NamedTuple):
     """What a client is tied to."""
 
-    source: Source
+    source: ShardSource
     in_store: InStore
     token: Token
-    place: Place
+    place: ShardRef
     room: Room
 
 
-class Client:
+class YjsClient:
     """A connection to a shard. `run` serves it until its end; one task reads from it, and one alone writes to it.
 
     What is to be written is noted, never queued: the writer finds the rest in the store when it comes to it.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, ties: Ties) -> None:
+    def __init__(self, socket: web.WebSocketResponse, ties: ClientContext) -> None:
         self._socket = socket
         self._ties = ties
         self._wake = asyncio.Event()
@@ -79,7 +79,7 @@ class Client:
         self._wake.set()
 
     def tell(self, presences: Iterable[Presence]) -> None:
-        """Part of Member."""
+        """Part of Participant."""
         self._news.update({presence.client: presence for presence in presences})
         self._wake.set()
 

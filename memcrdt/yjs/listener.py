@@ -24,13 +24,13 @@ from aiohttp import web
 from memcrdt.errors import InputError, MemcrdtError, NotFoundError
 from memcrdt.net.addresses import DEFAULT_YJS_PORT, Address
 from memcrdt.net.connection import CLOSE_S
-from memcrdt.net.connection_gate import Door, DoorOptions, Stranger, refusal
-from memcrdt.net.tasks import Tasks
-from memcrdt.node.change_signal import StoreDoorbell
-from memcrdt.yjs.client import Client, Ties
+from memcrdt.net.connection_gate import ConnectionGate, GateOptions, PendingConnection, refusing_response
+from memcrdt.net.tasks import BackgroundTasks
+from memcrdt.node.change_signal import StoreChangeSignal
+from memcrdt.yjs.client import ClientContext, YjsClient
 from memcrdt.yjs.protocol import FRAME_BYTES
-from memcrdt.yjs.room import Place, Room
-from memcrdt.yjs.source import Source
+from memcrdt.yjs.room import Room, ShardRef
+from memcrdt.yjs.source import ShardSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from memcrdt.store.store import Store
 
 CLIENTS: Final = 128
-STRANGERS: Final = 64  # a client opens a socket for each shard, all at once
+PENDING_MAX: Final = 64  # a client opens a socket for each shard, all at once
 THREADS: Final = 2
 PING_S: Final = 240.0  # the answer may take half of it: on a slow line it waits behind megabytes
 
@@ -66,9 +66,9 @@ class YjsListener:
     def __init__(self, store: Store, options: YjsOptions | None = None) -> None:
         self._store = store
         self._options = options or YjsOptions()
-        self._source = Source(store)
-        self._clients: set[Client] = set()
-        self._rooms: defaultdict[Place, Room] = defaultdict(Room)
+        self._source = ShardSource(store)
+        self._clients: set[YjsClient] = set()
+        self._rooms: defaultdict[ShardRef, Room] = defaultdict(Room)
         self._held = AsyncExitStack()
         self.url = ""  # of the spaces, while it listens: http://HOST:PORT/yjs
 
@@ -89,19 +89,19 @@ class YjsListener:
                 f"{options.host or 'all interfaces'} can be reached from outside, where Yjs clients come in over TLS"
                 " only; give a certificate, or listen at 127.0.0.1"
             )
-        door = Door(
+        gate = ConnectionGate(
             self._answer,
-            DoorOptions(context=context, strangers=STRANGERS, per_address=STRANGERS, option="yjs-"),
+            GateOptions(context=context, pending=PENDING_MAX, per_host=PENDING_MAX, option="yjs-"),
         )
         async with AsyncExitStack() as held:
-            doorbell = await held.enter_async_context(StoreDoorbell(self._store))
+            change_signal = await held.enter_async_context(StoreChangeSignal(self._store))
             self._threads = ThreadPoolExecutor(THREADS, "memcrdt-yjs")
             held.push_async_callback(asyncio.to_thread, self._threads.shutdown)
-            port = door.open(Address(options.host, options.port))
-            held.push_async_callback(door.close)
-            tasks = Tasks()
+            port = gate.open(Address(options.host, options.port))
+            held.push_async_callback(gate.close)
+            tasks = BackgroundTasks()
             held.push_async_callback(tasks.cancel)
-            tasks.spawn(self._watch(doorbell))
+            tasks.spawn(self._watch(change_signal))
             self._held = held.pop_all()
         self.url = f"{'http' if context is None else 'https'}://{Address(options.host or 'localhost', port)}/yjs"
 
@@ -110,37 +110,37 @@ class YjsListener:
         await asyncio.gather(*(client.close() for client in self._clients))
         await self._held.aclose()
 
-    async def _watch(self, doorbell: StoreDoorbell) -> None:
+    async def _watch(self, change_signal: StoreChangeSignal) -> None:
         while True:
-            await doorbell.rung()
+            await change_signal.changed()
             for client in self._clients:
                 client.wake()
 
     async def _in_store(self, call: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
 
-    async def _answer(self, request: web.BaseRequest, stranger: Stranger) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, pending: PendingConnection) -> web.StreamResponse:
         """The handler of every request: ends when its connection does."""
         if self._is_clear and not _names_loopback(request.host):
-            return refusal(403)
+            return refusing_response(403)
         try:
             token = await self._in_store(self._source.tokens.find, _secret(request))
             if token is None:
-                return refusal(401)
-            stranger.known.set()
+                return refusing_response(401)
+            pending.identified.set()
             return await self._admitted(request, token)
         except NotFoundError:
-            return refusal(404)
+            return refusing_response(404)
         except MemcrdtError:  # the store can't be read now
-            return refusal(503)
+            return refusing_response(503)
 
     async def _admitted(self, request: web.BaseRequest, token: Token) -> web.StreamResponse:
         origin = request.headers.get("Origin")
         if origin is not None and origin not in token.origins:
-            return refusal(403)
+            return refusing_response(403)
         space, shard = _asked(request)
         if space not in token.spaces:
-            return refusal(404)
+            return refusing_response(404)
         if shard is None:
             return await self._list(space, origin)
         return await self._connect(request, token, (space, shard))
@@ -157,14 +157,16 @@ class YjsListener:
         place = await self._in_store(self._source.place, *asked)
         socket = web.WebSocketResponse(timeout=CLOSE_S, heartbeat=PING_S, compress=False, max_msg_size=FRAME_BYTES + 1)
         if not socket.can_prepare(request):
-            return refusal(426)
+            return refusing_response(426)
         if len(self._clients) >= CLIENTS:
-            return refusal(503)
+            return refusing_response(503)
         await socket.prepare(request)
-        await self._serve(Client(socket, Ties(self._source, self._in_store, token, place, self._rooms[place])), place)
+        await self._serve(
+            YjsClient(socket, ClientContext(self._source, self._in_store, token, place, self._rooms[place])), place
+        )
         return socket
 
-    async def _serve(self, client: Client, place: Place) -> None:
+    async def _serve(self, client: YjsClient, place: ShardRef) -> None:
         self._clients.add(client)
         try:
             await client.run()

@@ -10,14 +10,14 @@ from memcrdt.yjs.protocol import Presence
 PRESENCES: Final = 16  # that one connection may bring: it has one of its own, and may relay others
 
 
-class Place(NamedTuple):
+class ShardRef(NamedTuple):
     """A shard: the id of its space, and its number there."""
 
     space: str
     shard: int
 
 
-class Member(Protocol):
+class Participant(Protocol):
     """A connection, as the others in the room see it."""
 
     def tell(self, presences: Iterable[Presence]) -> None:
@@ -29,7 +29,7 @@ class Room:
     """The connections to one shard, for one event loop."""
 
     def __init__(self) -> None:
-        self._members: dict[Member, set[int]] = {}  # and the clients that each has brought
+        self._members: dict[Participant, set[int]] = {}  # and the clients that each has brought
         self._present: dict[int, Presence] = {}
 
     @property
@@ -41,20 +41,20 @@ class Room:
         """Everyone who is there."""
         return self._present.values()
 
-    def join(self, member: Member) -> None:
+    def join(self, member: Participant) -> None:
         self._members[member] = set()
         member.tell(self.present)
 
-    def leave(self, member: Member) -> None:
+    def leave(self, member: Participant) -> None:
         """Takes a connection out, and all whom it brought: they would seem to be there for 30 s more."""
         brought = self._members.pop(member)
         self._tell([self._present.pop(client).left() for client in brought if client in self._present])
 
-    def heard(self, member: Member, presences: Iterable[Presence]) -> None:
+    def heard(self, member: Participant, presences: Iterable[Presence]) -> None:
         """Takes what a member tells of itself and others, and tells everyone what of it is new."""
         self._tell([presence for presence in presences if self._take(member, presence)])
 
-    def _take(self, member: Member, new: Presence) -> bool:
+    def _take(self, member: Participant, new: Presence) -> bool:
         """The rule of y-protocols: a greater clock counts, and of two states with one clock the end."""
         old = self._present.get(new.client)
         if new.is_gone:

@@ -22,7 +22,7 @@ from memcrdt.store.log import ShardRow
 from memcrdt.store.membership.tokens import Token, Tokens
 from memcrdt.store.store import Store
 from memcrdt.sync.replica import Applied
-from memcrdt.yjs.room import Place
+from memcrdt.yjs.room import ShardRef
 
 if TYPE_CHECKING:
     import apsw
@@ -40,7 +40,7 @@ class Position:
     known: StateVector
 
 
-class Source:
+class ShardSource:
     """One store. Every call is synchronous; run it off the event loop.
 
     What a token has to stand for raises UntrustedPeerError once it is revoked.
@@ -69,26 +69,26 @@ class Source:
             ],
         }
 
-    def place(self, name: str, shard: int) -> Place:
+    def place(self, name: str, shard: int) -> ShardRef:
         """Where a shard of the space called `name` is: one that is there, or the next. Raises NotFoundError."""
         with self._store.reading() as db:
             space, space_id = _space(db, name)
             if not 0 <= shard <= min(_after(log.shards_of(db, space)), limits.SHARDS - 1):
                 raise NotFoundError(f"the space {name!r} has no shard {shard}")
-        return Place(space_id, shard)
+        return ShardRef(space_id, shard)
 
-    def known(self, place: Place) -> StateVector:
+    def known(self, place: ShardRef) -> StateVector:
         """What we know of a shard."""
         return self._replica.state_vector(*place)
 
-    def answer(self, token: Token, place: Place, theirs: StateVector) -> tuple[list[bytes], Position]:
+    def answer(self, token: Token, place: ShardRef, theirs: StateVector) -> tuple[list[bytes], Position]:
         """What a copy at `theirs` lacks, in one update or in pieces to be applied in order."""
         self.check(token)
         diff = self._replica.lacking(*place, theirs)
         whole = len(diff.update) <= WHOLE_BYTES
         return [diff.update] if whole else list(cut(diff.update, PIECE_BYTES)), Position(diff.seq, diff.after)
 
-    def news(self, token: Token, place: Place, position: Position) -> tuple[list[bytes], Position]:
+    def news(self, token: Token, place: ShardRef, position: Position) -> tuple[list[bytes], Position]:
         """The updates behind `position`, oldest first: none when there are none, not all when there are many."""
         self.check(token)
         with self._store.reading() as db, consistent_read(db):  # the head and the log have to be of one moment
@@ -99,7 +99,7 @@ class Source:
                 return _rows(db, row, position)
         return self.answer(token, place, position.known)
 
-    def denial(self, token: Token, place: Place) -> str | None:
+    def denial(self, token: Token, place: ShardRef) -> str | None:
         """Why clients with this token may not write the shard, if they may not."""
         if token.read_only:
             return f"the token {token.name!r} may read and not write; make another with `memcrdt token create`"
@@ -107,7 +107,7 @@ class Source:
             return "this device may read the space and not write it; connect to one that may, or use another space"
         return None
 
-    def take(self, token: Token, place: Place, update: bytes) -> Applied:
+    def take(self, token: Token, place: ShardRef, update: bytes) -> Applied:
         """Commits an update from a client, as one from a peer. Raises ReadOnlyError where it may not write."""
         self.check(token)
         if update != NOTHING and (denial := self.denial(token, place)):
@@ -120,7 +120,7 @@ class Source:
             raise UntrustedPeerError(f"the token {token.name!r} was revoked; make another with `memcrdt token create`")
 
 
-def _row(db: apsw.Connection, place: Place) -> ShardRow | None:
+def _row(db: apsw.Connection, place: ShardRef) -> ShardRow | None:
     space = spaces.shareable_space(db, place.space)
     if space is None:
         raise StoreError("the space has another id now, since it was joined with another device's; connect again")

@@ -25,7 +25,7 @@ from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
 from memcrdt.net.identity import Identity
 from memcrdt.node.peer_watcher import INTERVAL_S
 from memcrdt.node.store_replica import StoreReplica
-from memcrdt.node.trusted_peers import Roster
+from memcrdt.node.trusted_peers import TrustedPeers
 from memcrdt.search import SearchIndex
 from memcrdt.search.searcher import Searcher
 from memcrdt.store import compaction
@@ -144,7 +144,7 @@ class Computer:
         self.replica = _Replica(self._server, self.told)
         self.peers = Peers(self._server)
         self.members = Members(self._server)
-        self._roster = Roster(self.peers)
+        self._roster = TrustedPeers(self.peers)
         self.on = True
         self._note_outcasts()
         gossip = self.reactor(self._server.facts.incarnation)

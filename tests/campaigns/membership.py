@@ -12,7 +12,7 @@ from typing import Final
 
 from memcrdt.errors import PairingError, ReadOnlyError
 from memcrdt.model.requests import PERSONAL
-from memcrdt.pairing.talk import Offer, joins
+from memcrdt.pairing.talk import PairingOffer, joins
 from memcrdt.store.membership.members import Entry, Members
 from tests.campaigns import work
 from tests.campaigns.computer import Computer
@@ -199,8 +199,8 @@ def _pair(world: World, inviter: Computer, joiner: Computer, space: str, *, read
     known = {each: Members(each.memory.store) for each in (inviter, joiner)}
 
     def joined() -> tuple[Sequence[Entry], Sequence[Entry]]:
-        theirs = Offer(inviter.name, _PORT, read_only, tuple(known[inviter].entries([space])))
-        return joins(theirs, Offer(joiner.name, _PORT, False, tuple(known[joiner].known_entries([space]))))
+        theirs = PairingOffer(inviter.name, _PORT, read_only, tuple(known[inviter].entries([space])))
+        return joins(theirs, PairingOffer(joiner.name, _PORT, False, tuple(known[joiner].known_entries([space]))))
 
     try:
         both = joined()

@@ -20,7 +20,7 @@ from memcrdt.model.edits import Stamp
 from memcrdt.model.registers import Registers, Writes
 from memcrdt.model.statements import unpack
 from memcrdt.node.store_replica import StoreReplica
-from memcrdt.node.trusted_peers import Roster
+from memcrdt.node.trusted_peers import TrustedPeers
 from memcrdt.store import compaction, connections, log, shared_log
 from memcrdt.store.documents import Documents
 from memcrdt.store.high_water_mark import HighWaterMarks
@@ -123,12 +123,12 @@ def _take_from_readers() -> AbstractContextManager[object]:
 
 def _keep_talking() -> AbstractContextManager[object]:
     """A connection outlives the revocation of the device at its other end."""
-    read = Roster.read
+    read = TrustedPeers.read
 
-    def reading(self: Roster) -> list[Any]:
+    def reading(self: TrustedPeers) -> list[Any]:
         return [event for event in read(self) if not isinstance(event, Revoked)]
 
-    return patch.object(Roster, "read", reading)
+    return patch.object(TrustedPeers, "read", reading)
 
 
 def _offer_everything() -> AbstractContextManager[object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memcrdt.errors import InputError
-from memcrdt.net.addresses import DEFAULT_PORT, Address, whose
+from memcrdt.net.addresses import DEFAULT_PORT, Address, host_group
 
 
 @pytest.mark.parametrize(
@@ -71,4 +71,4 @@ def test_an_address_that_is_put_together_is_checked_too() -> None:
 )
 def test_all_addresses_that_one_machine_may_take_count_as_one(host: str, same: str, other: str) -> None:
     """With IPv6 it has 64 bits of them to choose from, on each of its links."""
-    assert whose(host) == whose(same) != whose(other)
+    assert host_group(host) == host_group(same) != host_group(other)

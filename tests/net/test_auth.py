@@ -11,23 +11,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memcrdt.errors import RemoteProtocolError, UntrustedPeerError
-from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES, Claim, DialerHandshake, ListenerHandshake, Refusal, Side
+from memcrdt.net.auth import (
+    HANDSHAKE_FRAME_BYTES,
+    AccessRefusal,
+    ClaimedIdentity,
+    DialerHandshake,
+    Endpoint,
+    ListenerHandshake,
+)
 from memcrdt.net.identity import Identity
 
 CERTIFICATE = b"c" * 32
 
 
 @pytest.fixture(name="laptop", scope="module")
-def _laptop(tmp_path_factory: pytest.TempPathFactory) -> Side:
+def _laptop(tmp_path_factory: pytest.TempPathFactory) -> Endpoint:
     return _side(tmp_path_factory.mktemp("laptop"), b"1" * 32)
 
 
 @pytest.fixture(name="desktop", scope="module")
-def _desktop(tmp_path_factory: pytest.TempPathFactory) -> Side:
+def _desktop(tmp_path_factory: pytest.TempPathFactory) -> Endpoint:
     return _side(tmp_path_factory.mktemp("desktop"), b"2" * 32)
 
 
-def test_both_sides_learn_who_the_other_is(laptop: Side, desktop: Side) -> None:
+def test_both_sides_learn_who_the_other_is(laptop: Endpoint, desktop: Endpoint) -> None:
     """Device id, public key and both nonces, equal on both sides."""
     dialer, listener = DialerHandshake(laptop), ListenerHandshake(desktop)
     claim = dialer.read(listener.greeting())
@@ -39,14 +46,14 @@ def test_both_sides_learn_who_the_other_is(laptop: Side, desktop: Side) -> None:
     assert seen_by_dialer.dialer_nonce == seen_by_listener.dialer_nonce == laptop.nonce
 
 
-def test_every_frame_fits_the_limit(laptop: Side, desktop: Side) -> None:
+def test_every_frame_fits_the_limit(laptop: Endpoint, desktop: Endpoint) -> None:
     """With room to spare for a later version's fields."""
     frames = _frames(laptop, desktop)
     assert max(len(frame) for frame in frames) < HANDSHAKE_FRAME_BYTES / 4
 
 
 @pytest.mark.parametrize("changed", ["certificate", "nonce"])
-def test_a_proof_for_another_connection_is_refused(laptop: Side, desktop: Side, changed: str) -> None:
+def test_a_proof_for_another_connection_is_refused(laptop: Endpoint, desktop: Endpoint, changed: str) -> None:
     """A relay shows another certificate; a replay meets another nonce."""
     _, proof, _ = _frames(laptop, desktop)
     other = replace(desktop, **{changed: b"x" * 32})
@@ -55,7 +62,7 @@ def test_a_proof_for_another_connection_is_refused(laptop: Side, desktop: Side, 
 
 
 @pytest.mark.parametrize("changed", ["certificate", "nonce"])
-def test_a_welcome_for_another_connection_is_refused(laptop: Side, desktop: Side, changed: str) -> None:
+def test_a_welcome_for_another_connection_is_refused(laptop: Endpoint, desktop: Endpoint, changed: str) -> None:
     """The dialer checks the same as the listener."""
     greeting, _, welcome = _frames(laptop, desktop)
     dialer = DialerHandshake(replace(laptop, **{changed: b"x" * 32}))
@@ -63,7 +70,7 @@ def test_a_welcome_for_another_connection_is_refused(laptop: Side, desktop: Side
         dialer.verify(dialer.read(greeting), welcome)
 
 
-def test_a_listener_cannot_answer_with_the_dialers_own_signature(laptop: Side, desktop: Side) -> None:
+def test_a_listener_cannot_answer_with_the_dialers_own_signature(laptop: Endpoint, desktop: Endpoint) -> None:
     """The signatures of the two roles differ: none can be sent back."""
     greeting, proof, _ = _frames(laptop, desktop)
     dialer = DialerHandshake(laptop)
@@ -72,7 +79,7 @@ def test_a_listener_cannot_answer_with_the_dialers_own_signature(laptop: Side, d
         dialer.verify(dialer.read(greeting), reflected)
 
 
-def test_a_claim_to_another_devices_key_is_refused(laptop: Side, desktop: Side, tmp_path: Path) -> None:
+def test_a_claim_to_another_devices_key_is_refused(laptop: Endpoint, desktop: Endpoint, tmp_path: Path) -> None:
     """An impostor knows the public key, and cannot sign for it."""
     impostor = _side(tmp_path, b"3" * 32)
     _, proof, _ = _frames(impostor, desktop)
@@ -81,7 +88,7 @@ def test_a_claim_to_another_devices_key_is_refused(laptop: Side, desktop: Side, 
         ListenerHandshake(desktop).verify(msgpack.packb([kind, laptop.identity.public_key, *rest]))
 
 
-def test_our_own_key_on_the_other_side_is_refused(laptop: Side) -> None:
+def test_our_own_key_on_the_other_side_is_refused(laptop: Endpoint) -> None:
     """It is this device itself, or a copy of its folder, and the message says so."""
     with pytest.raises(UntrustedPeerError, match="own key"):
         DialerHandshake(laptop).read(ListenerHandshake(laptop).greeting())
@@ -104,14 +111,14 @@ def test_our_own_key_on_the_other_side_is_refused(laptop: Side) -> None:
         b"\xdd\xff\xff\xff\xff",
     ],
 )
-def test_a_malformed_frame_is_refused(laptop: Side, frame: bytes) -> None:
+def test_a_malformed_frame_is_refused(laptop: Endpoint, frame: bytes) -> None:
     """Garbage, wrong kind, wrong number of fields, wrong size or type, bytes behind, a claim of 2^32 items."""
     with pytest.raises(RemoteProtocolError):
         DialerHandshake(laptop).read(frame)
 
 
 @given(data=st.data())
-def test_any_bytes_raise_only_documented_errors(laptop: Side, desktop: Side, data: st.DataObject) -> None:
+def test_any_bytes_raise_only_documented_errors(laptop: Endpoint, desktop: Endpoint, data: st.DataObject) -> None:
     """Random bytes, and valid frames with some bytes replaced."""
     greeting, proof, welcome = _frames(laptop, desktop)
     claim = DialerHandshake(laptop).read(greeting)
@@ -125,7 +132,7 @@ def test_any_bytes_raise_only_documented_errors(laptop: Side, desktop: Side, dat
             result = read(frame)
         except (RemoteProtocolError, UntrustedPeerError):
             continue
-        assert frame == valid or isinstance(result, Claim)
+        assert frame == valid or isinstance(result, ClaimedIdentity)
 
 
 def _damaged(valid: bytes) -> st.SearchStrategy[bytes]:
@@ -140,24 +147,24 @@ def _patched(valid: bytes, changes: list[tuple[int, int]]) -> bytes:
     return bytes(damaged)
 
 
-def _frames(dialing: Side, listening: Side) -> tuple[bytes, bytes, bytes]:
+def _frames(dialing: Endpoint, listening: Endpoint) -> tuple[bytes, bytes, bytes]:
     dialer, listener = DialerHandshake(dialing), ListenerHandshake(listening)
     greeting = listener.greeting()
     proof = dialer.proof(dialer.read(greeting))
     return greeting, proof, listener.welcome(listener.verify(proof))
 
 
-def _side(home: Path, nonce: bytes) -> Side:
-    return Side(Identity.load_or_create(home), CERTIFICATE, nonce, "192.168.1.20:27380")
+def _side(home: Path, nonce: bytes) -> Endpoint:
+    return Endpoint(Identity.load_or_create(home), CERTIFICATE, nonce, "192.168.1.20:27380")
 
 
 @pytest.mark.parametrize("revoked_by", [None, "R" * 52])
-def test_a_refusal_is_proven_as_well(laptop: Side, desktop: Side, revoked_by: str | None) -> None:
+def test_a_refusal_is_proven_as_well(laptop: Endpoint, desktop: Endpoint, revoked_by: str | None) -> None:
     """Whoever else sends it, or changes who it is that revoked us, has the wrong signature."""
     dialer, listener = DialerHandshake(laptop), ListenerHandshake(desktop)
     claim = dialer.read(listener.greeting())
     refusal = listener.refusal(listener.verify(dialer.proof(claim)), revoked_by)
-    assert dialer.verify(claim, refusal) == Refusal(revoked_by)
+    assert dialer.verify(claim, refusal) == AccessRefusal(revoked_by)
     _, by, signature = msgpack.unpackb(refusal)
     for forged in ([b"X" * 52, signature], [by, bytes(64)]):
         with pytest.raises(UntrustedPeerError, match="cannot prove it"):
@@ -167,7 +174,7 @@ def test_a_refusal_is_proven_as_well(laptop: Side, desktop: Side, revoked_by: st
 
 
 @pytest.mark.parametrize("named", ["r" * 52, "R" * 51, "1" * 52, "\xff" * 26])
-def test_a_refusal_names_a_device(laptop: Side, desktop: Side, named: str) -> None:
+def test_a_refusal_names_a_device(laptop: Endpoint, desktop: Endpoint, named: str) -> None:
     """Anything else could not even be shown, though the device that says it is trusted here."""
     dialer, listener = DialerHandshake(laptop), ListenerHandshake(desktop)
     claim = dialer.read(listener.greeting())

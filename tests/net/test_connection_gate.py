@@ -15,7 +15,7 @@ import pytest
 import memcrdt
 from memcrdt.net import connection_gate
 from memcrdt.net.addresses import Address
-from memcrdt.net.listener import STRANGERS, STRANGERS_PER_ADDRESS
+from memcrdt.net.listener import PENDING_MAX, PENDING_PER_HOST_MAX
 from memcrdt.net.tls import dialer_context
 from memcrdt.node.node import Node
 from memcrdt.store.membership.peers import Peers
@@ -107,7 +107,7 @@ class Crowd:
         self.done = 0
 
     async def __aenter__(self) -> Crowd:
-        self._tasks = [asyncio.create_task(self._run()) for _ in range(STRANGERS + 4)]
+        self._tasks = [asyncio.create_task(self._run()) for _ in range(PENDING_MAX + 4)]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -148,7 +148,7 @@ async def test_a_node_ends_whatever_clients_do(
         node = await Node(memory, host="127.0.0.1", port=0).__aenter__()
         assert node.port is not None
         crowd = await stack.enter_async_context(Crowd(node.port, client, tls=tls))
-        await eventually(lambda: crowd.done >= STRANGERS_PER_ADDRESS)
+        await eventually(lambda: crowd.done >= PENDING_PER_HOST_MAX)
         async with asyncio.timeout(ENDS_S):
             await node.__aexit__(None, None, None)
     assert [record for record in caplog.records if record.exc_info] == []
@@ -167,7 +167,7 @@ async def test_a_network_in_the_background_ends_as_well(
         assert serving is not None
         assert serving.port is not None
         crowd = await stack.enter_async_context(Crowd(serving.port, half_a_frame, tls=True))
-        await eventually(lambda: crowd.done >= STRANGERS_PER_ADDRESS)
+        await eventually(lambda: crowd.done >= PENDING_PER_HOST_MAX)
         async with asyncio.timeout(ENDS_S):
             await asyncio.to_thread(memory.stop_sync)
 
@@ -205,7 +205,7 @@ async def test_what_is_no_http_is_worth_one_line_a_minute(pair: Pair, caplog: py
 
 async def test_addresses_of_one_network_share_their_few_places(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """One more of them is hung up on at once, while those that were there before still have their time."""
-    monkeypatch.setattr(connection_gate, "whose", lambda host: "one network")
+    monkeypatch.setattr(connection_gate, "host_group", lambda host: "one network")
     _, desktop = pair
     address = desktop.listen()
 
@@ -213,7 +213,7 @@ async def test_addresses_of_one_network_share_their_few_places(pair: Pair, monke
         return await asyncio.open_connection(address.host, address.port, local_addr=(host, 0))
 
     try:
-        strangers = [await stranger(f"127.0.0.{number}") for number in range(2, 3 + STRANGERS_PER_ADDRESS)]
+        strangers = [await stranger(f"127.0.0.{number}") for number in range(2, 3 + PENDING_PER_HOST_MAX)]
     except OSError:
         pytest.skip("this machine has one loopback address only")
     with suppress(ConnectionResetError):
@@ -227,7 +227,7 @@ async def test_a_door_that_closes_while_somebody_comes_leaves_no_socket_open(pai
     """Not even one whose turn had not come: a socket that nobody closes is a warning, and so an error here."""
     _, desktop = pair
     address = desktop.listen()
-    writers = [(await asyncio.open_connection(address.host, address.port))[1] for _ in range(STRANGERS_PER_ADDRESS)]
+    writers = [(await asyncio.open_connection(address.host, address.port))[1] for _ in range(PENDING_PER_HOST_MAX)]
     await desktop.listener.close()
     for writer in writers:
         writer.transport.abort()
@@ -247,8 +247,8 @@ async def test_a_flood_leaves_the_event_loop_running(pair: Pair, monkeypatch: py
         there.close()
         return here, ("127.0.0.1", 1)
 
-    monkeypatch.setattr(connection_gate, "TAKEN_S", 0)
-    monkeypatch.setattr(connection_gate, "REFUSED_S", 0)
+    monkeypatch.setattr(connection_gate, "ACCEPT_PAUSE_S", 0)
+    monkeypatch.setattr(connection_gate, "REJECT_PAUSE_S", 0)
     monkeypatch.setattr(asyncio.get_running_loop(), "sock_accept", accept)
     desktop.listen()
     for _ in range(3):

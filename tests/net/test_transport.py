@@ -20,7 +20,7 @@ from memcrdt.model.device_ids import shown
 from memcrdt.net import connection_gate
 from memcrdt.net.addresses import Address
 from memcrdt.net.connection import PAIRING_PATH, PATH, PROTOCOL_BROKEN, SUBPROTOCOL
-from memcrdt.net.dialer import Dialer, Target, Trust
+from memcrdt.net.dialer import Dialer, DialTarget, TrustPolicy
 from memcrdt.net.tls import dialer_context, new_credentials
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ async def test_an_impostor_gets_no_document(pair: Pair, make_device: Callable[[s
     """It shows the key of an accepted device, and signs with its own."""
     laptop, desktop = pair
     impostor = _Impostor(laptop.identity.public_key, laptop.id, make_device("impostor").identity.sign)
-    dialer = Dialer(impostor, Trust())
+    dialer = Dialer(impostor, TrustPolicy())
     with pytest.raises(UntrustedPeerError, match="signature wrong"):
-        await dialer.dial(Target(desktop.listen(), desktop.id))
+        await dialer.dial(DialTarget(desktop.listen(), desktop.id))
     await dialer.close()
     assert (desktop.knocks, desktop.documents_sent) == ([], 0)
 
@@ -200,7 +200,7 @@ async def test_a_silent_client_is_hung_up_on(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, stage: str, eventually: Eventually
 ) -> None:
     """Whether it stops before TLS, before HTTP, or before authentication; and its place is free again."""
-    monkeypatch.setattr(connection_gate, "STRANGER_S", 0.1)
+    monkeypatch.setattr(connection_gate, "IDENTIFY_S", 0.1)
     _, desktop = pair
     address = desktop.listen()
     context = dialer_context() if stage == "tls" else None
@@ -214,7 +214,7 @@ async def test_a_silent_client_is_hung_up_on(
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(1)
         writer.close()
-    await eventually(lambda: not desktop.listener._door._strangers)
+    await eventually(lambda: not desktop.listener._gate._pending)
 
 
 async def test_one_address_gets_four_unauthenticated_sockets(pair: Pair, eventually: Eventually) -> None:
@@ -223,15 +223,15 @@ async def test_one_address_gets_four_unauthenticated_sockets(pair: Pair, eventua
     address = desktop.listen()
     friend = await laptop.dial(address, desktop.id)
     assert await friend.receive() == DOCUMENT
-    await eventually(lambda: not desktop.listener._door._strangers)
+    await eventually(lambda: not desktop.listener._gate._pending)
     strangers = [await asyncio.open_connection(address.host, address.port) for _ in range(4)]
-    await eventually(lambda: len(desktop.listener._door._strangers) == 4)
+    await eventually(lambda: len(desktop.listener._gate._pending) == 4)
     fifth, writer = await asyncio.open_connection(address.host, address.port)
     assert await fifth.read() == b""
     for _, stranger in [*strangers, (fifth, writer)]:
         stranger.close()
     await friend.close()
-    await eventually(lambda: not desktop.listener._door._strangers)
+    await eventually(lambda: not desktop.listener._gate._pending)
     again = await laptop.dial(address, desktop.id)
     await again.close()
 
@@ -361,7 +361,7 @@ async def test_what_answers_without_being_expected_is_told(pair: Pair) -> None:
     address = desktop.listen()
     dialer = Dialer(laptop.identity, laptop, PAIRING_PATH, "memcrdt pair waiting")
     with pytest.raises(UnreachableError) as told:
-        await dialer.dial(Target(address))
+        await dialer.dial(DialTarget(address))
     await dialer.close()
     assert str(told.value) == f"what answers at {address} is not memcrdt pair waiting (HTTP 404); check host and port"
 

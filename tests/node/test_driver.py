@@ -13,7 +13,7 @@ import pytest
 from memcrdt.errors import LockedError, UntrustedPeerError
 from memcrdt.model.device_ids import shown
 from memcrdt.net.addresses import Address
-from memcrdt.net.auth import Authenticated
+from memcrdt.net.auth import AuthenticatedPeer
 from memcrdt.net.connection import HEARTBEAT_S
 from memcrdt.net.dialer import DIAL_S
 from memcrdt.node.peer_records import KNOCKS_PER_S
@@ -229,7 +229,7 @@ async def test_a_flood_of_strangers_is_not_written_down(make_machine: Make) -> N
     desktop = make_machine("desktop")
     await desktop.start()
     for number in range(3 * KNOCKS_PER_S):
-        stranger = Authenticated(f"stranger {number}", b"k" * 32, b"n" * 32, b"n" * 32)
+        stranger = AuthenticatedPeer(f"stranger {number}", b"k" * 32, b"n" * 32, b"n" * 32)
         assert not await desktop.driver.admits(stranger, "192.168.1.66:51234")
     assert len(desktop.peers.all()) == KNOCKS_PER_S
 

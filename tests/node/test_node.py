@@ -28,7 +28,7 @@ from memcrdt.model.records import Forgotten
 from memcrdt.net.addresses import DEFAULT_PORT
 from memcrdt.node.lock import NOTE_FILE, holder
 from memcrdt.node.node import BackgroundNode, Node
-from memcrdt.node.sync_wait import Waiting
+from memcrdt.node.sync_wait import SyncWait
 from memcrdt.store.membership.peers import PeerConnection, Peers
 from memcrdt.store.overview import overview
 
@@ -261,7 +261,7 @@ def test_the_network_is_taken_over_when_its_process_dies(homes: tuple[Memory, Me
 
 
 def test_what_a_process_without_the_network_adds_reaches_the_peer_as_fast(homes: tuple[Memory, Memory]) -> None:
-    """Its commit rings the doorbell of the process that has the network, which it finds beside the store."""
+    """Its commit rings the change_signal of the process that has the network, which it finds beside the store."""
     laptop, desktop = homes
     there, here = BackgroundNode(desktop), BackgroundNode(laptop)
     there.start(**LOOPBACK)
@@ -378,7 +378,7 @@ async def test_waits_of_tasks_hinder_no_other_call(
     homes: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many there are, and however long they wait; cancelled, they leave neither a thread nor the network."""
-    monkeypatch.setattr(Waiting, "_settled", lambda _: None)
+    monkeypatch.setattr(SyncWait, "_settled", lambda _: None)
     laptop, _ = homes
     threaded = AsyncMemory(laptop)
     before = set(threading.enumerate())
@@ -396,7 +396,7 @@ async def test_waits_of_tasks_hinder_no_other_call(
 
 async def test_closing_ends_waits_of_tasks(homes: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch) -> None:
     """It doesn't wait for what may never come."""
-    monkeypatch.setattr(Waiting, "_settled", lambda _: None)
+    monkeypatch.setattr(SyncWait, "_settled", lambda _: None)
     laptop, _ = homes
     threaded = AsyncMemory(laptop)
     waiting = asyncio.create_task(threaded.wait_synced())
@@ -428,7 +428,7 @@ def test_a_network_that_was_asked_for_outlives_the_waiting(
     homes: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where it was asked for while it ran for a wait only; and what was ended by hand stays so."""
-    monkeypatch.setattr(Waiting, "_settled", lambda _: None)
+    monkeypatch.setattr(SyncWait, "_settled", lambda _: None)
     laptop, _ = homes
     node = BackgroundNode(laptop)
     with node.asking(None, None), node.asking(None, None):

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from memcrdt.errors import UnreachableError
-from memcrdt.net.auth import Authenticated
-from memcrdt.node.send_queue import ASKS_AHEAD, Link
+from memcrdt.net.auth import AuthenticatedPeer
+from memcrdt.node.send_queue import ASKS_AHEAD, PeerLink
 from memcrdt.sync.events import FRAME_BYTES, UNSENT_BYTES
 
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
@@ -18,7 +18,7 @@ Eventually = Callable[[Callable[[], object]], Awaitable[None]]
 class _Connection:
     """Writes only while `open` is set, like a peer that reads slowly."""
 
-    peer = Authenticated("B" * 52, b"k" * 32, b"n" * 32, b"n" * 32)
+    peer = AuthenticatedPeer("B" * 52, b"k" * 32, b"n" * 32, b"n" * 32)
     address = "192.168.1.20:27380"
     via = "dialed"
     found = None
@@ -51,7 +51,7 @@ async def _connection() -> _Connection:
 async def test_frames_are_written_in_order(connection: _Connection, eventually: Eventually) -> None:
     """Without waiting when they are sent."""
     connection.open.set()
-    link = Link(1, connection)
+    link = PeerLink(1, connection)
     for number in range(5):
         assert link.send(bytes([number]))
     await eventually(lambda: len(connection.written) == 5)
@@ -61,7 +61,7 @@ async def test_frames_are_written_in_order(connection: _Connection, eventually: 
 
 async def test_a_peer_that_does_not_read_is_found_by_what_waits(connection: _Connection) -> None:
     """Up to 8 MiB may wait; the frame that goes beyond says so."""
-    link = Link(1, connection)
+    link = PeerLink(1, connection)
     frame = bytes(FRAME_BYTES)
     for _ in range(UNSENT_BYTES // FRAME_BYTES):
         assert link.send(frame)
@@ -72,7 +72,7 @@ async def test_a_peer_that_does_not_read_is_found_by_what_waits(connection: _Con
 async def test_a_close_writes_first_what_was_sent(connection: _Connection) -> None:
     """A goodbye arrives."""
     connection.open.set()
-    link = Link(1, connection)
+    link = PeerLink(1, connection)
     link.send(b"bye")
     await link.close()
     assert connection.written == [b"bye"]
@@ -85,7 +85,7 @@ async def test_a_close_does_not_wait_for_a_peer_that_does_not_read(connection: _
     connection.broken = broken
     if broken:
         connection.open.set()
-    link = Link(1, connection)
+    link = PeerLink(1, connection)
     link.send(b"bye")
     await link.close(flush_s=0.01)
     assert connection.closed
@@ -94,7 +94,7 @@ async def test_a_close_does_not_wait_for_a_peer_that_does_not_read(connection: _
 
 async def test_nothing_is_read_while_the_store_is_behind(connection: _Connection) -> None:
     """A peer can't pile up queries: what it sends meanwhile waits in its own socket."""
-    link = Link(1, connection)
+    link = PeerLink(1, connection)
     for _ in range(ASKS_AHEAD + 1):
         link.asked()
     reading = asyncio.create_task(link.receive())

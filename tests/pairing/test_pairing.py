@@ -25,20 +25,20 @@ from memcrdt.errors import (
 from memcrdt.memory.memory import Memory
 from memcrdt.model.device_ids import shown
 from memcrdt.net.addresses import DEFAULT_PORT, Address
-from memcrdt.net.auth import Authenticated
+from memcrdt.net.auth import AuthenticatedPeer
 from memcrdt.net.connection import PAIRING_PATH, Connection
-from memcrdt.net.dialer import Dialer, Target, Trust
+from memcrdt.net.dialer import Dialer, DialTarget, TrustPolicy
 from memcrdt.net.discovery.finder import Candidate, Found
 from memcrdt.net.discovery.mdns import MdnsFinder
 from memcrdt.net.identity import Identity
 from memcrdt.net.listener import Listener
 from memcrdt.node.node import Node
 from memcrdt.pairing.codes import Code, parse_code
-from memcrdt.pairing.exchange import Exchange
+from memcrdt.pairing.exchange import CodeExchange
 from memcrdt.pairing.inviting import Invitation
-from memcrdt.pairing.joining import Joining
+from memcrdt.pairing.joining import JoinAttempt
 from memcrdt.pairing.pair import PairOptions, _ours, invite, join
-from memcrdt.pairing.talk import Offer, Partner, Talk, joins
+from memcrdt.pairing.talk import PairedDevice, PairingChannel, PairingOffer, joins
 from memcrdt.store.membership.members import Entry, Members
 from memcrdt.store.membership.peers import Peers
 from memcrdt.store.spaces import Genesis
@@ -87,7 +87,7 @@ def another(code: Code) -> str:
     return f"{code.number}-{code.first}-{'granite' if code.second != 'granite' else 'acorn'}"
 
 
-async def pair(inviter: Memory, joiner: Memory, **options: Any) -> Partner:
+async def pair(inviter: Memory, joiner: Memory, **options: Any) -> PairedDevice:
     """What the joiner knows of the inviter then."""
     async with await invite(inviter, PairOptions(host="127.0.0.1", **options)) as invitation:
         there, here = await asyncio.gather(
@@ -311,7 +311,7 @@ async def test_the_device_that_shows_the_code_is_found_by_mdns(two: tuple[Memory
     other.announce(1)
     others = asyncio.create_task(other.run(lambda _: None))
     async with invitation:
-        joining = Joining(_ours(desktop, PairOptions(spaces=())), invitation.code)
+        joining = JoinAttempt(_ours(desktop, PairOptions(spaces=())), invitation.code)
         await asyncio.gather(invitation.joined(), joining.find_and_join([_mdns(desktop, None)]))
     others.cancel()
     await asyncio.gather(others, return_exceptions=True)
@@ -320,14 +320,14 @@ async def test_the_device_that_shows_the_code_is_found_by_mdns(two: tuple[Memory
 
 async def test_a_code_that_nobody_shows_says_what_to_do(two: tuple[Memory, Memory]) -> None:
     """Name the address."""
-    joining = Joining(_ours(two[1], PairOptions(spaces=())), parse_code("7-crossover-granite"))
+    joining = JoinAttempt(_ours(two[1], PairOptions(spaces=())), parse_code("7-crossover-granite"))
     with pytest.raises(PairingError, match="--at HOST:PORT"):
         await joining.find_and_join([], find_s=0)
 
 
 async def test_a_device_that_was_found_and_not_reached_is_told(two: tuple[Memory, Memory]) -> None:
     """A firewall before the device that shows the code would look like a code that nobody shows."""
-    joining = Joining(_ours(two[1], PairOptions(spaces=())), parse_code("7-crossover-granite"))
+    joining = JoinAttempt(_ours(two[1], PairOptions(spaces=())), parse_code("7-crossover-granite"))
     with pytest.raises(PairingError, match=r"one that announces it was found, but .* 127\.0\.0\.1:1: "):
         await joining.find_and_join([_Named([Address("127.0.0.1", 1)])], find_s=2)
 
@@ -343,7 +343,7 @@ async def test_only_one_device_gets_a_guess_of_whoever_types_the_code(
         _guessing(make_memory("one"), guesses, says) as one,
         _guessing(make_memory("two"), guesses, says) as two_,
     ):
-        joining = Joining(_ours(desktop, PairOptions(spaces=())), parse_code("7-crossover-granite"))
+        joining = JoinAttempt(_ours(desktop, PairOptions(spaces=())), parse_code("7-crossover-granite"))
         with pytest.raises(MemcrdtError):
             await joining.find_and_join([_Named([one, two_])], find_s=5)
     assert len(guesses) == 1
@@ -355,7 +355,7 @@ async def test_nonsense_does_not_end_the_search(
     """Anybody in the room can announce the number of the code."""
     laptop, desktop = two
     async with await invite(laptop, LOOPBACK) as invitation, _guessing(make_memory("liar"), None, []) as liar:
-        joining = Joining(_ours(desktop, PairOptions(spaces=())), invitation.code)
+        joining = JoinAttempt(_ours(desktop, PairOptions(spaces=())), invitation.code)
         named = _Named([liar, Address.parse(invitation.addresses[0])], invitation.code.number)
         await asyncio.gather(invitation.joined(), joining.find_and_join([named]))
     assert desktop.store.device in known(laptop)
@@ -401,7 +401,7 @@ def test_devices_of_one_space_join_nothing() -> None:
 async def test_an_offer_that_makes_no_sense_is_refused(fields: list[Any]) -> None:
     """A space whose id is not that of its creator, the space that never leaves, no name."""
 
-    class Heard(Talk):
+    class Heard(PairingChannel):
         async def hear(self, kind: str, count: int, limit: int = 0) -> list[Any]:
             return fields
 
@@ -413,8 +413,8 @@ def _entry(creator: str, *, shared: bool = False) -> Entry:
     return Entry("personal", creator * 52, Genesis(creator, b"n"), shared)
 
 
-def _offer(*entries: Entry, read_only: bool = False) -> Offer:
-    return Offer("name", 1, read_only, entries)
+def _offer(*entries: Entry, read_only: bool = False) -> PairingOffer:
+    return PairingOffer("name", 1, read_only, entries)
 
 
 def _mdns(memory: Memory, pairing: int | None) -> MdnsFinder:
@@ -428,8 +428,8 @@ def _pairs(code: Code) -> list[bytes]:
 
 @asynccontextmanager
 async def _dialed(memory: Memory, address: str) -> AsyncIterator[Connection]:
-    dialer = Dialer(Identity.load_or_create(memory.home), Trust(), PAIRING_PATH)
-    connection = await dialer.dial(Target(Address.parse(address)))
+    dialer = Dialer(Identity.load_or_create(memory.home), TrustPolicy(), PAIRING_PATH)
+    connection = await dialer.dial(DialTarget(Address.parse(address)))
     try:
         yield connection
     finally:
@@ -442,7 +442,7 @@ async def _middle(memory: Memory, target: str) -> AsyncIterator[str]:
     """The address of a device that passes on whatever the two say, in both directions."""
 
     class Middle:
-        async def admits(self, peer: Authenticated, address: str) -> bool:
+        async def admits(self, peer: AuthenticatedPeer, address: str) -> bool:
             return True
 
         async def serve(self, connection: Connection) -> None:
@@ -474,14 +474,16 @@ async def _guessing(memory: Memory, guesses: list[bytes] | None, says: list[str]
     a list it says it at once."""
 
     class Guessing:
-        async def admits(self, peer: Authenticated, address: str) -> bool:
+        async def admits(self, peer: AuthenticatedPeer, address: str) -> bool:
             return True
 
         async def serve(self, connection: Connection) -> None:
-            other = Talk(connection)
+            other = PairingChannel(connection)
             await other.hear("pair", 2)
             if guesses is not None:
-                exchange = Exchange("inviter", parse_code("7-crossover-acorn"), identity.public_key, connection.peer)
+                exchange = CodeExchange(
+                    "inviter", parse_code("7-crossover-acorn"), identity.public_key, connection.peer
+                )
                 await other.say("reply", exchange.message)
                 guesses.extend(await other.hear("proof", 1))
             if says is not None:

@@ -12,24 +12,24 @@ from memcrdt.memory.memory import Memory
 from memcrdt.model import limits
 from memcrdt.store.membership.tokens import Token
 from memcrdt.yjs import source as module
-from memcrdt.yjs.room import Place
-from memcrdt.yjs.source import Source
+from memcrdt.yjs.room import ShardRef
+from memcrdt.yjs.source import ShardSource
 
 
 @pytest.fixture(name="source")
-def _source(memory: Memory) -> Source:
-    return Source(memory.store)
+def _source(memory: Memory) -> ShardSource:
+    return ShardSource(memory.store)
 
 
 @pytest.fixture(name="token")
-def _token(source: Source) -> Token:
+def _token(source: ShardSource) -> Token:
     token = source.tokens.find(source.tokens.create("browser"))
     assert token is not None
     return token
 
 
 @pytest.fixture(name="place")
-def _place(source: Source) -> Place:
+def _place(source: ShardSource) -> ShardRef:
     return source.place("personal", 0)
 
 
@@ -40,13 +40,13 @@ def copy_of(updates: Iterable[bytes]) -> Shard:
     return copy
 
 
-def test_an_empty_space_lists_no_shard_and_where_the_first_memory_belongs(source: Source) -> None:
+def test_an_empty_space_lists_no_shard_and_where_the_first_memory_belongs(source: ShardSource) -> None:
     """Shard 0, which is made by whoever writes first."""
     assert source.listing("personal") == {"space": "personal", "open": 0, "shards": []}
 
 
 def test_the_list_names_sizes_and_the_open_shard(
-    memory: Memory, source: Source, monkeypatch: pytest.MonkeyPatch
+    memory: Memory, source: ShardSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full shard is listed and no longer open; then the next one is, also before it is made."""
     monkeypatch.setattr(limits, "SHARD_BIRTHS", 2)
@@ -61,7 +61,7 @@ def test_the_list_names_sizes_and_the_open_shard(
     assert source.listing("personal")["open"] == 1
 
 
-def test_only_shards_that_are_there_and_the_next_have_a_place(memory: Memory, source: Source) -> None:
+def test_only_shards_that_are_there_and_the_next_have_a_place(memory: Memory, source: ShardSource) -> None:
     """Nobody makes shard a million; a space that is not here has none."""
     memory.add("one")
     assert source.place("personal", 1).shard == 1
@@ -71,7 +71,7 @@ def test_only_shards_that_are_there_and_the_next_have_a_place(memory: Memory, so
 
 
 def test_news_are_the_updates_behind_a_position(
-    memory: Memory, source: Source, token: Token, place: Place, monkeypatch: pytest.MonkeyPatch
+    memory: Memory, source: ShardSource, token: Token, place: ShardRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A few at a time, in order, and then none."""
     monkeypatch.setattr(module, "ROWS", 2)
@@ -90,7 +90,9 @@ def test_news_are_the_updates_behind_a_position(
     assert position.known == source.known(place)
 
 
-def test_news_that_are_folded_away_come_as_a_diff(memory: Memory, source: Source, token: Token, place: Place) -> None:
+def test_news_that_are_folded_away_come_as_a_diff(
+    memory: Memory, source: ShardSource, token: Token, place: ShardRef
+) -> None:
     """A forget folds the log into a snapshot: the rows behind the position are gone, what they did is not."""
     doomed = memory.add("doomed")
     updates, position = source.answer(token, place, {})
@@ -104,7 +106,7 @@ def test_news_that_are_folded_away_come_as_a_diff(memory: Memory, source: Source
     assert source.news(token, place, after) == ([], after)
 
 
-def test_a_revoked_token_opens_nothing(memory: Memory, source: Source, token: Token, place: Place) -> None:
+def test_a_revoked_token_opens_nothing(memory: Memory, source: ShardSource, token: Token, place: ShardRef) -> None:
     """Neither what is there, nor what comes, nor the way in."""
     _, position = source.answer(token, place, {})
     source.tokens.revoke("browser")

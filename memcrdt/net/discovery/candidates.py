@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import MemcrdtError
-from memcrdt.net.tasks import Tasks
+from memcrdt.net.tasks import BackgroundTasks
 
 if TYPE_CHECKING:
     from memcrdt.net.addresses import Address
@@ -46,7 +46,7 @@ class Candidates:
         self._told: dict[str, float] = {}
         self._asked: OrderedDict[Address, float] = OrderedDict()
         self._asking = asyncio.Semaphore(ASKS_AT_ONCE)
-        self._tasks = Tasks()
+        self._tasks = BackgroundTasks()
 
     def start(self) -> None:
         """Starts the finders."""

@@ -22,7 +22,7 @@ from memcrdt.errors import InputError
 from memcrdt.model.device_ids import DEVICE_ID_CHARS
 from memcrdt.net.addresses import Address
 from memcrdt.net.discovery.finder import Candidate, Found
-from memcrdt.net.tasks import Tasks
+from memcrdt.net.tasks import BackgroundTasks
 
 if TYPE_CHECKING:
     from zeroconf import ServiceInfo
@@ -128,7 +128,7 @@ class _Resolving:
         self._own_name = own_name
         self._found = found
         self._names: set[str] = set()
-        self._tasks = Tasks()
+        self._tasks = BackgroundTasks()
 
     def changed(
         self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange

@@ -14,7 +14,7 @@ import pytest
 import memcrdt
 from memcrdt.net.addresses import Address
 from memcrdt.net.discovery.finder import Candidate, Found
-from memcrdt.node.trusted_peers import Roster
+from memcrdt.node.trusted_peers import TrustedPeers
 from memcrdt.store.membership.peers import PeerConnection, Peers
 from memcrdt.sync.events import Known
 from memcrdt.testing.finders import FinderAcceptance
@@ -31,7 +31,7 @@ class TableFinder:
     def announce(self, port: int | None) -> None: ...
 
     async def run(self, found: Found) -> None:
-        roster = Roster(self._peers)
+        roster = TrustedPeers(self._peers)
         while True:
             for event in await asyncio.to_thread(roster.read):
                 if isinstance(event, Known):

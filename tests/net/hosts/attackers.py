@@ -17,7 +17,7 @@ from aiohttp import web
 
 from memcrdt.errors import MemcrdtError
 from memcrdt.net.addresses import DEFAULT_PORT
-from memcrdt.net.auth import DialerHandshake, Side, fresh_nonce
+from memcrdt.net.auth import DialerHandshake, Endpoint, fresh_nonce
 from memcrdt.net.connection import PATH, SUBPROTOCOL
 from memcrdt.net.identity import Identity
 from memcrdt.net.tls import certificate_hash, dialer_context, new_credentials
@@ -48,7 +48,7 @@ class Attacker:
             greeting = await socket.receive_bytes()
             self.took(greeting)
             certificate = certificate_hash(socket.get_extra_info("ssl_object").getpeercert(binary_form=True))
-            handshake = DialerHandshake(Side(self._identity, certificate, fresh_nonce(0, DEFAULT_PORT), self.host))
+            handshake = DialerHandshake(Endpoint(self._identity, certificate, fresh_nonce(0, DEFAULT_PORT), self.host))
             await socket.send_bytes(handshake.proof(handshake.read(greeting)))
             await socket.send_bytes(b"\x92\xd9\x34" + b"S" * 52 + b"\x90")
             async for message in socket:
