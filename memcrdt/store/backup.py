@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import apsw
 
 from memcrdt.errors import CorruptError, InputError, SchemaError
-from memcrdt.store import connections, files, log, meta, migrations, scratch
+from memcrdt.store import connections, files, log, meta, migrations
 from memcrdt.store.meta import Alarm
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def back_up(store: Store, path: Path) -> int:
 def _copy(store: Store, path: Path) -> None:
     with connections.translated(path, "backing up"), store.reading() as db:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        db.execute("VACUUM INTO ?", (str(path),))
+        store.location.write_copy(db, path)
     with path.open("rb+") as written:
         os.fsync(written.fileno())
 
@@ -60,21 +59,18 @@ def restore(store: Store, path: Path) -> None:
     if not path.is_file():
         raise InputError(f"there is no file {path}; name a backup that `memcrdt backup` made")
     _check_unused(path)
-    with scratch.lent(store.path.parent, "restoring") as folder:
-        copy = folder / "copy.db"
-        with _of_file(path, "read"):
-            shutil.copyfile(path, copy)
-        _check_kind(copy, path)
-        with (
-            connections.translated(path, "restoring"),
-            _damage_told(path),
-            closing(connections.connect(copy, read_only=False, vfs=store.options.vfs)) as source,
-        ):
-            _check_ours(source, path)
-            migrations.migrate(source, path)
-            _check_rows(source, path)
-            _make_newer(store, source)
-            store.replace_by(source)
+    _check_kind(path)
+    with (
+        _of_file(path, "read"),
+        connections.translated(path, "restoring"),
+        _damage_told(path),
+        store.location.copied(path) as source,
+    ):
+        _check_ours(source, path)
+        migrations.migrate(source, path)
+        _check_rows(source, path)
+        _make_newer(store, source)
+        store.replace_by(source)
 
 
 def _check_unused(path: Path) -> None:
@@ -87,9 +83,9 @@ def _check_unused(path: Path) -> None:
         )
 
 
-def _check_kind(copy: Path, path: Path) -> None:
-    """Raises SchemaError for what no SQLite has written."""
-    with copy.open("rb") as file:
+def _check_kind(path: Path) -> None:
+    """Raise SchemaError for a file that SQLite has not written."""
+    with _of_file(path, "read"), path.open("rb") as file:
         if file.read(len(_SQLITE)) != _SQLITE:
             raise _no_backup(path)
 

@@ -152,7 +152,7 @@ def _truncate_wal(store: Store) -> bool:
     """
     with (
         connections.translated(store.path, "scrubbing"),
-        closing(connections.connect(store.path, read_only=False, vfs=store.options.vfs)) as db,
+        closing(connections.connect(store.path, read_only=False, vfs=store.location.vfs)) as db,
     ):
         db.set_busy_timeout(0)
         try:

@@ -28,6 +28,8 @@ BESIDE = ("-wal", "-shm")  # what SQLite keeps beside a file while it is open
 SYNCED = "PRAGMA synchronous = EXTRA"
 UNSYNCED = "PRAGMA synchronous = NORMAL"  # the power may take the last commits; the file stays whole
 _ALONE_S = 5.0  # for which one waits for those who read a file on a full disk
+# Free pages can be given back. A new file has to settle that before its first table.
+AUTO_VACUUM = "PRAGMA auto_vacuum = INCREMENTAL"
 _READ_ONLY = apsw.SQLITE_OPEN_READONLY
 _READ_WRITE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 
@@ -219,7 +221,7 @@ def use_wal(db: apsw.Connection) -> None:
 
     In a new file, pages that become free can be given back from now on: that is settled before the first table.
     """
-    db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    db.execute(AUTO_VACUUM)
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while db.pragma("journal_mode") != "wal":
         try:

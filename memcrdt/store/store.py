@@ -19,18 +19,17 @@ import apsw
 from memcrdt.errors import DiskFullError, ReadOnlyError, StoreError
 from memcrdt.model.edits import Stamp
 from memcrdt.model.records import ChangeKind
-from memcrdt.store import compaction, connections, file_setup, files, forks, log, machine, meta, migrations, spaces
+from memcrdt.store import compaction, connections, forks, log, machine, meta, migrations, spaces
 from memcrdt.store.background import Background
 from memcrdt.store.change_cursor import PROCESS, OwnCommits
 from memcrdt.store.connections import Readers, translated
 from memcrdt.store.documents import Documents
-from memcrdt.store.high_water_mark import HighWaterMark, HighWaterMarks, hashed, state_folder
+from memcrdt.store.high_water_mark import HighWaterMark, hashed
 from memcrdt.store.indexer import Indexer, Prepared
+from memcrdt.store.location import FolderLocation, Location
 from memcrdt.store.meta import Alarm, Facts
-from memcrdt.store.reserve import Reserve
 from memcrdt.store.transaction import Transaction
 
-FILE = "memories.db"
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
@@ -75,27 +74,29 @@ class Notice:
 class Store:
     """One SQLite file. Safe between threads; several processes may have it open at once."""
 
-    def __init__(self, home: Path, device: str, indexer: Indexer, options: StoreOptions | None = None) -> None:
+    def __init__(
+        self, home: Path | Location, device: str, indexer: Indexer, options: StoreOptions | None = None
+    ) -> None:
         self.options = options or StoreOptions()
-        self.path = home / FILE
+        self.location = (
+            FolderLocation(home, marks=self.options.marks, vfs=self.options.vfs) if isinstance(home, Path) else home
+        )
+        self.path = self.location.path
         self.indexer = indexer
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._documents = Documents()
         self._own_commits = OwnCommits()
         self._subscribers: list[Callable[[Notice], None]] = []
-        self._marks = HighWaterMarks(home, self.options.marks or state_folder())
         self._scrubbing = Background(partial(compaction.scrub, self))
-        self._readers = Readers(self.path, read_only=self.options.read_only, vfs=self.options.vfs)
-        self._reserve = Reserve(home)
+        self._readers = Readers(self.path, read_only=self.options.read_only, vfs=self.location.vfs)
         self._writer: apsw.Connection | None = None
         self._closed = False
-        self._file: files.FileIdentity | None = None
         self.device = device
-        file_setup.prepare(self.path, read_only=self.options.read_only)
+        self.location.prepare(read_only=self.options.read_only)
         try:
             self.facts = self._begin()
-            self._file = files.identity(self.path)
+            self.location.opened()
         except BaseException:  # the connections must not outlive a failed opening
             self.close()
             raise
@@ -118,7 +119,7 @@ class Store:
             if self._writer is not None:
                 connections.close(self._writer)
             self._documents.close()
-            self._marks.close()
+            self.location.close()
             forks.closed(self)
 
     @contextmanager
@@ -181,11 +182,11 @@ class Store:
         try:
             return work()
         except DiskFullError:
-            if not self._reserve.release():
+            if not self.location.release_reserve():
                 raise
             return work()
         finally:
-            self._reserve.keep()
+            self.location.keep_reserve()
 
     @contextmanager
     def documents(self) -> Iterator[tuple[apsw.Connection, Documents]]:
@@ -240,7 +241,7 @@ class Store:
                 meta.reincarnate(db, self.device, self.boot, self.options.random)
             self._use_facts(db)
             self._marked = self._mark(db)
-            self._marks.write(self._marked)
+            self.location.write_mark(self._marked)
 
     def subscribe(self, callback: Callable[[Notice], None]) -> Callable[[], None]:
         """Calls `callback` after each commit of this process, from the thread that made it. Returns its end."""
@@ -289,15 +290,15 @@ class Store:
         if self._writer is None:
             with translated(self.path, "opening"):
                 self._writer = self._open_writer()
-            self._reserve.keep()
+            self.location.keep_reserve()
         return self._writer
 
     def _open_writer(self) -> apsw.Connection:
         with self._readers.none_alone():
-            db = connections.connect(self.path, read_only=False, vfs=self.options.vfs)
+            db = connections.connect(self.path, read_only=False, vfs=self.location.vfs)
         try:
             migrations.check(db, self.path)  # before the first byte of a foreign file is changed
-            connections.use_wal(db)
+            self.location.set_up(db)
             migrations.migrate(db, self.path)
             forks.opened(self, self.path)
             with _immediate(db):
@@ -311,7 +312,7 @@ class Store:
         """Makes or reads the store's facts, and makes another store of one that was copied or restored."""
         if meta.found(db, self.device, self.now_ms(), self.options.random):
             meta.renew_client_id(db, self.boot, self.options.random)
-            if self._marks.tell_of_another():
+            if self.location.had_store():
                 meta.raise_alarm(db, Alarm(self.now_ms(), _GONE))
         elif suspicion := self._suspicion(db):
             meta.reincarnate(db, self.device, self.boot, self.options.random)
@@ -321,7 +322,7 @@ class Store:
         elif not machine.is_same_boot(meta.read(db, "boot"), self.boot):
             meta.renew_client_id(db, self.boot, self.options.random)
         self._marked = self._mark(db)
-        self._marks.write(self._marked)  # before COMMIT: a file without this incarnation is an older one
+        self.location.write_mark(self._marked)  # before COMMIT: a file without this incarnation is an older one
         if db.execute("SELECT 1 FROM shards WHERE to_scrub > 0").fetchone():
             self.scrub_later()
         return meta.facts(db)
@@ -329,14 +330,14 @@ class Store:
     def _suspicion(self, db: apsw.Connection) -> str | None:
         if meta.facts(db).device != self.device:
             return "it belongs to another device key"
-        return self._marks.suspicion(self._mark(db))
+        return self.location.suspicion(self._mark(db))
 
     def _mark(self, db: apsw.Connection) -> HighWaterMark:
         return HighWaterMark(
             incarnation=meta.facts(db).incarnation,
             head=log.head(db),
             machine=hashed(self.options.machine or machine.machine_id()),
-            file=self.path.stat().st_ino,
+            file=self.location.file_number,
         )
 
     def _use_facts(self, db: apsw.Connection) -> None:
@@ -350,7 +351,7 @@ class Store:
         rows = transaction.rows
         if head := max((row.head for row in rows), default=0):
             with self._lock:
-                self._marks.write(replace(self._marked, incarnation=self.facts.incarnation, head=head))
+                self.location.write_mark(replace(self._marked, incarnation=self.facts.incarnation, head=head))
         if transaction.leaves_bytes:
             self.scrub_later()
         for row in rows:
@@ -385,8 +386,7 @@ class Store:
             raise forks.inherited(self.path)
         if self._closed:
             raise StoreError("the store is closed; open it again")
-        if self._file is not None:
-            files.check_same(self.path, self._file)
+        self.location.check_there()
 
 
 @contextmanager

@@ -29,10 +29,11 @@ from memcrdt.node.trusted_peers import TrustedPeers
 from memcrdt.search import SearchIndex
 from memcrdt.search.searcher import Searcher
 from memcrdt.store import compaction
+from memcrdt.store.location import FILE
 from memcrdt.store.membership.introductions import Introductions
 from memcrdt.store.membership.members import Members
 from memcrdt.store.membership.peers import Peers
-from memcrdt.store.store import FILE, Store, StoreOptions
+from memcrdt.store.store import Store, StoreOptions
 from memcrdt.sync.events import Committed, Revoked, SyncNow
 from memcrdt.sync.gossip import Gossip
 from memcrdt.sync.replica import MembershipRecord

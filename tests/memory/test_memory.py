@@ -23,7 +23,7 @@ from memcrdt.errors import InputError, MemcrdtError, NotFoundError, SchemaError,
 from memcrdt.memory.memory import Memory
 from memcrdt.model import limits
 from memcrdt.model.records import Link
-from memcrdt.store.store import FILE
+from memcrdt.store.location import FILE
 from memcrdt.testing.memories import exchange
 
 UNKNOWN = "01JD8Z6Q4M0000000000000001"

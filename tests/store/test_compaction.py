@@ -18,9 +18,9 @@ from memcrdt.crdt.pieces import PIECE_BYTES
 from memcrdt.model import limits
 from memcrdt.model.projection import project
 from memcrdt.store import compaction, log, pruning, quarantine
+from memcrdt.store.location import FILE
 from memcrdt.store.quarantine import Refused
 from memcrdt.store.recovery import doctor
-from memcrdt.store.store import FILE
 from tests.bare_device import BareDevice, agree
 
 Make = Callable[..., BareDevice]

@@ -11,8 +11,8 @@ import pytest
 
 from memcrdt.store import high_water_mark, machine, meta
 from memcrdt.store.high_water_mark import HighWaterMark, judge
+from memcrdt.store.location import FILE
 from memcrdt.store.meta import Facts
-from memcrdt.store.store import FILE
 from tests.bare_device import BareDevice, agree
 
 Make = Callable[..., BareDevice]

@@ -16,9 +16,9 @@ import apsw
 
 from memcrdt.errors import CorruptError
 from memcrdt.store import log
+from memcrdt.store.location import FILE
 from memcrdt.store.log import ShardRow
 from memcrdt.store.recovery import damage, rebuild, salvage, text_repair
-from memcrdt.store.store import FILE
 from memcrdt.store.vector_functions import load_vector_functions
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def repair(store: Store, *, give_up: bool = False) -> DoctorReport:
     """
     problems = list(_problems(store))
     done: list[str] = []
-    if salvage.damage(store.path, store.options.vfs):
-        done += salvage.salvage(store.path, store.options.vfs)
+    if salvage.damage(store.path, store.location.vfs):
+        done += salvage.salvage(store.path, store.location.vfs)
         store.replaced()
         problems += _problems(store)
     with store.writing() as db:
@@ -97,7 +97,7 @@ def _notes() -> tuple[str, ...]:
 
 
 def _problems(store: Store) -> Iterator[str]:
-    if lines := salvage.damage(store.path, store.options.vfs):
+    if lines := salvage.damage(store.path, store.location.vfs):
         yield from (f"the file is damaged: {line}" for line in lines)
         return  # what else is wrong can be seen when all of it can be read
     with store.reading() as db:

@@ -12,8 +12,8 @@ import pytest
 import memcrdt
 from memcrdt.errors import CorruptError, SchemaError
 from memcrdt.store import scratch
+from memcrdt.store.location import FILE
 from memcrdt.store.recovery import doctor, rebuild
-from memcrdt.store.store import FILE
 
 COUNT = 120
 PAGE = 4_096

@@ -1,0 +1,165 @@
+"""Where a store lives: in a folder, or in the memory of this process.
+
+A store asks its location for everything that depends on that. The rest of the package sees a path and a VFS of SQLite.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import apsw
+
+from memcrdt.store import connections, file_setup, files, scratch
+from memcrdt.store.high_water_mark import HighWaterMark, HighWaterMarks, state_folder
+from memcrdt.store.reserve import Reserve
+
+FILE: Final = "memories.db"
+_MEMORY_VFS: Final = "memdb"  # SQLite's own: connections of one process that name the same path share a database
+_MEMORY_FOLDER: Final = "/:memory:"  # memdb shares a name only if it starts with a slash; no such folder exists
+_FORMAT_VERSIONS: Final = slice(18, 20)  # of a SQLite file: how it is written and read
+_ROLLBACK_JOURNAL: Final = b"\1\1"
+
+
+class FolderLocation:
+    """A folder: the database file and, beside it, a high-water mark, a reserve of disk space, and a place for copies.
+
+    Args:
+        folder: The home of the store.
+        marks: The folder for the second copy of the high-water mark (None: $MEMCRDT_STATE, or the platform's).
+        vfs: An APSW VFS (None: SQLite's default).
+    """
+
+    def __init__(self, folder: Path, *, marks: Path | None = None, vfs: str | None = None) -> None:
+        self.path = folder / FILE
+        self.vfs = vfs
+        self._marks = HighWaterMarks(folder, marks or state_folder())
+        self._reserve = Reserve(folder)
+        self._identity: files.FileIdentity | None = None
+
+    def prepare(self, *, read_only: bool) -> None:
+        """Make the folder and the file, if they are to be written.
+
+        Raises:
+            NotFoundError: The store is to be read only, and there is none.
+            ReadOnlyError: The file or the folder may not be written.
+            StoreError: The folder can't be made.
+        """
+        file_setup.prepare(self.path, read_only=read_only)
+
+    def set_up(self, db: apsw.Connection) -> None:
+        """Settle how SQLite keeps a new database."""
+        connections.use_wal(db)
+
+    def opened(self) -> None:
+        """Remember which file is open."""
+        self._identity = files.identity(self.path)
+
+    def check_there(self) -> None:
+        """Raise StoreError if the path no longer leads to the file that is open."""
+        if self._identity is not None:
+            files.check_same(self.path, self._identity)
+
+    def close(self) -> None:
+        """Close the files beside the database."""
+        self._marks.close()
+
+    @property
+    def file_number(self) -> int:
+        """The number that a copied or replaced file does not have: its inode."""
+        return self.path.stat().st_ino
+
+    def had_store(self) -> bool:
+        """Return whether a store was here before the present one was made."""
+        return self._marks.tell_of_another()
+
+    def suspicion(self, now: HighWaterMark) -> str | None:
+        """Return why the store is not the one that was here, in words for its user; None if it is."""
+        return self._marks.suspicion(now)
+
+    def write_mark(self, mark: HighWaterMark) -> None:
+        """Note how far the store has come. Never fails: a mark that can't be written lags."""
+        self._marks.write(mark)
+
+    def keep_reserve(self) -> None:
+        """Reserve disk space, if there is enough."""
+        self._reserve.keep()
+
+    def release_reserve(self) -> bool:
+        """Give the reserved disk space back. Return whether there was any."""
+        return self._reserve.release()
+
+    def write_copy(self, db: apsw.Connection, path: Path) -> None:
+        """Write the database to the empty file `path`."""
+        db.execute("VACUUM INTO ?", (str(path),))
+
+    @contextmanager
+    def copied(self, path: Path) -> Iterator[apsw.Connection]:
+        """Lend a connection to a copy of the database file `path`.
+
+        Raises:
+            LockedError: Another process restores or repairs the store.
+            OSError: The file can't be read or copied.
+        """
+        with scratch.lent(self.path.parent, "restoring") as folder:
+            copy = folder / "copy.db"
+            shutil.copyfile(path, copy)
+            with closing(connections.connect(copy, read_only=False, vfs=self.vfs)) as db:
+                yield db
+
+
+class MemoryLocation:
+    """The memory of this process: a database that leaves no file, and ends with its last connection.
+
+    There is no WAL: a writer waits for readers to finish, and readers wait for a writer. Nothing is kept beside the
+    database, and no file needs to be watched. SQLite limits the size to 1 GiB. See FolderLocation for the methods.
+    """
+
+    vfs = _MEMORY_VFS
+    file_number = 0
+
+    def __init__(self) -> None:
+        self.path = Path(_MEMORY_FOLDER, secrets.token_hex(8))
+
+    def prepare(self, *, read_only: bool) -> None: ...
+
+    def set_up(self, db: apsw.Connection) -> None:
+        db.execute(connections.AUTO_VACUUM)
+
+    def opened(self) -> None: ...
+
+    def check_there(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def had_store(self) -> bool:
+        return False
+
+    def suspicion(self, now: HighWaterMark) -> str | None:
+        return None
+
+    def write_mark(self, mark: HighWaterMark) -> None: ...
+
+    def keep_reserve(self) -> None: ...
+
+    def release_reserve(self) -> bool:
+        return False
+
+    def write_copy(self, db: apsw.Connection, path: Path) -> None:
+        with connections.consistent_read(db):
+            path.write_bytes(db.serialize("main"))
+
+    @contextmanager
+    def copied(self, path: Path) -> Iterator[apsw.Connection]:
+        data = bytearray(path.read_bytes())
+        data[_FORMAT_VERSIONS] = _ROLLBACK_JOURNAL  # SQLite opens no database in memory that asks for a WAL
+        with closing(connections.connect(Path(":memory:"), read_only=False, vfs=None)) as db:
+            db.deserialize("main", bytes(data))
+            yield db
+
+
+Location: TypeAlias = FolderLocation | MemoryLocation
