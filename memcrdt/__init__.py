@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         UnreachableError,
         UntrustedPeerError,
     )
-    from memcrdt.memory.async_memory import AsyncMemory
+    from memcrdt.memory.async_memory import AsyncMemory, OpeningMemory
     from memcrdt.memory.devices import Device
     from memcrdt.memory.feed import Subscription
     from memcrdt.memory.memory import Memory
@@ -39,12 +39,14 @@ if TYPE_CHECKING:
     from memcrdt.memory.transfer import ImportReport
     from memcrdt.model.filters import Filters, Order, ScopedFilters
     from memcrdt.model.records import Change, Forgotten, Hit, Link, MemoryRecord, Page, Revision
+    from memcrdt.model.requests import AddOptions, ScopedAddOptions, UpdateOptions
     from memcrdt.node.node import Node
     from memcrdt.store.membership.sharing import SpaceMember
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AddOptions",
     "AsyncMemory",
     "Change",
     "CorruptError",
@@ -65,6 +67,7 @@ __all__ = [
     "ModelMissingError",
     "Node",
     "NotFoundError",
+    "OpeningMemory",
     "Order",
     "Page",
     "PairingError",
@@ -74,6 +77,7 @@ __all__ = [
     "RemoteProtocolError",
     "Revision",
     "SchemaError",
+    "ScopedAddOptions",
     "ScopedFilters",
     "ScopedMemory",
     "Space",
@@ -82,18 +86,20 @@ __all__ = [
     "Subscription",
     "UnreachableError",
     "UntrustedPeerError",
+    "UpdateOptions",
     "__version__",
     "open",
     "open_async",
 ]
 
 _HOMES = {
-    "memcrdt.memory.async_memory": ("AsyncMemory",),
+    "memcrdt.memory.async_memory": ("AsyncMemory", "OpeningMemory"),
     "memcrdt.memory.devices": ("Device",),
     "memcrdt.memory.feed": ("Subscription",),
     "memcrdt.memory.memory": ("Memory",),
     "memcrdt.model.filters": ("Filters", "Order", "ScopedFilters"),
     "memcrdt.model.records": ("Change", "Forgotten", "Hit", "Link", "MemoryRecord", "Page", "Revision"),
+    "memcrdt.model.requests": ("AddOptions", "ScopedAddOptions", "UpdateOptions"),
     "memcrdt.node.node": ("Node",),
     "memcrdt._open": ("open", "open_async"),
     "memcrdt.memory.scoped": ("ScopedMemory",),

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from memcrdt import config as configuration
 from memcrdt.memory.memory import Memory
@@ -18,7 +15,7 @@ from memcrdt.paths import check_path
 from memcrdt.search.searcher import Searcher
 
 if TYPE_CHECKING:
-    from memcrdt.memory.async_memory import AsyncMemory
+    from memcrdt.memory.async_memory import OpeningMemory
     from memcrdt.search.embedders.embedder import Embedder, EmbedFunction
 
 HOME_VARIABLE = "MEMCRDT_HOME"
@@ -70,16 +67,43 @@ def open(  # noqa: A001 - the name of the public interface
     return memory
 
 
-@asynccontextmanager
-async def open_async(home: str | os.PathLike[str] | None = None, **options: Any) -> AsyncIterator[AsyncMemory]:
-    """As open(), for `async with`: nothing of it blocks the event loop. Cancelled meanwhile, it leaves nothing open."""
-    from memcrdt.memory.async_memory import AsyncMemory, result_of
+def open_async(
+    home: str | os.PathLike[str] | None = None,
+    *,
+    embedder: str | Embedder | EmbedFunction | EllipsisType | None = ...,
+    device_name: str | None = None,
+    read_only: bool = False,
+    sync: bool = False,
+) -> OpeningMemory:
+    """Open the memory of a home without blocking the event loop.
 
-    thread = ThreadPoolExecutor(1, thread_name_prefix="memcrdt-open")
-    begun = thread.submit(open, home, **options)
-    thread.shutdown(wait=False)
-    async with AsyncMemory(await result_of(begun, Memory.close)) as memory:
-        yield memory
+    Cancelled meanwhile, it leaves nothing open.
+
+    Args:
+        home: As for open(), and so are the others.
+        embedder: The model to search with.
+        device_name: The name of this device.
+        read_only: Whether to leave the home as it is.
+        sync: Whether to start the network in the background.
+
+    Returns:
+        An object that opens the memory when it is awaited or entered, and gives an AsyncMemory. Entered, it closes the
+        memory in the end; awaited, it leaves that to the caller.
+
+    Raises:
+        InputError, StoreError: As open() does, when it is awaited or entered.
+
+    Example:
+        ```python
+        async with memcrdt.open_async() as memory:
+            await memory.add("The client wants invoices in PDF")
+
+        memory = await memcrdt.open_async()  # in a notebook
+        ```
+    """
+    from memcrdt.memory.async_memory import OpeningMemory
+
+    return OpeningMemory(lambda: open(home, embedder=embedder, device_name=device_name, read_only=read_only, sync=sync))
 
 
 def home_folder(home: str | os.PathLike[str] | None = None) -> Path:

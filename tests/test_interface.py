@@ -11,12 +11,14 @@ import pytest
 
 from memcrdt import errors
 from memcrdt._open import open as open_memory
+from memcrdt._open import open_async
 from memcrdt.memory.async_memory import AsyncMemory, AsyncScopedMemory, AsyncSpace
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.scoped import ScopedMemory
 from memcrdt.memory.spaces import Space
-from memcrdt.model.filters import CheckedFilters
+from memcrdt.model.filters import CheckedFilters, Filters, ScopedFilters
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
+from memcrdt.model.requests import AddOptions, UpdateOptions
 
 # `*` stands before what is named only, `**` for filters or arguments of add().
 SIGNATURES = {
@@ -127,6 +129,23 @@ def test_names_arguments_and_defaults_stand(kind: type[Any], table: dict[str, st
 
 
 @pytest.mark.parametrize(
+    ("options", "method"), [(AddOptions, Memory.add), (UpdateOptions, Memory.update)], ids=["add", "update"]
+)
+def test_the_options_are_the_arguments(options: type[Any], method: Callable[..., Any]) -> None:
+    """What add_many() and ScopedMemory take is what the methods take that they call."""
+    first, *others = list(inspect.signature(method).parameters)[1:]
+    assert first in ("text", "id")
+    assert options.__optional_keys__ == set(others)
+
+
+@pytest.mark.parametrize("name", ["search", "list", "forget"])
+def test_a_scoped_memory_takes_the_same_arguments(name: str) -> None:
+    """Only its filters lack the scope."""
+    assert _told(getattr(ScopedMemory, name)) == SIGNATURES[name]
+    assert Filters.__optional_keys__ - ScopedFilters.__optional_keys__ == {"scope"}
+
+
+@pytest.mark.parametrize(
     ("kind", "twin"), [(Memory, AsyncMemory), (ScopedMemory, AsyncScopedMemory), (Space, AsyncSpace)]
 )
 def test_all_of_it_is_awaitable_under_the_same_names(kind: type[Any], twin: type[Any]) -> None:
@@ -150,4 +169,8 @@ def test_every_error_has_its_parents() -> None:
 
 def test_opening_takes_what_is_documented() -> None:
     """`embedder` and `device_name` are those of config.toml unless they are named."""
-    assert _told(open_memory) == "home=None * embedder=Ellipsis device_name=None read_only=False sync=False"
+    assert (
+        _told(open_async)
+        == _told(open_memory)
+        == "home=None * embedder=Ellipsis device_name=None read_only=False sync=False"
+    )

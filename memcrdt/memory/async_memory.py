@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from functools import partial, update_wrapper
@@ -171,6 +171,34 @@ class AsyncMemory(_Threaded[Memory]):
         subscription = await self.changes(**filters)
         subscription.deliver(callback)
         return subscription
+
+
+class OpeningMemory:
+    """An AsyncMemory that opens when this is awaited or entered: `async with memcrdt.open_async() as memory`.
+
+    Entered, it closes the memory in the end. `memory = await memcrdt.open_async()` leaves that to the caller.
+    """
+
+    def __init__(self, opening: Callable[[], Memory]) -> None:
+        self._opening = opening
+        self._memory: AsyncMemory | None = None
+
+    def __await__(self) -> Generator[Any, None, AsyncMemory]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> AsyncMemory:
+        self._memory = await self._open()
+        return self._memory
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._memory is not None:
+            await self._memory.close()
+
+    async def _open(self) -> AsyncMemory:
+        thread = ThreadPoolExecutor(1, thread_name_prefix="memcrdt-open")
+        begun = thread.submit(self._opening)
+        thread.shutdown(wait=False)
+        return AsyncMemory(await result_of(begun, Memory.close))
 
 
 class AsyncSync(_Threaded[Sync]):

@@ -23,7 +23,7 @@ from memcrdt.model import checks
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.filters import CheckedFilters, Filters, Order, check_filters
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
-from memcrdt.model.requests import PERSONAL, Changes, check_add, check_items, check_update
+from memcrdt.model.requests import PERSONAL, AddOptions, Changes, check_add, check_items, check_update
 from memcrdt.model.scopes import GLOBAL, check_scope
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Time
@@ -149,7 +149,9 @@ class Memory:
         given = {name: value for name, value in locals().items() if name not in ("self", "text")}
         return self._writer.add([check_add(text, given)])[0]
 
-    def add_many(self, /, items: Iterable[str | Mapping[str, Any]], **defaults: Any) -> builtins.list[str]:
+    def add_many(
+        self, /, items: Iterable[str | Mapping[str, Any]], **defaults: Unpack[AddOptions]
+    ) -> builtins.list[str]:
         """Remember several texts in one transaction: all of them or none.
 
         Args:
@@ -441,7 +443,7 @@ class Memory:
         again: bool = False,
         dry_run: bool = False,
         progress: Callable[[int], None] | None = None,
-        **defaults: Any,
+        **defaults: Unpack[AddOptions],
     ) -> ImportReport:
         """Add the memories of a file: the lines that export() writes, or a JSON text a line.
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
 from memcrdt.model.checks import check_label
-from memcrdt.model.filters import check_filters
+from memcrdt.model.filters import Order, ScopedFilters, check_filters
 from memcrdt.model.records import Forgotten, Hit, MemoryRecord, Page
+from memcrdt.model.requests import ScopedAddOptions, UpdateOptions
 from memcrdt.model.scopes import GLOBAL, check_scope
 
 if TYPE_CHECKING:
     from memcrdt.memory.memory import Memory
+
+T = TypeVar("T", bound=Mapping[str, Any])
 
 
 class ScopedMemory:
@@ -32,35 +36,72 @@ class ScopedMemory:
         """Where `add` writes to."""
         return self.scopes[0]
 
-    def add(self, /, text: str, **options: Any) -> str:
-        """As Memory.add()."""
-        return self.memory.add(text, **_without_scope(options), scope=self.scope)
+    def add(self, /, text: str, **options: Unpack[ScopedAddOptions]) -> str:
+        """Remember a text in the narrowest scope, as Memory.add() does."""
+        return self.memory.add(text, **_checked(options), scope=self.scope)
 
-    def add_many(self, /, items: Iterable[str | Mapping[str, Any]], **defaults: Any) -> list[str]:
-        """As Memory.add_many()."""
-        return self.memory.add_many(items, **_without_scope(defaults), scope=self.scope)
+    def add_many(
+        self, /, items: Iterable[str | Mapping[str, Any]], **defaults: Unpack[ScopedAddOptions]
+    ) -> builtins.list[str]:
+        """Remember several texts in the narrowest scope, as Memory.add_many() does."""
+        return self.memory.add_many(items, **_checked(defaults), scope=self.scope)
 
     def get(self, id: str) -> MemoryRecord:
-        """As Memory.get(), of whatever scope."""
+        """Return the memory with this id, of any scope, as Memory.get() does."""
         return self.memory.get(id)
 
-    def search(self, /, query: str, **options: Any) -> list[Hit]:
-        """As Memory.search()."""
-        return self.memory.search(query, **_without_scope(options), scope=self.scopes)
+    def search(
+        self,
+        /,
+        query: str,
+        *,
+        limit: int = 10,
+        min_score: float | None = None,
+        explain: bool = False,
+        diversity: float = 0.0,
+        fold: bool = False,
+        recency: float = 0.0,
+        importance: float = 0.0,
+        **filters: Unpack[ScopedFilters],
+    ) -> builtins.list[Hit]:
+        """Return the memories of these scopes that answer `query` best, as Memory.search() does."""
+        return self.memory.search(
+            query,
+            limit=limit,
+            min_score=min_score,
+            explain=explain,
+            diversity=diversity,
+            fold=fold,
+            recency=recency,
+            importance=importance,
+            **_checked(filters),
+            scope=self.scopes,
+        )
 
-    def list(self, /, **options: Any) -> Page:
-        """As Memory.list()."""
-        return self.memory.list(**_without_scope(options), scope=self.scopes)
+    def list(
+        self,
+        /,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        order: Order = "newest",
+        **filters: Unpack[ScopedFilters],
+    ) -> Page:
+        """Return memories of these scopes without ranking, as Memory.list() does."""
+        return self.memory.list(limit=limit, cursor=cursor, order=order, **_checked(filters), scope=self.scopes)
 
-    def update(self, /, id: str, **changes: Any) -> MemoryRecord:
-        """As Memory.update(), of whatever scope."""
+    def update(self, /, id: str, **changes: Unpack[UpdateOptions]) -> MemoryRecord:
+        """Change a memory of any scope, as Memory.update() does."""
         return self.memory.update(id, **changes)
 
-    def forget(self, /, id: str | None = None, *, dry_run: bool = False, **filters: Any) -> Forgotten:
-        """As Memory.forget(); filters only reach the narrowest scope, not what contains it."""
+    def forget(self, /, id: str | None = None, *, dry_run: bool = False, **filters: Unpack[ScopedFilters]) -> Forgotten:
+        """Forget one memory of any scope, or those that the filters select in the narrowest scope.
+
+        Memory.forget() explains the arguments.
+        """
         if id is not None:
             return self.memory.forget(id, dry_run=dry_run, **filters)
-        if not check_filters(_without_scope(filters)).narrows():
+        if not check_filters(_checked(filters)).narrows():
             raise InputError(f"forget without an id wants a filter: it would forget all of {self.scope}")
         return self.memory.forget(dry_run=dry_run, **filters, scope=self.scope)
 
@@ -69,7 +110,8 @@ def _scope(category: str, name: object) -> str:
     return check_scope(f"{category}/{check_label(name, f'the {category}', limits.SCOPE_NAME_CHARS)}")
 
 
-def _without_scope(options: dict[str, Any]) -> dict[str, Any]:
+def _checked(options: T) -> T:
+    """Return options that don't name a scope. Raises InputError."""
     if "scope" in options:
         raise InputError("the scope is settled by scoped(); use its .memory for another one")
     return options

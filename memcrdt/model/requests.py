@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from types import EllipsisType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 from memcrdt.errors import InputError
 from memcrdt.model import checks, limits
@@ -17,6 +17,49 @@ from memcrdt.model.values import Json, Time, a_kind, from_ms, to_ms
 
 PERSONAL = "personal"
 Unset: TypeAlias = EllipsisType  # `...`: leave as it is, where None means: take away
+
+
+class ScopedAddOptions(TypedDict, total=False):
+    """Arguments of ScopedMemory.add() beside the text: those of Memory.add() but `scope`."""
+
+    space: str
+    kind: str | None
+    tags: Iterable[str]
+    metadata: Mapping[str, Any] | None
+    author: str | None
+    source: str | None
+    trust: str | None
+    importance: float | None
+    pinned: bool
+    created_at: Time | None
+    expires_at: Time | None
+    id: str | None
+    key: str | None
+    dedupe: bool
+    allow_secret: bool
+
+
+class AddOptions(ScopedAddOptions, total=False):
+    """Arguments of Memory.add() beside the text, which explains them."""
+
+    scope: str
+
+
+class UpdateOptions(TypedDict, total=False):
+    """Arguments of Memory.update() beside the id, which explains them. `...` leaves a part as it is."""
+
+    text: str | EllipsisType
+    add_tags: Iterable[str]
+    remove_tags: Iterable[str]
+    metadata: Mapping[str, Any] | None
+    importance: float | EllipsisType | None
+    pinned: bool | EllipsisType
+    expires_at: Time | EllipsisType | None
+    superseded_by: str | EllipsisType | None
+    scope: str | EllipsisType
+    trust: str | EllipsisType | None
+    author: str | None
+    allow_secret: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +82,11 @@ class AddRequest:
     links: tuple[tuple[str, str], ...] = ()  # only imports bring them: (rel, to)
 
 
-_ADD_ARGUMENTS = frozenset(
-    {f.name for f in fields(AddRequest)} - {"attributes", "links"}
-    | {"trust", "importance", "pinned", "expires_at", "allow_secret"}
-)
-
-
 def check_add(text: object, given: Mapping[str, Any]) -> AddRequest:
     """The request that the arguments of add() make. Raises InputError."""
-    if unknown := sorted(set(given) - _ADD_ARGUMENTS):
-        raise InputError(f"a memory has no {unknown[0]!r}; it takes {', '.join(sorted(_ADD_ARGUMENTS))}")
+    if unknown := sorted(set(given) - AddOptions.__optional_keys__):
+        known = sorted({"text", *AddOptions.__optional_keys__})
+        raise InputError(f"a memory has no {unknown[0]!r}; it takes {', '.join(known)}")
     get = given.get
     if get("id") is not None and get("key") is not None:
         raise InputError("id and key exclude each other: a key derives the id")

@@ -103,6 +103,19 @@ async def test_a_cancelled_call_is_done_or_not_done(open_memory: Callable[..., M
     assert texts.count("one") == texts.count("two") == 8
 
 
+async def test_an_opening_is_awaited_or_entered(tmp_path: Path) -> None:
+    """Awaited, as in a notebook, it leaves closing to the caller; entered, it closes the memory in the end."""
+    memory = await memcrdt.open_async(tmp_path, embedder=None)
+    memory_id = await memory.add("kept")
+    await memory.close()
+    async with memcrdt.open_async(tmp_path, embedder=None) as again:
+        assert (await again.get(memory_id)).text == "kept"
+    with pytest.raises(StoreError, match="closed"):
+        await again.get(memory_id)
+    with pytest.raises(InputError, match="read_only"):
+        await memcrdt.open_async(tmp_path, read_only=5)  # type: ignore[arg-type]
+
+
 async def test_an_opening_that_is_cancelled_leaves_nothing_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
