@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import memcrdt
-from memcrdt.search.index.worker import Worker
+from memcrdt.search.index.worker import EmbeddingWorker
 
 FACTS = Path(__file__).with_name("facts.json")
 STRENGTHS = (0.0, 0.1, 0.25, 0.5, 1.0)
@@ -110,7 +110,7 @@ def main() -> None:
         stored, answers = items(now, gap)
         with tempfile.TemporaryDirectory() as home, memcrdt.open(home, embedder=asked.embedder) as memory:
             memory.add_many(stored)
-            Worker(memory.store, memory.store.indexer).drain()
+            EmbeddingWorker(memory.store, memory.store.indexer).drain()
             old = list(answers.items())[len(CHANGED) :]
             for boost in ("recency", "importance") if gap == GAPS_DAYS[-1] else ("recency",):
                 for strength in STRENGTHS:

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import memcrdt
-from memcrdt.search.index.worker import Worker
+from memcrdt.search.index.worker import EmbeddingWorker
 
 OWN = Path(__file__).with_name("facts.json")
 DEPTHS = (5, 10)
@@ -140,7 +140,7 @@ def run(
     for case in cases:
         with tempfile.TemporaryDirectory() as home, memcrdt.open(home, embedder=embedder) as memory:
             ids = dict(zip(memory.add_many(list(case.items.values())), case.items, strict=True))
-            Worker(memory.store, memory.store.indexer).drain()
+            EmbeddingWorker(memory.store, memory.store.indexer).drain()
             by_category = tallies.setdefault(case.name, defaultdict(Tally))
             for question in case.questions:
                 started = time.perf_counter()

@@ -95,7 +95,7 @@ def recall(memory: Memory, queries: list[str]) -> float:
 
     from memcrdt.search.index import registry
     from memcrdt.search.index.index import SearchIndex
-    from memcrdt.search.query import semantic
+    from memcrdt.search.query.vectors import QueryVector, nearest
 
     index = memory.store.indexer
     assert isinstance(index, SearchIndex)
@@ -108,9 +108,9 @@ def recall(memory: Memory, queries: list[str]) -> float:
         passages = np.array([row[0] for row in rows])
         vectors = np.frombuffer(b"".join(row[1] for row in rows), np.float32).reshape(len(rows), -1)
         for text in queries:
-            query = semantic.Query(embedder.embed_query(text), model.model, 0.0)
+            query = QueryVector(embedder.embed_query(text), model.model, 0.0)
             exact = passages[np.argpartition(-(vectors @ query.vector), 10)[:10]]
-            near = semantic.nearest(db, query, index.coarse(model.model), None)
+            near = nearest(db, query, index.candidates(model.model), None)
             found += len(set(exact.tolist()) & set(near.passages[np.argsort(-near.scores)[:10]].tolist()))
     return found / (10 * len(queries))
 

@@ -38,9 +38,9 @@ def model_command() -> None:
 @pass_face
 def list_command(face: Face) -> None:
     """List the models that can be named, and say which are on this machine."""
-    from memcrdt.search import models
+    from memcrdt.search.embedders import catalog
 
-    face.printer.table([model._asdict() for model in models.known_models()], _MODELS)
+    face.printer.table([model._asdict() for model in catalog.known_models()], _MODELS)
 
 
 @command("pull")
@@ -48,9 +48,9 @@ def list_command(face: Face) -> None:
 @pass_face
 def pull_command(face: Face, name: str) -> None:
     """Download a model, so that it can be used without a network. Run again, it goes on where it stopped."""
-    from memcrdt.search import models
+    from memcrdt.search.embedders import catalog
 
-    models.pull(name, _show_progress if sys.stderr.isatty() else lambda here, total: None)
+    catalog.pull(name, _show_progress if sys.stderr.isatty() else lambda here, total: None)
     say(f"{name} is on this machine; `memcrdt model use {name}` searches with it")
 
 

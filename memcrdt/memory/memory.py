@@ -337,9 +337,9 @@ class Memory:
             >>> for hit in memory.search("when do we ship?", limit=5, tags=["release"]):
             ...     print(f"{hit.score:.2f}  {hit.memory.text}")
         """
-        from memcrdt.search import Options
+        from memcrdt.search import SearchOptions
 
-        options = Options(
+        options = SearchOptions(
             now=self.store.now_ms(),
             limit=checks.check_limit(limit),
             min_score=checks.check_optional_share(min_score, "min_score"),
@@ -362,9 +362,9 @@ class Memory:
         Raises:
             NotFoundError: The memory is not here.
         """
-        from memcrdt.search import Options
+        from memcrdt.search import SearchOptions
 
-        options = Options(now=self.store.now_ms(), limit=checks.check_limit(limit))
+        options = SearchOptions(now=self.store.now_ms(), limit=checks.check_limit(limit))
         return self._searcher.similar(checks.check_id(id), self._filters(filters), options)
 
     def history(self, id: str) -> builtins.list[Revision]:

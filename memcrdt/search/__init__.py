@@ -1,4 +1,7 @@
-"""Search: embedders, full text, vectors and their fusion. Names resolve when used, so that importing this is cheap."""
+"""Search: embedders, full text, vectors and their fusion.
+
+Names resolve when they are used, so that importing this package is cheap.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from memcrdt.search.embedders.embedder import Embedder, make_embedder
     from memcrdt.search.index.index import SearchIndex
-    from memcrdt.search.query.engine import Options, Scored, search
+    from memcrdt.search.query.engine import ScoredMemory, SearchOptions, search
 
-__all__ = ["Embedder", "Options", "Scored", "SearchIndex", "make_embedder", "search"]
+__all__ = ["Embedder", "ScoredMemory", "SearchIndex", "SearchOptions", "make_embedder", "search"]
 
 _HOMES = {
     "Embedder": "embedders.embedder",
-    "Options": "query.engine",
-    "Scored": "query.engine",
+    "ScoredMemory": "query.engine",
+    "SearchOptions": "query.engine",
     "SearchIndex": "index.index",
     "make_embedder": "embedders.embedder",
     "search": "query.engine",

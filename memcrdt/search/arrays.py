@@ -1,4 +1,4 @@
-"""Arrays: from and to SQL, and rows of length 1."""
+"""Arrays: reading them from SQL, writing them to SQL, and unit vectors."""
 
 from __future__ import annotations
 
@@ -10,27 +10,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def integers(concatenated: str | None) -> NDArray[np.int64]:
-    """What group_concat made of an integer column; None is the empty column. A third of the cost of fetching rows."""
+def parse_integers(concatenated: str | None) -> NDArray[np.int64]:
+    """Parse the result of group_concat over an integer column; None is an empty column.
+
+    This takes a third of the time of fetching rows.
+    """
     import numpy as np
 
     return np.fromstring(concatenated or "", np.int64, sep=",")
 
 
 def json_list(numbers: NDArray[np.int64]) -> str:
-    """For `IN (SELECT value FROM json_each(?))`."""
+    """Write numbers as a binding for `IN (SELECT value FROM json_each(?))`."""
     return json.dumps(numbers.tolist(), separators=(",", ":"))
 
 
 def are_allowed(memories: NDArray[np.int64], allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which of `memories` are marked in `allowed`, which is by memory number and may be shorter."""
+    """Return which of `memories` are marked in `allowed`, [n].
+
+    `allowed` is indexed by memory number. Memories beyond its end are not allowed.
+    """
     import numpy as np
 
     return allowed[np.minimum(memories, len(allowed) - 1)] & (memories < len(allowed))
 
 
 def normalised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The rows, in place, with length 1; those of zeros stay zeros."""
+    """Scale each row, in place, to length 1; rows of zeros stay zeros."""
     import numpy as np
 
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)

@@ -70,8 +70,7 @@ def merged(ranked: Sequence[Hit], others: Iterable[Hit]) -> list[Hit]:
 
 
 def _stems(text: str) -> frozenset[str]:
-    from memcrdt.search.query.selection import words_of
-    from memcrdt.search.words import STOP_WORDS
+    from memcrdt.search.words import STOP_WORDS, word_set
 
-    words = words_of(text)
+    words = word_set(text)
     return frozenset(word[:_STEM_CHARS] for word in words - STOP_WORDS or words)

@@ -14,8 +14,8 @@ from memcrdt.store.indexer import Connection
 from memcrdt.store.store import Store
 
 if TYPE_CHECKING:
-    from memcrdt.search import Options, SearchIndex
-    from memcrdt.search.index.worker import Worker
+    from memcrdt.search import SearchIndex, SearchOptions
+    from memcrdt.search.index.worker import EmbeddingWorker
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class Searcher:
     def __init__(self, store: Store, index: SearchIndex) -> None:
         self._store = store
         self._index = index
-        self._worker: Worker | None = None
+        self._worker: EmbeddingWorker | None = None
 
     def start(self) -> None:
         """Starts the thread."""
-        from memcrdt.search.index.worker import Worker
+        from memcrdt.search.index.worker import EmbeddingWorker
 
-        self._worker = Worker(self._store, self._index)
+        self._worker = EmbeddingWorker(self._store, self._index)
         self._worker.start()
 
     def close(self) -> None:
@@ -66,19 +66,19 @@ class Searcher:
         )
 
     def use(self, spec: str) -> str:
-        """Makes `spec` the model to search with, as search.models.use() does. Returns its name."""
-        from memcrdt.search import models
+        """Makes `spec` the model to search with, as search.index.worker.use_model() does. Returns its name."""
+        from memcrdt.search.index.worker import use_model
 
-        return models.use(self._store, self._index, spec)
+        return use_model(self._store, self._index, spec)
 
-    def search(self, query: str, filters: CheckedFilters, options: Options) -> list[Hit]:
+    def search(self, query: str, filters: CheckedFilters, options: SearchOptions) -> list[Hit]:
         """The memories that answer `query` best, best first."""
         with self._store.reading() as db:
             return self._search(db, query, filters, options)
 
-    def _search(self, db: Connection, query: str, filters: CheckedFilters, options: Options) -> list[Hit]:
+    def _search(self, db: Connection, query: str, filters: CheckedFilters, options: SearchOptions) -> list[Hit]:
         from memcrdt.search import search
-        from memcrdt.search.query.highlights import Marker
+        from memcrdt.search.query.highlights import Highlighter
 
         bygone = [] if filters.as_of is None else changed_since(db, filters, options.now)
         ids = {record.id for record in bygone}
@@ -92,10 +92,10 @@ class Searcher:
         if bygone:
             others = compare(query, bygone, self._index.embedders.own)
             hits = merged(hits, (hit for hit in others if hit.score >= (options.min_score or 0.0)))
-        marker = Marker(db, query)
-        return [replace(hit, marks=marker.of(hit.passage or hit.memory.text)) for hit in hits[: options.limit]]
+        highlighter = Highlighter(db, query)
+        return [replace(hit, marks=highlighter.spans(hit.passage or hit.memory.text)) for hit in hits[: options.limit]]
 
-    def similar(self, memory_id: str, filters: CheckedFilters, options: Options) -> list[Hit]:
+    def similar(self, memory_id: str, filters: CheckedFilters, options: SearchOptions) -> list[Hit]:
         """The memories that say what this one does, without itself. Raises NotFoundError."""
         with self._store.reading() as db:
             record, place = reads.by_id(db, memory_id), reads.place_of(db, memory_id)

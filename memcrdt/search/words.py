@@ -1,7 +1,7 @@
-"""Words: what a text is found by, the same for what is stored and for what is asked.
+"""Words: how a text is prepared for full text, the same for stored texts and for queries.
 
 SQLite's tokenizer (unicode61, accents folded, porter stems) makes words of text with spaces. Scripts written without
-them become overlapping pairs of characters first, so that any substring of two or more is found.
+spaces become overlapping pairs of characters first, so that any substring of two or more characters is found.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ _UNSPACED: Final = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
     "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]+"
 )
-# Emoji and other pictures, which the tokenizer drops; then what only varies them: joiners, styles, skin tones.
+# Emoji and other pictures, which the tokenizer drops; then their variations: joiners, styles, skin tones.
 _PICTURE: Final = re.compile(
     "[\u231a\u231b\u23e9-\u23fa\u2600-\u27bf\u2b50\u2b55\U0001f000-\U0001f3fa\U0001f400-\U0001faff]"
 )
 _VARIED: Final = re.compile("[\ufe0f\u200d\U0001f3fb-\U0001f3ff]+")
+_WORD: Final = re.compile(r"\w+")
 _SPECIAL: Final = re.compile(f"{_UNSPACED.pattern}|{_PICTURE.pattern}(?:{_VARIED.pattern})?")
 TOKENIZER: Final = ("unicode61", "remove_diacritics", "2", "categories", "L* N* Co Mn Mc")  # as in schema/0002.sql
 STOP_WORDS: Final = frozenset(
@@ -33,7 +34,7 @@ STOP_WORDS: Final = frozenset(
 
 
 def searchable(text: str) -> str:
-    """`text` as full text takes it: runs of unspaced script as pairs of characters, pictures as words."""
+    """Return `text` as full text takes it: runs of unspaced script as pairs of characters, pictures as words."""
     if text.isascii():
         return text
     named = _PICTURE.sub(lambda picture: f" {_named(picture[0])} ", text)
@@ -43,7 +44,10 @@ def searchable(text: str) -> str:
 
 
 class Stretch(NamedTuple):
-    """A part of a text: as `words` it is in searchable(); plain, these are its characters one by one."""
+    """A part of a text, in characters, and the `words` that searchable() makes of it.
+
+    In a plain part the words are the characters of the text, one by one.
+    """
 
     words: str
     start: int
@@ -52,7 +56,7 @@ class Stretch(NamedTuple):
 
 
 def stretches(text: str) -> list[Stretch]:
-    """What searchable() makes of `text`, with the places that it is from: plain text, pairs, pictures."""
+    """Return what searchable() makes of `text`, part by part: plain text, pairs of characters, pictures."""
     found, end = [], 0
     for special in [] if text.isascii() else _SPECIAL.finditer(text):
         start, run = special.start(), special[0]
@@ -65,13 +69,18 @@ def stretches(text: str) -> list[Stretch]:
     return [*found, Stretch(text[end:], end, len(text) - end, True)]
 
 
+def word_set(text: str) -> frozenset[str]:
+    """Return the words of `text`, folded but not stemmed: for comparing texts with each other."""
+    return frozenset(_WORD.findall(searchable(text).casefold()))
+
+
 def is_unspaced(text: str) -> bool:
-    """Whether all of `text` is of a script that is written without spaces."""
+    """Whether all of `text` is in a script that is written without spaces."""
     return _UNSPACED.fullmatch(text) is not None
 
 
 def is_mostly_unspaced(text: str) -> bool:
-    """Whether more than half of `text` is of such scripts."""
+    """Whether more than half of `text` is in such scripts."""
     return not text.isascii() and 2 * sum(len(run[0]) for run in _UNSPACED.finditer(text)) > len(text)
 
 
@@ -80,5 +89,5 @@ def _named(picture: str) -> str:
 
 
 def _pairs(run: str) -> str:
-    # The last character stands alone too: a run of one is a word, and any single character starts a word.
+    # The last character stands alone too: a run of one character is a word, and every character begins a word.
     return " ".join(run[i : i + 2] for i in range(len(run)))

@@ -22,7 +22,7 @@ from memcrdt.memory.retention import Budget
 from memcrdt.memory.sync import Serving
 from memcrdt.memory.transfer import ImportReport, Refusal
 from memcrdt.model.records import Forgotten, Hit, Link, MemoryRecord, Revision
-from memcrdt.search.models import KnownModel
+from memcrdt.search.embedders.catalog import KnownModel
 from memcrdt.search.searcher import SearchStatus
 from memcrdt.store.compaction import Compacted
 from memcrdt.store.membership.sharing import SpaceMember

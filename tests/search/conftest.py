@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from memcrdt.model.filters import check_filters
-from memcrdt.search import Options, Scored, SearchIndex, make_embedder, search
+from memcrdt.search import ScoredMemory, SearchIndex, SearchOptions, make_embedder, search
 from memcrdt.store.indexer import IndexRow
 from memcrdt.store.vector_functions import load_vector_functions
 
@@ -62,8 +62,8 @@ class Shelf:
 
     def search(
         self, query: str, *, limit: int = 10, filters: dict[str, Any] | None = None, **options: Any
-    ) -> list[Scored]:
-        wanted = Options(now=NOW, limit=limit, **options)
+    ) -> list[ScoredMemory]:
+        wanted = SearchOptions(now=NOW, limit=limit, **options)
         return search(self.db, self.index, query, check_filters(filters or {}), wanted)
 
     def found(self, query: str, **options: Any) -> list[str]:

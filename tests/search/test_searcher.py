@@ -13,7 +13,7 @@ from memcrdt.errors import InputError
 from memcrdt.memory.memory import Memory
 from memcrdt.model import limits
 from memcrdt.search.index.index import SearchIndex
-from memcrdt.search.index.worker import Worker
+from memcrdt.search.index.worker import EmbeddingWorker
 from memcrdt.testing.memories import exchange
 
 # What FTS5 would take for its own, between any characters at all.
@@ -85,7 +85,7 @@ def test_devices_need_not_use_the_same_model(open_memory: Any, tiny_model: Path)
     for memory in (ours, theirs):
         index = memory.store.indexer
         assert isinstance(index, SearchIndex)
-        Worker(memory.store, index).drain()
+        EmbeddingWorker(memory.store, index).drain()
         with memory.store.reading() as db:
             assert db.execute("SELECT count(*) FROM vectors JOIN models USING(model)").get == 2
         names.append(memory.status().search.model)

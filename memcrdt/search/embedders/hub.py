@@ -43,7 +43,7 @@ class RemoteFile(NamedTuple):
     digest: str
 
 
-class Repository:
+class ModelRepository:
     """A model's repository, and its folder in the cache."""
 
     def __init__(self, name: str, cache: Path) -> None:

@@ -1,8 +1,9 @@
-"""Codes: 768 bits for a vector, whose Hamming distances order as angles do, roughly. They find; vectors decide.
+"""Binary codes: 768 bits a vector, whose Hamming distances order vectors roughly as angles do.
 
-A code holds the signs of the vector's projections on the rows of Hadamard matrices with flipped columns (a random
-rotation made of signs alone, so it is the same on every machine). Measured on 100,000 texts with the static model:
-the 1,000 nearest codes hold 99.1 % of the ten nearest vectors, the 1,500 nearest 99.6 % (docs/search.md).
+Codes find candidates, and the exact vectors decide among them. A code holds the signs of the vector's projections on
+the rows of Hadamard matrices with flipped columns: a random rotation made of signs alone, the same on every machine.
+Measured on 100,000 texts with the static model: the 1,000 nearest codes hold 99.1 % of the ten nearest vectors, the
+1,500 nearest 99.6 % (docs/search.md).
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
 BITS = 768
 BYTES = BITS // 8
 WORDS = BITS // 64
-_STEPS: Final = 1 << 17  # of a unit vector's elements, so that a sum of 4,096 has 24 bits: float32 holds it
-_COARSER: Final = 1 << 5  # of the projections, of which all BITS are summed
-# Rows encoded, and rows compared at once: what comes in between stays in the cache.
+_STEPS: Final = 1 << 17  # steps in 1.0 of an element: a sum of 4,096 elements has 24 bits, which float32 holds
+_COARSER: Final = 1 << 5  # divides the projections, since all BITS of them are summed
+# Rows encoded at once, and rows compared at once: the values in between fit into the cache.
 _ROWS: Final = 128
 _CHUNK: Final = 65_536
 
 
 def encode(vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The codes, [n, BYTES], of unit vectors [n, dim]: on every machine the same for the same vector."""
+    """Return the codes, [n, BYTES], of unit vectors [n, dim]. They are the same on every machine."""
     import numpy as np
 
     parts = [_projected(vectors[start : start + _ROWS]) > 0 for start in range(0, len(vectors), _ROWS)]
@@ -34,9 +35,10 @@ def encode(vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def similarities(codes: NDArray[np.uint64], vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of codes [WORDS, n] with a vector [dim] that is not rounded to bits: orders better than Hamming distances.
+    """Return the similarity, [n], of codes [WORDS, n] to a vector [dim] that is not rounded to bits.
 
-    The sum over the code's bits of plus or minus the vector's projections, a byte at a time from a table.
+    It orders better than Hamming distances. It is the sum, over the bits of a code, of plus or minus the projections
+    of the vector, read from a table byte by byte.
     """
     import numpy as np
 
@@ -48,7 +50,7 @@ def similarities(codes: NDArray[np.uint64], vector: NDArray[np.float32]) -> NDAr
 
 
 def distances(codes: NDArray[np.uint64], code: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """Hamming distances, [n], of codes that lie as [WORDS, n] to one code [BYTES]."""
+    """Return the Hamming distances, [n], of codes [WORDS, n] to one code [BYTES]."""
     import numpy as np
 
     wanted = code.view(np.uint64)
@@ -63,10 +65,10 @@ def distances(codes: NDArray[np.uint64], code: NDArray[np.uint8]) -> NDArray[np.
 
 
 def _projected(vectors: NDArray[np.float32]) -> NDArray[np.int32]:
-    """[..., BITS], in steps of a 131,072nd.
+    """Return the projections, [..., BITS], in steps of 1 / 131,072.
 
-    In whole numbers, whose sums depend on no order: a library for matrices would round as the processor and a row's
-    place have it, and equal texts would have unequal codes. It would also wake its threads for each memory.
+    They are whole numbers, whose sums don't depend on the order of adding. A matrix library rounds differently by
+    processor and by row, and equal texts would get unequal codes. It would also wake its threads for each memory.
     """
     import numpy as np
 
@@ -79,8 +81,10 @@ def _projected(vectors: NDArray[np.float32]) -> NDArray[np.int32]:
 
 
 def _hadamard(rows: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Each row, [..., a power of two], times the Hadamard matrix of that size: sums and differences of its halves,
-    interleaved, as often as it has halves (Pease, 1968)."""
+    """Multiply each row, [..., a power of two], with the Hadamard matrix of that size.
+
+    Each step interleaves the sums and the differences of the two halves (Pease, 1968).
+    """
     import numpy as np
 
     half = rows.shape[-1] // 2
@@ -94,7 +98,7 @@ def _hadamard(rows: NDArray[np.int32]) -> NDArray[np.int32]:
 
 @cache
 def _byte_signs() -> NDArray[np.float32]:
-    """[8, 256]: the signs that the bits of each byte stand for."""
+    """Return the signs, [8, 256], that the bits of each byte stand for."""
     import numpy as np
 
     return np.unpackbits(np.arange(256, dtype=np.uint8)[None], axis=0).astype(np.float32) * 2 - 1
@@ -102,7 +106,7 @@ def _byte_signs() -> NDArray[np.float32]:
 
 @cache
 def _signs(size: int) -> NDArray[np.int32]:
-    """[bases, size]: the columns that are flipped, for as many bases as BITS take."""
+    """Return which columns are flipped, [bases, size], for as many bases as BITS need."""
     import numpy as np
 
     bases = range(-(-BITS // size))

@@ -1,4 +1,4 @@
-"""The codes of all vectors of one model, held in memory and kept up with the table."""
+"""The binary codes of all vectors of one model: held in memory, and refreshed from the table before each use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from memcrdt.errors import CorruptError
-from memcrdt.search.arrays import are_allowed, integers
+from memcrdt.search.arrays import are_allowed, parse_integers
 from memcrdt.search.index import binary_codes
 from memcrdt.search.index.passages import PER_MEMORY
 from memcrdt.store.indexer import Connection
@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PAGE = 65_536
-# Text of a whole page in one value: SQLite's row by row costs three times as much (docs/search.md).
+# A whole page in one row, as text: reading row by row takes three times as long (docs/search.md).
 _READ = """
 SELECT max(vector), group_concat(vector), group_concat(passage), group_concat(hex(code), ''),
   min(length(code)), max(length(code)) FROM
   (SELECT vector, passage, code FROM codes WHERE vector > ? AND model = ? ORDER BY vector LIMIT ?)"""
 
 
-class Coarse:
-    """Safe between threads. Rows deleted from the table stay until `reset`: who uses a row finds it gone."""
+class CandidateIndex:
+    """The codes in memory. Threads may share it.
+
+    Rows deleted from the table stay until `reset`: a search that reads the vector of such a row finds it gone.
+    """
 
     def __init__(self, model: int) -> None:
         self.model = model
@@ -32,16 +35,22 @@ class Coarse:
         self._empty()
 
     def reset(self) -> None:
-        """Forgets everything; the next `refresh` reads the table from the start."""
+        """Drop all codes; the next `refresh` reads the table from the start."""
         with self._lock:
             self._empty()
 
-    def refresh(self, db: Connection) -> Rows:
-        """Reads what came since the last call. Returns a view that later calls don't change. Raises CorruptError."""
+    def refresh(self, db: Connection) -> CandidateSnapshot:
+        """Read the rows added since the last call, and return a snapshot that later calls don't change.
+
+        Raises:
+            CorruptError: A code in the table has a wrong length.
+        """
         with self._lock:
             while (page := db.execute(_READ, (self._last, self.model, _PAGE)).fetchone()) and page[0] is not None:
                 self._append(*page)
-            return Rows(self._codes[:, : self._count], self._vectors[: self._count], self._passages[: self._count])
+            return CandidateSnapshot(
+                self._codes[:, : self._count], self._vectors[: self._count], self._passages[: self._count]
+            )
 
     def _empty(self) -> None:
         import numpy as np
@@ -59,18 +68,18 @@ class Coarse:
                 f"the index has codes of {lengths[0]} to {lengths[1]} bytes, not of {binary_codes.BYTES}: another"
                 " version of memcrdt wrote them, or they are damaged; run `memcrdt doctor --repair`"
             )
-        numbers = integers(vectors)
+        numbers = parse_integers(vectors)
         end = self._count + len(numbers)
         self._reserve(end)
         self._vectors[self._count : end] = numbers
-        self._passages[self._count : end] = integers(passages)
+        self._passages[self._count : end] = parse_integers(passages)
         self._codes[:, self._count : end] = (
             np.frombuffer(bytes.fromhex(code), np.uint64).reshape(-1, binary_codes.WORDS).T
         )
         self._count, self._last = end, last
 
     def _reserve(self, count: int) -> None:
-        """Room for `count` rows, growing by a quarter: views given out keep the old arrays."""
+        """Make room for `count` rows, growing by a quarter. Snapshots keep the old arrays."""
         import numpy as np
 
         if count <= len(self._vectors):
@@ -85,8 +94,8 @@ class Coarse:
             setattr(self, name, array)
 
 
-class Rows:
-    """A fixed view: codes [WORDS, n], vector and passage numbers [n]."""
+class CandidateSnapshot:
+    """The codes [WORDS, n] at one moment, with the vector and passage numbers [n]."""
 
     def __init__(self, code: NDArray[np.uint64], vectors: NDArray[np.int64], passages: NDArray[np.int64]) -> None:
         self.vectors = vectors
@@ -94,11 +103,11 @@ class Rows:
         self._codes = code
 
     def nearest(
-        self, vector: NDArray[np.float32], counts: Counts, allowed: NDArray[np.bool_] | None
+        self, vector: NDArray[np.float32], counts: ProposalCounts, allowed: NDArray[np.bool_] | None
     ) -> NDArray[np.int64]:
-        """Vector numbers of the rows that are nearest to `vector`, with all that tie with the last.
+        """Return the vector numbers of the rows nearest to `vector`, with all that tie with the last.
 
-        By Hamming distance first, then by the finer measure. `allowed` is by memory number.
+        Rows are chosen by Hamming distance first, then by the finer measure. `allowed` is by memory number.
         """
         import numpy as np
 
@@ -114,8 +123,8 @@ class Rows:
         return self.vectors[rows]
 
 
-class Counts(NamedTuple):
-    """How many rows the Hamming distance proposes, and how many of those the finer measure keeps."""
+class ProposalCounts(NamedTuple):
+    """How many rows the Hamming distance proposes, and how many of these rows the finer measure keeps."""
 
     first: int
     second: int

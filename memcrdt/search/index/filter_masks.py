@@ -1,13 +1,13 @@
-"""Which memories a search may find: what its filters let through, less what is expired or superseded."""
+"""Masks: which memories a search may find, after its filters and without expired and superseded ones."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from memcrdt.model.filters import CheckedFilters
-from memcrdt.search.arrays import integers
+from memcrdt.search.arrays import parse_integers
 from memcrdt.store.filtering import Where, hidden, narrowing, where
 from memcrdt.store.indexer import Connection
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Mask = NDArray[np.bool_]  # by memory number; what is beyond its end is not let through
+    Mask = NDArray[np.bool_]  # by memory number; memories beyond its end are not allowed
 
-KEPT = 8  # masks: an agent asks within few scopes again and again
-WORTH_KEEPING = 2_000  # memories: fewer are found again in a millisecond
+KEPT: Final = 8  # masks kept: an agent searches the same few scopes again and again
+WORTH_KEEPING: Final = 2_000  # memories of a mask that is kept: fewer are read again within a millisecond
 
 _HEAD = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'updates'), 0)"
 
 
-class Visibility:
-    """Masks of filters, kept as long as the log has not grown: every change of a memory has its row there."""
+class FilterMasks:
+    """The masks of filters. A mask is kept while the log does not grow: every change of a memory adds a row to it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[Where, tuple[int, Mask]] = OrderedDict()
 
     def allowed(self, db: Connection, filters: CheckedFilters, now: int) -> Mask | None:
-        """What may be found at `now` (ms); None when all may."""
+        """Return the mask of the memories that may be found at `now` (ms); None when all may be found."""
         import numpy as np
 
         if filters.as_of is not None:
@@ -75,4 +75,4 @@ def _mask(numbers: NDArray[np.int64]) -> Mask:
 
 def _numbers(db: Connection, condition: Where) -> NDArray[np.int64]:
     sql = f"SELECT group_concat(m.memory) FROM memories m WHERE {condition.sql}"
-    return integers(db.execute(sql, condition.bindings).get)
+    return parse_integers(db.execute(sql, condition.bindings).get)

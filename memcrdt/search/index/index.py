@@ -1,17 +1,20 @@
-"""The indexes of the store: full text and vectors, written in the commit that writes the views."""
+"""The indexes of a store: full text and vectors, written in the commit that writes the views.
+
+The tables belong to search (schema/0002.sql). The store lends its connection through the Indexer protocol.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from memcrdt.errors import EmbedderError
 from memcrdt.search.embedders.embedder import Embedder
 from memcrdt.search.index import passages, registry
-from memcrdt.search.index.candidate_index import Coarse
-from memcrdt.search.index.filter_masks import Visibility
+from memcrdt.search.index.candidate_index import CandidateIndex
+from memcrdt.search.index.filter_masks import FilterMasks
 from memcrdt.search.index.registry import Embedders
 from memcrdt.search.words import searchable
 from memcrdt.store.indexer import Connection, IndexRow
@@ -20,9 +23,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Embedded: TypeAlias = "dict[str, NDArray[np.float32]]"  # the vectors of each text's passages
+TextVectors: TypeAlias = "dict[str, NDArray[np.float32]]"  # the vectors of each text's passages, [windows, dim]
 
-_BATCH = 1_024  # passages embedded at once
+_BATCH: Final = 1_024  # passages embedded at once
 _ADD_WORDS = "INSERT INTO fulltext(rowid, words) VALUES(?, ?)"
 _REMOVE_WORDS = "INSERT INTO fulltext(fulltext, rowid, words) VALUES('delete', ?, ?)"
 _COUNT = "UPDATE indexed SET passages = passages + ?"
@@ -33,40 +36,47 @@ _REMOVE_VECTORS = "DELETE FROM vectors WHERE passage BETWEEN ? AND ?"
 _WITHOUT_CODE = """
 SELECT count(*) FROM vectors LEFT JOIN codes USING(vector) WHERE code IS NULL OR length(code) != ?"""
 _QUEUE = "INSERT OR IGNORE INTO waiting(memory) VALUES(?)"
+UNQUEUE: Final = "DELETE FROM waiting WHERE memory = ?"
+_CLEAR = """
+INSERT INTO fulltext(fulltext) VALUES('delete-all');
+UPDATE indexed SET passages = 0;
+DELETE FROM vectors; DELETE FROM codes; DELETE FROM waiting"""
 _NEXT_VECTOR = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'vectors'), 0)"
 
 
-class Prepared(NamedTuple):
-    """Vectors of texts that were embedded ahead, and the name of their model."""
+class PreparedVectors(NamedTuple):
+    """Vectors of texts that were embedded before the write lock was taken, and the name of their model."""
 
     name: str
-    embedded: Embedded
+    vectors: TextVectors
 
 
 class SearchIndex:
-    """The store's Indexer. With no embedder, full text is all there is.
+    """The Indexer of a store.
 
-    `embedder` is what a store without vectors is begun with; from then on the store says which model it is of.
+    Args:
+        embedder: Its model becomes the model of a store that has none yet; from then on the registry decides. Without
+            an embedder there is only full text.
     """
 
     def __init__(self, embedder: Embedder | None) -> None:
         self.embedders = Embedders(embedder)
-        self.on_waiting: Callable[[], None] = lambda: None  # called after a commit that left something to embed
-        self.visibility = Visibility()
+        self.on_waiting: Callable[[], None] = lambda: None  # called after a commit that leaves memories to embed
+        self.filter_masks = FilterMasks()
         self.error: EmbedderError | None = None  # why a query could not be embedded
         self._left_waiting = False
         self._lock = threading.Lock()
-        self._coarse: Coarse | None = None
+        self._candidates: CandidateIndex | None = None
 
-    def prepare(self, texts: Sequence[str]) -> Prepared | None:
-        """Vectors by text, with an embedder that is fast; else nothing, and `replace` queues."""
+    def prepare(self, texts: Sequence[str]) -> PreparedVectors | None:
+        """Embed texts ahead of the write lock if the embedder is fast; else `replace` will queue them."""
         own = self.embedders.own
-        return Prepared(own.name, embed_texts(own, texts)) if own is not None and own.fast else None
+        return PreparedVectors(own.name, embed_texts(own, texts)) if own is not None and own.fast else None
 
     def replace(
-        self, db: Connection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: Prepared | None
+        self, db: Connection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: PreparedVectors | None
     ) -> None:
-        """As the Protocol says. What differs only in what is not indexed is left alone."""
+        """Take rows out and put rows in. Rows whose indexed fields are equal stay as they are."""
         before = {_content(row) for row in removed}
         after = {_content(row) for row in added}
         gone = [row for row in removed if _content(row) not in after]
@@ -75,37 +85,36 @@ class SearchIndex:
         words = [pair for row in new for pair in _words(row)]
         db.executemany(_ADD_WORDS, words)
         db.execute(_COUNT, (len(words) - passages_gone,))
-        if new and self._begin(db):
+        if new and self._ensure_model(db):
             self._add_vectors(db, new, prepared)
 
     def committed(self) -> None:
-        """Copies in memory follow the tables at the next search; only the worker has to be told."""
+        """Wake the worker if the last commit left memories to embed. Copies in memory refresh at the next search."""
         if self._left_waiting:
             self._left_waiting = False
             self.on_waiting()
 
     def clear(self, db: Connection) -> None:
-        db.execute("INSERT INTO fulltext(fulltext) VALUES('delete-all')")
-        db.execute("UPDATE indexed SET passages = 0")
-        db.execute("DELETE FROM vectors; DELETE FROM codes; DELETE FROM waiting")
+        """Empty the indexes, before they are rebuilt through `replace`."""
+        db.execute(_CLEAR)
 
     def problems(self, db: Connection) -> Iterator[str]:
-        """Vectors without a code that can be compared: none would be found."""
+        """Yield what is wrong with the indexes: vectors without a code of the right length can't be found."""
         from memcrdt.search.index import binary_codes
 
         count = db.execute(_WITHOUT_CODE, (binary_codes.BYTES,)).get
         if count:
             yield f"the index has no code of {binary_codes.BYTES} bytes for {count:,} vectors"
 
-    def coarse(self, model: int) -> Coarse:
-        """The codes in memory of a model."""
+    def candidates(self, model: int) -> CandidateIndex:
+        """Return the codes in memory of a model."""
         with self._lock:
-            if self._coarse is None or self._coarse.model != model:
-                self._coarse = Coarse(model)
-            return self._coarse
+            if self._candidates is None or self._candidates.model != model:
+                self._candidates = CandidateIndex(model)
+            return self._candidates
 
-    def _begin(self, db: Connection) -> bool:
-        """Makes our own model that of a store that has none; whether the store has one now."""
+    def _ensure_model(self, db: Connection) -> bool:
+        """Give a store without a model the model of our own embedder. Return whether the store has a model now."""
         if registry.target(db) is None and self.embedders.own is not None:
             registry.use(db, self.embedders.own.name)
             self._left_waiting = True  # what was added before there was a model
@@ -114,37 +123,37 @@ class SearchIndex:
     def _remove(self, db: Connection, rows: Sequence[IndexRow]) -> int:
         words = [pair for row in rows for pair in _words(row)]
         db.executemany(_REMOVE_WORDS, words)
-        spans = [passages.span(row.memory) for row in rows]
+        spans = [passages.number_range(row.memory) for row in rows]
         db.executemany(_REMOVE_CODES, spans)
         db.executemany(_REMOVE_VECTORS, spans)
-        db.executemany("DELETE FROM waiting WHERE memory = ?", ((row.memory,) for row in rows))
+        db.executemany(UNQUEUE, ((row.memory,) for row in rows))
         return len(words)
 
-    def _add_vectors(self, db: Connection, rows: Sequence[IndexRow], prepared: Prepared | None) -> None:
-        """Writes vectors of the models whose embedder is fast, and queues for the other one that is worked towards."""
+    def _add_vectors(self, db: Connection, rows: Sequence[IndexRow], prepared: PreparedVectors | None) -> None:
+        """Write vectors of the models whose embedder is fast, and queue the memories for a slow one."""
         target = registry.target(db)
         for model in registry.in_use(db).values():
             embedder = self.embedders.get(model.name)
             if embedder is not None and embedder.fast:
-                given = prepared.embedded if prepared and prepared.name == model.name else {}
+                given = prepared.vectors if prepared and prepared.name == model.name else {}
                 missing = [row.text for row in rows if row.text not in given]
-                # What a peer sent, or a merge brought back, was not there to be prepared.
+                # Texts that a peer sent or that a merge brought back could not be prepared.
                 given = {**given, **embed_texts(embedder, missing)} if missing else given
                 write_vectors(db, model.model, [(row.memory, given[row.text]) for row in rows])
                 if model == target:
-                    db.executemany("DELETE FROM waiting WHERE memory = ?", ((row.memory,) for row in rows))
+                    db.executemany(UNQUEUE, ((row.memory,) for row in rows))
             elif model == target:
                 db.executemany(_QUEUE, ((row.memory,) for row in rows))
                 self._left_waiting = True
 
 
-def embed_texts(embedder: Embedder, texts: Sequence[str]) -> Embedded:
-    """The vectors of the passages of each text."""
+def embed_texts(embedder: Embedder, texts: Sequence[str]) -> TextVectors:
+    """Return the vectors of the passages of each text. Raises EmbedderError."""
     import numpy as np
 
     split = {text: passages.split(text) for text in texts}
     every = (passage for windows in split.values() for passage in windows)
-    embedded: Embedded = {}
+    embedded: TextVectors = {}
     vectors = [embedder.embed(batch) for batch in iter(lambda: list(islice(every, _BATCH)), [])]
     rows, start = (np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)), 0
     for text, windows in split.items():
@@ -154,7 +163,7 @@ def embed_texts(embedder: Embedder, texts: Sequence[str]) -> Embedded:
 
 
 def write_vectors(db: Connection, model: int, embedded: Sequence[tuple[int, NDArray[np.float32]]]) -> None:
-    """Puts the vectors of each memory's passages, [windows, dim], into the tables."""
+    """Write the vectors of the passages of each memory, [windows, dim], and their codes."""
     import numpy as np
 
     from memcrdt.search.index import binary_codes
@@ -162,7 +171,7 @@ def write_vectors(db: Connection, model: int, embedded: Sequence[tuple[int, NDAr
     if not embedded:
         return
     every = np.concatenate([vectors for _, vectors in embedded])
-    known = every.any(axis=1)  # a text without any known token has no direction, and no row
+    known = every.any(axis=1)  # a text without any known token has no direction, and gets no row
     vectors = every[known]
     numbers = np.array([passages.number(memory, n) for memory, windows in embedded for n in range(len(windows))])[known]
     first = int(db.execute(_NEXT_VECTOR).get) + 1
@@ -185,7 +194,7 @@ def _content(row: IndexRow) -> tuple[int, str, str | None]:
 
 
 def _words(row: IndexRow) -> list[tuple[int, str]]:
-    """Number and words of each passage; who said it is a word of the first."""
+    """Return the number and the words of each passage. The author is a word of the first passage."""
     windows = [searchable(window) for window in passages.split(row.text)]
     if row.author:
         windows[0] = f"{searchable(row.author)}: {windows[0]}"

@@ -1,21 +1,26 @@
 """Passages: the windows of a memory's text that full text and vectors hold.
 
-Passage n of memory m is the number m * 256 + n, so that one tells the other without a table.
+Passage n of memory m has the number m * 256 + n. So each number gives the other without a table.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from memcrdt.search.words import is_mostly_unspaced
 
-PER_MEMORY = 256
+PER_MEMORY: Final = 256
 # About 200 words, a good paragraph, and within the 256 tokens that the smaller models read.
-WINDOW_CHARS = 900
-STEP_CHARS = 600
-_UNSPACED_SHARE = 3  # a character of a script without spaces is a token: windows of such text are that much shorter
+WINDOW_CHARS: Final = 900
+STEP_CHARS: Final = 600
+_UNSPACED_SHARE: Final = 3  # without spaces each character is a token: windows are shorter by this factor
 
 
 def split(text: str) -> list[str]:
-    """The windows of `text` in order: all of it when short, else overlapping ones, cut at spaces where possible."""
+    """Return the windows of `text` in order.
+
+    A short text is one window. A long text has overlapping windows, cut at spaces where possible.
+    """
     scale = _UNSPACED_SHARE if is_mostly_unspaced(text) else 1
     window, step = WINDOW_CHARS // scale, STEP_CHARS // scale
     if len(text) <= window:
@@ -30,7 +35,7 @@ def split(text: str) -> list[str]:
 
 
 def _cut(text: str, wanted: int) -> int:
-    """The place behind the last space before `wanted`, or `wanted` itself when there is none near."""
+    """Return the place after the last space before `wanted`, or `wanted` itself when no space is near."""
     if wanted >= len(text):
         return len(text)
     space = text.rfind(" ", wanted - STEP_CHARS // 6, wanted)
@@ -38,9 +43,10 @@ def _cut(text: str, wanted: int) -> int:
 
 
 def number(memory: int, window: int) -> int:
+    """Return the number of a memory's passage."""
     return memory * PER_MEMORY + window
 
 
-def span(memory: int) -> tuple[int, int]:
-    """The first and the last number that passages of `memory` can have."""
+def number_range(memory: int) -> tuple[int, int]:
+    """Return the first and the last number that passages of `memory` can have."""
     return number(memory, 0), number(memory, PER_MEMORY - 1)

@@ -1,5 +1,8 @@
-"""Which models a store's vectors are of: one current, searched; at most one next, being embedded with; old ones on
-their way out. All processes read it from the store, so that they agree."""
+"""The registry: which models the vectors of a store belong to.
+
+The current model is searched. A next model, if there is one, is being embedded with, to take the current one's place.
+The vectors of old models are being deleted. All processes read the registry from the store, so that they agree.
+"""
 
 from __future__ import annotations
 
@@ -13,44 +16,44 @@ from memcrdt.search.index.passages import PER_MEMORY
 from memcrdt.store import meta
 from memcrdt.store.indexer import Connection
 
-State = Literal["current", "next", "old"]
+ModelState = Literal["current", "next", "old"]
 
-_UNRELATED = "unrelated "  # and the model's name: the key in `meta`
+_UNRELATED = "unrelated "  # followed by the model's name: the key in `meta`
 _QUEUE_ALL = "INSERT OR IGNORE INTO waiting(memory) SELECT memory FROM memories"
 _QUEUE_MISSING = f"""
 INSERT OR IGNORE INTO waiting(memory) SELECT m.memory FROM memories m
 WHERE NOT EXISTS (SELECT 1 FROM vectors v WHERE v.passage = m.memory * {PER_MEMORY} AND v.model = ?)"""
 
 
-class Model(NamedTuple):
+class IndexedModel(NamedTuple):
     """A row of `models`."""
 
     model: int
     name: str
-    state: State
+    state: ModelState
 
 
-def in_use(db: Connection) -> dict[State, Model]:
-    """The current model and the next one, as far as there are any."""
+def in_use(db: Connection) -> dict[ModelState, IndexedModel]:
+    """Return the current and the next model by their state, as far as there are any."""
     rows = db.execute("SELECT model, name, state FROM models WHERE state != 'old'")
-    return {row[2]: Model(*row) for row in rows}
+    return {row[2]: IndexedModel(*row) for row in rows}
 
 
-def target(db: Connection) -> Model | None:
-    """The model that waiting memories are embedded with."""
+def target(db: Connection) -> IndexedModel | None:
+    """Return the model that waiting memories are embedded with."""
     models = in_use(db)
     return models.get("next") or models.get("current")
 
 
 def unfinished(db: Connection) -> bool:
-    """Whether a change of model is under way, or leftovers of one are there."""
+    """Whether a change of model is under way, or vectors of an old model are left."""
     return db.execute("SELECT 1 FROM models WHERE state != 'current' LIMIT 1").fetchone() is not None
 
 
 def use(db: Connection, name: str) -> None:
-    """Makes `name` the model to search with: at once in a store without vectors, else when all are embedded.
+    """Make `name` the model to search with: at once in a store without vectors, else when all memories are embedded.
 
-    Runs in the caller's transaction; the worker does the rest.
+    This runs in the caller's transaction; the worker does the rest.
     """
     models = in_use(db)
     current, following = models.get("current"), models.get("next")
@@ -62,20 +65,20 @@ def use(db: Connection, name: str) -> None:
     if current is not None and current.name == name:
         db.execute(_QUEUE_MISSING, (current.model,))
         return
-    state: State = "next" if current else "current"
-    # Under a new number even when the name is known: what is left of its old vectors is on its way out.
+    state: ModelState = "next" if current else "current"
+    # A known name gets a new number, too: the vectors left under the old number are being deleted.
     db.execute("UPDATE models SET name = name || ' ' || model WHERE name = ?", (name,))
     db.execute("INSERT INTO models(name, state) VALUES(?, ?)", (name, state))
     db.execute(_QUEUE_ALL)
 
 
 def note_unrelated(db: Connection, name: str, cosine: float) -> None:
-    """Keeps what Embedders.unrelated() tells of a slow model, so that no search has to find it out."""
+    """Keep the mean cosine of unrelated texts in a slow model, so that no search has to compute it."""
     meta.write(db, _UNRELATED + name, str(cosine))
 
 
 def finish(db: Connection) -> bool:
-    """Puts the next model in the place of the current one if nothing waits for it; whether it did."""
+    """Make the next model the current one if no memory waits for it. Return whether that was done."""
     models = in_use(db)
     if "next" not in models or db.execute("SELECT 1 FROM waiting LIMIT 1").fetchone():
         return False
@@ -85,7 +88,7 @@ def finish(db: Connection) -> bool:
 
 
 def discard(db: Connection, limit: int) -> bool:
-    """Deletes up to `limit` vectors of old models, and a model that has none left; whether there was anything."""
+    """Delete up to `limit` vectors of an old model, and the model with its last vector. Tell whether there was one."""
     old = db.execute("SELECT model FROM models WHERE state = 'old'").fetchone()
     if old is None:
         return False
@@ -98,7 +101,7 @@ def discard(db: Connection, limit: int) -> bool:
 
 
 class Embedders:
-    """The embedders of this process by the names of their models, made when first asked for."""
+    """The embedders of this process by the names of their models, made when they are first needed."""
 
     def __init__(self, own: Embedder | None) -> None:
         self.own = own
@@ -107,7 +110,7 @@ class Embedders:
         self._unrelated: dict[str, float] = {}
 
     def get(self, name: str) -> Embedder | None:
-        """The embedder of the model `name`; None when this process can't make it: another one's function."""
+        """Return the embedder of the model `name`; None for a function of another process, which can't be made here."""
         with self._lock:
             if name not in self._made:
                 try:
@@ -117,7 +120,7 @@ class Embedders:
             return self._made[name]
 
     def unrelated(self, db: Connection, name: str) -> float:
-        """The mean cosine of unrelated texts in the model `name`: of a slow one what the worker noted."""
+        """Return the mean cosine of unrelated texts in a model. Of a slow model, it is the value kept by the worker."""
         if name not in self._unrelated:
             embedder = self.get(name)
             if embedder is not None and embedder.fast:

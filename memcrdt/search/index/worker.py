@@ -1,36 +1,41 @@
-"""The background worker: embeds what waits, ends a change of model, and throws old vectors away."""
+"""The background worker: embeds waiting memories, completes a change of model, and deletes old vectors."""
 
 from __future__ import annotations
 
 import json
 import random
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from memcrdt.errors import EmbedderError, MemcrdtError
+from memcrdt.errors import EmbedderError, InputError, MemcrdtError
 from memcrdt.search.embedders import static
 from memcrdt.search.embedders.calibration import unrelated_cosine
+from memcrdt.search.embedders.embedder import make_embedder
 from memcrdt.search.index import registry
-from memcrdt.search.index.index import SearchIndex, embed_texts, write_vectors
+from memcrdt.search.index.index import UNQUEUE, SearchIndex, embed_texts, write_vectors
 from memcrdt.store.indexer import Connection
 
 if TYPE_CHECKING:
     from memcrdt.store.store import Store
 
-BATCH = 32  # memories embedded and committed at once: some tenths of a second with a transformer
-DISCARD = 2_000  # old vectors deleted at once: the write lock is held for some tens of milliseconds
-RETRY_S = 30.0  # after a failure, unless woken before
+BATCH: Final = 32  # memories embedded and committed at once: some tenths of a second with a transformer
+DISCARD: Final = 2_000  # old vectors deleted at once: the write lock is held for some tens of milliseconds
+RETRY_S: Final = 30.0  # wait after a failure, unless something wakes the worker
 
 _WAITING = """
 SELECT memory, text FROM waiting JOIN memories USING(memory) WHERE memory >= ? ORDER BY memory LIMIT ?"""
 
+_LAST_WAITING = "SELECT max(memory) FROM waiting"
 _STILL = """
 SELECT memory, text FROM waiting JOIN memories USING(memory) WHERE memory IN (SELECT value FROM json_each(?))"""
 
 
-class Worker:
-    """A thread that works while there is something to do. Several processes may work on one store: each starts at
-    a place of its own, and what is done twice is written once."""
+class EmbeddingWorker:
+    """A thread that embeds waiting memories.
+
+    Several processes may work on one store. Each starts at a place of its own, and a memory that is embedded twice is
+    written once.
+    """
 
     def __init__(self, store: Store, index: SearchIndex) -> None:
         self._store = store
@@ -39,12 +44,13 @@ class Worker:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._unrelated: dict[str, float] = {}  # by the models' names
-        self.error: MemcrdtError | None = None  # why it does not go on, until it does
+        self.error: MemcrdtError | None = None  # why the work does not go on; None while it does
 
     def start(self) -> None:
-        """Starts the thread, and wakes it after every commit that leaves something waiting.
+        """Start the thread. It wakes after every commit that leaves memories waiting.
 
-        An embedder that was asked for, other than the shipped one, becomes the store's: see registry.use.
+        The model of an embedder that was asked for, other than the shipped one, becomes the model of the store: see
+        registry.use.
         """
         own = self._index.embedders.own
         if own is not None and own.name != static.NAME:
@@ -55,22 +61,23 @@ class Worker:
         self._thread.start()
 
     def wake(self) -> None:
+        """Let the thread look for work."""
         self._wake.set()
 
     def close(self) -> None:
-        """Ends the thread after the batch it is at; what waits is kept for the next process."""
+        """End the thread after its current batch. Waiting memories stay queued for the next process."""
         self._stop.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
 
     def drain(self) -> None:
-        """Works in the calling thread until nothing waits. Raises EmbedderError or StoreError."""
+        """Work in the calling thread until nothing waits. Raises EmbedderError or StoreError."""
         while self.step():
             pass
 
     def step(self) -> bool:
-        """Does one piece of work; whether there was any. Raises EmbedderError or StoreError."""
+        """Do one piece of work. Return whether there was any. Raises EmbedderError or StoreError."""
         with self._store.reading() as db:
             target = registry.target(db)
             batch = self._batch(db) if target else []
@@ -83,14 +90,14 @@ class Worker:
         return bool(batch)
 
     def _batch(self, db: Connection) -> list[tuple[int, str]]:
-        """Some of what waits, from a random place on, so that processes seldom take the same."""
-        last = db.execute("SELECT max(memory) FROM waiting").get
+        """Return some waiting memories, from a random place on: so processes seldom take the same ones."""
+        last = db.execute(_LAST_WAITING).get
         if last is None:
             return []
         start = random.randint(0, int(last))  # noqa: S311 - no secret
         return [(int(row[0]), str(row[1])) for row in db.execute(_WAITING, (start, BATCH))]
 
-    def _embed(self, target: registry.Model, batch: list[tuple[int, str]]) -> None:
+    def _embed(self, target: registry.IndexedModel, batch: list[tuple[int, str]]) -> None:
         embedder = self._index.embedders.get(target.name)
         if embedder is None:
             raise EmbedderError(f"the model {target.name} can't be made here; choose one with `memcrdt model use`")
@@ -104,7 +111,7 @@ class Worker:
             ready = [(memory, embedded[text]) for memory, text in there if text in embedded]
             write_vectors(db, target.model, ready)
             registry.note_unrelated(db, target.name, self._unrelated[target.name])
-            db.executemany("DELETE FROM waiting WHERE memory = ?", ((memory,) for memory, _ in ready))
+            db.executemany(UNQUEUE, ((memory,) for memory, _ in ready))
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -114,6 +121,37 @@ class Worker:
                     pass
                 self.error = None
                 self._wake.wait()
-            except MemcrdtError as exc:  # a missing model, a full disk: told in the status, and tried again
+            except MemcrdtError as exc:  # a missing model, a full disk: the status tells, and the worker tries again
                 self.error = exc
                 self._wake.wait(RETRY_S)
+
+
+def use_model(store: Store, index: SearchIndex, spec: str) -> str:
+    """Make `spec` the model of the store. The worker embeds with it, and then searches use it.
+
+    The model is loaded once before anything changes.
+
+    Args:
+        store: The store that gets the model.
+        index: The index of the store.
+        spec: The name of a model or a folder, as make_embedder() takes it.
+
+    Returns:
+        The name of the model.
+
+    Raises:
+        InputError: No model has this name.
+        ModelMissingError: The model is not on this machine.
+        StoreError: The store can't be written.
+    """
+    embedder = make_embedder(spec)
+    if embedder is None:
+        raise InputError(
+            "there is no model to use in 'none'; to search by words alone, write embedder = \"none\" into config.toml, "
+            "or open the memory with embedder=None"
+        )
+    embedder.embed_query("a first question")
+    with store.writing() as db:
+        registry.use(db, embedder.name)
+    index.on_waiting()
+    return embedder.name

@@ -1,7 +1,7 @@
-"""Time words in an English query, as the time at which what is meant was remembered.
+"""Times that an English query mentions, to be compared with the time at which a memory was made.
 
-"in May 2023", "on 7 May", "2023-05-08", "last week", "yesterday", "three days ago". A month without a year is that
-month of any year. Days are those of UTC, widened to the time zones of the earth.
+Understood are "in May 2023", "on 7 May", "2023-05-08", "last week", "yesterday" and "three days ago". A month without
+a year is that month of any year. Days are UTC days; periods are widened by a day to cover all time zones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DAYS_OF: Final = {"day": 1, "week": 7, "month": 30, "year": 365}
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 _ISO = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
-# A month's name needs its capital or a word that goes before times: "may" and "march" are verbs too.
+# "may" and "march" are verbs too, so a month needs a capital letter, a day, a year, or a word that introduces times.
 _MONTH = re.compile(
     r"(?:\b(?P<lead>in|on|of|since|during|last|this|by|around|until)\s+)?"
     r"(?:\b(?P<day1>\d{1,2})(?:st|nd|rd|th)?\s+(?:of\s+)?)?"
@@ -40,8 +40,8 @@ _LAST = re.compile(rf"\b(last|this|past)\s+(week|month|year|{'|'.join(_WEEKDAYS)
 _DAY = re.compile(r"\b(today|yesterday|last night|this morning)\b", re.IGNORECASE)
 
 
-class When(NamedTuple):
-    """A time that a query names: what is given must match. `first` and `last` bound a period, both included."""
+class TimeMention(NamedTuple):
+    """A time that a query mentions: every given part must match. `first` and `last` bound a period, both included."""
 
     year: int | None = None
     month: int | None = None
@@ -50,7 +50,7 @@ class When(NamedTuple):
     last: date | None = None
 
     def match(self, at: int) -> float:
-        """How well a time (ms) fits: 0 not, 1 the month, year or period, and up to 1.7 for the very day."""
+        """Return how well a time (ms) fits: 0 for not at all, 1 for the month, year or period, 1.7 for the day."""
         moment = datetime.fromtimestamp(at / 1000, UTC)
         if self.first is not None and self.last is not None:
             inside = (self.first - moment.date()).days <= 1 and (moment.date() - self.last).days <= 1
@@ -60,15 +60,15 @@ class When(NamedTuple):
         return 1.7 if self.day == moment.day else 1.0
 
 
-def named_time(query: str, now: int) -> When | None:
-    """The time that `query` names, asked at `now` (ms); None when it names none."""
+def find_time_mention(query: str, now: int) -> TimeMention | None:
+    """Return the time that `query`, asked at `now` (ms), mentions; None when it mentions none."""
     today = datetime.fromtimestamp(now / 1000, UTC).date()
     return _calendar(query, today) or _relative(query, today)
 
 
-def _calendar(query: str, today: date) -> When | None:
+def _calendar(query: str, today: date) -> TimeMention | None:
     if found := _ISO.search(query):
-        return When(int(found[1]), int(found[2]), int(found[3]))
+        return TimeMention(int(found[1]), int(found[2]), int(found[3]))
     for found in _MONTH.finditer(query):
         named = found["lead"] or found["day1"] or found["day2"] or found["year"] or found["month"][0].isupper()
         if not named:
@@ -77,36 +77,36 @@ def _calendar(query: str, today: date) -> When | None:
         year = int(found["year"]) if found["year"] else None
         if year is None and (found["lead"] or "").lower() == "last":
             year = today.year - (month >= today.month)
-        return When(year, month, int(day) if day else None)
+        return TimeMention(year, month, int(day) if day else None)
     if found := _YEAR.search(query):
-        return When(int(found[1]))
+        return TimeMention(int(found[1]))
     return None
 
 
-def _relative(query: str, today: date) -> When | None:
+def _relative(query: str, today: date) -> TimeMention | None:
     if found := _DAY.search(query):
         back = found[1].lower() in ("yesterday", "last night")
         day = today - timedelta(days=back)
-        return When(first=day, last=day)
+        return TimeMention(first=day, last=day)
     if found := _AGO.search(query):
         count = _NUMBERS.get(found[1].lower()) or int(found[1])
         unit = _DAYS_OF[found[2].lower()]
         middle = today - timedelta(days=count * unit)
-        return When(first=middle - timedelta(days=unit // 2), last=middle + timedelta(days=unit // 2))
+        return TimeMention(first=middle - timedelta(days=unit // 2), last=middle + timedelta(days=unit // 2))
     if found := _LAST.search(query):
         return _last(found[2].lower(), today, this=found[1].lower() == "this")
     return None
 
 
-def _last(unit: str, today: date, *, this: bool) -> When:
+def _last(unit: str, today: date, *, this: bool) -> TimeMention:
     if unit in _WEEKDAYS:
         back = (today.weekday() - _WEEKDAYS.index(unit)) % 7
         day = today - timedelta(days=back if this else back or 7)
-        return When(first=day, last=day)
+        return TimeMention(first=day, last=day)
     if unit == "year":
-        return When(year=today.year - (not this))
+        return TimeMention(year=today.year - (not this))
     if unit == "month":
         end = today if this else today.replace(day=1) - timedelta(days=1)
-        return When(first=end.replace(day=1), last=end)
+        return TimeMention(first=end.replace(day=1), last=end)
     monday = today - timedelta(days=today.weekday())
-    return When(first=monday, last=today) if this else When(first=monday - timedelta(days=7), last=monday)
+    return TimeMention(first=monday, last=today) if this else TimeMention(first=monday - timedelta(days=7), last=monday)

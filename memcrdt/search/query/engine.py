@@ -1,50 +1,47 @@
-"""The search itself: candidates from full text and vectors, with what stands around them, ranked and explained."""
+"""The search itself: candidates from full text and vectors are ranked, reranked as asked, and explained."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from memcrdt.model.filters import CheckedFilters
-from memcrdt.search.arrays import are_allowed, integers, json_list
+from memcrdt.search.arrays import are_allowed
 from memcrdt.search.embedders.calibration import calibrated
+from memcrdt.search.index import passages
 from memcrdt.search.index.index import SearchIndex
-from memcrdt.search.index.passages import number, split
-from memcrdt.search.query import boosts, context, lexical, ranking, selection, semantic, vectors
-from memcrdt.search.query.dates import named_time
-from memcrdt.search.query.lexical import Lexical
-from memcrdt.search.query.ranking import Pool, Row
-from memcrdt.search.query.scores import PassageScores
-from memcrdt.search.query.semantic import Query
+from memcrdt.search.query import lexical, ranking, rerank, vectors
+from memcrdt.search.query.candidates import COSINE_WEIGHT, Cosines, Pool, choose_seeds, make_pool
+from memcrdt.search.query.dates import find_time_mention
+from memcrdt.search.query.lexical import WordMatches
+from memcrdt.search.words import word_set
 from memcrdt.store.indexer import Connection
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BY_WORDS = 100  # memories taken from full text, and from the vectors
-BY_MEANING = 100
-SEEDS = 80  # of these, the ones ranked with their neighbours
-FIRST_WEIGHT = 1.5  # of the cosine, beside the share of the query's idf, to choose the seeds
-VARIETY = 90  # memories behind the limit that `fold` and `diversity` may bring forward
-START_CHARS = 300  # of a text that the ranking reads
+VARIETY: Final = 90  # memories behind the limit that `fold` and `diversity` may bring forward
 
-_NEWEST = """
-SELECT group_concat(memory) FROM
-  (SELECT m.memory FROM memories m WHERE m.memory IN (SELECT value FROM json_each(?))
-   ORDER BY m.created_at DESC, m.id LIMIT ?)"""
-_ROWS = f"""
-SELECT memory, id, substr(text, 1, {START_CHARS}), rtrim(substr(text, -4)) LIKE '%?', length(text) > {START_CHARS},
-  created_at, author, CASE category WHEN 'conversation' THEN space END, scope, importance
-FROM memories WHERE memory IN (SELECT value FROM json_each(?))"""
+_TEXT = "SELECT text FROM memories WHERE memory = ?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How much is wanted. `now` in ms; `min_score` and `diversity` from 0 to 1, and so `recency` and `importance`,
-    which prefer the newer of what says about the same, and what is important. `like` is the number of a memory whose
-    vectors stand for that of the query."""
+class SearchOptions:
+    """How to search.
+
+    Attributes:
+        now: The time of the search, in ms.
+        limit: Maximum number of results.
+        min_score: Leave out results with a lower score, from 0 to 1.
+        explain: Tell what each result's rank is made of.
+        diversity: From 0 to 1: prefer results that differ.
+        fold: Leave out results that repeat a better one.
+        recency: From 0 to 1: put the newer of two memories about the same first.
+        importance: From 0 to 1: prefer important memories.
+        like: The number of a memory whose vectors stand for the query's.
+    """
 
     now: int
     limit: int = 10
@@ -58,8 +55,13 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """A memory, by its local number; `passage` is what of a long one matched; `parts` only with `explain`."""
+class ScoredMemory:
+    """A found memory, by its local number.
+
+    Attributes:
+        passage: The part of a long text that matched best; None for a short text.
+        parts: What the rank is made of, if `explain` was asked for.
+    """
 
     memory: int
     score: float
@@ -67,61 +69,44 @@ class Scored:
     parts: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Asked:
-    """One search, and what was found out about it so far: `cosines` grow."""
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """One search: the question, and its sources of scores."""
 
     db: Connection
-    query: str
-    options: Options
-    allowed: NDArray[np.bool_] | None
-    words: Lexical
-    vector: Query | None
-    cosines: PassageScores
-
-    def embed(self, memories: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The cosines of these memories. One without a vector, not embedded yet, counts as the middle one."""
-        import numpy as np
-
-        if self.vector is None:
-            return np.zeros(len(memories))
-        if len(missing := self.cosines.lacking(memories)):
-            self.cosines = self.cosines.merged(semantic.cosines(self.db, self.vector, missing))
-        found = self.cosines.of(memories, missing=np.nan)
-        return np.nan_to_num(found, nan=float(np.nanmedian(found)) if not np.isnan(found).all() else 0.0)
+    options: SearchOptions
+    words: WordMatches
+    cosines: Cosines
 
 
-def search(db: Connection, index: SearchIndex, query: str, filters: CheckedFilters, options: Options) -> list[Scored]:
-    """The best memories for `query` among those that `filters` let through, best first; equal ones by ID."""
+def search(
+    db: Connection, index: SearchIndex, query: str, filters: CheckedFilters, options: SearchOptions
+) -> list[ScoredMemory]:
+    """Return the best memories for `query` that `filters` let through, best first; equally good ones by ID."""
     import numpy as np
 
-    allowed = index.visibility.allowed(db, filters, options.now)
+    allowed = index.filter_masks.allowed(db, filters, options.now)
     words = lexical.find(db, query, allowed)
     vector = vectors.of_text(db, index, query) if options.like is None else vectors.of_memory(db, index, options.like)
-    asked = _Asked(db, query, options, allowed, words, vector, PassageScores.of_rows([]))
-    pool = _pool(asked, _seeds(asked, index))
-    if not pool.rows:
+    asked = _Search(db, options, words, Cosines(db, index, vector, allowed))
+    least = 2 * options.limit + (VARIETY if options.fold or options.diversity else 0)
+    pool = make_pool(db, choose_seeds(db, words, asked.cosines, least), asked.cosines)
+    if not pool.candidates:
         return []
-    parts = ranking.score(query, named_time(query, options.now), words, pool)
+    parts = ranking.score(query, find_time_mention(query, options.now), words, pool)
     scores = _shown_scores(asked, pool)
-    may = scores >= (options.min_score or 0.0)
+    shown = scores >= (options.min_score or 0.0)
     if allowed is not None:
-        may &= are_allowed(pool.memories, allowed)
-    _boost(asked, pool, np.flatnonzero(may), parts)
+        shown &= are_allowed(pool.memories, allowed)
+    places = np.flatnonzero(shown)
+    _boost(asked, pool, places, parts)
     total = _total(parts)
-    ranked = _ranked(np.flatnonzero(may), total, pool)
-    found = []
-    for place in _selected(asked, pool, ranked, total):
-        explained = {name: round(float(part[place]), 4) for name, part in parts.items()} if options.explain else {}
-        memory = int(pool.memories[place])
-        found.append(
-            Scored(memory, float(scores[place]), _passage(asked, memory) if pool.rows[place].long else None, explained)
-        )
-    return found
+    chosen = _chosen(asked, pool, _ranked(places, total, pool), total)
+    return [_result(asked, pool, place, float(scores[place]), parts) for place in chosen]
 
 
 def _total(parts: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Rounded: the last bits depend on the machine, and replicas should agree."""
+    """Return the sums of the parts, rounded: the last bits depend on the machine, and replicas should agree."""
     import numpy as np
 
     total: NDArray[np.float64] = np.round(np.sum(list(parts.values()), axis=0), 5)
@@ -129,140 +114,86 @@ def _total(parts: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
 
 
 def _ranked(places: NDArray[np.intp], total: NDArray[np.float64], pool: Pool) -> list[int]:
-    return sorted(places.tolist(), key=lambda place: (-total[place], pool.rows[place].id))
+    return sorted(places.tolist(), key=lambda place: (-total[place], pool.candidates[place].id))
 
 
-def _boost(asked: _Asked, pool: Pool, places: NDArray[np.intp], parts: dict[str, NDArray[np.float64]]) -> None:
-    """Adds the boosts that are asked for, of those that may be shown, to the parts."""
+def _shown_scores(asked: _Search, pool: Pool) -> NDArray[np.float64]:
+    shares, vector = asked.words.shares(pool.memories), asked.cosines.vector
+    return calibrated(None, shares) if vector is None else calibrated(pool.cosines, shares, vector.unrelated)
+
+
+def _boost(asked: _Search, pool: Pool, places: NDArray[np.intp], parts: dict[str, NDArray[np.float64]]) -> None:
+    """Add the boosts that are asked for to the parts of those that may be shown."""
     import numpy as np
 
-    options = asked.options
+    options, candidates = asked.options, pool.candidates
     if options.importance:
-        given = np.array([pool.rows[place].importance for place in places])
-        part = parts["importance"] = np.zeros(len(pool.rows))
-        part[places] = boosts.important(_total(parts)[places], given, options.importance)
+        given = np.array([candidates[place].importance for place in places])
+        part = parts["importance"] = np.zeros(len(candidates))
+        part[places] = rerank.importance_boost(_total(parts)[places], given, options.importance)
     if options.recency:
         total = _total(parts)
-        first = np.array(_ranked(places, total, pool)[: boosts.FIRST], np.intp)
-        at = np.array([pool.rows[place].at for place in first], np.int64)
-        part = parts["recency"] = np.zeros(len(pool.rows))
-        part[first] = boosts.newer(total[first], at, _alike(asked, pool, first), options.recency)
+        first = np.array(_ranked(places, total, pool)[: rerank.RECENCY_DEPTH], np.intp)
+        at = np.array([candidates[place].at for place in first], np.int64)
+        part = parts["recency"] = np.zeros(len(candidates))
+        part[first] = rerank.recency_boost(total[first], at, _likeness(asked, pool, first), options.recency)
 
 
-def _alike(asked: _Asked, pool: Pool, places: NDArray[np.intp]) -> NDArray[np.float64]:
-    """How much alike these are, [n, n], from 0 to 1: by their vectors, without any by their words."""
+def _likeness(asked: _Search, pool: Pool, places: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return how alike the memories at these places are, [n, n], from 0 to 1.
+
+    Vectors decide; without vectors, words do.
+    """
     import numpy as np
 
-    if asked.vector is None:
-        words = [selection.words_of(pool.rows[place].start) for place in places]
-        return np.array([[selection.overlap(one, other) for other in words] for one in words])
-    model, unrelated = asked.vector.model, asked.vector.unrelated
-    none = np.zeros_like(asked.vector.vector)
-    found = [vectors.direction(asked.db, memory, model) for memory in pool.memories[places].tolist()]
+    query = asked.cosines.vector
+    if query is None:
+        words = [word_set(pool.candidates[place].start) for place in places]
+        return np.array([[rerank.jaccard(one, other) for other in words] for one in words])
+    none = np.zeros_like(query.vector)
+    found = [vectors.mean_direction(asked.db, memory, query.model) for memory in pool.memories[places].tolist()]
     rows = np.array([none if vector is None else vector for vector in found])
     cosines = (rows @ rows.T).astype(np.float64)
-    alike: NDArray[np.float64] = np.round((cosines - unrelated) / (1 - unrelated), 5)
+    alike: NDArray[np.float64] = np.round((cosines - query.unrelated) / (1 - query.unrelated), 5)
     return alike
 
 
-def _shown_scores(asked: _Asked, pool: Pool) -> NDArray[np.float64]:
-    shares = asked.words.shares(pool.memories)
-    return calibrated(pool.cosines, shares, asked.vector.unrelated) if asked.vector else calibrated(None, shares)
-
-
-def _selected(asked: _Asked, pool: Pool, ranked: list[int], total: NDArray[np.float64]) -> list[int]:
-    """The places that are shown, of those in the order of rank."""
+def _chosen(asked: _Search, pool: Pool, ranked: list[int], total: NDArray[np.float64]) -> list[int]:
+    """Return the places to show, of the places in the order of rank."""
     options = asked.options
     if not (options.fold or options.diversity):
         return ranked[: options.limit]
     considered = ranked[: options.limit + VARIETY]
     if options.fold:
         texts = [_text(asked.db, int(pool.memories[place])) for place in considered]
-        considered = [considered[place] for place in selection.folded(texts)]
-    words = [selection.words_of(pool.rows[place].start) for place in considered]
-    chosen = selection.diverse(
+        considered = [considered[place] for place in rerank.without_duplicates(texts)]
+    words = [word_set(pool.candidates[place].start) for place in considered]
+    chosen = rerank.diversify(
         [float(total[place]) for place in considered],
-        lambda one, other: selection.overlap(words[one], words[other]),
+        lambda one, other: rerank.jaccard(words[one], words[other]),
         options.diversity,
         options.limit,
     )
     return [considered[place] for place in chosen]
 
 
-def _seeds(asked: _Asked, index: SearchIndex) -> NDArray[np.int64]:
-    """The memories worth ranking: best by words, by meaning, and then by both."""
-    import numpy as np
-
-    options = asked.options
-    more = 2 * options.limit + (VARIETY if options.fold or options.diversity else 0)
-    words = asked.words.scores
-    chosen = _top(asked.db, words.memories, words.best, max(BY_WORDS, more))
-    if asked.vector is None:
-        return chosen
-    near = semantic.nearest(asked.db, asked.vector, index.coarse(asked.vector.model), asked.allowed)
-    asked.cosines = near
-    chosen = np.union1d(chosen, _top(asked.db, near.memories, near.best, max(BY_MEANING, more)))
-    return _top(
-        asked.db,
-        chosen,
-        asked.words.shares(chosen) + FIRST_WEIGHT * asked.embed(chosen),
-        max(SEEDS, more),
-    )
+def _result(
+    asked: _Search, pool: Pool, place: int, score: float, parts: Mapping[str, NDArray[np.float64]]
+) -> ScoredMemory:
+    memory = int(pool.memories[place])
+    explained = {name: round(float(part[place]), 4) for name, part in parts.items()} if asked.options.explain else {}
+    return ScoredMemory(memory, score, _best_passage(asked, memory) if pool.candidates[place].long else None, explained)
 
 
-def _top(db: Connection, memories: NDArray[np.int64], scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """The `count` memories with the highest scores, ascending by number, with those that tie with the last. Very
-    many that tie are left out when enough are above them; else the newest are taken: the same ones on every replica."""
-    import numpy as np
-
-    if len(memories) <= count:
-        return memories
-    least = np.partition(scores, -count)[-count]
-    above, tied = memories[scores > least], memories[scores == least]
-    if len(above) + len(tied) > 2 * count:
-        enough = len(above) >= count // 2
-        tied = tied[:0] if enough else integers(db.execute(_NEWEST, (json_list(tied), count - len(above))).get)
-    return np.sort(np.concatenate([above, tied]))
-
-
-def _pool(asked: _Asked, seeds: NDArray[np.int64]) -> Pool:
-    """The seeds and what stands around them in their conversations, with all that the ranking reads."""
-    import numpy as np
-
-    rows = _rows(asked.db, seeds)
-    turns = np.array([memory for memory, row in rows.items() if row.conversation], np.int64)
-    after = context.followers(asked.db, turns) if len(turns) else {}
-    rows |= _rows(asked.db, np.setdiff1d(np.array([*after, *after.values()], np.int64), seeds))
-    memories = np.array(sorted(rows), np.int64)
-    place = {memory: n for n, memory in enumerate(memories.tolist())}
-    following = np.full(len(memories), -1, np.intp)
-    preceding = np.full(len(memories), -1, np.intp)
-    for one, other in after.items():
-        if one in place and other in place:
-            following[place[one]], preceding[place[other]] = place[other], place[one]
-    return Pool(memories, asked.embed(memories), [rows[m] for m in memories.tolist()], following, preceding)
-
-
-def _rows(db: Connection, memories: NDArray[np.int64]) -> dict[int, Row]:
-    if not len(memories):
-        return {}
-    return {int(row[0]): _row(row) for row in db.execute(_ROWS, (json_list(memories),))}
-
-
-def _row(row: tuple[Any, ...]) -> Row:
-    _, memory_id, start, asks, long, at, author, space, scope, importance = row
-    return Row(memory_id, start, asks, long, at, author, None if space is None else (space, scope), importance or 0.0)
+def _best_passage(asked: _Search, memory: int) -> str | None:
+    """Return the window of a long memory that fits the query best; None for a short memory."""
+    windows = passages.split(_text(asked.db, memory))
+    if len(windows) == 1:
+        return None
+    numbers = [passages.number(memory, n) for n in range(len(windows))]
+    fits = [asked.words.share_at(passage) + COSINE_WEIGHT * asked.cosines.at(passage) for passage in numbers]
+    return windows[fits.index(max(fits))]
 
 
 def _text(db: Connection, memory: int) -> str:
-    return str(db.execute("SELECT text FROM memories WHERE memory = ?", (memory,)).get or "")
-
-
-def _passage(asked: _Asked, memory: int) -> str | None:
-    """Of a long memory the window that fits the query best, None for a short one."""
-    windows = split(_text(asked.db, memory))
-    if len(windows) == 1:
-        return None
-    numbers = [number(memory, n) for n in range(len(windows))]
-    fits = [asked.words.share_at(passage) + FIRST_WEIGHT * asked.cosines.at(passage) for passage in numbers]
-    return windows[fits.index(max(fits))]
+    return str(db.execute(_TEXT, (memory,)).get or "")

@@ -1,5 +1,7 @@
-"""Marks: where in a text the words of a query stand, as full text takes them: folded, stemmed, and in pairs where a
-script has no spaces."""
+"""Highlights: where the words of a query stand in a text.
+
+Words are compared as full text compares them: folded, stemmed, and as pairs of characters where a script has no spaces.
+"""
 
 from __future__ import annotations
 
@@ -10,33 +12,36 @@ from memcrdt.search.query import lexical
 from memcrdt.search.words import is_unspaced, stretches
 from memcrdt.store.indexer import Connection
 
-Marks: TypeAlias = "tuple[tuple[int, int], ...]"
+Spans: TypeAlias = "tuple[tuple[int, int], ...]"
 
 
 class _Token(NamedTuple):
-    """A word as it is stored, and the places of its characters in what was tokenised."""
+    """The stem of a word, and its place in the tokenised text, in characters."""
 
     start: int
     end: int
     stem: str
 
 
-class Marker:
-    """Marks the words of one query."""
+class Highlighter:
+    """Finds the words of one query in texts."""
 
     def __init__(self, db: Connection, query: str) -> None:
         self._db = db
-        stems = frozenset(lexical.wanted(db, query).values())
+        stems = frozenset(lexical.query_words(db, query).values())
         single = {stem for stem in stems if len(stem) == 1 and is_unspaced(stem)}
-        ends = {stem[-1] for stem in stems if len(stem) > 1}  # of runs: alone they were not asked for
+        ends = {stem[-1] for stem in stems if len(stem) > 1}  # ends of runs: the query has them in a pair only
         self._characters = single - ends
         self._stems = stems - single
 
-    def of(self, text: str) -> Marks:
-        """Start and end of each word in `text` that the query has, too: in characters, ascending, none overlapping."""
+    def spans(self, text: str) -> Spans:
+        """Return the start and end, in characters, of each word in `text` that the query has.
+
+        Spans are ascending and don't overlap.
+        """
         pieces = stretches(text)
         found: list[tuple[int, int]] = []
-        place, begin = 0, 0  # a piece, and where it begins in what is tokenised
+        place, begin = 0, 0  # the number of a piece, and where it begins in the tokenised text
         for token in self._tokens(" ".join(piece.words for piece in pieces)):
             while token.start > begin + len(pieces[place].words):
                 begin += len(pieces[place].words) + 1
@@ -49,7 +54,7 @@ class Marker:
         return _united(found)
 
     def _tokens(self, text: str) -> Iterator[_Token]:
-        """Those of the query."""
+        """Yield the words of `text` that the query has."""
         data = text.encode()
         last, characters = 0, 0
         for start, end, stem in lexical.tokens_with_offsets(self._db, data):
@@ -59,8 +64,8 @@ class Marker:
                 yield _Token(characters, characters + len(data[start:end].decode()), stem)
 
 
-def _united(spans: list[tuple[int, int]]) -> Marks:
-    """Those that overlap as one: pairs of characters do."""
+def _united(spans: list[tuple[int, int]]) -> Spans:
+    """Join spans that overlap, as pairs of characters do."""
     united: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if united and start < united[-1][1]:

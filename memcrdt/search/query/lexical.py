@@ -1,17 +1,17 @@
 """Full text: which passages hold which words of the query, and how rare those words are.
 
-A passage scores the sum of the inverse document frequencies of the words it holds. On short texts that finds more
-than BM25, whose counts and lengths mislead (LoCoMo, fraction recall@10: 64.6 against 63.0; docs/search.md), and it
-asks the index for row numbers only.
+A passage scores the sum of the inverse document frequencies (idf) of the words that it holds. On short texts this
+sum finds more than BM25, which counts and lengths mislead (LoCoMo, fraction recall@10: 64.6 against 63.0;
+docs/search.md), and it needs only row numbers from the index.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from memcrdt.search.arrays import are_allowed, integers
+from memcrdt.search.arrays import are_allowed, parse_integers
 from memcrdt.search.index.passages import PER_MEMORY
 from memcrdt.search.query.scores import PassageScores
 from memcrdt.search.words import STOP_WORDS, TOKENIZER, is_unspaced, searchable
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-TERMS = 64  # of a query: the rarest
-ROWS = 20_000  # rows read for candidates: about 2 ms; words that are more common than that only score them
+TERMS: Final = 64  # words of a query that count: the rarest
+ROWS: Final = 20_000  # rows read for candidates: about 2 ms; commoner words only score these candidates
 
 _MATCHES = "SELECT group_concat(rowid) FROM fulltext WHERE fulltext MATCH ?"
 _COUNT = "SELECT coalesce((SELECT doc FROM vocabulary WHERE term = ?), 0)"
@@ -31,8 +31,8 @@ _LAST = "\U0010ffff"
 _DOCUMENT = 4  # FTS5_TOKENIZE_DOCUMENT: words as they are stored
 
 
-class Term(NamedTuple):
-    """A word of the query: how FTS5 is asked for it, in how many passages it is, and what that is worth."""
+class QueryTerm(NamedTuple):
+    """A word of the query: its FTS5 expression, the number of passages that hold it, and its idf."""
 
     match: str
     passages: int
@@ -40,25 +40,30 @@ class Term(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Lexical:
-    """What full text found. `total` is the idf of all the query's words, those that are in no passage too."""
+class WordMatches:
+    """What full text found.
 
-    scores: PassageScores  # sums of idf of the allowed passages that hold a word
-    words: list[tuple[float, NDArray[np.int64]]]  # for each word its idf and the memories that hold it, ascending
+    Attributes:
+        scores: The sum of idf of each allowed passage that holds a word.
+        words: For each word its idf and the memories that hold it, ascending.
+        total: The idf of all words of the query, including words that no passage holds.
+    """
+
+    scores: PassageScores
+    words: list[tuple[float, NDArray[np.int64]]]
     total: float
 
     def shares(self, memories: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The share of the query's idf that each memory's best passage holds, from 0 to 1."""
+        """Return the share of the query's idf that each memory's best passage holds, from 0 to 1."""
         return self.scores.of(memories) / (self.total or 1.0)
 
     def share_at(self, passage: int) -> float:
-        """Likewise of one passage."""
+        """Return the share of the query's idf that one passage holds, from 0 to 1."""
         return self.scores.at(passage) / (self.total or 1.0)
 
 
-def find(db: Connection, query: str, allowed: NDArray[np.bool_] | None) -> Lexical:
-    """What full text finds for `query`, whatever it consists of. `allowed` is by memory number."""
-
+def find(db: Connection, query: str, allowed: NDArray[np.bool_] | None) -> WordMatches:
+    """Look up the words of `query`; any text is a valid query. `allowed` is by memory number."""
     terms = query_terms(db, query)
     known = [term for term in terms if term.passages]
     rows = _rows_of(db, known)
@@ -66,11 +71,11 @@ def find(db: Connection, query: str, allowed: NDArray[np.bool_] | None) -> Lexic
     idfs = [term.idf for term in known]
     scores = PassageScores(*_summed(shown, idfs))
     holders = [(idf, _memories(found)) for idf, found in zip(idfs, rows, strict=True)]
-    return Lexical(scores, holders, sum(term.idf for term in terms))
+    return WordMatches(scores, holders, sum(term.idf for term in terms))
 
 
-def _rows_of(db: Connection, known: list[Term]) -> list[NDArray[np.int64]]:
-    """The passages that hold each word, of common ones only those that hold a rarer one too."""
+def _rows_of(db: Connection, known: list[QueryTerm]) -> list[NDArray[np.int64]]:
+    """Return the passages that hold each word; of common words, only passages that hold a rarer word too."""
     rows: list[NDArray[np.int64]] = []
     budget = ROWS
     for asked, term in enumerate(known):
@@ -82,27 +87,27 @@ def _rows_of(db: Connection, known: list[Term]) -> list[NDArray[np.int64]]:
     return rows
 
 
-def query_terms(db: Connection, query: str) -> list[Term]:
-    """The words of the query, rarest first; stop words only when there is nothing else."""
+def query_terms(db: Connection, query: str) -> list[QueryTerm]:
+    """Return the words of the query, rarest first; stop words only when the query has no others."""
     passages = int(db.execute("SELECT passages FROM indexed").get)
-    terms = [_term(db, word, stem, passages) for word, stem in list(wanted(db, query).items())[: 4 * TERMS]]
+    terms = [_term(db, word, stem, passages) for word, stem in list(query_words(db, query).items())[: 4 * TERMS]]
     return sorted(terms, key=lambda term: (term.passages, term.match))[:TERMS]
 
 
-def wanted(db: Connection, query: str) -> dict[str, str]:
-    """The words of the query that count, and the stem of each."""
+def query_words(db: Connection, query: str) -> dict[str, str]:
+    """Return the stem of each word of the query that counts, by word."""
     words = _words(db, query)
     return {word: stem for word, stem in words.items() if word not in STOP_WORDS} or words
 
 
 def tokens_with_offsets(db: Connection, text: bytes) -> list[tuple[int, int, str]]:
-    """The first and the last byte, and the stem, of each word of `text`, which is what words.stretches() give."""
+    """Return the start byte, the end byte and the stem of each word of `text`, as words.stretches() writes it."""
     made = db.fts5_tokenizer("porter", list(TOKENIZER))
     return cast("list[tuple[int, int, str]]", made(text, _DOCUMENT, None, include_colocated=False))
 
 
 def _words(db: Connection, query: str) -> dict[str, str]:
-    """The stem of each word of the query, in its order; one word for each stem."""
+    """Return the stem by word, in the order of the query; one word for each stem."""
     text = searchable(query).encode()
     words, stems = _tokens(db, text, *TOKENIZER), _tokens(db, text, "porter", *TOKENIZER)
     by_stem = {stem: word for word, stem in zip(reversed(words), reversed(stems), strict=True)}
@@ -114,12 +119,12 @@ def _tokens(db: Connection, text: bytes, tokenizer: str, *arguments: str) -> lis
     return [str(token) for token in made(text, _DOCUMENT, None, include_offsets=False, include_colocated=False)]
 
 
-def _term(db: Connection, word: str, stem: str, passages: int) -> Term:
+def _term(db: Connection, word: str, stem: str, passages: int) -> QueryTerm:
     if len(word) == 1 and is_unspaced(word):
         count = int(db.execute(_COUNT_PREFIX, (word, word + _LAST)).get)
-        return Term(f'"{word}" *', count, _idf(count, passages))
+        return QueryTerm(f'"{word}" *', count, _idf(count, passages))
     count = int(db.execute(_COUNT, (stem,)).get)
-    return Term(f'"{word}"', count, _idf(count, passages))
+    return QueryTerm(f'"{word}"', count, _idf(count, passages))
 
 
 def _idf(count: int, passages: int) -> float:
@@ -127,7 +132,7 @@ def _idf(count: int, passages: int) -> float:
 
 
 def _rows(db: Connection, match: str) -> NDArray[np.int64]:
-    return integers(db.execute(_MATCHES, (match,)).get)
+    return parse_integers(db.execute(_MATCHES, (match,)).get)
 
 
 def _allowed(rows: NDArray[np.int64], allowed: NDArray[np.bool_] | None) -> NDArray[np.int64]:
@@ -142,13 +147,13 @@ def _memories(rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _summed(rows: list[NDArray[np.int64]], idfs: list[float]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The union of ascending columns, and for each row the sum of the idfs of those that it is in."""
+    """Return the union of ascending columns, and for each row the sum of the idfs of the columns that hold it."""
     import numpy as np
 
     if not rows:
         return np.empty(0, np.int64), np.empty(0)
     every = np.concatenate(rows)
-    order = np.argsort(every, kind="stable")  # merges what is sorted in runs
+    order = np.argsort(every, kind="stable")  # fast: each column is a sorted run
     every, values = every[order], np.repeat(idfs, [len(found) for found in rows])[order]
     starts = np.flatnonzero(np.diff(every, prepend=-1))
     return every[starts], np.add.reduceat(values, starts) if len(starts) else values

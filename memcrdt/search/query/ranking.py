@@ -1,37 +1,37 @@
-"""Ranking: what each thing known about a candidate is worth.
+"""Ranking: a linear sum of what is known about each candidate.
 
-A linear sum. The weights were fitted on one half of LoCoMo's conversations and checked on the other, both ways, with
-one set for all embedders; docs/search.md has the figures with and without each part. A memory outside conversations
-counts as a conversation of its own, so that it competes on equal terms.
+The weights were fitted on one half of LoCoMo's conversations and checked on the other, both ways, with one set for
+all embedders. docs/search.md has the figures with and without each part. A memory outside conversations counts as a
+conversation of its own, so that it competes on equal terms.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from memcrdt.search.query.dates import When
-from memcrdt.search.query.lexical import Lexical
+from memcrdt.search.query.candidates import Candidate, Pool
+from memcrdt.search.query.dates import TimeMention
+from memcrdt.search.query.lexical import WordMatches
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 WEIGHTS: Final = {
-    "lexical": 2.0,  # its share of the query's idf
-    "window_words": 4.0,  # the share of what it and the WINDOW memories on each side hold
-    "conversation_words": 2.5,  # the mean of its conversation's BEST best shares
-    "semantic": 3.2,  # its cosine
-    "window_meaning": 6.0,  # the mean cosine of it and its two neighbours
-    "conversation_meaning": 3.2,  # the mean of its conversation's BEST best cosines
-    "date": 2.5,  # created when the query says
-    "question": -1.5,  # of a turn: it asks, and so doesn't tell
-    "speaker": 1.1,  # the query names who said it
-    "time": 2.5,  # the query asks when, and a time is named
+    "lexical": 2.0,  # the memory's share of the query's idf
+    "window_words": 4.0,  # the share that the memory and the WINDOW memories on each side hold together
+    "conversation_words": 2.5,  # the mean of the BEST highest shares in the memory's conversation
+    "semantic": 3.2,  # the memory's cosine
+    "window_meaning": 6.0,  # the mean cosine of the memory and its two neighbours
+    "conversation_meaning": 3.2,  # the mean of the BEST highest cosines in the memory's conversation
+    "date": 2.5,  # the memory was made at the time that the query names
+    "question": -1.5,  # the memory is a turn that asks, and so doesn't answer
+    "speaker": 1.1,  # the query names the speaker
+    "time": 2.5,  # the query asks when, and the memory names a time
 }
-WINDOW = 2
-BEST = 3
+WINDOW: Final = 2
+BEST: Final = 3
 
 _SPEAKER = re.compile(r"\s*([^:\n]{1,40}):\s")
 _WHEN = re.compile(
@@ -45,41 +45,14 @@ _TIME = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What the ranking reads of a memory: `start` is that of its text, `long` whether there is more, `asks` whether
-    it ends with a question mark, `at` in ms, `conversation` its space and scope, None outside,
-    `importance` 0 where nothing says it."""
-
-    id: str
-    start: str
-    asks: int
-    long: int
-    at: int
-    author: str | None
-    conversation: tuple[int, str] | None
-    importance: float
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """The memories that are ranked, [n], their rows in the same order, and who follows whom by place (-1: no one)."""
-
-    memories: NDArray[np.int64]
-    cosines: NDArray[np.float64]
-    rows: list[Row]
-    after: NDArray[np.intp]
-    before: NDArray[np.intp]
-
-
-def score(query: str, when: When | None, words: Lexical, pool: Pool) -> dict[str, NDArray[np.float64]]:
-    """Each part's contribution to each memory's sum, [n]."""
+def score(query: str, time: TimeMention | None, words: WordMatches, pool: Pool) -> dict[str, NDArray[np.float64]]:
+    """Return what each part adds to the sum of each memory, [n], by the name of the part."""
     import numpy as np
 
     lexical = words.shares(pool.memories)
     cosines = pool.cosines
-    groups = _groups(pool.rows)
-    turn = np.array([row.conversation is not None for row in pool.rows])
+    groups = _groups(pool.candidates)
+    turn = np.array([candidate.conversation is not None for candidate in pool.candidates])
     parts = {
         "lexical": lexical,
         "semantic": cosines,
@@ -87,15 +60,15 @@ def score(query: str, when: When | None, words: Lexical, pool: Pool) -> dict[str
         "window_meaning": _window_mean(cosines, pool),
         "conversation_words": _best_of_group(lexical, groups),
         "conversation_meaning": _best_of_group(cosines, groups),
-        "date": np.array([when.match(row.at) if when else 0.0 for row in pool.rows]),
-        "question": turn & np.array([bool(row.asks) for row in pool.rows]),
-        "speaker": _speaker(query, pool.rows),
-        "time": _time(query, pool.rows),
+        "date": np.array([time.match(candidate.at) if time else 0.0 for candidate in pool.candidates]),
+        "question": turn & np.array([bool(candidate.asks) for candidate in pool.candidates]),
+        "speaker": _names_speaker(query, pool.candidates),
+        "time": _names_time(query, pool.candidates),
     }
     return {name: WEIGHTS[name] * value for name, value in parts.items()}
 
 
-def _window_words(words: Lexical, pool: Pool) -> NDArray[np.float64]:
+def _window_words(words: WordMatches, pool: Pool) -> NDArray[np.float64]:
     import numpy as np
 
     total = np.zeros(len(pool.memories))
@@ -122,12 +95,12 @@ def _window_mean(cosines: NDArray[np.float64], pool: Pool) -> NDArray[np.float64
     return total / count
 
 
-def _groups(rows: list[Row]) -> list[list[int]]:
-    """The places of each conversation's memories."""
+def _groups(candidates: list[Candidate]) -> list[list[int]]:
+    """Return the places of the memories of each conversation."""
     places: dict[tuple[int, str], list[int]] = {}
-    for place, row in enumerate(rows):
-        if row.conversation is not None:
-            places.setdefault(row.conversation, []).append(place)
+    for place, candidate in enumerate(candidates):
+        if candidate.conversation is not None:
+            places.setdefault(candidate.conversation, []).append(place)
     return list(places.values())
 
 
@@ -140,25 +113,25 @@ def _best_of_group(values: NDArray[np.float64], groups: list[list[int]]) -> NDAr
     return out
 
 
-def _speaker(query: str, rows: list[Row]) -> NDArray[np.float64]:
+def _names_speaker(query: str, candidates: list[Candidate]) -> NDArray[np.float64]:
     import numpy as np
 
     asked = query.casefold()
     known: dict[str, bool] = {}
 
-    def named(row: Row) -> bool:
-        found = None if row.author or ":" not in row.start else _SPEAKER.match(row.start)
-        name = row.author or (found[1] if found else "")
+    def named(candidate: Candidate) -> bool:
+        found = None if candidate.author or ":" not in candidate.start else _SPEAKER.match(candidate.start)
+        name = candidate.author or (found[1] if found else "")
         if name not in known:
             known[name] = bool(name) and re.search(rf"\b{re.escape(name.casefold())}\b", asked) is not None
         return known[name]
 
-    return np.array([named(row) for row in rows], np.float64)
+    return np.array([named(candidate) for candidate in candidates], np.float64)
 
 
-def _time(query: str, rows: list[Row]) -> NDArray[np.float64]:
+def _names_time(query: str, candidates: list[Candidate]) -> NDArray[np.float64]:
     import numpy as np
 
     if not _WHEN.match(query):
-        return np.zeros(len(rows))
-    return np.array([_TIME.search(row.start) is not None for row in rows], np.float64)
+        return np.zeros(len(candidates))
+    return np.array([_TIME.search(candidate.start) is not None for candidate in candidates], np.float64)

@@ -1,4 +1,4 @@
-"""Scores of passages as two columns, and what they say about memories."""
+"""Scores of passages as two columns, and the scores of memories that follow from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class PassageScores:
-    """Passages, ascending, with a score each. A memory has the score of its best passage."""
+    """Passages, ascending, each with a score. The score of a memory is the score of its best passage."""
 
     def __init__(self, passages: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
         self.passages = passages
@@ -21,7 +21,10 @@ class PassageScores:
 
     @classmethod
     def of_rows(cls, rows: list[tuple[int, float]]) -> PassageScores:
-        """From rows of SQL in any order. Rounded: the last bits depend on the machine, and replicas should agree."""
+        """Make scores from rows of (passage, score) in any order.
+
+        Scores are rounded: the last bits depend on the machine, and replicas should agree.
+        """
         import numpy as np
 
         table = np.array(rows, np.float64).reshape(-1, 2)
@@ -41,7 +44,7 @@ class PassageScores:
         return np.maximum.reduceat(self.scores, self._starts) if len(self._starts) else self.scores
 
     def of(self, memories: NDArray[np.int64], missing: float = 0.0) -> NDArray[np.float64]:
-        """The score of each of these memories, `missing` for one without."""
+        """Return the score of each of these memories; `missing` for a memory without a score."""
         import numpy as np
 
         if not len(self.memories):
@@ -50,18 +53,18 @@ class PassageScores:
         return np.where(self.memories[places] == memories, self.best[places], missing)
 
     def at(self, passage: int) -> float:
-        """The score of one passage, 0 for one without."""
+        """Return the score of one passage; 0 for a passage without a score."""
         place = int(self.passages.searchsorted(passage))
         return float(self.scores[place]) if place < len(self.passages) and self.passages[place] == passage else 0.0
 
     def lacking(self, memories: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Those of these memories, ascending, that have no score."""
+        """Return the memories among these, ascending, that have no score."""
         import numpy as np
 
         return memories[np.isnan(self.of(memories, missing=np.nan))]
 
     def merged(self, other: PassageScores) -> PassageScores:
-        """These scores and those of other passages."""
+        """Return these scores together with the scores of other passages."""
         import numpy as np
 
         passages = np.concatenate([self.passages, other.passages])

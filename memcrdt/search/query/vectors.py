@@ -1,26 +1,59 @@
-"""Queries as vectors: what a search compares with the vectors of memories."""
+"""Meaning: the query as a vector, and the passages nearest to it.
+
+Binary codes propose the nearest passages, and their exact cosines decide. The vector of a query comes from the model
+that the store is searched with, or, for `similar`, from the vectors of a memory.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
 
 from memcrdt.errors import EmbedderError
-from memcrdt.search.arrays import normalised
+from memcrdt.search.arrays import json_list, normalised
 from memcrdt.search.index import registry
+from memcrdt.search.index.candidate_index import CandidateIndex, ProposalCounts
 from memcrdt.search.index.index import SearchIndex
-from memcrdt.search.index.passages import span
-from memcrdt.search.query.semantic import Query
+from memcrdt.search.index.passages import PER_MEMORY, number_range
+from memcrdt.search.query.scores import PassageScores
 from memcrdt.store.indexer import Connection
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# How many rows the codes propose in two steps, by the number of vectors: see the table in docs/search.md.
+FIRST, FIRST_SHARE = 900, 500
+SECOND, SECOND_SHARE = 220, 4_000
+FEW: Final = 500  # memories that a filter leaves: up to this many, all are compared
+STALE: Final = 0.1  # share of the proposed rows that are gone from the table: from this on, the codes are read again
+
 _VECTORS = "SELECT embedding FROM vectors WHERE passage BETWEEN ? AND ? AND model = ?"
+_BY_VECTOR = """
+SELECT passage, 1 - vec_distance_cosine(embedding, ?) FROM vectors
+WHERE vector IN (SELECT value FROM json_each(?))"""
+_BY_MEMORY = f"""
+SELECT v.passage, 1 - vec_distance_cosine(v.embedding, ?) FROM json_each(?) j
+JOIN vectors v ON v.passage BETWEEN j.value * {PER_MEMORY} AND j.value * {PER_MEMORY} + {PER_MEMORY - 1}
+WHERE v.model = ?"""
 
 
-def of_text(db: Connection, index: SearchIndex, query: str) -> Query | None:
-    """The query in the model that is searched; None when there is no vector to compare it with, or none is wanted."""
+@dataclass(frozen=True, slots=True)
+class QueryVector:
+    """The query as a unit vector [dim] of one model, and the mean cosine of unrelated texts in that model."""
+
+    vector: NDArray[np.float32]
+    model: int
+    unrelated: float
+
+
+def of_text(db: Connection, index: SearchIndex, query: str) -> QueryVector | None:
+    """Embed the query with the model that is searched.
+
+    Returns:
+        None when there is no vector to compare the query with, when no vectors are asked for, or when the embedder
+        fails: then words alone answer, and `index.failures` keeps the reason.
+    """
     current = registry.in_use(db).get("current") if index.embedders.own else None
     embedder = index.embedders.get(current.name) if current else None
     if current is None or embedder is None:
@@ -31,21 +64,56 @@ def of_text(db: Connection, index: SearchIndex, query: str) -> Query | None:
         index.error = exc
         return None
     index.error = None
-    return Query(vector, current.model, unrelated) if vector.any() else None
+    return QueryVector(vector, current.model, unrelated) if vector.any() else None
 
 
-def of_memory(db: Connection, index: SearchIndex, memory: int) -> Query | None:
-    """A memory's direction as a query; None while it has no vector."""
+def of_memory(db: Connection, index: SearchIndex, memory: int) -> QueryVector | None:
+    """Return the direction of a memory as a query; None while the memory has no vector."""
     current = registry.in_use(db).get("current")
-    vector = direction(db, memory, current.model) if current else None
+    vector = mean_direction(db, memory, current.model) if current else None
     if current is None or vector is None:
         return None
-    return Query(vector, current.model, index.embedders.unrelated(db, current.name))
+    return QueryVector(vector, current.model, index.embedders.unrelated(db, current.name))
 
 
-def direction(db: Connection, memory: int, model: int) -> NDArray[np.float32] | None:
-    """The mean direction of a memory's passages, of length 1; None while it has no vector."""
+def mean_direction(db: Connection, memory: int, model: int) -> NDArray[np.float32] | None:
+    """Return the mean direction of a memory's passages as a unit vector [dim]; None while it has no vector."""
     import numpy as np
 
-    found = [np.frombuffer(row[0], "<f4") for row in db.execute(_VECTORS, (*span(memory), model))]
+    found = [np.frombuffer(row[0], "<f4") for row in db.execute(_VECTORS, (*number_range(memory), model))]
     return normalised(np.sum(found, axis=0, dtype=np.float32, keepdims=True))[0] if found else None
+
+
+def nearest(
+    db: Connection, query: QueryVector, candidates: CandidateIndex, allowed: NDArray[np.bool_] | None
+) -> PassageScores:
+    """Return the cosines of the passages nearest to the query, among others. `allowed` is by memory number."""
+    import numpy as np
+
+    if allowed is not None and np.count_nonzero(allowed) <= FEW:
+        return cosines(db, query, np.flatnonzero(allowed))
+    found, proposed = _propose(db, query, candidates, allowed)
+    if len(found.passages) < proposed * (1 - STALE):
+        candidates.reset()
+        found, _ = _propose(db, query, candidates, allowed)
+    return found
+
+
+def cosines(db: Connection, query: QueryVector, memories: NDArray[np.int64]) -> PassageScores:
+    """Return the cosines of all passages of these memories that have vectors."""
+    return _scores(db, _BY_MEMORY, (query.vector.tobytes(), json_list(memories), query.model))
+
+
+def _propose(
+    db: Connection, query: QueryVector, candidates: CandidateIndex, allowed: NDArray[np.bool_] | None
+) -> tuple[PassageScores, int]:
+    """Return the cosines of the proposed passages, and how many rows were proposed."""
+    rows = candidates.refresh(db)
+    count = len(rows.vectors)
+    counts = ProposalCounts(FIRST + count // FIRST_SHARE, SECOND + count // SECOND_SHARE)
+    chosen = rows.nearest(query.vector, counts, allowed)
+    return _scores(db, _BY_VECTOR, (query.vector.tobytes(), json_list(chosen))), len(chosen)
+
+
+def _scores(db: Connection, sql: str, bindings: tuple[bytes | str | int, ...]) -> PassageScores:
+    return PassageScores.of_rows(cast("list[tuple[int, float]]", db.execute(sql, bindings).fetchall()))

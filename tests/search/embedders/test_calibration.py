@@ -13,7 +13,7 @@ import memcrdt
 from memcrdt.search.embedders.calibration import UNKNOWN, calibrated, unrelated_cosine
 from memcrdt.search.embedders.embedder import make_embedder
 from memcrdt.search.index.index import SearchIndex
-from memcrdt.search.index.worker import Worker
+from memcrdt.search.index.worker import EmbeddingWorker
 
 part = st.floats(0, 1)
 
@@ -67,7 +67,7 @@ def test_a_slow_models_unrelated_texts_are_noted_by_the_worker(tmp_path: Path) -
         memory.add("the harbour crane")
         index = memory.store.indexer
         assert isinstance(index, SearchIndex)
-        Worker(memory.store, index).drain()
+        EmbeddingWorker(memory.store, index).drain()
         embedder = index.embedders.own
         assert embedder is not None
         expected = unrelated_cosine(embedder)

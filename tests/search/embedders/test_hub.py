@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from memcrdt.errors import InputError, ModelMissingError
-from memcrdt.search.embedders.hub import Repository
+from memcrdt.search.embedders.hub import ModelRepository
 from memcrdt.testing.models import COMMIT, FakeHub, write_tiny_model
 
 NAME = "somebody/tiny-onnx"
@@ -30,11 +30,11 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    return Repository(NAME, tmp_path / "cache")
+def repository(tmp_path: Path) -> ModelRepository:
+    return ModelRepository(NAME, tmp_path / "cache")
 
 
-def pulled(repository: Repository) -> list[tuple[int, int]]:
+def pulled(repository: ModelRepository) -> list[tuple[int, int]]:
     """What progress was told."""
     told: list[tuple[int, int]] = []
     repository.pull(NEEDED, USEFUL, lambda here, total: told.append((here, total)))
@@ -46,7 +46,7 @@ def snapshot(tmp_path: Path) -> Path:
 
 
 def test_all_files_come_and_the_progress_counts_their_bytes(
-    hub: FakeHub, repository: Repository, tmp_path: Path
+    hub: FakeHub, repository: ModelRepository, tmp_path: Path
 ) -> None:
     """The needed files and the useful ones that the hub has, as they are there; from nothing to all of it."""
     told = pulled(repository)
@@ -61,7 +61,9 @@ def test_all_files_come_and_the_progress_counts_their_bytes(
     assert repository.is_here(NEEDED)
 
 
-def test_a_pull_goes_on_where_the_one_before_broke_off(hub: FakeHub, repository: Repository, tmp_path: Path) -> None:
+def test_a_pull_goes_on_where_the_one_before_broke_off(
+    hub: FakeHub, repository: ModelRepository, tmp_path: Path
+) -> None:
     """The hub is asked for the rest of the file only, and what comes is what it has."""
     hub.budget = [5_000, 0]
     with pytest.raises(ModelMissingError, match=r"broke at 5,000 of .* bytes of model\.onnx .* run the command again"):
@@ -72,7 +74,7 @@ def test_a_pull_goes_on_where_the_one_before_broke_off(hub: FakeHub, repository:
     assert (snapshot(tmp_path) / "model.onnx").read_bytes() == (hub.folder / "model.onnx").read_bytes()
 
 
-def test_a_broken_connection_is_taken_up_as_long_as_bytes_come(hub: FakeHub, repository: Repository) -> None:
+def test_a_broken_connection_is_taken_up_as_long_as_bytes_come(hub: FakeHub, repository: ModelRepository) -> None:
     """Two breaks after some bytes each need no second command."""
     hub.budget = [5_000, 3_000]
     pulled(repository)
@@ -80,7 +82,7 @@ def test_a_broken_connection_is_taken_up_as_long_as_bytes_come(hub: FakeHub, rep
     assert repository.is_here(NEEDED)
 
 
-def test_what_is_here_is_not_got_again(hub: FakeHub, repository: Repository) -> None:
+def test_what_is_here_is_not_got_again(hub: FakeHub, repository: ModelRepository) -> None:
     """A second pull compares digests, and asks for no file."""
     pulled(repository)
     hub.ranges.clear()
@@ -88,7 +90,7 @@ def test_what_is_here_is_not_got_again(hub: FakeHub, repository: Repository) -> 
     assert hub.ranges == []
 
 
-def test_a_damaged_file_is_replaced_by_the_next_pull(hub: FakeHub, repository: Repository, tmp_path: Path) -> None:
+def test_a_damaged_file_is_replaced_by_the_next_pull(hub: FakeHub, repository: ModelRepository, tmp_path: Path) -> None:
     """Its digest tells, also where its size is right."""
     pulled(repository)
     model = snapshot(tmp_path) / "model.onnx"
@@ -98,7 +100,7 @@ def test_a_damaged_file_is_replaced_by_the_next_pull(hub: FakeHub, repository: R
 
 
 def test_bytes_that_are_not_the_announced_ones_are_thrown_away(
-    hub: FakeHub, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, repository: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They would be kept, and gone on from, for ever."""
     listing = hub.listing()
@@ -116,7 +118,7 @@ def test_bytes_that_are_not_the_announced_ones_are_thrown_away(
 
 
 def test_a_full_disk_is_told_before_anything_comes(
-    hub: FakeHub, repository: Repository, monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, repository: ModelRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With what is needed, and what there is."""
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000))
@@ -130,13 +132,13 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_its_own(hub: FakeHub, tm
     """Not one of the operating system's."""
     (tmp_path / "file").touch()
     with pytest.raises(ModelMissingError, match="can't be written"):
-        pulled(Repository(NAME, tmp_path / "file"))
+        pulled(ModelRepository(NAME, tmp_path / "file"))
 
 
-def test_what_the_hub_does_not_have_is_told(hub: FakeHub, tmp_path: Path, repository: Repository) -> None:
+def test_what_the_hub_does_not_have_is_told(hub: FakeHub, tmp_path: Path, repository: ModelRepository) -> None:
     """A repository that is not there, and a file that its repository lacks."""
     with pytest.raises(ModelMissingError, match=r"refuses somebody/else .*404"):
-        pulled(Repository("somebody/else", tmp_path / "cache"))
+        pulled(ModelRepository("somebody/else", tmp_path / "cache"))
     (hub.folder / "tokenizer.json").unlink()
     with pytest.raises(ModelMissingError, match=r"no tokenizer\.json"):
         pulled(repository)
@@ -155,7 +157,7 @@ def test_what_the_hub_does_not_have_is_told(hub: FakeHub, tmp_path: Path, reposi
 )
 def test_a_listing_of_another_form_is_refused(
     hub: FakeHub,
-    repository: Repository,
+    repository: ModelRepository,
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[dict[str, object]], object],
 ) -> None:
@@ -168,7 +170,7 @@ def test_a_listing_of_another_form_is_refused(
 
 
 def test_a_hub_that_is_away_and_an_address_that_is_none_are_told(
-    repository: Repository, monkeypatch: pytest.MonkeyPatch
+    repository: ModelRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At once, with what to do without a network."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

@@ -9,7 +9,7 @@ import pytest
 
 from memcrdt.errors import CorruptError
 from memcrdt.search.index import binary_codes
-from memcrdt.search.index.candidate_index import Coarse, Counts
+from memcrdt.search.index.candidate_index import CandidateIndex, ProposalCounts
 
 
 def unit(rows: int, dim: int, seed: int) -> Any:
@@ -66,23 +66,23 @@ def test_codes_are_those_of_whole_numbers(dim: int) -> None:
 
 def test_the_copy_follows_additions_and_survives_their_number(shelf: Any) -> None:
     """Rows added later are read by the next refresh, and an older view keeps its length."""
-    coarse = Coarse(model=1)
+    candidates = CandidateIndex(model=1)
     shelf.add_many([{"text": f"the first thing number {n}"} for n in range(30)])
-    before = coarse.refresh(shelf.db)
+    before = candidates.refresh(shelf.db)
     shelf.add_many([{"text": f"another thing number {n}"} for n in range(1_100)])
     assert len(before.vectors) == 30
-    assert len(coarse.refresh(shelf.db).vectors) == 1_130
+    assert len(candidates.refresh(shelf.db).vectors) == 1_130
 
 
 def test_ties_at_the_end_are_all_taken(shelf: Any) -> None:
     """Equal texts have equal codes: either all of them are among the nearest or none, whatever their order."""
     shelf.add_many([{"text": "the same words"} for _ in range(50)])
-    rows = Coarse(model=1)
+    rows = CandidateIndex(model=1)
     vector = shelf.index.embedders.own.embed_query("the same words")
-    assert len(rows.refresh(shelf.db).nearest(vector, Counts(10, 5), None)) == 50
+    assert len(rows.refresh(shelf.db).nearest(vector, ProposalCounts(10, 5), None)) == 50
     only = np.zeros(60, np.bool_)
     only[7] = True
-    assert rows.refresh(shelf.db).nearest(vector, Counts(10, 5), only).tolist() == [7]
+    assert rows.refresh(shelf.db).nearest(vector, ProposalCounts(10, 5), only).tolist() == [7]
 
 
 def test_codes_of_another_length_are_damage(shelf: Any) -> None:
@@ -91,7 +91,7 @@ def test_codes_of_another_length_are_damage(shelf: Any) -> None:
     assert list(shelf.index.problems(shelf.db)) == []
     shelf.db.execute("UPDATE codes SET code = substr(code, 1, 64) WHERE vector = 2")
     with pytest.raises(CorruptError, match="doctor --repair"):
-        Coarse(model=1).refresh(shelf.db)
+        CandidateIndex(model=1).refresh(shelf.db)
     (problem,) = shelf.index.problems(shelf.db)
     assert "1 vectors" in problem
 

@@ -37,6 +37,6 @@ def test_the_longest_texts_have_numbers_enough() -> None:
 
 def test_a_passage_tells_its_memory() -> None:
     """Numbers of one memory's windows lie within its span, and outside its neighbours'."""
-    first, last = passages.span(7)
+    first, last = passages.number_range(7)
     assert first <= passages.number(7, 0) < passages.number(7, 255) <= last
     assert passages.number(8, 0) == last + 1

@@ -14,10 +14,9 @@ import pytest
 
 import memcrdt
 from memcrdt.memory.memory import Memory
-from memcrdt.search import models
 from memcrdt.search.index import registry
 from memcrdt.search.index.index import SearchIndex
-from memcrdt.search.index.worker import Worker
+from memcrdt.search.index.worker import EmbeddingWorker, use_model
 from memcrdt.search.searcher import Searcher
 
 calls: list[int] = []
@@ -44,10 +43,10 @@ def memory(tmp_path: Path) -> Iterator[Memory]:
         yield opened
 
 
-def parts(memory: Memory) -> tuple[SearchIndex, Worker]:
+def parts(memory: Memory) -> tuple[SearchIndex, EmbeddingWorker]:
     index = memory.store.indexer
     assert isinstance(index, SearchIndex)
-    return index, Worker(memory.store, index)
+    return index, EmbeddingWorker(memory.store, index)
 
 
 def found(memory: Memory, query: str) -> str:
@@ -219,7 +218,7 @@ def test_a_store_follows_the_model_that_was_chosen_for_it(tmp_path: Path, tiny_m
     with memcrdt.open(tmp_path / "home") as memory:
         memory.add_many(["deploys tuesdays", "cat sleeps"])
         index, worker = parts(memory)
-        name = models.use(memory.store, index, str(tiny_model))
+        name = use_model(memory.store, index, str(tiny_model))
         worker.drain()
     with memcrdt.open(tmp_path / "home") as memory:
         index, _ = parts(memory)

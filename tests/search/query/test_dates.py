@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from memcrdt.search.query.dates import named_time
+from memcrdt.search.query.dates import find_time_mention
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)  # a Sunday
 
@@ -36,7 +36,7 @@ def ms(text: str) -> int:
 )
 def test_a_named_time_fits_what_was_remembered_then(query: str, fits: str, fits_not: str) -> None:
     """A time within what the query names fits, and one outside doesn't."""
-    when = named_time(query, int(NOW.timestamp() * 1000))
+    when = find_time_mention(query, int(NOW.timestamp() * 1000))
     assert when is not None
     assert when.match(ms(fits)) > 0
     assert when.match(ms(fits_not)) == 0
@@ -44,7 +44,7 @@ def test_a_named_time_fits_what_was_remembered_then(query: str, fits: str, fits_
 
 def test_the_very_day_fits_better_than_its_month() -> None:
     """With a day in the query, a memory of that day gets more than one of that month."""
-    when = named_time("on 7 May 2023", 0)
+    when = find_time_mention("on 7 May 2023", 0)
     assert when is not None
     assert when.match(ms("2023-05-07")) > when.match(ms("2023-05-20")) > 0
 
@@ -54,16 +54,16 @@ def test_the_very_day_fits_better_than_its_month() -> None:
 )
 def test_words_that_only_look_like_times_name_none(query: str) -> None:
     """Verbs, plain numbers and counts name no time."""
-    assert named_time(query, 0) is None
+    assert find_time_mention(query, 0) is None
 
 
 def test_impossible_dates_raise_nothing() -> None:
     """A date that no calendar has fits nothing, and times at the edge of the calendar are no error."""
-    when = named_time("on 2023-13-45", 0)
+    when = find_time_mention("on 2023-13-45", 0)
     assert when is not None
     assert when.match(ms("2023-05-07")) == 0
     end = ms("9999-12-31")
-    today = named_time("today", end)
+    today = find_time_mention("today", end)
     assert today is not None
     assert today.match(end) > 0
-    assert named_time("999 years ago", 0) is not None
+    assert find_time_mention("999 years ago", 0) is not None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import memcrdt
-from memcrdt.search.query.highlights import Marker
+from memcrdt.search.query.highlights import Highlighter
 
 _db = apsw.Connection(":memory:")
 mixed = st.text(
@@ -19,7 +19,7 @@ mixed = st.text(
 
 
 def marked(query: str, text: str) -> list[str]:
-    return [text[start:end] for start, end in Marker(_db, query).of(text)]
+    return [text[start:end] for start, end in Highlighter(_db, query).spans(text)]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_the_words_are_marked_as_full_text_takes_them(query: str, text: str, wor
 def test_marks_lie_in_the_text_in_order(query: str, text: str) -> None:
     """Whatever the two are: no mark is empty, none overlaps the next one, and none ends behind the text."""
     ends = [0]
-    for start, end in Marker(_db, query).of(text):
+    for start, end in Highlighter(_db, query).spans(text):
         assert ends[-1] <= start < end <= len(text)
         ends.append(end)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from memcrdt.errors import InputError, ModelMissingError
-from memcrdt.search import models
+from memcrdt.search.embedders import catalog
 from memcrdt.testing.models import write_tiny_model
 
 
@@ -19,7 +19,7 @@ def test_the_shipped_model_comes_first_and_is_here(tmp_path: Path, monkeypatch: 
     (folder / "refs" / "main").write_text(40 * "a")
     write_tiny_model(folder / "snapshots" / (40 * "a"), dim=384, file="model_optimized.onnx")
     (tmp_path / "models--Qdrant--bge-small-en" / "parts").mkdir(parents=True)
-    first, *others = models.known_models()
+    first, *others = catalog.known_models()
     assert (first.name, first.dim, first.here) == ("static", 256, True)
     assert [model.name for model in others if model.here] == ["BAAI/bge-small-en-v1.5"]
     assert next(model for model in others if model.here).dim == 384
@@ -28,7 +28,7 @@ def test_the_shipped_model_comes_first_and_is_here(tmp_path: Path, monkeypatch: 
 def test_an_unknown_model_is_refused_before_any_network() -> None:
     """The error names the command that lists what there is."""
     with pytest.raises(InputError, match="memcrdt model list"):
-        models.pull("nobody/nothing")
+        catalog.pull("nobody/nothing")
 
 
 def test_without_a_network_pulling_fails_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,9 +37,9 @@ def test_without_a_network_pulling_fails_at_once(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("HF_ENDPOINT", "https://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(ModelMissingError, match="memcrdt model use FOLDER"):
-        models.pull("BAAI/bge-small-en-v1.5")
+        catalog.pull("BAAI/bge-small-en-v1.5")
 
 
 def test_the_shipped_model_needs_no_pulling() -> None:
     """Pulling static is done before it starts."""
-    models.pull("static")
+    catalog.pull("static")

@@ -1,0 +1,81 @@
+"""The catalog: which models can be used by name, and downloading one."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from memcrdt.errors import InputError
+from memcrdt.search.embedders import static
+from memcrdt.search.embedders.fastembedder import FOLDER_PREFIX, cache_folder, text_embedding
+from memcrdt.search.embedders.hub import ModelRepository, Progress
+
+_SHIPPED: Final = "static"
+_TOKENIZER: Final = "tokenizer.json"
+_USEFUL: Final = ("config.json", "tokenizer_config.json", "special_tokens_map.json", "preprocessor_config.json")
+
+
+class KnownModel(NamedTuple):
+    """A model that can be used by name.
+
+    Attributes:
+        dim: Dimensions of its vectors.
+        size_mb: The size of its download, in MB.
+        here: Whether it is on this machine.
+    """
+
+    name: str
+    dim: int
+    size_mb: float
+    description: str
+    here: bool
+
+
+def known_models() -> list[KnownModel]:
+    """Return the shipped model, then fastembed's models by name. This takes a second: it imports fastembed."""
+    shipped = KnownModel(_SHIPPED, static.DIM, 0.0, "Shipped: word vectors, averaged; English; needs no download", True)
+    found = [
+        KnownModel(
+            name,
+            int(model["dim"] or 0),
+            1000 * float(model["size_in_GB"] or 0),
+            str(model["description"]),
+            _repository(model).is_here(_needed(model)),
+        )
+        for name, model in _descriptions().items()
+    ]
+    return [shipped, *sorted(found, key=lambda model: model.name.lower())]
+
+
+def pull(name: str, progress: Progress = lambda here, total: None) -> None:
+    """Download one of fastembed's models into the cache. A pull that was interrupted goes on where it stopped.
+
+    Args:
+        name: The name of a model in `known_models()`.
+        progress: Called with the bytes that are here, and the bytes in all.
+
+    Raises:
+        InputError: No model has this name.
+        ModelMissingError: The hub does not answer, which is known within seconds, or the files can't be written.
+    """
+    if name == _SHIPPED:
+        return
+    model = _descriptions().get(name)
+    if model is None:
+        raise InputError(
+            f"there is no model {name!r}; `memcrdt model list` names them, or give a folder to `model use`"
+        )
+    _repository(model).pull(_needed(model), _USEFUL, progress)
+
+
+def _descriptions() -> dict[str, dict[str, Any]]:
+    """Return fastembed's description of each of its models, by name."""
+    known = {str(model["model"]): model for model in text_embedding().list_supported_models()}
+    return {name: model for name, model in known.items() if not name.startswith(FOLDER_PREFIX)}
+
+
+def _repository(model: dict[str, Any]) -> ModelRepository:
+    return ModelRepository(str(model["sources"]["hf"]), cache_folder())
+
+
+def _needed(model: dict[str, Any]) -> list[str]:
+    return [str(model["model_file"]), *map(str, model["additional_files"]), _TOKENIZER]
