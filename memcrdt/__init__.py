@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from memcrdt.memory.spaces import Space
     from memcrdt.memory.transfer import ImportReport
     from memcrdt.model.filters import Filters, Order, ScopedFilters
+    from memcrdt.model.prompt import to_prompt
     from memcrdt.model.records import Change, Forgotten, Hit, Link, MemoryRecord, Page, Revision
     from memcrdt.model.requests import AddOptions, ScopedAddOptions, UpdateOptions
     from memcrdt.node.node import Node
@@ -90,6 +91,7 @@ __all__ = [
     "__version__",
     "open",
     "open_async",
+    "to_prompt",
 ]
 
 _HOMES = {
@@ -98,6 +100,7 @@ _HOMES = {
     "memcrdt.memory.feed": ("Subscription",),
     "memcrdt.memory.memory": ("Memory",),
     "memcrdt.model.filters": ("Filters", "Order", "ScopedFilters"),
+    "memcrdt.model.prompt": ("to_prompt",),
     "memcrdt.model.records": ("Change", "Forgotten", "Hit", "Link", "MemoryRecord", "Page", "Revision"),
     "memcrdt.model.requests": ("AddOptions", "ScopedAddOptions", "UpdateOptions"),
     "memcrdt.node.node": ("Node",),

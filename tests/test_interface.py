@@ -26,6 +26,9 @@ SIGNATURES = {
     " importance=None pinned=False created_at=None expires_at=None id=None key=None dedupe=False allow_secret=False",
     "add_many": "items **",
     "get": "id",
+    "get_many": "ids",
+    "count": "**",
+    "iterate": "* order='newest' **",
     "search": "query * limit=10 min_score=None explain=False diversity=0.0 fold=False recency=0.0 importance=0.0 **",
     "similar": "id * limit=10 **",
     "list": "* limit=100 cursor=None order='newest' **",
@@ -138,7 +141,7 @@ def test_the_options_are_the_arguments(options: type[Any], method: Callable[...,
     assert options.__optional_keys__ == set(others)
 
 
-@pytest.mark.parametrize("name", ["search", "list", "forget"])
+@pytest.mark.parametrize("name", ["search", "list", "count", "iterate", "forget"])
 def test_a_scoped_memory_takes_the_same_arguments(name: str) -> None:
     """Only its filters lack the scope."""
     assert _told(getattr(ScopedMemory, name)) == SIGNATURES[name]

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from functools import partial, update_wrapper
+from itertools import islice
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from memcrdt.errors import StoreError
@@ -23,8 +24,9 @@ from memcrdt.memory.scoped import ScopedMemory
 from memcrdt.memory.spaces import Space
 from memcrdt.memory.sync import POLL_S, Sync
 from memcrdt.model.checks import check_callback
-from memcrdt.model.filters import Filters
-from memcrdt.model.records import Change
+from memcrdt.model.filters import Filters, Order, ScopedFilters
+from memcrdt.model.records import Change, MemoryRecord
+from memcrdt.store.listing import PAGE
 
 THREADS: Final = 8
 
@@ -75,6 +77,14 @@ class _Threaded(Generic[S]):
                 await asyncio.shield(asyncio.wrap_future(self._threads.submit(leave)))
 
 
+async def _each(owner: _Threaded[Any], begin: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
+    """Yield what the iterator yields that `begin` makes, read in threads a batch at a time."""
+    items = await owner._run(begin)
+    while batch := await owner._run(lambda: tuple(islice(items, PAGE))):
+        for item in batch:
+            yield item
+
+
 def _awaitable(
     method: Callable[Concatenate[S, P], T],
 ) -> Callable[Concatenate[_Threaded[S], P], Coroutine[Any, Any, T]]:
@@ -112,6 +122,8 @@ class AsyncMemory(_Threaded[Memory]):
     add = _awaitable(Memory.add)
     add_many = _awaitable(Memory.add_many)
     get = _awaitable(Memory.get)
+    get_many = _awaitable(Memory.get_many)
+    count = _awaitable(Memory.count)
     search = _awaitable(Memory.search)
     similar = _awaitable(Memory.similar)
     list = _awaitable(Memory.list)
@@ -147,6 +159,10 @@ class AsyncMemory(_Threaded[Memory]):
         peers: Iterable[str] | None = None,
     ) -> bool:
         return await self.sync.wait(timeout=timeout, peers=peers)
+
+    def iterate(self, /, *, order: Order = "newest", **filters: Unpack[Filters]) -> AsyncIterator[MemoryRecord]:
+        """As Memory.iterate(): `async for record in memory.iterate()`."""
+        return _each(self, lambda: self.memory.iterate(order=order, **filters))
 
     def scoped(
         self, *, project: str | None = None, agent: str | None = None, conversation: str | None = None
@@ -238,10 +254,16 @@ class AsyncScopedMemory(_Threaded[ScopedMemory]):
     add = _awaitable(ScopedMemory.add)
     add_many = _awaitable(ScopedMemory.add_many)
     get = _awaitable(ScopedMemory.get)
+    get_many = _awaitable(ScopedMemory.get_many)
+    count = _awaitable(ScopedMemory.count)
     search = _awaitable(ScopedMemory.search)
     list = _awaitable(ScopedMemory.list)
     update = _awaitable(ScopedMemory.update)
     forget = _awaitable(ScopedMemory.forget)
+
+    def iterate(self, /, *, order: Order = "newest", **filters: Unpack[ScopedFilters]) -> AsyncIterator[MemoryRecord]:
+        """As ScopedMemory.iterate(): `async for record in scoped.iterate()`."""
+        return _each(self, lambda: self._target.iterate(order=order, **filters))
 
 
 class AsyncSpace(_Threaded[Space]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import EllipsisType, TracebackType
@@ -21,7 +21,7 @@ from memcrdt.memory.sync import Network, Serving, Sync
 from memcrdt.memory.writer import Writer
 from memcrdt.model import checks
 from memcrdt.model.edits import MemoryEdit
-from memcrdt.model.filters import CheckedFilters, Filters, Order, check_filters
+from memcrdt.model.filters import CheckedFilters, Filters, Order, check_filters, check_order
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
 from memcrdt.model.requests import PERSONAL, AddOptions, Changes, check_add, check_items, check_update
 from memcrdt.model.scopes import GLOBAL, check_scope
@@ -207,14 +207,16 @@ class Memory:
         self._writer.edit(checks.check_id(id), check_update(Changes(**given)), author)
         return self.get(id)
 
-    def forget(self, /, id: str | None = None, *, dry_run: bool = False, **filters: Unpack[Filters]) -> Forgotten:
-        """Forget one memory, or every memory that the filters select, for good, on this and every other device.
+    def forget(
+        self, /, id: str | Iterable[str] | None = None, *, dry_run: bool = False, **filters: Unpack[Filters]
+    ) -> Forgotten:
+        """Forget memories for good, on this and every other device: by id, or all that the filters select.
 
         Filters select expired and superseded memories too. Other devices confirm when no byte is left in their files:
         ask again with the id of a forgotten memory to see which devices have.
 
         Args:
-            id: The memory. Without it, at least one filter is needed.
+            id: The id of the memory, or several ids. Without it, at least one filter is needed.
             dry_run: Whether only to count.
             **filters: Filters as for list().
 
@@ -223,16 +225,21 @@ class Memory:
             file; that ends by itself.
 
         Raises:
-            NotFoundError: The id is not here and never was.
+            NotFoundError: An id is not here and never was; then nothing is forgotten.
+
+        Example:
+            >>> memory.forget([hit.memory.id for hit in memory.search("the old address")])
+            Forgotten(count=2, status='done', confirmed=(), awaited=())
         """
         checks.check_flag(dry_run, "dry_run")
-        listed = writer.to_forget(self.store, id, self._filters(filters), is_filtered=bool(filters))
+        ids = None if id is None else checks.check_ids([id] if isinstance(id, str) else id)
+        listed = writer.to_forget(self.store, ids, self._filters(filters), is_filtered=bool(filters))
         with self.store.reading() as db:
             there = len(listed(db))
         if dry_run:
             return Forgotten(count=there, status="done")
         gone = self._writer.forget(listed) if there else []
-        return writer.forgotten(self.store, len(gone), gone if id is None else [id])
+        return writer.forgotten(self.store, len(gone), gone if ids is None else ids)
 
     def forget_expired(self) -> int:
         """Forget the memories of this device that expired and last changed over `forget_expired_days` days ago.
@@ -285,6 +292,51 @@ class Memory:
                 raise changes.missing(db, memory_id)
         return record
 
+    def get_many(self, ids: Iterable[str]) -> builtins.list[MemoryRecord]:
+        """Return the memories with these ids, in the order of the ids.
+
+        An id that is not here, or was forgotten, is left out, and a repeated one counts once.
+
+        Args:
+            ids: The ids, at most 100,000.
+
+        Example:
+            >>> {record.id: record for record in memory.get_many(ids)}
+        """
+        wanted = checks.check_ids(ids)
+        with self.store.reading() as db:
+            return reads.by_ids(db, wanted)
+
+    def count(self, /, **filters: Unpack[Filters]) -> int:
+        """Return the number of memories that the filters select.
+
+        Args:
+            **filters: Filters as for list(); without any, everything that list() would show.
+
+        Example:
+            >>> memory.count(scope="project/acme", tags=["todo"])
+            12
+        """
+        wanted = self._filters(filters)
+        with self.store.reading() as db:
+            return listing.count(db, wanted, self.store.now_ms())
+
+    def iterate(self, /, *, order: Order = "newest", **filters: Unpack[Filters]) -> Iterator[MemoryRecord]:
+        """Yield every memory that the filters select, however many there are.
+
+        It reads a page at a time and holds no transaction in between: a memory that changes meanwhile shows its state
+        at the time of its page, and with order="updated" may be missed, or come twice.
+
+        Args:
+            order: `newest`, `oldest` or `updated`.
+            **filters: Filters as for list().
+
+        Example:
+            >>> for record in memory.iterate(kind="fact"):
+            ...     print(record.text)
+        """
+        return listing.every(self.store, check_order(order), self._filters(filters))
+
     def list(
         self, /, *, limit: int = 100, cursor: str | None = None, order: Order = "newest", **filters: Unpack[Filters]
     ) -> Page:
@@ -299,7 +351,7 @@ class Memory:
         Returns:
             A sequence of memories with the cursor of the next page.
         """
-        asked = listing.Listing(checks.check_limit(limit), cursor, order, self._filters(filters))
+        asked = listing.Listing(checks.check_limit(limit), cursor, check_order(order), self._filters(filters))
         with self.store.reading() as db:
             return listing.page(db, asked, self.store.now_ms())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from memcrdt.errors import InputError
@@ -50,6 +50,10 @@ class ScopedMemory:
         """Return the memory with this id, of any scope, as Memory.get() does."""
         return self.memory.get(id)
 
+    def get_many(self, ids: Iterable[str]) -> builtins.list[MemoryRecord]:
+        """Return the memories with these ids, of any scope, as Memory.get_many() does."""
+        return self.memory.get_many(ids)
+
     def search(
         self,
         /,
@@ -90,12 +94,22 @@ class ScopedMemory:
         """Return memories of these scopes without ranking, as Memory.list() does."""
         return self.memory.list(limit=limit, cursor=cursor, order=order, **_checked(filters), scope=self.scopes)
 
+    def count(self, /, **filters: Unpack[ScopedFilters]) -> int:
+        """Return the number of memories of these scopes that the filters select, as Memory.count() does."""
+        return self.memory.count(**_checked(filters), scope=self.scopes)
+
+    def iterate(self, /, *, order: Order = "newest", **filters: Unpack[ScopedFilters]) -> Iterator[MemoryRecord]:
+        """Yield every memory of these scopes that the filters select, as Memory.iterate() does."""
+        return self.memory.iterate(order=order, **_checked(filters), scope=self.scopes)
+
     def update(self, /, id: str, **changes: Unpack[UpdateOptions]) -> MemoryRecord:
         """Change a memory of any scope, as Memory.update() does."""
         return self.memory.update(id, **changes)
 
-    def forget(self, /, id: str | None = None, *, dry_run: bool = False, **filters: Unpack[ScopedFilters]) -> Forgotten:
-        """Forget one memory of any scope, or those that the filters select in the narrowest scope.
+    def forget(
+        self, /, id: str | Iterable[str] | None = None, *, dry_run: bool = False, **filters: Unpack[ScopedFilters]
+    ) -> Forgotten:
+        """Forget memories of any scope by id, or those that the filters select in the narrowest scope.
 
         Memory.forget() explains the arguments.
         """

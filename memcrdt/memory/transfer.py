@@ -29,7 +29,6 @@ File: TypeAlias = Path | Stream
 FORMATS: Final = ("jsonl",)
 LINE_BYTES: Final = 512 * limits.KIB  # a text of 64 KiB, escaped, with all else that a memory may have
 BATCH: Final = 1_000  # memories in one transaction
-PAGE: Final = 500
 REFUSED: Final = 100  # lines that a report names
 
 # What an export says of a memory, and an import takes: add()'s arguments, and two that only imports know.
@@ -203,7 +202,7 @@ def export(store: Store, path: Path, filters: CheckedFilters) -> int:
 def write(store: Store, file: Stream, filters: CheckedFilters) -> int:
     """Writes the same into a stream. Raises what the stream does."""
     count = 0
-    for record in _records(store, filters):
+    for record in listing.every(store, "oldest", filters):
         _write_all(file, json.dumps(_said(record), ensure_ascii=False).encode() + b"\n")
         count += 1
     return count
@@ -287,16 +286,6 @@ def _links(links: object) -> tuple[tuple[str, str], ...]:
         raise InputError(f"the links are no list of at most {limits.LINKS}")
     pairs = [link if isinstance(link, list) and len(link) == 2 else (None, None) for link in links]
     return tuple((checks.check_label(rel, "the relation"), checks.check_id(to)) for rel, to in pairs)
-
-
-def _records(store: Store, filters: CheckedFilters) -> Iterator[MemoryRecord]:
-    cursor = None
-    while True:
-        with store.reading() as db:
-            page = listing.page(db, listing.Listing(PAGE, cursor, "oldest", filters), store.now_ms())
-        yield from page
-        if (cursor := page.next_cursor) is None:
-            return
 
 
 def _said(record: MemoryRecord) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeVar
 
 from memcrdt.errors import InputError
 from memcrdt.memory.retention import Retention
-from memcrdt.model.checks import check_id
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.filters import INCLUDES, CheckedFilters
 from memcrdt.model.records import Forgotten
@@ -75,14 +74,14 @@ class Writer:
 
 
 def to_forget(
-    store: Store, memory_id: str | None, wanted: CheckedFilters, *, is_filtered: bool
+    store: Store, memory_ids: Sequence[str] | None, wanted: CheckedFilters, *, is_filtered: bool
 ) -> Callable[[Connection], list[Place]]:
     """Return a function that lists the memories to forget.
 
-    Raises InputError where neither an id nor a filter narrows, and NotFoundError for an id that is not here and never
+    Raises InputError where neither ids nor a filter narrows, and NotFoundError for an id that is not here and never
     was.
     """
-    if memory_id is None:
+    if memory_ids is None:
         if not wanted.narrows():
             raise InputError("forget without an id wants a filter: it would forget everything")
         # Hidden memories would stay, and be taken for forgotten.
@@ -90,12 +89,12 @@ def to_forget(
         return lambda db: listing.places(db, everything, store.now_ms())
     if is_filtered:
         raise InputError("forget takes an id or filters, not both")
-    known = check_id(memory_id)
     with store.reading() as db:
-        # A memory that is forgotten already, perhaps by another device, leaves nothing to do.
-        if reads.place_of(db, known) is None and not reads.is_forgotten(db, known):
-            raise changes.missing(db, known)
-    return partial(reads.places_of, memory_id=known)
+        for memory_id in memory_ids:
+            # A memory that is forgotten already, perhaps by another device, leaves nothing to do.
+            if reads.place_of(db, memory_id) is None and not reads.is_forgotten(db, memory_id):
+                raise changes.missing(db, memory_id)
+    return lambda db: [place for memory_id in memory_ids for place in reads.places_of(db, memory_id)]
 
 
 def forgotten(store: Store, count: int, ids: list[str]) -> Forgotten:

@@ -44,6 +44,13 @@ def check_id(memory_id: object) -> str:
     return known
 
 
+def check_ids(ids: object) -> list[str]:
+    """Several ids, without repeats."""
+    if isinstance(ids, (str, bytes, Mapping)) or not isinstance(ids, Iterable):
+        raise InputError(f"the ids are {a_kind(ids)}; give a list of ids")
+    return list(dict.fromkeys(check_id(memory_id) for memory_id in check_batch(ids)))
+
+
 def check_optional_id(memory_id: object) -> str | None:
     return None if memory_id is None else check_id(memory_id)
 

@@ -113,6 +113,14 @@ class CheckedFilters:
         return any(value not in (None, (), {}) for value in asked)
 
 
+def check_order(order: object) -> Order:
+    """Return `order`, if a list can have it. Raises InputError."""
+    for known in get_args(Order):
+        if order == known:
+            return known  # type: ignore[no-any-return]
+    raise InputError(f"the order {order!r} is not known; the orders are {', '.join(get_args(Order))}")
+
+
 def check_filters(given: Mapping[str, Any]) -> CheckedFilters:
     """Return the keyword arguments of type Filters, checked. Raises InputError."""
     known = Filters.__optional_keys__

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import get_args
+from typing import Final
 
 import apsw
 
@@ -18,6 +19,9 @@ from memcrdt.model.values import from_ms, to_ms
 from memcrdt.store import reads
 from memcrdt.store.filtering import where
 from memcrdt.store.reads import Place
+from memcrdt.store.store import Store
+
+PAGE: Final = 500  # memories that every() reads at once
 
 _ORDERS: dict[Order, tuple[str, str]] = {
     "newest": ("created_at", "DESC"),
@@ -45,8 +49,6 @@ class Listing:
 
 def page(db: apsw.Connection, asked: Listing, now_ms: int) -> Page:
     """The page, and the cursor of the next one if there is more. Raises InputError."""
-    if asked.order not in get_args(Order):
-        raise InputError(f"the order {asked.order!r} is not known; the orders are {', '.join(_ORDERS)}")
     column, direction = _ORDERS[asked.order]
     clause, bindings = where(asked.filters, now_ms)
     if asked.cursor is not None:
@@ -61,6 +63,23 @@ def page(db: apsw.Connection, asked: Listing, now_ms: int) -> Page:
         moment = from_ms(asked.filters.as_of)
         items = tuple(reads.as_it_stood(db, record, moment) for record in items)
     return Page(items, cursor)
+
+
+def every(store: Store, order: Order, filters: CheckedFilters) -> Iterator[MemoryRecord]:
+    """Yield all memories that the filters leave, in `order`. No read transaction outlives a page."""
+    cursor = None
+    while True:
+        with store.reading() as db:
+            found = page(db, Listing(PAGE, cursor, order, filters), store.now_ms())
+        yield from found
+        if (cursor := found.next_cursor) is None:
+            return
+
+
+def count(db: apsw.Connection, filters: CheckedFilters, now_ms: int) -> int:
+    """Return the number of memories that the filters leave."""
+    clause, bindings = where(filters, now_ms)
+    return int(db.execute(f"SELECT count(*) FROM memories m WHERE {clause}", bindings).get)
 
 
 def places(db: apsw.Connection, filters: CheckedFilters, now_ms: int) -> list[Place]:

@@ -48,6 +48,13 @@ def by_id(db: apsw.Connection, memory_id: str) -> MemoryRecord | None:
     return _record(found[0]) if found else None
 
 
+def by_ids(db: apsw.Connection, memory_ids: Sequence[str]) -> list[MemoryRecord]:
+    """Return the memories with these ids in the order of the ids; those that are not here are left out."""
+    found = _rows(db, "WHERE m.id IN (SELECT value FROM json_each(?)) ORDER BY m.space DESC", (json.dumps(memory_ids),))
+    records = {record.id: record for record in map(_record, found)}  # of one id in several spaces, the lowest stays
+    return [records[memory_id] for memory_id in memory_ids if memory_id in records]
+
+
 def where(db: apsw.Connection, clause: str, bindings: Iterable[Any], tail: str) -> list[MemoryRecord]:
     """The memories for which `clause` (over `m`) holds; `tail` orders and limits. All three are the caller's SQL."""
     return [_record(row) for row in _rows(db, f"WHERE {clause} {tail}", tuple(bindings))]

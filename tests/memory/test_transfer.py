@@ -80,7 +80,7 @@ def test_an_export_is_for_its_owner_only(memory: Memory, tmp_path: Path) -> None
 
 def test_an_export_takes_what_the_filters_leave(memory: Memory, tmp_path: Path) -> None:
     """Oldest first, over pages; an older file is replaced whole."""
-    ids = memory.add_many([f"fact {n}" for n in range(transfer.PAGE + 20)], scope="project/acme")
+    ids = memory.add_many([f"fact {n}" for n in range(listing.PAGE + 20)], scope="project/acme")
     memory.add("other")
     file = tmp_path / "acme.jsonl"
     for _ in range(2):

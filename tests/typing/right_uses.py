@@ -24,6 +24,7 @@ def written(memory: memcrdt.Memory, now: datetime) -> None:
     record = memory.update("id", text="new", add_tags=("b",), metadata={"gone": None}, expires_at=None)
     assert_type(record, memcrdt.MemoryRecord)
     assert_type(memory.forget("id"), memcrdt.Forgotten)
+    assert_type(memory.forget(["id", "another"]), memcrdt.Forgotten)
     memory.forget(kind=["fact", "note"], before=now - timedelta(days=1), dry_run=True)
 
 
@@ -64,6 +65,10 @@ def found(memory: memcrdt.Memory, now: datetime, names: Sequence[str]) -> None:
     assert_type(page, memcrdt.Page)
     assert_type([record.text for record in page], list[str])
     assert_type(memory.export("file.jsonl", scope="global"), int)
+    assert_type(memory.get_many(("id", "another")), list[memcrdt.MemoryRecord])
+    assert_type(memory.count(kind="fact"), int)
+    assert_type(next(memory.iterate(order="oldest", kind="fact")), memcrdt.MemoryRecord)
+    assert_type(memcrdt.to_prompt([*hits, *page], max_chars=1_000), str)
     filters: memcrdt.Filters = {"tags": ["a"], "pinned": True}
     order: memcrdt.Order = "newest"
     memory.list(order=order, **filters)
@@ -98,6 +103,8 @@ async def awaited() -> None:
         async with await memory.changes(scope="global") as changes:
             async for change in changes:
                 assert_type(change, memcrdt.Change)
+        async for record in memory.iterate(kind="fact"):
+            assert_type(record, memcrdt.MemoryRecord)
         acme = memory.scoped(project="acme")
         assert_type(acme.scope, str)
         assert_type(await acme.add("text", importance=1), str)

@@ -19,6 +19,8 @@ def filters(memory: memcrdt.Memory) -> None:
     memory.search("query", limit="5")  # refused
     memory.list(order="oldst")  # refused
     memory.list(pinned="yes")  # refused
+    memory.count(tag="a")  # refused
+    memory.iterate(order="oldst")  # refused
     memory.similar("id", scop="global")  # refused
     memory.forget(kinds="note")  # refused
     memory.export("file.jsonl", tag="a")  # refused
@@ -59,6 +61,7 @@ async def awaited() -> None:
         await memory.list(order="oldst")  # refused
         await memory.add("text", importnace=1)  # refused
         await memory.changes(tag="a")  # refused
+        memory.iterate(tag="a")  # refused
         acme = memory.scoped(project="acme")
         await acme.add("text", importnace=1)  # refused
         await acme.search("query", tag="a")  # refused

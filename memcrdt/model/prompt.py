@@ -1,0 +1,89 @@
+"""Memories as text for a model's prompt, fenced by tags, so that the model can tell what was remembered, and by whom,
+from its instructions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from html import escape
+
+from memcrdt.errors import InputError
+from memcrdt.model.records import Hit, MemoryRecord
+from memcrdt.model.values import a_kind
+
+MIN_CHARS = 100  # room for the frame, and for the line that counts what is left out
+
+_OPEN, _CLOSE = "<memories>\n", "</memories>\n"
+_TAG = re.compile(r"<(?=\s*/?\s*(?:memor(?:y|ies)|omitted)\b)", re.IGNORECASE)
+
+
+def to_prompt(memories: Iterable[Hit | MemoryRecord], *, max_chars: int | None = None) -> str:
+    """Return memories as a text block for the prompt of a model, each with its provenance.
+
+    Each memory stands between tags that name its id, scope, device, time and, where there is one, its author, source
+    and trust. A text can't forge or close a tag: `<` before the name of one becomes `&lt;`.
+
+    Args:
+        memories: Hits or records, the most important first.
+        max_chars: Maximum length of the block in characters, at least 100. A memory is taken as a whole or not at all:
+            one that doesn't fit is left out for those behind it that do, and the last line says how many are missing.
+
+    Returns:
+        The block, or an empty text without memories.
+
+    Raises:
+        InputError: An argument has the wrong type, or `max_chars` is too small.
+
+    Example:
+        ```python
+        prompt = memcrdt.to_prompt(memory.search(question, limit=20), max_chars=4_000)
+        ```
+    """
+    if max_chars is not None and (not isinstance(max_chars, int) or max_chars < MIN_CHARS):
+        raise InputError(f"max_chars is {max_chars!r}; give a number of at least {MIN_CHARS}, or None")
+    blocks = [_block(item) for item in memories]
+    if not blocks:
+        return ""
+    room = None if max_chars is None else max_chars - len(_OPEN) - len(_CLOSE)
+    if room is not None and sum(map(len, blocks)) > room:
+        blocks = _fitting(blocks, room)
+    return _OPEN + "".join(blocks) + _CLOSE
+
+
+def _fitting(blocks: list[str], room: int) -> list[str]:
+    """Return the blocks that fit into `room` characters, in order, and a line that counts the others."""
+    room -= len(_omitted(len(blocks)))
+    taken = []
+    for block in blocks:
+        if len(block) <= room:
+            taken.append(block)
+            room -= len(block)
+    return [*taken, _omitted(len(blocks) - len(taken))]
+
+
+def _omitted(count: int) -> str:
+    return f'<omitted count="{count}"/>\n'
+
+
+def _block(item: object) -> str:
+    record = item.memory if isinstance(item, Hit) else item
+    if not isinstance(record, MemoryRecord):
+        raise InputError(f"an item is {a_kind(item)}; give hits or records")
+    edited = record.updated_at if record.updated_at != record.created_at else None
+    provenance = {
+        "id": record.id,
+        "scope": record.scope,
+        "device": record.device,
+        "author": record.author,
+        "source": record.source,
+        "trust": record.trust,
+        "created": record.created_at.isoformat(timespec="seconds"),
+        "updated": edited and edited.isoformat(timespec="seconds"),
+    }
+    said = "".join(f' {name}="{_quoted(value)}"' for name, value in provenance.items() if value)
+    return f"<memory{said}>\n{_TAG.sub('&lt;', record.text)}\n</memory>\n"
+
+
+def _quoted(value: str) -> str:
+    """Return a value as it stands in a tag: on one line, and without a quote or bracket."""
+    return escape(" ".join(value.split()))
