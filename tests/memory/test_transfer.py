@@ -17,6 +17,7 @@ from memcrdt.errors import InputError, NotFoundError, StoreError
 from memcrdt.memory import transfer
 from memcrdt.memory.memory import Memory
 from memcrdt.model.records import MemoryRecord
+from memcrdt.store import listing
 from memcrdt.testing.memories import exchange
 
 OpenMemory = Callable[..., Memory]
