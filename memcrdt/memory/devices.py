@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from memcrdt.model.serialization import Record
 from memcrdt.model.values import from_ms
 from memcrdt.store.overview import PeerStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(Record):
     """Another device: its id (`device`), what it is called here, and whether it is accepted, has knocked (`pending`) or
     was revoked.
 

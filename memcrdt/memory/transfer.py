@@ -18,6 +18,7 @@ from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.records import MemoryRecord
 from memcrdt.model.requests import AddRequest, check_item
 from memcrdt.model.secrets import check_no_secret
+from memcrdt.model.serialization import Record
 from memcrdt.paths import Stream
 from memcrdt.store import listing
 from memcrdt.store.importing import Importing
@@ -39,7 +40,7 @@ _SAID = (
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Record):
     """A line (from 1) that was not taken, and why."""
 
     line: int
@@ -47,7 +48,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImportReport:
+class ImportReport(Record):
     """What an import did, or with `dry_run` would do: how many memories were `added`, `updated` (under their key, with
     another text), `known` already, or were `forgotten` and stay so; how many lines were `repeated`, that is, name a
     memory that a line before had (with a key the last one stands, else the first); and the lines `refused`, of which

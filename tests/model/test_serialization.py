@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,9 +17,11 @@ from pydantic import TypeAdapter, ValidationError
 import memcrdt
 from memcrdt.cli.output import as_json
 from memcrdt.errors import InputError
+from memcrdt.memory.transfer import Refusal
 from memcrdt.model.limits import TIME_MAX_MS
 from memcrdt.model.serialization import Record
 from memcrdt.model.values import from_ms
+from memcrdt.store.recovery.doctor import DoctorReport
 
 ID = "01JD8Z6Q4M0000000000000001"
 RECORD = memcrdt.MemoryRecord(
@@ -55,6 +58,38 @@ RECORDS = [
     memcrdt.Change(kind="missed", id="", space="", origin="local", at=AT),
     memcrdt.Forgotten(count=2, status="pending", confirmed=("YXRKM",), awaited=()),
     memcrdt.Link("about", ID),
+    memcrdt.Device(
+        device="YXRKM",
+        name=None,
+        state="accepted",
+        spaces=("personal",),
+        connected=True,
+        via="dialed",
+        found="mdns",
+        address="192.0.2.1:8400",
+        since=AT,
+        skew_ms=5,
+        behind=0,
+        unscrubbed=0,
+        agreed_at=AT,
+        confirmed_at=None,
+        seen_at=AT,
+        addresses=("192.0.2.1:8400",),
+        error=None,
+        error_at=None,
+    ),
+    memcrdt.SpaceMember(device="YXRKM", name="laptop", rights="read", state="member", ours=False),
+    memcrdt.ImportReport(
+        added=1,
+        updated=0,
+        known=0,
+        forgotten=0,
+        repeated=0,
+        refused=1,
+        refusals=(Refusal(2, "the line is no JSON"),),
+        dry_run=False,
+    ),
+    DoctorReport(("a row is damaged",), notes=("the disk is full",)),
 ]
 WRITTEN = {
     "id": ID,
@@ -95,6 +130,7 @@ def test_a_record_survives_the_trip_through_json(record: Record) -> None:
     assert read == record
     assert type(read) is type(record)
     assert hash(read) == hash(record)
+    assert pickle.loads(pickle.dumps(record)) == record
 
 
 @given(

@@ -10,6 +10,7 @@ import apsw
 
 from memcrdt.errors import InputError, NotFoundError, ReadOnlyError
 from memcrdt.model.device_ids import shown
+from memcrdt.model.serialization import Record
 from memcrdt.store.membership.members import NO_INVITATION, revoke_if_alone, revoked_here, withdrawn
 from memcrdt.store.membership.statement_store import known_members
 from memcrdt.store.spaces import LOCAL, is_read_only, shareable_space_number, space_name, space_number
@@ -21,7 +22,7 @@ _RIGHTS: Final[tuple[Rights, Rights]] = ("read and write", "read")  # by read_on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpaceMember:
+class SpaceMember(Record):
     """A device that takes part in a space, or was revoked from it (`state`) and has no `rights`. `ours`: this one."""
 
     device: str

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import apsw
 
 from memcrdt.errors import CorruptError
+from memcrdt.model.serialization import Record
 from memcrdt.store import log
 from memcrdt.store.location import FILE
 from memcrdt.store.log import ShardRow
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class DoctorReport:
+class DoctorReport(Record):
     """What doctor found, and what it did about it, each in plain words. `notes` are of what is no damage."""
 
     problems: tuple[str, ...]
