@@ -28,7 +28,7 @@ from figures import machine
 
 import memcrdt
 from memcrdt.model import limits
-from memcrdt.model.requests import Changes, check_update
+from memcrdt.model.requests import check_update
 from memcrdt.store import changes
 from memcrdt.store.transaction import Transaction
 
@@ -42,18 +42,16 @@ Change = Callable[[Transaction, str, int], None]
 def attributes(transaction: Transaction, memory_id: str, turn: int) -> None:
     """One overwrite: of the importance, or of a tag, which comes and goes."""
     given = (
-        Changes(importance=turn % 97 / 97),
-        Changes(add_tags=["t1"]),
-        Changes(importance=turn % 89 / 89),
-        Changes(remove_tags=["t1"]),
+        {"importance": turn % 97 / 97},
+        {"add_tags": ["t1"]},
+        {"importance": turn % 89 / 89},
+        {"remove_tags": ["t1"]},
     )[turn // MEMORIES % 4]
     changes.update(memory_id, check_update(given), None, transaction)
 
 
 def texts(transaction: Transaction, memory_id: str, turn: int) -> None:
-    changes.update(
-        memory_id, check_update(Changes(text=f"{memory_id} as it was told at turn {turn}")), None, transaction
-    )
+    changes.update(memory_id, check_update({"text": f"{memory_id} as it was told at turn {turn}"}), None, transaction)
 
 
 def changed(memory: memcrdt.Memory, ids: list[str], change: Change, count: int) -> None:

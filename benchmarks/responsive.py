@@ -19,7 +19,7 @@ from corpus import sentences
 from figures import machine, p50_p95
 
 import memcrdt
-from memcrdt.model.requests import Changes, check_update
+from memcrdt.model.requests import check_update
 from memcrdt.store import changes
 from memcrdt.store.transaction import Transaction
 
@@ -120,7 +120,7 @@ def _with_history(home: Path) -> str:
 
             def plan(transaction: Transaction, turn: int = turn) -> None:
                 for place, memory_id in enumerate(ids):
-                    edit = check_update(Changes(text=texts[(place + turn) % MEMORIES]))
+                    edit = check_update({"text": texts[(place + turn) % MEMORIES]})
                     changes.update(memory_id, edit, None, transaction)
 
             memory.store.commit(plan)

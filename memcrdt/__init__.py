@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from memcrdt.memory.scoped import ScopedMemory
     from memcrdt.memory.spaces import Space
     from memcrdt.memory.transfer import ImportReport
+    from memcrdt.model.attributes import AddOptions, ScopedAddOptions, UpdateOptions
     from memcrdt.model.filters import Filters, Order, ScopedFilters
     from memcrdt.model.prompt import to_prompt
     from memcrdt.model.records import Change, Forgotten, Hit, Link, MemoryRecord, Page, Revision
-    from memcrdt.model.requests import AddOptions, ScopedAddOptions, UpdateOptions
     from memcrdt.node.node import Node
     from memcrdt.store.membership.sharing import SpaceMember
 

@@ -11,11 +11,12 @@ import apsw
 
 from memcrdt.crdt.shard import Shard
 from memcrdt.model.registers import Deleted
-from memcrdt.model.requests import Changes, check_add, check_item, check_update
+from memcrdt.model.requests import check_add, check_item, check_update
 from memcrdt.model.values import Json
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.store import changes, compaction, digests, log, meta, reads
 from memcrdt.store.store import Store, StoreOptions
+from memcrdt.store.views import COLUMNS
 from memcrdt.sync.replica import Applied
 from memcrdt.testing.faults import UNSYNCED
 from memcrdt.testing.indexers import PlainIndex
@@ -64,7 +65,7 @@ class BareDevice:
         return self.store.commit(changes.Adding([check_item(item, {}) for item in items], self._ulids))
 
     def update(self, memory_id: str, **given: Any) -> None:
-        edit = check_update(Changes(**given))
+        edit = check_update(given)
         self.store.commit(partial(changes.update, memory_id, edit, None))
 
     def forget(self, *memory_ids: str) -> None:
@@ -164,8 +165,7 @@ def dump(db: apsw.Connection) -> list[Any]:
 
 
 _DUMPS = (
-    "SELECT s.name, m.id, text, revision, conflicted, scope, category, kind, m.created_at, updated_at, expires_at,"
-    " superseded_by, pinned, importance, author, device, source, trust, ignored, fingerprint"
+    f"SELECT s.name, {', '.join(f'm.{column}' for column in COLUMNS if column != 'salt')}"
     " FROM memories m JOIN spaces s USING(space) ORDER BY 1, 2",
     "SELECT s.name, m.id, r.revision, r.text, at, by, r.device, base, head"
     " FROM revisions r JOIN memories m USING(memory) JOIN spaces s USING(space) ORDER BY 1, 2, 3",

@@ -16,9 +16,9 @@ from memcrdt.memory.async_memory import AsyncMemory, AsyncScopedMemory, AsyncSpa
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.scoped import ScopedMemory
 from memcrdt.memory.spaces import Space
+from memcrdt.model.attributes import AddOptions, UpdateOptions
 from memcrdt.model.filters import CheckedFilters, Filters, ScopedFilters
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
-from memcrdt.model.requests import AddOptions, UpdateOptions
 
 # `*` stands before what is named only, `**` for filters or arguments of add().
 SIGNATURES = {
@@ -32,7 +32,8 @@ SIGNATURES = {
     "search": "query * limit=10 min_score=None explain=False diversity=0.0 fold=False recency=0.0 importance=0.0 **",
     "similar": "id * limit=10 **",
     "list": "* limit=100 cursor=None order='newest' **",
-    "update": "id * text=Ellipsis add_tags=() remove_tags=() metadata=None importance=Ellipsis pinned=Ellipsis"
+    "update": "id * text=Ellipsis add_tags=() remove_tags=() metadata=None kind=Ellipsis importance=Ellipsis"
+    " pinned=Ellipsis"
     " expires_at=Ellipsis superseded_by=Ellipsis scope=Ellipsis trust=Ellipsis author=None allow_secret=False",
     "forget": "id=None * dry_run=False **",
     "forget_expired": "",

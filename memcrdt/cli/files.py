@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from memcrdt.cli.face import STDIO, Face, command, given, pass_face
-from memcrdt.cli.filters import allow_secret, asked, filter_options, several
+from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_options, several
 from memcrdt.cli.output import say
 
 _FILE = click.argument("file", type=click.Path())  # as it was typed: ./- is a file
@@ -20,12 +20,8 @@ _FORMAT = click.option("--format", metavar="NAME", help="jsonl; without it, the 
 @_FILE
 @_FORMAT
 @click.option("--space", metavar="NAME", help="Put all of them into this space, whatever the file says.")
-@click.option("--scope", metavar="SCOPE", help="Give all of them this scope.")
-@click.option("--kind", metavar="NAME", help="This kind.")
-@several("--tag", "tags", "TAG", "These tags; can be repeated.")
-@click.option("--author", metavar="NAME", help="This author.")
-@click.option("--source", metavar="SOURCE", help="This source.")
-@click.option("--trust", metavar="LABEL", help="This trust.")
+@several("--tag", "tags", "TAG", "Give all of them this tag; can be repeated.")
+@attribute_options("add")
 @allow_secret
 @click.option("--again", is_flag=True, help="Add also what was forgotten here since.")
 @click.option("--dry-run", is_flag=True, help="Only count.")
@@ -34,7 +30,8 @@ def import_command(face: Face, /, file: str, **options: Any) -> None:
     """Add the memories of FILE; `-` reads stdin.
 
     It holds what `memcrdt export` writes, or a JSON text a line. What is here already stays as it is, or is updated by
-    a line with its key. Lines that are refused are named, and make the exit code 1; the others are in.
+    a line with its key. The options apply to all of them, whatever the file says. Lines that are refused are named,
+    and make the exit code 1; the others are in.
     """
     with face.changing() as memory:
         source = sys.stdin.buffer if file == STDIO else file

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from memcrdt.cli.face import given
+from memcrdt.model.attributes import FLAG, SHARE, Attribute, Verb, taken_by
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,6 +50,30 @@ def _end(text: str) -> Any:
 def several(flag: str, name: str, metavar: str, text: str) -> Callable[[F], F]:
     """An option that can be repeated."""
     return click.option(flag, name, multiple=True, metavar=metavar, help=text)
+
+
+def attribute_options(verb: Verb) -> Callable[[F], F]:
+    """Adds an option for every attribute that a call of Memory takes; the command gets those as keyword arguments."""
+    options = [_attribute_option(attribute, verb) for attribute in taken_by(verb)]
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _attribute_option(attribute: Attribute, verb: Verb) -> Callable[[F], F]:
+    flag = attribute.flag or f"--{attribute.name.replace('_', '-')}"
+    if attribute.type is FLAG and verb == "add":  # a new memory has no flag that could be taken away
+        flag = flag.partition("/")[0]
+    kind: dict[str, Any] = {"metavar": attribute.type.metavar}
+    if attribute.type is FLAG:
+        kind = {"is_flag": True}
+    elif attribute.type is SHARE:
+        kind = {"type": float}
+    return click.option(flag, attribute.name, default=None, help=attribute.help, **kind)
 
 
 allow_secret = click.option(

@@ -8,30 +8,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memcrdt.cli.face import Face, command, given, pass_face, read_text
-from memcrdt.cli.filters import allow_secret, asked, filter_options, json_object, several
+from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_options, json_object, several
 from memcrdt.cli.output import say, short
+from memcrdt.model.attributes import taken_by
 
 if TYPE_CHECKING:
     from memcrdt.memory.memory import Memory
     from memcrdt.model.records import Forgotten
 
-_CLEARABLE = ("importance", "expires_at", "superseded_by", "trust")
+_CLEARABLE = tuple(attribute.name for attribute in taken_by("update") if attribute.is_none(None))
 
 
 @command("add")
 @click.argument("text")
 @click.option("--space", metavar="NAME", help="Where it is shared: personal (default), or local for this machine only.")
-@click.option("--scope", metavar="SCOPE", help="global (default), project/NAME, agent/NAME or conversation/NAME.")
-@click.option("--kind", metavar="NAME", help="What sort of memory it is.")
+@attribute_options("add")
 @several("--tag", "tags", "TAG", "A tag; can be repeated.")
 @click.option("--metadata", metavar="JSON", callback=json_object, help="Facts about it.")
-@click.option("--author", metavar="NAME", help="Who says so.")
-@click.option("--source", metavar="SOURCE", help="Where it comes from.")
-@click.option("--trust", metavar="LABEL", help="How far it is to be trusted.")
-@click.option("--importance", type=float, help="From 0 to 1.")
-@click.option("--pin", "pinned", is_flag=True, default=None, help="Pin it.")
 @click.option("--created-at", metavar="TIME", help="When it was so, if not now (ISO 8601 with an offset).")
-@click.option("--expires-at", metavar="TIME", help="When to hide it.")
 @click.option("--id", metavar="ID", help="The id, a ULID; made if left out.")
 @click.option("--key", metavar="KEY", help="Adding under the same key again updates the memory.")
 @click.option("--dedupe", is_flag=True, help="If the same text is there in that scope, give its id.")
@@ -52,12 +46,7 @@ def add_command(face: Face, /, text: str, **options: Any) -> None:
 @several("--add-tag", "add_tags", "TAG", "Add a tag; can be repeated.")
 @several("--remove-tag", "remove_tags", "TAG", "Take a tag away; can be repeated.")
 @click.option("--metadata", metavar="JSON", callback=json_object, help="Facts to add or change; null takes one away.")
-@click.option("--scope", metavar="SCOPE", help="What it belongs to.")
-@click.option("--importance", type=float, help="From 0 to 1.")
-@click.option("--pin/--unpin", "pinned", default=None, help="Pin it, or no longer.")
-@click.option("--expires-at", metavar="TIME", help="When to hide it (ISO 8601 with an offset).")
-@click.option("--superseded-by", metavar="ID", help="The memory that takes its place.")
-@click.option("--trust", metavar="LABEL", help="How far it is to be trusted.")
+@attribute_options("update")
 @click.option("--author", metavar="NAME", help="Who says so.")
 @click.option("--clear", multiple=True, type=click.Choice(_CLEARABLE), help="Take this away; can be repeated.")
 @allow_secret

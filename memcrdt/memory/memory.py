@@ -20,10 +20,11 @@ from memcrdt.memory.spaces import Space
 from memcrdt.memory.sync import Network, Serving, Sync
 from memcrdt.memory.writer import Writer
 from memcrdt.model import checks
+from memcrdt.model.attributes import AddOptions
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.filters import CheckedFilters, Filters, Order, check_filters, check_order
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
-from memcrdt.model.requests import PERSONAL, AddOptions, Changes, check_add, check_items, check_update
+from memcrdt.model.requests import PERSONAL, check_add, check_items, check_update
 from memcrdt.model.scopes import GLOBAL, check_scope
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Time
@@ -171,6 +172,7 @@ class Memory:
         add_tags: Iterable[str] = (),
         remove_tags: Iterable[str] = (),
         metadata: Mapping[str, Any] | None = None,
+        kind: str | EllipsisType | None = ...,
         importance: float | EllipsisType | None = ...,
         pinned: bool | EllipsisType = ...,
         expires_at: Time | EllipsisType | None = ...,
@@ -188,6 +190,7 @@ class Memory:
             add_tags: Tags to add.
             remove_tags: Tags to take away.
             metadata: Entries to add or replace; a value of None takes its key away.
+            kind: The new kind, or None.
             importance: From 0 to 1, or None for no importance.
             pinned: Whether it is pinned.
             expires_at: The time at which to hide it, in the future, or None for never.
@@ -204,7 +207,7 @@ class Memory:
             NotFoundError: The memory, or the one that supersedes it, is not here.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "id")}
-        self._writer.edit(checks.check_id(id), check_update(Changes(**given)), author)
+        self._writer.edit(checks.check_id(id), check_update(given), author)
         return self.get(id)
 
     def forget(

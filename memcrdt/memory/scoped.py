@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
+from memcrdt.model.attributes import ScopedAddOptions, UpdateOptions
 from memcrdt.model.checks import check_label
 from memcrdt.model.filters import Order, ScopedFilters, check_filters
 from memcrdt.model.records import Forgotten, Hit, MemoryRecord, Page
-from memcrdt.model.requests import ScopedAddOptions, UpdateOptions
 from memcrdt.model.scopes import GLOBAL, check_scope
 
 if TYPE_CHECKING:

@@ -6,18 +6,19 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from memcrdt import paths
 from memcrdt.errors import InputError, StoreError
-from memcrdt.model import checks, limits
+from memcrdt.model import limits
+from memcrdt.model.attributes import taken_by
 from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.records import MemoryRecord
-from memcrdt.model.requests import AddRequest, check_item
-from memcrdt.model.secrets import check_no_secret
+from memcrdt.model.requests import AddRequest, check_imported, check_item
 from memcrdt.model.serialization import Record
 from memcrdt.paths import Stream
 from memcrdt.store import listing
@@ -33,10 +34,11 @@ BATCH: Final = 1_000  # memories in one transaction
 REFUSED: Final = 100  # lines that a report names
 
 # What an export says of a memory, and an import takes: add()'s arguments, and two that only imports know.
-_SAID = (
-    "id", "text", "space", "scope", "kind", "tags", "metadata", "created_at", "expires_at", "pinned", "importance",
-    "author", "source", "trust", "superseded_by", "links",
-)  # fmt: skip
+_SAID: Final = (
+    *("id", "text", "space", "tags", "metadata", "created_at"),
+    *(attribute.name for attribute in taken_by("import")),
+    "links",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,18 +263,10 @@ def _request(line: bytes | None, defaults: Mapping[str, Any], store: Store) -> A
     given = {"text": item} if isinstance(item, str) else item
     if not isinstance(given, dict):
         raise InputError("the line is neither a JSON object nor a text")
-    given = {**given, **defaults}
-    superseded_by, links = given.pop("superseded_by", None), given.pop("links", ())
-    request = check_item(given, {})
+    request = check_imported(given, defaults)
     with store.reading() as db:
         _check_space(db, request.space)
-    attributes = dict(request.attributes)
-    if superseded_by is not None:
-        attributes["superseded_by"] = checks.check_id(superseded_by)
-    edges = _links(links)
-    if not given.get("allow_secret"):
-        check_no_secret(edges)
-    return replace(request, attributes=attributes, links=edges)
+    return request
 
 
 def _check_space(db: Any, name: str) -> None:
@@ -282,18 +276,11 @@ def _check_space(db: Any, name: str) -> None:
         )
 
 
-def _links(links: object) -> tuple[tuple[str, str], ...]:
-    if not isinstance(links, (list, tuple)) or len(links) > limits.LINKS:
-        raise InputError(f"the links are no list of at most {limits.LINKS}")
-    pairs = [link if isinstance(link, list) and len(link) == 2 else (None, None) for link in links]
-    return tuple((checks.check_label(rel, "the relation"), checks.check_id(to)) for rel, to in pairs)
-
-
 def _said(record: MemoryRecord) -> dict[str, Any]:
     """What differs from the defaults, as JSON."""
     values = {name: getattr(record, name) for name in _SAID}
     values["links"] = [[link.rel, link.to] for link in record.links]
-    for name in ("created_at", "expires_at"):
-        if values[name] is not None:
-            values[name] = values[name].isoformat(timespec="milliseconds")
-    return {name: value for name, value in values.items() if value not in (None, (), {}, [], False)}
+    for name, value in values.items():
+        if isinstance(value, datetime):
+            values[name] = value.isoformat(timespec="milliseconds")
+    return {name: value for name, value in values.items() if value is not False and value not in (None, (), {}, [])}

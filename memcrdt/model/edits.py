@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from memcrdt.model import registers
+from memcrdt.model.attributes import BY_NAME
 from memcrdt.model.projection import Life, RevisionState
 from memcrdt.model.registers import DELETED, Registers, Writes
 from memcrdt.model.values import Json
@@ -150,8 +151,7 @@ def _attributes(memory_id: str, attributes: Mapping[str, Json], at: int) -> Writ
 
 
 def _changed_attributes(life: Life, attributes: Mapping[str, Json]) -> dict[str, Json]:
-    now: dict[str, Json] = {"pinned": False, **life.attributes, "scope": life.scope}
-    return {name: value for name, value in attributes.items() if now.get(name) != value}
+    return {name: value for name, value in attributes.items() if life.value(BY_NAME[name]) != value}
 
 
 def _links(life: Life, edit: MemoryEdit, at: int) -> Writes:

@@ -9,17 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeGuard, TypeVar
+from typing import Any, TypeAlias
 
-from memcrdt.errors import InputError
 from memcrdt.model import limits, registers
+from memcrdt.model.attributes import IN_BIRTH, IN_REGISTERS, Attribute
 from memcrdt.model.ids import derive, is_ulid
+from memcrdt.model.predicates import (
+    is_label,
+    is_metadata_key,
+    is_metadata_value,
+    is_optional_label,
+    is_tag,
+    is_text,
+    is_time,
+)
 from memcrdt.model.records import Link
 from memcrdt.model.registers import Registers
-from memcrdt.model.scopes import is_scope
-from memcrdt.model.values import Json, canonical, check_json
-
-T = TypeVar("T")
+from memcrdt.model.values import Json, canonical
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +61,13 @@ class Life:
     attributes: Mapping[str, Json]
     revisions: tuple[RevisionState, ...]
     ignored: int
+
+    def value(self, attribute: Attribute) -> Json:
+        """Return the value of an attribute, which is its default where nothing says it."""
+        if attribute.in_birth:
+            said: Json = getattr(self, attribute.name)
+            return said
+        return self.attributes.get(attribute.name, attribute.default)
 
     @property
     def heads(self) -> tuple[RevisionState, ...]:
@@ -102,7 +115,7 @@ def rivals(memory_id: str, births: Iterable[Json]) -> dict[str, Json]:
         registers.revision_key(memory_id, derive("rival", memory_id, birth.text)[0]): {
             "text": birth.text,
             "at": birth.created_at,
-            "by": birth.author,
+            "by": birth.attributes["author"],
             "device": birth.device,
             "base": [],
         }
@@ -141,29 +154,28 @@ def _grave(memory_id: str, tombstones: Iterable[Json]) -> Grave:
 
 @dataclass(frozen=True, slots=True)
 class _Birth:
+    """A valid birth. `attributes` holds every attribute that has a field in births."""
+
     text: str
-    scope: str
-    kind: str | None
     created_at: int
-    author: str | None
     device: str
-    source: str | None
     salt: bytes
+    attributes: Mapping[str, Any]
 
 
 def _birth(value: Json) -> _Birth | None:
     if not isinstance(value, dict):
         return None
     get = value.get
-    text, scope, kind, created_at = get("text"), get("scope"), get("kind"), get("created_at")
-    author, device, source, salt = get("author"), get("device"), get("source"), _salt(get("salt"))
+    text, created_at, device, salt = get("text"), get("created_at"), get("device"), _salt(get("salt"))
     if not (is_text(text) and is_time(created_at) and is_label(device) and salt is not None):
         return None
-    if not (isinstance(scope, str) and is_scope(scope) and _optional(kind) and _optional(author)):
-        return None
-    if not (source is None or is_source(source)):
-        return None
-    return _Birth(text, scope, _none(kind), created_at, _none(author), device, _none(source), salt)
+    attributes = {}
+    for attribute in IN_BIRTH:
+        if not attribute.is_valid(said := get(attribute.name)):
+            return None
+        attributes[attribute.name] = said
+    return _Birth(text, created_at, device, salt, attributes)
 
 
 @dataclass(slots=True)
@@ -185,21 +197,23 @@ def _live(memory_id: str, birth: _Birth, united: Mapping[str, Json]) -> Life:
         _read(found, birth.salt, registers.part_of(memory_id, key), value)
     revisions = _revisions(memory_id, birth, found.revisions)
     shown = next(revision for revision in reversed(revisions) if revision.head)
+    settled = {**birth.attributes, **found.attributes}
+    born = {attribute.name: settled.pop(attribute.name) for attribute in IN_BIRTH}
     return Life(
         id=memory_id,
         salt=birth.salt,
         shown=shown,
-        scope=str(found.attributes.pop("scope", birth.scope)),
-        kind=birth.kind,
+        scope=born["scope"],
+        kind=born["kind"],
         created_at=birth.created_at,
         updated_at=found.latest,
-        author=birth.author,
+        author=born["author"],
         device=birth.device,
-        source=birth.source,
+        source=born["source"],
         tags=tuple(sorted(found.tags)),
         metadata=dict(sorted(found.metadata.items())),
         links=tuple(Link(rel, to) for rel, to in sorted(found.links)),
-        attributes=dict(sorted(found.attributes.items())),
+        attributes={name: value for name, value in sorted(settled.items()) if value is not None},
         revisions=revisions,
         ignored=found.ignored,
     )
@@ -208,7 +222,7 @@ def _live(memory_id: str, birth: _Birth, united: Mapping[str, Json]) -> Life:
 def _read(found: _Found, salt: bytes, part: tuple[str, str], value: Json) -> None:
     field, name = part
     reader = _READERS.get(field)
-    if reader is None or (field == registers.ATTRIBUTE and name not in ATTRIBUTE_CHECKS):
+    if reader is None or (field == registers.ATTRIBUTE and name not in IN_REGISTERS):
         return  # of a newer version: kept in the document, not shown
     if value is None and field in _NAMED_BY:
         return  # as a stock Yjs client may remove it
@@ -250,23 +264,21 @@ def _read_link(found: _Found, salt: bytes, name: str, value: Mapping[str, Json])
 
 
 def _read_attribute(found: _Found, _salt: bytes, name: str, value: Mapping[str, Json]) -> bool:
-    if not ATTRIBUTE_CHECKS[name](value.get("value")):
+    said = value.get("value")
+    if not IN_REGISTERS[name].is_valid(said):
         return False
-    if value["value"] is not None:
-        found.attributes[name] = value["value"]
+    found.attributes[name] = said  # None too: it takes away what the birth says
     return True
 
 
 def _read_revision(found: _Found, _salt: bytes, name: str, value: Mapping[str, Json]) -> bool:
     text, by, device, base, at = (value.get(field) for field in ("text", "by", "device", "base", "at"))
-    if not (is_ulid(name) and is_text(text) and _optional(by) and is_label(device) and is_time(at)):
+    if not (is_ulid(name) and is_text(text) and is_optional_label(by) and is_label(device) and is_time(at)):
         return False
     if not (isinstance(base, list) and len(base) <= limits.BASES and all(is_ulid(each) for each in base)):
         return False
     bases = tuple(sorted(str(each) for each in base))
-    found.revisions.append(
-        RevisionState(revision=name, text=text, at=at, by=_none(by), device=device, base=bases, head=False)
-    )
+    found.revisions.append(RevisionState(revision=name, text=text, at=at, by=by, device=device, base=bases, head=False))
     return True
 
 
@@ -288,7 +300,7 @@ def _revisions(memory_id: str, birth: _Birth, edits: list[RevisionState]) -> tup
         revision=memory_id,
         text=birth.text,
         at=birth.created_at,
-        by=birth.author,
+        by=birth.attributes["author"],
         device=birth.device,
         base=(),
         head=memory_id in heads,
@@ -314,67 +326,6 @@ def _with_head(edit: RevisionState) -> RevisionState:
     return RevisionState(
         revision=edit.revision, text=edit.text, at=edit.at, by=edit.by, device=edit.device, base=edit.base, head=True
     )
-
-
-def is_text(value: Json) -> TypeGuard[str]:
-    # Four bytes are the most that a character takes: most texts need not be encoded to be measured.
-    return (
-        isinstance(value, str)
-        and value != ""
-        and (len(value) * 4 <= limits.TEXT_BYTES or len(value.encode()) <= limits.TEXT_BYTES)
-    )
-
-
-def is_time(value: Json) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= limits.TIME_MAX_MS
-
-
-def is_label(value: Json) -> TypeGuard[str]:
-    return isinstance(value, str) and 0 < len(value) <= limits.LABEL_CHARS
-
-
-def is_tag(value: Json) -> TypeGuard[str]:
-    return isinstance(value, str) and 0 < len(value) <= limits.TAG_CHARS
-
-
-def is_metadata_key(value: Json) -> TypeGuard[str]:
-    return isinstance(value, str) and 0 < len(value) <= limits.METADATA_KEY_CHARS
-
-
-def is_metadata_value(value: Json) -> bool:
-    """Whether every reader of JSON takes it: Yjs also knows infinities and integers of any size."""
-    if value is None or isinstance(value, bool) or (isinstance(value, str) and len(value) * 6 < limits.METADATA_BYTES):
-        return True  # at most six bytes a character, escaped: there is no need to measure it
-    try:
-        return len(canonical(check_json(value, "metadata")).encode()) <= limits.METADATA_BYTES
-    except InputError:
-        return False
-
-
-def is_source(value: Json) -> TypeGuard[str]:
-    return isinstance(value, str) and 0 < len(value) <= limits.SOURCE_CHARS
-
-
-def is_importance(value: Json) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-ATTRIBUTE_CHECKS: dict[str, Callable[[Json], bool]] = {
-    "scope": is_scope,
-    "pinned": lambda value: isinstance(value, bool),
-    "importance": lambda value: value is None or is_importance(value),
-    "expires_at": lambda value: value is None or is_time(value),
-    "superseded_by": lambda value: value is None or is_ulid(value),
-    "trust": lambda value: value is None or is_label(value),
-}
-
-
-def _optional(value: Json) -> TypeGuard[str | None]:
-    return value is None or is_label(value)
-
-
-def _none(value: T | None) -> T | None:
-    return value or None
 
 
 def _salt(value: Json) -> bytes | None:

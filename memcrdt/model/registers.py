@@ -33,7 +33,6 @@ METADATA = "m"
 LINK = "l"
 ATTRIBUTE = "a"
 FIELDS = frozenset({REVISION, TAG, METADATA, LINK, ATTRIBUTE})
-ATTRIBUTES = ("scope", "pinned", "importance", "expires_at", "superseded_by", "trust")
 
 _HASH_BYTES = 10  # 80 bits: no two tags of one memory meet by chance
 

@@ -2,64 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from types import EllipsisType
-from typing import Any, TypeAlias, TypedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from memcrdt.errors import InputError
 from memcrdt.model import checks, limits
+from memcrdt.model.attributes import BY_NAME, IN_BIRTH, AddOptions, UpdateOptions, Verb, taken_by
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.projection import Life
-from memcrdt.model.scopes import GLOBAL, check_scope
+from memcrdt.model.scopes import GLOBAL
 from memcrdt.model.secrets import check_no_secret
-from memcrdt.model.values import Json, Time, a_kind, from_ms, to_ms
+from memcrdt.model.values import Json, a_kind, from_ms, to_ms
 
 PERSONAL = "personal"
-Unset: TypeAlias = EllipsisType  # `...`: leave as it is, where None means: take away
-
-
-class ScopedAddOptions(TypedDict, total=False):
-    """Arguments of ScopedMemory.add() beside the text: those of Memory.add() but `scope`."""
-
-    space: str
-    kind: str | None
-    tags: Iterable[str]
-    metadata: Mapping[str, Any] | None
-    author: str | None
-    source: str | None
-    trust: str | None
-    importance: float | None
-    pinned: bool
-    created_at: Time | None
-    expires_at: Time | None
-    id: str | None
-    key: str | None
-    dedupe: bool
-    allow_secret: bool
-
-
-class AddOptions(ScopedAddOptions, total=False):
-    """Arguments of Memory.add() beside the text, which explains them."""
-
-    scope: str
-
-
-class UpdateOptions(TypedDict, total=False):
-    """Arguments of Memory.update() beside the id, which explains them. `...` leaves a part as it is."""
-
-    text: str | EllipsisType
-    add_tags: Iterable[str]
-    remove_tags: Iterable[str]
-    metadata: Mapping[str, Any] | None
-    importance: float | EllipsisType | None
-    pinned: bool | EllipsisType
-    expires_at: Time | EllipsisType | None
-    superseded_by: str | EllipsisType | None
-    scope: str | EllipsisType
-    trust: str | EllipsisType | None
-    author: str | None
-    allow_secret: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +38,13 @@ class AddRequest:
     links: tuple[tuple[str, str], ...] = ()  # only imports bring them: (rel, to)
 
 
+_VERBS: Final[tuple[Verb, ...]] = ("add", "update", "import")
+_ATTRIBUTES: Final = {verb: {each.name: each for each in taken_by(verb)} for verb in _VERBS}
+_IMPORT_ONLY: Final = _ATTRIBUTES["import"].keys() - _ATTRIBUTES["add"].keys()
+
+
 def check_add(text: object, given: Mapping[str, Any]) -> AddRequest:
-    """The request that the arguments of add() make. Raises InputError."""
+    """Return the request that arguments of add() make. Raises InputError."""
     if unknown := sorted(set(given) - AddOptions.__optional_keys__):
         known = sorted({"text", *AddOptions.__optional_keys__})
         raise InputError(f"a memory has no {unknown[0]!r}; it takes {', '.join(known)}")
@@ -91,25 +52,23 @@ def check_add(text: object, given: Mapping[str, Any]) -> AddRequest:
     if get("id") is not None and get("key") is not None:
         raise InputError("id and key exclude each other: a key derives the id")
     created_at = get("created_at")
+    said = {name: each.check(get(name, each.default)) for name, each in _ATTRIBUTES["add"].items()}
+    born: dict[str, Any] = {each.name: said.pop(each.name) for each in IN_BIRTH}
     request = AddRequest(
         text=checks.check_text(text),
         space=checks.check_label(get("space", PERSONAL), "the space"),
-        scope=check_scope(get("scope", GLOBAL)),
-        kind=checks.check_optional_label(get("kind"), "the kind"),
         tags=checks.check_tags(get("tags", ())),
         metadata=_without_nulls(checks.check_metadata(get("metadata"))),
-        author=checks.check_optional_label(get("author"), "the author"),
-        source=checks.check_optional_label(get("source"), "the source", limits.SOURCE_CHARS),
-        attributes=_new_attributes(given),
+        attributes={name: value for name, value in said.items() if value != BY_NAME[name].default},
         created_at=None if created_at is None else to_ms(created_at, "created_at"),
         id=checks.check_optional_id(get("id")),
         key=checks.check_optional_label(get("key"), "the key", limits.KEY_CHARS),
         dedupe=checks.check_flag(get("dedupe", False), "dedupe"),
+        **born,
     )
     if not checks.check_flag(get("allow_secret", False), "allow_secret"):
         check_no_secret(
-            (request.text, request.scope, request.kind, request.author, request.source, request.key),
-            (request.tags, request.metadata, request.attributes),
+            (request.text, request.key, tuple(born.values())), (request.tags, request.metadata, request.attributes)
         )
     return request
 
@@ -124,6 +83,19 @@ def check_item(item: object, defaults: Mapping[str, Any]) -> AddRequest:
     return check_add(given.pop("text", None), given)
 
 
+def check_imported(item: Mapping[str, Any], defaults: Mapping[str, Any]) -> AddRequest:
+    """Return the request of one line of an import: arguments of add(), and attributes and links that only an import
+    brings. `defaults` override the line. Raises InputError."""
+    given = {**item, **defaults}
+    links = _check_links(given.pop("links", ()))
+    said = {name: BY_NAME[name].check(given.pop(name)) for name in _IMPORT_ONLY & given.keys()}
+    request = check_item(given, {})
+    if not given.get("allow_secret"):
+        check_no_secret(links, said)
+    brought = {name: value for name, value in said.items() if value != BY_NAME[name].default}
+    return replace(request, attributes={**request.attributes, **brought}, links=links)
+
+
 def check_items(items: object, defaults: Mapping[str, Any]) -> list[AddRequest]:
     """The requests of all items of add_many(). Raises InputError, which says which of several is wrong, from 0."""
     taken = checks.check_batch(items)
@@ -136,48 +108,24 @@ def check_items(items: object, defaults: Mapping[str, Any]) -> list[AddRequest]:
     return requests
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
-    """The arguments of update(): `...` leaves a thing as it is, None takes it away. `author` is who changes it."""
+def check_update(given: Mapping[str, Any]) -> MemoryEdit:
+    """Return the edit that arguments of update() make: `...` leaves a value as it is, None takes it away.
 
-    text: str | Unset = ...
-    add_tags: object = ()
-    remove_tags: object = ()
-    metadata: Mapping[str, Any] | None = None
-    importance: float | Unset | None = ...
-    pinned: bool | Unset = ...
-    expires_at: Time | Unset | None = ...
-    superseded_by: str | Unset | None = ...
-    scope: str | Unset = ...
-    trust: str | Unset | None = ...
-    author: str | None = None
-    allow_secret: bool = False
-
-
-def check_update(changes: Changes) -> MemoryEdit:
-    """The edit that the arguments of update() make; its author is checked, and no part of it. Raises InputError."""
-    author = checks.check_optional_label(changes.author, "the author")
-    attributes: dict[str, Json] = {}
-    if not isinstance(changes.importance, EllipsisType):
-        attributes["importance"] = checks.check_optional_share(changes.importance, "the importance")
-    if not isinstance(changes.pinned, EllipsisType):
-        attributes["pinned"] = checks.check_flag(changes.pinned, "pinned")
-    if not isinstance(changes.expires_at, EllipsisType):
-        attributes["expires_at"] = _time(changes.expires_at, "expires_at")
-    if not isinstance(changes.superseded_by, EllipsisType):
-        attributes["superseded_by"] = checks.check_optional_id(changes.superseded_by)
-    if not isinstance(changes.scope, EllipsisType):
-        attributes["scope"] = check_scope(changes.scope)
-    if not isinstance(changes.trust, EllipsisType):
-        attributes["trust"] = checks.check_optional_label(changes.trust, "trust")
+    The author of the change is checked too, but is no part of the edit. Raises InputError.
+    """
+    asked = {name: value for name, value in given.items() if value is not ...}
+    if unknown := sorted(set(asked) - UpdateOptions.__optional_keys__):
+        known = ", ".join(sorted(UpdateOptions.__optional_keys__))
+        raise InputError(f"update has no argument {unknown[0]!r}; it takes {known}")
+    author = checks.check_optional_label(asked.get("author"), "the author")
     edit = MemoryEdit(
-        text=None if isinstance(changes.text, EllipsisType) else checks.check_text(changes.text),
-        add_tags=checks.check_tags(changes.add_tags, "add_tags"),
-        remove_tags=checks.check_tags(changes.remove_tags, "remove_tags"),
-        metadata=checks.check_metadata(changes.metadata),
-        attributes=attributes,
+        text=checks.check_text(asked["text"]) if "text" in asked else None,
+        add_tags=checks.check_tags(asked.get("add_tags", ()), "add_tags"),
+        remove_tags=checks.check_tags(asked.get("remove_tags", ()), "remove_tags"),
+        metadata=checks.check_metadata(asked.get("metadata")),
+        attributes={name: each.check(asked[name]) for name, each in _ATTRIBUTES["update"].items() if name in asked},
     )
-    if not checks.check_flag(changes.allow_secret, "allow_secret"):
+    if not checks.check_flag(asked.get("allow_secret", False), "allow_secret"):
         check_no_secret(edit.text, author, edit.add_tags, _without_nulls(edit.metadata), edit.attributes)
     return edit
 
@@ -201,24 +149,23 @@ def upsert(request: AddRequest, life: Life, now: int) -> MemoryEdit:
         text=request.text,
         add_tags=request.tags,
         metadata=request.metadata,
-        attributes={**hidden, "scope": request.scope, **request.attributes},
+        attributes={**hidden, **_overriding(request), **request.attributes},
         add_links=request.links,
     )
 
 
-def _new_attributes(given: Mapping[str, Any]) -> dict[str, Json]:
-    attributes: dict[str, Json] = {
-        "pinned": checks.check_flag(given.get("pinned", False), "pinned") or None,
-        "importance": checks.check_optional_share(given.get("importance"), "the importance"),
-        "expires_at": _time(given.get("expires_at"), "expires_at"),
-        "trust": checks.check_optional_label(given.get("trust"), "trust"),
-    }
-    return {name: value for name, value in attributes.items() if value is not None}
+def _overriding(request: AddRequest) -> dict[str, Json]:
+    """Return what a request says of attributes that the birth has said, and a register can say anew."""
+    said = {each.name: getattr(request, each.name) for each in IN_BIRTH if each.in_register}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _check_links(links: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(links, (list, tuple)) or len(links) > limits.LINKS:
+        raise InputError(f"the links are no list of at most {limits.LINKS}")
+    pairs = [link if isinstance(link, list) and len(link) == 2 else (None, None) for link in links]
+    return tuple((checks.check_label(rel, "the relation"), checks.check_id(to)) for rel, to in pairs)
 
 
 def _without_nulls(metadata: Mapping[str, Json]) -> dict[str, Json]:
     return {key: value for key, value in metadata.items() if value is not None}
-
-
-def _time(value: Time | None, what: str) -> int | None:
-    return None if value is None else to_ms(value, what)

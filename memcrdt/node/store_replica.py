@@ -11,7 +11,7 @@ from memcrdt.crdt.scan import Scan, scan
 from memcrdt.errors import RemoteProtocolError, StoreError
 from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
-from memcrdt.model.projection import is_text
+from memcrdt.model.predicates import is_text
 from memcrdt.model.statements import Adoption
 from memcrdt.store import digests, log, meta, quarantine, shared_log, spaces
 from memcrdt.store.documents import SpoiledError

@@ -13,7 +13,7 @@ import apsw
 from memcrdt.errors import InputError
 from memcrdt.model.filters import CheckedFilters, Order
 from memcrdt.model.ids import is_ulid
-from memcrdt.model.projection import is_time
+from memcrdt.model.predicates import is_time
 from memcrdt.model.records import MemoryRecord, Page
 from memcrdt.model.values import from_ms, to_ms
 from memcrdt.store import reads

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import apsw
 
 from memcrdt.errors import CorruptError
+from memcrdt.model.attributes import ATTRIBUTES, BY_NAME, unchanged
 from memcrdt.model.projection import heads_of
 from memcrdt.model.records import Link, MemoryRecord, Revision
 from memcrdt.model.values import from_ms
 
 Place: TypeAlias = tuple[int, str]  # a memory's space and id
 
-_COLUMNS = """
-  m.memory, m.id, m.text, s.name, m.scope, m.category, m.kind, m.created_at, m.updated_at, m.expires_at, m.pinned,
-  m.importance, m.author, m.device, m.source, m.trust, m.superseded_by, m.conflicted, m.revision,
+_OWN_FIELDS: Final = ("id", "text", "category", "created_at", "updated_at", "device", "conflicted", "revision")
+_FIELDS: Final = (*_OWN_FIELDS, *BY_NAME)
+_CONVERSIONS: Final[tuple[tuple[int, Callable[[Any], Any]], ...]] = (
+    *((_FIELDS.index(name), convert) for name, convert in (("created_at", from_ms), ("updated_at", from_ms))),
+    (_FIELDS.index("conflicted"), bool),
+    *((_FIELDS.index(each.name), each.to_record) for each in ATTRIBUTES if each.type.to_record is not unchanged),
+)
+_COLUMNS: Final = f"""
+  m.memory, s.name, {", ".join(f"m.{name}" for name in _FIELDS)},
   json((SELECT json_group_array(tag) FROM (SELECT tag FROM tags WHERE memory = m.memory ORDER BY tag))),
   json((SELECT json_group_array(json_array(key, json(value))) FROM (SELECT key, value FROM metadata
                                                                     WHERE memory = m.memory ORDER BY key))),
@@ -33,7 +40,11 @@ def time_of(ms: Any) -> datetime:
     try:
         return from_ms(ms)
     except (ValueError, OverflowError, OSError, TypeError) as exc:
-        raise CorruptError("a time in the views is not what was written; run `memcrdt doctor --repair`") from exc
+        raise _spoiled() from exc
+
+
+def _spoiled() -> CorruptError:
+    return CorruptError("a time in the views is not what was written; run `memcrdt doctor --repair`")
 
 
 def by_number(db: apsw.Connection, numbers: Sequence[int]) -> dict[int, MemoryRecord]:
@@ -129,52 +140,18 @@ def _rows(db: apsw.Connection, rest: str, bindings: tuple[Any, ...]) -> list[lis
 
 
 def _record(row: Sequence[Any]) -> MemoryRecord:
-    (
-        _,
-        memory_id,
-        text,
-        space,
-        scope,
-        category,
-        kind,
-        created_at,
-        updated_at,
-        expires_at,
-        pinned,
-        importance,
-        author,
-        device,
-        source,
-        trust,
-        superseded_by,
-        conflicted,
-        revision,
-        tags,
-        metadata,
-        links,
-    ) = row
+    _, space, *values, tags, metadata, links = row
+    try:
+        for place, convert in _CONVERSIONS:
+            values[place] = convert(values[place])
+    except (ValueError, OverflowError, OSError, TypeError) as exc:
+        raise _spoiled() from exc
     return MemoryRecord(
-        id=memory_id,
-        text=text,
         space=space,
-        scope=scope,
-        category=category,
-        kind=kind,
         tags=tuple(tags),
         metadata=dict(metadata),  # pairs: SQLite cuts the keys of an object at a NUL
         links=tuple(Link(rel, to) for rel, to in links),
-        created_at=time_of(created_at),
-        updated_at=time_of(updated_at),
-        expires_at=None if expires_at is None else time_of(expires_at),
-        pinned=bool(pinned),
-        importance=importance,
-        author=author,
-        device=device,
-        source=source,
-        trust=trust,
-        superseded_by=superseded_by,
-        conflicted=bool(conflicted),
-        revision=revision,
+        **dict(zip(_FIELDS, values, strict=True)),
     )
 
 

@@ -19,7 +19,7 @@ import apsw
 from memcrdt.errors import DiskFullError, ReadOnlyError, StoreError
 from memcrdt.model.edits import Stamp
 from memcrdt.model.records import ChangeKind
-from memcrdt.store import compaction, connections, forks, log, machine, meta, migrations, spaces
+from memcrdt.store import compaction, connections, forks, log, machine, meta, migrations, reprojection, spaces
 from memcrdt.store.background import Background
 from memcrdt.store.change_cursor import PROCESS, OwnCommits
 from memcrdt.store.connections import Readers, translated
@@ -97,6 +97,8 @@ class Store:
         try:
             self.facts = self._begin()
             self.location.opened()
+            if not self.options.read_only:
+                reprojection.catch_up(self)
         except BaseException:  # the connections must not outlive a failed opening
             self.close()
             raise
@@ -312,6 +314,7 @@ class Store:
         """Makes or reads the store's facts, and makes another store of one that was copied or restored."""
         if meta.found(db, self.device, self.now_ms(), self.options.random):
             meta.renew_client_id(db, self.boot, self.options.random)
+            reprojection.note_all(db)
             if self.location.had_store():
                 meta.raise_alarm(db, Alarm(self.now_ms(), _GONE))
         elif suspicion := self._suspicion(db):

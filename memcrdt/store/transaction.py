@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -155,6 +155,13 @@ class Transaction:
             if isinstance(state, Life):
                 count += self._let_go(state, self._homes(work.row.space, memory_id))
         return count
+
+    def registers_of(self, shard: int) -> Iterator[tuple[str, Registers]]:
+        """Give the id and the registers of every memory that a shard holds."""
+        live = self._work(log.shard_row(self.db, shard)).document.live
+        with live.reading():
+            for memory_id in live.ids():
+                yield memory_id, live.registers(memory_id)
 
     def reproject(self, shard: int, ids: Iterable[str]) -> None:
         """Makes the views say anew what these memories of the shard are."""

@@ -6,10 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 import apsw
 
 from memcrdt.model import limits
+from memcrdt.model.attributes import ATTRIBUTES
 from memcrdt.model.projection import Grave, Life, State
 from memcrdt.model.records import ChangeKind
 from memcrdt.model.scopes import category_of
@@ -17,11 +19,17 @@ from memcrdt.model.values import Json, canonical
 from memcrdt.store.indexer import IndexRow
 
 _PARTS = ("revisions", "tags", "metadata", "links")
-_MEMORY_COLUMNS = (
-    "memory, space, id, text, revision, conflicted, scope, category, kind, created_at, updated_at, expires_at,"
-    " superseded_by, pinned, importance, author, device, source, trust, ignored, fingerprint, salt, born_seq, seq"
+# Columns of `memories` that the log says: the same in every store that holds the same.
+COLUMNS: Final = (
+    *("id", "text", "revision", "conflicted", "category", "created_at", "updated_at", "device", "ignored"),
+    *("fingerprint", "salt"),
+    *(attribute.name for attribute in ATTRIBUTES),
 )
-_INSERT_MEMORY = f"INSERT OR REPLACE INTO memories({_MEMORY_COLUMNS}) VALUES({', '.join('?' * 24)})"
+_LOCAL_COLUMNS: Final = ("memory", "space", "born_seq", "seq")
+_INSERT_MEMORY: Final = (
+    f"INSERT OR REPLACE INTO memories({', '.join((*_LOCAL_COLUMNS, *COLUMNS))})"
+    f" VALUES({', '.join('?' * len((*_LOCAL_COLUMNS, *COLUMNS)))})"
+)
 
 
 @dataclass(slots=True)
@@ -127,7 +135,7 @@ class _Rows:
     """Rows to be inserted, by table: all at once take half the time. `last` is the greatest local number in use."""
 
     last: int
-    memories: list[tuple[str | int | float | bytes | None, ...]] = field(default_factory=list)
+    memories: list[tuple[Any, ...]] = field(default_factory=list)
     tags: list[tuple[int, str]] = field(default_factory=list)
     metadata: list[tuple[int, str, str, float | None]] = field(default_factory=list)
     links: list[tuple[int, str, str]] = field(default_factory=list)
@@ -142,7 +150,7 @@ class _Rows:
         if before is None:
             self.last += 1
         memory, born_seq = (before.memory, before.born_seq) if before else (self.last, seq)
-        self.memories.append((memory, space, *_memory_values(life), born_seq, seq))
+        self.memories.append((memory, space, born_seq, seq, *_memory_values(life)))
         self.tags += [(memory, tag) for tag in life.tags]
         self.metadata += [(memory, key, canonical(value), _number(value)) for key, value in life.metadata.items()]
         self.links += [(memory, link.rel, link.to) for link in life.links]
@@ -161,29 +169,21 @@ class _Rows:
         db.executemany("INSERT INTO revisions VALUES(?, ?, ?, ?, ?, ?, ?, ?)", self.revisions)
 
 
-def _memory_values(life: Life) -> tuple[str | int | float | bytes | None, ...]:
-    attribute = life.attributes.get
+def _memory_values(life: Life) -> tuple[Any, ...]:
+    """Return the values of COLUMNS. SQLite keeps those of attributes as they are: true as 1, 1 as 1.0 where REAL."""
     return (
         life.id,
         life.shown.text,
         life.shown.revision,
         int(len(life.heads) > 1),
-        life.scope,
         category_of(life.scope),
-        life.kind,
         life.created_at,
         life.updated_at,
-        _integer(attribute("expires_at")),
-        _text(attribute("superseded_by")),
-        int(attribute("pinned") is True),
-        _number(attribute("importance")),
-        life.author,
         life.device,
-        life.source,
-        _text(attribute("trust")),
         life.ignored,
         fingerprint(life.shown.text),
         life.salt,
+        *(life.value(attribute) for attribute in ATTRIBUTES),
     )
 
 
@@ -214,13 +214,5 @@ def index_rows(db: apsw.Connection, after: int, limit: int) -> Sequence[IndexRow
     return [IndexRow(*row) for row in db.execute(sql, (after, limit))]
 
 
-def _integer(value: Json) -> int | None:
-    return value if isinstance(value, int) else None
-
-
 def _number(value: Json) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def _text(value: Json) -> str | None:
-    return value if isinstance(value, str) else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from memcrdt.model import limits
+from memcrdt.model.attributes import FLAG, LABEL, MEMORY, SCOPE, SHARE, TIME, Attribute, taken_by
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -215,3 +216,34 @@ def test_ids_are_read_by_scripts(process: Cli) -> None:
     ran = process("add", "Deploys go out on Tuesdays")
     assert (ran.code, ran.err) == (0, "")
     assert len(ran.out.strip()) == 26
+
+
+@pytest.mark.parametrize("attribute", taken_by("update"), ids=lambda each: each.name)
+def test_every_attribute_is_given_shown_and_cleared(cli: Cli, attribute: Attribute) -> None:
+    """By an option of its own, in each form of output; one that a memory may lack can be taken away."""
+    other, memory = cli("add", "the other one").out.strip(), cli("add", "a memory").out.strip()
+    flag = attribute.flag.partition("/")[0] or f"--{attribute.name.replace('_', '-')}"
+    given, shown = {
+        LABEL: ("fact", "fact"),
+        SCOPE: ("project/acme", "project/acme"),
+        SHARE: ("0.5", 0.5),
+        TIME: ("2100-01-02T00:00:00+00:00", "2100-01-02T00:00:00+00:00"),
+        MEMORY: (other, other),
+        FLAG: (None, True),
+    }[attribute.type]
+    arguments = (flag,) if given is None else (flag, given)
+    assert cli("update", memory, *arguments, "--json").json[0][attribute.name] == shown
+    assert cli("get", memory, "--json").json[0][attribute.name] == shown
+    assert f"{attribute.name}\t" in cli("get", memory).out
+    listed = cli("list", "--include", "superseded", "--json").json
+    assert [item[attribute.name] for item in listed if item["id"] == memory] == [shown]
+    if attribute.default is None:
+        assert cli("update", memory, "--clear", attribute.name, "--json").json[0][attribute.name] is None
+
+
+@pytest.mark.parametrize("attribute", taken_by("add"), ids=lambda each: each.name)
+def test_add_and_import_have_an_option_for_every_attribute(cli: Cli, attribute: Attribute) -> None:
+    """With the help that the table has."""
+    flag = attribute.flag.partition("/")[0] or f"--{attribute.name.replace('_', '-')}"
+    assert flag in cli("add", "--help").out
+    assert flag in cli("import", "--help").out

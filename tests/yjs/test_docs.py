@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from memcrdt.model.registers import ATTRIBUTES
+from memcrdt.model.attributes import IN_REGISTERS
 from memcrdt.net.addresses import DEFAULT_YJS_PORT
 from memcrdt.yjs import client, listener, protocol, room, source
 
@@ -21,7 +21,7 @@ def test_the_example_on_the_page_is_the_one_that_runs() -> None:
 
 def test_every_attribute_is_named() -> None:
     """In the table of registers."""
-    assert [name for name in ATTRIBUTES if f"`{name}`" not in PAGE] == []
+    assert [name for name in IN_REGISTERS if f"`{name}`" not in PAGE] == []
 
 
 def test_the_figures_are_those_of_the_code() -> None:

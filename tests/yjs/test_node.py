@@ -17,6 +17,7 @@ from memcrdt.crdt.shard import Shard
 from memcrdt.errors import NotFoundError
 from memcrdt.memory.memory import Memory
 from memcrdt.model import registers
+from memcrdt.model.attributes import IN_REGISTERS
 from memcrdt.node.node import Node
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.store.membership.peers import Peers
@@ -344,13 +345,13 @@ async def test_every_kind_of_register_written_by_memcrdt_is_read_by_yjs(memory: 
     memory.link(first, "about", second)
     memory.link(first, "not about", second)
     memory.unlink(first, "not about", second)
-    memory.update(first, text="Another text", remove_tags=["two"], metadata={"gone": None}, scope="global")
+    memory.update(first, text="Another text", remove_tags=["two"], metadata={"gone": None}, scope="global", kind="note")
     memory.update(second, superseded_by=first)
     doomed = memory.add("doomed")
     memory.forget(doomed)
     held = registers_of(memory, first, second, doomed)
     kinds = {registers.split(key).field for key in held} | {key.rpartition("/")[2] for key in held if "/a/" in key}
-    assert kinds == {"", "x", "r", "t", "m", "l", "a", *registers.ATTRIBUTES}
+    assert kinds == {"", "x", "r", "t", "m", "l", "a", *IN_REGISTERS}
     await joined(node, served)
     assert await node("return state.c.map.toJSON()") == held
 

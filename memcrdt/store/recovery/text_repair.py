@@ -12,11 +12,10 @@ from typing import Any, Final, NamedTuple
 import apsw
 
 _KEYS: Final = {"memories": ("memory",), "revisions": ("memory", "revision"), "graves": ("space", "id")}
-_TEXTS: Final = {
-    "memories": ("text", "revision", "category", "device", "trust"),
-    "revisions": ("text", "by", "device", "base"),
-    "graves": ("by", "device"),
-}
+_TEXTS: Final = (
+    "SELECT name FROM pragma_table_info(?1) WHERE type = 'TEXT' AND name NOT IN"
+    " (SELECT c.name FROM pragma_index_list(?1) i, pragma_index_info(i.name) c WHERE c.name IS NOT NULL)"
+)
 
 
 class Illegible(NamedTuple):
@@ -30,8 +29,8 @@ class Illegible(NamedTuple):
 
 def illegible(db: apsw.Connection) -> Iterator[Illegible]:
     """All texts of the views that can't be read."""
-    for table, columns in _TEXTS.items():
-        for column in columns:
+    for table in _KEYS:
+        for column in [str(name) for (name,) in db.execute(_TEXTS, (table,))]:
             sql = f"SELECT CAST({column} AS BLOB), {', '.join(_KEYS[table])} FROM {table} WHERE {column} IS NOT NULL"
             for raw, *key in db.execute(sql):
                 if not _is_text(raw):

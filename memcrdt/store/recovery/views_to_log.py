@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.model import edits
+from memcrdt.model.attributes import ATTRIBUTES, IN_REGISTERS
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
 from memcrdt.model.ids import RANDOM_BYTES, is_ulid, next_ulid
-from memcrdt.model.projection import Grave, Life, RevisionState, is_label, is_source, project
+from memcrdt.model.projection import Grave, Life, RevisionState, project
 from memcrdt.model.records import MemoryRecord
 from memcrdt.model.registers import Deleted
-from memcrdt.model.scopes import GLOBAL, is_scope
-from memcrdt.model.values import Json, to_ms
+from memcrdt.model.values import to_ms
 from memcrdt.store import reads, views
 from memcrdt.store.log import ShardRow
 from memcrdt.store.transaction import Transaction
@@ -98,15 +98,8 @@ def _texts(db: apsw.Connection, space: int, memory_id: str) -> list[RevisionStat
 
 def _sound(record: MemoryRecord) -> MemoryRecord:
     """The memory without what no memory may say: the views may be damaged, too, and its text is worth more."""
-    return replace(
-        record,
-        scope=record.scope if is_scope(record.scope) else GLOBAL,
-        kind=record.kind if is_label(record.kind) else None,
-        author=record.author if is_label(record.author) else None,
-        source=record.source if is_source(record.source) else None,
-        trust=record.trust if is_label(record.trust) else None,
-        superseded_by=record.superseded_by if is_ulid(record.superseded_by) else None,
-    )
+    wrong = [each for each in ATTRIBUTES if not each.is_valid(each.from_record(getattr(record, each.name)))]
+    return replace(record, **{each.name: each.to_record(each.default) for each in wrong})
 
 
 def _born_again(record: MemoryRecord, text: str, salt: bytes) -> NewMemory:
@@ -129,17 +122,7 @@ def _difference(life: Life, record: MemoryRecord) -> MemoryEdit:
         add_tags=record.tags,
         remove_tags=tuple(tag for tag in life.tags if tag not in record.tags),
         metadata={**record.metadata, **removed},
-        attributes=_attributes(record) | {"scope": record.scope},
+        attributes={name: each.from_record(getattr(record, name)) for name, each in IN_REGISTERS.items()},
         add_links=tuple(links - there),
         remove_links=tuple(there - links),
     )
-
-
-def _attributes(record: MemoryRecord) -> dict[str, Json]:
-    return {
-        "pinned": record.pinned,
-        "importance": record.importance,
-        "expires_at": None if record.expires_at is None else to_ms(record.expires_at),
-        "superseded_by": record.superseded_by,
-        "trust": record.trust,
-    }

@@ -1,0 +1,69 @@
+"""Tests of what may stand in a register. They return a bool and never raise: registers come from other devices."""
+
+from __future__ import annotations
+
+from typing import TypeGuard
+
+from memcrdt.errors import InputError
+from memcrdt.model import limits
+from memcrdt.model.values import Json, canonical, check_json
+
+
+def is_text(value: Json) -> TypeGuard[str]:
+    """Return whether `value` can be a memory's text."""
+    # A character takes at most four bytes, so most texts need not be encoded to be measured.
+    return (
+        isinstance(value, str)
+        and value != ""
+        and (len(value) * 4 <= limits.TEXT_BYTES or len(value.encode()) <= limits.TEXT_BYTES)
+    )
+
+
+def is_time(value: Json) -> TypeGuard[int]:
+    """Return whether `value` is a time in milliseconds since 1970."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= limits.TIME_MAX_MS
+
+
+def is_label(value: Json) -> TypeGuard[str]:
+    """Return whether `value` is a short text, such as a kind or a name."""
+    return isinstance(value, str) and 0 < len(value) <= limits.LABEL_CHARS
+
+
+def is_optional_label(value: Json) -> TypeGuard[str | None]:
+    """Return whether `value` is a short text or None."""
+    return value is None or is_label(value)
+
+
+def is_source(value: Json) -> TypeGuard[str]:
+    """Return whether `value` can name the source of a memory."""
+    return isinstance(value, str) and 0 < len(value) <= limits.SOURCE_CHARS
+
+
+def is_tag(value: Json) -> TypeGuard[str]:
+    """Return whether `value` can be a tag."""
+    return isinstance(value, str) and 0 < len(value) <= limits.TAG_CHARS
+
+
+def is_metadata_key(value: Json) -> TypeGuard[str]:
+    """Return whether `value` can be a key of the metadata."""
+    return isinstance(value, str) and 0 < len(value) <= limits.METADATA_KEY_CHARS
+
+
+def is_metadata_value(value: Json) -> bool:
+    """Return whether every JSON reader takes `value`. Yjs also knows infinities and integers of any size."""
+    if value is None or isinstance(value, bool) or (isinstance(value, str) and len(value) * 6 < limits.METADATA_BYTES):
+        return True  # an escaped character takes at most six bytes, so there is no need to measure
+    try:
+        return len(canonical(check_json(value, "metadata")).encode()) <= limits.METADATA_BYTES
+    except InputError:
+        return False
+
+
+def is_flag(value: Json) -> TypeGuard[bool]:
+    """Return whether `value` is true or false."""
+    return isinstance(value, bool)
+
+
+def is_share(value: Json) -> TypeGuard[float]:
+    """Return whether `value` is a number from 0 to 1."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1

@@ -1,0 +1,58 @@
+"""What an older version did not know is shown as soon as this one opens the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from memcrdt.model import attributes
+from memcrdt.store import meta, reprojection
+from memcrdt.store.recovery import doctor
+from tests.bare_device import BareDevice
+
+Make = Callable[[str], BareDevice]
+
+
+def _as_if_older(device: BareDevice, memory_id: str) -> None:
+    """Leaves the store as a version leaves it that does not know the register of `kind`."""
+    with device.store.writing() as db:
+        db.execute("DELETE FROM meta WHERE key = 'attributes'")
+        db.execute("UPDATE memories SET kind = 'born' WHERE id = ?", (memory_id,))
+
+
+def _kind(device: BareDevice, memory_id: str) -> object:
+    return device.rows("SELECT kind FROM memories WHERE id = ?", memory_id)[0][0]
+
+
+def test_a_register_that_an_older_version_ignored_is_shown_at_the_next_start(device: Make) -> None:
+    """The document has had it all along; a store that was caught up is not read again."""
+    laptop = device("L")
+    memory_id = laptop.add("a memory", kind="born")
+    laptop.update(memory_id, kind="changed")
+    _as_if_older(laptop, memory_id)
+    laptop.reopen()
+    assert _kind(laptop, memory_id) == "changed"
+    assert doctor.examine(laptop.store).problems == ()
+    with laptop.store.reading() as db:
+        assert json.loads(str(meta.read(db, "attributes"))) == sorted(attributes.IN_REGISTERS)
+
+
+def test_a_new_store_knows_every_attribute(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has nothing to catch up with."""
+    laptop = device("L")
+    monkeypatch.setattr(reprojection.log, "shard_numbers", lambda db: pytest.fail("it reads the shards"))
+    laptop.reopen()
+
+
+def test_a_damaged_shard_keeps_its_views(device: Make) -> None:
+    """They may be all that is left of what its log has lost."""
+    laptop = device("L")
+    memory_id = laptop.add("a memory", kind="born")
+    laptop.update(memory_id, kind="changed")
+    _as_if_older(laptop, memory_id)
+    with laptop.store.writing() as db:
+        db.execute("UPDATE shards SET damaged = 1")
+    laptop.reopen()
+    assert _kind(laptop, memory_id) == "born"
