@@ -10,6 +10,7 @@ import click
 
 from memcrdt.cli.face import given
 from memcrdt.model.attributes import FLAG, SHARE, Attribute, Verb, taken_by
+from memcrdt.model.scopes import FORMS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -82,8 +83,8 @@ allow_secret = click.option(
 
 _OPTIONS = (
     several("--space", "space", "NAME", "Any of these spaces."),
-    several("--scope", "scope", "SCOPE", "Any of these scopes: global, project/NAME, agent/NAME, conversation/NAME."),
-    click.option("--ancestors", is_flag=True, default=None, help="With --scope: what contains the scope too."),
+    several("--scope", "scope", "SCOPE", f"Any of these scopes: {FORMS}."),
+    click.option("--ancestors", is_flag=True, default=None, help="With --scope: the scopes that contain it, too."),
     several("--category", "category", "NAME", "Any of these: global, project, agent, conversation."),
     several("--kind", "kind", "NAME", "Any of these kinds."),
     several("--tag", "tags", "TAG", "Any of these tags."),

@@ -118,7 +118,7 @@ class Memory:
         Args:
             text: The text, at most 64 KiB in UTF-8.
             space: The space to share it in: `personal`, `local` for this machine only, or one of your own.
-            scope: `global`, `project/NAME`, `agent/NAME` or `conversation/NAME`.
+            scope: `global`, `project/NAME`, `agent/NAME`, `conversation/NAME` or `project/NAME/conversation/NAME`.
             kind: The sort of memory, in your own words.
             tags: Labels to filter by.
             metadata: A JSON object to filter by.
@@ -280,7 +280,22 @@ class Memory:
         return self._writer.move(checks.check_id(id), self.get(id).text, space)
 
     def rename_scope(self, old: str, new: str) -> int:
-        """Give every memory of scope `old` the scope `new`, in one transaction. Returns the number of memories."""
+        """Give every memory of scope `old` the scope `new`, in one transaction.
+
+        The conversations of a project go with it to another project.
+
+        Returns:
+            The number of memories.
+
+        Raises:
+            InputError: A scope is none, or a conversation would have a scope that is none.
+
+        Example:
+            A conversation that stands outside its project goes into it:
+
+            >>> memory.rename_scope("conversation/standup", "project/acme/conversation/standup")
+            12
+        """
         check_no_secret(new)
         return self._writer.rename_scope(check_scope(old), check_scope(new))
 
@@ -452,7 +467,8 @@ class Memory:
     ) -> ScopedMemory:
         """Return a view of this memory from one scope.
 
-        Reads see the named scopes and `global`; add() writes to the narrowest of them.
+        Reads see the named scopes and `global`; add() writes to the narrowest of them. With a project, the
+        conversation is the one in that project: no other project sees it, nor does a view without the project.
 
         Example:
             >>> acme = memory.scoped(project="acme", conversation="standup")

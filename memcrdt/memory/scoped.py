@@ -12,7 +12,7 @@ from memcrdt.model.attributes import ScopedAddOptions, UpdateOptions
 from memcrdt.model.checks import check_label
 from memcrdt.model.filters import Order, ScopedFilters, check_filters
 from memcrdt.model.records import Forgotten, Hit, MemoryRecord, Page
-from memcrdt.model.scopes import GLOBAL, check_scope
+from memcrdt.model.scopes import CONVERSATION, GLOBAL, PROJECT, named, nested_in
 
 if TYPE_CHECKING:
     from memcrdt.memory.memory import Memory
@@ -21,15 +21,29 @@ T = TypeVar("T", bound=Mapping[str, Any])
 
 
 class ScopedMemory:
-    """Reads see the named scopes and what is global; writes go to the narrowest: conversation, agent, project.
+    """A Memory seen from one scope. Reads see the named scopes and `global`; writes go to the narrowest of them.
 
-    The methods are those of Memory, without `scope`; `memory` is the whole.
+    A conversation is narrower than an agent, an agent than a project. With a project, the conversation is the one in
+    that project, `project/NAME/conversation/NAME`: one of the same name elsewhere is another. The methods are those
+    of Memory, without `scope`.
+
+    Attributes:
+        memory: The whole memory.
+        scopes: The scopes that reads see, the narrowest first.
     """
 
     def __init__(self, memory: Memory, *, project: str | None, agent: str | None, conversation: str | None) -> None:
         self.memory = memory
-        named = (("conversation", conversation), ("agent", agent), ("project", project))
-        self.scopes = (*(_scope(category, name) for category, name in named if name is not None), GLOBAL)
+        found: list[str] = [GLOBAL]
+        if project is not None:
+            found.insert(0, _scope(PROJECT, project))
+        inside = found[0]
+        if agent is not None:
+            found.insert(0, _scope("agent", agent))
+        if conversation is not None:
+            alone = _scope(CONVERSATION, conversation)
+            found.insert(0, alone if project is None else nested_in(inside, conversation))
+        self.scopes = tuple(found)
 
     @property
     def scope(self) -> str:
@@ -121,7 +135,7 @@ class ScopedMemory:
 
 
 def _scope(category: str, name: object) -> str:
-    return check_scope(f"{category}/{check_label(name, f'the {category}', limits.SCOPE_NAME_CHARS)}")
+    return named(category, check_label(name, f"the {category}", limits.SCOPE_NAME_CHARS))
 
 
 def _checked(options: T) -> T:

@@ -25,7 +25,7 @@ from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 from memcrdt.model import checks, limits, predicates
 from memcrdt.model.ids import is_ulid
-from memcrdt.model.scopes import GLOBAL, check_scope, is_scope
+from memcrdt.model.scopes import FORMS, GLOBAL, check_scope, is_scope
 from memcrdt.model.values import Json, Time, from_ms, to_ms
 
 Verb: TypeAlias = Literal["add", "update", "import"]
@@ -123,7 +123,7 @@ ATTRIBUTES: Final = (
         type=SCOPE,
         default=GLOBAL,
         in_birth=True,
-        help="What it belongs to: global, project/NAME, agent/NAME or conversation/NAME.",
+        help=f"What it belongs to: {FORMS}.",
     ),
     Attribute(name="kind", type=LABEL, subject="the kind", in_birth=True, help="What sort of memory it is."),
     Attribute(

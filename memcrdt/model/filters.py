@@ -25,7 +25,8 @@ class ScopedFilters(TypedDict, total=False):
 
     Attributes:
         space: Names of spaces, any of which holds the memory.
-        ancestors: With a scope, also find what is global.
+        ancestors: With a scope, also search the scopes that contain it: its project if it is a conversation in one,
+            and `global`.
         category: Categories of scopes, any of which the memory's scope has.
         kind: Kinds, any of which the memory has.
         tags: Tags, any of which the memory has.
@@ -71,8 +72,8 @@ class Filters(ScopedFilters, total=False):
     """Filters that narrow search, similar, list, count, iterate, forget, export, changes and subscribe.
 
     Attributes:
-        scope: Scopes, any of which the memory has: "global", "project/NAME", "agent/NAME", "conversation/NAME". All
-            other filters are those of ScopedFilters.
+        scope: Scopes, any of which the memory has: "global", "project/NAME", "agent/NAME", "conversation/NAME",
+            "project/NAME/conversation/NAME". All other filters are those of ScopedFilters.
     """
 
     scope: Texts

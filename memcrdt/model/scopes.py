@@ -1,42 +1,129 @@
-"""Scopes: what a memory belongs to. `global`, `project/NAME`, `agent/NAME` or `conversation/NAME`."""
+"""Scopes: what a memory belongs to.
+
+A scope has one of five forms:
+
+    global
+    project/NAME
+    agent/NAME
+    conversation/NAME
+    project/NAME/conversation/NAME
+
+The last one is a conversation nested in its project: conversations of one name in two projects have nothing to do with
+each other, nor with a conversation of that name outside projects. A scope that holds `/conversation/` behind the name
+of a project is nested at the first place where it does, if both names are valid by themselves; any other scope that
+begins with `project/` names a project. So a name may hold slashes, only no project can have a name that reads as one
+and a conversation in it.
+
+Versions that don't know nested conversations take such a scope for a project with a long name. They keep it and show
+it as such. For them the whole, without `project/`, has no more characters than a name.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
 from memcrdt.model.values import check_unicode
 
-GLOBAL = "global"
-NAMED = ("project", "agent", "conversation")
 Category: TypeAlias = Literal["global", "project", "agent", "conversation"]
-CATEGORIES: tuple[Category, ...] = get_args(Category)
+
+GLOBAL: Final = "global"
+PROJECT: Final = "project"
+CONVERSATION: Final = "conversation"
+NAMED: Final = (PROJECT, "agent", CONVERSATION)
+CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
+FORMS: Final = "global, project/NAME, agent/NAME, conversation/NAME or project/NAME/conversation/NAME"
+
+_NESTING: Final = f"/{CONVERSATION}/"
+
+
+class Nested(NamedTuple):
+    """A conversation in a project: the scope of the project, and the name of the conversation."""
+
+    project: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.project}{_NESTING}{self.name}"
 
 
 def is_scope(text: object) -> bool:
-    """Whether `text` has one of the four forms, within the limits."""
+    """Return whether `text` has one of the five forms, within the limits."""
     if not isinstance(text, str):
         return False
     if text == GLOBAL:
         return True
     category, _, name = text.partition("/")
-    return (
-        category in NAMED and 0 < len(name) <= limits.SCOPE_NAME_CHARS and name.isprintable() and name == name.strip()
-    )
+    return category in NAMED and _is_name(name)
 
 
 def check_scope(text: object) -> str:
-    """`text`, if it is a scope. Raises InputError."""
+    """Return `text` if it is a scope. Raises InputError."""
     if not isinstance(text, str) or not is_scope(text):
         shown = repr(text)[:60]
         raise InputError(
-            f"the scope {shown} is not known; use global, project/NAME, agent/NAME or conversation/NAME"
-            f" with a printable name of at most {limits.SCOPE_NAME_CHARS} characters"
+            f"the scope {shown} is not known; use {FORMS}, with printable names of together at most"
+            f" {limits.SCOPE_NAME_CHARS} characters"
         )
     return check_unicode(text, "the scope")
 
 
+def nested(scope: str) -> Nested | None:
+    """Return the parts of a conversation in a project, or None for any other scope."""
+    if not scope.startswith(f"{PROJECT}/") or _NESTING not in scope:
+        return None
+    project, _, name = scope[len(PROJECT) + 1 :].partition(_NESTING)
+    return Nested(f"{PROJECT}/{project}", name) if _is_name(project) and _is_name(name) else None
+
+
+def nested_in(project: str, name: str) -> str:
+    """Return the scope of a conversation in a project, which is given by its scope. Raises InputError."""
+    made = Nested(project, name)
+    if nested(check_scope(str(made))) != made:
+        raise InputError(
+            f"the name of {project!r} ends so that a conversation in it can't be told from one in another project;"
+            " rename the project"
+        )
+    return str(made)
+
+
+def named(category: str, name: str) -> str:
+    """Return the scope of a project, an agent or a conversation by its name. Raises InputError."""
+    scope = check_scope(f"{category}/{name}")
+    if category_of(scope) != category:
+        raise InputError(
+            f"the {category} {name!r} would be a conversation in a project; name the project and the conversation apart"
+        )
+    return scope
+
+
 def category_of(scope: str) -> str:
-    """The first part of a scope."""
-    return scope.partition("/")[0]
+    """Return the category: `conversation` for one in a project, too; else the first part of the scope."""
+    return CONVERSATION if nested(scope) else scope.partition("/")[0]
+
+
+def ancestors(scope: str) -> tuple[str, ...]:
+    """Return the scopes that contain a scope, the narrowest first."""
+    if scope == GLOBAL:
+        return ()
+    inside = nested(scope)
+    return (inside.project, GLOBAL) if inside else (GLOBAL,)
+
+
+def renamed(scope: str, old: str, new: str) -> str | None:
+    """Return what a scope is called once `old` is called `new`, or None where that leaves it as it is.
+
+    The conversations of a project go with it to another project; nothing else can hold them. Raises InputError where
+    the new scope would be none.
+    """
+    if scope == old:
+        return new
+    inside = nested(scope)
+    if inside is None or inside.project != old or category_of(new) != PROJECT:
+        return None
+    return nested_in(new, inside.name)
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= limits.SCOPE_NAME_CHARS and text.isprintable() and text == text.strip()

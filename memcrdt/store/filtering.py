@@ -10,7 +10,7 @@ import apsw
 
 from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.metadata_conditions import COMPARISONS, Condition
-from memcrdt.model.scopes import GLOBAL
+from memcrdt.model.scopes import ancestors
 from memcrdt.model.values import canonical
 
 Binding: TypeAlias = str | int | float | None
@@ -79,7 +79,8 @@ def _all(parts: Iterable[Where]) -> Where:
 def _narrowing(filters: CheckedFilters) -> Iterable[Where]:
     if filters.space:
         yield in_spaces("m.space", filters.space)
-    scopes = filters.scope + ((GLOBAL,) if filters.scope and filters.ancestors else ())
+    above = (each for scope in filters.scope for each in ancestors(scope)) if filters.ancestors else ()
+    scopes = tuple(dict.fromkeys((*filters.scope, *above)))
     for column, values in (
         ("scope", scopes),
         ("category", filters.category),

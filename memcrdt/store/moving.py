@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any, Final
 
 from memcrdt.model import edits
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
 from memcrdt.model.projection import Life
+from memcrdt.model.scopes import renamed
 from memcrdt.store import reads
 from memcrdt.store.changes import SALT_BYTES, change, life_of, missing
 from memcrdt.store.spaces import space_number
@@ -40,14 +41,28 @@ class Moving:
         return self._new_id
 
 
+# A conversation nested in a project begins with the project's scope and this. The end of the range is the text behind:
+# a pattern would take _ and % for what they are not, and need no index.
+_TO_RENAME: Final = (
+    "SELECT space, id, scope FROM memories WHERE scope = ?1"
+    " OR (scope >= ?1 || '/conversation/' AND scope < ?1 || '/conversation0')"
+)
+
+
 def rename_scope(old: str, new: str, transaction: Transaction) -> int:
-    """A plan that moves every memory of scope `old`, in all spaces, to `new`. Returns how many."""
-    places: Iterable[tuple[int, str]] = transaction.db.execute("SELECT space, id FROM memories WHERE scope = ?", (old,))
-    known = list(places)
-    for space, memory_id in known:
-        life = life_of(transaction, space, memory_id)
-        change(transaction, space, life, MemoryEdit(attributes={"scope": new}), None)
-    return len(known)
+    """Gather the change of scope `old` to `new`, in all spaces, for a commit. Returns the number of memories.
+
+    Conversations in a project go with it to another project. Raises InputError where one of them would have a scope
+    that is none.
+    """
+    count = 0
+    found: list[tuple[Any, ...]] = transaction.db.execute(_TO_RENAME, (old,)).fetchall()
+    for space, memory_id, scope in found:
+        if (changed := renamed(scope, old, new)) is not None:
+            life = life_of(transaction, space, memory_id)
+            change(transaction, space, life, MemoryEdit(attributes={"scope": changed}), None)
+            count += 1
+    return count
 
 
 def _again(life: Life, identity: tuple[str, bytes]) -> NewMemory:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +14,12 @@ from memcrdt.model.records import Link
 from memcrdt.testing.memories import exchange
 
 OpenMemory = Callable[..., Memory]
+NESTED = "project/acme/conversation/c1"
 
 
 @pytest.fixture(name="filled")
 def _filled(memory: Memory) -> Memory:
-    scopes = ("global", "project/acme", "project/other", "agent/bot", "conversation/c1")
+    scopes = ("global", "project/acme", "project/other", "agent/bot", NESTED, "conversation/c1")
     memory.add_many([{"text": f"fact of {scope}", "scope": scope} for scope in scopes])
     return memory
 
@@ -29,7 +31,7 @@ def _scopes(records: Any) -> set[str]:
 def test_reads_see_what_is_named_and_what_is_global(filled: Memory) -> None:
     """list() and search() alike, and nothing of another project."""
     scoped = filled.scoped(project="acme", conversation="c1")
-    seen = {"global", "project/acme", "conversation/c1"}
+    seen = {"global", "project/acme", NESTED}
     assert _scopes(scoped.list()) == seen
     assert _scopes(hit.memory for hit in scoped.search("fact", limit=100)) == seen
     assert _scopes(filled.scoped().list()) == {"global"}
@@ -42,7 +44,10 @@ def test_reads_see_what_is_named_and_what_is_global(filled: Memory) -> None:
         ({}, "global"),
         ({"project": "acme"}, "project/acme"),
         ({"project": "acme", "agent": "bot"}, "agent/bot"),
-        ({"project": "acme", "agent": "bot", "conversation": "c1"}, "conversation/c1"),
+        ({"conversation": "c1"}, "conversation/c1"),
+        ({"agent": "bot", "conversation": "c1"}, "conversation/c1"),
+        ({"project": "acme", "conversation": "c1"}, NESTED),
+        ({"project": "acme", "agent": "bot", "conversation": "c1"}, NESTED),
     ],
 )
 def test_writes_go_to_the_narrowest(memory: Memory, named: dict[str, str], narrowest: str) -> None:
@@ -71,7 +76,7 @@ def test_forgetting_by_filter_reaches_only_the_narrowest(filled: Memory) -> None
     with pytest.raises(InputError, match="all of project/acme"):
         scoped.forget()
     assert scoped.forget(contains="fact").count == 1
-    assert _scopes(filled.list()) == {"global", "project/other", "agent/bot", "conversation/c1"}
+    assert _scopes(filled.list()) == {"global", "project/other", "agent/bot", NESTED, "conversation/c1"}
     assert scoped.forget(filled.list(scope="global").items[0].id).count == 1
 
 
@@ -100,6 +105,134 @@ def test_a_project_can_be_renamed(open_memory: OpenMemory) -> None:
         assert not memory.list(scope="project/acme").items
         assert len(memory.list(scope="project/acme2")) == 1
     assert laptop.rename_scope("project/nothing", "project/acme") == 0
+
+
+def test_no_project_sees_a_conversation_of_another(memory: Memory) -> None:
+    """Whatever its name; nor does one who names no project."""
+    acme = memory.scoped(project="acme", conversation="standup")
+    globex = memory.scoped(project="globex", conversation="standup")
+    said = acme.add("Acme is going to buy Globex", key="plans", tags=["secret"])
+    assert globex.list().items == ()
+    assert globex.search("who is going to buy whom?") == []
+    assert globex.forget(tags="secret").count == 0
+    assert memory.scoped(conversation="standup").list().items == ()
+    assert memory.scoped(project="acme").list().items == ()
+    assert [record.id for record in acme.list()] == [said]
+    assert acme.search("who is going to buy whom?")[0].memory.id == said
+    assert globex.add("Globex is not for sale", key="plans") != said
+    assert acme.get(said).text == "Acme is going to buy Globex"
+    assert memory.add("nothing planned", key="plans", scope="conversation/standup") != said
+
+
+def test_filters_know_a_conversation_in_a_project(filled: Memory, tmp_path: Path) -> None:
+    """By its scope, with what contains it, and as a conversation; the filters of every method are the same."""
+    assert _scopes(filled.list(scope=NESTED)) == {NESTED}
+    assert _scopes(filled.list(scope=NESTED, ancestors=True)) == {NESTED, "project/acme", "global"}
+    assert _scopes(filled.list(scope=[NESTED, "agent/bot"], ancestors=True)) == {
+        NESTED,
+        "project/acme",
+        "agent/bot",
+        "global",
+    }
+    assert _scopes(filled.list(scope="project/acme")) == {"project/acme"}
+    assert _scopes(filled.list(category="conversation")) == {NESTED, "conversation/c1"}
+    assert _scopes(filled.list(category="project")) == {"project/acme", "project/other"}
+    assert _scopes(hit.memory for hit in filled.search("fact", scope=NESTED, ancestors=True)) == {
+        NESTED,
+        "project/acme",
+        "global",
+    }
+    assert filled.export(tmp_path / "out.jsonl", scope=NESTED) == 1
+    assert filled.stats().by_category["conversation"] == 2
+    assert filled.forget(scope=NESTED).count == 1
+    assert _scopes(filled.list(category="conversation")) == {"conversation/c1"}
+
+
+def test_the_conversations_of_a_project_are_renamed_with_it(open_memory: OpenMemory) -> None:
+    """On every device; and nothing of projects whose names only begin alike, or look like it to a pattern."""
+    laptop, desktop = open_memory("A"), open_memory("B")
+    mine = ("project/a_c", "project/a_c/conversation/x", "project/a_c/conversation/y/z")
+    others = (
+        "project/abc/conversation/x",
+        "project/a_c2/conversation/x",
+        "project/a_c/web",
+        "project/a_c/conversations/x",
+        "project/A_c/conversation/x",
+        "conversation/x",
+    )
+    laptop.add_many([{"text": scope, "scope": scope} for scope in (*mine, *others)])
+    exchange(laptop, desktop)
+    assert desktop.rename_scope("project/a_c", "project/new") == 3
+    exchange(laptop, desktop)
+    for memory in (laptop, desktop):
+        assert _scopes(memory.list()) == {
+            "project/new",
+            "project/new/conversation/x",
+            "project/new/conversation/y/z",
+            *others,
+        }
+        assert {record.category for record in memory.list(scope="project/new/conversation/x")} == {"conversation"}
+
+
+def test_only_a_project_takes_conversations_along(filled: Memory) -> None:
+    """An agent or a conversation can't hold them: they stay where they are."""
+    assert filled.rename_scope("project/acme", "agent/acme") == 1
+    assert filled.rename_scope("agent/acme", "project/other/conversation/old") == 1
+    assert _scopes(filled.list(category="conversation")) == {
+        NESTED,
+        "conversation/c1",
+        "project/other/conversation/old",
+    }
+
+
+def test_a_rename_that_would_lose_a_conversation_changes_nothing(filled: Memory) -> None:
+    """Where the new name leaves no room for it, or it would be read as another one."""
+    before = _scopes(filled.list())
+    for new in ("project/" + "x" * 190, "project/x/conversation"):
+        with pytest.raises(InputError):
+            filled.rename_scope("project/acme", new)
+        assert _scopes(filled.list()) == before
+
+
+def test_a_conversation_that_stood_alone_goes_into_its_project(open_memory: OpenMemory) -> None:
+    """Nobody knows to which project it belongs, so nothing moves by itself; until then it is found by its own scope."""
+    laptop, desktop = open_memory("A"), open_memory("B")
+    old = laptop.add("said before conversations were in projects", scope="conversation/standup")
+    exchange(laptop, desktop)
+    inside = {name: memory.scoped(project="acme", conversation="standup") for name, memory in _named(laptop, desktop)}
+    assert inside["A"].list().items == ()
+    assert [record.id for record in laptop.scoped(conversation="standup").list()] == [old]
+    assert laptop.rename_scope("conversation/standup", "project/acme/conversation/standup") == 1
+    exchange(laptop, desktop)
+    for each in inside.values():
+        assert [record.id for record in each.list()] == [old]
+    assert desktop.scoped(conversation="standup").list().items == ()
+
+
+def _named(*memories: Memory) -> list[tuple[str, Memory]]:
+    return list(zip("AB", memories, strict=True))
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"project": "acme/conversation/standup"},
+        {"project": "acme/conversation/standup", "conversation": "x"},
+        {"project": "acme/conversation", "conversation": "x"},
+        {"project": "x" * 150, "conversation": "y" * 50},
+    ],
+    ids=str,
+)
+def test_a_name_that_would_be_read_otherwise_is_refused(memory: Memory, named: dict[str, str]) -> None:
+    """Else what is written there would be found under another name."""
+    with pytest.raises(InputError):
+        memory.scoped(**named)
+
+
+def test_names_may_hold_slashes(memory: Memory) -> None:
+    """As those of projects that are folders do."""
+    scoped = memory.scoped(project="acme/web", conversation="2026/11/22")
+    assert scoped.scopes == ("project/acme/web/conversation/2026/11/22", "project/acme/web", "global")
 
 
 def test_a_space_is_made_and_has_members(memory: Memory) -> None:

@@ -56,3 +56,14 @@ def test_a_damaged_shard_keeps_its_views(device: Make) -> None:
         db.execute("UPDATE shards SET damaged = 1")
     laptop.reopen()
     assert _kind(laptop, memory_id) == "born"
+
+
+def test_a_conversation_in_a_project_gets_its_category_at_the_upgrade(device: Make) -> None:
+    """An older version had taken it for a project, and shown it as one."""
+    laptop = device("L")
+    memory_id = laptop.add("a memory", scope="project/acme/conversation/standup")
+    with laptop.store.writing() as db:
+        db.execute("UPDATE memories SET category = 'project'; PRAGMA user_version = 6")
+    laptop.reopen()
+    assert laptop.rows("SELECT category FROM memories WHERE id = ?", memory_id) == [("conversation",)]
+    assert doctor.examine(laptop.store).problems == ()
