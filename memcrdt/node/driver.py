@@ -46,7 +46,7 @@ from memcrdt.sync.events import (
     SyncReport,
     Timer,
 )
-from memcrdt.sync.queries import Answer, Failed, perform
+from memcrdt.sync.queries import Failed, perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -256,7 +256,7 @@ class Driver:
         answer = self._loop.run_in_executor(self._store, perform, self._parts.replica, query)
         answer.add_done_callback(partial(self._answered, number, ask))
 
-    def _answered(self, number: int, ask: int, future: asyncio.Future[Answer]) -> None:
+    def _answered(self, number: int, ask: int, future: asyncio.Future[object]) -> None:
         link = self._links.get(number)
         if self._stopping or (link is None and number != NODE):
             return

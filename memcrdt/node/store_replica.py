@@ -22,14 +22,14 @@ from memcrdt.store.recovery import damage
 from memcrdt.store.spaces import Genesis, is_read_only
 from memcrdt.store.store import Store
 from memcrdt.store.transaction import GapError, ImpostorError, Transaction
-from memcrdt.sync.replica import Applied, Digest, LogEntry, LogPage, MembershipRecord, ShardDiff, SharedSpace
+from memcrdt.sync.replica import Applied, Digest, LogEntry, LogPage, MembershipRecord, Replica, ShardDiff, SharedSpace
 
 PIECE_BYTES = 4 * limits.MIB  # of an update that is too large to be sent: in one piece it would take long to apply
 NOTHING = b"\0\0"  # a Yjs update without blocks and deletions
 T = TypeVar("T")
 
 
-class StoreReplica:
+class StoreReplica(Replica):
     """Implements Replica. Every call is synchronous; run it off the event loop.
 
     Rows of the log that are found to be damaged are set aside: the next comparison asks for what they had said.

@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from memcrdt.model.limits import MIB
-from memcrdt.sync.queries import Answer, Query
+from memcrdt.sync.queries import Query
 
 FRAME_BYTES: Final = 1 * MIB
 UNSENT_BYTES: Final = 8 * MIB  # twice what the windows of a session let it send unanswered
+TIMER_SLACK_S: Final = 0.01  # clocks of event loops are that coarse, at worst
 
 NODE: Final = 0  # in the place of a link: the query or timer is the gossip's own
 
@@ -103,7 +104,7 @@ class Answered:
 
     link: int
     id: int
-    answer: Answer
+    answer: object
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from memcrdt.errors import LocalProtocolError
 from memcrdt.sync.events import (
     NODE,
+    TIMER_SLACK_S,
     Answered,
     Ask,
     Close,
@@ -32,15 +33,14 @@ from memcrdt.sync.events import (
     SyncReport,
     Timer,
 )
-from memcrdt.sync.queries import Failed, Head, ReadLog
-from memcrdt.sync.replica import Applied, LogPage
-from memcrdt.sync.session import TIMER_SLACK_S, LocalNode, LogRead, Session
+from memcrdt.sync.queries import Failed, query
+from memcrdt.sync.replica import Applied, LogPage, Replica
+from memcrdt.sync.session import LocalNode, LogRead, Session
 from memcrdt.sync.topology import HEALTHY_S, VIEW, Topology
 
 if TYPE_CHECKING:
     from random import Random
 
-    from memcrdt.sync.queries import Answer
     from memcrdt.sync.session import SessionEvent
 
 ACCEPTED: Final = 16  # connections; further ones are turned away while these stand
@@ -261,10 +261,11 @@ class Gossip:
         self._grown = True
         if not self._reading:
             self._grown, self._reading = False, True
-            query = Head() if self._seq is None else ReadLog(self._seq, LOG_ROWS)
-            self._effects.append(Ask(NODE, 1, query))
+            at = self._seq
+            what = query(Replica.head) if at is None else query(Replica.log_for_all, at, LOG_ROWS)
+            self._effects.append(Ask(NODE, 1, what))
 
-    def _answered(self, answer: Answer) -> None:
+    def _answered(self, answer: object) -> None:
         self._reading = False
         match answer:
             case int():

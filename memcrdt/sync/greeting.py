@@ -1,110 +1,121 @@
-"""What our greeting says of each space, so that two devices that hold the same need no further message about it.
+"""The greetings of both sides, made so that two devices that hold the same need no further message.
 
-That is one digest of 16 bytes: over what is known of the members, and over all documents. It goes only to devices that
-take part. A digest that both greetings have means that both held the same when they were made; what was committed
-since is found by the log.
+A greeting names each space that its sender shares with the receiver, with a digest of 16 bytes: a hash over all that is
+known of the members, and over all documents. If both greetings have the same digest, both devices held the same when
+the greetings were made; the log brings what was committed since.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from memcrdt.sync.messages import Offer
-from memcrdt.sync.queries import Digests
+from memcrdt.errors import RemoteProtocolError
+from memcrdt.sync.messages import PROTOCOL, Hello, Offer
+from memcrdt.sync.queries import ask
 from memcrdt.sync.reconcile import Shards
+from memcrdt.sync.replica import Replica
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from memcrdt.sync.outbox import Outbox
+    from memcrdt.sync.queries import Flow
     from memcrdt.sync.replica import Digest, SharedSpace
 
 GATHER_S: Final = 1.0  # a store that has to digest many shards first greets without: the spaces are compared later
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """A space as our greeting has it: the digest of its record, that of record and documents, and, as the answer to ask
-    number `asked` said, the row of each shard."""
+class GreetedSpace:
+    """A space as our greeting has it.
 
-    record: bytes
+    Attributes:
+        membership: The digest of its membership record.
+        digest: The digest in the greeting, over membership and documents.
+        asked: The number of the query that the documents' digests answered.
+        rows: The row of our log at which each shard stood, by shard.
+    """
+
+    membership: bytes
     digest: bytes
     asked: int
     rows: Mapping[int, int]
 
 
-class Greeting:
-    """Looks at the shared spaces, one after the other, before the first greeting is said; `say` says it.
+class Greetings:
+    """Both greetings, and the spaces that they name.
 
-    Later greetings, when the spaces have changed, wait for nothing and have no digests.
+    Before our first greeting is sent, the shared spaces are digested, one after the other. Later greetings, when the
+    spaces have changed, wait for nothing and have no digests.
     """
 
-    def __init__(self, port: Outbox, say: Callable[[Sequence[SharedSpace]], None]) -> None:
-        self._port = port
-        self._say = say
-        self._spaces: Sequence[SharedSpace] | None = None  # while the greeting is being made
-        self._standings: dict[str, Standing] = {}
-        self._moved: set[str] = set()
-        self._is_said = False
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self.ours: dict[str, str] | None = None  # id and name of each space in our last greeting
+        self.theirs: dict[str, str] | None = None
+        self._offered: set[str] = set()  # the spaces of all our greetings
+        self._their_digests: dict[str, bytes] = {}
+        self._gathering: Sequence[SharedSpace] | None = None
+        self._greeted: dict[str, GreetedSpace] = {}
+        self._outdated: set[str] = set()
 
-    def make(self, spaces: Sequence[SharedSpace]) -> None:
-        """Makes the first greeting: that for these spaces."""
-        self._spaces, self._standings = spaces, {}
-        self._port.schedule(GATHER_S, "greet")
-        self._look(spaces, 0)
+    def gather(self, spaces: Sequence[SharedSpace]) -> Flow[bool]:
+        """Digest the spaces for the first greeting. Return False if the gathering was stopped meanwhile."""
+        self._gathering, self._greeted = spaces, {}
+        self._outbox.schedule(GATHER_S, "greet")
+        for space in spaces:
+            asked = self._outbox.next_query
+            digests = yield from ask(Replica.digests, space.id)
+            if self._gathering is not spaces:
+                return False
+            members, rows = space.membership_digest, {shard: digest.seq for shard, digest in digests.items()}
+            self._greeted[space.id] = GreetedSpace(members, digest_of(members, digests), asked, rows)
+        return True
 
-    def stop(self) -> None:
-        """The spaces have changed: what is being made is not said; the store was asked anew."""
-        self._spaces = None
+    def stop(self) -> Sequence[SharedSpace] | None:
+        """Stop gathering. Return the spaces of the greeting that was being made, if one was."""
+        spaces, self._gathering = self._gathering, None
+        return spaces
 
-    def hurry(self) -> None:
-        """Says the greeting that is being made as it is."""
-        if self._spaces is not None:
-            self._say(self._spaces)
+    def send(self, spaces: Sequence[SharedSpace], incarnation: str) -> None:
+        """Greet with these spaces."""
+        if self.ours is not None:
+            self._greeted = {}
+        self._gathering = None
+        self.ours = {space.id: space.name for space in spaces}
+        self._offered |= self.ours.keys()
+        digests = {space: greeted.digest for space, greeted in self._greeted.items()}
+        offers = tuple(Offer(space.id, space.name, digests.get(space.id, b"")) for space in spaces)
+        self._outbox.send(Hello(PROTOCOL, (), incarnation, offers))
 
-    def offers(self, spaces: Sequence[SharedSpace]) -> tuple[Offer, ...]:
-        """What the greeting that is said now has of these spaces."""
-        if self._is_said:
-            self._standings = {}
-        self._is_said, self._spaces = True, None
-        digests = {space: standing.digest for space, standing in self._standings.items()}
-        return tuple(Offer(space.id, space.name, digests.get(space.id, b"")) for space in spaces)
+    def take(self, hello: Hello) -> None:
+        """Note the peer's greeting."""
+        if hello.version < PROTOCOL:
+            raise RemoteProtocolError(f"version {hello.version} of the protocol is not spoken here")
+        self.theirs = {space.id: space.name for space in hello.spaces}
+        self._their_digests = {space.id: space.digest for space in hello.spaces}
 
-    def logged(self, space: str) -> None:
-        """A row of the log came about a space that is not shared yet."""
-        self._moved.add(space)
+    def is_named(self, space: str) -> bool:
+        """Return whether a greeting of ours, or the peer's last one, names the space."""
+        return space in self._offered or space in (self.theirs or {})
 
-    def agreed(self, space: str, digest: bytes) -> Standing | None:
-        """How the space stood, if the peer's greeting has this digest of it, and ours the same."""
-        standing = self._standings.get(space)
-        return standing if standing is not None and standing.digest == digest else None
+    def note_row(self, space: str) -> None:
+        """Note that the log has brought a row of a space that is not shared yet."""
+        self._outdated.add(space)
+
+    def agreed(self, space: str) -> GreetedSpace | None:
+        """Return the space as our greeting has it, if the peer's greeting has the same digest of it."""
+        greeted = self._greeted.get(space)
+        return greeted if greeted is not None and greeted.digest == self._their_digests.get(space) else None
 
     def is_outdated(self, space: str) -> bool:
-        """Whether we may hold more of the space than the greeting said."""
-        return space in self._moved
-
-    def _look(self, spaces: Sequence[SharedSpace], number: int) -> None:
-        if number < len(spaces):
-            then = partial(self._looked, spaces, number, self._port.next_ask)
-            self._port.ask(Digests(spaces[number].id), then)
-        else:
-            self._say(spaces)
-
-    def _looked(self, spaces: Sequence[SharedSpace], number: int, asked: int, digests: Mapping[int, Digest]) -> None:
-        if self._spaces is not spaces:
-            return  # it was said meanwhile, or stopped
-        space = spaces[number]
-        rows = {shard: digest.seq for shard, digest in digests.items()}
-        self._standings[space.id] = Standing(
-            space.membership_digest, digest_of(space.membership_digest, digests), asked, rows
-        )
-        self._look(spaces, number + 1)
+        """Return whether we may hold more of the space than our greeting said."""
+        return space in self._outdated
 
 
-def digest_of(record: bytes, digests: Mapping[int, Digest]) -> bytes:
-    """16 bytes over the digest of a record and those of all shards."""
+def digest_of(membership: bytes, digests: Mapping[int, Digest]) -> bytes:
+    """Return 16 bytes over the digest of a membership record and those of all shards."""
     root = Shards(digests).root().fingerprint
-    return hashlib.blake2b(record + root, digest_size=16, person=b"memcrdt greeting").digest()
+    return hashlib.blake2b(membership + root, digest_size=16, person=b"memcrdt greeting").digest()

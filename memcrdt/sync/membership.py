@@ -1,124 +1,164 @@
-"""Who takes part, settled before any document passes: the exchange of the members' statements with one peer."""
+"""The exchange of membership with one peer: who takes part is settled before any document passes.
+
+A space's membership is a list of signed statements (`MembershipRecord`). Both devices send theirs where the two differ,
+and each store decides by itself who takes part. `MembershipExchange` cares for the spaces that both greetings name,
+`SpaceMerge` for those that only one of them names.
+"""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.sync.messages import MembershipDigest, MembershipUpdate
-from memcrdt.sync.queries import Learn, RollOf
+from memcrdt.sync.queries import ask
+from memcrdt.sync.replica import Replica
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterator, Mapping
 
-    from memcrdt.sync.messages import Message
+    from memcrdt.sync.messages import SpaceMessage
     from memcrdt.sync.outbox import Outbox
+    from memcrdt.sync.queries import Flow
     from memcrdt.sync.replica import MembershipRecord
 
 EARLY: Final = 256  # messages that may wait: what the windows let a peer send that was quicker than our store
 
 
 class MembershipExchange:
-    """For each space in which both take part: what we have said of its members, and whether theirs is known here.
+    """Settles the members of the spaces in which both devices take part by their greetings.
 
-    Where the greetings have the same digest both know the same, and nothing is exchanged. Where they differ, it may be
-    in the documents alone: digests of the records tell, and only where these differ, too, statements are said. A false
-    digest gains nothing: who takes part is what our own store says. Greetings may cross, so that only one side finds
-    them equal: therefore a digest is always answered, and so are statements by ours, once.
+    Where the greetings have the same digest, both know the same, and nothing is exchanged. Where they differ, the
+    difference may be in the documents alone: so digests of the membership are exchanged first, and the statements only
+    if these differ, too. A false digest gains nothing: our own store says who takes part.
 
-    `opened` is called when the space is settled; messages about it that came before wait until then.
+    Greetings may cross, so that only one side finds them equal. Therefore a digest is always answered, and so are
+    statements, once, by ours.
     """
 
-    def __init__(self, port: Outbox, opened: Callable[[str], None]) -> None:
-        self._port = port
-        self._opened = opened
-        self._said: dict[str, bytes] = {}  # the digest of what the peer knows us to know
-        self._told: set[str] = set()  # where it has our statements
-        self._asked: set[str] = set()  # where it has a digest of our record
-        self._pending: set[str] = set()  # of these, where it has not answered
-        self._learnt: set[str] = set()
-        self._news = False
-        self._early: list[tuple[str, Message]] = []
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._known: dict[str, bytes] = {}  # the digest of the membership that the peer knows us to have
+        self._sent: set[str] = set()  # spaces whose statements the peer has from us
+        self._asked: set[str] = set()  # spaces of which we have sent a digest
+        self._pending: set[str] = set()  # of these, the spaces of which the peer has said nothing yet
+        self._early: list[SpaceMessage] = []
 
-    def say(self, spaces: Iterable[str]) -> None:
-        """Sends what we know of the members of these spaces, as far as it is news."""
-        for space in spaces:
-            if space not in self._pending:  # what the peer knows is on its way, and what it lacks is told then
-                self._port.ask(RollOf(space), partial(self._say, space))
+    def agree(self, space: str, digest: bytes) -> Flow[None]:
+        """Note that both greetings had this digest of the membership, and send what we have learnt since ours."""
+        self._known[space] = digest
+        yield from self.send(space)
 
-    def settle(self, space: str, digest: bytes) -> None:
-        """At the greetings both records had this digest. Should we know more since ours, that is told."""
-        self._said[space] = digest
-        self.say([space])
-        self._learned(space, belongs=True)
-
-    def compare(self, space: str) -> None:
-        """The greetings differ about the space."""
+    def compare(self, space: str) -> Flow[None]:
+        """Send our digest: the greetings differ about the space."""
         self._pending.add(space)
-        self._port.ask(RollOf(space), partial(self._say_digest, space))
+        record = yield from ask(Replica.membership, space)
+        self._send_digest(space, record)
 
-    def heard_digest(self, message: MembershipDigest) -> None:
-        """Tells what we know, if that is not what the peer knows."""
-        self._pending.discard(message.space)
-        self._port.ask(RollOf(message.space), partial(self._compared, message))
+    def send(self, space: str) -> Flow[None]:
+        """Send our statements, unless the peer knows that we have them."""
+        if space not in self._pending:  # else the peer is about to say what it knows, and is sent what it lacks then
+            record = yield from ask(Replica.membership, space)
+            self._send(space, record)
 
-    def heard(self, message: MembershipUpdate) -> None:
-        """Takes what the peer knows."""
-        self._pending.discard(message.space)
-        self._port.ask(Learn(self._port.peer, message.space, message.record), partial(self._heard, message.space))
-        if message.space not in self._told:
-            self._said.pop(message.space, None)
-            self.say([message.space])
+    def answer(self, space: str) -> Flow[None]:
+        """Answer the peer's statements by ours, once."""
+        if space not in self._sent:
+            self._known.pop(space, None)
+            yield from self.send(space)
 
-    def is_early(self, space: str, message: Message) -> bool:
-        """Whether the message has to wait; then it is kept."""
-        if space in self._learnt:
+    def match(self, message: MembershipDigest) -> Flow[bool]:
+        """Compare the peer's digest with ours. Return whether they are equal; if not, send our statements."""
+        space = message.space
+        self._pending.discard(space)
+        record = yield from ask(Replica.membership, space)
+        if record is None or record.digest() != message.digest:
+            self._send(space, record)
             return False
-        if len(self._early) >= EARLY:
-            raise RemoteProtocolError("documents came before the statements of members")
-        self._early.append((space, message))
+        if space not in self._asked:
+            self._send_digest(space, record)
+        self._known[space] = message.digest
         return True
 
-    def take_early(self, space: str) -> list[Message]:
-        """The messages about the space that have waited."""
-        ready = [message for about, message in self._early if about == space]
-        self._early = [each for each in self._early if each[0] != space]
-        return ready
+    def merge(self, message: MembershipUpdate) -> Flow[bool]:
+        """Let our store take over the peer's statements. Return whether both take part in the space."""
+        self._pending.discard(message.space)
+        return (yield from ask(Replica.merge_membership, self._outbox.peer, message.space, message.record))
 
-    def _say(self, space: str, record: MembershipRecord | None) -> None:
-        if record is not None and self._said.get(space) != record.digest():
-            self._said[space] = record.digest()
-            self._told.add(space)
-            self._port.send(MembershipUpdate(space, record))
+    def hold(self, message: SpaceMessage) -> None:
+        """Keep a message about documents until the members are settled."""
+        if len(self._early) >= EARLY:
+            raise RemoteProtocolError("documents came before the statements of members")
+        self._early.append(message)
 
-    def _say_digest(self, space: str, record: MembershipRecord | None) -> None:
+    def release(self, space: str) -> list[SpaceMessage]:
+        """Return the messages about the space that were held."""
+        released = [message for message in self._early if message.space == space]
+        self._early = [message for message in self._early if message.space != space]
+        return released
+
+    def _send(self, space: str, record: MembershipRecord | None) -> None:
+        if record is not None and self._known.get(space) != record.digest():
+            self._known[space] = record.digest()
+            self._sent.add(space)
+            self._outbox.send(MembershipUpdate(space, record))
+
+    def _send_digest(self, space: str, record: MembershipRecord | None) -> None:
         if record is not None:
             self._asked.add(space)
-            self._port.send(MembershipDigest(space, record.digest()))
+            self._outbox.send(MembershipDigest(space, record.digest()))
 
-    def _compared(self, theirs: MembershipDigest, record: MembershipRecord | None) -> None:
-        space = theirs.space
-        if record is None or record.digest() != theirs.digest:
-            self._say(space, record)
-            return
-        if space not in self._asked:
-            self._say_digest(space, record)
-        self._said[space] = theirs.digest
-        self._learned(space, belongs=True)
 
-    def take_news(self) -> bool:
-        """Whether our store took statements since the last call: of other peers' rights, too."""
-        news, self._news = self._news, False
-        return news
+class SpaceMerge:
+    """Cares for the spaces that only one of the two greetings names. All of it travels as `MembershipUpdate`.
 
-    def _heard(self, space: str, belongs: bool) -> None:
-        self._news = True
-        self._learned(space, belongs)
+    Two spaces of one name that the devices created independently become one, under one of the two ids: both devices
+    send the membership of theirs, and one of the stores takes over the other's id. A device that greets with a space
+    from which it was revoked is sent the revocation, since nobody greets it with that space any more.
+    """
 
-    def _learned(self, space: str, belongs: bool) -> None:
-        if not belongs:
-            self._port.close("the members of a shared space have changed")
-        elif space not in self._learnt:
-            self._learnt.add(space)
-            self._opened(space)
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._ours: Mapping[str, str] = {}
+        self._theirs: Mapping[str, str] = {}
+        self._reported: set[str] = set()
+
+    def meet(self, ours: Mapping[str, str], theirs: Mapping[str, str]) -> None:
+        """Note the spaces (id and name) that only our greeting names, and those that only the peer's names."""
+        self._ours, self._theirs = ours, theirs
+
+    def offers(self) -> Iterator[Flow[None]]:
+        """Yield a flow for each of our spaces that the peer has under another id: it sends our membership."""
+        for space, name in self._ours.items():
+            if name in self._theirs.values():
+                yield self._offer(space)
+
+    def tell_revoked(self) -> Flow[None]:
+        """Send the peer the statements that revoke it from spaces that its greeting names."""
+        if self._theirs:
+            records = yield from ask(Replica.revocations, self._outbox.peer, tuple(self._theirs))
+            for space, record in records.items():
+                self._outbox.send(MembershipUpdate(space, record))
+
+    def merge(self, message: MembershipUpdate) -> Flow[bool]:
+        """Let our store take over the membership of our space, or of a space that one of ours may become.
+
+        Returns:
+            Whether our store took anything over.
+        """
+        peer, space, name = self._outbox.peer, message.space, self._theirs.get(message.space)
+        if space in self._ours:
+            yield from ask(Replica.merge_membership, peer, space, message.record)
+            return True
+        if name is None or name not in self._ours.values():
+            return False
+        adoption = yield from ask(Replica.merge_space, peer, name, space, message.record)
+        if adoption.hindrance and adoption.hindrance not in self._reported:  # the peer may send its part repeatedly
+            self._reported.add(adoption.hindrance)
+            self._outbox.report("apart", adoption.hindrance)
+        return adoption.moved
+
+    def _offer(self, space: str) -> Flow[None]:
+        record = yield from ask(Replica.membership, space)
+        if space in self._ours and record is not None:  # else it is shared by now, or our store took over another id
+            self._outbox.send(MembershipUpdate(space, record))

@@ -186,19 +186,5 @@ class Unknown:
     number: int
 
 
-Message: TypeAlias = (
-    Hello
-    | Range
-    | Have
-    | Want
-    | Diff
-    | Push
-    | Ack
-    | Bye
-    | Fragment
-    | More
-    | MembershipUpdate
-    | Scrub
-    | Scrubbed
-    | MembershipDigest
-)
+SpaceMessage: TypeAlias = MembershipUpdate | MembershipDigest | Range | Have | Want | Diff | Push | Scrub | Scrubbed
+Message: TypeAlias = Hello | Ack | Bye | Fragment | More | SpaceMessage

@@ -1,91 +1,101 @@
-"""What the parts of a session share: the way to the peer, to the store and to the driver."""
+"""The effects of one session, and its flows that wait for the store. The parts of a session share it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
 from memcrdt.errors import LocalProtocolError, RemoteProtocolError
 from memcrdt.sync.events import Ask, Close, Effect, Schedule, SendFrame, SyncReport
 from memcrdt.sync.messages import Bye, Message
-from memcrdt.sync.queries import Answer, Failed, Query
+from memcrdt.sync.queries import Failed, Flow
 from memcrdt.sync.wire import encode
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-ShardKey: TypeAlias = tuple[str, int]  # a space's id and a shard's number
-
-ASKS: Final = 1_024  # far above what a peer that keeps to its windows can cause
+QUERIES: Final = 1_024  # open at a time; far above what a peer that keeps to its windows can cause
 STRIKES: Final = 3
 
 
 class Outbox:
-    """Collects the effects of one session, and brings the store's answers to those who asked."""
+    """Collects what the parts of a session have the driver do, in order.
+
+    Queries are numbered, from 1. `next_query` is the number of the next: a part that compares when two answers were
+    asked for compares these numbers.
+    """
 
     def __init__(self, link: int, peer: str) -> None:
         self.link = link
         self.peer = peer
         self.closed = False
+        self.next_query = 1
         self._effects: list[Effect] = []
-        self.next_ask = 1
-        self._open: dict[int, Callable[[Any], None]] = {}
+        self._waiting: dict[int, Flow[None]] = {}
         self._strikes = 0
 
     def take(self) -> list[Effect]:
-        """The effects since the last call."""
+        """Return the effects since the last call."""
         effects, self._effects = self._effects, []
         return effects
 
     def send(self, message: Message) -> int:
-        """Sends a message, and returns the size of its frame."""
+        """Send a message, and return the size of its frame in bytes."""
         frame = encode(message)
         self._emit(SendFrame(self.link, frame))
         return len(frame)
 
-    def ask(self, query: Query, then: Callable[[Any], None]) -> int:
-        """Asks the store; `then` gets the answer, of the type that the query's `perform` has. Returns a number
-        that is greater for what is asked later. When the store fails, the session closes: the next one starts afresh.
-        """
-        if len(self._open) >= ASKS:
-            raise RemoteProtocolError(f"{self.peer} asks faster than it is answered")
-        asked = self.next_ask
-        self.next_ask += 1
-        self._open[asked] = then
-        self._emit(Ask(self.link, asked, query))
-        return asked
+    def start(self, *flows: Flow[None]) -> None:
+        """Run flows one after the other, each until it queries the store or ends.
 
-    def answered(self, id: int, answer: Answer) -> None:
-        """Takes the answer to an ask."""
-        if id not in self._open:
+        Raises:
+            RemoteProtocolError: Too many queries are open.
+        """
+        for flow in flows:
+            self._run(flow, None)
+
+    def answered(self, id: int, answer: object) -> None:
+        """Resume the flow that made query `id`. If the store failed, the session closes: the next one starts afresh.
+
+        Raises:
+            LocalProtocolError: No such query is open.
+        """
+        if id not in self._waiting:
             raise LocalProtocolError(f"query {id} was answered, which is not open")
-        then = self._open.pop(id)
+        flow = self._waiting.pop(id)
         if isinstance(answer, Failed):
             self.report("failed", answer.reason)
             self.close("the store failed")
         else:
-            then(answer)
+            self._run(flow, answer)
 
     def schedule(self, delay_s: float, name: str) -> None:
-        """Asks for a Timer."""
+        """Have a Timer of this name come after `delay_s` seconds."""
         self._emit(Schedule(self.link, delay_s, name))
 
     def report(self, kind: Literal["ready", "agreed", "refused", "protocol", "apart", "failed"], text: str) -> None:
-        """Tells the driver something of this peer."""
+        """Tell the driver something about this peer."""
         self._emit(SyncReport(self.peer, kind, text))
 
     def strike(self, kind: Literal["refused", "protocol"], text: str) -> None:
-        """Reports what is wrong with something that the peer sent; the third time ends the session."""
+        """Report a fault in an update from the peer. The third one ends the session."""
         self.report(kind, text)
         self._strikes += 1
         if self._strikes >= STRIKES:
             self.close(f"{STRIKES} of the updates were wrong")
 
     def close(self, reason: str) -> None:
-        """Says goodbye and closes; nothing follows."""
+        """Say goodbye and close. Effects after this are dropped."""
         self.send(Bye(reason))
         self._emit(Close(self.link, reason))
         self.closed = True
+
+    def _run(self, flow: Flow[None], answer: Any) -> None:
+        try:
+            query = flow.send(answer)
+        except StopIteration:
+            return
+        if len(self._waiting) >= QUERIES:
+            raise RemoteProtocolError(f"{self.peer} asks faster than it is answered")
+        self._waiting[self.next_query] = flow
+        self._emit(Ask(self.link, self.next_query, query))
+        self.next_query += 1
 
     def _emit(self, effect: Effect) -> None:
         if not self.closed:

@@ -1,33 +1,42 @@
-"""What we know of a peer's copies: how far they certainly are, and which rows of our log they hold durably."""
+"""What we know of a peer's copies: the clocks they have reached, the rows of our log they hold, and what is scrubbed.
+
+`PeerVectors` saves messages: it may forget, and then something is sent in vain. `PeerReceipts` is a promise to the
+user, who is told that a device holds everything: it errs on the side of less. `ScrubAcks` is the promise that no byte
+of a forgotten text is left in the peer's file.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from memcrdt.errors import RemoteProtocolError
 from memcrdt.model.clocks import StateVector, covers
-from memcrdt.sync.queries import RecordReceipts
+from memcrdt.sync.messages import Scrub, Scrubbed
+from memcrdt.sync.queries import ask
+from memcrdt.sync.replica import Replica
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from memcrdt.sync.outbox import Outbox, ShardKey
+    from memcrdt.sync.outbox import Outbox
+    from memcrdt.sync.queries import Flow
+    from memcrdt.sync.replica import ShardKey
 
-# For the shards that were busy last; the others are asked for, or sent to in vain.
+# Enough for the shards that were busy last. Of others, updates are announced or sent in vain.
 VECTORS: Final = 64
 VECTOR_CLIENTS: Final = 1_024
-TRAIL_ROWS: Final = 256  # rows of one shard on their way; more of them wait for a comparison
+TRAIL_ROWS: Final = 256  # rows of one shard on their way; after more of them the next comparison gives the receipt
 
 
 class PeerVectors:
-    """The least that the peer's copy of a shard knows, for a bounded number of shards."""
+    """A lower bound of the state vectors of the peer's copies, for a bounded number of shards."""
 
     def __init__(self) -> None:
         self._known: dict[ShardKey, dict[int, int]] = {}
 
     def merge(self, key: ShardKey, vector: StateVector) -> None:
-        """The peer's copy knows at least `vector`."""
+        """Note that the peer's copy has reached at least `vector`."""
         known = self._known.pop(key, {})
         for client, clock in vector.items():
             known[client] = max(clock, known.get(client, 0))
@@ -37,40 +46,43 @@ class PeerVectors:
             del self._known[next(iter(self._known))]
 
     def covers(self, key: ShardKey, after: StateVector) -> bool:
-        """Whether the peer certainly has an update that ends `after`. One that only deletes has an empty `after`,
-        and state vectors can't tell."""
+        """Return whether the peer certainly has an update that leads to `after`.
+
+        An update that only deletes has an empty `after`: state vectors cannot tell, so the answer is False.
+        """
         return bool(after) and covers(self._known.get(key, {}), after)
 
 
 @dataclass(slots=True)
 class _Trail:
-    """The rows of one shard. The peer holds everything up to row `base`, and of those behind it what is True."""
+    """The rows of one shard. The peer holds everything up to row `base`, and of the rows behind it those that are True.
+
+    Without a base nothing is known of the rows before. `valid_from` is the first query whose answer can be a base.
+    """
 
     base: int | None = None
     rows: dict[int, bool] = field(default_factory=dict)  # ascending, as the log is
-    valid_from: int = 0  # the first ask whose answer can be a base
+    valid_from: int = 0
 
 
 class PeerReceipts:
-    """Which row of our log the peer holds of each shard: that row, and everything before it.
+    """The row of our log, for each shard, up to which the peer holds everything.
 
-    A base comes from a comparison (equal digests) or a diff from the peer's state vector; the rows behind it are
-    added one by one as they are acknowledged.
+    A comparison that finds digests equal, or a diff from the peer's state vector, gives a base; rows behind it are
+    added as they are acknowledged, without a hole.
     """
 
-    def __init__(self, port: Outbox, unscrubbed: Callable[[str, Mapping[int, int]], None]) -> None:
-        """`unscrubbed` is told, for a space, what `Replica.note_receipts` returns."""
-        self._port = port
-        self._unscrubbed = unscrubbed
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
         self._trails: dict[ShardKey, _Trail] = {}
         self._agreed: set[str] = set()
         self._held: dict[str, dict[int, int]] = {}
-        self._fresh: dict[str, dict[int, int]] = {}
+        self._fresh: dict[str, dict[int, int]] = {}  # receipts that the store has not noted yet
         self._scrubbed: dict[str, Mapping[int, int]] = {}
         self._recording = False
 
     def sent(self, key: ShardKey, seq: int) -> None:
-        """Row `seq` is on its way to the peer."""
+        """Note that row `seq` is on its way to the peer."""
         trail = self._trail(key)
         if len(trail.rows) >= TRAIL_ROWS:
             self.lost(key)
@@ -78,24 +90,30 @@ class PeerReceipts:
             trail.rows[seq] = False
 
     def acked(self, key: ShardKey, seq: int) -> None:
-        """The peer holds row `seq`."""
+        """Note that the peer holds row `seq`."""
         trail = self._trail(key)
         if seq in trail.rows:
             trail.rows[seq] = True
             self._advance(key, trail)
 
     def had(self, key: ShardKey, seq: int) -> None:
-        """The peer held row `seq` before we could send it."""
+        """Note that the peer held row `seq` before we could send it."""
         self.sent(key, seq)
         self.acked(key, seq)
 
     def lost(self, key: ShardKey) -> None:
-        """A row was not sent: only what is asked from now on can be a base again."""
-        self._trails[key] = _Trail(valid_from=self._port.next_ask)
+        """Note that a row was not sent: only the answer to a later query can be a base again."""
+        self._trails[key] = _Trail(valid_from=self._outbox.next_query)
 
     def established(self, key: ShardKey, seq: int, asked: int) -> None:
-        """The peer holds everything that the shard held at row `seq`, as the answer to ask number `asked` said. Row 0:
-        it holds all that we could show, but rows of ours wait (see Digest), of which that says nothing."""
+        """Note that the peer holds everything that the shard held at row `seq`.
+
+        Args:
+            key: The shard.
+            seq: The row, by the answer to query `asked`. Row 0 means that rows of ours are not in the digest (see
+                `Digest`): then the peer's equal digest says nothing of them.
+            asked: The number of that query.
+        """
         if not seq:
             self.lost(key)
             return
@@ -107,7 +125,7 @@ class PeerReceipts:
             self._advance(key, trail)
 
     def agreed(self, space: str, rows: Mapping[int, int], asked: int) -> None:
-        """The space as a whole was equal: these rows of its shards are held, and there was no other shard."""
+        """Note that the space as a whole was equal: the peer holds these rows of its shards, and has no other shard."""
         for shard, seq in rows.items():
             self.established((space, shard), seq, asked)
         for key, trail in self._trails.items():
@@ -117,30 +135,32 @@ class PeerReceipts:
         self._agreed.add(space)
 
     def scrubbed(self, space: str, rows: Mapping[int, int]) -> None:
-        """The peer holds no byte of what was forgotten in the shards of a space by these rows."""
+        """Note that the peer's file has no byte of anything forgotten by these rows in the shards of the space."""
         self._scrubbed[space] = rows
         self.look(space)
 
     def look(self, space: str) -> None:
-        """Lets the store say what of the space is unscrubbed."""
+        """Have the store say, with the next record, which shards of the space the peer has still to scrub."""
         self._fresh.setdefault(space, {})
 
-    def pump(self) -> None:
-        """Lets the store record what is new; one query at a time, so that many come together."""
-        if self._fresh and not self._recording:
-            self._recording = True
-            space, held = self._fresh.popitem()
-            query = RecordReceipts(self._port.peer, space, held, self._scrubbed.pop(space, {}))
-            self._port.ask(query, partial(self._recorded, space))
+    def record(self) -> Flow[tuple[str, Mapping[int, int]]]:
+        """Let the store note the new receipts of one space. One query is open at a time, so that many go together.
+
+        Returns:
+            The space and, by shard, the rows whose scrubbing the peer has still to confirm.
+        """
+        if self._recording or not self._fresh:
+            return "", {}
+        self._recording = True
+        space, held = self._fresh.popitem()
+        scrubbed = self._scrubbed.pop(space, {})
+        unscrubbed = yield from ask(Replica.note_receipts, self._outbox.peer, space, held, scrubbed)
+        self._recording = False
+        return space, unscrubbed
 
     def _trail(self, key: ShardKey) -> _Trail:
         # In a space that was equal once, a shard that had no row until now has had none that we don't know of.
         return self._trails.setdefault(key, _Trail(base=0 if key[0] in self._agreed else None))
-
-    def _recorded(self, space: str, unscrubbed: Mapping[int, int]) -> None:
-        self._recording = False
-        if unscrubbed:
-            self._unscrubbed(space, unscrubbed)
 
     def _advance(self, key: ShardKey, trail: _Trail) -> None:
         if trail.base is None:
@@ -156,3 +176,59 @@ class PeerReceipts:
         if seq > held.get(shard, 0):
             held[shard] = seq
             self._fresh.setdefault(space, {})[shard] = seq
+
+
+class ScrubAcks:
+    """Each side asks the other to say when no byte of anything forgotten is left in its file.
+
+    An Ack says that a forgetting is durable at the peer. The bytes go afterwards, when no reader is in the way. We ask
+    only about rows that the peer is known to hold, and the peer looks into its file after it was asked: so the answer
+    is true of everything that the question was about, in whatever order messages and commits come.
+
+    In each space one question of ours is open, and the last one of the peer's. Nothing is kept for the next session:
+    our store knows which questions were not answered, and asks again.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._mark = 0
+        self._asked: dict[str, tuple[int, Mapping[int, int]]] = {}  # the mark, and the rows that it stands for
+        self._owed: dict[str, int] = {}  # the mark of the peer's question
+        self._looking: dict[str, bool] = {}  # whether to look once more after the look that is going on
+
+    def ask(self, space: str, rows: Mapping[int, int]) -> None:
+        """Ask about these rows of our log, by shard, unless a question is open in the space."""
+        if space not in self._asked:
+            self._mark += 1
+            self._asked[space] = self._mark, rows
+            self._outbox.send(Scrub(space, self._mark))
+
+    def answered(self, message: Scrubbed) -> Mapping[int, int]:
+        """Return the rows that the peer's answer is about."""
+        mark, rows = self._asked.pop(message.space, (None, {}))
+        if message.mark != mark:
+            raise RemoteProtocolError("a file is said to be scrubbed, which was not asked")
+        return rows
+
+    def owe(self, message: Scrub) -> Flow[None]:
+        """Answer the peer's question as soon as our file is scrubbed. A newer question replaces an older one."""
+        self._owed[message.space] = message.mark
+        yield from self._look(message.space)
+
+    def looks(self) -> Iterator[Flow[None]]:
+        """Yield a flow for each open question of the peer: our file may be scrubbed now."""
+        return (self._look(space) for space in tuple(self._owed))
+
+    def _look(self, space: str) -> Flow[None]:
+        if space in self._looking:
+            self._looking[space] = True
+            return
+        again = True
+        while again:
+            self._looking[space], mark = False, self._owed[space]
+            is_scrubbed = yield from ask(Replica.is_scrubbed, space)
+            again = self._looking.pop(space)
+            if is_scrubbed and self._owed[space] == mark:
+                del self._owed[space]
+                self._outbox.send(Scrubbed(space, mark))
+                return

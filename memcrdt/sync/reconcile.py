@@ -1,7 +1,8 @@
 """Finding the shards that differ between two copies of a space, in few and small messages.
 
-Both sides sort their shards by number. One sends the fingerprint of all of them; where fingerprints over a
-range differ, the range is split into 16 and compared again, and where few shards are left they are listed.
+Both sides sort their shards by number. One sends the fingerprint of all of them. Where the fingerprints of a range
+differ, the range is split into 16, and each part is compared again; where few shards are left, they are listed. The
+module is arithmetic alone: `anti_entropy` sends the messages.
 Source: Aljoscha Meyer, Range-Based Set Reconciliation, https://arxiv.org/abs/2212.13567.
 """
 
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
     from memcrdt.sync.replica import Digest
 
 FAN_OUT: Final = 16
-LEAF: Final = 32  # as many shards are listed rather than split: a list of 32 is about as long as 16 fingerprints
+LEAF: Final = 32  # shards that are listed rather than split: a list of 32 is about as long as 16 fingerprints
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What came of comparing ranges: the shards in equal ones, and what to send about the others."""
+    """The result of comparing ranges: the shards in equal ranges, and the spans and leaves to send about the others."""
 
     equal: tuple[int, ...]
     spans: tuple[Span, ...]
@@ -36,8 +37,11 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What came of comparing lists: the shards that are equal, those that the other side has otherwise or
-    alone, and those that it lacks."""
+    """The result of comparing lists.
+
+    `equal` are the shards with the same digest, `wanted` those that the other side has otherwise or alone, `lacking`
+    those that only we have.
+    """
 
     equal: tuple[int, ...]
     wanted: tuple[int, ...]
@@ -45,26 +49,26 @@ class Difference:
 
 
 class Shards:
-    """The digests of a space's shards, to be looked at in ranges."""
+    """The digests of a space's shards, sorted, to be compared by ranges."""
 
     def __init__(self, digests: Mapping[int, Digest]) -> None:
         self._digests = digests
         self._numbers = sorted(digests)
 
     def root(self) -> Span:
-        """The span over the whole space."""
+        """Return the span over the whole space."""
         return self._span(0, SHARDS)
 
     def within(self, lo: int, hi: int) -> Sequence[int]:
-        """The shards from `lo` up to but not `hi`, ascending."""
+        """Return the shards from `lo` up to but not `hi`, ascending."""
         return self._numbers[bisect_left(self._numbers, lo) : bisect_left(self._numbers, hi)]
 
     def leaf(self, lo: int, hi: int) -> Leaf:
-        """The shards from `lo` up to but not `hi`, with their digests."""
+        """Return the shards from `lo` up to but not `hi`, with their digests."""
         return Leaf(lo, hi, tuple((number, self._digests[number].digest) for number in self.within(lo, hi)))
 
     def compare(self, theirs: Sequence[Span]) -> Comparison:
-        """Compares the ranges of the other side with ours."""
+        """Compare the ranges of the other side with ours."""
         equal: list[int] = []
         spans: list[Span] = []
         leaves: list[Leaf] = []
@@ -79,7 +83,7 @@ class Shards:
         return Comparison(tuple(equal), tuple(spans), tuple(leaves))
 
     def difference(self, theirs: Leaf) -> Difference:
-        """Compares a leaf of the other side with ours."""
+        """Compare a leaf of the other side with ours."""
         listed = dict(theirs.shards)
         ours = {number: self._digests[number].digest for number in self.within(theirs.lo, theirs.hi)}
         return Difference(
@@ -89,7 +93,7 @@ class Shards:
         )
 
     def _split(self, span: Span, ours: Sequence[int]) -> Iterator[Span]:
-        """At most 16 spans over the same range, with about equally many of our shards in each."""
+        """Split a range into at most 16 spans, with about equally many of our shards in each."""
         size = -(-len(ours) // FAN_OUT)
         bounds = [span.lo, *ours[size::size], span.hi]
         for lo, hi in pairwise(bounds):
@@ -104,5 +108,5 @@ class Shards:
 
 
 def is_root(spans: Sequence[Span]) -> bool:
-    """Whether the spans of a message are the one over a whole space."""
+    """Return whether the spans of a message are the single one over a whole space."""
     return len(spans) == 1 and (spans[0].lo, spans[0].hi) == (0, SHARDS)

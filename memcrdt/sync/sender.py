@@ -1,44 +1,48 @@
-"""What goes to the peer: updates of the log as they are committed, and diffs that it wants or lacks.
+"""The sending half of a session: push updates of the log as they are committed, and send diffs that the peer lacks.
 
-Both stay in flight until they are acknowledged, and only so much may be in flight. A push that finds no room is
-not kept: its shard is compared later. A diff is computed only when there is room for it.
+Pushes and diffs are in flight until they are acknowledged, each within a window. A push that finds no room is not kept:
+its shard is compared later. A diff is read from the store only when there is room for it.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model.limits import KIB, MIB, UPDATE_BYTES, UPDATE_CLIENTS
 from memcrdt.sync.messages import Ack, Diff, Fragment, More, Push, Want
-from memcrdt.sync.queries import DiffFor
+from memcrdt.sync.queries import ask
+from memcrdt.sync.replica import Replica
 from memcrdt.sync.wire import FRAGMENT_BYTES
 
 if TYPE_CHECKING:
     from memcrdt.model.clocks import StateVector
-    from memcrdt.sync.outbox import Outbox, ShardKey
+    from memcrdt.sync.outbox import Outbox
     from memcrdt.sync.peer_state import PeerReceipts, PeerVectors
-    from memcrdt.sync.replica import LogEntry, ShardDiff
+    from memcrdt.sync.queries import Flow
+    from memcrdt.sync.replica import LogEntry, ShardDiff, ShardKey
 
-PUSH_BYTES: Final = 64 * KIB  # a larger update is announced, and fetched as a diff where it is lacking
+PUSH_BYTES: Final = 64 * KIB  # a larger update is announced, and fetched as a diff by a peer that lacks it
 PUSHES: Final = 64  # in flight
 PUSHES_BYTES: Final = 1 * MIB
 DIFFS: Final = 64  # in flight
 DIFFS_BYTES: Final = 4 * MIB  # one diff may be larger; then it goes alone
-FRAGMENTS: Final = 2  # in flight: a push waits behind half a megabyte at most
-VECTOR_ENTRY_BYTES: Final = 13  # at most, encoded
-WANTS: Final = 32  # that a side has open at most
-OFFERS: Final = 4_096  # further ones are found again by the next comparison
+FRAGMENTS: Final = 2  # in flight: a push waits behind at most half a megabyte
+VECTOR_ENTRY_BYTES: Final = 13  # of a state vector, encoded: the maximum
+WANTS: Final = 32  # open at a time on each side
+OFFERS: Final = 4_096  # the next comparison finds the others again
 CLIENTS: Final = 2 * UPDATE_CLIENTS  # in all state vectors of a queue; a client takes some 150 bytes
 
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
-    """A Diff or Push on its way: what the peer holds when it has acknowledged it. `asked`: the ask behind a Diff;
-    `partial` as in ShardDiff."""
+    """A Diff or Push on its way.
+
+    When it is acknowledged, the peer holds row `seq`, and its copy has reached `after`. `asked` is the query that
+    brought a Diff, None for a Push; `partial` as in ShardDiff.
+    """
 
     key: ShardKey
     seq: int
@@ -50,7 +54,7 @@ class _Flight:
 
 @dataclass(slots=True)
 class _Window:
-    """How much is in flight, and how much may be."""
+    """The messages in flight, and their maximum in number and bytes."""
 
     most: int
     most_bytes: int
@@ -72,7 +76,7 @@ class _Window:
 
 @dataclass(slots=True)
 class _Queue:
-    """Shards that wait for their diff, each with the peer's state vector, of bounded size in all."""
+    """Shards that wait for their diff, each with the peer's state vector. The size of all vectors is bounded."""
 
     most: int
     vectors: dict[ShardKey, StateVector] = field(default_factory=dict)
@@ -97,7 +101,7 @@ class _Queue:
 
 @dataclass(slots=True)
 class _Pieces:
-    """The Diff that follows its fragments, and the update that they carry."""
+    """An update that goes in fragments, and the Diff that follows them."""
 
     diff: Diff
     update: bytes
@@ -105,17 +109,17 @@ class _Pieces:
 
 
 class Sender:
-    """The sending half of a session."""
+    """Sends rows of the log and diffs, and tells `PeerReceipts` what the peer has acknowledged."""
 
-    def __init__(self, port: Outbox, vectors: PeerVectors, receipts: PeerReceipts) -> None:
-        self._port = port
+    def __init__(self, outbox: Outbox, vectors: PeerVectors, receipts: PeerReceipts) -> None:
+        self._outbox = outbox
         self._vectors = vectors
         self._receipts = receipts
         self._owed = _Queue(WANTS)
         self._offers = _Queue(OFFERS)
         self._pushes = _Window(PUSHES, PUSHES_BYTES)
         self._diffs = _Window(DIFFS, DIFFS_BYTES)
-        self._asking = 0  # the number of the ask for a diff that is open
+        self._reading = False  # whether a diff is being read from the store
         self._batch = 0
         self._pieces: deque[_Pieces] = deque()
         self._fragments = 0
@@ -123,7 +127,7 @@ class Sender:
     @property
     def idle(self) -> bool:
         """Whether nothing is in flight or waits."""
-        waiting = self._owed.vectors or self._offers.vectors or self._asking
+        waiting = self._owed.vectors or self._offers.vectors or self._reading
         return not (waiting or self._pushes.flights or self._diffs.flights)
 
     @property
@@ -132,41 +136,45 @@ class Sender:
         return len(self._pushes.flights) <= PUSHES // 2 and self._pushes.size <= PUSHES_BYTES // 2
 
     def push(self, entry: LogEntry) -> bool:
-        """Sends a row of the log, unless the peer has it. False: there was no room, the shard has to be compared."""
+        """Send a row of the log, unless the peer has it.
+
+        Returns:
+            False if there was no room: then the shard has to be compared.
+        """
         key = (entry.space, entry.shard)
-        if entry.origin == self._port.peer:
+        if entry.origin == self._outbox.peer:
             self._vectors.merge(key, entry.after)
-        if entry.origin == self._port.peer or self._vectors.covers(key, entry.after):
+        if entry.origin == self._outbox.peer or self._vectors.covers(key, entry.after):
             self._receipts.had(key, entry.seq)
             return True
-        # What came from another device is announced only: where all are connected, the peer has it from there. One that
-        # only deletes can't be announced, as no state vector tells of it.
+        # An update from another device is only announced: where all are connected, the peer has it from there. An
+        # update that only deletes can't be announced, since no state vector tells of it.
         whole = not entry.after or (entry.origin == "local" and len(entry.update) <= PUSH_BYTES)
         if not self._pushes.has_room() or (whole and len(entry.update) > PUSH_BYTES):
             return False
         batch = self._next_batch()
         push = Push(*key, entry.update if whole else b"", entry.needs if whole else {}, entry.after, batch)
-        self._pushes.add(batch, _Flight(key, entry.seq, entry.after, self._port.send(push)))
+        self._pushes.add(batch, _Flight(key, entry.seq, entry.after, self._outbox.send(push)))
         self._receipts.sent(key, entry.seq)
         return True
 
-    def want(self, want: Want) -> None:
-        """The peer asks for a diff."""
+    def take_want(self, want: Want) -> None:
+        """Queue the diff that the peer wants."""
         key = (want.space, want.shard)
         if not self._owed.has_room({}) and key not in self._owed.vectors:
             raise RemoteProtocolError(f"more than {WANTS} shards are asked for at a time")
         self._vectors.merge(key, want.vector)
-        # Too much to remember: then the whole shard is sent.
+        # A vector that is too large to remember counts as empty: the whole shard is sent.
         self._owed.add(key, want.vector if self._owed.has_room(want.vector) else {})
         self._offers.remove(key)
 
     def offer(self, key: ShardKey, theirs: StateVector) -> None:
-        """The peer's copy is at `theirs` and lacks something of ours."""
+        """Queue a diff that the peer has not asked for: its copy is at `theirs` and lacks something of ours."""
         if self._offers.has_room(theirs):
             self._offers.add(key, theirs)
 
-    def acked(self, ack: Ack) -> None:
-        """The peer has handled a Diff or Push."""
+    def take_ack(self, ack: Ack) -> None:
+        """Note that the peer has handled a Diff or Push, and what it holds now."""
         flight = self._pushes.remove(ack.batch) or self._diffs.remove(ack.batch)
         if flight is None:
             raise RemoteProtocolError(f"batch {ack.batch} is acknowledged, which is not in flight")
@@ -179,45 +187,45 @@ class Sender:
             else:
                 self._receipts.established(flight.key, flight.seq, flight.asked)
 
-    def more(self, more: More) -> None:
-        """The peer has taken a fragment."""
+    def take_more(self, more: More) -> None:
+        """Note that the peer has taken a fragment."""
         if not self._fragments:
             raise RemoteProtocolError(f"a fragment of batch {more.batch} is acknowledged, which was not sent")
         self._fragments -= 1
 
-    def pump(self) -> None:
-        """Sends and asks for what there is room for."""
+    def pump(self) -> Flow[None]:
+        """Send fragments, and read one more diff, as far as there is room."""
         while self._pieces and self._fragments < FRAGMENTS:
             self._send_piece(self._pieces[0])
         queue = self._owed if self._owed.vectors else self._offers
-        if queue.vectors and not self._asking and self._diffs.has_room():
-            key, theirs = queue.pop()
-            self._asking = self._port.ask(
-                DiffFor(self._port.peer, *key, theirs), partial(self._diffed, key, queue is self._owed)
-            )
+        if queue.vectors and not self._reading and self._diffs.has_room():
+            (key, theirs), asked = queue.pop(), self._outbox.next_query
+            self._reading = True
+            diff = yield from ask(Replica.diff_for, self._outbox.peer, *key, theirs)
+            self._reading = False
+            self._send_diff(key, diff, asked, wanted=queue is self._owed)
 
-    def _diffed(self, key: ShardKey, wanted: bool, lack: ShardDiff) -> None:
-        asked, self._asking = self._asking, 0
+    def _send_diff(self, key: ShardKey, diff: ShardDiff, asked: int, *, wanted: bool) -> None:
         batch = self._next_batch()
-        if len(lack.update) > UPDATE_BYTES:
-            self._port.report("failed", f"shard {key[1]} of space {key[0]} is too large to be sent")
-            self._port.send(Diff(*key, b"", {}, batch, wanted))
+        if len(diff.update) > UPDATE_BYTES:
+            self._outbox.report("failed", f"shard {key[1]} of space {key[0]} is too large to be sent")
+            self._outbox.send(Diff(*key, b"", {}, batch, wanted))
             return
-        size = len(lack.update) + VECTOR_ENTRY_BYTES * len(lack.after)
-        self._diffs.add(batch, _Flight(key, lack.seq, lack.after, size, asked, lack.partial))
+        size = len(diff.update) + VECTOR_ENTRY_BYTES * len(diff.after)
+        self._diffs.add(batch, _Flight(key, diff.seq, diff.after, size, asked, diff.partial))
         if size <= FRAGMENT_BYTES:
-            self._port.send(Diff(*key, lack.update, lack.after, batch, wanted))
+            self._outbox.send(Diff(*key, diff.update, diff.after, batch, wanted))
         else:
-            self._pieces.append(_Pieces(Diff(*key, b"", lack.after, batch, wanted), lack.update))
+            self._pieces.append(_Pieces(Diff(*key, b"", diff.after, batch, wanted), diff.update))
 
     def _send_piece(self, pieces: _Pieces) -> None:
         start = pieces.sent * FRAGMENT_BYTES
         data = pieces.update[start : start + FRAGMENT_BYTES]
-        self._port.send(Fragment(pieces.diff.batch, pieces.sent, data))
+        self._outbox.send(Fragment(pieces.diff.batch, pieces.sent, data))
         self._fragments += 1
         pieces.sent += 1
         if start + FRAGMENT_BYTES >= len(pieces.update):
-            self._port.send(pieces.diff)
+            self._outbox.send(pieces.diff)
             self._pieces.popleft()
 
     def _next_batch(self) -> int:

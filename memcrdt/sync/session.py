@@ -1,24 +1,38 @@
 """The sync with one authenticated peer, over one link, as a state machine.
 
-    greeting --(both greetings)--> ready --(bye, lost, a broken rule)--> closed
+The session as a whole goes through three phases, and so does each of its spaces, once both have greeted:
 
-Greeting: we ask the store which spaces the peer may see and what they hold, and say hello; only a hello is accepted.
-Ready: a space that is the same in both greetings is shared at once, and nothing more is said of it. Of any other both
-say who takes part, and it is shared as soon as our store has taken what the peer said. The device with the
-smaller id compares such a space at once, and all every 30 s; either sends what its log brings, and answers what is
-asked. Closed: every event is ignored.
+    CONNECTED --(both greetings)--> GREETED --(bye, link lost, a broken rule)--> closed
 
-Nothing is sent that is not durable: every update in a frame is an answer of the store, which gives only what it
-has committed.
+        space: NAMED --(by both greetings)--> MET --(members settled)--> SHARED
+
+CONNECTED: we ask our store which spaces the peer may see and what they hold, and say Hello. GREETED: a space of which
+both greetings have the same digest is shared at once, and nothing more is said about it. Of any other space that both
+name, both send who takes part, and it is shared as soon as our store has taken the peer's statements. The device with
+the smaller id compares such a space at once, and all spaces every 30 s; either side sends what its log brings, and
+answers the other. Closed: every event is ignored. A space never goes back: when one is no longer shared, the session
+ends, and the next one greets without it.
+
+`_rules` is the table of all messages: the phase from which each is accepted, and its handler. What becomes of a message
+that comes too early depends on the phase alone (`_receive`).
+
+The parts each do one job: `Greetings` finds the spaces of both, `MembershipExchange` settles their members,
+`SpaceMerge` cares for spaces that only one side has, `AntiEntropy` finds what differs, `Sender` and `Receiver` move it,
+`PeerReceipts` and `ScrubAcks` record what the peer has confirmed. A part that needs the store is a generator (see
+`queries`); the session starts it and acts on its result. No part calls the session.
+
+Nothing is sent that is not durable: every update in a frame is an answer of the store, which gives only what it has
+committed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from enum import IntEnum, auto
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from memcrdt.errors import RemoteProtocolError
-from memcrdt.sync.anti_entropy import AntiEntropy
+from memcrdt.sync.anti_entropy import AntiEntropy, ComparisonTimer
 from memcrdt.sync.events import (
     Answered,
     Committed,
@@ -31,10 +45,9 @@ from memcrdt.sync.events import (
     SyncNow,
     Timer,
 )
-from memcrdt.sync.greeting import Greeting
-from memcrdt.sync.membership import MembershipExchange
+from memcrdt.sync.greeting import Greetings
+from memcrdt.sync.membership import MembershipExchange, SpaceMerge
 from memcrdt.sync.messages import (
-    PROTOCOL,
     Ack,
     Bye,
     Diff,
@@ -49,33 +62,31 @@ from memcrdt.sync.messages import (
     Range,
     Scrub,
     Scrubbed,
+    SpaceMessage,
     Unknown,
     Want,
 )
 from memcrdt.sync.outbox import Outbox
-from memcrdt.sync.peer_state import PeerReceipts, PeerVectors
-from memcrdt.sync.queries import Met, Spaces
+from memcrdt.sync.peer_state import PeerReceipts, PeerVectors, ScrubAcks
+from memcrdt.sync.queries import ask
 from memcrdt.sync.receiver import Receiver
-from memcrdt.sync.scrub_acks import ScrubAcks
+from memcrdt.sync.replica import Replica
 from memcrdt.sync.sender import Sender
-from memcrdt.sync.space_merge import SpaceMerge
 from memcrdt.sync.wire import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from random import Random
 
+    from memcrdt.sync.queries import Flow
     from memcrdt.sync.replica import LogPage, SharedSpace
 
 HELLO_TIMEOUT_S: Final = 10.0
-INTERVAL_S: Final = 30.0  # as in the design; times 0.75 to 1.25, so that the peers of a node spread out
-TIMER_SLACK_S: Final = 0.01  # clocks of event loops are that coarse, at worst
-SETTLE_S: Final = 1.0  # after a difference: compare again, so that receipts are exact soon; doubles up to the interval
 
 
 @dataclass(frozen=True, slots=True)
 class LocalNode:
-    """Who we are: our device id, and the incarnation of our store."""
+    """This node: our device id, and the incarnation of our store."""
 
     device: str
     incarnation: str
@@ -83,12 +94,32 @@ class LocalNode:
 
 @dataclass(frozen=True, slots=True)
 class LogRead:
-    """New rows of our log."""
+    """The event of new rows in our log."""
 
     page: LogPage
 
 
 SessionEvent: TypeAlias = LinkEvent | Committed | LogRead
+
+
+class Phase(IntEnum):
+    """How far the session is, or the space that a message is about."""
+
+    CONNECTED = auto()  # a greeting is still missing
+    GREETED = auto()  # both have greeted
+    NAMED = auto()  # one side has named the space
+    MET = auto()  # both greetings name the space
+    SHARED = auto()  # its members are settled
+
+
+class Rule(NamedTuple):
+    """A message is accepted in phase `since` and later. A handler that needs the store returns a flow."""
+
+    since: Phase
+    handler: Callable[[Any], Flow[None] | None]
+
+
+MOVES_DIFFS: Final = (Want, Diff, Fragment, More)
 
 
 class Session:
@@ -99,32 +130,43 @@ class Session:
         self.link = link
         self.incarnation = ""  # of the peer's store, once it is known
         self._me = me
-        self._rng = rng
         self._now = 0.0
-        self._due = 0.0
-        self._moved_at = 0.0  # when the last part of a diff came or was asked for
-        self._settle_s = SETTLE_S
-        self._ours: dict[str, str] | None = None  # id and name of what we said to share
-        self._theirs: dict[str, str] | None = None
-        self._their_digests: dict[str, bytes] = {}
-        self._offered: set[str] = set()  # every space that we have ever said to share
-        self._met: frozenset[str] = frozenset()  # what both say to take part in
-        self._shared: frozenset[str] = frozenset()  # of these, where the members are settled
-        self._port = Outbox(link, peer)
-        self._greeting = Greeting(self._port, self._say_hello)
-        self._heard_memberss = MembershipExchange(self._port, self._share)
-        self._apart = SpaceMerge(self._port)
-        self._vectors = PeerVectors()
-        self._scrubs = ScrubAcks(self._port)
-        self._receipts = PeerReceipts(self._port, self._scrubs.ask)
-        self._sender = Sender(self._port, self._vectors, self._receipts)
-        self._receiver = Receiver(self._port, self._vectors, self._sender)
-        self._comparer = AntiEntropy(self._port, self._receipts, self._sender, self._receiver)
+        self._met: frozenset[str] = frozenset()
+        self._shared: frozenset[str] = frozenset()
+        self._membership_changed = False
+        self._outbox = Outbox(link, peer)
+        self._greetings = Greetings(self._outbox)
+        self._membership = MembershipExchange(self._outbox)
+        self._space_merge = SpaceMerge(self._outbox)
+        self._scrub_acks = ScrubAcks(self._outbox)
+        self._receipts = PeerReceipts(self._outbox)
+        vectors = PeerVectors()
+        self._sender = Sender(self._outbox, vectors, self._receipts)
+        self._receiver = Receiver(self._outbox, vectors, self._sender)
+        self._anti_entropy = AntiEntropy(self._outbox, self._receipts, self._sender, self._receiver)
+        self._timer = ComparisonTimer(self._outbox, rng, begins=me.device < peer)
+        self._rules: Mapping[type, Rule] = {
+            Hello: Rule(Phase.CONNECTED, self._take_hello),
+            Bye: Rule(Phase.CONNECTED, self._take_bye),
+            Unknown: Rule(Phase.CONNECTED, _skip),
+            Ack: Rule(Phase.GREETED, self._sender.take_ack),
+            More: Rule(Phase.GREETED, self._sender.take_more),
+            Fragment: Rule(Phase.GREETED, self._receiver.take_fragment),
+            MembershipUpdate: Rule(Phase.NAMED, self._take_membership),
+            MembershipDigest: Rule(Phase.MET, self._take_membership_digest),
+            Range: Rule(Phase.SHARED, self._take_range),
+            Have: Rule(Phase.SHARED, self._anti_entropy.take_have),
+            Want: Rule(Phase.SHARED, self._sender.take_want),
+            Diff: Rule(Phase.SHARED, self._receiver.take_diff),
+            Push: Rule(Phase.SHARED, self._receiver.take_push),
+            Scrub: Rule(Phase.SHARED, self._scrub_acks.owe),
+            Scrubbed: Rule(Phase.SHARED, self._take_scrubbed),
+        }
 
     @property
     def ready(self) -> bool:
         """Whether greetings were exchanged, and the session is open."""
-        return self._ours is not None and self._theirs is not None and not self._port.closed
+        return self._greetings.ours is not None and self._greetings.theirs is not None and not self._outbox.closed
 
     @property
     def shared(self) -> frozenset[str]:
@@ -134,242 +176,231 @@ class Session:
     @property
     def closed(self) -> bool:
         """Whether the session has ended; the link is being closed."""
-        return self._port.closed
+        return self._outbox.closed
 
     @property
     def idle(self) -> bool:
         """Whether all that we know of is compared, sent and acknowledged."""
-        return self.ready and self._comparer.idle and self._sender.idle and self._receiver.idle
+        return self.ready and self._anti_entropy.idle and self._sender.idle and self._receiver.idle
 
     def handle(self, event: SessionEvent, now: float) -> list[Effect]:
-        """Takes one event at `now` (seconds), and returns what is to be done, in order.
+        """Take one event at `now` (seconds), and return what is to be done, in order.
 
-        Never raises for what the peer sent: then it reports and closes. LocalProtocolError: the driver's fault.
+        Never raises for what the peer sent: then it reports and closes.
+
+        Raises:
+            LocalProtocolError: The driver broke the contract of `events`.
         """
         if self.closed:
             return []
         self._now = now
         try:
-            self._dispatch(event)
+            self._handle(event)
             if self.ready:
                 self._pump()
         except RemoteProtocolError as exc:
-            self._port.report("protocol", str(exc))
-            self._port.close(str(exc))
-        return self._port.take()
+            self._outbox.report("protocol", str(exc))
+            self._outbox.close(str(exc))
+        return self._outbox.take()
 
     def take_changed(self) -> bool:
-        """Whether our store took another id for a space, or statements of members, since the last call. The other
-        sessions have to hear of it at once: whom the statements revoke must not get what comes next."""
-        return any([self._heard_memberss.take_news(), self._apart.take_news()])
+        """Return whether our store took over membership, or another id for a space, since the last call.
+
+        The other sessions have to hear of it at once: a device that the statements revoke must get nothing more.
+        """
+        changed, self._membership_changed = self._membership_changed, False
+        return changed
 
     def end(self, reason: str) -> list[Effect]:
-        """Closes the session from our side."""
-        self._port.close(reason)
-        return self._port.take()
+        """Close the session from our side."""
+        self._outbox.close(reason)
+        return self._outbox.take()
 
-    def _dispatch(self, event: SessionEvent) -> None:
+    def _handle(self, event: SessionEvent) -> None:
         match event:
             case Connected():
-                self._port.schedule(HELLO_TIMEOUT_S, "hello")
-                self._port.ask(Spaces(self.peer), self._greet)
+                self._outbox.schedule(HELLO_TIMEOUT_S, "hello")
+                self._outbox.start(self._greet())
             case FrameReceived(data=data):
-                self._received(decode(data))
+                self._receive(decode(data))
             case Answered(id=id, answer=answer):
-                self._port.answered(id, answer)
+                self._outbox.answered(id, answer)
             case LogRead(page):
-                self._logged(page)
+                self._push(page)
             case Committed():
-                self._scrubs.look()
-            case Timer(name="hello"):
-                if self._theirs is None:
-                    raise RemoteProtocolError(f"no greeting came within {HELLO_TIMEOUT_S:.0f} s")
-            case Timer(name="greet"):
-                self._greeting.hurry()
-            case Timer():
-                self._compare_if_due()
+                self._outbox.start(*self._scrub_acks.looks())
+            case Timer(name=name):
+                self._fire(name)
             case SpacesChanged():
-                self._greeting.stop()
-                self._port.ask(Spaces(self.peer), self._greet)
-                self._heard_memberss.say(sorted(self._met))
-                self._apart.offer()
+                self._greetings.stop()
+                updates = (self._membership.send(space) for space in sorted(self._met))
+                self._outbox.start(self._greet(), *updates, *self._space_merge.offers())
             case SyncNow():
                 self._compare()
             case Lost():
-                self._port.closed = True
+                self._outbox.closed = True
+
+    def _fire(self, timer: str) -> None:
+        if timer == "compare":
+            self._compare_if_due()
+        elif timer == "greet" and (spaces := self._greetings.stop()) is not None:
+            self._say_hello(spaces)
+        elif timer == "hello" and self._greetings.theirs is None:
+            raise RemoteProtocolError(f"no greeting came within {HELLO_TIMEOUT_S:.0f} s")
+
+    def _receive(self, message: Message | Unknown) -> None:
+        rule, phase = self._rules[type(message)], self._phase(message)
+        if phase >= rule.since:
+            if isinstance(message, MOVES_DIFFS):
+                self._timer.moved(self._now)
+            if flow := rule.handler(message):
+                self._outbox.start(flow)
+        elif phase == Phase.CONNECTED:
+            raise RemoteProtocolError("a message came before the greeting")
+        elif phase == Phase.GREETED:
+            raise RemoteProtocolError("a message is about a space that is not shared")
+        elif phase == Phase.MET and isinstance(message, SpaceMessage):
+            self._membership.hold(message)
+        # Else the space is only NAMED. Greetings have crossed: one that is on its way ends the session or shares the
+        # space, and the message is dropped.
+
+    def _phase(self, message: Message | Unknown) -> Phase:
+        if not self.ready:
+            return Phase.CONNECTED
+        if not isinstance(message, SpaceMessage):
+            return Phase.GREETED
+        if message.space in self._met:
+            return Phase.SHARED if message.space in self._shared else Phase.MET
+        return Phase.NAMED if self._greetings.is_named(message.space) else Phase.GREETED
 
     def _pump(self) -> None:
-        self._receiver.pump()
-        self._sender.pump()
-        self._comparer.pump()
-        self._receipts.pump()
-        if self._comparer.differed and not self._now < self._due <= self._now + self._settle_s:
-            self._compare_in(self._settle_s)
+        """Send and query all that there is room for."""
+        self._outbox.start(*self._receiver.wants())
+        self._outbox.start(self._sender.pump(), self._anti_entropy.list_marked(), self._record_receipts())
+        if self._anti_entropy.differed:
+            self._timer.settle(self._now)
 
-    # --- greeting ----------------------------------------------------------------------------------------------------
+    # --- greetings ---------------------------------------------------------------------------------------------------
 
-    def _greet(self, spaces: Sequence[SharedSpace]) -> None:
-        if self._ours is None:
-            self._greeting.make(spaces)
-        elif self._ours != {space.id: space.name for space in spaces}:
+    def _greet(self) -> Flow[None]:
+        spaces = yield from ask(Replica.spaces, self.peer)
+        if self._greetings.ours is None:
+            if (yield from self._greetings.gather(spaces)):
+                self._say_hello(spaces)
+        elif self._greetings.ours != {space.id: space.name for space in spaces}:
             self._say_hello(spaces)
 
     def _say_hello(self, spaces: Sequence[SharedSpace]) -> None:
-        self._ours = {space.id: space.name for space in spaces}
-        self._offered |= self._ours.keys()
-        self._port.send(Hello(PROTOCOL, (), self._me.incarnation, self._greeting.offers(spaces)))
+        self._greetings.send(spaces, self._me.incarnation)
         self._meet()
 
-    def _greeted(self, hello: Hello) -> None:
-        if hello.version < PROTOCOL:
-            raise RemoteProtocolError(f"version {hello.version} of the protocol is not spoken here")
+    def _take_hello(self, hello: Hello) -> None:
+        self._greetings.take(hello)
         if hello.incarnation != self.incarnation:
             self.incarnation = hello.incarnation
-            self._port.ask(Met(self.peer, hello.incarnation), _nothing)
-        self._theirs = {space.id: space.name for space in hello.spaces}
-        self._their_digests = {space.id: space.digest for space in hello.spaces}
+            self._outbox.start(ask(Replica.note_incarnation, self.peer, hello.incarnation))
         self._meet()
 
+    def _take_bye(self, bye: Bye) -> None:
+        self._outbox.close(f"the other side closed: {bye.reason}")
+
     def _meet(self) -> None:
-        """Finds the spaces that both share. Both sides come to the same result, from the same two greetings."""
-        if self._ours is None or self._theirs is None:
+        """Find the spaces that both greetings name. Both sides come to the same result, from the same two greetings."""
+        ours, theirs = self._greetings.ours, self._greetings.theirs
+        if ours is None or theirs is None:
             return
-        ours, theirs = self._ours, self._theirs
-        shared = ours.keys() & theirs.keys()
-        if self._met - shared:
-            # Rather than to look for all that stands in queues for a space that is no longer shared.
-            self._port.close("the shared spaces have changed")
+        both = ours.keys() & theirs.keys()
+        if self._met - both:
+            # Queues may hold messages about a space that is no longer shared: a new session is simpler than a search.
+            self._outbox.close("the shared spaces have changed")
             return
-        fresh, self._met = shared - self._met, frozenset(shared)
-        self._port.report("ready", ", ".join(sorted(shared)))
-        self._apart.meet(*({space: each[space] for space in sorted(each.keys() - shared)} for each in (ours, theirs)))
+        fresh, self._met = both - self._met, frozenset(both)
+        self._outbox.report("ready", ", ".join(sorted(both)))
+        only_ours, only_theirs = ({key: each[key] for key in sorted(each.keys() - both)} for each in (ours, theirs))
+        self._space_merge.meet(only_ours, only_theirs)
+        self._outbox.start(*self._space_merge.offers(), self._space_merge.tell_revoked())
         for space in sorted(fresh):
-            if standing := self._greeting.agreed(space, self._their_digests.get(space, b"")):
-                self._heard_memberss.settle(space, standing.record)
+            if greeted := self._greetings.agreed(space):
+                self._outbox.start(self._membership.agree(space, greeted.membership))
+                self._share(space)
             else:
-                self._heard_memberss.compare(space)
+                self._outbox.start(self._membership.compare(space))
+
+    # --- membership --------------------------------------------------------------------------------------------------
+
+    def _take_membership(self, message: MembershipUpdate) -> None:
+        if message.space in self._met:
+            self._outbox.start(self._settle_members(message), self._membership.answer(message.space))
+        else:
+            self._outbox.start(self._merge_space(message))
+
+    def _take_membership_digest(self, message: MembershipDigest) -> Flow[None]:
+        if (yield from self._membership.match(message)):
+            self._share(message.space)
+
+    def _settle_members(self, message: MembershipUpdate) -> Flow[None]:
+        both_belong = yield from self._membership.merge(message)
+        self._membership_changed = True
+        if both_belong:
+            self._share(message.space)
+        else:
+            self._outbox.close("the members of a shared space have changed")
+
+    def _merge_space(self, message: MembershipUpdate) -> Flow[None]:
+        if (yield from self._space_merge.merge(message)):
+            self._membership_changed = True
 
     def _share(self, space: str) -> None:
-        """The members of the space are settled: documents may pass."""
+        """Let documents pass: the members of the space are settled."""
+        if space in self._shared:
+            return
         self._shared |= {space}
         self._receipts.look(space)
-        standing = self._greeting.agreed(space, self._their_digests.get(space, b""))
-        if standing and not self._greeting.is_outdated(space):
-            self._comparer.agreed(space, standing.rows, standing.asked)
-        elif standing or self._begins:
-            self._comparer.start(space)
-        if self._begins:
-            self._compare_in(self._interval_s())
-        for message in self._heard_memberss.take_early(space):
-            self._received(message)
+        greeted = self._greetings.agreed(space)
+        if greeted and not self._greetings.is_outdated(space):
+            self._anti_entropy.agreed(space, greeted.rows, greeted.asked)
+        elif greeted or self._timer.begins:
+            self._outbox.start(self._anti_entropy.begin(space))
+        self._timer.restart(self._now)
+        for message in self._membership.release(space):
+            self._receive(message)
 
-    # --- ready -------------------------------------------------------------------------------------------------------
+    # --- documents ---------------------------------------------------------------------------------------------------
 
-    def _received(self, message: Message | Unknown) -> None:
-        match message:
-            case Hello():
-                self._greeted(message)
-            case Bye(reason):
-                self._port.close(f"the other side closed: {reason}")
-            case Unknown():
-                pass
-            case _ if not self.ready:
-                raise RemoteProtocolError("a message came before the greeting")
-            case Ack():
-                self._sender.acked(message)
-            case More():
-                self._moved_at = self._now
-                self._sender.more(message)
-            case Fragment():
-                self._moved_at = self._now
-                self._receiver.fragment(message)
-            case _:
-                self._received_for_space(message)
-
-    def _received_for_space(
-        self, message: MembershipUpdate | MembershipDigest | Range | Have | Want | Diff | Push | Scrub | Scrubbed
-    ) -> None:
-        if message.space not in self._met:
-            self._check_crossed(message.space)
-            if isinstance(message, MembershipUpdate):
-                self._apart.heard(message)
-        elif isinstance(message, MembershipUpdate):
-            self._heard_memberss.heard(message)
-        elif isinstance(message, MembershipDigest):
-            self._heard_memberss.heard_digest(message)
-        elif not self._heard_memberss.is_early(message.space, message):
-            self._received_of_documents(message)
-
-    def _check_crossed(self, space: str) -> None:
-        """A message about documents of a space that our greeting or theirs named before the two crossed is dropped:
-        the one that is on its way ends the session. Any other space was never shared."""
-        if space not in self._offered and space not in (self._theirs or {}):
-            raise RemoteProtocolError("a message is about a space that is not shared")
-
-    def _received_of_documents(self, message: Range | Have | Want | Diff | Push | Scrub | Scrubbed) -> None:
-        match message:
-            case Range():
-                self._comparer.range(message)
-                self._scrubs.look()
-            case Have():
-                self._comparer.have(message)
-            case Want():
-                self._moved_at = self._now
-                self._sender.want(message)
-            case Diff():
-                self._moved_at = self._now
-                self._receiver.diff(message)
-            case Push():
-                self._receiver.push(message)
-            case Scrub():
-                self._scrubs.asked(message)
-            case Scrubbed():
-                self._receipts.scrubbed(message.space, self._scrubs.answered(message))
-
-    def _logged(self, page: LogPage) -> None:
-        # First what is no longer there: a row behind it must not count for it, too.
+    def _push(self, page: LogPage) -> None:
+        # First the shards whose rows are gone: a row behind such a row must not count for it, too.
         for space, shard in page.resync:
             if space in self._shared:
-                self._comparer.mark((space, shard))
+                self._anti_entropy.mark((space, shard))
             else:
-                self._greeting.logged(space)
+                self._greetings.note_row(space)
         for entry in page.entries:
             if entry.space not in self._shared:
-                self._greeting.logged(entry.space)
+                self._greetings.note_row(entry.space)
             elif self.peer in page.audience[entry.space] and not self._sender.push(entry):
-                self._comparer.mark((entry.space, entry.shard))
+                self._anti_entropy.mark((entry.space, entry.shard))
 
-    # --- when to compare ---------------------------------------------------------------------------------------------
+    def _take_range(self, message: Range) -> None:
+        self._outbox.start(self._anti_entropy.take_range(message), *self._scrub_acks.looks())
 
-    @property
-    def _begins(self) -> bool:
-        """One of the two sides begins comparisons, so that an idle pair compares once."""
-        return self._me.device < self.peer
+    def _take_scrubbed(self, message: Scrubbed) -> None:
+        self._receipts.scrubbed(message.space, self._scrub_acks.answered(message))
 
-    def _interval_s(self) -> float:
-        return INTERVAL_S * self._rng.uniform(0.75, 1.25)
-
-    def _compare_in(self, delay_s: float) -> None:
-        self._due = self._now + delay_s
-        self._port.schedule(delay_s, "compare")
+    def _record_receipts(self) -> Flow[None]:
+        space, unscrubbed = yield from self._receipts.record()
+        if unscrubbed:
+            self._scrub_acks.ask(space, unscrubbed)
 
     def _compare(self) -> None:
-        for space in sorted(self._shared):
-            self._comparer.start(space)
+        self._outbox.start(*(self._anti_entropy.begin(space) for space in sorted(self._shared)))
 
     def _compare_if_due(self) -> None:
-        if self._now < self._due - TIMER_SLACK_S:
-            return  # another timer was set since
         idle = self._sender.idle and self._receiver.idle
-        if self._now < self._moved_at + (SETTLE_S if idle else INTERVAL_S):
-            self._compare_in(SETTLE_S)  # what is on its way would look like a difference, and be asked for again
-            return
-        self._settle_s = min(2 * self._settle_s, INTERVAL_S) if self._comparer.differed else SETTLE_S
-        self._comparer.differed = False
-        self._compare()
-        if self._begins:
-            self._compare_in(self._interval_s())
+        if self._timer.is_due(self._now, idle=idle, differed=self._anti_entropy.differed):
+            self._anti_entropy.differed = False
+            self._compare()
+            self._timer.restart(self._now)
 
 
-def _nothing(_: None) -> None:
-    """What is to be done about an answer that says nothing."""
+def _skip(_: Unknown) -> None:
+    """Ignore a message of a newer version."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from memcrdt.errors import NotFoundError, StoreError
 from memcrdt.model.statements import Adoption
-from memcrdt.sync.replica import Applied, Digest, LogEntry, LogPage, MembershipRecord, ShardDiff, SharedSpace
+from memcrdt.sync.replica import Applied, Digest, LogEntry, LogPage, MembershipRecord, Replica, ShardDiff, SharedSpace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ class _Shard:
         return hashlib.blake2b(state.encode(), digest_size=16).digest()
 
 
-class FakeReplica:
+class FakeReplica(Replica):
     """A `Replica` whose device writes as `client`. `members`: for each space's id its name and the peers in it."""
 
     def __init__(self, client: int) -> None:

@@ -24,7 +24,7 @@ from memcrdt.sync.events import (
 from memcrdt.sync.gossip import Gossip
 from memcrdt.sync.greeting import digest_of
 from memcrdt.sync.messages import PROTOCOL, Hello, MembershipDigest, Offer
-from memcrdt.sync.queries import ReadLog, perform
+from memcrdt.sync.queries import perform
 from memcrdt.sync.replica import MembershipRecord
 from memcrdt.sync.session import LocalNode, LogRead, Session
 from memcrdt.sync.wire import decode, encode
@@ -150,7 +150,7 @@ class Hand:
         """What the session sends when we commit this."""
         seq = self.replica.head()
         self.replica.write("S", shard, *texts)
-        return self.handle(LogRead(ReadLog(seq, 64).perform(self.replica)))
+        return self.handle(LogRead(self.replica.log_for_all(seq, 64)))
 
     def handle(self, event: SessionEvent) -> list[Message | Unknown]:
         """The messages that the session sends, the store's answers included."""

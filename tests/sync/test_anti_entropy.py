@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from memcrdt.sync.anti_entropy import INTERVAL_S
 from memcrdt.sync.events import SyncNow
-from memcrdt.sync.messages import Diff, Range
-from memcrdt.sync.session import INTERVAL_S
+from memcrdt.sync.messages import Bye, Diff, Range
 
 if TYPE_CHECKING:
-    from conftest import World
+    from conftest import Hand, World
 
 
 def test_deletions_that_no_state_vector_tells_of_are_exchanged(world: World) -> None:
@@ -80,3 +80,12 @@ def test_changes_are_found_by_comparison_even_if_nobody_told_of_them(world: Worl
     b.replica.write("S", 0, "silent")
     world.run(1.25 * INTERVAL_S + 1)
     assert a.texts() == {"silent"}
+
+
+def test_an_answer_that_comes_before_the_question_ends_the_session(hand: Hand) -> None:
+    """The comparison has begun, but its fingerprint is still being made: no honest peer can know of it."""
+    hand.greet().say(Range("S", (), root=True))  # the answer to the comparison that the session has begun by itself
+    hand.performing = False
+    hand.handle(SyncNow())
+    assert hand.say(Range("S", (), root=True)) == [Bye("an answer came to a comparison that is not open")]
+    assert hand.perform_pending() == []

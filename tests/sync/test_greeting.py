@@ -9,8 +9,8 @@ import pytest
 
 from memcrdt.sync.events import Connected, SpacesChanged, Timer
 from memcrdt.sync.messages import PROTOCOL, Have, Hello, MembershipDigest, Offer, Range
-from memcrdt.sync.queries import Digests
-from memcrdt.sync.replica import MembershipRecord
+from memcrdt.sync.queries import query
+from memcrdt.sync.replica import MembershipRecord, Replica
 from memcrdt.sync.session import LogRead
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def test_a_store_that_takes_its_time_greets_without_digests(hand: Hand) -> None:
     hand.performing = False
     hand.handle(Connected(1, "B", dialed=True))
     assert hand.perform_next() == []
-    assert [type(ask.query) for ask in hand.pending] == [Digests]
+    assert [ask.query for ask in hand.pending] == [query(Replica.digests, "S")]
     assert hand.timers == ["hello", "greet"]
     [hello] = hand.handle(Timer(1, "greet"))
     assert hello == Hello(PROTOCOL, (), "ours", (Offer("S", "shared", b""),))
@@ -161,7 +161,7 @@ def test_only_spaces_that_the_peer_is_in_are_looked_at(hand: Hand) -> None:
     hand.performing = False
     hand.handle(Connected(1, "B", dialed=True))
     hand.perform_next()
-    assert [ask.query for ask in hand.pending] == [Digests("S")]
+    assert [ask.query for ask in hand.pending] == [query(Replica.digests, "S")]
 
 
 def test_a_greeting_that_is_said_again_has_no_digests(hand: Hand) -> None:

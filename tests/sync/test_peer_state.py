@@ -1,35 +1,46 @@
-"""What is known of a peer's copies."""
+"""What is known of a peer's copies: clocks, receipts, and what is scrubbed."""
 
 from __future__ import annotations
 
+from random import Random
+from typing import TYPE_CHECKING
+
 import pytest
 
-from memcrdt.sync.events import Ask
+from memcrdt.sync.events import Ask, Committed, Started
+from memcrdt.sync.gossip import Gossip
+from memcrdt.sync.messages import Bye, Scrub, Scrubbed
 from memcrdt.sync.outbox import Outbox
 from memcrdt.sync.peer_state import TRAIL_ROWS, VECTOR_CLIENTS, VECTORS, PeerReceipts, PeerVectors
-from memcrdt.sync.queries import RecordReceipts
+from memcrdt.sync.queries import query
+from memcrdt.sync.replica import Replica
+
+if TYPE_CHECKING:
+    from conftest import Hand, Node, World
 
 KEY = ("S", 3)
+ROW = ("B", "S", 0)
 
 
 @pytest.fixture
-def port() -> Outbox:
+def outbox() -> Outbox:
     return Outbox(1, "peer")
 
 
 @pytest.fixture
-def receipts(port: Outbox) -> PeerReceipts:
-    return PeerReceipts(port, lambda space, rows: None)
+def receipts(outbox: Outbox) -> PeerReceipts:
+    return PeerReceipts(outbox)
 
 
-def recorded(port: Outbox, receipts: PeerReceipts) -> int | None:
+def recorded(outbox: Outbox, receipts: PeerReceipts) -> int | None:
     """The row that the store is told for KEY, if any."""
-    receipts.pump()
-    for effect in port.take():
+    outbox.start(receipts.record())
+    for effect in outbox.take():
         assert isinstance(effect, Ask)
-        assert isinstance(effect.query, RecordReceipts)
-        port.answered(effect.id, {})
-        return effect.query.held[3]
+        assert effect.query.method == "note_receipts"
+        outbox.answered(effect.id, {})
+        _, _, held, _ = effect.query.args
+        return held[3]
     return None
 
 
@@ -50,17 +61,17 @@ def test_an_update_that_only_deletes_is_never_covered() -> None:
     assert not vectors.covers(KEY, {})
 
 
-def test_a_shard_of_which_rows_wait_gives_no_receipt(port: Outbox, receipts: PeerReceipts) -> None:
+def test_a_shard_of_which_rows_wait_gives_no_receipt(outbox: Outbox, receipts: PeerReceipts) -> None:
     """Row 0: nor do acknowledgements of later rows, until a comparison says again what the peer holds."""
     receipts.established(KEY, 4, asked=1)
-    assert recorded(port, receipts) == 4
+    assert recorded(outbox, receipts) == 4
     receipts.sent(KEY, 6)
     receipts.agreed("S", {3: 0}, asked=1)
     receipts.acked(KEY, 6)
     receipts.had(KEY, 7)
-    assert recorded(port, receipts) is None
-    receipts.established(KEY, 6, asked=port.next_ask)
-    assert recorded(port, receipts) == 7
+    assert recorded(outbox, receipts) is None
+    receipts.established(KEY, 6, asked=outbox.next_query)
+    assert recorded(outbox, receipts) == 7
 
 
 def test_vectors_are_bounded() -> None:
@@ -76,98 +87,212 @@ def test_vectors_are_bounded() -> None:
     assert not vectors.covers(("S", 0), {1: 1})
 
 
-def test_without_a_base_an_acknowledged_row_is_no_receipt(port: Outbox, receipts: PeerReceipts) -> None:
+def test_without_a_base_an_acknowledged_row_is_no_receipt(outbox: Outbox, receipts: PeerReceipts) -> None:
     """The peer may lack what came before."""
     receipts.sent(KEY, 5)
     receipts.acked(KEY, 5)
-    assert recorded(port, receipts) is None
+    assert recorded(outbox, receipts) is None
 
 
-def test_a_receipt_is_cumulative(port: Outbox, receipts: PeerReceipts) -> None:
+def test_a_receipt_is_cumulative(outbox: Outbox, receipts: PeerReceipts) -> None:
     """It moves only when everything earlier is acknowledged as well."""
     receipts.established(KEY, 4, asked=1)
-    assert recorded(port, receipts) == 4
+    assert recorded(outbox, receipts) == 4
     for row in (5, 6, 8):
         receipts.sent(KEY, row)
     receipts.acked(KEY, 8)
     receipts.acked(KEY, 6)
-    assert recorded(port, receipts) is None
+    assert recorded(outbox, receipts) is None
     receipts.acked(KEY, 5)
-    assert recorded(port, receipts) == 8
+    assert recorded(outbox, receipts) == 8
 
 
-def test_rows_that_were_acknowledged_before_the_base_count_with_it(port: Outbox, receipts: PeerReceipts) -> None:
+def test_rows_that_were_acknowledged_before_the_base_count_with_it(outbox: Outbox, receipts: PeerReceipts) -> None:
     """A comparison that began earlier may end later."""
     receipts.sent(KEY, 5)
     receipts.acked(KEY, 5)
     receipts.established(KEY, 4, asked=1)
-    assert recorded(port, receipts) == 5
+    assert recorded(outbox, receipts) == 5
 
 
-def test_after_a_loss_only_a_later_question_gives_a_base(port: Outbox, receipts: PeerReceipts) -> None:
+def test_after_a_loss_only_a_later_question_gives_a_base(outbox: Outbox, receipts: PeerReceipts) -> None:
     """What was asked before the loss does not tell of the lost row: it is a receipt, but no base."""
     receipts.lost(KEY)
-    receipts.established(KEY, 4, asked=port.next_ask - 1)
-    assert recorded(port, receipts) == 4
+    receipts.established(KEY, 4, asked=outbox.next_query - 1)
+    assert recorded(outbox, receipts) == 4
     receipts.sent(KEY, 6)
     receipts.acked(KEY, 6)
-    assert recorded(port, receipts) is None
-    receipts.established(KEY, 5, asked=port.next_ask)
+    assert recorded(outbox, receipts) is None
+    receipts.established(KEY, 5, asked=outbox.next_query)
     receipts.had(KEY, 7)
-    assert recorded(port, receipts) == 7
+    assert recorded(outbox, receipts) == 7
 
 
-def test_a_row_that_was_never_acknowledged_holds_back_those_behind_it(port: Outbox, receipts: PeerReceipts) -> None:
+def test_a_row_that_was_never_acknowledged_holds_back_those_behind_it(outbox: Outbox, receipts: PeerReceipts) -> None:
     """The peer had a gap there, or refused it. A base behind it goes past it."""
     receipts.established(KEY, 4, asked=1)
     receipts.sent(KEY, 5)
     receipts.had(KEY, 6)
-    assert recorded(port, receipts) == 4
+    assert recorded(outbox, receipts) == 4
     receipts.established(KEY, 5, asked=2)
-    assert recorded(port, receipts) == 6
+    assert recorded(outbox, receipts) == 6
 
 
-def test_a_shard_that_is_new_in_a_space_that_was_equal_has_a_base(port: Outbox, receipts: PeerReceipts) -> None:
+def test_a_shard_that_is_new_in_a_space_that_was_equal_has_a_base(outbox: Outbox, receipts: PeerReceipts) -> None:
     """There is no earlier row that the peer could lack. So also for a row sent while the comparison went on."""
     receipts.sent(KEY, 5)
     receipts.agreed("S", {1: 4}, asked=1)
     receipts.acked(KEY, 5)
     receipts.had(("S", 8), 6)
-    receipts.pump()
-    [ask] = port.take()
+    outbox.start(receipts.record())
+    [ask] = outbox.take()
     assert isinstance(ask, Ask)
-    assert ask.query == RecordReceipts("peer", "S", {1: 4, 3: 5, 8: 6}, {})
+    assert ask.query == query(Replica.note_receipts, "peer", "S", {1: 4, 3: 5, 8: 6}, {})
 
 
-def test_a_receipt_never_moves_back(port: Outbox, receipts: PeerReceipts) -> None:
+def test_a_receipt_never_moves_back(outbox: Outbox, receipts: PeerReceipts) -> None:
     """An old answer is not recorded over a newer one."""
     receipts.established(KEY, 9, asked=2)
-    assert recorded(port, receipts) == 9
+    assert recorded(outbox, receipts) == 9
     receipts.established(KEY, 4, asked=1)
-    assert recorded(port, receipts) is None
+    assert recorded(outbox, receipts) is None
 
 
-def test_a_peer_that_never_acknowledges_costs_bounded_memory(port: Outbox, receipts: PeerReceipts) -> None:
+def test_a_peer_that_never_acknowledges_costs_bounded_memory(outbox: Outbox, receipts: PeerReceipts) -> None:
     """After too many rows of one shard the trail is given up, until the next base."""
     receipts.established(KEY, 1, asked=1)
     for row in range(2, TRAIL_ROWS + 10):
         receipts.sent(KEY, row)
     for row in range(2, TRAIL_ROWS + 10):
         receipts.acked(KEY, row)
-    assert recorded(port, receipts) == 1
+    assert recorded(outbox, receipts) == 1
 
 
-def test_receipts_that_come_while_the_store_is_busy_are_recorded_together(port: Outbox, receipts: PeerReceipts) -> None:
+def test_receipts_that_come_while_the_store_is_busy_are_recorded_together(
+    outbox: Outbox, receipts: PeerReceipts
+) -> None:
     """One query at a time, with everything that came meanwhile."""
     for shard in range(3):
         receipts.established(("S", shard), 1, asked=1)
-        receipts.pump()
-    first, *rest = port.take()
+        outbox.start(receipts.record())
+    first, *rest = outbox.take()
     assert isinstance(first, Ask)
-    assert first.query == RecordReceipts("peer", "S", {0: 1}, {})
+    assert first.query == query(Replica.note_receipts, "peer", "S", {0: 1}, {})
     assert rest == []
-    port.answered(first.id, {})
-    receipts.pump()
-    [second] = port.take()
+    outbox.answered(first.id, {})
+    outbox.start(receipts.record())
+    [second] = outbox.take()
     assert isinstance(second, Ask)
-    assert second.query == RecordReceipts("peer", "S", {1: 1, 2: 1}, {})
+    assert second.query == query(Replica.note_receipts, "peer", "S", {1: 1, 2: 1}, {})
+
+
+# --- scrub acknowledgements ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(world: World) -> tuple[Node, Node]:
+    """A and B, which hold one text."""
+    a, b = world.nodes_sharing("AB")
+    a.replica.write("S", 0, "text")
+    world.connect(a, b)
+    world.run(5)
+    return a, b
+
+
+def delete(world: World, node: Node) -> None:
+    node.replica.delete("S", 0, "text")
+    world.give(node, Committed())
+    world.run(1)
+
+
+def test_what_is_durable_is_confirmed_when_it_is_scrubbed(world: World, pair: tuple[Node, Node]) -> None:
+    """A reader at the peer keeps the text in its file: until it ends, the peer holds the deletion and says no more."""
+    a, b = pair
+    b.replica.reading = True
+    delete(world, a)
+    assert (a.replica.receipts[ROW], a.replica.scrubbed) == (2, {})
+    b.replica.stop_reading()
+    world.give(b, Committed())
+    world.run(1)
+    assert a.replica.scrubbed == {ROW: 2}
+
+
+def test_one_question_and_one_answer_a_forgetting(world: World, pair: tuple[Node, Node]) -> None:
+    """Each side asks about what it knows the other to hold, and nothing is asked again while all are idle."""
+    delete(world, pair[0])
+    questions, answers = world.messages(Scrub), world.messages(Scrubbed)
+    assert sorted((sent.source, sent.message.mark) for sent in questions) == [("A", 1), ("B", 1)]
+    assert sorted((sent.source, sent.message.mark) for sent in answers) == [("A", 1), ("B", 1)]
+    assert sum(sent.size for sent in questions + answers) == 20
+    at = world.now
+    world.run(300)
+    assert [sent for sent in world.messages(Scrub) if sent.at > at] == []
+
+
+def test_without_a_forgetting_nothing_is_asked(world: World, pair: tuple[Node, Node]) -> None:
+    """There is nothing to scrub."""
+    world.write(pair[0], 0, "more")
+    world.run(60)
+    assert world.messages(Scrub) == []
+
+
+def test_what_a_crash_has_left_open_is_asked_again(world: World, pair: tuple[Node, Node]) -> None:
+    """The peer ends between durable and scrubbed; when it is back and clean, the receipt is exact again."""
+    a, b = pair
+    b.replica.reading = True
+    delete(world, a)
+    world.kill(b)
+    again = type(b)("B", b.replica, Gossip("B", "incarnation of B", rng=Random(1)))
+    world.nodes["B"] = again
+    world.give(again, Started())
+    world.connect(a, again)
+    world.run(5)
+    assert a.replica.scrubbed == {}
+    again.replica.stop_reading()
+    world.give(again, Committed())
+    world.run(1)
+    assert a.replica.scrubbed == {ROW: 2}
+
+
+def test_without_the_bell_the_next_comparison_tells(world: World, pair: tuple[Node, Node]) -> None:
+    """Should nobody say that the file may be scrubbed."""
+    a, b = pair
+    b.replica.reading = True
+    delete(world, a)
+    b.replica.stop_reading()
+    world.run(60)
+    assert a.replica.scrubbed == {ROW: 2}
+
+
+def test_what_is_forgotten_meanwhile_is_asked_next(world: World, pair: tuple[Node, Node]) -> None:
+    """One question at a time; the answer counts only for what the question was about."""
+    a, b = pair
+    world.write(a, 1, "another")
+    world.run(1)
+    b.replica.reading = True
+    delete(world, a)
+    a.replica.delete("S", 1, "another")
+    world.give(a, Committed())
+    world.run(1)
+    assert len(world.messages(Scrub, source="A")) == 1
+    b.replica.stop_reading()
+    world.give(b, Committed())
+    world.run(1)
+    assert a.replica.scrubbed == {ROW: 3, ("B", "S", 1): 4}
+    assert [sent.message for sent in world.messages(Scrub, source="A")] == [Scrub("S", 1), Scrub("S", 2)]
+
+
+@pytest.mark.parametrize("mark", [0, 2])
+def test_an_answer_that_was_not_asked_for_ends_the_session(hand: Hand, mark: int) -> None:
+    """Whoever says it without being asked doesn't keep to the rules."""
+    [goodbye] = hand.greet().say(Scrubbed("S", mark))
+    assert goodbye == Bye("a file is said to be scrubbed, which was not asked")
+
+
+def test_many_questions_are_one(hand: Hand) -> None:
+    """A peer that asks without end has the store look twice: the last question is answered."""
+    hand.greet().performing = False
+    for mark in range(2_000):
+        assert hand.say(Scrub("S", mark)) == []
+    assert len(hand.pending) == 1
+    assert hand.perform_pending() == [Scrubbed("S", 1_999)]

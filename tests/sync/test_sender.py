@@ -9,7 +9,6 @@ import pytest
 from memcrdt.model.limits import UPDATE_BYTES
 from memcrdt.sync.events import UNSENT_BYTES, Committed
 from memcrdt.sync.messages import Ack, Bye, Diff, Fragment, Have, Leaf, More, Push, Range, Want
-from memcrdt.sync.queries import ReadLog
 from memcrdt.sync.sender import CLIENTS, DIFFS, FRAGMENTS, PUSH_BYTES, PUSHES, WANTS
 from memcrdt.sync.session import LogRead
 from memcrdt.sync.wire import FRAGMENT_BYTES, encode
@@ -83,7 +82,7 @@ def test_a_shard_whose_rows_are_folded_is_compared(hand: Hand) -> None:
     hand.greet()
     hand.replica.write("S", 4, "text")
     hand.replica.fold()
-    [have] = hand.handle(LogRead(ReadLog(0, 64).perform(hand.replica)))
+    [have] = hand.handle(LogRead(hand.replica.log_for_all(0, 64)))
     assert isinstance(have, Have)
     assert [leaf.lo for leaf in have.leaves] == [4]
 
@@ -98,7 +97,7 @@ def test_a_row_behind_folded_ones_is_no_receipt_for_them(hand: Hand) -> None:
     hand.replica.write("S", 4, "text")
     hand.replica.fold()
     hand.replica.apply("S", 4, theirs.diff("S", 4, {}).update, "B")
-    hand.handle(LogRead(ReadLog(0, 64).perform(hand.replica)))
+    hand.handle(LogRead(hand.replica.log_for_all(0, 64)))
     assert hand.replica.receipts == {}
 
 
