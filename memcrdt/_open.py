@@ -40,8 +40,9 @@ def open(  # noqa: A001 - the name of the public interface
     from memcrdt.node.node import BackgroundNode
     from memcrdt.search import SearchIndex, make_embedder
     from memcrdt.store.file_setup import check_file
+    from memcrdt.store.incarnation import StoreOptions
     from memcrdt.store.location import FILE
-    from memcrdt.store.store import Store, StoreOptions
+    from memcrdt.store.store import Store
 
     read_only, sync = check_flag(read_only, "read_only"), check_flag(sync, "sync")
     folder = home_folder(home)

@@ -14,8 +14,9 @@ from memcrdt.model.registers import Deleted
 from memcrdt.model.requests import check_add, check_item, check_update
 from memcrdt.model.values import Json
 from memcrdt.node.store_replica import StoreReplica
-from memcrdt.store import changes, compaction, digests, log, meta, reads
-from memcrdt.store.store import Store, StoreOptions
+from memcrdt.store import changes, digests, log, meta, reads
+from memcrdt.store.incarnation import StoreOptions
+from memcrdt.store.store import Store
 from memcrdt.store.views import COLUMNS
 from memcrdt.sync.replica import Applied
 from memcrdt.testing.faults import UNSYNCED
@@ -73,7 +74,7 @@ class BareDevice:
             return [place for memory_id in memory_ids for place in reads.places_of(db, memory_id)]
 
         self.store.commit(partial(changes.forget, listed))
-        compaction.scrub(self.store)
+        self.store.scrub()
 
     def space(self, name: str = "personal") -> str:
         """The id of a space."""

@@ -602,7 +602,7 @@ class Memory:
 
     def compact(self) -> compaction.Compacted:
         """Free the space that old versions and forgotten memories take in the file. This happens by itself too."""
-        return self.store.freeing(lambda: compaction.compact(self.store))
+        return self.store.using_reserve(lambda: compaction.compact(self.store))
 
     def stats(self) -> overview.Stats:
         """Count the memories by space, category and kind."""

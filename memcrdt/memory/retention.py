@@ -10,7 +10,7 @@ from typing import Final
 from memcrdt.config import Config
 from memcrdt.errors import MemcrdtError, StoreError
 from memcrdt.model.limits import BATCH_ITEMS, MIB
-from memcrdt.store import changes, compaction, listing, overview
+from memcrdt.store import changes, listing, overview
 from memcrdt.store.change_cursor import RETENTION
 from memcrdt.store.store import Store
 
@@ -89,7 +89,7 @@ class Retention:
             if not listed(db):
                 return 0
         plan = partial(changes.forget, listed)
-        count = len(self._store.freeing(lambda: self._store.commit(plan, origin=RETENTION)))
-        compaction.scrub(self._store)
+        count = len(self._store.using_reserve(lambda: self._store.commit(plan, origin=RETENTION)))
+        self._store.scrub()
         _log.info("%d memories that expired %d days ago are forgotten", count, self._config.forget_expired_days)
         return count

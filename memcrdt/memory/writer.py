@@ -13,7 +13,7 @@ from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.filters import INCLUDES, CheckedFilters
 from memcrdt.model.records import Forgotten
 from memcrdt.model.requests import AddRequest, check_alive
-from memcrdt.store import changes, compaction, listing, moving, reads
+from memcrdt.store import changes, listing, moving, reads
 from memcrdt.store.indexer import Connection
 from memcrdt.store.membership import receipts
 from memcrdt.store.reads import Place
@@ -45,8 +45,8 @@ class Writer:
 
     def forget(self, listed: Callable[[Connection], Sequence[Place]]) -> list[str]:
         """Forget the memories that `listed` finds under the write lock, and return their ids."""
-        gone = self._store.freeing(lambda: self._commit(partial(changes.forget, listed)))
-        compaction.scrub(self._store)
+        gone = self._store.using_reserve(lambda: self._commit(partial(changes.forget, listed)))
+        self._store.scrub()
         return gone
 
     def move(self, memory_id: str, text: str, space: str) -> str:
@@ -54,7 +54,7 @@ class Writer:
         new_id = self._ulids.take(self._store.now_ms(), self._store.options.random)
         plan = moving.Moving(memory_id, space, new_id)
         moved = self._commit(plan, self._store.indexer.prepare([text]))  # the text is here already: no budget to check
-        compaction.scrub(self._store)
+        self._store.scrub()
         return moved
 
     def rename_scope(self, old: str, new: str) -> int:

@@ -70,7 +70,7 @@ def restore(store: Store, path: Path) -> None:
         migrations.migrate(source, path)
         _check_rows(source, path)
         _make_newer(store, source)
-        store.replace_by(source)
+        store.replace_content(source)
 
 
 def _check_unused(path: Path) -> None:
@@ -137,4 +137,4 @@ def _make_newer(store: Store, source: apsw.Connection) -> None:
 
 
 def _of_file(path: Path, done: str) -> AbstractContextManager[None]:
-    return files.told(f"the backup {path} can't be {done}", "check its folder and its mode")
+    return files.translated_os_errors(f"the backup {path} can't be {done}", "check its folder and its mode")

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -232,6 +232,21 @@ def use_wal(db: apsw.Connection) -> None:
             time.sleep(0.01)
 
 
+def truncate_wal(path: Path, vfs: str | None) -> bool:
+    """Move the WAL into the database and empty it, or give up at once. Return whether it is empty.
+
+    Uses a connection of its own that never waits: with a timeout it would hold the write lock while it waits for
+    readers, and writers would wait with it.
+    """
+    with translated(path, "scrubbing"), closing(connect(path, read_only=False, vfs=vfs)) as db:
+        db.set_busy_timeout(0)
+        try:
+            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except (apsw.BusyError, apsw.LockedError):
+            return False
+    return True
+
+
 class Readers:
     """Read connections, lent to one thread at a time."""
 
@@ -244,7 +259,7 @@ class Readers:
         self._alone = 0
 
     @contextmanager
-    def lent(self) -> Iterator[apsw.Connection]:
+    def connection(self) -> Iterator[apsw.Connection]:
         if self._closed:
             raise StoreError("the store is closed; open it again")
         try:

@@ -64,7 +64,7 @@ def _head(row: ShardRow) -> int:
 def _keep(store: Store, space: int, digests: list[ShardDigest]) -> None:
     if store.options.read_only:
         return
-    with suppress(DiskFullError), store.noting() as db:  # then they are computed anew the next time
+    with suppress(DiskFullError), store.writing_unsynced() as db:  # then they are computed anew the next time
         _write(db, space, digests)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from memcrdt.errors import NotFoundError, ReadOnlyError, StoreError
-from memcrdt.store import connections, files, forks, migrations, scratch
+from memcrdt.store import connections, files, migrations, scratch
 
 _READ_ONLY: Final = "check its owner and mode, or open the home for reading only (read_only=True)"
 
@@ -26,16 +26,16 @@ def prepare(path: Path, *, read_only: bool) -> None:
         raise NotFoundError(f"there is no store in {home}; open it once for writing, or name another home")
     if not read_only:
         _make_home(home)
-    forks.check(path)
+    files.check_not_inherited(path)
     if not read_only:
         _check_writable(path)
         _make_file(path)
-        scratch.sweep(home)
+        scratch.delete_leftovers(home)
 
 
 def check_file(path: Path) -> None:
     """Raises SchemaError when what stands in the place of a store is none. Nothing is made or changed."""
-    forks.check(path)
+    files.check_not_inherited(path)
     if path.is_file():
         with (
             connections.translated(path, "opening"),
@@ -45,7 +45,7 @@ def check_file(path: Path) -> None:
 
 
 def _make_home(home: Path) -> None:
-    with files.told(f"the home {home} can't be made", "name another folder"):
+    with files.translated_os_errors(f"the home {home} can't be made", "name another folder"):
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 

@@ -1,27 +1,43 @@
-"""Which file stands at a path, where it may be replaced while SQLite has it open, and what the system refuses."""
+"""The file at a path while SQLite has it open: whether it is still the same, and whether this process may use it.
+
+SQLite keeps the POSIX locks of a file once for each process. In a forked child it believes that it holds the locks of
+its parent, so that even a fresh connection takes none of its own; when the parent closes, the WAL is deleted under the
+child (seen in /proc/locks). So a file that was open when a process forked can't be opened in the child. A child that
+was spawned, or that forked before opening, is fine.
+"""
 
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
 from memcrdt.errors import DiskFullError, StoreError
 
 FileIdentity: TypeAlias = tuple[int, int]  # device and inode
 
+_open: WeakKeyDictionary[object, Path] = WeakKeyDictionary()
+_inherited: set[FileIdentity] = set()
+
 
 def identity(path: Path) -> FileIdentity:
-    """Raises OSError."""
+    """Return the identity of the file at `path`. Raises OSError."""
     found = path.stat()
     return found.st_dev, found.st_ino
 
 
 def check_same(path: Path, expected: FileIdentity) -> None:
-    """Raises StoreError when another file than the expected one is there, or none: what is written into a file that was
-    deleted or replaced would be acknowledged and lost."""
+    """Check that the expected file is still at `path`.
+
+    Whatever is written into a file that was deleted or replaced would be acknowledged and lost.
+
+    Raises:
+        StoreError: Another file is there, or none.
+    """
     if not _is_there(path, expected):
         raise StoreError(
             f"{path} was deleted, moved or replaced while it was open; close it and open it again: nothing was changed,"
@@ -29,21 +45,58 @@ def check_same(path: Path, expected: FileIdentity) -> None:
         )
 
 
-@contextmanager
-def told(what: str, advice: str) -> Iterator[None]:
-    """Makes a StoreError of an OSError: `what` can't be done, why, and `advice`; or a DiskFullError."""
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno == errno.ENOSPC:
-            raise DiskFullError(f"{what}: the disk is full; make room on it") from exc
-        raise StoreError(f"{what} ({exc.strerror}); {advice}") from exc
-
-
 def _is_there(path: Path, expected: FileIdentity) -> bool:
     try:
         return identity(path) == expected
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except OSError:  # it can't be told: the folder may not be searched any more
+    except OSError:  # nobody can tell: the folder may not be searched any more
         return True
+
+
+def note_opened(owner: object, path: Path) -> None:
+    """Note that `owner` has the file open, for as long as it lives or until `note_closed`."""
+    _open[owner] = path
+
+
+def note_closed(owner: object) -> None:
+    """Note that `owner` has closed its file."""
+    _open.pop(owner, None)
+
+
+def check_not_inherited(path: Path) -> None:
+    """Raise StoreError if the file was open when this process was forked."""
+    if _inherited and path.exists() and identity(path) in _inherited:
+        raise inherited_error(path)
+
+
+def inherited_error(path: Path) -> StoreError:
+    """Return the error for a file that was open when this process was forked."""
+    return StoreError(
+        f"{path} was open when this process was forked, and SQLite's locks don't survive that; start the process"
+        " with multiprocessing's spawn, or open the store only after the fork"
+    )
+
+
+def _note_inherited() -> None:
+    _inherited.update(identity(path) for path in _open.values() if path.exists())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_inherited)
+
+
+@contextmanager
+def translated_os_errors(failure: str, advice: str) -> Iterator[None]:
+    """Turn an OSError into a StoreError, or into a DiskFullError.
+
+    Args:
+        failure: What can't be done, such as "the home x can't be made".
+        advice: What the user can do about it.
+    """
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno == errno.ENOSPC:
+            raise DiskFullError(f"{failure}: the disk is full; make room on it") from exc
+        raise StoreError(f"{failure} ({exc.strerror}); {advice}") from exc

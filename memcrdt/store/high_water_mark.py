@@ -55,7 +55,7 @@ class HighWaterMarks:
         """Why a store that stands at `now` is not the one that was here, in words for its user; None if it is."""
         return judge(now, _read(self._home), _read(self._beyond(now.incarnation)))
 
-    def tell_of_another(self) -> bool:
+    def has_predecessor(self) -> bool:
         """Whether there was a store in this home before one that was just made."""
         return _read(self._home) is not None
 

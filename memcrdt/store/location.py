@@ -75,7 +75,7 @@ class FolderLocation:
 
     def had_store(self) -> bool:
         """Return whether a store was here before the present one was made."""
-        return self._marks.tell_of_another()
+        return self._marks.has_predecessor()
 
     def suspicion(self, now: HighWaterMark) -> str | None:
         """Return why the store is not the one that was here, in words for its user; None if it is."""
@@ -105,7 +105,7 @@ class FolderLocation:
             LockedError: Another process restores or repairs the store.
             OSError: The file can't be read or copied.
         """
-        with scratch.lent(self.path.parent, "restoring") as folder:
+        with scratch.folder(self.path.parent, "restoring") as folder:
             copy = folder / "copy.db"
             shutil.copyfile(path, copy)
             with closing(connections.connect(copy, read_only=False, vfs=self.vfs)) as db:

@@ -161,6 +161,11 @@ def mark_to_scrub(db: apsw.Connection, shard: int, seq: int) -> None:
     db.execute("UPDATE shards SET to_scrub = ?1, forgotten = ?1 WHERE shard = ?2", (seq, shard))
 
 
+def is_anything_to_scrub(db: apsw.Connection) -> bool:
+    """Return whether bytes of something forgotten are left in the file."""
+    return db.execute("SELECT 1 FROM shards WHERE to_scrub > 0").fetchone() is not None
+
+
 def is_scrubbed(db: apsw.Connection, space: int) -> bool:
     """Return whether the file holds no byte of anything forgotten in the space (its local number)."""
     return db.execute("SELECT 1 FROM shards WHERE space = ? AND to_scrub > 0", (space,)).get is None

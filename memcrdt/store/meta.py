@@ -42,7 +42,7 @@ def write(db: apsw.Connection, key: str, value: str | int) -> None:
     db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)", (key, value))
 
 
-def found(db: apsw.Connection, device: str, now_ms: int, random: Random) -> bool:
+def initialize(db: apsw.Connection, device: str, now_ms: int, random: Random) -> bool:
     """Gives a new store its facts, inside the caller's transaction. Returns whether it is a new one."""
     if read(db, "incarnation") is not None:
         return False

@@ -8,13 +8,10 @@ versions noted none); where this version knows more, the memories that have them
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from memcrdt.errors import CorruptError, StoreError
 from memcrdt.model import registers
 from memcrdt.model.attributes import IN_REGISTERS
 from memcrdt.store import log, meta
@@ -23,11 +20,7 @@ from memcrdt.store.transaction import Transaction
 if TYPE_CHECKING:
     import apsw
 
-    from memcrdt.store.store import Store
-
 _KEY: Final = "attributes"
-
-_log = logging.getLogger(__name__)
 
 
 def note_all(db: apsw.Connection) -> None:
@@ -35,25 +28,15 @@ def note_all(db: apsw.Connection) -> None:
     meta.write(db, _KEY, json.dumps(sorted(IN_REGISTERS)))
 
 
-def catch_up(store: Store) -> None:
-    """Project again, a shard at a time, the memories with attributes that the views do not know.
+def unknown_attributes(db: apsw.Connection) -> set[str]:
+    """Return the names of attributes that the views do not know; none unless the file comes from an older version."""
+    known: list[str] = json.loads(str(meta.read(db, _KEY) or "[]"))
+    return IN_REGISTERS.keys() - known
 
-    It costs nothing unless the file comes from an older version. A full disk or a file that is in use must not keep
-    the store from opening: what fails is tried again when it is opened next time.
-    """
-    with store.reading() as db:
-        unknown = IN_REGISTERS.keys() - json.loads(str(meta.read(db, _KEY) or "[]"))
-        shards = log.shard_numbers(db) if unknown else []
-    if not unknown:
-        return
-    try:
-        for shard in shards:
-            with suppress(CorruptError):  # the views stay as they are
-                store.commit(partial(_reproject, shard, unknown))
-        with store.writing() as db:
-            note_all(db)
-    except StoreError as exc:
-        _log.warning("memories may lack attributes that a newer version gave them, until the next start: %s", exc)
+
+def plans(db: apsw.Connection, names: Collection[str]) -> list[Callable[[Transaction], None]]:
+    """Return commits, one for each shard, that project the memories with attributes of these names again."""
+    return [partial(_reproject, shard, names) for shard in log.shard_numbers(db)]
 
 
 def _reproject(shard: int, names: Collection[str], transaction: Transaction) -> None:

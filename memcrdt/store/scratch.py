@@ -20,7 +20,7 @@ LOCK: Final = "store.scratch.lock"
 
 
 @contextmanager
-def lent(home: Path, doing: str) -> Iterator[Path]:
+def folder(home: Path, doing: str) -> Iterator[Path]:
     """The folder, empty, for this caller alone; it is gone afterwards.
 
     Raises LockedError while somebody else has it, DiskFullError or StoreError when it can't be made.
@@ -39,7 +39,7 @@ def lent(home: Path, doing: str) -> Iterator[Path]:
                 _clear(folder)
 
 
-def sweep(home: Path) -> None:
+def delete_leftovers(home: Path) -> None:
     """Deletes what a process that was killed has left. Never fails: it is tried again at the next opening."""
     if (home / FOLDER).exists():
         with suppress(OSError, StoreError), _locked(home, "opening") as is_ours:
@@ -65,4 +65,4 @@ def _clear(folder: Path) -> None:
 
 
 def _translated(home: Path, doing: str) -> AbstractContextManager[None]:
-    return files.told(f"{doing}: nothing can be written in {home}", "check its mode")
+    return files.translated_os_errors(f"{doing}: nothing can be written in {home}", "check its mode")

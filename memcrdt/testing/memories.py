@@ -15,7 +15,8 @@ from memcrdt.model.values import from_ms
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.search import SearchIndex, make_embedder
 from memcrdt.search.searcher import Searcher
-from memcrdt.store.store import Store, StoreOptions
+from memcrdt.store.incarnation import StoreOptions
+from memcrdt.store.store import Store
 from memcrdt.testing.faults import UNSYNCED
 
 

@@ -28,12 +28,12 @@ from memcrdt.node.store_replica import StoreReplica
 from memcrdt.node.trusted_peers import TrustedPeers
 from memcrdt.search import SearchIndex
 from memcrdt.search.searcher import Searcher
-from memcrdt.store import compaction
+from memcrdt.store.incarnation import StoreOptions
 from memcrdt.store.location import FILE
 from memcrdt.store.membership.introductions import Introductions
 from memcrdt.store.membership.members import Members
 from memcrdt.store.membership.peers import Peers
-from memcrdt.store.store import Store, StoreOptions
+from memcrdt.store.store import Store
 from memcrdt.sync.events import Committed, Revoked, SyncNow
 from memcrdt.sync.gossip import Gossip
 from memcrdt.sync.replica import MembershipRecord
@@ -81,7 +81,7 @@ class _Replica(StoreReplica):
     @contextmanager
     def noticing(self) -> Iterator[None]:
         """Within it, what is written is noticed."""
-        writer = self._store._opened()
+        writer = self._store.writer()
         before = writer.total_changes()
         yield
         if writer.total_changes() != before:
@@ -201,7 +201,7 @@ class Computer:
     @contextmanager
     def failing_disk(self) -> Iterator[None]:
         """Within it, no commit of the agent succeeds."""
-        writer = self.memory.store._opened()
+        writer = self.memory.store.writer()
         writer.set_commit_hook(lambda: True)
         try:
             yield
@@ -348,5 +348,5 @@ class Computer:
 
     def _scrub(self, store: Store) -> None:
         if self.on and store in (self.memory.store, self._server):
-            compaction.scrub(store)
+            store.scrub()
             self.committed()

@@ -10,7 +10,8 @@ from memcrdt.config import Config
 from memcrdt.memory.memory import Memory
 from memcrdt.search import SearchIndex
 from memcrdt.search.searcher import Searcher
-from memcrdt.store.store import Store, StoreOptions
+from memcrdt.store.incarnation import StoreOptions
+from memcrdt.store.store import Store
 from memcrdt.testing.memories import NoNetwork
 
 _DEVICE: Final = "P" * 52

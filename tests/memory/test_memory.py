@@ -470,13 +470,13 @@ class TestForgetting:
     ) -> None:
         """A filter is asked again under the write lock."""
         kept, _ = memory.add_many(["kept", "gone"], tags=["draft"])
-        freeing = memory.store.freeing
+        using_reserve = memory.store.using_reserve
 
         def after_another(work: Any) -> Any:
             memory.update(kept, remove_tags=["draft"])
-            return freeing(work)
+            return using_reserve(work)
 
-        monkeypatch.setattr(memory.store, "freeing", after_another)
+        monkeypatch.setattr(memory.store, "using_reserve", after_another)
         assert memory.forget(tags="draft").count == 1
         assert [record.id for record in memory.list()] == [kept]
 

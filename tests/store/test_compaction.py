@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -17,7 +18,7 @@ import memcrdt
 from memcrdt.crdt.pieces import PIECE_BYTES
 from memcrdt.model import limits
 from memcrdt.model.projection import project
-from memcrdt.store import compaction, log, pruning, quarantine
+from memcrdt.store import compaction, connections, log, pruning, quarantine
 from memcrdt.store.location import FILE
 from memcrdt.store.quarantine import Refused
 from memcrdt.store.recovery import doctor
@@ -233,7 +234,7 @@ def test_with_a_reader_in_the_way_scrubbing_is_pending_and_no_writer_waits(devic
         db.execute("BEGIN")
         db.execute("SELECT count(*) FROM memories").fetchall()
         a.store.commit(lambda transaction: transaction.forget(1, memory))
-        assert not compaction.scrub(a.store)
+        assert not a.store.scrub()
         assert _marks(a) == 1
         a.add("a writer does not wait")
         assert _files_with(a.home) != []
@@ -261,17 +262,17 @@ def test_a_mark_made_during_scrubbing_stays(device: Make, monkeypatch: pytest.Mo
     """What another process forgets between folding and truncating is not taken for scrubbed."""
     a = device("A")
     first, second = a.add("first"), a.add("second")
-    truncate = compaction._truncate_wal
+    truncate = connections.truncate_wal
 
-    def forget_meanwhile(store: object) -> bool:
-        done = truncate(a.store)
+    def forget_meanwhile(*given: Any) -> bool:
+        done = truncate(*given)
         a.store.commit(lambda transaction: transaction.forget(1, second))
         return done
 
-    monkeypatch.setattr(compaction, "_truncate_wal", forget_meanwhile)
+    monkeypatch.setattr(connections, "truncate_wal", forget_meanwhile)
     monkeypatch.setattr(a.store, "scrub_later", lambda: None)
     a.store.commit(lambda transaction: transaction.forget(1, first))
-    compaction.scrub(a.store)
+    a.store.scrub()
     assert _marks(a) == 1
 
 

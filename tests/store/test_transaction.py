@@ -163,7 +163,7 @@ def test_a_fold_that_is_not_committed_leaves_no_document_ahead(device: Make) -> 
 
 def _edit_in_vain(device: BareDevice, memory: str) -> None:
     flags = {f"{memory}/a/{name}": {"value": value, "at": 1} for name, value in (("pinned", True), ("trust", "x"))}
-    with device.store.folding() as (db, documents):
+    with device.store.writing_documents() as (db, documents):
         db.set_commit_hook(lambda: True)  # as when the disk fails
         transaction = Transaction(db, documents, device.store.stamp())
         transaction.edit(device.store.space("personal"), memory, flags)

@@ -48,7 +48,7 @@ def note(store: Store, device: str, space: int, said: HeldRows) -> None:
     """Notes what the device has said of shards of the space (its local number). What the power takes is said again
     when the copies are compared."""
     base = {"device": device, "space": space, "at": store.now_ms()}
-    with store.noting() as db:
+    with store.writing_unsynced() as db:
         for sql, rows in ((_HELD, said.held), (_SCRUBBED, said.scrubbed)):
             db.executemany(sql, [{**base, "number": number, "seq": seq} for number, seq in rows.items()])
 

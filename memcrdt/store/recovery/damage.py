@@ -47,7 +47,7 @@ def mend(store: Store, shard: int) -> str | None:
     """Goes on without the damaged rows of a shard, as `set_aside` and `go_on` do, at once: were it interrupted between
     them, an update from elsewhere could make the shard whole before it is read back from the views what nobody else
     has. The user is told. Returns what was found, in words; None if nothing is wrong."""
-    with store.folding() as (db, documents):
+    with store.writing_documents() as (db, documents):
         if found := _set_aside(store, db, documents, shard):
             _go_on(store, db, documents, shard, indexed=True)
             meta.raise_alarm(db, meta.Alarm(store.now_ms(), _ALARM.format(found=found)))
@@ -62,7 +62,7 @@ def set_aside(store: Store, shard: int) -> str | None:
 
     The store takes a new client id then: what the rows had said under the one before may be known elsewhere.
     """
-    with store.folding() as (db, documents):
+    with store.writing_documents() as (db, documents):
         return _set_aside(store, db, documents, shard)
 
 
@@ -72,7 +72,7 @@ def go_on(store: Store, shard: int) -> str:
 
     The indexes are left as they are: they may be damaged, too, and have to be made anew afterwards.
     """
-    with store.folding() as (db, documents):
+    with store.writing_documents() as (db, documents):
         done = _go_on(store, db, documents, shard, indexed=False)
     store.scrub_later()  # which is not done while a shard is damaged
     return done

@@ -52,7 +52,7 @@ def repair(store: Store, *, give_up: bool = False) -> DoctorReport:
     done: list[str] = []
     if salvage.damage(store.path, store.location.vfs):
         done += salvage.salvage(store.path, store.location.vfs)
-        store.replaced()
+        store.content_replaced()
         problems += _problems(store)
     with store.writing() as db:
         if count := text_repair.mend(db):
@@ -184,7 +184,7 @@ def _give_up(store: Store) -> Iterator[str]:
     with store.reading() as db:
         shards = log.shard_numbers(db, "damaged")
     for shard in shards:
-        with store.folding() as (db, documents):
+        with store.writing_documents() as (db, documents):
             document = documents.current(db, log.shard_row(db, shard))
             waiting = set(document.waiting)
             rows = [row.seq for row in log.updates_after(db, shard, 0) if row.update in waiting]

@@ -90,7 +90,7 @@ def _correct(store: Store) -> int:
     with store.reading() as db:
         shards = log.shard_numbers(db)
     for shard in shards:
-        with store.folding() as (db, documents), shadow() as beside:
+        with store.writing_documents() as (db, documents), shadow() as beside:
             ids = differing(db, documents, log.shard_row(db, shard), beside)
             transaction = Transaction(db, documents, store.stamp())
             transaction.reproject(shard, ids)

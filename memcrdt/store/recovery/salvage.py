@@ -110,7 +110,7 @@ def salvage(path: Path, vfs: str | None = None) -> tuple[str, ...]:
     the list of the tables can be read.
     """
     with (
-        scratch.lent(path.parent, "salvaging") as folder,
+        scratch.folder(path.parent, "salvaging") as folder,
         connections.translated(path, "salvaging"),
         closing(_connect(path, vfs)) as old,
         closing(_connect(folder / "salvaged.db", vfs)) as new,
@@ -146,7 +146,7 @@ def salvage_unlisted(path: Path) -> tuple[str, ...]:
     """
     before = path.stat()
     with (
-        scratch.lent(path.parent, "salvaging") as folder,
+        scratch.folder(path.parent, "salvaging") as folder,
         connections.translated(path, "salvaging"),
     ):
         made, copy = folder / "salvaged.db", folder / "copy.db"

@@ -10,8 +10,9 @@ import pytest
 
 from memcrdt.errors import InputError, NotFoundError
 from memcrdt.model.device_ids import shown
+from memcrdt.store.incarnation import StoreOptions
 from memcrdt.store.membership.peers import ADDRESSES, PENDING, PeerConnection, Peers
-from memcrdt.store.store import Store, StoreOptions
+from memcrdt.store.store import Store
 
 OURS, DESKTOP, PHONE = "A" * 52, "B" * 52, "C" * 52
 KEY = b"k" * 32

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from memcrdt.store import compaction
 from memcrdt.store.membership import receipts
 from memcrdt.store.membership.members import Members
 from memcrdt.store.membership.peers import Peers
@@ -142,5 +141,5 @@ def test_a_file_is_scrubbed_when_no_reader_is_in_the_way(here: BareDevice) -> No
         here.forget(forgotten)
         assert not here.replica.is_scrubbed(here.space())
         db.execute("ROLLBACK")
-    assert any(compaction.scrub(here.store) for _ in range(100))  # another thread may be at it
+    assert any(here.store.scrub() for _ in range(100))  # another thread may be at it
     assert here.replica.is_scrubbed(here.space())

@@ -229,12 +229,12 @@ def test_what_was_forgotten_while_rows_waited_is_scrubbed_when_they_go_on(
     spoil(a, "updates", "seq = 3")
     damage.mend(a.store, 1)
     a.forget(ids[0])
-    assert (a.rows("SELECT damaged FROM shards"), compaction.scrub(a.store)) == ([(1,)], False)
+    assert (a.rows("SELECT damaged FROM shards"), a.store.scrub()) == ([(1,)], False)
     woken: list[None] = []
     monkeypatch.setattr(a.store, "scrub_later", lambda: woken.append(None))
     a.take(b)
     assert (a.rows("SELECT damaged FROM shards"), woken) == ([(0,)], [None])
-    assert compaction.scrub(a.store)
+    assert a.store.scrub()
 
 
 def test_what_is_read_back_comes_into_the_shard_where_it_was(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,272 @@
+"""The SQLite file of a store, opened: its connections, its write lock, and the live documents that follow its log.
+
+Store (store.py) adds commits. Compaction and scrubbing, which change the form of the file and not its meaning, need
+only what is here.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from memcrdt.errors import DiskFullError, ReadOnlyError, StoreError
+from memcrdt.model.edits import Stamp
+from memcrdt.store import connections, files, log, meta, migrations
+from memcrdt.store.connections import Readers, translated
+from memcrdt.store.documents import Documents
+from memcrdt.store.incarnation import Incarnation, StoreOptions
+from memcrdt.store.location import FolderLocation, Location
+from memcrdt.store.meta import Alarm, Facts
+
+T = TypeVar("T")
+
+
+class Database:
+    """One SQLite file. Safe between threads; several processes may have it open at once.
+
+    Raises (when it is made):
+        NotFoundError, ReadOnlyError, SchemaError, CorruptError, StoreError: The file can't be opened.
+    """
+
+    def __init__(self, home: Path | Location, device: str, options: StoreOptions | None = None) -> None:
+        self.options = options or StoreOptions()
+        self.location = (
+            FolderLocation(home, marks=self.options.marks, vfs=self.options.vfs) if isinstance(home, Path) else home
+        )
+        self.path = self.location.path
+        self.device = device
+        self.was_to_scrub = False  # whether the file held bytes of something forgotten when it was opened
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._documents = Documents()
+        self._incarnation = Incarnation(self.location, device, self.options)
+        self._readers = Readers(self.path, read_only=self.options.read_only, vfs=self.location.vfs)
+        self._writer: apsw.Connection | None = None
+        self._closed = False
+        self.location.prepare(read_only=self.options.read_only)
+        try:
+            self.facts = self._begin()
+            self.location.opened()
+        except BaseException:  # the connections must not outlive a failed opening
+            self.close()
+            raise
+
+    # --- who and when -------------------------------------------------------------------------------------------------
+
+    def now_ms(self) -> int:
+        """Return the time in ms since 1970."""
+        return self.options.clock()
+
+    def stamp(self, by: str | None = None) -> Stamp:
+        """Return the stamp for a local change at this moment."""
+        return Stamp(self.now_ms(), by, self.device)
+
+    @property
+    def boot(self) -> str:
+        """The name of this boot of the machine."""
+        return self._incarnation.boot
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process was forked from the one that opened the file."""
+        return os.getpid() != self._pid
+
+    def renew_client(self, alarm: str) -> None:
+        """Write under another client id from now on, since somebody else uses ours, and tell the user why."""
+        with self.writing() as db:
+            meta.renew_client_id(db, self.boot, self.options.random)
+            meta.raise_alarm(db, Alarm(self.now_ms(), alarm))
+
+    # --- connections --------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close every connection. A second call does nothing; nor does one in a forked child, which owns none."""
+        if self.is_inherited:
+            return
+        with self._lock:
+            self._closed = True
+            self._readers.close()
+            if self._writer is not None:
+                connections.close(self._writer)
+            self._documents.close()
+            self.location.close()
+            files.note_closed(self)
+
+    @contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        """Lend a connection to read with, for one call: no read transaction may outlive it."""
+        self._check_there()
+        with translated(self.path, "reading"), self._readers.connection() as db:
+            yield db
+
+    @contextmanager
+    def writing(self) -> Iterator[apsw.Connection]:
+        """Lend the write connection in a transaction of its own, for peers, receipts, digests: all but memories."""
+        with self._exclusive("writing") as db:
+            yield db
+
+    @contextmanager
+    def writing_unsynced(self) -> Iterator[apsw.Connection]:
+        """Like `writing`, without waiting for the disk.
+
+        For facts that are found out again if a power cut takes them.
+        """
+        with self._exclusive("writing", is_synced=False) as db:
+            yield db
+
+    @contextmanager
+    def documents(self) -> Iterator[tuple[apsw.Connection, Documents]]:
+        """Lend the live documents and a connection that sees what is durable; this process writes nothing meanwhile."""
+        with self._lock, self.reading() as db:
+            db.execute("BEGIN")  # heads and logs of one moment
+            try:
+                self._use_facts(db)
+                yield db, self._documents
+            finally:
+                db.execute("ROLLBACK")
+                self._documents.trim()
+
+    @contextmanager
+    def writing_documents(self) -> Iterator[tuple[apsw.Connection, Documents]]:
+        """Lend the write connection and the live documents, to change the form of the log and not its meaning."""
+        with self._lock:
+            try:
+                with self._exclusive("compacting") as db:
+                    self._use_facts(db)
+                    yield db, self._documents
+            except BaseException:  # documents do not roll back, and even the COMMIT may fail
+                self._documents.clear()
+                raise
+            self._documents.trim()
+
+    def using_reserve(self, work: Callable[[], T]) -> T:
+        """Run `work`, which makes room; on a full disk give up the reserve and run it again.
+
+        Raises:
+            Exception: Whatever `work` raises.
+        """
+        try:
+            return work()
+        except DiskFullError:
+            if not self.location.release_reserve():
+                raise
+            return work()
+        finally:
+            self.location.keep_reserve()
+
+    def check_writable(self, doing: str) -> None:
+        """Check that the store may be written.
+
+        Raises:
+            ReadOnlyError: It was opened for reading only.
+            StoreError: It is closed, or its file is not there any more.
+        """
+        self._check_there()
+        if self.options.read_only:
+            raise ReadOnlyError(f"{doing}: {self.path} was opened for reading only; open it without read_only")
+
+    @contextmanager
+    def _exclusive(self, doing: str, *, is_synced: bool = True) -> Iterator[apsw.Connection]:
+        self.check_writable(doing)
+        with self._lock, translated(self.path, doing), _immediate(self.writer(), is_synced) as db:
+            yield db
+
+    def _check_there(self) -> None:
+        """Raise StoreError in a forked child, after close(), and when the file is not the one that was opened."""
+        if self.is_inherited:
+            raise files.inherited_error(self.path)
+        if self._closed:
+            raise StoreError("the store is closed; open it again")
+        self.location.check_there()
+
+    # --- opening ------------------------------------------------------------------------------------------------------
+
+    def writer(self) -> apsw.Connection:
+        """Return the write connection, made when it is first needed. The caller holds the lock, or is alone."""
+        self._check_there()
+        if self._writer is None:
+            with translated(self.path, "opening"):
+                self._writer = self._open_writer()
+            self.location.keep_reserve()
+        return self._writer
+
+    def _begin(self) -> Facts:
+        """Open the file and return its facts.
+
+        On a full disk a file that was opened before can still be read; each write then tries again.
+        """
+        if self.options.read_only:
+            with self.reading() as db:
+                if migrations.check(db, self.path) == 0:
+                    raise StoreError(f"{self.path} is empty; open it once for writing, or restore a backup")
+                return meta.facts(db)
+        try:
+            self.writer()
+        except DiskFullError:
+            with self.reading() as db:
+                if not migrations.is_newest(db, self.path) or meta.read(db, "client_id") is None:
+                    raise
+                self.was_to_scrub = log.is_anything_to_scrub(db)
+                return meta.facts(db)
+        return self.facts
+
+    def _open_writer(self) -> apsw.Connection:
+        with self._readers.none_alone():
+            db = connections.connect(self.path, read_only=False, vfs=self.location.vfs)
+        try:
+            migrations.check(db, self.path)  # before the first byte of a foreign file is changed
+            self.location.set_up(db)
+            migrations.migrate(db, self.path)
+            files.note_opened(self, self.path)
+            with _immediate(db):
+                self.facts = self._incarnation.establish(db)
+                self.was_to_scrub = log.is_anything_to_scrub(db)
+        except BaseException:  # whatever it was, the file must not stay open
+            connections.close(db)
+            raise
+        return db
+
+    def _use_facts(self, db: apsw.Connection) -> None:
+        """Read the facts again: another process may have found that the store was copied, or restored a backup."""
+        known = meta.facts(db)
+        self._documents.use_client(known.client_id)
+        self.facts = known
+
+    def replace_content(self, source: apsw.Connection) -> None:
+        """Put the content of another store in the place of this one's, in one step."""
+        self.check_writable("restoring")
+        with self._lock:
+            with translated(self.path, "restoring"), self.writer().backup("main", source, "main") as backup:
+                while not backup.done:
+                    backup.step(-1)
+            self.content_replaced()
+
+    def content_replaced(self) -> None:
+        """Drop all that is known of the file: another content stands in it now."""
+        with self._lock:
+            self._documents.clear()
+        with self.writing() as db:
+            self._incarnation.adopt(db)
+            self._use_facts(db)
+
+
+@contextmanager
+def _immediate(db: apsw.Connection, is_synced: bool = True) -> Iterator[apsw.Connection]:
+    """Run the body within BEGIN IMMEDIATE, and commit at its end unless it did so itself."""
+    # Each time: what the connection did before must not decide what is durable.
+    db.execute(connections.SYNCED if is_synced else connections.UNSYNCED)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield db
+        if db.in_transaction:
+            db.execute("COMMIT")
+    except BaseException:  # whatever it was: nothing was changed
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise

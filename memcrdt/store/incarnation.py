@@ -1,0 +1,114 @@
+"""Incarnations: whether the file is the store that was here, and what follows if it is not.
+
+A client id belongs to one incarnation of the store and one boot of the machine. A file that was copied or restored, or
+one that stands on another machine, becomes another incarnation with another client id before it is written.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from memcrdt.store import log, machine, meta, reprojection
+from memcrdt.store.high_water_mark import HighWaterMark, hashed
+from memcrdt.store.location import Location
+from memcrdt.store.meta import Alarm, Facts
+
+_REINCARNATED: Final = (
+    "It goes on under a new identity, so that nothing it writes is taken for the other's; what it lacks comes back"
+    " from paired devices. Two copies with one device key must not both be used: give one of them a home of its own"
+)
+_GONE: Final = (
+    "The store that was here is gone: its file was missing or empty, and this is a new one. Restore a backup, if there"
+    " is one, or pair again with devices that have its memories"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreOptions:
+    """How to open a store.
+
+    Attributes:
+        read_only: Open the file for reading only; it has to be there.
+        vfs: The name of an APSW VFS, or None for the one of the platform.
+        marks: The folder for the second copies of high-water marks; None takes $MEMCRDT_STATE or the platform's folder.
+        machine: A name of this machine; None asks the system.
+        boot: A name of this boot of the machine; None asks the system.
+        clock: Returns the time in ms since 1970.
+        random: Returns the given number of random bytes.
+    """
+
+    read_only: bool = False
+    vfs: str | None = None
+    marks: Path | None = None
+    machine: str | None = None
+    boot: str | None = None
+    clock: Callable[[], int] = field(default=lambda: time.time_ns() // 1_000_000)
+    random: meta.Random = secrets.token_bytes
+
+
+class Incarnation:
+    """Gives a store its identity when it is opened, and keeps the high-water marks of it.
+
+    The methods that take a connection run inside the caller's transaction.
+    """
+
+    def __init__(self, location: Location, device: str, options: StoreOptions) -> None:
+        self._location = location
+        self._device = device
+        self._options = options
+
+    @property
+    def boot(self) -> str:
+        """The name of this boot of the machine."""
+        return self._options.boot or machine.boot_id()
+
+    def establish(self, db: apsw.Connection) -> Facts:
+        """Make or read the facts of the store; a store that was copied or restored becomes another incarnation."""
+        now_ms, random = self._options.clock(), self._options.random
+        if meta.initialize(db, self._device, now_ms, random):
+            meta.renew_client_id(db, self.boot, random)
+            reprojection.note_all(db)
+            if self._location.had_store():
+                meta.raise_alarm(db, Alarm(now_ms, _GONE))
+        elif suspicion := self._suspicion(db):
+            meta.reincarnate(db, self._device, self.boot, random)
+            text = f"This store is not the one that was here: {suspicion}. {_REINCARNATED}"
+            meta.raise_alarm(db, Alarm(now_ms, text))
+        elif not machine.is_same_boot(meta.read(db, "boot"), self.boot):
+            meta.renew_client_id(db, self.boot, random)
+        self._write_mark(db)  # before COMMIT: a file without this incarnation is an older one
+        return meta.facts(db)
+
+    def adopt(self, db: apsw.Connection) -> None:
+        """Take over another content, which was put into the file while it was open."""
+        if meta.facts(db).device != self._device:
+            meta.reincarnate(db, self._device, self.boot, self._options.random)
+        self._write_mark(db)
+
+    def raise_mark(self, incarnation: str, head: int) -> None:
+        """Write down that the log of the store has come to row `head`."""
+        self._location.write_mark(replace(self._marked, incarnation=incarnation, head=head))
+
+    def _suspicion(self, db: apsw.Connection) -> str | None:
+        if meta.facts(db).device != self._device:
+            return "it belongs to another device key"
+        return self._location.suspicion(self._mark(db))
+
+    def _write_mark(self, db: apsw.Connection) -> None:
+        self._marked = self._mark(db)
+        self._location.write_mark(self._marked)
+
+    def _mark(self, db: apsw.Connection) -> HighWaterMark:
+        return HighWaterMark(
+            incarnation=meta.facts(db).incarnation,
+            head=log.head(db),
+            machine=hashed(self._options.machine or machine.machine_id()),
+            file=self._location.file_number,
+        )

@@ -1,0 +1,91 @@
+"""Scrubbing: remove what was forgotten from every byte of the file, and keep trying until that is done.
+
+Forgetting marks its shards, and the mark stays in the file until they are scrubbed. Folding leaves deleted values out
+of the snapshot; SQLite overwrites the rows it deletes; then the WAL, which still has them, is emptied.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final, Literal, TypeAlias
+
+from memcrdt.errors import MemcrdtError
+from memcrdt.store import compaction, connections, log, quarantine
+from memcrdt.store.database import Database
+
+FIRST_PAUSE_S: Final = 0.05
+LONGEST_PAUSE_S: Final = 60.0
+
+# Blocked: a reader holds on to the WAL. Damaged: the rest is in shards that can't be folded before they are repaired.
+ScrubOutcome: TypeAlias = Literal["done", "blocked", "damaged"]
+
+_log = logging.getLogger(__name__)
+
+
+def scrub(database: Database) -> ScrubOutcome:
+    """Scrub every marked shard that is not damaged.
+
+    Raises:
+        StoreError: The file could not be written; the shards stay marked.
+    """
+    with database.reading() as db:
+        marked = list(db.execute("SELECT shard, to_scrub FROM shards WHERE to_scrub > 0 AND damaged = 0"))
+        is_damaged = db.execute("SELECT 1 FROM shards WHERE to_scrub > 0 AND damaged").fetchone() is not None
+    for shard, _ in marked:
+        with database.writing_documents() as (db, documents):
+            compaction.fold(db, documents, shard)
+            quarantine.drop_shard(db, log.shard_row(db, shard))
+            log.drop_set_aside(db, shard)
+    if marked and not connections.truncate_wal(database.path, database.location.vfs):
+        return "blocked"
+    with database.writing() as db:
+        # A shard that was marked again in the meantime keeps its mark: that row is behind the scrubbed ones.
+        db.executemany("UPDATE shards SET to_scrub = 0 WHERE shard = ? AND to_scrub = ?", marked)
+    return "damaged" if is_damaged else "done"
+
+
+class RetryThread:
+    """Calls `work` in a thread until it returns True, with pauses that double. No thread runs while nothing is due."""
+
+    def __init__(self, work: Callable[[], bool]) -> None:
+        self._work = work
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._woken = False
+
+    def wake(self) -> None:
+        """Run the work soon, not now. Further calls before that count as one."""
+        with self._lock:
+            self._woken = True
+            if self._thread is None and not self._stop.is_set():
+                self._thread = threading.Thread(target=self._run, name="memcrdt background", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, after the call of `work` that is under way."""
+        self._stop.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _run(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not self._stop.wait(pause_s):
+            with self._lock:
+                self._woken = False
+            is_done = self._try()
+            with self._lock:
+                if is_done and not self._woken:
+                    self._thread = None
+                    return
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S) if not is_done else FIRST_PAUSE_S
+
+    def _try(self) -> bool:
+        try:
+            return self._work()
+        except MemcrdtError as exc:
+            _log.info("tried again later: %s", exc)
+            return False
