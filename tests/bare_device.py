@@ -56,17 +56,19 @@ class BareDevice:
             meta.write(db, "client_id", client_id)
 
     def add(self, text: str, **given: Any) -> str:
-        return self.store.commit(changes.Adding([check_add(text, given)], self._ulids))[0]
+        return self.store.commit(changes.Adding([check_add(text, given, self.store.now_ms())], self._ulids))[0]
 
     def add_many(self, texts: Iterable[str]) -> list[str]:
         return self.add_each([{"text": text} for text in texts])
 
     def add_each(self, items: Iterable[Mapping[str, Any]]) -> list[str]:
         """Adds several in one commit, each given as the arguments of add()."""
-        return self.store.commit(changes.Adding([check_item(item, {}) for item in items], self._ulids))
+        return self.store.commit(
+            changes.Adding([check_item(item, {}, self.store.now_ms()) for item in items], self._ulids)
+        )
 
     def update(self, memory_id: str, **given: Any) -> None:
-        edit = check_update(given)
+        edit = check_update(given, self.store.now_ms())
         self.store.commit(partial(changes.update, memory_id, edit, None))
 
     def forget(self, *memory_ids: str) -> None:

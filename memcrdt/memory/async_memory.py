@@ -128,6 +128,7 @@ class AsyncMemory(_Threaded[Memory]):
     similar = _awaitable(Memory.similar)
     list = _awaitable(Memory.list)
     update = _awaitable(Memory.update)
+    update_many = _awaitable(Memory.update_many)
     forget = _awaitable(Memory.forget)
     forget_expired = _awaitable(Memory.forget_expired)
     history = _awaitable(Memory.history)
@@ -259,6 +260,7 @@ class AsyncScopedMemory(_Threaded[ScopedMemory]):
     search = _awaitable(ScopedMemory.search)
     list = _awaitable(ScopedMemory.list)
     update = _awaitable(ScopedMemory.update)
+    update_many = _awaitable(ScopedMemory.update_many)
     forget = _awaitable(ScopedMemory.forget)
 
     def iterate(self, /, *, order: Order = "newest", **filters: Unpack[ScopedFilters]) -> AsyncIterator[MemoryRecord]:

@@ -6,6 +6,7 @@ import builtins
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack
@@ -20,11 +21,11 @@ from memcrdt.memory.spaces import Space
 from memcrdt.memory.sync import Network, Serving, Sync
 from memcrdt.memory.writer import Writer
 from memcrdt.model import checks
-from memcrdt.model.attributes import AddOptions
+from memcrdt.model.attributes import AddOptions, UpdateOptions
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.filters import CheckedFilters, Filters, Order, check_filters, check_order
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
-from memcrdt.model.requests import PERSONAL, check_add, check_items, check_update
+from memcrdt.model.requests import PERSONAL, UpdateRequest, check_add, check_items, check_update, check_updates
 from memcrdt.model.scopes import GLOBAL, check_scope
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Time
@@ -108,6 +109,7 @@ class Memory:
         pinned: bool = False,
         created_at: Time | None = None,
         expires_at: Time | None = None,
+        ttl: float | timedelta | None = None,
         id: str | None = None,
         key: str | None = None,
         dedupe: bool = False,
@@ -129,6 +131,7 @@ class Memory:
             pinned: Whether it is pinned.
             created_at: The time of the fact, if that is not now.
             expires_at: The time at which to hide it, in the future.
+            ttl: Instead of `expires_at`: the seconds, or the timedelta, after which to hide it.
             id: The id, a ULID; one is made without it.
             key: A name that gives the memory its id. Adding under the same key again, here or on another device,
                 updates the memory; after it was forgotten, it starts a new life.
@@ -148,7 +151,7 @@ class Memory:
             '01K9XQ3V7M2ZC4T8N6B5R1D0PE'
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "text")}
-        return self._writer.add([check_add(text, given)])[0]
+        return self._writer.add([check_add(text, given, self.store.now_ms())])[0]
 
     def add_many(
         self, /, items: Iterable[str | Mapping[str, Any]], **defaults: Unpack[AddOptions]
@@ -162,13 +165,14 @@ class Memory:
         Returns:
             The ids in the order of the items.
         """
-        return self._writer.add(check_items(items, defaults))
+        return self._writer.add(check_items(items, defaults, self.store.now_ms()))
 
     def update(
         self,
         id: str,
         *,
         text: str | EllipsisType = ...,
+        tags: Iterable[str] | EllipsisType = ...,
         add_tags: Iterable[str] = (),
         remove_tags: Iterable[str] = (),
         metadata: Mapping[str, Any] | None = None,
@@ -176,6 +180,7 @@ class Memory:
         importance: float | EllipsisType | None = ...,
         pinned: bool | EllipsisType = ...,
         expires_at: Time | EllipsisType | None = ...,
+        ttl: float | timedelta | None = None,
         superseded_by: str | EllipsisType | None = ...,
         scope: str | EllipsisType = ...,
         trust: str | EllipsisType | None = ...,
@@ -187,6 +192,7 @@ class Memory:
         Args:
             id: The memory.
             text: The new text. It settles a conflict.
+            tags: All tags that it has from now on, instead of `add_tags` and `remove_tags`.
             add_tags: Tags to add.
             remove_tags: Tags to take away.
             metadata: Entries to add or replace; a value of None takes its key away.
@@ -194,6 +200,7 @@ class Memory:
             importance: From 0 to 1, or None for no importance.
             pinned: Whether it is pinned.
             expires_at: The time at which to hide it, in the future, or None for never.
+            ttl: Instead of `expires_at`: the seconds, or the timedelta, after which to hide it.
             superseded_by: The id of another memory here that takes its place, or None.
             scope: The new scope.
             trust: The new trust, or None.
@@ -207,8 +214,33 @@ class Memory:
             NotFoundError: The memory, or the one that supersedes it, is not here.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "id")}
-        self._writer.edit(checks.check_id(id), check_update(given), author)
-        return self.get(id)
+        memory_id = checks.check_id(id)
+        self._writer.update([UpdateRequest(memory_id, check_update(given, self.store.now_ms()), author)])
+        return self.get(memory_id)
+
+    def update_many(
+        self, /, items: Iterable[Mapping[str, Any]], **defaults: Unpack[UpdateOptions]
+    ) -> builtins.list[MemoryRecord]:
+        """Change several memories in one transaction: all of them or none.
+
+        Args:
+            items: Mappings with the `id` of a memory and arguments of update(). An id may come more than once.
+            **defaults: Arguments of update() for the items that don't name them.
+
+        Returns:
+            The memories after all changes, in the order of the items.
+
+        Raises:
+            InputError: An argument is not acceptable; the message says of which item.
+            NotFoundError: A memory, or one that supersedes it, is not here.
+
+        Example:
+            >>> memory.update_many([{"id": each, "add_tags": ["done"]} for each in ids], author="planner")
+        """
+        requests = check_updates(items, defaults, self.store.now_ms())
+        self._writer.update(requests)
+        found = {record.id: record for record in self.get_many(request.id for request in requests)}
+        return [found[request.id] for request in requests if request.id in found]
 
     def forget(
         self, /, id: str | Iterable[str] | None = None, *, dry_run: bool = False, **filters: Unpack[Filters]
@@ -256,11 +288,12 @@ class Memory:
         edge = self._edge(rel, to)
         check_no_secret(rel)
         self.get(to)
-        self._writer.edit(checks.check_id(id), MemoryEdit(add_links=(edge,)))
+        self._writer.update([UpdateRequest(checks.check_id(id), MemoryEdit(add_links=(edge,)))])
 
     def unlink(self, id: str, rel: str, to: str) -> None:
         """Take a link away. A missing link is no error. Raises NotFoundError for a missing memory."""
-        self._writer.edit(checks.check_id(id), MemoryEdit(remove_links=(self._edge(rel, to),)))
+        edge = self._edge(rel, to)
+        self._writer.update([UpdateRequest(checks.check_id(id), MemoryEdit(remove_links=(edge,)))])
 
     def move(self, id: str, *, space: str) -> str:
         """Give a memory a new life in another space, and forget it in its present one.

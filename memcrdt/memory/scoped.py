@@ -120,6 +120,12 @@ class ScopedMemory:
         """Change a memory of any scope, as Memory.update() does."""
         return self.memory.update(id, **changes)
 
+    def update_many(
+        self, /, items: Iterable[Mapping[str, Any]], **defaults: Unpack[UpdateOptions]
+    ) -> builtins.list[MemoryRecord]:
+        """Change several memories of any scope, as Memory.update_many() does."""
+        return self.memory.update_many(items, **defaults)
+
     def forget(
         self, /, id: str | Iterable[str] | None = None, *, dry_run: bool = False, **filters: Unpack[ScopedFilters]
     ) -> Forgotten:

@@ -100,7 +100,7 @@ def _check_apart(home: Path, file: File) -> None:
 def check_defaults(store: Store, defaults: Mapping[str, Any]) -> None:
     """Raises InputError, or NotFoundError for a space that is not here: before any line is refused for it."""
     with store.reading() as db:
-        space_number(db, check_item({"text": "any", **defaults}, {}).space)
+        space_number(db, check_item({"text": "any", **defaults}, {}, store.now_ms()).space)
 
 
 class Import:
@@ -263,7 +263,7 @@ def _request(line: bytes | None, defaults: Mapping[str, Any], store: Store) -> A
     given = {"text": item} if isinstance(item, str) else item
     if not isinstance(given, dict):
         raise InputError("the line is neither a JSON object nor a text")
-    request = check_imported(given, defaults)
+    request = check_imported(given, defaults, store.now_ms())
     with store.reading() as db:
         _check_space(db, request.space)
     return request

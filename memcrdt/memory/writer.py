@@ -9,10 +9,9 @@ from typing import Any, Literal, TypeVar
 
 from memcrdt.errors import InputError
 from memcrdt.memory.retention import Retention
-from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.filters import INCLUDES, CheckedFilters
 from memcrdt.model.records import Forgotten
-from memcrdt.model.requests import AddRequest, check_alive
+from memcrdt.model.requests import AddRequest, UpdateRequest, check_alive
 from memcrdt.store import changes, listing, moving, reads
 from memcrdt.store.indexer import Connection
 from memcrdt.store.membership import receipts
@@ -38,10 +37,13 @@ class Writer:
             check_alive(request.attributes, now)
         return self.bring(changes.Adding(requests, self._ulids), [request.text for request in requests])
 
-    def edit(self, memory_id: str, edit: MemoryEdit, author: str | None = None) -> None:
-        """Change one memory. Raises NotFoundError."""
-        check_alive(edit.attributes, self._store.now_ms())
-        self.bring(partial(changes.update, memory_id, edit, author), [] if edit.text is None else [edit.text])
+    def update(self, requests: list[UpdateRequest]) -> None:
+        """Change memories in one transaction. Raises NotFoundError."""
+        now = self._store.now_ms()
+        for request in requests:
+            check_alive(request.edit.attributes, now)
+        texts = [request.edit.text for request in requests if request.edit.text is not None]
+        self.bring(partial(changes.update_all, requests), texts)
 
     def forget(self, listed: Callable[[Connection], Sequence[Place]]) -> list[str]:
         """Forget the memories that `listed` finds under the write lock, and return their ids."""

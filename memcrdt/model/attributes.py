@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from types import EllipsisType
 from typing import Any, Final, Literal, TypeAlias, TypedDict
 
@@ -171,6 +172,7 @@ class ScopedAddOptions(TypedDict, total=False):
     pinned: bool
     created_at: Time | None
     expires_at: Time | None
+    ttl: float | timedelta | None
     id: str | None
     key: str | None
     dedupe: bool
@@ -187,6 +189,7 @@ class UpdateOptions(TypedDict, total=False):
     """Arguments of Memory.update() beside the id, which explains them. `...` leaves a part as it is."""
 
     text: str | EllipsisType
+    tags: Iterable[str] | EllipsisType
     add_tags: Iterable[str]
     remove_tags: Iterable[str]
     metadata: Mapping[str, Any] | None
@@ -194,6 +197,7 @@ class UpdateOptions(TypedDict, total=False):
     importance: float | EllipsisType | None
     pinned: bool | EllipsisType
     expires_at: Time | EllipsisType | None
+    ttl: float | timedelta | None
     superseded_by: str | EllipsisType | None
     scope: str | EllipsisType
     trust: str | EllipsisType | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from itertools import islice
 
 from memcrdt.errors import InputError
@@ -143,6 +144,16 @@ def check_timeout(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:  # NaN is not, either
         raise InputError(f"the timeout is {value!r}; give seconds, 0 or more, or None")
     return value
+
+
+def check_ttl(value: object) -> int:
+    """Return a time to live, in seconds or as a timedelta, in whole milliseconds."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise InputError(f"the ttl is {a_kind(value)}; give seconds or a timedelta")
+    if not 0.001 <= seconds <= limits.TIME_MAX_MS / 1_000:  # NaN is not, either
+        raise InputError(f"the ttl is {seconds} seconds; give at least a millisecond, and no more than ends by 9999")
+    return int(seconds * 1_000)
 
 
 def check_devices(devices: object) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from memcrdt.model import registers
 from memcrdt.model.attributes import BY_NAME
@@ -42,16 +42,25 @@ class NewMemory:
 class MemoryEdit:
     """A checked request to change a memory; what is empty stays as it is.
 
-    In `metadata` None removes the key. `attributes` holds only what changes, None for none.
+    `tags` replaces all tags. In `metadata` None removes the key. `attributes` holds only what changes, None for none.
     """
 
     text: str | None = None
+    tags: tuple[str, ...] | None = None
     add_tags: tuple[str, ...] = ()
     remove_tags: tuple[str, ...] = ()
     metadata: Mapping[str, Json] = field(default_factory=dict)
     attributes: Mapping[str, Json] = field(default_factory=dict)
     add_links: tuple[tuple[str, str], ...] = ()
     remove_links: tuple[tuple[str, str], ...] = ()
+
+
+def with_tag_changes(edit: MemoryEdit, life: Life) -> MemoryEdit:
+    """Return an edit that adds and removes tags instead of replacing those of `life`."""
+    if edit.tags is None:
+        return edit
+    removed = tuple(tag for tag in life.tags if tag not in edit.tags)
+    return replace(edit, tags=None, add_tags=edit.tags, remove_tags=removed)
 
 
 def born(new: NewMemory, stamp: Stamp) -> Writes:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from memcrdt.errors import InputError
 from memcrdt.model import checks, limits
@@ -14,6 +14,8 @@ from memcrdt.model.projection import Life
 from memcrdt.model.scopes import GLOBAL
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Json, a_kind, from_ms, to_ms
+
+T = TypeVar("T")
 
 PERSONAL = "personal"
 
@@ -43,8 +45,18 @@ _ATTRIBUTES: Final = {verb: {each.name: each for each in taken_by(verb)} for ver
 _IMPORT_ONLY: Final = _ATTRIBUTES["import"].keys() - _ATTRIBUTES["add"].keys()
 
 
-def check_add(text: object, given: Mapping[str, Any]) -> AddRequest:
-    """Return the request that arguments of add() make. Raises InputError."""
+@dataclass(frozen=True, slots=True)
+class UpdateRequest:
+    """Checked arguments of update(). `author` makes the change."""
+
+    id: str
+    edit: MemoryEdit
+    author: str | None = None
+
+
+def check_add(text: object, arguments: Mapping[str, Any], now_ms: int) -> AddRequest:
+    """Return the request that arguments of add() make at `now_ms`. Raises InputError."""
+    given = _without_ttl(arguments, now_ms)
     if unknown := sorted(set(given) - AddOptions.__optional_keys__):
         known = sorted({"text", *AddOptions.__optional_keys__})
         raise InputError(f"a memory has no {unknown[0]!r}; it takes {', '.join(known)}")
@@ -73,60 +85,61 @@ def check_add(text: object, given: Mapping[str, Any]) -> AddRequest:
     return request
 
 
-def check_item(item: object, defaults: Mapping[str, Any]) -> AddRequest:
-    """The request of one item of add_many(): a text, or a mapping of add()'s arguments. Raises InputError."""
+def check_item(item: object, defaults: Mapping[str, Any], now_ms: int) -> AddRequest:
+    """Return the request of one item of add_many(): a text, or a mapping of add()'s arguments. Raises InputError."""
     if isinstance(item, str):
-        return check_add(item, defaults)
+        return check_add(item, defaults, now_ms)
     if not isinstance(item, Mapping):
         raise InputError(f"an item is {a_kind(item)}; give a text, or a mapping of add()'s arguments")
-    given = {**defaults, **item}
-    return check_add(given.pop("text", None), given)
+    given = _overlaid(defaults, item)
+    return check_add(given.pop("text", None), given, now_ms)
 
 
-def check_imported(item: Mapping[str, Any], defaults: Mapping[str, Any]) -> AddRequest:
+def check_imported(item: Mapping[str, Any], defaults: Mapping[str, Any], now_ms: int) -> AddRequest:
     """Return the request of one line of an import: arguments of add(), and attributes and links that only an import
     brings. `defaults` override the line. Raises InputError."""
-    given = {**item, **defaults}
+    given = _overlaid(item, defaults)
     links = _check_links(given.pop("links", ()))
     said = {name: BY_NAME[name].check(given.pop(name)) for name in _IMPORT_ONLY & given.keys()}
-    request = check_item(given, {})
+    request = check_item(given, {}, now_ms)
     if not given.get("allow_secret"):
         check_no_secret(links, said)
     brought = {name: value for name, value in said.items() if value != BY_NAME[name].default}
     return replace(request, attributes={**request.attributes, **brought}, links=links)
 
 
-def check_items(items: object, defaults: Mapping[str, Any]) -> list[AddRequest]:
-    """The requests of all items of add_many(). Raises InputError, which says which of several is wrong, from 0."""
-    taken = checks.check_batch(items)
-    requests: list[AddRequest] = []
-    for place, item in enumerate(taken):
-        try:
-            requests.append(check_item(item, defaults))
-        except InputError as exc:
-            raise InputError(f"item {place} of {len(taken):,}: {exc}") from exc
-    return requests
+def check_items(items: object, defaults: Mapping[str, Any], now_ms: int) -> list[AddRequest]:
+    """Return the requests of all items of add_many(). Raises InputError."""
+    return _each(checks.check_batch(items), lambda item: check_item(item, defaults, now_ms))
 
 
-def check_update(given: Mapping[str, Any]) -> MemoryEdit:
+def check_updates(items: object, defaults: Mapping[str, Any], now_ms: int) -> list[UpdateRequest]:
+    """Return the requests of all items of update_many(). Raises InputError."""
+    return _each(checks.check_batch(items), lambda item: _check_update_item(item, defaults, now_ms))
+
+
+def check_update(given: Mapping[str, Any], now_ms: int) -> MemoryEdit:
     """Return the edit that arguments of update() make: `...` leaves a value as it is, None takes it away.
 
     The author of the change is checked too, but is no part of the edit. Raises InputError.
     """
-    asked = {name: value for name, value in given.items() if value is not ...}
+    asked = _without_ttl({name: value for name, value in given.items() if value is not ...}, now_ms)
     if unknown := sorted(set(asked) - UpdateOptions.__optional_keys__):
         known = ", ".join(sorted(UpdateOptions.__optional_keys__))
         raise InputError(f"update has no argument {unknown[0]!r}; it takes {known}")
     author = checks.check_optional_label(asked.get("author"), "the author")
     edit = MemoryEdit(
         text=checks.check_text(asked["text"]) if "text" in asked else None,
+        tags=checks.check_tags(asked["tags"]) if "tags" in asked else None,
         add_tags=checks.check_tags(asked.get("add_tags", ()), "add_tags"),
         remove_tags=checks.check_tags(asked.get("remove_tags", ()), "remove_tags"),
         metadata=checks.check_metadata(asked.get("metadata")),
         attributes={name: each.check(asked[name]) for name, each in _ATTRIBUTES["update"].items() if name in asked},
     )
+    if edit.tags is not None and (edit.add_tags or edit.remove_tags):
+        raise InputError("tags replaces all tags; give it without add_tags and remove_tags")
     if not checks.check_flag(asked.get("allow_secret", False), "allow_secret"):
-        check_no_secret(edit.text, author, edit.add_tags, _without_nulls(edit.metadata), edit.attributes)
+        check_no_secret(edit.text, author, edit.tags, edit.add_tags, _without_nulls(edit.metadata), edit.attributes)
     return edit
 
 
@@ -152,6 +165,43 @@ def upsert(request: AddRequest, life: Life, now: int) -> MemoryEdit:
         attributes={**hidden, **_overriding(request), **request.attributes},
         add_links=request.links,
     )
+
+
+def _check_update_item(item: object, defaults: Mapping[str, Any], now_ms: int) -> UpdateRequest:
+    if not isinstance(item, Mapping):
+        raise InputError(f"an item is {a_kind(item)}; give a mapping of update()'s arguments, with the id")
+    given = _overlaid(defaults, item)
+    memory_id = checks.check_id(given.pop("id", None))
+    return UpdateRequest(memory_id, check_update(given, now_ms), given.get("author"))
+
+
+def _each(items: list[object], check: Callable[[object], T]) -> list[T]:
+    """Check all items of a call. Raises InputError, which says which of several is wrong, from 0."""
+    checked: list[T] = []
+    for place, item in enumerate(items):
+        try:
+            checked.append(check(item))
+        except InputError as exc:
+            raise InputError(f"item {place} of {len(items):,}: {exc}") from exc
+    return checked
+
+
+def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both mappings of arguments as one. What `above` says of the expiry hides what `below` says."""
+    rivals = {"ttl": "expires_at", "expires_at": "ttl"}
+    hidden = {rival for name, rival in rivals.items() if above.get(name) is not None}
+    return {**{name: value for name, value in below.items() if name not in hidden}, **above}
+
+
+def _without_ttl(arguments: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
+    """Return arguments in which the expiry stands for the time to live. Raises InputError for both at once."""
+    given = dict(arguments)
+    ttl = given.pop("ttl", None)
+    if ttl is None:
+        return given
+    if given.get("expires_at") is not None:
+        raise InputError("ttl and expires_at exclude each other; give one of them")
+    return {**given, "expires_at": from_ms(min(now_ms + checks.check_ttl(ttl), limits.TIME_MAX_MS))}
 
 
 def _overriding(request: AddRequest) -> dict[str, Json]:

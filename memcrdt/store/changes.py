@@ -12,7 +12,7 @@ from memcrdt.model import checks, edits, limits
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
 from memcrdt.model.ids import RANDOM_BYTES, derive, next_ulid
 from memcrdt.model.projection import Grave, Life
-from memcrdt.model.requests import PERSONAL, AddRequest, upsert
+from memcrdt.model.requests import PERSONAL, AddRequest, UpdateRequest, upsert
 from memcrdt.store import reads, spaces, views
 from memcrdt.store.meta import Random
 from memcrdt.store.reads import Place
@@ -113,6 +113,12 @@ def update(memory_id: str, edit: MemoryEdit, author: str | None, transaction: Tr
         change(transaction, space, life_of(transaction, space, memory_id), edit, author)
 
 
+def update_all(requests: Sequence[UpdateRequest], transaction: Transaction) -> None:
+    """A plan that changes several memories in order. Raises what update() does."""
+    for request in requests:
+        update(request.id, request.edit, request.author, transaction)
+
+
 def life_of(transaction: Transaction, space: int, memory_id: str) -> Life:
     """A memory that the views show. Raises CorruptError if the log doesn't know it."""
     state = transaction.state(space, memory_id)
@@ -123,6 +129,7 @@ def life_of(transaction: Transaction, space: int, memory_id: str) -> Life:
 
 def change(transaction: Transaction, space: int, life: Life, edit: MemoryEdit, author: str | None) -> None:
     """Gathers an edit of a memory that is there."""
+    edit = edits.with_tag_changes(edit, life)
     _check_outcome(life, edit)
     stamp = Stamp(transaction.stamp.at, author, transaction.stamp.device)
     last = life.shown.revision if life.revisions[1:] else None

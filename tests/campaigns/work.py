@@ -83,7 +83,7 @@ def import_(world: World, computer: Computer) -> None:
     texts = [f"item {n} of the shared file zi{n}q" for n in world.rng.sample(range(_SHARED_ITEMS), 4)]
     before = {record.id for record in computer.memory.list(limit=1_000).items}
     plan = Importing(again=False)
-    computer.memory.store.commit(partial(plan.plan, [check_add(text, {}) for text in texts]))
+    computer.memory.store.commit(partial(plan.plan, [check_add(text, {}, 0) for text in texts]))
     for record in computer.memory.list(limit=1_000).items:
         if record.text in texts:
             if record.id not in before and world.promises.know(record.id, computer):

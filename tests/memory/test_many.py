@@ -1,8 +1,10 @@
-"""Verbs for several memories at once: get_many, count, iterate and forget with a list of ids."""
+"""Verbs for several memories at once: get_many, update_many, count, iterate and forget with a list of ids."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ import memcrdt
 from memcrdt.errors import InputError, NotFoundError
 from memcrdt.memory.memory import Memory
 from memcrdt.store import listing
-from memcrdt.testing.memories import exchange
+from memcrdt.testing.memories import Clock, exchange
 
+UNENDING = datetime.max.replace(tzinfo=UTC)
 UNKNOWN = "01JD8Z6Q4M0000000000000001"
 OpenMemory = Callable[..., Memory]
 
@@ -55,6 +58,79 @@ def _line(memory: Memory, memory_id: str) -> Path:
     path = memory.home / "one.jsonl"
     memory.export(path, contains=memory.get(memory_id).text)
     return path
+
+
+def test_update_many_changes_all_in_order(memory: Memory, ids: list[str]) -> None:
+    """Items override the defaults, and a later item of the same memory builds on the one before."""
+    items = [
+        {"id": ids[2], "add_tags": ["a"]},
+        {"id": ids[0].lower(), "text": "new", "importance": 0.5},
+        {"id": ids[2], "add_tags": ["b"], "importance": None},
+    ]
+    found = memory.update_many(items, importance=1, author="planner")
+    assert [record.id for record in found] == [ids[2], ids[0], ids[2]]
+    assert found == [memory.get(ids[2]), memory.get(ids[0]), memory.get(ids[2])]
+    assert (found[0].tags, found[0].importance) == (("a", "b"), None)
+    assert (found[1].text, found[1].importance) == ("new", 0.5)
+    assert memory.history(ids[0])[-1].by == "planner"
+    assert memory.update_many([]) == []
+
+
+@pytest.mark.parametrize(
+    ("item", "error", "named"),
+    [
+        ({"id": UNKNOWN, "text": "b"}, NotFoundError, UNKNOWN),
+        ({"text": "b"}, InputError, "item 1 of 2"),
+        ({"id": "nonsense"}, InputError, "item 1 of 2"),
+        ({"id": UNKNOWN, "importnace": 1}, InputError, "item 1 of 2: update has no argument 'importnace'"),
+        ({"id": UNKNOWN, "tags": ["a"], "add_tags": ["b"]}, InputError, "item 1 of 2: tags replaces all"),
+        ({"id": UNKNOWN, "expires_at": "2001-01-01T00:00:00Z"}, InputError, "not in the future"),
+        ("a text", InputError, "item 1 of 2"),
+    ],
+)
+def test_update_many_changes_all_or_none(memory: Memory, ids: list[str], item: Any, error: Any, named: str) -> None:
+    """One item that is wrong leaves all as they were."""
+    with pytest.raises(error, match=named):
+        memory.update_many([{"id": ids[0], "text": "changed"}, item])
+    assert memory.get(ids[0]).text == "fact 0"
+
+
+def test_tags_are_replaced(memory: Memory) -> None:
+    """By update and update_many; an empty list takes all away, and what stays keeps its time."""
+    added = memory.add("a", tags=["a", "b"])
+    assert memory.update(added, tags=["b", "c"]).tags == ("b", "c")
+    assert memory.update(added, text="new").tags == ("b", "c")
+    assert memory.update_many([{"id": added, "tags": []}])[0].tags == ()
+    with pytest.raises(InputError, match="tags replaces all"):
+        memory.update(added, tags=["a"], add_tags=["b"])
+
+
+def test_replaced_tags_merge_with_those_of_other_devices(open_memory: OpenMemory) -> None:
+    """Only what was seen is replaced: a tag that another device adds meanwhile stays."""
+    one, other = open_memory("A"), open_memory("B")
+    exchange(one, other)
+    added = one.add("a", tags=["old", "kept"])
+    exchange(one, other)
+    other.update(added, add_tags=["theirs"])
+    one.update(added, tags=["kept", "ours"])
+    exchange(one, other)
+    assert one.get(added).tags == other.get(added).tags == ("kept", "ours", "theirs")
+
+
+def test_a_time_to_live_hides_when_it_is_over(memory: Memory, clock: Clock) -> None:
+    """In add, add_many, update and import, from the moment of the call."""
+    added = memory.add("a", ttl=60)
+    assert clock.time(seconds=59.99) < (memory.get(added).expires_at or UNENDING) < clock.time(seconds=60)
+    memory.add_many(["b", {"text": "c", "ttl": timedelta(hours=1)}], ttl=60)
+    memory.update(added, ttl=3_600)
+    lines = BytesIO(b'{"text": "d", "ttl": 60}\n{"text": "e"}\n')
+    assert memory.import_(lines, format="jsonl").added == 2
+    clock.now += 60_001
+    assert {record.text for record in memory.list()} == {"a", "c", "e"}
+    clock.now += 3_600_000
+    assert {record.text for record in memory.list()} == {"e"}
+    with pytest.raises(InputError, match="exclude each other"):
+        memory.add("f", ttl=60, expires_at="9999-01-01T00:00:00Z")
 
 
 def test_count_is_the_length_of_the_list(memory: Memory, ids: list[str]) -> None:
@@ -156,4 +232,5 @@ async def test_they_are_awaitable(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert [record.id for record in await memory.get_many(ids)] == ids
         with pytest.raises(InputError):
             _ = [record async for record in memory.iterate(tag="a")]  # type: ignore[call-arg]
+        assert [record.tags for record in await memory.update_many([{"id": ids[0], "tags": ["a"]}])] == [("a",)]
         assert (await memory.forget(ids)).count == 3

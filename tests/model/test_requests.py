@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from memcrdt.errors import InputError
 from memcrdt.model import checks, limits
 from memcrdt.model.filters import CheckedFilters, check_filters
-from memcrdt.model.requests import check_add, check_item, check_update
+from memcrdt.model.requests import check_add, check_imported, check_item, check_update
 from memcrdt.model.scopes import category_of, check_scope, is_scope
+from memcrdt.model.values import from_ms
 
+NOW = 1_800_000_000_000
 ID = "01JD8Z6Q4M0000000000000001"
 
 AT_THE_EDGE: list[dict[str, Any]] = [
@@ -31,6 +34,8 @@ AT_THE_EDGE: list[dict[str, Any]] = [
     {"importance": 1},
     {"created_at": "1970-01-01T00:00:00Z"},
     {"expires_at": "9999-12-31T23:59:59Z"},
+    {"ttl": 0.001},
+    {"ttl": timedelta(days=365_000)},
     {"id": ID},
 ]
 
@@ -80,6 +85,16 @@ BEYOND: list[dict[str, Any]] = [
     {"created_at": "2026-01-01T00:00:00"},
     {"created_at": 5},
     {"expires_at": "never"},
+    {"ttl": 0},
+    {"ttl": -1},
+    {"ttl": 0.0009},
+    {"ttl": float("nan")},
+    {"ttl": float("inf")},
+    {"ttl": 1e300},
+    {"ttl": True},
+    {"ttl": "5"},
+    {"ttl": timedelta()},
+    {"ttl": 5, "expires_at": "9999-12-31T23:59:59Z"},
     {"colour": "red"},
 ]
 
@@ -87,31 +102,51 @@ BEYOND: list[dict[str, Any]] = [
 @pytest.mark.parametrize("given", AT_THE_EDGE, ids=lambda given: str(given)[:40])
 def test_what_is_at_a_limit_is_taken(given: dict[str, Any]) -> None:
     """Limits are inclusive."""
-    check_item({"text": "text", **given}, {})
+    check_item({"text": "text", **given}, {}, NOW)
 
 
 @pytest.mark.parametrize("given", BEYOND, ids=lambda given: str(given)[:40])
 def test_what_is_beyond_a_limit_is_refused(given: dict[str, Any]) -> None:
     """With InputError and no other error; it is a ValueError too."""
     with pytest.raises(InputError) as caught:
-        check_item({"text": "text", **given}, {})
+        check_item({"text": "text", **given}, {}, NOW)
     assert isinstance(caught.value, ValueError)
 
 
 def test_an_item_overrides_the_defaults() -> None:
     """Of add_many()."""
-    request = check_item({"text": "a", "kind": "fact"}, {"kind": "note", "author": "bot"})
+    request = check_item({"text": "a", "kind": "fact"}, {"kind": "note", "author": "bot"}, NOW)
     assert (request.kind, request.author) == ("fact", "bot")
+
+
+def test_a_time_to_live_is_an_expiry() -> None:
+    """In seconds or as a timedelta from now, and no later than the last time there is."""
+    for ttl in (90, 90.0, timedelta(minutes=1, seconds=30)):
+        assert check_add("a", {"ttl": ttl}, NOW).attributes == {"expires_at": NOW + 90_000}
+        assert check_update({"ttl": ttl}, NOW).attributes == {"expires_at": NOW + 90_000}
+    assert check_add("a", {"ttl": limits.TIME_MAX_MS / 1_000}, NOW).attributes == {"expires_at": limits.TIME_MAX_MS}
+    assert check_add("a", {"ttl": None, "expires_at": None}, NOW).attributes == {}
+    assert check_update({"ttl": None, "expires_at": None}, NOW).attributes == {"expires_at": None}
+
+
+@pytest.mark.parametrize(("item", "defaults"), [("ttl", "expires_at"), ("expires_at", "ttl")])
+def test_the_expiry_of_an_item_overrides_that_of_the_defaults(item: str, defaults: str) -> None:
+    """In whichever way the two are given; in an import the defaults override the line."""
+    given = {"ttl": 1, "expires_at": from_ms(NOW + 2_000)}
+    wanted = {"ttl": NOW + 1_000, "expires_at": NOW + 2_000}
+    one, other = {"text": "a", item: given[item]}, {defaults: given[defaults]}
+    assert check_item(one, other, NOW).attributes == {"expires_at": wanted[item]}
+    assert check_imported(one, other, NOW).attributes == {"expires_at": wanted[defaults]}
 
 
 def test_tags_come_sorted_and_once() -> None:
     """The order in which they were given means nothing."""
-    assert check_add("a", {"tags": ["b", "a", "b"]}).tags == ("a", "b")
+    assert check_add("a", {"tags": ["b", "a", "b"]}, NOW).tags == ("a", "b")
 
 
 def test_whole_floats_become_integers() -> None:
     """As they would after a trip through Yjs."""
-    metadata = check_add("a", {"metadata": {"n": 2.0, "gone": None}}).metadata
+    metadata = check_add("a", {"metadata": {"n": 2.0, "gone": None}}, NOW).metadata
     assert metadata == {"n": 2}
     assert type(metadata["n"]) is int
 
@@ -121,6 +156,12 @@ def test_whole_floats_become_integers() -> None:
     [
         {"text": ""},
         {"add_tags": "a"},
+        {"tags": "a"},
+        {"tags": None},
+        {"tags": ["a"], "add_tags": ["b"]},
+        {"tags": [], "remove_tags": ["b"]},
+        {"ttl": 5, "expires_at": "9999-12-31T23:59:59Z"},
+        {"ttl": 0},
         {"remove_tags": [1]},
         {"metadata": {"k": b"bytes"}},
         {"importance": 2},
@@ -135,17 +176,17 @@ def test_whole_floats_become_integers() -> None:
 def test_a_bad_update_is_refused(given: dict[str, Any]) -> None:
     """The same rules as for add()."""
     with pytest.raises(InputError):
-        check_update(given)
+        check_update(given, NOW)
 
 
 def test_none_takes_an_attribute_away_and_dots_leave_it() -> None:
     """The two are told apart."""
-    assert check_update({"importance": None, "trust": None, "expires_at": None}).attributes == {
+    assert check_update({"importance": None, "trust": None, "expires_at": None}, NOW).attributes == {
         "importance": None,
         "trust": None,
         "expires_at": None,
     }
-    assert check_update({}).attributes == {}
+    assert check_update({}, NOW).attributes == {}
 
 
 def test_a_batch_has_a_limit_and_is_not_read_past_it() -> None:

@@ -36,6 +36,7 @@ SECRETS = [
 ]
 
 
+NOW = 1_800_000_000_000
 SECRET = SECRETS[3]
 
 
@@ -43,7 +44,7 @@ SECRET = SECRETS[3]
 def test_a_secret_of_a_well_known_form_is_refused(secret: str) -> None:
     """The message doesn't repeat it."""
     with pytest.raises(InputError, match="allow_secret") as caught:
-        check_add(f"the key is\n{secret}, keep it", {})
+        check_add(f"the key is\n{secret}, keep it", {}, NOW)
     assert secret not in str(caught.value)
 
 
@@ -65,8 +66,8 @@ def test_a_secret_of_a_well_known_form_is_refused(secret: str) -> None:
 def test_a_new_memory_has_a_secret_in_no_field(given: dict[str, Any]) -> None:
     """All of them travel."""
     with pytest.raises(InputError, match="AWS access key"):
-        check_add("a", given)
-    assert check_add("a", {**given, "allow_secret": True}).text == "a"
+        check_add("a", given, NOW)
+    assert check_add("a", {**given, "allow_secret": True}, NOW).text == "a"
 
 
 @pytest.mark.parametrize(
@@ -84,13 +85,13 @@ def test_a_new_memory_has_a_secret_in_no_field(given: dict[str, Any]) -> None:
 def test_a_change_brings_a_secret_into_no_field(given: dict[str, Any]) -> None:
     """Whoever made it."""
     with pytest.raises(InputError, match="AWS access key"):
-        check_update(given)
-    check_update({**given, "allow_secret": True})
+        check_update(given, NOW)
+    check_update({**given, "allow_secret": True}, NOW)
 
 
 def test_a_secret_may_be_taken_away() -> None:
     """What only names it to be rid of it is no reason to refuse."""
-    edit = check_update({"remove_tags": [SECRET], "metadata": {SECRET: None}})
+    edit = check_update({"remove_tags": [SECRET], "metadata": {SECRET: None}}, NOW)
     assert edit.remove_tags == (SECRET,)
 
 
@@ -114,8 +115,8 @@ def test_relations_scopes_and_spaces_are_named_after_no_secret(tmp_path: Path) -
 @pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret[:12].strip())
 def test_a_secret_is_taken_when_allowed(secret: str) -> None:
     """Who asks for it knows what it means."""
-    assert check_add(secret, {"allow_secret": True}).text == secret
-    assert check_update({"metadata": {"k": secret}, "allow_secret": True}).metadata == {"k": secret}
+    assert check_add(secret, {"allow_secret": True}, NOW).text == secret
+    assert check_update({"metadata": {"k": secret}, "allow_secret": True}, NOW).metadata == {"k": secret}
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,10 @@ def arguments(memory: memcrdt.Memory) -> None:
     memory.import_("file.jsonl", importnace=1)  # refused
     memory.update("id", tag=["a"])  # refused
     memory.update("id", pinned=None)  # refused
+    memory.update("id", tags=None)  # refused
+    memory.update_many([{"id": "id"}], importnace=1)  # refused
+    memory.update_many(["id"])  # refused
+    memory.add("text", ttl="5")  # refused
     memcrdt.open("home", embeder=None)  # refused
 
 
