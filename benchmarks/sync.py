@@ -26,6 +26,7 @@ from figures import machine, p50_p95
 
 from memcrdt.config import Config
 from memcrdt.memory.memory import Memory
+from memcrdt.memory.offline import Offline
 from memcrdt.model.limits import SHARDS
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.search import SearchIndex, make_embedder
@@ -35,7 +36,6 @@ from memcrdt.store.store import Store
 from memcrdt.sync.events import Committed, Known
 from memcrdt.sync.gossip import Gossip
 from memcrdt.testing.fake_replica import FakeReplica
-from memcrdt.testing.memories import NoNetwork
 from memcrdt.testing.simulator import SimulatedNode, Simulator, Weather
 
 A, B = "A" * 52, "B" * 52
@@ -97,7 +97,7 @@ class Pair:
 def _memory(home: Path, device: str) -> Memory:
     index = SearchIndex(make_embedder("static"))
     store = Store(home, device, index)
-    return Memory(home, store, NoNetwork, finder=Finder(store, index), config=Config())
+    return Memory(home, store, Offline, finder=Finder(store, index), config=Config())
 
 
 def _node(sim: Simulator, memory: Memory) -> SimulatedNode:

@@ -39,13 +39,20 @@ def _clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(name="in_memory")
+def _in_memory() -> bool:
+    """Return whether `open_memory` opens stores in memory. Modules override it to run on both kinds of stores."""
+    return False
+
+
 @pytest.fixture(name="open_memory")
-def _open_memory(tmp_path: Path, clock: Clock) -> Iterator[OpenMemory]:
-    """Opens the memories of devices by their letter, all with one clock; without an embedder, unless one is given."""
+def _open_memory(tmp_path: Path, clock: Clock, in_memory: bool) -> Iterator[OpenMemory]:
+    """Open the memories of devices by their letter, all with one clock, and without an embedder unless one is given."""
     with ExitStack() as opened:
 
         def make(device: str = "A", **options: Any) -> Memory:
-            return opened.enter_context(open_memory(tmp_path / device, device, clock, **options))
+            home = None if in_memory else tmp_path / device
+            return opened.enter_context(open_memory(home, device, clock, **options))
 
         yield make
 

@@ -26,7 +26,7 @@ def test_an_expired_memory_hides_and_stays_in_its_history(memory: Memory, clock:
     memory.add("fact that stays")
     added = memory.add("fact of today", expires_at=clock.time(hours=1))
     assert _found(memory) == (["fact of today", "fact that stays"],) * 2
-    clock.pass_(hours=2)
+    clock.advance(hours=2)
     assert _found(memory) == (["fact that stays"],) * 2
     assert _found(memory, include="superseded") == (["fact that stays"],) * 2
     assert _found(memory, include="expired") == (["fact of today", "fact that stays"],) * 2
@@ -36,10 +36,10 @@ def test_an_expired_memory_hides_and_stays_in_its_history(memory: Memory, clock:
 def test_an_expiry_can_be_moved_and_taken_away(memory: Memory, clock: Any) -> None:
     """Then it is seen again."""
     added = memory.add("fact", expires_at=clock.time(hours=1))
-    clock.pass_(hours=2)
+    clock.advance(hours=2)
     memory.update(added, expires_at=clock.time(hours=1))
     assert _found(memory) == (["fact"],) * 2
-    clock.pass_(hours=2)
+    clock.advance(hours=2)
     memory.update(added, expires_at=None)
     assert _found(memory) == (["fact"],) * 2
 
@@ -60,10 +60,10 @@ def test_as_of_shows_what_was_there_and_what_it_said(memory: Memory, clock: Any)
     """Existence and text, of list and of search; tags and metadata are today's."""
     added = memory.add("fact one", tags=["then"])
     first = clock.time()
-    clock.pass_(hours=1)
+    clock.advance(hours=1)
     memory.update(added, text="fact two", add_tags=["now"])
     second = clock.time()
-    clock.pass_(hours=1)
+    clock.advance(hours=1)
     memory.update(added, text="fact three")
     memory.add("fact of later")
     assert _found(memory, as_of=first) == (["fact one"],) * 2
@@ -92,7 +92,7 @@ def test_as_of_shows_what_had_not_expired_then(memory: Memory, clock: Any) -> No
     """And hides what had."""
     memory.add("fact of an hour", expires_at=clock.time(hours=1))
     inside = clock.time()
-    clock.pass_(hours=3)
+    clock.advance(hours=3)
     assert _found(memory, as_of=inside) == (["fact of an hour"],) * 2
     assert _found(memory, as_of=clock.time(hours=-1)) == ([], [])
     assert _found(memory, as_of=clock.time(hours=-1), include="expired") == (["fact of an hour"],) * 2
@@ -102,7 +102,7 @@ def test_as_of_shows_what_was_not_superseded_yet(memory: Memory, clock: Any) -> 
     """A memory is superseded from when the one that takes its place was created."""
     old = memory.add("fact of old")
     before = clock.time()
-    clock.pass_(hours=1)
+    clock.advance(hours=1)
     memory.update(old, superseded_by=memory.add("fact of now"))
     assert _found(memory, as_of=before) == (["fact of old"],) * 2
     assert _found(memory, as_of=clock.time()) == (["fact of now"],) * 2
@@ -114,7 +114,7 @@ def test_what_was_superseded_stays_hidden_when_its_successor_is_forgotten(open_m
     laptop, desktop, late = (open_memory(device) for device in "ABC")
     old, _ = laptop.add_many(["fact of old", "fact of the other"])
     before = clock.time()
-    clock.pass_(hours=1)
+    clock.advance(hours=1)
     new = laptop.add("fact of now")
     exchange(laptop, desktop)
     laptop.forget(new)
@@ -135,7 +135,7 @@ def test_what_was_superseded_stays_hidden_when_the_views_are_made_anew(memory: M
     memory.update(old, superseded_by=new)
     memory.space("acme").create()
     memory.move(new, space="acme")
-    clock.pass_(hours=1)
+    clock.advance(hours=1)
     with memory.store.writing() as db:
         db.execute("DELETE FROM memories")
     assert memory.doctor(repair=True).done
@@ -168,7 +168,7 @@ def test_what_expired_30_days_ago_is_forgotten(open_memory: OpenMemory, clock: A
     memory = open_memory()
     added = memory.add("fact", expires_at=clock.time(hours=1))
     kept = memory.add("fact that stays")
-    clock.pass_(days=days, hours=1)
+    clock.advance(days=days, hours=1)
     assert memory.forget_expired() == (1 if days > 30 else 0)
     assert memory.get(kept).text == "fact that stays"
     if days > 30:
@@ -189,7 +189,7 @@ def test_an_expiry_that_is_past_is_refused(memory: Memory, clock: Any, late: dic
     ):
         with pytest.raises(InputError, match="not in the future; to remove a memory, forget it"):
             call()
-    clock.pass_(hours=2)
+    clock.advance(hours=2)
     memory.add("later fact")
     assert [record.text for record in memory.list(order="oldest")] == ["fact", "later fact"]
 
@@ -207,20 +207,20 @@ def test_what_is_imported_expired_is_hidden_and_waits_as_long_as_any(memory: Mem
         )
     )
     assert (memory.import_(file).added, len(memory.list())) == (1, 0)
-    clock.pass_(days=29)
+    clock.advance(days=29)
     assert (memory.forget_expired(), len(memory.list(include="expired"))) == (0, 1)
-    clock.pass_(days=2)
+    clock.advance(days=2)
     assert (memory.forget_expired(), len(memory.list(include="expired"))) == (1, 0)
 
 
 def test_an_expired_memory_that_is_changed_waits_anew(memory: Memory, clock: Any) -> None:
     """Whoever changed it still has a use for it."""
     added = memory.add("fact", expires_at=clock.time(hours=1))
-    clock.pass_(days=29)
+    clock.advance(days=29)
     memory.update(added, add_tags=["t"])
-    clock.pass_(days=29)
+    clock.advance(days=29)
     assert memory.forget_expired() == 0
-    clock.pass_(days=2)
+    clock.advance(days=2)
     assert memory.forget_expired() == 1
 
 
@@ -243,7 +243,7 @@ def test_only_its_authors_device_forgets_what_expired(open_memory: OpenMemory, c
     laptop, desktop = open_memory("A"), open_memory("B")
     added = laptop.add("fact", expires_at=clock.time(hours=1))
     exchange(laptop, desktop)
-    clock.pass_(days=60)
+    clock.advance(days=60)
     assert desktop.forget_expired() == 0
     assert laptop.forget_expired() == 1
     exchange(laptop, desktop)
@@ -256,7 +256,7 @@ def test_how_long_is_a_setting_and_zero_is_never(open_memory: OpenMemory, clock:
     early, never = open_memory("A", forget_expired_days=1), open_memory("B", forget_expired_days=0)
     for memory in (early, never):
         memory.add("fact", expires_at=clock.time(hours=1))
-    clock.pass_(days=400)
+    clock.advance(days=400)
     assert (early.forget_expired(), never.forget_expired()) == (1, 0)
 
 
@@ -265,7 +265,7 @@ def test_writing_looks_for_what_expired_once_an_hour(open_memory: OpenMemory, cl
     memory = open_memory()
     memory.add("first")
     gone = memory.add("fact", expires_at=clock.time(minutes=1))
-    clock.pass_(days=31)
+    clock.advance(days=31)
     memory.add("second")
     with pytest.raises(NotFoundError):
         memory.get(gone)

@@ -29,11 +29,12 @@ class Face:
 
     def open(self, *, read_only: bool = False) -> Memory:
         """The memory of the home; a context manager. It is made if it is not there, unless `read_only`."""
+        from memcrdt._open import home_folder
         from memcrdt._open import open as open_memory
         from memcrdt.cli.messages import show_messages
 
         show_messages()
-        return open_memory(self.home, read_only=read_only)
+        return open_memory(home_folder(self.home), read_only=read_only)
 
     @contextmanager
     def changing(self) -> Iterator[Memory]:
@@ -119,14 +120,13 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _say_what_stays(memory: Memory, spaces: Iterable[int]) -> None:
-    from memcrdt.node.lock import holder
     from memcrdt.store.membership.sharing import audience
 
     found = [audience(memory.store, space) for space in spaces]
     for each in found:
         if each.revoked:
             say(f"it stays here: this device was revoked from the space {each.space!r}; see `memcrdt status`")
-    if any(each.others and not each.revoked for each in found) and holder(memory.home) is None:
+    if any(each.others and not each.revoked for each in found) and memory.sync.serving() is None:
         say("it is kept here and not sent yet, since nothing serves this home; `memcrdt serve` sends it")
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 class Status:
     """What is here, who has what of it, whether anything is serving, how much room there is, and how search does."""
 
-    home: Path
+    home: Path | None
     store: overview.StoreStatus
     serving: Serving | None
     budget: Budget
@@ -59,13 +59,19 @@ class Memory:
     nothing is changed.
 
     Attributes:
-        home: The folder of the store.
+        home: The folder of the store; None for a store in memory.
         config: The settings of the home.
         sync: Sync with other devices.
     """
 
     def __init__(
-        self, home: Path, store: Store, network: Callable[[Memory], Network], *, searcher: Searcher, config: Config
+        self,
+        home: Path | None,
+        store: Store,
+        network: Callable[[Memory], Network],
+        *,
+        searcher: Searcher,
+        config: Config,
     ) -> None:
         self.home = home
         self.store = store
@@ -669,7 +675,8 @@ class Memory:
             ModelMissingError: The model is not on this machine.
         """
         used = self._searcher.use(name)
-        configuration.change(self.home, "embedder", "static" if name == "static" else used)
+        if self.home is not None:
+            configuration.change(self.home, "embedder", "static" if name == "static" else used)
         return used
 
     # Other devices

@@ -66,12 +66,13 @@ class ImportReport(Record):
     dry_run: bool
 
 
-def check_file(home: Path, given: object, format: str | None, what: str) -> File:
+def check_file(home: Path | None, given: object, format: str | None, what: str) -> File:
     """Return the path or the stream to import or export. Raises InputError for one that can't serve, or for a format
     that is not known; `what` names it in the message."""
     file = paths.check_file(given, what)
     _check_format(format, file)
-    _check_apart(home, file)
+    if home is not None:
+        _check_apart(home, file)
     return file
 
 

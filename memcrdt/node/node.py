@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from weakref import WeakSet
 
 from memcrdt.errors import LockedError, MemcrdtError
+from memcrdt.memory.offline import home_of
 from memcrdt.memory.sync import Look, Serving
 from memcrdt.model.device_ids import parse_device_id
 from memcrdt.net.addresses import Address, own_hosts
@@ -69,7 +70,7 @@ class Node:
         self.yjs_url: str | None = None  # where Yjs clients find the spaces
 
     async def __aenter__(self) -> Self:
-        lock = await _acquire(self._memory.home)
+        lock = await _acquire(home_of(self._memory))
         async with AsyncExitStack() as stack:
             network = running(self._memory, self._options, lock)
             self._driver = await stack.enter_async_context(network)
@@ -121,7 +122,8 @@ class BackgroundNode:
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        memory.store.subscribe(partial(ring, memory.home))
+        self._home = home_of(memory)
+        memory.store.subscribe(partial(ring, self._home))
         self._lock = threading.RLock()
         self._wanted = False  # by start()
         self._waits = 0  # those for which it runs besides
@@ -153,7 +155,7 @@ class BackgroundNode:
 
     def serving(self) -> Serving | None:
         """Which process runs the network for this home."""
-        found = holder(self._memory.home)
+        found = holder(self._home)
         return None if found is None else Serving(found.pid, found.port)
 
     def address(self, text: str) -> str:
@@ -164,7 +166,7 @@ class BackgroundNode:
     def _running_meanwhile(self) -> Iterator[None]:
         """Somebody runs the network: we do if nobody else does, until the last who waits here is gone."""
         with self._lock:
-            is_ours = self._waits > 0 or (self._thread is None and holder(self._memory.home) is None)
+            is_ours = self._waits > 0 or (self._thread is None and holder(self._home) is None)
             if is_ours:
                 self._begin_for_a_while()
                 self._waits += 1
@@ -229,7 +231,7 @@ class BackgroundNode:
     async def _serve_once(self, options: NetOptions, started: Future[None]) -> None:
         """Runs the network until stop(), or returns at once when another process runs it."""
         try:
-            lock = ServeLock(self._memory.home)
+            lock = ServeLock(self._home)
         except LockedError:
             if not started.done():
                 started.set_result(None)

@@ -11,6 +11,7 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 from memcrdt.errors import InputError
+from memcrdt.memory.offline import home_of
 from memcrdt.model.checks import check_flag
 from memcrdt.net.addresses import DEFAULT_PAIRING_PORT, DEFAULT_PORT, Address
 
@@ -98,7 +99,7 @@ async def running(memory: Memory, options: NetOptions, lock: ServeLock) -> Async
 
     async with AsyncExitStack() as stack:
         stack.callback(lock.release)
-        store, identity = memory.store, Identity.load_or_create(memory.home)
+        store, identity = memory.store, Identity.load_or_create(home_of(memory))
         change_signal = await stack.enter_async_context(StoreChangeSignal(store))
         lock.write(None, bell=change_signal.port, planned=options.port)
         parts = DriverParts(

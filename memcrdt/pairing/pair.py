@@ -7,6 +7,7 @@ import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from memcrdt.memory.offline import home_of
 from memcrdt.model.requests import PERSONAL
 from memcrdt.net.addresses import DEFAULT_PAIRING_PORT, DEFAULT_PORT, Address
 from memcrdt.net.identity import Identity
@@ -68,15 +69,14 @@ async def join(memory: Memory, code: str, options: PairOptions, *, at: str | Non
 
 
 def _ours(memory: Memory, options: PairOptions) -> PairingContext:
+    home = home_of(memory)
     offer = PairingOffer(
         memory.config.device_name or platform.node() or "device",
-        _port(memory.home),
+        _port(home),
         options.read_only,
         tuple(Members(memory.store).entries(options.spaces)),
     )
-    return PairingContext(
-        identity=Identity.load_or_create(memory.home), store=memory.store, offer=offer, name=options.name
-    )
+    return PairingContext(identity=Identity.load_or_create(home), store=memory.store, offer=offer, name=options.name)
 
 
 def _port(home: Path) -> int:

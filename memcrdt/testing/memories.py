@@ -1,80 +1,168 @@
-"""Memories of several devices in one process, without keys and without a network: what tests of the facade use."""
+"""Memories for tests: without a network, with a clock that the test sets, and without files where none are needed."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from itertools import permutations
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
+from memcrdt._open import assembled, store_in_memory
 from memcrdt.config import Config
+from memcrdt.errors import StoreError
+from memcrdt.memory.async_memory import AsyncMemory
 from memcrdt.memory.memory import Memory
-from memcrdt.memory.sync import Look, Serving
-from memcrdt.model.values import from_ms
+from memcrdt.memory.offline import Offline
+from memcrdt.model.checks import check_name
+from memcrdt.model.requests import PERSONAL
+from memcrdt.model.values import Time, from_ms, to_ms
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.search import SearchIndex, make_embedder
 from memcrdt.search.searcher import Searcher
 from memcrdt.store.incarnation import StoreOptions
+from memcrdt.store.location import MemoryLocation
 from memcrdt.store.store import Store
 from memcrdt.testing.faults import UNSYNCED
 
+if TYPE_CHECKING:
+    from memcrdt.search.embedders.embedder import Embedder, EmbedFunction
+
+_START = "2027-01-15T08:00:00Z"
+
 
 class Clock:
-    """Milliseconds that pass only when they are asked for, one each time, or when `pass_` says so."""
+    """A clock that stands still but for one millisecond each time it is read, so that no two writes have one time.
 
-    def __init__(self) -> None:
-        self.now = 1_800_000_000_000
+    Args:
+        at: The time at which it begins.
+
+    Example:
+        clock = Clock("2030-01-01T00:00:00Z")
+        clock.advance(days=30)
+    """
+
+    def __init__(self, at: Time = _START) -> None:
+        self.set(at)
 
     def __call__(self) -> int:
+        """Return the time in milliseconds since 1970, as a store asks for it."""
         self.now += 1
         return self.now
 
-    def pass_(self, **time: float) -> None:
+    def set(self, at: Time) -> None:
+        """Set the time, also to an earlier one."""
+        self.now = to_ms(at, "the time of the clock")
+
+    def advance(self, **time: float) -> None:
+        """Let time pass. Takes the arguments of datetime.timedelta."""
         self.now += round(timedelta(**time).total_seconds() * 1000)
 
     def time(self, **later: float) -> datetime:
-        """Now, or so much later."""
+        """Return the time, or a later one. Takes the arguments of datetime.timedelta."""
         return from_ms(self.now) + timedelta(**later)
 
 
-class NoNetwork:
-    """A Network that is never there."""
+class temporary:  # noqa: N801 - used as a function
+    """Open an empty memory for one test. It leaves no file anywhere, and is gone at the end of the block.
 
-    def __init__(self, _: Memory) -> None: ...
+    `with` gives a Memory, `async with` an AsyncMemory. It has no network: exchange() brings several of them together.
 
-    def start(self, **options: Any) -> None: ...
+    Args:
+        clock: The clock of the memory (None: the time of the system).
+        embedder: What embeds texts, as for memcrdt.open(). None searches by words only.
+        device_name: The name of the device.
 
-    def asking(self, timeout_s: float | None, peers: list[str] | None) -> AbstractContextManager[Look]:
-        return nullcontext(lambda: False)
+    Example:
+        with temporary(clock=Clock()) as memory:
+            memory.add("The client wants invoices in PDF")
+    """
 
-    def stop(self) -> None: ...
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], int] | None = None,
+        embedder: str | Embedder | EmbedFunction | None = None,
+        device_name: str | None = None,
+    ) -> None:
+        name = None if device_name is None else check_name(device_name, "the device's name")
+        self._config = Config(device_name=name)
+        self._embedder = embedder
+        self._options: dict[str, Any] = {} if clock is None else {"clock": clock}
+        self._opened = ExitStack()
 
-    def serving(self) -> Serving | None: ...
+    def __enter__(self) -> Memory:
+        return self._opened.enter_context(self._open())
 
-    def address(self, text: str) -> str:
-        return text
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.close()
+
+    async def __aenter__(self) -> AsyncMemory:
+        self._asynchronous = AsyncMemory(self._open())
+        return self._asynchronous
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._asynchronous.close()
+
+    def _open(self) -> Memory:
+        index = SearchIndex(make_embedder(self._embedder))
+        return assembled(None, store_in_memory(index, **self._options), index, Offline, self._config)
 
 
-def open_memory(home: Path, device: str, clock: Clock, *, embedder: str | None = None, **settings: Any) -> Memory:
-    """The memory of a device that is named by a letter. Its commits are not synced to the disk."""
+def open_memory(
+    home: Path | None, device: str, clock: Clock, *, embedder: str | None = None, **settings: Any
+) -> Memory:
+    """Open the memory of a device that is named by a letter, without background work.
+
+    Args:
+        home: The folder; None for a memory without files. Commits are not synced to the disk.
+        device: The letter. Its id is that letter 52 times.
+        clock: The clock of the memory.
+        embedder: The name of an embedder; None searches by words only.
+        **settings: Settings of Config.
+    """
     index = SearchIndex(make_embedder(embedder))
-    store = Store(home, device * 52, index, StoreOptions(clock=clock, vfs=UNSYNCED.name))
-    return Memory(home, store, NoNetwork, searcher=Searcher(store, index), config=Config(**settings))
+    location = MemoryLocation() if home is None else home
+    store = Store(location, device * 52, index, StoreOptions(clock=clock, vfs=UNSYNCED.name))
+    return Memory(home, store, Offline, searcher=Searcher(store, index), config=Config(**settings))
 
 
-def exchange(*memories: Memory) -> None:
-    """Brings the space `personal` of several memories to the same state, as sync does. Raises AssertionError."""
-    for _ in memories:
-        for ours, theirs in permutations(memories, 2):
-            pull(ours, theirs)
-    assert len({memory.space("personal").digest() for memory in memories}) == 1
+def exchange(*memories: Memory | AsyncMemory, space: str = PERSONAL) -> None:
+    """Bring a space of several memories to the same state, as sync does, without a network.
+
+    Args:
+        *memories: Two or more.
+        space: The name of the space, which each of them has.
+
+    Raises:
+        AssertionError: The memories differ afterwards.
+        NotFoundError: One of them has no space of that name.
+        StoreError: A memory refused an update.
+    """
+    opened = [each.memory if isinstance(each, AsyncMemory) else each for each in memories]
+    for _ in opened:
+        for ours, theirs in permutations(opened, 2):
+            pull(ours, theirs, space=space)
+    digests = {memory.space(space).digest() for memory in opened}
+    if len(digests) > 1:
+        raise AssertionError(f"the memories differ after the exchange: {sorted(digests)}")
 
 
-def pull(ours: Memory, theirs: Memory) -> None:
-    """Takes what `theirs` has of `personal` and `ours` lacks. Raises AssertionError if any of it is not applied."""
+def pull(ours: Memory, theirs: Memory, *, space: str = PERSONAL) -> None:
+    """Take the changes of a space that `theirs` has and `ours` lacks.
+
+    Raises:
+        NotFoundError: One of them has no space of that name.
+        StoreError: An update was refused.
+    """
     here, there = StoreReplica(ours.store), StoreReplica(theirs.store)
-    known, space = ours.space("personal").id(), theirs.space("personal").id()
-    for shard in there.digests(space):
-        diff = there.diff(space, shard, here.state_vector(known, shard))
-        assert here.apply(known, shard, diff.update, theirs.store.device).status == "applied"
+    known, source = ours.space(space).id(), theirs.space(space).id()
+    for shard in there.digests(source):
+        diff = there.diff(source, shard, here.state_vector(known, shard))
+        applied = here.apply(known, shard, diff.update, theirs.store.device)
+        if applied.status != "applied":
+            raise StoreError(f"shard {shard} of {space!r} was not taken: {applied.status}")

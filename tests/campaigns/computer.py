@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from memcrdt.config import Config
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.memory.memory import Memory
+from memcrdt.memory.offline import Offline
 from memcrdt.model.clocks import StateVector, decode_state_vector
 from memcrdt.model.device_ids import KEY_BYTES
 from memcrdt.model.requests import PERSONAL
@@ -38,7 +39,6 @@ from memcrdt.sync.events import Committed, Revoked, SyncNow
 from memcrdt.sync.gossip import Gossip
 from memcrdt.sync.replica import MembershipRecord
 from memcrdt.testing.faults import UNSYNCED, Disk, Fault, FaultyVfs
-from memcrdt.testing.memories import NoNetwork
 from memcrdt.testing.simulator import Reactor, SimulatedNode, Simulator
 from tests.bare_device import spoil_rows
 
@@ -140,7 +140,7 @@ class Computer:
             _MAINS.disk = self._disk
         self._server, agent = self._open(), self._open()
         self.memory = Memory(
-            self.home, agent, NoNetwork, searcher=Searcher(agent, SearchIndex(None)), config=Config(budget_mb=0)
+            self.home, agent, Offline, searcher=Searcher(agent, SearchIndex(None)), config=Config(budget_mb=0)
         )
         self.replica = _Replica(self._server, self.told)
         self.peers = Peers(self._server)

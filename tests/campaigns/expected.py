@@ -8,11 +8,11 @@ from typing import Final, TypeAlias
 
 from memcrdt.config import Config
 from memcrdt.memory.memory import Memory
+from memcrdt.memory.offline import Offline
 from memcrdt.search import SearchIndex
 from memcrdt.search.searcher import Searcher
 from memcrdt.store.incarnation import StoreOptions
 from memcrdt.store.store import Store
-from memcrdt.testing.memories import NoNetwork
 
 _DEVICE: Final = "P" * 52
 
@@ -64,7 +64,7 @@ def open_memory(home: Path, vfs: str | None = None) -> Memory:
     """The real Memory over the store in `home`, without vectors and network."""
     index = SearchIndex(None)
     store = Store(home, _DEVICE, index, StoreOptions(vfs=vfs, marks=home / "marks"))
-    return Memory(home, store, NoNetwork, searcher=Searcher(store, index), config=Config())
+    return Memory(home, store, Offline, searcher=Searcher(store, index), config=Config())
 
 
 def texts_of(memory: Memory) -> Texts:

@@ -30,6 +30,12 @@ UNKNOWN = "01JD8Z6Q4M0000000000000001"
 OpenMemory = Callable[..., Memory]
 
 
+@pytest.fixture(name="in_memory", params=[False, True], ids=["folder", "in memory"])
+def _in_memory(request: pytest.FixtureRequest) -> bool:
+    """Run every test of this module on both kinds of stores."""
+    return bool(request.param)
+
+
 def test_what_is_added_is_there_with_all_it_was_given(memory: Memory) -> None:
     """Every argument of add() comes back from get()."""
     added = memory.add(
@@ -129,7 +135,7 @@ class TestKeys:
     def test_an_expired_one_is_visible_again(self, memory: Memory, clock: Any) -> None:
         """Whoever adds it wants it to be found."""
         added = memory.add("a", key="k", expires_at=clock.time(hours=1))
-        clock.pass_(hours=2)
+        clock.advance(hours=2)
         assert not memory.list().items
         memory.add("a", key="k")
         assert [record.id for record in memory.list()] == [added]
@@ -157,7 +163,7 @@ class TestDedupe:
     def test_what_is_hidden_does_not_count(self, memory: Memory, clock: Any) -> None:
         """Otherwise the text could not be found after it was added."""
         old = memory.add("a", expires_at=clock.time(hours=1))
-        clock.pass_(hours=2)
+        clock.advance(hours=2)
         assert memory.add("a", dedupe=True) != old
 
 
@@ -237,7 +243,7 @@ class TestUpdates:
     def test_updated_at_is_when_it_was_changed(self, memory: Memory, clock: Any) -> None:
         """And created_at stays."""
         added = memory.add("a")
-        clock.pass_(hours=1)
+        clock.advance(hours=1)
         changed = memory.update(added, add_tags=["t"])
         assert (changed.updated_at - changed.created_at).total_seconds() >= 3600
 
@@ -455,14 +461,14 @@ class TestForgetting:
                 memory.forget(dry_run=dry_run, **filters)
         assert len(memory.list()) == 1
 
-    def test_a_filter_reaches_only_the_space_that_it_names(self, memory: Memory) -> None:
+    def test_a_filter_reaches_only_the_space_that_it_names(self, memory: Memory, tmp_path: Path) -> None:
         """What is imported into another space has the same id there, and is another memory."""
         added = memory.add("a fact")
-        memory.export(memory.home / "all.jsonl")
-        assert memory.import_(memory.home / "all.jsonl", space="local").added == 1
+        memory.export(tmp_path / "all.jsonl")
+        assert memory.import_(tmp_path / "all.jsonl", space="local").added == 1
         assert memory.forget(space="local", dry_run=True).count == memory.forget(space="local").count == 1
         assert [(record.id, record.space) for record in memory.list()] == [(added, "personal")]
-        memory.import_(memory.home / "all.jsonl", space="local", again=True)
+        memory.import_(tmp_path / "all.jsonl", space="local", again=True)
         assert len(memory.list()) == 2
 
     def test_what_somebody_has_just_changed_is_not_forgotten_by_what_it_was(
@@ -485,7 +491,7 @@ class TestForgetting:
         newer = memory.add("the newer one")
         memory.update(memory.add("superseded", tags=["secret"]), superseded_by=newer)
         memory.add("expired", tags=["secret"], expires_at=clock.time(hours=1))
-        clock.pass_(hours=2)
+        clock.advance(hours=2)
         assert len(memory.list(tags="secret")) == 0
         assert memory.forget(tags="secret", dry_run=True).count == memory.forget(tags="secret").count == 2
         assert [record.id for record in memory.list(include=["expired", "superseded"])] == [newer]
@@ -782,7 +788,7 @@ def test_stats_count_what_is_there(memory: Memory, clock: Any) -> None:
     memory.update(one, superseded_by=two)
     memory.update(two, expires_at=clock.time(hours=1))
     memory.forget(memory.add("gone"))
-    clock.pass_(hours=2)
+    clock.advance(hours=2)
     stats = memory.stats()
     assert (stats.memories, stats.expired, stats.superseded, stats.conflicted, stats.forgotten) == (3, 1, 1, 0, 1)
     assert (stats.text_bytes, stats.oldest, stats.newest) == (
@@ -851,7 +857,7 @@ def test_an_id_may_be_written_in_lower_case(memory: Memory) -> None:
     assert memory.forget(low).count == 0
 
 
-def test_a_space_that_is_not_here_is_no_empty_one(memory: Memory) -> None:
+def test_a_space_that_is_not_here_is_no_empty_one(memory: Memory, tmp_path: Path) -> None:
     """A filter on it is an error that names those that are, as when something is added to it."""
     added = memory.add("a fact")
     for call in (
@@ -861,12 +867,12 @@ def test_a_space_that_is_not_here_is_no_empty_one(memory: Memory) -> None:
         lambda: memory.forget(space="nope"),
         lambda: memory.changes(space="nope"),
         lambda: memory.subscribe(print, space="nope"),
-        lambda: memory.export(memory.home / "out.jsonl", space="nope"),
+        lambda: memory.export(tmp_path / "out.jsonl", space="nope"),
         lambda: memory.scoped(project="x").list(space="nope"),
     ):
         with pytest.raises(NotFoundError, match="'nope' here; there are personal, local"):
             call()
-    assert not (memory.home / "out.jsonl").exists()
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 def _pages(memory: Memory, **options: Any) -> Any:

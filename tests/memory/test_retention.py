@@ -86,7 +86,7 @@ def test_what_expired_where_this_device_may_only_read_stays(open_memory: OpenMem
     gone = memory.add("fact", expires_at=clock.time(hours=1), space="local")
     with memory.store.writing() as db:
         db.execute("UPDATE spaces SET read_only = 1 WHERE name = 'personal'")
-    clock.pass_(days=31)
+    clock.advance(days=31)
     memory.add("other fact", space="local")
     assert {record.space for record in memory.list(include="expired", contains="fact")} == {"personal", "local"}
     with pytest.raises(NotFoundError, match="forgotten"):

@@ -1,0 +1,48 @@
+"""Memories that have no folder, and so no device key and no network."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from memcrdt.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from memcrdt.memory.memory import Memory
+    from memcrdt.memory.sync import Look, Serving
+
+
+class Offline:
+    """A Network that never runs. It refuses to sync with an InputError."""
+
+    def __init__(self, _: Memory) -> None: ...
+
+    def start(self, **options: Any) -> None:
+        raise _no_key()
+
+    def asking(self, timeout_s: float | None, peers: list[str] | None) -> AbstractContextManager[Look]:
+        raise _no_key()
+
+    def stop(self) -> None: ...
+
+    def serving(self) -> Serving | None:
+        return None
+
+    def address(self, text: str) -> str:
+        return text
+
+
+def home_of(memory: Memory) -> Path:
+    """Return the folder that the memory is in. Raises InputError if it is in none."""
+    if memory.home is None:
+        raise _no_key()
+    return memory.home
+
+
+def _no_key() -> InputError:
+    return InputError(
+        "a memory that is not in a folder has no device key and can't sync; open one in a folder, or use"
+        " memcrdt.testing.exchange() in tests"
+    )
