@@ -30,7 +30,8 @@ import memcrdt
 from memcrdt.errors import MemcrdtError
 from memcrdt.memory.memory import Memory
 from memcrdt.net.addresses import Address
-from memcrdt.net.dialer import Dialer, DialTarget, TrustPolicy
+from memcrdt.net.dialer import Dialer, DialTarget
+from memcrdt.net.handshake import TrustPolicy
 from memcrdt.net.identity import Identity
 from memcrdt.net.tls import dialer_context
 from memcrdt.store.membership.peers import Peers

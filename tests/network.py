@@ -14,8 +14,9 @@ import memcrdt
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import AuthenticatedPeer
 from memcrdt.net.connection import Connection
-from memcrdt.net.dialer import Dialer, DialTarget, TrustPolicy
+from memcrdt.net.dialer import Dialer, DialTarget
 from memcrdt.net.discovery.finder import Candidate
+from memcrdt.net.handshake import TrustPolicy
 from memcrdt.net.identity import Identity
 from memcrdt.net.listener import Listener
 from memcrdt.node.driver import Driver, DriverParts
@@ -41,7 +42,7 @@ class Device(TrustPolicy):
         self.served: list[Connection] = []
         self.problems: list[Exception] = []
         self.documents_sent = 0
-        self.listener = Listener(self.identity, self)
+        self.listener = Listener(self.identity, self, self.serve)
         self.dialer = Dialer(self.identity, self)
 
     def listen(self) -> Address:

@@ -66,13 +66,19 @@ def clock_of(nonce: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Our side of one connection: who we are, the certificate hash that we see, a nonce as fresh_nonce() makes
-    it, and the other's address for the messages of errors."""
+    """Our end of one stream.
+
+    Attributes:
+        identity: Our key.
+        channel_binding: The channel binding that we see on the stream, for example the hash of its TLS certificate.
+        nonce: A nonce from fresh_nonce().
+        remote: Name of the other side in error messages.
+    """
 
     identity: Signer
-    certificate: bytes
+    channel_binding: bytes
     nonce: bytes
-    address: str
+    remote: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +110,12 @@ class AccessRefusal:
 class ListenerHandshake:
     """The side that was dialed: `greeting`, then `verify`, then `welcome` if the device is accepted, else `refusal`."""
 
-    def __init__(self, side: Endpoint) -> None:
-        self._side = side
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
 
     def greeting(self) -> bytes:
         """The first frame."""
-        return _frame("greeting", self._side.identity.public_key, self._side.nonce)
+        return _frame("greeting", self._endpoint.identity.public_key, self._endpoint.nonce)
 
     def verify(self, frame: bytes) -> AuthenticatedPeer:
         """Who the dialer is, from the second frame.
@@ -117,23 +123,23 @@ class ListenerHandshake:
         Raises RemoteProtocolError for a malformed frame, UntrustedPeerError for a signature that is not its.
         """
         public_key, nonce, signature = _fields(frame, "proof", (KEY_BYTES, NONCE_BYTES, SIGNATURE_BYTES))
-        peer = AuthenticatedPeer(device_id(public_key), public_key, self._side.nonce, nonce)
-        _refuse_ourselves(self._side, public_key)
-        _verify(self._side, public_key, signature, self._transcript(b"dialer", peer))
+        peer = AuthenticatedPeer(device_id(public_key), public_key, self._endpoint.nonce, nonce)
+        _refuse_ourselves(self._endpoint, public_key)
+        _verify(self._endpoint, public_key, signature, self._transcript(b"dialer", peer))
         return peer
 
     def welcome(self, peer: AuthenticatedPeer) -> bytes:
         """The third frame, which proves to the peer who we are."""
-        return _frame("welcome", self._side.identity.sign(self._transcript(b"listener", peer)))
+        return _frame("welcome", self._endpoint.identity.sign(self._transcript(b"listener", peer)))
 
     def refusal(self, peer: AuthenticatedPeer, revoked_by: str | None) -> bytes:
         """The frame in its place; `revoked_by` is the id of the device that revoked the peer."""
         by = (revoked_by or "").encode()
-        return _frame("refusal", by, self._side.identity.sign(self._transcript(_REFUSES + by, peer)))
+        return _frame("refusal", by, self._endpoint.identity.sign(self._transcript(_REFUSES + by, peer)))
 
     def _transcript(self, role: bytes, peer: AuthenticatedPeer) -> bytes:
-        keys = (self._side.identity.public_key, peer.public_key)
-        return _transcript(role, self._side.certificate, keys, (peer.listener_nonce, peer.dialer_nonce))
+        keys = (self._endpoint.identity.public_key, peer.public_key)
+        return _transcript(role, self._endpoint.channel_binding, keys, (peer.listener_nonce, peer.dialer_nonce))
 
 
 def read_claim(frame: bytes) -> ClaimedIdentity:
@@ -145,20 +151,20 @@ def read_claim(frame: bytes) -> ClaimedIdentity:
 class DialerHandshake:
     """The side that dials: `read`, then `proof` if the claimed device is the one that we want, then `verify`."""
 
-    def __init__(self, side: Endpoint) -> None:
-        self._side = side
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
 
     def read(self, frame: bytes) -> ClaimedIdentity:
         """Who the listener says it is, from the first frame. Raises RemoteProtocolError for a malformed one."""
         claim = read_claim(frame)
-        _refuse_ourselves(self._side, claim.public_key)
+        _refuse_ourselves(self._endpoint, claim.public_key)
         return claim
 
     def proof(self, claim: ClaimedIdentity) -> bytes:
         """The second frame, which proves to the listener who we are."""
-        identity = self._side.identity
+        identity = self._endpoint.identity
         signature = identity.sign(self._transcript(b"dialer", claim))
-        return _frame("proof", identity.public_key, self._side.nonce, signature)
+        return _frame("proof", identity.public_key, self._endpoint.nonce, signature)
 
     def verify(self, claim: ClaimedIdentity, frame: bytes) -> AuthenticatedPeer | AccessRefusal:
         """The listener, proven by the third frame, or that it refuses us, proven as well.
@@ -168,15 +174,15 @@ class DialerHandshake:
         message = _message(frame)
         if message[:1] == ["refusal"]:
             by, signature = _sized(message, "refusal", (None, SIGNATURE_BYTES))
-            _verify(self._side, claim.public_key, signature, self._transcript(_REFUSES + by, claim))
+            _verify(self._endpoint, claim.public_key, signature, self._transcript(_REFUSES + by, claim))
             return AccessRefusal(_device_in(by))
         (signature,) = _sized(message, "welcome", (SIGNATURE_BYTES,))
-        _verify(self._side, claim.public_key, signature, self._transcript(b"listener", claim))
-        return AuthenticatedPeer(claim.device, claim.public_key, claim.nonce, self._side.nonce)
+        _verify(self._endpoint, claim.public_key, signature, self._transcript(b"listener", claim))
+        return AuthenticatedPeer(claim.device, claim.public_key, claim.nonce, self._endpoint.nonce)
 
     def _transcript(self, role: bytes, claim: ClaimedIdentity) -> bytes:
-        keys = (claim.public_key, self._side.identity.public_key)
-        return _transcript(role, self._side.certificate, keys, (claim.nonce, self._side.nonce))
+        keys = (claim.public_key, self._endpoint.identity.public_key)
+        return _transcript(role, self._endpoint.channel_binding, keys, (claim.nonce, self._endpoint.nonce))
 
 
 def _transcript(role: bytes, certificate: bytes, keys: tuple[bytes, bytes], nonces: tuple[bytes, bytes]) -> bytes:
@@ -185,7 +191,7 @@ def _transcript(role: bytes, certificate: bytes, keys: tuple[bytes, bytes], nonc
     return _CONTEXT + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
-def _verify(side: Endpoint, public_key: bytes, signature: bytes, transcript: bytes) -> None:
+def _verify(endpoint: Endpoint, public_key: bytes, signature: bytes, transcript: bytes) -> None:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -193,16 +199,16 @@ def _verify(side: Endpoint, public_key: bytes, signature: bytes, transcript: byt
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, transcript)
     except InvalidSignature:
         raise UntrustedPeerError(
-            f"whoever is at {side.address} claims to be {shown(device_id(public_key))} and cannot prove it: an "
+            f"whoever is at {endpoint.remote} claims to be {shown(device_id(public_key))} and cannot prove it: an "
             "impostor, or something between the two that opens TLS; use the device's direct address"
         ) from None
 
 
-def _refuse_ourselves(side: Endpoint, public_key: bytes) -> None:
-    if public_key == side.identity.public_key:
+def _refuse_ourselves(endpoint: Endpoint, public_key: bytes) -> None:
+    if public_key == endpoint.identity.public_key:
         raise UntrustedPeerError(
-            f"the device at {side.address} has this device's own key, {shown(side.identity.device_id)}: it is this "
-            "device, or a copy of its folder; on a copy, move device.key away and start it again"
+            f"the device at {endpoint.remote} has this device's own key, {shown(endpoint.identity.device_id)}: it is "
+            "this device, or a copy of its folder; on a copy, move device.key away and start it again"
         )
 
 

@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from memcrdt.errors import InputError, LockedError
 from memcrdt.net.addresses import Address, describe_os_error, host_group
-from memcrdt.net.connection import CLOSE_S
+from memcrdt.net.frame_stream import CLOSE_S
 from memcrdt.net.tasks import BackgroundTasks
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import MemcrdtError, UnreachableError
 from memcrdt.model.device_ids import shown
-from memcrdt.net.dialer import AnotherDeviceError, DialTarget, OurselvesError, RefusedError
+from memcrdt.net.dialer import DialTarget
 from memcrdt.net.discovery.finder import Candidate
+from memcrdt.net.handshake import AnotherDeviceError, OurselvesError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -33,7 +34,7 @@ class DialRace:
         self._records = records
         self._candidates = candidates
 
-    async def reach(self, device: str) -> Connection:
+    async def dial(self, device: str) -> Connection:
         """The first connection that stands.
 
         Raises NotFoundError, StoreError, or what went wrong: of several addresses what tells the most, so that an old

@@ -13,8 +13,8 @@ from memcrdt.errors import MemcrdtError, NotFoundError, StoreError
 from memcrdt.model.device_ids import shown
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
-from memcrdt.net.connection import dialer_address
-from memcrdt.net.dialer import TrustPolicy
+from memcrdt.net.connection import listening_address
+from memcrdt.net.handshake import TrustPolicy
 from memcrdt.store.membership import peers as stored
 from memcrdt.store.membership.members import COME_BACK
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
     from memcrdt.net.auth import AuthenticatedPeer
-    from memcrdt.node.send_queue import PeerLink
+    from memcrdt.node.peer_link import PeerLink
     from memcrdt.store.membership.introductions import Introductions
     from memcrdt.store.membership.peers import Peers
 
@@ -58,7 +58,7 @@ class PeerRecords(TrustPolicy):
             if await self.is_accepted(peer.device):
                 return True
             if self._knocks.one_more():
-                home = dialer_address(peer, address)
+                home = listening_address(peer, address)
                 await self._call(partial(self._peers.knocked, peer.device, peer.public_key, home))
         except MemcrdtError as exc:
             log.warning("%s at %s was not let in: %s", shown(peer.device), address, exc)

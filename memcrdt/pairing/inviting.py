@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, Self
 from memcrdt.errors import LockedError, MemcrdtError, PairingError
 from memcrdt.model.device_ids import shown
 from memcrdt.net.addresses import DEFAULT_PAIRING_PORT, Address, own_hosts
-from memcrdt.net.connection import PAIRING_PATH, dialer_host
 from memcrdt.net.listener import Listener
 from memcrdt.net.tasks import BackgroundTasks
+from memcrdt.net.websocket import PAIRING_PATH
 from memcrdt.pairing import talk
 from memcrdt.pairing.codes import new_code
 from memcrdt.pairing.exchange import MESSAGE_BYTES, PROOF_BYTES, CodeExchange
@@ -53,7 +53,7 @@ class Invitation:
         self.addresses: list[str] = []  # where it can be reached, as HOST:PORT
         self._ours = ours
         self._host = host
-        self._listener = Listener(ours.identity, self, PAIRING_PATH)
+        self._listener = Listener(ours.identity, self, self.serve, PAIRING_PATH)
         self._partner: asyncio.Future[PairedDevice] = asyncio.get_running_loop().create_future()
         self._guessing = asyncio.Lock()
         self._talks = 0
@@ -146,7 +146,7 @@ class Invitation:
         await other.offer(ours)
         theirs = await other.hear_offer()
         device, name = other.connection.peer.device, self._ours.name or theirs.name
-        address = str(Address(dialer_host(other.connection.address), theirs.port)) if theirs.port else None
+        address = str(Address(Address.parse(other.connection.address).host, theirs.port)) if theirs.port else None
         partner = PairedDevice(device, name, address, tuple(entry.name for entry in ours.entries))
         try:
             joined, _ = talk.joins(ours, theirs)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import MemcrdtError, PairingError, RemoteProtocolError, UnreachableError
 from memcrdt.net.addresses import Address
-from memcrdt.net.connection import PAIRING_PATH, dialer_host
-from memcrdt.net.dialer import Dialer, DialTarget, TrustPolicy
+from memcrdt.net.dialer import Dialer, DialTarget
 from memcrdt.net.discovery.finder import Candidate
+from memcrdt.net.handshake import TrustPolicy
 from memcrdt.net.tasks import BackgroundTasks
+from memcrdt.net.websocket import PAIRING_PATH
 from memcrdt.pairing import talk
 from memcrdt.pairing.exchange import MESSAGE_BYTES, PROOF_BYTES, CodeExchange
 from memcrdt.pairing.talk import PairedDevice, PairingChannel, PairingOffer
@@ -122,7 +123,7 @@ class JoinAttempt:
             raise
         await other.offer(ours)
         await other.hear("done", 0)
-        address = str(Address(dialer_host(other.connection.address), theirs.port)) if theirs.port else None
+        address = str(Address(Address.parse(other.connection.address).host, theirs.port)) if theirs.port else None
         partner = PairedDevice(other.connection.peer.device, self._ours.name or theirs.name, address, spaces)
         partner = await talk.settle(self._ours.store, partner, joined, read_only=False, as_reader=theirs.read_only)
         await other.say("done")

@@ -7,18 +7,14 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import aiohttp
-
-from memcrdt.errors import ReadOnlyError, RemoteProtocolError, StoreError, UntrustedPeerError
-from memcrdt.net.connection import close_socket, receive_frame
+from memcrdt.errors import ReadOnlyError, RemoteProtocolError, StoreError, UnreachableError, UntrustedPeerError
 from memcrdt.yjs import protocol
 from memcrdt.yjs.protocol import Awareness, Presence, QueryAwareness, Step1, Update
 from memcrdt.yjs.room import Room, ShardRef
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
     from memcrdt.model.clocks import StateVector
+    from memcrdt.net.frame_stream import FrameStream
     from memcrdt.store.membership.tokens import Token
     from memcrdt.yjs.source import Position, ShardSource
 
@@ -49,8 +45,8 @@ class YjsClient:
     What is to be written is noted, never queued: the writer finds the rest in the store when it comes to it.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, ties: ClientContext) -> None:
-        self._socket = socket
+    def __init__(self, stream: FrameStream, ties: ClientContext) -> None:
+        self._stream = stream
         self._ties = ties
         self._wake = asyncio.Event()
         self._asks = True  # it is to be asked what it has, by our step 1, if it may write
@@ -85,27 +81,26 @@ class YjsClient:
 
     async def close(self) -> None:
         """Says goodbye; the client may connect again."""
-        await close_socket(self._socket, LEAVING)
+        await self._stream.close(LEAVING)
 
     async def _end(self, error: Exception | None) -> None:
         match error:
             case None:
-                await close_socket(self._socket, LEAVING)
+                await self._stream.close(LEAVING)
             case RemoteProtocolError():
-                await close_socket(self._socket, REFUSED, str(error))
+                await self._stream.close(REFUSED, str(error))
             case UntrustedPeerError():
-                await close_socket(self._socket, REVOKED, str(error))
+                await self._stream.close(REVOKED, str(error))
             case StoreError():
-                await close_socket(self._socket, FAILED, str(error))
-            case OSError() | aiohttp.ClientError():
+                await self._stream.close(FAILED, str(error))
+            case UnreachableError():
                 pass  # it is gone
             case _:
-                await close_socket(self._socket, FAILED)
+                await self._stream.close(FAILED)
                 raise error
 
     async def _read(self) -> None:
-        name = f"the Yjs client of token {self._ties.token.name!r}"
-        while (frame := await receive_frame(self._socket, protocol.FRAME_BYTES, name)) is not None:
+        while (frame := await self._stream.receive(protocol.FRAME_BYTES)) is not None:
             match protocol.read(frame):
                 case Step1(known):
                     self._asked = known
@@ -152,7 +147,7 @@ class YjsClient:
             self._wake.clear()
 
     async def _send(self, frame: bytes) -> None:
-        await self._socket.send_bytes(frame)
+        await self._stream.send(frame)
         self._due = asyncio.get_running_loop().time() + HEARTBEAT_S
 
     async def _ask(self) -> None:

@@ -23,9 +23,10 @@ from aiohttp import web
 
 from memcrdt.errors import InputError, MemcrdtError, NotFoundError
 from memcrdt.net.addresses import DEFAULT_YJS_PORT, Address
-from memcrdt.net.connection import CLOSE_S
 from memcrdt.net.connection_gate import ConnectionGate, GateOptions, PendingConnection, refusing_response
+from memcrdt.net.frame_stream import CLOSE_S
 from memcrdt.net.tasks import BackgroundTasks
+from memcrdt.net.websocket import WebSocketFrameStream
 from memcrdt.node.change_signal import StoreChangeSignal
 from memcrdt.yjs.client import ClientContext, YjsClient
 from memcrdt.yjs.protocol import FRAME_BYTES
@@ -161,9 +162,10 @@ class YjsListener:
         if len(self._clients) >= CLIENTS:
             return refusing_response(503)
         await socket.prepare(request)
-        await self._serve(
-            YjsClient(socket, ClientContext(self._source, self._in_store, token, place, self._rooms[place])), place
-        )
+        # A token vouches for the client, so nothing has to be bound to the channel.
+        stream = WebSocketFrameStream(socket, b"", f"the Yjs client of token {token.name!r}")
+        context = ClientContext(self._source, self._in_store, token, place, self._rooms[place])
+        await self._serve(YjsClient(stream, context), place)
         return socket
 
     async def _serve(self, client: YjsClient, place: ShardRef) -> None:

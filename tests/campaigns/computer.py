@@ -24,7 +24,7 @@ from memcrdt.model.requests import PERSONAL
 from memcrdt.model.statements import Adoption
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
 from memcrdt.net.identity import Identity
-from memcrdt.node.peer_watcher import INTERVAL_S
+from memcrdt.node.driver import PEERS_INTERVAL_S
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.node.trusted_peers import TrustedPeers
 from memcrdt.search import SearchIndex
@@ -43,7 +43,7 @@ from memcrdt.testing.simulator import Reactor, SimulatedNode, Simulator
 from tests.bare_device import spoil_rows
 
 DOORBELL_S: Final = 0.025  # until the process that syncs hears of another one's commit
-DEAF_S: Final = DOORBELL_S + INTERVAL_S  # until it has heard of another state of the peers, at the latest
+DEAF_S: Final = DOORBELL_S + PEERS_INTERVAL_S  # until it has heard of another state of the peers, at the latest
 SCRUB_S: Final = 0.05  # until what waits to be scrubbed is
 _EPOCH_MS: Final = 1_800_000_000_000
 _VECTOR: Final = "SELECT state_vector FROM shards JOIN spaces USING(space) WHERE id = ? AND number = ?"

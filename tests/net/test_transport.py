@@ -19,9 +19,11 @@ from memcrdt.errors import InputError, LockedError, RemoteProtocolError, Unreach
 from memcrdt.model.device_ids import shown
 from memcrdt.net import connection_gate
 from memcrdt.net.addresses import Address
-from memcrdt.net.connection import PAIRING_PATH, PATH, PROTOCOL_BROKEN, SUBPROTOCOL
-from memcrdt.net.dialer import Dialer, DialTarget, TrustPolicy
+from memcrdt.net.dialer import Dialer, DialTarget
+from memcrdt.net.frame_stream import PROTOCOL_BROKEN
+from memcrdt.net.handshake import TrustPolicy
 from memcrdt.net.tls import dialer_context, new_credentials
+from memcrdt.net.websocket import PAIRING_PATH, PATH, SUBPROTOCOL
 
 if TYPE_CHECKING:
     from tests.network import Device
@@ -268,7 +270,7 @@ async def test_a_text_frame_after_the_handshake_is_refused(pair: Pair, eventuall
     """Also of an accepted device."""
     laptop, desktop = pair
     connection = await laptop.dial(desktop.listen(), desktop.id)
-    await connection._socket.send_str("hello")  # a Connection cannot
+    await connection._stream._socket.send_str("hello")  # a Connection cannot
     await eventually(lambda: desktop.problems)
     assert isinstance(desktop.problems[0], RemoteProtocolError)
     await connection.close()

@@ -14,8 +14,8 @@ from memcrdt.errors import LockedError, UntrustedPeerError
 from memcrdt.model.device_ids import shown
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import AuthenticatedPeer
-from memcrdt.net.connection import HEARTBEAT_S
 from memcrdt.net.dialer import DIAL_S
+from memcrdt.net.websocket import HEARTBEAT_S
 from memcrdt.node.peer_records import KNOCKS_PER_S
 from memcrdt.sync.replica import Applied
 
@@ -88,8 +88,7 @@ async def test_a_device_that_falls_silent_is_given_up(
 ) -> None:
     """A laptop whose lid was closed says no goodbye: both sides ask every 15 s, here oftener, and wait half of that."""
     assert HEARTBEAT_S == 15
-    for side in ("dialer", "listener"):
-        monkeypatch.setattr(f"memcrdt.net.{side}.HEARTBEAT_S", 0.2)
+    monkeypatch.setattr("memcrdt.net.websocket.HEARTBEAT_S", 0.2)
     laptop, desktop = make_machine("laptop"), make_machine("desktop")
     desktop.accept(laptop)
     await desktop.start()
@@ -116,7 +115,7 @@ async def test_two_nodes_that_dial_each_other_at_once_keep_one_connection(
         await asyncio.gather(
             laptop.driver.connect(desktop.address, desktop.id), desktop.driver.connect(laptop.address, laptop.id)
         )
-        await eventually(lambda: len(laptop.driver._links) == len(desktop.driver._links) == 1)
+        await eventually(lambda: len(laptop.driver._runner.links) == len(desktop.driver._runner.links) == 1)
     desktop.write("and back")
     await eventually(lambda: "and back" in laptop.texts)
     await eventually(lambda: {_via(laptop, desktop), _via(desktop, laptop)} == {"dialed", "accepted"})
@@ -230,7 +229,7 @@ async def test_a_flood_of_strangers_is_not_written_down(make_machine: Make) -> N
     await desktop.start()
     for number in range(3 * KNOCKS_PER_S):
         stranger = AuthenticatedPeer(f"stranger {number}", b"k" * 32, b"n" * 32, b"n" * 32)
-        assert not await desktop.driver.admits(stranger, "192.168.1.66:51234")
+        assert not await desktop.driver._records.admits(stranger, "192.168.1.66:51234")
     assert len(desktop.peers.all()) == KNOCKS_PER_S
 
 
@@ -372,7 +371,7 @@ async def test_a_device_that_breaks_the_protocol_is_named_with_its_address(
     address = desktop.address
     await laptop.start()
     await eventually(lambda: laptop.driver.connected and desktop.driver.connected)
-    (link,) = desktop.driver._links.values()
+    (link,) = desktop.driver._runner.links.values()
     link.send(b"no message")
     await eventually(lambda: caplog.messages)
     assert caplog.messages[0].startswith(f"{shown(desktop.id)} at {address}: a frame is no ")
@@ -470,7 +469,7 @@ async def test_a_port_taken_later_is_logged_and_tried_again(
     make_machine: Make, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nobody waits for the error any more when listening begins with the first accepted device."""
-    monkeypatch.setattr("memcrdt.node.peer_watcher.RETRY_S", 0.01)
+    monkeypatch.setattr("memcrdt.node.driver.PEERS_RETRY_S", 0.01)
     caplog.set_level(logging.ERROR)
     desktop, laptop, other = make_machine("desktop"), make_machine("laptop"), make_machine("other")
     desktop.accept(laptop)

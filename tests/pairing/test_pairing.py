@@ -26,12 +26,14 @@ from memcrdt.memory.memory import Memory
 from memcrdt.model.device_ids import shown
 from memcrdt.net.addresses import DEFAULT_PORT, Address
 from memcrdt.net.auth import AuthenticatedPeer
-from memcrdt.net.connection import PAIRING_PATH, Connection
-from memcrdt.net.dialer import Dialer, DialTarget, TrustPolicy
+from memcrdt.net.connection import Connection
+from memcrdt.net.dialer import Dialer, DialTarget
 from memcrdt.net.discovery.finder import Candidate, Found
 from memcrdt.net.discovery.mdns import MdnsFinder
+from memcrdt.net.handshake import TrustPolicy
 from memcrdt.net.identity import Identity
 from memcrdt.net.listener import Listener
+from memcrdt.net.websocket import PAIRING_PATH
 from memcrdt.node.node import Node
 from memcrdt.pairing.codes import Code, parse_code
 from memcrdt.pairing.exchange import CodeExchange
@@ -449,7 +451,7 @@ async def _middle(memory: Memory, target: str) -> AsyncIterator[str]:
             async with _dialed(memory, target) as there:
                 await asyncio.gather(_pump(connection, there), _pump(there, connection), return_exceptions=True)
 
-    listener = Listener(Identity.load_or_create(memory.home), Middle(), PAIRING_PATH)
+    listener = Listener(Identity.load_or_create(memory.home), handler := Middle(), handler.serve, PAIRING_PATH)
     yield f"127.0.0.1:{listener.start(Address('127.0.0.1', 0))}"
     await listener.close()
 
@@ -491,7 +493,7 @@ async def _guessing(memory: Memory, guesses: list[bytes] | None, says: list[str]
             await connection.close()
 
     identity = Identity.load_or_create(memory.home)
-    listener = Listener(identity, Guessing(), PAIRING_PATH)
+    listener = Listener(identity, handler := Guessing(), handler.serve, PAIRING_PATH)
     yield Address("127.0.0.1", listener.start(Address("127.0.0.1", 0)))
     await listener.close()
 

@@ -18,9 +18,9 @@ from aiohttp import web
 from memcrdt.errors import MemcrdtError
 from memcrdt.net.addresses import DEFAULT_PORT
 from memcrdt.net.auth import DialerHandshake, Endpoint, fresh_nonce
-from memcrdt.net.connection import PATH, SUBPROTOCOL
 from memcrdt.net.identity import Identity
 from memcrdt.net.tls import certificate_hash, dialer_context, new_credentials
+from memcrdt.net.websocket import PATH, SUBPROTOCOL
 
 AT_ONCE = 32
 UPGRADE = f"GET {PATH} HTTP/1.1\r\nHost: x\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n".encode()

@@ -9,7 +9,7 @@ import pytest
 
 from memcrdt.errors import UnreachableError
 from memcrdt.net.auth import AuthenticatedPeer
-from memcrdt.node.send_queue import ASKS_AHEAD, PeerLink
+from memcrdt.node.peer_link import ASKS_AHEAD, PeerLink
 from memcrdt.sync.events import FRAME_BYTES, UNSENT_BYTES
 
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]

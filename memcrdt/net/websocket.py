@@ -1,0 +1,187 @@
+"""FrameStream over WebSocket and TLS. It uses no proxy, follows no redirect and keeps no cookie."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from memcrdt.errors import RemoteProtocolError, UnreachableError
+from memcrdt.net.addresses import describe_os_error
+from memcrdt.net.frame_stream import CLOSE_S, FRAME_BYTES, GOODBYE, NOT_AUTHENTIC
+from memcrdt.net.tls import certificate_hash, dialer_context
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from memcrdt.net.addresses import Address
+
+PATH: Final = "/sync"
+PAIRING_PATH: Final = "/pair"
+SUBPROTOCOL: Final = "memcrdt.1"
+MAX_MSG_SIZE: Final = FRAME_BYTES + 1  # aiohttp's option of that name: it refuses a message of exactly its limit
+HEARTBEAT_S: Final = 15.0  # a silent connection is given up after one and a half of these
+REASON_BYTES: Final = 123  # RFC 6455: the room in a close frame
+
+Socket: TypeAlias = "web.WebSocketResponse | aiohttp.ClientWebSocketResponse"
+
+
+class WebSocketFrameStream:
+    """Implements FrameStream over an open WebSocket of either side."""
+
+    def __init__(self, socket: Socket, channel_binding: bytes, remote: str) -> None:
+        self.remote = remote
+        self._socket = socket
+        self._channel_binding = channel_binding
+
+    @property
+    def channel_binding(self) -> bytes:
+        return self._channel_binding
+
+    @property
+    def close_code(self) -> int | None:
+        return self._socket.close_code
+
+    async def send(self, frame: bytes) -> None:
+        try:
+            await self._socket.send_bytes(frame)
+        except (OSError, aiohttp.ClientError) as exc:
+            raise UnreachableError(f"the connection to {self.remote} broke off; try again") from exc
+
+    async def receive(self, limit: int) -> bytes | None:
+        try:
+            message = await self._socket.receive()
+        except (OSError, aiohttp.ClientError):  # a ping could not be answered any more
+            return None
+        if message.type is aiohttp.WSMsgType.BINARY:
+            frame: bytes = message.data
+            if len(frame) > limit:
+                raise RemoteProtocolError(
+                    f"{self.remote} sent a frame of {len(frame)} bytes; at most {limit} are taken"
+                )
+            return frame
+        if message.type is aiohttp.WSMsgType.TEXT:
+            raise RemoteProtocolError(f"{self.remote} sent a text frame; this protocol is binary")
+        if isinstance(message.data, aiohttp.WebSocketError):
+            raise RemoteProtocolError(f"{self.remote} broke the WebSocket protocol: {message.data}")
+        return None
+
+    async def close(self, code: int = GOODBYE, reason: str = "") -> None:
+        message = reason.encode()[:REASON_BYTES].decode(errors="ignore").encode()
+        with suppress(TimeoutError, OSError, aiohttp.ClientError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._socket.close(code=code, message=message)
+
+
+class WebSocketClient:
+    """Opens streams to listeners at one path. Make it inside the running event loop, and close it after use."""
+
+    def __init__(self, path: str, expected: str) -> None:
+        """`expected` names the program that should answer, for messages about an address where it does not."""
+        self._path = path
+        self._expected = expected
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=dialer_context(), force_close=True, limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            middlewares=(_refuse_redirects,),
+            timeout=aiohttp.ClientTimeout(total=None),
+            trust_env=False,
+        )
+
+    async def connect(self, address: Address, name: str) -> WebSocketFrameStream:
+        """Open a stream to an address. It has no time limit of its own.
+
+        Args:
+            address: Where to connect.
+            name: Name of the other side in errors.
+
+        Raises:
+            UnreachableError: No listener of ours answers.
+            TimeoutError: The operating system, or the caller, gave up.
+        """
+        try:
+            socket = await self._session.ws_connect(
+                URL.build(scheme="https", host=address.host, port=address.port, path=self._path),
+                protocols=(SUBPROTOCOL,),
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
+                heartbeat=HEARTBEAT_S,
+                compress=0,
+                max_msg_size=MAX_MSG_SIZE,
+            )
+        except TimeoutError:
+            raise
+        except (OSError, aiohttp.ClientError) as exc:
+            raise self._unreachable(name, exc) from exc
+        tls = socket.get_extra_info("ssl_object")
+        if not isinstance(tls, ssl.SSLObject) or (certificate := tls.getpeercert(binary_form=True)) is None:
+            await WebSocketFrameStream(socket, b"", str(address)).close(NOT_AUTHENTIC)
+            raise UnreachableError(f"the connection to {address} ended before its certificate was read; try again")
+        return WebSocketFrameStream(socket, certificate_hash(certificate), str(address))
+
+    async def close(self) -> None:
+        """Free the sockets of attempts that were cut short. Streams that are open stay open."""
+        await self._session.close()
+
+    def _unreachable(self, name: str, cause: Exception) -> UnreachableError:
+        expected = self._expected
+        if isinstance(cause, aiohttp.WSServerHandshakeError):
+            return UnreachableError(
+                f"what answers at {name} is not {expected} (HTTP {cause.status}); check host and port"
+            )
+        if isinstance(cause, aiohttp.ClientConnectorDNSError):
+            return UnreachableError(
+                f"cannot reach {name}: the name leads to no address; check it, or give an IP address"
+            )
+        if isinstance(cause, aiohttp.ClientConnectorError):
+            cause = cause.os_error
+        why = describe_os_error(cause) if isinstance(cause, OSError) else str(cause)
+        return UnreachableError(f"cannot reach {name}: {why}; is {expected} there, and the port open?")
+
+
+async def answer_websocket(
+    request: web.BaseRequest, path: str, channel_binding: bytes, remote: str
+) -> tuple[web.WebSocketResponse, WebSocketFrameStream] | int:
+    """Answer a request of a WebSocketClient.
+
+    Args:
+        request: The request.
+        path: The one path that is answered.
+        channel_binding: Hash of the certificate that the client was shown.
+        remote: Name of the client in error messages.
+
+    Returns:
+        The response, which the handler of the request has to return, with its stream; or the HTTP status for a request
+        that gets no WebSocket.
+    """
+    socket = web.WebSocketResponse(
+        timeout=CLOSE_S, heartbeat=HEARTBEAT_S, protocols=(SUBPROTOCOL,), compress=False, max_msg_size=MAX_MSG_SIZE
+    )
+    offered = request.headers.get("Sec-WebSocket-Protocol", "")
+    if "Origin" in request.headers:
+        return 403  # a web page
+    if request.path != path:
+        return 404
+    if SUBPROTOCOL not in [name.strip() for name in offered.split(",")] or not socket.can_prepare(request):
+        return 400
+    try:
+        await socket.prepare(request)
+    except OSError:  # the client hung up, so that nobody reads the status
+        return 400
+    return socket, WebSocketFrameStream(socket, channel_binding, remote)
+
+
+async def _refuse_redirects(
+    request: aiohttp.ClientRequest, handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
+) -> aiohttp.ClientResponse:
+    response = await handler(request)
+    if response.status != 101:
+        response.close()
+        raise aiohttp.WSServerHandshakeError(
+            response.request_info, response.history, status=response.status, message="no WebSocket"
+        )
+    return response
