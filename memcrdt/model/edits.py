@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import heapq
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
-from memcrdt.model import registers
+from memcrdt.model import limits, registers
 from memcrdt.model.attributes import BY_NAME
-from memcrdt.model.projection import Life, RevisionState
+from memcrdt.model.projection import LiveMemory, RevisionState
 from memcrdt.model.registers import DELETED, Registers, Writes
 from memcrdt.model.values import Json
+
+# The commit that gives a memory more revisions than these prunes it at once, and compaction prunes the others: no shard
+# grows without end. The number is greater than that of the revisions kept, so that few commits have to prune.
+TOO_MANY_REVISIONS: Final = limits.REVISIONS + limits.REVISIONS // 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +62,11 @@ class MemoryEdit:
     remove_links: tuple[tuple[str, str], ...] = ()
 
 
-def with_tag_changes(edit: MemoryEdit, life: Life) -> MemoryEdit:
+def with_tag_changes(edit: MemoryEdit, state: LiveMemory) -> MemoryEdit:
     """Return an edit that adds and removes tags instead of replacing those of `life`."""
     if edit.tags is None:
         return edit
-    removed = tuple(tag for tag in life.tags if tag not in edit.tags)
+    removed = tuple(tag for tag in state.tags if tag not in edit.tags)
     return replace(edit, tags=None, add_tags=edit.tags, remove_tags=removed)
 
 
@@ -87,26 +94,26 @@ def born(new: NewMemory, stamp: Stamp) -> Writes:
     return writes | _link_writes(new.id, new.salt, new.links, at)
 
 
-def edited(life: Life, edit: MemoryEdit, stamp: Stamp, revision: str) -> Writes:
+def edited(state: LiveMemory, edit: MemoryEdit, stamp: Stamp, revision: str) -> Writes:
     """The registers that carry out `edit`; only those whose meaning changes.
 
     A new text settles a conflict: it names all heads as its base. `revision` is the ULID it gets.
     """
     writes: Writes = {}
-    if edit.text is not None and (edit.text != life.shown.text or len(life.heads) > 1):
-        bases = [head.revision for head in life.heads]
-        writes |= _revision(life.id, revision, edit.text, stamp, bases)
-    writes |= _tags(life.id, life.salt, (tag for tag in edit.add_tags if tag not in life.tags), stamp.at)
+    if edit.text is not None and (edit.text != state.shown.text or len(state.heads) > 1):
+        bases = [head.revision for head in state.heads]
+        writes |= _revision(state.id, revision, edit.text, stamp, bases)
+    writes |= _tags(state.id, state.salt, (tag for tag in edit.add_tags if tag not in state.tags), stamp.at)
     removed: Writes = {
-        registers.tag_key(life.id, life.salt, t): {"tag": None, "at": stamp.at}
+        registers.tag_key(state.id, state.salt, t): {"tag": None, "at": stamp.at}
         for t in edit.remove_tags
-        if t in life.tags
+        if t in state.tags
     }
-    changed = {key: value for key, value in edit.metadata.items() if life.metadata.get(key) != value}
+    changed = {key: value for key, value in edit.metadata.items() if state.metadata.get(key) != value}
     writes |= removed
-    writes |= _metadata(life.id, life.salt, changed, stamp.at)
-    writes |= _attributes(life.id, _changed_attributes(life, edit.attributes), stamp.at)
-    return writes | _links(life, edit, stamp.at)
+    writes |= _metadata(state.id, state.salt, changed, stamp.at)
+    writes |= _attributes(state.id, _changed_attributes(state, edit.attributes), stamp.at)
+    return writes | _links(state, edit, stamp.at)
 
 
 def retold(memory_id: str, revisions: Iterable[RevisionState]) -> Writes:
@@ -129,6 +136,32 @@ def forgotten(memory_id: str, found: Registers, stamp: Stamp) -> Writes:
 def swept(memory_id: str, found: Registers) -> Writes:
     """The end of every register of a forgotten memory but its tombstone."""
     return dict.fromkeys((key for key in found if key != registers.forgotten_key(memory_id)), DELETED)
+
+
+def prunable(state: LiveMemory, most: int = limits.REVISIONS) -> list[str]:
+    """Return the revisions to delete so that `most` remain, the birth and all heads among them.
+
+    The oldest go first, but none before the revisions that it was made from: a revision is superseded because a later
+    one names it as its base. If that one went first, the revision would be a head again.
+    """
+    excess = len(state.revisions) - most
+    edits = {revision.revision: revision for revision in state.revisions[1:]}
+    bases = {name: {base for base in edit.base if base in edits} - {name} for name, edit in edits.items()}
+    successors = defaultdict(list)
+    for name, of in bases.items():
+        for base in of:
+            successors[base].append(name)
+    ready = [(edits[name].at, name) for name, of in bases.items() if not of and not edits[name].head]
+    heapq.heapify(ready)
+    gone: list[str] = []
+    while ready and len(gone) < excess:
+        _, name = heapq.heappop(ready)
+        gone.append(name)
+        for successor in successors[name]:
+            bases[successor].discard(name)
+            if not bases[successor] and not edits[successor].head:
+                heapq.heappush(ready, (edits[successor].at, successor))
+    return gone
 
 
 def kept_fields(writes: Writes, found: Registers) -> Writes:
@@ -159,15 +192,15 @@ def _attributes(memory_id: str, attributes: Mapping[str, Json], at: int) -> Writ
     return {registers.attribute_key(memory_id, name): {"value": v, "at": at} for name, v in attributes.items()}
 
 
-def _changed_attributes(life: Life, attributes: Mapping[str, Json]) -> dict[str, Json]:
-    return {name: value for name, value in attributes.items() if life.value(BY_NAME[name]) != value}
+def _changed_attributes(state: LiveMemory, attributes: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: value for name, value in attributes.items() if state.value(BY_NAME[name]) != value}
 
 
-def _links(life: Life, edit: MemoryEdit, at: int) -> Writes:
-    there = {(link.rel, link.to) for link in life.links}
-    writes = _link_writes(life.id, life.salt, [link for link in edit.add_links if link not in there], at)
+def _links(state: LiveMemory, edit: MemoryEdit, at: int) -> Writes:
+    there = {(link.rel, link.to) for link in state.links}
+    writes = _link_writes(state.id, state.salt, [link for link in edit.add_links if link not in there], at)
     gone: Writes = {
-        registers.link_key(life.id, life.salt, rel, to): {"rel": None, "to": None, "at": at}
+        registers.link_key(state.id, state.salt, rel, to): {"rel": None, "to": None, "at": at}
         for rel, to in edit.remove_links
         if (rel, to) in there
     }

@@ -42,7 +42,7 @@ class RevisionState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Life:
+class LiveMemory:
     """A memory that is there. Times in ms. `revisions` ascend, the birth first; `ignored` counts bad registers."""
 
     id: str
@@ -75,7 +75,7 @@ class Life:
 
 
 @dataclass(frozen=True, slots=True)
-class Grave:
+class Tombstone:
     """A memory that was forgotten, for good: nothing of it is left but this. `at` in ms, 0 when unknown."""
 
     id: str
@@ -84,14 +84,14 @@ class Grave:
     device: str | None
 
 
-State: TypeAlias = Life | Grave | None
+State: TypeAlias = LiveMemory | Tombstone | None
 
 
 def project(memory_id: str, shards: Sequence[Registers]) -> State:
     """What a memory is, from its registers in each shard that has any, lowest shard first.
 
-    A Grave if any shard has it forgotten; None while no shard has a valid birth (registers that came
-    before it wait, invisible); else a Life.
+    A Tombstone if any shard has it forgotten; None while no shard has a valid birth (registers that came
+    before it wait, invisible); else a LiveMemory.
     """
     tombstones = [part[key] for part in shards if (key := registers.forgotten_key(memory_id)) in part]
     if tombstones:
@@ -140,11 +140,11 @@ def _precedence(value: Json) -> tuple[float, str]:
     return (at if is_time(at) else -1, canonical(value))
 
 
-def _grave(memory_id: str, tombstones: Iterable[Json]) -> Grave:
+def _grave(memory_id: str, tombstones: Iterable[Json]) -> Tombstone:
     value = max(tombstones, key=_precedence)
     fields = value if isinstance(value, dict) else {}
     at, by, device = fields.get("at"), fields.get("by"), fields.get("device")
-    return Grave(
+    return Tombstone(
         memory_id,
         at if is_time(at) else 0,
         by if is_label(by) else None,
@@ -191,7 +191,7 @@ class _Found:
     ignored: int = 0
 
 
-def _live(memory_id: str, birth: _Birth, united: Mapping[str, Json]) -> Life:
+def _live(memory_id: str, birth: _Birth, united: Mapping[str, Json]) -> LiveMemory:
     found = _Found(latest=birth.created_at)
     for key, value in united.items():
         _read(found, birth.salt, registers.part_of(memory_id, key), value)
@@ -199,7 +199,7 @@ def _live(memory_id: str, birth: _Birth, united: Mapping[str, Json]) -> Life:
     shown = next(revision for revision in reversed(revisions) if revision.head)
     settled = {**birth.attributes, **found.attributes}
     born = {attribute.name: settled.pop(attribute.name) for attribute in IN_BIRTH}
-    return Life(
+    return LiveMemory(
         id=memory_id,
         salt=birth.salt,
         shown=shown,

@@ -10,7 +10,7 @@ from memcrdt.errors import InputError
 from memcrdt.model import checks, limits
 from memcrdt.model.attributes import BY_NAME, IN_BIRTH, AddOptions, UpdateOptions, Verb, taken_by
 from memcrdt.model.edits import MemoryEdit
-from memcrdt.model.projection import Life
+from memcrdt.model.projection import LiveMemory
 from memcrdt.model.scopes import GLOBAL
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Json, a_kind, from_ms, to_ms
@@ -152,10 +152,10 @@ def check_alive(attributes: Mapping[str, Json], now: int) -> None:
         )
 
 
-def upsert(request: AddRequest, life: Life, now: int) -> MemoryEdit:
+def upsert(request: AddRequest, state: LiveMemory, now: int) -> MemoryEdit:
     """What adding an item under the key of `life` changes: all that the request says, and it is visible again."""
     hidden: dict[str, Json] = {"superseded_by": None}
-    expires_at = life.attributes.get("expires_at")
+    expires_at = state.attributes.get("expires_at")
     if isinstance(expires_at, int) and expires_at <= now:
         hidden["expires_at"] = None
     return MemoryEdit(

@@ -1,16 +1,19 @@
-"""What the members of a space say of each other, signed: who takes part, who may write, and who does no longer.
+"""Signed statements about the members of a space: who takes part, who may write, and who was revoked.
 
-A statement is an `add` or a `revoke`. It counts if its signer is the creator of the space, whose device id is in the
-space's id, or was itself added with the right to write; so every `add` is chained to the creator. A revocation by
-any such device counts, whatever became of that one, and wins against every `add`. What the revoked device had
-added stays only as far as a revocation of it by somebody who is not revoked keeps it. So all who have heard
-the same statements, in whatever order, know the same members.
+A statement is an `add` or a `revoke`. It counts if its signer is the creator of the space, whose device id is part of
+the space's id, or if the signer was itself added with the right to write. So every `add` is chained to the creator. A
+revocation by any such device counts, even if that device is revoked later, and it wins against every `add`. The
+statements of a revoked device stay only as far as a revocation of it, signed by a device that is not revoked, keeps
+them. So devices that have heard the same statements, in whatever order, know the same members.
+
+A member that was invited by another introduces itself to members that have not heard of it: it presents the shortest
+chain of adds from the creator to itself.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -20,17 +23,17 @@ from memcrdt.errors import RemoteProtocolError
 from memcrdt.model import limits
 from memcrdt.model.device_ids import DEVICE_ID_CHARS, KEY_BYTES, device_id, is_device_id
 
-STATEMENTS: Final = 1_000  # of one space
-FOR_REVOCATIONS: Final = 100  # of these, kept free for them: no member can keep itself from being revoked
-BY_ONE: Final = 25  # revocations by one device that may take of that
-REVOCATION_BYTES: Final = 5 * limits.KIB  # at most
-ROLL_BYTES: Final = 960 * limits.KIB  # of all statements of one space: they are sent in one frame
+STATEMENTS: Final = 1_000  # in one space
+FOR_REVOCATIONS: Final = 100  # of these, reserved: no member can prevent its own revocation by filling the list
+BY_ONE: Final = 25  # revocations by one device that may use the reserve
+REVOCATION_BYTES: Final = 5 * limits.KIB
+ROLL_BYTES: Final = 960 * limits.KIB  # all statements of one space, which are sent in one frame
 STATEMENT_BYTES: Final = 8 * limits.KIB
-KEPT: Final = 256  # by one revocation
+KEPT: Final = 256  # statements kept by one revocation
 NAME_CHARS: Final = limits.NAME_CHARS
 ID_BYTES: Final = 16
 SIGNATURE_BYTES: Final = 64
-CONTEXT: Final = b"memcrdt.1 statement of a member\0"  # before what is signed
+CONTEXT: Final = b"memcrdt.1 statement of a member\0"  # stands before the signed bytes
 
 Kind: TypeAlias = Literal["add", "revoke"]
 _KINDS: Final[tuple[Kind, ...]] = ("add", "revoke")
@@ -38,8 +41,17 @@ _KINDS: Final[tuple[Kind, ...]] = ("add", "revoke")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What is said of `device` in the space of that id, at `at` (ms). `read_only` and `name` belong to an add,
-    `keep` (ids of statements that stay although their signer is revoked) to a revocation."""
+    """The content of a statement about a device.
+
+    Attributes:
+        kind: Whether the device is added or revoked.
+        space: The id of the space.
+        device: The id of the device.
+        at: The time in ms.
+        name: The name of the device; for an add.
+        read_only: Whether the device may only read; for an add.
+        keep: The ids of statements that stay although their signer is revoked; for a revocation.
+    """
 
     kind: Kind
     space: str
@@ -50,7 +62,7 @@ class Claim:
     keep: tuple[bytes, ...] = ()
 
     def packed(self) -> bytes:
-        """The bytes that are signed, behind CONTEXT."""
+        """Return the bytes that are signed, behind CONTEXT."""
         fields = [_KINDS.index(self.kind), self.space, self.device, self.at, self.name, self.read_only, self.keep]
         data: bytes = msgpack.packb(fields)
         return data
@@ -58,7 +70,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A claim, the public key of whoever makes it, and the signature."""
+    """A claim with the public key of its signer and the signature."""
 
     claim: Claim
     key: bytes
@@ -66,16 +78,16 @@ class Statement:
 
     @property
     def id(self) -> bytes:
-        """16 bytes."""
+        """The hash of the statement, 16 bytes."""
         return hashlib.blake2b(self.key + self.claim.packed(), digest_size=ID_BYTES).digest()
 
     @property
     def by(self) -> str:
-        """The device id of whoever makes it."""
+        """The device id of the signer."""
         return device_id(self.key)
 
     def packed(self) -> bytes:
-        """As it is stored and sent."""
+        """Return the statement as it is stored and sent."""
         data: bytes = msgpack.packb([self.claim.packed(), self.key, self.signature])
         return data
 
@@ -90,18 +102,18 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """What the statements come to."""
+    """The members that follow from a set of statements, and the devices that were revoked."""
 
     members: Mapping[str, Member]
     revoked: frozenset[str]
 
     def may_write(self, device: str) -> bool:
-        """Whether what the device sends and says counts."""
+        """Return whether updates and statements of the device count."""
         return device in self.members and not self.members[device].read_only
 
 
 class Side(NamedTuple):
-    """One of two spaces that become one: its id, who made it, and who was revoked from it."""
+    """One of two spaces that become one: its id, its creator, and the devices revoked from it."""
 
     id: str
     creator: str
@@ -109,23 +121,30 @@ class Side(NamedTuple):
 
 
 def stays(one: Side, other: Side) -> bool:
-    """Whether both go on under the id of `one`: it is the smaller, unless its creator was revoked from the other. So
-    whoever has carried members off loses them with its revocation."""
+    """Return whether both spaces continue under the id of `one`.
+
+    The smaller id stays, unless its creator was revoked from the other space. So a device that carried members off into
+    a space of its own loses them with its revocation.
+    """
     if (one.creator in other.revoked) != (other.creator in one.revoked):
         return other.creator in one.revoked
     return one.id < other.id
 
 
 class Adoption(NamedTuple):
-    """What came of a space that another device has under another id: whether ours goes on under that now, and in words
-    for the user what keeps the two apart for good (empty: nothing is known to)."""
+    """The outcome for a space that another device has under another id.
+
+    Attributes:
+        moved: Whether our space continues under the other id.
+        hindrance: What keeps the two spaces apart for good, in words for the user; empty if nothing is known to.
+    """
 
     moved: bool
     hindrance: str = ""
 
 
 def unpack(data: bytes) -> Statement:
-    """The statement in `data`, whose signature is not checked here. Raises RemoteProtocolError."""
+    """Return the statement in `data` without checking its signature. Raises RemoteProtocolError."""
     if len(data) > STATEMENT_BYTES:
         raise RemoteProtocolError(f"a statement of {len(data)} bytes; at most {STATEMENT_BYTES} are taken")
     try:
@@ -150,20 +169,25 @@ def unpack(data: bytes) -> Statement:
 
 
 def heard(creator: str, statements: Collection[Statement]) -> list[Statement]:
-    """Those whose signer could ever write: the others say nothing, and would only take room."""
+    """Return the statements whose signer could ever write. The others mean nothing, and would only take room."""
     ever = _writers(creator, [each for each in statements if each.claim.kind == "add"])
     return [statement for statement in statements if statement.by in ever]
 
 
 def membership(creator: str, statements: Collection[Statement]) -> Membership:
-    """Who takes part. `creator` is the device id in the space's id; the signatures have been checked."""
+    """Return the members of a space.
+
+    Args:
+        creator: The device id in the space's id.
+        statements: Statements whose signatures have been checked, in any order.
+    """
     statements = heard(creator, statements)
     adds = [statement for statement in statements if statement.claim.kind == "add"]
     revokes = [statement for statement in statements if statement.claim.kind == "revoke"]
     revoked = frozenset(statement.claim.device for statement in revokes)
     kept = {each for statement in revokes if statement.by not in revoked for each in statement.claim.keep}
     standing = [statement for statement in adds if statement.by not in revoked or statement.id in kept]
-    # Whoever was added by a revoked device and kept, is chained to the creator through that device as it was.
+    # A device that a revoked device added, and that was kept, is chained to the creator through that device as it was.
     writers = _writers(creator, standing)
     members = {creator: Member("", read_only=False)}
     for statement in sorted(standing, key=lambda statement: (statement.claim.at, statement.id)):
@@ -172,8 +196,41 @@ def membership(creator: str, statements: Collection[Statement]) -> Membership:
     return Membership({device: member for device, member in members.items() if device not in revoked}, revoked)
 
 
+def chain(creator: str, device: str, statements: Collection[Statement]) -> list[Statement] | None:
+    """Return the shortest chain of adds that makes the device a member, from the creator on.
+
+    None if the device is no member, or if there is no such chain.
+    """
+    known = membership(creator, statements)
+    if device not in known.members:
+        return None
+    paths: dict[str, list[Statement]] = {creator: []}
+    fresh = [creator]
+    while fresh and device not in paths:
+        signer = fresh.pop(0)
+        for statement in statements:
+            claim = statement.claim
+            if claim.kind != "add" or statement.by != signer or claim.device in paths:
+                continue
+            if claim.device == device or known.may_write(claim.device):
+                paths[claim.device] = [*paths[signer], statement]
+                fresh.append(claim.device)
+    return paths.get(device)
+
+
+def vouches(creator: str, known: Sequence[Statement], presented: Sequence[Statement], device: str) -> bool:
+    """Return whether `presented` introduces the device to a member that knows `known`.
+
+    It does if the device is a member once `presented` is heard, and if `presented` holds only adds by members: a
+    stranger must not be able to fill a list of members with its own statements. The signatures have been checked.
+    """
+    after = membership(creator, [*known, *presented])
+    genuine = all(each.claim.kind == "add" and after.may_write(each.by) for each in presented)
+    return genuine and device in after.members
+
+
 def _writers(creator: str, adds: Iterable[Statement]) -> set[str]:
-    """Whom a chain of adds leads to from the creator, each link of it with the right to write."""
+    """Return the devices that a chain of adds with the right to write leads to from the creator."""
     added: dict[str, list[str]] = {}
     for statement in adds:
         if not statement.claim.read_only:

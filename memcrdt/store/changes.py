@@ -11,7 +11,7 @@ from memcrdt.errors import CorruptError, InputError, NotFoundError
 from memcrdt.model import checks, edits, limits
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
 from memcrdt.model.ids import RANDOM_BYTES, derive, next_ulid
-from memcrdt.model.projection import Grave, Life
+from memcrdt.model.projection import LiveMemory, Tombstone
 from memcrdt.model.requests import PERSONAL, AddRequest, UpdateRequest, upsert
 from memcrdt.store import reads, spaces, views
 from memcrdt.store.meta import Random
@@ -64,11 +64,11 @@ class Adding:
         """Adds or updates the memory that the key names. A forgotten one starts its next life."""
         for memory_id, salt in lives(transaction.db, space, request.scope, request.key or ""):
             state = transaction.state(space, memory_id)
-            if isinstance(state, Life):
+            if isinstance(state, LiveMemory):
                 change(transaction, space, state, upsert(request, state, transaction.stamp.at), request.author)
             elif state is None:
                 bear(transaction, space, request, (memory_id, salt))
-            if not isinstance(state, Grave):
+            if not isinstance(state, Tombstone):
                 return memory_id
         raise AssertionError("lives have no end")
 
@@ -110,7 +110,7 @@ def update(memory_id: str, edit: MemoryEdit, author: str | None, transaction: Tr
     if not places:
         raise missing(transaction.db, memory_id)
     for space, _ in places:
-        change(transaction, space, life_of(transaction, space, memory_id), edit, author)
+        change(transaction, space, state_of(transaction, space, memory_id), edit, author)
 
 
 def update_all(requests: Sequence[UpdateRequest], transaction: Transaction) -> None:
@@ -119,22 +119,22 @@ def update_all(requests: Sequence[UpdateRequest], transaction: Transaction) -> N
         update(request.id, request.edit, request.author, transaction)
 
 
-def life_of(transaction: Transaction, space: int, memory_id: str) -> Life:
+def state_of(transaction: Transaction, space: int, memory_id: str) -> LiveMemory:
     """A memory that the views show. Raises CorruptError if the log doesn't know it."""
     state = transaction.state(space, memory_id)
-    if not isinstance(state, Life):
+    if not isinstance(state, LiveMemory):
         raise CorruptError(f"the memory {memory_id} is shown, but not in the log; run `memcrdt doctor --repair`")
     return state
 
 
-def change(transaction: Transaction, space: int, life: Life, edit: MemoryEdit, author: str | None) -> None:
+def change(transaction: Transaction, space: int, state: LiveMemory, edit: MemoryEdit, author: str | None) -> None:
     """Gathers an edit of a memory that is there."""
-    edit = edits.with_tag_changes(edit, life)
-    _check_outcome(life, edit)
+    edit = edits.with_tag_changes(edit, state)
+    _check_outcome(state, edit)
     stamp = Stamp(transaction.stamp.at, author, transaction.stamp.device)
-    last = life.shown.revision if life.revisions[1:] else None
+    last = state.shown.revision if state.revisions[1:] else None
     revision = next_ulid(last, stamp.at, transaction.random(RANDOM_BYTES))
-    transaction.edit(space, life.id, edits.edited(life, edit, stamp, revision))
+    transaction.edit(space, state.id, edits.edited(state, edit, stamp, revision))
 
 
 def forget(listed: Callable[[apsw.Connection], Sequence[Place]], transaction: Transaction) -> list[str]:
@@ -171,7 +171,7 @@ def _check_free(transaction: Transaction, space: int, memory_id: str) -> None:
 
 
 def lives(db: apsw.Connection, space: int, *named: str) -> Iterator[tuple[str, bytes]]:
-    """The ids and salts of what is `named` (its scope and key): of its first life, then of each next one.
+    """The ids and salts of what is `named` (its scope and key): of its first state, then of each next one.
 
     Built-in spaces count by name: their id changes when a device joins another's, and what both imported
     before they met must still be one memory.
@@ -181,14 +181,16 @@ def lives(db: apsw.Connection, space: int, *named: str) -> Iterator[tuple[str, b
         yield derive(name if name in (PERSONAL, spaces.LOCAL) else known, *named, generation)
 
 
-def _check_outcome(life: Life, edit: MemoryEdit) -> None:
+def _check_outcome(state: LiveMemory, edit: MemoryEdit) -> None:
     """Raises InputError where the edit adds to what is full. What devices added while apart may be more than a memory
     takes: that stays, can be changed and taken away, and only must not grow."""
-    tags = (set(life.tags) | set(edit.add_tags)) - set(edit.remove_tags)
-    if len(tags) > max(limits.TAGS, len(life.tags)):
-        raise InputError(f"the memory {life.id} would have {len(tags)} tags; it takes {limits.TAGS}: remove some first")
-    links = {(link.rel, link.to) for link in life.links} | set(edit.add_links)
-    if len(links) > max(limits.LINKS, len(life.links)):
-        raise InputError(f"the memory {life.id} would have over {limits.LINKS} links; unlink some first")
-    merged = {key: value for key, value in {**life.metadata, **edit.metadata}.items() if value is not None}
-    checks.check_metadata_size(merged, life.metadata)
+    tags = (set(state.tags) | set(edit.add_tags)) - set(edit.remove_tags)
+    if len(tags) > max(limits.TAGS, len(state.tags)):
+        raise InputError(
+            f"the memory {state.id} would have {len(tags)} tags; it takes {limits.TAGS}: remove some first"
+        )
+    links = {(link.rel, link.to) for link in state.links} | set(edit.add_links)
+    if len(links) > max(limits.LINKS, len(state.links)):
+        raise InputError(f"the memory {state.id} would have over {limits.LINKS} links; unlink some first")
+    merged = {key: value for key, value in {**state.metadata, **edit.metadata}.items() if value is not None}
+    checks.check_metadata_size(merged, state.metadata)

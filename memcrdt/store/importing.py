@@ -11,7 +11,7 @@ import apsw
 from memcrdt.model.ids import derive
 from memcrdt.model.requests import AddRequest, upsert
 from memcrdt.store import reads
-from memcrdt.store.changes import bear, change, life_of, lives
+from memcrdt.store.changes import bear, change, lives, state_of
 from memcrdt.store.reads import Place
 from memcrdt.store.spaces import space_number
 from memcrdt.store.transaction import Transaction
@@ -59,8 +59,8 @@ class Importing:
             if outcome == "added":
                 bear(transaction, space, request, (memory_id, salt))
             elif outcome != "forgotten" and request.key is not None:
-                life = life_of(transaction, space, memory_id)
-                change(transaction, space, life, upsert(request, life, transaction.stamp.at), request.author)
+                state = state_of(transaction, space, memory_id)
+                change(transaction, space, state, upsert(request, state, transaction.stamp.at), request.author)
 
     def _decide(self, db: apsw.Connection, space: int, request: AddRequest) -> _Decision:
         for memory_id, salt in _identities(db, space, request):

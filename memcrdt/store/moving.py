@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from memcrdt.model import edits
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
-from memcrdt.model.projection import Life
+from memcrdt.model.projection import LiveMemory
 from memcrdt.model.scopes import renamed
 from memcrdt.store import reads
-from memcrdt.store.changes import SALT_BYTES, change, life_of, missing
+from memcrdt.store.changes import SALT_BYTES, change, missing, state_of
 from memcrdt.store.spaces import space_number
 from memcrdt.store.transaction import Transaction
 
@@ -33,9 +33,9 @@ class Moving:
             raise missing(transaction.db, self._memory_id)
         if place[0] == target:
             return self._memory_id
-        life = life_of(transaction, place[0], self._memory_id)
-        stamp = Stamp(transaction.stamp.at, life.author, transaction.stamp.device)
-        again = _again(life, (self._new_id, transaction.random(SALT_BYTES)))
+        state = state_of(transaction, place[0], self._memory_id)
+        stamp = Stamp(transaction.stamp.at, state.author, transaction.stamp.device)
+        again = _again(state, (self._new_id, transaction.random(SALT_BYTES)))
         transaction.add(target, self._new_id, edits.born(again, stamp))
         transaction.forget(place[0], self._memory_id)
         return self._new_id
@@ -59,24 +59,24 @@ def rename_scope(old: str, new: str, transaction: Transaction) -> int:
     found: list[tuple[Any, ...]] = transaction.db.execute(_TO_RENAME, (old,)).fetchall()
     for space, memory_id, scope in found:
         if (changed := renamed(scope, old, new)) is not None:
-            life = life_of(transaction, space, memory_id)
-            change(transaction, space, life, MemoryEdit(attributes={"scope": changed}), None)
+            state = state_of(transaction, space, memory_id)
+            change(transaction, space, state, MemoryEdit(attributes={"scope": changed}), None)
             count += 1
     return count
 
 
-def _again(life: Life, identity: tuple[str, bytes]) -> NewMemory:
+def _again(state: LiveMemory, identity: tuple[str, bytes]) -> NewMemory:
     memory_id, salt = identity
     return NewMemory(
         id=memory_id,
         salt=salt,
-        text=life.shown.text,
-        scope=life.scope,
-        created_at=life.created_at,
-        kind=life.kind,
-        source=life.source,
-        tags=life.tags,
-        metadata=life.metadata,
-        attributes=life.attributes,
-        links=tuple((link.rel, link.to) for link in life.links),
+        text=state.shown.text,
+        scope=state.scope,
+        created_at=state.created_at,
+        kind=state.kind,
+        source=state.source,
+        tags=state.tags,
+        metadata=state.metadata,
+        attributes=state.attributes,
+        links=tuple((link.rel, link.to) for link in state.links),
     )

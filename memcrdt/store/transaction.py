@@ -18,10 +18,10 @@ import apsw
 from memcrdt.errors import CorruptError, ReadOnlyError, RemoteProtocolError
 from memcrdt.model import clocks, edits, limits, registers
 from memcrdt.model.edits import Stamp
-from memcrdt.model.projection import Grave, Life, State, project, rivals
+from memcrdt.model.projection import LiveMemory, State, Tombstone, project, rivals
 from memcrdt.model.registers import DELETED, Deleted, Registers, Writes
 from memcrdt.model.values import Json
-from memcrdt.store import log, pruning, views
+from memcrdt.store import log, views
 from memcrdt.store.documents import Document, Documents
 from memcrdt.store.log import Append, ShardRow
 from memcrdt.store.meta import Random
@@ -152,7 +152,7 @@ class Transaction:
         count = 0
         for memory_id in views.much_revised(self.db, work.row.space, work.document.live.ids())[:most]:
             state = self.state(work.row.space, memory_id)
-            if isinstance(state, Life):
+            if isinstance(state, LiveMemory):
                 count += self._let_go(state, self._homes(work.row.space, memory_id))
         return count
 
@@ -292,38 +292,42 @@ class Transaction:
         for space, memory_id in sorted(touched):
             homes = self._homes(space, memory_id)
             state = project(memory_id, [self._registers(work, memory_id) for work in homes])
-            if not isinstance(state, Grave) and any(memory_id in work.unborn for work in homes):
-                state = Grave(memory_id, self.stamp.at, self.stamp.by, self.stamp.device)
-            if not isinstance(state, Grave) and any(work.row.damaged or work.mended for work in homes):
-                state = views.grave_of(self.db, space, memory_id) or state  # its tombstone may be what was lost
-            if isinstance(state, Grave):
+            if not isinstance(state, Tombstone) and any(memory_id in work.unborn for work in homes):
+                state = Tombstone(memory_id, self.stamp.at, self.stamp.by, self.stamp.device)
+            if not isinstance(state, Tombstone) and any(work.row.damaged or work.mended for work in homes):
+                state = views.tombstone_of(self.db, space, memory_id) or state  # its tombstone may be what was lost
+            if isinstance(state, Tombstone):
                 self._end(state, homes)
-            if isinstance(state, Life) and len(state.revisions) > pruning.TOO_MANY and self._let_go(state, homes):
+            if (
+                isinstance(state, LiveMemory)
+                and len(state.revisions) > edits.TOO_MANY_REVISIONS
+                and self._let_go(state, homes)
+            ):
                 state = project(memory_id, [self._registers(work, memory_id) for work in homes])
             states.append((space, memory_id, state))
         return states
 
-    def _let_go(self, life: Life, homes: list[_Work]) -> int:
+    def _let_go(self, state: LiveMemory, homes: list[_Work]) -> int:
         """Gathers the end of the oldest revisions of a memory that has had too many. Returns how many."""
-        gone = [registers.revision_key(life.id, name) for name in pruning.prunable(life)]
+        gone = [registers.revision_key(state.id, name) for name in edits.prunable(state)]
         if not gone or self._is_read_only(homes[0].row.space):
             return 0
         for work in homes:
-            found = self._registers(work, life.id)
-            work.pending[life.id].update((key, DELETED) for key in gone if key in found)
+            found = self._registers(work, state.id)
+            work.pending[state.id].update((key, DELETED) for key in gone if key in found)
         return len(gone)
 
-    def _end(self, grave: Grave, homes: list[_Work]) -> None:
-        stamp = Stamp(grave.at, grave.by, grave.device or self.stamp.device)
+    def _end(self, tombstone: Tombstone, homes: list[_Work]) -> None:
+        stamp = Stamp(tombstone.at, tombstone.by, tombstone.device or self.stamp.device)
         for work in homes:
             work.to_scrub = True
             if self._is_read_only(work.row.space):
                 continue
-            found = self._registers(work, grave.id)
-            if registers.forgotten_key(grave.id) not in found:
-                work.pending[grave.id].update(edits.forgotten(grave.id, found, stamp))
+            found = self._registers(work, tombstone.id)
+            if registers.forgotten_key(tombstone.id) not in found:
+                work.pending[tombstone.id].update(edits.forgotten(tombstone.id, found, stamp))
             elif len(found) > 1:
-                work.pending[grave.id].update(edits.swept(grave.id, found))
+                work.pending[tombstone.id].update(edits.swept(tombstone.id, found))
 
     def _append(self) -> int:
         """Puts the updates into the log; returns the last seq, or the log's head if there were none."""

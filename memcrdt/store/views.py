@@ -12,7 +12,7 @@ import apsw
 
 from memcrdt.model import limits
 from memcrdt.model.attributes import ATTRIBUTES
-from memcrdt.model.projection import Grave, Life, State
+from memcrdt.model.projection import LiveMemory, State, Tombstone
 from memcrdt.model.records import ChangeKind
 from memcrdt.model.scopes import category_of
 from memcrdt.model.values import Json, canonical
@@ -50,7 +50,7 @@ def write(db: apsw.Connection, states: Iterable[tuple[int, str, State]], seq: in
     done, rows = Projected(seq), _Rows.behind(db)
     for space, memory_id, state in known:
         before = existing.get((space, memory_id))
-        if isinstance(state, Life):
+        if isinstance(state, LiveMemory):
             if before is not None:
                 _remove_parts(db, before.memory)
             row = rows.put(space, state, seq, before)
@@ -61,7 +61,7 @@ def write(db: apsw.Connection, states: Iterable[tuple[int, str, State]], seq: in
             continue
         if before is not None:
             _remove(db, before, done)
-        if isinstance(state, Grave):
+        if isinstance(state, Tombstone):
             _bury(db, space, state, seq, done, known=before is not None)
         elif before is not None:
             done.changes.append((space, memory_id, "forgotten"))
@@ -90,11 +90,11 @@ def at_home_in(db: apsw.Connection, shard: int) -> set[str]:
     return {str(row[0]) for row in db.execute("SELECT id FROM homes WHERE shard = ?", (shard,))}
 
 
-def grave_of(db: apsw.Connection, space: int, memory_id: str) -> Grave | None:
+def tombstone_of(db: apsw.Connection, space: int, memory_id: str) -> Tombstone | None:
     """What is known here of the end of a memory, if it has come to one."""
     sql = "SELECT at, by, device FROM graves WHERE space = ? AND id = ?"
     row = db.execute(sql, (space, memory_id)).fetchone()
-    return None if row is None else Grave(memory_id, *row)
+    return None if row is None else Tombstone(memory_id, *row)
 
 
 def much_revised(db: apsw.Connection, space: int, ids: Iterable[str]) -> list[str]:
@@ -145,21 +145,21 @@ class _Rows:
     def behind(cls, db: apsw.Connection) -> _Rows:
         return cls(int(db.execute("SELECT coalesce(max(memory), 0) FROM memories").get))
 
-    def put(self, space: int, life: Life, seq: int, before: _Existing | None) -> IndexRow:
+    def put(self, space: int, state: LiveMemory, seq: int, before: _Existing | None) -> IndexRow:
         """Notes all rows of a memory, under the local number that it has or gets. Returns what the indexes hold."""
         if before is None:
             self.last += 1
         memory, born_seq = (before.memory, before.born_seq) if before else (self.last, seq)
-        self.memories.append((memory, space, born_seq, seq, *_memory_values(life)))
-        self.tags += [(memory, tag) for tag in life.tags]
-        self.metadata += [(memory, key, canonical(value), _number(value)) for key, value in life.metadata.items()]
-        self.links += [(memory, link.rel, link.to) for link in life.links]
-        if len(life.revisions) > 1:
+        self.memories.append((memory, space, born_seq, seq, *_memory_values(state)))
+        self.tags += [(memory, tag) for tag in state.tags]
+        self.metadata += [(memory, key, canonical(value), _number(value)) for key, value in state.metadata.items()]
+        self.links += [(memory, link.rel, link.to) for link in state.links]
+        if len(state.revisions) > 1:
             self.revisions += [
                 (memory, r.revision, r.text, r.at, r.by, r.device, json.dumps(r.base), int(r.head))
-                for r in life.revisions
+                for r in state.revisions
             ]
-        return IndexRow(memory, life.shown.text, life.scope, life.created_at, life.author)
+        return IndexRow(memory, state.shown.text, state.scope, state.created_at, state.author)
 
     def insert(self, db: apsw.Connection) -> None:
         db.executemany(_INSERT_MEMORY, self.memories)
@@ -169,21 +169,21 @@ class _Rows:
         db.executemany("INSERT INTO revisions VALUES(?, ?, ?, ?, ?, ?, ?, ?)", self.revisions)
 
 
-def _memory_values(life: Life) -> tuple[Any, ...]:
+def _memory_values(state: LiveMemory) -> tuple[Any, ...]:
     """Return the values of COLUMNS. SQLite keeps those of attributes as they are: true as 1, 1 as 1.0 where REAL."""
     return (
-        life.id,
-        life.shown.text,
-        life.shown.revision,
-        int(len(life.heads) > 1),
-        category_of(life.scope),
-        life.created_at,
-        life.updated_at,
-        life.device,
-        life.ignored,
-        fingerprint(life.shown.text),
-        life.salt,
-        *(life.value(attribute) for attribute in ATTRIBUTES),
+        state.id,
+        state.shown.text,
+        state.shown.revision,
+        int(len(state.heads) > 1),
+        category_of(state.scope),
+        state.created_at,
+        state.updated_at,
+        state.device,
+        state.ignored,
+        fingerprint(state.shown.text),
+        state.salt,
+        *(state.value(attribute) for attribute in ATTRIBUTES),
     )
 
 
@@ -198,14 +198,14 @@ def _remove(db: apsw.Connection, before: _Existing, done: Projected) -> None:
     done.removed.append(before.row)
 
 
-def _bury(db: apsw.Connection, space: int, grave: Grave, seq: int, done: Projected, *, known: bool) -> None:
+def _bury(db: apsw.Connection, space: int, tombstone: Tombstone, seq: int, done: Projected, *, known: bool) -> None:
     db.execute(
         "INSERT INTO graves VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, by = excluded.by,"
         " device = excluded.device",
-        (space, grave.id, grave.at, grave.by, grave.device, seq),
+        (space, tombstone.id, tombstone.at, tombstone.by, tombstone.device, seq),
     )
     if known:
-        done.changes.append((space, grave.id, "forgotten"))
+        done.changes.append((space, tombstone.id, "forgotten"))
 
 
 def index_rows(db: apsw.Connection, after: int, limit: int) -> Sequence[IndexRow]:

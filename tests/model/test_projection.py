@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from memcrdt.model import limits, registers
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp, born, edited, forgotten, kept_fields
-from memcrdt.model.projection import Grave, Life, project, unite
+from memcrdt.model.projection import LiveMemory, Tombstone, project, unite
 from memcrdt.model.records import Link
 from memcrdt.model.registers import DELETED, Deleted
 from memcrdt.model.values import Json
@@ -47,9 +47,9 @@ def _tag(tag: str, at: int = 1) -> Part:
     return {registers.tag_key(ID, SALT, tag): {"tag": tag, "at": at}}
 
 
-def _life(*parts: Part) -> Life:
+def _live(*parts: Part) -> LiveMemory:
     state = project(ID, [{ID: BIRTH, **parts[0]}, *parts[1:]] if parts else [{ID: BIRTH}])
-    assert isinstance(state, Life)
+    assert isinstance(state, LiveMemory)
     return state
 
 
@@ -106,7 +106,7 @@ def test_uniting_is_commutative_associative_and_idempotent(one: Part, two: Part,
 def test_a_life_is_whole_whatever_it_is_made_of(found: Part) -> None:
     """Exactly one text is shown, it is the latest head, and revisions are in order."""
     state = project(ID, [found])
-    if not isinstance(state, Life):
+    if not isinstance(state, LiveMemory):
         assert registers.forgotten_key(ID) in found or not isinstance(found.get(ID), dict) or "salt" not in found[ID]  # type: ignore[operator]
         return
     assert state.shown in state.heads
@@ -126,70 +126,70 @@ def test_forgotten_wins_in_every_order(order: list[int]) -> None:
         _revision(R1, 9_000, ID),
         _tag("late", 9_000),
     ]
-    assert project(ID, [pieces[n] for n in order]) == Grave(ID, 1, "me", DEVICE)
+    assert project(ID, [pieces[n] for n in order]) == Tombstone(ID, 1, "me", DEVICE)
 
 
 def test_a_tombstone_of_any_value_counts() -> None:
     """A newer version or a stock client may write another value: it is forgotten all the same."""
-    assert project(ID, [{ID: BIRTH, registers.forgotten_key(ID): True}]) == Grave(ID, 0, None, None)
+    assert project(ID, [{ID: BIRTH, registers.forgotten_key(ID): True}]) == Tombstone(ID, 0, None, None)
 
 
 def test_registers_without_a_birth_wait_invisible() -> None:
     """They came before it; with it they count."""
     waiting = {**_tag("early"), **_revision(R1, 200, ID)}
     assert project(ID, [waiting]) is None
-    life = _life(waiting)
-    assert (life.tags, life.shown.revision) == (("early",), R1)
+    state = _live(waiting)
+    assert (state.tags, state.shown.revision) == (("early",), R1)
 
 
 def test_the_birth_alone_is_the_head() -> None:
     """Its revision is the memory's own id."""
-    life = _life()
-    assert (life.shown.revision, life.shown.text, life.updated_at) == (ID, "the first text", 100)
-    assert life.heads == (life.shown,)
+    state = _live()
+    assert (state.shown.revision, state.shown.text, state.updated_at) == (ID, "the first text", 100)
+    assert state.heads == (state.shown,)
 
 
 def test_the_birth_is_never_a_head_again_once_edited() -> None:
     """Not even when the revision between was pruned, and nothing names it as its base."""
-    life = _life(_revision(R2, 200, R1))
-    assert [revision.revision for revision in life.heads] == [R2]
+    state = _live(_revision(R2, 200, R1))
+    assert [revision.revision for revision in state.heads] == [R2]
 
 
 def test_edits_made_apart_are_a_conflict_of_which_the_later_is_shown() -> None:
     """Both are heads."""
-    life = _life({**_revision(R1, 300, ID), **_revision(R2, 200, ID)})
-    assert {head.revision for head in life.heads} == {R1, R2}
-    assert life.shown.revision == R1
+    state = _live({**_revision(R1, 300, ID), **_revision(R2, 200, ID)})
+    assert {head.revision for head in state.heads} == {R1, R2}
+    assert state.shown.revision == R1
 
 
 def test_of_two_edits_at_one_moment_the_greater_revision_is_shown() -> None:
     """The same on every device."""
-    life = _life({**_revision(R1, 300, ID), **_revision(R2, 300, ID)})
-    assert life.shown.revision == R2
+    state = _live({**_revision(R1, 300, ID), **_revision(R2, 300, ID)})
+    assert state.shown.revision == R2
 
 
 def test_an_edit_that_names_both_settles_a_conflict() -> None:
     """Also when its clock is behind theirs."""
-    life = _life({**_revision(R1, 300, ID), **_revision(R2, 400, ID), **_revision(R3, 200, R1, R2)})
-    assert [head.revision for head in life.heads] == [R3]
-    assert life.shown.text == f"text {R3}"
+    state = _live({**_revision(R1, 300, ID), **_revision(R2, 400, ID), **_revision(R3, 200, R1, R2)})
+    assert [head.revision for head in state.heads] == [R3]
+    assert state.shown.text == f"text {R3}"
 
 
 def test_an_absent_base_counts_as_superseded() -> None:
     """A base that was pruned, or is still on its way, makes nobody else a head."""
-    life = _life({**_revision(R1, 200, ID), **_revision(R3, 400, R1, R2)})
-    assert [head.revision for head in life.heads] == [R3]
+    state = _live({**_revision(R1, 200, ID), **_revision(R3, 400, R1, R2)})
+    assert [head.revision for head in state.heads] == [R3]
 
 
 def test_a_circle_of_bases_shows_the_latest() -> None:
     """No honest device makes one; every device must still show the same."""
-    life = _life({**_revision(R1, 300, R2), **_revision(R2, 200, R1)})
-    assert [head.revision for head in life.heads] == [R1]
+    state = _live({**_revision(R1, 300, R2), **_revision(R2, 200, R1)})
+    assert [head.revision for head in state.heads] == [R1]
 
 
 def test_a_revision_that_names_itself_is_a_head() -> None:
     """It does not take itself out."""
-    assert _life(_revision(R1, 300, R1)).shown.revision == R1
+    assert _live(_revision(R1, 300, R1)).shown.revision == R1
 
 
 def test_the_lowest_shards_birth_counts_and_all_registers_apply() -> None:
@@ -197,14 +197,14 @@ def test_the_lowest_shards_birth_counts_and_all_registers_apply() -> None:
     first = {ID: BIRTH, **_tag("one")}
     second: Part = {ID: {**BIRTH, "text": "the other birth"}, **_tag("two")}  # type: ignore[dict-item]
     state = project(ID, [first, second])
-    assert isinstance(state, Life)
+    assert isinstance(state, LiveMemory)
     assert (state.shown.text, state.tags) == ("the first text", ("one", "two"))
 
 
 def test_a_broken_birth_gives_way_to_the_next_shards() -> None:
     """As if it were not there."""
     state = project(ID, [{ID: {"text": ""}}, {ID: BIRTH}])
-    assert isinstance(state, Life)
+    assert isinstance(state, LiveMemory)
     assert state.shown.text == "the first text"
 
 
@@ -259,10 +259,10 @@ def test_a_birth_that_breaks_a_limit_is_none(field: str, value: Json) -> None:
 )
 def test_a_register_that_makes_no_sense_is_ignored_and_counted(key: str, value: Json) -> None:
     """The rest of the memory is as if it were not there."""
-    life = _life({key: value, **_tag("good", 700)})
-    assert life.ignored == 1
-    assert (life.tags, life.metadata, life.links, life.updated_at) == (("good",), {}, (), 700)
-    assert life.shown.text == "the first text"
+    state = _live({key: value, **_tag("good", 700)})
+    assert state.ignored == 1
+    assert (state.tags, state.metadata, state.links, state.updated_at) == (("good",), {}, (), 700)
+    assert state.shown.text == "the first text"
 
 
 def test_removed_tags_metadata_and_links_leave_nothing() -> None:
@@ -272,8 +272,8 @@ def test_removed_tags_metadata_and_links_leave_nothing() -> None:
         registers.metadata_key(ID, SALT, "a"): None,
         registers.link_key(ID, SALT, "of", OTHER): None,
     }
-    life = _life(removed)
-    assert (life.tags, life.metadata, life.links, life.ignored) == ((), {}, (), 0)
+    state = _live(removed)
+    assert (state.tags, state.metadata, state.links, state.ignored) == ((), {}, (), 0)
 
 
 def test_what_a_newer_version_wrote_is_passed_over() -> None:
@@ -284,13 +284,13 @@ def test_what_a_newer_version_wrote_is_passed_over() -> None:
         ID: {**BIRTH, "mood": "fine"},  # type: ignore[dict-item]
         registers.attribute_key(ID, "colour"): {"value": "red", "at": 1},
     }
-    life = _life(newer)
-    assert (life.tags, life.updated_at, life.ignored) == (("a",), 100, 0)
+    state = _live(newer)
+    assert (state.tags, state.updated_at, state.ignored) == (("a",), 100, 0)
 
 
 def test_updated_at_is_the_greatest_time_of_the_visible_registers() -> None:
     """So it is the same on every replica, also after a rebuild."""
-    assert _life({**_tag("a", 500), **_revision(R1, 400, ID)}).updated_at == 500
+    assert _live({**_tag("a", 500), **_revision(R1, 400, ID)}).updated_at == 500
 
 
 def test_every_part_of_a_new_memory_is_read_back() -> None:
@@ -307,23 +307,23 @@ def test_every_part_of_a_new_memory_is_read_back() -> None:
         metadata={"n": 1},
         attributes={"pinned": True, "importance": 0.5, "expires_at": 900, "trust": "high"},
     )
-    life = project(ID, [_written({}, born(new, Stamp(70, "bot", DEVICE)))])
-    assert isinstance(life, Life)
-    assert (life.shown.text, life.scope, life.kind, life.author, life.device) == (
+    state = project(ID, [_written({}, born(new, Stamp(70, "bot", DEVICE)))])
+    assert isinstance(state, LiveMemory)
+    assert (state.shown.text, state.scope, state.kind, state.author, state.device) == (
         "text",
         "project/acme",
         "fact",
         "bot",
         DEVICE,
     )
-    assert (life.tags, life.metadata, life.source) == (("a", "b"), {"n": 1}, "notes.md")
-    assert life.attributes == {"pinned": True, "importance": 0.5, "expires_at": 900, "trust": "high"}
-    assert (life.created_at, life.updated_at, life.ignored) == (50, 50, 0)
+    assert (state.tags, state.metadata, state.source) == (("a", "b"), {"n": 1}, "notes.md")
+    assert state.attributes == {"pinned": True, "importance": 0.5, "expires_at": 900, "trust": "high"}
+    assert (state.created_at, state.updated_at, state.ignored) == (50, 50, 0)
 
 
 def test_an_edit_writes_only_what_changes() -> None:
     """What a memory says already is not written again: it would only grow the log."""
-    life = _life({**_tag("a"), registers.metadata_key(ID, SALT, "k"): {"key": "k", "value": 1, "at": 1}})
+    state = _live({**_tag("a"), registers.metadata_key(ID, SALT, "k"): {"key": "k", "value": 1, "at": 1}})
     same = MemoryEdit(
         text="the first text",
         add_tags=("a",),
@@ -332,7 +332,7 @@ def test_an_edit_writes_only_what_changes() -> None:
         attributes={"pinned": False, "scope": "global", "trust": None},
         remove_links=(("of", OTHER),),
     )
-    assert edited(life, same, Stamp(500, None, DEVICE), R1) == {}
+    assert edited(state, same, Stamp(500, None, DEVICE), R1) == {}
 
 
 def test_an_edit_is_read_back() -> None:
@@ -346,8 +346,8 @@ def test_an_edit_is_read_back() -> None:
         attributes={"scope": "agent/bot"},
         add_links=(("of", OTHER),),
     )
-    after = project(ID, [_written(found, edited(_life(found), edit, Stamp(500, "bot", DEVICE), R1))])
-    assert isinstance(after, Life)
+    after = project(ID, [_written(found, edited(_live(found), edit, Stamp(500, "bot", DEVICE), R1))])
+    assert isinstance(after, LiveMemory)
     assert (after.shown.text, after.shown.by, after.shown.base) == ("new text", "bot", (ID,))
     assert (after.tags, after.metadata, after.scope) == (("new", "stays"), {"k": [1, {"x": None}]}, "agent/bot")
     assert (after.links, after.updated_at) == ((Link("of", OTHER),), 500)
@@ -370,18 +370,18 @@ def test_what_is_taken_away_was_changed_then() -> None:
             MemoryEdit(remove_links=(("of", OTHER),)),
         )
     ):
-        writes = kept_fields(edited(_life(found), edit, Stamp(500 + number, None, DEVICE), R1), found)
+        writes = kept_fields(edited(_live(found), edit, Stamp(500 + number, None, DEVICE), R1), found)
         found = _written(found, writes)
-        assert (_life(found).updated_at, _life(found).ignored) == (500 + number, 0)
-    after = _life(found)
+        assert (_live(found).updated_at, _live(found).ignored) == (500 + number, 0)
+    after = _live(found)
     assert (after.tags, after.metadata, after.links) == ((), {}, ())
     assert found[tag] == {"tag": None, "at": 500, "by": "a newer version"}
 
 
 def test_the_same_text_again_settles_a_conflict() -> None:
     """Who chooses the shown one of two texts has decided, though the text stays."""
-    life = _life({**_revision(R1, 300, ID), **_revision(R2, 200, ID)})
-    writes = edited(life, MemoryEdit(text=life.shown.text), Stamp(500, None, DEVICE), R3)
+    state = _live({**_revision(R1, 300, ID), **_revision(R2, 200, ID)})
+    writes = edited(state, MemoryEdit(text=state.shown.text), Stamp(500, None, DEVICE), R3)
     value: Any = writes[registers.revision_key(ID, R3)]
     assert sorted(value["base"]) == [R1, R2]
 

@@ -9,7 +9,17 @@ import pytest
 
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model.device_ids import device_id
-from memcrdt.model.statements import KEPT, STATEMENT_BYTES, Claim, Member, Statement, membership, unpack
+from memcrdt.model.statements import (
+    KEPT,
+    STATEMENT_BYTES,
+    Claim,
+    Member,
+    Statement,
+    chain,
+    membership,
+    unpack,
+    vouches,
+)
 
 KEYS = {name: name.encode() * 32 for name in "CABDX"}
 CREATOR, A, B, D, STRANGER = (device_id(key) for key in KEYS.values())
@@ -23,8 +33,8 @@ def says(key: str, kind: str, device: str, at: int = 1, **fields: object) -> Sta
 
 def test_whoever_is_added_by_a_member_is_one() -> None:
     """However long the chain to the creator, in whatever order it is heard."""
-    chain = [says("C", "add", A, name="laptop"), says("A", "add", B), says("B", "add", D, read_only=True)]
-    for order in permutations(chain):
+    chained = [says("C", "add", A, name="laptop"), says("A", "add", B), says("B", "add", D, read_only=True)]
+    for order in permutations(chained):
         known = membership(CREATOR, order)
         assert set(known.members) == {CREATOR, A, B, D}
         assert known.members[A] == Member("laptop", read_only=False)
@@ -117,3 +127,44 @@ def test_a_statement_says_only_what_belongs_to_its_kind() -> None:
     for odd in (says("C", "add", A, keep=(bytes(16),)), says("C", "revoke", A, name="x")):
         with pytest.raises(RemoteProtocolError, match="canonical form"):
             unpack(odd.packed())
+
+
+def test_the_shortest_chain_introduces() -> None:
+    """From the creator on; what the members say of others, and their own names, stay out of it."""
+    first, second, third = says("C", "add", A), says("A", "add", B), says("B", "add", D, read_only=True)
+    others = [says("B", "add", STRANGER), says("A", "add", A, name="laptop"), says("A", "add", CREATOR)]
+    assert chain(CREATOR, D, [third, *others, second, first]) == [first, second, third]
+    shorter = says("A", "add", D)
+    assert chain(CREATOR, D, [third, *others, second, first, shorter]) == [first, shorter]
+    assert chain(CREATOR, CREATOR, [first]) == []
+
+
+def test_nobody_is_introduced_by_one_that_has_no_say() -> None:
+    """Neither by a member that may only read, nor by a revoked one, nor by a stranger."""
+    assert chain(CREATOR, B, [says("C", "add", A, read_only=True), says("A", "add", B)]) is None
+    assert chain(CREATOR, B, [says("C", "add", A), says("A", "add", B), says("C", "revoke", A)]) is None
+    assert chain(CREATOR, B, [says("X", "add", B)]) is None
+    assert chain(CREATOR, B, [says("C", "add", B), says("C", "revoke", B)]) is None
+
+
+def test_a_chain_vouches_for_its_last_device_alone() -> None:
+    """Whoever else presents it stays a stranger."""
+    presented = [says("C", "add", A), says("A", "add", B)]
+    assert vouches(CREATOR, [], presented, B)
+    assert vouches(CREATOR, presented[:1], presented[1:], B)
+    assert not vouches(CREATOR, [], presented, STRANGER)
+    assert not vouches(CREATOR, [], presented[1:], B)
+
+
+def test_a_revocation_that_is_known_wins_against_an_introduction() -> None:
+    """Of the device, or of the one that added it."""
+    presented = [says("C", "add", A), says("A", "add", B)]
+    assert not vouches(CREATOR, [says("C", "revoke", B)], presented, B)
+    assert not vouches(CREATOR, [says("C", "revoke", A)], presented, B)
+
+
+def test_an_introduction_brings_nothing_else() -> None:
+    """No revocation, and nothing that a stranger has signed: it would fill the list of members."""
+    presented = [says("C", "add", A)]
+    assert not vouches(CREATOR, [], [*presented, says("A", "revoke", D)], A)
+    assert not vouches(CREATOR, [], [*presented, says("X", "add", D)], A)

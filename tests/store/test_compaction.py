@@ -16,9 +16,9 @@ import pytest
 
 import memcrdt
 from memcrdt.crdt.pieces import PIECE_BYTES
-from memcrdt.model import limits
+from memcrdt.model import edits, limits
 from memcrdt.model.projection import project
-from memcrdt.store import compaction, connections, log, pruning, quarantine
+from memcrdt.store import compaction, connections, log, quarantine
 from memcrdt.store.location import FILE
 from memcrdt.store.quarantine import Refused
 from memcrdt.store.recovery import doctor
@@ -93,7 +93,7 @@ def test_at_most_64_revisions_are_kept_and_none_comes_back_as_a_head(device: Mak
         a.update(memory, text=f"text {number + 1}")
     agree([a, b])
     ((before,),) = a.rows("SELECT count(*) FROM revisions")
-    assert limits.REVISIONS < before <= pruning.TOO_MANY
+    assert limits.REVISIONS < before <= edits.TOO_MANY_REVISIONS
     assert compaction.compact(a.store).pruned == before - limits.REVISIONS
     kept = [row[0] for row in a.rows("SELECT text FROM revisions ORDER BY at, revision")]
     assert kept == ["text 0", *[f"text {number}" for number in range(38, 101)]]
@@ -145,7 +145,7 @@ def test_two_devices_that_prune_while_apart_agree(device: Make) -> None:
 
 def test_pruning_keeps_the_heads_of_any_history(device: Make) -> None:
     """Random histories with forks and settlements, also with clocks that are wrong."""
-    from memcrdt.store.pruning import prunable
+    from memcrdt.model.edits import prunable
 
     for seed in range(30):
         rng = random.Random(seed)
@@ -157,12 +157,12 @@ def test_pruning_keeps_the_heads_of_any_history(device: Make) -> None:
             base = rng.sample(names[-5:], min(len(names), rng.randrange(3))) or [memory]
             registers[f"{memory}/r/{name}"] = {"text": name, "at": rng.randrange(100), "device": "d", "base": base}
             names.append(name)
-        life = project(memory, [registers])
-        gone = prunable(life, 8)
+        state = project(memory, [registers])
+        gone = prunable(state, 8)
         kept = {key: value for key, value in registers.items() if key.rpartition("/")[2] not in gone}
         after = project(memory, [kept])
-        assert [h.revision for h in after.heads] == [h.revision for h in life.heads]
-        assert len(after.revisions) <= max(8, 1 + len(life.heads)) or len(gone) == 0
+        assert [h.revision for h in after.heads] == [h.revision for h in state.heads]
+        assert len(after.revisions) <= max(8, 1 + len(state.heads)) or len(gone) == 0
 
 
 def test_free_pages_are_given_back(device: Make) -> None:

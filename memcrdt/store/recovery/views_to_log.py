@@ -11,7 +11,7 @@ from memcrdt.model import edits
 from memcrdt.model.attributes import ATTRIBUTES, IN_REGISTERS
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
 from memcrdt.model.ids import RANDOM_BYTES, is_ulid, next_ulid
-from memcrdt.model.projection import Grave, Life, RevisionState, project
+from memcrdt.model.projection import LiveMemory, RevisionState, Tombstone, project
 from memcrdt.model.records import MemoryRecord
 from memcrdt.model.registers import Deleted
 from memcrdt.model.values import to_ms
@@ -40,13 +40,13 @@ def _rescue(transaction: Transaction, shard: ShardRow, memory_id: str) -> bool:
         return False
     space = shard.space
     state = transaction.state(space, memory_id)
-    if (grave := views.grave_of(transaction.db, space, memory_id)) is not None:
-        if not isinstance(state, Grave):
-            stamp = Stamp(grave.at, grave.by, grave.device or transaction.stamp.device)
+    if (tombstone := views.tombstone_of(transaction.db, space, memory_id)) is not None:
+        if not isinstance(state, Tombstone):
+            stamp = Stamp(tombstone.at, tombstone.by, tombstone.device or transaction.stamp.device)
             transaction.forget(space, memory_id, stamp)
-        return not isinstance(state, Grave)
+        return not isinstance(state, Tombstone)
     found = reads.where(transaction.db, "m.space = ? AND m.id = ?", (space, memory_id), "")
-    if not found or isinstance(state, Grave):
+    if not found or isinstance(state, Tombstone):
         return False
     record, texts = _sound(found[0]), _texts(transaction.db, space, memory_id)
     is_lost = state is None
@@ -58,24 +58,26 @@ def _rescue(transaction: Transaction, shard: ShardRow, memory_id: str) -> bool:
             return False  # not even its text is one
         transaction.add(space, memory_id, births, shard=shard.shard)
         state = transaction.state(space, memory_id)
-    assert isinstance(state, Life)
+    assert isinstance(state, LiveMemory)
     return _correct(transaction, space, state, record, texts) or is_lost
 
 
 def _correct(
-    transaction: Transaction, space: int, life: Life, record: MemoryRecord, texts: list[RevisionState]
+    transaction: Transaction, space: int, state: LiveMemory, record: MemoryRecord, texts: list[RevisionState]
 ) -> bool:
-    """Gathers what `life` lacks of what the views say, which was last changed when they say. Returns whether it is
-    anything."""
-    known = {revision.revision for revision in life.revisions}
-    lost = edits.retold(life.id, (text for text in texts if text.revision not in known))
-    transaction.edit(space, life.id, lost)
-    state = transaction.state(space, life.id)
-    assert isinstance(state, Life)
+    """Gather what the documents lack of what the views say, as of the time of the last change that the views know.
+
+    Returns whether it is anything.
+    """
+    known = {revision.revision for revision in state.revisions}
+    lost = edits.retold(state.id, (text for text in texts if text.revision not in known))
+    transaction.edit(space, state.id, lost)
+    with_texts = transaction.state(space, state.id)
+    assert isinstance(with_texts, LiveMemory)
     stamp = Stamp(to_ms(record.updated_at), record.author, transaction.stamp.device)
-    revision = next_ulid(state.shown.revision, stamp.at, secrets.token_bytes(RANDOM_BYTES))
-    writes = edits.edited(state, _difference(state, record), stamp, revision)
-    transaction.edit(space, life.id, writes)
+    revision = next_ulid(with_texts.shown.revision, stamp.at, secrets.token_bytes(RANDOM_BYTES))
+    writes = edits.edited(with_texts, _difference(with_texts, record), stamp, revision)
+    transaction.edit(space, state.id, writes)
     return bool(lost or writes)
 
 
@@ -114,13 +116,13 @@ def _born_again(record: MemoryRecord, text: str, salt: bytes) -> NewMemory:
     )
 
 
-def _difference(life: Life, record: MemoryRecord) -> MemoryEdit:
-    links, there = {(link.rel, link.to) for link in record.links}, {(link.rel, link.to) for link in life.links}
-    removed = dict.fromkeys(life.metadata.keys() - record.metadata.keys())
+def _difference(state: LiveMemory, record: MemoryRecord) -> MemoryEdit:
+    links, there = {(link.rel, link.to) for link in record.links}, {(link.rel, link.to) for link in state.links}
+    removed = dict.fromkeys(state.metadata.keys() - record.metadata.keys())
     return MemoryEdit(
-        text=None if record.text == life.shown.text else record.text,
+        text=None if record.text == state.shown.text else record.text,
         add_tags=record.tags,
-        remove_tags=tuple(tag for tag in life.tags if tag not in record.tags),
+        remove_tags=tuple(tag for tag in state.tags if tag not in record.tags),
         metadata={**record.metadata, **removed},
         attributes={name: each.from_record(getattr(record, name)) for name, each in IN_REGISTERS.items()},
         add_links=tuple(links - there),
