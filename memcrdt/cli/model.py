@@ -75,7 +75,9 @@ def use_command(face: Face, name: str) -> None:
 @pass_face
 def status_command(face: Face, wait: bool) -> None:
     """Show which model is searched with, and how many memories wait to be embedded."""
-    with face.open() as memory:
+    from memcrdt.cli.messages import without
+
+    with without("memcrdt.search"), face.open() as memory:
         face.printer.record(_finished(memory) if wait else memory.status().search)
 
 

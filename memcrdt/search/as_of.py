@@ -6,9 +6,11 @@ They are few, those changed since the moment that is asked about, so each is com
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from memcrdt.errors import EmbedderError
 from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.records import Hit, MemoryRecord
 from memcrdt.model.values import from_ms
@@ -46,12 +48,12 @@ def compare(query: str, records: Sequence[MemoryRecord], embedder: Embedder | No
         return []
     asked = _stems(query)
     shares = np.array([len(asked & _stems(record.text)) / (len(asked) or 1) for record in records])
+    cosines, scores = None, calibrated(None, shares)
     if embedder is not None and embedder.fast:
-        vectors = embedder.embed([record.text for record in records])
-        cosines = (vectors @ embedder.embed_query(query)).astype(np.float64)
-        scores = calibrated(cosines, shares, unrelated_cosine(embedder))
-    else:
-        cosines, scores = None, calibrated(None, shares)
+        with suppress(EmbedderError):  # words answer; the status tells why
+            vectors = embedder.embed([record.text for record in records])
+            cosines = (vectors @ embedder.embed_query(query)).astype(np.float64)
+            scores = calibrated(cosines, shares, unrelated_cosine(embedder))
     hits = [
         Hit(memory=record, score=float(score))
         for record, score, share in zip(records, scores, shares, strict=True)

@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SearchStatus:
-    """Which model's vectors are searched (None: none yet), which one is to take its place, how many memories wait to be
-    embedded, and why that doesn't go on."""
+    """The state of search by meaning.
+
+    Attributes:
+        model: The name of the model whose vectors are searched; None while there is none.
+        next_model: The name of the model that will take its place; None without a change of model.
+        waiting: Memories that wait to be embedded.
+        error: Why texts or queries can't be embedded at present, and how often that failed; None if they can.
+    """
 
     model: str | None
     next_model: str | None
@@ -56,13 +62,14 @@ class Searcher:
         with self._store.reading() as db:
             models = registry.in_use(db)
             waiting = overview.waiting_for_vectors(db)
-        error = self._index.error or (self._worker and self._worker.error)
+        names = [model.name for model in models.values()]
+        problem = self._index.embedders.problem(names, waiting=waiting > 0) or (self._worker and self._worker.error)
         current, following = models.get("current"), models.get("next")
         return SearchStatus(
             model=current.name if current else None,
             next_model=following.name if following else None,
             waiting=waiting,
-            error=str(error) if error else None,
+            error=str(problem) if problem else None,
         )
 
     def use(self, spec: str) -> str:

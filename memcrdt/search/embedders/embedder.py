@@ -1,11 +1,12 @@
-"""Embedders: whatever turns texts into vectors, behind one small Protocol."""
+"""Embedders: anything that turns texts into vectors, behind one small Protocol."""
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from memcrdt.errors import EmbedderError, InputError
 from memcrdt.search.arrays import normalised
@@ -14,14 +15,26 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-EmbedFunction: TypeAlias = Callable[[list[str]], Any]  # rows of numbers, one for each text
+EmbedFunction: TypeAlias = Callable[[list[str]], Any]  # returns rows of numbers, one row a text
+
+_NEEDED: Final = ("name", "fast", "embed", "embed_query")
+_NOT_ASYNC: Final = (
+    "is async, and embedders are called from threads; pass a plain function, such as"
+    " `lambda texts: asyncio.run(embed(texts))`, or your library's synchronous client"
+)
 
 
 class Embedder(Protocol):
-    """Vectors of one model. `name` is kept with every vector; `fast` ones are waited for, others work behind."""
+    """Turns texts into vectors of one model.
+
+    Methods are called from several threads. What they raise, and rows of a wrong shape, count as a failure: memories
+    stay found by their words, and get their vectors when the embedder works again.
+    """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name of the model. It is stored with every vector: vectors of other names are not compared."""
+        ...
 
     @property
     def dim(self) -> int:
@@ -30,31 +43,46 @@ class Embedder(Protocol):
 
     @property
     def fast(self) -> bool:
-        """Whether a text takes well under a millisecond."""
+        """Whether a text takes well under a millisecond. A fast embedder runs in `add`, others in the background."""
         ...
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Unit vectors, [len(texts), dim]; zeros for a text that means nothing to the model. Raises EmbedderError."""
+        """Return unit vectors, [len(texts), dim]; zeros for a text without meaning to the model.
+
+        Raises:
+            EmbedderError: The model can't be loaded, or fails on a text.
+        """
         ...
 
     def embed_query(self, query: str) -> NDArray[np.float32]:
-        """The unit vector, [dim], of a question: some models see those in another way. Raises EmbedderError."""
+        """Return the unit vector, [dim], of a question, which some models embed differently. Raises EmbedderError."""
         ...
 
 
 def make_embedder(spec: object) -> Embedder | None:
-    """The embedder that `spec` names: "static", "none" or None, a fastembed model, a folder, or a function.
+    """Make the embedder that `spec` describes. Nothing is loaded yet.
 
-    Nothing is loaded yet. Raises InputError.
+    Args:
+        spec: "static" (shipped), "none" or None, the name of a fastembed model, a folder with a model, a function
+            from a list of texts to rows of numbers, or an object with the attributes of `Embedder`.
+
+    Returns:
+        The embedder; None for search by words alone.
+
+    Raises:
+        InputError: `spec` is none of these, or it is async.
     """
     if spec is None or spec == "none":
         return None
     if isinstance(spec, str):
         return _named(spec)
-    if hasattr(spec, "embed"):
-        return cast("Embedder", spec)
+    if isinstance(spec, type):
+        raise InputError(f"the embedder is the class {spec.__name__}; give an object of it")
+    if hasattr(type(spec), "embed") or "embed" in getattr(spec, "__dict__", {}):
+        return _of_object(spec)
     if callable(spec):
-        return FunctionEmbedder(spec)
+        _refuse_async(spec, spec)
+        return UserEmbedder(_function_name(spec), spec)
     raise InputError(f"the embedder has the type {type(spec).__name__}; give a name, a function or what has embed()")
 
 
@@ -74,37 +102,85 @@ def _named(spec: str) -> Embedder:
     )
 
 
-class FunctionEmbedder:
-    """A user's function from texts to rows of numbers. Its name tells its vectors from those of another."""
+def _of_object(spec: Any) -> UserEmbedder:
+    if missing := [name for name in _NEEDED if not hasattr(spec, name)]:
+        raise InputError(
+            f"the embedder of the type {type(spec).__name__} has no {' and no '.join(missing)}; it needs"
+            f" {', '.join(_NEEDED)}, or give a function"
+        )
+    if not isinstance(spec.name, str) or not spec.name:
+        raise InputError(f"the name of the embedder is {spec.name!r}; give a text that tells its vectors from others")
+    _refuse_async(spec, spec.embed, spec.embed_query)
+    return UserEmbedder(spec.name, spec.embed, spec.embed_query, fast=bool(spec.fast))
 
-    fast = False
 
-    def __init__(self, function: EmbedFunction) -> None:
-        self._function = function
-        module = getattr(function, "__module__", "")
-        self.name = f"function:{module}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+def _function_name(function: object) -> str:
+    named = getattr(function, "func", function)  # of functools.partial
+    module = getattr(named, "__module__", "")
+    return f"function:{module}.{getattr(named, '__qualname__', type(named).__qualname__)}"
+
+
+def _refuse_async(spec: object, *functions: Any) -> None:
+    """Raise InputError if any of the functions of `spec` is known to be async before it is called."""
+    for function in functions:
+        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+            raise InputError(f"the embedder {_function_name(spec)} {_NOT_ASYNC}")
+
+
+class UserEmbedder:
+    """A user's function or object behind the contract of Embedder.
+
+    Anything that it raises becomes an EmbedderError, and anything but rows of numbers is refused.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        embed: Callable[[list[str]], Any],
+        embed_query: Callable[[str], Any] | None = None,
+        *,
+        fast: bool = False,
+    ) -> None:
+        self.name = name
+        self.fast = fast
+        self._embed = embed
+        self._embed_query = embed_query
         self._dim: int | None = None
 
     @property
     def dim(self) -> int:
+        """Dimensions of a vector; known after a first text."""
         if self._dim is None:
             self._dim = self.embed(["dimensions"]).shape[1]
         return self._dim
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        try:
-            given = self._function(list(texts))
-        except Exception as exc:  # it is the user's: anything may come out of it
-            raise EmbedderError(f"the embedder {self.name} failed on {len(texts)} texts: {exc}") from exc
-        return unit_rows(given, len(texts), self.name)
+        """Return unit vectors, [len(texts), dim]. Raises EmbedderError."""
+        return unit_rows(self._call(self._embed, list(texts), len(texts)), len(texts), self.name)
 
     def embed_query(self, query: str) -> NDArray[np.float32]:
-        vector: NDArray[np.float32] = self.embed([query])[0]
+        """Return the unit vector, [dim], of a question. Raises EmbedderError."""
+        if self._embed_query is None:
+            vector: NDArray[np.float32] = self.embed([query])[0]
+        else:
+            vector = unit_rows([self._call(self._embed_query, query, 1)], 1, self.name)[0]
         return vector
+
+    def _call(self, function: Callable[[Any], Any], argument: object, count: int) -> Any:
+        try:
+            given = function(argument)
+        except Exception as exc:  # it is the user's: it may raise anything
+            reason = str(exc) or type(exc).__name__
+            raise EmbedderError(f"the embedder {self.name} failed on {count} texts: {reason}") from exc
+        if isinstance(given, Awaitable):
+            if isinstance(given, Coroutine):
+                given.close()  # or Python warns that it was never awaited
+            raise EmbedderError(f"the embedder {self.name} {_NOT_ASYNC}")
+        return given
 
 
 def unit_rows(given: Any, count: int, name: str) -> NDArray[np.float32]:
-    """`given` as `count` float32 rows of length 1. Raises EmbedderError when it is something else."""
+    """Return `given` as `count` float32 rows of length 1. Raises EmbedderError when it is something else."""
     import numpy as np
 
     try:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from memcrdt.errors import EmbedderError
 from memcrdt.search.embedders.embedder import Embedder
+from memcrdt.search.embedders.watched import WatchedEmbedder, WatchedEmbedders
 from memcrdt.search.index import passages, registry
 from memcrdt.search.index.candidate_index import CandidateIndex
 from memcrdt.search.index.filter_masks import FilterMasks
-from memcrdt.search.index.registry import Embedders
+from memcrdt.search.index.registry import IndexedModel
 from memcrdt.search.words import searchable
 from memcrdt.store.indexer import Connection, IndexRow
 
@@ -45,10 +46,13 @@ _NEXT_VECTOR = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'v
 
 
 class PreparedVectors(NamedTuple):
-    """Vectors of texts that were embedded before the write lock was taken, and the name of their model."""
+    """Vectors of texts that were embedded before the write lock was taken, and the name of their model.
+
+    `vectors` is None when the embedder failed.
+    """
 
     name: str
-    vectors: TextVectors
+    vectors: TextVectors | None
 
 
 class SearchIndex:
@@ -60,18 +64,24 @@ class SearchIndex:
     """
 
     def __init__(self, embedder: Embedder | None) -> None:
-        self.embedders = Embedders(embedder)
+        self.embedders = WatchedEmbedders(embedder)
         self.on_waiting: Callable[[], None] = lambda: None  # called after a commit that leaves memories to embed
         self.filter_masks = FilterMasks()
-        self.error: EmbedderError | None = None  # why a query could not be embedded
         self._left_waiting = False
+        self._queued_last = False
         self._lock = threading.Lock()
         self._candidates: CandidateIndex | None = None
+        self._checked: set[int] = set()  # the models whose embedder knows how wide the stored vectors are
 
     def prepare(self, texts: Sequence[str]) -> PreparedVectors | None:
         """Embed texts ahead of the write lock if the embedder is fast; else `replace` will queue them."""
         own = self.embedders.own
-        return PreparedVectors(own.name, embed_texts(own, texts)) if own is not None and own.fast else None
+        if own is None or not own.fast:
+            return None
+        try:
+            return PreparedVectors(own.name, embed_texts(own, texts))
+        except EmbedderError:
+            return PreparedVectors(own.name, None)
 
     def replace(
         self, db: Connection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: PreparedVectors | None
@@ -106,6 +116,17 @@ class SearchIndex:
         if count:
             yield f"the index has no code of {binary_codes.BYTES} bytes for {count:,} vectors"
 
+    def embedder(self, db: Connection, model: IndexedModel) -> WatchedEmbedder | None:
+        """Return the embedder of a model, which then refuses vectors that can't be compared with the stored ones.
+
+        None for a function of another process.
+        """
+        embedder = self.embedders.get(model.name)
+        if embedder is not None and model.model not in self._checked:
+            embedder.width = registry.dimensions(db, model.model) or embedder.width
+            self._checked.add(model.model)
+        return embedder
+
     def candidates(self, model: int) -> CandidateIndex:
         """Return the codes in memory of a model."""
         with self._lock:
@@ -130,21 +151,36 @@ class SearchIndex:
         return len(words)
 
     def _add_vectors(self, db: Connection, rows: Sequence[IndexRow], prepared: PreparedVectors | None) -> None:
-        """Write vectors of the models whose embedder is fast, and queue the memories for a slow one."""
+        """Write vectors of the models whose embedder is fast, and queue the memories for a slow or failing one."""
         target = registry.target(db)
         for model in registry.in_use(db).values():
-            embedder = self.embedders.get(model.name)
-            if embedder is not None and embedder.fast:
-                given = prepared.vectors if prepared and prepared.name == model.name else {}
-                missing = [row.text for row in rows if row.text not in given]
-                # Texts that a peer sent or that a merge brought back could not be prepared.
-                given = {**given, **embed_texts(embedder, missing)} if missing else given
-                write_vectors(db, model.model, [(row.memory, given[row.text]) for row in rows])
-                if model == target:
-                    db.executemany(UNQUEUE, ((row.memory,) for row in rows))
-            elif model == target:
-                db.executemany(_QUEUE, ((row.memory,) for row in rows))
-                self._left_waiting = True
+            vectors = self._vectors(db, model, rows, prepared)
+            if vectors is not None:
+                write_vectors(db, model.model, [(row.memory, vectors[row.text]) for row in rows])
+            if model == target:
+                db.executemany(_QUEUE if vectors is None else UNQUEUE, ((row.memory,) for row in rows))
+                # An embedder that works again also wakes the worker for the memories that it failed on.
+                self._left_waiting |= vectors is None or self._queued_last
+                self._queued_last = vectors is None
+
+    def _vectors(
+        self, db: Connection, model: IndexedModel, rows: Sequence[IndexRow], prepared: PreparedVectors | None
+    ) -> TextVectors | None:
+        """Return the vectors of the rows' texts; None from a slow or failing embedder."""
+        embedder = self.embedder(db, model)
+        if embedder is None or not embedder.fast:
+            return None
+        given: TextVectors = {}
+        if prepared is not None and prepared.name == model.name:
+            if prepared.vectors is None:
+                return None
+            given = {text: vectors for text, vectors in prepared.vectors.items() if vectors.shape[1] == embedder.width}
+        # Texts that a peer sent or that a merge brought back could not be prepared.
+        missing = [row.text for row in rows if row.text not in given]
+        try:
+            return {**given, **embed_texts(embedder, missing)} if missing else given
+        except EmbedderError:
+            return None
 
 
 def embed_texts(embedder: Embedder, texts: Sequence[str]) -> TextVectors:

@@ -6,19 +6,16 @@ The vectors of old models are being deleted. All processes read the registry fro
 
 from __future__ import annotations
 
-import threading
 from typing import Literal, NamedTuple
 
-from memcrdt.errors import InputError
-from memcrdt.search.embedders.calibration import UNKNOWN, unrelated_cosine
-from memcrdt.search.embedders.embedder import Embedder, make_embedder
 from memcrdt.search.index.passages import PER_MEMORY
-from memcrdt.store import meta
 from memcrdt.store.indexer import Connection
 
 ModelState = Literal["current", "next", "old"]
 
-_UNRELATED = "unrelated "  # followed by the model's name: the key in `meta`
+# Through `codes`, whose rows are a tenth as long: no index is on `model`.
+_DIMENSIONS = """
+SELECT length(embedding) / 4 FROM vectors WHERE vector = (SELECT vector FROM codes WHERE model = ? LIMIT 1)"""
 _QUEUE_ALL = "INSERT OR IGNORE INTO waiting(memory) SELECT memory FROM memories"
 _QUEUE_MISSING = f"""
 INSERT OR IGNORE INTO waiting(memory) SELECT m.memory FROM memories m
@@ -43,6 +40,12 @@ def target(db: Connection) -> IndexedModel | None:
     """Return the model that waiting memories are embedded with."""
     models = in_use(db)
     return models.get("next") or models.get("current")
+
+
+def dimensions(db: Connection, model: int) -> int | None:
+    """Return the dimensions of the vectors of a model; None while it has no vector."""
+    found: int | None = db.execute(_DIMENSIONS, (model,)).get
+    return found
 
 
 def unfinished(db: Connection) -> bool:
@@ -72,11 +75,6 @@ def use(db: Connection, name: str) -> None:
     db.execute(_QUEUE_ALL)
 
 
-def note_unrelated(db: Connection, name: str, cosine: float) -> None:
-    """Keep the mean cosine of unrelated texts in a slow model, so that no search has to compute it."""
-    meta.write(db, _UNRELATED + name, str(cosine))
-
-
 def finish(db: Connection) -> bool:
     """Make the next model the current one if no memory waits for it. Return whether that was done."""
     models = in_use(db)
@@ -98,33 +96,3 @@ def discard(db: Connection, limit: int) -> bool:
     if len(chosen) < limit:
         db.execute("DELETE FROM models WHERE model = ?", old)
     return True
-
-
-class Embedders:
-    """The embedders of this process by the names of their models, made when they are first needed."""
-
-    def __init__(self, own: Embedder | None) -> None:
-        self.own = own
-        self._lock = threading.Lock()
-        self._made: dict[str, Embedder | None] = {own.name: own} if own else {}
-        self._unrelated: dict[str, float] = {}
-
-    def get(self, name: str) -> Embedder | None:
-        """Return the embedder of the model `name`; None for a function of another process, which can't be made here."""
-        with self._lock:
-            if name not in self._made:
-                try:
-                    self._made[name] = make_embedder(name)
-                except InputError:
-                    self._made[name] = None
-            return self._made[name]
-
-    def unrelated(self, db: Connection, name: str) -> float:
-        """Return the mean cosine of unrelated texts in a model. Of a slow model, it is the value kept by the worker."""
-        if name not in self._unrelated:
-            embedder = self.get(name)
-            if embedder is not None and embedder.fast:
-                self._unrelated[name] = unrelated_cosine(embedder)
-            elif noted := meta.read(db, _UNRELATED + name):
-                self._unrelated[name] = float(noted)
-        return self._unrelated.get(name, UNKNOWN)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from memcrdt.errors import EmbedderError, InputError, MemcrdtError
 from memcrdt.search.embedders import static
 from memcrdt.search.embedders.calibration import unrelated_cosine
-from memcrdt.search.embedders.embedder import make_embedder
+from memcrdt.search.embedders.embedder import Embedder, make_embedder
+from memcrdt.search.embedders.watched import note_unrelated
 from memcrdt.search.index import registry
 from memcrdt.search.index.index import UNQUEUE, SearchIndex, embed_texts, write_vectors
 from memcrdt.store.indexer import Connection
@@ -81,9 +82,10 @@ class EmbeddingWorker:
         with self._store.reading() as db:
             target = registry.target(db)
             batch = self._batch(db) if target else []
+            embedder = self._index.embedder(db, target) if target else None
             unfinished = registry.unfinished(db)
         if target and batch:
-            self._embed(target, batch)
+            self._embed(target, embedder, batch)
         elif unfinished:
             with self._store.writing() as db:
                 return registry.finish(db) or registry.discard(db, DISCARD)
@@ -97,8 +99,7 @@ class EmbeddingWorker:
         start = random.randint(0, int(last))  # noqa: S311 - no secret
         return [(int(row[0]), str(row[1])) for row in db.execute(_WAITING, (start, BATCH))]
 
-    def _embed(self, target: registry.IndexedModel, batch: list[tuple[int, str]]) -> None:
-        embedder = self._index.embedders.get(target.name)
+    def _embed(self, target: registry.IndexedModel, embedder: Embedder | None, batch: list[tuple[int, str]]) -> None:
         if embedder is None:
             raise EmbedderError(f"the model {target.name} can't be made here; choose one with `memcrdt model use`")
         embedded = embed_texts(embedder, [text for _, text in batch])
@@ -110,7 +111,7 @@ class EmbeddingWorker:
             there = [(int(row[0]), str(row[1])) for row in db.execute(_STILL, (json.dumps([m for m, _ in batch]),))]
             ready = [(memory, embedded[text]) for memory, text in there if text in embedded]
             write_vectors(db, target.model, ready)
-            registry.note_unrelated(db, target.name, self._unrelated[target.name])
+            note_unrelated(db, target.name, self._unrelated[target.name])
             db.executemany(UNQUEUE, ((memory,) for memory, _ in ready))
 
     def _run(self) -> None:

@@ -52,19 +52,20 @@ def of_text(db: Connection, index: SearchIndex, query: str) -> QueryVector | Non
 
     Returns:
         None when there is no vector to compare the query with, when no vectors are asked for, or when the embedder
-        fails: then words alone answer, and `index.failures` keeps the reason.
+        fails: then words alone answer.
     """
     current = registry.in_use(db).get("current") if index.embedders.own else None
-    embedder = index.embedders.get(current.name) if current else None
+    embedder = index.embedder(db, current) if current else None
     if current is None or embedder is None:
         return None
+    had_failed = embedder.query_failure is not None
     try:
-        vector, unrelated = embedder.embed_query(query), index.embedders.unrelated(db, current.name)
-    except EmbedderError as exc:  # full text answers; `memcrdt model status` tells
-        index.error = exc
+        vector = embedder.embed_query(query)
+    except EmbedderError:  # full text answers; the status tells why
         return None
-    index.error = None
-    return QueryVector(vector, current.model, unrelated) if vector.any() else None
+    if had_failed:  # it works again: the memories that wait need not wait for the worker's next attempt
+        index.on_waiting()
+    return QueryVector(vector, current.model, index.embedders.unrelated(db, current.name)) if vector.any() else None
 
 
 def of_memory(db: Connection, index: SearchIndex, memory: int) -> QueryVector | None:

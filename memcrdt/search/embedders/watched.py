@@ -1,0 +1,162 @@
+"""The embedders of this process: made once, watched, and counted when they fail.
+
+A failing embedder must not cost a memory or an answer. Whoever calls one catches EmbedderError and goes on: `add`
+queues the text, the worker tries again later, and `search` answers by words. The failure itself is noted here, for
+every caller: the first one of each embedder is logged as a warning, later ones are counted for `status()`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from memcrdt.errors import EmbedderError, InputError
+from memcrdt.search.embedders.calibration import UNKNOWN, unrelated_cosine
+from memcrdt.search.embedders.embedder import Embedder, make_embedder
+from memcrdt.store import meta
+from memcrdt.store.indexer import Connection
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+log = logging.getLogger("memcrdt.search")
+
+_UNRELATED: Final = "unrelated "  # followed by the model's name: the key in `meta`
+_told: set[str] = set()  # the names of the embedders whose first failure was logged by this process
+_told_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderFailure:
+    """Why an embedder fails, and how many calls in a row have failed."""
+
+    error: EmbedderError
+    count: int
+
+    def __str__(self) -> str:
+        return str(self.error) if self.count == 1 else f"{self.error} (failed {self.count:,} times)"
+
+
+class WatchedEmbedder:
+    """An embedder that remembers its failures, and refuses vectors that are not as wide as the others.
+
+    Attributes:
+        width: Dimensions that every vector must have; None until they are known.
+        text_failure: Why the last texts could not be embedded; None if they could.
+        query_failure: Why the last query could not be embedded; None if it could.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.name = embedder.name
+        self.fast = embedder.fast
+        self.width: int | None = None
+        self.text_failure: EmbedderFailure | None = None
+        self.query_failure: EmbedderFailure | None = None
+        self._embedder = embedder
+        self._lock = threading.Lock()
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of a vector. Raises EmbedderError."""
+        return self._embedder.dim
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit vectors, [len(texts), dim]. Raises EmbedderError."""
+        try:
+            rows = self._embedder.embed(texts)
+            if len(texts):
+                self._check(rows.shape[1])
+        except EmbedderError as exc:
+            self.text_failure = self._noted(exc, self.text_failure)
+            raise
+        self.text_failure = None
+        return rows
+
+    def embed_query(self, query: str) -> NDArray[np.float32]:
+        """Return the unit vector, [dim], of a question. Raises EmbedderError."""
+        try:
+            vector = self._embedder.embed_query(query)
+            self._check(len(vector))
+        except EmbedderError as exc:
+            self.query_failure = self._noted(exc, self.query_failure)
+            raise
+        self.query_failure = None
+        return vector
+
+    def _check(self, width: int) -> None:
+        with self._lock:
+            expected = self.width = self.width or width
+        if width != expected:
+            raise EmbedderError(
+                f"the embedder {self.name} gave vectors of {width} numbers, and its other vectors have {expected}; give"
+                " another model another name, and everything is embedded again"
+            )
+
+    def _noted(self, error: EmbedderError, before: EmbedderFailure | None) -> EmbedderFailure:
+        with _told_lock:
+            is_first = self.name not in _told
+            _told.add(self.name)
+        if is_first:
+            log.warning(
+                "%s; until this works again, memories are found by their words, and status() counts the failures", error
+            )
+        return EmbedderFailure(error, before.count + 1 if before else 1)
+
+
+class WatchedEmbedders:
+    """The embedders of this process by the names of their models, made when they are first needed."""
+
+    def __init__(self, own: Embedder | None) -> None:
+        self.own = WatchedEmbedder(own) if own else None
+        self._lock = threading.Lock()
+        self._made: dict[str, WatchedEmbedder | None] = {own.name: self.own} if own else {}
+        self._unrelated: dict[str, float] = {}
+
+    def get(self, name: str) -> WatchedEmbedder | None:
+        """Return the embedder of the model `name`; None for a function of another process, which can't be made here."""
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = _made(name)
+            return self._made[name]
+
+    def unrelated(self, db: Connection, name: str) -> float:
+        """Return the mean cosine of unrelated texts in a model. Of a slow model, it is the value kept by the worker."""
+        if name not in self._unrelated:
+            embedder = self.get(name)
+            if embedder is not None and embedder.fast:
+                try:
+                    self._unrelated[name] = unrelated_cosine(embedder)
+                except EmbedderError:  # noted; until the embedder works, the usual value serves
+                    return UNKNOWN
+            elif noted := meta.read(db, _UNRELATED + name):
+                self._unrelated[name] = float(noted)
+        return self._unrelated.get(name, UNKNOWN)
+
+    def problem(self, names: Iterable[str], *, waiting: bool) -> EmbedderFailure | None:
+        """Return why texts or queries can't be embedded at present; None if they can.
+
+        Args:
+            names: The models in use.
+            waiting: Whether any memory waits for its vector. If none does, an old failure on texts is settled.
+        """
+        with self._lock:
+            made = [embedder for name in names if (embedder := self._made.get(name))]
+        failures = ((embedder.query_failure, embedder.text_failure if waiting else None) for embedder in made)
+        return next((failure for pair in failures for failure in pair if failure), None)
+
+
+def note_unrelated(db: Connection, name: str, cosine: float) -> None:
+    """Keep the mean cosine of unrelated texts in a slow model, so that no search has to compute it."""
+    meta.write(db, _UNRELATED + name, str(cosine))
+
+
+def _made(name: str) -> WatchedEmbedder | None:
+    try:
+        embedder = make_embedder(name)
+    except InputError:
+        return None
+    return WatchedEmbedder(embedder) if embedder else None

@@ -1,1 +1,0 @@
-"""The catalog of models is in memcrdt.search.embedders.catalog."""
