@@ -1,16 +1,21 @@
 """Messages as frames: msgpack arrays of the message's number and its fields.
 
-A field behind the last that we know is ignored, whatever it holds within the limits, a number that we don't know gives
-`Unknown`: so a newer version can add both. Everything else that is not as it should be is a RemoteProtocolError.
+`_LAYOUTS` is the table of the protocol: for each message its number and, in order, how each field travels. A field is
+read strictly: whatever is not as it should be is a RemoteProtocolError, and sizes are checked before anything is built.
+Two things are open, so that a newer version can add to the protocol: fields behind the last known one are ignored,
+whatever they hold within the limits, and an unknown number gives `Unknown`.
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache, partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, TypeVar
+from operator import attrgetter
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import msgpack
 
@@ -42,9 +47,6 @@ from memcrdt.sync.messages import (
 )
 from memcrdt.sync.replica import MembershipRecord
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 FRAGMENT_BYTES: Final = 256 * limits.KIB
 DIGEST_BYTES: Final = 16
 SPANS: Final = 1_024  # in one Range
@@ -63,32 +65,35 @@ BATCH_MAX: Final = (1 << 53) - 1
 _INCARNATION: Final = re.compile("[0-9a-f]{32}")
 
 _T = TypeVar("_T")
-_R = TypeVar("_R", Span, Leaf)
+_Build: TypeAlias = Callable[..., Any]
+_Values: TypeAlias = Callable[[Any], Sequence[object]]
 
 
 def encode(message: Message) -> bytes:
-    """The frame for `message`. Raises LocalProtocolError if it is larger than a frame may be."""
-    number, fields = _FIELDS[type(message)]
-    frame = msgpack.packb([number, *fields(message)])
+    """Return the frame for a message. Raises LocalProtocolError if it is larger than a frame may be."""
+    layout = _LAYOUTS[type(message)]
+    frame = msgpack.packb([layout.number, *layout.codec.pack(message)])
     if len(frame) > FRAME_BYTES:
         raise LocalProtocolError(f"a {type(message).__name__} of {len(frame)} bytes; at most {FRAME_BYTES} are sent")
     return frame
 
 
 def decode(frame: bytes) -> Message | Unknown:
-    """The message in `frame`. Raises RemoteProtocolError, and nothing else, for whatever is none."""
+    """Return the message in a frame. Raises RemoteProtocolError, and nothing else, if the frame is no message."""
     if len(frame) > FRAME_BYTES:
         raise RemoteProtocolError(f"a frame of {len(frame)} bytes; at most {FRAME_BYTES} are taken")
     array = _unpack(frame)
     if not isinstance(array, tuple) or not array:
         raise RemoteProtocolError("a frame is no message: it holds no array")
     number = _number(array[0], limits.INTEGER_MAX)
-    if number not in _READERS:
+    if number not in _BY_NUMBER:
         return Unknown(number)
-    count, reader = _READERS[number]
-    if len(array) <= count:
-        raise RemoteProtocolError(f"a message of type {number} has {len(array) - 1} fields where it needs {count}")
-    return reader(*array[1 : count + 1])
+    layout = _BY_NUMBER[number]
+    if len(array) <= layout.size:
+        text = f"a message of type {number} has {len(array) - 1} fields where it needs {layout.size}"
+        raise RemoteProtocolError(text)
+    message: Message = layout.codec.unpack(array[1 : layout.size + 1])
+    return message
 
 
 def _unpack(frame: bytes) -> object:
@@ -99,7 +104,7 @@ def _unpack(frame: bytes) -> object:
             use_list=False,
             max_array_len=SPANS,
             # No field that we know has maps. In others they may stand, and nothing is kept of them: no dict is made.
-            object_pairs_hook=_nothing,
+            object_pairs_hook=_drop,
             strict_map_key=False,
             max_map_len=SPANS,
             max_ext_len=0,
@@ -110,180 +115,11 @@ def _unpack(frame: bytes) -> object:
         raise RemoteProtocolError("a frame is no msgpack within the limits") from exc
 
 
-def _nothing(pairs: object) -> None:
-    """What is made of a map."""
+def _drop(pairs: object) -> None:
+    """Replace a map by nothing."""
 
 
-# --- fields of each message, to the wire -----------------------------------------------------------------------------
-
-
-@lru_cache(IDS)
-def _packed_id(text: str) -> str | bytes:
-    """An id of a space or a device, as the 32 bytes that it is the base32 of."""
-    try:
-        data = base64.b32decode(text + "====")
-    except ValueError:
-        return text
-    return data if len(data) == ID_BYTES and _unpacked_id(data) == text else text
-
-
-@lru_cache(IDS)
-def _unpacked_id(data: bytes) -> str:
-    return base64.b32encode(data).decode().rstrip("=")
-
-
-def _packed_incarnation(text: str) -> str | bytes:
-    return bytes.fromhex(text) if _INCARNATION.fullmatch(text) else text
-
-
-def _hello_fields(hello: Hello) -> tuple[object, ...]:
-    spaces = [(_packed_id(space.id), space.name, space.digest) for space in hello.spaces]
-    return hello.version, hello.features, _packed_incarnation(hello.incarnation), spaces
-
-
-def _span_fields(span: Span) -> tuple[object, ...]:
-    return span.lo, span.hi, span.fingerprint, span.count
-
-
-def _leaf_fields(leaf: Leaf) -> tuple[object, ...]:
-    return leaf.lo, leaf.hi, leaf.shards
-
-
-def _push_fields(push: Push) -> tuple[object, ...]:
-    needs, after = encode_state_vector(push.needs), encode_state_vector(push.after)
-    return _packed_id(push.space), push.shard, push.update, needs, after, push.batch
-
-
-_FIELDS: Final[dict[type, tuple[int, Callable[..., tuple[object, ...]]]]] = {
-    Hello: (1, _hello_fields),
-    Range: (2, lambda m: (_packed_id(m.space), [_span_fields(span) for span in m.spans], m.root)),
-    Have: (3, lambda m: (_packed_id(m.space), [_leaf_fields(leaf) for leaf in m.leaves], m.root)),
-    Want: (4, lambda m: (_packed_id(m.space), m.shard, encode_state_vector(m.vector))),
-    Diff: (5, lambda m: (_packed_id(m.space), m.shard, m.update, encode_state_vector(m.after), m.batch, m.asked)),
-    Push: (6, _push_fields),
-    Ack: (7, lambda m: (m.batch, m.durable)),
-    Bye: (8, lambda m: (m.reason[:REASON_CHARS],)),
-    Fragment: (9, lambda m: (m.batch, m.index, m.data)),
-    More: (10, lambda m: (m.batch,)),
-    MembershipUpdate: (
-        11,
-        lambda m: (_packed_id(m.space), _packed_id(m.record.creator), m.record.nonce, m.record.statements),
-    ),
-    Scrub: (12, lambda m: (_packed_id(m.space), m.mark)),
-    Scrubbed: (13, lambda m: (_packed_id(m.space), m.mark)),
-    MembershipDigest: (14, lambda m: (_packed_id(m.space), m.digest)),
-}
-
-
-# --- fields of each message, from the wire ---------------------------------------------------------------------------
-
-
-def _hello(version: object, features: object, incarnation: object, spaces: object) -> Hello:
-    shared = tuple(_offer(*_array(space, 3)) for space in _items(spaces, SPACES))
-    if len({space.id for space in shared}) < len(shared) or len({space.name for space in shared}) < len(shared):
-        raise RemoteProtocolError("a greeting names a space twice")
-    words = tuple(_text(word) for word in _items(features, FEATURES))
-    life = _bytes(incarnation, NONCE_BYTES).hex() if isinstance(incarnation, bytes) else _text(incarnation)
-    return Hello(_number(version, limits.INTEGER_MAX), words, life, shared)
-
-
-def _offer(space: object, name: object, digest: object) -> Offer:
-    return Offer(_id(space), _text(name, NAME_CHARS), b"" if digest == b"" else _digest(digest))
-
-
-def _range(space: object, spans: object, root: object) -> Range:
-    items = tuple(_span(*_array(span, 4)) for span in _items(spans, SPANS))
-    return Range(_id(space), _ascending(items), _typed(root, bool))
-
-
-def _span(lo: object, hi: object, fingerprint: object, count: object) -> Span:
-    first, end = _bounds(lo, hi)
-    return Span(first, end, _digest(fingerprint), _number(count, end - first))
-
-
-def _have(space: object, leaves: object, root: object) -> Have:
-    items = tuple(_leaf(*_array(leaf, 3)) for leaf in _items(leaves, LEAVES))
-    return Have(_id(space), _ascending(items), _typed(root, bool))
-
-
-def _leaf(lo: object, hi: object, shards: object) -> Leaf:
-    first, end = _bounds(lo, hi)
-    pairs = tuple((_number(n, limits.SHARDS), _digest(digest)) for n, digest in map(_pair, _items(shards, LEAF_SHARDS)))
-    numbers = [number for number, _ in pairs]
-    if any(not first <= number < end for number in numbers) or len(set(numbers)) < len(numbers):
-        raise RemoteProtocolError(f"a list of shards {first} to {end} has one twice, or another")
-    return Leaf(first, end, pairs)
-
-
-def _want(space: object, shard: object, vector: object) -> Want:
-    return Want(_id(space), _shard(shard), _vector(vector))
-
-
-def _diff(*fields: object) -> Diff:
-    space, shard, update, after, batch, asked = fields
-    content, number = _bytes(update, FRAGMENT_BYTES), _number(batch, BATCH_MAX)
-    return Diff(_id(space), _shard(shard), content, _vector(after), number, _typed(asked, bool))
-
-
-def _push(*fields: object) -> Push:
-    space, shard, update, needs, after, batch = fields
-    content = _bytes(update, FRAGMENT_BYTES)
-    return Push(_id(space), _shard(shard), content, _vector(needs), _vector(after), _number(batch, BATCH_MAX))
-
-
-def _ack(batch: object, durable: object) -> Ack:
-    return Ack(_number(batch, BATCH_MAX), _typed(durable, bool))
-
-
-def _bye(reason: object) -> Bye:
-    return Bye(_text(reason, REASON_CHARS))
-
-
-def _fragment(batch: object, index: object, data: object) -> Fragment:
-    number = _number(index, limits.UPDATE_BYTES // FRAGMENT_BYTES - 1)
-    return Fragment(_number(batch, BATCH_MAX), number, _bytes(data, FRAGMENT_BYTES))
-
-
-def _more(batch: object) -> More:
-    return More(_number(batch, BATCH_MAX))
-
-
-def _members(space: object, creator: object, nonce: object, statements: object) -> MembershipUpdate:
-    items = tuple(_bytes(item, STATEMENT_BYTES) for item in _items(statements, STATEMENTS))
-    return MembershipUpdate(_id(space), MembershipRecord(_id(creator), _bytes(nonce, NONCE_BYTES), items))
-
-
-def _scrub(space: object, mark: object) -> Scrub:
-    return Scrub(_id(space), _number(mark, BATCH_MAX))
-
-
-def _scrubbed(space: object, mark: object) -> Scrubbed:
-    return Scrubbed(_id(space), _number(mark, BATCH_MAX))
-
-
-def _roll_digest(space: object, digest: object) -> MembershipDigest:
-    return MembershipDigest(_id(space), _digest(digest))
-
-
-_READERS: Final[dict[int, tuple[int, Callable[..., Message]]]] = {
-    1: (4, _hello),
-    2: (3, _range),
-    3: (3, _have),
-    4: (3, _want),
-    5: (6, _diff),
-    6: (6, _push),
-    7: (2, _ack),
-    8: (1, _bye),
-    9: (3, _fragment),
-    10: (1, _more),
-    11: (4, _members),
-    12: (2, _scrub),
-    13: (2, _scrubbed),
-    14: (2, _roll_digest),
-}
-
-
-# --- single values ---------------------------------------------------------------------------------------------------
+# --- values from the wire, checked -----------------------------------------------------------------------------------
 
 
 def _typed(value: object, kind: type[_T]) -> _T:
@@ -299,17 +135,11 @@ def _number(value: object, maximum: int) -> int:
     return number
 
 
-def _text(value: object, chars: int = ID_CHARS) -> str:
+def _text(value: object, chars: int) -> str:
     text = _typed(value, str)
     if len(text) > chars:
         raise RemoteProtocolError(f"a message has a text of {len(text)} characters where {chars} are allowed")
     return text
-
-
-def _id(value: object) -> str:
-    if isinstance(value, bytes):
-        return _unpacked_id(_bytes(value, ID_BYTES))
-    return _text(value)
 
 
 def _bytes(value: object, maximum: int) -> bytes:
@@ -333,35 +163,205 @@ def _items(value: object, maximum: int) -> tuple[object, ...]:
     return items
 
 
-def _array(value: object, length: int) -> tuple[object, ...]:
-    items = _items(value, length)
-    if len(items) < length:
-        raise RemoteProtocolError(f"a message has a list of {len(items)} where {length} belong")
-    return items
-
-
-def _pair(value: object) -> tuple[object, object]:
-    first, second = _array(value, 2)
-    return first, second
-
-
-def _shard(value: object) -> int:
-    return _number(value, limits.SHARDS - 1)
-
-
-def _bounds(lo: object, hi: object) -> tuple[int, int]:
-    first, end = _number(lo, limits.SHARDS), _number(hi, limits.SHARDS)
-    if first >= end:
-        raise RemoteProtocolError(f"a message has the empty range from {first} to {end}")
-    return first, end
-
-
-def _ascending(items: tuple[_R, ...]) -> tuple[_R, ...]:
-    """`items`, if no two ranges overlap: so the work that a message makes is bounded by the size of the space."""
-    if any(first.hi > second.lo for first, second in pairwise(items)):
-        raise RemoteProtocolError("a message has ranges that overlap")
-    return items
-
-
 def _vector(value: object) -> StateVector:
     return decode_state_vector(_bytes(value, limits.STATE_VECTOR_BYTES))
+
+
+def _offered_digest(value: object) -> bytes:
+    return b"" if value == b"" else _digest(value)
+
+
+def _id(value: object) -> str:
+    return _unpacked_id(_bytes(value, ID_BYTES)) if isinstance(value, bytes) else _text(value, ID_CHARS)
+
+
+def _incarnation(value: object) -> str:
+    return _bytes(value, NONCE_BYTES).hex() if isinstance(value, bytes) else _text(value, ID_CHARS)
+
+
+@lru_cache(IDS)
+def _packed_id(text: str) -> str | bytes:
+    """Return an id of a space or a device as the 32 bytes whose base32 it is, or as it is if it is not base32."""
+    try:
+        data = base64.b32decode(text + "====")
+    except ValueError:
+        return text
+    return data if len(data) == ID_BYTES and _unpacked_id(data) == text else text
+
+
+@lru_cache(IDS)
+def _unpacked_id(data: bytes) -> str:
+    return base64.b32encode(data).decode().rstrip("=")
+
+
+def _packed_incarnation(text: str) -> str | bytes:
+    return bytes.fromhex(text) if _INCARNATION.fullmatch(text) else text
+
+
+# --- how fields travel -----------------------------------------------------------------------------------------------
+
+
+def _as_it_is(value: Any) -> object:
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Codec:
+    """How one field travels: `unpack` checks its value on the wire, `pack` makes it."""
+
+    unpack: Callable[[object], Any]
+    pack: Callable[[Any], Any] = _as_it_is
+
+
+def _array(build: _Build, values: _Values, *codecs: _Codec) -> _Codec:
+    """Return the codec of an array with exactly these fields.
+
+    Args:
+        build: Makes the value from its fields, and may check how they go together.
+        values: Returns the fields of a value, in the order of the array.
+        codecs: How each field travels.
+    """
+    unpacks = [codec.unpack for codec in codecs]
+    packs = [(at, codec.pack) for at, codec in enumerate(codecs) if codec.pack is not _as_it_is]
+
+    def unpack(value: object) -> Any:
+        items = _items(value, len(unpacks))
+        if len(items) < len(unpacks):
+            raise RemoteProtocolError(f"a message has a list of {len(items)} where {len(unpacks)} belong")
+        return build(*[unpack(item) for unpack, item in zip(unpacks, items, strict=True)])
+
+    def pack(value: Any) -> list[object]:
+        items = list(values(value))
+        for at, pack in packs:
+            items[at] = pack(items[at])
+        return items
+
+    return _Codec(unpack, pack)
+
+
+def _attributes(kind: type) -> _Values:
+    names = [field.name for field in fields(kind)]
+    return attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
+
+
+def _list(codec: _Codec, maximum: int) -> _Codec:
+    unpack, pack = codec.unpack, codec.pack
+    return _Codec(
+        lambda value: tuple([unpack(item) for item in _items(value, maximum)]),
+        lambda value: [pack(item) for item in value],
+    )
+
+
+def _integer(maximum: int) -> _Codec:
+    return _Codec(partial(_number, maximum=maximum))
+
+
+def _binary(maximum: int) -> _Codec:
+    return _Codec(partial(_bytes, maximum=maximum))
+
+
+def _string(chars: int) -> _Codec:
+    return _Codec(partial(_text, chars=chars))
+
+
+# --- rules about several fields --------------------------------------------------------------------------------------
+
+
+def _hello(version: int, features: tuple[str, ...], incarnation: str, spaces: tuple[Offer, ...]) -> Hello:
+    if len({space.id for space in spaces}) < len(spaces) or len({space.name for space in spaces}) < len(spaces):
+        raise RemoteProtocolError("a greeting names a space twice")
+    return Hello(version, features, incarnation, spaces)
+
+
+def _span(lo: int, hi: int, fingerprint: bytes, count: int) -> Span:
+    _check_bounds(lo, hi)
+    return Span(lo, hi, fingerprint, _number(count, hi - lo))
+
+
+def _leaf(lo: int, hi: int, shards: tuple[tuple[int, bytes], ...]) -> Leaf:
+    _check_bounds(lo, hi)
+    numbers = [number for number, _ in shards]
+    if any(not lo <= number < hi for number in numbers) or len(set(numbers)) < len(numbers):
+        raise RemoteProtocolError(f"a list of shards {lo} to {hi} has one twice, or another")
+    return Leaf(lo, hi, shards)
+
+
+def _membership(space: str, *record: Any) -> MembershipUpdate:
+    return MembershipUpdate(space, MembershipRecord(*record))
+
+
+def _flattened(update: MembershipUpdate) -> Sequence[object]:
+    return update.space, update.record.creator, update.record.nonce, update.record.statements
+
+
+def _check_bounds(lo: int, hi: int) -> None:
+    if lo >= hi:
+        raise RemoteProtocolError(f"a message has the empty range from {lo} to {hi}")
+
+
+def _ascending(codec: _Codec) -> _Codec:
+    """Return the codec of a list in which no two ranges overlap: so the size of the space bounds a message's work."""
+
+    def unpack(value: object) -> tuple[Span | Leaf, ...]:
+        items: tuple[Span | Leaf, ...] = codec.unpack(value)
+        if any(first.hi > second.lo for first, second in pairwise(items)):
+            raise RemoteProtocolError("a message has ranges that overlap")
+        return items
+
+    return _Codec(unpack, codec.pack)
+
+
+# --- the table of the protocol ---------------------------------------------------------------------------------------
+
+
+class _Layout(NamedTuple):
+    """A message's number, the number of its fields, and how they travel."""
+
+    number: int
+    size: int
+    codec: _Codec
+
+
+def _message(
+    number: int, kind: type, *codecs: _Codec, build: _Build | None = None, values: _Values | None = None
+) -> _Layout:
+    return _Layout(number, len(codecs), _array(build or kind, values or _attributes(kind), *codecs))
+
+
+_COUNT: Final = _integer(limits.INTEGER_MAX)
+_FLAG: Final = _Codec(partial(_typed, kind=bool))
+_ID: Final = _Codec(_id, _packed_id)
+_WORD: Final = _string(ID_CHARS)
+_LIFE: Final = _Codec(_incarnation, _packed_incarnation)
+_SHARD: Final = _integer(limits.SHARDS - 1)
+_BOUND: Final = _integer(limits.SHARDS)
+_BATCH: Final = _integer(BATCH_MAX)
+_INDEX: Final = _integer(limits.UPDATE_BYTES // FRAGMENT_BYTES - 1)
+_UPDATE: Final = _binary(FRAGMENT_BYTES)
+_VECTOR: Final = _Codec(_vector, encode_state_vector)
+_DIGEST: Final = _Codec(_digest)
+_REASON: Final = _Codec(partial(_text, chars=REASON_CHARS), lambda text: text[:REASON_CHARS])
+_RECORD: Final = (_ID, _binary(NONCE_BYTES), _list(_binary(STATEMENT_BYTES), STATEMENTS))
+_OFFER: Final = _array(Offer, _attributes(Offer), _ID, _string(NAME_CHARS), _Codec(_offered_digest))
+_SPAN: Final = _array(_span, _attributes(Span), _BOUND, _BOUND, _DIGEST, _COUNT)
+_LISTED: Final = _array(lambda *pair: pair, tuple, _BOUND, _DIGEST)
+_LEAF: Final = _array(_leaf, _attributes(Leaf), _BOUND, _BOUND, _list(_LISTED, LEAF_SHARDS))
+_SPACES: Final = _list(_OFFER, SPACES)
+
+_LAYOUTS: Final[dict[type, _Layout]] = {
+    Hello: _message(1, Hello, _COUNT, _list(_WORD, FEATURES), _LIFE, _SPACES, build=_hello),
+    Range: _message(2, Range, _ID, _ascending(_list(_SPAN, SPANS)), _FLAG),
+    Have: _message(3, Have, _ID, _ascending(_list(_LEAF, LEAVES)), _FLAG),
+    Want: _message(4, Want, _ID, _SHARD, _VECTOR),
+    Diff: _message(5, Diff, _ID, _SHARD, _UPDATE, _VECTOR, _BATCH, _FLAG),
+    Push: _message(6, Push, _ID, _SHARD, _UPDATE, _VECTOR, _VECTOR, _BATCH),
+    Ack: _message(7, Ack, _BATCH, _FLAG),
+    Bye: _message(8, Bye, _REASON),
+    Fragment: _message(9, Fragment, _BATCH, _INDEX, _UPDATE),
+    More: _message(10, More, _BATCH),
+    MembershipUpdate: _message(11, MembershipUpdate, _ID, *_RECORD, build=_membership, values=_flattened),
+    Scrub: _message(12, Scrub, _ID, _BATCH),
+    Scrubbed: _message(13, Scrubbed, _ID, _BATCH),
+    MembershipDigest: _message(14, MembershipDigest, _ID, _DIGEST),
+}
+_BY_NUMBER: Final = {layout.number: layout for layout in _LAYOUTS.values()}
