@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from memcrdt.memory.memory import Memory
+    from memcrdt.pairing.channel import PairedDevice
     from memcrdt.pairing.pair import PairOptions
-    from memcrdt.pairing.talk import PairedDevice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

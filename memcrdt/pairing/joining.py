@@ -1,9 +1,10 @@
-"""The side on which the code is typed: finds the device that shows it, and proves to have it."""
+"""The side where the code is typed: finds the device that shows it, and proves to have the code."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import MemcrdtError, PairingError, RemoteProtocolError, UnreachableError
@@ -13,14 +14,21 @@ from memcrdt.net.discovery.finder import Candidate
 from memcrdt.net.handshake import TrustPolicy
 from memcrdt.net.tasks import BackgroundTasks
 from memcrdt.net.websocket import PAIRING_PATH
-from memcrdt.pairing import talk
+from memcrdt.pairing.channel import (
+    PAIRING_S,
+    PairedDevice,
+    PairingChannel,
+    PairingOffer,
+    record_pairing,
+    spaces_to_join,
+)
 from memcrdt.pairing.exchange import MESSAGE_BYTES, PROOF_BYTES, CodeExchange
-from memcrdt.pairing.talk import PairedDevice, PairingChannel, PairingOffer
 from memcrdt.store.membership.members import Members
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
+    from memcrdt.net.connection import Connection
     from memcrdt.net.discovery.finder import Finder
     from memcrdt.pairing.codes import Code
     from memcrdt.pairing.inviting import PairingContext
@@ -28,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("memcrdt.net")
 
 FIND_S: Final = 60.0
-CANDIDATES: Final = 128  # asked, one after the other
+CANDIDATES: Final = 128  # tried, one after the other
 
 
 class JoinAttempt:
@@ -38,27 +46,23 @@ class JoinAttempt:
         """The entries of our offer are put together when the other side has said which spaces it means."""
         self._ours = ours
         self._code = code
-        self._proved = False  # whoever has our proof has tested one guess at the code by it: no second device gets one
-        # Who is there is settled by the code.
-        self._dialer = Dialer(ours.identity, TrustPolicy(), PAIRING_PATH, "memcrdt pair waiting")
+        self._has_proved = False  # a device with our proof has tested one guess by it: no second device may get one
 
     async def join_at(self, address: Address) -> PairedDevice:
-        """Pairs with the device there. Raises PairingError, UnreachableError, RemoteProtocolError."""
-        try:
-            return await self._try(Candidate(address, "address"))
-        finally:
-            await self._dialer.close()
+        """Pair with the device at an address. Raises PairingError, UnreachableError or RemoteProtocolError."""
+        async with self._dialing() as dialer:
+            return await self.join_over(await dialer.dial(DialTarget(address)))
 
     async def find_and_join(self, finders: Sequence[Finder], find_s: float = FIND_S) -> PairedDevice:
-        """Pairs with whichever device is found that shows the code. Raises PairingError."""
+        """Pair with the device that shows the code, once a finder has found it. Raises PairingError."""
         found: asyncio.Queue[Candidate] = asyncio.Queue()
-        problems: list[MemcrdtError] = []  # with those that announced the number of the code
+        problems: list[MemcrdtError] = []  # with devices that announced the number of the code
         tasks = BackgroundTasks()
         for finder in finders:
             tasks.spawn(finder.run(found.put_nowait))
         try:
-            async with asyncio.timeout(find_s):
-                return await self._first(found, problems)
+            async with self._dialing() as dialer, asyncio.timeout(find_s):
+                return await self._join_first(dialer, found, problems)
         except TimeoutError:
             failed = f"; one that announces it was found, but {problems[0]}" if problems else ""
             raise PairingError(
@@ -67,9 +71,37 @@ class JoinAttempt:
             ) from None
         finally:
             await tasks.cancel()
-            await self._dialer.close()
 
-    async def _first(self, found: asyncio.Queue[Candidate], problems: list[MemcrdtError]) -> PairedDevice:
+    async def join_over(self, connection: Connection) -> PairedDevice:
+        """Pair with the device at the other end of a connection, and close the connection.
+
+        Raises:
+            PairingError: The device does not have the code, or did not agree.
+            UnreachableError: The device stopped answering.
+            RemoteProtocolError: The device broke the protocol.
+        """
+        try:
+            async with asyncio.timeout(PAIRING_S):
+                channel = PairingChannel(connection)
+                await self._prove(channel)
+                return await self._agree(channel)
+        except TimeoutError:
+            raise UnreachableError(f"{connection} stopped answering; run memcrdt pair there again") from None
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def _dialing(self) -> AsyncIterator[Dialer]:
+        # Any device may answer: the code settles which one is meant.
+        dialer = Dialer(self._ours.identity, TrustPolicy(), PAIRING_PATH, "memcrdt pair waiting")
+        try:
+            yield dialer
+        finally:
+            await dialer.close()
+
+    async def _join_first(
+        self, dialer: Dialer, found: asyncio.Queue[Candidate], problems: list[MemcrdtError]
+    ) -> PairedDevice:
         tried: set[Address] = set()
         while True:
             candidate = await found.get()
@@ -78,55 +110,46 @@ class JoinAttempt:
                 continue
             tried.add(candidate.address)
             try:
-                return await self._try(candidate)
+                return await self.join_over(await dialer.dial(DialTarget(candidate.address, candidate.device)))
             except MemcrdtError as exc:
-                if self._proved:
+                if self._has_proved:
                     raise
                 log.debug("%s", exc)
                 if candidate.pairing == self._code.number:
                     problems.append(exc)
 
-    async def _try(self, candidate: Candidate) -> PairedDevice:
-        connection = await self._dialer.dial(DialTarget(candidate.address, candidate.device))
-        try:
-            async with asyncio.timeout(talk.TALK_S):
-                return await self._talk(PairingChannel(connection))
-        except TimeoutError:
-            raise UnreachableError(f"{connection} stopped answering; run memcrdt pair there again") from None
-        finally:
-            await connection.close()
-
-    async def _talk(self, other: PairingChannel) -> PairedDevice:
-        exchange = CodeExchange("joiner", self._code, self._ours.identity.public_key, other.connection.peer)
-        await other.say("pair", self._code.number, exchange.message)
-        (message,) = await other.hear("reply", 1)
+    async def _prove(self, channel: PairingChannel) -> None:
+        """Prove that we have the code, and let the other side prove it. Raises PairingError if it cannot."""
+        exchange = CodeExchange("joiner", self._code, self._ours.identity.public_key, channel.connection.peer)
+        await channel.send("pair", self._code.number, exchange.message)
+        (message,) = await channel.receive("reply", 1)
         exchange.finish(_bytes(message, MESSAGE_BYTES))
-        self._proved = True
-        await other.say("proof", exchange.proof())
-        (proof,) = await other.hear("proof", 1)
+        self._has_proved = True
+        await channel.send("proof", exchange.proof())
+        (proof,) = await channel.receive("proof", 1)
         if not exchange.proves(_bytes(proof, PROOF_BYTES)):
             raise PairingError(
-                f"{other.connection} does not have the code; somebody else may be answering: run memcrdt pair there "
+                f"{channel.connection} does not have the code; somebody else may be answering: run memcrdt pair there "
                 "again, and name its address with --at"
             )
-        return await self._agree(other)
 
-    async def _agree(self, other: PairingChannel) -> PairedDevice:
-        theirs = await other.hear_offer()
+    async def _agree(self, channel: PairingChannel) -> PairedDevice:
+        """Exchange the offers, and record what they mean."""
+        theirs = await channel.receive_offer()
         spaces = tuple(entry.name for entry in theirs.entries)
         known = await asyncio.to_thread(Members(self._ours.store).known_entries, spaces)
         ours = PairingOffer(self._ours.offer.name, self._ours.offer.port, False, tuple(known))
         try:
-            _, joined = talk.joins(theirs, ours)
+            _, joined = spaces_to_join(theirs, ours)
         except PairingError as exc:
-            await other.say("no", str(exc))
+            await channel.send("no", str(exc))
             raise
-        await other.offer(ours)
-        await other.hear("done", 0)
-        address = str(Address(Address.parse(other.connection.address).host, theirs.port)) if theirs.port else None
-        partner = PairedDevice(other.connection.peer.device, self._ours.name or theirs.name, address, spaces)
-        partner = await talk.settle(self._ours.store, partner, joined, read_only=False, as_reader=theirs.read_only)
-        await other.say("done")
+        await channel.send_offer(ours)
+        await channel.receive("done", 0)
+        address = theirs.address_at(channel.connection)
+        partner = PairedDevice(channel.connection.peer.device, self._ours.name or theirs.name, address, spaces)
+        partner = await record_pairing(self._ours.store, partner, joined, read_only=False, as_reader=theirs.read_only)
+        await channel.send("done")
         return partner
 
 

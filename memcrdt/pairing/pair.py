@@ -13,10 +13,10 @@ from memcrdt.net.addresses import DEFAULT_PAIRING_PORT, DEFAULT_PORT, Address
 from memcrdt.net.identity import Identity
 from memcrdt.node.lock import holder
 from memcrdt.node.runner import NetOptions
+from memcrdt.pairing.channel import PairedDevice, PairingOffer
 from memcrdt.pairing.codes import parse_code
 from memcrdt.pairing.inviting import Invitation, PairingContext
 from memcrdt.pairing.joining import JoinAttempt
-from memcrdt.pairing.talk import PairedDevice, PairingOffer
 from memcrdt.store.membership.members import Members
 
 if TYPE_CHECKING:

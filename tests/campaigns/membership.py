@@ -12,7 +12,7 @@ from typing import Final
 
 from memcrdt.errors import PairingError, ReadOnlyError
 from memcrdt.model.requests import PERSONAL
-from memcrdt.pairing.talk import PairingOffer, joins
+from memcrdt.pairing.channel import PairingOffer, spaces_to_join
 from memcrdt.store.membership.members import Entry, Members
 from tests.campaigns import work
 from tests.campaigns.computer import Computer
@@ -200,7 +200,9 @@ def _pair(world: World, inviter: Computer, joiner: Computer, space: str, *, read
 
     def joined() -> tuple[Sequence[Entry], Sequence[Entry]]:
         theirs = PairingOffer(inviter.name, _PORT, read_only, tuple(known[inviter].entries([space])))
-        return joins(theirs, PairingOffer(joiner.name, _PORT, False, tuple(known[joiner].known_entries([space]))))
+        return spaces_to_join(
+            theirs, PairingOffer(joiner.name, _PORT, False, tuple(known[joiner].known_entries([space])))
+        )
 
     try:
         both = joined()

@@ -35,12 +35,12 @@ from memcrdt.net.identity import Identity
 from memcrdt.net.listener import Listener
 from memcrdt.net.websocket import PAIRING_PATH
 from memcrdt.node.node import Node
+from memcrdt.pairing.channel import PairedDevice, PairingChannel, PairingOffer, spaces_to_join
 from memcrdt.pairing.codes import Code, parse_code
 from memcrdt.pairing.exchange import CodeExchange
 from memcrdt.pairing.inviting import Invitation
 from memcrdt.pairing.joining import JoinAttempt
 from memcrdt.pairing.pair import PairOptions, _ours, invite, join
-from memcrdt.pairing.talk import PairedDevice, PairingChannel, PairingOffer, joins
 from memcrdt.store.membership.members import Entry, Members
 from memcrdt.store.membership.peers import Peers
 from memcrdt.store.spaces import Genesis
@@ -374,18 +374,18 @@ async def test_what_is_no_address_opens_nothing(two: tuple[Memory, Memory], capl
 def test_two_groups_do_not_become_one_by_accident() -> None:
     """Both share a space of that name with others: the error says how."""
     with pytest.raises(PairingError, match="memcrdt space leave personal"):
-        joins(_offer(_entry("A", shared=True)), _offer(_entry("B", shared=True)))
+        spaces_to_join(_offer(_entry("A", shared=True)), _offer(_entry("B", shared=True)))
 
 
 def test_a_group_is_not_joined_for_reading_by_its_own_member() -> None:
     """The other way round it goes."""
     with pytest.raises(PairingError, match="invite this one instead"):
-        joins(_offer(_entry("A"), read_only=True), _offer(_entry("B", shared=True)))
+        spaces_to_join(_offer(_entry("A"), read_only=True), _offer(_entry("B", shared=True)))
 
 
 def test_devices_of_one_space_join_nothing() -> None:
     """They are members already, or will be by the next statement."""
-    assert joins(_offer(_entry("A", shared=True)), _offer(_entry("A", shared=True))) == ([], [])
+    assert spaces_to_join(_offer(_entry("A", shared=True)), _offer(_entry("A", shared=True))) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -404,11 +404,11 @@ async def test_an_offer_that_makes_no_sense_is_refused(fields: list[Any]) -> Non
     """A space whose id is not that of its creator, the space that never leaves, no name."""
 
     class Heard(PairingChannel):
-        async def hear(self, kind: str, count: int, limit: int = 0) -> list[Any]:
+        async def receive(self, kind: str, count: int, limit: int = 0) -> list[Any]:
             return fields
 
     with pytest.raises(RemoteProtocolError):
-        await Heard(None).hear_offer()
+        await Heard(None).receive_offer()
 
 
 def _entry(creator: str, *, shared: bool = False) -> Entry:
@@ -481,13 +481,13 @@ async def _guessing(memory: Memory, guesses: list[bytes] | None, says: list[str]
 
         async def serve(self, connection: Connection) -> None:
             other = PairingChannel(connection)
-            await other.hear("pair", 2)
+            await other.receive("pair", 2)
             if guesses is not None:
                 exchange = CodeExchange(
                     "inviter", parse_code("7-crossover-acorn"), identity.public_key, connection.peer
                 )
-                await other.say("reply", exchange.message)
-                guesses.extend(await other.hear("proof", 1))
+                await other.send("reply", exchange.message)
+                guesses.extend(await other.receive("proof", 1))
             if says is not None:
                 await connection.send(msgpack.packb(says))
             await connection.close()

@@ -1,4 +1,4 @@
-"""The frames of pairing, and what the devices agree on once the code was right.
+"""The frames of pairing, and what two devices agree on once the code was right.
 
     joiner -> inviter    ["pair", number of the code, SPAKE2 message]
     inviter -> joiner    ["reply", SPAKE2 message]
@@ -9,7 +9,7 @@
     inviter -> joiner    ["done"]
     joiner -> inviter    ["done"]
 
-In the place of any of them, ["no", why] ends it.
+Instead of any of these frames, ["no", why] ends the pairing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 OFFER_BYTES: Final = 64 << 10
 SPACES: Final = 64
 NAME_CHARS: Final = limits.NAME_CHARS
-TALK_S: Final = 15.0  # from the connection to the end
+PAIRING_S: Final = 15.0  # from the connection to the end
 
 OTHER_NUMBER: Final = "another code waits here"
 VOID: Final = "the code is used up"
@@ -51,9 +51,15 @@ _MEANS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class PairedDevice:
-    """The device that we are paired with now, what it calls itself, where it listens, and the spaces shared.
+    """The device that we are paired with now.
 
-    `aside`: our spaces that gave their name to one of its, which we may only read, and what they are called now.
+    Attributes:
+        device: Its id.
+        name: Its name here.
+        address: Where it listens, as HOST:PORT; None if it is not known.
+        spaces: Names of the spaces that are shared with it.
+        aside: The new names of spaces of ours that gave up their name to a space of the other device that we may only
+            read, by the old name.
     """
 
     device: str
@@ -65,29 +71,46 @@ class PairedDevice:
 
 @dataclass(frozen=True, slots=True)
 class PairingOffer:
-    """What one side says of itself: its name, the port that it serves at (0: not known), whether the other may only
-    read, spaces."""
+    """What one side says of itself.
+
+    Attributes:
+        name: Its name for itself.
+        port: The port where it listens; 0 if it is not known.
+        read_only: Whether the other side may only read the spaces.
+        entries: The spaces.
+    """
 
     name: str
     port: int
     read_only: bool
     entries: tuple[Entry, ...]
 
+    def address_at(self, connection: Connection) -> str | None:
+        """Return where the side at the other end of a connection listens, as HOST:PORT; None if it is not known."""
+        return str(Address(Address.parse(connection.address).host, self.port)) if self.port else None
+
 
 class PairingChannel:
-    """Frames over one authenticated connection."""
+    """Frames of pairing over one authenticated connection."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    async def say(self, kind: str, *fields: Any) -> None:
-        """Sends a frame. Raises UnreachableError."""
+    async def send(self, kind: str, *fields: Any) -> None:
+        """Send a frame. Raises UnreachableError."""
         await self.connection.send(msgpack.packb([kind, *fields]))
 
-    async def hear(self, kind: str, fields: int, limit: int = HANDSHAKE_FRAME_BYTES) -> list[Any]:
-        """The fields of the next frame, which has to be of that kind.
+    async def receive(self, kind: str, fields: int, limit: int = HANDSHAKE_FRAME_BYTES) -> list[Any]:
+        """Return the fields of the next frame.
 
-        Raises PairingError when the other side said no or hung up, RemoteProtocolError for anything else.
+        Args:
+            kind: The kind that the frame has to be of.
+            fields: The number of fields that it has to have.
+            limit: Maximum size of the frame, in bytes.
+
+        Raises:
+            PairingError: The other side said no, or hung up.
+            RemoteProtocolError: It sent anything else.
         """
         frame = await self.connection.receive(limit)
         if frame is None:
@@ -103,14 +126,14 @@ class PairingChannel:
                 return rest
         raise RemoteProtocolError(f"{self.connection} sent another frame than the {kind!r} that was due")
 
-    async def offer(self, offer: PairingOffer) -> None:
-        """Sends an offer."""
+    async def send_offer(self, offer: PairingOffer) -> None:
+        """Send an offer."""
         entries = [(e.name, e.id, e.genesis.creator, e.genesis.nonce, e.shared) for e in offer.entries]
-        await self.say("offer", offer.name, offer.port, offer.read_only, entries)
+        await self.send("offer", offer.name, offer.port, offer.read_only, entries)
 
-    async def hear_offer(self) -> PairingOffer:
-        """The other side's. Raises as `hear`."""
-        name, port, read_only, entries = await self.hear("offer", 4, OFFER_BYTES)
+    async def receive_offer(self) -> PairingOffer:
+        """Return the offer of the other side. Raises as receive() does."""
+        name, port, read_only, entries = await self.receive("offer", 4, OFFER_BYTES)
         try:
             offer = PairingOffer(
                 _text(name), Address("", port).port, bool(read_only), tuple(_entry(*each) for each in entries)
@@ -120,10 +143,14 @@ class PairingChannel:
         return offer
 
 
-def joins(inviter: PairingOffer, joiner: PairingOffer) -> tuple[list[Entry], list[Entry]]:
-    """Which spaces of the other each takes part in from now on: first what the inviter joins, then the joiner.
+def spaces_to_join(inviter: PairingOffer, joiner: PairingOffer) -> tuple[list[Entry], list[Entry]]:
+    """Decide which spaces of the other side each takes part in from now on.
 
-    Raises PairingError when both sides share a space of one name with others already.
+    Returns:
+        The spaces that the inviter joins, and those that the joiner joins.
+
+    Raises:
+        PairingError: Both sides share a space of one name with others already.
     """
     theirs = {entry.name: entry for entry in joiner.entries}
     by_inviter, by_joiner = [], []
@@ -146,12 +173,22 @@ def joins(inviter: PairingOffer, joiner: PairingOffer) -> tuple[list[Entry], lis
     return by_inviter, by_joiner
 
 
-async def settle(
+async def record_pairing(
     store: Store, partner: PairedDevice, joined: Iterable[Entry], read_only: bool, *, as_reader: bool = False
 ) -> PairedDevice:
-    """Writes down what was agreed: trust, spaces, address. `read_only`: the partner may only read; `as_reader`: we may.
+    """Record an agreement in the store: trust, spaces, address.
 
-    Returns the partner, with what was set aside. Raises what Members.join and Peers.accept do.
+    Args:
+        store: Our store.
+        partner: The other device.
+        joined: Spaces of the other device that we join.
+        read_only: Whether the other device may only read what we share.
+        as_reader: Whether we may only read the joined spaces.
+
+    Returns:
+        The partner, with the names of spaces that were set aside.
+
+    Raises what Members.join() and Peers.accept() raise.
     """
 
     def write() -> PairedDevice:
