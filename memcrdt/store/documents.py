@@ -1,4 +1,4 @@
-"""Live Yjs documents of a few shards, brought up to the log each time before use."""
+"""Live Yjs documents of a few shards, brought up to the log each time before they are used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CAPACITY = 32  # a full shard with five registers a memory takes about 2.5 MB on
 
 
 class SpoiledError(CorruptError):
-    """A shard (its local number) can't be loaded: bytes of its log are not what was written."""
+    """A shard can't be loaded: bytes of its log are not what was written. `shard` is its local number."""
 
     def __init__(self, shard: int, reason: str) -> None:
         super().__init__(reason)
@@ -31,26 +31,29 @@ class SpoiledError(CorruptError):
 
 @dataclass(slots=True)
 class Document:
-    """A live document and the row of the log at which it stands.
+    """A live document.
 
-    `waiting` are rows of a damaged shard that build on lost ones: in the log, but not in the document.
+    Attributes:
+        live: The document.
+        seq: The row of the log up to which it is current.
+        waiting: Updates of a damaged shard that build on lost rows: they are in the log, but not in the document.
     """
 
     live: Shard
     seq: int
     waiting: list[bytes] = field(default_factory=list)
 
-    def settle(self) -> list[Edit]:
-        """Takes in the waiting rows that fit by now, whatever their order."""
+    def apply_waiting(self) -> list[Edit]:
+        """Apply the waiting updates that fit by now, whatever their order. Return what they changed."""
         edits: list[Edit] = []
         while self.waiting:
-            rest = [update for update in self.waiting if not self._take(update, edits)]
+            rest = [update for update in self.waiting if not self._apply_if_it_fits(update, edits)]
             if len(rest) == len(self.waiting):
                 break
             self.waiting = rest
         return edits
 
-    def _take(self, update: bytes, edits: list[Edit]) -> bool:
+    def _apply_if_it_fits(self, update: bytes, edits: list[Edit]) -> bool:
         from memcrdt.crdt.scan import scan
 
         found = scan(update, own=True)
@@ -61,28 +64,32 @@ class Document:
 
 
 class Documents:
-    """A least-recently-used cache. Its caller holds the store's lock."""
+    """A cache of documents, by least recent use. The caller holds the lock of the store."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
         self.client_id = 0
         self._cached: OrderedDict[int, Document] = OrderedDict()
-        self._gone: list[Document] = []  # whole ones that are not needed any more
+        self._gone: list[Document] = []  # no longer needed, and still to be freed
 
     def use_client(self, client_id: int) -> None:
-        """Writes are made under this client id from now on."""
+        """Write under this client id from now on."""
         if client_id != self.client_id:
             self.client_id = client_id
             self._dismiss_all()
 
     @property
     def loaded(self) -> frozenset[int]:
-        """The shards whose documents are here."""
+        """The shards (local numbers) whose documents are in the cache."""
         return frozenset(self._cached)
 
     def current(self, db: apsw.Connection, row: ShardRow) -> Document:
-        """The document of a shard, at the shard's head as `db` sees it. Raises SpoiledError."""
-        document = self._cached.pop(row.shard, None)  # an error on the way leaves none behind
+        """Return the document of a shard, at the head of the shard as `db` sees it.
+
+        Raises:
+            SpoiledError: The shard can't be loaded.
+        """
+        document = self._cached.pop(row.shard, None)  # so that an error on the way leaves none behind
         try:
             if document is not None and document.seq != row.head:
                 document = self._caught_up(db, row, document)
@@ -94,22 +101,26 @@ class Documents:
         return document
 
     def trim(self) -> None:
-        """Lets go of what was used longest ago. Not done within a transaction: it may hold what is uncommitted, and
-        others would wait while large documents are freed."""
+        """Drop the documents used longest ago, and free them.
+
+        Not within a transaction: it may need documents with uncommitted changes, and other processes would wait while
+        large documents are freed.
+        """
         while len(self._cached) > self._capacity:
             self._gone.append(self._cached.popitem(last=False)[1])
         while self._gone:
             self._gone.pop().live.free()
 
     def drop(self, shard: int) -> None:
-        """Forgets a document that may be spoiled."""
+        """Drop a document that may be spoiled."""
         self._cached.pop(shard, None)
 
     def clear(self) -> None:
-        """Forgets all documents, that may be spoiled."""
+        """Drop all documents, since they may be spoiled."""
         self._cached.clear()
 
     def close(self) -> None:
+        """Free all documents."""
         self._dismiss_all()
         self.trim()
 
@@ -133,11 +144,11 @@ class Documents:
                 raise CorruptError(f"rows of the log of shard {row.shard} are missing; run `memcrdt doctor --repair`")
             return Document(live, row.head)
         document = Document(Shard.load(self.client_id, folded), row.head, later)
-        document.settle()
+        document.apply_waiting()
         return document
 
     def _caught_up(self, db: apsw.Connection, row: ShardRow, document: Document) -> Document | None:
-        """The document with what other processes appended, or None if the rows in between are folded away."""
+        """Apply what other processes appended. Return None if the rows in between are folded away."""
         if row.damaged or log.snapshot_seq(db, row.shard) > document.seq:
             self._gone.append(document)
             return None
@@ -148,8 +159,11 @@ class Documents:
 
 
 def _scanned(update: bytes, seq: int) -> Scan:
-    """The scan of a row of the log. What came from outside is scanned at every load, the rest by doctor and restore:
-    a thousand memories with five registers each take 17 ms to load and 15 ms to scan."""
+    """Return the scan of a row of the log.
+
+    Rows from outside are scanned at every load, the others by doctor and restore: a thousand memories with five
+    registers each take 17 ms to load and 15 ms to scan.
+    """
     from memcrdt.crdt.scan import scan
 
     try:

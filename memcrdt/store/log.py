@@ -1,4 +1,7 @@
-"""The update log and its snapshots: the truth of the store. Each row carries a checksum, checked when read."""
+"""The update log, its snapshots, and the shards they belong to: the truth of the store.
+
+Each row carries a checksum, which is compared whenever the row is read.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,19 @@ from memcrdt.model import clocks, limits
 if TYPE_CHECKING:
     from memcrdt.crdt.shard import Shard
 
-LOCAL = "local"  # the origin of what was written on this device
-STOCK = "yjs:"  # and of what a stock Yjs client has sent to it: the name of its token follows
+LOCAL = "local"  # the origin of rows written on this device
+STOCK = "yjs:"  # the origin of rows sent by a stock Yjs client: the name of its token follows
 RowKind: TypeAlias = Literal["update", "snapshot"]
 
 _CHECKSUM_BYTES = 8
-_PACKING = 1  # zlib's quickest: level 6 leaves a sixth less and takes three times as long
+_PACKING = 1  # the quickest level of zlib: level 6 leaves a sixth less and takes three times as long
 
 
 class ShardRow(NamedTuple):
-    """What the store knows of a shard without loading it. `shard` is local, `number` its name in the space."""
+    """A shard as the store knows it without loading its document. See the table `shards` in schema/0001.sql.
+
+    `shard` is its local number, `number` its number in the space, the same on every device.
+    """
 
     shard: int
     space: int
@@ -48,17 +54,19 @@ _COLUMNS = (
 
 
 def shard_row(db: apsw.Connection, shard: int) -> ShardRow:
+    """Return the shard with the local number `shard`, which has to be there."""
     (row,) = db.execute(f"SELECT {_COLUMNS} FROM shards WHERE shard = ?", (shard,))
     return ShardRow(*row)
 
 
 def find_shard(db: apsw.Connection, space: int, number: int) -> ShardRow | None:
+    """Return a shard by its number in the space, or None."""
     row = db.execute(f"SELECT {_COLUMNS} FROM shards WHERE space = ? AND number = ?", (space, number)).fetchone()
     return None if row is None else ShardRow(*row)
 
 
 def make_shard(db: apsw.Connection, space: int, number: int) -> ShardRow:
-    """The shard with that number, made if it is not there yet."""
+    """Return a shard by its number in the space; make it if it is not there yet."""
     db.execute("INSERT OR IGNORE INTO shards(space, number) VALUES(?, ?)", (space, number))
     found = find_shard(db, space, number)
     assert found is not None
@@ -66,19 +74,19 @@ def make_shard(db: apsw.Connection, space: int, number: int) -> ShardRow:
 
 
 def shards_of(db: apsw.Connection, space: int) -> list[ShardRow]:
-    """All shards of a space, lowest number first."""
+    """Return all shards of a space, lowest number first."""
     return [
         ShardRow(*row) for row in db.execute(f"SELECT {_COLUMNS} FROM shards WHERE space = ? ORDER BY number", (space,))
     ]
 
 
 def shard_numbers(db: apsw.Connection, condition: str = "1") -> list[int]:
-    """The local numbers of all shards for which the SQL `condition` holds."""
+    """Return the local numbers of all shards for which the SQL `condition` holds."""
     return [int(shard) for (shard,) in db.execute(f"SELECT shard FROM shards WHERE {condition} ORDER BY shard")]
 
 
 def open_shards(db: apsw.Connection, space: int) -> list[ShardRow]:
-    """The shards that new memories still go to, lowest number first."""
+    """Return the shards with room for new memories, lowest number first."""
     sql = (
         f"SELECT {_COLUMNS} FROM shards WHERE space = ? AND births < ? AND registers < ? AND bytes < ? ORDER BY number"
     )
@@ -87,13 +95,13 @@ def open_shards(db: apsw.Connection, space: int) -> list[ShardRow]:
 
 
 def add_shard(db: apsw.Connection, space: int) -> ShardRow:
-    """A new shard, numbered behind the others."""
+    """Make a shard, numbered behind the others of its space."""
     top = db.execute("SELECT coalesce(max(number), -1) FROM shards WHERE space = ?", (space,)).get
     return make_shard(db, space, top + 1)
 
 
 class Append(NamedTuple):
-    """One update for the log: `at` in ms."""
+    """An update for the log. `at` is in ms."""
 
     shard: int
     update: bytes
@@ -102,7 +110,7 @@ class Append(NamedTuple):
 
 
 def append(db: apsw.Connection, row: Append) -> int:
-    """Puts an update behind the others; returns its seq."""
+    """Append an update. Return its seq."""
     db.execute(
         "INSERT INTO updates(shard, bytes, checksum, origin, at) VALUES(?, ?, ?, ?, ?)",
         (row.shard, row.update, checksum(row.shard, row.update), row.origin, row.at),
@@ -110,8 +118,8 @@ def append(db: apsw.Connection, row: Append) -> int:
     return db.last_insert_rowid()
 
 
-def note_head(db: apsw.Connection, head: ShardRow) -> None:
-    """Writes down where a shard stands after an append; its digest is not known until somebody asks."""
+def write_head(db: apsw.Connection, head: ShardRow) -> None:
+    """Write the counts and the head of a shard after an append. Its digest is computed when somebody asks."""
     db.execute(
         "UPDATE shards SET births = ?, registers = ?, foreign_keys = ?, bytes = ?, log_rows = ?, log_bytes = ?,"
         " head = ?, state_vector = ?, digest = NULL, damaged = ? WHERE shard = ?",
@@ -130,8 +138,8 @@ def note_head(db: apsw.Connection, head: ShardRow) -> None:
     )
 
 
-def standing(row: ShardRow, live: Shard) -> ShardRow:
-    """A shard's row, saying where its live document stands."""
+def counted(row: ShardRow, live: Shard) -> ShardRow:
+    """Return the row of a shard with the counts and the state vector of its live document."""
     return row._replace(
         births=live.births,
         registers=live.register_count,
@@ -141,7 +149,7 @@ def standing(row: ShardRow, live: Shard) -> ShardRow:
 
 
 def set_aside(db: apsw.Connection, shard: int, seq: int, kind: RowKind, at: int) -> None:
-    """Moves a row that can't be used out of the log, for whoever wants to look at it, until something is forgotten."""
+    """Move a row that can't be used out of the log. It is kept for inspection until something is forgotten."""
     table = "updates" if kind == "update" else "snapshots"
     db.execute(
         "INSERT INTO damaged(shard, seq, kind, bytes, at)"
@@ -152,12 +160,12 @@ def set_aside(db: apsw.Connection, shard: int, seq: int, kind: RowKind, at: int)
 
 
 def drop_set_aside(db: apsw.Connection, shard: int) -> None:
-    """Lets go of the rows of a shard that were set aside: they may hold text that was forgotten since."""
+    """Delete the rows of a shard that were set aside: they may hold text that was forgotten since."""
     db.execute("DELETE FROM damaged WHERE shard = ?", (shard,))
 
 
 def mark_to_scrub(db: apsw.Connection, shard: int, seq: int) -> None:
-    """Notes that row `seq` left bytes of something forgotten in the file; the mark outlives this process."""
+    """Mark a shard: row `seq` left bytes of something forgotten in the file. The mark outlives this process."""
     db.execute("UPDATE shards SET to_scrub = ?1, forgotten = ?1 WHERE shard = ?2", (seq, shard))
 
 
@@ -172,8 +180,11 @@ def is_scrubbed(db: apsw.Connection, space: int) -> bool:
 
 
 def snapshot_of(db: apsw.Connection, shard: int) -> tuple[int, list[bytes]]:
-    """The seq up to which a shard's log is folded, and the pieces of what it is folded into; 0 and none without a
-    snapshot."""
+    """Return the seq up to which the log of a shard is folded, and the updates of its snapshot; 0 and [] without one.
+
+    Raises:
+        CorruptError: The snapshot is not what was written.
+    """
     row = db.execute("SELECT seq, bytes, checksum FROM snapshots WHERE shard = ?", (shard,)).fetchone()
     if row is None:
         return 0, []
@@ -184,7 +195,11 @@ def snapshot_of(db: apsw.Connection, shard: int) -> tuple[int, list[bytes]]:
 
 
 def unpacked(snapshot: bytes) -> list[bytes]:
-    """The updates that make up a snapshot, as they were before they were packed. Raises CorruptError."""
+    """Return the updates that make up a snapshot, in order.
+
+    Raises:
+        CorruptError: The snapshot can't be unpacked.
+    """
     pieces: list[bytes] = []
     while snapshot:
         unpacking = zlib.decompressobj()
@@ -199,6 +214,7 @@ def unpacked(snapshot: bytes) -> list[bytes]:
 
 
 def snapshot_seq(db: apsw.Connection, shard: int) -> int:
+    """Return the seq up to which the log of a shard is folded, or 0."""
     row = db.execute("SELECT seq FROM snapshots WHERE shard = ?", (shard,)).fetchone()
     return 0 if row is None else row[0]
 
@@ -212,7 +228,11 @@ class LogRow(NamedTuple):
 
 
 def updates_after(db: apsw.Connection, shard: int, seq: int) -> Iterator[LogRow]:
-    """The shard's updates behind row `seq`, in order. Raises CorruptError at a row that is not what was written."""
+    """Yield the updates of a shard behind row `seq`, in order.
+
+    Raises:
+        CorruptError: A row is not what was written.
+    """
     sql = "SELECT seq, bytes, origin, checksum FROM updates WHERE shard = ? AND seq > ? ORDER BY seq"
     for at, update, origin, kept in db.execute(sql, (shard, seq)):
         if checksum(shard, update) != kept:
@@ -221,10 +241,11 @@ def updates_after(db: apsw.Connection, shard: int, seq: int) -> Iterator[LogRow]
 
 
 def fold(db: apsw.Connection, shard: ShardRow, snapshot: bytes) -> None:
-    """Puts a snapshot, cut and packed, in the place of the log up to the shard's head.
+    """Replace the log up to the shard's head by a snapshot, which is cut into pieces and packed.
 
-    It is cut here and not when it is loaded, which happens more often. What Yjs keeps of overwritten values is much
-    alike: after 100,000 of them in 1,000 memories packing leaves a sixth of 2 MB, in 5 ms (benchmarks/compaction.py).
+    It is cut here and not at loading, which happens more often. The traces that Yjs keeps of overwritten values are
+    much alike: after 100,000 of them in 1,000 memories, packing leaves a sixth of 2 MB, in 5 ms
+    (benchmarks/compaction.py).
     """
     from memcrdt.crdt.pieces import cut
 
@@ -238,6 +259,7 @@ def fold(db: apsw.Connection, shard: ShardRow, snapshot: bytes) -> None:
 
 
 def checksum(shard: int, data: bytes) -> bytes:
+    """Return the checksum that is stored with a row of a shard (its local number)."""
     return hashlib.blake2b(data, digest_size=_CHECKSUM_BYTES, salt=shard.to_bytes(8, "big")).digest()
 
 
@@ -263,10 +285,11 @@ def row_problem(kind: RowKind, shard: int, data: bytes, kept: bytes) -> str | No
 
 
 def state_vector_of(row: ShardRow) -> dict[int, int]:
+    """Return the state vector of a shard at its head."""
     return clocks.decode_state_vector(row.state_vector)
 
 
 def head(db: apsw.Connection) -> int:
-    """The last row that the log has ever had; it stays when rows are folded away."""
+    """Return the number of the last row the log has ever had; it stays when rows are folded away."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'updates'").fetchone()
     return 0 if row is None else int(row[0])

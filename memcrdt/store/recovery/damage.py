@@ -102,13 +102,13 @@ def _go_on(store: Store, db: apsw.Connection, documents: Documents, shard: int, 
     documents.use_client(meta.yielding_client_id(store.options.random))  # others may know more than the views
     row = log.shard_row(db, shard)
     document = documents.current(db, row)
-    row = log.standing(row, document.live)
+    row = log.counted(row, document.live)
     if document.waiting or is_read_only(db, row.space):
-        log.note_head(db, row)
+        log.write_head(db, row)
         count = len(document.waiting)
         return f"shard {shard} waits for other devices to bring what was lost; {count} rows of it build on that"
     row = row._replace(damaged=False)
-    log.note_head(db, row)
+    log.write_head(db, row)
     transaction = Transaction(db, documents, store.stamp())
     count = rescue(transaction, row)
     transaction.reproject(shard, views.at_home_in(db, shard))

@@ -1,0 +1,159 @@
+"""One shard within a transaction: what is gathered for it, what its document took, and its rows for the log."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import apsw
+
+from memcrdt.model import limits
+from memcrdt.model.registers import Deleted, Registers, Writes
+from memcrdt.model.values import Json
+from memcrdt.store import log, views
+from memcrdt.store.documents import Document
+from memcrdt.store.log import Append, ShardRow
+
+if TYPE_CHECKING:
+    from memcrdt.crdt.shard import Edit
+
+_REGISTER_BYTES: Final = 200  # of a register's key and fields, without the text of a birth
+
+
+@dataclass(slots=True)
+class ShardWork:
+    """One shard in a transaction.
+
+    Attributes:
+        row: The shard as the log has it, and as this transaction leaves it.
+        document: Its live document.
+        births: The number of memories born in it, gathered ones included.
+        registers: The number of its registers, gathered ones included.
+        size: Its size in bytes; of what is gathered only roughly.
+        is_changed: Whether the document holds what the log does not.
+        is_mended: Whether this was a damaged shard that is whole again.
+        to_scrub: Whether text was deleted whose bytes are still in the log.
+        pending: What is gathered, by memory.
+        born: All registers of memories that were not there before, as they were written.
+        updates: Updates for the log, each with its origin.
+        touched: The memories with a changed register.
+        unborn: The memories that lost their birth or tombstone and have no tombstone.
+    """
+
+    row: ShardRow
+    document: Document
+    births: int
+    registers: int
+    size: int
+    is_changed: bool = False
+    is_mended: bool = False
+    to_scrub: bool = False
+    pending: dict[str, dict[str, Json | Deleted]] = field(default_factory=lambda: defaultdict(dict))
+    born: dict[str, Registers] = field(default_factory=dict)
+    updates: list[tuple[bytes, str]] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
+    unborn: set[str] = field(default_factory=set)
+
+    @classmethod
+    def start(cls, row: ShardRow, document: Document) -> ShardWork:
+        """Begin work on a shard whose document is up to date."""
+        return cls(row, document, document.live.births, document.live.register_count, row.size)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more memories are to be born here."""
+        return (
+            self.births >= limits.SHARD_BIRTHS
+            or self.registers >= limits.SHARD_REGISTERS
+            or self.size >= limits.SHARD_BYTES
+        )
+
+    def concerns(self, memory_id: str) -> bool:
+        """Return whether this transaction has anything to do with the memory here."""
+        return memory_id in self.pending or memory_id in self.touched
+
+    def registers_of(self, memory_id: str) -> Registers:
+        """Return the registers of a memory, with what was gathered so far."""
+        found: Registers = self.born.get(memory_id) or self.document.live.registers(memory_id)
+        gathered = self.pending.get(memory_id)
+        return _without_deleted({**found, **gathered}) if gathered else found
+
+    def add_birth(self, memory_id: str, writes: Writes) -> None:
+        """Gather the registers of a new memory."""
+        self.pending[memory_id].update(writes)
+        self.births += 1
+        self.registers += len(writes)
+        self.size += sum(_size(value) for value in writes.values())
+
+    def write_gathered(self) -> Edit | None:
+        """Write what was gathered as one Yjs transaction. Return the edit, or None when there was nothing."""
+        gathered: Writes = {}
+        for memory_id, writes in self.pending.items():
+            gathered.update(writes)
+            if memory_id not in self.document.live.ids():
+                self.born[memory_id] = _without_deleted(writes)
+            else:
+                self.born.pop(memory_id, None)
+        self.pending.clear()
+        if not gathered:
+            return None
+        self.is_changed = True
+        return self.document.live.write(gathered)
+
+    def record(self, edit: Edit, origin: str) -> None:
+        """Record what an edit did to the document, for the log and the views."""
+        self.updates += ((update, origin) for update in edit.updates)
+        self._touch(edit)
+
+    def apply_waiting(self, db: apsw.Connection) -> None:
+        """Apply rows of a damaged shard that fit now; when none waits any more, the shard is whole again."""
+        for edit in self.document.apply_waiting():
+            self._touch(edit)
+        if not self.document.waiting:
+            self.row = self.row._replace(damaged=False)
+            self.is_mended = True
+            self.touched |= self.document.live.ids()
+            self.touched |= views.at_home_in(db, self.row.shard)
+
+    def append(self, db: apsw.Connection, at: int) -> int:
+        """Put the updates into the log. Return the seq of the last one, or 0 if there were none.
+
+        Args:
+            db: The write connection.
+            at: The time of the commit in ms.
+        """
+        seq = 0
+        for update, origin in self.updates:
+            seq = self.document.seq = log.append(db, Append(self.row.shard, update, origin, at))
+        if self.updates or self.is_mended:
+            self._write_head(db)
+        if self.is_mended:  # in the log, rows that waited still stand before the rows they waited for
+            log.fold(db, self.row, self.document.live.snapshot())
+        return seq
+
+    def _touch(self, edit: Edit) -> None:
+        self.touched |= edit.touched
+        self.unborn |= edit.unborn
+
+    def _write_head(self, db: apsw.Connection) -> None:
+        new = sum(len(update) for update, _ in self.updates)
+        self.row = log.counted(self.row, self.document.live)._replace(
+            size=self.row.size + new,
+            log_rows=self.row.log_rows + len(self.updates),
+            log_bytes=self.row.log_bytes + new,
+            head=self.document.seq,
+        )
+        log.write_head(db, self.row)
+        if self.to_scrub:
+            log.mark_to_scrub(db, self.row.shard, self.row.head)
+
+
+def _without_deleted(writes: Writes) -> Registers:
+    return {key: value for key, value in writes.items() if not isinstance(value, Deleted)}
+
+
+def _size(value: Json | Deleted) -> int:
+    """Return the rough size of a register in bytes: only its text is long."""
+    text = value.get("text") if isinstance(value, dict) else None
+    return _REGISTER_BYTES + (len(text.encode()) if isinstance(text, str) else 0)
