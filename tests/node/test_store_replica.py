@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from memcrdt.model import limits
 from memcrdt.node import store_replica
-from memcrdt.store import log
+from memcrdt.store import compaction, log
 from memcrdt.store.membership.peers import Peers
+from memcrdt.testing.replicas import ReplicaAcceptance, ReplicaScene
 from tests.bare_device import BareDevice
 
 
@@ -74,3 +77,39 @@ def test_only_accepted_devices_that_take_part_may_have_what_is_in_a_space(tmp_pa
         db.execute("INSERT INTO shares(space, device) SELECT space, ? FROM spaces WHERE name = 'local'", ("B" * 52,))
     assert here.replica.audience(here.space("local")) == frozenset()
     here.close()
+
+
+class _Scene:
+    """A real store, which is shared with one other device."""
+
+    def __init__(self, folder: Path, name: str, peer: str, opened: ExitStack) -> None:
+        self._folder, self._opened = folder, opened
+        self._device = BareDevice(folder / name, name)
+        opened.callback(self._device.close)
+        self.replica, self.device, self.peer = self._device.replica, self._device.id, peer
+        self.space = self._device.space()
+        Peers(self._device.store).accept(peer)
+
+    def write(self, text: str) -> None:
+        self._device.add(text)
+
+    def delete(self, text: str) -> None:
+        self._device.forget(*(memory_id for memory_id, found in self._device.texts().items() if found == text))
+
+    def fold(self) -> None:
+        compaction.compact(self._device.store)
+
+    def texts(self) -> set[str]:
+        return set(self._device.texts().values())
+
+    def other(self) -> _Scene:
+        return _Scene(self._folder, self.peer[0], self.device, self._opened)
+
+
+class TestStoreReplica(ReplicaAcceptance):
+    """Keeps to the contract of every replica."""
+
+    @pytest.fixture(name="scene")
+    def _scene(self, tmp_path: Path) -> Iterator[ReplicaScene]:
+        with ExitStack() as opened:
+            yield _Scene(tmp_path, "A", "B" * 52, opened)

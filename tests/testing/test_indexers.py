@@ -1,0 +1,29 @@
+"""Every Indexer of the package keeps to the contract, with a fast model, with a slow one, and without a model."""
+
+from __future__ import annotations
+
+import pytest
+
+from memcrdt.search import SearchIndex
+from memcrdt.search.embedders.embedder import make_embedder
+from memcrdt.search.embedders.static import StaticEmbedder
+from memcrdt.store.indexer import Indexer
+from memcrdt.testing.indexers import IndexerAcceptance, PlainIndex
+
+EMBEDDERS = {
+    "fast": StaticEmbedder(),
+    "slow": make_embedder(lambda texts: [[float(len(text)), 1.0] for text in texts]),
+    "none": None,
+}
+
+
+class TestSearchIndex(IndexerAcceptance):
+    @pytest.fixture(name="indexer", params=EMBEDDERS)
+    def _indexer(self, request: pytest.FixtureRequest) -> Indexer:
+        return SearchIndex(EMBEDDERS[request.param])
+
+
+class TestPlainIndex(IndexerAcceptance):
+    @pytest.fixture(name="indexer")
+    def _indexer(self) -> Indexer:
+        return PlainIndex()
