@@ -27,8 +27,8 @@ def move_command(face: Face, /, id: str, space: str) -> None:
 def rename_scope_command(face: Face, /, old: str, new: str) -> None:
     """Rename scope OLD to NEW in all its memories, in one go.
 
-    The conversations of a project go with it to another project. A conversation that an older version kept outside
-    its project goes there so: memcrdt rename-scope conversation/standup project/acme/conversation/standup
+    The conversations of a project follow it to another project. To move a conversation that an older version kept
+    outside its project: memcrdt rename-scope conversation/standup project/acme/conversation/standup
     """
     with face.changing() as memory:
         face.printer.record({"memories": memory.rename_scope(old, new)})

@@ -321,16 +321,16 @@ class Memory:
     def rename_scope(self, old: str, new: str) -> int:
         """Give every memory of scope `old` the scope `new`, in one transaction.
 
-        The conversations of a project go with it to another project.
+        The conversations of a project follow it to another project.
 
         Returns:
             The number of memories.
 
         Raises:
-            InputError: A scope is none, or a conversation would have a scope that is none.
+            InputError: A scope is not valid, or a conversation would get one that is not.
 
         Example:
-            A conversation that stands outside its project goes into it:
+            Move a conversation into its project:
 
             >>> memory.rename_scope("conversation/standup", "project/acme/conversation/standup")
             12

@@ -1,19 +1,19 @@
-"""The table of a memory's attributes: everything that the other modules know about each of them.
+"""The table of a memory's attributes. Everything that other modules know about an attribute stands here.
 
-An attribute is one value of a memory, such as its scope or its importance. A row of the table says how callers
-name it, which values it takes, where it is kept, and how it is shown. Records, edits, the merge rule, the views,
-exports and the command line all follow the table. To add an attribute:
+An attribute is a single value of a memory, such as its scope or its importance. Its row has its name, its type, the
+registers that hold it, and its help text. Requests, edits, the merge rule, the views, records, exports and the command
+line follow the table. To add an attribute:
 
 1. add a row to `ATTRIBUTES`, and a typed argument to the options below it;
 2. add a numbered file to `store/schema` that adds the column of the same name to `memories`;
 3. add the field to `MemoryRecord` in `model/records.py`;
 4. add the argument to the signatures of `add` and `update` in `memory/memory.py`.
 
-Text, tags, metadata and links are no attributes: they have registers of their own. Nor are id, device and dates,
-which nobody chooses freely.
+Text, tags, metadata and links are not attributes: they have registers of their own. Id, device and dates are not
+attributes either: their defaults are no constants.
 
-An attribute is kept in the birth of a memory, in a register `ID/a/NAME`, or in both; then the register overrides the
-birth. Every new attribute is kept in a register: the births that exist can't change.
+The birth of a memory holds an attribute, or the register `ID/a/NAME`, or both; then the register overrides the birth.
+A register holds every new attribute, since existing births can't change.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ class Attribute:
 
     Attributes:
         name: The name everywhere: argument, register, column of `memories`, field of a record.
-        type: Which values it takes.
-        help: What it is, as the command line says it.
+        type: The type of its values.
+        help: The help text of its option.
         default: The value of a memory that has none. With None as the default, None also takes a value away.
         subject: The name in messages; `name` if empty.
         in_birth: Whether the birth has a field for it.
         in_register: Whether the register `ID/a/NAME` holds it.
-        verbs: Which calls take it. A memory that is imported or changed may have more than a new one.
+        verbs: The calls that take it. An import and a change may set attributes that a new memory can't have.
         flag: The option of the command line if it is not `--NAME`.
     """
 

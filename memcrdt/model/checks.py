@@ -1,4 +1,4 @@
-"""Checks of what callers give, each an InputError that says what is wrong and what is taken."""
+"""Checks of callers' arguments. Each raises InputError, which says what is wrong and what is accepted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memcrdt.model.values import Json, a_kind, canonical, check_json, check_unic
 
 
 def check_text(text: object) -> str:
-    """A memory's text: not empty or blank, at most 64 KiB."""
+    """Return a memory's text, which is not blank and has at most 64 KiB in UTF-8. Raises InputError."""
     if not isinstance(text, str):
         raise InputError(f"the text is {a_kind(text)}; give a string")
     if not text.strip():
@@ -36,7 +36,7 @@ def check_query(query: object) -> str:
 
 
 def check_id(memory_id: object) -> str:
-    """The id as it is kept: a ULID may be written in either case."""
+    """Return the id in upper case: callers may write a ULID in either case. Raises InputError."""
     known = memory_id.upper() if isinstance(memory_id, str) and memory_id.isascii() else memory_id
     if not isinstance(known, str) or not is_ulid(known):
         raise InputError(
@@ -57,7 +57,7 @@ def check_optional_id(memory_id: object) -> str | None:
 
 
 def check_label(value: object, what: str, chars: int = limits.LABEL_CHARS) -> str:
-    """A short text such as a kind or a name."""
+    """Return a short text, such as a kind or a name. Raises InputError."""
     if not isinstance(value, str):
         raise InputError(f"{what} is {a_kind(value)}; give a string")
     if not 0 < len(value) <= chars:
@@ -66,7 +66,7 @@ def check_label(value: object, what: str, chars: int = limits.LABEL_CHARS) -> st
 
 
 def check_name(value: object, what: str) -> str:
-    """The name of a device or a space: what people type and other devices show."""
+    """Return the name of a device or a space, which people type and other devices show. Raises InputError."""
     name = check_label(value, what, limits.NAME_CHARS)
     if not name.isprintable() or name != name.strip():
         raise InputError(f"{what}, {name!r}, can't be typed; take printable characters without spaces around")
@@ -78,7 +78,7 @@ def check_optional_label(value: object, what: str, chars: int = limits.LABEL_CHA
 
 
 def check_tags(tags: object, what: str = "tags", most: int = limits.TAGS) -> tuple[str, ...]:
-    """Tags without repeats, sorted."""
+    """Return the tags without repeats, sorted. Raises InputError."""
     if isinstance(tags, (str, bytes)) or not isinstance(tags, Iterable):
         raise InputError(f"{what} is {a_kind(tags)}; give a list of strings")
     taken = list(islice(tags, most + 1))
@@ -88,7 +88,7 @@ def check_tags(tags: object, what: str = "tags", most: int = limits.TAGS) -> tup
 
 
 def check_metadata(metadata: object) -> dict[str, Json]:
-    """A mapping of plain JSON, at most 64 keys and 8 KiB."""
+    """Return the metadata: a mapping of plain JSON with at most 64 keys and 8 KiB. Raises InputError."""
     if metadata is None:
         return {}
     if not isinstance(metadata, Mapping):
@@ -102,7 +102,7 @@ def check_metadata(metadata: object) -> dict[str, Json]:
 
 
 def check_metadata_size(metadata: Mapping[str, Json], before: Mapping[str, Json] | None = None) -> None:
-    """Raises InputError when a memory would have more metadata than it takes, and more than it had `before`."""
+    """Raise InputError for more metadata than a memory takes, if it is also more than it had `before`."""
     had = before or {}
     if len(metadata) > max(limits.METADATA_KEYS, len(had)):
         raise InputError(f"the metadata has {len(metadata):,} keys; a memory takes {limits.METADATA_KEYS}")
@@ -116,7 +116,7 @@ def _size(metadata: Mapping[str, Json]) -> int:
 
 
 def check_share(value: object, what: str) -> float:
-    """A number from 0 to 1."""
+    """Return a number from 0 to 1. Raises InputError."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise InputError(f"{what} is {value!r}; give a number from 0 to 1")
     return value
@@ -138,7 +138,7 @@ def check_callback(value: object, what: str) -> None:
 
 
 def check_timeout(value: object) -> float | None:
-    """Seconds, or None for as long as it takes."""
+    """Return a timeout in seconds, or None for no timeout. Raises InputError."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:  # NaN is not, either
@@ -157,7 +157,7 @@ def check_ttl(value: object) -> int:
 
 
 def check_devices(devices: object) -> list[str]:
-    """A list of device ids; what each says is for whoever reads it."""
+    """Return a list of texts for device ids. Their form is checked where they are parsed. Raises InputError."""
     if isinstance(devices, (str, bytes)) or not isinstance(devices, Iterable):
         raise InputError(f"the devices are {a_kind(devices)}; give a list of device ids")
     taken = list(islice(devices, limits.FILTER_VALUES + 1))
@@ -167,7 +167,7 @@ def check_devices(devices: object) -> list[str]:
 
 
 def check_names(names: object, what: str) -> tuple[str, ...]:
-    """One name or several, without repeats."""
+    """Return one name or several, without repeats. Raises InputError."""
     given = (names,) if isinstance(names, str) else names
     if not isinstance(given, Iterable) or isinstance(given, bytes):
         raise InputError(f"{what} are {a_kind(names)}; give a name or a list of names")
@@ -178,7 +178,7 @@ def check_names(names: object, what: str) -> tuple[str, ...]:
 
 
 def check_batch(items: object) -> list[object]:
-    """The items of one call, as a list; more than a call takes are refused before they are all read."""
+    """Return the items of one call as a list. Raises InputError before it has read more than a call takes."""
     if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Iterable):
         raise InputError(f"the items are {a_kind(items)}; give a list of texts or of mappings")
     taken = list(islice(items, limits.BATCH_ITEMS + 1))

@@ -17,12 +17,12 @@ StateVector: TypeAlias = Mapping[int, int]
 
 
 def covers(ours: StateVector, theirs: StateVector) -> bool:
-    """Whether `ours` knows everything that `theirs` does."""
+    """Return whether `ours` knows everything that `theirs` knows."""
     return all(ours.get(client, 0) >= clock for client, clock in theirs.items())
 
 
 def encode_state_vector(vector: StateVector) -> bytes:
-    """Yjs' encoding, clients ascending, so that equal vectors have equal bytes."""
+    """Return the vector in Yjs' encoding with ascending clients, so that equal vectors have equal bytes."""
     out = bytearray(varuint(len(vector)))
     for client in sorted(vector):
         out += varuint(client) + varuint(vector[client])
@@ -30,7 +30,7 @@ def encode_state_vector(vector: StateVector) -> bytes:
 
 
 def decode_state_vector(data: bytes) -> dict[int, int]:
-    """The vector that `data` encodes.
+    """Return the vector that `data` encodes.
 
     Raises RemoteProtocolError for anything but a well-formed vector of at most 65,536 clients,
     before memory is taken for the number of entries that it claims.
@@ -51,7 +51,7 @@ def decode_state_vector(data: bytes) -> dict[int, int]:
 
 
 def read_varuint(data: bytes, at: int, maximum: int) -> tuple[int, int]:
-    """The LEB128 integer at offset `at`, and the offset behind it.
+    """Return the LEB128 integer at offset `at`, and the offset behind it.
 
     Raises RemoteProtocolError when the bytes end, or the number is over `maximum` (at most 2^53 - 1).
     """
@@ -69,7 +69,7 @@ def read_varuint(data: bytes, at: int, maximum: int) -> tuple[int, int]:
 
 
 def varuint(value: int) -> bytes:
-    """The LEB128 encoding of an unsigned integer."""
+    """Return the LEB128 encoding of an unsigned integer."""
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)

@@ -1,4 +1,4 @@
-"""What a device is called: an id that is derived from its public key.
+"""Device ids, which are derived from public keys.
 
 It is the base32 of SHA-256 over a tag and the public key, 52 characters. People see it with four check characters, in
 eight groups of seven, as Syncthing shows its own: https://docs.syncthing.net/dev/device-ids.html.
@@ -36,24 +36,24 @@ class Signer(Protocol):
 
 @lru_cache(4_096)  # each statement names its signer by its key, and is looked at often
 def device_id(public_key: bytes) -> str:
-    """The id of the device that holds the private half of `public_key` (32 bytes)."""
+    """Return the id of the device that holds the private half of `public_key` (32 bytes)."""
     return base64.b32encode(hashlib.sha256(_ID_TAG + public_key).digest()).decode().rstrip("=")
 
 
 def shown(device: str) -> str:
-    """A device id as people read and type it: eight groups of seven, check characters included."""
+    """Return a device id as people read and type it: eight groups of seven, check characters included."""
     parts = (device[at : at + _CHECKED_CHARS] for at in range(0, DEVICE_ID_CHARS, _CHECKED_CHARS))
     checked = "".join(part + _check_character(part) for part in parts)
     return "-".join(checked[at : at + _GROUP_CHARS] for at in range(0, len(checked), _GROUP_CHARS))
 
 
 def is_device_id(text: str) -> bool:
-    """Whether it has the form of one. What others send has to be asked: anything else cannot be shown."""
+    """Return whether `text` has the form of a device id. Ask this of texts from others: nothing else can be shown."""
     return len(text) == DEVICE_ID_CHARS and set(text) <= set(_ALPHABET)
 
 
 def parse_device_id(text: object) -> str:
-    """The device id that `text` is, with or without check characters; case, dashes and blanks don't matter.
+    """Return the device id in `text`, with or without check characters. Case, dashes and blanks don't matter.
 
     Raises InputError that names the groups in which the typing error is.
     """
@@ -91,7 +91,7 @@ def _without_checks(checked: str) -> str:
 
 
 def _check_character(part: str) -> str:
-    """Luhn mod 32: finds every single wrong character, and nearly every swap of neighbours."""
+    """Return the check character by Luhn mod 32, which finds every wrong character and most swaps of neighbours."""
     total = 0
     for position, character in enumerate(part):
         product = _ALPHABET.index(character) * (1 + position % 2)

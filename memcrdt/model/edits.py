@@ -1,4 +1,4 @@
-"""From what a caller wants to the registers that say it. Pure: the time, ids and salts are arguments."""
+"""The registers that carry out a request. Pure functions: the time, ids and salts are arguments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOO_MANY_REVISIONS: Final = limits.REVISIONS + limits.REVISIONS // 8
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """When (ms), by which agent, on which device a change is made."""
+    """The time of a change in ms, the agent who makes it, and the device that it is made on."""
 
     at: int
     by: str | None
@@ -30,7 +30,7 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMemory:
-    """A checked request to add. `salt` has 16 bytes. Times in ms."""
+    """A checked request to add a memory. The salt has 16 bytes. Times are in ms."""
 
     id: str
     salt: bytes
@@ -47,9 +47,12 @@ class NewMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryEdit:
-    """A checked request to change a memory; what is empty stays as it is.
+    """A checked request to change a memory. Empty fields change nothing.
 
-    `tags` replaces all tags. In `metadata` None removes the key. `attributes` holds only what changes, None for none.
+    Attributes:
+        tags: The tags that replace all others.
+        metadata: Entries to add or replace; None removes the key.
+        attributes: The new values by name; None removes the value.
     """
 
     text: str | None = None
@@ -63,7 +66,7 @@ class MemoryEdit:
 
 
 def with_tag_changes(edit: MemoryEdit, state: LiveMemory) -> MemoryEdit:
-    """Return an edit that adds and removes tags instead of replacing those of `life`."""
+    """Return an edit that adds and removes tags instead of replacing those of `state`."""
     if edit.tags is None:
         return edit
     removed = tuple(tag for tag in state.tags if tag not in edit.tags)
@@ -71,7 +74,7 @@ def with_tag_changes(edit: MemoryEdit, state: LiveMemory) -> MemoryEdit:
 
 
 def born(new: NewMemory, stamp: Stamp) -> Writes:
-    """The registers of a new memory."""
+    """Return the registers of a new memory."""
     writes: Writes = {
         registers.birth_key(new.id): {
             "text": new.text,
@@ -84,20 +87,26 @@ def born(new: NewMemory, stamp: Stamp) -> Writes:
             "salt": new.salt.hex(),
         }
     }
-    at = new.created_at  # not the time of the call: a memory that nobody edited was updated when it was created
+    at = new.created_at  # a memory that nobody has edited was last changed when it was created
     writes |= _tags(new.id, new.salt, new.tags, at)
     writes |= _metadata(new.id, new.salt, new.metadata, at)
     expires_at = new.attributes.get("expires_at")
     expired = isinstance(expires_at, int) and expires_at <= stamp.at
-    # But what arrives expired is young here: it must not be forgotten before anybody has looked at it.
+    # An imported memory may have expired already. It must not be forgotten before anybody has looked at it.
     writes |= _attributes(new.id, new.attributes, stamp.at if expired else at)
     return writes | _link_writes(new.id, new.salt, new.links, at)
 
 
 def edited(state: LiveMemory, edit: MemoryEdit, stamp: Stamp, revision: str) -> Writes:
-    """The registers that carry out `edit`; only those whose meaning changes.
+    """Return the registers that carry out an edit, but for those whose meaning stays the same.
 
-    A new text settles a conflict: it names all heads as its base. `revision` is the ULID it gets.
+    A new text settles a conflict: it names all heads as its base.
+
+    Args:
+        state: The memory before the edit.
+        edit: The edit.
+        stamp: The time, the agent and the device of the edit.
+        revision: The ULID for a new text.
     """
     writes: Writes = {}
     if edit.text is not None and (edit.text != state.shown.text or len(state.heads) > 1):
@@ -117,7 +126,7 @@ def edited(state: LiveMemory, edit: MemoryEdit, stamp: Stamp, revision: str) -> 
 
 
 def retold(memory_id: str, revisions: Iterable[RevisionState]) -> Writes:
-    """The registers of texts that the memory has had, as they were."""
+    """Return the registers of former texts of a memory, as they were."""
     writes: Writes = {}
     for each in revisions:
         writes |= _revision(memory_id, each.revision, each.text, Stamp(each.at, each.by, each.device), each.base)
@@ -125,16 +134,16 @@ def retold(memory_id: str, revisions: Iterable[RevisionState]) -> Writes:
 
 
 def forgotten(memory_id: str, found: Registers, stamp: Stamp) -> Writes:
-    """The tombstone, and the end of every other register of the memory in one shard.
+    """Return the tombstone of a memory and the deletion of all its other registers in one shard.
 
-    Both go into one transaction, so that the state vector always advances: a delete alone would not.
+    Both belong into one transaction, so that the state vector always advances: a deletion alone does not advance it.
     """
     tombstone: Json = {"at": stamp.at, "by": stamp.by, "device": stamp.device}
     return {**swept(memory_id, found), registers.forgotten_key(memory_id): tombstone}
 
 
 def swept(memory_id: str, found: Registers) -> Writes:
-    """The end of every register of a forgotten memory but its tombstone."""
+    """Return the deletion of every register of a forgotten memory but its tombstone."""
     return dict.fromkeys((key for key in found if key != registers.forgotten_key(memory_id)), DELETED)
 
 
@@ -165,7 +174,7 @@ def prunable(state: LiveMemory, most: int = limits.REVISIONS) -> list[str]:
 
 
 def kept_fields(writes: Writes, found: Registers) -> Writes:
-    """`writes` with the fields that a newer version put into the same registers: they are kept, not dropped."""
+    """Return `writes` with the fields that a newer version has put into the same registers, so that none is lost."""
     return {
         key: {**old, **value} if isinstance(value, dict) and isinstance(old := found.get(key), dict) else value
         for key, value in writes.items()

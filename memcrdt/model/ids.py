@@ -18,16 +18,21 @@ _STEP = (1 << 64) - 1  # 65,536 of them make a millisecond
 
 
 def is_ulid(text: object) -> bool:
-    """Whether `text` is a ULID in its canonical, upper-case form."""
+    """Return whether `text` is a ULID in its canonical form, in upper case."""
     return isinstance(text, str) and len(text) == ULID_CHARS and _ULID.fullmatch(text) is not None
 
 
 def next_ulid(previous: str | None, now_ms: int, random: bytes) -> str:
-    """A ULID for `now_ms` from 10 random bytes, above `previous` (unless that is nearly the last there is).
+    """Return a ULID for `now_ms` that is greater than `previous`, unless that is nearly the last possible one.
 
-    Within one millisecond, or when the clock is behind it, it is `previous` plus something random. So items added in a
-    row sort in the order in which they were added, and two devices that both go on from the same one don't take the
-    same: of two revisions under one key, one would be lost.
+    Within one millisecond, or when the clock is behind `previous`, it is `previous` plus a random number. So items sort
+    in the order in which they were added. And two devices that continue from the same ULID don't make the same one: of
+    two revisions under one key, one would be lost.
+
+    Args:
+        previous: The last ULID, or None.
+        now_ms: The time in ms since 1970.
+        random: 10 random bytes.
     """
     number = int.from_bytes(random[:RANDOM_BYTES], "big")
     fresh = (now_ms << _RANDOM_BITS) | number
@@ -40,14 +45,14 @@ def next_ulid(previous: str | None, now_ms: int, random: bytes) -> str:
 
 
 def ulid_time_ms(ulid: str) -> int:
-    """The milliseconds since 1970 that a time-ordered ULID was made at."""
+    """Return the time of a ULID in ms since 1970."""
     return _decode(ulid) >> _RANDOM_BITS
 
 
 def derive(*parts: str | int) -> tuple[str, bytes]:
-    """The id (26 characters) and salt (16 bytes) that any device derives from the same parts.
+    """Return the id (26 characters) and the salt (16 bytes) that every device derives from the same parts.
 
-    Used for keyed and imported items; such an id carries no time.
+    Keyed and imported items have such ids. They carry no time.
     """
     message = b"".join(len(part).to_bytes(8, "big") + part for part in (str(p).encode() for p in parts))
     digest = hashlib.blake2b(message, digest_size=32, person=b"memcrdt key").digest()

@@ -1,4 +1,4 @@
-"""Every limit of the data model, in one place. Sizes in bytes are of UTF-8 or of the encoded form."""
+"""All limits of the data model. Sizes in bytes are those of UTF-8, or of the encoded form."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
-# One memory. Texts above this are documents, to be imported as several memories.
+# One memory. A larger text is a document, to be imported as several memories.
 TEXT_BYTES: Final = 64 * KIB
 TAGS: Final = 64
 TAG_CHARS: Final = 128
@@ -17,12 +17,12 @@ METADATA_KEY_CHARS: Final = 128
 METADATA_DEPTH: Final = 16
 LINKS: Final = 64
 SCOPE_NAME_CHARS: Final = 200
-NAME_CHARS: Final = 200  # of a device or a space, as other devices are told it
+NAME_CHARS: Final = 200  # of a device or a space, as other devices hear it
 LABEL_CHARS: Final = 256  # kind, author, device, trust, the name of a relation
-SOURCE_CHARS: Final = 2 * KIB  # where it comes from: an address or a path
+SOURCE_CHARS: Final = 2 * KIB  # an address or a path
 KEY_CHARS: Final = 1 * KIB
 REVISIONS: Final = 64
-BASES: Final = 64  # heads that one revision settles
+BASES: Final = 64  # heads that one revision can settle
 
 # One call.
 BATCH_ITEMS: Final = 100_000
@@ -30,7 +30,7 @@ QUERY_CHARS: Final = 8 * KIB
 RESULTS: Final = 1_000
 FILTER_VALUES: Final = 1_000
 
-# One shard: a habit when choosing where a new memory is born, no rule that a document could break.
+# One shard. They decide where a new memory is born; a document that exceeds them is valid.
 SHARD_BIRTHS: Final = 256
 SHARD_REGISTERS: Final = 4_096
 SHARD_BYTES: Final = 1 * MIB
@@ -45,6 +45,6 @@ VALUE_DEPTH: Final = 64
 STATE_VECTOR_BYTES: Final = 1 * MIB
 CLIENT_ID_MAX: Final = (1 << 53) - 1  # above it Yjs loses bits
 
-# Milliseconds since 1970. The end is that of year 9999, the last that datetime knows.
+# Milliseconds since 1970, up to the end of the year 9999, the last that datetime knows.
 TIME_MAX_MS: Final = 253_402_300_799_999
 INTEGER_MAX: Final = (1 << 53) - 1  # JSON numbers are doubles to a JavaScript reader

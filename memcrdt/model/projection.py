@@ -1,8 +1,8 @@
-"""The merge rule as a pure function: from the registers of one memory to what it is.
+"""The merge rule: a pure function from the registers of one memory to its state.
 
-Yjs settles which value of a register stands; this module settles everything above that, from the set of
-registers alone, so the order in which they arrived never matters. Registers that are well-formed but make
-no sense are left out and counted, never an error: they may come from a newer version or a stock Yjs client.
+Yjs settles which value of a register stands. This module settles everything above that from the set of registers
+alone, so the order in which they arrived never matters. A well-formed register that makes no sense is left out and
+counted. It is never an error: it may come from a newer version or from a stock Yjs client.
 """
 
 from __future__ import annotations
@@ -30,7 +30,17 @@ from memcrdt.model.values import Json, canonical
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevisionState:
-    """One text: `at` in ms, `base` the revisions it was made from. The birth's name is the memory's id."""
+    """One text of a memory.
+
+    Attributes:
+        revision: The ULID of the revision; the id of the memory for the birth.
+        text: The text.
+        at: The time of the change in ms.
+        by: The agent or person who wrote it.
+        device: The device that it was written on.
+        base: The revisions that it was made from, sorted.
+        head: Whether no other revision was made from it.
+    """
 
     revision: str
     text: str
@@ -43,7 +53,14 @@ class RevisionState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveMemory:
-    """A memory that is there. Times in ms. `revisions` ascend, the birth first; `ignored` counts bad registers."""
+    """The state of a memory that is not forgotten. Times are in ms.
+
+    Attributes:
+        shown: The revision whose text is shown: the latest head.
+        attributes: The attributes that are set, but for those that have fields here.
+        revisions: All revisions in order of time, the birth first.
+        ignored: The number of registers that make no sense.
+    """
 
     id: str
     salt: bytes
@@ -63,7 +80,7 @@ class LiveMemory:
     ignored: int
 
     def value(self, attribute: Attribute) -> Json:
-        """Return the value of an attribute, which is its default where nothing says it."""
+        """Return the value of an attribute, or its default."""
         if attribute.in_birth:
             said: Json = getattr(self, attribute.name)
             return said
@@ -76,7 +93,7 @@ class LiveMemory:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """A memory that was forgotten, for good: nothing of it is left but this. `at` in ms, 0 when unknown."""
+    """The state of a forgotten memory. Nothing else is left of it. `at` is in ms, 0 if unknown."""
 
     id: str
     at: int
@@ -88,10 +105,15 @@ State: TypeAlias = LiveMemory | Tombstone | None
 
 
 def project(memory_id: str, shards: Sequence[Registers]) -> State:
-    """What a memory is, from its registers in each shard that has any, lowest shard first.
+    """Return the state of a memory.
 
-    A Tombstone if any shard has it forgotten; None while no shard has a valid birth (registers that came
-    before it wait, invisible); else a LiveMemory.
+    Args:
+        memory_id: The memory.
+        shards: Its registers in each shard that has any, lowest shard first.
+
+    Returns:
+        A Tombstone if a shard says that it is forgotten. None while no shard has a valid birth: registers that came
+        before the birth wait for it, invisible. Else a LiveMemory.
     """
     tombstones = [part[key] for part in shards if (key := registers.forgotten_key(memory_id)) in part]
     if tombstones:
@@ -106,8 +128,11 @@ def project(memory_id: str, shards: Sequence[Registers]) -> State:
 
 
 def rivals(memory_id: str, births: Iterable[Json]) -> dict[str, Json]:
-    """A revision for each text, when the births of one memory say different ones: devices that were apart have added
-    it under the same key, and only one birth can stand. Every device makes the same revisions of them."""
+    """Return a revision for each text where the births of one memory have different texts.
+
+    Devices that were apart have then added the memory under the same key, and only one birth can stand. Every device
+    makes the same revisions of the births.
+    """
     valid = [birth for value in births if (birth := _birth(value)) is not None]
     if len({birth.text for birth in valid}) < 2:
         return {}
@@ -124,7 +149,7 @@ def rivals(memory_id: str, births: Iterable[Json]) -> dict[str, Json]:
 
 
 def unite(shards: Sequence[Registers]) -> dict[str, Json]:
-    """One value for every key: with several shards the value of the greatest `at`; null only where all say null."""
+    """Return one value for every key: that with the greatest `at` of all shards, and null only where all are null."""
     if len(shards) == 1:
         return dict(shards[0])
     united: dict[str, Json] = {}
@@ -154,7 +179,7 @@ def _grave(memory_id: str, tombstones: Iterable[Json]) -> Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class _Birth:
-    """A valid birth. `attributes` holds every attribute that has a field in births."""
+    """A valid birth. `attributes` holds every attribute that births have a field for."""
 
     text: str
     created_at: int
@@ -180,7 +205,7 @@ def _birth(value: Json) -> _Birth | None:
 
 @dataclass(slots=True)
 class _Found:
-    """What the registers of one memory hold, by field."""
+    """The values that the registers of one memory hold, collected while they are read."""
 
     tags: set[str] = field(default_factory=set)
     metadata: dict[str, Json] = field(default_factory=dict)
@@ -223,9 +248,9 @@ def _read(found: _Found, salt: bytes, part: tuple[str, str], value: Json) -> Non
     field, name = part
     reader = _READERS.get(field)
     if reader is None or (field == registers.ATTRIBUTE and name not in IN_REGISTERS):
-        return  # of a newer version: kept in the document, not shown
+        return  # of a newer version: the document keeps it, and nothing shows it
     if value is None and field in _NAMED_BY:
-        return  # as a stock Yjs client may remove it
+        return  # a stock Yjs client may remove it so
     at = value.get("at") if isinstance(value, dict) else None
     if isinstance(value, dict) and is_time(at) and (_is_removed(field, value) or reader(found, salt, name, value)):
         found.latest = max(found.latest, at)
@@ -267,7 +292,7 @@ def _read_attribute(found: _Found, _salt: bytes, name: str, value: Mapping[str, 
     said = value.get("value")
     if not IN_REGISTERS[name].is_valid(said):
         return False
-    found.attributes[name] = said  # None too: it takes away what the birth says
+    found.attributes[name] = said  # None as well: it removes the value of the birth
     return True
 
 
@@ -289,11 +314,15 @@ _READERS: dict[str, Callable[[_Found, bytes, str, Mapping[str, Json]], bool]] = 
     registers.ATTRIBUTE: _read_attribute,
     registers.REVISION: _read_revision,
 }
-_NAMED_BY = {registers.TAG: "tag", registers.METADATA: "key", registers.LINK: "rel"}  # null in what was removed
+_NAMED_BY = {
+    registers.TAG: "tag",
+    registers.METADATA: "key",
+    registers.LINK: "rel",
+}  # null once removed
 
 
 def _revisions(memory_id: str, birth: _Birth, edits: list[RevisionState]) -> tuple[RevisionState, ...]:
-    """All texts, the birth's first and the others in order of (at, revision), with the heads marked."""
+    """Return all revisions with the heads marked: the birth first, the others in order of (at, revision)."""
     edits.sort(key=_age)
     heads = heads_of(memory_id, [(edit.revision, edit.base) for edit in edits])
     first = RevisionState(
@@ -309,10 +338,14 @@ def _revisions(memory_id: str, birth: _Birth, edits: list[RevisionState]) -> tup
 
 
 def heads_of(birth: str, edits: Sequence[tuple[str, Iterable[str]]]) -> set[str]:
-    """The names of the heads among a birth and its edits, each (revision, base), in order of (at, revision).
+    """Return the names of the heads among a birth and its edits.
 
-    Every edit descends from the birth, also when the ones between have been pruned: the birth is a head
-    only while it stands alone. With no head left (a cycle, which no honest device makes) the latest is the head.
+    Every edit descends from the birth, even if the edits between them have been pruned. So the birth is a head only
+    while it stands alone. A cycle, which no honest device makes, may leave no head; then the latest edit is the head.
+
+    Args:
+        birth: The id of the memory.
+        edits: The revision and the base of each edit, in order of (at, revision).
     """
     bases = {name for revision, base in edits for name in base if name != revision}
     return {revision for revision, _ in edits} - bases or {edits[-1][0] if edits else birth}

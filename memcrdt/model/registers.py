@@ -1,18 +1,17 @@
-"""Registers: the keys and values that one memory is made of, and how they are read back.
+"""Registers: the keys and values that a memory consists of.
 
-This is the only place where keys are built and split. A shard's root map is flat; ID is the memory's
-ULID, and one memory has these registers:
+Keys are built and split only here. The root map of a shard is flat. A memory whose ULID is ID has these registers:
 
     ID          the birth: {text, scope, kind, created_at, author, device, source, salt}
-    ID/x        forgotten: {at, by, device}; its presence decides
+    ID/x        the tombstone: {at, by, device}; its presence decides
     ID/r/REV    a revision of the text: {text, at, by, device, base: [REV...]}
-    ID/t/H      {tag, at}; the tag is null when it was removed
-    ID/m/H      {key, value, at}, likewise
-    ID/l/H      {rel, to, at}, likewise
-    ID/a/NAME   {value, at}
+    ID/t/H      a tag: {tag, at}; `tag` is null once it is removed
+    ID/m/H      an entry of the metadata: {key, value, at}; `key` is null once it is removed
+    ID/l/H      a link: {rel, to, at}; `rel` is null once it is removed
+    ID/a/NAME   an attribute: {value, at}; model/attributes.py has the names
 
-H hides what it stands for: a BLAKE2b keyed by the birth's salt, because Yjs keeps the names of keys
-for ever, also after deletion.
+H hides the text that it stands for: it is a BLAKE2b hash, keyed by the salt of the birth. Yjs keeps the names of keys
+for ever, even those of deleted ones.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from typing import NamedTuple, TypeAlias
 from memcrdt.model.ids import ULID_CHARS, is_ulid
 from memcrdt.model.values import Json
 
-Registers: TypeAlias = Mapping[str, Json]  # of one memory in one shard: key -> value
+Registers: TypeAlias = Mapping[str, Json]  # of one memory in one shard, by key
 
 FORGOTTEN = "x"
 REVISION = "r"
@@ -34,11 +33,11 @@ LINK = "l"
 ATTRIBUTE = "a"
 FIELDS = frozenset({REVISION, TAG, METADATA, LINK, ATTRIBUTE})
 
-_HASH_BYTES = 10  # 80 bits: no two tags of one memory meet by chance
+_HASH_BYTES = 10  # 80 bits: no two tags of one memory collide by chance
 
 
 class Deleted:
-    """The write that deletes a register."""
+    """The type of DELETED, which stands for the deletion of a register."""
 
     def __repr__(self) -> str:
         return "DELETED"
@@ -49,7 +48,7 @@ Writes: TypeAlias = dict[str, "Json | Deleted"]
 
 
 class Key(NamedTuple):
-    """A register's key in parts. The birth has an empty field; `x` an empty name."""
+    """The parts of a register's key. A birth has an empty field, and a tombstone an empty name."""
 
     id: str
     field: str
@@ -57,7 +56,7 @@ class Key(NamedTuple):
 
 
 def split(key: str) -> Key | None:
-    """The parts of a register's key, or None for a key that no version of the data model has made."""
+    """Return the parts of a register's key, or None for a key that no version of the data model makes."""
     memory_id, rest = key[:ULID_CHARS], key[ULID_CHARS:]
     if not is_ulid(memory_id):
         return None
@@ -70,7 +69,7 @@ def split(key: str) -> Key | None:
 
 
 def part_of(memory_id: str, key: str) -> tuple[str, str]:
-    """Field and name of a register of that memory, whatever version made it: the fast way for a key known to be its."""
+    """Return field and name of a key that is known to belong to the memory. Faster than split()."""
     field, _, name = key[len(memory_id) + 1 :].partition("/")
     return field, name
 

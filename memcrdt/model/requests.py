@@ -1,4 +1,4 @@
-"""What a caller may ask to add or change, checked as a whole before anything is touched."""
+"""Requests to add or change memories: each is checked as a whole before anything is changed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PERSONAL = "personal"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddRequest:
-    """Checked arguments of add(). Times in ms, None for now."""
+    """Checked arguments of add(). Times are in ms, None for now."""
 
     text: str
     space: str = PERSONAL
@@ -37,7 +37,7 @@ class AddRequest:
     id: str | None = None
     key: str | None = None
     dedupe: bool = False
-    links: tuple[tuple[str, str], ...] = ()  # only imports bring them: (rel, to)
+    links: tuple[tuple[str, str], ...] = ()  # (rel, to); only an import has them
 
 
 _VERBS: Final[tuple[Verb, ...]] = ("add", "update", "import")
@@ -96,8 +96,10 @@ def check_item(item: object, defaults: Mapping[str, Any], now_ms: int) -> AddReq
 
 
 def check_imported(item: Mapping[str, Any], defaults: Mapping[str, Any], now_ms: int) -> AddRequest:
-    """Return the request of one line of an import: arguments of add(), and attributes and links that only an import
-    brings. `defaults` override the line. Raises InputError."""
+    """Return the request of one line of an import. Raises InputError.
+
+    A line holds arguments of add(), and attributes and links that only an import takes. `defaults` override it.
+    """
     given = _overlaid(item, defaults)
     links = _check_links(given.pop("links", ()))
     said = {name: BY_NAME[name].check(given.pop(name)) for name in _IMPORT_ONLY & given.keys()}
@@ -144,7 +146,7 @@ def check_update(given: Mapping[str, Any], now_ms: int) -> MemoryEdit:
 
 
 def check_alive(attributes: Mapping[str, Json], now: int) -> None:
-    """Raises InputError for an expiry that is not after `now` (ms): a mistyped year must not cost the memory."""
+    """Raise InputError for an expiry that is not after `now` (ms): a mistyped year must not cost a memory."""
     expires_at = attributes.get("expires_at")
     if isinstance(expires_at, int) and expires_at <= now:
         raise InputError(
@@ -153,7 +155,7 @@ def check_alive(attributes: Mapping[str, Json], now: int) -> None:
 
 
 def upsert(request: AddRequest, state: LiveMemory, now: int) -> MemoryEdit:
-    """What adding an item under the key of `life` changes: all that the request says, and it is visible again."""
+    """Return the edit that adding under the key of a known memory makes. It also makes the memory visible again."""
     hidden: dict[str, Json] = {"superseded_by": None}
     expires_at = state.attributes.get("expires_at")
     if isinstance(expires_at, int) and expires_at <= now:
@@ -176,7 +178,7 @@ def _check_update_item(item: object, defaults: Mapping[str, Any], now_ms: int) -
 
 
 def _each(items: list[object], check: Callable[[object], T]) -> list[T]:
-    """Check all items of a call. Raises InputError, which says which of several is wrong, from 0."""
+    """Return the requests of all items. Raises InputError, which names the place of the wrong item, from 0."""
     checked: list[T] = []
     for place, item in enumerate(items):
         try:
@@ -205,7 +207,7 @@ def _without_ttl(arguments: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
 
 
 def _overriding(request: AddRequest) -> dict[str, Json]:
-    """Return what a request says of attributes that the birth has said, and a register can say anew."""
+    """Return the attributes in a request that override those of the birth."""
     said = {each.name: getattr(request, each.name) for each in IN_BIRTH if each.in_register}
     return {name: value for name, value in said.items() if value is not None}
 

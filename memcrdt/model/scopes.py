@@ -1,4 +1,4 @@
-"""Scopes: what a memory belongs to.
+"""Scopes: the project, agent or conversation that a memory belongs to.
 
 A scope has one of five forms:
 
@@ -8,14 +8,15 @@ A scope has one of five forms:
     conversation/NAME
     project/NAME/conversation/NAME
 
-The last one is a conversation nested in its project: conversations of one name in two projects have nothing to do with
-each other, nor with a conversation of that name outside projects. A scope that holds `/conversation/` behind the name
-of a project is nested at the first place where it does, if both names are valid by themselves; any other scope that
-begins with `project/` names a project. So a name may hold slashes, only no project can have a name that reads as one
-and a conversation in it.
+The last form is a conversation in a project. Conversations of the same name in two projects are different scopes, and
+so is a conversation of that name outside projects.
 
-Versions that don't know nested conversations take such a scope for a project with a long name. They keep it and show
-it as such. For them the whole, without `project/`, has no more characters than a name.
+Names may contain slashes. The first `/conversation/` behind `project/` separates the name of the project from that of
+the conversation, if both are valid names; every other scope that begins with `project/` is a project. So the name of a
+project can't contain a conversation.
+
+Versions that don't know the last form take it for a project with a long name, which they keep and show. For their sake
+the part behind `project/` is no longer than a name.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def nested(scope: str) -> Nested | None:
 
 
 def nested_in(project: str, name: str) -> str:
-    """Return the scope of a conversation in a project, which is given by its scope. Raises InputError."""
+    """Return the scope of a conversation in a project. `project` is a scope, `name` a name. Raises InputError."""
     made = Nested(project, name)
     if nested(check_scope(str(made))) != made:
         raise InputError(
@@ -99,7 +100,7 @@ def named(category: str, name: str) -> str:
 
 
 def category_of(scope: str) -> str:
-    """Return the category: `conversation` for one in a project, too; else the first part of the scope."""
+    """Return the category of a scope: `conversation` for one in a project, else the first part."""
     return CONVERSATION if nested(scope) else scope.partition("/")[0]
 
 
@@ -112,10 +113,10 @@ def ancestors(scope: str) -> tuple[str, ...]:
 
 
 def renamed(scope: str, old: str, new: str) -> str | None:
-    """Return what a scope is called once `old` is called `new`, or None where that leaves it as it is.
+    """Return the new form of a scope after the rename of `old` to `new`, or None if it stays the same.
 
-    The conversations of a project go with it to another project; nothing else can hold them. Raises InputError where
-    the new scope would be none.
+    The conversations of a project follow it to another project; nothing else can contain them. Raises InputError where
+    the new scope would not be valid.
     """
     if scope == old:
         return new

@@ -1,6 +1,6 @@
-"""Texts that hold a secret of a well-known form: what is remembered travels to every device of its space.
+"""Find secrets of well-known forms in texts: a memory travels to every device of its space.
 
-The forms are those that their issuers publish so that scanners can find them. A password in plain words has no form.
+Issuers publish these forms so that scanners can find them. A password in plain words has no form.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from memcrdt.errors import InputError
 
-# Each form: what it is, a piece of text that every one of them has, and the whole.
+# Name of each form, a text that all secrets of the form contain, and their pattern.
 _FORMS = tuple(
     (name, marker, re.compile(pattern))
     for name, marker, pattern in (
@@ -34,13 +34,16 @@ _FORMS = tuple(
 
 
 def secret_in(text: str) -> str | None:
-    """What kind of secret `text` holds, or None. It looks for the marker first: 1 µs for a text without any."""
+    """Return the kind of secret in `text`, or None. Looking for the markers first takes 1 µs for most texts."""
     return next((name for name, marker, form in _FORMS if marker in text and form.search(text)), None)
 
 
 def check_no_secret(*said: object) -> None:
-    """Raises InputError, which doesn't repeat the secret, when there is one in any text of what is to be said: texts,
-    lists and objects of them, keys of objects included."""
+    """Raise InputError if a text holds a secret. The message doesn't repeat it.
+
+    Args:
+        said: Texts, or lists and mappings of them; the keys of mappings are texts, too.
+    """
     for text in _texts(said):
         if found := secret_in(text):
             raise InputError(

@@ -21,14 +21,15 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=F
 
 
 def canonical(value: Json) -> str:
-    """The JSON text that is equal for equal values: sorted keys, no spaces."""
+    """Return the JSON text that is the same for equal values: with sorted keys and without spaces."""
     return _encode(value)
 
 
 def restored(value: Json) -> Json:
-    """`value` as it was before Yjs made floats of its integers: whole floats are integers again.
+    """Return `value` as it was before Yjs turned its integers into floats: whole floats become integers again.
 
-    Beyond 2^53, where a stock client's bigint is an integer in one copy and a float in another, all are floats.
+    Beyond 2^53 all numbers become floats: there a bigint of a stock client is an integer in one copy, and a float in
+    another.
     """
     if isinstance(value, str):  # nearly all of them
         return value
@@ -44,7 +45,7 @@ def restored(value: Json) -> Json:
 
 
 def check_json(value: object, what: str, depth: int = limits.METADATA_DEPTH) -> Json:
-    """`value`, restored, if it is plain JSON that every Yjs client can read. Raises InputError."""
+    """Return `value`, restored, if it is plain JSON that every Yjs client can read. Raises InputError."""
     if depth < 0:
         raise InputError(f"{what} is nested more than {limits.METADATA_DEPTH} deep; flatten it")
     match value:
@@ -68,7 +69,7 @@ def check_json(value: object, what: str, depth: int = limits.METADATA_DEPTH) -> 
 
 
 def check_unicode(text: str, what: str) -> str:
-    """`text`, if it can be encoded as UTF-8. Raises InputError for a lone surrogate."""
+    """Return `text` if it can be encoded as UTF-8. Raises InputError for a lone surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError as exc:
@@ -77,14 +78,23 @@ def check_unicode(text: str, what: str) -> str:
 
 
 def a_kind(value: object) -> str:
-    """What a value of the wrong kind is called in a message: a list, an int, None."""
+    """Return the name of a value's type with its article, for messages: a list, an int, None."""
     name = type(value).__name__
     return "None" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def to_ms(time: Time, what: str = "the time") -> int:
-    """Milliseconds since 1970 of an aware datetime, or of an ISO 8601 string with an offset. What is less than one is
-    dropped, as the clocks of stores do. Raises InputError."""
+    """Return a time in whole milliseconds since 1970.
+
+    Fractions of a millisecond are dropped, as the clocks of stores do.
+
+    Args:
+        time: An aware datetime, or an ISO 8601 text with an offset.
+        what: The name of the time in messages.
+
+    Raises:
+        InputError: It is no such time, has no time zone, or is not between 1970 and 9999 in UTC.
+    """
     moment = _parse(time, what) if isinstance(time, str) else time
     if not isinstance(moment, datetime):
         raise InputError(f"{what} is {a_kind(time)}; give a datetime or an ISO 8601 string")
@@ -97,7 +107,7 @@ def to_ms(time: Time, what: str = "the time") -> int:
 
 
 def from_ms(ms: int) -> datetime:
-    """The aware UTC datetime of `ms` milliseconds since 1970."""
+    """Return the aware UTC datetime of `ms` milliseconds since 1970."""
     return datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
 
 

@@ -1,4 +1,4 @@
-"""The changes that a caller can make, as plans for Store.commit: each runs under the write lock."""
+"""The changes that callers make, as plans for Store.commit(), which runs them under the write lock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SALT_BYTES = 16
 
 
 class Ulids:
-    """Ids that ascend within this process, so that what is added in a row sorts in that order."""
+    """Ids that ascend within this process, so that memories sort in the order in which they are added."""
 
     def __init__(self) -> None:
         self._last: str | None = None
@@ -33,13 +33,13 @@ class Ulids:
 
 
 class Adding:
-    """A plan that adds memories and returns their ids, in order."""
+    """A plan that adds memories. It returns their ids in the order of the requests."""
 
     def __init__(self, requests: Sequence[AddRequest], ulids: Ulids) -> None:
         self._requests = requests
         self._ulids = ulids
         self._spaces: dict[str, int] = {}
-        self._added: dict[tuple[int, str, str], str] = {}  # for dedupe: what this batch added
+        self._added: dict[tuple[int, str, str], str] = {}  # memories of this batch, for `dedupe`
 
     def __call__(self, transaction: Transaction) -> list[str]:
         return [self._add(transaction, request) for request in self._requests]
@@ -61,8 +61,8 @@ class Adding:
         return memory_id
 
     def _put(self, transaction: Transaction, space: int, request: AddRequest) -> str:
-        """Adds or updates the memory that the key names. A forgotten one starts its next life."""
-        for memory_id, salt in lives(transaction.db, space, request.scope, request.key or ""):
+        """Add or update the memory that the key names. After a forgotten one, the next generation begins."""
+        for memory_id, salt in generations(transaction.db, space, request.scope, request.key or ""):
             state = transaction.state(space, memory_id)
             if isinstance(state, LiveMemory):
                 change(transaction, space, state, upsert(request, state, transaction.stamp.at), request.author)
@@ -70,7 +70,7 @@ class Adding:
                 bear(transaction, space, request, (memory_id, salt))
             if not isinstance(state, Tombstone):
                 return memory_id
-        raise AssertionError("lives have no end")
+        raise AssertionError("generations have no end")
 
     def _space(self, db: apsw.Connection, name: str) -> int:
         if name not in self._spaces:
@@ -79,7 +79,7 @@ class Adding:
 
 
 def bear(transaction: Transaction, space: int, request: AddRequest, identity: tuple[str, bytes]) -> None:
-    """Gathers a new memory with that id and salt."""
+    """Gather the registers of a new memory. `identity` is its id and its salt."""
     memory_id, salt = identity
     new = NewMemory(
         id=memory_id,
@@ -99,8 +99,12 @@ def bear(transaction: Transaction, space: int, request: AddRequest, identity: tu
 
 
 def update(memory_id: str, edit: MemoryEdit, author: str | None, transaction: Transaction) -> None:
-    """A plan that changes one memory. Raises NotFoundError, also for what is to take its place, and InputError where it
-    would break a limit."""
+    """Gather the change of one memory.
+
+    Raises:
+        NotFoundError: The memory, or the one that supersedes it, is not here.
+        InputError: The memory would break a limit, or supersede itself.
+    """
     successor = edit.attributes.get("superseded_by")
     if successor == memory_id:
         raise InputError(f"the memory {memory_id} can't take its own place; superseded_by names another")
@@ -114,13 +118,13 @@ def update(memory_id: str, edit: MemoryEdit, author: str | None, transaction: Tr
 
 
 def update_all(requests: Sequence[UpdateRequest], transaction: Transaction) -> None:
-    """A plan that changes several memories in order. Raises what update() does."""
+    """Gather the changes of several memories in order. Raises the errors of update()."""
     for request in requests:
         update(request.id, request.edit, request.author, transaction)
 
 
 def state_of(transaction: Transaction, space: int, memory_id: str) -> LiveMemory:
-    """A memory that the views show. Raises CorruptError if the log doesn't know it."""
+    """Return the state of a memory that the views show. Raises CorruptError if the log doesn't know it."""
     state = transaction.state(space, memory_id)
     if not isinstance(state, LiveMemory):
         raise CorruptError(f"the memory {memory_id} is shown, but not in the log; run `memcrdt doctor --repair`")
@@ -128,7 +132,7 @@ def state_of(transaction: Transaction, space: int, memory_id: str) -> LiveMemory
 
 
 def change(transaction: Transaction, space: int, state: LiveMemory, edit: MemoryEdit, author: str | None) -> None:
-    """Gathers an edit of a memory that is there."""
+    """Gather an edit of a memory. Raises InputError where it would break a limit."""
     edit = edits.with_tag_changes(edit, state)
     _check_outcome(state, edit)
     stamp = Stamp(transaction.stamp.at, author, transaction.stamp.device)
@@ -138,8 +142,11 @@ def change(transaction: Transaction, space: int, state: LiveMemory, edit: Memory
 
 
 def forget(listed: Callable[[apsw.Connection], Sequence[Place]], transaction: Transaction) -> list[str]:
-    """A plan that forgets for good what is listed under the write lock: not what somebody has just changed so that it
-    isn't listed any more, nor a memory of the same id in another space. Returns the ids of those that were there."""
+    """Forget memories for good, and return their ids.
+
+    They are listed under the write lock. So a memory that somebody has just changed such that it is listed no more
+    stays, and so does a memory of the same id in another space.
+    """
     places = listed(transaction.db)
     for space, memory_id in places:
         transaction.forget(space, memory_id)
@@ -147,7 +154,7 @@ def forget(listed: Callable[[apsw.Connection], Sequence[Place]], transaction: Tr
 
 
 def missing(db: apsw.Connection, memory_id: str) -> NotFoundError:
-    """The error that says why a memory is not there."""
+    """Return the error that says why a memory is not here."""
     if reads.is_forgotten(db, memory_id):
         return NotFoundError(f"the memory {memory_id} was forgotten; nothing of it is left")
     return NotFoundError(f"there is no memory {memory_id} here; `list` and `search` show the ids")
@@ -159,7 +166,7 @@ AND superseded_by IS NULL AND (expires_at IS NULL OR expires_at > ?) ORDER BY id
 
 
 def _twin(transaction: Transaction, space: int, scope: str, text: str) -> str | None:
-    """The memory that says the same already, if it is one that searches show."""
+    """Return the id of a memory with the same text, if searches show one."""
     bindings = (views.fingerprint(text), space, scope, text, transaction.stamp.at)
     found: str | None = transaction.db.execute(_TWIN, bindings).get
     return found
@@ -170,11 +177,11 @@ def _check_free(transaction: Transaction, space: int, memory_id: str) -> None:
         raise InputError(f"the id {memory_id} is taken, or was forgotten; leave it out to get a new one")
 
 
-def lives(db: apsw.Connection, space: int, *named: str) -> Iterator[tuple[str, bytes]]:
-    """The ids and salts of what is `named` (its scope and key): of its first state, then of each next one.
+def generations(db: apsw.Connection, space: int, *named: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the id and the salt that a name (a scope and a key) has in its first generation, then in each next one.
 
-    Built-in spaces count by name: their id changes when a device joins another's, and what both imported
-    before they met must still be one memory.
+    Built-in spaces count by name. Their ids change when a device joins the space of another, and a memory that both
+    imported before they met must still be one.
     """
     known, name = db.execute("SELECT id, name FROM spaces WHERE space = ?", (space,)).get
     for generation in count():
@@ -182,8 +189,11 @@ def lives(db: apsw.Connection, space: int, *named: str) -> Iterator[tuple[str, b
 
 
 def _check_outcome(state: LiveMemory, edit: MemoryEdit) -> None:
-    """Raises InputError where the edit adds to what is full. What devices added while apart may be more than a memory
-    takes: that stays, can be changed and taken away, and only must not grow."""
+    """Raise InputError where an edit would make a memory larger than its limits.
+
+    Devices that were apart may together have added more than a memory takes. That stays, and can be changed and taken
+    away; only it must not grow.
+    """
     tags = (set(state.tags) | set(edit.add_tags)) - set(edit.remove_tags)
     if len(tags) > max(limits.TAGS, len(state.tags)):
         raise InputError(

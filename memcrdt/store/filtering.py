@@ -1,4 +1,4 @@
-"""Filters as SQL over `memories m`: the one meaning that search, list and forget share."""
+"""Filters as SQL conditions on `memories m`. Search, list and forget share them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Binding: TypeAlias = str | int | float | None
 
 
 class Where(NamedTuple):
-    """A condition on `memories m` with positional bindings; its SQL is made of constants only."""
+    """A condition on `memories m` with positional bindings. Its SQL consists of constants only."""
 
     sql: str
     bindings: tuple[Binding, ...]
 
 
 def add_functions(db: apsw.Connection) -> None:
-    """Makes what conditions call known to `db`. SQLite's own lower() knows the letters of English only; this takes as
-    long, 1 µs a text."""
+    """Register the functions that conditions call. SQLite's own lower() knows only English letters; ours takes as long,
+    1 µs a text."""
     db.create_scalar_function("holds", _holds, 2, deterministic=True)
     db.create_scalar_function("metadata_contains", _metadata_contains, 2, deterministic=True)
 
@@ -45,24 +45,24 @@ def _metadata_contains(*values: Any) -> bool:
 
 
 def where(filters: CheckedFilters, now: int) -> Where:
-    """What `filters` let through at `now` (ms): what they ask for, less what is hidden."""
+    """Return the condition for the memories that filters select and nothing hides at `now` (ms)."""
     return _all([*_narrowing(filters), *_hiding(filters, now)])
 
 
 def narrowing(filters: CheckedFilters) -> Where:
-    """What `filters` ask for alone; it doesn't depend on the time."""
+    """Return the condition for the memories that filters select, hidden ones among them, whatever the time."""
     return _all(_narrowing(filters))
 
 
 def in_spaces(column: str, names: Sequence[str]) -> Where:
-    """Whether a column with the local number of a space is that of any of these."""
+    """Return the condition that a column holds the local number of one of these spaces."""
     named = _any_of("name", names)
     sign = "=" if len(names) == 1 else "IN"  # the plain form, which every index serves
     return Where(f"{column} {sign} (SELECT space FROM spaces WHERE {named.sql})", named.bindings)
 
 
 def hidden(filters: CheckedFilters, now: int) -> Iterable[Where]:
-    """What `filters` hide at `now` without naming it: each condition is answered by an index."""
+    """Yield the conditions for memories that are hidden at `now`. An index answers each of them."""
     if "expired" not in filters.include:
         yield Where("m.expires_at <= ?", (now,))
     if "superseded" not in filters.include:
@@ -130,7 +130,7 @@ def _hiding(filters: CheckedFilters, now: int) -> Iterable[Where]:
     if filters.as_of is None:
         yield Where("m.superseded_by IS NULL", ())
     else:
-        # One that was forgotten leaves no time behind. The memory was superseded by its last change at the latest.
+        # A forgotten successor leaves no time behind. The memory was superseded at its last change at the latest.
         yield Where(
             "(m.superseded_by IS NULL OR coalesce("
             "(SELECT min(s.created_at) FROM memories s WHERE s.id = m.superseded_by), m.updated_at) > ?)",
@@ -139,7 +139,7 @@ def _hiding(filters: CheckedFilters, now: int) -> Iterable[Where]:
 
 
 def _any_of(column: str, values: Iterable[str]) -> Where:
-    # One binding for any number of values; a list of one keeps the plain form, which every index serves.
+    # One binding serves any number of values. A single value keeps the plain form, which every index serves.
     given = tuple(values)
     if len(given) == 1:
         return Where(f"{column} = ?", given)

@@ -1,4 +1,4 @@
-"""Importing, as a plan for Store.commit: what is here already, or was forgotten, is not added again."""
+"""Import as a plan for Store.commit(): memories that are here or were forgotten are not added again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import apsw
 from memcrdt.model.ids import derive
 from memcrdt.model.requests import AddRequest, upsert
 from memcrdt.store import reads
-from memcrdt.store.changes import bear, change, lives, state_of
+from memcrdt.store.changes import bear, change, generations, state_of
 from memcrdt.store.reads import Place
 from memcrdt.store.spaces import space_number
 from memcrdt.store.transaction import Transaction
@@ -20,7 +20,7 @@ Outcome: TypeAlias = Literal["added", "updated", "known", "forgotten"]
 
 
 class _Decision(NamedTuple):
-    """What becomes of an item, and the id and salt that it has or gets."""
+    """The outcome for an item, with the id and the salt that it has or gets."""
 
     outcome: Outcome
     memory_id: str
@@ -28,12 +28,14 @@ class _Decision(NamedTuple):
 
 
 class Importing:
-    """Takes batches of one import, and notes what becomes of the memories; `repeated` are the items that name one which
-    an item before had.
+    """One import, which takes its items in batches and counts the outcomes.
 
-    An item's id is its own, or derived from its key, or else from its text: the same file imported on two devices,
-    also before they meet, gives each memory once. What is here already is left alone, but for items with a key, which
-    update it. `again` starts a new life for what was forgotten.
+    The id of an item is its own, or derived from its key, or else from its text. So a file that is imported on two
+    devices, even before they meet, gives each memory once. A memory that is here already stays as it is, unless the
+    item has a key: then the item updates it. With `again`, a forgotten memory begins a new generation.
+
+    Attributes:
+        repeated: The number of items that name a memory which an item before them named.
     """
 
     def __init__(self, *, again: bool) -> None:
@@ -43,16 +45,16 @@ class Importing:
 
     @property
     def counts(self) -> Counter[Outcome]:
-        """How many memories came out how."""
+        """The number of memories by outcome."""
         return Counter(self._outcomes.values())
 
     def weigh(self, db: apsw.Connection, requests: Sequence[AddRequest]) -> None:
-        """Counts what importing these would do, and does nothing."""
+        """Count the outcomes that importing these items would have, and change nothing."""
         for request in requests:
             self._decide(db, space_number(db, request.space), request)
 
     def plan(self, requests: Sequence[AddRequest], transaction: Transaction) -> None:
-        """A plan that adds those which are new. Raises NotFoundError for a space that is not here."""
+        """Add the new ones of these items. Raises NotFoundError for a space that is not here."""
         for request in requests:
             space = space_number(transaction.db, request.space)
             outcome, memory_id, salt = self._decide(transaction.db, space, request)
@@ -68,7 +70,7 @@ class Importing:
             if outcome != "forgotten" or not self._again:
                 self._note((space, memory_id), outcome)
                 return _Decision(outcome, memory_id, salt)
-        raise AssertionError("lives have no end")
+        raise AssertionError("generations have no end")
 
     def _outcome(self, db: apsw.Connection, space: int, memory_id: str, request: AddRequest) -> Outcome:
         text = reads.text_of(db, space, memory_id)
@@ -76,10 +78,10 @@ class Importing:
             return "updated" if request.key is not None and text != request.text else "known"
         if reads.is_forgotten(db, memory_id):
             return "forgotten"
-        return "known" if (space, memory_id) in self._outcomes else "added"  # by this batch, or it is only weighed
+        return "known" if (space, memory_id) in self._outcomes else "added"  # added by this batch, or only weighed
 
     def _note(self, place: Place, outcome: Outcome) -> None:
-        """A memory counts once; a later item with its key may only show that it is another one than it was."""
+        """Count each memory once. A later item with its key can only turn `known` into `updated`."""
         self.repeated += place in self._outcomes
         before = self._outcomes.setdefault(place, outcome)
         if (before, outcome) == ("known", "updated"):
@@ -88,10 +90,10 @@ class Importing:
 
 def _identities(db: apsw.Connection, space: int, request: AddRequest) -> Iterator[tuple[str, bytes]]:
     if request.key is not None:
-        yield from lives(db, space, request.scope, request.key)
+        yield from generations(db, space, request.scope, request.key)
     elif request.id is not None:
-        # The salt is derived too: two devices that import the same export must agree on every key.
+        # The salt is derived as well: two devices that import the same export must agree on every key.
         yield request.id, derive("id", request.id)[1]
-        yield from lives(db, space, "id", request.id, "again")
+        yield from generations(db, space, "id", request.id, "again")
     else:
-        yield from lives(db, space, request.scope, "text", request.text)
+        yield from generations(db, space, request.scope, "text", request.text)

@@ -1,4 +1,4 @@
-"""Lists without ranking, page by page: no read transaction outlives a call, however long the list is."""
+"""Lists without ranking, page by page. No read transaction outlives a call, however long the list is."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _REVISED_SINCE = "EXISTS (SELECT 1 FROM revisions r WHERE r.memory = m.memory AN
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One page that was asked for: at most `limit` memories behind `cursor`, in `order`."""
+    """A request for one page: at most `limit` memories behind `cursor`, in `order`."""
 
     limit: int
     cursor: str | None
@@ -48,7 +48,7 @@ class Listing:
 
 
 def page(db: apsw.Connection, asked: Listing, now_ms: int) -> Page:
-    """The page, and the cursor of the next one if there is more. Raises InputError."""
+    """Return a page with the cursor of the next one, if there is more. Raises InputError for a wrong cursor."""
     column, direction = _ORDERS[asked.order]
     clause, bindings = where(asked.filters, now_ms)
     if asked.cursor is not None:
@@ -66,7 +66,7 @@ def page(db: apsw.Connection, asked: Listing, now_ms: int) -> Page:
 
 
 def every(store: Store, order: Order, filters: CheckedFilters) -> Iterator[MemoryRecord]:
-    """Yield all memories that the filters leave, in `order`. No read transaction outlives a page."""
+    """Yield all memories that the filters select, in `order`. No read transaction outlives a page."""
     cursor = None
     while True:
         with store.reading() as db:
@@ -77,13 +77,13 @@ def every(store: Store, order: Order, filters: CheckedFilters) -> Iterator[Memor
 
 
 def count(db: apsw.Connection, filters: CheckedFilters, now_ms: int) -> int:
-    """Return the number of memories that the filters leave."""
+    """Return the number of memories that the filters select."""
     clause, bindings = where(filters, now_ms)
     return int(db.execute(f"SELECT count(*) FROM memories m WHERE {clause}", bindings).get)
 
 
 def places(db: apsw.Connection, filters: CheckedFilters, now_ms: int) -> list[Place]:
-    """Where all memories are that the filters leave."""
+    """Return the places of all memories that the filters select."""
     clause, bindings = where(filters, now_ms)
     found = db.execute(f"SELECT m.space, m.id FROM memories m WHERE {clause}", bindings)
     return [(int(space), str(memory_id)) for space, memory_id in found]

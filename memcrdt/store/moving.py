@@ -1,4 +1,4 @@
-"""Memories that go elsewhere, as plans for Store.commit: to another scope, or to another space."""
+"""Plans for Store.commit() that move memories to another scope or another space."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from memcrdt.store.transaction import Transaction
 
 
 class Moving:
-    """A plan that gives a memory a new life in another space, under `new_id`, and forgets it where it was.
+    """A plan that moves a memory to another space: it is born there anew under `new_id`, and forgotten here.
 
-    It takes its text, tags, metadata, links and dates with it; its history stays behind, and so it is forgotten.
+    Text, tags, metadata, links, attributes and dates go with it. Its history does not, and is forgotten with it.
     """
 
     def __init__(self, memory_id: str, space: str, new_id: str) -> None:
@@ -26,7 +26,7 @@ class Moving:
         self._new_id = new_id
 
     def __call__(self, transaction: Transaction) -> str:
-        """The id that the memory has then: its own when it is there already. Raises NotFoundError."""
+        """Return the id of the memory in the other space: its own if it is there already. Raises NotFoundError."""
         target = space_number(transaction.db, self._space)
         place = reads.place_of(transaction.db, self._memory_id)
         if place is None:
@@ -41,8 +41,8 @@ class Moving:
         return self._new_id
 
 
-# A conversation nested in a project begins with the project's scope and this. The end of the range is the text behind:
-# a pattern would take _ and % for what they are not, and need no index.
+# Conversations in a project are a range of scopes, from `…/conversation/` up to the text that follows all of them. A
+# pattern would take _ and % of a name for wildcards, and use no index.
 _TO_RENAME: Final = (
     "SELECT space, id, scope FROM memories WHERE scope = ?1"
     " OR (scope >= ?1 || '/conversation/' AND scope < ?1 || '/conversation0')"
@@ -50,10 +50,10 @@ _TO_RENAME: Final = (
 
 
 def rename_scope(old: str, new: str, transaction: Transaction) -> int:
-    """Gather the change of scope `old` to `new`, in all spaces, for a commit. Returns the number of memories.
+    """Give the memories of scope `old`, in all spaces, the scope `new`. Returns the number of memories.
 
-    Conversations in a project go with it to another project. Raises InputError where one of them would have a scope
-    that is none.
+    The conversations of a project follow it to another project. Raises InputError where one of them would get a scope
+    that is not valid.
     """
     count = 0
     found: list[tuple[Any, ...]] = transaction.db.execute(_TO_RENAME, (old,)).fetchall()

@@ -1,4 +1,4 @@
-"""Reading memories from the views."""
+"""Read memories from the views."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from memcrdt.model.projection import heads_of
 from memcrdt.model.records import Link, MemoryRecord, Revision
 from memcrdt.model.values import from_ms
 
-Place: TypeAlias = tuple[int, str]  # a memory's space and id
+Place: TypeAlias = tuple[int, str]  # space (its local number) and id of a memory
 
 _OWN_FIELDS: Final = ("id", "text", "category", "created_at", "updated_at", "device", "conflicted", "revision")
 _FIELDS: Final = (*_OWN_FIELDS, *BY_NAME)
@@ -36,7 +36,7 @@ _FROM = "FROM memories m JOIN spaces s USING(space)"
 
 
 def time_of(ms: Any) -> datetime:
-    """A time that stands in the views. Raises CorruptError for what can't be one."""
+    """Return a time of the views. Raises CorruptError for a value that can't be one."""
     try:
         return from_ms(ms)
     except (ValueError, OverflowError, OSError, TypeError) as exc:
@@ -48,13 +48,13 @@ def _spoiled() -> CorruptError:
 
 
 def by_number(db: apsw.Connection, numbers: Sequence[int]) -> dict[int, MemoryRecord]:
-    """The memories with these local numbers; one that is gone meanwhile is left out."""
+    """Return the memories with these local numbers, by number. A memory that is gone by now is left out."""
     found = _rows(db, "WHERE m.memory IN (SELECT value FROM json_each(?))", (json.dumps(list(numbers)),))
     return {row[0]: _record(row) for row in found}
 
 
 def by_id(db: apsw.Connection, memory_id: str) -> MemoryRecord | None:
-    """The memory with this id, in whichever space it is."""
+    """Return the memory with this id, whatever its space."""
     found = _rows(db, "WHERE m.id = ? ORDER BY m.space LIMIT 1", (memory_id,))
     return _record(found[0]) if found else None
 
@@ -67,27 +67,27 @@ def by_ids(db: apsw.Connection, memory_ids: Sequence[str]) -> list[MemoryRecord]
 
 
 def where(db: apsw.Connection, clause: str, bindings: Iterable[Any], tail: str) -> list[MemoryRecord]:
-    """The memories for which `clause` (over `m`) holds; `tail` orders and limits. All three are the caller's SQL."""
+    """Return the memories for which `clause` holds, a condition on `memories m`. `tail` orders and limits them."""
     return [_record(row) for row in _rows(db, f"WHERE {clause} {tail}", tuple(bindings))]
 
 
 def place_of(db: apsw.Connection, memory_id: str) -> tuple[int, int] | None:
-    """The space and local number of a memory that is there."""
+    """Return the space and the local number of a memory, or None."""
     return db.execute("SELECT space, memory FROM memories WHERE id = ? ORDER BY space LIMIT 1", (memory_id,)).fetchone()
 
 
 def places_of(db: apsw.Connection, memory_id: str) -> list[Place]:
-    """Everywhere that a memory with this id is: what is imported into another space keeps its id there."""
+    """Return all places of a memory: one that is imported into another space has the same id there."""
     return [(int(space), memory_id) for (space,) in db.execute("SELECT space FROM memories WHERE id = ?", (memory_id,))]
 
 
 def revisions(db: apsw.Connection, memory_id: str) -> list[Revision]:
-    """All texts of a memory, oldest first; empty when there is no such memory."""
+    """Return all texts of a memory, oldest first; none for a memory that is not here."""
     place = place_of(db, memory_id)
     if place is None:
         return []
     sql = "SELECT revision, text, at, by, device, base, head FROM revisions WHERE memory = ?"
-    sql += " ORDER BY revision <> ?, at, revision"  # the birth is the first, whatever time it was given
+    sql += " ORDER BY revision <> ?, at, revision"  # the birth comes first, whatever its time
     rows: list[tuple[Any, ...]] = db.execute(sql, (place[1], memory_id)).fetchall()
     if not rows:  # never edited: the memory is its own only revision
         sql = "SELECT revision, text, created_at, author, device, '[]', 1 FROM memories WHERE memory = ?"
@@ -115,7 +115,7 @@ def _bases(said: str) -> tuple[str, ...]:
 
 
 def as_it_stood(db: apsw.Connection, record: MemoryRecord, moment: datetime) -> MemoryRecord:
-    """The memory with the text that it had at `moment`; all else is today's."""
+    """Return the memory with the text that it had at `moment`. Everything else is as today."""
     if record.revision == record.id:  # never edited
         return record
     known = [
@@ -127,10 +127,10 @@ def as_it_stood(db: apsw.Connection, record: MemoryRecord, moment: datetime) -> 
 
 
 def _rows(db: apsw.Connection, rest: str, bindings: tuple[Any, ...]) -> list[list[Any]]:
-    """The columns of all memories that the `rest` of a SELECT finds, which SQLite hands over as one row.
+    """Return the columns of all memories that the `rest` of a SELECT finds.
 
-    For each row it lets other threads of the process run, and one that computes may give the turn back after 5 ms only:
-    beside it a page of 100 took three times as long, row by row.
+    SQLite returns them as one row. With each row it lets other threads run, and a thread that computes gives the turn
+    back only after 5 ms: beside such a thread, a page of 100 memories took three times as long row by row.
     """
     each = f"SELECT json_array({_COLUMNS}) AS found {_FROM} {rest}"
     rows: list[list[Any]] = json.loads(
@@ -156,11 +156,11 @@ def _record(row: Sequence[Any]) -> MemoryRecord:
 
 
 def is_forgotten(db: apsw.Connection, memory_id: str) -> bool:
-    """Whether the id is one that was forgotten here or elsewhere."""
+    """Return whether a memory of this id was forgotten, here or elsewhere."""
     return db.execute("SELECT 1 FROM graves WHERE id = ?", (memory_id,)).fetchone() is not None
 
 
 def text_of(db: apsw.Connection, space: int, memory_id: str) -> str | None:
-    """The text of the memory with this id in the space, or None when there is none."""
+    """Return the text of a memory in a space, or None if it is not there."""
     text: str | None = db.execute("SELECT text FROM memories WHERE id = ? AND space = ?", (memory_id, space)).get
     return text

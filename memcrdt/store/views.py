@@ -1,4 +1,4 @@
-"""The views: what the registers mean, as rows that can be read without any document."""
+"""The views: rows that hold the meaning of the registers, and can be read without any document."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from memcrdt.model.values import Json, canonical
 from memcrdt.store.indexer import IndexRow
 
 _PARTS = ("revisions", "tags", "metadata", "links")
-# Columns of `memories` that the log says: the same in every store that holds the same.
+# Columns of `memories` that follow from the log: equal in all stores that hold the same.
 COLUMNS: Final = (
     *("id", "text", "revision", "conflicted", "category", "created_at", "updated_at", "device", "ignored"),
     *("fingerprint", "salt"),
@@ -34,17 +34,32 @@ _INSERT_MEMORY: Final = (
 
 @dataclass(slots=True)
 class Projected:
-    """What a projection changed, as of log row `seq`: rows out of and into the indexes, and what became of each
-    memory."""
+    """The result of writing views.
+
+    Attributes:
+        seq: The row of the log that the views stand at.
+        removed: Rows to take out of the indexes.
+        added: Rows to put into the indexes.
+        changes: Space, id and kind of change of every memory.
+    """
 
     seq: int
     removed: list[IndexRow] = field(default_factory=list)
     added: list[IndexRow] = field(default_factory=list)
-    changes: list[tuple[int, str, ChangeKind]] = field(default_factory=list)  # space, id, kind
+    changes: list[tuple[int, str, ChangeKind]] = field(default_factory=list)
 
 
 def write(db: apsw.Connection, states: Iterable[tuple[int, str, State]], seq: int) -> Projected:
-    """Makes the views say what `states`, of (space, ID), each once, are, as of log row `seq`."""
+    """Write the states of memories into the views.
+
+    Args:
+        db: The write connection, in a transaction.
+        states: Space, id and state of every memory; each memory once.
+        seq: The row of the log that the states stand at.
+
+    Returns:
+        The changes for the indexes and for subscribers.
+    """
     known = list(states)
     existing = _existing(db, [(space, memory_id) for space, memory_id, _ in known])
     done, rows = Projected(seq), _Rows.behind(db)
@@ -70,7 +85,7 @@ def write(db: apsw.Connection, states: Iterable[tuple[int, str, State]], seq: in
 
 
 def write_homes(db: apsw.Connection, homes: Iterable[tuple[int, str, int, bool]]) -> None:
-    """Notes, for (space, ID, shard, there), which shards hold registers of an ID."""
+    """Note which shards hold registers of an id: space, id, shard, and whether it does."""
     known = list(homes)
     db.executemany(
         "INSERT OR IGNORE INTO homes(space, id, shard) VALUES(?, ?, ?)", [row[:3] for row in known if row[3]]
@@ -81,24 +96,24 @@ def write_homes(db: apsw.Connection, homes: Iterable[tuple[int, str, int, bool]]
 
 
 def homes_of(db: apsw.Connection, space: int, memory_id: str) -> list[int]:
-    """The shards (local numbers) that hold registers of an ID."""
+    """Return the local numbers of the shards that hold registers of an id."""
     return [row[0] for row in db.execute("SELECT shard FROM homes WHERE space = ? AND id = ?", (space, memory_id))]
 
 
 def at_home_in(db: apsw.Connection, shard: int) -> set[str]:
-    """The IDs that a shard (its local number) is noted to hold registers of."""
+    """Return the ids whose registers a shard is noted to hold. `shard` is its local number."""
     return {str(row[0]) for row in db.execute("SELECT id FROM homes WHERE shard = ?", (shard,))}
 
 
 def tombstone_of(db: apsw.Connection, space: int, memory_id: str) -> Tombstone | None:
-    """What is known here of the end of a memory, if it has come to one."""
+    """Return the tombstone of a memory, if one is known here."""
     sql = "SELECT at, by, device FROM graves WHERE space = ? AND id = ?"
     row = db.execute(sql, (space, memory_id)).fetchone()
     return None if row is None else Tombstone(memory_id, *row)
 
 
 def much_revised(db: apsw.Connection, space: int, ids: Iterable[str]) -> list[str]:
-    """Those of the memories that have more revisions than are kept."""
+    """Return those of the memories that have more revisions than are kept."""
     sql = (
         "SELECT id FROM memories m WHERE space = ? AND id IN (SELECT value FROM json_each(?))"
         " AND (SELECT count(*) FROM revisions r WHERE r.memory = m.memory) > ?"
@@ -107,7 +122,7 @@ def much_revised(db: apsw.Connection, space: int, ids: Iterable[str]) -> list[st
 
 
 def fingerprint(text: str) -> int:
-    """64 bits of the text, as SQLite's signed integer."""
+    """Return a hash of the text: 64 bits, signed as SQLite takes them."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 
@@ -119,7 +134,7 @@ class _Existing:
 
 
 def _existing(db: apsw.Connection, ids: list[tuple[int, str]]) -> dict[tuple[int, str], _Existing]:
-    """What the views say of these memories, by space and ID; those that they don't know are left out."""
+    """Return the rows of these memories by space and id. Memories that the views don't know are left out."""
     sql = (
         "SELECT space, id, memory, born_seq, text, scope, created_at, author FROM memories"
         " WHERE id IN (SELECT value FROM json_each(?))"
@@ -132,7 +147,7 @@ def _existing(db: apsw.Connection, ids: list[tuple[int, str]]) -> dict[tuple[int
 
 @dataclass(slots=True)
 class _Rows:
-    """Rows to be inserted, by table: all at once take half the time. `last` is the greatest local number in use."""
+    """Rows to insert, by table: all at once take half the time. `last` is the greatest local number in use."""
 
     last: int
     memories: list[tuple[Any, ...]] = field(default_factory=list)
@@ -146,7 +161,7 @@ class _Rows:
         return cls(int(db.execute("SELECT coalesce(max(memory), 0) FROM memories").get))
 
     def put(self, space: int, state: LiveMemory, seq: int, before: _Existing | None) -> IndexRow:
-        """Notes all rows of a memory, under the local number that it has or gets. Returns what the indexes hold."""
+        """Note all rows of a memory under its local number, or a new one. Returns its row for the indexes."""
         if before is None:
             self.last += 1
         memory, born_seq = (before.memory, before.born_seq) if before else (self.last, seq)
@@ -170,7 +185,7 @@ class _Rows:
 
 
 def _memory_values(state: LiveMemory) -> tuple[Any, ...]:
-    """Return the values of COLUMNS. SQLite keeps those of attributes as they are: true as 1, 1 as 1.0 where REAL."""
+    """Return the values of COLUMNS. Those of attributes need no conversion: SQLite keeps true as 1."""
     return (
         state.id,
         state.shown.text,
@@ -209,7 +224,7 @@ def _bury(db: apsw.Connection, space: int, tombstone: Tombstone, seq: int, done:
 
 
 def index_rows(db: apsw.Connection, after: int, limit: int) -> Sequence[IndexRow]:
-    """What the indexes hold of the memories behind number `after`, for rebuilding them page by page."""
+    """Return the rows for the indexes behind local number `after`, in order, to rebuild them page by page."""
     sql = "SELECT memory, text, scope, created_at, author FROM memories WHERE memory > ? ORDER BY memory LIMIT ?"
     return [IndexRow(*row) for row in db.execute(sql, (after, limit))]
 

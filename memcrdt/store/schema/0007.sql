@@ -1,6 +1,6 @@
--- A conversation in a project, project/NAME/conversation/NAME, is of the category `conversation`. Older versions took
--- it for a project with that name. memcrdt/model/scopes.py has the rule that these conditions repeat: the first
--- '/conversation/' counts, and both names are neither empty nor surrounded by spaces.
+-- project/NAME/conversation/NAME is a scope of the category `conversation`. Older versions took it for a project. The
+-- conditions repeat the rule in memcrdt/model/scopes.py: the first '/conversation/' separates the two names, and neither
+-- name is empty or surrounded by spaces.
 
 UPDATE memories SET category = 'conversation' WHERE memory IN (
   SELECT memory FROM (
