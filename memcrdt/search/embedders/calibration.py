@@ -1,8 +1,8 @@
-"""The shown score: how sure it is that a memory is meant, whatever the query and the model.
+"""The shown score: how likely the query means a memory, on one scale for all queries and models.
 
-Models differ in the cosine that unrelated texts have: 0.21 on average with the shipped one, 0.04 with all-MiniLM-L6-v2.
-So what counts is how far a cosine is on the way from there to 1. And some common words are in the best memory of any
-question, answered or not: a share of the words counts by its cube. docs/search.md has the figures.
+Models differ in the cosine of unrelated texts: 0.21 on average with the shipped model, 0.04 with all-MiniLM-L6-v2. So
+a cosine counts by how far it is on the way from there to 1. And the best memory for any question, answered or not,
+shares some common words with it. So the share of the words counts by its cube. docs/search.md has the figures.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-UNKNOWN: Final = 0.1  # what unrelated texts are taken to get, until it is known
+UNKNOWN: Final = 0.1  # the cosine of unrelated texts that is assumed until it is known
 _MIDDLE, _SLOPE = 3.5, 8.0  # the score is a half where the evidence is 3.5 / 8
-_SHARE, _BOTH = 0.5, 2.0  # of the cubed share, alone and times the cosine
-# On 16 matters, questions among them. Never to be changed alone: scores would no longer mean what they meant.
+_SHARE, _BOTH = 0.5, 2.0  # weights of the cubed share, alone and times the cosine
+# 16 subjects, questions among them. A change of these texts changes the meaning of every score.
 _UNRELATED: Final = (
     "The ferry to the island leaves at nine and comes back in the evening.",
     "Which database does the billing service use?",
@@ -40,7 +40,7 @@ _UNRELATED: Final = (
 
 
 def unrelated_cosine(embedder: Embedder) -> float:
-    """The mean cosine of unrelated texts, from 0 to 0.9: a property of the model. Raises EmbedderError."""
+    """Return the mean cosine of unrelated texts, from 0 to 0.9: a property of the model. Raises EmbedderError."""
     vectors = embedder.embed(_UNRELATED)
     every, same = float((vectors.sum(axis=0) ** 2).sum()), float((vectors**2).sum())
     return round(min(max((every - same) / (len(vectors) * (len(vectors) - 1)), 0.0), 0.9), 3)
@@ -49,9 +49,12 @@ def unrelated_cosine(embedder: Embedder) -> float:
 def calibrated(
     cosines: NDArray[np.float64] | None, shares: NDArray[np.float64], unrelated: float = UNKNOWN
 ) -> NDArray[np.float64]:
-    """The scores, from 0 to 1, of cosines (None: no vectors) and shares of the query's idf, each [n].
+    """Return the scores, [n], from 0 to 1.
 
-    `unrelated` is what unrelated texts get from the model of the cosines.
+    Args:
+        cosines: The cosine of each memory, [n]; None without vectors.
+        shares: The share of the query's idf that each memory holds, [n].
+        unrelated: The mean cosine of unrelated texts in the model of the cosines.
     """
     import numpy as np
 

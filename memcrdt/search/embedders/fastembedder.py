@@ -1,6 +1,6 @@
 """Embedders through fastembed: any of its models that is on this machine, or an ONNX model in a folder.
 
-Nothing here uses the network: a model that is not there is a ModelMissingError, and `memcrdt model pull` gets it.
+Nothing here uses the network. A model that is not on this machine is a ModelMissingError; `memcrdt model pull` gets it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 CACHE_VARIABLE = "MEMCRDT_MODELS"
 FOLDER_PREFIX = "folder:"
-BATCH = 32  # texts of about equal length a run: padding costs more than calls do
+BATCH = 32  # texts a run, of about equal length: padding costs more than calls
 _SAMPLE_BYTES = 65_536
 
 
 def cache_folder() -> Path:
-    """Where pulled models are kept: $MEMCRDT_MODELS, or the platform's cache folder."""
+    """Return the folder of pulled models: $MEMCRDT_MODELS, or one in the platform's cache folder."""
     if given := os.environ.get(CACHE_VARIABLE):
         return Path(given).expanduser()
     from platformdirs import user_cache_path
@@ -36,16 +36,16 @@ def cache_folder() -> Path:
 
 
 def text_embedding() -> Any:
-    """fastembed's TextEmbedding, imported when it is needed: that takes a second."""
+    """Return fastembed's TextEmbedding. The import takes a second."""
     from fastembed import TextEmbedding
     from loguru import logger
 
-    logger.disable("fastembed")  # by default it writes to stderr what our errors say in one line
+    logger.disable("fastembed")  # by default it writes to stderr at length; our errors say it in one line
     return TextEmbedding
 
 
 class FastEmbedder:
-    """An Embedder over one of fastembed's models. Loads at first use, in about a second."""
+    """An Embedder over one of fastembed's models. The model is loaded at first use, in about a second."""
 
     fast = False
 
@@ -56,9 +56,11 @@ class FastEmbedder:
 
     @property
     def dim(self) -> int:
+        """Dimensions of a vector. Raises EmbedderError."""
         return int(self._loaded().embedding_size)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit vectors, [len(texts), dim]. Raises EmbedderError."""
         order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
         vectors = self._run("passage_embed", [texts[n] for n in order])
         rows: list[Any] = [None] * len(texts)
@@ -67,6 +69,7 @@ class FastEmbedder:
         return unit_rows(rows, len(texts), self.name)
 
     def embed_query(self, query: str) -> NDArray[np.float32]:
+        """Return the unit vector, [dim], of a question, as the model embeds questions. Raises EmbedderError."""
         vector: NDArray[np.float32] = unit_rows(self._run("query_embed", [query]), 1, self.name)[0]
         return vector
 
@@ -84,7 +87,7 @@ class FastEmbedder:
                     self._model = self._load()
                 except EmbedderError:
                     raise
-                except Exception as exc:  # likewise: a folder may hold anything
+                except Exception as exc:  # the same: a folder may hold anything
                     raise ModelMissingError(
                         f"the model {self.name} is not on this machine ({type(exc).__name__}); get it with"
                         f" `memcrdt model pull {self.name}`, or go back with `memcrdt model use static`"
@@ -96,9 +99,9 @@ class FastEmbedder:
 
 
 class FolderEmbedder(FastEmbedder):
-    """An Embedder over an ONNX model in a folder: model.onnx, or onnx/model.onnx, beside its tokenizer.json.
+    """An Embedder over an ONNX model in a folder: model.onnx or onnx/model.onnx, and tokenizer.json.
 
-    Its name holds the folder and a digest of the model, so that another model there is another embedder.
+    Its name holds the folder and a digest of the model: another model in the same folder is another embedder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -137,7 +140,7 @@ class FolderEmbedder(FastEmbedder):
 
 
 def _digest(path: Path) -> str:
-    """Of the size and of three samples: models have hundreds of megabytes, and two differ everywhere."""
+    """Return a digest of the size and three samples: models have hundreds of megabytes, and differ everywhere."""
     size = path.stat().st_size
     digest = hashlib.blake2b(size.to_bytes(8, "big"), digest_size=6)
     with path.open("rb") as file:

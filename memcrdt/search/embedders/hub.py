@@ -1,8 +1,8 @@
-"""Getting a model's files from a hub that speaks Hugging Face's protocol, into the layout of its client's cache.
+"""Downloads a model's files from a hub that speaks Hugging Face's protocol, into the layout of its client's cache.
 
-That client isn't used for it: it throws away what it has of a file when the connection breaks (huggingface_hub 1.33),
-and fastembed waits 3, 9 and 27 seconds between its attempts. Here what came stays, under the digest of what it is to
-become, and the next pull asks for the rest. A file counts once its digest is right; a model, once all its files do.
+The client itself isn't used: it discards a partial file when the connection breaks (huggingface_hub 1.33), and
+fastembed waits 3, 9 and 27 seconds between its attempts. Here a partial file stays, under the digest of the complete
+one, and the next pull asks for the rest. A file counts once its digest is right, and a model once all its files count.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from typing import IO, Any, Final, NamedTuple, TypeAlias
 
 from memcrdt.errors import InputError, ModelMissingError
 
-Progress: TypeAlias = Callable[[int, int], None]  # bytes that are here, and bytes in all
+Progress: TypeAlias = Callable[[int, int], None]  # called with the bytes that are here, and the bytes in all
 
 HUB: Final = "https://huggingface.co"
-MAX_LISTING_BYTES: Final = 4 * 1024 * 1024  # of a repository: the largest ones list some hundreds of files
-ANSWER_TIMEOUT_S: Final = 5.0  # for the first answer: without a network one wants to know soon
+MAX_LISTING_BYTES: Final = 4 * 1024 * 1024  # of the list of a repository's files: the largest have some hundreds
+ANSWER_TIMEOUT_S: Final = 5.0  # for the first answer: without a network, a user should know soon
 READ_TIMEOUT_S: Final = 30.0  # for the next bytes of a file
 _CHUNK: Final = 256 * 1024
 _COMMIT = re.compile("[0-9a-f]{40}")
@@ -36,7 +36,7 @@ _ADVICE: Final = "try again with a network, or copy the model's folder here and 
 
 
 class RemoteFile(NamedTuple):
-    """A file of a repository. `digest` is the SHA-256 of a large one, else the SHA-1 that git names it by."""
+    """A file of a repository. `digest` is the SHA-256 of a large file, or the SHA-1 of a small file's git blob."""
 
     path: str
     size: int
@@ -44,21 +44,27 @@ class RemoteFile(NamedTuple):
 
 
 class ModelRepository:
-    """A model's repository, and its folder in the cache."""
+    """The repository of a model, and its folder in the cache."""
 
     def __init__(self, name: str, cache: Path) -> None:
         self._name = name
         self._folder = cache / f"models--{name.replace('/', '--')}"
 
     def is_here(self, paths: Iterable[str]) -> bool:
-        """Whether a revision with all these files is here. The digests were right when they came."""
+        """Whether a revision with all these files is here. Their digests were checked when they came."""
         revision = self._revision()
         return revision is not None and all((self._snapshot(revision) / path).is_file() for path in paths)
 
     def pull(self, needed: Iterable[str], useful: Iterable[str], progress: Progress) -> None:
-        """Gets what is not here yet; the revision that is here stays the one. Raises ModelMissingError.
+        """Download the files that are not here yet, of the revision that is here or else the newest one.
 
-        `useful` files may be missing at the hub.
+        Args:
+            needed: Paths of files that the model can't do without.
+            useful: Paths of files that the hub may lack.
+            progress: Called with the bytes that are here, and the bytes in all.
+
+        Raises:
+            ModelMissingError: The hub does not answer, lacks a needed file, or there is no room for the files.
         """
         revision, files = self._listing()
         if lacking := set(needed) - files.keys():
@@ -84,7 +90,7 @@ class ModelRepository:
         return self._folder / "snapshots" / revision
 
     def _listing(self) -> tuple[str, dict[str, RemoteFile]]:
-        """The commit and the files of the revision that is here, or of the newest one."""
+        """Return the commit and the files, by path, of the revision that is here, or of the newest one."""
         url = f"{endpoint()}/api/models/{self._name}/revision/{self._revision() or 'main'}?blobs=true"
         with _request(url, self._name, ANSWER_TIMEOUT_S) as answer:
             try:
@@ -117,7 +123,7 @@ class ModelRepository:
             )
 
     def _get_file(self, url: str, part: Path, file: RemoteFile, tell: Callable[[int], None]) -> None:
-        """Fills `part`, going on as long as each connection brings something."""
+        """Complete the file `part`. A broken connection is opened again while each one brings something."""
         part.touch()
         while (before := _size(part)) < file.size:
             with _request(url, self._name, READ_TIMEOUT_S, start=before) as answer:
@@ -133,7 +139,7 @@ class ModelRepository:
 
 
 def endpoint() -> str:
-    """The hub's address, from $HF_ENDPOINT as its own client takes it. Raises InputError."""
+    """Return the address of the hub: $HF_ENDPOINT, as its own client takes it, or the default. Raises InputError."""
     address = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
     if not address.startswith(("https://", "http://")):
         raise InputError(f"HF_ENDPOINT is {address!r}; it must start with https:// or http://")
@@ -141,7 +147,7 @@ def endpoint() -> str:
 
 
 def _request(url: str, name: str, timeout_s: float, start: int = 0) -> http.client.HTTPResponse:
-    """The hub's answer, from byte `start` on. Raises ModelMissingError."""
+    """Return the answer of the hub, from byte `start` on. Raises ModelMissingError."""
     headers = {"User-Agent": "memcrdt", **({"Range": f"bytes={start}-"} if start else {})}
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - endpoint() checks the scheme
     try:
@@ -160,7 +166,7 @@ def _request(url: str, name: str, timeout_s: float, start: int = 0) -> http.clie
 
 @cache
 def _certificates() -> ssl.SSLContext:
-    """The system's authorities and certifi's, which fastembed brings: a Python on macOS may have none of its own."""
+    """Return the authorities of the system and of certifi (fastembed needs it): Python on macOS may have none."""
     import certifi
 
     context = ssl.create_default_context()
@@ -169,9 +175,9 @@ def _certificates() -> ssl.SSLContext:
 
 
 def _append(answer: http.client.HTTPResponse, part: Path, size: int, tell: Callable[[int], None]) -> str:
-    """Writes what comes behind what `part` holds, up to `size` in all; what ended it before that.
+    """Append the answer to `part`, up to `size` bytes in all. Return why it ended early, or an empty text.
 
-    Another process may be at the same part: both write the same bytes to the same places.
+    Another process may write the same part: both write the same bytes to the same places.
     """
     with part.open("r+b", buffering=0) as file:
         if answer.status == http.client.PARTIAL_CONTENT:
@@ -179,7 +185,9 @@ def _append(answer: http.client.HTTPResponse, part: Path, size: int, tell: Calla
         while (here := file.tell()) < size:
             tell(here)
             try:
-                chunk = answer.read1(min(_CHUNK, size - here))  # what is there: no more than that is lost
+                chunk = answer.read1(
+                    min(_CHUNK, size - here)
+                )  # only bytes that have arrived: a break loses nothing more
             except (OSError, http.client.HTTPException) as exc:
                 return str(exc) or type(exc).__name__
             if not chunk:
@@ -223,7 +231,7 @@ def _is_whole(path: Path, file: RemoteFile) -> bool:
 
 def _digest(content: IO[bytes], file: RemoteFile) -> str:
     is_git = len(file.digest) == 40
-    # SHA-1 is git's choice; it tells damage here, and the connection vouches for the hub.
+    # SHA-1 is git's choice. Here it detects damage; TLS vouches for the hub.
     state = hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False) if is_git else hashlib.sha256()
     while chunk := content.read(_CHUNK):
         state.update(chunk)

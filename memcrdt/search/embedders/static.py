@@ -1,7 +1,7 @@
-"""The embedder that ships with the package: a table of word vectors, averaged. No network, no framework.
+"""The embedder that ships with the package: it averages word vectors from a table, without a network or a framework.
 
-The table is a model2vec distillation of sentence-transformers/all-MiniLM-L6-v2 (models/static-minilm-256). Vectors
-equal those of model2vec; reading the two files directly spares its import, which takes longer than a search.
+The table is a model2vec distillation of sentence-transformers/all-MiniLM-L6-v2 (models/static-minilm-256). The vectors
+equal those of model2vec. Its two files are read directly, since importing model2vec takes longer than a search.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 
 NAME = "static-minilm-256"
 DIM = 256
-_BATCH = 4_096  # texts tokenised at once: bounds what a bulk import holds in memory
-_KNOWN = 32_768  # words whose tokens are kept: some 5 MB
-_WORD = re.compile("[a-z0-9]+|[^a-z0-9 ]")  # of printable ASCII in small letters, as the tokenizer takes it apart
+_BATCH = 4_096  # texts tokenised at once: bounds the memory that a bulk import takes
+_KNOWN = 32_768  # words whose tokens are kept: about 5 MB
+_WORD = re.compile("[a-z0-9]+|[^a-z0-9 ]")  # splits printable ASCII in lower case as the tokenizer does
 _LONG = re.compile("[A-Za-z0-9]{101}")
 
 
 class _Loaded(NamedTuple):
     tokenizer: Tokenizer
     table: NDArray[np.int8]  # [tokens, DIM]
-    unknown: int | None  # the token that stands for what has no vector
+    unknown: int | None  # the token of words without a vector
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of each text that have a vector."""
+        """Return the tokens of each text that have a vector."""
         encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [[token for token in encoding.ids if token != self.unknown] for encoding in encodings]
 
 
 class StaticEmbedder:
-    """An Embedder over the shipped table: about 15 µs a text of 20 words. Loads its files at first use."""
+    """An Embedder over the shipped table. A text of 20 words takes about 15 µs. Files are loaded at first use."""
 
     name = NAME
     dim = DIM
@@ -53,7 +53,7 @@ class StaticEmbedder:
         self._known: dict[str, list[int]] = {}
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Unit vectors, [len(texts), 256]; zeros for a text without any known token. Texts are not cut."""
+        """Return unit vectors, [len(texts), 256]; zeros for a text without a known token. Texts are not cut."""
         import numpy as np
 
         loaded = self._load()
@@ -65,12 +65,16 @@ class StaticEmbedder:
         return normalised(vectors)
 
     def embed_query(self, query: str) -> NDArray[np.float32]:
+        """Return the unit vector, [256], of a question: the same as of a text."""
         vector: NDArray[np.float32] = self.embed([query])[0]
         return vector
 
     def _tokens(self, loaded: _Loaded, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of each text that have a vector. Those of a plain text's words are remembered: a word has the same
-        ones wherever it stands, and looking them up takes a fourth of the time."""
+        """Return the tokens of each text that have a vector.
+
+        The tokens of words in plain texts are kept: a word has the same tokens everywhere, and looking them up takes a
+        quarter of the time.
+        """
         known = self._known = self._known if len(self._known) < _KNOWN else {}
         words = [_WORD.findall(text.lower()) if _is_plain(text) else None for text in texts]
         new = list({word for found in words for word in found or () if word not in known})
@@ -88,8 +92,10 @@ class StaticEmbedder:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether _WORD takes it apart as the tokenizer does, which drops controls, knows words in brackets, and gives up
-    on words of over 100 letters."""
+    """Whether _WORD splits `text` as the tokenizer does.
+
+    The tokenizer drops control characters, knows words in brackets, and gives up on words of over 100 letters.
+    """
     return text.isascii() and text.isprintable() and "[" not in text and not _LONG.search(text)
 
 
@@ -104,8 +110,10 @@ def _read(folder: Path) -> _Loaded:
 
 
 def _tokenizer(described: bytes) -> Tokenizer:
-    """What Tokenizer.from_buffer() makes, in two calls of about 10 ms instead of one of 25, since each keeps all other
-    threads waiting: it gets its words afterwards, as Python has read them."""
+    """Make the tokenizer that Tokenizer.from_buffer() makes, in two calls of about 10 ms instead of one of 25.
+
+    Each call keeps all other threads waiting. The tokenizer gets its words in the second call, as Python has read them.
+    """
     from tokenizers import Tokenizer
     from tokenizers.models import WordPiece
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from memcrdt.model.filters import CheckedFilters
 from memcrdt.search.arrays import parse_integers
+from memcrdt.store import log
 from memcrdt.store.filtering import Where, hidden, narrowing, where
 from memcrdt.store.indexer import Connection
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 KEPT: Final = 8  # masks kept: an agent searches the same few scopes again and again
 WORTH_KEEPING: Final = 2_000  # memories of a mask that is kept: fewer are read again within a millisecond
-
-_HEAD = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'updates'), 0)"
 
 
 class FilterMasks:
@@ -49,7 +48,7 @@ class FilterMasks:
         return mask
 
     def _narrowed(self, db: Connection, condition: Where) -> Mask:
-        head = int(db.execute(_HEAD).get)
+        head = log.head(db)
         with self._lock:
             found = self._kept.get(condition)
         if found is not None and found[0] == head:
