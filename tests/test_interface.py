@@ -24,18 +24,19 @@ from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Re
 SIGNATURES = {
     "add": "text * space='personal' scope='global' kind=None tags=() metadata=None author=None source=None trust=None"
     " importance=None pinned=False created_at=None expires_at=None ttl=None id=None key=None dedupe=False"
-    " allow_secret=False",
+    " allow_secret=False vector=None",
     "add_many": "items **",
     "get": "id",
     "get_many": "ids",
     "count": "**",
     "iterate": "* order='newest' **",
-    "search": "query * limit=10 min_score=None explain=False diversity=0.0 fold=False recency=0.0 importance=0.0 **",
-    "similar": "id * limit=10 **",
+    "search": "query * limit=10 min_score=None explain=False diversity=0.0 fold=False recency=0.0 importance=0.0"
+    " vector=None **",
+    "similar": "id=None * limit=10 vector=None **",
     "list": "* limit=100 cursor=None order='newest' **",
     "update": "id * text=Ellipsis tags=Ellipsis add_tags=() remove_tags=() metadata=None kind=Ellipsis"
     " importance=Ellipsis pinned=Ellipsis expires_at=Ellipsis ttl=None superseded_by=Ellipsis scope=Ellipsis"
-    " trust=Ellipsis author=None allow_secret=False",
+    " trust=Ellipsis author=None allow_secret=False vector=None",
     "update_many": "items **",
     "forget": "id=None * dry_run=False **",
     "forget_expired": "",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack
 
 from memcrdt import config as configuration
 from memcrdt.config import Config
+from memcrdt.errors import InputError
 from memcrdt.memory import feed, writer
 from memcrdt.memory.devices import Device
 from memcrdt.memory.retention import Budget, Retention
@@ -25,7 +26,7 @@ from memcrdt.model.attributes import AddOptions, UpdateOptions
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.filters import CheckedFilters, Filters, Order, check_filters, check_order
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
-from memcrdt.model.requests import PERSONAL, UpdateRequest, check_add, check_items, check_update, check_updates
+from memcrdt.model.requests import PERSONAL, UpdateRequest, check_add, check_items, check_update_of, check_updates
 from memcrdt.model.scopes import GLOBAL, check_scope
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Time
@@ -120,6 +121,7 @@ class Memory:
         key: str | None = None,
         dedupe: bool = False,
         allow_secret: bool = False,
+        vector: Iterable[float] | None = None,
     ) -> str:
         """Remember a text. It is on the disk when the method returns.
 
@@ -143,6 +145,8 @@ class Memory:
                 updates the memory; after it was forgotten, it starts a new life.
             dedupe: Whether to return the id of the same text in the same space and scope, if there is one.
             allow_secret: Whether to take a text that looks like a secret.
+            vector: The embedding of the text, [dim], from the model that the store is searched with: it is used
+                instead of the embedder. It stays on this device.
 
         Returns:
             The id of the memory, a ULID.
@@ -192,6 +196,7 @@ class Memory:
         trust: str | EllipsisType | None = ...,
         author: str | None = None,
         allow_secret: bool = False,
+        vector: Iterable[float] | None = None,
     ) -> MemoryRecord:
         """Change the named parts of a memory. The old text stays in its history.
 
@@ -212,6 +217,7 @@ class Memory:
             trust: The new trust, or None.
             author: The agent or person who makes the change.
             allow_secret: Whether to take what looks like a secret.
+            vector: The embedding of the new text, as for add().
 
         Returns:
             The memory after the change.
@@ -221,7 +227,7 @@ class Memory:
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "id")}
         memory_id = checks.check_id(id)
-        self._writer.update([UpdateRequest(memory_id, check_update(given, self.store.now_ms()), author)])
+        self._writer.update([check_update_of(memory_id, given, self.store.now_ms())])
         return self.get(memory_id)
 
     def update_many(
@@ -424,6 +430,7 @@ class Memory:
         fold: bool = False,
         recency: float = 0.0,
         importance: float = 0.0,
+        vector: Iterable[float] | None = None,
         **filters: Unpack[Filters],
     ) -> builtins.list[Hit]:
         """Return the memories that answer `query` best, best first.
@@ -440,6 +447,8 @@ class Memory:
             fold: Whether to leave out hits that say the same as one before.
             recency: From 0 to 1: put the newer of similar memories first. A lower value demands more similarity.
             importance: From 0 to 1: prefer important memories among those nearly as good as the best.
+            vector: The embedding of the query, [dim], from the model that the store is searched with: it is used
+                instead of the embedder.
             **filters: Filters, applied before the ranking; docs/memory.md lists them.
 
         Example:
@@ -457,14 +466,24 @@ class Memory:
             fold=checks.check_flag(fold, "fold"),
             recency=checks.check_share(recency, "recency"),
             importance=checks.check_share(importance, "importance"),
+            vector=checks.check_vector(vector),
         )
         return self._searcher.search(checks.check_query(query), self._filters(filters), options)
 
-    def similar(self, /, id: str, *, limit: int = 10, **filters: Unpack[Filters]) -> builtins.list[Hit]:
-        """Return the memories most like this one, best first, without itself.
+    def similar(
+        self,
+        /,
+        id: str | None = None,
+        *,
+        limit: int = 10,
+        vector: Iterable[float] | None = None,
+        **filters: Unpack[Filters],
+    ) -> builtins.list[Hit]:
+        """Return the memories most like this one, best first, without itself; or those nearest to a vector.
 
         Args:
             id: The memory.
+            vector: Instead of the id: an embedding, [dim], from the model that the store is searched with.
             limit: Maximum number of hits, up to 1,000.
             **filters: Filters as for search().
 
@@ -473,7 +492,12 @@ class Memory:
         """
         from memcrdt.search import SearchOptions
 
-        options = SearchOptions(now=self.store.now_ms(), limit=checks.check_limit(limit))
+        given = checks.check_vector(vector)
+        options = SearchOptions(now=self.store.now_ms(), limit=checks.check_limit(limit), vector=given)
+        if given is not None and id is None:
+            return self._searcher.search("", self._filters(filters), options)
+        if given is not None or id is None:
+            raise InputError("similar takes an id or a vector, one of the two")
         return self._searcher.similar(checks.check_id(id), self._filters(filters), options)
 
     def history(self, id: str) -> builtins.list[Revision]:

@@ -80,6 +80,7 @@ class ScopedMemory:
         fold: bool = False,
         recency: float = 0.0,
         importance: float = 0.0,
+        vector: Iterable[float] | None = None,
         **filters: Unpack[ScopedFilters],
     ) -> builtins.list[Hit]:
         """Return the memories of these scopes that answer `query` best, as Memory.search() does."""
@@ -92,6 +93,7 @@ class ScopedMemory:
             fold=fold,
             recency=recency,
             importance=importance,
+            vector=vector,
             **_checked(filters),
             scope=self.scopes,
         )

@@ -14,12 +14,14 @@ from typing import Any, Final, TypeAlias
 
 from memcrdt import paths
 from memcrdt.errors import InputError, StoreError
+from memcrdt.memory.writer import given_vectors
 from memcrdt.model import limits
 from memcrdt.model.attributes import taken_by
 from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.records import MemoryRecord
 from memcrdt.model.requests import AddRequest, check_imported, check_item
 from memcrdt.model.serialization import Record
+from memcrdt.model.values import Vector
 from memcrdt.paths import Stream
 from memcrdt.store import listing
 from memcrdt.store.importing import Importing
@@ -105,9 +107,16 @@ def check_defaults(store: Store, defaults: Mapping[str, Any]) -> None:
 
 
 class Import:
-    """One import. `add` writes a batch: it is given a plan for Store.commit and the texts that come."""
+    """One import. `add` writes a batch: it takes a plan for Store.commit, the texts that come, and their vectors."""
 
-    def __init__(self, store: Store, add: Callable[[Any, list[str]], None], *, again: bool, dry_run: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        add: Callable[[Any, list[str], Mapping[str, Vector]], None],
+        *,
+        again: bool,
+        dry_run: bool,
+    ) -> None:
         self._store = store
         self._add = add
         self._dry_run = dry_run
@@ -178,7 +187,8 @@ class Import:
             with self._store.reading() as db:
                 self._plan.weigh(db, requests)
         else:
-            self._add(partial(self._plan.plan, requests), [request.text for request in requests])
+            texts = [request.text for request in requests]
+            self._add(partial(self._plan.plan, requests), texts, given_vectors(requests))
 
 
 def export(store: Store, path: Path, filters: CheckedFilters) -> int:

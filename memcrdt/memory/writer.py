@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypeVar
@@ -12,6 +12,7 @@ from memcrdt.memory.retention import Retention
 from memcrdt.model.filters import INCLUDES, CheckedFilters
 from memcrdt.model.records import Forgotten
 from memcrdt.model.requests import AddRequest, UpdateRequest, check_alive
+from memcrdt.model.values import Vector
 from memcrdt.store import changes, listing, moving, reads
 from memcrdt.store.indexer import Connection
 from memcrdt.store.membership import receipts
@@ -35,7 +36,8 @@ class Writer:
         now = self._store.now_ms()
         for request in requests:
             check_alive(request.attributes, now)
-        return self.bring(changes.Adding(requests, self._ulids), [request.text for request in requests])
+        texts = [request.text for request in requests]
+        return self.bring(changes.Adding(requests, self._ulids), texts, given_vectors(requests))
 
     def update(self, requests: list[UpdateRequest]) -> None:
         """Change memories in one transaction. Raises NotFoundError."""
@@ -43,7 +45,8 @@ class Writer:
         for request in requests:
             check_alive(request.edit.attributes, now)
         texts = [request.edit.text for request in requests if request.edit.text is not None]
-        self.bring(partial(changes.update_all, requests), texts)
+        given = {request.edit.text: request.vector for request in requests if request.edit.text and request.vector}
+        self.bring(partial(changes.update_all, requests), texts, given)
 
     def forget(self, listed: Callable[[Connection], Sequence[Place]]) -> list[str]:
         """Forget the memories that `listed` finds under the write lock, and return their ids."""
@@ -63,16 +66,24 @@ class Writer:
         """Give every memory of scope `old` the scope `new`, and return their number."""
         return self._commit(partial(moving.rename_scope, old, new))
 
-    def bring(self, plan: Callable[[Transaction], T], texts: list[str]) -> T:
-        """Commit a plan that brings these texts. Raises StoreError when the budget has no room for them."""
+    def bring(self, plan: Callable[[Transaction], T], texts: list[str], given: Mapping[str, Vector]) -> T:
+        """Commit a plan that brings these texts, some of them with given vectors.
+
+        Raises StoreError when the budget has no room for them, and InputError for vectors of another model.
+        """
         if texts:
             self._retention.check_budget(texts)
-        return self._commit(plan, self._store.indexer.prepare(texts))
+        return self._commit(plan, self._store.indexer.prepare(texts, given))
 
     def _commit(self, plan: Callable[[Transaction], T], prepared: Any = None) -> T:
         done = self._store.commit(plan, prepared=prepared)
         self._retention.look()
         return done
+
+
+def given_vectors(requests: Sequence[AddRequest]) -> dict[str, Vector]:
+    """Return the vectors that callers gave, by text."""
+    return {request.text: request.vector for request in requests if request.vector}
 
 
 def to_forget(

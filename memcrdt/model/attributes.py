@@ -177,6 +177,7 @@ class ScopedAddOptions(TypedDict, total=False):
     key: str | None
     dedupe: bool
     allow_secret: bool
+    vector: Iterable[float] | None
 
 
 class AddOptions(ScopedAddOptions, total=False):
@@ -203,6 +204,7 @@ class UpdateOptions(TypedDict, total=False):
     trust: str | EllipsisType | None
     author: str | None
     allow_secret: bool
+    vector: Iterable[float] | None
 
 
 BY_NAME: Final = {attribute.name: attribute for attribute in ATTRIBUTES}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from itertools import islice
@@ -9,7 +10,7 @@ from itertools import islice
 from memcrdt.errors import InputError
 from memcrdt.model import limits
 from memcrdt.model.ids import is_ulid
-from memcrdt.model.values import Json, a_kind, canonical, check_json, check_unicode
+from memcrdt.model.values import Json, Vector, a_kind, canonical, check_json, check_unicode
 
 
 def check_text(text: object) -> str:
@@ -154,6 +155,26 @@ def check_ttl(value: object) -> int:
     if not 0.001 <= seconds <= limits.TIME_MAX_MS / 1_000:  # NaN is not, either
         raise InputError(f"the ttl is {seconds} seconds; give at least a millisecond, and no more than ends by 9999")
     return int(seconds * 1_000)
+
+
+def check_vector(value: object) -> Vector | None:
+    """Return an embedding that a caller computed: finite numbers, not all of them zero."""
+    if value is None:
+        return None
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise InputError(f"the vector is {a_kind(value)}; give a list of numbers")
+    taken = list(islice(value, limits.VECTOR_DIMENSIONS + 1))
+    if len(taken) > limits.VECTOR_DIMENSIONS:
+        raise InputError(f"the vector has over {limits.VECTOR_DIMENSIONS:,} numbers")
+    try:
+        vector = tuple(map(float, taken))
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise InputError("the vector has an item that is no number; give one list of numbers") from exc
+    if any(isinstance(number, (str, bool)) for number in taken) or not all(map(math.isfinite, vector)):
+        raise InputError("the vector has an item that is no finite number")
+    if not any(vector):
+        raise InputError("the vector has no direction; give numbers that are not all zero")
+    return vector
 
 
 def check_devices(devices: object) -> list[str]:

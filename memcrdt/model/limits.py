@@ -29,6 +29,7 @@ BATCH_ITEMS: Final = 100_000
 QUERY_CHARS: Final = 8 * KIB
 RESULTS: Final = 1_000
 FILTER_VALUES: Final = 1_000
+VECTOR_DIMENSIONS: Final = 65_536
 
 # One shard. They decide where a new memory is born; a document that exceeds them is valid.
 SHARD_BIRTHS: Final = 256

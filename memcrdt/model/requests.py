@@ -13,7 +13,7 @@ from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.projection import LiveMemory
 from memcrdt.model.scopes import GLOBAL
 from memcrdt.model.secrets import check_no_secret
-from memcrdt.model.values import Json, a_kind, from_ms, to_ms
+from memcrdt.model.values import Json, Vector, a_kind, from_ms, to_ms
 
 T = TypeVar("T")
 
@@ -38,6 +38,7 @@ class AddRequest:
     key: str | None = None
     dedupe: bool = False
     links: tuple[tuple[str, str], ...] = ()  # (rel, to); only an import has them
+    vector: Vector | None = None
 
 
 _VERBS: Final[tuple[Verb, ...]] = ("add", "update", "import")
@@ -52,6 +53,7 @@ class UpdateRequest:
     id: str
     edit: MemoryEdit
     author: str | None = None
+    vector: Vector | None = None  # of the new text
 
 
 def check_add(text: object, arguments: Mapping[str, Any], now_ms: int) -> AddRequest:
@@ -76,6 +78,7 @@ def check_add(text: object, arguments: Mapping[str, Any], now_ms: int) -> AddReq
         id=checks.check_optional_id(get("id")),
         key=checks.check_optional_label(get("key"), "the key", limits.KEY_CHARS),
         dedupe=checks.check_flag(get("dedupe", False), "dedupe"),
+        vector=checks.check_vector(get("vector")),
         **born,
     )
     if not checks.check_flag(get("allow_secret", False), "allow_secret"):
@@ -118,6 +121,15 @@ def check_items(items: object, defaults: Mapping[str, Any], now_ms: int) -> list
 def check_updates(items: object, defaults: Mapping[str, Any], now_ms: int) -> list[UpdateRequest]:
     """Return the requests of all items of update_many(). Raises InputError."""
     return _each(checks.check_batch(items), lambda item: _check_update_item(item, defaults, now_ms))
+
+
+def check_update_of(memory_id: str, given: Mapping[str, Any], now_ms: int) -> UpdateRequest:
+    """Return the request that arguments of update() make. Raises InputError."""
+    edit = check_update(given, now_ms)
+    vector = checks.check_vector(given.get("vector"))
+    if vector is not None and edit.text is None:
+        raise InputError("the vector is that of a new text; give the text with it")
+    return UpdateRequest(memory_id, edit, given.get("author"), vector)
 
 
 def check_update(given: Mapping[str, Any], now_ms: int) -> MemoryEdit:
@@ -174,7 +186,7 @@ def _check_update_item(item: object, defaults: Mapping[str, Any], now_ms: int) -
         raise InputError(f"an item is {a_kind(item)}; give a mapping of update()'s arguments, with the id")
     given = _overlaid(defaults, item)
     memory_id = checks.check_id(given.pop("id", None))
-    return UpdateRequest(memory_id, check_update(given, now_ms), given.get("author"))
+    return check_update_of(memory_id, given, now_ms)
 
 
 def _each(items: list[object], check: Callable[[object], T]) -> list[T]:

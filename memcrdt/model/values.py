@@ -12,6 +12,7 @@ from memcrdt.model import limits
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 Time: TypeAlias = datetime | str  # aware, or ISO 8601 with an offset
+Vector: TypeAlias = tuple[float, ...]  # an embedding that a caller computed
 
 _START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)

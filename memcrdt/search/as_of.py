@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Final
 from memcrdt.errors import EmbedderError
 from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.records import Hit, MemoryRecord
-from memcrdt.model.values import from_ms
+from memcrdt.model.values import Vector, from_ms
+from memcrdt.search.arrays import normalised
 from memcrdt.store import listing, reads
 from memcrdt.store.indexer import Connection
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from memcrdt.search import Embedder
 
 CHANGED: Final = 1_000  # memories compared, the last changed first
@@ -38,8 +42,13 @@ def changed_since(db: Connection, filters: CheckedFilters, now: int) -> list[Mem
     ]
 
 
-def compare(query: str, records: Sequence[MemoryRecord], embedder: Embedder | None) -> list[Hit]:
-    """A hit for each record that has a word of the query or, with an embedder, is near it; best first."""
+def compare(
+    query: str, records: Sequence[MemoryRecord], embedder: Embedder | None, given: Vector | None = None
+) -> list[Hit]:
+    """A hit for each record that has a word of the query or, with an embedder, is near it; best first.
+
+    `given` is the vector of the query, if the caller has it.
+    """
     import numpy as np
 
     from memcrdt.search.embedders.calibration import calibrated, unrelated_cosine
@@ -52,7 +61,7 @@ def compare(query: str, records: Sequence[MemoryRecord], embedder: Embedder | No
     if embedder is not None and embedder.fast:
         with suppress(EmbedderError):  # words answer; the status tells why
             vectors = embedder.embed([record.text for record in records])
-            cosines = (vectors @ embedder.embed_query(query)).astype(np.float64)
+            cosines = (vectors @ _direction(query, embedder, given)).astype(np.float64)
             scores = calibrated(cosines, shares, unrelated_cosine(embedder))
     hits = [
         Hit(memory=record, score=float(score))
@@ -69,6 +78,13 @@ def merged(ranked: Sequence[Hit], others: Iterable[Hit]) -> list[Hit]:
         place = next((n for n, known in enumerate(result) if known.score < hit.score), len(result))
         result.insert(place, hit)
     return result
+
+
+def _direction(query: str, embedder: Embedder, given: Vector | None) -> NDArray[np.float32]:
+    """Return the query as a unit vector [dim]."""
+    import numpy as np
+
+    return embedder.embed_query(query) if given is None else normalised(np.array([given], np.float32))[0]
 
 
 def _stems(text: str) -> frozenset[str]:

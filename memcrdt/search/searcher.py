@@ -97,7 +97,7 @@ class Searcher:
             if (record := records.get(scored.memory)) and record.id not in ids  # it may have been forgotten meanwhile
         ]
         if bygone:
-            others = compare(query, bygone, self._index.embedders.own)
+            others = compare(query, bygone, self._index.embedders.own, options.vector)
             hits = merged(hits, (hit for hit in others if hit.score >= (options.min_score or 0.0)))
         highlighter = Highlighter(db, query)
         return [replace(hit, marks=highlighter.spans(hit.passage or hit.memory.text)) for hit in hits[: options.limit]]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import apsw
+
+from memcrdt.model.values import Vector
 
 Connection: TypeAlias = apsw.Connection  # as search, which opens no SQLite itself, names it
 Prepared: TypeAlias = Any  # what `prepare` made, handed back to `replace` as it is
@@ -24,10 +26,11 @@ class IndexRow(NamedTuple):
 class Indexer(Protocol):
     """Full text and vectors, kept in the same transaction as the views."""
 
-    def prepare(self, texts: Sequence[str]) -> Prepared:
+    def prepare(self, texts: Sequence[str], given: Mapping[str, Vector] | None = None) -> Prepared:
         """Computes what `replace` will want for these texts, before the write lock is taken.
 
-        May leave texts out (a slow model, no model): they are queued by `replace` and done later.
+        May leave texts out (a slow model, no model): they are queued by `replace` and done later. `given` are vectors
+        that callers computed, by text; `replace` uses them instead of the model. Raises InputError where there is none.
         """
         ...
 
@@ -36,7 +39,8 @@ class Indexer(Protocol):
     ) -> None:
         """Takes rows out of the indexes and puts others in, inside the caller's transaction.
 
-        `removed` are rows exactly as they were added; a changed memory is in both. May raise apsw.Error.
+        `removed` are rows exactly as they were added; a changed memory is in both. May raise apsw.Error, and InputError
+        for given vectors that are not of the model in use.
         """
         ...
 

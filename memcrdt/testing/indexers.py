@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Final
 
@@ -13,6 +13,7 @@ from memcrdt.config import Config
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.offline import Offline
 from memcrdt.model.requests import check_add
+from memcrdt.model.values import Vector
 from memcrdt.search import SearchIndex
 from memcrdt.search.searcher import Searcher
 from memcrdt.store import changes
@@ -35,7 +36,7 @@ _DEVICE: Final = "A" * 52
 class PlainIndex:
     """An Indexer that keeps nothing: for tests of stores that search nothing."""
 
-    def prepare(self, texts: Sequence[str]) -> Prepared: ...
+    def prepare(self, texts: Sequence[str], given: Mapping[str, Vector] | None = None) -> Prepared: ...
 
     def replace(
         self, db: apsw.Connection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: Prepared

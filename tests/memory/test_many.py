@@ -125,9 +125,9 @@ def test_a_time_to_live_hides_when_it_is_over(memory: Memory, clock: Clock) -> N
     memory.update(added, ttl=3_600)
     lines = BytesIO(b'{"text": "d", "ttl": 60}\n{"text": "e"}\n')
     assert memory.import_(lines, format="jsonl").added == 2
-    clock.now += 60_001
+    clock.advance(seconds=60.001)
     assert {record.text for record in memory.list()} == {"a", "c", "e"}
-    clock.now += 3_600_000
+    clock.advance(hours=1)
     assert {record.text for record in memory.list()} == {"e"}
     with pytest.raises(InputError, match="exclude each other"):
         memory.add("f", ttl=60, expires_at="9999-01-01T00:00:00Z")

@@ -63,6 +63,8 @@ def found(memory: memcrdt.Memory, now: datetime, names: Sequence[str]) -> None:
         assert_type(hit.memory.metadata["n"], Any)
         assert_type(hit.marks, tuple[tuple[int, int], ...])
         assert_type(hit.to_dict(), dict[str, Any])
+    memory.add("text", vector=[1.0, 0.0])
+    assert_type(memory.similar(vector=(1, 0), limit=3), list[memcrdt.Hit])
     assert_type(memory.similar("id", tags="a"), list[memcrdt.Hit])
     page = memory.list(order="updated", limit=3, cursor=None, include="expired")
     assert_type(page, memcrdt.Page)

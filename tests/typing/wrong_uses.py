@@ -41,6 +41,8 @@ def arguments(memory: memcrdt.Memory) -> None:
     memory.update_many([{"id": "id"}], importnace=1)  # refused
     memory.update_many(["id"])  # refused
     memory.add("text", ttl="5")  # refused
+    memory.add("text", vector=5)  # refused
+    memory.search("query", vector=["1"])  # refused
     memcrdt.open("home", embeder=None)  # refused
 
 

@@ -6,16 +6,19 @@ The tables belong to search (schema/0002.sql). The store lends its connection th
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from memcrdt.errors import EmbedderError
+from memcrdt.model.values import Vector
 from memcrdt.search.embedders.embedder import Embedder
 from memcrdt.search.embedders.watched import WatchedEmbedder, WatchedEmbedders
 from memcrdt.search.index import passages, registry
 from memcrdt.search.index.candidate_index import CandidateIndex
 from memcrdt.search.index.filter_masks import FilterMasks
+from memcrdt.search.index.given import check_embedder, passage_vectors
 from memcrdt.search.index.registry import IndexedModel
 from memcrdt.search.words import searchable
 from memcrdt.store.indexer import Connection, IndexRow
@@ -53,6 +56,7 @@ class PreparedVectors(NamedTuple):
 
     name: str
     vectors: TextVectors | None
+    given: Mapping[str, Vector] = MappingProxyType({})  # by text, from callers
 
 
 class SearchIndex:
@@ -73,15 +77,20 @@ class SearchIndex:
         self._candidates: CandidateIndex | None = None
         self._checked: set[int] = set()  # the models whose embedder knows how wide the stored vectors are
 
-    def prepare(self, texts: Sequence[str]) -> PreparedVectors | None:
-        """Embed texts ahead of the write lock if the embedder is fast; else `replace` will queue them."""
-        own = self.embedders.own
-        if own is None or not own.fast:
+    def prepare(self, texts: Sequence[str], given: Mapping[str, Vector] | None = None) -> PreparedVectors | None:
+        """Embed texts ahead of the write lock if the embedder is fast; else `replace` will queue them.
+
+        Texts with a given vector are not embedded. Raises InputError for given vectors without an embedder.
+        """
+        own = check_embedder(self.embedders.own) if given else self.embedders.own
+        if own is None or not (own.fast or given):
             return None
+        known = given or {}
         try:
-            return PreparedVectors(own.name, embed_texts(own, texts))
+            vectors = embed_texts(own, [text for text in texts if text not in known]) if own.fast else {}
         except EmbedderError:
-            return PreparedVectors(own.name, None)
+            return PreparedVectors(own.name, None, known)
+        return PreparedVectors(own.name, vectors, known)
 
     def replace(
         self, db: Connection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: PreparedVectors | None
@@ -150,10 +159,25 @@ class SearchIndex:
         db.executemany(UNQUEUE, ((row.memory,) for row in rows))
         return len(words)
 
-    def _add_vectors(self, db: Connection, rows: Sequence[IndexRow], prepared: PreparedVectors | None) -> None:
+    def _add_given(
+        self, db: Connection, target: IndexedModel, rows: Sequence[IndexRow], given: Mapping[str, Vector]
+    ) -> list[IndexRow]:
+        """Write given vectors, and return the rows that have none. Raises InputError."""
+        embedded = passage_vectors(db, target, check_embedder(self.embedders.own), rows, given)
+        write_vectors(db, target.model, embedded)
+        db.executemany(UNQUEUE, ((memory,) for memory, _ in embedded))
+        return [row for row in rows if row.text not in given]
+
+    def _add_vectors(self, db: Connection, every: Sequence[IndexRow], prepared: PreparedVectors | None) -> None:
         """Write vectors of the models whose embedder is fast, and queue the memories for a slow or failing one."""
         target = registry.target(db)
+        others = every
+        if target is not None and prepared is not None and prepared.given:
+            others = self._add_given(db, target, every, prepared.given)
         for model in registry.in_use(db).values():
+            rows = others if model == target else every
+            if not rows:
+                continue
             vectors = self._vectors(db, model, rows, prepared)
             if vectors is not None:
                 write_vectors(db, model.model, [(row.memory, vectors[row.text]) for row in rows])

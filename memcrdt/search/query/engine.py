@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.model.filters import CheckedFilters
+from memcrdt.model.values import Vector
 from memcrdt.search.arrays import are_allowed
 from memcrdt.search.embedders.calibration import calibrated
 from memcrdt.search.index import passages
@@ -15,6 +16,7 @@ from memcrdt.search.query import lexical, ranking, rerank, vectors
 from memcrdt.search.query.candidates import COSINE_WEIGHT, Cosines, Pool, choose_seeds, make_pool
 from memcrdt.search.query.dates import find_time_mention
 from memcrdt.search.query.lexical import WordMatches
+from memcrdt.search.query.vectors import QueryVector
 from memcrdt.search.words import word_set
 from memcrdt.store.indexer import Connection
 
@@ -41,6 +43,7 @@ class SearchOptions:
         recency: From 0 to 1: put the newer of two memories about the same first.
         importance: From 0 to 1: prefer important memories.
         like: The number of a memory whose vectors stand for the query's.
+        vector: The vector of the query, if the caller has it.
     """
 
     now: int
@@ -52,6 +55,7 @@ class SearchOptions:
     recency: float = 0.0
     importance: float = 0.0
     like: int | None = None
+    vector: Vector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,12 @@ class _Search:
     cosines: Cosines
 
 
+def _query_vector(db: Connection, index: SearchIndex, query: str, options: SearchOptions) -> QueryVector | None:
+    if options.vector is not None:
+        return vectors.of_numbers(db, index, options.vector)
+    return vectors.of_text(db, index, query) if options.like is None else vectors.of_memory(db, index, options.like)
+
+
 def search(
     db: Connection, index: SearchIndex, query: str, filters: CheckedFilters, options: SearchOptions
 ) -> list[ScoredMemory]:
@@ -87,7 +97,7 @@ def search(
 
     allowed = index.filter_masks.allowed(db, filters, options.now)
     words = lexical.find(db, query, allowed)
-    vector = vectors.of_text(db, index, query) if options.like is None else vectors.of_memory(db, index, options.like)
+    vector = _query_vector(db, index, query, options)
     asked = _Search(db, options, words, Cosines(db, index, vector, allowed))
     least = 2 * options.limit + (VARIETY if options.fold or options.diversity else 0)
     pool = make_pool(db, choose_seeds(db, words, asked.cosines, least), asked.cosines)

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from memcrdt.errors import EmbedderError
+from memcrdt.model.values import Vector
 from memcrdt.search.arrays import json_list, normalised
 from memcrdt.search.index import registry
 from memcrdt.search.index.candidate_index import CandidateIndex, ProposalCounts
+from memcrdt.search.index.given import check_embedder, unit_vector
 from memcrdt.search.index.index import SearchIndex
 from memcrdt.search.index.passages import PER_MEMORY, number_range
 from memcrdt.search.query.scores import PassageScores
@@ -66,6 +68,16 @@ def of_text(db: Connection, index: SearchIndex, query: str) -> QueryVector | Non
     if had_failed:  # it works again: the memories that wait need not wait for the worker's next attempt
         index.on_waiting()
     return QueryVector(vector, current.model, index.embedders.unrelated(db, current.name)) if vector.any() else None
+
+
+def of_numbers(db: Connection, index: SearchIndex, numbers: Vector) -> QueryVector | None:
+    """Return a given vector as a query; None while nothing has a vector. Raises InputError for one of another model."""
+    embedder = check_embedder(index.embedders.own)
+    current = registry.in_use(db).get("current")
+    if current is None:
+        return None
+    vector = unit_vector(db, current, embedder, numbers)
+    return QueryVector(vector, current.model, index.embedders.unrelated(db, current.name))
 
 
 def of_memory(db: Connection, index: SearchIndex, memory: int) -> QueryVector | None:
