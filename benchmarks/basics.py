@@ -92,7 +92,7 @@ async def syncing(memory: memcrdt.Memory, home: str, adds: int) -> None:
     Peers(memory.store).accept(device)
     pipe.send(memory.store.device)
     port = await asyncio.to_thread(pipe.recv)
-    held = memory.status().store.spaces[0].memories
+    held = memory.status().spaces[0].memories
     async with memcrdt.Node(memory, host=LOOPBACK, port=0) as node:
         pipe.send(("count", held))
         begun = time.monotonic()

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from memcrdt._open import open, open_async  # noqa: A004 - the name of the public interface
+    from memcrdt._open import doctor, open, open_async  # noqa: A004 - the name of the public interface
     from memcrdt.errors import (
         CorruptError,
         DiskFullError,
@@ -30,35 +30,74 @@ if TYPE_CHECKING:
         UnreachableError,
         UntrustedPeerError,
     )
-    from memcrdt.memory.async_memory import AsyncMemory, OpeningMemory
+    from memcrdt.memory.async_memory import (
+        AsyncMemory,
+        AsyncModels,
+        AsyncScopedMemory,
+        AsyncSpace,
+        AsyncSubscription,
+        AsyncSync,
+        AsyncYjsTokens,
+        OpeningMemory,
+    )
     from memcrdt.memory.devices import Device
     from memcrdt.memory.feed import Subscription
     from memcrdt.memory.memory import Memory
+    from memcrdt.memory.models import Models
+    from memcrdt.memory.pairing import AsyncInvitation, Invitation, InviteOptions, JoinOptions, PairedDevice
+    from memcrdt.memory.retention import Budget
     from memcrdt.memory.scoped import ScopedMemory
     from memcrdt.memory.spaces import Space
-    from memcrdt.memory.transfer import ImportReport
+    from memcrdt.memory.status import Status, StoreAlarm
+    from memcrdt.memory.sync import Serving, Sync, SyncResult, SyncWarning
+    from memcrdt.memory.tokens import YjsToken, YjsTokens
+    from memcrdt.memory.transfer import ImportReport, Refusal
     from memcrdt.model.attributes import AddOptions, ScopedAddOptions, UpdateOptions
     from memcrdt.model.filters import Filters, Order, ScopedFilters
     from memcrdt.model.prompt import to_prompt
     from memcrdt.model.records import Change, Forgotten, Hit, Link, MemoryRecord, Page, Revision
-    from memcrdt.node.node import Node
+    from memcrdt.node.node import Node, NodeStatus
+    from memcrdt.paths import home_folder
+    from memcrdt.search.embedders.catalog import KnownModel
+    from memcrdt.search.embedders.embedder import Embedder, EmbedFunction
+    from memcrdt.search.searcher import SearchStatus
+    from memcrdt.store.compaction import Compacted
     from memcrdt.store.membership.sharing import SpaceMember
+    from memcrdt.store.overview import SpaceStatus, Stats
+    from memcrdt.store.recovery.doctor import DoctorReport
+    from memcrdt.yjs.listener import YjsOptions
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AddOptions",
+    "AsyncInvitation",
     "AsyncMemory",
+    "AsyncModels",
+    "AsyncScopedMemory",
+    "AsyncSpace",
+    "AsyncSubscription",
+    "AsyncSync",
+    "AsyncYjsTokens",
+    "Budget",
     "Change",
+    "Compacted",
     "CorruptError",
     "Device",
     "DiskFullError",
+    "DoctorReport",
+    "EmbedFunction",
+    "Embedder",
     "EmbedderError",
     "Filters",
     "Forgotten",
     "Hit",
     "ImportReport",
     "InputError",
+    "Invitation",
+    "InviteOptions",
+    "JoinOptions",
+    "KnownModel",
     "Link",
     "LocalProtocolError",
     "LockedError",
@@ -66,49 +105,90 @@ __all__ = [
     "Memory",
     "MemoryRecord",
     "ModelMissingError",
+    "Models",
     "Node",
+    "NodeStatus",
     "NotFoundError",
     "OpeningMemory",
     "Order",
     "Page",
+    "PairedDevice",
     "PairingError",
     "PeerError",
     "ProtocolError",
     "ReadOnlyError",
+    "Refusal",
     "RemoteProtocolError",
     "Revision",
     "SchemaError",
     "ScopedAddOptions",
     "ScopedFilters",
     "ScopedMemory",
+    "SearchStatus",
+    "Serving",
     "Space",
     "SpaceMember",
+    "SpaceStatus",
+    "Stats",
+    "Status",
+    "StoreAlarm",
     "StoreError",
     "Subscription",
+    "Sync",
+    "SyncResult",
+    "SyncWarning",
     "UnreachableError",
     "UntrustedPeerError",
     "UpdateOptions",
+    "YjsOptions",
+    "YjsToken",
+    "YjsTokens",
     "__version__",
+    "doctor",
+    "home_folder",
     "open",
     "open_async",
     "to_prompt",
 ]
 
 _HOMES = {
-    "memcrdt.memory.async_memory": ("AsyncMemory", "OpeningMemory"),
+    "memcrdt._open": ("doctor", "open", "open_async"),
+    "memcrdt.memory.async_memory": (
+        "AsyncMemory",
+        "AsyncModels",
+        "AsyncScopedMemory",
+        "AsyncSpace",
+        "AsyncSubscription",
+        "AsyncSync",
+        "AsyncYjsTokens",
+        "OpeningMemory",
+    ),
     "memcrdt.memory.devices": ("Device",),
     "memcrdt.memory.feed": ("Subscription",),
     "memcrdt.memory.memory": ("Memory",),
+    "memcrdt.memory.models": ("Models",),
+    "memcrdt.memory.pairing": ("AsyncInvitation", "Invitation", "InviteOptions", "JoinOptions", "PairedDevice"),
+    "memcrdt.memory.retention": ("Budget",),
+    "memcrdt.memory.scoped": ("ScopedMemory",),
+    "memcrdt.memory.spaces": ("Space",),
+    "memcrdt.memory.status": ("Status", "StoreAlarm"),
+    "memcrdt.memory.sync": ("Serving", "Sync", "SyncResult", "SyncWarning"),
+    "memcrdt.memory.tokens": ("YjsToken", "YjsTokens"),
+    "memcrdt.memory.transfer": ("ImportReport", "Refusal"),
     "memcrdt.model.filters": ("Filters", "Order", "ScopedFilters"),
     "memcrdt.model.prompt": ("to_prompt",),
     "memcrdt.model.records": ("Change", "Forgotten", "Hit", "Link", "MemoryRecord", "Page", "Revision"),
-    "memcrdt.model.requests": ("AddOptions", "ScopedAddOptions", "UpdateOptions"),
-    "memcrdt.node.node": ("Node",),
-    "memcrdt._open": ("open", "open_async"),
-    "memcrdt.memory.scoped": ("ScopedMemory",),
-    "memcrdt.memory.spaces": ("Space",),
+    "memcrdt.model.attributes": ("AddOptions", "ScopedAddOptions", "UpdateOptions"),
+    "memcrdt.node.node": ("Node", "NodeStatus"),
+    "memcrdt.paths": ("home_folder",),
+    "memcrdt.search.embedders.catalog": ("KnownModel",),
+    "memcrdt.search.embedders.embedder": ("EmbedFunction", "Embedder"),
+    "memcrdt.search.searcher": ("SearchStatus",),
+    "memcrdt.store.compaction": ("Compacted",),
     "memcrdt.store.membership.sharing": ("SpaceMember",),
-    "memcrdt.memory.transfer": ("ImportReport",),
+    "memcrdt.store.overview": ("SpaceStatus", "Stats"),
+    "memcrdt.store.recovery.doctor": ("DoctorReport",),
+    "memcrdt.yjs.listener": ("YjsOptions",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -6,28 +6,28 @@ import os
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 from memcrdt import config as configuration
 from memcrdt.config import Config
-from memcrdt.errors import InputError
+from memcrdt.errors import CorruptError, InputError, SchemaError
 from memcrdt.memory.memory import Memory
 from memcrdt.model.checks import check_flag, check_name
 from memcrdt.model.device_ids import KEY_BYTES, device_id
-from memcrdt.paths import check_path
+from memcrdt.paths import IN_MEMORY, home_folder, named_home
 from memcrdt.search.searcher import Searcher
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from memcrdt.memory.async_memory import OpeningMemory
+    from memcrdt.memory.pairing import PairedDevice, PairOptions, WaitingCode
     from memcrdt.memory.sync import Network
     from memcrdt.search import SearchIndex
     from memcrdt.search.embedders.embedder import Embedder, EmbedFunction
+    from memcrdt.store.recovery.doctor import DoctorReport
     from memcrdt.store.store import Store
-
-HOME_VARIABLE = "MEMCRDT_HOME"
-IN_MEMORY = ":memory:"
 
 
 def open(  # noqa: A001 - the name of the public interface
@@ -38,21 +38,27 @@ def open(  # noqa: A001 - the name of the public interface
     read_only: bool = False,
     sync: bool = False,
 ) -> Memory:
-    """Open the memory of a home, and make it if it is not there.
+    """Open the memory of a home, and make it if it is not there. Use it as a context manager.
 
     Args:
-        home: The folder of the store, the device key and config.toml. None takes $MEMCRDT_HOME, or else the
-            platform's data folder. ":memory:" opens a new, empty memory that leaves no file and can't sync; each
-            call opens another one, and close() frees it.
-        embedder: "static" (shipped, no download), None, or anything else that memcrdt.search takes. Without it,
-            config.toml decides.
+        home: The folder that holds the store and, beside it, the key of the device and config.toml. None takes
+            $MEMCRDT_HOME, or else the platform's data folder. ":memory:" opens a new, empty memory that leaves no file
+            and can't sync; each call opens another one, and close() frees it.
+        embedder: `"static"` (shipped, no download), the name of a model of fastembed's, a folder with a model, an
+            Embedder, a function from texts to vectors, or None to search by words only. Without it, config.toml
+            decides.
         device_name: The name that other devices see. Without it, config.toml decides.
-        read_only: Refuse every write, and create nothing.
-        sync: Start the network in the background.
+        read_only: Whether to refuse every write and create nothing. The home has to be there then.
+        sync: Whether to sync with other devices in the background.
 
     Raises:
         InputError: An argument is not acceptable, or a memory in memory is to sync or to be read only.
-        StoreError: The store can't be opened.
+        ModelMissingError: The model is not on this machine.
+        StoreError: The store can't be opened; its kinds say why.
+
+    Example:
+        >>> with memcrdt.open() as memory:
+        ...     memory.add("Deploys go out on Tuesdays")
     """
     from memcrdt.memory.offline import Offline
     from memcrdt.net.identity import KEY_FILE, Identity, device_id_of
@@ -64,7 +70,7 @@ def open(  # noqa: A001 - the name of the public interface
     from memcrdt.store.store import Store
 
     read_only, sync = check_flag(read_only, "read_only"), check_flag(sync, "sync")
-    folder = None if _given(home) == IN_MEMORY else home_folder(home)
+    folder = None if named_home(home) == IN_MEMORY else home_folder(home)
     config = Config() if folder is None else configuration.load(folder)
     if device_name is not None:
         config = replace(config, device_name=check_name(device_name, "the device's name"))
@@ -101,7 +107,7 @@ def assembled(
 ) -> Memory:
     """Return the memory over an open store, with its background work running. Closes the store on any error."""
     searcher = Searcher(store, index)
-    memory = Memory(folder, store, network, searcher=searcher, config=config)
+    memory = Memory(folder, store, network, pairing=_Pairing, searcher=searcher, config=config)
     try:
         if not store.options.read_only:
             memory.retention.look()
@@ -153,21 +159,54 @@ def open_async(
     return OpeningMemory(lambda: open(home, embedder=embedder, device_name=device_name, read_only=read_only, sync=sync))
 
 
-def home_folder(home: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder that open() takes for `home`. An empty variable counts as none.
+def doctor(home: str | os.PathLike[str] | None = None, *, repair: bool = False, give_up: bool = False) -> DoctorReport:
+    """Check the store of a home, even one that is too damaged to be opened, and with `repair` put right what can be.
+
+    Args:
+        home: The folder, as for open().
+        repair: Whether to change anything.
+        give_up: Whether to go on without lost rows, instead of waiting for other devices to bring them again.
 
     Raises:
-        InputError: `home` is no path, or ":memory:".
+        CorruptError, SchemaError: The file is no store, or nothing in it can be saved.
     """
-    given = _given(home)
-    if given == IN_MEMORY:
-        raise InputError(f"{IN_MEMORY} is no folder; only memcrdt.open() in Python takes it")
-    if given is not None:
-        return check_path(given, "the home").expanduser().absolute()
-    from platformdirs import user_data_path
+    from memcrdt.store.recovery.doctor import examine_file, repair_file
 
-    return user_data_path("memcrdt", appauthor=False)
+    try:
+        with open(home, read_only=not repair) as memory:
+            return memory.doctor(repair=repair, give_up=give_up)
+    except (CorruptError, SchemaError):
+        folder = home_folder(home)
+        of_file = repair_file(folder) if repair else examine_file(folder)
+        if not of_file.problems:
+            raise
+    if not repair:
+        return of_file
+    with open(home) as memory:
+        within = memory.doctor(repair=True, give_up=give_up)
+    return replace(within, problems=of_file.problems + within.problems, done=of_file.done + within.done)
 
 
-def _given(home: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
-    return os.environ.get(HOME_VARIABLE) or None if home is None else home
+class _Pairing:
+    """Pairing for one memory, imported when somebody pairs: it needs the whole network."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def invite(self, options: PairOptions) -> WaitingCode:
+        """Return a code to be entered."""
+        from memcrdt.pairing.pair import invite
+
+        return await invite(self._memory, options)
+
+    async def join(self, code: str, options: PairOptions, *, at: str | None, find_s: float) -> PairedDevice:
+        """Type a code."""
+        from memcrdt.pairing.pair import join
+
+        return await join(self._memory, code, options, at=at, find_s=find_s)
+
+    def spell(self, code: str) -> str:
+        """Return a typed code as it is shown."""
+        from memcrdt.pairing.codes import parse_code
+
+        return str(parse_code(code))

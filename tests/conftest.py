@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from memcrdt.memory.memory import Memory
-from memcrdt.store.high_water_mark import STATE_VARIABLE
+from memcrdt.paths import STATE_VARIABLE
 from memcrdt.testing.memories import Clock, open_memory
 from memcrdt.testing.models import write_tiny_model
 

@@ -29,8 +29,8 @@ _EXIT_CODES: tuple[tuple[type[errors.MemcrdtError], int], ...] = (
 )
 
 _MODULES = {
-    "init": "homes",
-    "path": "homes",
+    "init": "home",
+    "path": "home",
     "add": "writing",
     "update": "writing",
     "forget": "writing",
@@ -40,35 +40,35 @@ _MODULES = {
     "list": "reading",
     "history": "reading",
     "conflicts": "reading",
-    "link": "linking",
-    "unlink": "linking",
-    "related": "linking",
-    "move": "moving",
-    "rename-scope": "moving",
+    "link": "writing",
+    "unlink": "writing",
+    "related": "reading",
+    "move": "writing",
+    "rename-scope": "writing",
     "import": "files",
     "export": "files",
     "status": "status",
     "peers": "status",
     "sync": "status",
-    "pair": "pair",
+    "pair": "devices",
     "accept": "devices",
     "revoke": "devices",
-    "serve": "serving",
+    "serve": "serve",
     "space": "space",
     "token": "token",
     "model": "model",
-    "config": "settings",
-    "stats": "maintenance",
-    "compact": "maintenance",
-    "backup": "maintenance",
-    "restore": "maintenance",
-    "doctor": "maintenance",
+    "config": "home",
+    "stats": "home",
+    "compact": "home",
+    "backup": "home",
+    "restore": "home",
+    "doctor": "home",
     "demo": "demo",
 }
 
 
 class LazyGroup(FaceGroup):
-    """The subcommands, in the order in which one meets them; each lives in a module under its own name."""
+    """The subcommands, in the order in which users meet them. Each is imported when it is named."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_MODULES)

@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Self
+from typing import IO, TYPE_CHECKING, Final, Self
 
 from memcrdt._open import open as open_memory
 from memcrdt.errors import PeerError
-from memcrdt.memory.memory import Memory
-from memcrdt.store.high_water_mark import STATE_VARIABLE
-from memcrdt.store.membership.peers import Peers
-from memcrdt.store.overview import overview
+from memcrdt.paths import STATE_VARIABLE
+
+if TYPE_CHECKING:
+    from memcrdt import Memory
 
 ANSWERS: Final = 3
 POLL_S: Final = 0.1
@@ -71,7 +71,7 @@ class DemoNode:
 
     def accept(self, other: DemoNode) -> None:
         """Trusts another node, and remembers where it listens if that is known."""
-        Peers(self.memory.store).accept(other.memory.store.device, name=other.name, address=other._address)
+        self.memory.accept(other.memory.device, name=other.name, address=other._address)
 
     def start(self) -> None:
         """Starts the process that serves; `is_listening` tells when it does."""
@@ -103,7 +103,7 @@ class DemoNode:
 
     def view(self, query: str) -> View:
         """What this node would tell a caller now."""
-        personal = overview(self.memory.store).spaces[0]
+        personal = self.memory.status().spaces[0]
         hits = self.memory.search(query, limit=ANSWERS)
         return View(
             name=self.name,

@@ -39,7 +39,7 @@ _COLUMNS: tuple[Column[View], ...] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class DemoOutcome:
     """How it ended. `equal`: every node gives the same answers to `query`, has the same digest, and lists both
     texts of the conflict."""
 
@@ -78,7 +78,7 @@ class Story:
         self._stage = stage
         self._deadline = deadline
 
-    def play(self) -> Outcome:
+    def play(self) -> DemoOutcome:
         """Everything, in order. At the deadline it goes on as things stand: the outcome says how."""
         began = time.monotonic()
         laptop, _, studio = self._nodes
@@ -97,7 +97,7 @@ class Story:
         views = self._wait(_agree)
         conflicts = {tuple(revision.text for revision in node.memory.conflicts(edited)) for node in self._nodes}
         conflict = max(conflicts)
-        return Outcome(
+        return DemoOutcome(
             equal=_agree(views) and len(conflicts) == 1 and set(conflict) == {EDITED_HERE, EDITED_THERE},
             seconds=round(time.monotonic() - began, 1),
             query=QUERY,
@@ -164,7 +164,7 @@ def _agree(views: Sequence[View]) -> bool:
     return len({(view.memories, view.digest, view.answers) for view in views}) == 1
 
 
-def _verdict(outcome: Outcome) -> str:
+def _verdict(outcome: DemoOutcome) -> str:
     if outcome.equal:
         return (
             f"all three have the same memories and give the same answer, after {outcome.seconds} s;"

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from memcrdt.cli.output import Printer, say
-from memcrdt.errors import InputError
+from memcrdt.cli.output import Printer, say, show_messages
+from memcrdt.errors import InputError, ReadOnlyError
 from memcrdt.model import limits
 
 if TYPE_CHECKING:
-    from memcrdt.memory.memory import Memory
+    from memcrdt import DoctorReport, Memory
+
+T = TypeVar("T")
 
 STDIO = "-"
 
@@ -29,26 +32,30 @@ class Face:
 
     def open(self, *, read_only: bool = False) -> Memory:
         """The memory of the home; a context manager. It is made if it is not there, unless `read_only`."""
-        from memcrdt._open import home_folder
         from memcrdt._open import open as open_memory
-        from memcrdt.cli.messages import show_messages
+        from memcrdt.paths import home_folder
 
         show_messages()
         return open_memory(home_folder(self.home), read_only=read_only)
 
     @contextmanager
     def changing(self) -> Iterator[Memory]:
-        """The memory of the home, to change. Tells in the end what of that has not left the machine, if it should."""
+        """The memory of the home, to change. In the end it warns of changes that can't leave the machine now."""
         with self.open() as memory:
-            changed: set[int] = set()
-            memory.store.subscribe(lambda notice: changed.update(space for space, _, _ in notice.changes))
             yield memory
-            _say_what_stays(memory, sorted(changed))
+            for warning in memory.sync.warnings():
+                say(warning.text)
+
+    def doctor(self, *, repair: bool, give_up: bool) -> DoctorReport:
+        """Check the store of the home, which may be too damaged to be opened."""
+        from memcrdt._open import doctor
+        from memcrdt.paths import home_folder
+
+        show_messages()
+        return doctor(home_folder(self.home), repair=repair, give_up=give_up)
 
     def look(self) -> Memory:
         """The memory of the home, to read: where it may not be written, for reading only."""
-        from memcrdt.errors import ReadOnlyError
-
         try:
             return self.open()
         except ReadOnlyError:
@@ -119,15 +126,31 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None and value != ()}
 
 
-def _say_what_stays(memory: Memory, spaces: Iterable[int]) -> None:
-    from memcrdt.store.membership.sharing import audience
+def run_loop(main: Coroutine[Any, Any, T]) -> T:
+    """What asyncio.run() does, except that a second Ctrl-C does not tear apart what the first one ends: goodbyes are
+    said, and records withdrawn. Raises KeyboardInterrupt when that is done."""
+    import asyncio
 
-    found = [audience(memory.store, space) for space in spaces]
-    for each in found:
-        if each.revoked:
-            say(f"it stays here: this device was revoked from the space {each.space!r}; see `memcrdt status`")
-    if any(each.others and not each.revoked for each in found) and memory.sync.serving() is None:
-        say("it is kept here and not sent yet, since nothing serves this home; `memcrdt serve` sends it")
+    interrupted = False
+
+    async def guarded() -> T:
+        def interrupt() -> None:
+            nonlocal interrupted
+            if not interrupted:
+                interrupted = True
+                task.cancel()
+
+        task = asyncio.ensure_future(main)
+        with suppress(NotImplementedError):  # Windows has no such handlers; there it is as asyncio has it
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)
+        return await task
+
+    try:
+        return asyncio.run(guarded())
+    except asyncio.CancelledError:
+        if interrupted:
+            raise KeyboardInterrupt from None
+        raise
 
 
 def read_text(text: str) -> str:

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 import click
 
 from memcrdt.cli.face import Face, FaceGroup, command, pass_face
-from memcrdt.cli.output import Column, say
-
-if TYPE_CHECKING:
-    from memcrdt.memory.memory import Memory
-    from memcrdt.search.searcher import SearchStatus
-
-WAIT_S: Final = 0.2
+from memcrdt.cli.output import Column, say, without
 
 _MODELS: tuple[Column[dict[str, Any]], ...] = (
     Column("name", lambda model: model["name"]),
@@ -38,9 +31,9 @@ def model_command() -> None:
 @pass_face
 def list_command(face: Face) -> None:
     """List the models that can be named, and say which are on this machine."""
-    from memcrdt.search.embedders import catalog
+    from memcrdt import Models
 
-    face.printer.table([model._asdict() for model in catalog.known_models()], _MODELS)
+    face.printer.table([model._asdict() for model in Models.list()], _MODELS)
 
 
 @command("pull")
@@ -48,9 +41,9 @@ def list_command(face: Face) -> None:
 @pass_face
 def pull_command(face: Face, name: str) -> None:
     """Download a model, so that it can be used without a network. Run again, it goes on where it stopped."""
-    from memcrdt.search.embedders import catalog
+    from memcrdt import Models
 
-    catalog.pull(name, _show_progress if sys.stderr.isatty() else lambda here, total: None)
+    Models.pull(name, progress=_show_progress if sys.stderr.isatty() else None)
     say(f"{name} is on this machine; `memcrdt model use {name}` searches with it")
 
 
@@ -64,8 +57,8 @@ def use_command(face: Face, name: str) -> None:
     that is done.
     """
     with face.open() as memory:
-        face.printer.value("model", memory.use_model(name))
-        waiting = memory.status().search.waiting
+        face.printer.value("model", memory.models.use(name))
+        waiting = memory.models.status().waiting
     if waiting:
         say(f"memories to embed again: {waiting:,}; `memcrdt model status --wait` does it now, as does `memcrdt serve`")
 
@@ -75,25 +68,12 @@ def use_command(face: Face, name: str) -> None:
 @pass_face
 def status_command(face: Face, wait: bool) -> None:
     """Show which model is searched with, and how many memories wait to be embedded."""
-    from memcrdt.cli.messages import without
-
     with without("memcrdt.search"), face.open() as memory:
-        face.printer.record(_finished(memory) if wait else memory.status().search)
+        face.printer.record(memory.models.wait() if wait else memory.models.status())
 
 
 for _subcommand in (list_command, use_command, pull_command, status_command):
     model_command.add_command(_subcommand)
-
-
-def _finished(memory: Memory) -> SearchStatus:
-    """The status when nothing waits any more; the open memory does the work. Raises EmbedderError."""
-    from memcrdt.errors import EmbedderError
-
-    while (status := memory.status().search).waiting or status.next_model:
-        if status.error:
-            raise EmbedderError(status.error)
-        time.sleep(WAIT_S)
-    return status
 
 
 def _show_progress(here: int, total: int) -> None:

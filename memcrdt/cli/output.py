@@ -1,11 +1,13 @@
-"""Printing: JSON lines, tables on a terminal, tab-separated lines elsewhere; messages on stderr."""
+"""Printing: JSON lines, tables on a terminal, tab-separated lines elsewhere; messages and logs on stderr."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -142,3 +144,33 @@ def _fields(item: Any) -> dict[str, Any]:
     if isinstance(item, Mapping):
         return dict(item)
     return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
+
+
+class _Messages(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+        if record.exc_info:  # a bug, then: where it happened helps to mend it
+            click.echo(logging.Formatter().formatException(record.exc_info), err=True)
+
+
+_MESSAGES = _Messages()
+
+
+@contextmanager
+def without(logger: str) -> Iterator[None]:
+    """Shows nothing of this logger: the command tells it in its own way."""
+    quiet = logging.getLogger(logger)
+    quiet.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        quiet.removeFilter(_nothing)
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False
+
+
+def show_messages() -> None:
+    """Shows warnings and errors from now on. A second call does nothing."""
+    logging.getLogger("memcrdt").addHandler(_MESSAGES)

@@ -1,4 +1,4 @@
-"""`memcrdt search`, `similar`, `get`, `list`, `history` and `conflicts`."""
+"""`memcrdt search`, `similar`, `get`, `list`, `history`, `conflicts` and `related`: commands that show memories."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from memcrdt.model import limits
 from memcrdt.model.scopes import GLOBAL
 
 if TYPE_CHECKING:
-    from memcrdt.memory.memory import Memory
-    from memcrdt.model.records import Hit, MemoryRecord, Revision
+    from memcrdt import Hit, Memory, MemoryRecord, Revision
 
 
 def _about(memory: MemoryRecord) -> str:
@@ -61,7 +60,7 @@ _REVISED: tuple[Column[Revision], ...] = (
 
 @command("search")
 @click.argument("query")
-@click.option("--limit", type=int, default=10, show_default=True, help="At most so many.")
+@click.option("--limit", type=int, default=10, show_default=True, help="Maximum number of results.")
 @click.option("--min-score", type=float, help="Leave out what scores less, from 0 to 1.")
 @click.option("--diversity", type=float, default=0.0, help="From 0 to 1: prefer hits that differ from those before.")
 @click.option("--recency", type=float, default=0.0, help="From 0 to 1: of what says about the same, the newer first.")
@@ -83,7 +82,7 @@ def search_command(face: Face, /, query: str, **options: Any) -> None:
 
 @command("similar")
 @click.argument("id")
-@click.option("--limit", type=int, default=10, show_default=True, help="At most so many.")
+@click.option("--limit", type=int, default=10, show_default=True, help="Maximum number of results.")
 @filter_options
 @pass_face
 def similar_command(face: Face, /, id: str, limit: int, **filters: Any) -> None:
@@ -104,7 +103,7 @@ def get_command(face: Face, /, id: str) -> None:
 
 
 @command("list")
-@click.option("--limit", type=int, default=100, show_default=True, help="At most so many.")
+@click.option("--limit", type=int, default=100, show_default=True, help="Maximum number of results.")
 @click.option("--all", "everything", is_flag=True, help="All of them, however many.")
 @click.option("--order", default="newest", show_default=True, help="newest, oldest or updated.")
 @filter_options
@@ -141,6 +140,16 @@ def conflicts_command(face: Face, /, id: str) -> None:
     """
     with face.look() as memory:
         face.printer.table(memory.conflicts(id), _REVISED)
+
+
+@command("related")
+@click.argument("id")
+@click.option("--rel", metavar="REL", help="Only by this relation.")
+@pass_face
+def related_command(face: Face, /, id: str, rel: str | None) -> None:
+    """List the memories that memory ID is linked to."""
+    with face.look() as memory:
+        face.printer.table(memory.related(id, rel), LISTED, on_terminal=LISTED_ON_TERMINAL)
 
 
 def _pages(memory: Memory, wanted: dict[str, Any]) -> Iterator[MemoryRecord]:

@@ -10,8 +10,7 @@ from memcrdt.cli.face import Face, FaceGroup, command, pass_face
 from memcrdt.cli.output import Column, readable, say, short
 
 if TYPE_CHECKING:
-    from memcrdt.store.membership.sharing import SpaceMember
-    from memcrdt.store.overview import SpaceStatus
+    from memcrdt import SpaceMember, SpaceStatus
 
 
 _SPACES: tuple[Column[SpaceStatus], ...] = (
@@ -54,7 +53,7 @@ def create_command(face: Face, name: str) -> None:
 def list_command(face: Face) -> None:
     """List the spaces."""
     with face.look() as memory:
-        face.printer.table(memory.status().store.spaces, _SPACES)
+        face.printer.table(memory.status().spaces, _SPACES)
 
 
 @command("members")
@@ -79,7 +78,7 @@ def invite_command(face: Face, name: str, device: str) -> None:
     """
     with face.open() as memory:
         memory.space(name).invite(device)
-        own = readable(memory.store.device)
+        own = readable(memory.device)
     say(
         f"invited; unless that is done already, run on the other device: memcrdt space create {name}; "
         f"memcrdt space invite {name} {own}"

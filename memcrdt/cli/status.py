@@ -4,51 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from memcrdt.cli.face import Face, command, pass_face
-from memcrdt.cli.output import Column, as_seen, readable, say, short
+from memcrdt.cli.output import Column, as_seen, readable, say, short, without
+from memcrdt.errors import PeerError, UnreachableError
 
 if TYPE_CHECKING:
-    from memcrdt.memory.devices import Device
-    from memcrdt.memory.memory import Status
-    from memcrdt.memory.retention import Budget
-    from memcrdt.memory.sync import Serving
-    from memcrdt.search.searcher import SearchStatus
-    from memcrdt.store.overview import SpaceStatus
+    from memcrdt import Device, SearchStatus, Serving, SpaceStatus, Status
 
 WATCH_S: Final = 1.0
-SKEW_S: Final = 60  # clocks further apart than this are worth a word: the later of two edits is shown
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlarmLine:
-    """Something that the user should know and that does not go away by itself."""
-
-    at: datetime
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusLine:
-    """All that `memcrdt status` shows, as its JSON names it. `serving` is None when nothing serves."""
-
-    home: str
-    device: str
-    serving: Serving | None
-    size: int
-    budget: Budget
-    search: SearchStatus
-    ignored: int
-    quarantined: int
-    to_scrub: int
-    alarms: tuple[AlarmLine, ...]
-    spaces: tuple[SpaceStatus, ...]
-    peers: tuple[Device, ...]
 
 
 def _connection(line: Device) -> str:
@@ -92,7 +59,7 @@ _PEERS_ON_TERMINAL: tuple[Column[Device], ...] = (
 def status_command(face: Face, watch: bool) -> None:
     """Show what is here, who has it, and whether anything serves."""
     with face.look() as memory:
-        _show(watch, lambda: _print_status(face, status_line(memory.status())))
+        _show(watch, lambda: _print_status(face, memory.status()))
 
 
 @command("peers")
@@ -113,48 +80,20 @@ def sync_command(face: Face, wait_s: float | None) -> None:
     Works with and without a process that serves: before the lid closes, and in scripts. Prints the devices; exit code 5
     when none could be reached, 1 when one that was reached did not finish in time.
     """
-    from memcrdt.cli.messages import without
-    from memcrdt.errors import PeerError, UnreachableError
-
-    started = datetime.now(UTC)
     with without("memcrdt.net"), face.open() as memory:
-        synced = memory.wait_synced(timeout=wait_s)
-        peers = [device for device in memory.devices() if device.state == "accepted"]
-    face.printer.table(peers, _PEERS, on_terminal=_PEERS_ON_TERMINAL)
-    for peer in peers:
+        done = memory.sync.wait(timeout=wait_s)
+    face.printer.table(done.devices, _PEERS, on_terminal=_PEERS_ON_TERMINAL)
+    for peer in done.devices:
         if peer.error and not peer.connected:
             say(f"{short(peer.device, peer.name)}: {peer.error}")
-    if synced:
+    if done.synced:
         return
-    if not peers:
+    if not done.devices:
         raise UnreachableError("no device is accepted, so there is nobody to sync with; run: memcrdt pair")
-    reached = [peer for peer in peers if peer.connected or (peer.seen_at and peer.seen_at >= started)]
-    if not reached:
+    if not done.reached:
         raise UnreachableError("no device is within reach, so nothing was synced")
-    late = ", ".join(short(peer.device, peer.name) for peer in reached)
+    late = ", ".join(short(peer.device, peer.name) for peer in done.reached)
     raise PeerError(f"not all is synced yet with {late}; it goes on while `memcrdt serve` runs: memcrdt status")
-
-
-def status_line(status: Status) -> StatusLine:
-    """The status as it is printed."""
-    from memcrdt.memory.devices import device_of
-    from memcrdt.model.values import from_ms
-
-    store = status.store
-    return StatusLine(
-        home=str(status.home),
-        device=store.device,
-        serving=status.serving,
-        size=store.size,
-        budget=status.budget,
-        search=status.search,
-        ignored=store.ignored,
-        quarantined=store.quarantined,
-        to_scrub=store.to_scrub,
-        alarms=tuple(AlarmLine(at=from_ms(alarm.at), text=alarm.text) for alarm in store.alarms),
-        spaces=store.spaces,
-        peers=tuple(device_of(peer) for peer in store.peers),
-    )
 
 
 def _show(watch: bool, show: Callable[[], None]) -> None:
@@ -165,7 +104,7 @@ def _show(watch: bool, show: Callable[[], None]) -> None:
         show()
 
 
-def _print_status(face: Face, status: StatusLine) -> None:
+def _print_status(face: Face, status: Status) -> None:
     if face.json:
         face.printer.record(status)
         return
@@ -179,7 +118,7 @@ def _print_status(face: Face, status: StatusLine) -> None:
             "ignored": status.ignored or None,
             "quarantined": status.quarantined or None,
             "to scrub": status.to_scrub or None,
-            "clocks": tuple(_skewed(peer) for peer in status.peers if _is_skewed(peer)),
+            "clocks": tuple(_skewed(peer) for peer in status.peers if peer.clock_differs),
             "alarms": tuple(alarm.text for alarm in status.alarms),
         }
     )
@@ -210,17 +149,13 @@ def _details(peer: Device) -> Iterator[str]:
         yield peer.error
 
 
-def _is_skewed(line: Device) -> bool:
-    return line.skew_ms is not None and abs(line.skew_ms) > SKEW_S * 1_000
-
-
 def _skewed(line: Device) -> str:
     seconds = (line.skew_ms or 0) / 1_000
     side = "ahead of" if seconds > 0 else "behind"
     return f"the clock of {short(line.device, line.name)} is {abs(seconds):,.0f} s {side} ours; set the wrong one"
 
 
-def _room(status: StatusLine) -> str:
+def _room(status: Status) -> str:
     limit = status.budget.limit
     budget = "" if limit is None else f"; {status.budget.used / limit:.0%} of the budget of {limit:,} are in use"
     return f"{status.size:,} bytes{budget}"

@@ -1,4 +1,4 @@
-"""`memcrdt add`, `update` and `forget`."""
+"""`memcrdt add`, `update`, `forget`, `link`, `unlink`, `move` and `rename-scope`: commands that change memories."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from memcrdt.cli.output import say, short
 from memcrdt.model.attributes import taken_by
 
 if TYPE_CHECKING:
-    from memcrdt.memory.memory import Memory
-    from memcrdt.model.records import Forgotten
+    from memcrdt import Forgotten, Memory
 
 _CLEARABLE = tuple(attribute.name for attribute in taken_by("update") if attribute.is_none(None))
 
@@ -92,13 +91,60 @@ def forget_command(face: Face, /, id: str | None, dry_run: bool, yes: bool, **fi
         face.printer.record(forgotten if face.json else _named(memory, forgotten))
 
 
+@command("link")
+@click.argument("id")
+@click.argument("rel")
+@click.argument("to")
+@pass_face
+def link_command(face: Face, /, id: str, rel: str, to: str) -> None:
+    """Link memory ID to memory TO by relation REL, such as: memcrdt link ID causes TO."""
+    with face.changing() as memory:
+        memory.link(id, rel, to)
+
+
+@command("unlink")
+@click.argument("id")
+@click.argument("rel")
+@click.argument("to")
+@pass_face
+def unlink_command(face: Face, /, id: str, rel: str, to: str) -> None:
+    """Take a link away. One that is not there is no error."""
+    with face.changing() as memory:
+        memory.unlink(id, rel, to)
+
+
+@command("move")
+@click.argument("id")
+@click.option("--space", metavar="NAME", required=True, help="Where it is to be.")
+@pass_face
+def move_command(face: Face, /, id: str, space: str) -> None:
+    """Move a memory to another space, and print its new id.
+
+    It has a new life there, without its history and the links to it, and is forgotten where it was.
+    """
+    with face.changing() as memory:
+        face.printer.value("id", memory.move(id, space=space))
+
+
+@command("rename-scope")
+@click.argument("old")
+@click.argument("new")
+@pass_face
+def rename_scope_command(face: Face, /, old: str, new: str) -> None:
+    """Rename scope OLD to NEW in all its memories, in one go.
+
+    The conversations of a project follow it to another project. To move a conversation that an older version kept
+    outside its project: memcrdt rename-scope conversation/standup project/acme/conversation/standup
+    """
+    with face.changing() as memory:
+        face.printer.record({"memories": memory.rename_scope(old, new)})
+
+
 def _named(memory: Memory, forgotten: Forgotten) -> Forgotten:
     """With devices as people know them."""
-    from memcrdt.store.membership.peers import Peers
-
     if not (forgotten.confirmed or forgotten.awaited):
         return forgotten
-    shown = {peer.device: short(peer.device, peer.name) for peer in Peers(memory.store).all()}
+    shown = {each.device: short(each.device, each.name) for each in memory.devices()}
     confirmed, awaited = (tuple(map(shown.__getitem__, ids)) for ids in (forgotten.confirmed, forgotten.awaited))
     return replace(forgotten, confirmed=confirmed, awaited=awaited)
 

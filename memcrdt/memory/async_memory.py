@@ -8,6 +8,7 @@ take as long as other devices do: it takes a thread only to look, and ends with 
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextvars
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
@@ -15,18 +16,26 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from functools import partial, update_wrapper
 from itertools import islice
-from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from memcrdt.errors import StoreError
+from memcrdt.memory import models
 from memcrdt.memory.feed import Subscription, log
 from memcrdt.memory.memory import Memory
+from memcrdt.memory.models import Models
+from memcrdt.memory.pairing import FIND_S, AsyncInvitation, InviteOptions, JoinOptions, PairedDevice, invite_options
 from memcrdt.memory.scoped import ScopedMemory
 from memcrdt.memory.spaces import Space
-from memcrdt.memory.sync import POLL_S, Sync
+from memcrdt.memory.sync import POLL_S, Sync, SyncResult
+from memcrdt.memory.tokens import YjsTokens
 from memcrdt.model.checks import check_callback
 from memcrdt.model.filters import Filters, Order, ScopedFilters
 from memcrdt.model.records import Change, MemoryRecord
 from memcrdt.store.listing import PAGE
+
+if TYPE_CHECKING:
+    from memcrdt.search.embedders.catalog import KnownModel
+    from memcrdt.search.searcher import SearchStatus
 
 THREADS: Final = 8
 
@@ -103,7 +112,10 @@ class AsyncMemory(_Threaded[Memory]):
     def __init__(self, memory: Memory) -> None:
         super().__init__(memory, ThreadPoolExecutor(THREADS, thread_name_prefix="memcrdt-async"))
         self.memory = memory
+        self.device = memory.device
         self.sync = AsyncSync(memory.sync, self._threads)
+        self.tokens = AsyncYjsTokens(memory.tokens, self._threads)
+        self.models = AsyncModels(memory.models, self._threads)
 
     async def __aenter__(self) -> Self:
         return self
@@ -159,7 +171,7 @@ class AsyncMemory(_Threaded[Memory]):
         timeout: float | None = None,  # noqa: ASYNC109 - as Memory's
         peers: Iterable[str] | None = None,
     ) -> bool:
-        return await self.sync.wait(timeout=timeout, peers=peers)
+        return (await self.sync.wait(timeout=timeout, peers=peers)).synced
 
     def iterate(self, /, *, order: Order = "newest", **filters: Unpack[Filters]) -> AsyncIterator[MemoryRecord]:
         """As Memory.iterate(): `async for record in memory.iterate()`."""
@@ -219,7 +231,7 @@ class OpeningMemory:
 
 
 class AsyncSync(_Threaded[Sync]):
-    """Sync with other devices, as in Sync: `memory.sync`."""
+    """Sync and pairing with other devices, as in Sync: `memory.sync`."""
 
     start = _awaitable(Sync.start)
     stop = _awaitable(Sync.stop)
@@ -227,19 +239,68 @@ class AsyncSync(_Threaded[Sync]):
     devices = _awaitable(Sync.devices)
     accept = _awaitable(Sync.accept)
     revoke = _awaitable(Sync.revoke)
+    spell = _awaitable(Sync.spell)
+    warnings = _awaitable(Sync.warnings)
 
     async def wait(
         self,
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - as Sync's
         peers: Iterable[str] | None = None,
-    ) -> bool:
-        async with self._entered(self._target.asking(timeout, peers)) as look:
+    ) -> SyncResult:
+        started = self._target._now()
+        async with self._entered(self._target._asking(timeout, peers)) as look:
             while (synced := await self._run(look)) is None:  # noqa: ASYNC110 - the answer is in a file
                 await asyncio.sleep(POLL_S)  # which takes no thread
-            return synced
+        return await self._run(partial(self._target._result, synced, started))
+
+    async def invite(self, /, **options: Unpack[InviteOptions]) -> AsyncInvitation:
+        """As Sync.invite(): `async with await memory.sync.invite() as invitation: await invitation.joined()`."""
+        return AsyncInvitation(await self._target._pairing.invite(invite_options(options)))
+
+    async def join(
+        self,
+        /,
+        code: str,
+        *,
+        address: str | None = None,
+        timeout: float = FIND_S,  # noqa: ASYNC109 - as Sync's
+        **options: Unpack[JoinOptions],
+    ) -> PairedDevice:
+        return await self._target._joining(code, address, timeout, options)
 
 
+class AsyncYjsTokens(_Threaded[YjsTokens]):
+    """The tokens of Yjs clients, as in YjsTokens: `memory.tokens`."""
+
+    create = _awaitable(YjsTokens.create)
+    list = _awaitable(YjsTokens.list)
+    revoke = _awaitable(YjsTokens.revoke)
+
+
+class AsyncModels(_Threaded[Models]):
+    """The embedders to search with, as in Models: `memory.models`."""
+
+    use = _awaitable(Models.use)
+    status = _awaitable(Models.status)
+
+    async def list(self) -> builtins.list[KnownModel]:
+        return await self._run(Models.list)
+
+    async def pull(self, name: str, *, progress: Callable[[int, int], None] | None = None) -> None:
+        return await self._run(partial(Models.pull, name, progress=progress))
+
+    async def wait(self, *, timeout: float | None = None) -> SearchStatus:  # noqa: ASYNC109 - as Models'
+        deadline = self._target._deadline(timeout)
+        while (done := await self._run(partial(self._target._finished, deadline))) is None:  # noqa: ASYNC110 - it is in a file
+            await asyncio.sleep(models.POLL_S)
+        return done
+
+
+update_wrapper(AsyncSync.join, Sync.join)
+update_wrapper(AsyncModels.list, Models.list)
+update_wrapper(AsyncModels.pull, Models.pull)
+update_wrapper(AsyncModels.wait, Models.wait)
 update_wrapper(AsyncMemory.wait_synced, Memory.wait_synced)
 update_wrapper(AsyncSync.wait, Sync.wait)
 

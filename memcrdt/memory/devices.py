@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from memcrdt.model.serialization import Record
 from memcrdt.model.values import from_ms
 from memcrdt.store.overview import PeerStatus
+
+SKEW_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,11 @@ class Device(Record):
     addresses: tuple[str, ...]
     error: str | None
     error_at: datetime | None
+
+    @property
+    def clock_differs(self) -> bool:
+        """Whether its clock is over a minute apart from ours, which decides what of two edits is the later one."""
+        return self.skew_ms is not None and abs(self.skew_ms) > SKEW_MS
 
 
 def device_of(status: PeerStatus) -> Device:

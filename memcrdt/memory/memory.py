@@ -5,21 +5,23 @@ from __future__ import annotations
 import builtins
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack
 
-from memcrdt import config as configuration
 from memcrdt.config import Config
 from memcrdt.errors import InputError
 from memcrdt.memory import feed, writer
 from memcrdt.memory.devices import Device
-from memcrdt.memory.retention import Budget, Retention
+from memcrdt.memory.models import Models
+from memcrdt.memory.pairing import Pairing
+from memcrdt.memory.retention import Retention
 from memcrdt.memory.scoped import ScopedMemory
 from memcrdt.memory.spaces import Space
-from memcrdt.memory.sync import Network, Serving, Sync
+from memcrdt.memory.status import Status, status_of
+from memcrdt.memory.sync import Network, Sync
+from memcrdt.memory.tokens import YjsTokens
 from memcrdt.memory.writer import Writer
 from memcrdt.model import checks
 from memcrdt.model.attributes import AddOptions, UpdateOptions
@@ -31,7 +33,7 @@ from memcrdt.model.scopes import GLOBAL, check_scope
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Time
 from memcrdt.paths import check_path
-from memcrdt.search.searcher import Searcher, SearchStatus
+from memcrdt.search.searcher import Searcher
 from memcrdt.store import backup, changes, compaction, listing, overview, reads
 from memcrdt.store.spaces import space_number
 from memcrdt.store.store import Store
@@ -39,17 +41,6 @@ from memcrdt.store.store import Store
 if TYPE_CHECKING:
     from memcrdt.memory.transfer import ImportReport
     from memcrdt.store.recovery.doctor import DoctorReport
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What is here, who has what of it, whether anything is serving, how much room there is, and how search does."""
-
-    home: Path | None
-    store: overview.StoreStatus
-    serving: Serving | None
-    budget: Budget
-    search: SearchStatus
 
 
 class Memory:
@@ -62,7 +53,10 @@ class Memory:
     Attributes:
         home: The folder of the store; None for a store in memory.
         config: The settings of the home.
-        sync: Sync with other devices.
+        device: The id of this device.
+        sync: Sync and pairing with other devices.
+        tokens: The tokens of Yjs clients.
+        models: The embedders to search with.
     """
 
     def __init__(
@@ -71,17 +65,21 @@ class Memory:
         store: Store,
         network: Callable[[Memory], Network],
         *,
+        pairing: Callable[[Memory], Pairing],
         searcher: Searcher,
         config: Config,
     ) -> None:
         self.home = home
         self.store = store
         self.config = config
+        self.device = store.device
         self.retention = Retention(store, config)
         self._searcher = searcher
         self._feed = feed.Feed(store)
         self._writer = Writer(store, self.retention)
-        self.sync = Sync(store, network(self))
+        self.sync = Sync(store, network(self), pairing(self))
+        self.tokens = YjsTokens(store)
+        self.models = Models(home, searcher)
 
     def __enter__(self) -> Self:
         return self
@@ -675,13 +673,8 @@ class Memory:
     def status(self) -> Status:
         """Return the state of the store, of search and of sync. Works without a process that serves."""
         serving = self.sync.serving()
-        return Status(
-            home=self.home,
-            store=overview.overview(self.store, served=serving is not None),
-            serving=serving,
-            budget=self.retention.budget(),
-            search=self._searcher.status(),
-        )
+        held = overview.overview(self.store, served=serving is not None)
+        return status_of(self.home, held, serving, self.retention.budget(), self._searcher.status())
 
     def use_model(self, name: str) -> str:
         """Search with another embedder from now on, and note it in config.toml.
@@ -698,10 +691,7 @@ class Memory:
         Raises:
             ModelMissingError: The model is not on this machine.
         """
-        used = self._searcher.use(name)
-        if self.home is not None:
-            configuration.change(self.home, "embedder", "static" if name == "static" else used)
-        return used
+        return self.models.use(name)
 
     # Other devices
 
@@ -742,7 +732,7 @@ class Memory:
         """
         return self.sync.accept(device, name=name, address=address, spaces=spaces)
 
-    def revoke(self, /, device: str) -> None:
+    def revoke(self, /, device: str) -> tuple[str, ...]:
         """Stop trusting a device, and take it out of every space in which this device may write, for all members.
 
         Its connections end within a second, the other members hear of it, and its key never comes back. It keeps what
@@ -752,7 +742,7 @@ class Memory:
             InputError: The id is mistyped.
             NotFoundError: The device is not known.
         """
-        self.sync.revoke(device)
+        return self.sync.revoke(device)
 
     def start_sync(self, /, **options: Any) -> None:
         """Run the network in a thread of its own, until stop_sync() or close().
@@ -787,7 +777,7 @@ class Memory:
         Raises:
             NotFoundError: A device is not known.
         """
-        return self.sync.wait(timeout=timeout, peers=peers)
+        return self.sync.wait(timeout=timeout, peers=peers).synced
 
     def _filters(self, given: Mapping[str, Any]) -> CheckedFilters:
         """Check filters. Raises InputError, and NotFoundError for a space that is not here."""

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memcrdt.memory.memory import Memory
+    from memcrdt.memory.pairing import PairedDevice, PairOptions, WaitingCode
     from memcrdt.memory.sync import Look, Serving
 
 
 class Offline:
-    """A Network that never runs. It refuses to sync with an InputError."""
+    """A Network that never runs, and a Pairing without it. Both refuse with an InputError."""
 
     def __init__(self, _: Memory) -> None: ...
 
@@ -32,6 +33,15 @@ class Offline:
 
     def address(self, text: str) -> str:
         return text
+
+    async def invite(self, options: PairOptions) -> WaitingCode:
+        raise _no_key()
+
+    async def join(self, code: str, options: PairOptions, *, at: str | None, find_s: float) -> PairedDevice:
+        raise _no_key()
+
+    def spell(self, code: str) -> str:
+        return code
 
 
 def home_of(memory: Memory) -> Path:

@@ -11,11 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from memcrdt.errors import InputError
+from memcrdt.model.ports import DEFAULT_PORT
 from memcrdt.model.values import a_kind
 
-DEFAULT_PORT = 27380  # "CRDT" on a telephone's keys, and 0; not registered with IANA, below the ephemeral ports
-DEFAULT_YJS_PORT = DEFAULT_PORT + 1
-DEFAULT_PAIRING_PORT = DEFAULT_PORT + 2
 _NAME_CHARS_MAX = 253  # RFC 1035, as the 63 of a label; other names make the resolver raise what is no OSError
 _NAME = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from memcrdt.errors import InputError
 from memcrdt.memory.offline import home_of
 from memcrdt.model.checks import check_flag
-from memcrdt.net.addresses import DEFAULT_PAIRING_PORT, DEFAULT_PORT, Address
+from memcrdt.model.ports import DEFAULT_PAIRING_PORT, DEFAULT_PORT
+from memcrdt.net.addresses import Address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

@@ -15,13 +15,14 @@ Instead of any of these frames, ["no", why] ends the pairing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
 
 from memcrdt.errors import InputError, PairingError, RemoteProtocolError
+from memcrdt.memory.pairing import PairedDevice
 from memcrdt.model import limits
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
@@ -47,26 +48,6 @@ _MEANS: Final = {
     VOID: "shows no code any more; run memcrdt pair there again",
     WRONG: "says that the code is wrong; one wrong guess ends a code, so run memcrdt pair there again",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class PairedDevice:
-    """The device that we are paired with now.
-
-    Attributes:
-        device: Its id.
-        name: Its name here.
-        address: Where it listens, as HOST:PORT; None if it is not known.
-        spaces: Names of the spaces that are shared with it.
-        aside: The new names of spaces of ours that gave up their name to a space of the other device that we may only
-            read, by the old name.
-    """
-
-    device: str
-    name: str
-    address: str | None
-    spaces: tuple[str, ...]
-    aside: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from memcrdt.errors import LockedError, MemcrdtError, PairingError
+from memcrdt.memory.pairing import EXPIRES_S, PairedDevice
 from memcrdt.model.device_ids import shown
-from memcrdt.net.addresses import DEFAULT_PAIRING_PORT, Address, own_hosts
+from memcrdt.model.ports import DEFAULT_PAIRING_PORT
+from memcrdt.net.addresses import Address, own_hosts
 from memcrdt.net.listener import Listener
 from memcrdt.net.tasks import BackgroundTasks
 from memcrdt.net.websocket import PAIRING_PATH
@@ -19,7 +21,6 @@ from memcrdt.pairing.channel import (
     PAIRING_S,
     VOID,
     WRONG,
-    PairedDevice,
     PairingChannel,
     PairingOffer,
     record_pairing,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("memcrdt.net")
 
-EXPIRES_S: Final = 300.0
 ATTEMPTS: Final = 4  # connections that may try the code at once
 
 

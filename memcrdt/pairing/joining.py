@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import MemcrdtError, PairingError, RemoteProtocolError, UnreachableError
+from memcrdt.memory.pairing import FIND_S, PairedDevice
 from memcrdt.net.addresses import Address
 from memcrdt.net.dialer import Dialer, DialTarget
 from memcrdt.net.discovery.finder import Candidate
@@ -16,7 +17,6 @@ from memcrdt.net.tasks import BackgroundTasks
 from memcrdt.net.websocket import PAIRING_PATH
 from memcrdt.pairing.channel import (
     PAIRING_S,
-    PairedDevice,
     PairingChannel,
     PairingOffer,
     record_pairing,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("memcrdt.net")
 
-FIND_S: Final = 60.0
 CANDIDATES: Final = 128  # tried, one after the other
 
 

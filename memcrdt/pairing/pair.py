@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memcrdt.memory.offline import home_of
-from memcrdt.model.requests import PERSONAL
-from memcrdt.net.addresses import DEFAULT_PAIRING_PORT, DEFAULT_PORT, Address
+from memcrdt.memory.pairing import FIND_S, PairedDevice, PairOptions
+from memcrdt.model.ports import DEFAULT_PAIRING_PORT, DEFAULT_PORT
+from memcrdt.net.addresses import Address
 from memcrdt.net.identity import Identity
 from memcrdt.node.lock import holder
 from memcrdt.node.runner import NetOptions
-from memcrdt.pairing.channel import PairedDevice, PairingOffer
+from memcrdt.pairing.channel import PairingOffer
 from memcrdt.pairing.codes import parse_code
 from memcrdt.pairing.inviting import Invitation, PairingContext
 from memcrdt.pairing.joining import JoinAttempt
@@ -25,37 +25,18 @@ if TYPE_CHECKING:
     from memcrdt.memory.memory import Memory
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairOptions:
-    """`spaces` to share, and whether the other device may only read them: the side that shows the code says both.
-
-    `name` is what to call the other device here (None: what it calls itself); `host` where to wait (empty: all
-    interfaces); `mdns` and `tailscale` as in NetOptions.
-    """
-
-    spaces: tuple[str, ...] = (PERSONAL,)
-    read_only: bool = False
-    name: str | None = None
-    host: str = ""
-    mdns: bool | None = None
-    tailscale: bool | None = None
-
-    @property
-    def network(self) -> NetOptions:
-        """How devices are found."""
-        return NetOptions(host=self.host, port=DEFAULT_PAIRING_PORT, mdns=self.mdns, tailscale=self.tailscale)
-
-
 async def invite(memory: Memory, options: PairOptions) -> Invitation:
     """An invitation to be entered. Raises NotFoundError and InputError for spaces that cannot be shared."""
     ours = await asyncio.to_thread(_ours, memory, options)
     invitation = Invitation(ours, options.host)
     number = invitation.code.number
-    invitation.finders = options.network.finders(ours.identity.device_id, memory.config, pairing=number)
+    invitation.finders = _network(options).finders(ours.identity.device_id, memory.config, pairing=number)
     return invitation
 
 
-async def join(memory: Memory, code: str, options: PairOptions, *, at: str | None = None) -> PairedDevice:
+async def join(
+    memory: Memory, code: str, options: PairOptions, *, at: str | None = None, find_s: float = FIND_S
+) -> PairedDevice:
     """Types the code; `at` is where the other device waits, as HOST[:PORT], if it is known.
 
     Raises InputError for what is no code or address, PairingError, UnreachableError.
@@ -65,7 +46,12 @@ async def join(memory: Memory, code: str, options: PairOptions, *, at: str | Non
     joining = JoinAttempt(await asyncio.to_thread(_ours, memory, options), typed)
     if address is not None:
         return await joining.join_at(address)
-    return await joining.find_and_join(options.network.finders(memory.store.device, memory.config))
+    return await joining.find_and_join(_network(options).finders(memory.store.device, memory.config), find_s)
+
+
+def _network(options: PairOptions) -> NetOptions:
+    """Return how devices are found."""
+    return NetOptions(host=options.host, port=DEFAULT_PAIRING_PORT, mdns=options.mdns, tailscale=options.tailscale)
 
 
 def _ours(memory: Memory, options: PairOptions) -> PairingContext:

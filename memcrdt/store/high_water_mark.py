@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from memcrdt.paths import STATE_VARIABLE
+
 FILE: Final = "store.mark"
-STATE_VARIABLE: Final = "MEMCRDT_STATE"
 _BYTES: Final = 512  # one sector, always the same and written in place, so that it is there whole or as it was
 
 

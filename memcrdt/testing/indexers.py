@@ -139,7 +139,7 @@ class IndexerAcceptance:
 
 def _memory(indexer: Indexer) -> Memory:
     store = Store(MemoryLocation(), _DEVICE, indexer)
-    return Memory(None, store, Offline, searcher=Searcher(store, SearchIndex(None)), config=Config())
+    return Memory(None, store, Offline, pairing=Offline, searcher=Searcher(store, SearchIndex(None)), config=Config())
 
 
 def _adding(store: Store, *texts: str) -> changes.Adding:

@@ -128,7 +128,7 @@ def open_memory(
     index = SearchIndex(make_embedder(embedder))
     location = MemoryLocation() if home is None else home
     store = Store(location, device * 52, index, StoreOptions(clock=clock, vfs=UNSYNCED.name))
-    return Memory(home, store, Offline, searcher=Searcher(store, index), config=Config(**settings))
+    return Memory(home, store, Offline, pairing=Offline, searcher=Searcher(store, index), config=Config(**settings))
 
 
 def exchange(*memories: Memory | AsyncMemory, space: str = PERSONAL) -> None:

@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from memcrdt.errors import InputError, MemcrdtError, NotFoundError
-from memcrdt.net.addresses import DEFAULT_YJS_PORT, Address
+from memcrdt.model.ports import DEFAULT_YJS_PORT
+from memcrdt.net.addresses import Address
 from memcrdt.net.connection_gate import ConnectionGate, GateOptions, PendingConnection, refusing_response
 from memcrdt.net.frame_stream import CLOSE_S
 from memcrdt.net.tasks import BackgroundTasks

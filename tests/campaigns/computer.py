@@ -140,7 +140,12 @@ class Computer:
             _MAINS.disk = self._disk
         self._server, agent = self._open(), self._open()
         self.memory = Memory(
-            self.home, agent, Offline, searcher=Searcher(agent, SearchIndex(None)), config=Config(budget_mb=0)
+            self.home,
+            agent,
+            Offline,
+            pairing=Offline,
+            searcher=Searcher(agent, SearchIndex(None)),
+            config=Config(budget_mb=0),
         )
         self.replica = _Replica(self._server, self.told)
         self.peers = Peers(self._server)

@@ -64,7 +64,7 @@ def open_memory(home: Path, vfs: str | None = None) -> Memory:
     """The real Memory over the store in `home`, without vectors and network."""
     index = SearchIndex(None)
     store = Store(home, _DEVICE, index, StoreOptions(vfs=vfs, marks=home / "marks"))
-    return Memory(home, store, Offline, searcher=Searcher(store, index), config=Config())
+    return Memory(home, store, Offline, pairing=Offline, searcher=Searcher(store, index), config=Config())
 
 
 def texts_of(memory: Memory) -> Texts:

@@ -14,7 +14,7 @@ import pytest
 
 from memcrdt.cli import demo_story
 from memcrdt.cli.demo_nodes import DemoNode, View
-from memcrdt.cli.demo_story import EDITED_HERE, EDITED_THERE, Outcome
+from memcrdt.cli.demo_story import EDITED_HERE, EDITED_THERE, DemoOutcome
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -75,7 +75,7 @@ def test_a_difference_is_exit_code_1_and_told(cli: Cli, monkeypatch: pytest.Monk
     """The verdict names each node with what it has."""
     view = View(name="laptop", serving=True, memories=12, digest="aa", answers=())
     views = (view, replace(view, name="desktop"), replace(view, name="studio", memories=11, digest="bb"))
-    outcome = Outcome(equal=False, seconds=18.0, query="q", conflict=(), nodes=views)
+    outcome = DemoOutcome(equal=False, seconds=18.0, query="q", conflict=(), nodes=views)
     monkeypatch.setattr(demo_story.Story, "play", lambda story: outcome)
     ran = cli("demo")
     assert ran.code == 1

@@ -9,17 +9,16 @@ import click
 import pytest
 
 from memcrdt.cli.app import root
-from memcrdt.cli.demo_story import Outcome
+from memcrdt.cli.demo_story import DemoOutcome
 from memcrdt.cli.filters import filter_options
-from memcrdt.cli.maintenance import Finding
-from memcrdt.cli.pair import PairedLine
-from memcrdt.cli.server import Listening
-from memcrdt.cli.settings import SettingLine
-from memcrdt.cli.status import AlarmLine, StatusLine
-from memcrdt.cli.token import TokenLine
+from memcrdt.cli.home import Finding, SettingLine
+from memcrdt.cli.serve import Listening
 from memcrdt.memory.devices import Device
+from memcrdt.memory.pairing import PairedDevice
 from memcrdt.memory.retention import Budget
+from memcrdt.memory.status import Status, StoreAlarm
 from memcrdt.memory.sync import Serving
+from memcrdt.memory.tokens import YjsToken
 from memcrdt.memory.transfer import ImportReport, Refusal
 from memcrdt.model.records import Forgotten, Hit, Link, MemoryRecord, Revision
 from memcrdt.search.embedders.catalog import KnownModel
@@ -32,19 +31,19 @@ PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8
 RECORDS = [MemoryRecord, Link, Hit, Revision, Forgotten]
 REPORTS = [ImportReport, Refusal, Stats, Compacted, Finding]
 STATES = [
-    PairedLine,
+    PairedDevice,
     Device,
     SpaceMember,
-    AlarmLine,
-    StatusLine,
+    StoreAlarm,
+    Status,
     Serving,
     Budget,
     SearchStatus,
     SpaceStatus,
     SettingLine,
-    TokenLine,
+    YjsToken,
 ]
-PRINTED = [*RECORDS, *REPORTS, *STATES, Listening, Outcome]
+PRINTED = [*RECORDS, *REPORTS, *STATES, Listening, DemoOutcome]
 
 
 @pytest.mark.parametrize("name", root.list_commands(click.Context(root)))

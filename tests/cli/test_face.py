@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import memcrdt
+from memcrdt.cli.face import run_loop
 from memcrdt.net.identity import Identity
 from memcrdt.node.lock import ServeLock
 from memcrdt.store.membership.members import Members
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
+
 
 KEPT = "memcrdt: it is kept here and not sent yet, since nothing serves this home; `memcrdt serve` sends it\n"
 
@@ -117,3 +122,33 @@ def test_what_nobody_will_take_is_said_to_stay_here(
     )
     assert cli("list", "--json").json[0]["text"] == "Deploys go out on Tuesdays"
     assert "new key" in cli("status", "--json").json[0]["alarms"][0]["text"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_second_ctrl_c_does_not_cut_short_what_the_first_one_ends() -> None:
+    """It comes while the command says goodbye."""
+    said: list[str] = []
+
+    async def command() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.Event().wait()
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            for word in ("good", "bye"):
+                await asyncio.sleep(0)
+                said.append(word)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_loop(command())
+    assert said == ["good", "bye"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_a_command_returns_is_returned() -> None:
+    """As by asyncio.run()."""
+
+    async def command() -> int:
+        return 7
+
+    assert run_loop(command()) == 7

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
 
-from memcrdt.cli.output import Column, Printer, as_text
+from memcrdt.cli.output import Column, Printer, as_text, show_messages
 
 AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
@@ -85,3 +86,28 @@ def test_a_terminal_keeps_the_lines_of_a_text(
 def test_a_value_is_shown_as_text(value: object, shown: str) -> None:
     """What is empty is empty, a list of texts has commas, anything else is JSON."""
     assert as_text(value) == shown
+
+
+LOG = logging.getLogger("memcrdt.somewhere")
+
+
+def test_a_warning_is_a_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """It begins as every message does, once however often messages are asked for, and obeys no escape sequence."""
+    show_messages()
+    show_messages()
+    LOG.warning("%s said \x1b[2J\nthis", "it")
+    LOG.info("not shown")
+    assert capsys.readouterr() == ("", "memcrdt: it said \\x1b[2J\\nthis\n")
+
+
+def test_a_bug_says_where(capsys: pytest.CaptureFixture[str]) -> None:
+    """An exception that goes with a message is shown whole."""
+    show_messages()
+    try:
+        raise AssertionError("lives have no end")
+    except AssertionError:
+        LOG.exception("a task ended")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("memcrdt: a task ended\nTraceback")
+    assert "lives have no end" in err

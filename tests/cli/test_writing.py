@@ -1,4 +1,4 @@
-"""`memcrdt add`, `update` and `forget`."""
+"""`memcrdt add`, `update`, `forget`, `link`, `unlink`, `related`, `move` and `rename-scope`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from memcrdt.model.attributes import FLAG, LABEL, MEMORY, SCOPE, SHARE, TIME, At
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
+
 
 UNKNOWN = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
@@ -247,3 +248,67 @@ def test_add_and_import_have_an_option_for_every_attribute(cli: Cli, attribute: 
     flag = attribute.flag.partition("/")[0] or f"--{attribute.name.replace('_', '-')}"
     assert flag in cli("add", "--help").out
     assert flag in cli("import", "--help").out
+
+
+@pytest.fixture
+def ids(cli: Cli) -> list[str]:
+    return [cli("add", text).out.strip() for text in ("the disk was full", "the backup failed", "the pager rang")]
+
+
+def related(cli: Cli, *arguments: str) -> list[str]:
+    return [memory["id"] for memory in cli("related", "--json", *arguments).json]
+
+
+def test_links_lead_to_memories_by_their_relation(cli: Cli, ids: list[str]) -> None:
+    """All of them, or those of one relation; the memory names them."""
+    for rel, to in (("causes", ids[1]), ("precedes", ids[2])):
+        ran = cli("link", ids[0], rel, to)
+        assert (ran.code, ran.out) == (0, "")
+    assert set(related(cli, ids[0])) == set(ids[1:])
+    assert related(cli, ids[0], "--rel", "causes") == [ids[1]]
+    assert {"rel": "causes", "to": ids[1]} in cli("get", ids[0], "--json").json[0]["links"]
+
+
+def test_unlink_takes_one_away(cli: Cli, ids: list[str]) -> None:
+    """A second time it is gone already, which is no error."""
+    cli("link", ids[0], "causes", ids[1])
+    assert cli("unlink", ids[0], "causes", ids[1]).code == 0
+    assert cli("unlink", ids[0], "causes", ids[1]).code == 0
+    assert related(cli, ids[0]) == []
+
+
+def test_both_ends_have_to_be_there(cli: Cli, ids: list[str]) -> None:
+    """Exit code 3, and no link is made."""
+    cli("link", ids[0], "causes", UNKNOWN).failed(3, UNKNOWN)
+    cli("link", UNKNOWN, "causes", ids[0]).failed(3, UNKNOWN)
+    cli("related", UNKNOWN).failed(3, UNKNOWN)
+    assert related(cli, ids[0]) == []
+
+
+def test_move_gives_a_new_life_elsewhere(cli: Cli) -> None:
+    """stdout has the new id; the old one is gone."""
+    old = cli("add", "the printer's address", "--tag", "office").out.strip()
+    new = cli("move", old, "--space", "local").out.strip()
+    (memory,) = cli("get", new, "--json").json
+    assert (memory["space"], memory["tags"], memory["text"]) == ("local", ["office"], "the printer's address")
+    cli("get", old).failed(3, old)
+
+
+def test_a_space_that_is_not_there_takes_nothing(cli: Cli) -> None:
+    """Exit code 3, and the memory stays; without a space it is a usage error."""
+    old = cli("add", "the printer's address").out.strip()
+    cli("move", old, "--space", "nowhere").failed(3, "nowhere")
+    cli("move", old).failed(2, "--space")
+    assert cli("get", old).code == 0
+
+
+def test_rename_scope_takes_all_memories_along(cli: Cli) -> None:
+    """It says how many they are; a second time there are none."""
+    for text in ("one", "two"):
+        cli("add", text, "--scope", "project/acme")
+    cli("add", "three")
+    assert cli("rename-scope", "project/acme", "project/apex", "--json").json == [{"memories": 2}]
+    assert len(cli("list", "--scope", "project/apex", "--json").json) == 2
+    again = cli("rename-scope", "project/acme", "project/apex", "--json")
+    assert (again.json, again.err) == ([{"memories": 0}], "")
+    cli("rename-scope", "acme", "project/apex").failed(2, "acme")

@@ -18,11 +18,11 @@ import pytest
 from platformdirs import user_data_path
 
 import memcrdt
-from memcrdt._open import home_folder
 from memcrdt.errors import InputError, MemcrdtError, NotFoundError, SchemaError, StoreError
 from memcrdt.memory.memory import Memory
 from memcrdt.model import limits
 from memcrdt.model.records import Link
+from memcrdt.paths import home_folder
 from memcrdt.store.location import FILE
 from memcrdt.testing.memories import exchange
 
@@ -207,7 +207,7 @@ class TestMany:
         """More than a shard takes."""
         count = limits.SHARD_BIRTHS + 10
         memory.add_many([f"text {n}" for n in range(count)])
-        status = memory.status().store.spaces[0]
+        status = memory.status().spaces[0]
         assert (status.memories, status.shards) == (count, 2)
 
 

@@ -201,7 +201,7 @@ def test_the_same_file_on_two_devices_is_each_memory_once(
     assert len(laptop.list()) == len(desktop.list()) == 3
     assert laptop.get(known) == desktop.get(known)
     assert laptop.get(known).tags == ("desktop", "laptop", "t")
-    assert laptop.status().store.ignored == 0
+    assert laptop.status().ignored == 0
 
 
 def test_defaults_go_before_what_the_file_says(memory: Memory, tmp_path: Path) -> None:

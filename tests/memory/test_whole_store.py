@@ -25,7 +25,7 @@ def test_a_backup_brings_back_what_was_forgotten_since(memory: Memory, tmp_path:
     assert memory.get(kept).tags == ("t",)
     with pytest.raises(NotFoundError):
         memory.get(later)
-    assert any("restored" in alarm.text for alarm in memory.status().store.alarms)
+    assert any("restored" in alarm.text for alarm in memory.status().alarms)
     assert memory.get(memory.add("another fact")).text == "another fact"
 
 
@@ -120,10 +120,10 @@ def test_what_a_foreign_client_left_at_keys_of_no_memory_is_counted(memory: Memo
     with stranger.transaction():
         foreign["hello"], foreign[""] = 1, 2
     assert replica.apply(space, 0, stranger.get_update(), "B" * 52).status == "applied"
-    assert memory.status().store.ignored == 2
+    assert memory.status().ignored == 2
     del foreign["hello"]
     foreign["later"] = 3
     del foreign[""]
     assert replica.apply(space, 0, stranger.get_update(), "B" * 52).status == "applied"
-    assert memory.status().store.ignored == 1
+    assert memory.status().ignored == 1
     assert not memory.list()

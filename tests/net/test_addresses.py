@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from memcrdt.errors import InputError
-from memcrdt.net.addresses import DEFAULT_PORT, Address, host_group
+from memcrdt.model.ports import DEFAULT_PORT
+from memcrdt.net.addresses import Address, host_group
 
 
 @pytest.mark.parametrize(

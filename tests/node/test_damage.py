@@ -34,5 +34,5 @@ async def test_a_damaged_shard_stops_no_sync_and_is_mended_by_it(tmp_path: Path,
         await eventually(lambda: {memory.text for memory in here.list()} == {memory.text for memory in there.list()})
         await eventually(lambda: here.space("personal").digest() == there.space("personal").digest())
         assert {memory.text for memory in here.list()} == {"memory 0", "edited there", "memory 2", "from here"}
-        assert ["damaged" in alarm.text for alarm in here.status().store.alarms] == [True]
+        assert ["damaged" in alarm.text for alarm in here.status().alarms] == [True]
         assert here.doctor().problems == ()

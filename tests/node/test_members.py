@@ -92,8 +92,8 @@ async def test_a_revoked_device_says_so_and_what_to_do(three: list[Home], eventu
     laptop, _, phone = three
     await eventually(lambda: phone.peers.get(laptop.id).name == "laptop")
     laptop.peers.revoke(phone.id)
-    await eventually(lambda: phone.memory.status().store.alarms)
-    (alarm,) = phone.memory.status().store.alarms
+    await eventually(lambda: phone.memory.status().alarms)
+    (alarm,) = phone.memory.status().alarms
     assert alarm.text.startswith("this device was revoked by laptop; to come back it needs a new key")
 
 
@@ -182,8 +182,8 @@ async def test_a_device_that_is_revoked_from_one_space_keeps_the_others(
     desktop.memory.add("for all")
     await eventually(lambda: phone.texts == {"for all"})
     assert desktop.state_of(phone) == "accepted"
-    await eventually(lambda: phone.memory.status().store.alarms)
-    (alarm,) = phone.memory.status().store.alarms
+    await eventually(lambda: phone.memory.status().alarms)
+    (alarm,) = phone.memory.status().alarms
     assert alarm.text.startswith(
         "this device was revoked from the space 'acme' by laptop; to come back it needs a new key"
     )

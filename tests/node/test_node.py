@@ -24,8 +24,8 @@ from memcrdt.memory.async_memory import THREADS, AsyncMemory
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.sync import Serving
 from memcrdt.model.device_ids import shown
+from memcrdt.model.ports import DEFAULT_PORT
 from memcrdt.model.records import Forgotten
-from memcrdt.net.addresses import DEFAULT_PORT
 from memcrdt.node.lock import NOTE_FILE, holder
 from memcrdt.node.node import BackgroundNode, Node
 from memcrdt.node.sync_wait import SyncWait
@@ -294,15 +294,15 @@ async def test_a_forgetting_is_confirmed_when_no_byte_is_left_at_the_peer(homes:
             db.execute("BEGIN")
             db.execute("SELECT * FROM memories").fetchall()
             assert laptop.forget(secret).awaited == (device,)
-            await _eventually(lambda: laptop.status().store.peers[0].behind == 0 and desktop.stats().forgotten == 1)
+            await _eventually(lambda: laptop.status().peers[0].behind == 0 and desktop.stats().forgotten == 1)
             here.sync_now()
             await _eventually(lambda: _digest(laptop) == _digest(desktop))
             assert laptop.forget(secret) == Forgotten(count=0, status="done", awaited=(device,))
             assert desktop.forget(secret).status == "pending"
-            assert laptop.status().store.peers[0].unscrubbed == 1
+            assert laptop.status().peers[0].unscrubbed == 1
             db.execute("ROLLBACK")
         await _eventually(lambda: laptop.forget(secret).confirmed == (device,))
-        assert laptop.status().store.peers[0].unscrubbed == 0
+        assert laptop.status().peers[0].unscrubbed == 0
         assert all(text.encode() not in file.read_bytes() for file in desktop.home.glob("memories.db*"))
 
 
@@ -320,7 +320,7 @@ def test_wait_synced_is_true_when_the_other_has_everything(homes: tuple[Memory, 
     with memcrdt.open(laptop.home, embedder=None) as second:
         assert second.wait_synced(timeout=20)
     assert last in _texts(desktop)
-    (state,) = laptop.status().store.peers
+    (state,) = laptop.status().peers
     assert (state.behind, state.agreed_at is not None) == (0, True)
 
 
@@ -352,7 +352,7 @@ def test_wait_synced_is_false_when_nobody_is_within_reach(homes: tuple[Memory, M
     laptop, desktop = homes
     Peers(laptop.store).remember_address(desktop.store.device, "127.0.0.1:1")
     assert not laptop.wait_synced(timeout=20)
-    assert "127.0.0.1:1" in laptop.status().store.peers[0].peer.error
+    assert "127.0.0.1:1" in laptop.status().peers[0].error
     Peers(laptop.store).forget(desktop.store.device)
     assert not laptop.wait_synced()
     with pytest.raises(NotFoundError, match="memcrdt peers"):
@@ -450,8 +450,8 @@ def test_a_status_says_who_is_connected_how_and_how_the_clocks_differ(homes: tup
     desktop.start_sync(**LOOPBACK)
     Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
     laptop.start_sync(**LOOPBACK)
-    _wait(lambda: laptop.status().store.peers[0].agreed_at and desktop.status().store.peers[0].agreed_at)
-    here, there = (memory.status().store.peers[0].peer.connected for memory in homes)
+    _wait(lambda: laptop.status().peers[0].agreed_at and desktop.status().peers[0].agreed_at)
+    here, there = (memory.status().peers[0].connected for memory in homes)
     assert (here.via, here.found, there.via, there.found) == ("dialed", "address", "accepted", None)
     assert abs(here.skew) < 5_000
     assert abs(there.skew) < 5_000
@@ -463,7 +463,7 @@ def test_nobody_is_connected_after_the_process_with_the_network_was_killed(homes
     link = PeerConnection("accepted", "192.168.1.20:50000", 1)
     Peers(laptop.store).connected(desktop.store.device, b"k" * 32, link)
     assert laptop.status().serving is None
-    assert laptop.status().store.peers[0].peer.connected is None
+    assert laptop.status().peers[0].connected is None
     assert not laptop.devices()[0].connected
 
 

@@ -23,8 +23,10 @@ from memcrdt.errors import (
     UnreachableError,
 )
 from memcrdt.memory.memory import Memory
+from memcrdt.memory.pairing import PairedDevice, PairOptions
 from memcrdt.model.device_ids import shown
-from memcrdt.net.addresses import DEFAULT_PORT, Address
+from memcrdt.model.ports import DEFAULT_PORT
+from memcrdt.net.addresses import Address
 from memcrdt.net.auth import AuthenticatedPeer
 from memcrdt.net.connection import Connection
 from memcrdt.net.dialer import Dialer, DialTarget
@@ -35,12 +37,12 @@ from memcrdt.net.identity import Identity
 from memcrdt.net.listener import Listener
 from memcrdt.net.websocket import PAIRING_PATH
 from memcrdt.node.node import Node
-from memcrdt.pairing.channel import PairedDevice, PairingChannel, PairingOffer, spaces_to_join
+from memcrdt.pairing.channel import PairingChannel, PairingOffer, spaces_to_join
 from memcrdt.pairing.codes import Code, parse_code
 from memcrdt.pairing.exchange import CodeExchange
 from memcrdt.pairing.inviting import Invitation
 from memcrdt.pairing.joining import JoinAttempt
-from memcrdt.pairing.pair import PairOptions, _ours, invite, join
+from memcrdt.pairing.pair import _ours, invite, join
 from memcrdt.store.membership.members import Entry, Members
 from memcrdt.store.membership.peers import Peers
 from memcrdt.store.spaces import Genesis

@@ -126,7 +126,7 @@ def _assert_read_only(home: Path) -> None:
         assert [hit.memory.id for hit in memory.search("lantern")] == [record.id]
         assert [each.text for each in memory.history(record.id)] == ["lantern"]
         assert memory.doctor().problems == ()
-        assert memory.status().store.spaces[0].memories == 1
+        assert memory.status().spaces[0].memories == 1
         with pytest.raises(ReadOnlyError, match="reading only"):
             memory.add("no")
     with pytest.raises(ReadOnlyError, match="read_only=True"):

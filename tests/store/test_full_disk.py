@@ -45,7 +45,7 @@ def _assert_readable(memory: memcrdt.Memory) -> None:
     assert len(memory.search("lantern", limit=COUNT)) == COUNT
     assert memory.get(records[0].id).text == "lantern edited"
     assert len(memory.history(records[0].id)) == 2
-    assert memory.status().store.spaces[0].memories == COUNT
+    assert memory.status().spaces[0].memories == COUNT
 
 
 def read_and_write(folder: Path) -> None:

@@ -175,7 +175,7 @@ async def test_a_refused_update_ends_the_connection_with_a_reason(memory: Memory
     code, reason = await client.end()
     assert code == serving.REFUSED == 4400
     assert "update" in reason
-    assert memory.status().store.quarantined == 1
+    assert memory.status().quarantined == 1
     assert list(memory.list()) == []
 
 
@@ -185,7 +185,7 @@ async def test_a_malformed_message_ends_the_connection(memory: Memory, talk: Any
     client = await talk()
     await client.send(frame)
     assert (await client.end())[0] == serving.REFUSED
-    assert memory.status().store.quarantined == 0
+    assert memory.status().quarantined == 0
 
 
 async def test_a_message_over_16_mib_is_cut_off(talk: Any) -> None:
@@ -392,6 +392,6 @@ async def eventually(condition: Callable[[], object]) -> None:
 
 def digest(memory: Memory) -> bytes:
     """Of the only shard of `personal`."""
-    (space,) = (space for space in memory.status().store.spaces if space.name == "personal")
+    (space,) = (space for space in memory.status().spaces if space.name == "personal")
     (found,) = StoreReplica(memory.store).digests(space.id).values()
     return found.digest

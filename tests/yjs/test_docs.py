@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from memcrdt.model.attributes import IN_REGISTERS
-from memcrdt.net.addresses import DEFAULT_YJS_PORT
+from memcrdt.model.ports import DEFAULT_YJS_PORT
 from memcrdt.yjs import client, listener, protocol, room, source
 
 ROOT = Path(__file__).parents[2]

@@ -62,7 +62,7 @@ def texts(memory: Memory) -> set[str]:
 
 
 def digest(memory: Memory, shard: int = 0) -> bytes:
-    (space,) = (space for space in memory.status().store.spaces if space.name == "personal")
+    (space,) = (space for space in memory.status().spaces if space.name == "personal")
     return StoreReplica(memory.store).digests(space.id)[shard].digest
 
 
@@ -256,7 +256,7 @@ async def test_a_refused_client_does_not_come_back(memory: Memory, served: Any, 
     )
     assert closed["code"] == 4400
     assert closed["reason"]
-    assert memory.status().store.quarantined == 1
+    assert memory.status().quarantined == 1
     assert await node("return state.c.provider.shouldConnect") is False
 
 
@@ -284,7 +284,7 @@ async def test_what_is_no_valid_memory_is_kept_out_and_breaks_nothing(memory: Me
         valid=valid,
     )
     # Five registers of one memory, two births, and two keys of no memory.
-    await eventually(lambda: memory.status().store.ignored == 9)
+    await eventually(lambda: memory.status().ignored == 9)
     assert [record.id for record in memory.list()] == [valid]
     assert (memory.get(valid).text, memory.get(valid).tags, memory.get(valid).pinned) == (
         "The cat is called Ada",
@@ -312,7 +312,7 @@ async def test_a_delete_from_a_client_is_a_forget(memory: Memory, served: Any, n
     await agree(node, memory)
     await node("state.c.map.set(id, birth)", id=doomed, birth=birth("back again"))
     await node("await until(() => !state.c.map.has(id))", id=doomed)
-    await eventually(lambda: memory.status().store.to_scrub == 0)
+    await eventually(lambda: memory.status().to_scrub == 0)
     found = b"".join(path.read_bytes() for path in memory.home.iterdir() if path.is_file())
     for forgotten in (b"1234", b"5678", b"cellar", b"back again"):
         assert forgotten not in found
@@ -320,7 +320,7 @@ async def test_a_delete_from_a_client_is_a_forget(memory: Memory, served: Any, n
 
 def registers_of(memory: Memory, *ids: str) -> dict[str, Any]:
     """All registers of some memories in shard 0, as memcrdt holds them."""
-    (space,) = (space for space in memory.status().store.spaces if space.name == "personal")
+    (space,) = (space for space in memory.status().spaces if space.name == "personal")
     shard = Shard.load(1, [StoreReplica(memory.store).diff(space.id, 0, {}).update])
     return {key: value for memory_id in ids for key, value in shard.registers(memory_id).items()}
 

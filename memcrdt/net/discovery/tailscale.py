@@ -20,7 +20,8 @@ from typing import Any, Final
 import aiohttp
 
 from memcrdt.errors import InputError
-from memcrdt.net.addresses import DEFAULT_PORT, Address
+from memcrdt.model.ports import DEFAULT_PORT
+from memcrdt.net.addresses import Address
 from memcrdt.net.discovery.finder import Candidate, Found
 
 log = logging.getLogger("memcrdt.net")

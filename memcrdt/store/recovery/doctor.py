@@ -28,11 +28,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DoctorReport(Record):
-    """What doctor found, and what it did about it, each in plain words. `notes` are of what is no damage."""
+    """The findings of doctor, in plain words.
+
+    Attributes:
+        problems: The damage found.
+        done: The repairs made.
+        notes: Remarks about things that are no damage.
+        left: The problems that a repair could not solve.
+    """
 
     problems: tuple[str, ...]
     done: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 def examine(store: Store) -> DoctorReport:
@@ -67,7 +75,8 @@ def repair(store: Store, *, give_up: bool = False) -> DoctorReport:
         done.append(f"made the views of {corrected:,} memories anew from the log")
     if corrected or done or any(_index_problems(store)):
         done.append(f"made the indexes of {rebuild.reindex(store):,} memories anew")
-    return DoctorReport(tuple(problems), tuple(done), _notes())
+    left = tuple(_problems(store)) if problems or done else ()
+    return DoctorReport(tuple(problems), tuple(done), _notes(), left)
 
 
 def examine_file(home: Path) -> DoctorReport:

@@ -16,7 +16,7 @@ import aiohttp
 from aiohttp import web
 
 from memcrdt.errors import MemcrdtError
-from memcrdt.net.addresses import DEFAULT_PORT
+from memcrdt.model.ports import DEFAULT_PORT
 from memcrdt.net.auth import DialerHandshake, Endpoint, fresh_nonce
 from memcrdt.net.identity import Identity
 from memcrdt.net.tls import certificate_hash, dialer_context, new_credentials

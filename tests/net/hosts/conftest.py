@@ -17,7 +17,7 @@ import pytest
 
 import memcrdt
 from memcrdt import config
-from memcrdt.net.addresses import DEFAULT_PORT
+from memcrdt.model.ports import DEFAULT_PORT
 from memcrdt.store.membership.peers import Peer, Peers
 from memcrdt.store.overview import peer_states
 

@@ -195,7 +195,7 @@ def test_an_emptied_file_is_told_of(whole: Whole, tmp_path: Path) -> None:
     shutil.copytree(whole.home, home)
     (home / FILE).write_bytes(b"")
     with memcrdt.open(home, embedder=None) as memory:
-        assert "is gone: its file was missing or empty" in memory.status().store.alarms[0].text
+        assert "is gone: its file was missing or empty" in memory.status().alarms[0].text
 
 
 def _repaired(home: Path) -> tuple[list[str], list[str]]:

@@ -1,21 +1,19 @@
-"""`memcrdt stats`, `compact`, `backup`, `restore` and `doctor`: the store as a whole."""
+"""`memcrdt init`, `path`, `config`, `stats`, `compact`, `backup`, `restore` and `doctor`: the home as a whole."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from memcrdt.cli.face import Face, command, pass_face
-from memcrdt.cli.output import Column, say
+from memcrdt.cli.output import Column, readable, say
 
 if TYPE_CHECKING:
-    from memcrdt.errors import StoreError
-    from memcrdt.memory.memory import Memory
-    from memcrdt.store.recovery.doctor import DoctorReport
+    from memcrdt import DoctorReport
 
 _FILE = click.Path(path_type=Path)
 
@@ -33,6 +31,58 @@ _FINDINGS: tuple[Column[Finding], ...] = (
     Column("what", lambda finding: finding.what),
     Column("text", lambda finding: finding.text),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingLine:
+    """A setting as it is printed. `origin` is the file that says so, or `default`."""
+
+    name: str
+    value: str | int | bool | None
+    origin: str
+
+
+_SETTINGS: tuple[Column[SettingLine], ...] = (
+    Column("setting", lambda line: line.name),
+    Column("value", lambda line: line.value),
+    Column("from", lambda line: line.origin),
+)
+
+
+@command("init")
+@pass_face
+def init_command(face: Face) -> None:
+    """Make the memory and the key of this device.
+
+    Every other command does it too when it is the first. A second time, this only shows what is there.
+    """
+    with face.open() as memory:
+        device = memory.device if face.json else readable(memory.device)
+        face.printer.record({"home": str(memory.home), "device": device})
+
+
+@command("path")
+@pass_face
+def path_command(face: Face) -> None:
+    """Print the folder that holds the memory, which need not be there yet."""
+    from memcrdt.paths import home_folder
+
+    face.printer.value("home", str(home_folder(face.home)))
+
+
+@command("config")
+@pass_face
+def config_command(face: Face) -> None:
+    """Show the settings of this home, and where each comes from. They are changed in its config.toml."""
+    from memcrdt import config
+    from memcrdt.paths import home_folder
+
+    home = home_folder(face.home)
+    said = config.written(home)
+    origins = dict.fromkeys(said, str(home / config.FILE))
+    settings = asdict(config.Config(**said))
+    lines = [SettingLine(name=k, value=v, origin=origins.get(k, "default")) for k, v in settings.items()]
+    face.printer.table(lines, _SETTINGS)
 
 
 @command("stats")
@@ -102,44 +152,21 @@ def doctor_command(face: Face, repair: bool, give_up: bool) -> None:
     """
     if give_up and not repair:
         raise click.UsageError("--give-up goes with --repair")
-    from memcrdt.errors import CorruptError, SchemaError
-
-    try:
-        with face.open(read_only=not repair) as memory:
-            findings = _findings(memory, repair, give_up)
-    except (CorruptError, SchemaError) as exc:
-        findings = _of_file(face, repair, exc)
-        if repair:
-            with face.open() as memory:
-                findings += _findings(memory, repair, give_up)
+    report = face.doctor(repair=repair, give_up=give_up)
+    findings = _findings(report)
     face.printer.table(findings, _FINDINGS)
     _judge(findings, repair)
 
 
-def _findings(memory: Memory, repair: bool, give_up: bool) -> list[Finding]:
-    """What doctor says; after a repair it looks again, since what is left wrong has to be told."""
-    report = memory.doctor(repair=repair, give_up=give_up)
-    findings = _told(report)
-    if repair and findings:
-        findings += [Finding(what="left", text=text) for text in memory.doctor().problems]
-    return findings + [Finding(what="note", text=text) for text in report.notes]
-
-
-def _of_file(face: Face, repair: bool, exc: StoreError) -> list[Finding]:
-    """What doctor says of a file that can't even be opened. Raises what opening raised, if that is no damage to it."""
-    from memcrdt._open import home_folder
-    from memcrdt.store.recovery import doctor
-
-    home = home_folder(face.home)
-    report = doctor.repair_file(home) if repair else doctor.examine_file(home)
-    if not report.problems:
-        raise exc
-    return _told(report)
-
-
-def _told(report: DoctorReport) -> list[Finding]:
-    findings = [Finding(what="problem", text=text) for text in report.problems]
-    return findings + [Finding(what="done", text=text) for text in report.done]
+def _findings(report: DoctorReport) -> list[Finding]:
+    """The lines of a report."""
+    kinds: tuple[tuple[Literal["problem", "done", "left", "note"], tuple[str, ...]], ...] = (
+        ("problem", report.problems),
+        ("done", report.done),
+        ("left", report.left),
+        ("note", report.notes),
+    )
+    return [Finding(what=what, text=text) for what, texts in kinds for text in texts]
 
 
 def _judge(findings: Sequence[Finding], repair: bool) -> None:

@@ -1,4 +1,4 @@
-"""`memcrdt stats`, `compact`, `backup`, `restore` and `doctor`."""
+"""`memcrdt init`, `path`, `config`, `stats`, `compact`, `backup`, `restore` and `doctor`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,64 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import memcrdt
+from memcrdt import config
+from memcrdt.model.device_ids import shown
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli, Ran
+
+
+def test_init_makes_the_home_once(cli: Cli, home: Path) -> None:
+    """Store and key are there afterwards; a second time shows the same device."""
+    first = cli("init", "--json")
+    assert first.code == 0
+    assert first.json[0]["home"] == str(home)
+    assert f"device\t{shown(first.json[0]['device'])}\n" in cli("init").out
+    assert (home / "memories.db").is_file()
+    assert (home / "device.key").is_file()
+    assert cli("init", "--json").json == first.json
+
+
+def test_path_makes_nothing(cli: Cli, home: Path) -> None:
+    """The folder's name is printed, whether it is there or not."""
+    assert cli("path").out == f"{home}\n"
+    assert cli("path", "--json").json == [{"home": str(home)}]
+    assert not home.exists()
+
+
+def test_home_may_stand_before_or_behind_the_command(cli: Cli, tmp_path: Path) -> None:
+    """`--home` names another folder than the environment does, in either place; the nearer one counts."""
+    other = str(tmp_path / "other")
+    assert cli("--home", other, "path").out == f"{other}\n"
+    assert cli("path", "--home", other).out == f"{other}\n"
+    assert cli("--home", "/elsewhere", "path", "--home", other).out == f"{other}\n"
+
+
+def test_config_says_where_each_setting_comes_from(cli: Cli, home: Path) -> None:
+    """The file or the default; what equals the default but stands in the file comes from the file."""
+    config.change(home, "device_name", "laptop")
+    config.change(home, "budget_mb", 4096)
+    lines = {line["name"]: line for line in cli("config", "--json").json}
+    file = str(home / "config.toml")
+    assert set(lines) == set(config.Config.__dataclass_fields__)
+    assert (lines["device_name"]["value"], lines["device_name"]["origin"]) == ("laptop", file)
+    assert (lines["budget_mb"]["value"], lines["budget_mb"]["origin"]) == (4096, file)
+    assert (lines["mdns"]["value"], lines["mdns"]["origin"]) == (True, "default")
+    assert f"device_name\tlaptop\t{file}\n" in cli("config").out
+
+
+def test_config_makes_nothing(cli: Cli, home: Path) -> None:
+    """Neither a home nor a file."""
+    assert cli("config").code == 0
+    assert not home.exists()
+
+
+def test_a_setting_that_makes_no_sense_is_named(cli: Cli, home: Path) -> None:
+    """With the file it stands in."""
+    home.mkdir()
+    (home / "config.toml").write_text("budget_mb = 'much'\n")
+    cli("config").failed(2, "config.toml", "budget_mb")
+
 
 PAGE = 4096
 

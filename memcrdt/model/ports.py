@@ -1,0 +1,9 @@
+"""The TCP ports that memcrdt listens at unless another is named."""
+
+from __future__ import annotations
+
+from typing import Final
+
+DEFAULT_PORT: Final = 27380  # "CRDT" on a telephone's keys, and 0; not registered with IANA, below the ephemeral ports
+DEFAULT_YJS_PORT: Final = DEFAULT_PORT + 1
+DEFAULT_PAIRING_PORT: Final = DEFAULT_PORT + 2
