@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import fields
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import memcrdt
 from memcrdt import errors
 from memcrdt._open import open as open_memory
 from memcrdt._open import open_async
-from memcrdt.memory.async_memory import AsyncMemory, AsyncScopedMemory, AsyncSpace
+from memcrdt.memory.async_memory import (
+    AsyncMemory,
+    AsyncModels,
+    AsyncScopedMemory,
+    AsyncSpace,
+    AsyncSync,
+    AsyncYjsTokens,
+)
 from memcrdt.memory.memory import Memory
+from memcrdt.memory.models import Models
 from memcrdt.memory.scoped import ScopedMemory
 from memcrdt.memory.spaces import Space
+from memcrdt.memory.sync import Sync
+from memcrdt.memory.tokens import YjsTokens
 from memcrdt.model.attributes import AddOptions, UpdateOptions
 from memcrdt.model.filters import CheckedFilters, Filters, ScopedFilters
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
@@ -77,6 +92,21 @@ SPACE = {
     "leave": "",
     "digest": "",
 }
+SYNC = {
+    "start": "**",
+    "stop": "",
+    "serving": "",
+    "wait": "* timeout=None peers=None",
+    "devices": "",
+    "accept": "device * name=None address=None spaces=None",
+    "revoke": "device",
+    "invite": "**",
+    "join": "code * address=None timeout=60.0 **",
+    "spell": "code",
+    "warnings": "",
+}
+TOKENS = {"create": "name * spaces=('personal',) read_only=False origins=()", "list": "", "revoke": "name"}
+MODELS = {"list": "", "pull": "name * progress=None", "use": "name", "status": "", "wait": "* timeout=None"}
 FIELDS: dict[type[Any], str] = {
     MemoryRecord: "id text space scope category kind tags metadata links created_at updated_at expires_at pinned"
     " importance author device source trust superseded_by conflicted revision",
@@ -129,7 +159,10 @@ def _told(function: Callable[..., Any]) -> str:
     return " ".join(words)
 
 
-@pytest.mark.parametrize(("kind", "table"), [(Memory, SIGNATURES), (Space, SPACE)])
+@pytest.mark.parametrize(
+    ("kind", "table"),
+    [(Memory, SIGNATURES), (Space, SPACE), (Sync, SYNC), (YjsTokens, TOKENS), (Models, MODELS)],
+)
 def test_names_arguments_and_defaults_stand(kind: type[Any], table: dict[str, str]) -> None:
     """What is added is added here; what is renamed breaks programs."""
     assert {name: _told(method) for name, method in _public(kind).items()} == table
@@ -153,7 +186,15 @@ def test_a_scoped_memory_takes_the_same_arguments(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "twin"), [(Memory, AsyncMemory), (ScopedMemory, AsyncScopedMemory), (Space, AsyncSpace)]
+    ("kind", "twin"),
+    [
+        (Memory, AsyncMemory),
+        (ScopedMemory, AsyncScopedMemory),
+        (Space, AsyncSpace),
+        (Sync, AsyncSync),
+        (YjsTokens, AsyncYjsTokens),
+        (Models, AsyncModels),
+    ],
 )
 def test_all_of_it_is_awaitable_under_the_same_names(kind: type[Any], twin: type[Any]) -> None:
     """With the same arguments; what is awaitable in one is so in the other, and nothing is there that is not here."""
@@ -181,3 +222,38 @@ def test_opening_takes_what_is_documented() -> None:
         == _told(open_memory)
         == "home=None * embedder=Ellipsis device_name=None read_only=False sync=False"
     )
+
+
+# Annotations that a caller never names: what only Memory itself is made of, and the generics of the async twins.
+INTERNAL = {"Store", "Searcher", "Network", "Pairing", "WaitingCode", "PairOptions", "Config", "Feed", "ChangeCursor"}
+
+
+def _annotated(function: Callable[..., Any]) -> set[str]:
+    """The names of classes of memcrdt that a signature mentions."""
+    text = " ".join(map(str, getattr(inspect.unwrap(function), "__annotations__", {}).values()))
+    return set(re.findall(r"[A-Za-z_]\w*", text)) & _classes()
+
+
+@cache
+def _classes() -> frozenset[str]:
+    """The names of all public classes of memcrdt."""
+    bodies = (ast.parse(path.read_text(encoding="utf-8")).body for path in Path(memcrdt.__file__).parent.rglob("*.py"))
+    classes = (node.name for body in bodies for node in body if isinstance(node, ast.ClassDef))
+    return frozenset(name for name in classes if name[0] != "_")
+
+
+def _members(kind: type[Any]) -> list[Callable[..., Any]]:
+    """Its public methods and its own constructor if callers use that, and the getters of its properties."""
+    getters = [each.fget for _, each in inspect.getmembers(kind, lambda each: isinstance(each, property)) if each.fget]
+    return [*_public(kind).values(), *getters]
+
+
+@pytest.mark.parametrize("name", [name for name in memcrdt.__all__ if name[0] != "_"])
+def test_what_a_public_name_takes_or_returns_is_public(name: str) -> None:
+    """A caller can name the type of everything that is handed over: methods, properties and fields of records."""
+    value = getattr(memcrdt, name)
+    functions = _members(value) if inspect.isclass(value) else [value] if inspect.isfunction(value) else []
+    mentioned = set().union(*map(_annotated, functions)) if functions else set()
+    if inspect.isclass(value):
+        mentioned |= _annotated(value)
+    assert mentioned - set(memcrdt.__all__) - INTERNAL == set()
