@@ -1,1 +1,1 @@
-"""Sync without I/O: messages, the session with one peer, and what they ask of a replica."""
+"""Sync without I/O: the messages, the session with one peer, and the sessions of a node."""

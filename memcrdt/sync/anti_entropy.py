@@ -180,7 +180,7 @@ class ComparisonTimer:
         if now < self._due - TIMER_SLACK_S:
             return False  # another timer was set since
         if now < self._moved_at + (SETTLE_S if idle else INTERVAL_S):
-            self._set(SETTLE_S, now)  # what is on its way would look like a difference, and be asked for again
+            self._set(SETTLE_S, now)  # updates on their way would look like a difference, and be sent twice
             return False
         self._settle_s = min(2 * self._settle_s, INTERVAL_S) if differed else SETTLE_S
         return True

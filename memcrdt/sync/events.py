@@ -1,16 +1,16 @@
-"""What goes into the gossip and what comes out of it: the contract between sync and its driver.
+"""The contract between sync and its driver: events go into the gossip, effects come out.
 
-The driver (the network, or a simulator) turns sockets, clocks and threads into events, and carries out
-the effects that `Gossip.handle(event, now)` returns, in their order. A link is one authenticated
-connection; the driver numbers them, from 1, and never uses a number again.
+The driver (the network, or a simulator) turns sockets, clocks and threads into events, and carries out the effects that
+`Gossip.handle(event, now)` returns, in their order. A link is one authenticated connection. The driver numbers links
+from 1 and never uses a number again.
 
-What the driver promises:
-- every `Dial` ends in one `Connected(dialed=True)` or one `DialFailed`;
-- every `Connected` ends in one `Lost`, also after a `Close`; nothing of a link comes behind its `Lost`;
-- the queries of `Ask` are performed in the order in which they were asked, off the event loop;
-- a timer fires late or in time, never early;
-- frames of a link arrive whole, in order, at most `FRAME_BYTES` each. Sending never waits: a link that
-  has more than `UNSENT_BYTES` waiting to be written is closed.
+The driver promises:
+- Every `Dial` ends in one `Connected(dialed=True)` or one `DialFailed`.
+- Every `Connected` ends in one `Lost`, also after a `Close`. No event of a link comes after its `Lost`.
+- The queries of `Ask` are performed in the order in which they were asked, off the event loop.
+- A timer fires late or in time, never early.
+- Frames of a link arrive whole and in order, with at most `FRAME_BYTES` each. Sending never waits: the driver closes a
+  link that has more than `UNSENT_BYTES` waiting to be written.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FRAME_BYTES: Final = 1 * MIB
 UNSENT_BYTES: Final = 8 * MIB  # twice what the windows of a session let it send unanswered
 TIMER_SLACK_S: Final = 0.01  # clocks of event loops are that coarse, at worst
 
-NODE: Final = 0  # in the place of a link: the query or timer is the gossip's own
+NODE: Final = 0  # in place of a link: the query or timer is the gossip's own
 
 
 # --- events ---------------------------------------------------------------------------------------------------------
@@ -38,7 +38,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A trusted device has an address, or a new one: it can be dialed. `writes`: whether it may write in any space."""
+    """A trusted device has an address, or a new one, and can be dialed. `writes`: it may write in some space."""
 
     peer: str
     writes: bool = True
@@ -46,14 +46,14 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """A device is trusted no longer: its links are closed, and it is not dialed again."""
+    """A device is no longer trusted: its links are closed, and it is not dialed again."""
 
     peer: str
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """An authenticated connection to a device stands; `dialed` by us, or by it."""
+    """An authenticated connection to a device is up. `dialed`: we dialed it, not the device."""
 
     link: int
     peer: str
@@ -69,7 +69,7 @@ class DialFailed:
 
 @dataclass(frozen=True, slots=True)
 class FrameReceived:
-    """One frame of a link, whole."""
+    """One whole frame of a link has arrived."""
 
     link: int
     data: bytes
@@ -84,8 +84,10 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The store's log may have grown, or its file may be scrubbed now, by this process or another. What `Ask` applied
-    needs no such event, but its scrubbing does."""
+    """The store's log may have grown, or its file may be scrubbed now, by this process or another.
+
+    The update that an `Ask` applied needs no such event, but its scrubbing does.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class SyncNow:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What became of the query that `Ask` number `id` asked."""
+    """The answer to the query of `Ask` number `id`: what `perform` returned."""
 
     link: int
     id: int
@@ -109,7 +111,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """The time that a `Schedule` named has come."""
+    """The time of a `Schedule` has come."""
 
     link: int
     name: str
@@ -132,7 +134,7 @@ class SendFrame:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Perform the query against the store, and answer with `Answered(link, id, perform(replica, query))`."""
+    """Perform the query on the store, and answer with `Answered(link, id, perform(replica, query))`."""
 
     link: int
     id: int
@@ -141,7 +143,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Send `Timer(link, name)` after so many seconds."""
+    """Send `Timer(link, name)` after `delay_s` seconds."""
 
     link: int
     delay_s: float
@@ -150,7 +152,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the connection once what was sent before is written (at most a second later)."""
+    """Close the connection once all earlier frames are written, at most a second later."""
 
     link: int
     reason: str
@@ -158,18 +160,22 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Try the device's addresses."""
+    """Try to connect to the device, at any of its addresses."""
 
     peer: str
 
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """Something that a person may want to know, of a peer or (with no id) of the node. `kind`:
+    """News for a person, about a peer or (with no id) about the node.
 
-    - `ready`: greetings were exchanged; - `agreed`: a space (`text` is its id) is the same here and there;
-    - `refused`: an update was structurally wrong; - `protocol`: the peer broke the rules;
-    - `apart`: a space of one name can't become one; - `failed`: our store did not do what was asked;
+    Kinds:
+    - `ready`: greetings were exchanged;
+    - `agreed`: a space (`text` is its id) is the same here and there;
+    - `refused`: an update was structurally wrong;
+    - `protocol`: the peer broke the rules;
+    - `apart`: two spaces of one name cannot become one;
+    - `failed`: our store did not do what it was asked;
     - `alarm`: two stores claim to be one device.
     """
 

@@ -1,7 +1,7 @@
-"""All sessions of a node: which of two connections counts, and who gets what the log brings.
+"""All sessions of a node: the connections it keeps, and the rows of its log that it offers to each session.
 
-A node follows its log from where it stood at the start: each new row is offered to every session, also when it came
-from a peer, and each session knows what its peer has already. So an update travels on until all have it.
+A node follows its log from the row where it stood at the start. Each new row is offered to every session, also if it
+came from a peer, and each session knows what its peer has already. So an update travels on until all devices have it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from memcrdt.sync.session import SessionEvent
 
 ACCEPTED: Final = 16  # connections; further ones are turned away while these stand
-EXCHANGE_S: Final = 60.0  # a guess: quick enough after a partition heals, and rare beside the comparisons
+EXCHANGE_S: Final = 60.0  # a guess: quick enough after a partition heals, and rare compared with the comparisons
 LOG_ROWS: Final = 64  # read at a time
 LOG_RETRY_S: Final = 1.0
 INCARNATIONS: Final = 8  # remembered of each peer
@@ -52,7 +52,10 @@ INCARNATIONS: Final = 8  # remembered of each peer
 
 @dataclass(frozen=True, slots=True)
 class ConnectionStatus:
-    """One connection. `idle`: all that we know of is compared, sent and acknowledged; it is not for good."""
+    """One connection, up `since` that time, in seconds.
+
+    `idle`: everything that we know of is compared, sent and acknowledged. The next commit ends that.
+    """
 
     peer: str
     since: float
@@ -68,14 +71,14 @@ class _Link:
 
 
 class Gossip:
-    """The state of one node's sync. `me` is our device id, `incarnation` that of our store."""
+    """The state of one node's sync. `me` is our device id, `incarnation` the incarnation of our store."""
 
     def __init__(self, me: str, incarnation: str, *, rng: Random) -> None:
         self._me = LocalNode(me, incarnation)
         self._rng = rng
         self._now = 0.0
         self._effects: list[Effect] = []
-        self._dialing = Topology(rng)
+        self._topology = Topology(rng)
         self._dial_at = 0.0
         self._links: dict[int, _Link] = {}
         self._incarnations: dict[str, list[str]] = {}
@@ -84,7 +87,7 @@ class Gossip:
         self._grown = False
 
     def status(self) -> list[ConnectionStatus]:
-        """The connections that stand, greetings exchanged."""
+        """Return the connections over which greetings were exchanged."""
         return [
             ConnectionStatus(
                 link.session.peer, link.since, link.session.shared, link.session.idle and not self._reading
@@ -94,9 +97,12 @@ class Gossip:
         ]
 
     def handle(self, event: Event, now: float) -> list[Effect]:
-        """Takes one event at `now` (seconds, monotonic), and returns what is to be done, in order.
+        """Take one event at `now` (seconds, monotonic), and return what is to be done, in order.
 
-        Never raises for what a peer sent. LocalProtocolError: the driver broke the contract of `events`.
+        Never raises for what a peer sent.
+
+        Raises:
+            LocalProtocolError: The driver broke the contract of `events`.
         """
         self._now = now
         match event:
@@ -127,13 +133,13 @@ class Gossip:
             case Lost(link):
                 self._lost(link)
             case Known(peer, writes) if peer != self._me.device:
-                self._dialing.know(peer, self._now, writes=writes)
+                self._topology.know(peer, self._now, writes=writes)
             case Revoked(peer):
                 self._revoked(peer)
             case DialFailed(peer):
-                self._dialing.failed(peer, self._now)
+                self._topology.failed(peer, self._now)
             case SyncNow():
-                self._dialing.hurry(self._now)
+                self._topology.hurry(self._now)
                 self._run_all(event)
             case Timer(name="exchange"):
                 self._exchange()
@@ -159,7 +165,10 @@ class Gossip:
             self._run(number, event)
 
     def _check_incarnation(self, session: Session) -> None:
-        """A restored store has a new incarnation, once. One that comes back after another means that both live."""
+        """Raise an alarm if an incarnation comes back after another: then both stores are in use.
+
+        A restored store has a new incarnation, once, and never the old one again.
+        """
         seen = self._incarnations.setdefault(session.peer, [])
         if session.incarnation in seen[:-1]:
             text = "two stores take turns under this device's id; give the copy a device key of its own"
@@ -182,7 +191,7 @@ class Gossip:
         if event.link in self._links or event.link == NODE:
             raise LocalProtocolError(f"link {event.link} is connected twice")
         if event.dialed:
-            self._dialing.connected(event.peer)
+            self._topology.connected(event.peer)
         older = self._open_link(event.peer)
         refusal = self._refusal(event, older)
         if refusal:
@@ -197,7 +206,7 @@ class Gossip:
             self._make_room(event.peer)
 
     def _refusal(self, event: Connected, older: _Link | None) -> str:
-        """Why the connection is not kept, or nothing."""
+        """Return why the connection is not kept, or an empty text if it is."""
         if event.peer == self._me.device:
             text = "another store uses our device id; give the copy a device key of its own"
             self._effects.append(SyncReport(event.peer, "alarm", text))
@@ -206,27 +215,27 @@ class Gossip:
             full = not event.dialed and len(self._active()) >= ACCEPTED
             return "there are connections enough" if full else ""
         if event.dialed == older.dialed or self._now - older.since >= HEALTHY_S:
-            return ""  # the older one is dead, as the other side knows already
-        # Both dialed at once: both keep the connection that the smaller id has dialed.
+            return ""  # the older connection is dead, as the other side knows already
+        # Both dialed at once: both keep the connection that the device with the smaller id has dialed.
         return "" if event.dialed == (self._me.device < event.peer) else "another connection is kept"
 
     def _exchange(self) -> None:
-        """Tries another device; or, where more than one connection too many stands, ends one."""
+        """Try another device, or end a connection if more than one is too many."""
         if len(self._active()) > VIEW + 1:
             self._make_room()
         else:
-            self._effects += map(Dial, self._dialing.choose_other(self._active()))
+            self._effects += map(Dial, self._topology.choose_other(self._active()))
 
     def _make_room(self, newcomer: str = "") -> None:
-        """Ends a connection that has had its time and isn't needed, unless all are to be connected to all."""
+        """End a connection that has had its time and isn't needed, unless all devices are to be connected."""
         active = self._active()
-        kept = {newcomer, *(peer for peer in active if self._dialing.is_needed(peer, active))}
+        kept = {newcomer, *(peer for peer in active if self._topology.is_needed(peer, active))}
         others = [
             link
             for link in self._links.values()
             if link.session.peer not in kept and not link.session.closed and self._now - link.since >= HEALTHY_S
         ]
-        if others and not self._dialing.is_mesh:
+        if others and not self._topology.is_mesh:
             self._effects += self._rng.choice(others).session.end("making room for another device")
 
     def _lost(self, number: int) -> None:
@@ -234,10 +243,10 @@ class Gossip:
         if link is None:
             return  # it was refused
         self._effects += link.session.handle(Lost(number), self._now)
-        self._dialing.lost(link.session.peer, self._now, self._now - link.since)
+        self._topology.lost(link.session.peer, self._now, self._now - link.since)
 
     def _revoked(self, peer: str) -> None:
-        self._dialing.forget(peer)
+        self._topology.forget(peer)
         self._incarnations.pop(peer, None)
         link = self._open_link(peer)
         if link:
@@ -245,8 +254,8 @@ class Gossip:
 
     def _dial(self) -> None:
         active, now = self._active(), self._now + TIMER_SLACK_S
-        self._effects += map(Dial, self._dialing.choose(active, now))
-        due = self._dialing.next_due(active, now)
+        self._effects += map(Dial, self._topology.choose(active, now))
+        due = self._topology.next_due(active, now)
         if due is not None and not now < self._dial_at <= due:
             self._dial_at = due
             self._effects.append(Schedule(NODE, due - self._now, "dial"))
@@ -257,13 +266,13 @@ class Gossip:
     # --- the log -----------------------------------------------------------------------------------------------------
 
     def _read_log(self) -> None:
-        """Reads on in the log; the first time, where it stands."""
+        """Read on in the log. The first time, find where it ends."""
         self._grown = True
         if not self._reading:
             self._grown, self._reading = False, True
-            at = self._seq
-            what = query(Replica.head) if at is None else query(Replica.log_for_all, at, LOG_ROWS)
-            self._effects.append(Ask(NODE, 1, what))
+            after = self._seq
+            read = query(Replica.head) if after is None else query(Replica.log_for_all, after, LOG_ROWS)
+            self._effects.append(Ask(NODE, 1, read))
 
     def _answered(self, answer: object) -> None:
         self._reading = False

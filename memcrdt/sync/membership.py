@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from memcrdt.sync.queries import Flow
     from memcrdt.sync.replica import MembershipRecord
 
-EARLY: Final = 256  # messages that may wait: what the windows let a peer send that was quicker than our store
+EARLY: Final = 256  # messages that may wait: as many as the windows let a peer send before our store answers
 
 
 class MembershipExchange:
@@ -45,7 +45,7 @@ class MembershipExchange:
         self._early: list[SpaceMessage] = []
 
     def agree(self, space: str, digest: bytes) -> Flow[None]:
-        """Note that both greetings had this digest of the membership, and send what we have learnt since ours."""
+        """Note that both greetings had this digest of the membership, and send statements that are newer than ours."""
         self._known[space] = digest
         yield from self.send(space)
 
@@ -57,7 +57,7 @@ class MembershipExchange:
 
     def send(self, space: str) -> Flow[None]:
         """Send our statements, unless the peer knows that we have them."""
-        if space not in self._pending:  # else the peer is about to say what it knows, and is sent what it lacks then
+        if space not in self._pending:  # else the peer is about to say what it knows, and gets the rest then
             record = yield from ask(Replica.membership, space)
             self._send(space, record)
 

@@ -1,16 +1,16 @@
-"""The messages of the sync protocol, as values; `wire` makes frames of them.
+"""The messages of the sync protocol, as values. `wire` turns them into frames.
 
 | number | message | says |
 |---|---|---|
-| 1 | Hello | who I am, and the spaces that I share with you, with a digest of each; said again when they change |
+| 1 | Hello | who I am, and the spaces that I share with you, with a digest of each; sent again when they change |
 | 2 | Range | fingerprints over ranges of shard numbers |
 | 3 | Have | every shard that I have within some ranges |
 | 4 | Want | bring me from this state vector to yours |
-| 5 | Diff | what a Want asked for, or what you lack of a shard |
-| 6 | Push | one update of my log; without its bytes, where you may have it from someone else |
-| 7 | Ack | a Diff or Push was handled; only `durable` says that it is kept |
+| 5 | Diff | the answer to a Want, or the part of a shard that you lack |
+| 6 | Push | one update of my log; without its bytes if you may have it from another device |
+| 7 | Ack | I have handled a Diff or Push; only `durable` says that I keep it |
 | 8 | Bye | why I close |
-| 9 | Fragment | a part of the update of the Diff with the same batch, which follows |
+| 9 | Fragment | a part of an update; the Diff with the same batch follows |
 | 10 | More | a Fragment has arrived, send another |
 | 11 | MembershipUpdate | who takes part in a space, signed, where that differs, and when it changes |
 | 12 | Scrub | tell me when your file holds no byte of anything that was forgotten in this space |
@@ -33,8 +33,10 @@ PROTOCOL: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A space that the sender shares with the receiver. `digest`: 16 bytes over its record and its documents (see
-    `greeting`), or nothing, where the sender has not looked."""
+    """A space that the sender shares with the receiver.
+
+    `digest`: 16 bytes over its members and its documents (see `greeting`), or empty if the sender has not looked.
+    """
 
     id: str
     name: str
@@ -43,6 +45,8 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
+    """The greeting of a connection. `incarnation` is that of the sender's store."""
+
     version: int
     features: tuple[str, ...]
     incarnation: str
@@ -51,7 +55,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The sender's shards with numbers from `lo` up to but not `hi`: their fingerprint (16 bytes) and number."""
+    """The sender's shards with numbers from `lo` up to but not `hi`: their fingerprint (16 bytes) and their count."""
 
     lo: int
     hi: int
@@ -61,7 +65,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """`root`: whether it answers a Range over the whole space. Without spans: the whole space is equal."""
+    """Fingerprints over ranges of shard numbers.
+
+    `root`: it answers a Range over the whole space. Without spans it says that the whole space is equal.
+    """
 
     space: str
     spans: tuple[Span, ...]
@@ -70,7 +77,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """All shards that the sender has from `lo` up to but not `hi`: number and digest (16 bytes) of each."""
+    """All shards of the sender from `lo` up to but not `hi`, each with its number and digest (16 bytes)."""
 
     lo: int
     hi: int
@@ -79,7 +86,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Have:
-    """`root` as in Range."""
+    """Lists of shards. `root` as in Range."""
 
     space: str
     leaves: tuple[Leaf, ...]
@@ -88,7 +95,7 @@ class Have:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """`vector` is the whole state vector of the sender's copy."""
+    """A request for a Diff. `vector` is the whole state vector of the sender's copy."""
 
     space: str
     shard: int
@@ -97,9 +104,9 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """`after` is the whole state vector of the sender's copy; `asked`: whether it answers a Want.
+    """An update that brings a copy of a shard to `after`, the whole state vector of the sender's copy.
 
-    Without an update: the sender has nothing that it could send.
+    `asked`: it answers a Want. An empty update means that it came in fragments, or that the sender cannot send it.
     """
 
     space: str
@@ -112,7 +119,7 @@ class Diff:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """`needs` and `after` as in `LogEntry`."""
+    """One update of the sender's log. `needs` and `after` as in `LogEntry`. An empty update is an announcement."""
 
     space: str
     shard: int
@@ -124,18 +131,22 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
+    """The Diff or Push with this batch was handled. `durable`: it is committed at the sender, too."""
+
     batch: int
     durable: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Bye:
+    """The last message of a connection."""
+
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """`index` counts from 0. All but the last of a batch have the full size."""
+    """A part of an update. `index` counts from 0. All parts of a batch but the last have the full size."""
 
     batch: int
     index: int
@@ -144,12 +155,14 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class More:
+    """A Fragment of this batch has arrived."""
+
     batch: int
 
 
 @dataclass(frozen=True, slots=True)
 class MembershipUpdate:
-    """What the sender's `Replica.record` of the space is."""
+    """The signed statements about the space's members that the sender knows."""
 
     space: str
     record: MembershipRecord
@@ -157,7 +170,7 @@ class MembershipUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Scrub:
-    """`mark` is the sender's name for what the receiver had acknowledged by then."""
+    """A question about forgetting. `mark` is the sender's name for all that the receiver has acknowledged by now."""
 
     space: str
     mark: int
@@ -165,7 +178,7 @@ class Scrub:
 
 @dataclass(frozen=True, slots=True)
 class Scrubbed:
-    """`mark` is that of the Scrub."""
+    """The answer to a Scrub, with its `mark`."""
 
     space: str
     mark: int
@@ -173,7 +186,7 @@ class Scrubbed:
 
 @dataclass(frozen=True, slots=True)
 class MembershipDigest:
-    """`digest` (16 bytes) is that of the sender's record."""
+    """The digest (16 bytes) of the sender's membership record."""
 
     space: str
     digest: bytes
@@ -181,7 +194,7 @@ class MembershipDigest:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A message of a newer version, to be skipped."""
+    """A message of a newer version; it is skipped."""
 
     number: int
 

@@ -15,7 +15,7 @@ STRIKES: Final = 3
 
 
 class Outbox:
-    """Collects what the parts of a session have the driver do, in order.
+    """Collects the effects of a session's parts, in order.
 
     Queries are numbered, from 1. `next_query` is the number of the next: a part that compares when two answers were
     asked for compares these numbers.

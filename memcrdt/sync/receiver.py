@@ -35,14 +35,14 @@ CLIENT_BYTES: Final = 150  # of memory for one client of a state vector
 
 @dataclass(slots=True)
 class _Wanted:
-    """A Want: the state vector in it, once it is sent, and what is known to be missing since then."""
+    """A Want: the state vector in it, once it is sent, and the clocks that are known to be missing since then."""
 
     vector: StateVector | None
     missing: StateVector
 
 
 class Receiver:
-    """Wants at most `WANTS` shards at a time, and bounds the memory of what waits for the store."""
+    """Wants at most `WANTS` shards at a time, and bounds the memory of messages that wait for the store."""
 
     def __init__(self, outbox: Outbox, vectors: PeerVectors, sender: Sender) -> None:
         self._outbox = outbox

@@ -119,7 +119,7 @@ class Rule(NamedTuple):
     handler: Callable[[Any], Flow[None] | None]
 
 
-MOVES_DIFFS: Final = (Want, Diff, Fragment, More)
+MOVES_DIFFS: Final = (Want, Diff, Fragment, More)  # while such messages pass, a comparison would find false differences
 
 
 class Session:

@@ -1,8 +1,8 @@
 """Which devices to dial, and when.
 
-Up to 6 devices are all connected to each other. Beyond that each keeps 5 connections, to devices chosen at random, and
-exchanges one of them every minute, so that two groups of which each has enough by itself still find each other. Two of
-them at least go to devices that may write: who may only read passes nothing on.
+Up to 6 devices are all connected to each other. Beyond that, each device keeps 5 connections, to devices chosen at
+random, and replaces one of them every minute: so two groups that have connections enough among themselves still find
+each other. At least two connections go to devices that may write, since a device that may only read passes nothing on.
 Source of the number: HyParView (Leitão et al., 2007) keeps 5 active for 10,000 nodes.
 """
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Set
     from random import Random
 
-MESH: Final = 6  # so many known devices are all dialed
-VIEW: Final = 5  # of more, so many are kept
-WRITERS: Final = 2  # so many of these may write, if there are that many
+MESH: Final = 6  # known devices up to which all are dialed
+VIEW: Final = 5  # connections of a device that knows more
+WRITERS: Final = 2  # of these, the least that go to devices that may write
 BACKOFF_MIN_S: Final = 0.1
 BACKOFF_MAX_S: Final = 30.0
-HEALTHY_S: Final = 10.0  # a connection that lasted so long makes up for the failures before
+HEALTHY_S: Final = 10.0  # a connection that lasted this long makes up for earlier failures
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class _Peer:
 
 
 class Topology:
-    """The known devices, and how the dials to them went. `active` are those that are connected."""
+    """The known devices, and how the dials to them went. `active` are the connected devices, times are in seconds."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
@@ -44,26 +44,26 @@ class Topology:
         return len(self._peers) <= MESH
 
     def know(self, peer: str, now: float, *, writes: bool = True) -> None:
-        """The device has an address: it may be dialed at once. `writes`: whether it may, in any space of ours."""
+        """Let the device be dialed at once: it has an address. `writes`: it may write in one of our spaces."""
         entry = self._peers.setdefault(peer, _Peer(now, writes))
         entry.due, entry.writes = now, writes
 
     def forget(self, peer: str) -> None:
-        """The device is not to be dialed any more."""
+        """Never dial the device again."""
         self._peers.pop(peer, None)
 
     def hurry(self, now: float) -> None:
-        """Every device may be dialed at once."""
+        """Let every device be dialed at once."""
         for peer in self._peers.values():
             peer.due = now
 
     def connected(self, peer: str) -> None:
-        """A dial succeeded."""
+        """Note that a dial succeeded."""
         if peer in self._peers:
             self._peers[peer].dialing = False
 
     def failed(self, peer: str, now: float) -> None:
-        """A dial failed, or its connection ended too soon."""
+        """Note that a dial failed, or that its connection ended: the next dial waits, longer after each failure."""
         if peer in self._peers:
             entry = self._peers[peer]
             entry.dialing = False
@@ -72,40 +72,42 @@ class Topology:
             entry.failures += 1
 
     def lost(self, peer: str, now: float, lasted_s: float) -> None:
-        """A connection that had lasted so long has ended."""
+        """Note that a connection has ended, which had lasted for `lasted_s` seconds."""
         if peer in self._peers and lasted_s >= HEALTHY_S:
             self._peers[peer].failures = 0
         self.failed(peer, now)
 
     def choose(self, active: Set[str], now: float) -> list[str]:
-        """The devices to dial now. Each has to be answered by `connected` or `failed`."""
+        """Return the devices to dial now. Each has to be followed by `connected` or `failed`."""
         due = [peer for peer, entry in self._waiting(active) if entry.due <= now]
         if not self.is_mesh:
             due = self._sample(due, active | {peer for peer, entry in self._peers.items() if entry.dialing})
         return [self._dial(peer) for peer in due]
 
     def _sample(self, due: list[str], taken: Set[str]) -> list[str]:
-        """Of the devices that are due as many as there is room for beside `taken`; writers also beyond that, if they
-        are too few."""
+        """Choose among the devices that are due as many as there is room for beside `taken`.
+
+        Devices that may write are chosen beyond that if too few of them are connected.
+        """
         self._rng.shuffle(due)
         few = [peer for peer in due if self._peers[peer].writes][: max(0, WRITERS - self._writers(taken))]
         rest = [peer for peer in due if peer not in few]
         return few + rest[: max(0, VIEW - len(taken) - len(few))]
 
     def is_needed(self, peer: str, active: Set[str]) -> bool:
-        """Whether the connection has to stay: it is one of the last to devices that may write."""
+        """Return whether the connection has to stay, as one of the last to devices that may write."""
         return self._writers({peer}) > 0 and self._writers(active) <= WRITERS
 
     def _writers(self, peers: Set[str]) -> int:
         return sum(entry.writes for peer, entry in self._peers.items() if peer in peers)
 
     def choose_other(self, active: Set[str]) -> list[str]:
-        """One device to dial although there are enough connections; none where all are connected anyway."""
+        """Return one device to dial although there are enough connections; none if all devices are connected anyway."""
         waiting = [] if self.is_mesh else [peer for peer, _ in self._waiting(active)]
         return [self._dial(self._rng.choice(waiting))] if waiting else []
 
     def next_due(self, active: Set[str], now: float) -> float | None:
-        """When `choose` is worth another call, if time alone can make it so."""
+        """Return the time at which `choose` is worth another call, if time alone can make it so."""
         waiting = [entry for _, entry in self._waiting(active)]
         if not self.is_mesh and len(active) >= VIEW:
             waiting = [entry for entry in waiting if entry.writes and self._writers(active) < WRITERS]
