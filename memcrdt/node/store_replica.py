@@ -109,7 +109,7 @@ class StoreReplica(Replica):
             taking = _Taking(number, shard, update, scanned, origin)
             self._store.commit(taking, prepared=prepared, origin=origin)
         except SpoiledError as exc:
-            damage.mend(self._store, exc.shard)
+            damage.repair_shard(self._store, exc.shard)
             raise  # what was asked for has a gap before it now, and the device that sent it is not to blame
         except GapError as exc:
             return Applied("gap", self.state_vector(space, shard), str(exc))
@@ -182,7 +182,7 @@ class StoreReplica(Replica):
             try:
                 return work()
             except SpoiledError as exc:
-                if damage.mend(self._store, exc.shard) is None:
+                if damage.repair_shard(self._store, exc.shard) is None:
                     raise
 
     def _set_aside(self, refused: Refused) -> None:

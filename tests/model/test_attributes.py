@@ -141,7 +141,7 @@ def test_every_attribute_has_its_argument_its_field_and_its_column() -> None:
     for verb, method in (("add", Memory.add), ("update", Memory.update)):
         taken = {attribute.name for attribute in attributes.taken_by(verb)}  # type: ignore[arg-type]
         assert taken <= set(inspect.signature(method).parameters)
-    with rebuild.shadow() as db:
+    with rebuild.empty_store() as db:
         assert set(names) <= {str(row[1]) for row in db.execute("PRAGMA table_info(memories)")}
 
 

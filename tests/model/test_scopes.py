@@ -125,7 +125,7 @@ def test_what_a_scope_becomes_when_another_is_renamed(scope: str, old: str, new:
 @example(["project/a/conversation/b", "project/a /conversation/b", "project//conversation/b", "agent/a/conversation/b"])
 def test_the_migration_says_what_the_rule_says(found: list[str]) -> None:
     """An older version has noted the first part of every scope."""
-    with rebuild.shadow() as db:
+    with rebuild.empty_store() as db:
         for scope in set(found):
             db.execute(
                 "INSERT INTO memories(space, id, text, revision, conflicted, scope, category, created_at, updated_at,"

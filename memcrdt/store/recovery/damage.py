@@ -1,7 +1,7 @@
-"""Rows of the log that are missing, or not what was written: finding that, and going on without them.
+"""Find rows of the log that are damaged or missing, and go on without them.
 
-What builds on a lost row stays in the log and waits for another device to bring it again. Where nothing waits, the
-views are as new as the log was, and what the row had said is read back from them.
+Rows that build on a lost row stay in the log and wait until another device brings it again. Where nothing waits, the
+views are as new as the log was, and what the lost row had said is restored from them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from memcrdt.store import log, meta, views
 from memcrdt.store.documents import Documents, SpoiledError
-from memcrdt.store.recovery.views_to_log import rescue
+from memcrdt.store.recovery.views_to_log import restore_from_views
 from memcrdt.store.spaces import is_read_only
 from memcrdt.store.transaction import Transaction
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class DamagedRow(NamedTuple):
-    """A row of the log, or a snapshot, that is not what was written, or that no store of ours would write."""
+    """A row of the log, or a snapshot, that is not what was written, or that no store would write."""
 
     kind: log.RowKind
     shard: int
@@ -29,8 +29,8 @@ class DamagedRow(NamedTuple):
     reason: str
 
 
-def rows(db: apsw.Connection, shard: int) -> list[DamagedRow]:
-    """What is damaged of a shard."""
+def damaged_rows(db: apsw.Connection, shard: int) -> list[DamagedRow]:
+    """Return the damaged rows of a shard (its local number)."""
     written: list[tuple[log.RowKind, int, bytes, bytes]] = [
         ("snapshot", *found)
         for found in db.execute("SELECT seq, bytes, checksum FROM snapshots WHERE shard = ?", (shard,))
@@ -43,13 +43,18 @@ def rows(db: apsw.Connection, shard: int) -> list[DamagedRow]:
     return [DamagedRow(kind, shard, seq, reason) for kind, seq, reason in found if reason]
 
 
-def mend(store: Store, shard: int) -> str | None:
-    """Goes on without the damaged rows of a shard, as `set_aside` and `go_on` do, at once: were it interrupted between
-    them, an update from elsewhere could make the shard whole before it is read back from the views what nobody else
-    has. The user is told. Returns what was found, in words; None if nothing is wrong."""
+def repair_shard(store: Store, shard: int) -> str | None:
+    """Set the damaged rows of a shard aside and resume without them, in one transaction; tell the user.
+
+    Were that two transactions, an update from elsewhere could make the shard whole in between, before memories that
+    nobody else has are restored from the views.
+
+    Returns:
+        What was found, in words; None if nothing is wrong.
+    """
     with store.writing_documents() as (db, documents):
         if found := _set_aside(store, db, documents, shard):
-            _go_on(store, db, documents, shard, indexed=True)
+            _resume(store, db, documents, shard, indexed=True)
             meta.raise_alarm(db, meta.Alarm(store.now_ms(), _ALARM.format(found=found)))
     if found:
         store.scrub_later()
@@ -57,32 +62,38 @@ def mend(store: Store, shard: int) -> str | None:
 
 
 def set_aside(store: Store, shard: int) -> str | None:
-    """Sets the damaged rows of a shard aside, and returns what was found, in words; None if nothing is wrong. The shard
-    counts as damaged until `go_on`, or until other devices have brought what is missing.
+    """Set the damaged rows of a shard aside.
 
-    The store takes a new client id then: what the rows had said under the one before may be known elsewhere.
+    The shard counts as damaged until `resume`, or until other devices have brought the missing rows. The store takes a
+    new client id: other devices may know what the rows had said under the one before.
+
+    Returns:
+        What was found, in words; None if nothing is wrong.
     """
     with store.writing_documents() as (db, documents):
         return _set_aside(store, db, documents, shard)
 
 
-def go_on(store: Store, shard: int) -> str:
-    """Goes on with what is left of a damaged shard: from the views comes back what it had said, if nothing waits and if
-    we may write, since what a reader writes goes to nobody. Returns what was done, in words.
+def resume(store: Store, shard: int) -> str:
+    """Resume work with what is left of a damaged shard.
 
-    The indexes are left as they are: they may be damaged, too, and have to be made anew afterwards.
+    What it had said is restored from the views, unless rows wait, or this device may only read the space: nobody would
+    take what it writes. The indexes are left as they are: they may be damaged, too, and have to be rebuilt afterwards.
+
+    Returns:
+        What was done, in words.
     """
     with store.writing_documents() as (db, documents):
-        done = _go_on(store, db, documents, shard, indexed=False)
+        done = _resume(store, db, documents, shard, indexed=False)
     store.scrub_later()  # which is not done while a shard is damaged
     return done
 
 
 def _set_aside(store: Store, db: apsw.Connection, documents: Documents, shard: int) -> str | None:
-    bad = rows(db, shard)
+    bad = damaged_rows(db, shard)
     for each in bad:
         log.set_aside(db, shard, each.seq, each.kind, store.now_ms())
-    documents.drop(shard)  # what is in memory says nothing about the file
+    documents.drop(shard)  # documents in memory say nothing about the file
     if not bad and not _lacks_rows(db, documents, shard):
         return None
     db.execute("UPDATE shards SET damaged = 1 WHERE shard = ?", (shard,))
@@ -98,7 +109,7 @@ def _lacks_rows(db: apsw.Connection, documents: Documents, shard: int) -> bool:
     return False
 
 
-def _go_on(store: Store, db: apsw.Connection, documents: Documents, shard: int, *, indexed: bool) -> str:
+def _resume(store: Store, db: apsw.Connection, documents: Documents, shard: int, *, indexed: bool) -> str:
     documents.use_client(meta.yielding_client_id(store.options.random))  # others may know more than the views
     row = log.shard_row(db, shard)
     document = documents.current(db, row)
@@ -110,7 +121,7 @@ def _go_on(store: Store, db: apsw.Connection, documents: Documents, shard: int, 
     row = row._replace(damaged=False)
     log.write_head(db, row)
     transaction = Transaction(db, documents, store.stamp())
-    count = rescue(transaction, row)
+    count = restore_from_views(transaction, row)
     transaction.reproject(shard, views.at_home_in(db, shard))
     done = transaction.finish()
     if indexed:

@@ -1,7 +1,7 @@
-"""What is wrong with a store, and what can be done about it.
+"""Examine a store, and repair it.
 
-The log is the truth and the views can be made from it; but where rows of the log are lost, the views are the last
-that is left of them. So a repair reads back from the views what the log has lost, and only then makes them anew.
+The log is the truth, and the views can be made from it. But where rows of the log are lost, the views are all that is
+left of them. So a repair first restores from the views what the log has lost, and only then rebuilds the views.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from memcrdt.model.serialization import Record
 from memcrdt.store import log
 from memcrdt.store.location import FILE
 from memcrdt.store.log import ShardRow
-from memcrdt.store.recovery import damage, rebuild, salvage, text_repair
+from memcrdt.store.recovery import damage, file_check, rebuild, salvage, text_repair
 from memcrdt.store.vector_functions import load_vector_functions
 
 if TYPE_CHECKING:
@@ -44,33 +44,33 @@ class DoctorReport(Record):
 
 
 def examine(store: Store) -> DoctorReport:
-    """Looks at everything and changes nothing."""
+    """Examine everything and change nothing."""
     return DoctorReport(tuple(_problems(store)), notes=_notes())
 
 
 def repair(store: Store, *, give_up: bool = False) -> DoctorReport:
-    """Puts right what can be.
+    """Repair what can be repaired.
 
-    A file that SQLite can't read everywhere is salvaged. Rows that are damaged are set aside. What builds on them waits
-    for other devices to bring them again, unless there are none or it is given up: then it is set aside, too, and what
-    it had said is read back from the views. Either way the store takes a new client id, since a lost row may be known
-    elsewhere.
+    A file that SQLite can't read everywhere is salvaged. Damaged rows are set aside. Rows that build on them wait until
+    other devices bring the lost ones again. If there are no other devices, or with `give_up`, they are set aside, too,
+    and what they had said is restored from the views. Either way the store takes a new client id, since other devices
+    may know a lost row.
     """
     problems = list(_problems(store))
     done: list[str] = []
-    if salvage.damage(store.path, store.location.vfs):
+    if file_check.file_problems(store.path, store.location.vfs):
         done += salvage.salvage(store.path, store.location.vfs)
         store.content_replaced()
         problems += _problems(store)
     with store.writing() as db:
-        if count := text_repair.mend(db):
+        if count := text_repair.repair(db):
             done.append(f"made {count:,} texts of the views readable")
     done += _set_aside_damaged(store)
-    rebuild.house(store)
-    done += _mend_all(store)
+    rebuild.assign_homes(store)
+    done += _resume_all(store)
     if give_up or is_alone(store):
         done += _give_up(store)
-    corrected = rebuild.correct(store)
+    corrected = rebuild.correct_views(store)
     if corrected:
         done.append(f"made the views of {corrected:,} memories anew from the log")
     if corrected or done or any(_index_problems(store)):
@@ -80,19 +80,20 @@ def repair(store: Store, *, give_up: bool = False) -> DoctorReport:
 
 
 def examine_file(home: Path) -> DoctorReport:
-    """Looks at the file of a store that can't even be opened."""
-    return DoctorReport(tuple(f"the file is damaged: {line}" for line in salvage.damage(home / FILE)))
+    """Examine the file of a store that can't even be opened."""
+    return DoctorReport(tuple(f"the file is damaged: {line}" for line in file_check.file_problems(home / FILE)))
 
 
 def repair_file(home: Path) -> DoctorReport:
-    """Mends the file of a store that can't even be opened; what is wrong within it, repair() mends then.
+    """Repair the file of a store that can't even be opened. Open it and call repair() after that.
 
-    Raises CorruptError when no memory is found in it.
+    Raises:
+        CorruptError: No memory is found in the file.
     """
     found = examine_file(home)
     if not found.problems:
         return found
-    mend = salvage.salvage if salvage.is_listed(home / FILE) else salvage.salvage_unlisted
+    mend = salvage.salvage if file_check.has_readable_schema(home / FILE) else salvage.salvage_unlisted
     return DoctorReport(found.problems, mend(home / FILE))
 
 
@@ -107,21 +108,21 @@ def _notes() -> tuple[str, ...]:
 
 
 def _problems(store: Store) -> Iterator[str]:
-    if lines := salvage.damage(store.path, store.location.vfs):
+    if lines := file_check.file_problems(store.path, store.location.vfs):
         yield from (f"the file is damaged: {line}" for line in lines)
-        return  # what else is wrong can be seen when all of it can be read
+        return  # the rest can be examined when all of it can be read
     with store.reading() as db:
         shards = [log.shard_row(db, shard) for shard in log.shard_numbers(db)]
-        if count := len(list(text_repair.illegible(db))):
+        if count := len(list(text_repair.unreadable_texts(db))):
             yield f"{count:,} texts of the views are no text any more"
-            return  # whatever reads them would fail
-        bad = [each for row in shards for each in damage.rows(db, row.shard)]
+            return  # reading them would fail
+        bad = [each for row in shards for each in damage.damaged_rows(db, row.shard)]
     for each in bad:
         yield f"{each.kind} {each.seq} of shard {each.shard} {each.reason}"
     for row in shards:
         yield from _shard_problems(store, row)
     with store.reading() as db:
-        if count := rebuild.orphans(db):
+        if count := rebuild.count_orphans(db):
             yield f"{count:,} rows of the views belong to no memory"
     yield from _index_problems(store)
 
@@ -130,11 +131,11 @@ def _shard_problems(store: Store, row: ShardRow) -> Iterator[str]:
     if row.damaged:
         yield f"shard {row.shard} waits for other devices to bring rows that were lost; --give-up goes on without them"
     try:
-        with store.documents() as (db, documents), rebuild.shadow() as beside:
-            documents.drop(row.shard)  # what is in memory says nothing about the file
+        with store.documents() as (db, documents), rebuild.empty_store() as beside:
+            documents.drop(row.shard)  # documents in memory say nothing about the file
             now = log.shard_row(db, row.shard)
             live = documents.current(db, now).live
-            ids = rebuild.differing(db, documents, now, beside)
+            ids = rebuild.differing_memories(db, documents, now, beside)
             if live.state_vector() != log.state_vector_of(now) or live.births != now.births:
                 yield f"shard {row.shard} is not where it says it is"
     except CorruptError as exc:
@@ -145,8 +146,8 @@ def _shard_problems(store: Store, row: ShardRow) -> Iterator[str]:
 
 
 def _index_problems(store: Store) -> Iterator[str]:
-    """Compares what the words of all memories lead to with what is in the indexes, and which have a vector."""
-    with store.reading() as db, rebuild.shadow() as beside:
+    """Compare the indexes with a fresh one of all memories, and find memories without a vector."""
+    with store.reading() as db, rebuild.empty_store() as beside:
         db.execute("BEGIN")
         try:
             for rows in rebuild.pages(db):
@@ -177,16 +178,16 @@ def _set_aside_damaged(store: Store) -> Iterator[str]:
 
 
 def is_alone(store: Store) -> bool:
-    """Whether there is no other device that could bring back what is lost."""
+    """Return whether there is no other device that could bring back lost rows."""
     with store.reading() as db:
         return db.execute("SELECT 1 FROM peers WHERE state = 'accepted'").fetchone() is None
 
 
-def _mend_all(store: Store) -> Iterator[str]:
+def _resume_all(store: Store) -> Iterator[str]:
     with store.reading() as db:
         shards = log.shard_numbers(db, "damaged")
     for shard in shards:
-        yield damage.go_on(store, shard)
+        yield damage.resume(store, shard)
 
 
 def _give_up(store: Store) -> Iterator[str]:
@@ -201,4 +202,4 @@ def _give_up(store: Store) -> Iterator[str]:
                 log.set_aside(db, shard, seq, "update", store.now_ms())
             documents.drop(shard)
         yield f"gave up {len(rows)} rows of shard {shard} that build on lost ones"
-        yield damage.go_on(store, shard)
+        yield damage.resume(store, shard)

@@ -1,7 +1,8 @@
-"""A file of which not even the list of its tables can be read: its first page is damaged, or its end is missing.
+"""Rebuild the first page of a file of which not even the list of tables can be read.
 
-Where a store's tables begin is known: SQLite puts their first pages at the front of a file that can be vacuumed, in the
-order in which they were made. So a copy of the file gets a first page anew, with a list of the tables that matter.
+The first page is damaged, or the end of the file is missing. But SQLite puts the roots of tables at the front of a file
+that can be vacuumed, in the order in which they were made. So a copy of the file gets a new first page, with a list of
+the tables that matter.
 """
 
 from __future__ import annotations
@@ -17,22 +18,31 @@ import apsw
 HEADER: Final = 100  # bytes
 _PAGE: Final = 4_096  # bytes, as in every store
 _MAGIC: Final = b"SQLite format 3\0"
-_ROOT: Final = 1  # what the map of pages says of the first page of a table: one byte, and four of its parent
+_ROOT: Final = 1  # the entry of a root page in the map of pages: this byte, and four for its parent
 _MAP_ENTRY: Final = 5
 _FIRST_ROOT: Final = 3  # behind the list and the map
 
 
-def complaint(header: bytes, size: int) -> str | None:
-    """What is wrong with a file of which this is the beginning, in words for the user; None if that can't be seen."""
+def header_problem(header: bytes, size: int) -> str | None:
+    """Return what is wrong with a file by its first bytes and its size in bytes, in words for the user, or None."""
     if not header.startswith(_MAGIC):
         return "it does not begin as a SQLite file does"
     pages = int.from_bytes(header[28:32], "big")
     return f"it ends after {size // _PAGE:,} of {pages:,} pages" if size < pages * _PAGE else None
 
 
-def grafted(path: Path, target: Path, model: apsw.Connection, tables: Sequence[str]) -> list[str]:
-    """Makes `target` a copy of the file, and of its WAL, of which SQLite can read `tables`; returns those that can't be
-    found. `model` is a whole and empty store."""
+def rebuild_header(path: Path, target: Path, model: apsw.Connection, tables: Sequence[str]) -> list[str]:
+    """Copy a file and its WAL, and give the copy a first page with a new list of tables.
+
+    Args:
+        path: The damaged file.
+        target: The copy.
+        model: A whole and empty store.
+        tables: The tables to list.
+
+    Returns:
+        The tables that can't be found.
+    """
     shutil.copyfile(path, target)
     wal = path.with_name(f"{path.name}-wal")
     if wal.exists():
@@ -57,7 +67,7 @@ def _root_of(model: apsw.Connection, table: str) -> int:
 
 
 def _first_page(model: apsw.Connection, tables: Sequence[str], pages: int) -> bytes:
-    """The first page of a file with so many pages and these tables, for a WAL beside it."""
+    """Return the first page of a file with this number of pages and these tables, for a WAL beside it."""
     with closing(apsw.Connection(":memory:")) as db:
         db.execute(f"PRAGMA page_size = {_PAGE}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA writable_schema = ON")
         for name in tables:
@@ -73,7 +83,7 @@ def _first_page(model: apsw.Connection, tables: Sequence[str], pages: int) -> by
 
 
 def _definition(model: apsw.Connection, table: str) -> str:
-    """The definition of a table without what only matters to writers: all of them have to fit into a page."""
+    """Return a short definition of a table, enough for reading: all definitions have to fit into one page."""
     info = [(str(row[1]), int(row[5])) for row in model.execute(f"PRAGMA table_info({table})")]
     key = ", ".join(name for name, place in sorted(info, key=lambda each: each[1]) if place)
     if model.execute("SELECT wr FROM pragma_table_list WHERE name = ?", (table,)).get:

@@ -1,4 +1,4 @@
-"""Reading what can be read of a table whose pages are damaged here and there."""
+"""Reading the rows of a table with damaged pages."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from typing import Any, Final, TypeAlias
 
 import apsw
 
-# Whatever SQLite makes of bytes that are not what was written: it may find them corrupt, too big, or no text.
+# What SQLite raises for damaged bytes: it may find them corrupt, too big, or no text.
 UNREADABLE: Final = (apsw.Error, UnicodeDecodeError, MemoryError)
 
-_MOST: Final = 2**63 - 1  # the last rowid
-_PROBES: Final = 100_000  # places at which a table is looked into behind damage
+_LAST_ROWID: Final = 2**63 - 1
+_PROBES: Final = 100_000  # the number of times a table is probed behind damage
 
 Values: TypeAlias = tuple[Any, ...]
 
 
 class DamagedTable:
-    """A table as far as it can be read: `rows` gives it, and `is_whole` then says whether that was all.
+    """A table as far as it can be read. `is_whole` says, after `rows`, whether that was all of it.
 
-    `key` are the columns of its primary key: one integer, the rowid, or those of a table without.
+    Args:
+        db: The damaged database.
+        name: The name of the table.
+        columns: The columns to read.
+        key: The columns of the primary key: the rowid, or all columns of the key in a table without rowids.
     """
 
     def __init__(self, db: apsw.Connection, name: str, columns: Sequence[str], key: Sequence[str]) -> None:
@@ -33,14 +37,16 @@ class DamagedTable:
         self._ended_well = False
 
     def rows(self, *, by_number: bool) -> Iterator[Values]:
-        """All rows that can be read, each once; `by_number` in a table with rowids."""
+        """Yield all rows that can be read, each once; `by_number` in a table with rowids."""
         if by_number:
-            return self._between(-1 - _MOST, _MOST)
+            return self._between(-1 - _LAST_ROWID, _LAST_ROWID)
         return self._from_both_ends()
 
     def _between(self, low: int, high: int) -> Iterator[Values]:
-        """The rows numbered so: up to the damage, down to it, and what is between in halves. A damaged tree may give
-        rows of other numbers, too: these must not move the ends apart."""
+        """Yield the rows with numbers in this range: up to the damage, down to it, and the rest in halves.
+
+        A damaged tree may give rows with other numbers, too: they must not move the ends apart.
+        """
         for row in self._run("BETWEEN ? AND ?", (low, high), ""):
             yield row
             low = max(low, row[self._places[0]] + 1)
@@ -56,7 +62,7 @@ class DamagedTable:
             yield from self._between(middle + 1, high)
 
     def _from_both_ends(self) -> Iterator[Values]:
-        """The rows up to the damage, and down to it."""
+        """Yield the rows up to the damage, and down to it."""
         last: Values | None = None
         for row in self._run("", (), ""):
             yield row
@@ -66,7 +72,7 @@ class DamagedTable:
             yield from self._run(behind, last or (), "DESC")
 
     def _run(self, which: str, bindings: Values, direction: str) -> Iterator[Values]:
-        """Rows in the order of the key, until one can't be read; `_ended_well` says whether there was one."""
+        """Yield rows in the order of the key until one can't be read; `_ended_well` says whether that happened."""
         condition = f"WHERE ({', '.join(self._key)}) {which}" if which else ""
         order = ", ".join(f"{column} {direction}" for column in self._key)
         sql = f"SELECT {', '.join(self.columns)} FROM {self.name} NOT INDEXED {condition} ORDER BY {order}"
@@ -77,3 +83,11 @@ class DamagedTable:
             self.is_whole = False
             return
         self._ended_well = True
+
+
+def readable_rows(old: apsw.Connection, sql: str) -> list[Values]:
+    """Return the rows of a query; none where they are damaged, too."""
+    try:
+        return list(old.execute(sql))
+    except UNREADABLE:
+        return []

@@ -1,4 +1,4 @@
-"""Views against the log: what they have to say by invariant 10, and making them say it."""
+"""Compare the views with the log, and rebuild views and indexes (invariant 10)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from memcrdt.store.transaction import Transaction
 if TYPE_CHECKING:
     from memcrdt.store.store import Store
 
-PAGE: Final = 1_024  # memories put into the indexes at once
+PAGE: Final = 1_024  # memories that are indexed at once
 
-# Columns that the log does not say, and one that older rows lack.
+# Columns that do not come from the log, and one that older rows lack.
 _LOCAL: Final = frozenset({"memory", "born_seq", "seq", "salt"})
 _PARTS: Final = ("revisions", "tags", "metadata", "links")
 _ORPHANS: Final = "memory NOT IN (SELECT memory FROM memories)"
@@ -36,18 +36,24 @@ _HOUSE: Final = f"INSERT INTO homes(space, id, shard) {_TO_HOUSE}"
 
 
 @contextmanager
-def shadow() -> Iterator[apsw.Connection]:
-    """An empty store in memory, to write views into and compare."""
+def empty_store() -> Iterator[apsw.Connection]:
+    """Open an empty store in memory, to write views into and compare them."""
     with closing(apsw.Connection(":memory:")) as db:
         for sql in migrations.scripts().values():
             db.execute(sql)
         yield db
 
 
-def differing(db: apsw.Connection, documents: Documents, row: ShardRow, beside: apsw.Connection) -> set[str]:
-    """The ids of the shard's memories of which the views say something else than the log. `beside` is a shadow.
+def differing_memories(db: apsw.Connection, documents: Documents, row: ShardRow, beside: apsw.Connection) -> set[str]:
+    """Return the ids of memories of a shard for which the views differ from the log.
 
-    None in a damaged shard: there the views are all that is left of what the log misses.
+    A damaged shard has none: there the views are all that is left of what the log lacks.
+
+    Args:
+        db: The store.
+        documents: Its live documents.
+        row: The shard.
+        beside: An empty store, for the views that the log leads to.
     """
     if row.damaged:
         return set()
@@ -55,29 +61,31 @@ def differing(db: apsw.Connection, documents: Documents, row: ShardRow, beside: 
     noted = views.at_home_in(db, row.shard)
     ids = there | noted
     views.write(beside, ((row.space, each, _state(db, documents, row, each)) for each in ids), 0)
-    wanted, found = _said(beside, row.space, ids), _said(db, row.space, ids)
+    wanted, found = _view_rows(beside, row.space, ids), _view_rows(db, row.space, ids)
     return {each for each in ids if wanted[each] != found[each] or (each in there) != (each in noted)}
 
 
-def house(store: Store) -> None:
-    """Gives what has no home in any shard one in a damaged shard of its space: it may be the last that is left of what
-    was lost there. What has its home in another, that one's log says before."""
+def assign_homes(store: Store) -> None:
+    """Assign memories that no shard holds to a damaged shard of their space: they may be the last trace of lost rows.
+
+    The homes of all memories that a log does know are corrected first.
+    """
     with store.reading() as db:
         if not db.execute(_ANY_TO_HOUSE).get:
             return
-    _correct(store)
+    _correct_shards(store)
     with store.writing() as db:
         db.execute(_HOUSE)
 
 
-def correct(store: Store) -> int:
-    """Makes the views say what the log says, a shard at a time. Returns of how many memories they did not.
+def correct_views(store: Store) -> int:
+    """Correct the views from the log, a shard at a time. Return the number of memories and rows corrected.
 
-    The indexes then have to be made anew: they were made from what the views said.
+    The indexes were made from the views, so they have to be rebuilt afterwards.
     """
-    count = _correct(store)
+    count = _correct_shards(store)
     with store.writing() as db:
-        count += orphans(db)
+        count += count_orphans(db)
         for table in _PARTS:
             db.execute(f"DELETE FROM {table} WHERE {_ORPHANS}")
         for table in ("memories", "graves"):
@@ -85,13 +93,13 @@ def correct(store: Store) -> int:
     return count
 
 
-def _correct(store: Store) -> int:
+def _correct_shards(store: Store) -> int:
     count = 0
     with store.reading() as db:
         shards = log.shard_numbers(db)
     for shard in shards:
-        with store.writing_documents() as (db, documents), shadow() as beside:
-            ids = differing(db, documents, log.shard_row(db, shard), beside)
+        with store.writing_documents() as (db, documents), empty_store() as beside:
+            ids = differing_memories(db, documents, log.shard_row(db, shard), beside)
             transaction = Transaction(db, documents, store.stamp())
             transaction.reproject(shard, ids)
             transaction.finish()
@@ -99,18 +107,18 @@ def _correct(store: Store) -> int:
     return count
 
 
-def orphans(db: apsw.Connection) -> int:
-    """How many rows of the views belong to nothing."""
+def count_orphans(db: apsw.Connection) -> int:
+    """Return the number of rows of the views that belong to no memory."""
     counts = [f"(SELECT count(*) FROM {table} WHERE {_ORPHANS})" for table in _PARTS]
     counts += [f"(SELECT count(*) FROM {table} WHERE {_HOMELESS.format(table)})" for table in ("memories", "graves")]
     return int(db.execute(f"SELECT {' + '.join(counts)}").get)
 
 
 def reindex(store: Store) -> int:
-    """Makes the indexes anew from the views. Returns how many memories are in them."""
+    """Rebuild the indexes from the views. Return the number of memories in them."""
     with store.reading() as db:
         texts = [str(text) for (text,) in db.execute("SELECT text FROM memories")]
-    prepared = store.indexer.prepare(texts)  # what is added meanwhile, the indexer prepares itself
+    prepared = store.indexer.prepare(texts)  # the indexer itself prepares memories that are added meanwhile
     count = 0
     with store.writing() as db:
         store.indexer.clear(db)
@@ -122,7 +130,7 @@ def reindex(store: Store) -> int:
 
 
 def pages(db: apsw.Connection) -> Iterator[list[IndexRow]]:
-    """All that the indexes hold by the views, some at a time."""
+    """Yield the rows that the indexes should hold by the views, a page at a time."""
     last = -1
     while rows := list(views.index_rows(db, last, PAGE)):
         yield rows
@@ -136,8 +144,8 @@ def _state(db: apsw.Connection, documents: Documents, row: ShardRow, memory_id: 
     return project(memory_id, [part for part in parts if part])
 
 
-def _said(db: apsw.Connection, space: int, ids: Iterable[str]) -> dict[str, list[Any]]:
-    """All rows of the views about each of the memories, without local columns."""
+def _view_rows(db: apsw.Connection, space: int, ids: Iterable[str]) -> dict[str, list[Any]]:
+    """Return all rows of the views about each memory, without local columns."""
     said: dict[str, list[Any]] = defaultdict(list)
     for each in ids:
         key = (space, each)
@@ -156,7 +164,7 @@ def _said(db: apsw.Connection, space: int, ids: Iterable[str]) -> dict[str, list
 
 @cache
 def _columns(table: str) -> str:
-    """The columns of a view that the log says, for a SELECT."""
-    with shadow() as db:
+    """Return the columns of a view that come from the log, for a SELECT."""
+    with empty_store() as db:
         names = [str(row[1]) for row in db.execute(f"PRAGMA table_info({table})")]
     return ", ".join(name for name in names if name not in _LOCAL)

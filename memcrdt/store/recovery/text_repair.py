@@ -1,7 +1,8 @@
-"""Texts of the views that are no UTF-8 any more: every query that meets one fails, so that doctor could not mend it.
+"""Repair texts of the views that are no longer UTF-8.
 
-They are made readable, each wrong byte as �. What they should say is then made anew from the log or, where that is
-lost, is at least there to be read. What an index holds too is not looked at: there SQLite's own check finds it.
+Every query that meets such a text fails, even those of the doctor. So each wrong byte becomes �. The right text then
+comes from the log; where the log has lost it, the rest is at least readable. Columns with an index need no check here:
+SQLite's own finds them.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ _TEXTS: Final = (
 )
 
 
-class Illegible(NamedTuple):
-    """A text that can't be read: where it stands, and its bytes."""
+class UnreadableText(NamedTuple):
+    """A text that can't be read: its table, its column, the key of its row, and its bytes."""
 
     table: str
     column: str
@@ -27,19 +28,19 @@ class Illegible(NamedTuple):
     raw: bytes
 
 
-def illegible(db: apsw.Connection) -> Iterator[Illegible]:
-    """All texts of the views that can't be read."""
+def unreadable_texts(db: apsw.Connection) -> Iterator[UnreadableText]:
+    """Yield all texts of the views that can't be read."""
     for table in _KEYS:
         for column in [str(name) for (name,) in db.execute(_TEXTS, (table,))]:
             sql = f"SELECT CAST({column} AS BLOB), {', '.join(_KEYS[table])} FROM {table} WHERE {column} IS NOT NULL"
             for raw, *key in db.execute(sql):
                 if not _is_text(raw):
-                    yield Illegible(table, column, tuple(key), raw)
+                    yield UnreadableText(table, column, tuple(key), raw)
 
 
-def mend(db: apsw.Connection) -> int:
-    """Makes all of them readable. Returns how many."""
-    found = list(illegible(db))
+def repair(db: apsw.Connection) -> int:
+    """Make all texts of the views readable. Return the number of texts repaired."""
+    found = list(unreadable_texts(db))
     for each in found:
         where = " AND ".join(f"{column} = ?" for column in _KEYS[each.table])
         db.execute(

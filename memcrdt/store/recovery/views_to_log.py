@@ -1,4 +1,4 @@
-"""What rows of the log that were lost had said, read back from the views: they are as new as the log was."""
+"""Restore from the views what lost rows of the log had said: the views are as new as the log was."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 _SALT_BYTES: Final = 16
 
 
-def rescue(transaction: Transaction, shard: ShardRow) -> int:
-    """Gathers what makes the memories of a shard be what the views say again. Returns of how many.
+def restore_from_views(transaction: Transaction, shard: ShardRow) -> int:
+    """Gather writes that make the memories of a shard what the views say. Return the number of memories changed.
 
-    Registers get the names and texts that they had. So other devices may bring back the lost rows later; and what they
-    say of the same registers stands, if this is written under a client id that gives way.
+    Registers get the names and texts that they had. So other devices may bring back the lost rows later; their version
+    of a register wins if this is written under a client id that yields.
     """
     ids = views.at_home_in(transaction.db, shard.shard)
-    return sum(_rescue(transaction, shard, memory_id) for memory_id in sorted(ids))
+    return sum(_restore(transaction, shard, memory_id) for memory_id in sorted(ids))
 
 
-def _rescue(transaction: Transaction, shard: ShardRow, memory_id: str) -> bool:
+def _restore(transaction: Transaction, shard: ShardRow, memory_id: str) -> bool:
     if not is_ulid(memory_id):
         return False
     space = shard.space
@@ -48,14 +48,14 @@ def _rescue(transaction: Transaction, shard: ShardRow, memory_id: str) -> bool:
     found = reads.where(transaction.db, "m.space = ? AND m.id = ?", (space, memory_id), "")
     if not found or isinstance(state, Tombstone):
         return False
-    record, texts = _sound(found[0]), _texts(transaction.db, space, memory_id)
+    record, texts = _with_valid_attributes(found[0]), _texts(transaction.db, space, memory_id)
     is_lost = state is None
     if is_lost:
         salt = transaction.db.execute("SELECT salt FROM memories WHERE space = ? AND id = ?", (space, memory_id)).get
-        new = _born_again(record, texts[0].text if texts else record.text, salt or secrets.token_bytes(_SALT_BYTES))
+        new = _birth_of(record, texts[0].text if texts else record.text, salt or secrets.token_bytes(_SALT_BYTES))
         births = edits.born(new, Stamp(transaction.stamp.at, record.author, record.device))
         if project(memory_id, [{k: v for k, v in births.items() if not isinstance(v, Deleted)}]) is None:
-            return False  # not even its text is one
+            return False  # not even its text makes sense
         transaction.add(space, memory_id, births, shard=shard.shard)
         state = transaction.state(space, memory_id)
     assert isinstance(state, LiveMemory)
@@ -65,9 +65,10 @@ def _rescue(transaction: Transaction, shard: ShardRow, memory_id: str) -> bool:
 def _correct(
     transaction: Transaction, space: int, state: LiveMemory, record: MemoryRecord, texts: list[RevisionState]
 ) -> bool:
-    """Gather what the documents lack of what the views say, as of the time of the last change that the views know.
+    """Gather what the documents lack of the views, dated with the last change that the views know.
 
-    Returns whether it is anything.
+    Returns:
+        Whether they lack anything.
     """
     known = {revision.revision for revision in state.revisions}
     lost = edits.retold(state.id, (text for text in texts if text.revision not in known))
@@ -82,7 +83,7 @@ def _correct(
 
 
 def _texts(db: apsw.Connection, space: int, memory_id: str) -> list[RevisionState]:
-    """The texts that the views know, the birth's first; none of a memory that has had only one."""
+    """Return the texts that the views know, that of the birth first; none for a memory that has had only one."""
     sql = (
         "SELECT r.revision, r.text, at, by, r.device, base, head = 1 FROM revisions r JOIN memories m USING(memory)"
         " WHERE space = ? AND id = ? ORDER BY r.revision <> id, at, r.revision"
@@ -98,13 +99,13 @@ def _texts(db: apsw.Connection, space: int, memory_id: str) -> list[RevisionStat
         return []
 
 
-def _sound(record: MemoryRecord) -> MemoryRecord:
-    """The memory without what no memory may say: the views may be damaged, too, and its text is worth more."""
+def _with_valid_attributes(record: MemoryRecord) -> MemoryRecord:
+    """Replace wrong attributes by defaults: the views may be damaged, too, and the text is worth more."""
     wrong = [each for each in ATTRIBUTES if not each.is_valid(each.from_record(getattr(record, each.name)))]
     return replace(record, **{each.name: each.to_record(each.default) for each in wrong})
 
 
-def _born_again(record: MemoryRecord, text: str, salt: bytes) -> NewMemory:
+def _birth_of(record: MemoryRecord, text: str, salt: bytes) -> NewMemory:
     return NewMemory(
         id=record.id,
         salt=salt,

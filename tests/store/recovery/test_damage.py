@@ -196,7 +196,7 @@ def test_whoever_holds_the_same_as_a_damaged_shard_need_not_hold_its_rows(device
     a.add("not sent yet")
     a.add("nor this")
     spoil(a, "updates", f"seq = {a.replica.head() - 1}")
-    damage.mend(a.store, 1)
+    damage.repair_shard(a.store, 1)
     assert a.rows("SELECT damaged FROM shards WHERE shard = 1") == [(1,)]
     assert a.replica.digests(a.space())[0].digest == b.replica.digests(b.space())[0].digest
     assert (a.replica.digests(a.space())[0].seq, a.replica.diff(a.space(), 0, {}).seq) == (0, 0)
@@ -211,7 +211,7 @@ def test_what_was_forgotten_stays_so_when_its_tombstone_is_lost(device: Make) ->
     compaction.compact(a.store)
     a.add("behind the snapshot")
     spoil(a, "snapshots", "1")
-    damage.mend(a.store, 1)
+    damage.repair_shard(a.store, 1)
     a.take(b)
     assert (ids[0] in a.graves(), ids[0] in a.texts()) == (True, False)
     _meet(a, b)
@@ -227,7 +227,7 @@ def test_what_was_forgotten_while_rows_waited_is_scrubbed_when_they_go_on(
     """As long as they wait their shard can't be folded; the update that makes it whole sees to it."""
     a, b, ids = _two(device)
     spoil(a, "updates", "seq = 3")
-    damage.mend(a.store, 1)
+    damage.repair_shard(a.store, 1)
     a.forget(ids[0])
     assert (a.rows("SELECT damaged FROM shards"), a.store.scrub()) == ([(1,)], False)
     woken: list[None] = []
@@ -247,13 +247,13 @@ def test_what_is_read_back_comes_into_the_shard_where_it_was(device: Make, monke
     homes = a.rows("SELECT id, shard FROM homes ORDER BY id")
     monkeypatch.setattr("memcrdt.model.limits.SHARD_BIRTHS", 9)
     spoil(a, "updates", "shard = 2")
-    damage.mend(a.store, 2)
+    damage.repair_shard(a.store, 2)
     assert a.rows("SELECT id, shard FROM homes ORDER BY id") == homes
     with a.store.writing() as db:
         db.execute("DELETE FROM homes WHERE id = ?", (last,))
         db.execute("DELETE FROM memories WHERE id = ?", (last,))
     spoil(a, "snapshots", "shard = 2")
-    damage.mend(a.store, 2)
+    damage.repair_shard(a.store, 2)
     assert list(a.replica.digests(a.space())) == [0]
 
 
@@ -282,12 +282,12 @@ def test_a_shard_is_mended_at_once_or_not_at_all(device: Make, monkeypatch: pyte
     before, head = a.views(), a.replica.head()
     spoil(a, "updates", f"seq = {head}")
     with monkeypatch.context() as patch:
-        patch.setattr(damage, "rescue", _full)
+        patch.setattr(damage, "restore_from_views", _full)
         with pytest.raises(DiskFullError):
-            damage.mend(a.store, 1)
+            damage.repair_shard(a.store, 1)
     assert a.rows("SELECT damaged FROM shards WHERE shard = 1") == [(0,)]
     assert a.rows("SELECT count(*) FROM damaged") == [(0,)]
-    assert damage.mend(a.store, 1) == "1 damaged rows of shard 1"
+    assert damage.repair_shard(a.store, 1) == "1 damaged rows of shard 1"
     assert (a.views(), mine in a.ids_of_documents()) == (before, True)
 
 

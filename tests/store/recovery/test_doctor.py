@@ -83,7 +83,7 @@ def test_views_of_memories_in_two_shards_are_made_anew(device: Make, monkeypatch
     with a.store.writing() as db:
         db.execute("DELETE FROM memories")
         db.execute("DELETE FROM tags")
-    assert rebuild.correct(a.store) > 0
+    assert rebuild.correct_views(a.store) > 0
     assert a.views() == before
 
 

@@ -28,7 +28,7 @@ class Whole(NamedTuple):
 
 
 def _tables() -> list[str]:
-    with rebuild.shadow() as db:
+    with rebuild.empty_store() as db:
         names = db.execute("SELECT name FROM sqlite_schema WHERE rootpage > 0 ORDER BY name")
         return [str(name) for (name,) in names]
 

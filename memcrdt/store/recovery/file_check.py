@@ -1,0 +1,97 @@
+"""Whether SQLite can read a file, and what it finds wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from memcrdt.errors import CorruptError, SchemaError
+from memcrdt.store import connections, migrations
+from memcrdt.store.recovery import header_rebuild
+from memcrdt.store.recovery.partial_reader import readable_rows
+
+_SHOWN: Final = 20  # lines of SQLite's own check
+_TREE: Final = re.compile(r"\bTree (\d+)\b")
+
+
+def file_problems(path: Path, vfs: str | None = None) -> list[str]:
+    """Return what SQLite itself finds wrong with the file, in words for the user."""
+    # On a connection of its own: FTS5's check trusts the cache of a connection even if others changed the index.
+    try:
+        with connections.translated(path, "checking"), closing(connect(path, vfs, read_only=True)) as db:
+            return _checked(db)
+    except (CorruptError, SchemaError) as exc:  # its list of tables
+        return [_header_problem(path) or str(exc.__cause__ or exc)]
+
+
+def _header_problem(path: Path) -> str | None:
+    with open_file(path) as file:
+        size = file.xFileSize()
+        return header_rebuild.header_problem(file.xRead(min(size, header_rebuild.HEADER), 0), size)
+
+
+def _checked(db: apsw.Connection) -> list[str]:
+    try:
+        names = {int(root): str(name) for root, name in db.execute("SELECT rootpage, name FROM sqlite_schema")}
+        lines = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_SHOWN})")]
+    except (apsw.CorruptError, apsw.SQLError, UnicodeDecodeError) as exc:
+        return _corrupt_pages(db) or [str(exc)]
+    found = [_named(part, names) for line in lines if line != "ok" for part in line.splitlines()]
+    if migrations.is_spoiled(db):
+        found.append("its header names a version of the schema that there never was")
+    return found
+
+
+def has_readable_schema(path: Path) -> bool:
+    """Return whether the list of the tables can be read: then salvage() may help, else salvage_unlisted()."""
+    try:
+        with connections.translated(path, "salvaging"):
+            connect(path, None).close()
+    except (CorruptError, SchemaError):
+        return False
+    return True
+
+
+def connect(path: Path, vfs: str | None, *, read_only: bool = False) -> apsw.Connection:
+    """Return a connection that knows the tables.
+
+    Raises:
+        CorruptError: The list of the tables can't be read.
+    """
+    try:
+        make = connections.connect_to_read if read_only else connections.connect
+        db = make(path, read_only=read_only, vfs=vfs)
+        db.execute("SELECT sql FROM sqlite_schema").fetchall()
+    except apsw.CorruptError as exc:
+        raise CorruptError(
+            f"the list of the tables of {path} can't be read ({exc}); end all that has it open and let `memcrdt doctor"
+            " --repair` look for them"
+        ) from exc
+    return db
+
+
+def _corrupt_pages(db: apsw.Connection) -> list[str]:
+    """Return the pages that ended SQLite's check early, each with its table or index."""
+    sql = f"SELECT name, pageno FROM dbstat WHERE pagetype = 'corrupted' LIMIT {_SHOWN}"
+    return [f"{name}: page {page} makes no sense" for name, page in readable_rows(db, sql)]
+
+
+def _named(line: str, names: dict[int, str]) -> str:
+    """Return a line of SQLite's check with the name of the table or index whose page it gives."""
+    found = _TREE.search(line)
+    return f"{names.get(int(found[1]), 'a table')}: {line}" if found else line
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[apsw.VFSFile]:
+    """Open the file through SQLite: opening and closing it in any other way would drop the locks of this process."""
+    file = apsw.VFSFile("", str(path), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0])
+    try:
+        yield file
+    finally:
+        file.xClose()

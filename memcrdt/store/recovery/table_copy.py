@@ -1,0 +1,168 @@
+"""Copying: everything that can be read of a damaged store goes into a new one, and what follows from it is completed.
+
+The views are copied with the truth: they are all that is left of whatever the log has lost. The indexes stay empty.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import apsw
+
+from memcrdt.model.requests import PERSONAL
+from memcrdt.store import machine, meta
+from memcrdt.store.recovery.partial_reader import DamagedTable, readable_rows
+from memcrdt.store.spaces import LOCAL, NONCE_BYTES, Genesis
+
+SEQUENCE: Final = "sqlite_sequence"
+_NOT_COPIED: Final = frozenset({"sqlite_schema", SEQUENCE, "indexed", "vectors", "codes", "waiting"})
+_LOG: Final = frozenset({"updates", "snapshots", "shards"})
+
+# The indexes of `shards` and `spaces` hold most of their columns once more.
+_SHARDS_OF_INDEX: Final = (
+    "SELECT shard, space, number FROM shards INDEXED BY sqlite_autoindex_shards_1 WHERE space >= 0"
+)
+_IDS_OF_INDEX: Final = "SELECT space, id FROM spaces INDEXED BY sqlite_autoindex_spaces_1 WHERE id >= ''"
+_NAMES_OF_INDEX: Final = "SELECT space, name FROM spaces INDEXED BY sqlite_autoindex_spaces_2 WHERE name >= ''"
+
+# A shard that another table names, and its space as far as that can be known.
+_LOST_SHARDS: Final = """
+SELECT shard, coalesce((SELECT space FROM homes h WHERE h.shard = named.shard LIMIT 1), 1)
+FROM (SELECT shard FROM updates UNION SELECT shard FROM snapshots UNION SELECT shard FROM homes) AS named
+WHERE shard NOT IN (SELECT shard FROM shards) ORDER BY shard"""
+_ADD_SHARD: Final = """
+INSERT INTO shards(shard, space, number)
+VALUES(?1, ?2, coalesce(?3, (SELECT max(number) + 1 FROM shards WHERE space = ?2), 0))"""
+_COUNT_SHARD: Final = """
+UPDATE shards SET damaged = 1,
+  head = max(coalesce((SELECT max(seq) FROM updates u WHERE u.shard = shards.shard), 0),
+             coalesce((SELECT seq FROM snapshots s WHERE s.shard = shards.shard), 0)),
+  log_rows = (SELECT count(*) FROM updates u WHERE u.shard = shards.shard)
+WHERE shard = ?"""
+# Nobody knows which of its rows forgot something.
+_DOUBT_SHARD: Final = "UPDATE shards SET to_scrub = head, forgotten = head WHERE shard = ?"
+_MARK_LOSSES: Final = """
+UPDATE shards SET damaged = 1
+WHERE log_rows != (SELECT count(*) FROM updates u WHERE u.shard = shards.shard)
+   OR bytes > log_bytes AND NOT EXISTS(SELECT 1 FROM snapshots s WHERE s.shard = shards.shard)"""
+_NAMED_SPACES: Final = """
+SELECT space FROM shards UNION SELECT space FROM memories UNION SELECT space FROM graves
+UNION SELECT space FROM shares UNION SELECT space FROM members UNION SELECT space FROM withdrawn
+UNION SELECT space FROM token_spaces"""
+_HOMES: Final = """
+INSERT OR IGNORE INTO homes(space, id, shard)
+SELECT space, id, (SELECT shard FROM shards s WHERE s.space = m.space)
+FROM (SELECT space, id FROM memories UNION SELECT space, id FROM graves) AS m
+WHERE (SELECT count(*) FROM shards s WHERE s.space = m.space) = 1"""
+_HEAD: Final = """
+SELECT max(coalesce((SELECT max(seq) FROM updates), 0), coalesce((SELECT max(head) FROM shards), 0),
+           coalesce((SELECT max(seq) FROM snapshots), 0), coalesce((SELECT max(seq) FROM memories), 0))"""
+
+
+def copy_readable(old: apsw.Connection, new: apsw.Connection, missing: Sequence[str] = ()) -> tuple[int, list[str]]:
+    """Copy the rows that can be read, and complete what follows from them.
+
+    Args:
+        old: The damaged store.
+        new: A whole and empty store.
+        missing: Tables that are lost.
+
+    Returns:
+        The number of rows copied, and the tables that lack some.
+    """
+    count, lacking = 0, [name for name in missing if name != SEQUENCE]
+    listed = {str(name) for (name,) in old.execute("SELECT name FROM sqlite_schema")}  # an older schema may lack some
+    new.execute("PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE")
+    for name, is_without_rowid in copied_tables(new).items():
+        if name not in listed:
+            continue
+        table = _table(old, new, name)
+        count += _copy(new, table, by_number=not is_without_rowid)
+        if not table.is_whole:
+            lacking.append(name)
+    _complete_shards(old, new)
+    _complete_spaces(old, new)
+    _complete_facts(old, new, is_log_whole=_LOG.isdisjoint(lacking))
+    new.execute("COMMIT")
+    return count, lacking
+
+
+def copied_tables(new: apsw.Connection) -> dict[str, bool]:
+    """Return the tables to copy, and whether each is without rowids."""
+    tables = "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' ORDER BY name"
+    return {str(name): bool(wr) for name, wr in new.execute(tables) if name not in _NOT_COPIED}
+
+
+def _table(old: apsw.Connection, new: apsw.Connection, name: str) -> DamagedTable:
+    there = {str(row[1]) for row in old.execute(f"PRAGMA table_info({name})")}  # an older schema may lack some
+    info = [(str(row[1]), int(row[5])) for row in new.execute(f"PRAGMA table_info({name})")]
+    key = [column for column, place in sorted(info, key=lambda each: each[1]) if place]
+    return DamagedTable(old, name, [column for column, _ in info if column in there], key)
+
+
+def _copy(new: apsw.Connection, table: DamagedTable, *, by_number: bool) -> int:
+    values = ", ".join("?" * len(table.columns))
+    insert = f"INSERT OR REPLACE INTO {table.name}({', '.join(table.columns)}) VALUES({values})"
+    count = 0
+    for row in table.rows(by_number=by_number):
+        try:
+            new.execute(insert, row)
+            count += 1
+        except apsw.Error:  # a value that its column does not take: nobody wrote this row
+            table.is_whole = False
+    return count
+
+
+def _complete_shards(old: apsw.Connection, new: apsw.Connection) -> None:
+    """Put back shards that could not be read, and mark every shard that lost a part of its log."""
+    known = {int(shard) for (shard,) in new.execute("SELECT shard FROM shards")}
+    again = {shard: row for row in readable_rows(old, _SHARDS_OF_INDEX) if (shard := row[0]) not in known}
+    new.executemany(_ADD_SHARD, again.values())
+    for shard, space in new.execute(_LOST_SHARDS).fetchall():
+        new.execute(_ADD_SHARD, (shard, space, None))
+        again[shard] = ()
+    new.execute(_MARK_LOSSES)
+    new.executemany(_COUNT_SHARD, ((shard,) for shard in again))
+    new.executemany(_DOUBT_SHARD, ((shard,) for shard in again))
+    new.execute(_HOMES)
+    for table in ("revisions", "tags", "metadata", "links"):  # other memories may get their numbers
+        new.execute(f"DELETE FROM {table} WHERE memory NOT IN (SELECT memory FROM memories)")
+
+
+def _complete_spaces(old: apsw.Connection, new: apsw.Connection) -> None:
+    """Put back spaces that could not be read.
+
+    Members tell each other who made a space. A space whose id is lost, too, becomes another space.
+    """
+    ids, names = (
+        {int(space): str(value) for space, value in readable_rows(old, sql)} for sql in (_IDS_OF_INDEX, _NAMES_OF_INDEX)
+    )
+    named = {int(space) for (space,) in new.execute(_NAMED_SPACES)} | ids.keys() | names.keys()
+    known = {int(space) for (space,) in new.execute("SELECT space FROM spaces")}
+    founded = dict(enumerate((PERSONAL, LOCAL), start=1))
+    for space in sorted((named | founded.keys()) - known):
+        name = names.get(space) or founded.get(space) or f"recovered-{space}"
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        identity = (ids[space], "", b"") if space in ids else (Genesis("", nonce).space_id, "", nonce)
+        sql = "INSERT OR IGNORE INTO spaces(space, name, id, creator, nonce, created_at) VALUES(?, ?, ?, ?, ?, ?)"
+        new.execute(sql, (space, name, *identity, time.time_ns() // 1_000_000))
+
+
+def _complete_facts(old: apsw.Connection, new: apsw.Connection, *, is_log_whole: bool) -> None:
+    """Complete the facts of the store, and the numbers that are never given out again.
+
+    Without its facts it is another store. With rows lost it writes under another client id, since others may know them.
+    """
+    known = {str(key) for (key,) in new.execute("SELECT key FROM meta")}
+    if not {"incarnation", "device"} <= known:
+        meta.reincarnate(new, "", machine.boot_id(), secrets.token_bytes)
+    elif not is_log_whole or not {"client_id", "boot"} <= known:
+        meta.renew_client_id(new, machine.boot_id(), secrets.token_bytes)
+    counted = readable_rows(old, "SELECT name, seq FROM sqlite_sequence")
+    numbers = {str(name): seq for name, seq in counted if isinstance(seq, int)}
+    new.execute("DELETE FROM sqlite_sequence")
+    for table, least in (("updates", int(new.execute(_HEAD).get)), ("vectors", 0)):
+        new.execute("INSERT INTO sqlite_sequence VALUES(?, ?)", (table, max(least, numbers.get(table, 0))))
