@@ -62,7 +62,7 @@ def open(  # noqa: A001 - the name of the public interface
     """
     from memcrdt.memory.offline import Offline
     from memcrdt.net.identity import KEY_FILE, Identity, device_id_of
-    from memcrdt.node.node import BackgroundNode
+    from memcrdt.node.background import BackgroundNode
     from memcrdt.search import SearchIndex, make_embedder
     from memcrdt.store.file_setup import check_file
     from memcrdt.store.incarnation import StoreOptions

@@ -11,7 +11,7 @@ import socket
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Final, Self
 
-from memcrdt.node.lock import noted_bell
+from memcrdt.node.lock import noted_signal_port
 from memcrdt.store.connections import data_version
 
 if TYPE_CHECKING:
@@ -87,9 +87,9 @@ class _DatagramListener(asyncio.DatagramProtocol):
         self._signal.look()
 
 
-def ring(home: Path, _: Notice) -> None:
-    """Rings the change_signal of whichever other process runs the network of a home; to be called after each commit."""
-    if bell := noted_bell(home):
+def signal_change(home: Path, _: Notice) -> None:
+    """Signal a commit to the process that runs the network of a home, if it is another process."""
+    if port := noted_signal_port(home):
         with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.setblocking(False)  # if it does not arrive, that process looks by itself
-            sender.sendto(b"", (_LOOPBACK, bell))
+            sender.sendto(b"", (_LOOPBACK, port))

@@ -23,9 +23,14 @@ NOTE_FILE = "serve.json"
 
 
 class Holder(NamedTuple):
-    """The process that runs the network (0: not known), its port (None: it does not listen), the UDP port of its
-    change_signal (None: it has none), and the port at which it listens as soon as it has to (None: any free one, or
-    none)."""
+    """The process that runs the network. The field names stand in the note file.
+
+    Attributes:
+        pid: The process; 0 if it is not known.
+        port: The port where it listens; None if it does not.
+        bell: The UDP port of its change signal; None if it has none.
+        planned: The port where it will listen once it has to; None for any free one, or none.
+    """
 
     pid: int
     port: int | None
@@ -44,7 +49,7 @@ class ServeLock:
             self._file.close()
             whom = f"process {pid}" if (pid := _noted(home).pid) else "another process"
             raise LockedError(f"{whom} runs the network of {home} already; end it, or leave it to that one")
-        self._bell: int | None = None
+        self._signal_port: int | None = None
         self._planned: int | None = None
         try:
             self.write(None)
@@ -52,11 +57,11 @@ class ServeLock:
             self._file.close()
             raise
 
-    def write(self, port: int | None, *, bell: int | None = None, planned: int | None = None) -> None:
-        """Tells the other processes at which port we listen, and the rest of Holder where that is new."""
-        self._bell = bell or self._bell
+    def write(self, port: int | None, *, signal_port: int | None = None, planned: int | None = None) -> None:
+        """Tell the other processes at which port we listen; a `signal_port` or `planned` port of before stays."""
+        self._signal_port = signal_port or self._signal_port
         self._planned = planned or self._planned
-        note = json.dumps(Holder(os.getpid(), port, self._bell, self._planned)._asdict())
+        note = json.dumps(Holder(os.getpid(), port, self._signal_port, self._planned)._asdict())
         with _translated(self._note):
             self._note.write_text(note, encoding="ascii")
 
@@ -77,8 +82,8 @@ def holder(home: Path) -> Holder | None:
         return None if locks.take(file) else _noted(home)
 
 
-def noted_bell(home: Path) -> int | None:
-    """Where the change_signal of another process with the network is, as noted: that process may be gone."""
+def noted_signal_port(home: Path) -> int | None:
+    """Return the noted port of the change signal of another process with the network. That process may be gone."""
     noted = _noted(home)
     return None if noted.pid == os.getpid() else noted.bell
 

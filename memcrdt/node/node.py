@@ -1,73 +1,92 @@
 """Node: a Memory with the network running.
 
-One process for each home runs it, whichever comes first. What another process adds is durable and searchable
+One process for each home runs the network, whichever comes first. What another process adds is durable and searchable
 at once, and the process with the network sends it on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
-import concurrent.futures.thread  # noqa: F401 - the end that it registers comes after that of what is registered later
-import logging
-import os
-import threading
-from concurrent.futures import Future
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-from memcrdt.errors import LockedError, MemcrdtError
+from memcrdt.errors import LockedError
 from memcrdt.memory.offline import home_of
-from memcrdt.memory.sync import Look, Serving
 from memcrdt.model.device_ids import parse_device_id
 from memcrdt.net.addresses import Address, own_hosts
-from memcrdt.node.change_signal import ring
-from memcrdt.node.lock import ServeLock, holder
-from memcrdt.node.runner import NetOptions, running
+from memcrdt.node.lock import ServeLock
+from memcrdt.node.options import NetOptions
+from memcrdt.node.runner import running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from memcrdt.memory.memory import Memory
     from memcrdt.node.driver import Driver
-    from memcrdt.yjs.listener import YjsOptions
+    from memcrdt.store.store import Store
 
-log = logging.getLogger("memcrdt.net")
-
-LOCK_TRIES: Final = 5  # whoever asks who is serving takes the lock for a moment
+LOCK_TRIES: Final = 5  # a process that asks which one serves takes the lock for a moment
 LOCK_RETRY_S: Final = 0.05
-TAKEOVER_S: Final = 1.0  # how often a process that stands by looks whether the network is free
 
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """What the network of this process does: where it listens (None: nobody was accepted yet), who is connected."""
+    """The network of this process at one moment.
+
+    Attributes:
+        device: The id of this device.
+        port: The port where it listens; None if no device was accepted yet.
+        connected: The devices that a connection leads to.
+    """
 
     device: str
     port: int | None
     connected: frozenset[str]
 
 
+class RunningEndpoint(Protocol):
+    """A further way into the store, while it listens."""
+
+    url: str
+
+
+class ClientEndpoint(Protocol):
+    """A further way into the store that a Node opens and closes with its network; memcrdt.YjsOptions is one."""
+
+    def open(self, store: Store) -> AbstractAsyncContextManager[RunningEndpoint]:
+        """Return a context manager that listens for clients of the store while it is entered."""
+        ...
+
+
 class Node:
     """Runs the network of an open Memory: `async with Node(memory) as node`.
 
-    It listens as soon as a device is accepted, and goes on when that one is revoked, at all interfaces or at `host`;
-    port 0 takes any free one, with None it only dials. `options` are those of memcrdt.node.runner.NetOptions. With
-    `yjs` it lets stock Yjs clients in, too.
-    Entering raises LockedError when another process runs the network of this home, or has a port; InputError when a
-    host is none of this machine; ReadOnlyError when the memory is.
+    It listens while a device is accepted, or was revoked and has to be told so.
+
+    Entering raises LockedError when another process runs the network of this home or has a port, InputError when a host
+    is not one of this machine, and ReadOnlyError when the memory is read-only.
+
+    Attributes:
+        yjs_url: Where Yjs clients find the spaces, while the node is entered; None without `yjs`.
     """
 
-    def __init__(self, memory: Memory, *, yjs: YjsOptions | None = None, **options: Any) -> None:
+    def __init__(self, memory: Memory, *, yjs: ClientEndpoint | None = None, **options: Any) -> None:
+        """Take the options; nothing runs yet.
+
+        Args:
+            memory: The memory.
+            yjs: YjsOptions, to let stock Yjs clients in, too.
+            options: Those of memcrdt.node.options.NetOptions: `host`, `port`, `mdns` and `tailscale`.
+
+        Raises:
+            InputError: An option is unknown or wrong.
+        """
         self._memory = memory
         self._options = NetOptions.of(options)
         self._yjs = yjs
         self._driver: Driver
-        self.yjs_url: str | None = None  # where Yjs clients find the spaces
+        self.yjs_url: str | None = None
 
     async def __aenter__(self) -> Self:
         lock = await _acquire(home_of(self._memory))
@@ -75,9 +94,7 @@ class Node:
             network = running(self._memory, self._options, lock)
             self._driver = await stack.enter_async_context(network)
             if self._yjs is not None:
-                from memcrdt.yjs.listener import YjsListener
-
-                self.yjs_url = (await stack.enter_async_context(YjsListener(self._memory.store, self._yjs))).url
+                self.yjs_url = (await stack.enter_async_context(self._yjs.open(self._memory.store))).url
             self._stack = stack.pop_all()
         return self
 
@@ -112,149 +129,6 @@ class Node:
     def status(self) -> NodeStatus:
         """What the network does at this moment."""
         return NodeStatus(self._memory.store.device, self.port, self._driver.connected)
-
-
-class BackgroundNode:
-    """The network of a Memory in a thread of its own, for programs without an event loop.
-
-    While another process runs the network of the home it stands by, and takes over within 2 s of that one's end.
-    """
-
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-        self._home = home_of(memory)
-        memory.store.subscribe(partial(ring, self._home))
-        self._lock = threading.RLock()
-        self._wanted = False  # by start()
-        self._waits = 0  # those for which it runs besides
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop
-        self._ending: asyncio.Event  # stop() was called
-
-    def start(self, **options: Any) -> None:
-        """Returns when it runs or stands by. Raises what entering a Node does. A second call does nothing."""
-        asked = NetOptions.of(options)
-        with self._lock:
-            self._begin(asked)
-            self._wanted = True
-
-    def stop(self) -> None:
-        """Says goodbye to everyone; returns when the thread has ended."""
-        with self._lock:
-            self._wanted = False
-            self._end()
-
-    @contextmanager
-    def asking(self, timeout_s: float | None, peers: list[str] | None) -> Iterator[Look]:
-        """As for Memory.wait_synced(): asks whichever process runs the network, and runs it meanwhile if none does."""
-        from memcrdt.node.sync_wait import SyncWait
-
-        devices = None if peers is None else {parse_device_id(peer) for peer in peers}
-        with self._running_meanwhile():
-            yield SyncWait(self._memory.store, devices, timeout_s).look
-
-    def serving(self) -> Serving | None:
-        """Which process runs the network for this home."""
-        found = holder(self._home)
-        return None if found is None else Serving(found.pid, found.port)
-
-    def address(self, text: str) -> str:
-        """HOST[:PORT] as it is remembered."""
-        return str(Address.parse(text))
-
-    @contextmanager
-    def _running_meanwhile(self) -> Iterator[None]:
-        """Somebody runs the network: we do if nobody else does, until the last who waits here is gone."""
-        with self._lock:
-            is_ours = self._waits > 0 or (self._thread is None and holder(self._home) is None)
-            if is_ours:
-                self._begin_for_a_while()
-                self._waits += 1
-        try:
-            yield
-        finally:
-            if is_ours:
-                with self._lock:
-                    self._waits -= 1
-                    if not self._waits and not self._wanted:
-                        self._end()
-
-    def _begin_for_a_while(self) -> None:
-        try:
-            self._begin(NetOptions())
-        except LockedError:  # the port is in use, perhaps by the network of another home; dialing does without, and the
-            self._begin(NetOptions(port=None))  # others remember no port at which nobody is when this is over
-
-    def _begin(self, options: NetOptions) -> None:
-        if self._thread is not None:
-            return
-        _running.add(self)
-        started: Future[None] = Future()
-        self._loop, self._ending = asyncio.new_event_loop(), asyncio.Event()
-        self._thread = threading.Thread(target=self._run, args=(options, started), name="memcrdt-network", daemon=True)
-        self._thread.start()
-        try:
-            started.result()
-        except BaseException:  # also a Ctrl-C while waiting: no thread is left behind
-            self._end()
-            raise
-
-    def _end(self) -> None:
-        _running.discard(self)
-        if self._thread is not None:
-            with suppress(RuntimeError):  # its loop has ended already
-                self._loop.call_soon_threadsafe(self._ending.set)
-            self._thread.join()
-            self._thread = None
-
-    def _run(self, options: NetOptions, started: Future[None]) -> None:
-        try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._serve(options, started))
-        except BaseException as exc:  # whatever it was: start() is waiting for it
-            if started.done():
-                raise
-            started.set_exception(exc)
-
-    async def _serve(self, options: NetOptions, started: Future[None]) -> None:
-        while not self._ending.is_set():
-            try:
-                await self._serve_once(options, started)
-            except MemcrdtError as exc:
-                if not started.done():
-                    raise
-                log.error("%s", exc)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TAKEOVER_S):
-                    await self._ending.wait()
-
-    async def _serve_once(self, options: NetOptions, started: Future[None]) -> None:
-        """Runs the network until stop(), or returns at once when another process runs it."""
-        try:
-            lock = ServeLock(self._home)
-        except LockedError:
-            if not started.done():
-                started.set_result(None)
-            return
-        async with running(self._memory, options, lock):
-            if not started.done():
-                started.set_result(None)
-            await self._ending.wait()
-
-
-_running: WeakSet[BackgroundNode] = WeakSet()
-
-
-def _stop_all() -> None:
-    """For a program that ends without close(): goodbyes are said, and what was announced is withdrawn."""
-    for node in list(_running):
-        node.stop()
-
-
-# Before the threads of executors end, without which nothing is stopped in order; they are registered in the same way.
-getattr(threading, "_register_atexit", atexit.register)(_stop_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_running.clear)  # the threads are the parent's
 
 
 async def _acquire(home: Path) -> ServeLock:

@@ -12,7 +12,7 @@ from memcrdt.model.ports import DEFAULT_PAIRING_PORT, DEFAULT_PORT
 from memcrdt.net.addresses import Address
 from memcrdt.net.identity import Identity
 from memcrdt.node.lock import holder
-from memcrdt.node.runner import NetOptions
+from memcrdt.node.options import NetOptions
 from memcrdt.pairing.channel import PairingOffer
 from memcrdt.pairing.codes import parse_code
 from memcrdt.pairing.inviting import Invitation, PairingContext

@@ -49,13 +49,23 @@ PING_S: Final = 240.0  # the answer may take half of it: on a slow line it waits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YjsOptions:
-    """Where to listen. Anywhere but on the loopback interface it takes a certificate: PEM files, `certificate` with its
-    chain, `key` unless it is in the same file. Port 0 takes any free one."""
+    """Where to listen for stock Yjs clients. It is a ClientEndpoint for memcrdt.Node.
+
+    Attributes:
+        host: Any host but the loopback interface takes a certificate.
+        port: The port; 0 takes any free one.
+        certificate: PEM file of the certificate with its chain, for TLS.
+        key: PEM file of its key, unless the key is in the same file.
+    """
 
     host: str = "127.0.0.1"
     port: int = DEFAULT_YJS_PORT
     certificate: Path | None = None
     key: Path | None = None
+
+    def open(self, store: Store) -> YjsListener:
+        """Return a listener for the store, to be entered."""
+        return YjsListener(store, self)
 
 
 class YjsListener:

@@ -36,7 +36,7 @@ def test_others_see_who_holds_it_and_at_which_port(tmp_path: Path) -> None:
     assert holder(tmp_path) == Holder(os.getpid(), None)
     lock.write(4321)
     assert holder(tmp_path) == Holder(os.getpid(), 4321)
-    lock.write(None, bell=5678, planned=4321)
+    lock.write(None, signal_port=5678, planned=4321)
     lock.write(None)
     assert holder(tmp_path) == Holder(os.getpid(), None, 5678, 4321)
     lock.release()

@@ -26,8 +26,9 @@ from memcrdt.memory.sync import Serving
 from memcrdt.model.device_ids import shown
 from memcrdt.model.ports import DEFAULT_PORT
 from memcrdt.model.records import Forgotten
+from memcrdt.node.background import BackgroundNode
 from memcrdt.node.lock import NOTE_FILE, holder
-from memcrdt.node.node import BackgroundNode, Node
+from memcrdt.node.node import Node
 from memcrdt.node.sync_wait import SyncWait
 from memcrdt.store.membership.peers import PeerConnection, Peers
 from memcrdt.store.overview import overview
@@ -36,7 +37,7 @@ WAIT_S = 20.0
 LOOPBACK: dict[str, Any] = {"host": "127.0.0.1", "port": 0}
 _ADD = "import sys, memcrdt\nwith memcrdt.open(sys.argv[1], embedder=None) as memory: print(memory.add('elsewhere'))"
 _SERVE = (
-    "import sys, memcrdt; from memcrdt.node.node import BackgroundNode\n"
+    "import sys, memcrdt; from memcrdt.node.background import BackgroundNode\n"
     "with memcrdt.open(sys.argv[1], embedder=None) as memory:\n"
     "    node = BackgroundNode(memory); node.start(host='127.0.0.1', port=0); print('up', flush=True); sys.stdin.read()"
 )

@@ -1,0 +1,177 @@
+"""BackgroundNode: the network in a thread of its own, behind Memory.start_sync() and Memory.wait_synced()."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures.thread  # noqa: F401 - the end that it registers comes after that of what is registered later
+import logging
+import os
+import threading
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
+
+from memcrdt.errors import LockedError, MemcrdtError
+from memcrdt.memory.offline import home_of
+from memcrdt.memory.sync import Look, Serving
+from memcrdt.model.device_ids import parse_device_id
+from memcrdt.net.addresses import Address
+from memcrdt.node.change_signal import signal_change
+from memcrdt.node.lock import ServeLock, holder
+from memcrdt.node.options import NetOptions
+from memcrdt.node.runner import running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from memcrdt.memory.memory import Memory
+
+log = logging.getLogger("memcrdt.net")
+
+TAKEOVER_S: Final = 1.0  # between two looks of a process that stands by whether the network is free
+
+
+class BackgroundNode:
+    """The network of a Memory in a thread of its own, for programs without an event loop.
+
+    While another process runs the network of the home it stands by, and takes over within 2 s of that one's end.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._home = home_of(memory)
+        memory.store.subscribe(partial(signal_change, self._home))
+        self._lock = threading.RLock()
+        self._wanted = False  # by start()
+        self._waits = 0  # those for which it runs besides
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._ending: asyncio.Event  # stop() was called
+
+    def start(self, **options: Any) -> None:
+        """Returns when it runs or stands by. Raises what entering a Node does. A second call does nothing."""
+        asked = NetOptions.of(options)
+        with self._lock:
+            self._begin(asked)
+            self._wanted = True
+
+    def stop(self) -> None:
+        """Says goodbye to everyone; returns when the thread has ended."""
+        with self._lock:
+            self._wanted = False
+            self._end()
+
+    @contextmanager
+    def asking(self, timeout_s: float | None, peers: list[str] | None) -> Iterator[Look]:
+        """As for Memory.wait_synced(): asks whichever process runs the network, and runs it meanwhile if none does."""
+        from memcrdt.node.sync_wait import SyncWait
+
+        devices = None if peers is None else {parse_device_id(peer) for peer in peers}
+        with self._running_meanwhile():
+            yield SyncWait(self._memory.store, devices, timeout_s).look
+
+    def serving(self) -> Serving | None:
+        """Which process runs the network for this home."""
+        found = holder(self._home)
+        return None if found is None else Serving(found.pid, found.port)
+
+    def address(self, text: str) -> str:
+        """HOST[:PORT] as it is remembered."""
+        return str(Address.parse(text))
+
+    @contextmanager
+    def _running_meanwhile(self) -> Iterator[None]:
+        """Somebody runs the network: we do if nobody else does, until the last who waits here is gone."""
+        with self._lock:
+            is_ours = self._waits > 0 or (self._thread is None and holder(self._home) is None)
+            if is_ours:
+                self._begin_for_a_while()
+                self._waits += 1
+        try:
+            yield
+        finally:
+            if is_ours:
+                with self._lock:
+                    self._waits -= 1
+                    if not self._waits and not self._wanted:
+                        self._end()
+
+    def _begin_for_a_while(self) -> None:
+        try:
+            self._begin(NetOptions())
+        except LockedError:  # the port is in use, perhaps by the network of another home; dialing does without, and the
+            self._begin(NetOptions(port=None))  # others remember no port at which nobody is when this is over
+
+    def _begin(self, options: NetOptions) -> None:
+        if self._thread is not None:
+            return
+        _running.add(self)
+        started: Future[None] = Future()
+        self._loop, self._ending = asyncio.new_event_loop(), asyncio.Event()
+        self._thread = threading.Thread(target=self._run, args=(options, started), name="memcrdt-network", daemon=True)
+        self._thread.start()
+        try:
+            started.result()
+        except BaseException:  # also a Ctrl-C while waiting: no thread is left behind
+            self._end()
+            raise
+
+    def _end(self) -> None:
+        _running.discard(self)
+        if self._thread is not None:
+            with suppress(RuntimeError):  # its loop has ended already
+                self._loop.call_soon_threadsafe(self._ending.set)
+            self._thread.join()
+            self._thread = None
+
+    def _run(self, options: NetOptions, started: Future[None]) -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve(options, started))
+        except BaseException as exc:  # whatever it was: start() is waiting for it
+            if started.done():
+                raise
+            started.set_exception(exc)
+
+    async def _serve(self, options: NetOptions, started: Future[None]) -> None:
+        while not self._ending.is_set():
+            try:
+                await self._serve_once(options, started)
+            except MemcrdtError as exc:
+                if not started.done():
+                    raise
+                log.error("%s", exc)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TAKEOVER_S):
+                    await self._ending.wait()
+
+    async def _serve_once(self, options: NetOptions, started: Future[None]) -> None:
+        """Runs the network until stop(), or returns at once when another process runs it."""
+        try:
+            lock = ServeLock(self._home)
+        except LockedError:
+            if not started.done():
+                started.set_result(None)
+            return
+        async with running(self._memory, options, lock):
+            if not started.done():
+                started.set_result(None)
+            await self._ending.wait()
+
+
+_running: WeakSet[BackgroundNode] = WeakSet()
+
+
+def _stop_all() -> None:
+    """For a program that ends without close(): goodbyes are said, and what was announced is withdrawn."""
+    for node in list(_running):
+        node.stop()
+
+
+# Before the threads of executors end, without which nothing is stopped in order; they are registered in the same way.
+getattr(threading, "_register_atexit", atexit.register)(_stop_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_running.clear)  # the threads are the parent's
