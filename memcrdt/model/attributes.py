@@ -89,7 +89,7 @@ class Attribute:
 
     def is_valid(self, value: Json) -> bool:
         """Return whether a register may hold `value`."""
-        return self.is_none(value) or self.type.is_valid(value)
+        return self.default is None if value is None else self.type.is_valid(value)
 
     def to_record(self, value: Any) -> Any:
         """Return the kept value as a record shows it."""

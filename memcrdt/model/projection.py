@@ -188,6 +188,9 @@ class _Birth:
     attributes: Mapping[str, Any]
 
 
+_BORN = tuple((attribute.name, attribute.is_valid) for attribute in IN_BIRTH)
+
+
 def _birth(value: Json) -> _Birth | None:
     if not isinstance(value, dict):
         return None
@@ -196,10 +199,10 @@ def _birth(value: Json) -> _Birth | None:
     if not (is_text(text) and is_time(created_at) and is_label(device) and salt is not None):
         return None
     attributes = {}
-    for attribute in IN_BIRTH:
-        if not attribute.is_valid(said := get(attribute.name)):
+    for name, is_valid in _BORN:
+        if not is_valid(said := get(name)):
             return None
-        attributes[attribute.name] = said
+        attributes[name] = said
     return _Birth(text, created_at, device, salt, attributes)
 
 
@@ -222,8 +225,9 @@ def _live(memory_id: str, birth: _Birth, united: Mapping[str, Json]) -> LiveMemo
         _read(found, birth.salt, registers.part_of(memory_id, key), value)
     revisions = _revisions(memory_id, birth, found.revisions)
     shown = next(revision for revision in reversed(revisions) if revision.head)
-    settled = {**birth.attributes, **found.attributes}
-    born = {attribute.name: settled.pop(attribute.name) for attribute in IN_BIRTH}
+    born, others = birth.attributes, found.attributes
+    if others:
+        born = {name: others.pop(name, said) for name, said in born.items()}
     return LiveMemory(
         id=memory_id,
         salt=birth.salt,
@@ -238,7 +242,7 @@ def _live(memory_id: str, birth: _Birth, united: Mapping[str, Json]) -> LiveMemo
         tags=tuple(sorted(found.tags)),
         metadata=dict(sorted(found.metadata.items())),
         links=tuple(Link(rel, to) for rel, to in sorted(found.links)),
-        attributes={name: value for name, value in sorted(settled.items()) if value is not None},
+        attributes={name: value for name, value in sorted(others.items()) if value is not None},
         revisions=revisions,
         ignored=found.ignored,
     )

@@ -23,7 +23,7 @@ _FIELDS: Final = (*_OWN_FIELDS, *BY_NAME)
 _CONVERSIONS: Final[tuple[tuple[int, Callable[[Any], Any]], ...]] = (
     *((_FIELDS.index(name), convert) for name, convert in (("created_at", from_ms), ("updated_at", from_ms))),
     (_FIELDS.index("conflicted"), bool),
-    *((_FIELDS.index(each.name), each.to_record) for each in ATTRIBUTES if each.type.to_record is not unchanged),
+    *((_FIELDS.index(each.name), each.type.to_record) for each in ATTRIBUTES if each.type.to_record is not unchanged),
 )
 _COLUMNS: Final = f"""
   m.memory, s.name, {", ".join(f"m.{name}" for name in _FIELDS)},
@@ -143,7 +143,8 @@ def _record(row: Sequence[Any]) -> MemoryRecord:
     _, space, *values, tags, metadata, links = row
     try:
         for place, convert in _CONVERSIONS:
-            values[place] = convert(values[place])
+            if (value := values[place]) is not None:
+                values[place] = convert(value)
     except (ValueError, OverflowError, OSError, TypeError) as exc:
         raise _spoiled() from exc
     return MemoryRecord(
