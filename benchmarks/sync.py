@@ -36,7 +36,7 @@ from memcrdt.store.store import Store
 from memcrdt.sync.events import Committed, Known
 from memcrdt.sync.gossip import Gossip
 from memcrdt.testing.fake_replica import FakeReplica
-from memcrdt.testing.simulator import SimulatedNode, Simulator, Weather
+from memcrdt.testing.simulator import NetworkConditions, SimulatedNode, Simulator
 
 A, B = "A" * 52, "B" * 52
 REACHED = 0.999  # of the nodes
@@ -189,7 +189,7 @@ def _bytes_of_updates(memory: Memory) -> int:
 
 def many_nodes(count: int) -> None:
     """An update's way: links of 50 ms on which 1 % of the frames are lost and sent again."""
-    sim = Simulator(count, Weather(latency_s=0.05, loss=0.01))
+    sim = Simulator(count, NetworkConditions(latency_s=0.05, loss=0.01))
     size = [0]
 
     def watch(source: SimulatedNode, target: SimulatedNode, frame: bytes) -> None:

@@ -1,7 +1,7 @@
-"""A store for tests of sync: in memory, without Yjs, and strict about what a store has to be strict about.
+"""A Replica for tests of sync: in memory, without Yjs, and as strict as a real one.
 
-A shard is, for each client, the sequence of what that client wrote, and a set of deletions, which no state vector
-tells of. That is all that sync can see of a Yjs document.
+A shard is a sequence of texts for each client, and a set of deletions, which no state vector shows. Sync sees no more
+of a Yjs document than that.
 """
 
 from __future__ import annotations
@@ -45,20 +45,32 @@ class _Shard:
 
 
 class FakeReplica(Replica):
-    """A `Replica` whose device writes as `client`. `members`: for each space's id its name and the peers in it."""
+    """A Replica whose device writes as `client`.
+
+    Attributes:
+        members: For each space (by id) its name and the peers in it.
+        receipts: Rows that peers hold, by peer, space and shard.
+        scrubbed: Rows up to which peers have scrubbed, likewise.
+        reading: Whether a reader keeps deleted texts in the file.
+        piece: Maximum number of texts in a diff; 0 for any number.
+        revoked: For each space (by id) the revoked peers.
+        failing: The message of the StoreError that every call raises; empty for none.
+        applied_new: Number of updates that brought something.
+        applied_old: Number of updates that brought nothing.
+    """
 
     def __init__(self, client: int) -> None:
         self.client = client
         self.members: dict[str, tuple[str, set[str]]] = {}
         self.receipts: dict[tuple[str, str, int], int] = {}
         self.scrubbed: dict[tuple[str, str, int], int] = {}
-        self.reading = False  # whether a reader keeps what is deleted in the file
-        self.unscrubbed: set[tuple[str, int, str]] = set()  # space, shard and text of what is still in it
+        self.reading = False  # whether a reader keeps deleted texts in the file
+        self.unscrubbed: set[tuple[str, int, str]] = set()  # space, shard and text of each deleted text in the file
         self.incarnations: dict[str, str] = {}
         self.piece = 0  # how many texts fit into a diff; 0 for any number
         self.revoked: dict[str, set[str]] = {}  # peers that were revoked from the space of that id
         self.learnt: list[tuple[str, str, MembershipRecord]] = []
-        self.failing = ""  # what StoreError every call raises
+        self.failing = ""  # the message of the StoreError that every call raises
         self.applied_new = 0  # updates that brought something
         self.applied_old = 0  # updates that brought nothing
         self._shards: dict[tuple[str, int], _Shard] = {}
@@ -68,30 +80,30 @@ class FakeReplica(Replica):
     # --- what a test does ---------------------------------------------------------------------------------------------
 
     def share(self, space: str, name: str, *peers: str) -> None:
-        """Makes a space, or lets more peers into it."""
+        """Make a space, or let more peers into it."""
         _, members = self.members.get(space, (name, set()))
         self.members[space] = (name, members | set(peers))
 
     def write(self, space: str, shard: int, *texts: str) -> None:
-        """Commits texts of our own, as one row of the log."""
+        """Commit texts as one row of the log."""
         written = self._shard(space, shard).written.get(self.client, [])
         self._commit((space, shard), _update([[self.client, len(written), list(texts)]], ()), "local")
 
     def delete(self, space: str, shard: int, text: str) -> None:
-        """Commits a deletion, which advances no state vector."""
+        """Commit a deletion, which advances no state vector."""
         self._commit((space, shard), _update([], (text,)), "local")
 
     def stop_reading(self) -> None:
-        """No reader is in the way any more: nothing deleted stays in the file."""
+        """End every reader, so that nothing deleted stays in the file."""
         self.reading = False
         self.unscrubbed.clear()
 
     def fold(self) -> None:
-        """Compacts: the rows of the log until now are gone."""
+        """Fold the log: its rows until now are gone."""
         self._folded = self.head()
 
     def texts(self, space: str) -> set[str]:
-        """What the space holds, and is not deleted."""
+        """Return the texts of the space that are not deleted."""
         return {
             text
             for (at, _), shard in self._shards.items()

@@ -1,7 +1,6 @@
-"""A disk that fails on command and forgets what was not synced when its power is cut: an APSW VFS for the tests.
+"""A disk that fails on command, and loses unsynced data when its power is cut: an APSW VFS for tests.
 
-Reads and writes go to real files, syncs do not: what a sync makes durable is kept beside, as the bytes that a power
-cut leaves.
+Reads and writes go to real files. Syncs do not: the synced bytes are kept in memory, as the content after a power cut.
 """
 
 from __future__ import annotations
@@ -22,14 +21,18 @@ SECTOR = 512  # bytes that a disk writes as one
 Operation: TypeAlias = Literal["write", "sync", "truncate", "open", "delete"]
 OPERATIONS: Final[frozenset[Operation]] = frozenset({"write", "sync", "truncate", "open", "delete"})
 Kind: TypeAlias = Literal["error", "full", "cut"]
-_Write: TypeAlias = tuple[int, bytes | None]  # an offset, and what was written there or None: cut off there
+_Write: TypeAlias = tuple[int, bytes | None]  # an offset, and the bytes written there; None truncates
 
 
 @dataclass(slots=True)
 class Fault:
-    """The `at`-th operation (from 1), counted among `operations`, fails, and `lasting` - 1 behind it.
+    """A fault of a disk.
 
-    `error` is an I/O error, `full` a full disk, `cut` the end of the power: then everything fails from there on.
+    Attributes:
+        kind: "error" is an I/O error, "full" a full disk. "cut" is a power cut, after which everything fails.
+        at: The number of the operation that fails, from 1.
+        operations: The operations that count.
+        lasting: Number of operations in a row that fail.
     """
 
     kind: Kind
@@ -40,7 +43,7 @@ class Fault:
 
 @dataclass(slots=True)
 class _File:
-    """What is durable of a file, and what was done to it since the last sync, in order."""
+    """The durable content of a file, and the writes since the last sync, in order."""
 
     durable: bytearray
     pending: list[_Write] = field(default_factory=list)
@@ -48,7 +51,10 @@ class _File:
 
 
 class Disk:
-    """What all files of one FaultyVfs stand on. Safe between threads: each operation is before a power cut or not."""
+    """The state behind all files of one FaultyVfs.
+
+    Safe between threads: each operation is before a power cut or after it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -59,7 +65,7 @@ class Disk:
 
     @contextmanager
     def doing(self, operation: Operation) -> Iterator[None]:
-        """One operation, which fails if it is its turn."""
+        """Perform one operation inside the block, which fails if its turn has come."""
         with self._lock:
             self._check(operation)
             yield
@@ -97,9 +103,9 @@ class Disk:
             self._files[path].deleted = True
 
     def after_power_cut(self, into: Path, rng: random.Random) -> None:
-        """Writes what a power cut leaves of the files: all that was synced, and of the rest some sectors.
+        """Write the files as they are after a power cut: all synced data, and some sectors of the rest.
 
-        A deleted file may be there again if the folder was not synced. From here on everything fails.
+        A deleted file may be back if its folder was not synced. Everything fails from here on.
         """
         with self._lock:
             self.is_cut = True
@@ -132,8 +138,10 @@ def _torn(write: _Write, rng: random.Random) -> _Write:
 
 @contextmanager
 def unheard() -> Iterator[None]:
-    """Within it nobody is told of failures that SQLite passes over, as of a file that can't be deleted in closing: APSW
-    would tell sys.unraisablehook, on which pytest ends a test."""
+    """Silence errors that SQLite ignores, such as a file that can't be deleted while closing.
+
+    APSW reports them to sys.unraisablehook, and pytest fails a test for that.
+    """
     before = sys.unraisablehook
 
     def hear(unraisable: sys.UnraisableHookArgs) -> None:
@@ -148,7 +156,7 @@ def unheard() -> Iterator[None]:
 
 
 class FaultyVfs(apsw.VFS):
-    """Registers a VFS under `name`; `disk` is what it stands on, and may be replaced between uses."""
+    """A VFS that is registered under `name`. Its `disk` may be replaced between uses."""
 
     def __init__(self, name: str, disk: Disk) -> None:
         super().__init__(name, "")
@@ -177,7 +185,7 @@ class _FaultyFile(apsw.VFSFile):
             with self._disk.doing("write"):
                 self._write(bytes(data), offset)
         except apsw.FullError:
-            self._write(bytes(data[: len(data) // 2]), offset)  # for so much there was room
+            self._write(bytes(data[: len(data) // 2]), offset)  # there was room for that much
             raise
 
     def _write(self, data: bytes, offset: int) -> None:
@@ -195,7 +203,7 @@ class _FaultyFile(apsw.VFSFile):
 
 
 class UnsyncedVfs(apsw.VFS):
-    """A VFS, registered under `name`, whose syncs do nothing: for tests in which no power is cut."""
+    """A VFS whose syncs do nothing, registered under `name`. For tests without power cuts."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, "")
@@ -207,8 +215,8 @@ class UnsyncedVfs(apsw.VFS):
 
 class _UnsyncedFile(apsw.VFSFile):
     def xSync(self, flags: int) -> None:  # noqa: N802 - APSW's name
-        """Nothing."""
+        """Do nothing."""
 
 
-#: For tests in which no power is cut: they are quicker so.
+#: For tests without power cuts, which are quicker with it.
 UNSYNCED: Final = UnsyncedVfs("memcrdt-unsynced")

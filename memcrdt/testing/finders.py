@@ -1,4 +1,4 @@
-"""What every source of addresses has to keep: a test class to inherit from, for each Finder."""
+"""The contract of every Finder: a test class to inherit from."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ class Scene(Protocol):
     """A source of addresses in the hands of a test."""
 
     def finder(self) -> Finder:
-        """One that looks there."""
+        """Return a finder that looks there."""
         ...
 
     async def appear(self) -> Candidate:
-        """Makes another device appear, and returns what has to be found."""
+        """Make another device appear. Return the candidate that has to be found."""
         ...
 
     async def vanish(self) -> None:
-        """Takes the source away."""
+        """Take the source away."""
         ...
 
 
 class FinderAcceptance:
-    """Inherit from it, and give a fixture `scene`."""
+    """The tests. Inherit from the class, and give it a fixture `scene` that returns a Scene."""
 
     async def test_what_is_there_is_found(self, scene: Scene) -> None:
-        """Whatever was there before the search began."""
+        """Devices from before the search are found."""
         there = await scene.appear()
         async with _searching(scene) as (found, _):
             await _until(lambda: there in found)
 
     async def test_what_appears_later_is_found(self, scene: Scene) -> None:
-        """Without another search."""
+        """No second search is needed."""
         async with _searching(scene) as (found, _):
             there = await scene.appear()
             await _until(lambda: there in found)
 
     async def test_a_source_that_is_not_there_is_no_error(self, scene: Scene) -> None:
-        """It is looked for again."""
+        """The finder keeps looking for it."""
         await scene.vanish()
         async with _searching(scene) as (found, task):
             there = await scene.appear()
@@ -56,7 +56,7 @@ class FinderAcceptance:
             assert not task.done()
 
     async def test_a_search_ends_when_it_is_cancelled(self, scene: Scene) -> None:
-        """In seconds, and without another exception."""
+        """It ends in seconds, without another exception."""
         async with _searching(scene) as (_, task):
             task.cancel()
             async with asyncio.timeout(WAIT_S):

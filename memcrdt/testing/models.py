@@ -1,4 +1,4 @@
-"""A model that embeds a few words, and a hub on the loopback interface to get it from."""
+"""A tiny model that embeds a few words, and a hub on the loopback interface that serves it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 WORDS = ("[PAD]", "[UNK]", "deploys", "ship", "tuesdays", "cat", "kitten", "sofa", "sleeps", "naps")
 SYNONYMS = (("ship", "deploys"), ("kitten", "cat"), ("naps", "sleeps"))
 COMMIT = "c0ffee" + 34 * "0"
-_LARGE = 10_000  # bytes from which a file is one of Git LFS
+_LARGE = 10_000  # bytes from which Git LFS holds a file
 
 
 def write_tiny_model(folder: Path, dim: int, file: str = "model.onnx") -> Path:
-    """Writes a model of `dim` dimensions into `folder`, as fastembed takes it. Two synonyms have one vector."""
+    """Write a model of `dim` dimensions into `folder`, as fastembed takes it. Synonyms have equal vectors."""
     import numpy as np
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
@@ -42,7 +42,7 @@ def write_tiny_model(folder: Path, dim: int, file: str = "model.onnx") -> Path:
 
 
 def _onnx(table: NDArray[np.float32]) -> bytes:
-    """An ONNX model (see onnx.proto) that looks up a row of `table` for every token."""
+    """Return an ONNX model (see onnx.proto) that looks up a row of `table` for every token."""
     node = _field(1, "table") + _field(1, "input_ids") + _field(2, "last_hidden_state") + _field(4, "Gather")
     weights = b"".join(_field(1, size) for size in table.shape) + _field(2, 1) + _field(8, "table")
     graph = _field(1, node) + _field(2, "tiny") + _field(5, weights + _field(9, table.tobytes()))
@@ -57,7 +57,7 @@ def _tensor_type(name: str, kind: int, dims: tuple[str, ...]) -> bytes:
 
 
 def _field(number: int, value: bytes | str | int) -> bytes:
-    """One protobuf field: a number as a varint, anything else with its length."""
+    """Encode one protobuf field: a number as a varint, anything else with its length."""
     if isinstance(value, int):
         return _varint(number << 3) + _varint(value)
     content = value.encode() if isinstance(value, str) else value
@@ -74,10 +74,16 @@ def _varint(value: int) -> bytes:
 
 @dataclass
 class FakeHub:
-    """An HTTP server that has one model's repository, as Hugging Face's hub has it. A context manager.
+    """An HTTP server with the repository of one model, as the hub of Hugging Face has it. A context manager.
 
-    `budget` is how many bytes of the large file it sends before it drops the connection: the first number for the first
-    request, and so on; without a number it sends all. `hold` keeps the connection open then, until the end.
+    Attributes:
+        repository: The name of the repository.
+        folder: Its files.
+        budget: Number of bytes of the large file to send before the connection drops, one for each request. Without a
+            number, all are sent.
+        hold: Whether a connection without budget stays open until the end instead.
+        ranges: The Range headers of the requests for the large file.
+        sent: Set when a budget is used up.
     """
 
     repository: str
@@ -107,18 +113,18 @@ class FakeHub:
         self._server.server_close()
 
     def drop(self) -> None:
-        """What a connection does whose budget is used up."""
+        """Handle a connection whose budget is used up."""
         self.sent.set()
         if self.hold:
             self._closing.wait()
 
     def listing(self) -> dict[str, Any]:
-        """As /api/models/REPOSITORY/revision/REVISION?blobs=true answers."""
+        """Return the answer of /api/models/REPOSITORY/revision/REVISION?blobs=true."""
         siblings = [{"rfilename": entry["path"], "blobId": entry["oid"], **entry} for entry in self.tree()]
         return {"id": self.repository, "sha": COMMIT, "siblings": siblings}
 
     def tree(self) -> list[dict[str, Any]]:
-        """As /api/models/REPOSITORY/tree/REVISION answers."""
+        """Return the answer of /api/models/REPOSITORY/tree/REVISION."""
         files = sorted(path for path in self.folder.rglob("*") if path.is_file())
         return [self._entry(path.relative_to(self.folder).as_posix(), path.read_bytes()) for path in files]
 
@@ -135,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
     fake: FakeHub
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
+        """Log nothing."""
 
     def do_HEAD(self) -> None:
         self.do_GET()

@@ -1,9 +1,16 @@
-"""A network in one process: devices, links and stores in virtual time, with a seed for every delay and every failure.
+"""A simulated network: devices, links and stores in virtual time, with a seed for every delay and every failure.
 
-What drives `Gossip` in the network drives it here: the contract is that of memcrdt.sync.events. A link carries frames
-whole and in order, as a TCP connection does. So a packet that is lost delays what is behind it, and what can be lost is
-a connection with all that is on its way. Two that dial each other at once get two connections, whose ends come up in
-any order.
+The simulator drives `Gossip` as the real driver does, by the contract of memcrdt.sync.events. A link carries frames
+whole
+and in order, as a TCP connection does. So a lost packet delays the frames behind it, and only a connection can be lost,
+with everything on its way. Two devices that dial each other at once get two connections, whose ends open in any order.
+
+Example:
+    simulator = Simulator(seed=1, conditions=NetworkConditions(latency_s=0.02, loss=0.01))
+    a = simulator.start(SimulatedNode("A", replica_a, Gossip("A", "incarnation", rng=Random(1))))
+    b = simulator.start(SimulatedNode("B", replica_b, Gossip("B", "incarnation", rng=Random(2))))
+    simulator.connect(a, b)
+    simulator.run(seconds=5)
 """
 
 from __future__ import annotations
@@ -38,21 +45,28 @@ from memcrdt.sync.queries import perform
 from memcrdt.sync.replica import Replica
 
 RETRANSMIT_S: Final = 0.2  # the least that Linux waits before it sends a lost packet again
-LOOK_S: Final = 0.5  # between two tries to bring a frame through a direction that is cut
-DEAD_S: Final = 20.0  # without an answer, and the driver hangs up (memcrdt/net/connection.py)
+LOOK_S: Final = 0.5  # between two tries to deliver a frame in a blocked direction
+DEAD_S: Final = 20.0  # after which the driver hangs up on a silent peer (memcrdt/net/connection.py)
 
 
 class Reactor(Protocol):
-    """What a node does: Gossip, or something that pretends to be it."""
+    """The state machine of a node: Gossip, or a replacement for it."""
 
     def handle(self, event: Event, now: float) -> list[Effect]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weather:
-    """How the network is. A frame takes `latency_s` and up to `jitter_s` more; a share `loss` of them is sent again,
-    with a share `cut` of them the connection ends, and a share `half_open` of dials comes up at the other end only.
-    A query of a store takes up to `store_s` until it is performed, and as long again until it is answered."""
+class NetworkConditions:
+    """The state of the network.
+
+    Attributes:
+        latency_s: Seconds that every frame takes.
+        jitter_s: Maximum of the random seconds on top.
+        loss: Share of frames that are sent a second time.
+        cut: Share of frames with which the connection ends.
+        half_open: Share of dials that open at the other end only.
+        store_s: Maximum of the random seconds until a store performs a query, and again until the answer arrives.
+    """
 
     latency_s: float = 0.0
     jitter_s: float = 0.0
@@ -63,23 +77,23 @@ class Weather:
 
 
 class AccessPolicy(Protocol):
-    """Whom a node talks to. A driver lets nobody else in, or through."""
+    """The devices that a node talks to. A driver lets no other device in or through."""
 
     def accepts(self, device: str) -> bool:
-        """Whether the device is accepted."""
+        """Return whether the device is accepted."""
         ...
 
     def admits(self, device: str, introduction: bytes | None) -> bool:
-        """Whether it is because of what it says of itself when it knocks."""
+        """Return whether the device is accepted for the introduction that it brings."""
         ...
 
     def introduction(self, device: str) -> bytes | None:
-        """What we say of ourselves to a device that does not accept us."""
+        """Return our introduction for a device that does not accept us; None without one."""
         ...
 
 
 class OpenAccess:
-    """Everybody is accepted."""
+    """An AccessPolicy that accepts every device."""
 
     def accepts(self, device: str) -> bool:
         return True
@@ -93,7 +107,19 @@ class OpenAccess:
 
 @dataclass(eq=False)
 class SimulatedNode:
-    """One process on one device: its id, its store, its gossip, whom it talks to, and what the gossip reported."""
+    """One process on one device.
+
+    Attributes:
+        id: The id of the device.
+        replica: Its store.
+        gossip: Its state machine.
+        access: The devices that it talks to.
+        reports: What the gossip has reported.
+        dials: The devices that the gossip has dialed.
+        running: Whether it runs.
+        busy_until: The virtual time until which its store is busy.
+        read_at: When its store was last read for the effects of this moment.
+    """
 
     id: str
     replica: Replica
@@ -103,12 +129,12 @@ class SimulatedNode:
     dials: list[str] = field(default_factory=list)
     running: bool = True
     busy_until: float = 0.0
-    read_at: float = 0.0  # when its store was read for what it does now, the last time
+    read_at: float = 0.0  # when its store was last read
 
 
 @dataclass(slots=True)
 class LinkEnd:
-    """One end of a link, and what is on its way to it, in order; `arrives` is when the last of that does."""
+    """One end of a link, the events on their way to it, in order, and the time at which the last of them arrives."""
 
     node: SimulatedNode
     coming: deque[Connected | FrameReceived | Lost] = field(default_factory=deque)
@@ -118,7 +144,7 @@ class LinkEnd:
 
 @dataclass(slots=True)
 class SimulatedLink:
-    """A connection. When it is no longer `up`, its ends hear of it one after the other."""
+    """A connection. When it is no longer `up`, its ends learn of it one after the other."""
 
     number: int
     ends: tuple[LinkEnd, LinkEnd]
@@ -132,13 +158,23 @@ class SimulatedLink:
 
 
 class Simulator:
-    """The nodes, and what happens between them. `watch` is told each frame as it leaves: source, target, bytes."""
+    """The nodes, and the network between them.
 
-    def __init__(self, seed: int, weather: Weather | None = None) -> None:
+    Attributes:
+        rng: The source of every choice.
+        conditions: The state of the network. May be replaced at any time.
+        now: Virtual time in seconds.
+        nodes: The running nodes, by device id.
+        links: All links, by number.
+        frames: Number of frames sent.
+        watch: Called with source, target and bytes of each frame that is sent.
+    """
+
+    def __init__(self, seed: int, conditions: NetworkConditions | None = None) -> None:
         self.rng = Random(seed)
-        self.weather = weather or Weather()
+        self.conditions = conditions or NetworkConditions()
         self.now = 0.0
-        self.nodes: dict[str, SimulatedNode] = {}  # those that run
+        self.nodes: dict[str, SimulatedNode] = {}  # the running nodes
         self.links: dict[int, SimulatedLink] = {}
         self.frames = 0
         self.watch: Callable[[SimulatedNode, SimulatedNode, bytes], None] = lambda source, target, frame: None
@@ -152,28 +188,28 @@ class Simulator:
 
     @property
     def trace(self) -> str:
-        """A digest of everything that happened until now: when, where, what, and of what size."""
+        """Return a digest of every event until now: its time, place, kind and size."""
         return self._trace.copy().hexdigest()
 
     def start(self, node: SimulatedNode) -> SimulatedNode:
-        """Starts a process."""
+        """Start a process."""
         self.nodes[node.id] = node
         self.give(node, Started())
         return node
 
     def kill(self, node: SimulatedNode) -> None:
-        """Ends a process at once; the others hear of it."""
+        """End a process at once. The others learn of it."""
         node.running = False
         del self.nodes[node.id]
         for link in self._links_of(node):
             self.cut(link.number)
 
     def connect(self, a: SimulatedNode, b: SimulatedNode) -> int:
-        """A link that `a` has dialed."""
+        """Open a link that `a` has dialed. Return its number."""
         self._links_made += 1
         link = self.links[self._links_made] = SimulatedLink(self._links_made, (LinkEnd(a), LinkEnd(b)))
         self._bring(link, link.ends[1], Connected(link.number, a.id, dialed=False))
-        if self._chance(self.weather.half_open):
+        if self._chance(self.conditions.half_open):
             self.give(a, DialFailed(b.id))
             self.cut(link.number)
         else:
@@ -182,7 +218,7 @@ class Simulator:
         return link.number
 
     def cut(self, number: int) -> None:
-        """Ends a link. What is on its way is lost."""
+        """End a link. Everything on its way is lost."""
         link = self.links[number]
         if link.up:
             link.up = False
@@ -191,13 +227,13 @@ class Simulator:
                 self.after(self._delay(), lambda end=end: self._end(link, end))  # type: ignore[misc]
 
     def hang_up(self, node: SimulatedNode, peer: str) -> None:
-        """Ends what links a node has with a device; the other end hears of it behind all that was sent before."""
+        """Close the links of a node to a device. The other end learns of it behind all that was sent before."""
         for link in self._links_of(node):
             if link.other(node).node.id == peer:
                 self._close(node, link.number)
 
     def block(self, sources: Iterable[str], targets: Iterable[str]) -> None:
-        """Nothing comes from the sources to the targets any more; links that this concerns die in time."""
+        """Let nothing get from the sources to the targets any more. Links between them die in time."""
         others = list(targets)
         self._blocked |= {(source, target) for source in sources for target in others if source != target}
         for link in self.links.values():
@@ -205,11 +241,11 @@ class Simulator:
                 self.after(self.rng.uniform(0.5, 1.0) * DEAD_S, lambda link=link: self._give_up(link))  # type: ignore[misc]
 
     def mend(self) -> None:
-        """Everything goes everywhere again."""
+        """Let everything through again."""
         self._blocked.clear()
 
     def run(self, seconds: float) -> None:
-        """Lets so much time pass."""
+        """Let virtual time pass."""
         end = self.now + seconds
         while self._agenda and self._agenda[0][0] <= end:
             self.now, _, action = heapq.heappop(self._agenda)
@@ -217,12 +253,12 @@ class Simulator:
         self.now = end
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Does something later."""
+        """Schedule an action."""
         self._count += 1
         heapq.heappush(self._agenda, (self.now + seconds, self._count, action))
 
     def give(self, node: SimulatedNode, event: Event) -> None:
-        """Lets a node handle an event, and carries out the effects."""
+        """Let a node handle an event, and perform the effects."""
         if not node.running:
             return
         self._note(node.id, event)
@@ -252,20 +288,20 @@ class Simulator:
         other = link.other(node)
         self.frames += 1
         self.watch(node, other.node, frame)
-        if self._chance(self.weather.cut):
+        if self._chance(self.conditions.cut):
             self.cut(number)
         if link.up:
             self._bring(link, other, FrameReceived(number, frame))
 
     def _close(self, node: SimulatedNode, number: int) -> None:
-        """Both ends hear of it behind all that was sent before."""
+        """Tell both ends behind everything that was sent before."""
         link = self.links[number]
         if link.up:
             self._bring(link, link.other(node), Lost(number))
             self.after(self._delay(), lambda: self._end(link, link.end(node)))
 
     def _bring(self, link: SimulatedLink, end: LinkEnd, event: Connected | FrameReceived | Lost) -> None:
-        delay_s = self._delay() + (RETRANSMIT_S if self._chance(self.weather.loss) else 0.0)
+        delay_s = self._delay() + (RETRANSMIT_S if self._chance(self.conditions.loss) else 0.0)
         end.arrives = max(end.arrives, self.now + delay_s)
         end.coming.append(event)
         self.after(end.arrives - self.now, lambda: self._arrive(link, end))
@@ -285,13 +321,13 @@ class Simulator:
             self.give(end.node, event)
 
     def _ask(self, node: SimulatedNode, ask: Ask) -> None:
-        """The store does one thing after the other, and its answers come late."""
-        node.busy_until = max(node.busy_until, self.now) + self.rng.uniform(0, self.weather.store_s)
+        """Perform a query. A store performs one after another, and answers late."""
+        node.busy_until = max(node.busy_until, self.now) + self.rng.uniform(0, self.conditions.store_s)
 
         def answer() -> None:
             if node.running:
                 event, read_at = Answered(ask.link, ask.id, perform(node.replica, ask.query)), self.now
-                node.busy_until = max(node.busy_until, self.now) + self.rng.uniform(0, self.weather.store_s)
+                node.busy_until = max(node.busy_until, self.now) + self.rng.uniform(0, self.conditions.store_s)
                 self.after(node.busy_until - self.now, lambda: self._answer(node, event, read_at))
 
         self.after(node.busy_until - self.now, answer)
@@ -317,7 +353,7 @@ class Simulator:
             self.give(node, DialFailed(peer))
 
     def _come_to_talk(self, node: SimulatedNode, target: SimulatedNode) -> bool:
-        """Whether the dialed node lets the other in, and is one that the other wants."""
+        """Return whether both nodes accept each other."""
         if not node.access.accepts(target.id):
             return False
         return target.access.accepts(node.id) or target.access.admits(node.id, node.access.introduction(target.id))
@@ -343,12 +379,12 @@ class Simulator:
     # --- chance -------------------------------------------------------------------------------------------------------
 
     def _delay(self) -> float:
-        return self.weather.latency_s + self.rng.uniform(0, self.weather.jitter_s)
+        return self.conditions.latency_s + self.rng.uniform(0, self.conditions.jitter_s)
 
     def _chance(self, share: float) -> bool:
         return share > 0 and self.rng.random() < share
 
     def _note(self, where: str, event: Event) -> None:
-        # Of a frame its size: within a value, Yjs writes the fields in an order that differs from run to run.
+        # Only the size of a frame: Yjs writes the fields of a value in an order that differs between runs.
         size = len(event.data) if isinstance(event, FrameReceived) else 0
         self._trace.update(f"{self.now!r} {where} {type(event).__name__} {size}\n".encode())

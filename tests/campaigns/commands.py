@@ -1,4 +1,4 @@
-"""Commands one after another, each of which opens the home, writes and closes it: what they leave in a shard."""
+"""Commands one after another, each of which opens the home, and the client ids that they leave."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ _HANDFUL: Final = 5
 
 
 def run(home: Path, count: int) -> int:
-    """Writes `count` times. Returns the most client ids that a shard has; raises LostError for more than a handful."""
+    """Open, write and close `count` times.
+
+    Returns:
+        The highest number of client ids in a shard.
+
+    Raises:
+        LostError: It is more than a handful.
+    """
     with open_memory(home) as memory:
         memory_id = memory.add("it is changed by every command")
     for number in range(count):

@@ -1,4 +1,4 @@
-"""A simulated computer: one home with a real store, used by an agent's process and by the process that syncs."""
+"""Simulated computers: one home with a real store, used by the process of an agent and by the process that syncs."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ from memcrdt.testing.faults import UNSYNCED, Disk, Fault, FaultyVfs
 from memcrdt.testing.simulator import Reactor, SimulatedNode, Simulator
 from tests.bare_device import spoil_rows
 
-DOORBELL_S: Final = 0.025  # until the process that syncs hears of another one's commit
-DEAF_S: Final = DOORBELL_S + PEERS_INTERVAL_S  # until it has heard of another state of the peers, at the latest
-SCRUB_S: Final = 0.05  # until what waits to be scrubbed is
+DOORBELL_S: Final = 0.025  # until the syncing process learns of a commit of another process
+DEAF_S: Final = DOORBELL_S + PEERS_INTERVAL_S  # maximum time until it learns of a change of the peers
+SCRUB_S: Final = 0.05  # until waiting bytes are scrubbed
 _EPOCH_MS: Final = 1_800_000_000_000
 _VECTOR: Final = "SELECT state_vector FROM shards JOIN spaces USING(space) WHERE id = ? AND number = ?"
 _LOG: Final = ("updates", "snapshots")
 _REVOKED: Final = "SELECT device FROM peers WHERE state = 'revoked'"
-_MAINS: Final = FaultyVfs("memcrdt-mains", Disk())  # for the one computer of a simulation that may lose its power
+_MAINS: Final = FaultyVfs("memcrdt-mains", Disk())  # only one computer of a simulation can lose its power
 
 Files = dict[str, bytes]
 
 
 class QuietStore(Store):
-    """A store without threads: `scrub_later` is what its computer does about bytes that are to be scrubbed."""
+    """A store without threads. Its computer sets `on_scrub`, which is called when bytes wait to be scrubbed."""
 
     on_scrub: Callable[[], None] = staticmethod(lambda: None)
 
@@ -64,7 +64,7 @@ class QuietStore(Store):
 
 
 class _Replica(StoreReplica):
-    """One that says when it has learnt of members: the process that syncs hears of that as of any commit."""
+    """A replica that reports new statements of members, as the syncing process learns of them after a commit."""
 
     def __init__(self, store: Store, learnt: Callable[[], None]) -> None:
         super().__init__(store)
@@ -80,7 +80,7 @@ class _Replica(StoreReplica):
 
     @contextmanager
     def noticing(self) -> Iterator[None]:
-        """Within it, what is written is noticed."""
+        """Report what is written inside the block."""
         writer = self._store.writer()
         before = writer.total_changes()
         yield
@@ -90,17 +90,22 @@ class _Replica(StoreReplica):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where simulated computers stand: the simulator, and a folder for their homes."""
+    """The place of simulated computers: the simulator, and a folder for their homes."""
 
     sim: Simulator
     folder: Path
 
 
 class Computer:
-    """A device called by a letter. Its clock is `skew_ms` off; every look at it takes a millisecond.
+    """A simulated device with a letter for a name.
 
-    While it is on, `memory` is what the agent holds, and `node` what the others of the simulation see. One of a
-    simulation may stand on a disk that loses what was not synced when the power is cut (`on_mains`).
+    While it is on, `memory` is the agent's memory, and `node` is the node of the simulation.
+
+    Args:
+        site: Where it stands.
+        name: The letter.
+        skew_ms: The error of its clock. Each reading of the clock takes a millisecond.
+        on_mains: Whether its disk loses unsynced data when the power is cut. One computer of a simulation may have it.
     """
 
     def __init__(self, site: Site, name: str, *, skew_ms: int = 0, on_mains: bool = False) -> None:
@@ -113,7 +118,7 @@ class Computer:
         self.sim = site.sim
         self.skew_ms = skew_ms
         self.on = False
-        self.outcasts: dict[str, float] = {}  # devices that are revoked by what stands here, and since when
+        self.outcasts: dict[str, float] = {}  # devices that this store knows to be revoked, and since when
         self._vfs = _MAINS.name if on_mains else UNSYNCED.name
         self._disk = Disk()
         self._marks = site.folder / f"{name} marks"
@@ -126,16 +131,16 @@ class Computer:
 
     @property
     def on_mains(self) -> bool:
-        """Whether its power can be cut."""
+        """Return whether its power can be cut."""
         return self._vfs == _MAINS.name
 
     def boot(self) -> None:
-        """Starts both processes, after a start of the machine."""
+        """Start both processes after a start of the machine."""
         self._boots += 1
         self.start()
 
     def start(self) -> None:
-        """Starts both processes."""
+        """Start both processes."""
         if self.on_mains:
             _MAINS.disk = self._disk
         self._server, agent = self._open(), self._open()
@@ -158,11 +163,11 @@ class Computer:
         self._refresh(self.node)
 
     def reactor(self, incarnation: str) -> Reactor:
-        """What speaks for this computer."""
+        """Return the state machine that speaks for this computer."""
         return Gossip(self.id, incarnation, rng=Random(self._rng.random()))
 
     def stop(self) -> None:
-        """Ends both processes in order."""
+        """End both processes in order."""
         self.on = False
         if self._reading is not None:
             self._reading.close()
@@ -172,31 +177,33 @@ class Computer:
         self._server.close()
 
     def crash(self) -> None:
-        """Ends both processes at once: the files stay as they are."""
+        """End both processes at once, and leave the files as they are."""
         left = self.files()
         self.stop()
         self.put(left)
 
     def spoil(self, rng: Random) -> bool:
-        """Its disk has changed a byte of a row of the log or of a snapshot, and both processes start anew. False: there
-        is none."""
+        """Change a byte of a row of the log or of a snapshot on the disk, and restart both processes.
+
+        Return whether there was a row to change.
+        """
         with self.memory.store.writing() as db:
             rows = [(table, seq) for table in _LOG for (seq,) in db.execute(f"SELECT seq FROM {table} ORDER BY seq")]
             if not rows:
                 return False
             table, seq = rng.choice(rows)
             spoil_rows(db, table, f"seq = {seq}")
-            db.execute("UPDATE shards SET digest = NULL")  # so that it is found
+            db.execute("UPDATE shards SET digest = NULL")  # so that the change is found
         self.crash()
         self.start()
         return True
 
     def lose_power_within(self, operations: int) -> None:
-        """The power fails at that operation of the disk from now on, counted from 1."""
+        """Let the power fail at the given operation of the disk, counted from 1."""
         self._disk.fault = Fault("cut", self._disk.done + operations)
 
     def cut_power(self) -> None:
-        """The end of the power, if it has not failed before: what was not synced is gone, or torn."""
+        """Cut the power, if it has not failed before. Unsynced data is lost or torn."""
         with tempfile.TemporaryDirectory(dir=self.home.parent) as folder:
             left = Path(folder)
             self._disk.after_power_cut(left, self._rng)
@@ -205,7 +212,7 @@ class Computer:
 
     @contextmanager
     def failing_disk(self) -> Iterator[None]:
-        """Within it, no commit of the agent succeeds."""
+        """Let every commit of the agent fail inside the block."""
         writer = self.memory.store.writer()
         writer.set_commit_hook(lambda: True)
         try:
@@ -214,11 +221,11 @@ class Computer:
             writer.set_commit_hook(None)
 
     def files(self) -> Files:
-        """What stands in the files of the store at this moment."""
+        """Return the content of the store's files at this moment."""
         return {path.name: path.read_bytes() for path in (self.home / FILE, self.home / f"{FILE}-wal") if path.exists()}
 
     def put(self, files: Files) -> None:
-        """Puts files in the place of those of the store, while it is off: by writing over them."""
+        """Overwrite the files of the store while the computer is off."""
         for path in self.home.glob(f"{FILE}-*"):
             path.unlink()
         for name, content in files.items():
@@ -226,7 +233,7 @@ class Computer:
         self._disk = Disk()
 
     def copy_to(self, other: Computer) -> None:
-        """Makes the home of a new computer a copy of this one's."""
+        """Copy this home to a new computer."""
         shutil.copytree(self.home, other.home)
         for path in other.home.glob("*-shm"):
             path.unlink()
@@ -234,23 +241,23 @@ class Computer:
     # --- what is done with it -----------------------------------------------------------------------------------------
 
     def accept(self, other: Computer, spaces: Iterable[str], *, read_only: bool = False) -> None:
-        """Its user trusts another computer, and shares spaces with it."""
+        """Trust another computer and share spaces with it."""
         peers = Peers(self.memory.store)
         peers.accept(other.id, name=other.name, spaces=spaces, read_only=read_only)
         self.told()
 
     def revoke(self, other: Computer) -> None:
-        """Its user trusts another computer no longer."""
+        """Stop trusting another computer."""
         Peers(self.memory.store).revoke(other.id)
         self.told()
 
     def committed(self) -> None:
-        """The agent has written: the process that syncs hears of it in a moment."""
+        """Tell the syncing process, after a moment, that the agent has committed."""
         node = self.node
         self.sim.after(DOORBELL_S, lambda: self.sim.give(node, Committed()))
 
     def told(self) -> None:
-        """Something about other devices was written: the process that syncs hears of it."""
+        """Tell the syncing process, after a moment, that the table of peers has changed."""
         self._note_outcasts()
         node = self.node
         self.sim.after(self._rng.uniform(DOORBELL_S, DEAF_S), lambda: self._refresh(node))
@@ -259,37 +266,37 @@ class Computer:
         self.sim.give(self.node, SyncNow())
 
     def durable_vector(self, space: str, shard: int) -> StateVector | None:
-        """How far the shard stands in the file; None where the space goes on under another id."""
+        """Return the state vector of the shard in the file; None if the space has another id now."""
         if self._reader().execute("SELECT 1 FROM spaces WHERE id = ?", (space,)).get is None:
             return None
         row = self._reader().execute(_VECTOR, (space, shard)).get
         return decode_state_vector(row) if row else {}
 
     def space(self, name: str) -> str:
-        """The id that the space of that name has here."""
+        """Return the id of the space with this name."""
         return self.memory.space(name).id()
 
     def name_of(self, space: str) -> str | None:
-        """What the space with that id is called here, if it is here."""
+        """Return the name of the space with this id, if it is here."""
         name = self._reader().execute("SELECT name FROM spaces WHERE id = ?", (space,)).get
         return None if name is None else str(name)
 
     def may_write(self, name: str) -> bool:
-        """Whether the members' statements, as far as they are known here, let this computer write the space."""
+        """Return whether the statements known here let this computer write the space."""
         return Members(self.memory.store).of(name).may_write(self.id)
 
     def knows(self, other: Computer, space: str) -> bool:
-        """Whether they let the other take part in it."""
+        """Return whether the statements known here make the other computer a member."""
         return other.id in Members(self.memory.store).of(space).members
 
     def has_cast_out(self, other: Computer) -> bool:
-        """Whether it has heard that the other was revoked."""
+        """Return whether this computer knows that the other was revoked."""
         return other.id in self.outcasts or other.id in Members(self.memory.store).of(PERSONAL).revoked
 
     # --- its door -----------------------------------------------------------------------------------------------------
 
     def accepts(self, device: str) -> bool:
-        """Part of AccessPolicy."""
+        """Implement AccessPolicy."""
         if not self.peers.is_accepted(device):
             return False
         if device not in self._roster:
@@ -297,7 +304,7 @@ class Computer:
         return True
 
     def admits(self, device: str, introduction: bytes | None) -> bool:
-        """Part of AccessPolicy."""
+        """Implement AccessPolicy."""
         introductions = Introductions(self._server)
         if introduction is None or introductions.revoker_of(device) is not None:
             return False
@@ -306,13 +313,13 @@ class Computer:
         return False
 
     def introduction(self, device: str) -> bytes | None:
-        """Part of AccessPolicy."""
+        """Implement AccessPolicy."""
         return Introductions(self._server).to(device, HANDSHAKE_FRAME_BYTES)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _refresh(self, node: SimulatedNode) -> None:
-        """What the network's driver does when the peers may have changed; devices that are new are found at once."""
+        """Do what the network driver does when peers may have changed. New devices are found at once."""
         if not node.running:
             return
         before = self._roster.devices
@@ -344,7 +351,7 @@ class Computer:
         )
         store = QuietStore(self.home, self.id, SearchIndex(None), options)
         store.on_scrub = lambda: self.sim.after(SCRUB_S, lambda: self._scrub(store))
-        store.on_scrub()  # what opening asked for came too early
+        store.on_scrub()  # the store asked for it before the callback was set
         return store
 
     def _look(self) -> int:

@@ -1,7 +1,7 @@
-"""Disks that change what was written, in a simulated world: what others have comes back, and nothing else is disturbed.
+"""Disks that change written data, in a simulated world.
 
-When that happens and to what follows from the seed as well, but not from the dice of the rest: the life is the same as
-without, up to the first spoiled row.
+Data that other devices have comes back, and nothing else is disturbed. The time and the place of each fault follow
+from the seed, but from a random generator of their own: up to the first fault a run is the same as without faults.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from memcrdt.errors import CorruptError
 from tests.campaigns.computer import Computer
 from tests.campaigns.world import World
 
-_OFTEN: Final = 0.04  # of the steps
+_OFTEN: Final = 0.04  # share of the steps
 
-#: What a store says of a damaged row when sync comes across it, before it is set aside.
+#: In the message of a store when sync meets a damaged row that is not set aside yet.
 TOLD: Final = "run `memcrdt doctor --repair`"
 
 
 def spoil(world: World) -> None:
-    """Perhaps the disk of one changes a row. What only that one was told may be lost then."""
+    """Let a disk change a row, now and then. What only its computer was told may be lost then."""
     if world.rot is None or world.rot.random() >= _OFTEN:
         return
     sound = [computer for computer in world.computers if computer.on and not computer.on_mains]
@@ -34,7 +34,7 @@ def spoil(world: World) -> None:
 
 
 def attempt(world: World, computer: Computer, act: Callable[[World, Computer], None]) -> None:
-    """Does what somebody does with the computer. Whoever is told to call the doctor calls it."""
+    """Perform an action on the computer, and call the doctor if an error says so."""
     try:
         act(world, computer)
     except CorruptError:
@@ -44,7 +44,7 @@ def attempt(world: World, computer: Computer, act: Callable[[World, Computer], N
 
 
 def give_up(world: World) -> None:
-    """What nobody has brought by now, nobody has."""
+    """Let every computer give up what nobody has brought back."""
     for computer in world.everyone if world.spoiled else ():  # clones have what was spoiled before, too
         _call_doctor(world, computer, give_up=True)
 

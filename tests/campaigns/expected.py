@@ -1,4 +1,4 @@
-"""What a store has to hold after writes of which some were acknowledged and some were cut off."""
+"""The contents that a store must have after writes of which some were acknowledged and some were cut off."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from memcrdt.store.store import Store
 
 _DEVICE: Final = "P" * 52
 
-Texts: TypeAlias = dict[str, str | None]  # by id; None where the memory is not there
+Texts: TypeAlias = dict[str, str | None]  # by id; None for a memory that is not there
 
 
 class LostError(AssertionError):
@@ -25,32 +25,38 @@ class LostError(AssertionError):
 
 @dataclass(slots=True)
 class Expected:
-    """`shown` was acknowledged, or shown to somebody; what was begun and cut off may stand in its place."""
+    """The contents that a store must and may have.
+
+    Attributes:
+        shown: Texts that were acknowledged or shown to somebody.
+        begun: Changes that were begun and cut off. They may stand in the place of shown texts.
+        added: Texts of memories whose ids were never returned.
+    """
 
     shown: Texts = field(default_factory=dict)
     begun: dict[str, set[str | None]] = field(default_factory=dict)
     added: set[str] = field(default_factory=set)  # texts of memories whose ids were never told
 
     def begin(self, memory_id: str | None, text: str | None) -> None:
-        """A memory is about to be added (no id yet), to get another text, or to be forgotten (None)."""
+        """Note that a memory is about to be added (no id yet), changed, or forgotten (text None)."""
         if memory_id is None:
             self.added.add(str(text))
         else:
             self.begun.setdefault(memory_id, set()).add(text)
 
     def acknowledge(self, memory_id: str, text: str | None) -> None:
-        """That has been done."""
+        """Note that the change was acknowledged."""
         self.shown[memory_id] = text
         self.begun.pop(memory_id, None)
         self.added.discard(str(text))
 
     def show(self, found: Texts) -> None:
-        """Somebody was shown this: so it has to be durable."""
+        """Note that somebody was shown these texts, so they have to be durable."""
         self.shown.update(dict.fromkeys(self.shown.keys() - found.keys()))
         self.shown.update(found)
 
     def check(self, found: Texts, where: str) -> None:
-        """Raises LostError if this can't be what was written."""
+        """Raise LostError if the store can't hold these texts after the noted writes."""
         for memory_id, text in self.shown.items():
             there = found.get(memory_id)
             if there != text and there not in self.begun.get(memory_id, ()):
@@ -61,13 +67,13 @@ class Expected:
 
 
 def open_memory(home: Path, vfs: str | None = None) -> Memory:
-    """The real Memory over the store in `home`, without vectors and network."""
+    """Open a real Memory over the store in `home`, without vectors and without a network."""
     index = SearchIndex(None)
     store = Store(home, _DEVICE, index, StoreOptions(vfs=vfs, marks=home / "marks"))
     return Memory(home, store, Offline, pairing=Offline, searcher=Searcher(store, index), config=Config())
 
 
 def texts_of(memory: Memory) -> Texts:
-    """The text of each memory that is there."""
+    """Return the text of each memory in the store."""
     with memory.store.reading() as db:
         return {str(memory_id): str(text) for memory_id, text in db.execute("SELECT id, text FROM memories")}

@@ -1,4 +1,4 @@
-"""What goes wrong with simulated computers and between them."""
+"""The failures of simulated computers and of the network between them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from tests.campaigns.computer import Computer
 from tests.campaigns.world import World
 
 MOST: Final = 5  # computers that keep to the rules
-_OPERATIONS: Final = 25  # of the disk, in which the power fails: a commit has about five
+_OPERATIONS: Final = 25  # of the disk, within which the power fails; a commit has about five
 
 
 def cut(world: World) -> None:
-    """Connections end."""
+    """End connections."""
     up = [link.number for link in world.sim.links.values() if link.up]
     for number in up if world.rng.random() < 0.3 else up[:1]:
         world.sim.cut(number)
 
 
 def part(world: World) -> None:
-    """Some no longer reach the others, perhaps in one direction only."""
+    """Cut some computers off from the others, perhaps in one direction only."""
     ids = [computer.id for computer in world.everyone]
     some = world.rng.sample(ids, world.rng.randrange(1, len(ids)))
     others = [device for device in ids if device not in some]
@@ -32,31 +32,31 @@ def part(world: World) -> None:
 
 
 def mend(world: World) -> None:
-    """All reach all."""
+    """Let every computer reach every other."""
     world.sim.mend()
 
 
 def boot(world: World) -> None:
-    """Whatever is off is on again."""
+    """Switch on every computer that is off."""
     for computer in world.everyone:
         if not computer.on:
             computer.boot()
 
 
 def crash(world: World, computer: Computer) -> None:
-    """The processes end, and perhaps start again."""
+    """End the processes of a computer, and perhaps start them again."""
     computer.crash()
     if world.rng.random() < 0.6:
         computer.start()
 
 
 def stop(world: World, computer: Computer) -> None:
-    """The computer is shut down."""
+    """Shut a computer down."""
     computer.stop()
 
 
 def lose_power(world: World) -> None:
-    """The power fails while the agent of one writes. What was acknowledged before, or was sent, has to be there."""
+    """Cut the power while an agent writes. Everything acknowledged or sent before has to be there."""
     for computer in world.writers():
         if computer.on_mains:
             computer.lose_power_within(world.rng.randrange(1, _OPERATIONS))
@@ -70,12 +70,12 @@ def lose_power(world: World) -> None:
 
 
 def back_up(world: World, computer: Computer) -> None:
-    """Its files are copied to elsewhere."""
+    """Copy the files of a computer elsewhere."""
     world.backups[computer.id] = world.sim.now, computer.files()
 
 
 def restore(world: World, computer: Computer) -> None:
-    """The copy comes back, and what happened since then is lost, perhaps also who takes part in what."""
+    """Put the copy back. Everything since the copy is lost, perhaps memberships too."""
     if computer.id in world.backups:
         since, files = world.backups[computer.id]
         computer.stop()
@@ -86,11 +86,11 @@ def restore(world: World, computer: Computer) -> None:
         world.counts["store restored"] += 1
         membership.come_back(world, computer)
         if world.rng.random() < 0.5 and world.may_write(computer):
-            work.write(world, computer)  # before anybody can say what is missing
+            work.write(world, computer)  # before anybody can tell it what is missing
 
 
 def clone(world: World, computer: Computer) -> None:
-    """Its home is copied to a new computer, which has a key of its own."""
+    """Copy the home of a computer to a new one, which has a key of its own."""
     if len(world.computers) < MOST and all(world.parts[computer.id].values()):
         computer.stop()
         copy = Computer(world.site, "EFGHIJKL"[world.counts["store cloned"]])

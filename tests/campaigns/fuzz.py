@@ -1,4 +1,4 @@
-"""Fuzzing of everything that stands between hostile bytes and a document."""
+"""Fuzzing of the checks between hostile bytes and a document."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ _UPDATES_PER_HISTORY: Final = 200
 
 
 def fuzz_updates(rng: Random, rounds: int) -> Counter[Fate]:
-    """Sends `rounds` mutated updates to documents with a history, and counts what became of them.
+    """Apply mutated updates to documents with a history.
 
-    Raises AssertionError when one that was applied left a document that is not whole; any other exception is a
-    bug as well.
+    Returns:
+        The number of updates by fate.
+
+    Raises:
+        AssertionError: An update was applied and left a document that is not whole. Any other exception is a bug too.
     """
     fates: Counter[Fate] = Counter()
     while (done := fates.total()) < rounds:
@@ -37,18 +40,19 @@ def fuzz_updates(rng: Random, rounds: int) -> Counter[Fate]:
 
 @dataclass(frozen=True, slots=True)
 class Fuzzed:
-    """What became of the updates, and how much more memory that took at the worst moment; None where nobody tells."""
+    """The fates of the updates, and the peak growth of memory; None where the platform doesn't tell."""
 
     fates: Counter[Fate]
     grown_bytes: int | None
 
 
 def run(numbers: range) -> Fuzzed:
-    """The attacks that are known by name, and as many mutated updates as there are numbers, the first of which is the
-    seed.
+    """Apply the named attacks, and one mutated update for each number. The first number is the seed.
 
-    To be run in a process of its own: what it had taken before would hide what this takes. Raises AssertionError as
-    `fuzz_updates`, and when memory grows by more than MEMORY_BYTES.
+    Call it in a process of its own: earlier memory use would hide the growth.
+
+    Raises:
+        AssertionError: As fuzz_updates(), or memory grew by more than MEMORY_BYTES.
     """
     before = _peak_bytes()
     for name, attack in ATTACKS.items():
@@ -61,7 +65,7 @@ def run(numbers: range) -> Fuzzed:
 
 
 def _peak_bytes() -> int | None:
-    """The most memory that this process has ever taken; None on Windows."""
+    """Return the peak memory use of this process; None on Windows."""
     if sys.platform == "win32":
         peak = None
     else:
@@ -102,7 +106,7 @@ def _fate(base: bytes, update: bytes) -> Fate:
 
 
 def _check_whole(shard: Shard, info: Scan, update: bytes) -> None:
-    """Whether nothing of the update waits, and a copy of the document is the same document."""
+    """Raise AssertionError if a part of the update is pending, or a copy of the document differs from it."""
     assert covers(shard.state_vector(), info.after), "some of the update is missing"
     digest = shard.digest()
     snapshot = shard.snapshot()
@@ -116,5 +120,5 @@ def _check_whole(shard: Shard, info: Scan, update: bytes) -> None:
 
 
 def _registers(shard: Shard) -> dict[str, str]:
-    # As text: a hostile update may bring a float that is not equal to itself.
+    # As text, because a hostile update may hold NaN, which does not equal itself.
     return {memory_id: canonical(shard.registers(memory_id)) for memory_id in shard.ids()}

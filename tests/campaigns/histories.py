@@ -1,4 +1,4 @@
-"""Random histories of several copies of one shard: writes while apart, and exchanges in any order."""
+"""Random histories of several copies of one shard: concurrent writes, and exchanges in any order."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ _IDS = tuple(f"01JD8Z6Q4M00000000000000{number:02}" for number in range(6))
 
 
 class History:
-    """Copies of one shard, each with its own client id, that `step` moves on. `edits` are all changes, in order.
+    """Copies of one shard, each with a client id of its own.
 
-    A share `nulls` of the values written are null; no two others are equal, so that each write changes something.
+    Args:
+        rng: The source of every choice.
+        copies: Number of copies.
+        nulls: Share of values that are null. All other values differ, so every write changes something.
+
+    Attributes:
+        edits: Every change so far, in order.
     """
 
     def __init__(self, rng: Random, copies: int = 4, nulls: float = 0.2) -> None:
@@ -29,7 +35,7 @@ class History:
         return self
 
     def step(self) -> Edit:
-        """One copy writes, or takes from another what it lacks."""
+        """Let one copy write, or take from another copy what it lacks."""
         shard = self.rng.choice(self.shards)
         if self.rng.random() < 0.7:
             edit = shard.write(self._writes(shard))
@@ -39,7 +45,7 @@ class History:
         return edit
 
     def settle(self) -> None:
-        """Exchanges until every copy has everything."""
+        """Exchange until every copy has everything."""
         first = self.shards[0]
         for shard in self.shards + self.shards:
             first.apply(shard.diff(first.state_vector()))

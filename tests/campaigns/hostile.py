@@ -1,4 +1,4 @@
-"""Members that have been taken over: they speak the protocol, and every now and then they don't."""
+"""Members that have been taken over: they speak the protocol, and break it now and then."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from memcrdt.testing.simulator import Reactor, SimulatedNode
 from tests.campaigns.computer import Computer
 from tests.campaigns.mutate import ATTACKS, mutated
 
-_SHARE: Final = 0.15  # of its frames
+_SHARE: Final = 0.15  # share of its frames
 _SHARE_OF_GREETINGS: Final = 0.5  # of which there are few
-_SHARE_IN_DISORDER: Final = 0.1  # which no link does: it is what a member does
+_SHARE_IN_DISORDER: Final = 0.1  # links never reorder frames; only a member can
 _SHARE_OF_ROLLS: Final = 0.3  # in the place of what is spoiled, since greetings say them where they differ only
 _ATTACK_BYTES: Final = 64 * 1024
 _ROLL_BYTES: Final = 900 * 1024  # that fits into a frame
@@ -35,10 +35,10 @@ _MANY: Final = 40  # statements: as long as they can be, they make a frame of 20
 
 
 class _TakenOver(Computer):
-    """Somebody else acts for it. No promise of it counts."""
+    """A computer in the hands of somebody else. Nothing that it promises counts."""
 
     def carry_off(self) -> None:
-        """Its space `personal` goes on under a smaller id, of which it is the creator; it says so to the others."""
+        """Continue the space `personal` under a smaller id that this computer creates, and tell the others."""
         with self._server.writing() as db:
             space = spaces.space_number(db, PERSONAL)
             taken = str(db.execute("SELECT id FROM spaces WHERE space = ?", (space,)).get)
@@ -51,7 +51,7 @@ class _TakenOver(Computer):
 
 
 class HostileComputer(_TakenOver):
-    """It spoils a share of what it sends."""
+    """A computer that spoils a share of its frames."""
 
     def reactor(self, incarnation: str) -> Reactor:
         return _Hostile(super().reactor(incarnation), Random(self.sim.rng.random()))
@@ -62,8 +62,10 @@ class HostileComputer(_TakenOver):
 
 
 class TamperedComputer(_TakenOver):
-    """A member that may only read, and has been made to forget that: it writes, sends, and casts others out, except of
-    what it has carried off."""
+    """A member that may only read, and ignores that.
+
+    It writes, sends and revokes others, except in spaces that it has carried off.
+    """
 
     def _refresh(self, node: SimulatedNode) -> None:
         super()._refresh(node)
@@ -79,11 +81,10 @@ class TamperedComputer(_TakenOver):
 
 
 class _Hostile:
-    """Gossip whose frames are spoiled, go twice, or behind the next one.
+    """A Gossip whose frames are spoiled, repeated, or sent out of order.
 
-    What would be a valid update with another content is never sent: who tells two devices different things under one
-    clock of his makes them differ for good, which is what members trust each other not to do. Nor does it say, as the
-    member that it is, that somebody takes part no longer.
+    It never sends a valid update with other content under the same clock. Two devices would differ for good then, and
+    members trust each other not to do that. Nor does it sign, as the member that it is, that another member is out.
     """
 
     def __init__(self, honest: Reactor, rng: Random) -> None:
@@ -91,7 +92,7 @@ class _Hostile:
         self._rng = rng
         self._frames: list[bytes] = [b""]
         self._greetings: list[bytes] = []
-        self._heard_members: MembershipUpdate | None = None  # the last that it has heard or said
+        self._heard_members: MembershipUpdate | None = None  # the last statement that it has heard or sent
         self._late: dict[int, SendFrame] = {}  # by link
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -148,7 +149,7 @@ class _Hostile:
         if choice == 0:
             return mutated(frame, self._greetings, self._rng)
         if choice == 1:
-            return self._rng.choice(self._greetings)  # perhaps what it said to another
+            return self._rng.choice(self._greetings)  # perhaps one that it sent to another device
         return encode(self._false_hello(message) if isinstance(message, Hello) else self._false_record(message))
 
     def _false_hello(self, hello: Hello) -> Hello:
@@ -190,19 +191,19 @@ def _with(members: MembershipUpdate, statements: list[bytes]) -> MembershipUpdat
 
 
 def _forged(statement: bytes) -> bytes:
-    """As if whoever made the statement had cast out the device in it."""
+    """Return a statement as if its author had revoked the device in it."""
     said = unpack(statement)
     claim = Claim(kind="revoke", space=said.claim.space, device=said.claim.device, at=1)
     return replace(said, claim=claim).packed()
 
 
 def _repeated(statement: bytes) -> list[bytes]:
-    """One more than there may be, if that fits into a frame."""
+    """Repeat an item until there is one too many, if that fits into a frame."""
     return [statement] * min(STATEMENTS + 1, _ROLL_BYTES // (len(statement) + 8))
 
 
 def _boast(signer: Identity, space: str, number: int) -> bytes:
-    """As long a statement as there can be."""
+    """Return a statement of the maximum length."""
     claim = Claim(
         kind="revoke",
         space=space,
@@ -214,12 +215,12 @@ def _boast(signer: Identity, space: str, number: int) -> bytes:
 
 
 def signed(signer: Identity, kind: Kind, space: str, device: str, at: int = 1) -> Statement:
-    """A statement with a signature that holds, whether or not the signer may say so."""
+    """Return a statement with a valid signature, whether or not its signer has the right to make it."""
     claim = Claim(kind=kind, space=space, device=device, at=at)
     return Statement(claim, signer.public_key, signer.sign(CONTEXT + claim.packed()))
 
 
 def _stranger(rng: Random) -> Identity:
-    """The key of a device that nobody has added."""
+    """Return the key of a device that nobody has added."""
     private = rng.randbytes(KEY_BYTES)
     return Identity(Path(), Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw(), private)

@@ -1,4 +1,4 @@
-"""Writers that are killed at random moments while they share one store: what they acknowledged is there afterwards."""
+"""Writers that are killed at random moments while they share one store. Acknowledged writes have to survive."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ else:
 
 WRITERS: Final = 4
 _PAUSES_S: Final = (0.002, 0.05)  # between two kills
-_START_S: Final = 30.0  # in which a writer has to begin
+_START_S: Final = 30.0  # within which a writer has to begin
 
 
 def processes() -> Context:
-    """How the tests start processes: quickly where that goes, never as a copy of one with threads."""
+    """Return the multiprocessing context for tests: quick to start, and never a fork of a process with threads."""
     if sys.platform == "win32":
         context = get_context("spawn")
     else:
@@ -37,9 +37,13 @@ def processes() -> Context:
 
 
 def run(home: Path, kills: int, seed: int) -> int:
-    """Lets four writers work in `home` and kills one after another. Returns how many writes they acknowledged.
+    """Let four writers work in `home`, and kill one after another.
 
-    Raises LostError.
+    Returns:
+        The number of acknowledged writes.
+
+    Raises:
+        LostError: An acknowledged write is gone.
     """
     rng = random.Random(seed)
     open_memory(home).close()
@@ -60,7 +64,7 @@ def run(home: Path, kills: int, seed: int) -> int:
 
 
 def _started(home: Path, notes: Path) -> BaseProcess:
-    """A writer that has acknowledged something, so that no kill meets one which has not begun."""
+    """Start a writer, and wait for its first acknowledged write, so that every kill meets a writer at work."""
     writer = processes().Process(target=_write, args=(home, notes))
     writer.start()
     deadline = time.monotonic() + _START_S
@@ -72,7 +76,7 @@ def _started(home: Path, notes: Path) -> BaseProcess:
 
 
 def _write(home: Path, notes: Path) -> None:
-    """Adds, edits and forgets until it is killed; notes what it begins and what was acknowledged."""
+    """Add, edit and forget until killed. Note every change when it begins and when it is acknowledged."""
     file = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     rng = random.Random(notes.name)
     mine: list[str] = []

@@ -1,7 +1,7 @@
-"""Who takes part in the spaces of a simulation: invitations, rights and revocations, by what the product does for them.
+"""The members of simulated spaces: invitations, rights and revocations, made by the product's own code.
 
-Either everyone accepts everyone by hand, and spaces made apart become one; or one invites the other, as pairing
-does, and the rest hear of it by the signed statements.
+Either all computers accept each other by hand, and spaces made apart become one; or one computer invites the next, as
+pairing does, and the rest learn of it from signed statements.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from tests.campaigns.computer import Computer
 from tests.campaigns.hostile import HostileComputer, TamperedComputer
 from tests.campaigns.world import CLUB, TAMPERED_WORD, World
 
-_PORT: Final = 1  # that nobody dials
+_PORT: Final = 1  # nobody dials it
 _DAY_MS: Final = 86_400_000
-_CARRIED_OFF: Final = 0.3  # of the chances
+_CARRIED_OFF: Final = 0.3  # share of the chances
 
 
 def set_up(world: World) -> None:
-    """Makes the computers, and lets those that know each other from the start meet."""
+    """Make the computers, and let those meet that know each other from the start."""
     rng = world.rng
     world.by_hand = rng.random() < 0.4
     count = rng.choice((2, 3, 3, 4))
@@ -51,7 +51,7 @@ def set_up(world: World) -> None:
 
 
 def invite(world: World, computer: Computer) -> None:
-    """One that has lived alone until now is invited; the others hear of it."""
+    """Invite a computer that was alone until now. The others learn of it."""
     if world.waiting and computer in world.inviters():
         late = world.waiting.pop()
         late.boot()
@@ -62,7 +62,7 @@ def invite(world: World, computer: Computer) -> None:
 
 
 def revoke(world: World, computer: Computer) -> None:
-    """The suspect is revoked by somebody who is known as a member, and will hear of nothing any more."""
+    """Let a member revoke the suspect, and ignore it from then on."""
     suspect = world.suspect
     if suspect in (None, computer) or world.outcast or not computer.may_write(PERSONAL):
         return
@@ -73,8 +73,12 @@ def revoke(world: World, computer: Computer) -> None:
 
 
 def come_back(world: World, computer: Computer, like: Computer | None = None) -> None:
-    """One whose store was restored, perhaps to before it met anyone, or is a copy of one `like` that has met them, is
-    paired again as far as that is needed."""
+    """Pair a computer again, as far as needed.
+
+    Its store was restored, perhaps to a time before it met anybody, or is a copy of a computer (`like`) that has met
+    the
+    others.
+    """
     if like is not None:
         world.parts[computer.id] = dict(world.parts[like.id])
         for devices in world.wiretap.secrets.values():
@@ -99,7 +103,7 @@ def _come_back_into(world: World, computer: Computer, space: str, *, read_only: 
 
 
 def reunite(world: World) -> None:
-    """Whoever was invited by one whose store was restored to before that, and by nobody else, is invited again."""
+    """Invite again every computer whose only inviter was restored to a time before the invitation."""
     for computer in world.computers if world.counts["store restored"] else ():
         for space, writes in world.parts[computer.id].items():
             if world.by_hand and space == PERSONAL:
@@ -111,7 +115,7 @@ def reunite(world: World) -> None:
 
 
 def haunt(world: World) -> None:
-    """Those of whom nothing may be taken go on writing, and some would carry the space off."""
+    """Let computers without rights go on writing, and let some carry the space off."""
     for computer in world.strangers:
         if (
             computer.on
@@ -122,7 +126,7 @@ def haunt(world: World) -> None:
             world.counts["space under another id"] += 1
         is_tampered = isinstance(computer, TamperedComputer)
         if computer.on and (is_tampered or computer is world.outcast):
-            with suppress(ReadOnlyError):  # it has just heard again that it may not
+            with suppress(ReadOnlyError):  # it has just learnt again that it may not write
                 computer.memory.add(f"{TAMPERED_WORD if is_tampered else ''} {world.text()}")
                 computer.committed()
                 world.counts["written by one who may not"] += 1
@@ -139,7 +143,7 @@ def _join(world: World, computer: Computer) -> None:
 
 
 def _let_in_others(world: World) -> None:
-    """One that may only read, one that has been tampered with so that it doesn't keep to that, and a hostile one."""
+    """Let in a reader, a tampered reader that ignores its limits, and a hostile member."""
     rng = world.rng
     if not world.by_hand and rng.random() < 0.25:
         reader = Computer(world.site, "V")
@@ -166,7 +170,7 @@ def _let_in_others(world: World) -> None:
 
 
 def _found_club(world: World) -> None:
-    """Some share a space that the others must not hear of, one of them perhaps only to read."""
+    """Let some computers share a space that the others must not learn of, perhaps one of them as a reader."""
     candidates = world.inviters()
     if len(candidates) < 2:
         return
@@ -185,7 +189,7 @@ def _found_club(world: World) -> None:
 
 
 def _meet(world: World, computer: Computer) -> None:
-    """It and all the others accept each other by hand."""
+    """Let a computer and all others accept each other by hand."""
     for other in world.everyone:
         if other not in (computer, world.outcast):
             for one, whom in ((computer, other), (other, computer)):
@@ -195,7 +199,7 @@ def _meet(world: World, computer: Computer) -> None:
 
 
 def _pair(world: World, inviter: Computer, joiner: Computer, space: str, *, read_only: bool = False) -> None:
-    """What pairing comes to, once the code was right. Should it be refused, the joiner does what the error says."""
+    """Do what pairing does after the code was right. If it is refused, the joiner follows the advice of the error."""
     known = {each: Members(each.memory.store) for each in (inviter, joiner)}
 
     def joined() -> tuple[Sequence[Entry], Sequence[Entry]]:

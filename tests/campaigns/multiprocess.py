@@ -1,4 +1,4 @@
-"""Several processes that work on one store at once, each of them checking that it sees what the others committed."""
+"""Several processes that work on one store at once. Each checks that it sees the commits of the others."""
 
 from __future__ import annotations
 
@@ -15,9 +15,18 @@ _LOOK_EVERY: Final = 20  # turns
 
 
 def run(home: Path, workers: int, turns: int) -> Texts:
-    """Lets so many processes add, update and forget, so many times each. Returns what has to be there afterwards.
+    """Let several processes add, update and forget.
 
-    Raises LostError when one does not see what another has committed before, and whatever else one of them meets.
+    Args:
+        home: The home of the store.
+        workers: Number of processes.
+        turns: Number of changes of each.
+
+    Returns:
+        The memories that have to be there afterwards.
+
+    Raises:
+        LostError: A process does not see an earlier commit of another one.
     """
     open_memory(home).close()
     with processes().Pool(workers) as pool:
@@ -43,7 +52,7 @@ def _work(home: Path, number: int, turns: int) -> Texts:
                 memory.forget(target)
                 del kept[target]
             else:
-                print(mine.pop(), file=told, flush=True)  # never touched again
+                print(mine.pop(), file=told, flush=True)  # this process never changes it again
                 _look(home, memory)
     return kept
 

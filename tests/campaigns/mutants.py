@@ -1,4 +1,4 @@
-"""Builds that are broken on purpose, each in one way that is easily written: the simulator has to catch every one."""
+"""Builds that are broken on purpose, each by one plausible mistake. The simulator has to catch every one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.campaigns import scenario
 
 @contextmanager
 def _send_before_commit() -> Iterator[None]:
-    """Sync is given the rows when they are appended, and not when they are committed."""
+    """Give rows to sync when they are appended instead of when they are committed."""
     rows: dict[str, list[tuple[int, Append]]] = defaultdict(list)
     append, read = log.append, StoreReplica.log
 
@@ -69,17 +69,17 @@ def _place(db: apsw.Connection, shard: int) -> tuple[str, int, int] | None:
 
 
 def _ignore_gaps() -> AbstractContextManager[object]:
-    """An update is applied whether or not what it builds on is there."""
+    """Apply updates whether or not their predecessors are there."""
     return _all(patch.object(clocks, "covers", _yes), patch.object(shard, "covers", _yes))
 
 
 def _reuse_client_ids() -> AbstractContextManager[object]:
-    """A restored store goes on as if nothing had happened."""
+    """Let a restored store go on as if nothing had happened."""
     return _all(patch.object(HighWaterMarks, "suspicion", _nothing), patch.object(Transaction, "_check_own", _nothing))
 
 
 def _compare_state_vectors_only() -> AbstractContextManager[object]:
-    """Two copies with the same state vector count as equal."""
+    """Treat copies with equal state vectors as equal."""
 
     def digest(self: Shard) -> bytes:
         vector = encode_state_vector(dict(sorted(self.state_vector().items())))
@@ -89,7 +89,7 @@ def _compare_state_vectors_only() -> AbstractContextManager[object]:
 
 
 def _forget_by_overwriting() -> AbstractContextManager[object]:
-    """Forgetting puts null in the place of the birth, and writes no tombstone."""
+    """Forget by writing null over the birth, without a tombstone."""
 
     def forgotten(memory_id: str, found: Registers, stamp: Stamp) -> Writes:
         return {**edits.swept(memory_id, found), registers.birth_key(memory_id): None}
@@ -98,7 +98,7 @@ def _forget_by_overwriting() -> AbstractContextManager[object]:
 
 
 def _compact_stale_documents() -> AbstractContextManager[object]:
-    """The log is folded into a snapshot of a document which other processes' commits are not in."""
+    """Fold the log into a snapshot of a document that lacks commits of other processes."""
     fold = compaction.fold
 
     def folding(db: apsw.Connection, documents: Documents, number: int) -> None:
@@ -112,17 +112,17 @@ def _compact_stale_documents() -> AbstractContextManager[object]:
 
 
 def _sync_no_commit() -> AbstractContextManager[object]:
-    """A commit is written, and not synced to the disk."""
+    """Write commits without syncing them to the disk."""
     return patch.object(connections, "SYNCED", connections.UNSYNCED)
 
 
 def _take_from_readers() -> AbstractContextManager[object]:
-    """What a member sends is taken although it may only read."""
+    """Take writes from members that may only read."""
     return patch.object(StoreReplica, "_may_write", _yes)
 
 
 def _keep_talking() -> AbstractContextManager[object]:
-    """A connection outlives the revocation of the device at its other end."""
+    """Keep a connection open after the device at its other end was revoked."""
     read = TrustedPeers.read
 
     def reading(self: TrustedPeers) -> list[Any]:
@@ -132,7 +132,7 @@ def _keep_talking() -> AbstractContextManager[object]:
 
 
 def _offer_everything() -> AbstractContextManager[object]:
-    """A device names all its spaces to every other."""
+    """Name all spaces to every device."""
 
     def spaces(self: StoreReplica, peer: str) -> list[SharedSpace]:
         with self._store.reading() as db:
@@ -144,12 +144,12 @@ def _offer_everything() -> AbstractContextManager[object]:
 
 
 def _follow_readers() -> AbstractContextManager[object]:
-    """A space goes on under whatever smaller id a member has for it."""
+    """Continue a space under any smaller id that a member has for it."""
     return patch.object(members, "_MOVABLE", members._MOVABLE.replace(", shares.read_only FROM", ", 0 FROM"))
 
 
 def _trust_signatures() -> AbstractContextManager[object]:
-    """Nobody looks whether a statement was signed by whoever it names."""
+    """Take statements without checking their signatures."""
     return patch.object(members, "checked", lambda data, space: unpack(data))
 
 
@@ -168,7 +168,7 @@ def _nothing(*_: Any) -> None:
     return None
 
 
-#: Each enters a build in which one thing is wrong.
+#: Each value is a context in which one thing is broken.
 MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[object]]]] = {
     "send before commit": _send_before_commit,
     "ignore gaps": _ignore_gaps,

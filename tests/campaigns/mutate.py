@@ -1,6 +1,6 @@
-"""Hostile Yjs updates: mutations of honest ones, and the attacks that are known by name.
+"""Hostile Yjs updates: mutations of honest ones, and named attacks.
 
-No memcrdt code is used here: what tests the scan must not share its mistakes.
+No code of memcrdt is used here: a test of the scan must not share the mistakes of the scan.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TWO_TO_28: Final = b"\x80\x80\x80\x80\x01"
 
 
 def mutated(update: bytes, others: Sequence[bytes], rng: Random) -> bytes:
-    """`update` with one to four things done to it: bits flipped, bytes set, cut, doubled, or taken from `others`."""
+    """Return `update` after one to four mutations: flipped bits, set bytes, cut, doubled, or spliced from `others`."""
     data = update
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         data = rng.choice(_MUTATIONS)(data, others, rng)
@@ -29,13 +29,13 @@ def _flip(data: bytes, others: Sequence[bytes], rng: Random) -> bytes:
 
 
 def _set(data: bytes, others: Sequence[bytes], rng: Random) -> bytes:
-    """A byte that means something in the format, more often than any other."""
+    """Set a byte, most often to one that means something in the format."""
     new = rng.choice((0, 1, 8, 10, 0x28, 0x7F, 0x80, 0xA8, 0xC8, 0xFF, 117, 118, 119, rng.randrange(256)))
     return _with_byte(data, rng, lambda old: new)
 
 
 def _step(data: bytes, others: Sequence[bytes], rng: Random) -> bytes:
-    """A number that is off by one: a clock, a count, a length."""
+    """Change a number by one: a clock, a count or a length."""
     return _with_byte(data, rng, lambda old: (old + rng.choice((-1, 1))) % 256)
 
 
@@ -76,7 +76,7 @@ def _span(data: bytes, rng: Random) -> tuple[int, int]:
 
 
 def _item(content: bytes, *, client: bytes = b"\x09", clock: bytes = b"\x00", kind: int = 8) -> bytes:
-    """An update of one item at a register's key; `content` follows the key."""
+    """Return an update of one item at the key of a register. `content` follows the key."""
     head = b"\x01\x01" + client + clock + bytes([kind | 0x20]) + b"\x01" + _MAP + _KEY
     return head + content + _NO_DELETES
 
@@ -86,13 +86,13 @@ def _blocks(*blocks: bytes, clock: bytes = b"\x00") -> bytes:
 
 
 def _many(count: int, blocks: bytes) -> bytes:
-    """An update of one client, with so many blocks."""
+    """Return an update of one client with the given number of blocks."""
     size = bytes([count & 127 | 128, count >> 7 & 127 | 128, count >> 14 & 127 | 128, count >> 21])
     return b"\x01" + size + b"\x09\x00" + blocks + _NO_DELETES
 
 
 def _keys(count: int) -> bytes:
-    """So many items, each at a key of its own."""
+    """Return the given number of items, each at a key of its own."""
     blocks = bytearray()  # a list of the blocks would take ten times the memory, and hide what the attack takes
     for number in range(count):
         blocks += b"\x28\x01" + _MAP + b"\x07" + b"%07d" % number + _ANY_NULL
@@ -102,7 +102,7 @@ def _keys(count: int) -> bytes:
 _ANY_NULL: Final = b"\x01\x7e"
 _NULL_ITEM: Final = b"\x28\x01" + _MAP + _KEY + _ANY_NULL
 
-#: Updates that no honest client makes, by what is wrong with each. A scan has to refuse every one of them.
+#: Updates that no honest client makes, by their fault. A scan has to refuse every one of them.
 ATTACKS: Final[Mapping[str, bytes]] = {
     "nothing at all": b"",
     "arrays nested 20,000 deep": _item(b"\x01" + b"\x75\x01" * 20_000 + b"\x7e"),

@@ -1,4 +1,4 @@
-"""Seeded schedules of work with a real Memory over a disk that fails: what was acknowledged is there afterwards."""
+"""Seeded schedules of work with a real Memory over a failing disk. Acknowledged writes have to survive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from memcrdt.testing.faults import Disk, Fault, FaultyVfs, Kind, Operation, unhe
 from tests.campaigns.expected import Expected, LostError, open_memory, texts_of
 
 _STEPS: Final = 8
-# How many of them a schedule has, about: half of the faults are of any, half of one sort, since writes are nearly all.
+# Approximate numbers of operations in a schedule. Half of the faults count operations of any kind, half those of one
+# kind, because nearly all operations are writes.
 _ANY: Final = 160
 _OF_A_SORT: Final[dict[Operation, int]] = {"write": 120, "sync": 12, "open": 12, "truncate": 2, "delete": 2}
 _VFS: Final = FaultyVfs("memcrdt-faulty", Disk())
@@ -29,9 +30,13 @@ T = TypeVar("T")
 
 
 def run(seeds: Iterable[int]) -> Counter[str]:
-    """Runs a schedule for each seed. Raises LostError at the first loss.
+    """Run a schedule for each seed.
 
-    Returns how many there were with each kind of fault, "none" where the schedule ended before its fault.
+    Returns:
+        The number of schedules by kind of fault; "none" where the schedule ended before its fault.
+
+    Raises:
+        LostError: A promise was broken. The first one ends the run.
     """
     memory_disk = _MEMORY_DISK if _MEMORY_DISK.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="memcrdt-powerloss-", dir=memory_disk) as folder:

@@ -1,4 +1,4 @@
-"""What a simulated run has been promised by its stores, and whether it was kept."""
+"""The promises that stores made in a simulated run, and the checks that they were kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ QUERIES: Final = ("amber basalt", "delta ember fjord")
 
 @dataclass(slots=True)
 class _Promise:
-    """Made by `by` (a device id) at virtual time `at`. `void`: its store was restored to what it was before."""
+    """A promise that the device `by` made at virtual time `at`.
+
+    It is void if the store was restored to an earlier state, or the device lost its trust.
+    """
 
     by: str
     at: float
@@ -28,51 +31,56 @@ class _Promise:
 
 @dataclass(slots=True)
 class Promises:
-    """What was acknowledged: texts of memories, and that memories are forgotten. `parts` says which spaces, besides
-    `local`, each computer (by its id) takes part in, and whether it may write them."""
+    """The acknowledged texts and forgets of a run.
+
+    Args:
+        parts: For each computer (by id) the spaces in which it takes part, besides `local`, and whether it may write
+            each.
+    """
 
     parts: Mapping[str, Mapping[str, bool]]
     _space_of: dict[str, str] = field(default_factory=dict)  # of each memory
     _texts: dict[str, dict[str, _Promise]] = field(default_factory=dict)
     _ends: dict[str, _Promise] = field(default_factory=dict)
-    _local: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # by device: what has to be there
-    _local_once: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # and what may be
+    # By device: memories in the space `local` that have to be there, and those that may be there.
+    _local: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _local_once: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _graves: dict[str, set[str]] = field(default_factory=dict)
-    _forgotten: dict[str, list[str]] = field(default_factory=dict)  # what each said when it was forgotten
-    _confirmed: set[tuple[str, str, str]] = field(default_factory=set)  # to whom, by whom, what
-    _lost: bool = False  # whether something was: then those that may only read can have it alone, and never forward it
+    _forgotten: dict[str, list[str]] = field(default_factory=dict)  # the texts of each memory when it was forgotten
+    _confirmed: set[tuple[str, str, str]] = field(default_factory=set)  # asking device, confirming device, memory
+    _lost: bool = False  # whether data was lost: then a reader may be the only one to have it, and never forwards it
 
     def wrote(self, computer: Computer, memory_id: str, text: str, space: str) -> None:
-        """The memory has got that text."""
+        """Note that a memory has got a text."""
         self._space_of[memory_id] = space
         self._texts.setdefault(memory_id, {}).setdefault(text, _Promise(computer.id, computer.sim.now))
 
     def kept_local(self, computer: Computer, memory_id: str) -> None:
-        """A memory stands in the space `local`."""
+        """Note that a memory stands in the space `local`."""
         self._local[computer.id].add(memory_id)
         self._local_once[computer.id].add(memory_id)
 
     def forgot(self, computer: Computer, memory_id: str, texts: Sequence[str]) -> None:
-        """The memory is forgotten. `texts` is all that the computer knew it to have said."""
+        """Note that a memory is forgotten. `texts` is everything that the computer knew it to have said."""
         self._ends[memory_id] = _Promise(computer.id, computer.sim.now)
         self._forgotten[memory_id] = [text for text in texts if text in self._texts.get(memory_id, {})]
 
     def doubtful(self, memory_id: str) -> None:
-        """The memory may be forgotten: somebody has deleted it without being promised anything."""
+        """Note that a memory may be forgotten: somebody deleted it without a promise."""
         self._ends.setdefault(memory_id, _Promise("", 0.0, void=True))
 
     def know(self, memory_id: str, computer: Computer) -> bool:
-        """Whether another computer than this one has written the memory."""
+        """Return whether a computer other than this one has written the memory."""
         return any(promise.by != computer.id for promise in self._texts.get(memory_id, {}).values())
 
     def doubt(self, computer: Computer) -> None:
-        """It is revoked, or its disk spoils what was written: what it was told is void, unless others know it."""
+        """Void the promises to a revoked computer or one with a spoiling disk, unless others know their content."""
         self._lost = True
         for promise in self._all():
             promise.void |= promise.by == computer.id
 
     def restored(self, computer: Computer, since: float) -> None:
-        """What the computer was told since then is void, unless others know it."""
+        """Void the promises to a computer since the given time, unless others know their content."""
         self._lost = True
         for promise in self._all():
             promise.void |= promise.by == computer.id and promise.at >= since
@@ -80,12 +88,12 @@ class Promises:
         self._graves.pop(computer.id, None)
 
     def copied(self, computer: Computer, clone: Computer) -> None:
-        """All that stands in the one stands in the other."""
+        """Note that a clone has the contents of a computer."""
         self._local[clone.id] |= self._local[computer.id]
         self._local_once[clone.id] |= self._local_once[computer.id]
 
     def look(self, computer: Computer) -> None:
-        """Checks that nothing which the computer knows to be forgotten is there again."""
+        """Raise LostError if a memory is back that the computer knows to be forgotten."""
         with computer.memory.store.reading() as db:
             living = {str(row[0]) for row in db.execute("SELECT id FROM memories")}
             graves = {str(row[0]) for row in db.execute("SELECT id FROM graves")}
@@ -95,8 +103,11 @@ class Promises:
         seen |= graves
 
     def look_at_confirmations(self, computers: Sequence[Computer]) -> int:
-        """Checks whoever counts since the last look as having confirmed that something is forgotten: at this moment no
-        byte of it is in its file. Returns how many that were."""
+        """Check every new confirmation of a forget: no byte of the memory may be in the file that moment.
+
+        Returns:
+            The number of new confirmations.
+        """
         by_id, before = {computer.id: computer for computer in computers}, len(self._confirmed)
         for computer in computers:
             for memory_id, texts in self._forgotten.items() if computer.on else ():
@@ -111,7 +122,7 @@ class Promises:
         return len(self._confirmed) - before
 
     def agree(self, computers: Sequence[Computer]) -> bool:
-        """Whether all hold the same of each space that they take part in, as far as digests say."""
+        """Return whether all computers have equal digests of each space in which they take part."""
         parts = [(each, space) for each in computers for space in self.parts[each.id]]
         found = {(space, _digest(each, space)) for each, space in parts if self._is_whole(each, space)}
         return len(found) == len(self._spaces(computers)) and all(
@@ -122,14 +133,14 @@ class Promises:
         )
 
     def check(self, computers: Sequence[Computer]) -> None:
-        """Checks everything, of computers that have exchanged all that they have."""
+        """Check every promise, on computers that have exchanged everything."""
         for computer in computers:
             self.look(computer)
             self._check_texts(computer)
             self._check_local(computer)
         for space in sorted(self._spaces(computers)):
             _compare([each for each in computers if self._is_whole(each, space)], space)
-        # Search weighs words by all that is there.
+        # Search weighs words by everything that is there, so only equal sets of spaces give equal answers.
         whole = [each for each in computers if all(self._is_whole(each, space) for space in self.parts[each.id])]
         for parts in {frozenset(self.parts[computer.id]) for computer in whole}:
             _compare_answers([each for each in whole if self.parts[each.id].keys() == parts])
@@ -140,7 +151,7 @@ class Promises:
         return {space for computer in computers for space in self.parts[computer.id]}
 
     def _is_whole(self, computer: Computer, space: str) -> bool:
-        """Whether the computer takes part in the space, and can have nothing of it that the others don't get."""
+        """Return whether the computer takes part in the space, and holds nothing of it that the others can't get."""
         writes = self.parts[computer.id].get(space)
         return writes is not None and (writes or not self._lost)
 
@@ -165,7 +176,10 @@ class Promises:
                 raise LostError(f"{_name(computer)}: {memory_id} has lost {sorted(lost)}")
 
     def _check_local(self, computer: Computer) -> None:
-        """What is local is where it was written, and only there. It goes then: search weighs words by all there is."""
+        """Check that local memories are where they were written, and nowhere else.
+
+        They are forgotten then, because search weighs words by everything that is there.
+        """
         with computer.memory.store.reading() as db:
             sql = "SELECT m.id FROM memories m JOIN spaces s USING(space) WHERE s.name = 'local'"
             found = {str(row[0]) for row in db.execute(sql)}
@@ -176,7 +190,7 @@ class Promises:
             computer.memory.forget(memory_id)
 
     def _check_bytes(self, computer: Computer) -> None:
-        """No text of what is forgotten is in any file of the store."""
+        """Check that no text of a forgotten memory is in any file of the store."""
         with computer.memory.store.reading() as db:
             graves = {str(row[0]) for row in db.execute("SELECT id FROM graves")}
         _check_clean(computer, {memory_id: self._texts[memory_id] for memory_id in graves & self._texts.keys()})
@@ -212,7 +226,7 @@ def _digest(computer: Computer, space: str) -> str:
 
 
 def _covers(one: Computer, other: Computer, space: str) -> bool:
-    """Whether the one knows all that the other does."""
+    """Return whether the reader knows everything that the writer knows."""
     ours, theirs = _vectors(one, space), _vectors(other, space)
     return all(covers(ours.get(shard, {}), vector) for shard, vector in theirs.items())
 

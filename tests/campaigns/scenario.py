@@ -1,4 +1,4 @@
-"""Seeded lives of a few computers: work, and all that goes wrong between them; then peace, in which all is checked."""
+"""Seeded runs of a few computers: work and every kind of failure, then peace, in which everything is checked."""
 
 from __future__ import annotations
 
@@ -15,27 +15,35 @@ from typing import Final
 from memcrdt.errors import MemcrdtError
 from memcrdt.model.requests import PERSONAL
 from memcrdt.model.statements import STATEMENTS
-from memcrdt.testing.simulator import Weather
+from memcrdt.testing.simulator import NetworkConditions
 from tests.campaigns import disk_rot, failures, membership, work
 from tests.campaigns.computer import Computer
 from tests.campaigns.expected import LostError
 from tests.campaigns.world import TAMPERED_WORD, World
 
 STEPS: Final = 45
-PEACE_S: Final = 30.0  # between two looks whether all agree, after everything is mended
-PATIENCE: Final = 20  # such looks
-_BROUGHT: Final = 3  # after so many all is there that anybody has
+PEACE_S: Final = 30.0  # between two checks whether all agree, after everything is mended
+PATIENCE: Final = 20  # number of such checks
+_BROUGHT: Final = 3  # after so many checks everything that anybody has is everywhere
 _MEMORY_DISK: Final = Path("/dev/shm")  # on Linux; elsewhere it takes longer
 _COMPLAINTS: Final = ("refused", "protocol", "failed")
-# Two spaces have become one, and what was on its way fails; a direction is cut, and the greeting does not come.
+# Two spaces became one, and messages on their way fail; or a direction is cut, and no greeting comes.
 _HARMLESS: Final = ("is not here any more", "no greeting came")
-_CALM: Final = Weather(latency_s=0.005, jitter_s=0.01)
+_CALM: Final = NetworkConditions(latency_s=0.005, jitter_s=0.01)
 
 
 @dataclass(frozen=True, slots=True)
 class SeedOutcome:
-    """What came of a seed: `error` is empty when all promises were kept, `trace` a digest of all that happened, and
-    `counts` says how often what was done."""
+    """The outcome of a seed.
+
+    Attributes:
+        seed: The seed.
+        error: The broken promise; empty if all were kept.
+        trace: A digest of everything that happened.
+        seconds: Virtual time.
+        frames: Number of frames sent.
+        counts: How often each action happened.
+    """
 
     seed: int
     error: str
@@ -46,7 +54,7 @@ class SeedOutcome:
 
 
 def play(seed: int, *, rot: bool = False) -> SeedOutcome:
-    """Plays one seed. The same seed gives the same outcome. `rot`: disks change what was written, too."""
+    """Play one seed. The same seed gives the same outcome. With `rot`, disks also change written data."""
     with _folder() as folder:
         world = World(seed, folder, rot=rot)
         error = ""
@@ -62,13 +70,13 @@ def play(seed: int, *, rot: bool = False) -> SeedOutcome:
 
 
 def run(seeds: Iterable[int], *, rot: bool = False) -> list[SeedOutcome]:
-    """Plays one seed after another."""
+    """Play one seed after another."""
     return [play(seed, rot=rot) for seed in seeds]
 
 
 def _play(world: World) -> None:
     membership.set_up(world)
-    world.sim.weather = _weather(world.rng)
+    world.sim.conditions = _conditions(world.rng)
     for _ in range(STEPS):
         world.sim.run(world.rng.expovariate(1.0) if world.rng.random() < 0.8 else 0.0)
         _look_at_confirmations(world)
@@ -84,15 +92,15 @@ def _play(world: World) -> None:
 
 
 def _end(world: World) -> None:
-    """Frees all files."""
+    """Close all files."""
     for computer in world.everyone:
         if computer.on:
             with suppress(MemcrdtError):
                 computer.stop()
 
 
-def _weather(rng: Random) -> Weather:
-    return Weather(
+def _conditions(rng: Random) -> NetworkConditions:
+    return NetworkConditions(
         latency_s=rng.choice((0.0, 0.02, 0.2)),
         jitter_s=rng.choice((0.0, 0.05, 0.5)),
         loss=rng.choice((0.0, 0.02, 0.2)),
@@ -103,7 +111,7 @@ def _weather(rng: Random) -> Weather:
 
 
 def _step(world: World) -> None:
-    """One thing happens, to one computer or to all."""
+    """Let one thing happen, to one computer or to all."""
     (action,) = world.rng.choices(list(_ACTIONS), list(_ACTIONS.values()))
     at_work = [computer for computer in world.computers if computer.on]
     if action in _OF_ALL or not at_work:
@@ -125,7 +133,7 @@ def _look_at_confirmations(world: World) -> None:
 
 
 def _play_epilogue(world: World) -> None:
-    """Little happens after a rest, so that no other change carries along what is done."""
+    """Let little happen after a rest, so that no other change carries it along."""
     world.sim.mend()
     failures.boot(world)
     world.sim.run(PEACE_S)
@@ -137,8 +145,8 @@ def _play_epilogue(world: World) -> None:
 
 
 def _make_peace(world: World) -> None:
-    """Everything is mended. Raises LostError when the computers do not come to hold the same."""
-    world.sim.weather = _CALM
+    """Mend everything. Raise LostError if the computers do not come to hold the same."""
+    world.sim.conditions = _CALM
     world.sim.mend()
     failures.boot(world)
     membership.reunite(world)
@@ -160,8 +168,10 @@ def _make_peace(world: World) -> None:
 
 
 def _know_of_outcast(world: World) -> bool:
-    """Whether nobody accepts the one who was revoked any more. Where nobody has heard of that, it was lost with the
-    store of whoever did it."""
+    """Return whether nobody accepts the revoked computer any more.
+
+    If nobody has heard of the revocation, it was lost with the store of its author.
+    """
     outcast = world.outcast
     if outcast is None or not any(computer.has_cast_out(outcast) for computer in world.computers):
         world.outcast = None
@@ -170,7 +180,7 @@ def _know_of_outcast(world: World) -> bool:
 
 
 def _check_reports(world: World) -> None:
-    """Nobody who keeps to the rules was found to break them."""
+    """Raise LostError if a computer that keeps to the rules was reported to break them."""
     strangers = {computer.id for computer in world.strangers}
     names = {computer.id: computer.name for computer in world.everyone}
     expected = (*_HARMLESS, disk_rot.TOLD) if world.spoiled else _HARMLESS
@@ -183,7 +193,7 @@ def _check_reports(world: World) -> None:
 
 
 def _look_for_traces(world: World, outcast: Computer) -> None:
-    """What a revoked computer writes is nowhere else, and it gets nothing of what the others write."""
+    """Check that writes of a revoked computer are nowhere else, and that it gets no writes of others."""
     theirs, ours = world.text(), world.text()
     outcast.memory.add(theirs)
     outcast.committed()
@@ -205,7 +215,7 @@ def _look_for_traces(world: World, outcast: Computer) -> None:
 
 
 def _check_strangers(world: World) -> None:
-    """What came from those who don't keep to the rules has changed nothing and filled nothing."""
+    """Check that computers that break the rules have changed nothing and filled nothing."""
     for computer in world.computers:
         if TAMPERED_WORD.encode() in b"".join(computer.files().values()):
             raise LostError(f"{computer.name} has what a member wrote that may only read")
@@ -246,7 +256,7 @@ _OF_ALL: Final[Mapping[str, Callable[[World], None]]] = {
     "haunt": membership.haunt,
 }
 
-#: How often, compared with each other.
+#: Relative frequencies.
 _ACTIONS: Final[Mapping[str, int]] = {
     "write": 24,
     "write local": 2,

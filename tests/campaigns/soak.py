@@ -1,7 +1,7 @@
 """A long run of three nodes that write, restart and lose each other all the time, and have to agree in the end.
 
-How much there is to hold stays the same meanwhile: whoever adds a memory forgets another. So what grows is a leak. One
-of the three runs all the time, so that also what a node frees when it ends is seen.
+The amount of data stays the same: whoever adds a memory forgets another. So growth is a leak. One of the nodes runs all
+the time, so that leaks at the end of a node are seen too.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ WRITE_S: Final = 0.2  # between two writes of one node; Yjs keeps some 200 bytes
 REST_S: Final = 3.0  # between two disturbances, at most
 AGREE_S: Final = 120.0
 KEPT: Final = 100  # memories of each node: to add one, it forgets another
-NEW: Final = 0.03  # of the writes forget one, and as many edit one: both leave a key of some 2 KB in each document
+NEW: Final = 0.03  # share of writes that add and forget, and that edit: both leave a key of 2 KB in each document
 SAMPLE_S: Final = 2.0
-WARM: Final = 0.3  # of the time, after which nothing may grow any more
-WINDOW: Final = 0.2  # of the time: the median of as many samples, then and at the end, is compared
-HANDLES: Final = 8  # more than when it was warm; what three nodes have open at one moment differs by more than that
-MEMORY_MB: Final = 24.0  # likewise; in ten minutes, those keys alone take about half of it
-OBJECTS: Final = 0.1  # likewise, of those that Python's collector tracks
+WARM: Final = 0.3  # share of the time after which nothing may grow any more
+WINDOW: Final = 0.2  # share of the time whose samples give the medians that are compared
+HANDLES: Final = 8  # allowed growth; the number that three nodes have open varies
+MEMORY_MB: Final = 24.0  # allowed growth; in ten minutes those keys take about half of it
+OBJECTS: Final = 0.1  # allowed growth, as a share of the objects that Python's collector tracks
 
 
 class SoakError(AssertionError):
-    """The nodes differ, or something grew that should not."""
+    """The nodes differ, or something grew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the process holds at one moment."""
+    """The resources of the process at one moment."""
 
     handles: int
     memory_mb: float
@@ -52,7 +52,7 @@ class Sample:
 
 @dataclass(slots=True)
 class SoakOutcome:
-    """What was done, and what the process held when it was warm and at the end."""
+    """The work done, and the resources of the process after warm-up and at the end."""
 
     writes: int = 0
     restarts: int = 0
@@ -61,13 +61,13 @@ class SoakOutcome:
 
     @property
     def warm(self) -> Sample:
-        """When everything had been done once."""
+        """Return the resources after warm-up."""
         first = round(len(self.samples) * WARM)
         return _median(self.samples[first : first + self._window])
 
     @property
     def end(self) -> Sample:
-        """At last."""
+        """Return the resources at the end."""
         return _median(self.samples[-self._window :])
 
     @property
@@ -87,23 +87,23 @@ class _Machine:
         self.memory: Memory = open_memory(home, embedder=None)
         self.device = self.memory.store.device
         self.node: Node | None = None
-        self.port = 0  # the first time any; then the same, so that others find it after a restart
+        self.port = 0  # any at first; the same after a restart, so that others find it
         self.written = self.memory.add_many(f"written at first {number}" for number in range(KEPT))
-        self.busy = asyncio.Lock()  # against writes into a memory that is being closed
+        self.busy = asyncio.Lock()  # held while the memory is closed, so that nobody writes into it
 
     async def start(self) -> None:
-        """Runs the network."""
+        """Start the network."""
         self.node = await Node(self.memory, host="127.0.0.1", port=self.port).__aenter__()
         self.port = self.node.port or self.port
 
     async def stop(self) -> None:
-        """Ends it."""
+        """Stop the network."""
         if self.node is not None:
             node, self.node = self.node, None
             await node.__aexit__(None, None, None)
 
     async def reopen(self) -> None:
-        """Closes everything and opens it again."""
+        """Close everything, and open it again."""
         await self.stop()
         async with self.busy:
             await asyncio.to_thread(self.memory.close)
@@ -111,12 +111,12 @@ class _Machine:
         await self.start()
 
     def digest(self) -> str:
-        """Equal where all is equal."""
+        """Return a digest that is equal on nodes that agree."""
         return digests.whole(digests.of_space(self.memory.store, self.memory.store.space("personal")))
 
 
 async def run(folder: Path, seconds: float, seed: int) -> SoakOutcome:
-    """Soaks three homes in `folder`. Raises SoakError."""
+    """Soak three homes in `folder`. Raises SoakError."""
     outcome, rng = SoakOutcome(), Random(seed)
     machines = [_Machine(folder / name) for name in NAMES]
     try:
@@ -206,7 +206,7 @@ def _note(outcome: SoakOutcome) -> None:
         return  # only Linux tells
     gc.collect()
     with suppress(AttributeError):  # other C libraries than glibc have no such call
-        ctypes.CDLL(None).malloc_trim(0)  # what was freed and is kept for later is no leak: up to 90 MB
+        ctypes.CDLL(None).malloc_trim(0)  # freed memory that malloc keeps is no leak: up to 90 MB
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     memory_mb = round(pages * mmap.PAGESIZE / (1 << 20), 1)
     handles = len(list(Path("/proc/self/fd").iterdir()))
@@ -220,7 +220,7 @@ def _median(samples: list[Sample]) -> Sample:
 
 
 def check(outcome: SoakOutcome) -> None:
-    """Raises SoakError if something grew."""
+    """Raise SoakError if something grew."""
     if not outcome.samples:
         return
     warm, end = outcome.warm, outcome.end

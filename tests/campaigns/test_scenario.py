@@ -1,4 +1,4 @@
-"""The simulation: seeded lives of a few devices, in which everything goes wrong, end with every promise kept."""
+"""Seeded runs of a few devices, in which everything goes wrong, end with every promise kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.campaigns.mutants import MUTANTS
 
 SEEDS = 300
 CHUNK = 20
-CAUGHT_BY = {  # the first seed that does: where that is still so, the others need not be played
+CAUGHT_BY = {  # the first seed that catches it; the others are played only if it no longer does
     "send before commit": 0,
     "ignore gaps": 3,
     "reuse a client id": 10,
@@ -33,16 +33,23 @@ CAUGHT_BY = {  # the first seed that does: where that is still so, the others ne
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_devices_agree_and_nothing_is_lost(first: int) -> None:
-    """Replicas are equal by documents, digests, views and search; what was acknowledged is there, what was forgotten is
-    not, nothing was sent before it was durable, nobody got what he has no part in, and who was revoked is out."""
+    """Replicas are equal by documents, digests, views and search.
+
+    Acknowledged texts are there, forgotten ones are not. Nothing was sent before it was durable, nobody got data of a
+    space
+    without taking part in it, and revoked devices are out.
+    """
     failed = [(outcome.seed, outcome.error) for outcome in scenario.run(range(first, first + CHUNK)) if outcome.error]
     assert failed == []
 
 
 @pytest.mark.parametrize("seeds", [range(10), range(10, 20), (37, 303)])
 def test_a_disk_that_spoils_rows_costs_only_what_nobody_else_had(seeds: Iterable[int]) -> None:
-    """All else is as without it: what others know is there, what was forgotten is not, nobody confirms what is not so,
-    and all agree in the end, once the user has given up on what nobody brings."""
+    """Everything else is as without faults.
+
+    Data that others know is there, forgotten data is not, no confirmation is false, and all agree in the end, once the
+    user has given up what nobody brings back.
+    """
     outcomes = scenario.run(seeds, rot=True)
     assert [(outcome.seed, outcome.error) for outcome in outcomes if outcome.error] == []
     assert sum(outcome.counts["row spoiled"] for outcome in outcomes) > 1
@@ -55,7 +62,7 @@ def test_a_build_that_is_broken_is_caught(name: str) -> None:
 
 
 def test_everything_that_is_to_be_tried_happens() -> None:
-    """A check of what never happens would check nothing."""
+    """A check of something that never happens would check nothing."""
     counts = sum((outcome.counts for outcome in scenario.run(range(SEEDS, SEEDS + 40))), Counter())
     rare = {
         "clock that is days off",
@@ -77,7 +84,7 @@ def test_everything_that_is_to_be_tried_happens() -> None:
 
 
 def test_a_seed_replays_identically() -> None:
-    """The same in another process, whose hashes are others: the same happens at the same times."""
+    """Another process, with other hashes, has the same events at the same times."""
     here = scenario.play(7)
     code = "from tests.campaigns import scenario; print(scenario.play(7).trace)"
     environment = {**os.environ, "PYTHONHASHSEED": "7"}

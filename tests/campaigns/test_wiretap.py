@@ -1,4 +1,4 @@
-"""What the simulation finds in frames."""
+"""What the wiretap finds in frames."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SPACE = base64.b32encode(bytes(range(32))).decode().rstrip("=")  # which frames 
     ids=lambda message: type(message).__name__,
 )
 def test_an_id_is_found_in_the_form_in_which_frames_carry_it(message: Message) -> None:
-    """On its way to a member it may stand there, to nobody else."""
+    """A frame to a member may carry the id; a frame to anybody else may not."""
     computer: Any = SimpleNamespace(id="A", name="A", outcasts={})
     tap = Wiretap({SPACE.encode(): {"A", "B"}})
     tap.on(computer)

@@ -1,4 +1,4 @@
-"""Looks at all that leaves the computers of a simulation, and finds what must not."""
+"""A look at every frame of a simulation, for content that must not be sent."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ _NOTHING = (b"", b"\0\0")  # and an update of no blocks and no deletions
 
 @dataclass(slots=True)
 class Wiretap:
-    """`secrets`: bytes that only the devices named with them (by their ids) may get from another one. `readers`: which
-    device may only read which space (by its name), and so never passes anything on. `spoiled`: devices whose disks have
-    changed what was durable when it was read."""
+    """Watches the frames that computers send.
+
+    Attributes:
+        secrets: Bytes, and the ids of the only devices that may get them from another device.
+        readers: Pairs of a device and the name of a space that it may only read, and so never passes on.
+        spoiled: Devices whose disks have changed durable data.
+    """
 
     secrets: dict[bytes, set[str]] = field(default_factory=dict)
     readers: set[tuple[str, str]] = field(default_factory=set)
@@ -27,17 +31,17 @@ class Wiretap:
     _sent: dict[str, dict[tuple[str, int], dict[int, int]]] = field(default_factory=dict)
 
     def on(self, computer: Computer) -> None:
-        """Watches this computer, too."""
+        """Watch this computer too."""
         self._computers[computer.id] = computer
         self._sent[computer.id] = defaultdict(dict)
 
     def look(self, source: str, target: str, frame: bytes) -> None:
-        """Raises LostError when a frame tells somebody what he must not know, or what is not durable."""
+        """Raise LostError if a frame tells a device what it must not know, or carries data that is not durable."""
         computer = self._computers.get(source)
         if computer is None:
             return
         message = decode(frame)
-        said = frame + " ".join(_spaces(message)).encode()  # ids stand in frames in another form
+        said = frame + " ".join(_spaces(message)).encode()  # frames carry ids in another form
         for secret, devices in self.secrets.items():
             if secret in said and target not in devices:
                 raise LostError(f"{computer.name}: sent {secret!r} to a device that has no part in it")
@@ -52,11 +56,11 @@ class Wiretap:
             self._check_durable(computer, message)
 
     def restored(self, computer: Computer) -> None:
-        """The computer goes on with what it had before: nothing that it sent has to be there."""
+        """Forget what the computer has sent: its store went back to an earlier state."""
         self._sent[computer.id].clear()
 
     def check_kept(self, computer: Computer) -> None:
-        """After a power cut: what the computer has sent is still there."""
+        """Raise LostError if data that the computer has sent is gone after a power cut."""
         for (space, shard), sent in self._sent[computer.id].items():
             durable = computer.durable_vector(space, shard)
             if durable is not None and not covers(durable, sent):
@@ -73,7 +77,7 @@ class Wiretap:
 
 
 def _spaces(message: Message | Unknown) -> list[str]:
-    """The ids of the spaces that a message is about."""
+    """Return the ids of the spaces that a message is about."""
     if isinstance(message, Hello):
         return [space.id for space in message.spaces]
     return [message.space] if hasattr(message, "space") else []

@@ -1,4 +1,4 @@
-"""What is done with the memories of a simulated computer, by its agent and by a stock Yjs client."""
+"""The work of simulated agents and of a stock Yjs client."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORDS: Final = ("red", "green", "blue")
 
 
 def write(world: World, computer: Computer) -> None:
-    """Adds memories."""
+    """Add memories."""
     space = world.rng.choice(world.may_write(computer))
     for _ in range(world.rng.choice((1, 1, 1, 3))):
         _add(world, computer, space)
@@ -29,19 +29,19 @@ def write(world: World, computer: Computer) -> None:
 
 
 def write_keyed(world: World, computer: Computer) -> None:
-    """Adds a memory under a key that others use, too."""
+    """Add a memory under a key that other computers use too."""
     _add(world, computer, PERSONAL, key=f"key {world.rng.randrange(3)}")
     computer.committed()
 
 
 def write_local(world: World, computer: Computer) -> None:
-    """Adds a memory that must never leave the machine."""
+    """Add a memory that must never leave the machine."""
     world.promises.kept_local(computer, computer.memory.add(f"{LOCAL_WORD} {world.text()}", space="local"))
     computer.committed()
 
 
 def update(world: World, computer: Computer) -> None:
-    """Gives a memory another text."""
+    """Give a memory another text."""
     if found := _some(world, computer):
         memory_id, space = found
         text = world.text(space)
@@ -51,7 +51,7 @@ def update(world: World, computer: Computer) -> None:
 
 
 def tag(world: World, computer: Computer) -> None:
-    """Changes what is beside the text."""
+    """Change tags or metadata of a memory."""
     if found := _some(world, computer):
         change = world.rng.choice(
             ({"add_tags": ["new"]}, {"remove_tags": ["new"]}, {"metadata": {"n": world.rng.random()}})
@@ -61,25 +61,25 @@ def tag(world: World, computer: Computer) -> None:
 
 
 def forget(world: World, computer: Computer) -> None:
-    """Forgets a memory."""
+    """Forget a memory."""
     if found := _some(world, computer):
         memory_id, _ = found
         texts = [revision.text for revision in computer.memory.history(memory_id)]
         computer.memory.forget(memory_id)
-        # What others say under the same key may come later, and is gone a moment after that.
+        # Texts of others under the same key may still arrive, and are deleted a moment later.
         world.promises.forgot(computer, memory_id, texts if memory_id not in world.keyed else [])
         computer.committed()
 
 
 def fail(world: World, computer: Computer) -> None:
-    """The disk fails in the moment of the commit: nothing is acknowledged, and nothing may have gone out."""
+    """Let the disk fail at the commit. Nothing is acknowledged, and nothing may be sent."""
     with computer.failing_disk(), suppress(StoreError):
         computer.memory.add(world.text())
     computer.committed()
 
 
 def import_(world: World, computer: Computer) -> None:
-    """Takes in items of one file, which all the others have, too."""
+    """Import items of a file that all computers have."""
     texts = [f"item {n} of the shared file zi{n}q" for n in world.rng.sample(range(_SHARED_ITEMS), 4)]
     before = {record.id for record in computer.memory.list(limit=1_000).items}
     plan = Importing(again=False)
@@ -94,13 +94,13 @@ def import_(world: World, computer: Computer) -> None:
 
 
 def compact(world: World, computer: Computer) -> None:
-    """Folds the log."""
+    """Compact the store."""
     compaction.compact(computer.memory.store)
     computer.committed()
 
 
 def stock_edit(world: World, computer: Computer) -> None:
-    """A stock Yjs client works on a copy that it has taken before, perhaps elsewhere, and takes a new one."""
+    """Let a stock Yjs client edit the copy that it took before, perhaps elsewhere, and take a new one."""
     if world.stock is not None:
         shard, space = world.stock
         writes = _stock_writes(world, shard)
@@ -113,14 +113,14 @@ def stock_edit(world: World, computer: Computer) -> None:
 
 
 def take_stock(world: World, computer: Computer) -> None:
-    """A stock Yjs client takes a copy."""
+    """Let a stock Yjs client take a copy."""
     space = computer.space(PERSONAL)
     copy = Shard.load(world.rng.randrange(1, 1 << 32), [computer.replica.diff(space, 0, {}).update])
     world.stock = copy, space
 
 
 def be_refused(world: World, computer: Computer) -> None:
-    """Tries to write what it may only read, once it knows that it may not. Raises LostError when that succeeds."""
+    """Try to write a space that the computer knows it may only read. Raise LostError if that succeeds."""
     with computer.memory.store.reading() as db:
         if not db.execute("SELECT read_only FROM spaces WHERE name = ?", (PERSONAL,)).get:
             return
@@ -141,7 +141,7 @@ def _add(world: World, computer: Computer, space: str, *, key: str | None = None
 
 
 def _some(world: World, computer: Computer) -> tuple[str, str] | None:
-    """The id and space of a memory that may be changed."""
+    """Return the id and the space of a memory that may be changed."""
     space = world.rng.choice(world.may_write(computer))
     found = sorted(record.id for record in computer.memory.list(limit=1_000, space=space).items)
     return (world.rng.choice(found), space) if found else None

@@ -1,4 +1,4 @@
-"""What a scenario is about: the computers, what was promised, and what stands around them."""
+"""The state of a simulated run: the computers, the promises, and everything around them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.campaigns.computer import Computer, Files, Site
 from tests.campaigns.promises import Promises
 from tests.campaigns.wiretap import Wiretap
 
-CLUB: Final = "secret-club"  # a space of which most know nothing; its texts begin with this word, too
+CLUB: Final = "secret-club"  # a space that most computers don't know; its texts begin with this word too
 LOCAL_WORD: Final = "only-here"
 TAMPERED_WORD: Final = "tampered-with"
 _WORDS: Final = ("amber", "basalt", "cedar", "delta", "ember", "fjord", "granite", "harbor", "iris", "juniper")
@@ -25,39 +25,39 @@ class World:
 
     def __init__(self, seed: int, folder: Path, *, rot: bool = False) -> None:
         self.rng = Random(seed)
-        self.rot = Random(f"rot {seed}") if rot else None  # when disks spoil what was written, and what
-        self.spoiled: list[Computer] = []  # those whose disks have done so
+        self.rot = Random(f"rot {seed}") if rot else None  # decides when disks spoil data, and which
+        self.spoiled: list[Computer] = []  # computers whose disks have spoiled data
         self.sim = Simulator(seed)
         self.site = Site(self.sim, folder)
-        self.parts: dict[str, dict[str, bool]] = {}  # by device: its spaces, and whether it may write each
+        self.parts: dict[str, dict[str, bool]] = {}  # by device: its spaces, and whether it may write each of them
         self.promises = Promises(self.parts)
         self.wiretap = Wiretap({LOCAL_WORD.encode(): set(), TAMPERED_WORD.encode(): set()})
-        self.computers: list[Computer] = []  # those that keep to the rules, and have to agree
-        self.strangers: list[Computer] = []  # hostile, tampered with or revoked: of them nothing is promised
-        self.waiting: list[Computer] = []  # that are to be invited
-        self.by_hand = False  # whether everyone accepts everyone; else one invites the other
-        self.suspect: Computer | None = None  # that may be revoked
-        self.outcast: Computer | None = None  # that is
+        self.computers: list[Computer] = []  # computers that keep to the rules and have to agree
+        self.strangers: list[Computer] = []  # hostile, tampered or revoked computers, whose promises don't count
+        self.waiting: list[Computer] = []  # computers that are still to be invited
+        self.by_hand = False  # whether all accept each other; else one invites the next
+        self.suspect: Computer | None = None  # the computer that may be revoked
+        self.outcast: Computer | None = None  # the computer that is revoked
         self.backups: dict[str, tuple[float, Files]] = {}
-        self.stock: tuple[Shard, str] | None = None  # what a stock Yjs client holds, and the space's id
-        self.keyed: set[str] = set()  # memories that several may add under one id
+        self.stock: tuple[Shard, str] | None = None  # the copy of a stock Yjs client, and the id of its space
+        self.keyed: set[str] = set()  # memories that several computers may add under one id
         self.counts: Counter[str] = Counter()
         self._texts = 0
         self.sim.watch = self._watch
 
     @property
     def everyone(self) -> list[Computer]:
-        """All that have ever taken part."""
+        """Return all computers that have ever taken part."""
         return [*self.computers, *self.strangers]
 
     def enroll(self, computer: Computer, *, read_only: bool = False) -> None:
-        """The computer has to keep to the rules from now on, and what it is promised counts."""
+        """Make a computer one that has to keep to the rules, and whose promises count."""
         self.computers.append(computer)
         self.parts[computer.id] = {PERSONAL: not read_only}
         self.wiretap.on(computer)
 
     def cast_out(self, computer: Computer) -> None:
-        """The computer is revoked."""
+        """Note that a computer is revoked."""
         self.outcast = computer
         if computer in self.computers:
             self.computers.remove(computer)
@@ -65,21 +65,24 @@ class World:
         self.promises.doubt(computer)
 
     def text(self, space: str = PERSONAL) -> str:
-        """A new one; by its words one can tell where it may stand."""
+        """Return a new text. Its words tell where it may stand."""
         self._texts += 1
         words = [*self.rng.sample(_WORDS, 4), f"zq{self._texts}q"]
         return " ".join(words if space == PERSONAL else [space, *words])
 
     def may_write(self, computer: Computer) -> list[str]:
-        """The spaces."""
+        """Return the spaces that the computer may write."""
         return [space for space, writes in self.parts[computer.id].items() if writes]
 
     def writers(self, space: str = PERSONAL) -> list[Computer]:
-        """The computers that are on and may write the space."""
+        """Return the computers that are on and may write the space."""
         return [each for each in self.computers if each.on and self.parts[each.id].get(space)]
 
     def inviters(self, space: str = PERSONAL) -> list[Computer]:
-        """Those of them that may invite others. The suspect does not: whom only it has added would be out with it."""
+        """Return the writers that may invite others.
+
+        The suspect may not: a computer that only the suspect has added would be out with it.
+        """
         return [computer for computer in self.writers(space) if computer is not self.suspect]
 
     def _watch(self, source: SimulatedNode, target: SimulatedNode, frame: bytes) -> None:

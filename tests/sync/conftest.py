@@ -30,7 +30,7 @@ from memcrdt.sync.session import LocalNode, LogRead, Session
 from memcrdt.sync.wire import decode, encode
 from memcrdt.testing import simulator
 from memcrdt.testing.fake_replica import FakeReplica
-from memcrdt.testing.simulator import Simulator, Weather
+from memcrdt.testing.simulator import NetworkConditions, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,7 +72,7 @@ class World(Simulator):
     nodes: dict[str, Node]  # type: ignore[assignment]
 
     def __init__(self, seed: int, latency: float = 0.0, store: float = 0.0) -> None:
-        super().__init__(seed, Weather(jitter_s=latency, store_s=store))
+        super().__init__(seed, NetworkConditions(jitter_s=latency, store_s=store))
         self.sent: list[Sent] = []
         self.watch = self._note_sent
 

@@ -27,7 +27,7 @@ from memcrdt.sync.gossip import ACCEPTED, Gossip
 from memcrdt.sync.messages import PROTOCOL, Diff, Push
 from memcrdt.sync.replica import MembershipRecord
 from memcrdt.sync.topology import HEALTHY_S, VIEW
-from memcrdt.testing.simulator import Weather
+from memcrdt.testing.simulator import NetworkConditions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -303,7 +303,7 @@ def test_forty_nodes_keep_few_connections_and_all_get_an_update(make_world: type
 def test_an_update_reaches_a_thousand_nodes_within_ten_seconds(make_world: type[World]) -> None:
     """Over links of 50 ms that lose 1 % of the frames; each node knows fifty others."""
     world = make_world(seed=6, latency=0.05)
-    world.weather = Weather(latency_s=0.05, loss=0.01)
+    world.conditions = NetworkConditions(latency_s=0.05, loss=0.01)
     world.watch = lambda *_: None  # to read every frame would take as long as the rest
     nodes = world.nodes_sharing([f"n{number:03}" for number in range(1_000)])
     for node in nodes:
