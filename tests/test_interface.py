@@ -224,8 +224,19 @@ def test_opening_takes_what_is_documented() -> None:
     )
 
 
-# Annotations that a caller never names: what only Memory itself is made of, and the generics of the async twins.
-INTERNAL = {"Store", "Searcher", "Network", "Pairing", "WaitingCode", "PairOptions", "Config", "Feed", "ChangeCursor"}
+# What callers never name: the parts that Memory and Node are made of.
+INTERNAL = {
+    "Store",
+    "YjsListener",
+    "Searcher",
+    "Network",
+    "Pairing",
+    "WaitingCode",
+    "PairOptions",
+    "Config",
+    "Feed",
+    "ChangeCursor",
+}
 
 
 def _annotated(function: Callable[..., Any]) -> set[str]:

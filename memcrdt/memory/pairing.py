@@ -255,7 +255,8 @@ class LoopThread:
 
 
 async def _ended() -> None:
-    """Wait for what was cancelled: goodbyes are said, and records withdrawn."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    await asyncio.gather(*others, return_exceptions=True)
-    await asyncio.get_running_loop().shutdown_asyncgens()
+    """Wait for everything that was begun: goodbyes are said, records withdrawn, and connections closed."""
+    loop = asyncio.get_running_loop()
+    await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()

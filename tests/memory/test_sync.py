@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -145,3 +146,45 @@ async def test_devices_and_spaces_are_awaitable_too(tmp_path: Path) -> None:
         assert (accepted.state, [device.state for device in await memory.devices()]) == ("accepted", ["revoked"])
         with pytest.raises(InputError, match="revoked is 5"):
             await space.members(revoked=5)  # type: ignore[arg-type]
+
+
+def test_changes_that_stay_here_are_warned_of(memory: Memory) -> None:
+    """Only where others share the space, and only for what this program has changed."""
+    memory.space("acme").create()
+    memory.accept(PHONE)
+    assert memory.sync.warnings() == ()
+    memory.add("shared with nobody", space="acme")
+    assert memory.sync.warnings() == ()
+    memory.add("shared with the phone")
+    (warning,) = memory.sync.warnings()
+    assert (warning.reason, warning.spaces) == ("not served", ("personal",))
+    assert "memcrdt serve" in warning.text
+    lock = ServeLock(memory.home)
+    try:
+        assert memory.sync.warnings() == ()
+    finally:
+        lock.release()
+
+
+def test_a_sync_says_whom_it_reached(memory: Memory) -> None:
+    """Accepted devices are named, though none is within reach."""
+    memory.accept(PHONE, address="127.0.0.1:1")
+    done = memory.sync.wait(timeout=1)
+    assert (done.synced, [device.device for device in done.devices], done.reached) == (False, [PHONE], ())
+
+
+def test_revoking_says_who_does_not_hear_of_it(memory: Memory) -> None:
+    """Nobody is left out where this device may write."""
+    memory.accept(PHONE)
+    assert memory.revoke(PHONE) == ()
+
+
+def test_a_clock_over_a_minute_apart_differs(memory: Memory) -> None:
+    """The later of two edits is shown, so it matters."""
+    device = memory.accept(PHONE)
+    assert [replace(device, skew_ms=ms).clock_differs for ms in (None, 0, -60_000, 60_001)] == [
+        False,
+        False,
+        False,
+        True,
+    ]

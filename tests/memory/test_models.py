@@ -1,0 +1,38 @@
+"""The embedders of a memory, from Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import memcrdt
+from memcrdt import AsyncMemory, Models, config
+
+
+def test_a_model_is_used_and_waited_for(tmp_path: Path, tiny_model: Path) -> None:
+    """config.toml names it, and nothing waits in the end."""
+    with memcrdt.open(tmp_path / "home", embedder=None) as memory:
+        memory.add("Deploys go out on Tuesdays")
+        name = memory.models.use(str(tiny_model))
+        done = memory.models.wait(timeout=60)
+        assert (done.model, done.next_model, done.waiting) == (name, None, 0)
+        assert memory.models.status() == done
+        assert config.written(memory.home or Path())["embedder"] == name
+
+
+def test_waiting_ends_with_its_time(tmp_path: Path, tiny_model: Path) -> None:
+    """The status says what is left."""
+    with memcrdt.open(tmp_path / "home", embedder=None) as memory:
+        memory.add_many(f"text {n}" for n in range(50))
+        memory.models.use(str(tiny_model))
+        left = memory.models.wait(timeout=0)
+        assert left.model == memory.models.wait().model or left.next_model is not None
+
+
+async def test_models_are_listed_without_a_memory_and_awaitable_with_one(tmp_path: Path) -> None:
+    """The shipped one is first, and always here."""
+    assert (Models.list()[0].name, Models.list()[0].here) == ("static", True)
+    Models.pull("static")
+    async with memcrdt.open_async(tmp_path / "home", embedder=None) as memory:
+        assert isinstance(memory, AsyncMemory)
+        assert (await memory.models.list())[0].name == "static"
+        assert (await memory.models.wait()).waiting == 0

@@ -1,0 +1,85 @@
+"""Pairing from Python, with and without an event loop; tests/pairing has the protocol itself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import memcrdt
+from memcrdt import AsyncMemory, Memory
+from memcrdt.errors import InputError, PairingError
+from memcrdt.testing.memories import temporary
+
+LOOPBACK = "127.0.0.1"
+
+
+@pytest.fixture(name="two")
+def _two(tmp_path: Path) -> Iterator[tuple[Memory, Memory]]:
+    """A laptop that shows a code, and a desktop on which it is typed."""
+    with (
+        memcrdt.open(tmp_path / "laptop", embedder=None, device_name="laptop") as laptop,
+        memcrdt.open(tmp_path / "desktop", embedder=None, device_name="desktop") as desktop,
+    ):
+        yield laptop, desktop
+
+
+def _no_thread_is_left() -> bool:
+    return not any(thread.name == "memcrdt-pairing" for thread in threading.enumerate())
+
+
+def test_two_devices_pair_without_an_event_loop(two: tuple[Memory, Memory]) -> None:
+    """The one that shows the code says what is shared; both know the other afterwards, and no thread is left."""
+    laptop, desktop = two
+    laptop.space("acme").create()
+    with ThreadPoolExecutor(1) as thread, laptop.sync.invite(spaces="acme", host=LOOPBACK, name="tower") as invitation:
+        typing = thread.submit(desktop.sync.join, invitation.code.upper(), address=invitation.addresses[0])
+        theirs, ours = invitation.joined(timeout=20), typing.result(20)
+    assert (theirs.device, theirs.name, theirs.spaces) == (desktop.device, "tower", ("acme",))
+    assert (ours.device, ours.name, ours.spaces) == (laptop.device, "laptop", ("acme",))
+    assert [device.name for device in laptop.devices()] == ["tower"]
+    assert _no_thread_is_left()
+
+
+async def test_two_devices_pair_in_an_event_loop(two: tuple[Memory, Memory]) -> None:
+    """Under the same names, awaited; a reader is one on both sides."""
+    laptop, desktop = map(AsyncMemory, two)
+    async with await laptop.sync.invite(read_only=True, host=LOOPBACK) as invitation:
+        ours, theirs = await asyncio.gather(
+            desktop.sync.join(invitation.code, address=invitation.addresses[0]), invitation.joined(timeout=20)
+        )
+    assert (ours.device, theirs.device) == (laptop.device, desktop.device)
+    assert [each.rights for each in two[1].space("personal").members() if each.ours] == ["read"]
+
+
+def test_a_code_that_nobody_types_expires(two: tuple[Memory, Memory]) -> None:
+    """The time is the caller's; the invitation ends with its block, a second close() does nothing."""
+    with two[0].sync.invite(host=LOOPBACK) as invitation, pytest.raises(PairingError, match="nobody typed"):
+        invitation.joined(timeout=0)
+    invitation.close()
+    assert _no_thread_is_left()
+
+
+def test_what_can_not_be_shared_or_typed_is_refused_at_once(two: tuple[Memory, Memory]) -> None:
+    """No port is listened at for it, and no thread stays."""
+    sync = two[0].sync
+    with pytest.raises(InputError, match="local"):
+        sync.invite(spaces="local", host=LOOPBACK)
+    with pytest.raises(InputError, match="no option 'port' here; its options are name"):
+        sync.invite(port=1)  # type: ignore[call-arg]
+    with pytest.raises(InputError, match="no option 'spaces' here"):
+        sync.join("7-crossover-granite", spaces="personal")  # type: ignore[call-arg]
+    with pytest.raises(InputError, match="no code"):
+        sync.join("seven")
+    assert sync.spell("7 CROSSOVER granite") == "7-crossover-granite"
+    assert _no_thread_is_left()
+
+
+def test_a_memory_without_a_folder_has_nobody_to_pair_with() -> None:
+    """It has no device key, and says so."""
+    with temporary() as memory, pytest.raises(InputError, match="no device key"):
+        memory.sync.invite()
