@@ -15,7 +15,7 @@ from memcrdt.model.requests import PERSONAL
 from memcrdt.model.statements import CONTEXT, KEPT, STATEMENTS, Claim, Kind, Statement, unpack
 from memcrdt.net.identity import Identity
 from memcrdt.store import spaces
-from memcrdt.store.membership.members import turn_into
+from memcrdt.store.membership.shares import replace_genesis
 from memcrdt.store.spaces import Genesis
 from memcrdt.sync.events import Effect, Event, FrameReceived, SendFrame
 from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, MembershipUpdate, Offer, Push, Unknown
@@ -44,8 +44,8 @@ class _TakenOver(Computer):
             taken = str(db.execute("SELECT id FROM spaces WHERE space = ?", (space,)).get)
             candidates = (Genesis(self.id, self._rng.randbytes(16)) for _ in range(_ATTEMPTS))
             for genesis in candidates:
-                if (smaller := genesis.space_id) < taken:
-                    turn_into(db, space, smaller, genesis)
+                if genesis.space_id < taken:
+                    replace_genesis(db, space, genesis)
                     break
         self.told()
 

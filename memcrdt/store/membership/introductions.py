@@ -1,4 +1,4 @@
-"""What a device says to a member that does not know it, and what the member makes of it."""
+"""Introductions: how a device shows a member that does not know it that it belongs to a space of theirs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,19 @@ STATEMENTS: Final = 4  # in one introduction; the frame has room for about as ma
 
 
 class Introductions:
-    """Those of one store."""
+    """The introductions that one store makes and receives."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._members = Members(store)
 
     def to(self, device: str, limit: int) -> bytes | None:
-        """What shows the device that we take part in a space of its, in at most `limit` bytes; None if nothing does."""
+        """Return a proof for the device that we take part in a space of its own, or None.
+
+        Args:
+            device: The id of the device.
+            limit: The maximum size in bytes.
+        """
         for space in self._shared_with(device):
             genesis, packed = self._members.roll(space)
             found = genesis and chain(genesis.creator, self._store.device, [unpack(each) for each in packed])
@@ -37,7 +42,7 @@ class Introductions:
         return None
 
     def take(self, device: str, frame: bytes) -> bool:
-        """Whether the device is accepted now, because of what it says. Raises RemoteProtocolError."""
+        """Learn from an introduction. Return whether its device is accepted now. Raises RemoteProtocolError."""
         space, packed = _unpacked(frame)
         genesis, known = self._members.roll(space)
         if genesis is None:
@@ -49,7 +54,7 @@ class Introductions:
         return Peers(self._store).is_accepted(device)
 
     def revoker_of(self, device: str) -> str | None:
-        """The id of the device that revoked this one, or ours if no statement says; None if it is not revoked."""
+        """Return the device that revoked `device`, or our own id if no statement says; None if it is not revoked."""
         with self._store.reading() as db:
             if db.execute("SELECT 1 FROM peers WHERE device = ? AND state = 'revoked'", (device,)).get is None:
                 return None

@@ -1,7 +1,7 @@
-"""Who takes part in the spaces: the signed statements, and the peers and shares that follow from them.
+"""The members of spaces: signed statements, and the peers and shares that follow from them.
 
-What the user does here (accepting, revoking) changes peers and shares at once, without a key; `settle` makes
-statements of it before the next device hears of anything.
+When the user accepts or revokes a device here, peers and shares change at once, without a key. `settle` makes signed
+statements of that before any other device hears of it.
 """
 
 from __future__ import annotations
@@ -31,13 +31,20 @@ from memcrdt.model.statements import (
     stays,
 )
 from memcrdt.store import meta
-from memcrdt.store.membership import receipts
+from memcrdt.store.membership.shares import (
+    has_written,
+    is_shared,
+    replace_genesis,
+    revoke_if_alone,
+    revoked_here,
+    withdrawn,
+)
 from memcrdt.store.membership.statement_store import (
+    add_statements,
     added_by,
     checked,
-    keep,
     known_members,
-    names_said,
+    names_claimed,
     packed,
     revocations,
 )
@@ -59,7 +66,7 @@ NO_INVITATION = "this device may read the space {name!r} and invite nobody into 
 
 
 class Entry(NamedTuple):
-    """A space in the words of two devices that pair: `shared` is whether other devices take part already."""
+    """A space as two devices that pair describe it. `shared`: whether other devices take part already."""
 
     name: str
     id: str
@@ -74,12 +81,12 @@ class Members:
         self._store = store
 
     def of(self, name: str) -> Membership:
-        """Who takes part in the space of that name, as far as statements say so. Raises NotFoundError."""
+        """Return the members of the space called `name`, as far as statements say so. Raises NotFoundError."""
         with self._store.reading() as db:
             return known_members(db, space_number(db, name))
 
     def roll(self, space: str) -> tuple[Genesis | None, list[bytes]]:
-        """What is known of the space with that id: what it grew from, and all statements. None if it is not here."""
+        """Return the genesis and all statements of the space with the id `space`; None and [] if it is not here."""
         with self._store.reading() as db:
             row = db.execute("SELECT space, creator, nonce FROM spaces WHERE id = ?", (space,)).fetchone()
             if row is None:
@@ -87,24 +94,27 @@ class Members:
             return Genesis(row[1], row[2]), packed(db, row[0])
 
     def learn(self, space: str, packed: Sequence[bytes]) -> None:
-        """Takes what another device knows of a space that is here.
+        """Add statements that another device knows about a space that is here.
 
-        Raises RemoteProtocolError for statements that are none, or about another space: then nothing is taken.
+        Raises:
+            RemoteProtocolError: A statement is malformed, or about another space. Nothing is added then.
         """
         known = set(self.roll(space)[1])
         statements = [checked(data, space) for data in packed if data not in known]
         with self._store.writing() as db:
             number = db.execute("SELECT space FROM spaces WHERE id = ?", (space,)).get
-            if number is not None and keep(db, int(number), statements):  # else it was left meanwhile
+            if number is not None and add_statements(db, int(number), statements):  # else it was left meanwhile
                 self._derive(db, int(number))
 
     def adopt(self, peer: str, name: str, genesis: Genesis, packed: Sequence[bytes]) -> Adoption:
-        """Goes on under the id that `peer` has for our space of that name, if that is the one to go on under.
+        """Merge our space called `name` into the peer's space of that name, if the peer's id is the one that stays.
 
         Of two ids the smaller stays, unless its creator was revoked from the other space. The peer has to be one that
-        may write ours, and what the members there have signed must give us the same rights: so nobody can carry the
-        space off for good. Whom we know to be revoked stays so. Raises RemoteProtocolError for statements that are
-        none, or about another space: then nothing is taken.
+        may write our space, and the statements of the members there must give us the same rights: so nobody can carry
+        the space off for good. A device that we know to be revoked stays revoked.
+
+        Raises:
+            RemoteProtocolError: A statement is malformed, or about another space. Nothing changes then.
         """
         space_id, own = genesis.space_id, self._store.device
         statements = [checked(data, space_id) for data in packed]
@@ -114,7 +124,7 @@ class Members:
             if row is None:
                 return Adoption(False)
             space, our_id, creator, read_only, peer_reads = row
-            if peer_reads:  # one that may only read its own, too, is about to follow
+            if peer_reads:  # a peer that may only read its own, too, is about to follow us
                 return Adoption(False, THEY_READ.format(name=name) if there.may_write(peer) else "")
             out = known_members(db, space).revoked | withdrawn(db, space)
             keeps_rights = there.may_write(own) or (read_only and own in there.members)
@@ -123,40 +133,43 @@ class Members:
                 return Adoption(False, WE_READ.format(name=name) if own in there.members else "")
             if not stays(theirs, ours):
                 return Adoption(False)
-            turn_into(db, space, space_id, genesis)
+            replace_genesis(db, space, genesis)
             db.executemany("INSERT INTO withdrawn(space, device) VALUES(?, ?)", [(space, each) for each in out])
-            keep(db, space, statements)
+            add_statements(db, space, statements)
             self._derive(db, space)
         return Adoption(True)
 
     def verdicts(self, device: str, spaces: Iterable[str]) -> Mapping[str, list[bytes]]:
-        """Those of these spaces (by id) from which the device was revoked, and the statements that say so."""
+        """Return the statements that revoke the device, by the id of the space; only for these spaces."""
         with self._store.reading() as db:
             known = list(db.execute(_KNOWN, (json.dumps([*spaces]),)))
             found = {str(space): revocations(db, int(number), device) for number, space in known}
-        return {space: [each.packed() for each in said] for space, said in found.items() if said}
+        return {space: [each.packed() for each in statements] for space, statements in found.items() if statements}
 
     def settle(self, signer: Signer, own_name: str) -> None:
-        """Says, signed, what the user has decided since: whom we accept, whom we revoke, and what we are called."""
+        """Sign statements for what the user has decided since: devices accepted and revoked, and our own name."""
         with self._store.reading() as db:
             spaces = list(db.execute("SELECT space, id FROM spaces WHERE name <> ?", (LOCAL,)))
             due = [
                 (int(space), claim)
                 for space, space_id in spaces
-                for claim in self._due(db, int(space), str(space_id), own_name[:NAME_CHARS])
+                for claim in self._due_claims(db, int(space), str(space_id), own_name[:NAME_CHARS])
             ]
         if not due:
             return
         with self._store.writing() as db:
             for space, claim in due:
                 signature = signer.sign(CONTEXT + claim.packed())
-                keep(db, space, [Statement(claim, signer.public_key, signature)])
+                add_statements(db, space, [Statement(claim, signer.public_key, signature)])
                 self._derive(db, space)
 
     def entries(self, names: Iterable[str]) -> list[Entry]:
-        """The spaces of these names, for a device that may join.
+        """Return the spaces with these names, for a device that may join them.
 
-        Raises NotFoundError, InputError for `local`, ReadOnlyError for what we may only read.
+        Raises:
+            NotFoundError: There is no such space.
+            InputError: A space is `local`.
+            ReadOnlyError: This device may only read a space.
         """
         found = [self._entry(name) for name in names]
         with self._store.reading() as db:
@@ -166,48 +179,56 @@ class Members:
         return found
 
     def known_entries(self, names: Iterable[str]) -> list[Entry]:
-        """Those of these spaces that are here."""
+        """Return the spaces with these names that are here."""
         with self._store.reading() as db:
             known = {str(name) for (name,) in db.execute("SELECT name FROM spaces")}
         return [self._entry(name) for name in names if name in known]
 
     def join(self, entry: Entry, *, read_only: bool = False) -> str | None:
-        """Takes part in another device's space from now on. One of that name here, which nobody shares, goes on as it.
+        """Join another device's space. Our own space of that name, if nobody shares it, becomes part of it.
 
-        `read_only`: only to read. Statements will say so, too; until they come, nothing must be written. If we made
-        anything in ours, which nobody would take then, that stays as a space of its own, whose name is returned.
-        Raises InputError when ours of that name is shared with others.
+        Args:
+            entry: The space.
+            read_only: Only read it. Statements will say so, too; until they come, nothing must be written. If this
+                device wrote anything into its own space of that name, which nobody would take then, that stays as a
+                space of its own.
+
+        Returns:
+            The new name of our own space, if it stays apart.
+
+        Raises:
+            InputError: Our own space of that name is shared with others.
         """
         with self._store.writing() as db:
             if db.execute("SELECT 1 FROM spaces WHERE id = ?", (entry.id,)).get is not None:
                 return None
             space, aside = _unshared(db, entry.name), None
-            if space is not None and read_only and _has_of(db, space, self._store.device):
-                aside = _set_aside(db, space, entry.name)
+            if space is not None and read_only and has_written(db, space, self._store.device):
+                aside = _rename(db, space, entry.name)
                 space = None
             if space is None:
                 db.execute(_JOIN, (entry.id, entry.name, *entry.genesis, read_only, self._store.now_ms()))
             else:
-                turn_into(db, space, entry.id, entry.genesis)
+                replace_genesis(db, space, entry.genesis)
                 db.execute("UPDATE spaces SET read_only = ? WHERE space = ?", (read_only, space))
             return aside
 
     def leave(self, name: str) -> None:
-        """Shares the space with nobody any more. What is in it stays here. Raises NotFoundError, InputError."""
+        """Stop sharing a space. Its memories stay here. Raises NotFoundError, InputError."""
         with self._store.writing() as db:
             space = shareable_space_number(db, name)
             db.execute("DELETE FROM shares WHERE space = ?", (space,))
             genesis = Genesis(self._store.device, secrets.token_bytes(16))
-            turn_into(db, space, genesis.space_id, genesis)
+            replace_genesis(db, space, genesis)
 
     def _entry(self, name: str) -> Entry:
         with self._store.reading() as db:
             space = shareable_space_number(db, name)
             space_id, creator, nonce = db.execute("SELECT id, creator, nonce FROM spaces WHERE space = ?", (space,)).get
-            return Entry(name, str(space_id), Genesis(str(creator), bytes(nonce)), _is_shared(db, space))
+            return Entry(name, str(space_id), Genesis(str(creator), bytes(nonce)), is_shared(db, space))
 
-    def _due(self, db: apsw.Connection, space: int, space_id: str, own_name: str) -> list[Claim]:
-        """What we have to say of one space, and may."""
+    def _due_claims(self, db: apsw.Connection, space: int, space_id: str, own_name: str) -> list[Claim]:
+        """Return the claims that this device has to make about a space, and may."""
         own, now, known = self._store.device, self._store.now_ms(), known_members(db, space)
         if not known.may_write(own):
             return []
@@ -221,12 +242,12 @@ class Members:
         for device, name, read_only in db.execute(_SHARED, (space,)):
             if device not in known.members and device not in known.revoked:
                 claims.append(claim("add", device, (name or "")[:NAME_CHARS], bool(read_only)))
-        if _is_shared(db, space) and own_name not in names_said(db, space, own):
+        if is_shared(db, space) and own_name not in names_claimed(db, space, own):
             claims.append(claim("add", own, own_name))
         return claims
 
     def _derive(self, db: apsw.Connection, space: int) -> None:
-        """Makes peers and shares say what the statements do."""
+        """Update peers and shares from the statements."""
         own, known, out = self._store.device, known_members(db, space), withdrawn(db, space)
         for device, member in known.members.items():
             if device != own and device not in out:
@@ -236,7 +257,7 @@ class Members:
                 db.execute(f"DELETE FROM {table} WHERE space = ? AND device = ?", (space, device))
             revoke_if_alone(db, device)
         if own in known.revoked:
-            self._cast_out(db, space)
+            self._leave_after_revocation(db, space)
         elif own in known.members:
             db.execute("UPDATE spaces SET read_only = ? WHERE space = ?", (known.members[own].read_only, space))
 
@@ -245,7 +266,7 @@ class Members:
         if db.execute("SELECT state FROM peers WHERE device = ?", (device,)).get == "accepted":
             db.execute(_SHARE, (space, device, member.read_only))
 
-    def _cast_out(self, db: apsw.Connection, space: int) -> None:
+    def _leave_after_revocation(self, db: apsw.Connection, space: int) -> None:
         db.execute("DELETE FROM shares WHERE space = ?", (space,))
         if db.changes():
             name = db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get
@@ -260,10 +281,6 @@ _MOVABLE = (
     " WHERE name = ? AND name <> ? AND device = ?"
 )
 _JOIN = "INSERT INTO spaces(id, name, creator, nonce, read_only, created_at) VALUES(?, ?, ?, ?, ?, ?)"
-_MADE = (
-    "SELECT 1 FROM memories WHERE space = ?1 AND device = ?2"
-    " UNION ALL SELECT 1 FROM graves WHERE space = ?1 AND device = ?2 LIMIT 1"
-)
 _KNOWN = "SELECT space, id FROM spaces WHERE id IN (SELECT value FROM json_each(?))"
 _SHARED = (
     "SELECT device, name, read_only FROM shares JOIN peers USING(device) WHERE space = ? AND state = 'accepted'"
@@ -279,58 +296,20 @@ _SHARE = (
 )
 
 
-def revoked_here(db: apsw.Connection) -> list[str]:
-    """The devices that we talk to no longer."""
-    return [str(device) for (device,) in db.execute("SELECT device FROM peers WHERE state = 'revoked' ORDER BY device")]
-
-
-def withdrawn(db: apsw.Connection, space: int) -> set[str]:
-    """Whom the user has taken out of the space, and no statement says so yet."""
-    return {str(device) for (device,) in db.execute("SELECT device FROM withdrawn WHERE space = ?", (space,))}
-
-
-def revoke_if_alone(db: apsw.Connection, device: str) -> None:
-    """Talks to the device no longer, if nothing is shared with it any more."""
-    db.execute(
-        "UPDATE peers SET state = 'revoked', connected = NULL WHERE device = ?1 AND state <> 'revoked'"
-        " AND NOT EXISTS(SELECT 1 FROM shares WHERE device = ?1)",
-        (device,),
-    )
-
-
-def _is_shared(db: apsw.Connection, space: int) -> bool:
-    return db.execute("SELECT 1 FROM shares WHERE space = ?", (space,)).get is not None
-
-
 def _unshared(db: apsw.Connection, name: str) -> int | None:
-    """Our space of that name, if there is one. Raises InputError when it is shared with others."""
+    """Return our space of that name, if there is one. Raises InputError when it is shared with others."""
     space: int | None = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get
-    if space is not None and _is_shared(db, space):
+    if space is not None and is_shared(db, space):
         raise InputError(
             f"both devices share a space called {name!r} with others; on one of them run: memcrdt space leave {name}"
         )
     return space
 
 
-def _has_of(db: apsw.Connection, space: int, device: str) -> bool:
-    """Whether the device made, or forgot, anything in the space."""
-    return db.execute(_MADE, (space, device)).get is not None
-
-
-def _set_aside(db: apsw.Connection, space: int, name: str) -> str:
-    """Gives a space another name, which is returned."""
+def _rename(db: apsw.Connection, space: int, name: str) -> str:
+    """Give a space a name that is free. Return the name."""
     taken = {known for (known,) in db.execute("SELECT name FROM spaces")}
     names = (f"{name[: limits.NAME_CHARS - len(tail)]}{tail}" for tail in map("-{}".format, count(2)))
     free = next(each for each in names if each not in taken)
     db.execute("UPDATE spaces SET name = ? WHERE space = ?", (free, space))
     return free
-
-
-def turn_into(db: apsw.Connection, space: int, space_id: str, genesis: Genesis) -> None:
-    """Gives a space another id; what was said of it under the old one says nothing any more."""
-    for table in ("members", "withdrawn"):
-        db.execute(f"DELETE FROM {table} WHERE space = ?", (space,))
-    receipts.void_space(db, space)
-    db.execute(
-        "UPDATE spaces SET id = ?, creator = ?, nonce = ?, read_only = 0 WHERE space = ?", (space_id, *genesis, space)
-    )

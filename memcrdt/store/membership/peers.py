@@ -1,4 +1,4 @@
-"""The other devices: which are accepted, which have knocked, and what the last contact with each was."""
+"""The other devices: which are accepted, which have knocked, and the last contact with each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from memcrdt.store.spaces import shareable_space_number
 from memcrdt.store.store import Store
 
 ADDRESSES: Final = 8  # remembered for each device
-PENDING: Final = 64  # devices that knocked; a further one takes the place of whoever knocked longest ago
+PENDING: Final = 64  # devices that knocked; a further one replaces the one that knocked longest ago
 
 PeerState: TypeAlias = Literal["accepted", "pending", "revoked"]
 
@@ -28,8 +28,15 @@ _COLUMNS = "device, name, state, public_key, addresses, added_at, seen_at, conne
 
 @dataclass(frozen=True, slots=True)
 class PeerConnection:
-    """A connection that stands: who made it, the other end's address, since when (ms), how the address was found if
-    we dialed it, and how far the other's clock is ahead of ours (ms)."""
+    """A connection that is open.
+
+    Attributes:
+        via: Which end made it.
+        address: The address of the other end.
+        since: When it was made, in ms.
+        found: How the address was found, if we dialed it.
+        skew: How far the other clock is ahead of ours, in ms.
+    """
 
     via: Literal["dialed", "accepted"]
     address: str
@@ -61,12 +68,12 @@ class Peers:
         self._store = store
 
     def all(self) -> list[Peer]:
-        """Every device known, in whatever state, in the order in which they came."""
+        """Return every known device in any state, in the order in which they came."""
         with self._store.reading() as db:
             return [_peer(row) for row in db.execute(f"SELECT {_COLUMNS} FROM peers ORDER BY added_at, device")]
 
     def get(self, device: str) -> Peer:
-        """Raises NotFoundError."""
+        """Return a device. Raises NotFoundError."""
         with self._store.reading() as db:
             row = db.execute(f"SELECT {_COLUMNS} FROM peers WHERE device = ?", (device,)).fetchone()
         if row is None:
@@ -74,22 +81,22 @@ class Peers:
         return _peer(row)
 
     def is_accepted(self, device: str) -> bool:
-        """Whether we talk to the device."""
+        """Return whether we talk to the device."""
         with self._store.reading() as db:
             return db.execute("SELECT 1 FROM peers WHERE device = ? AND state = 'accepted'", (device,)).get is not None
 
     def shares(self) -> frozenset[tuple[int, str]]:
-        """Which space (its local number) is shared with which device."""
+        """Return the pairs of a space (its local number) and a device that shares it."""
         with self._store.reading() as db:
             return frozenset(db.execute("SELECT space, device FROM shares"))
 
     def writers(self) -> frozenset[str]:
-        """The devices that may write in any space of ours."""
+        """Return the devices that may write in any of our spaces."""
         with self._store.reading() as db:
             return frozenset(device for (device,) in db.execute("SELECT device FROM shares WHERE NOT read_only"))
 
     def statements(self) -> frozenset[bytes]:
-        """The ids of all signed statements of members."""
+        """Return the ids of all signed statements about members."""
         with self._store.reading() as db:
             return frozenset(bytes(each) for (each,) in db.execute("SELECT id FROM members"))
 
@@ -102,11 +109,21 @@ class Peers:
         spaces: Iterable[str] = (PERSONAL,),
         read_only: bool = False,
     ) -> None:
-        """Trusts the device and shares the spaces with it, besides those that are shared already.
+        """Trust a device and share spaces with it, besides those that are shared already.
 
-        Also for one that knocked, or was revoked and no other device has heard of it. `read_only`: it only takes.
-        Raises InputError for `local`, which never leaves the machine, for our own id, and for a device that was revoked
-        from one of the spaces or, to be `read_only`, may write it already; NotFoundError for a space that is not here.
+        Also accepts a device that knocked, or one that was revoked if no other device has heard of that.
+
+        Args:
+            device: The id of the device.
+            name: What to call it here.
+            address: Where to dial it.
+            spaces: The names of the spaces to share.
+            read_only: The device may only read them.
+
+        Raises:
+            InputError: A space is `local`; or the device is this one, was revoked from a space, or is to read only and
+                may write already.
+            NotFoundError: There is no such space.
         """
         if device == self._store.device:
             raise InputError("that is this device's own id; give the id that the other device shows (memcrdt init)")
@@ -123,7 +140,7 @@ class Peers:
                 _remember(db, device, address)
 
     def revoke(self, device: str) -> None:
-        """Trusts the device no longer, and remembers that. Raises NotFoundError, InputError for our own id."""
+        """Stop trusting a device, and remember that. Raises NotFoundError, and InputError for our own id."""
         if device == self._store.device:
             raise InputError("that is this device's own id; to share a space no more, run: memcrdt space leave NAME")
         with self._store.writing() as db:
@@ -132,7 +149,7 @@ class Peers:
             db.execute("DELETE FROM shares WHERE device = ?", (device,))
 
     def forget(self, device: str) -> None:
-        """Deletes all that is known of the device, as if it had never been met. Raises NotFoundError."""
+        """Delete all that is known of a device, as if we had never met it. Raises NotFoundError."""
         with self._store.writing() as db:
             db.execute("DELETE FROM peers WHERE device = ?", (device,))
             _check_changed(db, device)
@@ -140,9 +157,14 @@ class Peers:
             receipts.void(db, device)
 
     def knocked(self, device: str, public_key: bytes, address: str | None) -> None:
-        """Notes that a device which is not accepted has proven its key. `address` is where it listens, if it does.
+        """Note that a device which is not accepted has proven its key.
 
-        A revoked one stays revoked. At most 64 are pending: who knocked longest ago goes.
+        A revoked device stays revoked. At most 64 are pending: the one that knocked longest ago goes.
+
+        Args:
+            device: The id of the device.
+            public_key: Its key.
+            address: Where it listens, if it does.
         """
         with self._store.writing() as db:
             now = self._store.now_ms()
@@ -160,7 +182,7 @@ class Peers:
             )
 
     def connected(self, device: str, public_key: bytes, link: PeerConnection, address: str | None = None) -> None:
-        """Notes a connection that stands. `address` is where the device listens, if it does: that is remembered."""
+        """Note an open connection. `address` is where the device listens, if it does; it is remembered."""
         shown = json.dumps(asdict(link))
         with self._store.writing() as db:
             db.execute(
@@ -172,7 +194,7 @@ class Peers:
                 _remember(db, device, address)
 
     def disconnected(self, device: str) -> None:
-        """Notes that no connection to the device stands any more."""
+        """Note that no connection to the device is open any more."""
         with self._store.writing() as db:
             db.execute(
                 "UPDATE peers SET connected = NULL, seen_at = ? WHERE device = ? AND connected IS NOT NULL",
@@ -180,19 +202,19 @@ class Peers:
             )
 
     def all_disconnected(self) -> None:
-        """Notes that nothing is connected: for whoever begins to serve, after a process that may have crashed."""
+        """Note that nothing is connected: the process that ran the network before may have crashed."""
         with self._store.writing() as db:
             db.execute("UPDATE peers SET connected = NULL WHERE connected IS NOT NULL")
 
     def failed(self, device: str, message: str) -> None:
-        """Keeps the last error with the device, in plain words."""
+        """Keep the last error with the device, in plain words."""
         with self._store.writing() as db:
             db.execute(
                 "UPDATE peers SET error = ?, error_at = ? WHERE device = ?", (message, self._store.now_ms(), device)
             )
 
     def agreed(self, device: str, space: str) -> None:
-        """Notes that the device and we hold the same of the space (its id) at this moment."""
+        """Note that the device and we hold the same of the space (its id) at this moment."""
         with self._store.writing() as db:
             db.execute(
                 "UPDATE shares SET agreed_at = ? WHERE device = ? AND space = (SELECT space FROM spaces WHERE id = ?)",
@@ -200,14 +222,14 @@ class Peers:
             )
 
     def ask_to_sync(self) -> int:
-        """Asks whichever process runs the network to compare with everyone at once. Returns the time of it (ms)."""
+        """Ask the process that runs the network to compare with every device at once. Return the time in ms."""
         with self._store.writing() as db:
             now = self._store.now_ms()
             meta.write(db, "sync_asked", max(now, self._asked(db) + 1))
         return now
 
     def asked_to_sync(self) -> int:
-        """When that was asked for the last time; greater than before each time it is asked again."""
+        """Return when that was last asked, in ms. The number grows each time it is asked."""
         with self._store.reading() as db:
             return self._asked(db)
 
@@ -216,13 +238,13 @@ class Peers:
         return int(meta.read(db, "sync_asked") or 0)
 
     def alarm(self, text: str) -> None:
-        """Raises something that the user should know, unless that has been done."""
+        """Raise an alarm for the user, unless the same one was raised before."""
         with self._store.writing() as db:
             if all(known.text != text for known in meta.alarms(db)):
                 meta.raise_alarm(db, meta.Alarm(self._store.now_ms(), text))
 
     def remember_address(self, device: str, address: str) -> None:
-        """Puts an address first among those to be dialed. Raises NotFoundError."""
+        """Put an address first among those to dial. Raises NotFoundError."""
         with self._store.writing() as db:
             _remember(db, device, address)
 

@@ -1,4 +1,4 @@
-"""What other devices have said to hold of our shards, and to have scrubbed: rows of our log, by device and shard."""
+"""Receipts: the rows of our log that other devices hold and have scrubbed, by device and shard."""
 
 from __future__ import annotations
 
@@ -12,28 +12,37 @@ from memcrdt.store.store import Store
 
 
 class HeldRows(NamedTuple):
-    """By the number of a shard, a row of our log. `held`: the device holds, durably, what the shard held here at that
-    row. `scrubbed`: and no byte of what was forgotten in it by then."""
+    """What a device says to hold: rows of our log by the number of the shard.
+
+    Attributes:
+        held: The device holds, durably, what the shard held here at this row.
+        scrubbed: And no byte of anything forgotten in it by this row.
+    """
 
     held: Mapping[int, int]
     scrubbed: Mapping[int, int]
 
 
 class Confirmations(NamedTuple):
-    """The devices that are to forget some memories: those in whose files no byte of them is left, and the others."""
+    """The devices that have to forget some memories.
+
+    Attributes:
+        confirmed: No byte of them is left in the files of these devices.
+        awaited: These devices have yet to confirm that.
+    """
 
     confirmed: tuple[str, ...]
     awaited: tuple[str, ...]
 
 
-# Who has scrubbed all that was ever forgotten in a shard has nothing to scrub in what came since.
+# A device that has scrubbed all that was ever forgotten in a shard has nothing to scrub in later rows.
 _HELD = """
 INSERT INTO receipts(device, shard, seq, scrubbed, at)
 SELECT :device, shard, :seq, iif(forgotten > 0, 0, :seq), :at FROM shards WHERE space = :space AND number = :number
 ON CONFLICT DO UPDATE SET at = excluded.at, seq = max(seq, excluded.seq), scrubbed = iif(
   scrubbed >= (SELECT forgotten FROM shards s WHERE s.shard = receipts.shard), max(seq, excluded.seq), scrubbed)"""
 
-# A receipt that was void meanwhile is behind that row.
+# A receipt that became void meanwhile is behind that row.
 _SCRUBBED = """
 UPDATE receipts SET scrubbed = max(scrubbed, :seq)
 WHERE device = :device AND seq >= :seq
@@ -44,34 +53,35 @@ SELECT s.number, r.seq FROM receipts r JOIN shards s USING(shard)
 WHERE r.device = ? AND s.space = ? AND r.scrubbed < min(r.seq, s.forgotten)"""
 
 
-def note(store: Store, device: str, space: int, said: HeldRows) -> None:
-    """Notes what the device has said of shards of the space (its local number). What the power takes is said again
-    when the copies are compared."""
+def note(store: Store, device: str, space: int, rows: HeldRows) -> None:
+    """Write down what a device says to hold of a space (its local number).
+
+    If a power cut takes that, the device says it again when the copies are compared.
+    """
     base = {"device": device, "space": space, "at": store.now_ms()}
     with store.writing_unsynced() as db:
-        for sql, rows in ((_HELD, said.held), (_SCRUBBED, said.scrubbed)):
-            db.executemany(sql, [{**base, "number": number, "seq": seq} for number, seq in rows.items()])
+        for sql, by_shard in ((_HELD, rows.held), (_SCRUBBED, rows.scrubbed)):
+            db.executemany(sql, [{**base, "number": number, "seq": seq} for number, seq in by_shard.items()])
 
 
 def unscrubbed(store: Store, device: str, space: int) -> dict[int, int]:
-    """The shards of the space of which the device has yet to say that it has scrubbed them, and the rows that it
-    holds of them."""
+    """Return the shards of the space that the device has yet to confirm as scrubbed, with the row it holds of each."""
     with store.reading() as db:
         return {int(number): int(seq) for number, seq in db.execute(_UNSCRUBBED, (device, space))}
 
 
 def void(db: apsw.Connection, device: str) -> None:
-    """Lets go of all that the device has said."""
+    """Delete all receipts of a device."""
     db.execute("DELETE FROM receipts WHERE device = ?", (device,))
 
 
 def void_space(db: apsw.Connection, space: int) -> None:
-    """Lets go of all that was said of the space (its local number)."""
+    """Delete all receipts for a space (its local number)."""
     db.execute("DELETE FROM receipts WHERE shard IN (SELECT shard FROM shards WHERE space = ?)", (space,))
 
 
-# In a commit that wrote to several shards every memory has the last row of it. So what a device has of a shard is also
-# held against the last row of the shard itself, and the last one by which anything in it was forgotten.
+# After a commit to several shards, every memory has the last row of the commit. So a receipt is also compared with the
+# last row of the shard itself, and with the last one by which anything in the shard was forgotten.
 _SHORT = """
 WITH short(shard, seq) AS (
   SELECT s.shard, coalesce(r.{said}, 0)
@@ -99,17 +109,17 @@ WHERE to_scrub > 0 AND id IN (SELECT value FROM json_each(?))"""
 
 
 def behind(db: apsw.Connection, device: str) -> int:
-    """How many memories were changed or forgotten here since the device confirmed to hold them."""
+    """Return the number of memories changed or forgotten here that the device has yet to confirm."""
     return int(db.execute(_BEHIND, (device,)).get)
 
 
 def to_scrub(db: apsw.Connection, device: str) -> int:
-    """How many forgotten memories the device has yet to confirm that no byte of them is left in its file."""
+    """Return the number of forgotten memories that the device has yet to confirm as scrubbed."""
     return int(db.execute(_TO_SCRUB, (device,)).get)
 
 
 def confirmations(db: apsw.Connection, ids: Sequence[str]) -> Confirmations:
-    """Which devices have scrubbed these memories, all of them, and which are still to do so."""
+    """Return which devices have scrubbed all of these memories, and which have yet to."""
     found = [(str(device), bool(is_dirty)) for device, is_dirty in db.execute(_OF_MEMORIES, (json.dumps(ids),))]
     return Confirmations(
         tuple(device for device, is_dirty in found if not is_dirty),
@@ -118,5 +128,5 @@ def confirmations(db: apsw.Connection, ids: Sequence[str]) -> Confirmations:
 
 
 def is_pending(db: apsw.Connection, ids: Sequence[str]) -> bool:
-    """Whether bytes of these forgotten memories may be left in our own file."""
+    """Return whether bytes of these forgotten memories may be left in our own file."""
     return db.execute(_PENDING, (json.dumps(ids),)).get is not None

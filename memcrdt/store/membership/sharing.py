@@ -1,4 +1,4 @@
-"""Who takes part in one space, as its user sees and decides it. members.py makes signed statements of that."""
+"""Members of a space as its user sees and changes them. members.py makes signed statements of the changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import apsw
 from memcrdt.errors import InputError, NotFoundError, ReadOnlyError
 from memcrdt.model.device_ids import shown
 from memcrdt.model.serialization import Record
-from memcrdt.store.membership.members import NO_INVITATION, revoke_if_alone, revoked_here, withdrawn
+from memcrdt.store.membership.members import NO_INVITATION
+from memcrdt.store.membership.shares import revoke_if_alone, revoked_here, withdrawn
 from memcrdt.store.membership.statement_store import known_members
 from memcrdt.store.spaces import LOCAL, is_read_only, shareable_space_number, space_name, space_number
 from memcrdt.store.store import Store
@@ -23,7 +24,7 @@ _RIGHTS: Final[tuple[Rights, Rights]] = ("read and write", "read")  # by read_on
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceMember(Record):
-    """A device that takes part in a space, or was revoked from it (`state`) and has no `rights`. `ours`: this one."""
+    """A device that takes part in a space, or was revoked from it and has no rights. `ours`: it is this device."""
 
     device: str
     name: str | None
@@ -34,8 +35,13 @@ class SpaceMember(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audience:
-    """Whom what is written into the space called `space` is for: whether `others` share it, and whether this device was
-    `revoked` from it, so that nobody takes it."""
+    """The audience of a space.
+
+    Attributes:
+        space: The name of the space.
+        others: Whether other devices share it.
+        revoked: Whether this device was revoked from it, so that nobody takes what it writes.
+    """
 
     space: str
     others: bool
@@ -43,7 +49,7 @@ class Audience:
 
 
 def audience(store: Store, space: int) -> Audience:
-    """Of the space with that local number."""
+    """Return the audience of a space (its local number)."""
     with store.reading() as db:
         return Audience(
             space=space_name(db, space),
@@ -78,8 +84,13 @@ def may_write(db: apsw.Connection, space: int, device: str) -> bool:
 
 
 def check_may_invite(db: apsw.Connection, names: Iterable[str], device: str) -> None:
-    """Raises ReadOnlyError for a space that we may only read and in which the device does not take part already,
-    InputError for `local`, NotFoundError."""
+    """Check that this device may invite another one into these spaces.
+
+    Raises:
+        ReadOnlyError: This device may only read a space, and the other one does not take part in it already.
+        InputError: A space is `local`.
+        NotFoundError: There is no such space.
+    """
     for name in names:
         space = shareable_space_number(db, name)
         if is_read_only(db, space) and device not in known_members(db, space).members:
@@ -87,9 +98,10 @@ def check_may_invite(db: apsw.Connection, names: Iterable[str], device: str) -> 
 
 
 def share(db: apsw.Connection, space: int, device: str, *, read_only: bool) -> None:
-    """Shares the space (its local number) with an accepted device. One that takes part already keeps its rights.
+    """Share a space (its local number) with an accepted device. A device that takes part already keeps its rights.
 
-    Raises InputError for one that was revoked from it, and with `read_only` for one that may write it already.
+    Raises:
+        InputError: The device was revoked from the space, or is to read only and may write already.
     """
     if device in known_members(db, space).revoked:
         raise InputError(
@@ -107,7 +119,7 @@ def share(db: apsw.Connection, space: int, device: str, *, read_only: bool) -> N
 
 
 def invite(store: Store, name: str, device: str) -> None:
-    """Shares the space with an accepted device, which may write. Raises InputError, NotFoundError, ReadOnlyError."""
+    """Share a space with an accepted device, which may write. Raises InputError, NotFoundError, ReadOnlyError."""
     _check_other(store, name, device)
     with store.writing() as db:
         check_may_invite(db, (name,), device)
@@ -123,9 +135,12 @@ def invite(store: Store, name: str, device: str) -> None:
 
 
 def revoke(store: Store, name: str, device: str) -> None:
-    """Takes the device out of the space, and out of what we talk to if nothing else is shared with it.
+    """Remove a device from a space; stop talking to it if nothing else is shared with it. A second call does nothing.
 
-    Once more is no error. Raises InputError, ReadOnlyError, and NotFoundError for a device that does not take part.
+    Raises:
+        InputError: It is this device, or the space is `local`.
+        ReadOnlyError: This device may only read the space.
+        NotFoundError: There is no such space, or the device does not take part in it.
     """
     _check_other(store, name, device)
     with store.writing() as db:
@@ -148,7 +163,7 @@ def revoke(store: Store, name: str, device: str) -> None:
 
 
 def members(store: Store, name: str) -> list[SpaceMember]:
-    """The devices that take part, this one first, and those that were revoked, by their ids. Raises NotFoundError."""
+    """Return the devices that take part or were revoked, this one first, then by id. Raises NotFoundError."""
     with store.reading() as db:
         space = space_number(db, name)
         known, shared = known_members(db, space), _shared_with(db, space)
@@ -177,5 +192,5 @@ def _check_other(store: Store, name: str, device: str) -> None:
 
 
 def _shared_with(db: apsw.Connection, space: int) -> dict[str, bool]:
-    """Whom we share the space with, and whether that device may only read."""
+    """Return the devices that share a space (its local number), each with whether it may only read."""
     return dict(db.execute("SELECT device, read_only FROM shares WHERE space = ?", (space,)))

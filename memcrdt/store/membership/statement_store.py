@@ -1,4 +1,4 @@
-"""The signed statements about members, as they stand in the file: read, checked, and kept as far as there is room."""
+"""Signed statements about members in the file: reading, checking, and adding them as far as there is room."""
 
 from __future__ import annotations
 
@@ -27,27 +27,31 @@ _OF_SPACE = "SELECT statement FROM members WHERE space = ? ORDER BY id"
 
 
 def packed(db: apsw.Connection, space: int) -> list[bytes]:
-    """All of the space (its local number), as they are sent."""
+    """Return all statements of a space (its local number), as they are sent."""
     return [bytes(data) for (data,) in db.execute(_OF_SPACE, (space,))]
 
 
-def said(db: apsw.Connection, space: int) -> list[Statement]:
-    """All of the space."""
+def statements_of(db: apsw.Connection, space: int) -> list[Statement]:
+    """Return all statements of a space (its local number)."""
     return [unpack(data) for data in packed(db, space)]
 
 
 def revocations(db: apsw.Connection, space: int, device: str) -> list[Statement]:
-    """Those by which the device was revoked from the space."""
-    return [each for each in said(db, space) if (each.claim.kind, each.claim.device) == ("revoke", device)]
+    """Return the statements that revoke the device from the space."""
+    return [each for each in statements_of(db, space) if (each.claim.kind, each.claim.device) == ("revoke", device)]
 
 
 def known_members(db: apsw.Connection, space: int) -> Membership:
-    """Who takes part in the space (its local number), as far as statements say so."""
-    return membership(_creator(db, space), said(db, space))
+    """Return the members of a space (its local number), as far as statements say so."""
+    return membership(_creator(db, space), statements_of(db, space))
 
 
 def checked(data: bytes, space: str) -> Statement:
-    """The statement in `data`. Raises RemoteProtocolError if it is none, is about another space, or is not signed."""
+    """Return the statement in `data`.
+
+    Raises:
+        RemoteProtocolError: It is malformed, about another space, or its signature is wrong.
+    """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -62,10 +66,10 @@ def checked(data: bytes, space: str) -> Statement:
     return statement
 
 
-def keep(db: apsw.Connection, space: int, statements: Iterable[Statement]) -> bool:
-    """Writes down those that say something, as far as there is room, and returns whether one of them is new."""
+def add_statements(db: apsw.Connection, space: int, statements: Iterable[Statement]) -> bool:
+    """Add the statements that have an effect, as far as there is room. Return whether one of them is new."""
     fresh = {each.id: each for each in statements}
-    known = said(db, space)
+    known = statements_of(db, space)
     for each in known:
         fresh.pop(each.id, None)
     says = {each.id for each in heard(_creator(db, space), [*known, *fresh.values()])}
@@ -78,9 +82,9 @@ def keep(db: apsw.Connection, space: int, statements: Iterable[Statement]) -> bo
 
 
 class _Room:
-    """How much room there is for the statements of one space beside those that are `known`.
+    """The room for statements of one space, beside the `known` ones.
 
-    Some of it is for revocations only, and for so many of each device: no member can keep itself from being revoked.
+    A part is reserved for revocations, a few by each device: so no member can prevent its own revocation.
     """
 
     def __init__(self, known: Iterable[Statement]) -> None:
@@ -90,7 +94,7 @@ class _Room:
             self._put(statement)
 
     def take(self, statement: Statement) -> bool:
-        """Puts it there, if it has room."""
+        """Take the statement, if there is room. Return whether there was."""
         reserved = statement.claim.kind == "revoke" and self._revocations[statement.by] < BY_ONE
         kept_free = 0 if reserved else FOR_REVOCATIONS
         fits = self._count < STATEMENTS - kept_free
@@ -106,13 +110,13 @@ class _Room:
 
 
 def added_by(db: apsw.Connection, space: int, device: str) -> list[bytes]:
-    """The ids of all adds by a device that we have heard of: its revocation keeps them."""
-    return [each.id for each in said(db, space) if each.by == device and each.claim.kind == "add"][:KEPT]
+    """Return the ids of all known claims by which the device added others: its revocation keeps them."""
+    return [each.id for each in statements_of(db, space) if each.by == device and each.claim.kind == "add"][:KEPT]
 
 
-def names_said(db: apsw.Connection, space: int, device: str) -> set[str]:
-    """What a device has called itself."""
-    return {each.claim.name for each in said(db, space) if each.by == each.claim.device == device}
+def names_claimed(db: apsw.Connection, space: int, device: str) -> set[str]:
+    """Return the names that a device has given itself."""
+    return {each.claim.name for each in statements_of(db, space) if each.by == each.claim.device == device}
 
 
 def _creator(db: apsw.Connection, space: int) -> str:

@@ -1,4 +1,4 @@
-"""Tokens: the names under which stock Yjs clients come in, and what each may do. Of a secret only its hash is kept."""
+"""Tokens: what each stock Yjs client may do. Only the hash of a secret is kept."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]{1,253}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """What a token opens, to whom and for what. `origins` are web origins such as https://app.example; times in ms."""
+    """What a token opens. `origins` are web origins such as https://app.example; times are in ms."""
 
     name: str
     spaces: tuple[str, ...]
@@ -52,10 +52,17 @@ class Tokens:
         read_only: bool = False,
         origins: Iterable[str] = (),
     ) -> str:
-        """Makes a token and returns its secret, 64 hexadecimal digits that are shown only this once.
+        """Make a token and return its secret, 64 hexadecimal digits that are shown only this once.
 
-        Raises InputError for a name that is taken or malformed, a malformed origin, and the space `local`, which
-        never leaves the machine; NotFoundError for a space that is not here.
+        Args:
+            name: The name of the token.
+            spaces: The names of the spaces it opens.
+            read_only: Its clients may only read.
+            origins: The web origins whose pages may use it.
+
+        Raises:
+            InputError: The name is taken or malformed, an origin is malformed, or a space is `local`.
+            NotFoundError: There is no such space.
         """
         allowed = _check(name, origins)
         secret = secrets.token_hex(SECRET_BYTES)
@@ -70,19 +77,19 @@ class Tokens:
         return secret
 
     def all(self) -> list[Token]:
-        """Every token, by name."""
+        """Return every token, by name."""
         with self._store.reading() as db:
             return [_token(row) for row in db.execute(_TOKENS)]
 
     def revoke(self, name: str) -> None:
-        """Ends a token; who is connected with it is disconnected. Raises NotFoundError."""
+        """Revoke a token; clients connected with it are disconnected. Raises NotFoundError."""
         with self._store.writing() as db:
             db.execute("DELETE FROM tokens WHERE name = ?", (name,))
             if not db.changes():
                 raise NotFoundError(f"there is no token called {name!r}; `memcrdt token list` shows those there are")
 
     def find(self, secret: str) -> Token | None:
-        """The token with this secret. How long it takes tells nothing of the secrets there are."""
+        """Return the token with this secret, or None. The time it takes tells nothing about other secrets."""
         shown = _hash(secret)
         found = None
         for token in self.all():
@@ -91,7 +98,7 @@ class Tokens:
         return found
 
     def stands(self, token: Token) -> bool:
-        """Whether the token has not been revoked."""
+        """Return whether the token has not been revoked."""
         with self._store.reading() as db:
             sql = "SELECT 1 FROM tokens WHERE name = ? AND hash = ?"
             return db.execute(sql, (token.name, token.hash)).get is not None
