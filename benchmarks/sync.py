@@ -30,7 +30,7 @@ from memcrdt.memory.offline import Offline
 from memcrdt.model.limits import SHARDS
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.search import SearchIndex, make_embedder
-from memcrdt.search.searcher import Finder
+from memcrdt.search.searcher import Searcher
 from memcrdt.store.membership.peers import Peers
 from memcrdt.store.store import Store
 from memcrdt.sync.events import Committed, Known
@@ -97,7 +97,7 @@ class Pair:
 def _memory(home: Path, device: str) -> Memory:
     index = SearchIndex(make_embedder("static"))
     store = Store(home, device, index)
-    return Memory(home, store, Offline, finder=Finder(store, index), config=Config())
+    return Memory(home, store, Offline, searcher=Searcher(store, index), config=Config())
 
 
 def _node(sim: Simulator, memory: Memory) -> SimulatedNode:
