@@ -15,7 +15,7 @@ from memcrdt.net.addresses import Address
 from memcrdt.net.auth import AuthenticatedPeer
 from memcrdt.net.connection import Connection
 from memcrdt.net.dialer import Dialer, DialTarget
-from memcrdt.net.discovery.finder import Candidate
+from memcrdt.net.discovery.finder import AddressCandidate
 from memcrdt.net.handshake import TrustPolicy
 from memcrdt.net.identity import Identity
 from memcrdt.net.listener import Listener
@@ -181,7 +181,7 @@ class Machine:
 
     def find(self, other: Machine, address: Address) -> None:
         """What a finder does that has found the other."""
-        self.driver._candidates.found(Candidate(address, "mdns", other.id))
+        self.driver._candidates.found(AddressCandidate(address, "mdns", other.id))
 
     def write(self, *texts: str) -> None:
         self.replica.write("SPACE", 0, *texts)

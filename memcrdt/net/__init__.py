@@ -1,1 +1,1 @@
-"""Identity, authentication, sockets, and the loop that joins them to the sync state machine."""
+"""Transport only: identity, authentication, frame streams, and the discovery of addresses."""

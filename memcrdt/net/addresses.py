@@ -1,4 +1,4 @@
-"""Where a device listens: HOST:PORT."""
+"""Addresses of devices: HOST:PORT."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ _NAME = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A host (name, IPv4 or IPv6 address without brackets; "" for all of our own) and a TCP port (0 for any free one).
+    """A host and a TCP port.
 
-    Raises InputError for what can be neither.
+    Attributes:
+        host: A name, or an IPv4 or IPv6 address without brackets. Empty: all interfaces of this machine.
+        port: The port; 0 for any free one.
+
+    Raises InputError for a host or port that cannot exist.
     """
 
     host: str
@@ -38,7 +42,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str, default_port: int = DEFAULT_PORT) -> Address:
-        """HOST, HOST:PORT, [IPv6]:PORT or a bare IPv6 address. Raises InputError for anything else."""
+        """Parse HOST, HOST:PORT, [IPv6]:PORT or a bare IPv6 address. Raises InputError for anything else."""
         if not isinstance(text, str):
             raise InputError(f"an address is {a_kind(text)}; give HOST:PORT")
         host, port = text.strip(), ""
@@ -65,7 +69,7 @@ def _is_host(text: str) -> bool:
 
 
 def own_hosts() -> list[str]:
-    """This machine's addresses on the networks that it would use to reach others; nothing is sent."""
+    """Return this machine's addresses on the networks that lead to other machines. Nothing is sent."""
     hosts = []
     for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -75,7 +79,7 @@ def own_hosts() -> list[str]:
 
 
 def host_group(host: str) -> str:
-    """What stands for all addresses that the machine at an IP address may take: with IPv6 a network of 64 bits."""
+    """Return a key for all addresses that the machine at an IP address may take: with IPv6 its /64 network."""
     address = ipaddress.ip_address(host)
     if address.version == 4:
         return host
@@ -84,7 +88,7 @@ def host_group(host: str) -> str:
 
 
 def describe_os_error(problem: OSError) -> str:
-    """Why an address is of no use, without the system's words for which address that is."""
+    """Say why an address cannot be used, without the system's words for the address itself."""
     if isinstance(problem, socket.gaierror):
         return "the name leads to no address"
     if isinstance(problem, ConnectionRefusedError):

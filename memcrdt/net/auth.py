@@ -4,17 +4,18 @@
     dialer -> listener    ["proof", dialer's key, dialer's nonce, dialer's signature]
     listener -> dialer    ["welcome", listener's signature]
 
-Each signature covers its role, both keys, both nonces, and the hash of the TLS certificate that its signer
-sees on the connection. So it is worth nothing on another connection, and a relay with a certificate of its
-own is found out. Whether a device that has proven its key is an accepted one is for the caller to decide,
-between `verify` and `welcome`; no other byte is sent before. The pattern is SIGMA's (Krawczyk, 2003).
+Each signature covers its role, both keys, both nonces, and the channel binding (the hash of the TLS certificate) that
+its signer sees on the stream. So a signature is worth nothing on another stream, and a relay with a certificate of its
+own is found out. The caller decides, between `verify` and `welcome`, whether a device that has proven its key is
+accepted; no other byte is sent before. The pattern is SIGMA's (Krawczyk, 2003).
 
-To a device that is not accepted, the listener sends another frame in the place of the welcome:
+To a device that is not accepted, the listener sends another frame instead of the welcome:
 
     listener -> dialer    ["refusal", who revoked the device or "", listener's signature]
 
-One that is unknown may then send what members of a space have signed about it, in a frame of its own: the listener
-has proven who it is, so nobody else learns of the space. It gets its welcome, or the connection ends.
+An unknown device may then send, in a frame of its own, statements that members of a space have signed about it. The
+listener has proven who it is by then, so no other device learns of the space. The device gets its welcome, or the
+stream ends. net/handshake.py sends and receives these frames.
 """
 
 from __future__ import annotations
@@ -48,19 +49,25 @@ _PORT_BYTES: Final = 2  # those before
 
 
 def fresh_nonce(clock_ms: int, port: int) -> bytes:
-    """32 bytes: 22 random ones, the port at which we listen (0: we do not), and what our clock shows. So the other
-    device learns where it can dial us, and how far apart the clocks are, and the signatures cover both."""
+    """Return a nonce (32 bytes): 22 random bytes, our port and our clock.
+
+    The other device learns from it where to dial us and how far apart the clocks are, and the signatures cover both.
+
+    Args:
+        clock_ms: The time in ms since 1970.
+        port: The port where we listen; 0 if we do not.
+    """
     random = os.urandom(NONCE_BYTES - _PORT_BYTES - _CLOCK_BYTES)
     return random + port.to_bytes(_PORT_BYTES, "big") + clock_ms.to_bytes(_CLOCK_BYTES, "big")
 
 
 def port_of(nonce: bytes) -> int:
-    """The port at which the nonce's maker says it listens; 0 if it does not."""
+    """Return the port where the maker of a nonce says it listens; 0 if it does not listen."""
     return int.from_bytes(nonce[-_CLOCK_BYTES - _PORT_BYTES : -_CLOCK_BYTES], "big")
 
 
 def clock_of(nonce: bytes) -> int:
-    """What the clock of the nonce's maker showed, in ms. Whatever it is, it is only to be shown."""
+    """Return the clock of the maker of a nonce, in ms since 1970. It is not checked: only show it."""
     return int.from_bytes(nonce[-_CLOCK_BYTES:], "big")
 
 
@@ -83,7 +90,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedIdentity:
-    """What a listener says of itself, not proven yet."""
+    """A listener's claim about itself, not proven yet."""
 
     device: str
     public_key: bytes
@@ -92,7 +99,7 @@ class ClaimedIdentity:
 
 @dataclass(frozen=True, slots=True)
 class AuthenticatedPeer:
-    """A device that has proven on this connection that it holds its key; not necessarily one we accept."""
+    """A device that has proven on this stream that it holds its key. It need not be an accepted one."""
 
     device: str
     public_key: bytes
@@ -102,7 +109,7 @@ class AuthenticatedPeer:
 
 @dataclass(frozen=True, slots=True)
 class AccessRefusal:
-    """The listener, proven, does not accept us: the device `revoked_by` revoked us, or, if None, we are unknown."""
+    """The proven listener does not accept us: the device `revoked_by` revoked us, or we are unknown (None)."""
 
     revoked_by: str | None
 
@@ -114,13 +121,15 @@ class ListenerHandshake:
         self._endpoint = endpoint
 
     def greeting(self) -> bytes:
-        """The first frame."""
+        """Return the first frame."""
         return _frame("greeting", self._endpoint.identity.public_key, self._endpoint.nonce)
 
     def verify(self, frame: bytes) -> AuthenticatedPeer:
-        """Who the dialer is, from the second frame.
+        """Return the dialer, proven by the second frame.
 
-        Raises RemoteProtocolError for a malformed frame, UntrustedPeerError for a signature that is not its.
+        Raises:
+            RemoteProtocolError: The frame is malformed.
+            UntrustedPeerError: The signature is not the dialer's.
         """
         public_key, nonce, signature = _fields(frame, "proof", (KEY_BYTES, NONCE_BYTES, SIGNATURE_BYTES))
         peer = AuthenticatedPeer(device_id(public_key), public_key, self._endpoint.nonce, nonce)
@@ -129,11 +138,11 @@ class ListenerHandshake:
         return peer
 
     def welcome(self, peer: AuthenticatedPeer) -> bytes:
-        """The third frame, which proves to the peer who we are."""
+        """Return the third frame, which proves to the peer who we are."""
         return _frame("welcome", self._endpoint.identity.sign(self._transcript(b"listener", peer)))
 
     def refusal(self, peer: AuthenticatedPeer, revoked_by: str | None) -> bytes:
-        """The frame in its place; `revoked_by` is the id of the device that revoked the peer."""
+        """Return the frame that replaces the welcome. `revoked_by` is the id of the device that revoked the peer."""
         by = (revoked_by or "").encode()
         return _frame("refusal", by, self._endpoint.identity.sign(self._transcript(_REFUSES + by, peer)))
 
@@ -143,7 +152,7 @@ class ListenerHandshake:
 
 
 def read_claim(frame: bytes) -> ClaimedIdentity:
-    """Who a listener says it is, from the first frame. Raises RemoteProtocolError for a malformed one."""
+    """Return the listener's claim from the first frame. Raises RemoteProtocolError for a malformed one."""
     public_key, nonce = _fields(frame, "greeting", (KEY_BYTES, NONCE_BYTES))
     return ClaimedIdentity(device_id(public_key), public_key, nonce)
 
@@ -155,21 +164,23 @@ class DialerHandshake:
         self._endpoint = endpoint
 
     def read(self, frame: bytes) -> ClaimedIdentity:
-        """Who the listener says it is, from the first frame. Raises RemoteProtocolError for a malformed one."""
+        """Return the listener's claim from the first frame. Raises RemoteProtocolError for a malformed one."""
         claim = read_claim(frame)
         _refuse_ourselves(self._endpoint, claim.public_key)
         return claim
 
     def proof(self, claim: ClaimedIdentity) -> bytes:
-        """The second frame, which proves to the listener who we are."""
+        """Return the second frame, which proves to the listener who we are."""
         identity = self._endpoint.identity
         signature = identity.sign(self._transcript(b"dialer", claim))
         return _frame("proof", identity.public_key, self._endpoint.nonce, signature)
 
     def verify(self, claim: ClaimedIdentity, frame: bytes) -> AuthenticatedPeer | AccessRefusal:
-        """The listener, proven by the third frame, or that it refuses us, proven as well.
+        """Return the listener, proven by the third frame, or its refusal, proven as well.
 
-        Raises RemoteProtocolError for a malformed frame, UntrustedPeerError for a signature that is not its.
+        Raises:
+            RemoteProtocolError: The frame is malformed.
+            UntrustedPeerError: The signature is not the listener's.
         """
         message = _message(frame)
         if message[:1] == ["refusal"]:
@@ -186,7 +197,7 @@ class DialerHandshake:
 
 
 def _transcript(role: bytes, certificate: bytes, keys: tuple[bytes, bytes], nonces: tuple[bytes, bytes]) -> bytes:
-    """What is signed, lengths included, so that no two transcripts have equal bytes. Pairs: listener, dialer."""
+    """Return the bytes to sign, with lengths, so that no two transcripts are equal. Pairs: listener, dialer."""
     parts = (role, certificate, *keys, *nonces)
     return _CONTEXT + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
@@ -218,7 +229,7 @@ def _frame(kind: str, *fields: bytes) -> bytes:
 
 
 def _fields(frame: bytes, kind: str, sizes: tuple[int | None, ...]) -> list[bytes]:
-    """The byte strings of a frame of that kind. Raises RemoteProtocolError for any other bytes."""
+    """Return the byte strings of a frame of that kind. Raises RemoteProtocolError for any other bytes."""
     return _sized(_message(frame), kind, sizes)
 
 

@@ -1,4 +1,4 @@
-"""The gate of a listener: takes connections, and gives each little time and room until somebody vouches for it."""
+"""Takes the connections of a listener, and limits their time and number until they are identified."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _BACKLOG: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class PendingConnection:
-    """A connection from `address`; whoever knows it by now sets `known`."""
+    """A connection from `address` (HOST:PORT). The code that identifies its client sets `identified`."""
 
     address: str
     identified: asyncio.Event = field(default_factory=asyncio.Event)
@@ -63,9 +63,9 @@ class GateOptions:
 
 
 class ConnectionGate:
-    """Answers requests at one address: `open`, then `close`. Made inside the running event loop.
+    """Answers requests at one address: `open`, then `close`. Make it inside the running event loop.
 
-    A connection that is not known 3 s after it was taken is cut off, whatever it did with them: TLS, HTTP or nothing.
+    A connection that is not identified after 3 s is cut off, whatever it did meanwhile: TLS, HTTP or nothing.
     """
 
     def __init__(self, answer: Answer, options: GateOptions) -> None:
@@ -86,9 +86,11 @@ class ConnectionGate:
         self._tasks = BackgroundTasks()
 
     def open(self, address: Address) -> int:
-        """Listens at the address, and returns the port; port 0 takes any free one, an empty host all interfaces.
+        """Listen at the address, and return the port. Port 0 takes any free one, an empty host all interfaces.
 
-        Raises LockedError when another program has the port, InputError when the host is none of ours.
+        Raises:
+            LockedError: Another program has the port.
+            InputError: The host is not one of this machine.
         """
         try:
             self._socket = _listening(address)
@@ -99,7 +101,7 @@ class ConnectionGate:
         return port
 
     async def close(self) -> None:
-        """Stops listening. Whoever answers has ended its own connections before."""
+        """Stop listening. The owner ends its identified connections before."""
         await self._accepting.cancel()
         await asyncio.sleep(0)  # a task that never began would not close what it was given
         await self._tasks.cancel()
@@ -150,13 +152,13 @@ class ConnectionGate:
             self._pending_at -= Counter((host_group(address.host),))
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The handler of every request: ends when its connection does."""
+        """Handle a request. Ends when its connection does."""
         pending = self._pending.get(request.protocol)
         return refusing_response(408) if pending is None else await self._answer(request, pending)
 
 
 class _HttpLog(logging.LoggerAdapter[logging.Logger]):
-    """What aiohttp logs. For what strangers get wrong it has a traceback each; a line now and then has to do."""
+    """The log of aiohttp, with a line now and then instead of a traceback for each malformed request."""
 
     _due = 0.0
 
@@ -173,7 +175,7 @@ class _HttpLog(logging.LoggerAdapter[logging.Logger]):
 
 
 def refusing_response(status: int) -> web.Response:
-    """An answer that says no more than its status, and ends the connection."""
+    """Return an answer that says no more than its status, and ends the connection."""
     response = web.Response(status=status)
     response.force_close()
     return response

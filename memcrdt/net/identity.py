@@ -1,6 +1,6 @@
-"""Who a device is: an Ed25519 key in a file of its own, and the id that is derived from it.
+"""The identity of a device: an Ed25519 key in a file of its own, and the id that is derived from it.
 
-The key stands beside the store, never in it: a copied store is no copied device.
+The key stands beside the store, never in it: a copy of the store is not a copy of the device.
 """
 
 from __future__ import annotations
@@ -40,10 +40,13 @@ class Identity:
 
     @classmethod
     def load_or_create(cls, home: Path) -> Identity:
-        """The identity of the installation in the folder `home`; it, and the folder, are made if not there yet.
+        """Return the identity of the installation in the folder `home`. Makes the key and the folder if missing.
 
-        Of several processes that come at once, one makes the key and all get the same. Raises StoreError
-        when others can read the file or the folder cannot be written, CorruptError when it is no key file.
+        Of several processes at once, one makes the key and all get the same.
+
+        Raises:
+            StoreError: Other users can read the file, or the folder cannot be written.
+            CorruptError: The file is not a key file.
         """
         path = home / KEY_FILE
         with _translated(path):
@@ -52,7 +55,7 @@ class Identity:
             return cls(path, *_parse(path, _read(path)))
 
     def sign(self, message: bytes) -> bytes:
-        """The Ed25519 signature (64 bytes). Raises CorruptError when the file's two halves are no pair."""
+        """Return the Ed25519 signature (64 bytes). Raises CorruptError when the two halves of the key do not match."""
         if self._signer is None:
             self._signer = self._load_signer()
         return self._signer.sign(message)
@@ -67,8 +70,10 @@ class Identity:
 
 
 def device_id_of(home: Path) -> str:
-    """The device id of the installation in `home`; nothing is made. Raises NotFoundError when there is none, and
-    otherwise what Identity.load_or_create raises."""
+    """Return the device id of the installation in `home`, without making a key.
+
+    Raises NotFoundError when there is no key, and otherwise what Identity.load_or_create() raises.
+    """
     path = home / KEY_FILE
     with _translated(path):
         if not path.exists():
@@ -88,7 +93,7 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 def _create(path: Path) -> None:
-    """Makes the key file in one step, complete and durable; keeps one that another process made meanwhile."""
+    """Make the key file in one step, complete and durable. Keep a file that another process made meanwhile."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     if path.parent.exists() and not path.parent.is_dir():
@@ -112,7 +117,7 @@ def _create(path: Path) -> None:
 
 
 def _publish(temporary: Path, path: Path) -> None:
-    """Gives the file its name, durably, unless there is one of that name."""
+    """Give the file its name, durably, unless a file of that name exists."""
     try:
         if os.name == "nt":
             temporary.rename(path)  # never replaces a file on Windows
@@ -139,7 +144,7 @@ def _read(path: Path) -> bytes:
 
 
 def _parse(path: Path, data: bytes) -> tuple[bytes, bytes]:
-    """The public and the private half."""
+    """Return the public and the private half."""
     try:
         content = json.loads(data)
         if content["format"] != _FORMAT:

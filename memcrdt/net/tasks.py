@@ -1,4 +1,4 @@
-"""Tasks that nobody awaits: kept alive until they end, and heard of when they fail."""
+"""Background tasks: kept alive until they end, and logged when they fail."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ log = logging.getLogger("memcrdt.net")
 
 
 class BackgroundTasks:
-    """The tasks of one owner, which ends them with itself."""
+    """The background tasks of one owner, which cancels them when it ends."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Runs it by itself. An exception is logged; one that is no MemcrdtError is a bug, and has its traceback."""
+        """Run a coroutine in the background. An exception is logged; a bug (no MemcrdtError) with its traceback."""
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
     async def cancel(self) -> None:
-        """Ends all tasks, and returns when they have ended."""
+        """Cancel all tasks, and return when they have ended."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,7 +1,7 @@
 """TLS 1.3 with a certificate that lives as long as the process.
 
-TLS gives secrecy only; who is at the other end is settled by memcrdt/net/auth.py, whose signatures cover
-the hash of the certificate. So the certificate is signed by nobody, and a dialer does not check it.
+TLS gives secrecy only. memcrdt/net/auth.py finds out who is at the other end; its signatures cover the hash of the
+certificate. So nobody signs the certificate, and a dialer does not check it.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _CLOCK_SKEW = datetime.timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a listener needs: its TLS context, and the hash of the certificate that it shows."""
+    """A listener's TLS context, and the hash of the certificate that it shows."""
 
     context: ssl.SSLContext
     certificate: bytes
 
 
 def certificate_hash(der: bytes) -> bytes:
-    """SHA-256 (32 bytes) of a DER certificate: what both sides sign."""
+    """Return the SHA-256 (32 bytes) of a DER certificate, which both sides sign."""
     return hashlib.sha256(der).digest()
 
 
 def new_credentials() -> Credentials:
-    """Makes an ephemeral P-256 certificate and the listener's TLS context for it."""
+    """Make an ephemeral P-256 certificate and the listener's TLS context for it."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -56,7 +56,7 @@ def new_credentials() -> Credentials:
 
 
 def dialer_context() -> ssl.SSLContext:
-    """A context that accepts any certificate: the handshake that follows authenticates the device."""
+    """Return a context that accepts any certificate: the handshake that follows authenticates the device."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
@@ -68,7 +68,7 @@ def _listener_context(pem: bytes, password: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0  # no resumption: each connection is authenticated anew
-    # The ssl module takes a key from a file only; encrypted, what the disk keeps of it is worth nothing.
+    # The ssl module takes a key from a file only; it is encrypted, so that traces on the disk are worth nothing.
     with tempfile.TemporaryDirectory(prefix="memcrdt-") as folder:
         path = Path(folder) / "certificate.pem"
         path.write_bytes(pem)

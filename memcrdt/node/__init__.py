@@ -1,1 +1,1 @@
-"""The driver: joins the store, the sync state machine and the transport in one running process."""
+"""The running network of a store: joins store, sync and net in one process."""

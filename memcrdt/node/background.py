@@ -52,21 +52,21 @@ class BackgroundNode:
         self._ending: asyncio.Event  # stop() was called
 
     def start(self, **options: Any) -> None:
-        """Returns when it runs or stands by. Raises what entering a Node does. A second call does nothing."""
+        """Start the network; return when it runs or stands by. A second call does nothing. Raises as Node does."""
         asked = NetOptions.of(options)
         with self._lock:
             self._begin(asked)
             self._wanted = True
 
     def stop(self) -> None:
-        """Says goodbye to everyone; returns when the thread has ended."""
+        """Say goodbye to all devices; return when the thread has ended."""
         with self._lock:
             self._wanted = False
             self._end()
 
     @contextmanager
     def asking(self, timeout_s: float | None, peers: list[str] | None) -> Iterator[Look]:
-        """As for Memory.wait_synced(): asks whichever process runs the network, and runs it meanwhile if none does."""
+        """Ask the process with the network to sync; run the network meanwhile if no process does. Part of Network."""
         from memcrdt.node.sync_wait import SyncWait
 
         devices = None if peers is None else {parse_device_id(peer) for peer in peers}
@@ -74,17 +74,17 @@ class BackgroundNode:
             yield SyncWait(self._memory.store, devices, timeout_s).look
 
     def serving(self) -> Serving | None:
-        """Which process runs the network for this home."""
+        """Return the process that runs the network for this home."""
         found = holder(self._home)
         return None if found is None else Serving(found.pid, found.port)
 
     def address(self, text: str) -> str:
-        """HOST[:PORT] as it is remembered."""
+        """Return HOST[:PORT] in the form in which it is remembered."""
         return str(Address.parse(text))
 
     @contextmanager
     def _running_meanwhile(self) -> Iterator[None]:
-        """Somebody runs the network: we do if nobody else does, until the last who waits here is gone."""
+        """Run the network if no other process does, until the last waiting caller is gone."""
         with self._lock:
             is_ours = self._waits > 0 or (self._thread is None and holder(self._home) is None)
             if is_ours:
@@ -149,7 +149,7 @@ class BackgroundNode:
                     await self._ending.wait()
 
     async def _serve_once(self, options: NetOptions, started: Future[None]) -> None:
-        """Runs the network until stop(), or returns at once when another process runs it."""
+        """Run the network until stop(), or return at once when another process runs it."""
         try:
             lock = ServeLock(self._home)
         except LockedError:
@@ -166,7 +166,7 @@ _running: WeakSet[BackgroundNode] = WeakSet()
 
 
 def _stop_all() -> None:
-    """For a program that ends without close(): goodbyes are said, and what was announced is withdrawn."""
+    """For a program that ends without close(): say goodbye, and withdraw the announcements."""
     for node in list(_running):
         node.stop()
 

@@ -1,7 +1,7 @@
-"""Notices that a store has changed, whichever process did it.
+"""Notices that a store has changed, whichever process changed it.
 
-What this process commits, the store tells. Another process sends a datagram on the loopback interface, which carries
-nothing and need not arrive: the version that SQLite counts is looked at anyway, every 25 ms.
+The store reports the commits of this process. Another process sends an empty datagram on the loopback interface. The
+datagram may get lost: SQLite's own version number is read every 25 ms anyway.
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ _LOOPBACK: Final = "127.0.0.1"
 
 
 class StoreChangeSignal:
-    """Rings for the commits of every process on the store. An async context manager."""
+    """Signals the commits of every process on the store. An async context manager.
+
+    Attributes:
+        port: The UDP port for the signals of other processes.
+    """
 
     def __init__(self, store: Store) -> None:
-        self.port: int  # where datagrams ring it, too
+        self.port: int
         self._store = store
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -37,7 +41,7 @@ class StoreChangeSignal:
 
     async def __aenter__(self) -> Self:
         self._held.callback(self._store.subscribe(self._wake))
-        # The number is one connection's own view, so it is this one that has to be asked each time.
+        # The version number is one connection's own view, so the same connection has to be asked each time.
         self._db = self._held.enter_context(self._store.reading())
         self._seen = self._version()
         transport, _ = await self._loop.create_datagram_endpoint(
@@ -54,12 +58,12 @@ class StoreChangeSignal:
         await self._held.aclose()
 
     async def changed(self) -> None:
-        """Returns when the store has changed since the last call."""
+        """Return when the store has changed since the last call."""
         await self._changed.wait()
         self._changed.clear()
 
     def look(self) -> None:
-        """Looks whether the store has changed."""
+        """Check whether the store has changed."""
         if not self._open:
             return  # the connection is back with the store
         version = self._version()
@@ -91,5 +95,5 @@ def signal_change(home: Path, _: Notice) -> None:
     """Signal a commit to the process that runs the network of a home, if it is another process."""
     if port := noted_signal_port(home):
         with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            sender.setblocking(False)  # if it does not arrive, that process looks by itself
+            sender.setblocking(False)  # if it gets lost, that process finds out by itself
             sender.sendto(b"", (_LOOPBACK, port))

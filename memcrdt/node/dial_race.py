@@ -1,4 +1,4 @@
-"""How a device is reached: all its addresses, raced, so that a dead one costs a quarter of a second."""
+"""Dials all addresses of a device in a race, so that a dead address costs a quarter of a second."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from memcrdt.errors import MemcrdtError, UnreachableError
 from memcrdt.model.device_ids import shown
 from memcrdt.net.dialer import DialTarget
-from memcrdt.net.discovery.finder import Candidate
+from memcrdt.net.discovery.finder import AddressCandidate
 from memcrdt.net.handshake import AnotherDeviceError, OurselvesError, RefusedError
 
 if TYPE_CHECKING:
@@ -25,22 +25,22 @@ ADDRESSES: Final = 16  # dialed in one race
 
 
 class DialRace:
-    """Dials devices at their remembered addresses and at those that finders named."""
+    """Dials devices at their remembered addresses, and at the addresses that finders named."""
 
     def __init__(self, dialer: Dialer, records: PeerRecords, candidates: Candidates, tasks: BackgroundTasks) -> None:
-        """`tasks` holds what nobody waits for."""
+        """`tasks` holds the clean-up of lost dials, which nobody awaits."""
         self._dialer = dialer
         self._tasks = tasks
         self._records = records
         self._candidates = candidates
 
     async def dial(self, device: str) -> Connection:
-        """The first connection that stands.
+        """Return the first connection that stands.
 
-        Raises NotFoundError, StoreError, or what went wrong: of several addresses what tells the most, so that an old
-        one does not hide why the device does not let us in.
+        Raises NotFoundError, StoreError, or the error that says most about the device, so that an outdated address does
+        not hide why the device refuses us.
         """
-        remembered = [Candidate(address, "address", device) for address in await self._records.addresses(device)]
+        remembered = [AddressCandidate(address, "address", device) for address in await self._records.addresses(device)]
         known = {candidate.address for candidate in remembered}
         found = [candidate for candidate in self._candidates.of(device) if candidate.address not in known]
         if not remembered and not found:
@@ -50,10 +50,10 @@ class DialRace:
         except OurselvesError:  # two homes on one machine, or the network gave us the address that was the other's once
             raise _nowhere(device, " but this device's own") from None
 
-    async def _race(self, candidates: Sequence[Candidate]) -> Connection:
+    async def _race(self, candidates: Sequence[AddressCandidate]) -> Connection:
         waiting = list(candidates)
-        dials: dict[asyncio.Task[Connection], Candidate] = {}
-        problems: dict[Candidate, MemcrdtError] = {}
+        dials: dict[asyncio.Task[Connection], AddressCandidate] = {}
+        problems: dict[AddressCandidate, MemcrdtError] = {}
         try:
             while waiting or dials:
                 if waiting:
@@ -70,9 +70,9 @@ class DialRace:
         finally:
             if dials:
                 self._tasks.spawn(self._drop(dials))
-        raise max((problems[candidate] for candidate in candidates), key=_tells)
+        raise max((problems[candidate] for candidate in candidates), key=_rank)
 
-    async def _dial(self, candidate: Candidate) -> Connection:
+    async def _dial(self, candidate: AddressCandidate) -> Connection:
         try:
             connection = await self._dialer.dial(DialTarget(candidate.address, candidate.device))
         except RefusedError:
@@ -84,7 +84,7 @@ class DialRace:
         return connection
 
     async def _drop(self, dials: Collection[asyncio.Task[Connection]]) -> None:
-        """Ends the dials that came too late."""
+        """End the dials that lost the race."""
         for dial in dials:
             dial.cancel()
         for end in await asyncio.gather(*dials, return_exceptions=True):
@@ -99,9 +99,12 @@ def _nowhere(device: str, but: str = "") -> UnreachableError:
     )
 
 
-def _tells(problem: MemcrdtError) -> int:
-    """How much it says about the device: its own word, then that something is wrong with whoever answers in its name,
-    then that it is not there, and nothing if we are. Of equal ones the newest address is told of, where it was last."""
+def _rank(problem: MemcrdtError) -> int:
+    """Rank an error by how much it says about the device.
+
+    First the device's own refusal, then something wrong at its address, then its absence; our own listener there says
+    nothing. Of equal errors, that of the newest address counts.
+    """
     match problem:
         case RefusedError():
             return 3

@@ -1,7 +1,7 @@
-"""One process at a time runs the network of a home: who that is, and at which port.
+"""The lock of the one process that runs the network of a home, and a note about that process.
 
-The operating system holds the lock and frees it when the process ends, however it ends. What the lock file cannot tell
-(a locked file is unreadable on Windows) stands beside it.
+The operating system holds the lock, and frees it when the process ends, however it ends. The note is a file of its own,
+since a locked file is unreadable on Windows.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ServeLock:
     """The right to run the network of one home."""
 
     def __init__(self, home: Path) -> None:
-        """Raises LockedError while another process has it, StoreError when the home cannot be written."""
+        """Take the lock. Raises LockedError while another process has it, StoreError if the home is not writable."""
         self._note = home / NOTE_FILE
         self._file = _open(home)
         if not locks.take(self._file):
@@ -66,14 +66,14 @@ class ServeLock:
             self._note.write_text(note, encoding="ascii")
 
     def release(self) -> None:
-        """Gives the right back."""
+        """Give the lock back."""
         with suppress(OSError):  # it is being read: without the lock it means nothing anyway
             self._note.unlink()
         self._file.close()
 
 
 def holder(home: Path) -> Holder | None:
-    """The process that runs the network of the home, if one does."""
+    """Return the process that runs the network of the home, if one does."""
     try:
         file = (home / LOCK_FILE).open("rb")  # in a home that may only be read, too
     except OSError:

@@ -103,31 +103,41 @@ class Node:
 
     @property
     def port(self) -> int | None:
-        """The port that we listen on; None until a device is accepted."""
+        """The port where we listen; None until a device is accepted."""
         return self._driver.port
 
     @property
     def addresses(self) -> list[str]:
-        """Where other devices may reach us, as HOST:PORT; empty until a device is accepted."""
+        """Where other devices can dial us, as HOST:PORT; empty until a device is accepted."""
         if self.port is None:
             return []
         hosts = [self._options.host] if self._options.host else own_hosts()
         return [str(Address(host, self.port)) for host in hosts]
 
     async def connect(self, address: str, device: str | None = None) -> str:
-        """Dials an accepted device at HOST[:PORT] and remembers the address. Returns the device's id.
+        """Dial an accepted device and remember its address.
 
-        Raises InputError, UnreachableError, UntrustedPeerError when it is another than `device`, is not accepted here
-        or does not accept us, RemoteProtocolError.
+        Args:
+            address: HOST[:PORT].
+            device: The id of the only device that will do; None for any accepted one.
+
+        Returns:
+            The device's id.
+
+        Raises:
+            InputError: The address or the id is malformed.
+            UnreachableError: No memcrdt answers.
+            UntrustedPeerError: Another device than the wanted one answers, or one side does not accept the other.
+            RemoteProtocolError: The device breaks the protocol.
         """
         return await self._driver.connect(Address.parse(address), None if device is None else parse_device_id(device))
 
     def sync_now(self) -> None:
-        """Compares with every peer at once instead of when it is due, and dials those that are not connected."""
+        """Compare with every peer now instead of when it is due, and dial the peers that are not connected."""
         self._driver.sync_now()
 
     def status(self) -> NodeStatus:
-        """What the network does at this moment."""
+        """Return what the network does at this moment."""
         return NodeStatus(self._memory.store.device, self.port, self._driver.connected)
 
 

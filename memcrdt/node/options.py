@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetOptions:
-    """Where to listen, at `host` (empty: all interfaces) and `port` (0: any free one, None: nowhere), and how devices
-    are found.
+    """Where to listen, and how devices are found.
 
-    None is as the home's settings say. Whoever listens on the loopback interface only is not looked for, and does not
-    look. Raises InputError for a host or port that can be none.
+    A node that listens on the loopback interface only is not found, and does not look for others. Raises InputError for
+    a host or port that cannot exist.
+
+    Attributes:
+        host: Where to listen. Empty: all interfaces.
+        port: The port; 0 for any free one, None to listen nowhere.
+        mdns: Whether to find devices on the local network. None: as the home's settings say.
+        tailscale: Whether to look for devices in the tailnet. None: as the home's settings say.
     """
 
     host: str = ""
@@ -41,15 +46,20 @@ class NetOptions:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> NetOptions:
-        """Those that a caller named. Raises InputError, also for what is none of them."""
+        """Make options from keyword arguments. Raises InputError, also for an unknown name."""
         known = [f.name for f in fields(cls)]
         if unknown := sorted(set(options) - set(known)):
             raise InputError(f"the network has no option {unknown[0]!r}; its options are {', '.join(known)}")
         return cls(**options)
 
     def finders(self, device: str, config: Config, *, pairing: int | None = None) -> list[Finder]:
-        """The sources of addresses, for our device id and the settings of our home; `pairing` is the number of a code
-        that waits at our port."""
+        """Make the sources of addresses.
+
+        Args:
+            device: Our device id.
+            config: The settings of the home, where the options are None.
+            pairing: The number of a code that waits at our port, if one does.
+        """
         from memcrdt.net.discovery.mdns import MdnsFinder
         from memcrdt.net.discovery.tailscale import TailscaleFinder
 

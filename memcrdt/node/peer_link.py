@@ -1,4 +1,4 @@
-"""One connection with a queue before it, so that sending never waits."""
+"""A connection with a queue before it, so that sending never waits."""
 
 from __future__ import annotations
 
@@ -18,14 +18,23 @@ ASKS_AHEAD: Final = 64  # queries that one link may have waiting before no more 
 
 
 class PeerLink:
-    """A connection under its number: frames are queued here and written by a task of its own."""
+    """A numbered connection. Frames are queued, and written by a task of its own.
+
+    Attributes:
+        number: The number that the gossip knows it by.
+        connection: The connection.
+        peer: The id of the other device.
+        since_ms: When it was made, in ms since 1970.
+        skew_ms: How far the other device's clock is ahead of ours, in ms.
+        closing: Whether it is being closed.
+    """
 
     def __init__(self, number: int, connection: Connection) -> None:
         self.number = number
         self.connection = connection
         self.peer = connection.peer.device
         self.since_ms = time.time_ns() // 1_000_000
-        self.skew_ms = connection.peer_clock_ms - self.since_ms  # the other's clock is ahead by
+        self.skew_ms = connection.peer_clock_ms - self.since_ms
         self.closing = False
         self._unsent: asyncio.Queue[bytes] = asyncio.Queue()
         self._unsent_bytes = 0
@@ -34,29 +43,29 @@ class PeerLink:
         self._writer = asyncio.create_task(self._write())
 
     def send(self, frame: bytes) -> bool:
-        """Queues a frame. False when the other side is too slow: more than 8 MiB are waiting."""
+        """Queue a frame. Return False when the other side is too slow: more than 8 MiB are waiting."""
         self._unsent.put_nowait(frame)
         self._unsent_bytes += len(frame)
         return self._unsent_bytes <= UNSENT_BYTES
 
     async def receive(self) -> bytes | None:
-        """The next frame, once our store has kept up with those before; None at the end."""
+        """Return the next frame, once our store has kept up with the earlier ones; None at the end."""
         while self._asks > ASKS_AHEAD:
             self._answered.clear()
             await self._answered.wait()
         return await self.connection.receive()
 
     def asked(self) -> None:
-        """A query of this link was handed to the store."""
+        """Note that a query of this link was handed to the store."""
         self._asks += 1
 
     def answered(self) -> None:
-        """The store answered one."""
+        """Note that the store answered a query."""
         self._asks -= 1
         self._answered.set()
 
     async def close(self, flush_s: float = FLUSH_S) -> None:
-        """Writes what is queued, if that is done within `flush_s`, and closes."""
+        """Write the queued frames, for at most `flush_s` seconds, and close."""
         self.closing = True
         with suppress(TimeoutError):
             async with asyncio.timeout(flush_s):

@@ -1,4 +1,4 @@
-"""The peers table for the event loop: asked and written in the thread of the store, never in the loop."""
+"""The peers table for the event loop. It is read and written in the thread of the store, never in the loop."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ if TYPE_CHECKING:
 log = logging.getLogger("memcrdt.net")
 T = TypeVar("T")
 
-KNOCKS_PER_S: Final = 8  # each is a commit, or a long look into the store; a flood of strangers must not keep it busy
+UNKNOWN_PER_S: Final = 8  # each is a commit or a long read; a flood of unknown devices must not keep the store busy
 
 
 class PeerRecords(TrustPolicy):
-    """What is known of other devices, and what happened with them, written down in the order in which it did."""
+    """Knows the other devices, and records their events in order. Implements AdmissionPolicy and TrustPolicy."""
 
     def __init__(self, peers: Peers, introductions: Introductions, store: Executor) -> None:
         self._peers = peers
         self._introductions = introductions
         self._store = store
-        self._knocks, self._revoked, self._introduced = _Few(), _Few(), _Few()
+        self._unknown, self._revoked, self._introduced = _RateLimit(), _RateLimit(), _RateLimit()
         self._problems: dict[str, str] = {}  # the last one of each device since it was connected
 
     async def is_accepted(self, device: str) -> bool:
-        """Whether we talk to the device. Raises StoreError."""
+        """Return whether we talk to the device. Raises StoreError."""
         return await self._call(partial(self._peers.is_accepted, device))
 
     async def addresses(self, device: str) -> list[Address]:
-        """Where it may be dialed, the newest first. Raises NotFoundError, StoreError."""
+        """Return where the device may be dialed, newest first. Raises NotFoundError, StoreError."""
         peer = await self._call(partial(self._peers.get, device))
         return [Address.parse(address) for address in peer.addresses]
 
     async def admits(self, peer: AuthenticatedPeer, address: str) -> bool:
-        """Whether the device is accepted; one that is not has knocked. False when the store cannot tell."""
+        """Return whether the device is accepted, and record an unknown one. False when the store cannot tell."""
         try:
             if await self.is_accepted(peer.device):
                 return True
-            if self._knocks.one_more():
+            if self._unknown.one_more():
                 home = listening_address(peer, address)
                 await self._call(partial(self._peers.knocked, peer.device, peer.public_key, home))
         except MemcrdtError as exc:
@@ -65,11 +65,11 @@ class PeerRecords(TrustPolicy):
         return False
 
     async def revoker_of(self, peer: AuthenticatedPeer) -> str | None:
-        """The id of the device that revoked this one; None if none did, or the store cannot tell."""
+        """Return the id of the device that revoked this one; None if none did, or the store cannot tell."""
         return await self._appeal(peer, self._revoked, partial(self._introductions.revoker_of, peer.device))
 
     async def introduced(self, peer: AuthenticatedPeer, introduction: bytes) -> bool:
-        """Whether the device is accepted because of its introduction. Raises RemoteProtocolError."""
+        """Return whether the device is accepted because of its introduction. Raises RemoteProtocolError."""
         take = partial(self._introductions.take, peer.device, introduction)
         return await self._appeal(peer, self._introduced, take) or False
 
@@ -78,7 +78,7 @@ class PeerRecords(TrustPolicy):
         return await self._call(partial(self._introductions.to, device, HANDSHAKE_FRAME_BYTES))
 
     async def revoked(self, by: str) -> str:
-        """Part of TrustPolicy: an alarm, too, which the failed dial logs. Raises StoreError."""
+        """Part of TrustPolicy. It raises an alarm, too, which the failed dial logs. Raises StoreError."""
         name = None
         with suppress(NotFoundError):
             name = (await self._call(partial(self._peers.get, by))).name
@@ -87,7 +87,7 @@ class PeerRecords(TrustPolicy):
         return words
 
     def connected(self, link: PeerLink) -> None:
-        """Notes a connection that stands."""
+        """Record a connection that stands."""
         connection = link.connection
         note = stored.PeerConnection(connection.via, connection.address, link.since_ms, connection.found, link.skew_ms)
         home = connection.listens_at
@@ -95,28 +95,28 @@ class PeerRecords(TrustPolicy):
         self._note(partial(self._peers.connected, link.peer, connection.peer.public_key, note, home))
 
     def disconnected(self, device: str) -> None:
-        """Notes that no connection to the device stands any more."""
+        """Record that no connection to the device stands any more."""
         self._note(partial(self._peers.disconnected, device))
 
     def failed(self, device: str, problem: str) -> None:
-        """Notes what went wrong with the device, in plain words; logs it when that is news."""
+        """Record a problem with the device, in plain words. Log it if it is a new one."""
         if self._problems.get(device) != problem:
             self._problems[device] = problem
             log.warning("%s", problem)
         self._note(partial(self._peers.failed, device, problem))
 
     def agreed(self, device: str, space: str) -> None:
-        """Notes that the device holds the same of a space (its id) as we."""
+        """Record that the device holds the same as we do in a space (its id)."""
         self._note(partial(self._peers.agreed, device, space))
 
     def alarm(self, text: str) -> None:
-        """Notes something that the user should know and that does not go away by itself."""
+        """Record something that the user should know and that does not go away by itself."""
         log.warning("%s", text)
         self._note(partial(self._peers.alarm, text))
 
-    async def _appeal(self, peer: AuthenticatedPeer, few: _Few, ask: Callable[[], T]) -> T | None:
-        """What the store says of a device that is not accepted; None when it cannot tell, or was asked too often."""
-        if not few.one_more():
+    async def _appeal(self, peer: AuthenticatedPeer, limit: _RateLimit, ask: Callable[[], T]) -> T | None:
+        """Ask the store about a device that is not accepted. None when it cannot tell, or was asked too often."""
+        if not limit.one_more():
             return None
         try:
             return await self._call(ask)
@@ -131,16 +131,16 @@ class PeerRecords(TrustPolicy):
         self._store.submit(write).add_done_callback(_log_failure)
 
 
-class _Few:
-    """What strangers may make us do only so often."""
+class _RateLimit:
+    """Limits how often unknown devices may make us do something."""
 
     def __init__(self) -> None:
-        self._times: deque[float] = deque(maxlen=KNOCKS_PER_S)
+        self._times: deque[float] = deque(maxlen=UNKNOWN_PER_S)
 
     def one_more(self) -> bool:
-        """Whether it may be done now."""
+        """Return whether it may be done now, and count it."""
         now = asyncio.get_running_loop().time()
-        if len(self._times) == KNOCKS_PER_S and now - self._times[0] < 1:
+        if len(self._times) == UNKNOWN_PER_S and now - self._times[0] < 1:
             return False
         self._times.append(now)
         return True

@@ -1,4 +1,4 @@
-"""A store as sync sees it: memcrdt.sync.replica.Replica over memcrdt.store."""
+"""The store as sync sees it: implements memcrdt.sync.replica.Replica over memcrdt.store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 class StoreReplica(Replica):
     """Implements Replica. Every call is synchronous; run it off the event loop.
 
-    Rows of the log that are found to be damaged are set aside: the next comparison asks for what they had said.
+    Damaged rows of the log are set aside: the next comparison asks other devices for what they contained.
     """
 
     def __init__(self, store: Store) -> None:
@@ -62,7 +62,7 @@ class StoreReplica(Replica):
         with self._store.reading() as db:
             head = log.head(db)  # before the shards are looked at: their rows up to this one are all in the digests
         known = self._mending(lambda: digests.of_space(self._store, number))
-        # Who holds the same as a damaged shard need not hold what waits in it, or is lost.
+        # A device that holds the same as a damaged shard need not hold the rows that wait in it, or are lost.
         return {shard.number: Digest(shard.digest, max(shard.head, head) if shard.head else 0) for shard in known}
 
     def state_vector(self, space: str, shard: int) -> StateVector:
@@ -73,13 +73,15 @@ class StoreReplica(Replica):
     def diff(self, space: str, shard: int, theirs: StateVector) -> ShardDiff:
         if self.is_read_only(space):
             return ShardDiff(NOTHING, {}, 0)
-        # Who lacks no block and yet asks may have other ones at the same clocks, and sees that in all of ours only.
+        # A device that lacks no block and asks anyway may have other blocks at the same clocks: send it our whole copy.
         is_level = theirs == self.state_vector(space, shard)
         return self.lacking(space, shard, {} if is_level else theirs)
 
     def lacking(self, space: str, shard: int, theirs: StateVector) -> ShardDiff:
-        """What a copy at `theirs` lacks, for a reader on this machine: also of a space that we may only read, and pass
-        on to no other device."""
+        """Return what a copy at `theirs` lacks, for a reader on this machine.
+
+        Includes spaces that we may only read, which diff() passes on to no other device.
+        """
         number = self._number(space)
         diff = self._mending(lambda: self._lacking(number, shard, theirs))
         if len(diff.update) <= limits.UPDATE_BYTES:
@@ -110,7 +112,7 @@ class StoreReplica(Replica):
             self._store.commit(taking, prepared=prepared, origin=origin)
         except SpoiledError as exc:
             damage.repair_shard(self._store, exc.shard)
-            raise  # what was asked for has a gap before it now, and the device that sent it is not to blame
+            raise  # the update has a gap before it now, and its sender is not to blame
         except GapError as exc:
             return Applied("gap", self.state_vector(space, shard), str(exc))
         except RemoteProtocolError as exc:
@@ -160,7 +162,7 @@ class StoreReplica(Replica):
         return {space: MembershipRecord(statements=tuple(statements)) for space, statements in found.items()}
 
     def is_read_only(self, space: str) -> bool:
-        """Whether this device only takes what others write into the space."""
+        """Return whether this device may only read the space."""
         number = self._number(space)
         with self._store.reading() as db:
             return is_read_only(db, number)
@@ -177,7 +179,7 @@ class StoreReplica(Replica):
         return number
 
     def _mending(self, work: Callable[[], T]) -> T:
-        """Does it, and again as long as damaged rows that are in its way can be set aside. Raises CorruptError, too."""
+        """Do the work, and repeat it while damaged rows in its way can be set aside. Raises CorruptError, too."""
         while True:
             try:
                 return work()
@@ -198,7 +200,7 @@ _IMPOSTOR = (
 
 @dataclass(frozen=True, slots=True)
 class _Taking:
-    """The plan that takes one update into a shard of a space (its local number)."""
+    """The plan that applies one update to a shard of a space (its local number)."""
 
     space: int
     shard: int

@@ -20,10 +20,19 @@ STILL_S: Final = 30.0  # without progress of anybody; what the largest frame tak
 
 
 class SyncWait:
-    """A wish, made now, that the devices agree with us within `timeout_s`; `devices` are those meant, None for all
-    within reach. Raises NotFoundError."""
+    """Waits, from now on, until other devices agree with us. Each call of look() checks, and never waits itself."""
 
     def __init__(self, store: Store, devices: Collection[str] | None, timeout_s: float | None) -> None:
+        """Ask the process with the network to sync.
+
+        Args:
+            store: Our store.
+            devices: The devices to wait for; None for all that can be reached.
+            timeout_s: Maximum time to wait; None for no limit.
+
+        Raises:
+            NotFoundError: A device is not known here.
+        """
         self._store = store
         self._devices = devices
         self._timeout_s = timeout_s
@@ -35,14 +44,14 @@ class SyncWait:
         self._seen: object = None
 
     def look(self) -> bool | None:
-        """Whether every device that is meant agreed, and at least one did; None while that is open. Never waits."""
+        """Return whether every device agreed, and at least one did; None while that is open."""
         settled = self._settled()
         if settled is None and self._timeout_s is not None and time.monotonic() - self._asked >= self._timeout_s:
             return False
         return settled
 
     def _settled(self) -> bool | None:
-        """The answer, or None while it is open."""
+        """Return the answer, or None while it is open."""
         states = [state for state in peer_states(self._store) if self._is_meant(state)]
         agreed = [state for state in states if self._has_agreed(state)]
         away = [state for state in states if state not in agreed and self._is_away(state)]
@@ -51,8 +60,10 @@ class SyncWait:
         return bool(agreed) and not (away and self._devices)
 
     def _stands_still(self, states: Collection[PeerStatus]) -> bool:
-        """Whether for a while nothing came, and nobody has taken more. A device that we share more with than it shares
-        with us agrees never: whoever waits for it is told, and not kept for ever."""
+        """Return whether nothing came and no device took anything for a while.
+
+        A device that shares less with us than we with it never agrees: the wait for it has to end.
+        """
         with self._store.reading() as db:
             seen = log.head(db), [(state.peer.device, state.behind, state.agreed_at) for state in states]
         if seen != self._seen:

@@ -1,4 +1,4 @@
-"""Who is accepted, with which addresses and spaces, and what of that has changed since the last look."""
+"""The accepted devices with their addresses and rights, and how they changed since the last read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TrustedPeers:
 
     @property
     def devices(self) -> frozenset[str]:
-        """All of them."""
+        """All accepted devices."""
         return frozenset(self._addresses)
 
     @property
@@ -36,11 +36,11 @@ class TrustedPeers:
         return self._revoked or bool(self._addresses)
 
     def known(self, device: str) -> Known:
-        """What the gossip hears of an accepted device that has an address."""
+        """Return the event for an accepted device that has an address."""
         return Known(device, device in self._writers)
 
     def read(self) -> list[Known | Revoked | SpacesChanged | SyncNow]:
-        """Reads the table, and returns what the gossip should hear. Raises StoreError."""
+        """Read the table, and return the events for the gossip. Raises StoreError."""
         before, wrote, said_before = self._addresses, self._writers, (self._shares, self._statements)
         known = self._peers.all()
         self._addresses = {peer.device: frozenset(peer.addresses) for peer in known if peer.state == "accepted"}

@@ -30,20 +30,20 @@ class Code:
 
     @property
     def secret(self) -> bytes:
-        """What SPAKE2 takes as the password."""
+        """The password for SPAKE2."""
         return str(self).encode()
 
 
 def new_code() -> Code:
-    """A random one."""
+    """Return a random code."""
     first, second = _words()
     return Code(1 + secrets.randbelow(NUMBERS), secrets.choice(first), secrets.choice(second))
 
 
 def parse_code(text: str) -> Code:
-    """The code that was typed; case doesn't matter, and blanks may stand for dashes.
+    """Parse a typed code. Case doesn't matter, and blanks may stand for dashes.
 
-    Raises InputError, naming a mistyped word and the one that is like it: so a slip does not cost the code.
+    Raises InputError that names a mistyped word and the most similar right one, so that a slip does not cost the code.
     """
     parts = text.lower().replace("-", " ").split()
     if len(parts) != 3 or not parts[0].isdecimal() or not 1 <= int(parts[0][:4]) <= NUMBERS:

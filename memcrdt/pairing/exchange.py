@@ -1,8 +1,8 @@
 """SPAKE2 over the code (RFC 9382's predecessor, as the package `spake2` has it), without I/O.
 
-It runs on a connection on which both devices have proven their keys, each by a signature over the certificate
-that it sees (memcrdt/net/auth.py). Those keys and the nonces go into the key that comes out of the code. So whoever
-stands between the two, with keys of its own, has one guess at the code and learns nothing else.
+It runs on a connection on which both devices have proven their keys, each by a signature over the channel binding that
+it sees (memcrdt/net/auth.py). Those keys and the nonces go into the key that comes out of the code. So a relay between
+the two, with keys of its own, has one guess at the code and learns nothing else.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ class CodeExchange:
         self.message: bytes = self._spake.start()
 
     def finish(self, message: bytes) -> None:
-        """Takes the other side's message. Raises RemoteProtocolError for what is none."""
+        """Take the other side's message. Raises RemoteProtocolError for a malformed one."""
         try:
             self._key = self._spake.finish(message)
         except (SPAKEError, ValueError, AssertionError) as exc:  # asserts are how spake2 checks the point
             raise RemoteProtocolError("the other device sent no message of SPAKE2") from exc
 
     def proof(self) -> bytes:
-        """Shows the other side that we have the code."""
+        """Return the proof that we have the code."""
         return self._mac(self._role)
 
     def proves(self, proof: bytes) -> bool:
-        """Whether the other side has it."""
+        """Return whether a proof of the other side shows that it has the code."""
         return hmac.compare_digest(proof, self._mac("joiner" if self._role == "inviter" else "inviter"))
 
     def _mac(self, role: Role) -> bytes:

@@ -60,8 +60,8 @@ class PairingContext:
     name: str | None = None
 
 
-class Invitation:
-    """A code that waits: `async with Invitation(...) as invitation`, then `joined()`.
+class InvitationListener:
+    """A code that waits: `async with InvitationListener(...) as invitation`, then `joined()`.
 
     One wrong guess ends the code.
 

@@ -11,7 +11,7 @@ from memcrdt.errors import MemcrdtError, PairingError, RemoteProtocolError, Unre
 from memcrdt.memory.pairing import FIND_S, PairedDevice
 from memcrdt.net.addresses import Address
 from memcrdt.net.dialer import Dialer, DialTarget
-from memcrdt.net.discovery.finder import Candidate
+from memcrdt.net.discovery.finder import AddressCandidate
 from memcrdt.net.handshake import TrustPolicy
 from memcrdt.net.tasks import BackgroundTasks
 from memcrdt.net.websocket import PAIRING_PATH
@@ -54,7 +54,7 @@ class JoinAttempt:
 
     async def find_and_join(self, finders: Sequence[Finder], find_s: float = FIND_S) -> PairedDevice:
         """Pair with the device that shows the code, once a finder has found it. Raises PairingError."""
-        found: asyncio.Queue[Candidate] = asyncio.Queue()
+        found: asyncio.Queue[AddressCandidate] = asyncio.Queue()
         problems: list[MemcrdtError] = []  # with devices that announced the number of the code
         tasks = BackgroundTasks()
         for finder in finders:
@@ -99,7 +99,7 @@ class JoinAttempt:
             await dialer.close()
 
     async def _join_first(
-        self, dialer: Dialer, found: asyncio.Queue[Candidate], problems: list[MemcrdtError]
+        self, dialer: Dialer, found: asyncio.Queue[AddressCandidate], problems: list[MemcrdtError]
     ) -> PairedDevice:
         tried: set[Address] = set()
         while True:

@@ -15,7 +15,7 @@ from memcrdt.node.lock import holder
 from memcrdt.node.options import NetOptions
 from memcrdt.pairing.channel import PairingOffer
 from memcrdt.pairing.codes import parse_code
-from memcrdt.pairing.inviting import Invitation, PairingContext
+from memcrdt.pairing.inviting import InvitationListener, PairingContext
 from memcrdt.pairing.joining import JoinAttempt
 from memcrdt.store.membership.members import Members
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from memcrdt.memory.memory import Memory
 
 
-async def invite(memory: Memory, options: PairOptions) -> Invitation:
-    """An invitation to be entered. Raises NotFoundError and InputError for spaces that cannot be shared."""
+async def invite(memory: Memory, options: PairOptions) -> InvitationListener:
+    """Return an invitation to be entered. Raises NotFoundError or InputError for spaces that cannot be shared."""
     ours = await asyncio.to_thread(_ours, memory, options)
-    invitation = Invitation(ours, options.host)
+    invitation = InvitationListener(ours, options.host)
     number = invitation.code.number
     invitation.finders = _network(options).finders(ours.identity.device_id, memory.config, pairing=number)
     return invitation

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 import pytest
 
-from memcrdt.net.discovery.finder import Candidate, Finder
+from memcrdt.net.discovery.finder import AddressCandidate, Finder
 
 WAIT_S: Final = 10.0
 
@@ -21,7 +21,7 @@ class Scene(Protocol):
         """Return a finder that looks there."""
         ...
 
-    async def appear(self) -> Candidate:
+    async def appear(self) -> AddressCandidate:
         """Make another device appear. Return the candidate that has to be found."""
         ...
 
@@ -65,8 +65,8 @@ class FinderAcceptance:
 
 
 @asynccontextmanager
-async def _searching(scene: Scene) -> AsyncIterator[tuple[list[Candidate], asyncio.Task[None]]]:
-    found: list[Candidate] = []
+async def _searching(scene: Scene) -> AsyncIterator[tuple[list[AddressCandidate], asyncio.Task[None]]]:
+    found: list[AddressCandidate] = []
     task = asyncio.create_task(scene.finder().run(found.append))
     try:
         yield found, task

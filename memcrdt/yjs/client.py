@@ -1,4 +1,4 @@
-"""One stock Yjs client: what it says goes to the store, what the store learns goes to it."""
+"""Connects one stock Yjs client to the store: its updates go in, and new updates go out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ InStore = Callable[..., Awaitable[Any]]  # runs a function off the event loop
 
 
 class ClientContext(NamedTuple):
-    """What a client is tied to."""
+    """What a client works with: the store, its token, its shard and the room of the shard."""
 
     source: ShardSource
     in_store: InStore
@@ -40,9 +40,9 @@ class ClientContext(NamedTuple):
 
 
 class YjsClient:
-    """A connection to a shard. `run` serves it until its end; one task reads from it, and one alone writes to it.
+    """A connection to a shard. `run` serves it until its end: one task reads from it, another one writes to it.
 
-    What is to be written is noted, never queued: the writer finds the rest in the store when it comes to it.
+    Nothing is queued for the client: a flag says that there is news, and the writer finds it in the store.
     """
 
     def __init__(self, stream: FrameStream, ties: ClientContext) -> None:
@@ -58,7 +58,7 @@ class YjsClient:
         self._due = 0.0  # when it has waited long enough for a message
 
     async def run(self) -> None:
-        """Serves the client until it leaves, is refused, or `close` is called."""
+        """Serve the client until it leaves, is refused, or `close` is called."""
         self._ties.room.join(self)
         tasks = asyncio.create_task(self._read()), asyncio.create_task(self._write())
         try:
@@ -71,7 +71,7 @@ class YjsClient:
         await self._end(next((end for end in ends if isinstance(end, Exception)), None))
 
     def wake(self) -> None:
-        """Something is committed, perhaps to this shard."""
+        """Note that something was committed, perhaps to this shard."""
         self._wake.set()
 
     def tell(self, presences: Iterable[Presence]) -> None:
@@ -80,7 +80,7 @@ class YjsClient:
         self._wake.set()
 
     async def close(self) -> None:
-        """Says goodbye; the client may connect again."""
+        """Say goodbye. The client may connect again."""
         await self._stream.close(LEAVING)
 
     async def _end(self, error: Exception | None) -> None:

@@ -3,8 +3,8 @@
     GET /yjs/SPACE          the shards of a space, as JSON
     GET /yjs/SPACE/SHARD    a WebSocket that speaks y-protocols
 
-In the clear it listens on the loopback interface only, where a web page could still knock: by its own name (so
-the Host is checked) or across origins (so an Origin has to be one that the token lists).
+Without TLS it listens on the loopback interface only. A web page could still connect there: by its own name, so the
+Host is checked, or across origins, so the token has to list the Origin.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class YjsListener:
         await self.stop()
 
     async def start(self) -> None:
-        """Listens from now on."""
+        """Start to listen."""
         options = self._options
         context = _context(options)
         self._is_clear = context is None
@@ -118,7 +118,7 @@ class YjsListener:
         self.url = f"{'http' if context is None else 'https'}://{Address(options.host or 'localhost', port)}/yjs"
 
     async def stop(self) -> None:
-        """Says goodbye to every client and frees the port."""
+        """Say goodbye to every client and free the port."""
         await asyncio.gather(*(client.close() for client in self._clients))
         await self._held.aclose()
 
@@ -132,7 +132,7 @@ class YjsListener:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
 
     async def _answer(self, request: web.BaseRequest, pending: PendingConnection) -> web.StreamResponse:
-        """The handler of every request: ends when its connection does."""
+        """Handle a request. Ends when its connection does."""
         if self._is_clear and not _names_loopback(request.host):
             return refusing_response(403)
         try:
@@ -190,7 +190,7 @@ class YjsListener:
 
 
 def _asked(request: web.BaseRequest) -> tuple[str, int | None]:
-    """The space's name and the shard, None for a list of them. Raises NotFoundError for any other path or method."""
+    """Return the requested space and shard; None stands for a list. Raises NotFoundError for another path or method."""
     match request.method, request.url.parts:
         case "GET", ("/", "yjs", space):
             return space, None
@@ -200,13 +200,13 @@ def _asked(request: web.BaseRequest) -> tuple[str, int | None]:
 
 
 def _secret(request: web.BaseRequest) -> str:
-    """What the request shows as its token: browsers can't set a WebSocket's headers, so the query may hold it."""
+    """Return the token of a request. Browsers can't set a WebSocket's headers, so the query may hold it."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else request.query.get("token", "")
 
 
 def _names_loopback(host: str) -> bool:
-    """Whether a Host header names this machine as only itself can: not by a name that a web page brought along."""
+    """Return whether a Host header names the loopback interface, and not a name that a web page brought along."""
     try:
         return _is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:

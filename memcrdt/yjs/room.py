@@ -1,4 +1,4 @@
-"""Who is connected to one shard, and what each shows of itself to the others: awareness, which is never stored."""
+"""The connections to one shard, and the presence that each shows the others (awareness). None of it is stored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Participant(Protocol):
     """A connection, as the others in the room see it."""
 
     def tell(self, presences: Iterable[Presence]) -> None:
-        """Sends it the news when there is time. Never waits."""
+        """Send it the news when there is time. Never waits."""
         ...
 
 
@@ -38,7 +38,7 @@ class Room:
 
     @property
     def present(self) -> Iterable[Presence]:
-        """Everyone who is there."""
+        """The presences of all clients."""
         return self._present.values()
 
     def join(self, member: Participant) -> None:
@@ -46,16 +46,16 @@ class Room:
         member.tell(self.present)
 
     def leave(self, member: Participant) -> None:
-        """Takes a connection out, and all whom it brought: they would seem to be there for 30 s more."""
+        """Take a connection out with all clients that it brought, which would seem present for 30 s more."""
         brought = self._members.pop(member)
         self._tell([self._present.pop(client).left() for client in brought if client in self._present])
 
     def heard(self, member: Participant, presences: Iterable[Presence]) -> None:
-        """Takes what a member tells of itself and others, and tells everyone what of it is new."""
+        """Take presences from a member, and tell everyone the new ones."""
         self._tell([presence for presence in presences if self._take(member, presence)])
 
     def _take(self, member: Participant, new: Presence) -> bool:
-        """The rule of y-protocols: a greater clock counts, and of two states with one clock the end."""
+        """Apply the rule of y-protocols: the greater clock counts, and with equal clocks the end does."""
         old = self._present.get(new.client)
         if new.is_gone:
             if old is None or new.clock < old.clock:

@@ -1,7 +1,7 @@
-"""The store as the Yjs listener needs it: tokens, the shards of a space, and what a client lacks of one.
+"""The store as the Yjs listener needs it: tokens, the shards of a space, and the updates that a client lacks.
 
-A client follows the log of its shard from where its last answer stood. So nothing is queued for a slow one, nothing
-is sent before it is durable, and what other processes commit goes the same way.
+A client follows the log of its shard from the row where its last answer ended. So nothing is queued for a slow client,
+nothing is sent before it is durable, and commits of other processes go the same way.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Position:
 
 
 class ShardSource:
-    """One store. Every call is synchronous; run it off the event loop.
+    """The shards of one store. Every call is synchronous; run it off the event loop.
 
-    What a token has to stand for raises UntrustedPeerError once it is revoked.
+    Calls that take a token raise UntrustedPeerError once the token is revoked.
     """
 
     def __init__(self, store: Store) -> None:
@@ -52,10 +52,7 @@ class ShardSource:
         self.tokens = Tokens(store)
 
     def listing(self, name: str) -> dict[str, Any]:
-        """The shards of a space as JSON, and the number of the one where new memories belong.
-
-        Raises NotFoundError.
-        """
+        """Return the shards of a space as JSON, with the number of the shard for new memories. Raises NotFoundError."""
         with self._store.reading() as db:
             space, _ = _space(db, name)
             shards = log.shards_of(db, space)
@@ -70,7 +67,7 @@ class ShardSource:
         }
 
     def place(self, name: str, shard: int) -> ShardRef:
-        """Where a shard of the space called `name` is: one that is there, or the next. Raises NotFoundError."""
+        """Return an existing shard of the space called `name`, or the next new one. Raises NotFoundError."""
         with self._store.reading() as db:
             space, space_id = _space(db, name)
             if not 0 <= shard <= min(_after(log.shards_of(db, space)), limits.SHARDS - 1):
@@ -78,18 +75,18 @@ class ShardSource:
         return ShardRef(space_id, shard)
 
     def known(self, place: ShardRef) -> StateVector:
-        """What we know of a shard."""
+        """Return our state vector of a shard."""
         return self._replica.state_vector(*place)
 
     def answer(self, token: Token, place: ShardRef, theirs: StateVector) -> tuple[list[bytes], Position]:
-        """What a copy at `theirs` lacks, in one update or in pieces to be applied in order."""
+        """Return what a copy at `theirs` lacks, in one update or in pieces to be applied in order."""
         self.check(token)
         diff = self._replica.lacking(*place, theirs)
         whole = len(diff.update) <= WHOLE_BYTES
         return [diff.update] if whole else list(cut(diff.update, PIECE_BYTES)), Position(diff.seq, diff.after)
 
     def news(self, token: Token, place: ShardRef, position: Position) -> tuple[list[bytes], Position]:
-        """The updates behind `position`, oldest first: none when there are none, not all when there are many."""
+        """Return the updates behind `position`, oldest first. Of many it returns only the first."""
         self.check(token)
         with self._store.reading() as db, consistent_read(db):  # the head and the log have to be of one moment
             row = _row(db, place)
@@ -100,7 +97,7 @@ class ShardSource:
         return self.answer(token, place, position.known)
 
     def denial(self, token: Token, place: ShardRef) -> str | None:
-        """Why clients with this token may not write the shard, if they may not."""
+        """Return why clients with this token may not write the shard; None if they may."""
         if token.read_only:
             return f"the token {token.name!r} may read and not write; make another with `memcrdt token create`"
         if self._replica.is_read_only(place.space):
@@ -108,14 +105,14 @@ class ShardSource:
         return None
 
     def take(self, token: Token, place: ShardRef, update: bytes) -> Applied:
-        """Commits an update from a client, as one from a peer. Raises ReadOnlyError where it may not write."""
+        """Commit an update from a client as one from a peer. Raises ReadOnlyError where the client may not write."""
         self.check(token)
         if update != NOTHING and (denial := self.denial(token, place)):
             raise ReadOnlyError(denial)
         return self._replica.apply(*place, update, f"{log.STOCK}{token.name}")
 
     def check(self, token: Token) -> None:
-        """Raises UntrustedPeerError if the token was revoked."""
+        """Raise UntrustedPeerError if the token was revoked."""
         if not self.tokens.stands(token):
             raise UntrustedPeerError(f"the token {token.name!r} was revoked; make another with `memcrdt token create`")
 

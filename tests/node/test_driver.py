@@ -16,7 +16,7 @@ from memcrdt.net.addresses import Address
 from memcrdt.net.auth import AuthenticatedPeer
 from memcrdt.net.dialer import DIAL_S
 from memcrdt.net.websocket import HEARTBEAT_S
-from memcrdt.node.peer_records import KNOCKS_PER_S
+from memcrdt.node.peer_records import UNKNOWN_PER_S
 from memcrdt.sync.replica import Applied
 
 if TYPE_CHECKING:
@@ -227,10 +227,10 @@ async def test_a_flood_of_strangers_is_not_written_down(make_machine: Make) -> N
     """Each note is a commit: at most eight in a second."""
     desktop = make_machine("desktop")
     await desktop.start()
-    for number in range(3 * KNOCKS_PER_S):
+    for number in range(3 * UNKNOWN_PER_S):
         stranger = AuthenticatedPeer(f"stranger {number}", b"k" * 32, b"n" * 32, b"n" * 32)
         assert not await desktop.driver._records.admits(stranger, "192.168.1.66:51234")
-    assert len(desktop.peers.all()) == KNOCKS_PER_S
+    assert len(desktop.peers.all()) == UNKNOWN_PER_S
 
 
 async def test_connections_are_written_down_for_other_processes(

@@ -15,7 +15,7 @@ from memcrdt.model.device_ids import shown
 from memcrdt.net.connection import Connection
 from memcrdt.net.handshake import LocalDevice, TrustPolicy, authenticate_as_dialer, authenticate_as_listener
 from memcrdt.pairing.codes import Code, new_code
-from memcrdt.pairing.inviting import Invitation
+from memcrdt.pairing.inviting import InvitationListener
 from memcrdt.pairing.joining import JoinAttempt
 from memcrdt.pairing.pair import PairOptions, _ours
 from memcrdt.store.membership.peers import Peers
@@ -28,7 +28,7 @@ class Two:
     def __init__(self, laptop: Memory, desktop: Memory) -> None:
         self.laptop, self.desktop = laptop, desktop
         self.showing, self.typing = _ours(laptop, PairOptions()), _ours(desktop, PairOptions())
-        self.invitation = Invitation(self.showing, "")
+        self.invitation = InvitationListener(self.showing, "")
 
     async def pair(self, code: Code, streams: tuple[MemoryFrameStream, MemoryFrameStream]) -> object:
         """What the desktop gets from typing a code: the laptop, or an error."""

@@ -30,7 +30,7 @@ from memcrdt.net.addresses import Address
 from memcrdt.net.auth import AuthenticatedPeer
 from memcrdt.net.connection import Connection
 from memcrdt.net.dialer import Dialer, DialTarget
-from memcrdt.net.discovery.finder import Candidate, Found
+from memcrdt.net.discovery.finder import AddressCandidate, Found
 from memcrdt.net.discovery.mdns import MdnsFinder
 from memcrdt.net.handshake import TrustPolicy
 from memcrdt.net.identity import Identity
@@ -40,7 +40,7 @@ from memcrdt.node.node import Node
 from memcrdt.pairing.channel import PairingChannel, PairingOffer, spaces_to_join
 from memcrdt.pairing.codes import Code, parse_code
 from memcrdt.pairing.exchange import CodeExchange
-from memcrdt.pairing.inviting import Invitation
+from memcrdt.pairing.inviting import InvitationListener
 from memcrdt.pairing.joining import JoinAttempt
 from memcrdt.pairing.pair import _ours, invite, join
 from memcrdt.store.membership.members import Entry, Members
@@ -309,7 +309,7 @@ async def test_a_device_in_the_middle_learns_nothing(
 async def test_the_device_that_shows_the_code_is_found_by_mdns(two: tuple[Memory, Memory]) -> None:
     """Among others, of which none is asked whose number is another."""
     laptop, desktop = two
-    invitation = Invitation(_ours(laptop, LOOPBACK), "127.0.0.1")
+    invitation = InvitationListener(_ours(laptop, LOOPBACK), "127.0.0.1")
     invitation.finders = [_mdns(laptop, invitation.code.number)]
     other = _mdns(desktop, invitation.code.number % 99 + 1)
     other.announce(1)
@@ -469,7 +469,7 @@ class _Named:
 
     async def run(self, found: Found) -> None:
         for address in self._addresses:
-            found(Candidate(address, "mdns", pairing=self._number))
+            found(AddressCandidate(address, "mdns", pairing=self._number))
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""What finders found, within bounds: anybody on the network can name as many addresses as they like."""
+"""The addresses that finders found. Their number is bounded, since anybody on the network can name addresses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from memcrdt.net.tasks import BackgroundTasks
 
 if TYPE_CHECKING:
     from memcrdt.net.addresses import Address
-    from memcrdt.net.discovery.finder import Candidate, Finder
+    from memcrdt.net.discovery.finder import AddressCandidate, Finder
 
 log = logging.getLogger("memcrdt.net")
 
@@ -37,43 +37,50 @@ class Candidates:
         fresh: Callable[[str], None],
         identify: Callable[[Address], Awaitable[str]],
     ) -> None:
-        """`fresh` is told of an accepted device that has a new address; `identify` asks an address who is there."""
+        """Keep the parts.
+
+        Args:
+            finders: The sources.
+            accepted: Tells whether a device is accepted.
+            fresh: Takes an accepted device that has a new address.
+            identify: Asks an address for the id of the device there.
+        """
         self._finders = finders
         self._accepted = accepted
         self._fresh = fresh
         self._identify = identify
-        self._of: OrderedDict[str, list[Candidate]] = OrderedDict()
+        self._of: OrderedDict[str, list[AddressCandidate]] = OrderedDict()
         self._told: dict[str, float] = {}
         self._asked: OrderedDict[Address, float] = OrderedDict()
         self._asking = asyncio.Semaphore(ASKS_AT_ONCE)
         self._tasks = BackgroundTasks()
 
     def start(self) -> None:
-        """Starts the finders."""
+        """Start the finders."""
         for finder in self._finders:
             self._tasks.spawn(finder.run(self.found))
 
     async def stop(self) -> None:
-        """Ends them; what they announced is withdrawn when this returns."""
+        """Stop the finders. Their announcements are withdrawn when this returns."""
         await self._tasks.cancel()
 
     def announce(self, port: int | None) -> None:
-        """Tells the finders where we listen."""
+        """Tell the finders where we listen."""
         for finder in self._finders:
             finder.announce(port)
 
-    def of(self, device: str) -> list[Candidate]:
-        """Where the device may be."""
+    def of(self, device: str) -> list[AddressCandidate]:
+        """Return the addresses where the device may be."""
         return list(self._of.get(device, ()))
 
-    def failed(self, candidate: Candidate) -> None:
-        """The device is not there: the address makes room for another."""
+    def failed(self, candidate: AddressCandidate) -> None:
+        """Drop an address where the device is not, to make room for another."""
         known = self._of.get(candidate.device or "", [])
         if candidate in known:
             known.remove(candidate)
 
-    def found(self, candidate: Candidate) -> None:
-        """Takes what a finder says."""
+    def found(self, candidate: AddressCandidate) -> None:
+        """Take a candidate from a finder."""
         if candidate.device is None:
             self._ask(candidate)
             return
@@ -95,7 +102,7 @@ class Candidates:
             del self._of[device]
             self._told.pop(device, None)
 
-    def _ask(self, candidate: Candidate) -> None:
+    def _ask(self, candidate: AddressCandidate) -> None:
         now = asyncio.get_running_loop().time()
         asked = self._asked.get(candidate.address)
         if asked is not None and now - asked < ASK_AGAIN_S:
@@ -109,7 +116,7 @@ class Candidates:
         self._asked.move_to_end(candidate.address)
         self._tasks.spawn(self._learn(candidate))
 
-    async def _learn(self, candidate: Candidate) -> None:
+    async def _learn(self, candidate: AddressCandidate) -> None:
         async with self._asking:
             try:
                 device = await self._identify(candidate.address)

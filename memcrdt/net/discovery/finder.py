@@ -1,4 +1,4 @@
-"""One source of addresses, as the network sees it. memcrdt.testing.finders holds what each has to keep."""
+"""The seam of discovery: a source of addresses. memcrdt.testing.finders has the acceptance suite."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from memcrdt.net.addresses import Address
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """An address at which a device may be; nothing of it is proven.
+class AddressCandidate:
+    """An address where a device may be. Nothing about it is proven.
 
-    `device` is whose it is said to be, None if nobody said; `pairing` the number of the code that waits there.
+    Attributes:
+        address: The address.
+        found: The kind of source.
+        device: The id of the device, if the source names one.
+        pairing: The number of the code that waits there, if one does.
     """
 
     address: Address
@@ -22,17 +26,19 @@ class Candidate:
     pairing: int | None = None
 
 
-Found: TypeAlias = Callable[[Candidate], None]
+Found: TypeAlias = Callable[[AddressCandidate], None]
 
 
 class Finder(Protocol):
-    """One source."""
+    """A source of addresses."""
 
     async def run(self, found: Found) -> None:
-        """Calls `found` for each candidate, again when it was seen again, until it is cancelled; then nothing that was
-        announced is left behind. A source that is not there is no error: it is looked for again."""
+        """Call `found` for each candidate, and again when it is seen again, until cancelled.
+
+        Once cancelled, it leaves no announcement behind. A missing source is no error: it is looked for again.
+        """
         ...
 
     def announce(self, port: int | None) -> None:
-        """We listen at this port from now on, or no longer. A source that announces nothing does nothing."""
+        """Announce that we listen at this port from now on, or no longer (None). Many sources announce nothing."""
         ...

@@ -21,7 +21,7 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 from memcrdt.errors import InputError
 from memcrdt.model.device_ids import DEVICE_ID_CHARS
 from memcrdt.net.addresses import Address
-from memcrdt.net.discovery.finder import Candidate, Found
+from memcrdt.net.discovery.finder import AddressCandidate, Found
 from memcrdt.net.tasks import BackgroundTasks
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class _Resolving:
             self._names.discard(name)
 
 
-def candidates_of(info: ServiceInfo) -> list[Candidate]:
+def candidates_of(info: ServiceInfo) -> list[AddressCandidate]:
     """What a record says, as far as it makes sense: anybody can have written it."""
     properties = info.decoded_properties
     device, pairing = properties.get("id") or "", properties.get("pair") or ""
@@ -164,7 +164,7 @@ def candidates_of(info: ServiceInfo) -> list[Candidate]:
     candidates = []
     for host in _usable(info.parsed_scoped_addresses())[:ADDRESSES]:
         with suppress(InputError):
-            candidates.append(Candidate(Address(host, info.port), "mdns", device, number))
+            candidates.append(AddressCandidate(Address(host, info.port), "mdns", device, number))
     return candidates
 
 

@@ -22,7 +22,7 @@ import aiohttp
 from memcrdt.errors import InputError
 from memcrdt.model.ports import DEFAULT_PORT
 from memcrdt.net.addresses import Address
-from memcrdt.net.discovery.finder import Candidate, Found
+from memcrdt.net.discovery.finder import AddressCandidate, Found
 
 log = logging.getLogger("memcrdt.net")
 
@@ -57,7 +57,7 @@ class TailscaleFinder:
         """Part of Finder."""
         while True:
             for address in addresses_in(await self._status(), self._port):
-                found(Candidate(address, "tailscale"))
+                found(AddressCandidate(address, "tailscale"))
             await asyncio.sleep(INTERVAL_S)
 
     async def _status(self) -> object:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from memcrdt.errors import UnreachableError
 from memcrdt.net.addresses import Address
 from memcrdt.net.discovery.candidates import ADDRESSES, ASKED, STRANGERS, Candidates
-from memcrdt.net.discovery.finder import Candidate
+from memcrdt.net.discovery.finder import AddressCandidate
 
 DESKTOP = "B" * 52
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
@@ -32,8 +32,8 @@ class Scene:
             raise UnreachableError("nobody there")
         return self.there[address.host]
 
-    def find(self, host: str, device: str | None) -> Candidate:
-        candidate = Candidate(Address(host, 27380), "mdns", device)
+    def find(self, host: str, device: str | None) -> AddressCandidate:
+        candidate = AddressCandidate(Address(host, 27380), "mdns", device)
         self.candidates.found(candidate)
         return candidate
 

@@ -10,7 +10,7 @@ from zeroconf import ServiceInfo
 from zeroconf.asyncio import AsyncZeroconf
 
 from memcrdt.net.addresses import Address
-from memcrdt.net.discovery.finder import Candidate
+from memcrdt.net.discovery.finder import AddressCandidate
 from memcrdt.net.discovery.mdns import SERVICE, MdnsFinder, candidates_of
 from memcrdt.testing.finders import FinderAcceptance
 
@@ -30,11 +30,11 @@ class MdnsScene:
     def finder(self) -> MdnsFinder:
         return MdnsFinder(LAPTOP, interfaces=LOOPBACK)
 
-    async def appear(self) -> Candidate:
+    async def appear(self) -> AddressCandidate:
         other = MdnsFinder(DESKTOP, interfaces=LOOPBACK)
         other.announce(27380)
         self._tasks.append(asyncio.create_task(other.run(lambda _: None)))
-        return Candidate(Address("127.0.0.1", 27380), "mdns", DESKTOP)
+        return AddressCandidate(Address("127.0.0.1", 27380), "mdns", DESKTOP)
 
     async def vanish(self) -> None:
         for task in self._tasks:
@@ -80,7 +80,7 @@ async def test_a_record_is_withdrawn_when_nobody_listens_any_more() -> None:
 
 async def test_the_number_of_a_waiting_code_is_in_the_record(eventually: Eventually) -> None:
     """So that whoever types the code finds the right one of several devices."""
-    found: list[Candidate] = []
+    found: list[AddressCandidate] = []
     waiting = MdnsFinder(DESKTOP, pairing=7, interfaces=LOOPBACK)
     waiting.announce(27382)
     tasks = [
@@ -88,7 +88,7 @@ async def test_the_number_of_a_waiting_code_is_in_the_record(eventually: Eventua
         asyncio.create_task(MdnsFinder(LAPTOP, interfaces=LOOPBACK).run(found.append)),
     ]
     await eventually(lambda: found)
-    assert found[0] == Candidate(Address("127.0.0.1", 27382), "mdns", DESKTOP, pairing=7)
+    assert found[0] == AddressCandidate(Address("127.0.0.1", 27382), "mdns", DESKTOP, pairing=7)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -125,7 +125,7 @@ async def test_a_machine_without_a_network_is_no_error(
 ) -> None:
     """It says what to do, and tries again: the network may come."""
     monkeypatch.setattr("memcrdt.net.discovery.mdns.RETRY_S", 0.01)
-    found: list[Candidate] = []
+    found: list[AddressCandidate] = []
     scene = MdnsScene()
     await scene.appear()
     failures: list[Exception] = [OSError("no such device"), RuntimeError("no adapters")]

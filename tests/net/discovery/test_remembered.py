@@ -13,7 +13,7 @@ import pytest
 
 import memcrdt
 from memcrdt.net.addresses import Address
-from memcrdt.net.discovery.finder import Candidate, Found
+from memcrdt.net.discovery.finder import AddressCandidate, Found
 from memcrdt.node.trusted_peers import TrustedPeers
 from memcrdt.store.membership.peers import PeerConnection, Peers
 from memcrdt.sync.events import Known
@@ -36,7 +36,7 @@ class TableFinder:
             for event in await asyncio.to_thread(roster.read):
                 if isinstance(event, Known):
                     for address in self._peers.get(event.peer).addresses:
-                        found(Candidate(Address.parse(address), "address", event.peer))
+                        found(AddressCandidate(Address.parse(address), "address", event.peer))
             await asyncio.sleep(0.01)
 
 
@@ -50,11 +50,11 @@ class TypedScene:
     def finder(self) -> TableFinder:
         return TableFinder(self.peers)
 
-    async def appear(self) -> Candidate:
+    async def appear(self) -> AddressCandidate:
         self._last += 1
         address = Address(f"192.168.1.{self._last}", 27380)
         self.make_known(str(address))
-        return Candidate(address, "address", DEVICE)
+        return AddressCandidate(address, "address", DEVICE)
 
     def make_known(self, address: str) -> None:
         self.peers.accept(DEVICE, address=address)

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from memcrdt.net.addresses import Address
-from memcrdt.net.discovery.finder import Candidate
+from memcrdt.net.discovery.finder import AddressCandidate
 from memcrdt.net.discovery.tailscale import MACHINES, TailscaleFinder, addresses_in
 from memcrdt.testing.finders import FinderAcceptance
 
@@ -68,7 +68,7 @@ class SocketScene:
     def finder(self) -> TailscaleFinder:
         return TailscaleFinder(sockets=[self.path], program="", port=27380)
 
-    async def appear(self) -> Candidate:
+    async def appear(self) -> AddressCandidate:
         number = len(self._peers) + 2
         self._peers.append(machine(number))
         if self._runner is None:
@@ -77,7 +77,7 @@ class SocketScene:
             self._runner = web.AppRunner(application)
             await self._runner.setup()
             await web.UnixSite(self._runner, str(self.path)).start()
-        return Candidate(Address(f"100.64.0.{number}", 27380), "tailscale")
+        return AddressCandidate(Address(f"100.64.0.{number}", 27380), "tailscale")
 
     async def vanish(self) -> None:
         if self._runner is not None:
@@ -99,7 +99,7 @@ class ProgramScene:
     def finder(self) -> TailscaleFinder:
         return TailscaleFinder(sockets=[], program=str(self.path), port=27380)
 
-    async def appear(self) -> Candidate:
+    async def appear(self) -> AddressCandidate:
         number = len(self._peers) + 2
         self._peers.append(machine(number))
         script = f"#!/bin/sh\n[ \"$*\" = 'status --json' ] && cat <<'END'\n{json.dumps(status(*self._peers))}\nEND\n"
@@ -107,7 +107,7 @@ class ProgramScene:
         fresh.write_text(script)
         fresh.chmod(0o700)
         fresh.rename(self.path)
-        return Candidate(Address(f"100.64.0.{number}", 27380), "tailscale")
+        return AddressCandidate(Address(f"100.64.0.{number}", 27380), "tailscale")
 
     async def vanish(self) -> None:
         self.path.unlink(missing_ok=True)
