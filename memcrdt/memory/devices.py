@@ -1,4 +1,4 @@
-"""The other devices, as a Memory shows them."""
+"""Other devices, as a Memory shows them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,27 @@ SKEW_MS: Final = 60_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device(Record):
-    """Another device: its id (`device`), what it is called here, and whether it is accepted, has knocked (`pending`) or
-    was revoked.
+    """Another device.
 
-    `spaces` are the names of those that are shared with it. While it is connected: who dialed (`via`), how its address
-    was `found`, that `address`, since when, and how far its clock is ahead of ours (`skew_ms`). `behind` counts our
-    changes that it has not confirmed to hold, `unscrubbed` the forgotten memories of which it has not confirmed that no
-    byte is left in its file; `agreed_at` is when both last held the same of all that they share,
-    `confirmed_at` when it last confirmed anything. `addresses` are where it may be dialed, as HOST:PORT, newest first;
-    `error` is what went wrong last, in plain words.
+    Attributes:
+        device: Its id.
+        name: Its name here.
+        state: `accepted`, `revoked`, or `pending` for a device that knocked.
+        spaces: The names of the spaces shared with it.
+        connected: Whether it is connected now. The next five are None otherwise.
+        via: Whether we `dialed` it, or `accepted` its connection.
+        found: How its address was found.
+        address: The address of the connection.
+        since: The time at which the connection began.
+        skew_ms: The milliseconds by which its clock is ahead of ours.
+        behind: The number of our changes that it has not confirmed to hold.
+        unscrubbed: The number of forgotten memories of which it has not confirmed that no byte is left in its file.
+        agreed_at: The time since when both hold the same of everything that they share.
+        confirmed_at: The time of its last confirmation.
+        seen_at: The time at which it was last heard of.
+        addresses: The addresses to dial, as HOST:PORT, newest first.
+        error: The last failure, in plain words.
+        error_at: The time of that failure.
     """
 
     device: str
@@ -52,7 +64,7 @@ class Device(Record):
 
 
 def device_of(status: PeerStatus) -> Device:
-    """What the store knows of a device, for its user."""
+    """Return what the store knows of a device, for its user."""
     peer, link = status.peer, status.peer.connected
     return Device(
         device=peer.device,

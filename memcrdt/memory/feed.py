@@ -1,7 +1,7 @@
-"""The change feed: what this process, other processes and other devices change, told to whoever subscribes.
+"""The change feed: tells subscribers what this process, other processes and other devices change.
 
-One thread for each Memory looks for changes, at once when they are this process's own, else every 25 ms. A
-subscriber has a short queue; what doesn't fit stays in the store's tables, where it is read when there is room.
+One thread for each Memory looks for changes, at once after a commit of this process, else every 25 ms. A subscriber
+has a short queue. Changes that don't fit stay in the tables of the store, and are read when there is room.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ log = logging.getLogger("memcrdt.feed")
 
 
 class Subscription:
-    """Changes as they happen: iterate over it, from any thread. A context manager; `close` ends the iteration.
+    """Changes as they happen: an iterator for any thread, and a context manager.
 
-    Several changes of one memory in quick succession come as one. It ends with an error if the store can't be read.
+    Several changes of one memory in quick succession come as one. The iteration ends with close(), or with an error
+    when the store can't be read.
     """
 
     def __init__(self, feed: Feed, cursor: ChangeCursor) -> None:
@@ -61,30 +62,30 @@ class Subscription:
         return change
 
     def get(self, timeout_s: float | None = None) -> Change | None:
-        """The next change; None when the time is over, or the subscription is closed. Raises StoreError."""
+        """Wait for the next change and return it; None after `timeout_s` seconds or the end. Raises StoreError."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closed, timeout_s)
             return self._take()
 
     def poll(self) -> Change | None:
-        """The next change, or None if there is none yet. Raises StoreError."""
+        """Return the next change, or None if there is none yet. Raises StoreError."""
         with self._changed:
             return self._take()
 
     @property
     def closed(self) -> bool:
-        """Whether there is nothing more to come."""
+        """Whether no change will follow."""
         return self._closed and not self._queue
 
     def close(self) -> None:
-        """Ends it; what is waiting is dropped. A second call does nothing."""
+        """End the subscription and drop waiting changes. A second call does nothing."""
         self._feed.end(self)
         with self._changed:
             self._queue.clear()
         self._finish(None)
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Calls `listener`, in the feed's thread, when there is something new or the subscription ends."""
+        """Call `listener`, in the thread of the feed, after a change and at the end of the subscription."""
         self._listener = listener
 
     def _take(self) -> Change | None:
@@ -98,7 +99,7 @@ class Subscription:
         return None
 
     def _fill(self, db: Any, change_of: Callable[[Step], Change]) -> bool:
-        """Reads what there is room for. Returns whether more may be there and there is room for it."""
+        """Read as many changes as there is room for. Return whether there may be more, and room for them."""
         room = QUEUE - len(self._queue)
         head = log_head(db)
         if room <= 0:
@@ -131,7 +132,7 @@ class Subscription:
 
 
 class Feed:
-    """Looks for changes as long as somebody is subscribed."""
+    """Looks for changes while there are subscriptions."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -142,7 +143,7 @@ class Feed:
         self._unsubscribe: Callable[[], None] | None = None
 
     def subscribe(self, filters: CheckedFilters) -> Subscription:
-        """All that is committed from now on."""
+        """Return a subscription to every commit from now on."""
         with self._lock:
             if self._unsubscribe is None:
                 self._unsubscribe = self._store.subscribe(self._note)
@@ -164,11 +165,11 @@ class Feed:
         return from_ms(self._store.now_ms())
 
     def wake(self) -> None:
-        """There may be something to read, or room for it."""
+        """Look now: there may be a change to read, or room for it."""
         self._woken.set()
 
     def close(self) -> None:
-        """Ends every subscription. Returns when nothing is read any more."""
+        """End every subscription, and return when the thread has ended."""
         for subscription in self._current():
             subscription.close()
         thread = self._thread
@@ -210,7 +211,7 @@ class Feed:
             return list(self._subscriptions)
 
     def _subscribed(self) -> list[Subscription]:
-        """Who is to be told; with nobody left, this thread is over, and the next subscriber starts another."""
+        """Return the subscriptions; without any, this thread is over, and the next subscriber starts another."""
         with self._lock:
             if not self._subscriptions:
                 self._thread = None
@@ -222,7 +223,7 @@ class Feed:
 
 
 def deliver(subscription: Subscription, callback: Callable[[Change], None]) -> None:
-    """Calls `callback` for each change in a thread of its own until the subscription ends."""
+    """Call `callback` for each change, in a thread of its own, until the subscription ends."""
     threading.Thread(target=_call_for_each, args=(subscription, callback), name="memcrdt-callback", daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""What a store needs now and then: that it keeps to its budget, and that what has long expired is forgotten."""
+"""Retention: the budget of a store, and the end of memories that expired long ago."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _log = logging.getLogger("memcrdt.store")
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Bytes that the store takes, and those that it may take (None: any number)."""
+    """The bytes that a store uses, and its limit in bytes (None: no limit)."""
 
     used: int
     limit: int | None
 
     @property
     def near(self) -> bool:
-        """Whether it is time to make room, or to raise the budget."""
+        """Whether over nine tenths of the limit are used."""
         return self.limit is not None and self.used >= WARN_AT * self.limit
 
 
@@ -49,7 +49,7 @@ class Retention:
             return Budget(overview.used_bytes(db), limit or None)
 
     def check_budget(self, texts: list[str]) -> None:
-        """Raises StoreError when there is no room for the texts; warns, once, when there soon will be none."""
+        """Raise StoreError when the budget has no room for the texts. Warn once when it is nearly used up."""
         budget = self.budget()
         if budget.limit is None:
             return
@@ -69,8 +69,10 @@ class Retention:
             )
 
     def look(self) -> None:
-        """Forgets what has long expired, if the last look is an hour ago or there was none. What goes wrong with that
-        is no failure of whoever opens the store or writes: it goes to the log, and is tried again."""
+        """Forget what expired long ago, at most once an hour.
+
+        An error is logged and the work tried again later: it must not fail the caller, who opens the store or writes.
+        """
         now = self._store.now_ms()
         if self._looked_at is None or now - self._looked_at >= EVERY_MS:
             self._looked_at = now
@@ -80,7 +82,7 @@ class Retention:
                 _log.warning("what has long expired is not forgotten yet; it is tried again in an hour: %s", exc)
 
     def forget_expired(self) -> int:
-        """Forgets what has expired so long ago and comes from this device. Returns how many."""
+        """Forget the memories of this device that expired long ago, and return their number."""
         if not self._config.forget_expired_days:
             return 0
         until = self._store.now_ms() - self._config.forget_expired_days * _DAY_MS

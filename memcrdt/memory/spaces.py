@@ -1,4 +1,4 @@
-"""Spaces: what is shared with whom. Each has an id that only its members know, and a name that it has here."""
+"""Spaces: memories that are shared as a whole. Only the members know the id of a space; its name is local."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from memcrdt.store.store import Store
 
 
 class Space:
-    """One space of a Memory, by its local name. All but `create` raise NotFoundError when it is not here.
+    """One space of a Memory, by its local name. Every method but `create` raises NotFoundError when it is not here.
 
-    What is decided here about devices is signed, and told to the other members, by whichever process runs the network.
+    The process that runs the network signs what is decided here about devices, and tells the other members.
     """
 
     def __init__(self, store: Store, name: str) -> None:
@@ -28,7 +28,7 @@ class Space:
         self.name = check_label(name, "the name of the space", limits.NAME_CHARS)
 
     def create(self) -> Self:
-        """Makes the space. Raises InputError when there is one of that name."""
+        """Make the space, and return it. Raises InputError when the name is taken."""
         check_name(self.name, "the name of the space")
         check_no_secret(self.name)
         with self._store.writing() as db:
@@ -39,42 +39,57 @@ class Space:
         return self
 
     def id(self) -> str:
-        """52 characters, the same on every device that has the space."""
+        """Return the id: 52 characters, the same on every device that has the space."""
         with self._store.reading() as db:
             return id_of_space(db, space_number(db, self.name))
 
     def members(self, *, revoked: bool = False) -> tuple[SpaceMember, ...]:
-        """The devices that take part in it, this one first; with `revoked` also those that do no longer."""
+        """Return the devices that take part in it, this one first; with `revoked` also the revoked ones."""
         check_flag(revoked, "revoked")
         return tuple(each for each in sharing.members(self._store, self.name) if revoked or each.state == "member")
 
     def invite(self, device: str) -> None:
-        """Shares it with a device that is accepted here, and through this one with all other members.
+        """Share the space with a device that is accepted here.
 
-        That one has to invite this one too, into its space of the same name: the two become one. (Pairing does all of
-        this at once, and alone can say that the other may only read.) A second time nothing happens. Raises InputError
-        for `local`, for a mistyped id, and for a device that is not accepted, or was revoked from it; NotFoundError for
-        a device that is not known; ReadOnlyError when this device itself may only read it.
+        The other device has to invite this one too, into its space of the same name; the two spaces become one.
+        Pairing does all of this at once, and only pairing can make the other device a reader. A second call does
+        nothing.
+
+        Args:
+            device: The id of the device.
+
+        Raises:
+            InputError: The space is `local`, the id is mistyped, or the device is not accepted or was revoked from it.
+            NotFoundError: The device is not known.
+            ReadOnlyError: This device itself may only read the space.
         """
         sharing.invite(self._store, self.name, parse_device_id(device))
 
     def revoke(self, device: str) -> None:
-        """Takes a device out of it, for all members; what that one has already stays there.
+        """Take a device out of the space, for all members. It keeps what it has.
 
-        A connection to it ends within a second, and comes back without this space if it shares another one. Its key
-        never comes back into the space. A second time nothing happens. Raises InputError for `local`, for this device
-        (it may `leave()`) and for a mistyped id; NotFoundError for a device that does not take part; ReadOnlyError when
-        this device itself may only read it.
+        A connection to it ends within a second, and comes back without this space if another one is shared. Its key
+        never comes back into the space. A second call does nothing.
+
+        Args:
+            device: The id of the device.
+
+        Raises:
+            InputError: The space is `local`, the id is mistyped, or the device is this one, which may `leave()`.
+            NotFoundError: The device does not take part.
+            ReadOnlyError: This device itself may only read the space.
         """
         sharing.revoke(self._store, self.name, parse_device_id(device))
 
     def leave(self) -> None:
-        """Shares it with nobody any more; what is in it stays here, under another id. Others list this device until one
-        of them revokes it. Raises InputError for `local`."""
+        """Stop sharing the space with anybody. Its memories stay here, under another id.
+
+        Others list this device until one of them revokes it. Raises InputError for `local`.
+        """
         Members(self._store).leave(self.name)
 
     def digest(self) -> str:
-        """Hexadecimal; equal on devices that hold the same of it."""
+        """Return a digest in hexadecimal; it is equal on devices that hold the same of the space."""
         with self._store.reading() as db:
             number = space_number(db, self.name)
         return digests.whole(digests.of_space(self._store, number))

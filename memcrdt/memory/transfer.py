@@ -45,7 +45,7 @@ _SAID: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Refusal(Record):
-    """A line (from 1) that was not taken, and why."""
+    """A line, counted from 1, that an import refused, and the reason."""
 
     line: int
     reason: str
@@ -53,10 +53,19 @@ class Refusal(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportReport(Record):
-    """What an import did, or with `dry_run` would do: how many memories were `added`, `updated` (under their key, with
-    another text), `known` already, or were `forgotten` and stay so; how many lines were `repeated`, that is, name a
-    memory that a line before had (with a key the last one stands, else the first); and the lines `refused`, of which
-    `refusals` names the first 100."""
+    """What an import did, or with `dry_run` would do.
+
+    Attributes:
+        added: The number of new memories.
+        updated: The number of memories that got another text under their key.
+        known: The number of memories that were here already.
+        forgotten: The number of memories that were forgotten and stay so.
+        repeated: The number of lines that name the memory of another line. With a key the last line counts, else the
+            first.
+        refused: The number of lines refused.
+        refusals: The first 100 of them, with reasons.
+        dry_run: Whether nothing was changed.
+    """
 
     added: int
     updated: int
@@ -79,7 +88,7 @@ def check_file(home: Path | None, given: object, format: str | None, what: str) 
 
 
 def _check_format(given: str | None, file: File) -> None:
-    """Raises InputError for a format that is not known; None goes by the name of the file, and is jsonl of a stream."""
+    """Raise InputError for an unknown format. None goes by the name of the file, and means jsonl for a stream."""
     known = ", ".join(FORMATS)
     if given is None and isinstance(file, Path) and file.suffix[1:] not in FORMATS:
         raise InputError(
@@ -101,7 +110,7 @@ def _check_apart(home: Path, file: File) -> None:
 
 
 def check_defaults(store: Store, defaults: Mapping[str, Any]) -> None:
-    """Raises InputError, or NotFoundError for a space that is not here: before any line is refused for it."""
+    """Raise InputError, or NotFoundError for a missing space, before any line is refused for it."""
     with store.reading() as db:
         space_number(db, check_item({"text": "any", **defaults}, {}, store.now_ms()).space)
 
@@ -214,7 +223,7 @@ def export(store: Store, path: Path, filters: CheckedFilters) -> int:
 
 
 def write(store: Store, file: Stream, filters: CheckedFilters) -> int:
-    """Writes the same into a stream. Raises what the stream does."""
+    """Write memories to a stream, oldest first, and return their number. Raises the errors of the stream."""
     count = 0
     for record in listing.every(store, "oldest", filters):
         _write_all(file, json.dumps(_said(record), ensure_ascii=False).encode() + b"\n")
