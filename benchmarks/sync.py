@@ -97,7 +97,7 @@ class Pair:
 def _memory(home: Path, device: str) -> Memory:
     index = SearchIndex(make_embedder("static"))
     store = Store(home, device, index)
-    return Memory(home, store, Offline, searcher=Searcher(store, index), config=Config())
+    return Memory(home, store, Offline, pairing=Offline, searcher=Searcher(store, index), config=Config())
 
 
 def _node(sim: Simulator, memory: Memory) -> SimulatedNode:
