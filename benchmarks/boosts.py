@@ -81,7 +81,7 @@ def items(now: datetime, gap_days: int) -> tuple[list[dict[str, Any]], dict[str,
     return stored, answers
 
 
-def ranks(memory: memcrdt.Memory, questions: Iterable[tuple[str, str]], **boosts: float) -> list[int | None]:
+def ranks(memory: memcrdt.Memory, questions: Iterable[tuple[str, str]], **boosts: Any) -> list[int | None]:
     """The places from 0 at which the answers come, among ten."""
     found = []
     for question, answer in questions:
@@ -90,7 +90,7 @@ def ranks(memory: memcrdt.Memory, questions: Iterable[tuple[str, str]], **boosts
     return found
 
 
-def newer_first(memory: memcrdt.Memory, **boosts: float) -> float:
+def newer_first(memory: memcrdt.Memory, **boosts: Any) -> float:
     """The share of pairs of which the one that holds now comes before the other one."""
     first = 0
     for before, after, question in CHANGED:

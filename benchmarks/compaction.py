@@ -47,11 +47,12 @@ def attributes(transaction: Transaction, memory_id: str, turn: int) -> None:
         {"importance": turn % 89 / 89},
         {"remove_tags": ["t1"]},
     )[turn // MEMORIES % 4]
-    changes.update(memory_id, check_update(given), None, transaction)
+    changes.update(memory_id, check_update(given, transaction.stamp.at), None, transaction)
 
 
 def texts(transaction: Transaction, memory_id: str, turn: int) -> None:
-    changes.update(memory_id, check_update({"text": f"{memory_id} as it was told at turn {turn}"}), None, transaction)
+    edit = check_update({"text": f"{memory_id}, version {turn}"}, transaction.stamp.at)
+    changes.update(memory_id, edit, None, transaction)
 
 
 def changed(memory: memcrdt.Memory, ids: list[str], change: Change, count: int) -> None:

@@ -120,7 +120,7 @@ def _with_history(home: Path) -> str:
 
             def plan(transaction: Transaction, turn: int = turn) -> None:
                 for place, memory_id in enumerate(ids):
-                    edit = check_update({"text": texts[(place + turn) % MEMORIES]})
+                    edit = check_update({"text": texts[(place + turn) % MEMORIES]}, transaction.stamp.at)
                     changes.update(memory_id, edit, None, transaction)
 
             memory.store.commit(plan)

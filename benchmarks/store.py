@@ -31,7 +31,8 @@ RIVALS = 4
 # In a process of its own: what opening takes beyond the imports, and what an open store takes of memory.
 OPENING = """
 import sys, time
-import memcrdt, memcrdt.memory, memcrdt.search.index, memcrdt.search.static, memcrdt.node, memcrdt.opening
+import memcrdt, memcrdt._open, memcrdt.memory.memory, memcrdt.node.node
+import memcrdt.search.index.index, memcrdt.search.embedders.static
 import memcrdt.net.identity, apsw, numpy
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 if sys.platform == "linux" else 0
