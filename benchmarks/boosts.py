@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import memcrdt
+from memcrdt.search.index.index import SearchIndex
 from memcrdt.search.index.worker import EmbeddingWorker
 
 FACTS = Path(__file__).with_name("facts.json")
@@ -110,7 +111,9 @@ def main() -> None:
         stored, answers = items(now, gap)
         with tempfile.TemporaryDirectory() as home, memcrdt.open(home, embedder=asked.embedder) as memory:
             memory.add_many(stored)
-            EmbeddingWorker(memory.store, memory.store.indexer).drain()
+            index = memory.store.indexer
+            assert isinstance(index, SearchIndex)
+            EmbeddingWorker(memory.store, index).drain()
             old = list(answers.items())[len(CHANGED) :]
             for boost in ("recency", "importance") if gap == GAPS_DAYS[-1] else ("recency",):
                 for strength in STRENGTHS:

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import memcrdt
+from memcrdt.search.index.index import SearchIndex
 from memcrdt.search.index.worker import EmbeddingWorker
 
 OWN = Path(__file__).with_name("facts.json")
@@ -140,7 +141,9 @@ def run(
     for case in cases:
         with tempfile.TemporaryDirectory() as home, memcrdt.open(home, embedder=embedder) as memory:
             ids = dict(zip(memory.add_many(list(case.items.values())), case.items, strict=True))
-            EmbeddingWorker(memory.store, memory.store.indexer).drain()
+            index = memory.store.indexer
+            assert isinstance(index, SearchIndex)
+            EmbeddingWorker(memory.store, index).drain()
             by_category = tallies.setdefault(case.name, defaultdict(Tally))
             for question in case.questions:
                 started = time.perf_counter()

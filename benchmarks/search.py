@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib import resources
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import memcrdt
 from memcrdt.memory.memory import Memory
@@ -106,7 +106,7 @@ def recall(memory: Memory, queries: list[str]) -> float:
         assert embedder is not None
         rows = db.execute("SELECT passage, embedding FROM vectors WHERE model = ?", (model.model,)).fetchall()
         passages = np.array([row[0] for row in rows])
-        vectors = np.frombuffer(b"".join(row[1] for row in rows), np.float32).reshape(len(rows), -1)
+        vectors = np.frombuffer(b"".join(cast(bytes, row[1]) for row in rows), np.float32).reshape(len(rows), -1)
         for text in queries:
             query = QueryVector(embedder.embed_query(text), model.model, 0.0)
             exact = passages[np.argpartition(-(vectors @ query.vector), 10)[:10]]

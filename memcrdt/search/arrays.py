@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from memcrdt.errors import EmbedderError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,3 +44,18 @@ def normalised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     np.divide(rows, lengths, out=rows, where=lengths > 0)
     return rows
+
+
+def unit_rows(given: Any, count: int, name: str) -> NDArray[np.float32]:
+    """Return `given` as `count` float32 rows of length 1. Raises EmbedderError when it is something else."""
+    import numpy as np
+
+    try:
+        rows = np.array(given, np.float32)
+    except (TypeError, ValueError) as exc:
+        raise EmbedderError(f"the embedder {name} gave no rows of numbers: {exc}") from exc
+    if rows.ndim != 2 or rows.shape[0] != count or not rows.shape[1]:
+        raise EmbedderError(f"the embedder {name} gave an array of shape {rows.shape} for {count} texts; one row each")
+    if not np.isfinite(rows).all():
+        raise EmbedderError(f"the embedder {name} gave a number that is not finite")
+    return normalised(rows)

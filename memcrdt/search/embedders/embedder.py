@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from memcrdt.errors import EmbedderError, InputError
-from memcrdt.search.arrays import normalised
+from memcrdt.search.arrays import unit_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,18 +177,3 @@ class UserEmbedder:
                 given.close()  # or Python warns that it was never awaited
             raise EmbedderError(f"the embedder {self.name} {_NOT_ASYNC}")
         return given
-
-
-def unit_rows(given: Any, count: int, name: str) -> NDArray[np.float32]:
-    """Return `given` as `count` float32 rows of length 1. Raises EmbedderError when it is something else."""
-    import numpy as np
-
-    try:
-        rows = np.array(given, np.float32)
-    except (TypeError, ValueError) as exc:
-        raise EmbedderError(f"the embedder {name} gave no rows of numbers: {exc}") from exc
-    if rows.ndim != 2 or rows.shape[0] != count or not rows.shape[1]:
-        raise EmbedderError(f"the embedder {name} gave an array of shape {rows.shape} for {count} texts; one row each")
-    if not np.isfinite(rows).all():
-        raise EmbedderError(f"the embedder {name} gave a number that is not finite")
-    return normalised(rows)

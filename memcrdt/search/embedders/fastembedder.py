@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memcrdt.errors import EmbedderError, InputError, ModelMissingError
-from memcrdt.search.embedders.embedder import unit_rows
+from memcrdt.search.arrays import unit_rows
 
 if TYPE_CHECKING:
     import numpy as np
