@@ -452,10 +452,12 @@ def test_a_status_says_who_is_connected_how_and_how_the_clocks_differ(homes: tup
     Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
     laptop.start_sync(**LOOPBACK)
     _wait(lambda: laptop.status().peers[0].agreed_at and desktop.status().peers[0].agreed_at)
-    here, there = (memory.status().peers[0].connected for memory in homes)
+    here, there = (memory.status().peers[0] for memory in homes)
+    assert here.connected
+    assert there.connected
     assert (here.via, here.found, there.via, there.found) == ("dialed", "address", "accepted", None)
-    assert abs(here.skew) < 5_000
-    assert abs(there.skew) < 5_000
+    assert abs(here.skew_ms) < 5_000
+    assert abs(there.skew_ms) < 5_000
 
 
 def test_nobody_is_connected_after_the_process_with_the_network_was_killed(homes: tuple[Memory, Memory]) -> None:
@@ -464,7 +466,8 @@ def test_nobody_is_connected_after_the_process_with_the_network_was_killed(homes
     link = PeerConnection("accepted", "192.168.1.20:50000", 1)
     Peers(laptop.store).connected(desktop.store.device, b"k" * 32, link)
     assert laptop.status().serving is None
-    assert laptop.status().peers[0].connected is None
+    assert laptop.status().peers[0].connected is False
+    assert laptop.status().peers[0].via is None
     assert not laptop.devices()[0].connected
 
 
