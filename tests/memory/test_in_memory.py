@@ -190,7 +190,7 @@ def test_it_is_not_for_reading_only_nor_for_the_command_line(
 def test_it_has_no_alarms_and_no_peers(in_process: Memory) -> None:
     """No machine, boot or file is held against it."""
     status = in_process.status()
-    assert (status.store.alarms, status.store.peers, status.serving) == ((), (), None)
+    assert (status.alarms, status.peers, status.serving) == ((), (), None)
 
 
 @pytest.fixture(name="in_process")
