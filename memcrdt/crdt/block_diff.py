@@ -1,11 +1,11 @@
-"""What two updates say under one client id, compared clock by clock.
+"""Compare the blocks of one client id in two updates, clock by clock.
 
 Two stores that write under one client id differ for ever, silently: each takes the other's blocks for its own. The
-only trace is a block that says at some clock what the other does not.
+only trace is a block that differs from the other store's block at the same clock.
 
 Equal blocks may be encoded in several ways: each writer merges neighbours, orders the keys of an object and picks the
-width of a number as it likes, and once a value is deleted it is gone, in the end with the place where it stood. So
-places and values are compared where both updates still have them.
+width of a number as it likes. A deleted value is gone, in the end with the place where it stood. So places and values
+are compared where both updates still have them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from memcrdt.crdt.scan import ARRAY, CONSTANTS, FIXED, INTEGER, STRING, VALUES, 
 from memcrdt.model import limits
 from memcrdt.model.values import Json, canonical, restored
 
-_Place: TypeAlias = bytes | tuple[int, int]  # a key of the root, or the block that it stands behind
+_Place: TypeAlias = bytes | tuple[int, int]  # a key of the root, or the id of the block to its left
 
 _CONSTANT: Final = {120: True, 121: False}  # the others, null and undefined, are None
 _FORMATS: Final = {124: ">f", 123: ">d", 122: ">q"}
@@ -25,71 +25,71 @@ assert _FORMATS.keys() == FIXED.keys()
 
 
 def first_difference(one: bytes, other: bytes, client: int) -> int | None:
-    """The first clock of `client` at which two scanned updates say different things, as far as can be told."""
-    ours, theirs = _said(one, client), _said(other, client)
+    """Return the first clock at which blocks of `client` in two scanned updates are known to differ, or None."""
+    ours, theirs = _contents(one, client), _contents(other, client)
     return next((clock for clock in sorted(ours.keys() & theirs.keys()) if _differ(ours[clock], theirs[clock])), None)
 
 
-class _Said(NamedTuple):
-    """What stands at one clock: None for a place or a value that is gone."""
+class _Content(NamedTuple):
+    """The content at one clock. None: the place or the value is gone."""
 
     place: _Place | None
     value: str | None
 
 
-def _differ(one: _Said, other: _Said) -> bool:
+def _differ(one: _Content, other: _Content) -> bool:
     return any(None not in (ours, theirs) and ours != theirs for ours, theirs in zip(one, other, strict=True))
 
 
-def _said(update: bytes, client: int) -> dict[int, _Said]:
-    walk = _Listening(update, client)
+def _contents(update: bytes, client: int) -> dict[int, _Content]:
+    walk = _ContentWalk(update, client)
     walk.clients()
-    return walk.said
+    return walk.contents
 
 
-class _Listening(Walk):
-    """Notes what one client says at each of its clocks."""
+class _ContentWalk(Walk):
+    """Collects the content at each clock of one client."""
 
-    __slots__ = ("client", "listens", "said", "stands", "values")
+    __slots__ = ("client", "contents", "is_collecting", "places", "values")
 
     def __init__(self, update: bytes, client: int) -> None:
         super().__init__(update, own=True)
         self.client = client
-        self.said: dict[int, _Said] = {}
-        self.listens = False
-        self.stands: list[_Place] = []  # of the block that is walked, none if it is gone
+        self.contents: dict[int, _Content] = {}
+        self.is_collecting = False
+        self.places: list[_Place] = []  # of the current block, none if it is gone
         self.values: list[str | None] = []
 
     def block(self, client: int, clock: int) -> int:
-        self.listens, self.stands, self.values = client == self.client, [], []
+        self.is_collecting, self.places, self.values = client == self.client, [], []
         end = super().block(client, clock)
-        if self.listens and self.stands:
-            places = [*self.stands, *((client, at) for at in range(clock, end - 1))]  # each behind the one before
+        if self.is_collecting and self.places:
+            places = [*self.places, *((client, at) for at in range(clock, end - 1))]  # each behind its predecessor
             values = self.values or [None] * len(places)
-            self.said.update(zip(range(clock, end), map(_Said, places, values), strict=True))
+            self.contents.update(zip(range(clock, end), map(_Content, places, values), strict=True))
         return end
 
     def origin(self, client: int, clock: int) -> None:
         start = self.at
         super().origin(client, clock)
         self.at = start
-        self.stands = [(self.number(limits.CLIENT_ID_MAX), self.number())]
+        self.places = [(self.number(limits.CLIENT_ID_MAX), self.number())]
 
     def key(self, info: int) -> None:
         start = self.at
         super().key(info)
-        self.stands = [self.data[start : self.at]]
+        self.places = [self.data[start : self.at]]
 
     def content(self, kind: int) -> int:
         start = self.at
         size = super().content(kind)
-        if kind == VALUES and self.listens:
+        if kind == VALUES and self.is_collecting:
             self.at = start
             self.values = [canonical(restored(self.json())) for _ in range(self.number())]
         return size
 
     def json(self) -> Json:
-        """The value that stands here, and has been walked."""
+        """Read the value at this place, which was walked before."""
         tag = self.byte()
         if tag == STRING:
             return self.string()
@@ -106,7 +106,7 @@ class _Listening(Walk):
         return {self.string(): self.json() for _ in range(self.number())}
 
     def signed(self) -> int:
-        """lib0's varint: sign and six bits in its first byte, seven in each of the others."""
+        """Read a signed varint of lib0: sign and six bits in its first byte, seven in each of the others."""
         byte = self.byte()
         sign, value, shift = -1 if byte & 0x40 else 1, byte & 0x3F, 6
         while byte & 0x80:

@@ -1,10 +1,10 @@
-"""An update cut into pieces that each apply without a gap, where the whole would take too long.
+"""Cut a large update into pieces that each apply without a gap.
 
-pycrdt holds the interpreter's lock through each of its calls. Between two pieces the other threads of the process
-get their turn, and a receiver need not wait for more than one.
+pycrdt holds the interpreter's lock through each of its calls. Between two pieces, the other threads of the process get
+their turn, and a receiver need not wait for more than one piece.
 
-The blocks of one client have to come in the order of their clocks, and each behind the block that it names as
-its origin. Deletes go last: what they delete is there by then.
+The blocks of one client have to come in the order of their clocks, and each behind the block that it names as its
+origin. Deletes go last: by then, the blocks they delete are there.
 """
 
 from __future__ import annotations
@@ -19,17 +19,22 @@ from memcrdt.errors import RemoteProtocolError
 from memcrdt.model import limits
 from memcrdt.model.clocks import varuint
 
-# Loaded in 10 ms and applied, with its events, in 20 (benchmarks/responsive.py). It is more than a full shard of
-# everyday memories has, so that few are ever cut, which takes longer than to load them.
+# A piece is loaded in 10 ms, and applied with its events in 20 ms (benchmarks/responsive.py). A full shard of everyday
+# memories is smaller, so few updates are ever cut, which takes longer than loading them.
 PIECE_BYTES: Final = 768 * limits.KIB
-_RUNS: Final = 32  # a piece is made of at least so many, each copied at once
-_BLOCK_BYTES: Final = 192  # what a block or a deleted range counts at least: short ones take as long to apply
+_RUNS: Final = 32  # the minimum number of runs in a piece; each run is copied in one step
+_BLOCK_BYTES: Final = 192  # the minimum size to count for a block or a deleted range: short ones take as long to apply
 
 
 def cut(update: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
-    """The pieces of a scanned update, about `piece_bytes` each or less; applied in order they do what it does.
+    """Yield the pieces of a scanned update. Applied in order, they have the effect of the update.
 
-    An update that is no longer than that is its only piece. Raises RemoteProtocolError when blocks wait for each other.
+    Args:
+        update: The update. One that is no longer than `piece_bytes` is its only piece.
+        piece_bytes: The approximate maximum size of a piece.
+
+    Raises:
+        RemoteProtocolError: Blocks of the update wait for each other.
     """
     if len(update) <= piece_bytes:
         yield update
@@ -54,8 +59,8 @@ def cut(update: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
 class _Run:
     """Neighbouring blocks of a client: `count` of them from `clock` on, at [start, stop) in the update.
 
-    Only the first of them may stand behind a block of another client: `origin` is that client and the clock behind
-    the block. So the whole run can go out as soon as its first block can.
+    Only the first block may stand behind a block of another client: `origin` is that client, and the clock behind that
+    block. So the whole run can go out as soon as its first block can.
     """
 
     clock: int
@@ -67,7 +72,7 @@ class _Run:
 
 
 class _Runs(Walk):
-    """Notes the blocks that the walk passes, in runs of about `run_bytes`."""
+    """Collects the blocks of an update in runs of about `run_bytes`."""
 
     __slots__ = ("behind", "found", "run_bytes")
 
@@ -101,7 +106,7 @@ class _Runs(Walk):
 
 @dataclass(slots=True)
 class _Piece:
-    """Blocks and deletes of several clients, gathered until there are enough of them."""
+    """Blocks and deletes of several clients, gathered until there are enough for a piece."""
 
     size: int = 0
     first: dict[int, int] = field(default_factory=dict)
@@ -130,9 +135,10 @@ class _Piece:
 
 
 def _in_order(found: Mapping[int, list[_Run]]) -> Iterator[tuple[int, _Run]]:
-    """Every run, each behind what it builds on; whoever has to wait lets the client it waits for go first.
+    """Yield every run, each behind the blocks it builds on: a client that has to wait lets the other one go first.
 
-    Raises RemoteProtocolError when there is no such order.
+    Raises:
+        RemoteProtocolError: There is no such order.
     """
     done = dict.fromkeys(found, 0)
     for client in found:
@@ -155,6 +161,6 @@ def _in_order(found: Mapping[int, list[_Run]]) -> Iterator[tuple[int, _Run]]:
 
 
 def _is_there(found: Mapping[int, list[_Run]], done: Mapping[int, int], client: int, end: int) -> bool:
-    """Whether what `client` wrote up to clock `end` has gone out, or was no part of the update."""
+    """Return whether the blocks of `client` up to clock `end` have gone out, or are no part of the update."""
     runs = found.get(client, [])
     return done.get(client, 0) == len(runs) or runs[done[client]].clock >= end

@@ -1,12 +1,12 @@
 """The scan of an untrusted Yjs update: nothing reaches yrs before it has passed.
 
-yrs trusts its input: it recurses as deep as a value is nested, allocates what a count claims, and takes a clock
-that wraps around. So the scan walks every byte of an update first, in bounded time and memory, and says what
-the update builds on, so that none is applied with a gap before it.
+yrs trusts its input: it recurses as deep as a value is nested, allocates as much as a count claims, and accepts a clock
+that wraps around. So the scan first walks every byte of an update, in bounded time and memory. It also says what the
+update builds on, so that no update is applied with a gap before it.
 
-What is let through is the structural rule, part of the protocol version: blocks of plain JSON values, deleted or
-collected blocks, all of the root map `memories` and under a key. A block that names an origin takes map and key
-from it. Only in lists does a block name what stood to its right, so none may here.
+The scan lets through only the structure that the protocol version allows: blocks of plain JSON values, and deleted or
+collected blocks, all in the root map `memories` and under a key. A block that names an origin takes map and key from
+it. Only blocks of lists name their right neighbour, so no block may here.
 
 Source: the v1 encoding of yjs 13 (Item.js, GC.js, Skip.js, DeleteSet.js) and lib0 (`writeAny`).
 """
@@ -23,10 +23,10 @@ from memcrdt.model.clocks import StateVector, read_varuint
 
 ROOT: Final = "memories"
 
-# What an update from outside may take in memory, reckoned by what its parts were measured to take at most, in yrs
-# and in the events of pycrdt. A few bytes of an update are enough for each of them.
+# The maximum memory for an update from outside, counted with the measured maximum of each part, in yrs and in the
+# events of pycrdt. A few bytes of an update are enough to demand each of them.
 MEMORY_BYTES: Final = 256 * limits.MIB
-_ROOTED_BYTES: Final = 1024  # a block that brings a key
+_ROOTED_BYTES: Final = 1024  # a block with a key
 _BLOCK_BYTES: Final = 288
 _NESTED_BYTES: Final = 448  # an array or an object, besides its values
 _VALUE_BYTES: Final = 64
@@ -55,11 +55,14 @@ ARRAY: Final = 117
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What a well-formed update brings and what it builds on, per client.
+    """The contents of a well-formed update, and the blocks it builds on.
 
-    `first` is the clock of its first block, `after` the one behind its last. `needs` is the state vector
-    that a document must cover for the update to fit without a gap; an update that skips over blocks needs them too.
-    `texts` are the strings under `text` in its values: of births and revisions, in a well-formed memory.
+    Attributes:
+        first: The clock of the first block, by client.
+        after: The clock behind the last block, by client.
+        needs: The state vector that a document must cover so that the update fits without a gap. An update that skips
+            over blocks needs these, too.
+        texts: The strings under `text` in its values: those of births and revisions, in a well-formed memory.
     """
 
     first: StateVector
@@ -69,9 +72,15 @@ class Scan:
 
 
 def scan(update: bytes, *, own: bool = False) -> Scan:
-    """Walks an update from outside. Raises RemoteProtocolError for anything that is not well-formed and allowed.
+    """Scan an update.
 
-    `own` is for rows of our own log: each update was small enough when it came, but a snapshot of all may not be.
+    Args:
+        update: The update, in the v1 encoding.
+        own: It is a row of our own log, which may be larger: each update was small enough when it came, but a snapshot
+            of all of them may not be.
+
+    Raises:
+        RemoteProtocolError: The update is not well-formed, or has something that is not allowed.
     """
     if len(update) > limits.UPDATE_BYTES and not own:
         raise RemoteProtocolError(f"an update of {len(update)} bytes; at most {limits.UPDATE_BYTES} are taken")
@@ -83,7 +92,7 @@ def scan(update: bytes, *, own: bool = False) -> Scan:
 
 
 class Cursor:
-    """A place in bytes from outside, and the reads that move it. Each raises RemoteProtocolError at their end."""
+    """A position in bytes from outside, and the reads that move it. At the end, each raises RemoteProtocolError."""
 
     __slots__ = ("at", "data", "size")
 
@@ -103,7 +112,7 @@ class Cursor:
         return self.data[at]
 
     def number(self, maximum: int = limits.UPDATE_CLOCK) -> int:
-        """An unsigned LEB128 integer of at most `maximum`, which is 127 or more."""
+        """Read an unsigned LEB128 integer of at most `maximum`, which is 127 or more."""
         at = self.at
         if at < self.size and (value := self.data[at]) < 128:
             self.at = at + 1
@@ -112,7 +121,7 @@ class Cursor:
         return value
 
     def count(self, item_bytes: int = 1) -> int:
-        """A number of items to come, each of at least `item_bytes`: never more than there is room for."""
+        """Read the number of following items, each of at least `item_bytes`; refuse more than there is room for."""
         count = self.number()
         if count * item_bytes > self.size - self.at:
             self.refuse(f"a claim of {count} items beyond its end")
@@ -135,7 +144,7 @@ class Cursor:
             self.refuse("text that is no UTF-8")
 
     def id_ranges(self) -> Iterator[tuple[int, int, int]]:
-        """The delete set that stands here, as (client, start, end)."""
+        """Read a delete set, as (client, start, end)."""
         seen: set[int] = set()
         for _ in range(self.count(2)):
             client = self.number(limits.CLIENT_ID_MAX)
@@ -151,7 +160,7 @@ class Cursor:
 
 
 class Walk(Cursor):
-    """One pass over an update, collecting what it brings and refers to."""
+    """One pass over an update, which collects its blocks and the blocks it refers to."""
 
     __slots__ = ("after", "blocks", "first", "memory", "needs", "own", "refers", "texts")
 
@@ -167,7 +176,7 @@ class Walk(Cursor):
         self.memory = 0
 
     def take(self, size: int) -> None:
-        """Reckons with `size` bytes more in memory."""
+        """Count `size` more bytes of memory."""
         self.memory += size
         if self.memory > MEMORY_BYTES and not self.own:
             self.refuse(f"content that would take {self.memory} bytes of memory")
@@ -191,13 +200,13 @@ class Walk(Cursor):
             clock = self.block(client, clock)
 
     def list_of(self, count: int, what: str) -> None:
-        """Reckons with `count` blocks or deleted ranges more."""
+        """Count more blocks or deleted ranges."""
         self.blocks += count
         if self.blocks > limits.UPDATE_BLOCKS and not self.own:
             self.refuse(f"{self.blocks} {what}, more than {limits.UPDATE_BLOCKS},")
 
     def block(self, client: int, clock: int) -> int:
-        """Walks the block at (client, clock). Returns the clock behind it."""
+        """Walk the block at (client, clock). Return the clock behind it."""
         info = self.byte()
         kind = info & _KIND
         if kind in (_COLLECTED, _SKIP):
@@ -216,7 +225,7 @@ class Walk(Cursor):
         return end
 
     def place(self, info: int, client: int, clock: int) -> None:
-        """Where an item stands: behind another one, or first at a key of the root."""
+        """Walk the place of an item: behind another one, or first at a key of the root."""
         if info & _HAS_RIGHT:
             self.refuse("a block with one to its right")
         if info & _HAS_ORIGIN:
@@ -225,7 +234,7 @@ class Walk(Cursor):
             self.key(info)
 
     def origin(self, client: int, clock: int) -> None:
-        """The id of the block that the one at (client, clock) stands behind."""
+        """Walk the id of the left neighbour of the block at (client, clock)."""
         other = self.number(limits.CLIENT_ID_MAX)
         end = self.number() + 1
         if other == client and end > clock:
@@ -243,7 +252,7 @@ class Walk(Cursor):
         self.string()
 
     def content(self, kind: int) -> int:
-        """Walks an item's content. Returns its length in clocks."""
+        """Walk the content of an item. Return its length in clocks."""
         if kind == _DELETED:
             return self.number()
         if kind != VALUES:
@@ -255,7 +264,7 @@ class Walk(Cursor):
         return count
 
     def value(self, depth: int) -> str | None:
-        """Walks a value. Returns it if it is text."""
+        """Walk a value. Return it if it is text."""
         tag = self.byte()
         if tag == STRING:
             return self.string()
@@ -272,7 +281,7 @@ class Walk(Cursor):
         return None
 
     def integer(self) -> None:
-        """A signed integer of at most 64 bits: six in its first byte, seven in each of the others."""
+        """Walk a signed integer of at most 64 bits: six in its first byte, seven in each of the others."""
         for _ in range(10):
             if self.byte() < 128:
                 return

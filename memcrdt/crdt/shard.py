@@ -33,9 +33,14 @@ _FREED_TOGETHER: Final = 1_024
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What a change did: the updates to log and send (none when nothing changed, several when much did), the
-    memories with a changed register, those whose birth or tombstone was deleted without a tombstone being there, and
-    the births in whose place an update has put others, by memory."""
+    """What a change did to the document.
+
+    Attributes:
+        updates: The updates to log and send: none when nothing changed, several when much did.
+        touched: The memories with a changed register.
+        unborn: The memories whose birth or tombstone was deleted, and that have no tombstone.
+        displaced: The births that an update has replaced by others, by memory.
+    """
 
     updates: tuple[bytes, ...]
     touched: frozenset[str]
@@ -47,7 +52,7 @@ class Shard:
     """One live Yjs document: the root map `memories`, flat, with plain JSON values.
 
     Not safe between threads. After an error in `write` or `apply` it is spoiled, since a Yjs
-    transaction does not roll back: drop it and load another.
+    transaction does not roll back: drop it and load the shard again.
     """
 
     def __init__(self, client_id: int) -> None:
@@ -60,7 +65,7 @@ class Shard:
 
     @classmethod
     def load(cls, client_id: int, updates: Iterable[bytes]) -> Shard:
-        """The document that scanned `updates`, in the order of the log, make. Raises CorruptError."""
+        """Load a document from scanned updates, in the order of the log. Raises CorruptError."""
         shard = cls(client_id)
         for update in updates:
             shard._integrate(update, lambda exc: CorruptError(f"yrs refused an update of the log: {exc}; run doctor"))
@@ -70,36 +75,36 @@ class Shard:
 
     @property
     def births(self) -> int:
-        """How many memories were born here, forgotten ones included."""
+        """The number of memories born here, forgotten ones included."""
         return len(self._born)
 
     @property
     def register_count(self) -> int:
-        """How many registers there are, those at keys of no memory included."""
+        """The number of registers, those under keys of no memory included."""
         return sum(map(len, self._keys.values())) + len(self._foreign)  # yrs would count them one by one
 
     @property
     def foreign_count(self) -> int:
-        """How many of them are at keys of no memory."""
+        """The number of registers under keys of no memory."""
         return len(self._foreign)
 
     def ids(self) -> Set[str]:
-        """The ids of all memories that have a register here: a live view."""
+        """Return a live view of the ids of all memories that have a register here."""
         return self._keys.keys()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Within it many calls of `registers` share one transaction, which takes longer than reading; no writing."""
+        """Let many calls of `registers` share one transaction, which takes longer than a read. No writing meanwhile."""
         with self._transaction():
             yield
 
     def registers(self, memory_id: str) -> dict[str, Json]:
-        """All registers of one memory, empty when it has none."""
+        """Return all registers of one memory, empty when it has none."""
         with self._transaction() as transaction:
             return {key: self._value(transaction, key) for key in self._keys.get(memory_id, ())}
 
     def write(self, writes: Mapping[str, Json | Deleted]) -> Edit:
-        """Writes registers in one transaction. What a register holds already is not written again."""
+        """Write registers in one transaction. A register that holds the value already is not written again."""
         record = _Record()
         with _observed(self._doc, record.on_update), self._transaction() as transaction:
             for key, value in writes.items():
@@ -108,10 +113,18 @@ class Shard:
         return self._edit(record)
 
     def apply(self, update: bytes, info: Scan | None = None) -> Edit:
-        """Takes an update from outside, whole; `info` is its scan, if it was made already.
+        """Apply an update from outside as a whole.
 
-        The edit's updates are what was new here. Raises RemoteProtocolError when yrs refuses the update, or when
-        afterwards some of it is still pending or the document is no longer a flat map of plain values.
+        Args:
+            update: The update.
+            info: Its scan, if there is one already.
+
+        Returns:
+            What was new here.
+
+        Raises:
+            RemoteProtocolError: yrs refuses the update; or some of it is still pending afterwards; or the document is
+                no longer a flat map of plain values.
         """
         info = info or scan(update)
         record = _Record()
@@ -126,22 +139,23 @@ class Shard:
         return self._edit(record)
 
     def state_vector(self) -> dict[int, int]:
+        """Return the state vector of the document."""
         return decode_state_vector(self._doc.get_state())
 
     def diff(self, theirs: StateVector) -> bytes:
-        """The update that brings a copy at `theirs` to where this one stands."""
+        """Return the update that brings a copy with the state vector `theirs` to the state of this one."""
         return self._doc.get_update(encode_state_vector(theirs))
 
     def snapshot(self) -> bytes:
-        """The whole document as one update, without the values of what was deleted."""
+        """Return the whole document as one update, without deleted values."""
         return self._doc.get_update()
 
     def digest(self) -> bytes:
-        """16 bytes that are equal for equal documents: BLAKE2b of the state vector, the deletes and the registers,
-        as one canonical JSON text.
+        """Return 16 bytes that are equal for equal documents.
 
-        Never of the encoded document, since equal documents encode differently. The text is made of some registers
-        at a time: in one go, a large shard would keep all other threads waiting.
+        It is BLAKE2b of the state vector, the deletes and the registers, as one canonical JSON text; not of the encoded
+        document, since equal documents encode differently. The text is made of some registers at a time: in one step, a
+        large shard would keep all other threads waiting.
         """
         known = ",".join(f"[{client},{clock}]" for client, clock in sorted(self.state_vector().items()))
         ranges = _merged(Cursor(Snapshot.from_doc(self._doc).encode()).id_ranges())
@@ -157,8 +171,11 @@ class Shard:
         return state.digest()
 
     def free(self) -> None:
-        """Lets go of the document; there is none any more. Of a large one bit by bit: freed at once, in one call, it
-        would keep all other threads waiting, a shard of 65,000 registers for 120 ms."""
+        """Free the document; the shard can't be used any more.
+
+        A large document is freed in steps: in one call, a shard of 65,000 registers would keep all other threads
+        waiting for 120 ms.
+        """
         if self.register_count > _FREED_AT_ONCE:
             keys = self._sorted_keys()
             while some := list(islice(keys, _FREED_TOGETHER)):
@@ -168,12 +185,12 @@ class Shard:
         del self._map, self._doc
 
     def _sorted_keys(self) -> Iterator[str]:
-        """All keys in order. Those of one memory are neighbours, since they begin with its id."""
+        """Yield all keys in order. The keys of one memory are neighbours, since they begin with its id."""
         known = (key for memory_id in sorted(self._keys) for key in sorted(self._keys[memory_id]))
         return heapq.merge(known, sorted(self._foreign))
 
     def _put(self, transaction: Any, key: str, value: Json | Deleted) -> bool:
-        """Writes or deletes one register, if that changes anything. Returns whether it did."""
+        """Write or delete one register, if that changes anything. Return whether it did."""
         registers = self._map.integrated
         known: bool = registers.has(transaction, key)
         if isinstance(value, Deleted):
@@ -190,7 +207,7 @@ class Shard:
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
-        """A transaction for the calls below pycrdt's Map, whose own reads and writes take twice as long."""
+        """Open a transaction for the calls below pycrdt's Map, whose own reads and writes take twice as long."""
         with self._doc.transaction() as transaction:
             yield transaction._txn
 
@@ -210,8 +227,11 @@ class Shard:
         return Edit(tuple(record.updates), frozenset(touched), frozenset(unborn), displaced)
 
     def _index(self, changes: Iterable[tuple[str, bool]]) -> tuple[set[str], set[str]]:
-        """Follows the changes: keys, and whether each is there. Returns the ids touched, and those whose birth or
-        tombstone went."""
+        """Update the index after changes of keys, each with whether it is there now.
+
+        Returns:
+            The ids touched, and those that lost their birth or tombstone.
+        """
         touched: set[str] = set()
         deleted: set[str] = set()
         for key, present in changes:
@@ -227,10 +247,10 @@ class Shard:
                 if parts.field in ("", FORGOTTEN):
                     deleted.add(parts.id)
         for memory_id in touched:
-            self._reckon(memory_id)
+            self._count_births(memory_id)
         return touched, deleted
 
-    def _reckon(self, memory_id: str) -> None:
+    def _count_births(self, memory_id: str) -> None:
         keys = self._keys[memory_id]
         if memory_id in keys or forgotten_key(memory_id) in keys:
             self._born.add(memory_id)
@@ -246,7 +266,7 @@ class _Record:
 
     updates: list[bytes] = field(default_factory=list)
     changes: dict[str, bool] = field(default_factory=dict)
-    replaced: dict[str, Json] = field(default_factory=dict)  # births that went, and what they were at first
+    replaced: dict[str, Json] = field(default_factory=dict)  # births that were removed, with their first value
     foreign: bool = False  # a value that is no plain JSON
 
     def on_update(self, event: TransactionEvent) -> None:
@@ -264,7 +284,7 @@ class _Record:
 
 @contextmanager
 def _observed(target: Doc[Any] | Map[Any], callback: Callable[[Any], None]) -> Iterator[None]:
-    """Subscribes for one transaction: a subscription that stays would keep its document alive for ever."""
+    """Subscribe for the body only: a subscription that stays would keep its document alive for ever."""
     subscription = target.observe(callback)
     try:
         yield
@@ -273,7 +293,7 @@ def _observed(target: Doc[Any] | Map[Any], callback: Callable[[Any], None]) -> I
 
 
 def _merged(ranges: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:
-    """Ranges (client, start, end) in order, those that touch or overlap made one."""
+    """Yield ranges (client, start, end) in order, with those that touch or overlap merged."""
     last: tuple[int, int, int] | None = None
     for client, start, end in sorted(ranges):
         if last and last[0] == client and start <= last[2]:

@@ -1,4 +1,4 @@
-"""Copies of a store, and going back to one."""
+"""Back up a store, and restore it from a backup."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from memcrdt.store.meta import Alarm
 if TYPE_CHECKING:
     from memcrdt.store.store import Store
 
-_SQLITE: Final = b"SQLite format 3\0"  # how every file of SQLite's begins
+_SQLITE: Final = b"SQLite format 3\0"  # the first bytes of every SQLite file
 
 
 def back_up(store: Store, path: Path) -> int:
-    """Writes a copy of the store to `path`, a new file; work goes on meanwhile. Returns its size in bytes.
+    """Write a copy of the store to a new file, while work goes on. Return its size in bytes.
 
-    It holds all memories and spaces, but not the device key. Raises InputError when the file is there already, and
-    StoreError when it can't be written.
+    The copy holds all memories and spaces, but not the device key.
+
+    Raises:
+        InputError: The file exists already.
+        StoreError: The file can't be written.
     """
     with _of_file(path, "written"):
         if path.exists() or path.is_symlink():  # also one that leads nowhere
@@ -34,7 +37,7 @@ def back_up(store: Store, path: Path) -> int:
         try:
             _copy(store, beside)
             beside.replace(path)
-        except BaseException:  # whatever it was: half a copy of all memories must not stay
+        except BaseException:  # in any case: half a copy of all memories must not stay
             beside.unlink(missing_ok=True)
             raise
         return path.stat().st_size
@@ -49,11 +52,16 @@ def _copy(store: Store, path: Path) -> None:
 
 
 def restore(store: Store, path: Path) -> None:
-    """Makes the store what the backup at `path` was; what has come since is lost here, and comes back from peers.
+    """Replace the content of the store by the backup at `path`. Later changes are lost here, and come back from peers.
 
-    Other processes may go on using the store: they see all or nothing of it. It becomes another incarnation.
-    Raises SchemaError or CorruptError when the file is no backup of a store, InputError when it is not there or a store
-    that is in use, LockedError while another process restores one here, and StoreError when it can't be read.
+    Other processes may go on using the store: they see all of the backup or nothing. It becomes another incarnation.
+
+    Raises:
+        InputError: The file is not there, or is a store in use.
+        SchemaError: It is no backup of a store.
+        CorruptError: It is damaged.
+        LockedError: Another process restores a backup here.
+        StoreError: It can't be read.
     """
     store.check_writable("restoring")
     if not path.is_file():
@@ -74,8 +82,10 @@ def restore(store: Store, path: Path) -> None:
 
 
 def _check_unused(path: Path) -> None:
-    """Raises InputError for a store with a WAL beside it, whose own file lacks what was written last. Nor must one that
-    this process has open be opened otherwise: closing it again would drop SQLite's locks."""
+    """Raise InputError for a store with a WAL beside it: its file lacks the last writes.
+
+    A file that this process has open must not be opened in any other way, either: closing it would drop SQLite's locks.
+    """
     if path.with_name(f"{path.name}-wal").exists():
         raise InputError(
             f"{path} is the file of a store that is in use, or was not closed, and not all of it; name a backup that"
@@ -91,7 +101,7 @@ def _check_kind(path: Path) -> None:
 
 
 def _check_ours(source: apsw.Connection, path: Path) -> None:
-    """Raises SchemaError for the file of another program, CorruptError for a header that is damaged."""
+    """Raise SchemaError for the file of another program, CorruptError for a damaged header."""
     if migrations.is_spoiled(source):
         raise _damaged(path, "its header names a schema that there never was")
     if not migrations.is_ours(source):
@@ -100,7 +110,7 @@ def _check_ours(source: apsw.Connection, path: Path) -> None:
 
 @contextmanager
 def _damage_told(path: Path) -> Iterator[None]:
-    """Raises CorruptError for what SQLite can't read: of a store it would name the doctor, which knows no backups."""
+    """Raise CorruptError for a file that SQLite can't read. The message for stores would name the doctor."""
     try:
         yield
     except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError) as exc:
@@ -108,7 +118,7 @@ def _damage_told(path: Path) -> Iterator[None]:
 
 
 def _check_rows(source: apsw.Connection, path: Path) -> None:
-    """Raises CorruptError at the first row that may not be loaded: who knows where the file has been."""
+    """Raise CorruptError at the first row that may not be loaded: the file may come from anywhere."""
     tables: dict[log.RowKind, str] = {"update": "updates", "snapshot": "snapshots"}
     for kind, table in tables.items():
         for shard, update, kept in source.execute(f"SELECT shard, bytes, checksum FROM {table}"):
@@ -125,7 +135,7 @@ def _damaged(path: Path, how: str) -> CorruptError:
 
 
 def _make_newer(store: Store, source: apsw.Connection) -> None:
-    """Gives the copy an identity of its own, and numbers behind those that the store has given out."""
+    """Give the copy an identity of its own, and let its numbers continue behind those of the store."""
     with store.reading() as db:
         given_out = list(db.execute("SELECT name, seq FROM sqlite_sequence"))
     source.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""Connections to the SQLite file: how each is set up, and what SQLite's errors are called here."""
+"""Connections to the SQLite file: their settings, a pool for readers, and the translation of SQLite's errors."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from memcrdt.store.vector_functions import load_vector_functions
 BUSY_TIMEOUT_S = 30.0  # a batch of 100,000 memories keeps the write lock for about 20 s
 _BUSY_PAUSES_S = (0.0005, 0.003)  # SQLite's own grow to 0.1 s: among eight busy writers one then starves
 READERS = 4  # idle read connections kept; more are made when more threads read at once
-BESIDE = ("-wal", "-shm")  # what SQLite keeps beside a file while it is open
+BESIDE = ("-wal", "-shm")  # suffixes of the files that SQLite keeps beside an open one
 # With a WAL the same as FULL. But the journal of a file that is being made has to be gone for good: one that comes back
 # with the power undoes what was committed since (tests/store/test_durability.py).
 SYNCED = "PRAGMA synchronous = EXTRA"
 UNSYNCED = "PRAGMA synchronous = NORMAL"  # the power may take the last commits; the file stays whole
-_ALONE_S = 5.0  # for which one waits for those who read a file on a full disk
+_ALONE_S = 5.0  # to wait for readers of a file on a full disk
 # Free pages can be given back. A new file has to settle that before its first table.
 AUTO_VACUUM = "PRAGMA auto_vacuum = INCREMENTAL"
 _READ_ONLY = apsw.SQLITE_OPEN_READONLY
@@ -36,7 +36,12 @@ _READ_WRITE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 
 @contextmanager
 def translated(path: Path, doing: str) -> Iterator[None]:
-    """Turns SQLite's errors into ours, with the file and what was being done."""
+    """Turn the errors of SQLite into ours.
+
+    Args:
+        path: The file.
+        doing: The operation, such as "reading".
+    """
     try:
         yield
     except (apsw.BusyError, apsw.LockedError) as exc:
@@ -51,7 +56,7 @@ def translated(path: Path, doing: str) -> Iterator[None]:
             f"{path} is no SQLite file; move it away, or name another home; if it was a store, see what"
             " `memcrdt doctor` says of it"
         ) from exc
-    except (apsw.CorruptError, UnicodeDecodeError) as exc:  # texts are UTF-8: others are bytes that were damaged
+    except (apsw.CorruptError, UnicodeDecodeError) as exc:  # all texts were UTF-8: this one was damaged
         raise CorruptError(f"{doing}: {path} is damaged ({exc}); run `memcrdt doctor`") from exc
     except (apsw.ReadOnlyError, apsw.PermissionsError) as exc:
         raise ReadOnlyError(f"{doing}: {path} may not be written ({exc}); check its owner and mode") from exc
@@ -88,18 +93,23 @@ def _disk_full(path: Path, doing: str) -> DiskFullError:
 
 
 def _is_without_index(exc: apsw.Error) -> bool:
-    """Whether there was no room for the WAL's index, which every connection needs."""
+    """Return whether there was no room for the index of the WAL, which every connection needs."""
     return getattr(exc, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
 
 
 def connect(path: Path, *, read_only: bool, vfs: str | None) -> apsw.Connection:
-    """A connection with the settings that every one here has. Raises apsw.Error."""
+    """Open a connection with the settings of the store. Raises apsw.Error."""
     return _set_up(apsw.Connection(str(path), flags=_READ_ONLY if read_only else _READ_WRITE, vfs=vfs))
 
 
 def connect_to_read(path: Path, *, read_only: bool, vfs: str | None) -> apsw.Connection:
-    """A connection to read with, which is there also where SQLite can't make what it keeps beside a file: on a full
-    disk, and where nothing may be written. Raises apsw.Error."""
+    """Open a connection to read with.
+
+    It also works where SQLite can't make its files beside the store: on a full disk, and where nothing may be written.
+
+    Raises:
+        apsw.Error: SQLite can't open the file.
+    """
     if sys.platform != "win32" and vfs is None:
         return _connect_anyhow(path, read_only=read_only)
     return connect(path, read_only=read_only, vfs=vfs)
@@ -107,7 +117,7 @@ def connect_to_read(path: Path, *, read_only: bool, vfs: str | None) -> apsw.Con
 
 def _connect_anyhow(path: Path, *, read_only: bool) -> apsw.Connection:
     if read_only and is_unwritable(path):
-        return Unchanging(path)
+        return SnapshotConnection(path)
     try:
         return connect(path, read_only=read_only, vfs=None)
     except apsw.IOError as exc:
@@ -117,41 +127,41 @@ def _connect_anyhow(path: Path, *, read_only: bool) -> apsw.Connection:
 
 
 def is_unwritable(path: Path) -> bool:
-    """Whether the file, or what SQLite needs beside it, may not be written; what is there already it can read."""
+    """Return whether the file, or the files that SQLite needs beside it, may not be written. Existing ones are fine."""
     if all(path.with_name(path.name + suffix).exists() for suffix in BESIDE):
         return False
     return not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
-class Passing(apsw.Connection):
-    """A connection for one call: it keeps others out, or doesn't see what they do."""
+class SingleUseConnection(apsw.Connection):
+    """A connection for one call: it keeps other processes out, or doesn't see their writes."""
 
     def check(self) -> None:
-        """Raises LockedError if what was read may be wrong."""
+        """Raise LockedError if the results may be wrong."""
 
 
-class Alone(Passing):
-    """A connection that has the index of the WAL in memory, and therefore the file for this process alone."""
+class ExclusiveConnection(SingleUseConnection):
+    """A connection with the index of the WAL in memory, so that this process has the file to itself."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path), flags=_READ_WRITE, vfs="unix-excl")
         _set_up(self)
 
 
-def _alone(path: Path) -> Alone:
-    """Another thread that just finds the disk full keeps it from the file for a moment."""
+def _alone(path: Path) -> ExclusiveConnection:
+    """Open an exclusive connection. Another thread that just found the disk full may be in the way for a moment."""
     deadline = time.monotonic() + _ALONE_S
     while True:
         try:
-            return Alone(path)
+            return ExclusiveConnection(path)
         except apsw.IOError as exc:
             if not _is_without_index(exc) or time.monotonic() > deadline:
                 raise
         time.sleep(0.001)
 
 
-class Unchanging(Passing):
-    """A connection to a file that nobody here may write. It takes no locks, so somebody who may would go unnoticed."""
+class SnapshotConnection(SingleUseConnection):
+    """A connection to a file that this process may not write. It takes no locks, so it would miss a writer."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -182,7 +192,7 @@ def _identity(path: Path) -> tuple[int, ...]:
 
 def _set_up(db: apsw.Connection) -> apsw.Connection:
     try:
-        db.set_busy_handler(_Patience())
+        db.set_busy_handler(_BusyHandler())
         db.execute("PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON")
         db.execute("PRAGMA cache_size = -16000; PRAGMA trusted_schema = OFF")
         db.execute(SYNCED)
@@ -195,12 +205,12 @@ def _set_up(db: apsw.Connection) -> apsw.Connection:
 
 
 def close(db: apsw.Connection) -> None:
-    """Closes a connection. The last one moves the WAL into the database; where that fails it stays beside it."""
+    """Close a connection. The last one moves the WAL into the database; if that fails, the WAL stays."""
     with suppress(apsw.Error):
         db.close()
 
 
-class _Patience:
+class _BusyHandler:
     """Waits for a lock in short, uneven steps, for BUSY_TIMEOUT_S at most."""
 
     def __init__(self) -> None:
@@ -217,10 +227,7 @@ class _Patience:
 
 
 def use_wal(db: apsw.Connection) -> None:
-    """Puts the file into WAL mode. SQLite doesn't call the busy handler for this, so it is tried again here.
-
-    In a new file, pages that become free can be given back from now on: that is settled before the first table.
-    """
+    """Put the file into WAL mode. SQLite doesn't call the busy handler for this, so this tries again by itself."""
     db.execute(AUTO_VACUUM)
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while db.pragma("journal_mode") != "wal":
@@ -248,7 +255,7 @@ def truncate_wal(path: Path, vfs: str | None) -> bool:
 
 
 class Readers:
-    """Read connections, lent to one thread at a time."""
+    """A pool of read connections, each lent to one thread at a time."""
 
     def __init__(self, path: Path, *, read_only: bool, vfs: str | None) -> None:
         self._path = path
@@ -260,6 +267,7 @@ class Readers:
 
     @contextmanager
     def connection(self) -> Iterator[apsw.Connection]:
+        """Lend a connection. Raises StoreError when the pool is closed."""
         if self._closed:
             raise StoreError("the store is closed; open it again")
         try:
@@ -270,18 +278,19 @@ class Readers:
             yield db
         finally:
             self._take_back(db)
-            if isinstance(db, Passing):
+            if isinstance(db, SingleUseConnection):
                 db.check()
 
     @contextmanager
     def none_alone(self) -> Iterator[None]:
-        """Within it none of these connections has the file alone, and none is made. Raises LockedError."""
+        """Wait until no connection is exclusive, and let none be made meanwhile. Raises LockedError."""
         with self._making:
             if not self._making.wait_for(lambda: not self._alone, _ALONE_S):
                 raise LockedError("the disk was full, and something is still read in the way of that; try again")
             yield
 
     def close(self) -> None:
+        """Close all idle connections; lent ones are closed when they come back."""
         self._closed = True
         while True:
             try:
@@ -291,21 +300,23 @@ class Readers:
 
     def _made(self) -> apsw.Connection:
         with self._making:
-            db = Alone(self._path) if self._alone else self._make()  # beside one, any other would be alone, too
-            self._alone += isinstance(db, Alone)
+            db = (
+                ExclusiveConnection(self._path) if self._alone else self._make()
+            )  # beside an exclusive connection, any other has to be exclusive, too
+            self._alone += isinstance(db, ExclusiveConnection)
             return db
 
     def _take_back(self, db: apsw.Connection) -> None:
-        # A statement that is not at its end keeps the file as it was, for all who are lent the connection later. It is
-        # left like that if another thread holds on to its cursor, as gc.get_objects() does.
+        # A statement that has not ended keeps the connection at an old state of the file, for all later borrowers. That
+        # happens if another thread holds on to its cursor, as gc.get_objects() does.
         is_done = not db.in_transaction and db.txn_state() == apsw.SQLITE_TXN_NONE
-        if is_done and not self._closed and not isinstance(db, Passing):
+        if is_done and not self._closed and not isinstance(db, SingleUseConnection):
             try:
                 self._idle.put_nowait(db)
             except queue.Full:
                 close(db)
             return
         with self._making:
-            close(db)  # what is left open would keep the WAL from ever being truncated, too
-            self._alone -= isinstance(db, Alone)
+            close(db)  # left open, it would also keep the WAL from ever being truncated
+            self._alone -= isinstance(db, ExclusiveConnection)
             self._making.notify_all()

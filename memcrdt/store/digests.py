@@ -1,4 +1,4 @@
-"""Digests of shards: computed when somebody asks, outside the write lock, and kept until the shard changes."""
+"""Digests of shards: computed on demand, outside the write lock, and kept until the shard changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from memcrdt.store.store import Store
 
 
 class ShardDigest(NamedTuple):
-    """16 bytes over the shard's canonical state, as of row `head` of the log; 0 for a damaged one, where rows wait."""
+    """16 bytes over the canonical state of a shard, as of log row `head`; 0 for a damaged shard, where rows wait."""
 
     number: int
     digest: bytes
@@ -23,8 +23,10 @@ class ShardDigest(NamedTuple):
 
 
 def of_space(store: Store, space: int) -> list[ShardDigest]:
-    """The digest of every shard of the space that holds anything, lowest number first. What was forgotten counts; an
-    empty one is left by lost rows only."""
+    """Return the digest of every shard of a space that holds anything, lowest number first.
+
+    Forgotten memories count. A shard is empty only if all its rows were lost.
+    """
     with store.reading() as db:
         rows = [row for row in log.shards_of(db, space) if log.state_vector_of(row)]
     known = [ShardDigest(row.number, row.digest, _head(row)) for row in rows if row.digest is not None]
@@ -35,7 +37,7 @@ def of_space(store: Store, space: int) -> list[ShardDigest]:
 
 
 def whole(digests: list[ShardDigest]) -> str:
-    """One digest of a space: equal on devices that hold the same, in hexadecimal."""
+    """Return one digest of a space in hexadecimal: equal on devices that hold the same."""
     state = hashlib.blake2b(digest_size=16, person=b"memcrdt space")
     for shard in digests:
         state.update(shard.number.to_bytes(4, "big") + shard.digest)
@@ -47,7 +49,7 @@ def _computed(store: Store, shards: list[int]) -> list[ShardDigest]:
         return []  # without waiting for a commit
     with store.documents() as (_, documents):
         loaded = documents.loaded
-    # These first: documents that have to be loaded take the place of others.
+    # Loaded shards first: loading documents pushes others out of the cache.
     return [_compute(store, shard) for shard in sorted(shards, key=lambda shard: shard not in loaded)]
 
 

@@ -1,4 +1,4 @@
-"""What is looked at, and made, before SQLite opens the file of a store."""
+"""Check and make the file of a store before SQLite opens it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ _READ_ONLY: Final = "check its owner and mode, or open the home for reading only
 
 
 def prepare(path: Path, *, read_only: bool) -> None:
-    """Makes the home and the file, if they are to be written, and deletes copies that a killed process left; else they
-    have to be there.
+    """Make the folder and the file, and delete the leftovers of a killed process.
 
-    Raises NotFoundError, ReadOnlyError, StoreError.
+    With `read_only`, the file has to be there.
+
+    Raises:
+        NotFoundError: The file is to be read only, and there is none.
+        ReadOnlyError: The file or its folder may not be written.
+        StoreError: The folder can't be made.
     """
     home = path.parent
     if home.exists() and not home.is_dir():
@@ -34,7 +38,7 @@ def prepare(path: Path, *, read_only: bool) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raises SchemaError when what stands in the place of a store is none. Nothing is made or changed."""
+    """Raise SchemaError if the file at the place of a store is none. Nothing is made or changed."""
     files.check_not_inherited(path)
     if path.is_file():
         with (
@@ -50,10 +54,9 @@ def _make_home(home: Path) -> None:
 
 
 def _check_writable(path: Path) -> None:
-    """Raises ReadOnlyError naming the file that may not be written: the store's, or one of SQLite's beside it; or the
-    folder in which SQLite would have to make them.
+    """Raise ReadOnlyError if the store, a file that SQLite keeps beside it, or the folder may not be written.
 
-    SQLite would give the index of the WAL the mode of a file that may only be read, leave it there and then fail on it.
+    SQLite itself would make the index of the WAL with the mode of a read-only file, leave it there, and fail on it.
     """
     beside = [path.with_name(path.name + suffix) for suffix in connections.BESIDE]
     for file in (path, *beside):
@@ -64,7 +67,10 @@ def _check_writable(path: Path) -> None:
 
 
 def _make_file(path: Path) -> None:
-    """Makes the file readable by its owner only, if it is not there: SQLite gives the WAL the same mode, and would
-    itself leave that to the umask. A file that is there is not even opened: closing it would drop SQLite's locks."""
-    with suppress(OSError):  # also when it is there; whatever else it is, SQLite says it better
+    """Make the file, readable by its owner only, if it is missing.
+
+    SQLite gives the WAL the same mode, and would itself follow the umask. An existing file is not even opened: closing
+    it would drop the locks of SQLite.
+    """
+    with suppress(OSError):  # it exists; of any other error, SQLite gives a better message
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

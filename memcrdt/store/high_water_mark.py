@@ -1,7 +1,7 @@
-"""High-water marks: how far a store had come, kept outside of it, so that an older copy of the file is noticed.
+"""High-water marks: how far a store had come, kept outside of its file, so that an older copy of the file is noticed.
 
-One stands beside the device key, one in a folder of the platform's: who restores a whole home restores the first
-with it. They are written after each commit and may lag.
+One mark is beside the device key, the other in a folder of the platform: restoring a whole home also restores the
+first one. They are written after each commit and may lag.
 """
 
 from __future__ import annotations
@@ -17,12 +17,19 @@ from typing import Final
 from memcrdt.paths import STATE_VARIABLE
 
 FILE: Final = "store.mark"
-_BYTES: Final = 512  # one sector, always the same and written in place, so that it is there whole or as it was
+_BYTES: Final = 512  # one sector, written in place, so that it is either new or old as a whole
 
 
 @dataclass(frozen=True, slots=True)
 class HighWaterMark:
-    """What a store had come to: `head` is the last row of its log, `file` the number of its inode, `machine` a hash."""
+    """How far a store had come.
+
+    Attributes:
+        incarnation: The incarnation of the store.
+        head: The last row of its log.
+        machine: A hash of the id of the machine.
+        file: The inode of the file.
+    """
 
     incarnation: str
     head: int
@@ -31,7 +38,7 @@ class HighWaterMark:
 
 
 def state_folder() -> Path:
-    """Where the second copies are: $MEMCRDT_STATE, or the platform's folder for what programs keep of themselves."""
+    """Return the folder of the second copies: $MEMCRDT_STATE, or the state folder of the platform."""
     if given := os.environ.get(STATE_VARIABLE):
         return Path(given)
     from platformdirs import user_state_path
@@ -40,12 +47,12 @@ def state_folder() -> Path:
 
 
 def hashed(machine: str) -> str:
-    """A machine's id as marks hold it: the id itself is nobody's business."""
+    """Return the id of a machine as marks hold it: nobody else needs to know the id itself."""
     return hashlib.blake2b(machine.encode(), digest_size=16, person=b"memcrdt machine").hexdigest()
 
 
 class HighWaterMarks:
-    """The two files of one store. Writing never fails: a mark that could not be written lags."""
+    """The two marks of one store. Writing never fails: a mark that can't be written lags."""
 
     def __init__(self, home: Path, state: Path) -> None:
         self._home = home / FILE
@@ -53,20 +60,22 @@ class HighWaterMarks:
         self._open: dict[Path, int] = {}
 
     def suspicion(self, now: HighWaterMark) -> str | None:
-        """Why a store that stands at `now` is not the one that was here, in words for its user; None if it is."""
+        """Return why the store is not the one that was here, in words for its user; None if it is."""
         return judge(now, _read(self._home), _read(self._beyond(now.incarnation)))
 
     def has_predecessor(self) -> bool:
-        """Whether there was a store in this home before one that was just made."""
+        """Return whether there was a store in this home before the one that was just made."""
         return _read(self._home) is not None
 
     def write(self, mark: HighWaterMark) -> None:
+        """Write both marks."""
         data = json.dumps([mark.incarnation, mark.head, mark.machine, mark.file]).encode().ljust(_BYTES)
         for path in (self._home, self._beyond(mark.incarnation)):
-            with suppress(OSError):  # a folder that is not ours, a full disk: the other one may do
+            with suppress(OSError):  # a folder that is not ours, a full disk: the other mark may do
                 self._put(path, data)
 
     def close(self) -> None:
+        """Close the files."""
         for descriptor in self._open.values():
             os.close(descriptor)
         self._open.clear()
@@ -104,5 +113,5 @@ def _read(path: Path) -> HighWaterMark | None:
     try:
         incarnation, head, machine, file = json.loads(path.read_bytes()[:_BYTES])
         return HighWaterMark(str(incarnation), int(head), str(machine), int(file))
-    except (OSError, ValueError, TypeError):  # not there, or no mark: as if it were lost
+    except (OSError, ValueError, TypeError):  # missing or malformed: as if it were lost
         return None

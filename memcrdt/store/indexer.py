@@ -1,4 +1,4 @@
-"""What the store asks of whoever keeps the search indexes: a Protocol, implemented in memcrdt.search."""
+"""The Protocol by which the store keeps the search indexes up to date; memcrdt.search implements it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import apsw
 
 from memcrdt.model.values import Vector
 
-Connection: TypeAlias = apsw.Connection  # as search, which opens no SQLite itself, names it
-Prepared: TypeAlias = Any  # what `prepare` made, handed back to `replace` as it is
+Connection: TypeAlias = apsw.Connection  # the name for search, which opens no SQLite itself
+Prepared: TypeAlias = Any  # the result of `prepare`, handed to `replace` as it is
 
 
 class IndexRow(NamedTuple):
@@ -45,13 +45,13 @@ class Indexer(Protocol):
         ...
 
     def committed(self) -> None:
-        """The transaction of the last `replace` is durable: in-memory copies may follow it now."""
+        """Note that the transaction of the last `replace` is durable: in-memory copies may follow it now."""
         ...
 
     def clear(self, db: apsw.Connection) -> None:
-        """Empties the indexes, before they are rebuilt through `replace`."""
+        """Empty the indexes, before they are rebuilt through `replace`."""
         ...
 
     def problems(self, db: apsw.Connection) -> Iterator[str]:
-        """What is wrong with the indexes in themselves, in words for the user; rebuilding them mends it."""
+        """Yield what is wrong with the indexes themselves, in words for the user; rebuilding them repairs it."""
         ...

@@ -9,7 +9,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def take(file: IO[bytes]) -> bool:
-        """Whether the open file is ours alone now, until it is closed: nobody else has taken it. Never waits."""
+        """Lock an open file until it is closed. Return whether that worked; never wait."""
         try:
             file.seek(0)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -20,7 +20,7 @@ else:
     import fcntl
 
     def take(file: IO[bytes]) -> bool:
-        """Whether the open file is ours alone now, until it is closed: nobody else has taken it. Never waits."""
+        """Lock an open file until it is closed. Return whether that worked; never wait."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

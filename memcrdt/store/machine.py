@@ -18,7 +18,7 @@ _MINUTES_APART = 2
 
 @cache
 def boot_id() -> str:
-    """A name of this boot of the machine: the kernel's, or else the minute at which it was booted."""
+    """Return a name of this boot of the machine: that of the kernel, or else the minute of the boot."""
     if _LINUX_BOOT.exists():
         return _LINUX_BOOT.read_text().strip()
     if sys.platform == "darwin" and (found := _output("sysctl", "-n", "kern.bootsessionuuid")):
@@ -27,7 +27,7 @@ def boot_id() -> str:
 
 
 def is_same_boot(one: object, other: str) -> bool:
-    """Whether two names are of one boot. Minutes reckoned from clocks that are being set may differ a little."""
+    """Return whether two names mean one boot. Minutes may differ a little, since clocks are adjusted."""
     if isinstance(one, str) and one.startswith(_MINUTE) and other.startswith(_MINUTE):
         return abs(int(one[len(_MINUTE) :]) - int(other[len(_MINUTE) :])) <= _MINUTES_APART
     return one == other
@@ -35,7 +35,7 @@ def is_same_boot(one: object, other: str) -> bool:
 
 @cache
 def machine_id() -> str:
-    """A name of this machine that stays the same between boots."""
+    """Return a name of this machine that stays the same between boots."""
     for path in _LINUX_MACHINE:
         if path.exists() and (found := path.read_text().strip()):
             return found

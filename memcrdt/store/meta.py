@@ -1,7 +1,7 @@
-"""The store's own facts: who it is, and under which Yjs client id it writes.
+"""The facts of the store: its incarnation, its device, and its Yjs client id; and the alarms for its user.
 
-A client id belongs to one incarnation of the store and one boot of the machine. All processes share it:
-the write lock makes its clock right. Reused in two stores it would make them diverge for ever, silently.
+A client id belongs to one incarnation of the store and one boot of the machine. All processes share it: the write lock
+keeps its clock right. Two stores that used the same one would diverge for ever, silently.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from memcrdt.model import limits
 from memcrdt.model.requests import PERSONAL
 from memcrdt.store.spaces import LOCAL, NONCE_BYTES, Genesis, add_space
 
-Random: TypeAlias = Callable[[int], bytes]  # gives so many random bytes
+Random: TypeAlias = Callable[[int], bytes]  # returns the given number of random bytes
 
 ALARMS: Final = 16  # kept
 _YIELDING_BITS = 24  # one in 256 stock Yjs clients has a lower id, and one in 2^28 of our own
-_CLIENT_ID_BITS = 52  # random ones of 2^32, as Yjs takes them, meet by chance among some ten thousand
+_CLIENT_ID_BITS = 52  # Yjs draws from 2^32 ids, of which some ten thousand collide by chance
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What `meta` says. `incarnation` is random; a store that was copied or restored gets a new one."""
+    """The facts of a store. `incarnation` is random; a store that was copied or restored gets a new one."""
 
     incarnation: str
     device: str
@@ -34,16 +34,18 @@ class Facts:
 
 
 def read(db: apsw.Connection, key: str) -> str | int | None:
+    """Return the value of a key, or None."""
     row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return None if row is None else row[0]
 
 
 def write(db: apsw.Connection, key: str, value: str | int) -> None:
+    """Set the value of a key."""
     db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)", (key, value))
 
 
 def initialize(db: apsw.Connection, device: str, now_ms: int, random: Random) -> bool:
-    """Gives a new store its facts, inside the caller's transaction. Returns whether it is a new one."""
+    """Write the facts of a new store, inside the caller's transaction. Return whether the store is new."""
     if read(db, "incarnation") is not None:
         return False
     write(db, "incarnation", random(16).hex())
@@ -54,21 +56,24 @@ def initialize(db: apsw.Connection, device: str, now_ms: int, random: Random) ->
 
 
 def facts(db: apsw.Connection) -> Facts:
+    """Return the facts of the store."""
     known = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('incarnation', 'device', 'client_id')"))
     return Facts(known["incarnation"], known["device"], known["client_id"])
 
 
 def reincarnate(db: apsw.Connection, device: str, boot: str, random: Random) -> None:
-    """Makes the store another one than that whose copy it is: nothing it writes can be taken for the other's."""
+    """Make a copy another incarnation, so that nothing it writes is taken for a write of the original."""
     write(db, "incarnation", random(16).hex())
-    _found_anew(db, device, random)
+    _take_over_spaces(db, device, random)
     write(db, "device", device)
     renew_client_id(db, boot, random)
 
 
-def _found_anew(db: apsw.Connection, device: str, random: Random) -> None:
-    """Of a key that is here no more nobody can be the creator: into what it made and nobody shares yet, nobody could
-    ever be invited."""
+def _take_over_spaces(db: apsw.Connection, device: str, random: Random) -> None:
+    """Make this device the creator of spaces that the lost device key had made and nobody shares.
+
+    Nobody could ever be invited into them otherwise.
+    """
     if device not in ("", read(db, "device")):  # a salvaged store gets its device when it is opened
         for (space,) in list(db.execute(_MADE_ALONE)):
             genesis = Genesis(device, random(NONCE_BYTES))
@@ -82,31 +87,33 @@ SELECT space FROM spaces WHERE creator = (SELECT value FROM meta WHERE key = 'de
 
 
 def renew_client_id(db: apsw.Connection, boot: str, random: Random) -> None:
-    """From now on all processes write under another id."""
+    """Let all processes write under another client id from now on."""
     write(db, "boot", boot)
     write(db, "client_id", (int.from_bytes(random(7), "big") >> (56 - _CLIENT_ID_BITS)) + 1)
 
 
 def yielding_client_id(random: Random) -> int:
-    """An id for one transaction whose writes give way to whatever others say of the same registers: of writes that did
-    not know of each other Yjs lets that of the greatest id stand."""
+    """Return a client id for one transaction whose writes yield to other writes of the same registers.
+
+    Of concurrent writes, Yjs keeps the one with the greatest client id.
+    """
     return int.from_bytes(random(_YIELDING_BITS // 8), "big") + 1
 
 
 class Alarm(NamedTuple):
-    """Something that the user should know and that does not go away by itself. `at` in ms."""
+    """A message for the user that stays. `at` is in ms."""
 
     at: int
     text: str
 
 
 def alarms(db: apsw.Connection) -> list[Alarm]:
-    """What was raised, oldest first."""
+    """Return the alarms, oldest first."""
     return [Alarm(*each) for each in json.loads(str(read(db, "alarms") or "[]"))]
 
 
 def raise_alarm(db: apsw.Connection, alarm: Alarm) -> None:
-    """Keeps it for `status`; of many the last ones."""
+    """Keep an alarm for `status`; beyond the limit, the oldest goes."""
     write(db, "alarms", json.dumps([*alarms(db), alarm][-ALARMS:]))
 
 

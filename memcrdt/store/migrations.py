@@ -1,4 +1,4 @@
-"""Brings a store to the newest schema: the numbered files under schema/, each in one transaction."""
+"""Migrations: the numbered files under schema/ bring a store to the newest schema."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ import apsw
 
 from memcrdt.errors import CorruptError, SchemaError
 
-APPLICATION_ID = 0x6D637264  # "mcrd": says that a SQLite file is a store of ours
+APPLICATION_ID = 0x6D637264  # "mcrd": marks a SQLite file as a store
 
 
 @cache
 def scripts() -> dict[int, str]:
-    """The SQL that leads to each version, ascending."""
+    """Return the SQL that leads to each version, ascending."""
     folder = resources.files("memcrdt.store") / "schema"
     found = {int(f.name[:4]): f.read_text("utf-8") for f in folder.iterdir() if f.name.endswith(".sql")}
     return dict(sorted(found.items()))
 
 
 def check(db: apsw.Connection, path: Path) -> int:
-    """The schema version of the file, 0 when it is empty. Raises SchemaError if it is not ours or too new."""
+    """Return the schema version of the file, 0 when it is empty.
+
+    Raises:
+        SchemaError: It is not a store, or of a newer version.
+        CorruptError: Its header is damaged.
+    """
     version = int(db.pragma("user_version"))
     if is_spoiled(db):
         raise CorruptError(f"the header of {path} names schema {version}, which there never was; run `memcrdt doctor`")
@@ -39,22 +44,22 @@ def check(db: apsw.Connection, path: Path) -> int:
 
 
 def is_ours(db: apsw.Connection) -> bool:
-    """Whether the file says that it is a store of ours."""
+    """Return whether the file is marked as a store."""
     return int(db.pragma("application_id")) == APPLICATION_ID
 
 
 def is_spoiled(db: apsw.Connection) -> bool:
-    """Whether the file says that it is a store of ours, of a schema that none has."""
+    """Return whether the file is marked as a store, with an impossible schema version."""
     return is_ours(db) and int(db.pragma("user_version")) < 1
 
 
 def is_newest(db: apsw.Connection, path: Path) -> bool:
-    """Whether the file is a store of the newest schema. Raises SchemaError if it is not ours or too new."""
+    """Return whether the file is a store of the newest schema. Raises as `check` does."""
     return check(db, path) == max(scripts())
 
 
 def migrate(db: apsw.Connection, path: Path) -> None:
-    """Runs what is missing. Several processes may do this at once: the write lock lets one do it."""
+    """Run the missing migrations. Several processes may call this at once: the write lock lets one do it."""
     if is_newest(db, path):
         return
     db.execute("BEGIN IMMEDIATE")

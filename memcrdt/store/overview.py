@@ -1,4 +1,4 @@
-"""What a store holds, and what of it each device has: counted from the views and the receipts."""
+"""The status of a store, and how far each device has followed: counted from the views and the receipts."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ FROM memories"""
 
 
 def stats(db: apsw.Connection, now_ms: int) -> Stats:
-    """What the store holds at this moment."""
+    """Return what the store holds at this moment."""
     total, expired, superseded, conflicted, size, oldest, newest, forgotten = db.execute(_TOTALS, (now_ms,)).get
     count = "SELECT {}, count(*) FROM memories m JOIN spaces s USING(space) GROUP BY 1 ORDER BY 1"
     return Stats(
@@ -106,7 +106,7 @@ def stats(db: apsw.Connection, now_ms: int) -> Stats:
 
 
 def used_bytes(db: apsw.Connection) -> int:
-    """What the file takes, without the pages that are free again."""
+    """Return the size of the file in bytes, without free pages."""
     return (int(db.pragma("page_count")) - int(db.pragma("freelist_count"))) * int(db.pragma("page_size"))
 
 
@@ -116,7 +116,7 @@ def waiting_for_vectors(db: apsw.Connection) -> int:
 
 
 def overview(store: Store, *, served: bool = True) -> StoreStatus:
-    """The state of the store at this moment; `served` is whether a process runs its network."""
+    """Return the state of the store at this moment. `served`: whether a process runs its network."""
     with store.reading() as db:
         names = list(db.execute("SELECT space, id, name FROM spaces ORDER BY space"))
         size = int(db.pragma("page_count")) * int(db.pragma("page_size"))
@@ -137,8 +137,10 @@ def overview(store: Store, *, served: bool = True) -> StoreStatus:
 
 
 def peer_states(store: Store, *, served: bool = True) -> tuple[PeerStatus, ...]:
-    """The other devices. A process that was killed noted no end of its connections: without one that runs the network
-    none stands."""
+    """Return the other devices.
+
+    A killed process leaves its connections noted as open. So none counts unless a process runs the network.
+    """
     peers = Peers(store).all()
     if not served:
         peers = [replace(peer, connected=None) for peer in peers]
@@ -167,7 +169,7 @@ def _space(store: Store, space: int, space_id: str, name: str) -> SpaceStatus:
 def _digest(store: Store, space: int) -> str:
     try:
         return digests.whole(digests.of_space(store, space))
-    except CorruptError:  # who asks for the state of the store has to be told the rest
+    except CorruptError:  # the rest of the status is still needed
         return ""
 
 

@@ -1,4 +1,4 @@
-"""Updates that were structurally wrong: kept for a look, in a bounded heap, never applied."""
+"""Updates that were refused: kept for inspection, a limited number, never applied."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from memcrdt.model.limits import MIB
 from memcrdt.store.log import ShardRow
 
 ROWS = 64
-BYTES = 1 * MIB  # of one update; a longer one is cut: it is evidence, no data
+BYTES = 1 * MIB  # of one update; a longer one is cut: it is evidence and not data
 
 
 class Refused(NamedTuple):
-    """An update that was refused: where it was for, whose it was, and why. `at` in ms."""
+    """An update that was refused. `at` is in ms."""
 
     space: int
     shard: int
@@ -25,7 +25,7 @@ class Refused(NamedTuple):
 
 
 def put(db: apsw.Connection, refused: Refused) -> None:
-    """Keeps the update, and lets go of the oldest ones."""
+    """Keep an update, and delete the oldest ones beyond the limit."""
     db.execute(
         "INSERT INTO quarantine(space, shard, origin, reason, bytes, at) VALUES(?, ?, ?, ?, ?, ?)",
         refused._replace(update=refused.update[:BYTES]),
@@ -34,9 +34,10 @@ def put(db: apsw.Connection, refused: Refused) -> None:
 
 
 def drop_shard(db: apsw.Connection, shard: ShardRow) -> None:
-    """Lets go of what came for a shard: it may hold text that was forgotten since."""
+    """Delete the updates refused for a shard: they may hold text that was forgotten since."""
     db.execute("DELETE FROM quarantine WHERE space = ? AND shard = ?", (shard.space, shard.number))
 
 
 def count(db: apsw.Connection) -> int:
+    """Return the number of updates kept."""
     return int(db.execute("SELECT count(*) FROM quarantine").get)

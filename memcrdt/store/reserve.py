@@ -1,4 +1,4 @@
-"""Room on the disk that is kept for the day on which it is full: what frees room needs some first."""
+"""A reserve of disk space for the day the disk is full: freeing space needs some space first."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from memcrdt.model.limits import MIB
 
 FILE: Final = "store.reserve"
 BYTES: Final = 1 * MIB
-_LEAST_FREE: Final = 4 * BYTES  # on a disk with less the reserve would itself be what fills it
+_LEAST_FREE: Final = 4 * BYTES  # with less, the reserve itself would fill the disk
 
 
 class Reserve:
-    """A file without content that stands beside a store. Keeping it never fails: a full disk has none."""
+    """A file without content beside the store. Keeping it never fails: on a full disk there is none."""
 
     def __init__(self, home: Path) -> None:
         self._path = home / FILE
 
     def keep(self) -> None:
-        """Makes it, if it is not there and the disk has room for it."""
+        """Make the file, if it is missing and the disk has room for it."""
         with suppress(OSError):
             if self._path.exists() or shutil.disk_usage(self._path.parent).free < _LEAST_FREE:
                 return
@@ -33,7 +33,7 @@ class Reserve:
                 os.close(descriptor)
 
     def release(self) -> bool:
-        """Gives the room back. Returns whether there was any."""
+        """Delete the file. Return whether there was one."""
         try:
             self._path.unlink()
         except OSError:

@@ -1,7 +1,7 @@
-"""A folder beside a store, for copies of it that are needed for a moment only.
+"""A folder beside a store for temporary copies.
 
-They hold memories in plain text. So what a process that was killed has left there goes before the folder is used
-again, and when the store is next opened for writing. A lock tells that from what is in use.
+The copies hold memories in plain text. So the leftovers of a killed process are deleted before the folder is used
+again, and when the store is next opened for writing. A lock tells leftovers from copies in use.
 """
 
 from __future__ import annotations
@@ -21,9 +21,15 @@ LOCK: Final = "store.scratch.lock"
 
 @contextmanager
 def folder(home: Path, doing: str) -> Iterator[Path]:
-    """The folder, empty, for this caller alone; it is gone afterwards.
+    """Lend an empty folder to this caller alone, and delete it afterwards.
 
-    Raises LockedError while somebody else has it, DiskFullError or StoreError when it can't be made.
+    Args:
+        home: The folder of the store.
+        doing: The operation, for messages.
+
+    Raises:
+        LockedError: Another process uses the folder.
+        DiskFullError, StoreError: The folder can't be made.
     """
     with _locked(home, doing) as is_ours:
         if not is_ours:
@@ -35,12 +41,12 @@ def folder(home: Path, doing: str) -> Iterator[Path]:
         try:
             yield folder
         finally:
-            with suppress(OSError):  # then it goes the next time
+            with suppress(OSError):  # it is deleted the next time
                 _clear(folder)
 
 
 def delete_leftovers(home: Path) -> None:
-    """Deletes what a process that was killed has left. Never fails: it is tried again at the next opening."""
+    """Delete the leftovers of a killed process. Never fails: the next opening tries again."""
     if (home / FOLDER).exists():
         with suppress(OSError, StoreError), _locked(home, "opening") as is_ours:
             if is_ours:
@@ -49,8 +55,10 @@ def delete_leftovers(home: Path) -> None:
 
 @contextmanager
 def _locked(home: Path, doing: str) -> Iterator[bool]:
-    """Whether nobody else has the folder, nor gets it meanwhile. The lock file stays: were it deleted, two processes
-    could each lock one of that name."""
+    """Give whether nobody else uses the folder, and lock it meanwhile.
+
+    The lock file stays: were it deleted, two processes could each lock a file of that name.
+    """
     with _translated(home, doing):
         file = (home / LOCK).open("ab")
     with file:

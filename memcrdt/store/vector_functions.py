@@ -12,9 +12,9 @@ from memcrdt.errors import StoreError
 
 
 def load_vector_functions(db: apsw.Connection) -> bool:
-    """Makes `vec_distance_cosine(blob, blob)` known to `db`; whether it is sqlite-vec's.
+    """Register `vec_distance_cosine(blob, blob)`. Return whether it is the one of sqlite-vec.
 
-    sqlite-vec has no wheel for musl or Windows on Arm, and a system may forbid extensions: then numpy answers.
+    sqlite-vec has no wheel for musl or Windows on Arm, and a system may forbid extensions: then numpy computes it.
     """
     try:
         library = _library()
@@ -23,14 +23,14 @@ def load_vector_functions(db: apsw.Connection) -> bool:
             db.load_extension(library)
         finally:
             db.enable_load_extension(False)
-    except (ImportError, OSError, AttributeError, apsw.Error):  # each of them says: not here
+    except (ImportError, OSError, AttributeError, apsw.Error):  # the extension is not available
         db.create_scalar_function("vec_distance_cosine", _cosine_distance, 2, deterministic=True)
         return False
     return True
 
 
 def _library() -> str:
-    """The extension's file. Found without importing its package, which would import numpy: 70 ms for nothing."""
+    """Return the file of the extension, without importing its package, which would import numpy: 70 ms for nothing."""
     package = find_spec("sqlite_vec")
     if package is None or not package.submodule_search_locations:
         raise ImportError("sqlite_vec is not installed")

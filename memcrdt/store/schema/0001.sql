@@ -1,4 +1,4 @@
--- Times are milliseconds since 1970, UTC. `space` and `shard` are local numbers, never sent anywhere.
+-- Times are in milliseconds since 1970, UTC. `space` and `shard` are local numbers and are never sent anywhere.
 
 CREATE TABLE meta(                 -- incarnation, boot, client_id, device, alarms: see store/meta.py
   key   TEXT PRIMARY KEY,
@@ -97,7 +97,7 @@ CREATE TABLE receipts(             -- the peer holds, durably, what the shard he
   PRIMARY KEY(device, shard)
 ) STRICT, WITHOUT ROWID;
 
--- Views: what the registers mean. memcrdt/model/projection.py says how; store/views.py writes them.
+-- Views: the meaning of the registers. memcrdt/model/projection.py defines it; store/views.py writes them.
 
 CREATE TABLE homes(                -- the shards that hold any register of an ID, valid or not
   space INTEGER NOT NULL,

@@ -1,10 +1,10 @@
 -- Indexes of `memories`, written by memcrdt/search/index/index.py in the commit that writes the views.
 --
--- A passage is a window of a memory's text: number n of memory m is the passage m * 256 + n. Short memories have
--- one, number 0. Passages, not memories, are what full text and vectors hold.
+-- A passage is a window of the text of a memory: number n of memory m is the passage m * 256 + n. Short memories have
+-- one passage, number 0. Full text and vectors index passages, not memories.
 
--- Which passages hold which words. No content, positions or lengths: the score needs none of them (docs/search.md).
--- A row is taken out by giving its words again; with secure-delete no byte of them stays.
+-- The words of each passage, without content, positions or lengths: the score needs none of these (docs/search.md).
+-- To delete a row, its words have to be given again; with secure-delete, no byte of them stays.
 CREATE VIRTUAL TABLE fulltext USING fts5(
   words,
   content = '', detail = none, columnsize = 0,
@@ -46,7 +46,7 @@ CREATE TABLE waiting(              -- memories to be embedded with the next mode
   memory INTEGER PRIMARY KEY
 ) STRICT;
 
--- Filters that leave few: each is searched through an index.
+-- Filters that leave few memories: each has an index.
 CREATE INDEX memories_by_updated ON memories(updated_at);
 CREATE INDEX memories_by_kind ON memories(kind) WHERE kind IS NOT NULL;
 CREATE INDEX memories_by_author ON memories(author) WHERE author IS NOT NULL;

@@ -1,4 +1,4 @@
--- The network: who takes part in a space and may do what, who said so, and when two devices last agreed.
+-- The network: the members of spaces, their rights, the statements behind them, and when two devices last agreed.
 
 ALTER TABLE shares ADD COLUMN agreed_at INTEGER;                     -- ms: when both last held the same of the space
 ALTER TABLE shares ADD COLUMN read_only INTEGER NOT NULL DEFAULT 0;  -- 1: the device only takes

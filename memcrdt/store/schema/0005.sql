@@ -1,4 +1,5 @@
--- Whom the user has taken out of a space: no share comes back, and a signed statement follows (store/membership/members.py).
+-- Devices that the user has taken out of a space, before a signed statement says so: their shares do not come back
+-- (store/membership/members.py).
 
 CREATE TABLE withdrawn(
   space  INTEGER NOT NULL REFERENCES spaces(space),
