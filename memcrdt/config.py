@@ -1,4 +1,4 @@
-"""The settings of a home: `config.toml` beside the store, all of them optional. docs/config.md explains each."""
+"""The settings of a home, read from the optional file `config.toml` beside the store. docs/config.md explains them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,17 @@ NUMBER_MAX: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """`budget_mb`: what the store's file may take, in MiB, 0 for no limit. `forget_expired_days`: after how many days a
-    memory that has expired is forgotten by the device it comes from, 0 for never. `device_name`: what others see.
-    `mdns` and `tailscale`: whether other devices are looked for, and found, by these."""
+    """The settings of a home.
+
+    Attributes:
+        budget_mb: Maximum size of the store's file in MiB; 0 for no limit.
+        forget_expired_days: Days after its expiry when a memory is forgotten by the device that it comes from; 0 for
+            never.
+        embedder: The embedder, as `memcrdt.open(embedder=…)` takes it.
+        device_name: The name that other devices see; None for the name of the machine.
+        mdns: Whether to announce this device and find other devices by multicast DNS.
+        tailscale: Whether to ask the machines of the tailnet for other devices.
+    """
 
     budget_mb: int = 4_096
     forget_expired_days: int = 30
@@ -33,30 +41,50 @@ class Config:
 
 
 def load(home: Path) -> Config:
-    """The settings of a home; the defaults where nothing is said. Raises InputError that names file and setting."""
+    """Return the settings of a home, with defaults for missing ones.
+
+    Args:
+        home: The folder of the home.
+
+    Raises:
+        InputError: The file cannot be read, or a setting is invalid. The message names the file and the setting.
+    """
     return Config(**written(home))
 
 
 def written(home: Path) -> dict[str, Any]:
-    """What the file of a home says, checked; nothing if there is no file. Raises as load() does."""
+    """Return the checked settings in the file of a home; empty if there is no file. Raises InputError like load()."""
     path = home / FILE
     try:
         data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):  # that the home is no folder is said when it is opened
+    except (FileNotFoundError, NotADirectoryError):  # opening the home reports that it is not a folder
         return {}
     except OSError as exc:
-        raise InputError(f"{path} can't be read ({exc.strerror}); check its owner and mode") from exc
+        raise InputError(f"{path} cannot be read ({exc.strerror}); check its owner and mode") from exc
     if len(data) > FILE_BYTES:
-        raise InputError(f"{path} has {len(data):,} bytes; a configuration takes {FILE_BYTES:,}")
+        raise InputError(f"{path} has {len(data):,} bytes; the maximum for a configuration is {FILE_BYTES:,}")
     try:
         found = tomllib.loads(data.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise InputError(f"{path} is no TOML: {exc}") from exc
+        raise InputError(f"{path} is not valid TOML: {exc}") from exc
     return _checked(found, path)
 
 
 def change(home: Path, name: str, value: str | int) -> Config:
-    """Writes one setting into the file, and leaves the rest of it as it is. Raises InputError, StoreError."""
+    """Write one setting into the file and leave the rest of the file as it is.
+
+    Args:
+        home: The folder of the home. It is created if it is missing.
+        name: The name of the setting.
+        value: The new value.
+
+    Returns:
+        All settings after the change.
+
+    Raises:
+        InputError: The setting or another one in the file is invalid.
+        StoreError: The file cannot be written.
+    """
     path = home / FILE
     config = Config(**_checked({**written(home), name: value}, path))
     lines = path.read_text("utf-8-sig").splitlines() if path.exists() else []
@@ -73,7 +101,7 @@ def change(home: Path, name: str, value: str | int) -> Config:
         temporary.write_text("\n".join(lines) + "\n", "utf-8")
         os.replace(temporary, path)  # noqa: PTH105 - atomic on every platform
     except OSError as exc:
-        raise StoreError(f"{path} can't be written ({exc.strerror or exc}); check the folder and its mode") from exc
+        raise StoreError(f"{path} cannot be written ({exc.strerror or exc}); check the folder and its mode") from exc
     return config
 
 

@@ -1,13 +1,13 @@
 """The exceptions of memcrdt, all under one root.
 
-Each message says what happened, to what, and what to do next; the command line prints it in one line.
+Each message says what happened, to what, and what to do next. The command line prints it on one line.
 """
 
 from __future__ import annotations
 
 
 class MemcrdtError(Exception):
-    """The root of everything that memcrdt raises on purpose."""
+    """The base class of all exceptions that memcrdt raises on purpose."""
 
     def __str__(self) -> str:
         # KeyError would print its argument with quotes around it.
@@ -15,31 +15,31 @@ class MemcrdtError(Exception):
 
 
 class InputError(MemcrdtError, ValueError):
-    """An argument is not acceptable. Nothing was changed."""
+    """An argument is invalid. Nothing was changed."""
 
 
 class NotFoundError(MemcrdtError, KeyError):
-    """There is no such memory, space or device here."""
+    """The memory, space or device does not exist in this store."""
 
 
 class ReadOnlyError(MemcrdtError):
-    """The store, or our part in the space, is for reading only."""
+    """The store is open for reading only, or this device may only read the space."""
 
 
 class StoreError(MemcrdtError):
-    """The store could not do what was asked. Nothing was changed."""
+    """The store could not complete an operation. Nothing was changed."""
 
 
 class LockedError(StoreError):
-    """Another process kept the store's write lock for too long."""
+    """Another process held the store's write lock for too long."""
 
 
 class CorruptError(StoreError):
-    """Bytes of the store are not what was written."""
+    """The store is damaged: some of its bytes differ from the bytes that were written."""
 
 
 class SchemaError(StoreError):
-    """The file is no store of ours, or one of a newer memcrdt."""
+    """The file is not a memcrdt store, or a newer version of memcrdt wrote it."""
 
 
 class DiskFullError(StoreError):
@@ -47,23 +47,23 @@ class DiskFullError(StoreError):
 
 
 class ProtocolError(MemcrdtError):
-    """The rules of the sync protocol were broken."""
+    """A device broke the rules of the sync protocol."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """The other side broke the rules."""
+    """The other device broke the rules."""
 
 
 class LocalProtocolError(ProtocolError):
-    """We were about to break the rules: a bug on this side."""
+    """This device was about to break the rules, which is a bug in memcrdt."""
 
 
 class PeerError(MemcrdtError):
-    """Something about another device went wrong."""
+    """An operation with another device failed."""
 
 
 class UntrustedPeerError(PeerError):
-    """The device is not one that we have accepted, or it is not the one it claims to be."""
+    """The device is not accepted, or it is not the device that it claims to be."""
 
 
 class UnreachableError(PeerError):

@@ -1,4 +1,4 @@
-"""Paths: those that callers name, and the folder of a home."""
+"""Paths that callers give, and the folder of a home."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ Stream: TypeAlias = io.BufferedIOBase | io.RawIOBase
 
 
 def check_file(value: object, what: str) -> Path | Stream:
-    """The path of a file, or a binary stream as it is."""
+    """Return the path of a file, or a binary stream unchanged. Raises InputError."""
     return value if isinstance(value, Stream) else check_path(value, what)
 
 
 def check_path(value: object, what: str) -> Path:
-    """The path of a file or folder, as text or an os.PathLike of text."""
+    """Return the path of a file or folder, given as text or as an os.PathLike of text. Raises InputError."""
     if not isinstance(value, (str, os.PathLike)):
         raise InputError(f"{what} is {a_kind(value)}; give a path")
     path = os.fspath(value)
     if not isinstance(path, str) or not path.strip() or "\0" in path:
-        raise InputError(f"{what} is empty, or no path: {str(path)[:80]!r}; name one that can be")
+        raise InputError(f"{what} is empty or not a valid path: {str(path)[:80]!r}; give another path")
     try:
         path.encode()
-    except UnicodeEncodeError:  # SQLite takes no other, and nobody could read it in a message
-        raise InputError(f"{what} has a name that is no UTF-8: {path[:80]!r}; name another, or rename it") from None
+    except UnicodeEncodeError:  # SQLite accepts only UTF-8, and a message could not show other bytes
+        raise InputError(f"{what} has a name that is not UTF-8: {path[:80]!r}; rename it, or give another") from None
     return Path(path)
 
 
 def home_folder(home: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder that open() takes for `home`. An empty variable counts as none.
+    """Return the folder that open() uses for `home`. An empty $MEMCRDT_HOME counts as unset.
 
     Raises:
-        InputError: `home` is no path, or ":memory:".
+        InputError: `home` is not a path, or it is ":memory:".
     """
     given = named_home(home)
     if given == IN_MEMORY:
-        raise InputError(f"{IN_MEMORY} is no folder; only memcrdt.open() in Python takes it")
+        raise InputError(f"{IN_MEMORY} is not a folder; only memcrdt.open() in Python accepts it")
     if given is not None:
         return check_path(given, "the home").expanduser().absolute()
     from platformdirs import user_data_path
@@ -53,5 +53,5 @@ def home_folder(home: str | os.PathLike[str] | None = None) -> Path:
 
 
 def named_home(home: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
-    """Return the home that is given, or else named by the variable; None for the platform's own."""
+    """Return the given home, or the home that $MEMCRDT_HOME names; None for the platform's default."""
     return os.environ.get(HOME_VARIABLE) or None if home is None else home

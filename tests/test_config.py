@@ -42,10 +42,10 @@ def test_settings_are_read(tmp_path: Path) -> None:
         ('budget_mb = "5"', "budget_mb"),
         ("forget_expired_days = 1.5", "forget_expired_days"),
         ('device_name = ""', "device_name"),
-        ('device_name = "two\\nlines"', "can't be typed"),
+        ('device_name = "two\\nlines"', "cannot be typed"),
         (f'device_name = "{"x" * 201}"', "200"),
         ("embedder = 5", "embedder"),
-        ("budget_mb =", "no TOML"),
+        ("budget_mb =", "not valid TOML"),
         ("# " + "x" * config.FILE_BYTES, "bytes"),
     ],
 )
@@ -96,6 +96,6 @@ def test_a_byte_order_mark_is_no_setting(tmp_path: Path) -> None:
 def test_a_setting_that_cannot_be_written_is_an_error_of_ours(tmp_path: Path) -> None:
     """And the file stays as it was."""
     (tmp_path / "config.new").mkdir()
-    with pytest.raises(StoreError, match=r"config.toml can't be written"):
+    with pytest.raises(StoreError, match=r"config.toml cannot be written"):
         config.change(tmp_path, "budget_mb", 20)
     assert config.load(tmp_path) == Config()

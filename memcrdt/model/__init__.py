@@ -1,1 +1,1 @@
-"""Pure data: ids, limits, records, and registers with the rule by which they merge. No I/O, no clock, no dice."""
+"""Pure data: ids, limits, records, and registers with the rule by which they merge. No I/O, no clock, no randomness."""

@@ -1,4 +1,4 @@
-"""The table of a memory's attributes. Everything that other modules know about an attribute stands here.
+"""The table of a memory's attributes. It defines everything that other modules know about an attribute.
 
 An attribute is a single value of a memory, such as its scope or its importance. Its row has its name, its type, the
 registers that hold it, and its help text. Requests, edits, the merge rule, the views, records, exports and the command
@@ -10,10 +10,10 @@ line follow the table. To add an attribute:
 4. add the argument to the signatures of `add` and `update` in `memory/memory.py`.
 
 Text, tags, metadata and links are not attributes: they have registers of their own. Id, device and dates are not
-attributes either: their defaults are no constants.
+attributes either: their defaults are not constants.
 
-The birth of a memory holds an attribute, or the register `ID/a/NAME`, or both; then the register overrides the birth.
-A register holds every new attribute, since existing births can't change.
+An attribute is in the birth of a memory, in the register `ID/a/NAME`, or in both. The register overrides the birth.
+Every new attribute goes into a register, because existing births cannot change.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Verb: TypeAlias = Literal["add", "update", "import"]
 
 
 def unchanged(value: Any) -> Any:
-    """Return the value: for a type that a record shows as it is kept."""
+    """Return the value unchanged: for a type whose stored values are shown as they are."""
     return value
 
 
@@ -43,10 +43,9 @@ class ValueType:
 
     Attributes:
         metavar: How the command line names a value; empty for a flag.
-        check: Takes what a caller gives and a name for messages, and returns the value as it is kept. Raises
-            InputError.
-        is_valid: Returns whether a value from another device is one of this type.
-        to_record: Makes of the kept value what a record shows.
+        check: Takes a caller's value and a name for messages, and returns the value to store. Raises InputError.
+        is_valid: Returns whether a value from another device is a stored value of this type.
+        to_record: Turns the stored value into the value in a record.
         from_record: The inverse of `to_record`.
     """
 
@@ -65,11 +64,11 @@ class Attribute:
         name: The name everywhere: argument, register, column of `memories`, field of a record.
         type: The type of its values.
         help: The help text of its option.
-        default: The value of a memory that has none. With None as the default, None also takes a value away.
+        default: The value of a memory that has none. If the default is None, None also removes a value.
         subject: The name in messages; `name` if empty.
-        in_birth: Whether the birth has a field for it.
-        in_register: Whether the register `ID/a/NAME` holds it.
-        verbs: The calls that take it. An import and a change may set attributes that a new memory can't have.
+        in_birth: Whether the birth has a field for the attribute.
+        in_register: Whether the attribute has the register `ID/a/NAME`.
+        verbs: The calls that take it. An import and a change may set attributes that a new memory cannot have.
         flag: The option of the command line if it is not `--NAME`.
     """
 
@@ -84,19 +83,19 @@ class Attribute:
     flag: str = ""
 
     def check(self, value: object) -> Json:
-        """Return what a caller gives, as it is kept. Raises InputError."""
+        """Return the value to store for a caller's value. Raises InputError."""
         return None if self.is_none(value) else self.type.check(value, self.subject or self.name)
 
     def is_valid(self, value: Json) -> bool:
-        """Return whether a register may hold `value`."""
+        """Return whether a register may have `value`."""
         return self.default is None if value is None else self.type.is_valid(value)
 
     def to_record(self, value: Any) -> Any:
-        """Return the kept value as a record shows it."""
+        """Return the value in a record for a stored value."""
         return None if self.is_none(value) else self.type.to_record(value)
 
     def from_record(self, value: Any) -> Json:
-        """Return the value of a record as it is kept."""
+        """Return the value to store for a value in a record."""
         return None if self.is_none(value) else self.type.from_record(value)
 
     def is_none(self, value: object) -> bool:
@@ -134,7 +133,7 @@ ATTRIBUTES: Final = (
         in_birth=True,
         in_register=False,
         verbs=frozenset({"add", "import"}),
-        help="Who says so.",
+        help="Who wrote it.",
     ),
     Attribute(
         name="source",
@@ -145,21 +144,21 @@ ATTRIBUTES: Final = (
         verbs=frozenset({"add", "import"}),
         help="Where it comes from.",
     ),
-    Attribute(name="trust", type=LABEL, help="How far it is to be trusted."),
+    Attribute(name="trust", type=LABEL, help="How far to trust it."),
     Attribute(name="importance", type=SHARE, subject="the importance", help="From 0 to 1."),
-    Attribute(name="pinned", type=FLAG, default=False, flag="--pin/--unpin", help="Pin it, or no longer."),
+    Attribute(name="pinned", type=FLAG, default=False, flag="--pin/--unpin", help="Pin or unpin it."),
     Attribute(name="expires_at", type=TIME, help="When to hide it (ISO 8601 with an offset)."),
     Attribute(
         name="superseded_by",
         type=MEMORY,
         verbs=frozenset({"update", "import"}),
-        help="The memory that takes its place.",
+        help="The memory that replaces it.",
     ),
 )
 
 
 class ScopedAddOptions(TypedDict, total=False):
-    """Arguments of ScopedMemory.add() beside the text: those of Memory.add() but `scope`."""
+    """Arguments of ScopedMemory.add() besides the text: the arguments of Memory.add() except `scope`."""
 
     space: str
     kind: str | None
@@ -181,13 +180,13 @@ class ScopedAddOptions(TypedDict, total=False):
 
 
 class AddOptions(ScopedAddOptions, total=False):
-    """Arguments of Memory.add() beside the text, which explains them."""
+    """Arguments of Memory.add() besides the text. Memory.add() explains them."""
 
     scope: str
 
 
 class UpdateOptions(TypedDict, total=False):
-    """Arguments of Memory.update() beside the id, which explains them. `...` leaves a part as it is."""
+    """Arguments of Memory.update() besides the id. Memory.update() explains them. `...` keeps a value as it is."""
 
     text: str | EllipsisType
     tags: Iterable[str] | EllipsisType

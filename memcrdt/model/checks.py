@@ -1,4 +1,4 @@
-"""Checks of callers' arguments. Each raises InputError, which says what is wrong and what is accepted."""
+"""Checks of callers' arguments. Each raises an InputError that says what is wrong and what is accepted."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from memcrdt.model.values import Json, Vector, a_kind, canonical, check_json, ch
 
 
 def check_text(text: object) -> str:
-    """Return a memory's text, which is not blank and has at most 64 KiB in UTF-8. Raises InputError."""
+    """Return a memory's text if it is not blank and has at most 64 KiB in UTF-8. Raises InputError."""
     if not isinstance(text, str):
         raise InputError(f"the text is {a_kind(text)}; give a string")
     if not text.strip():
-        raise InputError("the text is empty; a memory needs something to say")
+        raise InputError("the text is empty; give a text that is not blank")
     size = len(check_unicode(text, "the text").encode())
     if size > limits.TEXT_BYTES:
         raise InputError(
-            f"the text has {size:,} bytes; a memory takes {limits.TEXT_BYTES:,}: split it into several, or remember"
-            " what matters of it and name the file as its source"
+            f"the text has {size:,} bytes; the maximum for a memory is {limits.TEXT_BYTES:,}: split it into several"
+            " memories, or summarize it and give the file as its source"
         )
     return text
 
@@ -32,7 +32,7 @@ def check_query(query: object) -> str:
     if not isinstance(query, str):
         raise InputError(f"the query is {a_kind(query)}; give a string")
     if len(query) > limits.QUERY_CHARS:
-        raise InputError(f"the query has {len(query):,} characters; at most {limits.QUERY_CHARS:,} are taken")
+        raise InputError(f"the query has {len(query):,} characters; the maximum is {limits.QUERY_CHARS:,}")
     return check_unicode(query, "the query")
 
 
@@ -41,13 +41,13 @@ def check_id(memory_id: object) -> str:
     known = memory_id.upper() if isinstance(memory_id, str) and memory_id.isascii() else memory_id
     if not isinstance(known, str) or not is_ulid(known):
         raise InputError(
-            f"{str(memory_id)[:40]!r} is no id of a memory, which has 26 characters; `list` and `search` show them"
+            f"{str(memory_id)[:40]!r} is not the id of a memory, which has 26 characters; `list` and `search` show ids"
         )
     return known
 
 
 def check_ids(ids: object) -> list[str]:
-    """Several ids, without repeats."""
+    """Return several ids without repeats. Raises InputError."""
     if isinstance(ids, (str, bytes, Mapping)) or not isinstance(ids, Iterable):
         raise InputError(f"the ids are {a_kind(ids)}; give a list of ids")
     return list(dict.fromkeys(check_id(memory_id) for memory_id in check_batch(ids)))
@@ -62,7 +62,7 @@ def check_label(value: object, what: str, chars: int = limits.LABEL_CHARS) -> st
     if not isinstance(value, str):
         raise InputError(f"{what} is {a_kind(value)}; give a string")
     if not 0 < len(value) <= chars:
-        raise InputError(f"{what} has {len(value):,} characters; 1 to {chars:,} are taken")
+        raise InputError(f"{what} has {len(value):,} characters; 1 to {chars:,} are allowed")
     return check_unicode(value, what)
 
 
@@ -70,7 +70,7 @@ def check_name(value: object, what: str) -> str:
     """Return the name of a device or a space, which people type and other devices show. Raises InputError."""
     name = check_label(value, what, limits.NAME_CHARS)
     if not name.isprintable() or name != name.strip():
-        raise InputError(f"{what}, {name!r}, can't be typed; take printable characters without spaces around")
+        raise InputError(f"{what}, {name!r}, cannot be typed; use printable characters without spaces around them")
     return name
 
 
@@ -84,7 +84,7 @@ def check_tags(tags: object, what: str = "tags", most: int = limits.TAGS) -> tup
         raise InputError(f"{what} is {a_kind(tags)}; give a list of strings")
     taken = list(islice(tags, most + 1))
     if len(taken) > most:
-        raise InputError(f"{what} has over {most:,} tags; at most that many are taken")
+        raise InputError(f"{what} has over {most:,} tags, which is the maximum")
     return tuple(sorted({check_label(tag, "a tag", limits.TAG_CHARS) for tag in taken}))
 
 
@@ -103,13 +103,13 @@ def check_metadata(metadata: object) -> dict[str, Json]:
 
 
 def check_metadata_size(metadata: Mapping[str, Json], before: Mapping[str, Json] | None = None) -> None:
-    """Raise InputError for more metadata than a memory takes, if it is also more than it had `before`."""
+    """Raise InputError if the metadata exceeds the limits of a memory, and also the metadata it had `before`."""
     had = before or {}
     if len(metadata) > max(limits.METADATA_KEYS, len(had)):
-        raise InputError(f"the metadata has {len(metadata):,} keys; a memory takes {limits.METADATA_KEYS}")
+        raise InputError(f"the metadata has {len(metadata):,} keys; the maximum is {limits.METADATA_KEYS}")
     size = _size(metadata)
     if size > limits.METADATA_BYTES and size > _size(had):
-        raise InputError(f"the metadata has {size:,} bytes as JSON; a memory takes {limits.METADATA_BYTES:,}")
+        raise InputError(f"the metadata has {size:,} bytes as JSON; the maximum is {limits.METADATA_BYTES:,}")
 
 
 def _size(metadata: Mapping[str, Json]) -> int:
@@ -142,23 +142,23 @@ def check_timeout(value: object) -> float | None:
     """Return a timeout in seconds, or None for no timeout. Raises InputError."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:  # NaN is not, either
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:  # also refuses NaN
         raise InputError(f"the timeout is {value!r}; give seconds, 0 or more, or None")
     return value
 
 
 def check_ttl(value: object) -> int:
-    """Return a time to live, in seconds or as a timedelta, in whole milliseconds."""
+    """Return a time to live, given in seconds or as a timedelta, in whole milliseconds. Raises InputError."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise InputError(f"the ttl is {a_kind(value)}; give seconds or a timedelta")
-    if not 0.001 <= seconds <= limits.TIME_MAX_MS / 1_000:  # NaN is not, either
-        raise InputError(f"the ttl is {seconds} seconds; give at least a millisecond, and no more than ends by 9999")
+    if not 0.001 <= seconds <= limits.TIME_MAX_MS / 1_000:  # also refuses NaN
+        raise InputError(f"the ttl is {seconds} seconds; give at least a millisecond, and an end before the year 10000")
     return int(seconds * 1_000)
 
 
 def check_vector(value: object) -> Vector | None:
-    """Return an embedding that a caller computed: finite numbers, not all of them zero."""
+    """Return an embedding that a caller computed: finite numbers, not all of them zero. Raises InputError."""
     if value is None:
         return None
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
@@ -169,16 +169,16 @@ def check_vector(value: object) -> Vector | None:
     try:
         vector = tuple(map(float, taken))
     except (TypeError, ValueError, OverflowError) as exc:
-        raise InputError("the vector has an item that is no number; give one list of numbers") from exc
+        raise InputError("the vector has an item that is not a number; give one list of numbers") from exc
     if any(isinstance(number, (str, bool)) for number in taken) or not all(map(math.isfinite, vector)):
-        raise InputError("the vector has an item that is no finite number")
+        raise InputError("the vector has an item that is not a finite number")
     if not any(vector):
         raise InputError("the vector has no direction; give numbers that are not all zero")
     return vector
 
 
 def check_devices(devices: object) -> list[str]:
-    """Return a list of texts for device ids. Their form is checked where they are parsed. Raises InputError."""
+    """Return a list of device ids as texts. The parser of device ids checks their form. Raises InputError."""
     if isinstance(devices, (str, bytes)) or not isinstance(devices, Iterable):
         raise InputError(f"the devices are {a_kind(devices)}; give a list of device ids")
     taken = list(islice(devices, limits.FILTER_VALUES + 1))
@@ -194,12 +194,12 @@ def check_names(names: object, what: str) -> tuple[str, ...]:
         raise InputError(f"{what} are {a_kind(names)}; give a name or a list of names")
     taken = list(islice(given, limits.FILTER_VALUES + 1))
     if len(taken) > limits.FILTER_VALUES:
-        raise InputError(f"{what} are over {limits.FILTER_VALUES:,}; give fewer")
+        raise InputError(f"{what} are more than {limits.FILTER_VALUES:,}; give fewer")
     return tuple(dict.fromkeys(check_label(name, f"a name among {what}") for name in taken))
 
 
 def check_batch(items: object) -> list[object]:
-    """Return the items of one call as a list. Raises InputError before it has read more than a call takes."""
+    """Return the items of one call as a list. Raises InputError without reading more items than a call allows."""
     if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Iterable):
         raise InputError(f"the items are {a_kind(items)}; give a list of texts or of mappings")
     taken = list(islice(items, limits.BATCH_ITEMS + 1))

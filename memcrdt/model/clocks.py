@@ -32,11 +32,13 @@ def encode_state_vector(vector: StateVector) -> bytes:
 def decode_state_vector(data: bytes) -> dict[int, int]:
     """Return the vector that `data` encodes.
 
-    Raises RemoteProtocolError for anything but a well-formed vector of at most 65,536 clients,
-    before memory is taken for the number of entries that it claims.
+    Raises RemoteProtocolError for anything but a well-formed vector of at most 65,536 clients, before memory is
+    allocated for the number of entries that it claims.
     """
     if len(data) > limits.STATE_VECTOR_BYTES:
-        raise RemoteProtocolError(f"a state vector of {len(data)} bytes; at most {limits.STATE_VECTOR_BYTES} are taken")
+        raise RemoteProtocolError(
+            f"a state vector has {len(data)} bytes; at most {limits.STATE_VECTOR_BYTES} are allowed"
+        )
     count, at = read_varuint(data, 0, limits.UPDATE_CLIENTS)
     vector: dict[int, int] = {}
     for _ in range(count):
@@ -46,14 +48,14 @@ def decode_state_vector(data: bytes) -> dict[int, int]:
             raise RemoteProtocolError(f"a state vector names client {client} twice")
         vector[client] = clock
     if at != len(data):
-        raise RemoteProtocolError(f"{len(data) - at} bytes behind the end of a state vector")
+        raise RemoteProtocolError(f"{len(data) - at} bytes after the end of a state vector")
     return vector
 
 
 def read_varuint(data: bytes, at: int, maximum: int) -> tuple[int, int]:
-    """Return the LEB128 integer at offset `at`, and the offset behind it.
+    """Return the LEB128 integer at offset `at`, and the offset after it.
 
-    Raises RemoteProtocolError when the bytes end, or the number is over `maximum` (at most 2^53 - 1).
+    Raises RemoteProtocolError if the bytes end, or if the number is over `maximum` (at most 2^53 - 1).
     """
     value = shift = 0
     while at < len(data) and shift <= 56:

@@ -1,7 +1,7 @@
 """Device ids, which are derived from public keys.
 
-It is the base32 of SHA-256 over a tag and the public key, 52 characters. People see it with four check characters, in
-eight groups of seven, as Syncthing shows its own: https://docs.syncthing.net/dev/device-ids.html.
+A device id is the base32 encoding of SHA-256 over a tag and the public key: 52 characters. People see it with four
+check characters, in eight groups of seven, like the ids of Syncthing: https://docs.syncthing.net/dev/device-ids.html.
 """
 
 from __future__ import annotations
@@ -34,44 +34,45 @@ class Signer(Protocol):
         ...
 
 
-@lru_cache(4_096)  # each statement names its signer by its key, and is looked at often
+@lru_cache(4_096)  # each statement names its signer by its key, and is read often
 def device_id(public_key: bytes) -> str:
     """Return the id of the device that holds the private half of `public_key` (32 bytes)."""
     return base64.b32encode(hashlib.sha256(_ID_TAG + public_key).digest()).decode().rstrip("=")
 
 
 def shown(device: str) -> str:
-    """Return a device id as people read and type it: eight groups of seven, check characters included."""
+    """Return a device id as people read and type it: in eight groups of seven, with check characters."""
     parts = (device[at : at + _CHECKED_CHARS] for at in range(0, DEVICE_ID_CHARS, _CHECKED_CHARS))
     checked = "".join(part + _check_character(part) for part in parts)
     return "-".join(checked[at : at + _GROUP_CHARS] for at in range(0, len(checked), _GROUP_CHARS))
 
 
 def is_device_id(text: str) -> bool:
-    """Return whether `text` has the form of a device id. Ask this of texts from others: nothing else can be shown."""
+    """Return whether `text` has the form of a device id, which shown() needs. Check texts from other devices first."""
     return len(text) == DEVICE_ID_CHARS and set(text) <= set(_ALPHABET)
 
 
 def parse_device_id(text: object) -> str:
-    """Return the device id in `text`, with or without check characters. Case, dashes and blanks don't matter.
+    """Return the device id in `text`, with or without check characters. Case, dashes and blanks do not matter.
 
-    Raises InputError that names the groups in which the typing error is.
+    Raises InputError that names the groups with the typing error.
     """
     if not isinstance(text, str):
         raise InputError(f"a device id is {a_kind(text)}; give a string, as `memcrdt peers` shows it")
     plain = "".join(text.upper().replace("-", "").split())
     if strange := sorted(set(plain) - set(_ALPHABET)):
         raise InputError(
-            f"a device id has no {strange[0]!r}: only the letters A to Z and digits 2 to 7; `memcrdt peers` lists ids"
+            f"a device id cannot contain {strange[0]!r}, only the letters A to Z and the digits 2 to 7;"
+            " `memcrdt peers` lists ids"
         )
     if len(plain) == DEVICE_ID_CHARS + 4:
         plain = _without_checks(plain)
     if len(plain) != DEVICE_ID_CHARS:
         raise InputError(
-            f"a device id has eight groups of seven characters, and {text[:80]!r} has {len(plain)} in all; give the"
+            f"a device id has eight groups of seven characters, but {text[:80]!r} has {len(plain)} in all; give the"
             " whole id, as `memcrdt peers` shows it"
         )
-    if plain[-1] not in "AQ":  # 256 bits leave one bit to the last character
+    if plain[-1] not in "AQ":  # 256 bits leave one bit for the last character
         raise InputError(f"no device id ends in {plain[-1]!r}; copy the whole id from the other device")
     return plain
 

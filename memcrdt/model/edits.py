@@ -1,4 +1,4 @@
-"""The registers that carry out a request. Pure functions: the time, ids and salts are arguments."""
+"""The registers to write for a request. Pure functions: the time, ids and salts are arguments."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from memcrdt.model.projection import LiveMemory, RevisionState
 from memcrdt.model.registers import DELETED, Registers, Writes
 from memcrdt.model.values import Json
 
-# The commit that gives a memory more revisions than these prunes it at once, and compaction prunes the others: no shard
-# grows without end. The number is greater than that of the revisions kept, so that few commits have to prune.
+# A commit that gives a memory more revisions than this prunes the memory at once. Compaction prunes all others. So no
+# shard grows without bound. The number exceeds the number of revisions kept, so that few commits have to prune.
 TOO_MANY_REVISIONS: Final = limits.REVISIONS + limits.REVISIONS // 8
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The time of a change in ms, the agent who makes it, and the device that it is made on."""
+    """The time of a change in ms, the agent that makes it, and the device on which it is made."""
 
     at: int
     by: str | None
@@ -87,18 +87,18 @@ def born(new: NewMemory, stamp: Stamp) -> Writes:
             "salt": new.salt.hex(),
         }
     }
-    at = new.created_at  # a memory that nobody has edited was last changed when it was created
+    at = new.created_at  # an unedited memory was last changed when it was created
     writes |= _tags(new.id, new.salt, new.tags, at)
     writes |= _metadata(new.id, new.salt, new.metadata, at)
     expires_at = new.attributes.get("expires_at")
     expired = isinstance(expires_at, int) and expires_at <= stamp.at
-    # An imported memory may have expired already. It must not be forgotten before anybody has looked at it.
+    # An imported memory may have expired already. It must not be forgotten before the user has seen it.
     writes |= _attributes(new.id, new.attributes, stamp.at if expired else at)
     return writes | _link_writes(new.id, new.salt, new.links, at)
 
 
 def edited(state: LiveMemory, edit: MemoryEdit, stamp: Stamp, revision: str) -> Writes:
-    """Return the registers that carry out an edit, but for those whose meaning stays the same.
+    """Return the registers to write for an edit, except those whose value stays the same.
 
     A new text settles a conflict: it names all heads as its base.
 
@@ -126,7 +126,7 @@ def edited(state: LiveMemory, edit: MemoryEdit, stamp: Stamp, revision: str) -> 
 
 
 def retold(memory_id: str, revisions: Iterable[RevisionState]) -> Writes:
-    """Return the registers of former texts of a memory, as they were."""
+    """Return the registers of former revisions of a memory, unchanged."""
     writes: Writes = {}
     for each in revisions:
         writes |= _revision(memory_id, each.revision, each.text, Stamp(each.at, each.by, each.device), each.base)
@@ -136,22 +136,23 @@ def retold(memory_id: str, revisions: Iterable[RevisionState]) -> Writes:
 def forgotten(memory_id: str, found: Registers, stamp: Stamp) -> Writes:
     """Return the tombstone of a memory and the deletion of all its other registers in one shard.
 
-    Both belong into one transaction, so that the state vector always advances: a deletion alone does not advance it.
+    Both belong in one transaction, so that the state vector always advances. A deletion alone does not advance it.
     """
     tombstone: Json = {"at": stamp.at, "by": stamp.by, "device": stamp.device}
     return {**swept(memory_id, found), registers.forgotten_key(memory_id): tombstone}
 
 
 def swept(memory_id: str, found: Registers) -> Writes:
-    """Return the deletion of every register of a forgotten memory but its tombstone."""
+    """Return the deletion of every register of a forgotten memory except its tombstone."""
     return dict.fromkeys((key for key in found if key != registers.forgotten_key(memory_id)), DELETED)
 
 
 def prunable(state: LiveMemory, most: int = limits.REVISIONS) -> list[str]:
-    """Return the revisions to delete so that `most` remain, the birth and all heads among them.
+    """Return the revisions to delete so that `most` remain, including the birth and all heads.
 
-    The oldest go first, but none before the revisions that it was made from: a revision is superseded because a later
-    one names it as its base. If that one went first, the revision would be a head again.
+    The oldest revisions go first, but a revision goes only after the revisions that it was made from. A revision is
+    superseded because a later one names it as its base. If the later one went first, the earlier one would be a head
+    again.
     """
     excess = len(state.revisions) - most
     edits = {revision.revision: revision for revision in state.revisions[1:]}
@@ -174,7 +175,7 @@ def prunable(state: LiveMemory, most: int = limits.REVISIONS) -> list[str]:
 
 
 def kept_fields(writes: Writes, found: Registers) -> Writes:
-    """Return `writes` with the fields that a newer version has put into the same registers, so that none is lost."""
+    """Return `writes` with the fields that a newer version added to the same registers, so that no field is lost."""
     return {
         key: {**old, **value} if isinstance(value, dict) and isinstance(old := found.get(key), dict) else value
         for key, value in writes.items()

@@ -21,10 +21,10 @@ INCLUDES: tuple[Include, ...] = get_args(Include)
 
 
 class ScopedFilters(TypedDict, total=False):
-    """Filters that narrow what a ScopedMemory finds: all of Filters but `scope`. None and [] don't narrow.
+    """Filters that narrow the results of a ScopedMemory: all of Filters except `scope`. None and [] do not narrow.
 
     Attributes:
-        space: Names of spaces, any of which holds the memory.
+        space: Names of spaces, any of which contains the memory.
         ancestors: With a scope, also search the scopes that contain it: its project if it is a conversation in one,
             and `global`.
         category: Categories of scopes, any of which the memory's scope has.
@@ -36,15 +36,15 @@ class ScopedFilters(TypedDict, total=False):
         before: Created before this time.
         updated_after: Last changed after this time.
         updated_before: Last changed before this time.
-        metadata: By key, the value that the metadata has, a list of values, any of which it has, a tuple (low, high)
-            that includes both ends, of which one may be None, or operators such as {"$gte": 2020}.
-        contains: Text that the memory's text contains, in either case.
+        metadata: A condition for each key: a value, a list of accepted values, a tuple (low, high) that includes both
+            ends (None leaves one end open), or operators such as {"$gte": 2020}.
+        contains: Text that the memory's text contains, ignoring case.
         pinned: True for pinned memories, False for all others.
         author: Authors, any of whom added the memory.
         device: Ids of devices, any of which added the memory.
         source: Sources, any of which the memory has.
         include: Hidden memories to show: "expired", "superseded".
-        as_of: Answer as the memories stood at this time.
+        as_of: Use the memories as they were at this time.
     """
 
     space: Texts
@@ -73,7 +73,7 @@ class Filters(ScopedFilters, total=False):
 
     Attributes:
         scope: Scopes, any of which the memory has: "global", "project/NAME", "agent/NAME", "conversation/NAME",
-            "project/NAME/conversation/NAME". All other filters are those of ScopedFilters.
+            "project/NAME/conversation/NAME". ScopedFilters explains all other filters.
     """
 
     scope: Texts
@@ -81,7 +81,7 @@ class Filters(ScopedFilters, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedFilters:
-    """Filters after their check. Empty values and None don't narrow. Times are in ms.
+    """Checked filters. Empty values and None do not narrow. Times are in ms.
 
     `metadata` maps a key to conditions, all of which must hold.
     """
@@ -108,14 +108,14 @@ class CheckedFilters:
     as_of: int | None = None
 
     def narrows(self) -> bool:
-        """Whether anything was asked for that leaves memories out."""
-        alike = ("ancestors", "include", "as_of")  # alone, they leave nothing out, or only what is young
+        """Return whether any filter leaves memories out."""
+        alike = ("ancestors", "include", "as_of")  # alone, they leave out nothing, or only memories after `as_of`
         asked = [getattr(self, f.name) for f in fields(self) if f.name not in alike]
         return any(value not in (None, (), {}) for value in asked)
 
 
 def check_order(order: object) -> Order:
-    """Return `order`, if a list can have it. Raises InputError."""
+    """Return `order` if a list can have it. Raises InputError."""
     for known in get_args(Order):
         if order == known:
             return known  # type: ignore[no-any-return]
@@ -175,7 +175,7 @@ def _time(value: Any, what: str) -> int:
 
 def _contains(value: object, what: str) -> str:
     if not isinstance(value, str) or not value or len(value) > limits.QUERY_CHARS:
-        raise InputError(f"the filter {what} wants a text of 1 to {limits.QUERY_CHARS} characters")
+        raise InputError(f"the filter {what} needs a text of 1 to {limits.QUERY_CHARS} characters")
     return check_unicode(value, f"the filter {what}")
 
 

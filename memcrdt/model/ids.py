@@ -23,11 +23,11 @@ def is_ulid(text: object) -> bool:
 
 
 def next_ulid(previous: str | None, now_ms: int, random: bytes) -> str:
-    """Return a ULID for `now_ms` that is greater than `previous`, unless that is nearly the last possible one.
+    """Return a ULID for `now_ms` that is greater than `previous`, unless `previous` is nearly the last possible ULID.
 
-    Within one millisecond, or when the clock is behind `previous`, it is `previous` plus a random number. So items sort
-    in the order in which they were added. And two devices that continue from the same ULID don't make the same one: of
-    two revisions under one key, one would be lost.
+    Within one millisecond, or when the clock is behind `previous`, the result is `previous` plus a random number. So
+    items sort in the order in which they were added. Two devices that continue from the same ULID make different ones:
+    of two revisions under one key, one would be lost.
 
     Args:
         previous: The last ULID, or None.

@@ -1,4 +1,4 @@
-"""All limits of the data model. Sizes in bytes are those of UTF-8, or of the encoded form."""
+"""All limits of the data model. Sizes in bytes are sizes of UTF-8 or of the encoded form."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
-# One memory. A larger text is a document, to be imported as several memories.
+# One memory. A larger text is a document: import it as several memories.
 TEXT_BYTES: Final = 64 * KIB
 TAGS: Final = 64
 TAG_CHARS: Final = 128
@@ -17,7 +17,7 @@ METADATA_KEY_CHARS: Final = 128
 METADATA_DEPTH: Final = 16
 LINKS: Final = 64
 SCOPE_NAME_CHARS: Final = 200
-NAME_CHARS: Final = 200  # of a device or a space, as other devices hear it
+NAME_CHARS: Final = 200  # of a device or a space, as other devices see it
 LABEL_CHARS: Final = 256  # kind, author, device, trust, the name of a relation
 SOURCE_CHARS: Final = 2 * KIB  # an address or a path
 KEY_CHARS: Final = 1 * KIB
@@ -31,7 +31,7 @@ RESULTS: Final = 1_000
 FILTER_VALUES: Final = 1_000
 VECTOR_DIMENSIONS: Final = 65_536
 
-# One shard. They decide where a new memory is born; a document that exceeds them is valid.
+# One shard. These limits decide which shard gets a new memory. A document that exceeds them is valid.
 SHARD_BIRTHS: Final = 256
 SHARD_REGISTERS: Final = 4_096
 SHARD_BYTES: Final = 1 * MIB
@@ -46,6 +46,6 @@ VALUE_DEPTH: Final = 64
 STATE_VECTOR_BYTES: Final = 1 * MIB
 CLIENT_ID_MAX: Final = (1 << 53) - 1  # above it Yjs loses bits
 
-# Milliseconds since 1970, up to the end of the year 9999, the last that datetime knows.
+# Milliseconds since 1970, up to the end of the year 9999, the last year that datetime supports.
 TIME_MAX_MS: Final = 253_402_300_799_999
 INTEGER_MAX: Final = (1 << 53) - 1  # JSON numbers are doubles to a JavaScript reader

@@ -1,6 +1,6 @@
 """Conditions on metadata: the `metadata` filter, checked and in one form.
 
-A caller writes `{key: spec}`, and a spec is one of
+A caller writes `{key: spec}`. A spec is one of these:
 
 | spec | the stored value |
 |---|---|
@@ -24,12 +24,12 @@ from memcrdt.model import limits
 from memcrdt.model.checks import check_label
 from memcrdt.model.values import Json, a_kind, check_json
 
-# The signs under which SQL knows the operators that compare by size.
+# The SQL signs of the operators that compare by size.
 COMPARISONS: Final = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 
 class Condition(NamedTuple):
-    """One operator and its operand. The operand of `$in` and `$nin` is a list, that of `$exists` a boolean."""
+    """One operator and its operand. The operand of `$in` and `$nin` is a list, the operand of `$exists` a boolean."""
 
     operator: str
     operand: Json
@@ -39,7 +39,7 @@ def check_metadata_conditions(given: object, what: str) -> dict[str, tuple[Condi
     """Return the conditions by metadata key; all conditions of all keys must hold.
 
     Raises:
-        InputError: `given` is no mapping, or a spec in it is none of the forms above.
+        InputError: `given` is not a mapping, or a spec in it has none of the forms above.
     """
     if not isinstance(given, Mapping):
         raise InputError(f"the filter {what} is {given!r}; give a mapping from key to value, values or (low, high)")
@@ -92,7 +92,7 @@ def _operators(spec: Mapping[Any, object], what: str) -> tuple[Condition, ...]:
             f"{what} compares with a number and with a text; {', '.join(COMPARISONS)} of one key take numbers only or"
             " texts only"
         )
-    # An empty `$nin` excludes nothing. Left out, it does not make forget() believe that something was asked for.
+    # An empty `$nin` excludes nothing. It is left out, so that forget() does not count it as a filter.
     return tuple(condition for condition in conditions if condition != ("$nin", []))
 
 
@@ -122,7 +122,7 @@ def _boolean(value: object, what: str) -> Json:
 
 def _content(value: object, what: str) -> Json:
     if isinstance(value, str) and not 1 <= len(value) <= limits.QUERY_CHARS:
-        raise InputError(f"{what} wants a text of 1 to {limits.QUERY_CHARS:,} characters")
+        raise InputError(f"{what} needs a text of 1 to {limits.QUERY_CHARS:,} characters")
     if isinstance(value, (str, bool)) or _is_number(value):
         return check_json(value, what)
     raise _wrong(value, what, "a text, a number, true or false")

@@ -1,4 +1,4 @@
-"""The TCP ports that memcrdt listens at unless another is named."""
+"""The default TCP ports of memcrdt."""
 
 from __future__ import annotations
 

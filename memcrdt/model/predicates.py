@@ -1,4 +1,4 @@
-"""Tests of what may stand in a register. They return a bool and never raise: registers come from other devices."""
+"""Predicates for the values of registers. They never raise, because registers come from other devices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from memcrdt.model.values import Json, canonical, check_json
 
 def is_text(value: Json) -> TypeGuard[str]:
     """Return whether `value` can be a memory's text."""
-    # A character takes at most four bytes, so most texts need not be encoded to be measured.
+    # A character has at most four bytes, so most texts can be measured without encoding them.
     return (
         isinstance(value, str)
         and value != ""
@@ -50,9 +50,9 @@ def is_metadata_key(value: Json) -> TypeGuard[str]:
 
 
 def is_metadata_value(value: Json) -> bool:
-    """Return whether every JSON reader takes `value`. Yjs also knows infinities and integers of any size."""
+    """Return whether every JSON reader accepts `value`. Yjs also has infinities and integers of any size."""
     if value is None or isinstance(value, bool) or (isinstance(value, str) and len(value) * 6 < limits.METADATA_BYTES):
-        return True  # an escaped character takes at most six bytes, so there is no need to measure
+        return True  # an escaped character has at most six bytes, so there is no need to measure
     try:
         return len(canonical(check_json(value, "metadata")).encode()) <= limits.METADATA_BYTES
     except InputError:

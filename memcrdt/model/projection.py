@@ -1,8 +1,8 @@
 """The merge rule: a pure function from the registers of one memory to its state.
 
-Yjs settles which value of a register stands. This module settles everything above that from the set of registers
-alone, so the order in which they arrived never matters. A well-formed register that makes no sense is left out and
-counted. It is never an error: it may come from a newer version or from a stock Yjs client.
+Yjs decides which value a register has. This module derives everything else from the set of registers alone, so the
+order in which they arrived never matters. A well-formed register with an invalid value is skipped and counted. It is
+never an error: it may come from a newer version or from a stock Yjs client.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class RevisionState:
         text: The text.
         at: The time of the change in ms.
         by: The agent or person who wrote it.
-        device: The device that it was written on.
-        base: The revisions that it was made from, sorted.
-        head: Whether no other revision was made from it.
+        device: The device on which the text was written.
+        base: The revisions that this one was made from, sorted.
+        head: Whether no other revision was made from this one.
     """
 
     revision: str
@@ -57,9 +57,9 @@ class LiveMemory:
 
     Attributes:
         shown: The revision whose text is shown: the latest head.
-        attributes: The attributes that are set, but for those that have fields here.
+        attributes: The attributes that are set, except those that have fields here.
         revisions: All revisions in order of time, the birth first.
-        ignored: The number of registers that make no sense.
+        ignored: The number of registers that were skipped because they are invalid.
     """
 
     id: str
@@ -112,8 +112,8 @@ def project(memory_id: str, shards: Sequence[Registers]) -> State:
         shards: Its registers in each shard that has any, lowest shard first.
 
     Returns:
-        A Tombstone if a shard says that it is forgotten. None while no shard has a valid birth: registers that came
-        before the birth wait for it, invisible. Else a LiveMemory.
+        A Tombstone if any shard has a tombstone. None while no shard has a valid birth: registers that arrived before
+        the birth wait for it, invisible. Otherwise a LiveMemory.
     """
     tombstones = [part[key] for part in shards if (key := registers.forgotten_key(memory_id)) in part]
     if tombstones:
@@ -130,8 +130,8 @@ def project(memory_id: str, shards: Sequence[Registers]) -> State:
 def rivals(memory_id: str, births: Iterable[Json]) -> dict[str, Json]:
     """Return a revision for each text where the births of one memory have different texts.
 
-    Devices that were apart have then added the memory under the same key, and only one birth can stand. Every device
-    makes the same revisions of the births.
+    This happens when disconnected devices have added a memory under the same key. Only one birth can count, so every
+    device derives the same revisions from the births.
     """
     valid = [birth for value in births if (birth := _birth(value)) is not None]
     if len({birth.text for birth in valid}) < 2:
@@ -149,7 +149,7 @@ def rivals(memory_id: str, births: Iterable[Json]) -> dict[str, Json]:
 
 
 def unite(shards: Sequence[Registers]) -> dict[str, Json]:
-    """Return one value for every key: that with the greatest `at` of all shards, and null only where all are null."""
+    """Return one value for each key: the value with the greatest `at` of all shards, null only if all are null."""
     if len(shards) == 1:
         return dict(shards[0])
     united: dict[str, Json] = {}
@@ -208,7 +208,7 @@ def _birth(value: Json) -> _Birth | None:
 
 @dataclass(slots=True)
 class _Found:
-    """The values that the registers of one memory hold, collected while they are read."""
+    """The values of the registers of one memory, collected while they are read."""
 
     tags: set[str] = field(default_factory=set)
     metadata: dict[str, Json] = field(default_factory=dict)
@@ -252,9 +252,9 @@ def _read(found: _Found, salt: bytes, part: tuple[str, str], value: Json) -> Non
     field, name = part
     reader = _READERS.get(field)
     if reader is None or (field == registers.ATTRIBUTE and name not in IN_REGISTERS):
-        return  # of a newer version: the document keeps it, and nothing shows it
+        return  # a newer version wrote it: the document keeps it, and nothing shows it
     if value is None and field in _NAMED_BY:
-        return  # a stock Yjs client may remove it so
+        return  # a stock Yjs client may remove an item this way
     at = value.get("at") if isinstance(value, dict) else None
     if isinstance(value, dict) and is_time(at) and (_is_removed(field, value) or reader(found, salt, name, value)):
         found.latest = max(found.latest, at)
@@ -345,7 +345,7 @@ def heads_of(birth: str, edits: Sequence[tuple[str, Iterable[str]]]) -> set[str]
     """Return the names of the heads among a birth and its edits.
 
     Every edit descends from the birth, even if the edits between them have been pruned. So the birth is a head only
-    while it stands alone. A cycle, which no honest device makes, may leave no head; then the latest edit is the head.
+    while it is alone. A cycle, which no honest device makes, may leave no head. Then the latest edit is the head.
 
     Args:
         birth: The id of the memory.

@@ -1,5 +1,7 @@
-"""Memories as text for a model's prompt, fenced by tags, so that the model can tell what was remembered, and by whom,
-from its instructions."""
+"""Memories as text for a model's prompt.
+
+Tags fence the text, so that the model can tell memories and their authors from its instructions.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,16 @@ _TAG = re.compile(r"<(?=\s*/?\s*(?:memor(?:y|ies)|omitted)\b)", re.IGNORECASE)
 def to_prompt(memories: Iterable[Hit | MemoryRecord], *, max_chars: int | None = None) -> str:
     """Return memories as a text block for the prompt of a model, each with its provenance.
 
-    Each memory stands between tags that name its id, scope, device, time and, where there is one, its author, source
-    and trust. A text can't forge or close a tag: `<` before the name of one becomes `&lt;`.
+    Each memory is enclosed in tags that name its id, scope, device and time, and its author, source and trust if they
+    are set. A text cannot forge or close a tag: `<` before the name of a tag becomes `&lt;`.
 
     Args:
         memories: Hits or records, the most important first.
-        max_chars: Maximum length of the block in characters, at least 100. A memory is taken as a whole or not at all:
-            one that doesn't fit is left out for those behind it that do, and the last line says how many are missing.
+        max_chars: Maximum length of the block in characters, at least 100. A memory is never cut. A memory that does
+            not fit is left out, later ones that fit are taken, and the last line counts the missing ones.
 
     Returns:
-        The block, or an empty text without memories.
+        The block; an empty text if there are no memories.
 
     Raises:
         InputError: An argument has the wrong type, or `max_chars` is too small.
@@ -85,5 +87,5 @@ def _block(item: object) -> str:
 
 
 def _quoted(value: str) -> str:
-    """Return a value as it stands in a tag: on one line, and without a quote or bracket."""
+    """Return a value for an attribute of a tag: on one line, with quotes and brackets escaped."""
     return escape(" ".join(value.split()))

@@ -1,4 +1,4 @@
-"""The records that callers get: plain, immutable values with aware UTC times."""
+"""The records that callers receive: plain, immutable values with aware UTC times."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from memcrdt.model.serialization import Record
 
 @dataclass(frozen=True, slots=True)
 class Link(Record):
-    """A named relation to another memory, by its id."""
+    """A named relation to another memory.
+
+    Attributes:
+        rel: The name of the relation.
+        to: The id of the other memory.
+    """
 
     rel: str
     to: str
@@ -20,7 +25,31 @@ class Link(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryRecord(Record):
-    """One memory as it stands. `revision` names the text shown; `conflicted` says that it has rivals."""
+    """A memory.
+
+    Attributes:
+        id: The ULID of the memory, 26 characters.
+        text: The text of the revision that is shown.
+        space: The name of the space that contains the memory.
+        scope: The project, agent or conversation that the memory belongs to.
+        category: The category of the scope: "global", "project", "agent" or "conversation".
+        kind: What sort of memory this is.
+        tags: The tags, sorted.
+        metadata: JSON values by key.
+        links: The relations to other memories.
+        created_at: The time when the memory was created.
+        updated_at: The time of the last change.
+        expires_at: The time from which the memory is hidden.
+        pinned: Whether the memory is pinned.
+        importance: A number from 0 to 1.
+        author: The agent or person who added the memory.
+        device: The id of the device that added the memory.
+        source: Where the memory comes from, such as an address or a path.
+        trust: How far to trust the memory.
+        superseded_by: The id of the memory that replaces this one.
+        conflicted: Whether the text has rivals: concurrent edits that no later edit has settled.
+        revision: The ULID of the revision that is shown; the id of the memory for the first text.
+    """
 
     id: str
     text: str
@@ -29,7 +58,7 @@ class MemoryRecord(Record):
     category: str
     kind: str | None
     tags: tuple[str, ...]
-    metadata: Mapping[str, Any] = field(hash=False)  # JSON; pydantic doesn't take the recursive alias Json
+    metadata: Mapping[str, Any] = field(hash=False)  # JSON; pydantic does not accept the recursive alias Json
     links: tuple[Link, ...]
     created_at: datetime
     updated_at: datetime
@@ -47,7 +76,18 @@ class MemoryRecord(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision(Record):
-    """One text that a memory has had. A head is one that no other revision was made from."""
+    """One version of a memory's text.
+
+    Attributes:
+        id: The id of the memory.
+        revision: The ULID of the revision; the id of the memory for the first text.
+        text: The text.
+        at: The time of the change.
+        by: The agent or person who wrote the text.
+        device: The id of the device on which the text was written.
+        base: The revisions that this one was made from.
+        head: Whether no other revision was made from this one.
+    """
 
     id: str
     revision: str
@@ -61,10 +101,15 @@ class Revision(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit(Record):
-    """A search result. `score` is calibrated between 0 and 1 and comparable between queries.
+    """A search result.
 
-    `passage` is the part of a long text that matched, None for a short text, which matched as a whole. `marks` are
-    the words of the query in it: start and end, in characters of the passage, or of the text without one.
+    Attributes:
+        memory: The memory that was found.
+        score: How well the memory answers the query, from 0 to 1. Scores of different queries are comparable.
+        passage: The part of a long text that matched; None for a short text, which matched as a whole.
+        marks: Start and end of each word of the query, in characters of the passage, or of the text if there is no
+            passage.
+        parts: What each part of the ranking adds, by its name, if `explain` was asked for.
     """
 
     memory: MemoryRecord
@@ -76,7 +121,12 @@ class Hit(Record):
 
 @dataclass(frozen=True, slots=True)
 class Page(Record):
-    """Some memories of a list, itself to be used as one, and the cursor of the next page, or None at the end."""
+    """One page of a list of memories. A page is itself a sequence of its memories.
+
+    Attributes:
+        items: The memories of this page.
+        next_cursor: The cursor of the next page; None on the last page.
+    """
 
     items: tuple[MemoryRecord, ...]
     next_cursor: str | None
@@ -102,12 +152,16 @@ ChangeKind: TypeAlias = Literal["added", "updated", "forgotten", "missed"]
 class Change(Record):
     """A change of one memory.
 
-    `origin` says who made it: `local` for the program that listens, `process` for another process of this device,
-    `retention` for a forget of an expired memory by this process, `yjs:NAME` for a Yjs client with the token of this
-    name, or else the id of the device that sent it.
-
-    The kind `missed`, with empty `id` and `space`, tells a slow subscriber that there were more changes than it took:
-    of memories that changed several times meanwhile it hears only once.
+    Attributes:
+        kind: "added", "updated" or "forgotten". The kind "missed", with empty `id` and `space`, tells a slow
+            subscriber that there were more changes than it took. It gets only one change for a memory that changed
+            several times in between.
+        id: The id of the memory.
+        space: The name of the space that contains the memory.
+        origin: `local` for the subscribing program, `process` for another process of this device, `retention` when
+            this process forgets an expired memory, `yjs:NAME` for a Yjs client with the token of this name, or the id
+            of the device that sent the change.
+        at: The time of the change.
     """
 
     kind: ChangeKind
@@ -119,11 +173,14 @@ class Change(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgotten(Record):
-    """What a call of forget did, and how far the end of those memories has come.
+    """The result of forgetting memories, here and on other devices.
 
-    `count` is how many it forgot. `pending` means that bytes of them remain here until a reader ends; it goes on by
-    itself. `confirmed` are the devices, by their ids, that have said that no byte is left in their file, and `awaited`
-    those that share the space and have not.
+    Attributes:
+        count: The number of memories that were forgotten.
+        status: "pending" while bytes of the memories remain in this store because a reader is still open. They are
+            removed automatically after that.
+        confirmed: The ids of the devices that have confirmed that no byte is left in their file.
+        awaited: The ids of the devices that share the space and have not confirmed yet.
     """
 
     count: int

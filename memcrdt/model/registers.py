@@ -3,7 +3,7 @@
 Keys are built and split only here. The root map of a shard is flat. A memory whose ULID is ID has these registers:
 
     ID          the birth: {text, scope, kind, created_at, author, device, source, salt}
-    ID/x        the tombstone: {at, by, device}; its presence decides
+    ID/x        the tombstone: {at, by, device}; if it is present, the memory is forgotten
     ID/r/REV    a revision of the text: {text, at, by, device, base: [REV...]}
     ID/t/H      a tag: {tag, at}; `tag` is null once it is removed
     ID/m/H      an entry of the metadata: {key, value, at}; `key` is null once it is removed
@@ -11,7 +11,7 @@ Keys are built and split only here. The root map of a shard is flat. A memory wh
     ID/a/NAME   an attribute: {value, at}; model/attributes.py has the names
 
 H hides the text that it stands for: it is a BLAKE2b hash, keyed by the salt of the birth. Yjs keeps the names of keys
-for ever, even those of deleted ones.
+permanently, even the names of deleted keys.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests to add or change memories: each is checked as a whole before anything is changed."""
+"""Requests to add or change memories. Each request is checked as a whole before anything is changed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class AddRequest:
     id: str | None = None
     key: str | None = None
     dedupe: bool = False
-    links: tuple[tuple[str, str], ...] = ()  # (rel, to); only an import has them
+    links: tuple[tuple[str, str], ...] = ()  # (rel, to); only an import has links
     vector: Vector | None = None
 
 
@@ -48,7 +48,7 @@ _IMPORT_ONLY: Final = _ATTRIBUTES["import"].keys() - _ATTRIBUTES["add"].keys()
 
 @dataclass(frozen=True, slots=True)
 class UpdateRequest:
-    """Checked arguments of update(). `author` makes the change."""
+    """Checked arguments of update(). `author` is the author of the change."""
 
     id: str
     edit: MemoryEdit
@@ -57,7 +57,7 @@ class UpdateRequest:
 
 
 def check_add(text: object, arguments: Mapping[str, Any], now_ms: int) -> AddRequest:
-    """Return the request that arguments of add() make at `now_ms`. Raises InputError."""
+    """Return the request for the arguments of add() at `now_ms`. Raises InputError."""
     given = _without_ttl(arguments, now_ms)
     if unknown := sorted(set(given) - AddOptions.__optional_keys__):
         known = sorted({"text", *AddOptions.__optional_keys__})
@@ -89,7 +89,7 @@ def check_add(text: object, arguments: Mapping[str, Any], now_ms: int) -> AddReq
 
 
 def check_item(item: object, defaults: Mapping[str, Any], now_ms: int) -> AddRequest:
-    """Return the request of one item of add_many(): a text, or a mapping of add()'s arguments. Raises InputError."""
+    """Return the request for one item of add_many(): a text, or a mapping of add()'s arguments. Raises InputError."""
     if isinstance(item, str):
         return check_add(item, defaults, now_ms)
     if not isinstance(item, Mapping):
@@ -99,9 +99,9 @@ def check_item(item: object, defaults: Mapping[str, Any], now_ms: int) -> AddReq
 
 
 def check_imported(item: Mapping[str, Any], defaults: Mapping[str, Any], now_ms: int) -> AddRequest:
-    """Return the request of one line of an import. Raises InputError.
+    """Return the request for one line of an import. Raises InputError.
 
-    A line holds arguments of add(), and attributes and links that only an import takes. `defaults` override it.
+    A line has arguments of add(), and attributes and links that only an import takes. `defaults` override the line.
     """
     given = _overlaid(item, defaults)
     links = _check_links(given.pop("links", ()))
@@ -114,28 +114,28 @@ def check_imported(item: Mapping[str, Any], defaults: Mapping[str, Any], now_ms:
 
 
 def check_items(items: object, defaults: Mapping[str, Any], now_ms: int) -> list[AddRequest]:
-    """Return the requests of all items of add_many(). Raises InputError."""
+    """Return the requests for all items of add_many(). Raises InputError."""
     return _each(checks.check_batch(items), lambda item: check_item(item, defaults, now_ms))
 
 
 def check_updates(items: object, defaults: Mapping[str, Any], now_ms: int) -> list[UpdateRequest]:
-    """Return the requests of all items of update_many(). Raises InputError."""
+    """Return the requests for all items of update_many(). Raises InputError."""
     return _each(checks.check_batch(items), lambda item: _check_update_item(item, defaults, now_ms))
 
 
 def check_update_of(memory_id: str, given: Mapping[str, Any], now_ms: int) -> UpdateRequest:
-    """Return the request that arguments of update() make. Raises InputError."""
+    """Return the request for the arguments of update(). Raises InputError."""
     edit = check_update(given, now_ms)
     vector = checks.check_vector(given.get("vector"))
     if vector is not None and edit.text is None:
-        raise InputError("the vector is that of a new text; give the text with it")
+        raise InputError("a vector is only accepted for a new text; give the text with it")
     return UpdateRequest(memory_id, edit, given.get("author"), vector)
 
 
 def check_update(given: Mapping[str, Any], now_ms: int) -> MemoryEdit:
-    """Return the edit that arguments of update() make: `...` leaves a value as it is, None takes it away.
+    """Return the edit for the arguments of update(): `...` keeps a value, None removes it. Raises InputError.
 
-    The author of the change is checked too, but is no part of the edit. Raises InputError.
+    The author of the change is checked, too, but is not part of the edit.
     """
     asked = _without_ttl({name: value for name, value in given.items() if value is not ...}, now_ms)
     if unknown := sorted(set(asked) - UpdateOptions.__optional_keys__):
@@ -158,7 +158,7 @@ def check_update(given: Mapping[str, Any], now_ms: int) -> MemoryEdit:
 
 
 def check_alive(attributes: Mapping[str, Json], now: int) -> None:
-    """Raise InputError for an expiry that is not after `now` (ms): a mistyped year must not cost a memory."""
+    """Raise InputError if the expiry is not after `now` (ms): a mistyped year must not hide a memory."""
     expires_at = attributes.get("expires_at")
     if isinstance(expires_at, int) and expires_at <= now:
         raise InputError(
@@ -167,7 +167,7 @@ def check_alive(attributes: Mapping[str, Json], now: int) -> None:
 
 
 def upsert(request: AddRequest, state: LiveMemory, now: int) -> MemoryEdit:
-    """Return the edit that adding under the key of a known memory makes. It also makes the memory visible again."""
+    """Return the edit for an add under the key of a known memory. The edit also makes the memory visible again."""
     hidden: dict[str, Json] = {"superseded_by": None}
     expires_at = state.attributes.get("expires_at")
     if isinstance(expires_at, int) and expires_at <= now:
@@ -190,7 +190,7 @@ def _check_update_item(item: object, defaults: Mapping[str, Any], now_ms: int) -
 
 
 def _each(items: list[object], check: Callable[[object], T]) -> list[T]:
-    """Return the requests of all items. Raises InputError, which names the place of the wrong item, from 0."""
+    """Return the requests for all items. Raises InputError that names the index of the invalid item, from 0."""
     checked: list[T] = []
     for place, item in enumerate(items):
         try:
@@ -201,14 +201,14 @@ def _each(items: list[object], check: Callable[[object], T]) -> list[T]:
 
 
 def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return both mappings of arguments as one. What `above` says of the expiry hides what `below` says."""
+    """Return both mappings of arguments as one. An expiry in `above` replaces any expiry in `below`."""
     rivals = {"ttl": "expires_at", "expires_at": "ttl"}
     hidden = {rival for name, rival in rivals.items() if above.get(name) is not None}
     return {**{name: value for name, value in below.items() if name not in hidden}, **above}
 
 
 def _without_ttl(arguments: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
-    """Return arguments in which the expiry stands for the time to live. Raises InputError for both at once."""
+    """Return the arguments with the time to live turned into an expiry. Raises InputError if both are given."""
     given = dict(arguments)
     ttl = given.pop("ttl", None)
     if ttl is None:
@@ -226,7 +226,7 @@ def _overriding(request: AddRequest) -> dict[str, Json]:
 
 def _check_links(links: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(links, (list, tuple)) or len(links) > limits.LINKS:
-        raise InputError(f"the links are no list of at most {limits.LINKS}")
+        raise InputError(f"the links must be a list of at most {limits.LINKS}")
     pairs = [link if isinstance(link, list) and len(link) == 2 else (None, None) for link in links]
     return tuple((checks.check_label(rel, "the relation"), checks.check_id(to)) for rel, to in pairs)
 

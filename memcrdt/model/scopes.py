@@ -11,12 +11,12 @@ A scope has one of five forms:
 The last form is a conversation in a project. Conversations of the same name in two projects are different scopes, and
 so is a conversation of that name outside projects.
 
-Names may contain slashes. The first `/conversation/` behind `project/` separates the name of the project from that of
-the conversation, if both are valid names; every other scope that begins with `project/` is a project. So the name of a
-project can't contain a conversation.
+Names may contain slashes. The first `/conversation/` after `project/` separates the name of the project from the name
+of the conversation, if both are valid names. Every other scope that begins with `project/` is a project. So the name of
+a project cannot contain a conversation.
 
-Versions that don't know the last form take it for a project with a long name, which they keep and show. For their sake
-the part behind `project/` is no longer than a name.
+Versions that do not know the last form treat it as a project with a long name, and keep and show it. For these versions
+the part after `project/` is limited to the length of one name.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def check_scope(text: object) -> str:
     if not isinstance(text, str) or not is_scope(text):
         shown = repr(text)[:60]
         raise InputError(
-            f"the scope {shown} is not known; use {FORMS}, with printable names of together at most"
-            f" {limits.SCOPE_NAME_CHARS} characters"
+            f"the scope {shown} is not known; use {FORMS}, with printable names of at most"
+            f" {limits.SCOPE_NAME_CHARS} characters together"
         )
     return check_unicode(text, "the scope")
 
@@ -83,8 +83,7 @@ def nested_in(project: str, name: str) -> str:
     made = Nested(project, name)
     if nested(check_scope(str(made))) != made:
         raise InputError(
-            f"the name of {project!r} ends so that a conversation in it can't be told from one in another project;"
-            " rename the project"
+            f"the name of {project!r} makes a conversation in it look like one in another project; rename the project"
         )
     return str(made)
 
@@ -94,13 +93,14 @@ def named(category: str, name: str) -> str:
     scope = check_scope(f"{category}/{name}")
     if category_of(scope) != category:
         raise InputError(
-            f"the {category} {name!r} would be a conversation in a project; name the project and the conversation apart"
+            f"the {category} {name!r} would be a conversation in a project; name the project and the conversation"
+            " separately"
         )
     return scope
 
 
 def category_of(scope: str) -> str:
-    """Return the category of a scope: `conversation` for one in a project, else the first part."""
+    """Return the category of a scope: `conversation` for a conversation in a project, otherwise the first part."""
     return CONVERSATION if nested(scope) else scope.partition("/")[0]
 
 
@@ -115,8 +115,8 @@ def ancestors(scope: str) -> tuple[str, ...]:
 def renamed(scope: str, old: str, new: str) -> str | None:
     """Return the new form of a scope after the rename of `old` to `new`, or None if it stays the same.
 
-    The conversations of a project follow it to another project; nothing else can contain them. Raises InputError where
-    the new scope would not be valid.
+    The conversations of a project follow it to another project; nothing else can contain them. Raises InputError if the
+    new scope would not be valid.
     """
     if scope == old:
         return new

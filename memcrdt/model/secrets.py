@@ -39,16 +39,16 @@ def secret_in(text: str) -> str | None:
 
 
 def check_no_secret(*said: object) -> None:
-    """Raise InputError if a text holds a secret. The message doesn't repeat it.
+    """Raise InputError if a text contains a secret. The message does not repeat the secret.
 
     Args:
-        said: Texts, or lists and mappings of them; the keys of mappings are texts, too.
+        said: Texts, or lists and mappings of texts. The keys of mappings are checked, too.
     """
     for text in _texts(said):
         if found := secret_in(text):
             raise InputError(
-                f"this holds what looks like {found}, which would travel to every device; leave it out, or have add,"
-                " update or import keep it: allow_secret=True, --allow-secret"
+                f"the memory contains what looks like {found}, which would travel to every device; remove it, or allow"
+                " it in add, update or import with allow_secret=True or --allow-secret"
             )
 
 

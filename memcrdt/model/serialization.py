@@ -1,7 +1,7 @@
 """Records as plain JSON values, and back.
 
-The types of a record's fields say how to read it, so that a new field needs no code here. The command line prints
-the same form with --json.
+The types of a record's fields determine how it is read, so a new field needs no code here. The command line prints the
+same form with --json.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Record:
         """Return the record that `to_dict` wrote; it equals the original.
 
         Args:
-            given: JSON values by field name. Names that this version doesn't know are ignored: a newer version may
+            given: JSON values by field name. Names that this version does not know are ignored: a newer version may
                 have written them.
 
         Raises:
@@ -84,7 +84,7 @@ def _read(kind: Any, value: Any, what: str) -> Any:
         (some,) = (each for each in args if each is not NoneType)
         return None if value is None else _read(some, value, what)
     if not _fits(origin, args, value):
-        raise InputError(f"{what} is {a_kind(value)} that to_dict() doesn't write there")
+        raise InputError(f"{what} is {a_kind(value)}, which to_dict() does not write there")
     if origin is datetime:
         return _time(value, what)
     if origin is Mapping:
@@ -96,7 +96,7 @@ def _read(kind: Any, value: Any, what: str) -> Any:
 
 
 def _fits(origin: Any, args: tuple[Any, ...], value: Any) -> bool:
-    """Whether `value` has the JSON type that `to_json` makes of such a type."""
+    """Return whether `value` has the JSON type that `to_json` makes of this type."""
     if origin is Literal:
         return value in args
     if origin is datetime:
@@ -116,7 +116,7 @@ def _time(text: str, what: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as exc:
-        raise InputError(f"{what}, {text[:40]!r}, is no ISO 8601 time") from exc
+        raise InputError(f"{what}, {text[:40]!r}, is not an ISO 8601 time") from exc
     if time.utcoffset() is None:
         raise InputError(f"{what}, {text[:40]!r}, has no time zone")
     return time.astimezone(UTC)

@@ -2,11 +2,11 @@
 
 A statement is an `add` or a `revoke`. It counts if its signer is the creator of the space, whose device id is part of
 the space's id, or if the signer was itself added with the right to write. So every `add` is chained to the creator. A
-revocation by any such device counts, even if that device is revoked later, and it wins against every `add`. The
-statements of a revoked device stay only as far as a revocation of it, signed by a device that is not revoked, keeps
-them. So devices that have heard the same statements, in whatever order, know the same members.
+revocation by any such device counts, even if that device is revoked later, and it wins against every `add`. An `add` by
+a revoked device counts only if a revocation keeps it, and if a device that is not revoked signed this revocation. So
+devices that have received the same statements, in any order, know the same members.
 
-A member that was invited by another introduces itself to members that have not heard of it: it presents the shortest
+A member that another member has invited introduces itself to members that do not know it yet: it presents the shortest
 chain of adds from the creator to itself.
 """
 
@@ -33,7 +33,7 @@ KEPT: Final = 256  # statements kept by one revocation
 NAME_CHARS: Final = limits.NAME_CHARS
 ID_BYTES: Final = 16
 SIGNATURE_BYTES: Final = 64
-CONTEXT: Final = b"memcrdt.1 statement of a member\0"  # stands before the signed bytes
+CONTEXT: Final = b"memcrdt.1 statement of a member\0"  # precedes the signed bytes
 
 Kind: TypeAlias = Literal["add", "revoke"]
 _KINDS: Final[tuple[Kind, ...]] = ("add", "revoke")
@@ -50,7 +50,7 @@ class Claim:
         at: The time in ms.
         name: The name of the device; for an add.
         read_only: Whether the device may only read; for an add.
-        keep: The ids of statements that stay although their signer is revoked; for a revocation.
+        keep: The ids of statements that stay valid although their signer is revoked; for a revocation.
     """
 
     kind: Kind
@@ -62,7 +62,7 @@ class Claim:
     keep: tuple[bytes, ...] = ()
 
     def packed(self) -> bytes:
-        """Return the bytes that are signed, behind CONTEXT."""
+        """Return the bytes that are signed, after CONTEXT."""
         fields = [_KINDS.index(self.kind), self.space, self.device, self.at, self.name, self.read_only, self.keep]
         data: bytes = msgpack.packb(fields)
         return data
@@ -102,7 +102,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The members that follow from a set of statements, and the devices that were revoked."""
+    """The members that follow from a set of statements, and the revoked devices."""
 
     members: Mapping[str, Member]
     revoked: frozenset[str]
@@ -123,8 +123,8 @@ class Side(NamedTuple):
 def stays(one: Side, other: Side) -> bool:
     """Return whether both spaces continue under the id of `one`.
 
-    The smaller id stays, unless its creator was revoked from the other space. So a device that carried members off into
-    a space of its own loses them with its revocation.
+    The smaller id stays, unless its creator was revoked from the other space. So a device that moved members into a
+    space of its own loses them when it is revoked.
     """
     if (one.creator in other.revoked) != (other.creator in one.revoked):
         return other.creator in one.revoked
@@ -132,11 +132,11 @@ def stays(one: Side, other: Side) -> bool:
 
 
 class Adoption(NamedTuple):
-    """The outcome for a space that another device has under another id.
+    """The result of comparing a space with the same space under another id on another device.
 
     Attributes:
         moved: Whether our space continues under the other id.
-        hindrance: What keeps the two spaces apart for good, in words for the user; empty if nothing is known to.
+        hindrance: Why the two spaces can never become one, in words for the user; empty if no reason is known.
     """
 
     moved: bool
@@ -146,7 +146,7 @@ class Adoption(NamedTuple):
 def unpack(data: bytes) -> Statement:
     """Return the statement in `data` without checking its signature. Raises RemoteProtocolError."""
     if len(data) > STATEMENT_BYTES:
-        raise RemoteProtocolError(f"a statement of {len(data)} bytes; at most {STATEMENT_BYTES} are taken")
+        raise RemoteProtocolError(f"a statement has {len(data)} bytes; the maximum is {STATEMENT_BYTES}")
     try:
         signed, key, signature = _array(_unpacked(data), 3)
         kind, space, device, at, name, read_only, keep = _array(_unpacked(_bytes(signed, len(signed))), 7)
@@ -161,7 +161,7 @@ def unpack(data: bytes) -> Statement:
         )
         statement = Statement(claim, _bytes(key, KEY_BYTES), _bytes(signature, SIGNATURE_BYTES))
     except (ValueError, TypeError, IndexError, msgpack.UnpackException) as exc:
-        raise RemoteProtocolError("a statement is not what it should be") from exc
+        raise RemoteProtocolError("a statement is malformed") from exc
     foreign = claim.keep if claim.kind == "add" else (claim.name or claim.read_only)
     if claim.packed() != signed or len(claim.keep) > KEPT or foreign:
         raise RemoteProtocolError("a statement is not in its canonical form")
@@ -169,7 +169,7 @@ def unpack(data: bytes) -> Statement:
 
 
 def heard(creator: str, statements: Collection[Statement]) -> list[Statement]:
-    """Return the statements whose signer could ever write. The others mean nothing, and would only take room."""
+    """Return the statements whose signer could ever write. The others have no effect and would only take space."""
     ever = _writers(creator, [each for each in statements if each.claim.kind == "add"])
     return [statement for statement in statements if statement.by in ever]
 
@@ -187,7 +187,7 @@ def membership(creator: str, statements: Collection[Statement]) -> Membership:
     revoked = frozenset(statement.claim.device for statement in revokes)
     kept = {each for statement in revokes if statement.by not in revoked for each in statement.claim.keep}
     standing = [statement for statement in adds if statement.by not in revoked or statement.id in kept]
-    # A device that a revoked device added, and that was kept, is chained to the creator through that device as it was.
+    # If a revocation keeps an add, the added device stays chained to the creator through the revoked device.
     writers = _writers(creator, standing)
     members = {creator: Member("", read_only=False)}
     for statement in sorted(standing, key=lambda statement: (statement.claim.at, statement.id)):
@@ -197,9 +197,9 @@ def membership(creator: str, statements: Collection[Statement]) -> Membership:
 
 
 def chain(creator: str, device: str, statements: Collection[Statement]) -> list[Statement] | None:
-    """Return the shortest chain of adds that makes the device a member, from the creator on.
+    """Return the shortest chain of adds from the creator to the device.
 
-    None if the device is no member, or if there is no such chain.
+    None if the device is not a member, or if there is no such chain.
     """
     known = membership(creator, statements)
     if device not in known.members:
@@ -221,8 +221,8 @@ def chain(creator: str, device: str, statements: Collection[Statement]) -> list[
 def vouches(creator: str, known: Sequence[Statement], presented: Sequence[Statement], device: str) -> bool:
     """Return whether `presented` introduces the device to a member that knows `known`.
 
-    It does if the device is a member once `presented` is heard, and if `presented` holds only adds by members: a
-    stranger must not be able to fill a list of members with its own statements. The signatures have been checked.
+    It does if the device is a member once `presented` is added, and if `presented` has only adds by members: an unknown
+    device must not be able to fill a list of members with its own statements. The signatures have been checked.
     """
     after = membership(creator, [*known, *presented])
     genuine = all(each.claim.kind == "add" and after.may_write(each.by) for each in presented)
@@ -230,7 +230,7 @@ def vouches(creator: str, known: Sequence[Statement], presented: Sequence[Statem
 
 
 def _writers(creator: str, adds: Iterable[Statement]) -> set[str]:
-    """Return the devices that a chain of adds with the right to write leads to from the creator."""
+    """Return the devices that a chain of adds with the right to write connects to the creator."""
     added: dict[str, list[str]] = {}
     for statement in adds:
         if not statement.claim.read_only:
@@ -258,29 +258,29 @@ def _unpacked(data: bytes) -> object:
 
 def _array(value: Any, length: int | None) -> tuple[Any, ...]:
     if not isinstance(value, tuple) or length not in (None, len(value)):
-        raise ValueError("no array of that length")
+        raise ValueError("not an array of that length")
     return value
 
 
 def _bytes(value: Any, length: int) -> bytes:
     if not isinstance(value, bytes) or len(value) != length:
-        raise ValueError("no bytes of that length")
+        raise ValueError("not bytes of that length")
     return value
 
 
 def _text(value: Any, chars: int) -> str:
     if not isinstance(value, str) or len(value) > chars:
-        raise ValueError("no text of that length")
+        raise ValueError("not a text of that length")
     return value
 
 
 def _device(value: Any) -> str:
     if not is_device_id(device := _text(value, DEVICE_ID_CHARS)):
-        raise ValueError("no device id")
+        raise ValueError("not a device id")
     return device
 
 
 def _whole(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= limits.INTEGER_MAX:
-        raise ValueError("no number")
+        raise ValueError("not a number in range")
     return value

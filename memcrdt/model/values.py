@@ -22,15 +22,15 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=F
 
 
 def canonical(value: Json) -> str:
-    """Return the JSON text that is the same for equal values: with sorted keys and without spaces."""
+    """Return a JSON text with sorted keys and without spaces. Equal values have the same text."""
     return _encode(value)
 
 
 def restored(value: Json) -> Json:
     """Return `value` as it was before Yjs turned its integers into floats: whole floats become integers again.
 
-    Beyond 2^53 all numbers become floats: there a bigint of a stock client is an integer in one copy, and a float in
-    another.
+    Beyond 2^53 all numbers become floats, because a bigint of a stock client can be an integer in one copy and a float
+    in another.
     """
     if isinstance(value, str):  # nearly all of them
         return value
@@ -61,12 +61,12 @@ def check_json(value: object, what: str, depth: int = limits.METADATA_DEPTH) -> 
         case float() if math.isfinite(value):
             return restored(value)
         case float():
-            raise InputError(f"{what} has {value}, which is no JSON; leave it out or give it as text")
+            raise InputError(f"{what} has {value}, which is not JSON; leave it out or give it as text")
         case list() | tuple():
             return [check_json(item, what, depth - 1) for item in value]
         case dict():
             return {_check_key(key, what): check_json(item, what, depth - 1) for key, item in value.items()}
-    raise InputError(f"{what} has {a_kind(value)}, which is no JSON; use text, numbers, lists and objects")
+    raise InputError(f"{what} has {a_kind(value)}, which is not JSON; use text, numbers, lists and objects")
 
 
 def check_unicode(text: str, what: str) -> str:
@@ -74,7 +74,7 @@ def check_unicode(text: str, what: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as exc:
-        raise InputError(f"{what} has a lone surrogate at character {exc.start}, which is no text") from exc
+        raise InputError(f"{what} has a lone surrogate at character {exc.start}, which is not valid text") from exc
     return text
 
 
@@ -87,19 +87,19 @@ def a_kind(value: object) -> str:
 def to_ms(time: Time, what: str = "the time") -> int:
     """Return a time in whole milliseconds since 1970.
 
-    Fractions of a millisecond are dropped, as the clocks of stores do.
+    Fractions of a millisecond are dropped, as in the clock of a store.
 
     Args:
         time: An aware datetime, or an ISO 8601 text with an offset.
         what: The name of the time in messages.
 
     Raises:
-        InputError: It is no such time, has no time zone, or is not between 1970 and 9999 in UTC.
+        InputError: `time` is not such a time, has no time zone, or is not between 1970 and 9999 in UTC.
     """
     moment = _parse(time, what) if isinstance(time, str) else time
     if not isinstance(moment, datetime):
         raise InputError(f"{what} is {a_kind(time)}; give a datetime or an ISO 8601 string")
-    if moment.utcoffset() is None:  # a tzinfo need not know one
+    if moment.utcoffset() is None:  # a tzinfo may have no offset
         raise InputError(f"{what}, {moment.isoformat()}, has no time zone; add one, such as +00:00")
     ms = (moment - _START) // _MS
     if not 0 <= ms <= limits.TIME_MAX_MS:
@@ -116,10 +116,10 @@ def _parse(text: str, what: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError as exc:
-        raise InputError(f"{what}, {text[:40]!r}, is no ISO 8601 time, such as 2026-11-22T09:30:00+01:00") from exc
+        raise InputError(f"{what}, {text[:40]!r}, is not an ISO 8601 time, such as 2026-11-22T09:30:00+01:00") from exc
 
 
 def _check_key(key: object, what: str) -> str:
     if not isinstance(key, str):
-        raise InputError(f"{what} has the key {key!r}, which is no text; JSON keys are text")
+        raise InputError(f"{what} has the key {key!r}, which is not text; JSON keys are text")
     return check_unicode(key, what)

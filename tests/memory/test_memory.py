@@ -835,7 +835,7 @@ def test_a_value_is_named_in_good_english(memory: Memory) -> None:
             memory.add(wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="tags is None; give a list"):
         memory.add("a", tags=None)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="split it into several, or remember what matters"):
+    with pytest.raises(InputError, match="split it into several memories, or summarize it"):
         memory.add("x" * (limits.TEXT_BYTES + 1))
 
 

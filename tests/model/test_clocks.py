@@ -45,7 +45,7 @@ def test_any_bytes_decode_or_are_refused(data: bytes) -> None:
         (b"\x80\x80\x80\x80\x01", "at most"),  # five bytes that claim 2^28 entries
         (b"\x01\x05", "end within"),
         (b"\x02\x05\x01\x05\x02", "twice"),
-        (b"\x00\x00", "behind the end"),
+        (b"\x00\x00", "after the end"),
         (b"\x01" + b"\xff" * 9 + b"\x01", "no end"),
         (bytes(limits.STATE_VECTOR_BYTES + 1), "at most"),
     ],

@@ -79,7 +79,7 @@ def test_a_wrong_operator_or_operand_names_the_operators(spec: Any) -> None:
         ({"$contains": ""}, "1 to 8,192 characters"),
         ({"$contains": "x" * (limits.QUERY_CHARS + 1)}, "1 to 8,192 characters"),
         ({"$in": list(range(limits.FILTER_VALUES + 1))}, "over 1,000 values"),
-        ({"$gt": float("nan")}, "is no JSON"),
+        ({"$gt": float("nan")}, "is not JSON"),
         ({"$ne": 1 << 60}, r"beyond 2\^53"),
     ],
     ids=lambda given: str(given)[:40],

@@ -98,7 +98,7 @@ def test_a_name_can_be_no_conversation_in_a_project() -> None:
     """Nor can what is made of it."""
     assert named("project", "acme") == "project/acme"
     assert named("conversation", "a/conversation/b") == "conversation/a/conversation/b"
-    with pytest.raises(InputError, match="apart"):
+    with pytest.raises(InputError, match="separately"):
         named("project", "acme/conversation/standup")
     with pytest.raises(InputError, match="rename"):
         nested_in("project/acme/conversation", "standup")

@@ -186,7 +186,7 @@ def test_what_has_a_default_may_be_missing_and_what_is_unknown_is_ignored() -> N
         (memcrdt.MemoryRecord, {**WRITTEN, "links": [5]}, r"MemoryRecord.links\[0\] is an int"),
         (memcrdt.MemoryRecord, {**WRITTEN, "created_at": 5}, "MemoryRecord.created_at is an int"),
         (memcrdt.MemoryRecord, {**WRITTEN, "created_at": "2026-11-22T09:30:00"}, "no time zone"),
-        (memcrdt.MemoryRecord, {**WRITTEN, "created_at": "yesterday"}, "no ISO 8601 time"),
+        (memcrdt.MemoryRecord, {**WRITTEN, "created_at": "yesterday"}, "not an ISO 8601 time"),
         (memcrdt.Hit, {**HIT.to_dict(), "marks": [[1, 2, 3]]}, r"Hit.marks\[0\] is a list"),
         (memcrdt.Hit, {**HIT.to_dict(), "parts": {"words": "a"}}, r"Hit.parts\['words'\] is a str"),
         (memcrdt.Forgotten, {"count": 1, "status": "perhaps"}, "Forgotten.status is a str"),
