@@ -6,7 +6,7 @@ import { add, edit, forget, list, tag, text } from './memories.js'
 
 const [space, token] = process.argv.slice(2)
 
-// A space is several documents, its shards. One of them is open for new memories.
+// A space consists of several documents, its shards. One of them is open for new memories.
 const { open } = await (await fetch(`${space}?token=${token}`)).json()
 const doc = new Y.Doc()
 const provider = new WebsocketProvider(space.replace('http', 'ws'), String(open), doc, {

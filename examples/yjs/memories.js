@@ -1,21 +1,21 @@
-// A memory is a set of registers in the map `memories` of a shard: docs/yjs.md says which, and how they merge.
+// A memory is a set of registers in the map `memories` of a shard. docs/yjs.md lists them and explains how they merge.
 import { blake2b } from '@noble/hashes/blake2.js'
 import { bytesToHex, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 
-const DEVICE = 'yjs example' // what the history of a memory shows as the place of a change
+const DEVICE = 'yjs example' // the history of a memory shows it as the place of a change
 const random = (count) => crypto.getRandomValues(new Uint8Array(count))
 
-/** An id: 48 bits of time and 80 of chance, five to a character. */
+/** Return a new id: 48 bits of time and 80 random bits, five bits per character. */
 export function ulid () {
   const bits = BigInt(Date.now()) << 80n | BigInt(`0x${bytesToHex(random(10))}`)
   const five = (_, i) => '0123456789ABCDEFGHJKMNPQRSTVWXYZ'[bits >> BigInt(125 - 5 * i) & 31n]
   return Array.from({ length: 26 }, five).join('')
 }
 
-/** The ids of the memories that are there. */
+/** Return the ids of the memories that exist. */
 export const list = (map) => [...map.keys()].filter((key) => key.length === 26 && !map.has(`${key}/x`))
 
-/** The texts that no later one was made from: several when devices edited while apart. The last is shown. */
+/** Return the texts that no later text was made from: several after edits on disconnected devices. The last is shown. */
 export function heads (map, id) {
   const revisions = [...map].filter(([key]) => key.startsWith(`${id}/r/`))
     .map(([key, value]) => ({ name: key.slice(`${id}/r/`.length), ...value }))
@@ -26,8 +26,10 @@ export function heads (map, id) {
     : [{ name: id, text: map.get(id).text }]
 }
 
+/** Return the text that is shown. */
 export const text = (map, id) => heads(map, id).at(-1).text
 
+/** Add a memory and return its id. */
 export function add (map, text) {
   const id = ulid()
   const salt = bytesToHex(random(16))
@@ -36,17 +38,17 @@ export function add (map, text) {
   return id
 }
 
-/** Gives a memory another text. The ones that it is made from are named, so that it takes their place. */
+/** Give a memory a new text. The new revision names the texts it is made from and so replaces them. */
 export function edit (map, id, text) {
   const base = heads(map, id).map(({ name }) => name)
   map.set(`${id}/r/${ulid()}`, { text, at: Date.now(), by: null, device: DEVICE, base })
 }
 
-/** Adds a tag. Its key hides it, since Yjs keeps the names of keys for ever; `null` as the value takes it away. */
+/** Add a tag. The key hides the tag, because Yjs keeps the names of keys permanently. `null` as the tag removes it. */
 export function tag (map, id, tag) {
   const salted = { key: hexToBytes(map.get(id).salt), dkLen: 10 }
   map.set(`${id}/t/${bytesToHex(blake2b(utf8ToBytes(tag), salted))}`, { tag, at: Date.now() })
 }
 
-/** Forgets a memory for good: memcrdt sweeps the rest of it, here and on every device. */
+/** Forget a memory permanently: memcrdt removes the rest of it, here and on every device. */
 export const forget = (map, id) => map.delete(id)
