@@ -1,6 +1,6 @@
-"""A memory for AI agents that lives on the user's own machines.
+"""A memory for AI agents that stays on the user's own machines.
 
-The public names, resolved when they are first used, so that importing memcrdt costs next to nothing.
+Public names are imported on first use, so that `import memcrdt` is fast.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ if TYPE_CHECKING:
         UnreachableError,
         UntrustedPeerError,
     )
-    from memcrdt.memory.async_memory import (
-        AsyncMemory,
+    from memcrdt.memory.async_feed import AsyncSubscription
+    from memcrdt.memory.async_memory import AsyncMemory, OpeningMemory
+    from memcrdt.memory.async_parts import (
+        AsyncFiles,
         AsyncModels,
         AsyncScopedMemory,
         AsyncSpace,
-        AsyncSubscription,
         AsyncSync,
         AsyncYjsTokens,
-        OpeningMemory,
     )
     from memcrdt.memory.devices import Device
     from memcrdt.memory.feed import Subscription
+    from memcrdt.memory.files import Files
     from memcrdt.memory.memory import Memory
     from memcrdt.memory.models import Models
     from memcrdt.memory.pairing import AsyncInvitation, Invitation, InviteOptions, JoinOptions, PairedDevice
@@ -71,6 +72,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AddOptions",
+    "AsyncFiles",
     "AsyncInvitation",
     "AsyncMemory",
     "AsyncModels",
@@ -89,6 +91,7 @@ __all__ = [
     "EmbedFunction",
     "Embedder",
     "EmbedderError",
+    "Files",
     "Filters",
     "Forgotten",
     "Hit",
@@ -153,18 +156,19 @@ __all__ = [
 
 _HOMES = {
     "memcrdt._open": ("doctor", "open", "open_async"),
-    "memcrdt.memory.async_memory": (
-        "AsyncMemory",
+    "memcrdt.memory.async_feed": ("AsyncSubscription",),
+    "memcrdt.memory.async_memory": ("AsyncMemory", "OpeningMemory"),
+    "memcrdt.memory.async_parts": (
+        "AsyncFiles",
         "AsyncModels",
         "AsyncScopedMemory",
         "AsyncSpace",
-        "AsyncSubscription",
         "AsyncSync",
         "AsyncYjsTokens",
-        "OpeningMemory",
     ),
     "memcrdt.memory.devices": ("Device",),
     "memcrdt.memory.feed": ("Subscription",),
+    "memcrdt.memory.files": ("Files",),
     "memcrdt.memory.memory": ("Memory",),
     "memcrdt.memory.models": ("Models",),
     "memcrdt.memory.pairing": ("AsyncInvitation", "Invitation", "InviteOptions", "JoinOptions", "PairedDevice"),

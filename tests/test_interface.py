@@ -17,14 +17,16 @@ import memcrdt
 from memcrdt import errors
 from memcrdt._open import open as open_memory
 from memcrdt._open import open_async
-from memcrdt.memory.async_memory import (
-    AsyncMemory,
+from memcrdt.memory.async_memory import AsyncMemory
+from memcrdt.memory.async_parts import (
+    AsyncFiles,
     AsyncModels,
     AsyncScopedMemory,
     AsyncSpace,
     AsyncSync,
     AsyncYjsTokens,
 )
+from memcrdt.memory.files import Files
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.models import Models
 from memcrdt.memory.scoped import ScopedMemory
@@ -105,6 +107,7 @@ SYNC = {
     "spell": "code",
     "warnings": "",
 }
+FILES = {name: SIGNATURES[name] for name in ("import_", "export", "backup", "restore", "doctor", "compact")}
 TOKENS = {"create": "name * spaces=('personal',) read_only=False origins=()", "list": "", "revoke": "name"}
 MODELS = {"list": "", "pull": "name * progress=None", "use": "name", "status": "", "wait": "* timeout=None"}
 FIELDS: dict[type[Any], str] = {
@@ -161,7 +164,7 @@ def _told(function: Callable[..., Any]) -> str:
 
 @pytest.mark.parametrize(
     ("kind", "table"),
-    [(Memory, SIGNATURES), (Space, SPACE), (Sync, SYNC), (YjsTokens, TOKENS), (Models, MODELS)],
+    [(Memory, SIGNATURES), (Space, SPACE), (Files, FILES), (Sync, SYNC), (YjsTokens, TOKENS), (Models, MODELS)],
 )
 def test_names_arguments_and_defaults_stand(kind: type[Any], table: dict[str, str]) -> None:
     """What is added is added here; what is renamed breaks programs."""
@@ -191,6 +194,7 @@ def test_a_scoped_memory_takes_the_same_arguments(name: str) -> None:
         (Memory, AsyncMemory),
         (ScopedMemory, AsyncScopedMemory),
         (Space, AsyncSpace),
+        (Files, AsyncFiles),
         (Sync, AsyncSync),
         (YjsTokens, AsyncYjsTokens),
         (Models, AsyncModels),

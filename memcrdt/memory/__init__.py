@@ -1,1 +1,1 @@
-"""The facade: Memory and AsyncMemory, their scoped and shared views, the change feed, files, and retention."""
+"""The facade: Memory and AsyncMemory, their views and parts, the change feed, files, and retention."""

@@ -1,4 +1,4 @@
-"""Other devices, as a Memory shows them."""
+"""Other devices, as Memory.devices() returns them."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ class Device(Record):
     """Another device.
 
     Attributes:
-        device: Its id.
-        name: Its name here.
-        state: `accepted`, `revoked`, or `pending` for a device that knocked.
-        spaces: The names of the spaces shared with it.
-        connected: Whether it is connected now. The next five are None otherwise.
-        via: Whether we `dialed` it, or `accepted` its connection.
-        found: How its address was found.
+        device: The device id.
+        name: The local name of the device.
+        state: `accepted`, `revoked`, or `pending` for an unknown device that tried to connect.
+        spaces: The names of the spaces shared with the device.
+        connected: Whether the device is connected now. If not, the next five fields are None.
+        via: `dialed` if this device opened the connection, `accepted` if the other device did.
+        found: The source of the address.
         address: The address of the connection.
-        since: The time at which the connection began.
-        skew_ms: The milliseconds by which its clock is ahead of ours.
-        behind: The number of our changes that it has not confirmed to hold.
-        unscrubbed: The number of forgotten memories of which it has not confirmed that no byte is left in its file.
-        agreed_at: The time since when both hold the same of everything that they share.
-        confirmed_at: The time of its last confirmation.
-        seen_at: The time at which it was last heard of.
+        since: The start of the connection.
+        skew_ms: The milliseconds by which the clock of the device is ahead of ours.
+        behind: The number of local changes that the device has not confirmed.
+        unscrubbed: The number of forgotten memories that the device has not confirmed to have scrubbed from its file.
+        agreed_at: The time since when both devices have had the same data in all shared spaces.
+        confirmed_at: The time of the last confirmation.
+        seen_at: The time of the last contact.
         addresses: The addresses to dial, as HOST:PORT, newest first.
         error: The last failure, in plain words.
-        error_at: The time of that failure.
+        error_at: The time of the last failure.
     """
 
     device: str
@@ -59,12 +59,12 @@ class Device(Record):
 
     @property
     def clock_differs(self) -> bool:
-        """Whether its clock is over a minute apart from ours, which decides what of two edits is the later one."""
+        """Whether the two clocks differ by over a minute. The clocks decide which of two edits is the later one."""
         return self.skew_ms is not None and abs(self.skew_ms) > SKEW_MS
 
 
 def device_of(status: PeerStatus) -> Device:
-    """Return what the store knows of a device, for its user."""
+    """Return the state of a device for users."""
     peer, link = status.peer, status.peer.connected
     return Device(
         device=peer.device,

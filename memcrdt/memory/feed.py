@@ -1,7 +1,7 @@
-"""The change feed: tells subscribers what this process, other processes and other devices change.
+"""The change feed: delivers the changes of this process, other processes and other devices to subscribers.
 
-One thread for each Memory looks for changes, at once after a commit of this process, else every 25 ms. A subscriber
-has a short queue. Changes that don't fit stay in the tables of the store, and are read when there is room.
+One thread per Memory looks for changes: at once after a commit of this process, otherwise every 25 ms. Each subscriber
+has a bounded queue. Changes that do not fit stay in the tables of the store, and are read when the queue has room.
 """
 
 from __future__ import annotations
@@ -24,16 +24,20 @@ from memcrdt.store.log import head as log_head
 from memcrdt.store.store import Notice, Store
 
 QUEUE: Final = 1_024  # changes waiting for one subscriber
-POLL_S: Final = 0.025  # asking costs 4 µs
+POLL_S: Final = 0.025  # one look costs 4 µs
 
 log = logging.getLogger("memcrdt.feed")
 
 
 class Subscription:
-    """Changes as they happen: an iterator for any thread, and a context manager.
+    """A stream of changes: an iterator for any thread, and a context manager.
 
-    Several changes of one memory in quick succession come as one. The iteration ends with close(), or with an error
-    when the store can't be read.
+    Several changes of one memory in quick succession are merged into one. The iteration ends with close(), or with an
+    error if the store cannot be read.
+
+    Example:
+        >>> with memory.changes(kind="fact") as changes:
+        ...     change = changes.get(timeout_s=5)
     """
 
     def __init__(self, feed: Feed, cursor: ChangeCursor) -> None:
@@ -62,13 +66,23 @@ class Subscription:
         return change
 
     def get(self, timeout_s: float | None = None) -> Change | None:
-        """Wait for the next change and return it; None after `timeout_s` seconds or the end. Raises StoreError."""
+        """Wait for the next change.
+
+        Args:
+            timeout_s: Maximum time to wait, in seconds. Without it, the call waits without limit.
+
+        Returns:
+            The next change, or None if the time is up or the subscription has ended.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closed, timeout_s)
             return self._take()
 
     def poll(self) -> Change | None:
-        """Return the next change, or None if there is none yet. Raises StoreError."""
+        """Return the next change, or None if no change is waiting. Raises StoreError."""
         with self._changed:
             return self._take()
 
@@ -85,7 +99,7 @@ class Subscription:
         self._finish(None)
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call `listener`, in the thread of the feed, after a change and at the end of the subscription."""
+        """Call `listener` in the thread of the feed after each change and at the end of the subscription."""
         self._listener = listener
 
     def _take(self) -> Change | None:
@@ -99,7 +113,7 @@ class Subscription:
         return None
 
     def _fill(self, db: Any, change_of: Callable[[Step], Change]) -> bool:
-        """Read as many changes as there is room for. Return whether there may be more, and room for them."""
+        """Fill the queue. Return whether more changes may follow and the queue has room for them."""
         room = QUEUE - len(self._queue)
         head = log_head(db)
         if room <= 0:
@@ -165,11 +179,11 @@ class Feed:
         return from_ms(self._store.now_ms())
 
     def wake(self) -> None:
-        """Look now: there may be a change to read, or room for it."""
+        """Look for changes now, because of a commit or because a queue has room."""
         self._woken.set()
 
     def close(self) -> None:
-        """End every subscription, and return when the thread has ended."""
+        """End every subscription, and wait for the thread to end."""
         for subscription in self._current():
             subscription.close()
         thread = self._thread
@@ -185,7 +199,7 @@ class Feed:
         try:
             with self._store.reading() as db:
                 self._follow(db)
-        except BaseException as exc:  # whatever it was: the subscribers must not wait for ever
+        except BaseException as exc:  # of any kind: the subscribers must not wait forever
             for subscription in self._current():
                 self.end(subscription)
                 subscription._finish(exc if isinstance(exc, MemcrdtError) else StoreError(f"the feed ended: {exc!r}"))
@@ -198,12 +212,12 @@ class Feed:
             woken = self._woken.wait(0 if more else POLL_S)
             self._woken.clear()
             version = data_version(db)
-            subscriptions = self._subscribed()  # after the wait: who came meanwhile has something to read, too
+            subscriptions = self._subscribed()  # after the wait, to include new subscribers
             if not subscriptions:
                 return
             if more or woken or version != seen:
                 seen = version
-                # Each is filled: any() over a generator would stop at the first.
+                # A list, because any() over a generator would stop at the first one.
                 more = True in [subscription._fill(db, self._change) for subscription in subscriptions]
 
     def _current(self) -> list[Subscription]:
@@ -211,7 +225,7 @@ class Feed:
             return list(self._subscriptions)
 
     def _subscribed(self) -> list[Subscription]:
-        """Return the subscriptions; without any, this thread is over, and the next subscriber starts another."""
+        """Return the subscriptions. If there are none, this thread ends, and the next subscriber starts another."""
         with self._lock:
             if not self._subscriptions:
                 self._thread = None
@@ -231,5 +245,5 @@ def _call_for_each(subscription: Subscription, callback: Callable[[Change], None
     for change in subscription:
         try:
             callback(change)
-        except Exception:  # it is the caller's code: one failure must not end what follows
+        except Exception:  # the caller's code may raise anything; later changes are still delivered
             log.exception("a callback failed on %s of %s", change.kind, change.id)

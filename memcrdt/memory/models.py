@@ -1,4 +1,4 @@
-"""`memory.models`: the embedders to search with, the one in use, and the work that is left for it."""
+"""`memory.models`: the embedding models, the model in use, and its backlog."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from memcrdt.search.searcher import Searcher, SearchStatus
 if TYPE_CHECKING:
     from memcrdt.search.embedders.catalog import KnownModel
 
-POLL_S: Final = 0.2  # between two looks whether everything is embedded
+POLL_S: Final = 0.2  # between two looks at the backlog
 
 
 class Models:
-    """The embedders of one memory: `memory.models`. `list` and `pull` need no memory: `Models.pull(name)`."""
+    """The embedding models of one memory: `memory.models`.
+
+    list() and pull() are static methods: `memcrdt.Models.pull(name)` needs no memory.
+    """
 
     def __init__(self, home: Path | None, searcher: Searcher) -> None:
         self._home = home
@@ -28,46 +31,67 @@ class Models:
 
     @staticmethod
     def list() -> builtins.list[KnownModel]:
-        """Return the models that have a name: the shipped one, then fastembed's. It takes a second."""
+        """Return the known models: the shipped model, then the models of fastembed. It takes about a second."""
         from memcrdt.search.embedders import catalog
 
         return catalog.known_models()
 
     @staticmethod
     def pull(name: str, *, progress: Callable[[int, int], None] | None = None) -> None:
-        """Download a model, so that it can be used without a network. A second call goes on after an interruption.
+        """Download a model, to use it later without a network. A second call resumes an interrupted download.
 
         Args:
-            name: A name that list() returns.
-            progress: Called with the bytes that are here and the bytes in all.
+            name: A name from list().
+            progress: Called with the number of bytes downloaded and the total number of bytes.
 
         Raises:
-            InputError: There is no model of this name.
+            InputError: The model is unknown.
             ModelMissingError: The download failed, or the hub does not answer.
+
+        Example:
+            >>> memcrdt.Models.pull("BAAI/bge-small-en-v1.5")
         """
         from memcrdt.search.embedders import catalog
 
         catalog.pull(name, progress or (lambda here, total: None))
 
     def use(self, name: str) -> str:
-        """Search with another model from now on. See Memory.use_model()."""
+        """Switch to another embedding model, and set it in config.toml.
+
+        Every memory is embedded again in the background, by any process that has the home open. Until then, search uses
+        the old vectors. status() reports the progress.
+
+        Args:
+            name: A name that memcrdt.open() takes as `embedder`.
+
+        Returns:
+            The full name of the model.
+
+        Raises:
+            ModelMissingError: The model is not on this machine.
+
+        Example:
+            >>> memory.models.use("BAAI/bge-small-en-v1.5")
+            >>> memory.models.wait(timeout=60).waiting
+            0
+        """
         used = self._searcher.use(name)
         if self._home is not None:
             config.change(self._home, "embedder", "static" if name == "static" else used)
         return used
 
     def status(self) -> SearchStatus:
-        """Return the model in use, its successor, and the number of memories that wait to be embedded."""
+        """Return the model in use, the next model, and the number of memories that wait to be embedded."""
         return self._searcher.status()
 
     def wait(self, *, timeout: float | None = None) -> SearchStatus:
-        """Wait until every memory is embedded. A memory that is open for writing does the work.
+        """Wait until every memory is embedded. The work is done by processes that have the home open for writing.
 
         Args:
             timeout: Maximum time to wait, in seconds.
 
         Returns:
-            The status at the end; `waiting` is 0 unless the time was over.
+            The status at the end. `waiting` is 0 unless the time is up.
 
         Raises:
             EmbedderError: The model fails.
@@ -82,7 +106,7 @@ class Models:
         return None if limit_s is None else time.monotonic() + limit_s
 
     def _finished(self, deadline: float | None) -> SearchStatus | None:
-        """Return the status when nothing waits any more, or the time is over; else None."""
+        """Return the status if nothing waits or the time is up, otherwise None."""
         status = self.status()
         if not (status.waiting or status.next_model):
             return status

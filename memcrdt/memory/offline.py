@@ -1,4 +1,4 @@
-"""Memories that have no folder, and so no device key and no network."""
+"""Memories without a folder, which have no device key and no network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Offline:
-    """A Network that never runs, and a Pairing without it. Both refuse with an InputError."""
+    """A Network and a Pairing that refuse every call with an InputError."""
 
     def __init__(self, _: Memory) -> None: ...
 
@@ -45,7 +45,7 @@ class Offline:
 
 
 def home_of(memory: Memory) -> Path:
-    """Return the folder that the memory is in. Raises InputError if it is in none."""
+    """Return the folder of the memory. Raises InputError for a memory without one."""
     if memory.home is None:
         raise _no_key()
     return memory.home
@@ -53,6 +53,6 @@ def home_of(memory: Memory) -> Path:
 
 def _no_key() -> InputError:
     return InputError(
-        "a memory that is not in a folder has no device key and can't sync; open one in a folder, or use"
+        "a memory without a folder has no device key and cannot sync; open a memory in a folder, or use"
         " memcrdt.testing.exchange() in tests"
     )

@@ -1,6 +1,6 @@
-"""Pairing with another device by a short code: `memory.sync.invite()` shows one, `memory.sync.join()` takes one.
+"""Pairing with another device by a short code. `memory.sync.invite()` shows a code, `memory.sync.join()` takes it.
 
-Pairing itself is asynchronous. Programs without an event loop get one in a thread for as long as it takes.
+Pairing is asynchronous inside. For callers without an event loop, a thread runs one during the pairing.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from memcrdt.model.serialization import Record
 
 T = TypeVar("T")
 
-EXPIRES_S: Final = 300.0  # how long a code waits
-FIND_S: Final = 60.0  # how long the other device is looked for
+EXPIRES_S: Final = 300.0  # lifetime of a code
+FIND_S: Final = 60.0  # limit of the search for the other device
 
 
 @dataclass(frozen=True, slots=True)
 class PairedDevice(Record):
-    """A device that this one is paired with now.
+    """The result of a pairing: the other device.
 
     Attributes:
-        device: Its id.
-        name: What it is called here.
-        address: Where it listens, as HOST:PORT; None if that is not known.
-        spaces: The spaces shared with it.
-        aside: Our spaces that gave their name to one of its spaces, which we may only read, with their new names.
+        device: The device id.
+        name: The local name of the device.
+        address: The address that the device listens at, as HOST:PORT, or None if it is unknown.
+        spaces: The spaces shared with the device.
+        aside: Old names and new names of local spaces that were renamed, because a space of the other device with the
+            same name is now shared here and this device may only read it.
     """
 
     device: str
@@ -43,15 +44,15 @@ class PairedDevice(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairOptions:
-    """The options of a pairing. The side that shows the code says `spaces` and `read_only`.
+    """The options of a pairing. `spaces` and `read_only` are set on the device that shows the code.
 
     Attributes:
         spaces: The spaces to share.
-        read_only: Whether the other device may only read them.
-        name: What to call the other device here; None: what it calls itself.
-        host: The address of this machine to wait at; empty: all interfaces.
-        mdns: Whether to find and be found on the local network; None: as config.toml says.
-        tailscale: Whether to look for devices in the tailnet; None: as config.toml says.
+        read_only: Whether the other device may only read the spaces.
+        name: The local name for the other device. None takes the name that the device announces.
+        host: The local address to listen at. An empty text listens on all interfaces.
+        mdns: Whether to announce this device and to search on the local network. None takes the setting of config.toml.
+        tailscale: Whether to search in the tailnet. None takes the setting of config.toml.
     """
 
     spaces: tuple[str, ...] = (PERSONAL,)
@@ -63,7 +64,14 @@ class PairOptions:
 
 
 class JoinOptions(TypedDict, total=False):
-    """The options of Sync.join(), as in PairOptions."""
+    """The options of Sync.join().
+
+    Attributes:
+        name: The local name for the other device. Default: the name that the device announces.
+        host: The local address to listen at. Default: all interfaces.
+        mdns: Whether to search on the local network. Default: the setting of config.toml.
+        tailscale: Whether to search in the tailnet. Default: the setting of config.toml.
+    """
 
     name: str | None
     host: str
@@ -72,14 +80,19 @@ class JoinOptions(TypedDict, total=False):
 
 
 class InviteOptions(JoinOptions, total=False):
-    """The options of Sync.invite(), as in PairOptions."""
+    """The options of Sync.invite(): the options of JoinOptions, and the spaces.
+
+    Attributes:
+        spaces: The spaces to share. Default: `personal`.
+        read_only: Whether the other device may only read the spaces. Default: False.
+    """
 
     spaces: str | Iterable[str]
     read_only: bool
 
 
 def invite_options(given: InviteOptions) -> PairOptions:
-    """Check the options of the side that shows a code. Raises InputError."""
+    """Check the options of Sync.invite(). Raises InputError."""
     _check_known(given, InviteOptions.__annotations__)
     return PairOptions(
         spaces=check_names(given.get("spaces", PERSONAL), "the spaces"),
@@ -92,24 +105,24 @@ def invite_options(given: InviteOptions) -> PairOptions:
 
 
 def join_options(given: JoinOptions) -> PairOptions:
-    """Check the options of the side on which a code is typed. Raises InputError."""
+    """Check the options of Sync.join(). Raises InputError."""
     _check_known(given, JoinOptions.__annotations__)
     return replace(invite_options(cast(InviteOptions, given)), spaces=())
 
 
 def _check_known(given: Mapping[str, object], known: Iterable[str]) -> None:
     if unknown := sorted(set(given) - set(known)):
-        raise InputError(f"pairing has no option {unknown[0]!r} here; its options are {', '.join(known)}")
+        raise InputError(f"pairing has no option {unknown[0]!r} here; the options are {', '.join(known)}")
 
 
 class WaitingCode(Protocol):
-    """A code that waits while it is entered. memcrdt.pairing.inviting implements it."""
+    """A code that is valid inside the context. memcrdt.pairing.inviting implements it."""
 
     addresses: list[str]
 
     @property
     def code(self) -> object:
-        """The code; str() gives its text."""
+        """The code. str() returns its text."""
         ...
 
     async def __aenter__(self) -> Self: ...
@@ -117,32 +130,32 @@ class WaitingCode(Protocol):
     async def __aexit__(self, *_: object) -> None: ...
 
     async def joined(self, expires_s: float) -> PairedDevice:
-        """Wait for the device on which the code is typed. Raises PairingError."""
+        """Wait until the code is typed on another device. Raises PairingError."""
         ...
 
 
 class Pairing(Protocol):
-    """What Sync needs of pairing. memcrdt._open provides it, over memcrdt.pairing."""
+    """The interface that Sync needs from pairing. memcrdt._open implements it with memcrdt.pairing."""
 
     async def invite(self, options: PairOptions) -> WaitingCode:
-        """Return a code to be entered. Raises NotFoundError and InputError for spaces that can't be shared."""
+        """Return a code to enter as a context. Raises NotFoundError and InputError for spaces that cannot be shared."""
         ...
 
     async def join(self, code: str, options: PairOptions, *, at: str | None, find_s: float) -> PairedDevice:
-        """Type a code. Raises InputError, PairingError, UnreachableError."""
+        """Pair with the device that shows the code. Raises InputError, PairingError, UnreachableError."""
         ...
 
     def spell(self, code: str) -> str:
-        """Return a typed code as it is shown. Raises InputError, naming a mistyped word."""
+        """Return a typed code in its canonical form. Raises InputError that names a mistyped word."""
         ...
 
 
 class AsyncInvitation:
-    """A code that waits for another device: an async context manager.
+    """A code that is shown to another device: an async context manager.
 
     Attributes:
-        code: The code, such as `7-crossover-granite`. One wrong guess ends it.
-        addresses: Where this device waits, as HOST:PORT, for a device that doesn't find it.
+        code: The code, such as `7-crossover-granite`. One wrong guess invalidates it.
+        addresses: The addresses of this device, as HOST:PORT, for a device that cannot find it.
     """
 
     def __init__(self, waiting: WaitingCode) -> None:
@@ -162,28 +175,31 @@ class AsyncInvitation:
         """Wait until the code is typed on the other device.
 
         Args:
-            timeout: Maximum time to wait, in seconds. Without it: five minutes.
+            timeout: Maximum time to wait, in seconds. Default: five minutes.
+
+        Returns:
+            The other device.
 
         Raises:
-            PairingError: The code was guessed wrong, or the time is over.
+            PairingError: A wrong code was typed, or the time is up.
         """
         limit_s = check_timeout(timeout)
         return await self._waiting.joined(EXPIRES_S if limit_s is None else limit_s)
 
 
 class Invitation:
-    """A code that waits for another device: a context manager, for programs without an event loop.
+    """A code that is shown to another device: a context manager.
 
     Attributes:
-        code: The code, such as `7-crossover-granite`. One wrong guess ends it.
-        addresses: Where this device waits, as HOST:PORT, for a device that doesn't find it.
+        code: The code, such as `7-crossover-granite`. One wrong guess invalidates it.
+        addresses: The addresses of this device, as HOST:PORT, for a device that cannot find it.
     """
 
     def __init__(self, pairing: Pairing, options: PairOptions) -> None:
         self._loop = LoopThread()
         try:
             self._invitation = self._loop.run(_entered(pairing, options))
-        except BaseException:  # also a Ctrl-C while waiting: no thread is left behind
+        except BaseException:  # also KeyboardInterrupt while waiting, to leave no thread behind
             self._loop.close()
             raise
         self.code, self.addresses = self._invitation.code, self._invitation.addresses
@@ -198,15 +214,18 @@ class Invitation:
         """Wait until the code is typed on the other device.
 
         Args:
-            timeout: Maximum time to wait, in seconds. Without it: five minutes.
+            timeout: Maximum time to wait, in seconds. Default: five minutes.
+
+        Returns:
+            The other device.
 
         Raises:
-            PairingError: The code was guessed wrong, or the time is over.
+            PairingError: A wrong code was typed, or the time is up.
         """
         return self._loop.run(self._invitation.joined(timeout=timeout))
 
     def close(self) -> None:
-        """End the code. A second call does nothing."""
+        """Invalidate the code. A second call does nothing."""
         if self._loop.is_open:
             try:
                 self._loop.run(self._invitation.__aexit__())
@@ -219,7 +238,7 @@ async def _entered(pairing: Pairing, options: PairOptions) -> AsyncInvitation:
 
 
 class LoopThread:
-    """An event loop in a thread of its own, for a caller without one."""
+    """An event loop in its own thread, for a caller without a loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -234,11 +253,11 @@ class LoopThread:
 
     @property
     def is_open(self) -> bool:
-        """Whether run() may be called."""
+        """Whether the loop still runs."""
         return not self._loop.is_closed()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine and return its result. An interrupted caller cancels it."""
+        """Run a coroutine and return its result. If the caller is interrupted, the coroutine is cancelled."""
         begun = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return begun.result()
@@ -247,7 +266,7 @@ class LoopThread:
             raise
 
     def close(self) -> None:
-        """End the loop when everything that was begun in it has ended."""
+        """Wait for all tasks of the loop, and stop it."""
         self.run(_ended())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -255,7 +274,7 @@ class LoopThread:
 
 
 async def _ended() -> None:
-    """Wait for everything that was begun: goodbyes are said, records withdrawn, and connections closed."""
+    """Wait for all tasks, so that connections are closed properly and announcements are withdrawn."""
     loop = asyncio.get_running_loop()
     await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
     await loop.shutdown_asyncgens()

@@ -1,4 +1,4 @@
-"""Retention: the budget of a store, and the end of memories that expired long ago."""
+"""Retention: the size budget of a store, and the removal of memories that expired long ago."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from memcrdt.store.change_cursor import RETENTION
 from memcrdt.store.store import Store
 
 WARN_AT: Final = 0.9  # of the budget
-EVERY_MS: Final = 3_600_000  # between two looks for what has expired
+EVERY_MS: Final = 3_600_000  # between two looks for expired memories
 _DAY_MS: Final = 86_400_000
 
 _log = logging.getLogger("memcrdt.store")
@@ -23,14 +23,19 @@ _log = logging.getLogger("memcrdt.store")
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The bytes that a store uses, and its limit in bytes (None: no limit)."""
+    """The size of a store.
+
+    Attributes:
+        used: The bytes in use.
+        limit: The limit in bytes, or None for no limit.
+    """
 
     used: int
     limit: int | None
 
     @property
     def near(self) -> bool:
-        """Whether over nine tenths of the limit are used."""
+        """Whether at least nine tenths of the limit are in use."""
         return self.limit is not None and self.used >= WARN_AT * self.limit
 
 
@@ -55,23 +60,22 @@ class Retention:
             return
         if budget.used + sum(map(len, texts)) > budget.limit:
             raise StoreError(
-                f"the store has {budget.used // MIB:,} of the {self._config.budget_mb:,} MiB that it may take, and this"
-                " would be too much; forget what is not needed and compact, or raise budget_mb in config.toml: nothing"
-                " was changed"
+                f"the store uses {budget.used // MIB:,} of its {self._config.budget_mb:,} MiB and has no room for this;"
+                " nothing was changed; forget old memories and compact, or raise budget_mb in config.toml"
             )
         if budget.near and not self._warned:
             self._warned = True
             _log.warning(
-                "the store has %d of the %d MiB that it may take, and beyond takes nothing more; forget what is not"
-                " needed, or raise budget_mb in config.toml",
+                "the store uses %d of its %d MiB and refuses new memories at the limit; forget old memories, or raise"
+                " budget_mb in config.toml",
                 budget.used // MIB,
                 self._config.budget_mb,
             )
 
     def look(self) -> None:
-        """Forget what expired long ago, at most once an hour.
+        """Forget memories that expired long ago, at most once an hour.
 
-        An error is logged and the work tried again later: it must not fail the caller, who opens the store or writes.
+        An error is logged, and the work is tried again later. It must not fail the open() or the write that calls this.
         """
         now = self._store.now_ms()
         if self._looked_at is None or now - self._looked_at >= EVERY_MS:
@@ -79,7 +83,7 @@ class Retention:
             try:
                 self.forget_expired()
             except MemcrdtError as exc:
-                _log.warning("what has long expired is not forgotten yet; it is tried again in an hour: %s", exc)
+                _log.warning("expired memories could not be forgotten; memcrdt tries again in an hour: %s", exc)
 
     def forget_expired(self) -> int:
         """Forget the memories of this device that expired long ago, and return their number."""
@@ -93,5 +97,5 @@ class Retention:
         plan = partial(changes.forget, listed)
         count = len(self._store.using_reserve(lambda: self._store.commit(plan, origin=RETENTION)))
         self._store.scrub()
-        _log.info("%d memories that expired %d days ago are forgotten", count, self._config.forget_expired_days)
+        _log.info("forgot %d memories that expired over %d days ago", count, self._config.forget_expired_days)
         return count

@@ -1,4 +1,4 @@
-"""A Memory seen from one scope: what an agent holds while it works on one thing."""
+"""A Memory seen from one scope, for an agent that works on one project, conversation or task."""
 
 from __future__ import annotations
 
@@ -23,13 +23,18 @@ T = TypeVar("T", bound=Mapping[str, Any])
 class ScopedMemory:
     """A Memory seen from one scope. Reads see the named scopes and `global`; writes go to the narrowest of them.
 
-    A conversation is narrower than an agent, an agent than a project. With a project, the conversation is the one in
-    that project, `project/NAME/conversation/NAME`: one of the same name elsewhere is another. The methods are those
-    of Memory, without `scope`.
+    A conversation is narrower than an agent, and an agent is narrower than a project. With a project, the conversation
+    is the conversation in that project, `project/NAME/conversation/NAME`. A conversation with the same name elsewhere
+    is a different one. The methods have the arguments of Memory without `scope`.
 
     Attributes:
         memory: The whole memory.
-        scopes: The scopes that reads see, the narrowest first.
+        scopes: The scopes that reads see, narrowest first.
+
+    Example:
+        >>> acme = memory.scoped(project="acme")
+        >>> acme.add("The client wants invoices in PDF")
+        >>> acme.search("how do we send bills?")
     """
 
     def __init__(self, memory: Memory, *, project: str | None, agent: str | None, conversation: str | None) -> None:
@@ -47,25 +52,25 @@ class ScopedMemory:
 
     @property
     def scope(self) -> str:
-        """Where `add` writes to."""
+        """The scope that add() writes to."""
         return self.scopes[0]
 
     def add(self, /, text: str, **options: Unpack[ScopedAddOptions]) -> str:
-        """Remember a text in the narrowest scope, as Memory.add() does."""
+        """Add a memory in the narrowest scope. See Memory.add()."""
         return self.memory.add(text, **_checked(options), scope=self.scope)
 
     def add_many(
         self, /, items: Iterable[str | Mapping[str, Any]], **defaults: Unpack[ScopedAddOptions]
     ) -> builtins.list[str]:
-        """Remember several texts in the narrowest scope, as Memory.add_many() does."""
+        """Add several memories in the narrowest scope. See Memory.add_many()."""
         return self.memory.add_many(items, **_checked(defaults), scope=self.scope)
 
     def get(self, id: str) -> MemoryRecord:
-        """Return the memory with this id, of any scope, as Memory.get() does."""
+        """Return the memory with this id, in any scope. Raises NotFoundError. See Memory.get()."""
         return self.memory.get(id)
 
     def get_many(self, ids: Iterable[str]) -> builtins.list[MemoryRecord]:
-        """Return the memories with these ids, of any scope, as Memory.get_many() does."""
+        """Return the memories with these ids, in any scope. See Memory.get_many()."""
         return self.memory.get_many(ids)
 
     def search(
@@ -83,7 +88,7 @@ class ScopedMemory:
         vector: Iterable[float] | None = None,
         **filters: Unpack[ScopedFilters],
     ) -> builtins.list[Hit]:
-        """Return the memories of these scopes that answer `query` best, as Memory.search() does."""
+        """Return the memories of these scopes that best answer `query`. See Memory.search()."""
         return self.memory.search(
             query,
             limit=limit,
@@ -107,38 +112,40 @@ class ScopedMemory:
         order: Order = "newest",
         **filters: Unpack[ScopedFilters],
     ) -> Page:
-        """Return memories of these scopes without ranking, as Memory.list() does."""
+        """Return memories of these scopes without ranking. See Memory.list()."""
         return self.memory.list(limit=limit, cursor=cursor, order=order, **_checked(filters), scope=self.scopes)
 
     def count(self, /, **filters: Unpack[ScopedFilters]) -> int:
-        """Return the number of memories of these scopes that the filters select, as Memory.count() does."""
+        """Return the number of memories of these scopes that match the filters. See Memory.count()."""
         return self.memory.count(**_checked(filters), scope=self.scopes)
 
     def iterate(self, /, *, order: Order = "newest", **filters: Unpack[ScopedFilters]) -> Iterator[MemoryRecord]:
-        """Yield every memory of these scopes that the filters select, as Memory.iterate() does."""
+        """Yield every memory of these scopes that matches the filters. See Memory.iterate()."""
         return self.memory.iterate(order=order, **_checked(filters), scope=self.scopes)
 
     def update(self, /, id: str, **changes: Unpack[UpdateOptions]) -> MemoryRecord:
-        """Change a memory of any scope, as Memory.update() does."""
+        """Change a memory in any scope. See Memory.update()."""
         return self.memory.update(id, **changes)
 
     def update_many(
         self, /, items: Iterable[Mapping[str, Any]], **defaults: Unpack[UpdateOptions]
     ) -> builtins.list[MemoryRecord]:
-        """Change several memories of any scope, as Memory.update_many() does."""
+        """Change several memories in any scope. See Memory.update_many()."""
         return self.memory.update_many(items, **defaults)
 
     def forget(
         self, /, id: str | Iterable[str] | None = None, *, dry_run: bool = False, **filters: Unpack[ScopedFilters]
     ) -> Forgotten:
-        """Forget memories of any scope by id, or those that the filters select in the narrowest scope.
+        """Forget memories in any scope by id, or memories in the narrowest scope that match the filters.
 
-        Memory.forget() explains the arguments.
+        See Memory.forget().
         """
         if id is not None:
             return self.memory.forget(id, dry_run=dry_run, **filters)
         if not check_filters(_checked(filters)).narrows():
-            raise InputError(f"forget without an id wants a filter: it would forget all of {self.scope}")
+            raise InputError(
+                f"forget without an id needs a filter; without one it would forget everything in {self.scope}"
+            )
         return self.memory.forget(dry_run=dry_run, **filters, scope=self.scope)
 
 
@@ -147,7 +154,7 @@ def _scope(category: str, name: object) -> str:
 
 
 def _checked(options: T) -> T:
-    """Return options that don't name a scope. Raises InputError."""
+    """Return the options. Raises InputError if they name a scope."""
     if "scope" in options:
-        raise InputError("the scope is settled by scoped(); use its .memory for another one")
+        raise InputError("scoped() sets the scope; use .memory for another scope")
     return options

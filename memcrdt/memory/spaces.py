@@ -1,4 +1,4 @@
-"""Spaces: memories that are shared as a whole. Only the members know the id of a space; its name is local."""
+"""Spaces: sets of memories that are shared as a whole. Only members know the id of a space. Its name is local."""
 
 from __future__ import annotations
 
@@ -18,9 +18,17 @@ from memcrdt.store.store import Store
 
 
 class Space:
-    """One space of a Memory, by its local name. Every method but `create` raises NotFoundError when it is not here.
+    """One space of a Memory, by its local name.
 
-    The process that runs the network signs what is decided here about devices, and tells the other members.
+    Every method except create() raises NotFoundError if the space does not exist here. Changes of membership are signed
+    and sent to the other members by the process that runs the network.
+
+    Attributes:
+        name: The local name of the space.
+
+    Example:
+        >>> acme = memory.space("acme").create()
+        >>> acme.invite(laptop)
     """
 
     def __init__(self, store: Store, name: str) -> None:
@@ -28,68 +36,68 @@ class Space:
         self.name = check_label(name, "the name of the space", limits.NAME_CHARS)
 
     def create(self) -> Self:
-        """Make the space, and return it. Raises InputError when the name is taken."""
+        """Create the space and return it. Raises InputError if the name is taken."""
         check_name(self.name, "the name of the space")
         check_no_secret(self.name)
         with self._store.writing() as db:
             if find_space(db, self.name) is not None:
-                raise InputError(f"there is a space called {self.name!r} here already; take another name")
+                raise InputError(f"the space {self.name!r} exists already; choose another name")
             genesis = Genesis(self._store.device, self._store.options.random(NONCE_BYTES))
             add_space(db, self.name, genesis, self._store.now_ms())
         return self
 
     def id(self) -> str:
-        """Return the id: 52 characters, the same on every device that has the space."""
+        """Return the id of the space: 52 characters, the same on every device."""
         with self._store.reading() as db:
             return id_of_space(db, space_number(db, self.name))
 
     def members(self, *, revoked: bool = False) -> tuple[SpaceMember, ...]:
-        """Return the devices that take part in it, this one first; with `revoked` also the revoked ones."""
+        """Return the members of the space, this device first. With `revoked`, include revoked devices."""
         check_flag(revoked, "revoked")
         return tuple(each for each in sharing.members(self._store, self.name) if revoked or each.state == "member")
 
     def invite(self, device: str) -> None:
-        """Share the space with a device that is accepted here.
+        """Share the space with an accepted device.
 
-        The other device has to invite this one too, into its space of the same name; the two spaces become one.
-        Pairing does all of this at once, and only pairing can make the other device a reader. A second call does
-        nothing.
+        The other device has to invite this device into its space of the same name. Then the two spaces become one.
+        Pairing does both at once, and only pairing can make the other device a reader. A second call does nothing.
 
         Args:
-            device: The id of the device.
+            device: The device id.
 
         Raises:
-            InputError: The space is `local`, the id is mistyped, or the device is not accepted or was revoked from it.
-            NotFoundError: The device is not known.
-            ReadOnlyError: This device itself may only read the space.
+            InputError: The space is `local`, the id is mistyped, or the device is not accepted or was revoked from the
+                space.
+            NotFoundError: The device is unknown.
+            ReadOnlyError: This device may only read the space.
         """
         sharing.invite(self._store, self.name, parse_device_id(device))
 
     def revoke(self, device: str) -> None:
-        """Take a device out of the space, for all members. It keeps what it has.
+        """Remove a device from the space, for all members. The device keeps its data.
 
-        A connection to it ends within a second, and comes back without this space if another one is shared. Its key
-        never comes back into the space. A second call does nothing.
+        A connection to the device ends within a second. It is opened again without this space if another space is
+        shared. The key of the device cannot become a member again. A second call does nothing.
 
         Args:
-            device: The id of the device.
+            device: The device id.
 
         Raises:
-            InputError: The space is `local`, the id is mistyped, or the device is this one, which may `leave()`.
-            NotFoundError: The device does not take part.
-            ReadOnlyError: This device itself may only read the space.
+            InputError: The space is `local`, the id is mistyped, or it is the id of this device. Use leave() instead.
+            NotFoundError: The device is not a member.
+            ReadOnlyError: This device may only read the space.
         """
         sharing.revoke(self._store, self.name, parse_device_id(device))
 
     def leave(self) -> None:
-        """Stop sharing the space with anybody. Its memories stay here, under another id.
+        """Stop sharing the space. Its memories stay on this device, in a space with a new id.
 
-        Others list this device until one of them revokes it. Raises InputError for `local`.
+        The other members list this device until one of them revokes it. Raises InputError for `local`.
         """
         Members(self._store).leave(self.name)
 
     def digest(self) -> str:
-        """Return a digest in hexadecimal; it is equal on devices that hold the same of the space."""
+        """Return a hexadecimal digest. It is equal on devices that have the same data in the space."""
         with self._store.reading() as db:
             number = space_number(db, self.name)
         return digests.whole(digests.of_space(self._store, number))

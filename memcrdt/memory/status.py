@@ -1,4 +1,4 @@
-"""`memory.status()`: the state of a home, of what is in it, and of the devices that share it."""
+"""`memory.status()`: the state of a home, its contents, and the devices that share it."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Status(Record):
     """The state of a home.
 
     Attributes:
-        home: The folder; None for a store in memory.
+        home: The folder, or None for a store in memory.
         device: The id of this device.
-        serving: The process that runs the network, or None while nothing is sent or received.
+        serving: The process that runs the network, or None while no process does.
         size: The size of the store in bytes.
-        budget: The bytes in use, and the limit.
-        search: The model in use, and the memories that wait to be embedded.
-        ignored: Registers that make no sense or belong to no memory. They are kept and not shown.
-        quarantined: Updates that were refused.
-        to_scrub: Shards in which bytes of forgotten memories still wait to be scrubbed.
+        budget: The bytes in use and the limit.
+        search: The model in use and its backlog.
+        ignored: The number of registers that are malformed or belong to no memory. They are kept and not shown.
+        quarantined: The number of refused updates.
+        to_scrub: The number of shards with bytes of forgotten memories that wait to be scrubbed.
         alarms: The alarms, oldest first.
         spaces: The spaces with their sizes and digests.
         peers: The other devices, as Memory.devices() returns them.
@@ -59,7 +59,7 @@ class Status(Record):
 def status_of(
     home: Path | None, store: StoreStatus, serving: Serving | None, budget: Budget, search: SearchStatus
 ) -> Status:
-    """Put the parts together for the user."""
+    """Combine the parts into the status for users."""
     return Status(
         home=None if home is None else str(home),
         device=store.device,

@@ -1,4 +1,4 @@
-"""`memory.sync`: the other devices, whom to trust, what to share with them, and when to sync with them."""
+"""`memory.sync`: trust in other devices, the spaces to share with them, and when to sync."""
 
 from __future__ import annotations
 
@@ -32,14 +32,19 @@ from memcrdt.store.membership import sharing
 from memcrdt.store.membership.peers import Peers
 from memcrdt.store.store import Notice, Store
 
-POLL_S: Final = 0.05  # between two looks whether the devices agree
+POLL_S: Final = 0.05  # between two looks at the state of the sync
 
-Look: TypeAlias = Callable[[], bool | None]  # whether the devices agree; None while that is open; never waits
+Look: TypeAlias = Callable[[], bool | None]  # whether the devices agree, or None while it is unknown; never waits
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """The process that runs the network of a home, and the port it listens on (None: it does not listen)."""
+    """The process that runs the network of a home.
+
+    Attributes:
+        pid: The process id.
+        port: The port it listens at, or None if it does not listen.
+    """
 
     pid: int
     port: int | None
@@ -47,12 +52,12 @@ class Serving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncResult(Record):
-    """The outcome of Sync.wait().
+    """The result of Sync.wait().
 
     Attributes:
-        synced: Whether all devices that were asked for hold the same as this one.
+        synced: Whether all requested devices have the same data as this device.
         devices: The accepted devices.
-        reached: Those of them that were within reach.
+        reached: The accepted devices that could be reached.
     """
 
     synced: bool
@@ -62,9 +67,12 @@ class SyncResult(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncWarning(Record):
-    """Why changes stay on this machine: it was revoked from the spaces, or no process runs the network.
+    """A reason why changes do not leave this machine.
 
-    `text` says it in a sentence, for people.
+    Attributes:
+        reason: `revoked` if this device was revoked from the spaces, `not served` if no process runs the network.
+        spaces: The names of the spaces.
+        text: The warning as a sentence.
     """
 
     reason: Literal["revoked", "not served"]
@@ -73,70 +81,86 @@ class SyncWarning(Record):
 
 
 class Network(Protocol):
-    """What Sync needs of the network. memcrdt.node.node implements it."""
+    """The interface that Sync needs from the network. memcrdt.node.background implements it."""
 
     def start(self, **options: Any) -> None:
-        """Start the background task in a thread of its own. Raises PeerError or StoreError."""
+        """Start the network in a thread. Raises PeerError or StoreError."""
         ...
 
     def stop(self) -> None:
-        """End the background task. Does nothing when it was not started."""
+        """Stop the network. Does nothing if it was not started."""
         ...
 
     def asking(self, timeout_s: float | None, peers: list[str] | None) -> AbstractContextManager[Look]:
-        """Sync with the devices while the context is entered; the Look tells whether all hold the same, for which
-        they have `timeout_s`. Raises NotFoundError."""
+        """Sync with the devices inside the context. Raises NotFoundError.
+
+        The Look returns whether all devices have the same data. After `timeout_s` it returns False if they differ.
+        """
         ...
 
     def serving(self) -> Serving | None:
-        """Return the process that runs the network of this home, this one or another; None if none does."""
+        """Return the process that runs the network of this home, or None. It may be this process."""
         ...
 
     def address(self, text: str) -> str:
-        """Return HOST[:PORT] in the form in which it is remembered. Raises InputError."""
+        """Return HOST[:PORT] in its canonical form. Raises InputError."""
         ...
 
 
 class Sync:
     """Sync of one memory with other devices: `memory.sync`.
 
-    Device ids may be written as people see them, in groups with check characters. Every method that takes one raises
-    InputError for a mistyped id.
+    Device ids may be written in groups with check characters, as commands print them. Every method that takes a device
+    id raises InputError for a mistyped id.
     """
 
     def __init__(self, store: Store, network: Network, pairing: Pairing) -> None:
         self._store = store
         self._network = network
         self._pairing = pairing
-        self._changed: set[int] = set()  # the local numbers of spaces that this program has changed
+        self._changed: set[int] = set()  # the local numbers of spaces with changes of this program
         store.subscribe(self._note)
 
     def start(self, /, **options: Any) -> None:
-        """Run the network in a thread of its own, until stop() or the end of the memory. See Memory.start_sync()."""
+        """Run the network in a thread until stop() or Memory.close().
+
+        While another process runs the network of this home, this process waits to take over.
+
+        Args:
+            **options: `host`, `port`, `mdns` and `tailscale`, as for Node.
+
+        Raises:
+            InputError: An option is invalid.
+            LockedError: The address is in use or not available.
+        """
         self._network.start(**options)
 
     def stop(self) -> None:
-        """End what start() began. A second call does nothing."""
+        """Stop the network that start() started. A second call does nothing."""
         self._network.stop()
 
     def serving(self) -> Serving | None:
-        """Return the process that runs the network of this home, this one or another; None if none does."""
+        """Return the process that runs the network of this home, or None. It may be this process."""
         return self._network.serving()
 
     def wait(self, *, timeout: float | None = None, peers: Iterable[str] | None = None) -> SyncResult:
-        """Sync now, and wait until the other devices within reach hold the same as this one.
+        """Sync now, and wait until the other devices have the same data as this device.
 
-        When no process runs the network, this one runs it meanwhile.
+        If no process runs the network, this process runs it during the call.
 
         Args:
-            timeout: Maximum time to wait, in seconds.
-            peers: Ids of devices that must all be reached. Without it: every device within reach.
+            timeout: Maximum time to wait, in seconds. Without it, the call waits without limit.
+            peers: Ids of devices that must all be reached. Default: every device that can be reached.
 
         Returns:
-            Whether all of them hold the same, and which could be reached.
+            Whether the devices have the same data, and which devices were reached.
 
         Raises:
-            NotFoundError: A device is not known.
+            NotFoundError: A device is unknown.
+
+        Example:
+            >>> memory.sync.wait(timeout=30).synced
+            True
         """
         started = self._now()
         with self._asking(timeout, peers) as look:
@@ -148,18 +172,18 @@ class Sync:
         return from_ms(self._store.now_ms())
 
     def _result(self, synced: bool, started: datetime) -> SyncResult:
-        """Return the outcome of a sync that was started at this time."""
+        """Return the result of a sync that started at this time."""
         accepted = tuple(device for device in self.devices() if device.state == "accepted")
         reached = (each for each in accepted if each.connected or (each.seen_at and each.seen_at >= started))
         return SyncResult(synced=synced, devices=accepted, reached=tuple(reached))
 
     def _asking(self, timeout: float | None, peers: Iterable[str] | None) -> AbstractContextManager[Look]:
-        """Sync while the context is entered. For callers that wait in another way than wait() does."""
+        """Sync inside the context. For callers that wait in their own way."""
         devices = None if peers is None else checks.check_devices(peers)
         return self._network.asking(checks.check_timeout(timeout), devices)
 
     def devices(self) -> list[Device]:
-        """Return the other devices that are known here. See Memory.devices()."""
+        """Return the other devices: accepted and revoked ones, and pending devices that tried to connect."""
         served = self.serving() is not None
         return [device_of(status) for status in overview.peer_states(self._store, served=served)]
 
@@ -172,7 +196,28 @@ class Sync:
         address: str | None = None,
         spaces: str | Iterable[str] | None = None,
     ) -> Device:
-        """Trust a device and share spaces with it. See Memory.accept()."""
+        """Trust a device and share spaces with it. The other device has to accept this device too.
+
+        A second call adds to the first. A device that may only read stays a reader.
+
+        Args:
+            device: The device id.
+            name: The local name for the device.
+            address: The address that the device listens at, as HOST[:PORT].
+            spaces: The spaces to share. Default: `personal`, or nothing new if a space is shared already.
+
+        Returns:
+            The device as it is known now.
+
+        Raises:
+            InputError: The id is mistyped or the id of this device, the space is `local`, or the device was revoked
+                from the space.
+            NotFoundError: A space does not exist here.
+            ReadOnlyError: This device may only read a space.
+
+        Example:
+            >>> memory.sync.accept("ABCDEFG-…", name="laptop", spaces=["personal", "acme"])
+        """
         accepted = parse_device_id(device)
         if spaces is None:
             spaces = [] if any(known.spaces for known in self.devices() if known.device == accepted) else PERSONAL
@@ -185,26 +230,38 @@ class Sync:
         return next(known for known in self.devices() if known.device == accepted)
 
     def revoke(self, /, device: str) -> tuple[str, ...]:
-        """Stop trusting a device, and take it out of every space. See Memory.revoke()."""
+        """Stop trusting a device, and remove it from every space that this device may write, for all members.
+
+        Connections to the device end within a second, and the other members learn of the revocation. The key of the
+        device cannot become a member again. The device keeps its data. Space.revoke() removes it from one space.
+
+        Args:
+            device: The device id.
+
+        Returns:
+            The shared spaces that this device may only read. Their members do not learn of the revocation.
+
+        Raises:
+            InputError: The id is mistyped.
+            NotFoundError: The device is unknown.
+        """
         revoked = parse_device_id(device)
         unheard = self._only_read_with(revoked)
         Peers(self._store).revoke(revoked)
         return unheard
 
     def invite(self, /, **options: Unpack[InviteOptions]) -> Invitation:
-        """Show a code, and let the device on which it is typed pair with this one.
+        """Create a code for pairing. The device on which the code is typed pairs with this device.
 
         Args:
-            **options: `spaces` to share (`personal`), whether the other device may only read them (`read_only`), what
-                to call it here (`name`), the address of this machine to wait at (`host`), and how to be found (`mdns`,
-                `tailscale`; config.toml decides otherwise).
+            **options: The options that memcrdt.InviteOptions describes.
 
         Returns:
-            A context manager with the code, on which to call joined().
+            A context manager with the code. Its joined() waits for the other device.
 
         Raises:
-            InputError: A space can't be shared.
-            NotFoundError: A space is not here.
+            InputError: A space cannot be shared.
+            NotFoundError: A space does not exist here.
 
         Example:
             >>> with memory.sync.invite() as invitation:
@@ -220,49 +277,56 @@ class Sync:
 
         Args:
             code: The code, with dashes or blanks.
-            address: Where the other device waits, as HOST[:PORT]. Without it, the device is looked for.
-            timeout: Maximum time to look for it, in seconds.
-            **options: What to call the other device here (`name`), and how to look for it (`host`, `mdns`,
-                `tailscale`).
+            address: The address of the other device, as HOST[:PORT]. Without it, memcrdt searches for the device.
+            timeout: Maximum time of the search, in seconds.
+            **options: The options that memcrdt.JoinOptions describes.
+
+        Returns:
+            The other device.
 
         Raises:
             InputError: The code or the address is malformed.
-            PairingError: The device was not found, or said no.
-            UnreachableError: Nothing answers at the address.
+            PairingError: The device was not found or refused.
+            UnreachableError: No device answers at the address.
+
+        Example:
+            >>> memory.sync.join("7-crossover-granite").name
+            'laptop'
         """
         with LoopThread() as loop:
             return loop.run(self._joining(code, address, timeout, options))
 
     async def _joining(self, code: str, address: str | None, find_s: float, options: JoinOptions) -> PairedDevice:
-        """Do what join() does, for callers with an event loop."""
+        """Pair as join() does, for callers with an event loop."""
         limit_s = checks.check_timeout(find_s)
         checked = join_options(options)
         return await self._pairing.join(code, checked, at=address, find_s=FIND_S if limit_s is None else limit_s)
 
     def spell(self, code: str) -> str:
-        """Return a typed code as the other device shows it. Raises InputError, naming a mistyped word."""
+        """Return a typed code as the other device shows it. Raises InputError that names a mistyped word."""
         return self._pairing.spell(code)
 
     def warnings(self) -> tuple[SyncWarning, ...]:
-        """Return why changes that this program made don't leave the machine now, though others share their spaces."""
+        """Return the reasons why changes of this program in shared spaces do not leave this machine now."""
         found = [sharing.audience(self._store, space) for space in sorted(self._changed)]
         warnings = [
             SyncWarning(
                 reason="revoked",
                 spaces=(each.space,),
-                text=f"it stays here: this device was revoked from the space {each.space!r}; see `memcrdt status`",
+                text=f"the change stays here: this device was revoked from the space {each.space!r}; see"
+                " `memcrdt status`",
             )
             for each in found
             if each.revoked
         ]
         waiting = tuple(each.space for each in found if each.others and not each.revoked)
         if waiting and self.serving() is None:
-            text = "it is kept here and not sent yet, since nothing serves this home; `memcrdt serve` sends it"
+            text = "the change is saved and not sent yet, since no process serves this home; `memcrdt serve` sends it"
             warnings.append(SyncWarning(reason="not served", spaces=waiting, text=text))
         return tuple(warnings)
 
     def _only_read_with(self, device: str) -> tuple[str, ...]:
-        """Return the spaces that are shared with a device and that we may only read."""
+        """Return the spaces shared with a device that this device may only read."""
         shared = next((known.spaces for known in self.devices() if known.device == device), ())
         return tuple(name for name in shared if sharing.members(self._store, name)[0].rights == "read")
 

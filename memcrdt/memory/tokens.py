@@ -1,4 +1,4 @@
-"""`memory.tokens`: the names under which stock Yjs clients come in, and what each may do."""
+"""`memory.tokens`: access tokens of stock Yjs clients."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from memcrdt.store.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YjsToken(Record):
-    """A token without its secret, which is not kept.
+    """A token without its secret. The store keeps only a hash of the secret.
 
     Attributes:
-        name: Its name, which also appears in Change.origin.
-        spaces: The spaces that it opens.
-        read_only: Whether what its clients write is dropped.
-        origins: The web origins whose pages may use it, such as `https://app.example`.
-        created_at: The time at which it was made.
+        name: The name. Changes of its clients have the origin `yjs:NAME`.
+        spaces: The spaces that its clients can access.
+        read_only: Whether writes of its clients are dropped.
+        origins: The web origins whose pages may use the token, such as `https://app.example`.
+        created_at: The time of its creation.
     """
 
     name: str
@@ -33,7 +33,7 @@ class YjsToken(Record):
 
 
 class YjsTokens:
-    """The tokens of one memory: `memory.tokens`. Every change is on the disk when its method returns."""
+    """The tokens of one memory: `memory.tokens`. A change is on disk when its method returns."""
 
     def __init__(self, store: Store) -> None:
         self._tokens = Tokens(store)
@@ -46,25 +46,28 @@ class YjsTokens:
         read_only: bool = False,
         origins: Iterable[str] = (),
     ) -> str:
-        """Make a token.
+        """Create a token.
 
         Args:
             name: 1 to 64 letters, digits, dots and dashes.
-            spaces: The names of the spaces that it opens.
-            read_only: Whether to drop what its clients write.
-            origins: The web origins whose pages may use it.
+            spaces: The names of the spaces that its clients can access.
+            read_only: Whether to drop writes of its clients.
+            origins: The web origins whose pages may use the token.
 
         Returns:
-            The secret, 64 hexadecimal digits. It is shown only this once: anyone who has it reads these memories.
+            The secret, 64 hexadecimal digits. Anyone with the secret can read the spaces. It cannot be shown again.
 
         Raises:
             InputError: The name is taken or malformed, an origin is malformed, or the space is `local`.
-            NotFoundError: A space is not here.
+            NotFoundError: A space does not exist here.
+
+        Example:
+            >>> secret = memory.tokens.create("browser", origins=["https://app.example"])
         """
         return self._tokens.create(name, spaces=spaces, read_only=read_only, origins=origins)
 
     def list(self) -> list[YjsToken]:
-        """Return every token, by name."""
+        """Return all tokens, sorted by name."""
         return [
             YjsToken(
                 name=token.name,
@@ -77,5 +80,5 @@ class YjsTokens:
         ]
 
     def revoke(self, name: str) -> None:
-        """End a token, and disconnect the clients that use it. They keep what they have. Raises NotFoundError."""
+        """Revoke a token, and disconnect its clients. They keep their data. Raises NotFoundError."""
         self._tokens.revoke(name)

@@ -1,4 +1,4 @@
-"""Memories as files: JSON Lines, one memory a line, with the names of Memory.add()'s arguments."""
+"""Memories as files: JSON Lines, one memory per line, with the argument names of Memory.add()."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from memcrdt.store.store import Store
 File: TypeAlias = Path | Stream
 
 FORMATS: Final = ("jsonl",)
-LINE_BYTES: Final = 512 * limits.KIB  # a text of 64 KiB, escaped, with all else that a memory may have
+LINE_BYTES: Final = 512 * limits.KIB  # a text of 64 KiB, escaped, with all other fields of a memory
 BATCH: Final = 1_000  # memories in one transaction
-REFUSED: Final = 100  # lines that a report names
+REFUSED: Final = 100  # refused lines in a report
 
-# What an export says of a memory, and an import takes: add()'s arguments, and two that only imports know.
+# The fields of a line: the arguments of add(), and two more that only imports take.
 _SAID: Final = (
     *("id", "text", "space", "tags", "metadata", "created_at"),
     *(attribute.name for attribute in taken_by("import")),
@@ -45,7 +45,12 @@ _SAID: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Refusal(Record):
-    """A line, counted from 1, that an import refused, and the reason."""
+    """A line that an import refused.
+
+    Attributes:
+        line: The line number, from 1.
+        reason: The reason, as a sentence.
+    """
 
     line: int
     reason: str
@@ -53,18 +58,18 @@ class Refusal(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportReport(Record):
-    """What an import did, or with `dry_run` would do.
+    """The result of an import, or with `dry_run` its preview.
 
     Attributes:
         added: The number of new memories.
-        updated: The number of memories that got another text under their key.
-        known: The number of memories that were here already.
-        forgotten: The number of memories that were forgotten and stay so.
-        repeated: The number of lines that name the memory of another line. With a key the last line counts, else the
-            first.
-        refused: The number of lines refused.
-        refusals: The first 100 of them, with reasons.
-        dry_run: Whether nothing was changed.
+        updated: The number of memories whose text changed under their key.
+        known: The number of memories that existed already.
+        forgotten: The number of memories that were forgotten and stay forgotten.
+        repeated: The number of lines that repeat the memory of another line. Of lines with a key the last one counts,
+            of other lines the first one.
+        refused: The number of refused lines.
+        refusals: The first 100 refused lines, with reasons.
+        dry_run: Whether the import was a preview.
     """
 
     added: int
@@ -78,8 +83,10 @@ class ImportReport(Record):
 
 
 def check_file(home: Path | None, given: object, format: str | None, what: str) -> File:
-    """Return the path or the stream to import or export. Raises InputError for one that can't serve, or for a format
-    that is not known; `what` names it in the message."""
+    """Return the path or stream to import or export. Raises InputError for an unsuitable file or an unknown format.
+
+    `what` names the file in the message.
+    """
     file = paths.check_file(given, what)
     _check_format(format, file)
     if home is not None:
@@ -88,35 +95,37 @@ def check_file(home: Path | None, given: object, format: str | None, what: str) 
 
 
 def _check_format(given: str | None, file: File) -> None:
-    """Raise InputError for an unknown format. None goes by the name of the file, and means jsonl for a stream."""
+    """Raise InputError for an unknown format. None takes the suffix of the file name, or jsonl for a stream."""
     known = ", ".join(FORMATS)
     if given is None and isinstance(file, Path) and file.suffix[1:] not in FORMATS:
         raise InputError(
-            f"the name of {file} tells no format; name one that ends in .jsonl, or give the format (format=, --format):"
+            f"{file} has no known suffix; name a file that ends in .jsonl, or give the format (format=, --format):"
             f" {known}"
         )
     if given is not None and given not in FORMATS:
-        raise InputError(f"the format {given!r} is not known; the formats are {known}")
+        raise InputError(f"the format {given!r} is unknown; the formats are {known}")
 
 
 def _check_apart(home: Path, file: File) -> None:
-    """Raises InputError for a file in the home that may be one of its own: written, it would be lost; read and closed,
-    it would lose SQLite's locks."""
+    """Raise InputError for a file in the home that may be a file of the store.
+
+    Writing would destroy the file. Closing it after a read would drop SQLite's locks.
+    """
     if not isinstance(file, Path):
         return
     real = Path(os.path.realpath(file))
     if real.suffix != ".jsonl" and real.parent == Path(os.path.realpath(home)):
-        raise InputError(f"{file} stands where the store keeps its own files; name one elsewhere, or one in .jsonl")
+        raise InputError(f"{file} is in the folder of the store; choose another folder, or a name that ends in .jsonl")
 
 
 def check_defaults(store: Store, defaults: Mapping[str, Any]) -> None:
-    """Raise InputError, or NotFoundError for a missing space, before any line is refused for it."""
+    """Raise InputError or NotFoundError for invalid defaults, which would otherwise refuse every line."""
     with store.reading() as db:
         space_number(db, check_item({"text": "any", **defaults}, {}, store.now_ms()).space)
 
 
 class Import:
-    """One import. `add` writes a batch: it takes a plan for Store.commit, the texts that come, and their vectors."""
+    """One import. `add` writes a batch: it takes a plan for Store.commit, the new texts, and their vectors."""
 
     def __init__(
         self,
@@ -134,10 +143,9 @@ class Import:
         self._refusals: list[Refusal] = []
 
     def run(self, source: File, defaults: Mapping[str, Any], progress: Callable[[int], None] | None) -> ImportReport:
-        """Takes the lines in batches, each in one transaction. `progress` is told how many lines are done.
+        """Import the lines in batches of one transaction each. Call `progress` with the number of lines read.
 
-        Raises InputError when the file can't be read, StoreError when a batch can't be written; batches before that
-        stay.
+        Raises InputError if the file cannot be read, and StoreError if a batch cannot be written. Earlier batches stay.
         """
         taken = 0
         try:
@@ -149,11 +157,13 @@ class Import:
                         progress(done)
         except OSError as exc:
             name = source if isinstance(source, Path) else "the stream"
-            raise InputError(f"{name} can't be read ({exc.strerror}); name a file of one JSON object a line") from exc
+            raise InputError(
+                f"{name} cannot be read ({exc.strerror}); name a file with one JSON object per line"
+            ) from exc
         except StoreError as exc:
             if not taken:
                 raise
-            raise type(exc)(f"the lines up to {taken:,} are in; what came then failed: {exc}") from exc
+            raise type(exc)(f"the first {taken:,} lines are imported; the next batch failed: {exc}") from exc
         counts = self._plan.counts
         return ImportReport(
             added=counts["added"],
@@ -178,7 +188,7 @@ class Import:
         yield number, batch
 
     def _read(self, number: int, line: bytes | None, defaults: Mapping[str, Any]) -> AddRequest | None:
-        """The request of one line; None for an empty one, and for one that is refused."""
+        """Return the request of one line, or None for an empty or refused line."""
         if line is not None and not line.strip():
             return None
         try:
@@ -201,24 +211,24 @@ class Import:
 
 
 def export(store: Store, path: Path, filters: CheckedFilters) -> int:
-    """Writes the memories that the filters leave, oldest first. Returns how many.
+    """Write the memories that match the filters to a file, oldest first, and return their number.
 
-    The file is there when it is complete, or not at all. Raises StoreError, and InputError when what is there is none.
+    The file appears when it is complete. Raises StoreError, and InputError if the path is not a regular file.
     """
-    real = Path(os.path.realpath(path))  # a link stays one
+    real = Path(os.path.realpath(path))  # a symbolic link stays a link
     temporary = real.parent / f"{real.name}.new"
     try:
         _check_replaceable(path, real)
-        temporary.unlink(missing_ok=True)  # what a crash left, perhaps with another mode
+        temporary.unlink(missing_ok=True)  # left by a crash, perhaps with another mode
         with os.fdopen(_created(temporary), "wb") as file:
             count = write(store, file, filters)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(real)
     except OSError as exc:
-        with suppress(OSError):  # it may be no path at all
+        with suppress(OSError):  # the path may be invalid
             temporary.unlink()
-        raise StoreError(f"{path} can't be written ({exc.strerror}); name another file") from exc
+        raise StoreError(f"{path} cannot be written ({exc.strerror}); name another file") from exc
     return count
 
 
@@ -232,26 +242,26 @@ def write(store: Store, file: Stream, filters: CheckedFilters) -> int:
 
 
 def _write_all(file: Stream, line: bytes) -> None:
-    """A stream without a buffer, as stdout may be, takes what it can."""
+    """Write the whole line. An unbuffered stream, such as stdout, may write only a part at once."""
     rest = memoryview(line)
     while rest:
         rest = rest[file.write(rest) or 0 :]
 
 
 def _check_replaceable(path: Path, real: Path) -> None:
-    """Raises InputError for what is there and no file: put in its place, a file would end it."""
-    is_there = path.exists() or os.path.lexists(real)  # a link in a circle leads to itself
+    """Raise InputError for an existing path that is not a regular file, because the export would replace it."""
+    is_there = path.exists() or os.path.lexists(real)  # a link in a circle resolves to itself
     if is_there and not path.is_file():
-        raise InputError(f"{path} is there and is no regular file, which an export would replace; name another file")
+        raise InputError(f"{path} exists and is not a regular file; an export would replace it; name another file")
 
 
 def _created(path: Path) -> int:
-    """A new file for its owner only: memories are private."""
+    """Create a file that only its owner can read, because memories are private."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
 
 def _lines(file: Stream) -> Iterator[bytes | None]:
-    """The lines; None in the place of one that is too long, which is not held in memory."""
+    """Yield the lines, and None for a line that is too long to be kept in memory."""
     while line := file.readline(LINE_BYTES + 1):
         if len(line) <= LINE_BYTES:
             yield line
@@ -262,27 +272,27 @@ def _lines(file: Stream) -> Iterator[bytes | None]:
 
 
 def _why(problem: Exception) -> str:
-    """Why a line is no JSON, without advice on Python."""
+    """Return the reason why a line is not JSON, without advice about Python."""
     match problem:
         case json.JSONDecodeError():
             return f"{problem.msg} at character {problem.pos + 1}"
         case UnicodeDecodeError():
             return "it is not UTF-8"
         case RecursionError():
-            return "it is nested too deep"
+            return "it is nested too deeply"
     return "a number has too many digits"
 
 
 def _request(line: bytes | None, defaults: Mapping[str, Any], store: Store) -> AddRequest:
     if line is None:
-        raise InputError(f"the line has over {LINE_BYTES // limits.KIB} KiB; no memory is that long")
+        raise InputError(f"the line has over {LINE_BYTES // limits.KIB} KiB, which no memory needs")
     try:
         item = json.loads(line)
     except (ValueError, RecursionError) as exc:
-        raise InputError(f"the line is no JSON: {_why(exc)}") from exc
+        raise InputError(f"the line is not JSON: {_why(exc)}") from exc
     given = {"text": item} if isinstance(item, str) else item
     if not isinstance(given, dict):
-        raise InputError("the line is neither a JSON object nor a text")
+        raise InputError("the line is neither a JSON object nor a JSON string")
     request = check_imported(given, defaults, store.now_ms())
     with store.reading() as db:
         _check_space(db, request.space)
@@ -292,12 +302,12 @@ def _request(line: bytes | None, defaults: Mapping[str, Any], store: Store) -> A
 def _check_space(db: Any, name: str) -> None:
     if find_space(db, name) is None:
         raise InputError(
-            f"there is no space called {name!r} here; create it, or import into another one (space=, --space)"
+            f"the space {name!r} does not exist here; create it, or import into another space (space=, --space)"
         )
 
 
 def _said(record: MemoryRecord) -> dict[str, Any]:
-    """What differs from the defaults, as JSON."""
+    """Return the fields that differ from the defaults, as JSON values."""
     values = {name: getattr(record, name) for name in _SAID}
     values["links"] = [[link.rel, link.to] for link in record.links]
     for name, value in values.items():

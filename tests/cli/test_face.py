@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
 
-KEPT = "memcrdt: it is kept here and not sent yet, since nothing serves this home; `memcrdt serve` sends it\n"
+KEPT = "memcrdt: the change is saved and not sent yet, since no process serves this home; `memcrdt serve` sends it\n"
 
 
 @pytest.fixture(name="other")
@@ -118,7 +118,7 @@ def test_what_nobody_will_take_is_said_to_stay_here(
             lock.release()
     assert ran.code == 0
     assert ran.err == (
-        "memcrdt: it stays here: this device was revoked from the space 'personal'; see `memcrdt status`\n"
+        "memcrdt: the change stays here: this device was revoked from the space 'personal'; see `memcrdt status`\n"
     )
     assert cli("list", "--json").json[0]["text"] == "Deploys go out on Tuesdays"
     assert "new key" in cli("status", "--json").json[0]["alarms"][0]["text"]

@@ -92,7 +92,7 @@ def test_files_that_cannot_be_read_are_usage_errors(cli: Cli, tmp_path: Path) ->
     """One that is not there, and a format that is not known."""
     cli("import", str(tmp_path / "nowhere.jsonl")).failed(2, "nowhere.jsonl")
     cli("export", str(tmp_path / "x.parquet")).failed(2, "parquet")
-    cli("export", str(tmp_path / "no" / "where.jsonl")).failed(1, "can't be written")
+    cli("export", str(tmp_path / "no" / "where.jsonl")).failed(1, "cannot be written")
 
 
 def test_a_dash_is_stdout_and_stdin(cli: Cli, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 import memcrdt
 from memcrdt.errors import InputError, NotFoundError, StoreError
-from memcrdt.memory.async_memory import AsyncMemory, AsyncScopedMemory, AsyncSpace
+from memcrdt.memory.async_memory import AsyncMemory
+from memcrdt.memory.async_parts import AsyncScopedMemory, AsyncSpace
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.scoped import ScopedMemory
 from memcrdt.memory.spaces import Space

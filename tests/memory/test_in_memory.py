@@ -183,7 +183,7 @@ def test_it_is_not_for_reading_only_nor_for_the_command_line(
     with pytest.raises(InputError, match="empty"):
         memcrdt.open(":memory:", read_only=True)
     assert run(["--home", ":memory:", "add", "a fact"]) != 0
-    assert ":memory: is no folder" in capsys.readouterr().err
+    assert ":memory: is not a folder" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -216,13 +216,13 @@ def test_a_scoped_memory_counts_and_iterates_what_it_sees(memory: Memory, ids: l
     assert [record.id for record in acme.iterate(order="oldest")] == ids
     assert [record.id for record in acme.get_many([other])] == [other]
     assert acme.forget([other, ids[0]]).count == 2
-    with pytest.raises(InputError, match="settled by scoped"):
+    with pytest.raises(InputError, match=r"scoped\(\) sets the scope"):
         acme.count(scope="global")  # type: ignore[call-arg]
 
 
 async def test_they_are_awaitable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """iterate() is an async iterator, which reads in threads."""
-    monkeypatch.setattr("memcrdt.memory.async_memory.PAGE", 2)
+    monkeypatch.setattr("memcrdt.memory.threads.PAGE", 2)
     async with memcrdt.open_async(tmp_path, embedder=None) as memory:
         ids = await memory.add_many(["a", "b", "c"])
         assert [record.id async for record in memory.iterate(order="oldest")] == ids

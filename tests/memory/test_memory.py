@@ -457,7 +457,7 @@ class TestForgetting:
         """Also one that looks like a filter and leaves everything; and also as a dry run."""
         memory.add("a")
         for dry_run in (False, True):
-            with pytest.raises(InputError, match="wants a filter"):
+            with pytest.raises(InputError, match="needs a filter"):
                 memory.forget(dry_run=dry_run, **filters)
         assert len(memory.list()) == 1
 

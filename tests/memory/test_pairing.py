@@ -69,7 +69,7 @@ def test_what_can_not_be_shared_or_typed_is_refused_at_once(two: tuple[Memory, M
     sync = two[0].sync
     with pytest.raises(InputError, match="local"):
         sync.invite(spaces="local", host=LOOPBACK)
-    with pytest.raises(InputError, match="no option 'port' here; its options are name"):
+    with pytest.raises(InputError, match="no option 'port' here; the options are name"):
         sync.invite(port=1)  # type: ignore[call-arg]
     with pytest.raises(InputError, match="no option 'spaces' here"):
         sync.join("7-crossover-granite", spaces="personal")  # type: ignore[call-arg]

@@ -65,7 +65,7 @@ def test_a_scope_cannot_be_named_beside(filled: Memory) -> None:
         lambda: scoped.list(scope="global"),
         lambda: scoped.search("a", scope="global"),
     ):
-        with pytest.raises(InputError, match="settled"):
+        with pytest.raises(InputError, match="sets the scope"):
             call()
     assert scoped.memory is filled
 
@@ -73,7 +73,7 @@ def test_a_scope_cannot_be_named_beside(filled: Memory) -> None:
 def test_forgetting_by_filter_reaches_only_the_narrowest(filled: Memory) -> None:
     """And wants a filter: the scope alone is not one."""
     scoped = filled.scoped(project="acme")
-    with pytest.raises(InputError, match="all of project/acme"):
+    with pytest.raises(InputError, match="everything in project/acme"):
         scoped.forget()
     assert scoped.forget(contains="fact").count == 1
     assert _scopes(filled.list()) == {"global", "project/other", "agent/bot", NESTED, "conversation/c1"}

@@ -235,7 +235,7 @@ def test_bad_lines_are_refused_with_number_and_reason(memory: Memory, tmp_path: 
     [
         (b"{text", "Expecting property name enclosed in double quotes at character 2"),
         (b'"\xff"', "it is not UTF-8"),
-        (b"[" * 100_000, "it is nested too deep"),
+        (b"[" * 100_000, "it is nested too deeply"),
         (b"9" * 5_000, "a number has too many digits"),
     ],
     ids=["broken", "bytes", "depth", "digits"],
@@ -247,7 +247,7 @@ def test_a_line_that_is_no_json_is_refused_in_plain_words(
     file = tmp_path / "in.jsonl"
     file.write_bytes(line)
     (refusal,) = memory.import_(file).refusals
-    assert refusal.reason == f"the line is no JSON: {reason}"
+    assert refusal.reason == f"the line is not JSON: {reason}"
 
 
 def test_progress_is_told_by_batch(memory: Memory, tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_the_files_of_the_home_are_neither_written_nor_read(memory: Memory, tmp_
     (tmp_path / "link.jsonl").symlink_to(memory.store.path)
     for path in (memory.store.path, memory.home / "config.toml", tmp_path / "link.jsonl"):
         for call in (memory.export, memory.import_):
-            with pytest.raises(InputError, match="its own files"):
+            with pytest.raises(InputError, match="the folder of the store"):
                 call(path, format="jsonl")
     assert memory.export(memory.home / "all.jsonl") == 1
     assert memory.get(added).text == "kept"

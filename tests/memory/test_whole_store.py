@@ -50,9 +50,9 @@ def test_a_path_that_is_none_or_leads_nowhere_is_an_error_of_ours(memory: Memory
                 call(wrong)
     for lost in (tmp_path / "nowhere" / "b.jsonl", tmp_path / "file" / "b.jsonl"):
         for writing in (memory.backup, memory.export):
-            with pytest.raises(StoreError, match=re.escape(f"{lost} can't be written")):
+            with pytest.raises(StoreError, match=re.escape(str(lost)) + r" can('t|not) be written"):
                 writing(lost)
-    with pytest.raises(InputError, match="no regular file"):
+    with pytest.raises(InputError, match="not a regular file"):
         memory.export("/", format="jsonl")
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -1,0 +1,147 @@
+"""`memory.files`: exports, imports, backups, and the store file itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Unpack
+
+from memcrdt.memory.reader import Reader
+from memcrdt.memory.writer import Writer
+from memcrdt.model import checks
+from memcrdt.model.attributes import AddOptions
+from memcrdt.model.filters import Filters
+from memcrdt.paths import check_path
+from memcrdt.store import backup, compaction
+from memcrdt.store.store import Store
+
+if TYPE_CHECKING:
+    from memcrdt.memory.transfer import ImportReport
+    from memcrdt.store.recovery.doctor import DoctorReport
+
+
+class Files:
+    """The files of one memory: `memory.files`. Exports, imports, backups, and the store file itself."""
+
+    def __init__(self, home: Path | None, store: Store, reader: Reader, writer: Writer) -> None:
+        self._home = home
+        self._store = store
+        self._reader = reader
+        self._writer = writer
+
+    def import_(
+        self,
+        /,
+        path: str | os.PathLike[str] | BinaryIO,
+        *,
+        format: str | None = None,
+        again: bool = False,
+        dry_run: bool = False,
+        progress: Callable[[int], None] | None = None,
+        **defaults: Unpack[AddOptions],
+    ) -> ImportReport:
+        """Add the memories of a file. Each line is an object as written by export(), or a JSON string.
+
+        An existing memory does not change, unless the line has its key: then the line updates the memory. A forgotten
+        memory stays forgotten, unless `again` is set. An expired memory is added and hidden.
+
+        Args:
+            path: The file, or a binary stream.
+            format: `jsonl`. Without it, the suffix of the file name decides.
+            again: Whether to add forgotten memories again.
+            dry_run: Whether to count without adding.
+            progress: Called after every batch with the number of lines read.
+            **defaults: Arguments of Memory.add() that override the file.
+
+        Returns:
+            The counts, and the refused lines with the reasons.
+
+        Raises:
+            InputError: The file cannot be read, or an argument is invalid.
+            NotFoundError: The space in `defaults` does not exist here.
+            StoreError: A batch cannot be written. Earlier batches stay.
+
+        Example:
+            >>> memory.files.import_("notes.jsonl", tags=["imported"]).added
+            120
+        """
+        from memcrdt.memory import transfer
+
+        file = transfer.check_file(self._home, path, format, "the file to import")
+        if progress is not None:
+            checks.check_callback(progress, "progress")
+        transfer.check_defaults(self._store, defaults)
+        again, dry_run = checks.check_flag(again, "again"), checks.check_flag(dry_run, "dry_run")
+        taken = transfer.Import(self._store, self._writer.bring, again=again, dry_run=dry_run)
+        return taken.run(file, defaults, progress)
+
+    def export(
+        self, /, path: str | os.PathLike[str] | BinaryIO, *, format: str | None = None, **filters: Unpack[Filters]
+    ) -> int:
+        """Write memories to a file, one per line, without their histories.
+
+        Args:
+            path: The file, or a binary stream. An existing file is replaced.
+            format: `jsonl`. Without it, the suffix of the file name decides.
+            **filters: Filters as for Memory.list().
+
+        Returns:
+            The number of memories.
+
+        Raises:
+            InputError: An argument is invalid.
+            StoreError: The file cannot be written. A stream raises its own errors.
+
+        Example:
+            >>> memory.files.export("acme.jsonl", scope="project/acme")
+            42
+        """
+        from memcrdt.memory import transfer
+
+        file = transfer.check_file(self._home, path, format, "the file to export to")
+        wanted = self._reader.filters(filters)
+        if isinstance(file, Path):
+            return transfer.export(self._store, file, wanted)
+        return transfer.write(self._store, file, wanted)
+
+    def backup(self, path: str | os.PathLike[str]) -> int:
+        """Write a copy of the store to a new file. Reads and writes continue. The device key is not in the copy.
+
+        Returns:
+            The size of the copy in bytes.
+
+        Raises:
+            InputError: The file exists.
+            StoreError: The file cannot be written.
+        """
+        return backup.back_up(self._store, check_path(path, "the file for the backup"))
+
+    def restore(self, path: str | os.PathLike[str]) -> None:
+        """Return the store to the state of a backup. Other devices send back later changes that they know.
+
+        Raises:
+            InputError: The file does not exist, or is a store in use.
+            SchemaError, CorruptError: The file is not a backup.
+            LockedError: Another process restores a backup into this store.
+        """
+        backup.restore(self._store, check_path(path, "the backup"))
+
+    def doctor(self, *, repair: bool = False, give_up: bool = False) -> DoctorReport:
+        """Check every row of the store, and repair it on request.
+
+        Args:
+            repair: Whether to repair the store. Without it, nothing is changed.
+            give_up: Whether to continue without lost rows, instead of waiting for other devices to send them again.
+
+        Returns:
+            The problems found, the repairs made, and the problems left.
+        """
+        from memcrdt.store.recovery import doctor
+
+        repair, give_up = checks.check_flag(repair, "repair"), checks.check_flag(give_up, "give_up")
+        return doctor.repair(self._store, give_up=give_up) if repair else doctor.examine(self._store)
+
+    def compact(self) -> compaction.Compacted:
+        """Free the space of old versions and forgotten memories in the file. memcrdt also compacts automatically."""
+        return self._store.using_reserve(lambda: compaction.compact(self._store))

@@ -1,0 +1,71 @@
+"""The read path of a Memory. It takes checked arguments and returns records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from memcrdt.model.filters import CheckedFilters, Order, check_filters
+from memcrdt.model.records import MemoryRecord, Page, Revision
+from memcrdt.store import changes, listing, reads
+from memcrdt.store.listing import Listing
+from memcrdt.store.spaces import space_number
+from memcrdt.store.store import Store
+
+
+class Reader:
+    """Reads one store. A method that takes an id raises NotFoundError if the id is unknown or forgotten."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def filters(self, given: Mapping[str, Any]) -> CheckedFilters:
+        """Check filters. Raises InputError, and NotFoundError for an unknown space."""
+        filters = check_filters(given)
+        if filters.space:
+            with self._store.reading() as db:
+                for name in filters.space:
+                    space_number(db, name)
+        return filters
+
+    def get(self, memory_id: str) -> MemoryRecord:
+        """Return one memory."""
+        with self._store.reading() as db:
+            record = reads.by_id(db, memory_id)
+            if record is None:
+                raise changes.missing(db, memory_id)
+        return record
+
+    def get_many(self, ids: list[str]) -> list[MemoryRecord]:
+        """Return the memories with these ids, in order and without unknown ids."""
+        with self._store.reading() as db:
+            return reads.by_ids(db, ids)
+
+    def history(self, memory_id: str) -> list[Revision]:
+        """Return every revision of a memory, oldest first."""
+        with self._store.reading() as db:
+            found = reads.revisions(db, memory_id)
+            if not found:
+                raise changes.missing(db, memory_id)
+        return found
+
+    def related(self, memory_id: str, rel: str | None) -> list[MemoryRecord]:
+        """Return the memories that a memory links to, by any relation or only by `rel`."""
+        wanted = [link.to for link in self.get(memory_id).links if rel in (None, link.rel)]
+        with self._store.reading() as db:
+            found = [reads.by_id(db, other) for other in dict.fromkeys(wanted)]
+        return [record for record in found if record is not None]
+
+    def count(self, filters: CheckedFilters) -> int:
+        """Return the number of memories that match the filters."""
+        with self._store.reading() as db:
+            return listing.count(db, filters, self._store.now_ms())
+
+    def page(self, asked: Listing) -> Page:
+        """Return one page of memories."""
+        with self._store.reading() as db:
+            return listing.page(db, asked, self._store.now_ms())
+
+    def every(self, order: Order, filters: CheckedFilters) -> Iterator[MemoryRecord]:
+        """Yield every memory that matches the filters, a page at a time."""
+        return listing.every(self._store, order, filters)
