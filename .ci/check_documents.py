@@ -1,4 +1,4 @@
-"""Checks the documents: every relative link leads somewhere, and the README's Python runs."""
+"""Check the documents: every relative link has a target, and the README's Python runs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ CODE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def broken_links(document: Path) -> list[str]:
-    """The links of a document that lead nowhere."""
+    """Return the links of a document that have no target."""
     text = CODE.sub("", document.read_text(encoding="utf-8"))
     return [link for link in LINK.findall(text) if not re.match(r"[a-z]+:", link) and not leads(document, link)]
 
 
 def leads(document: Path, link: str) -> bool:
-    """Whether a relative link leads to a file, and its anchor to a heading of it."""
+    """Return whether a relative link names a file, and its anchor a heading of that file."""
     path, _, anchor = link.partition("#")
     target = document.parent / path if path else document
     if not target.exists():
@@ -34,7 +34,7 @@ def leads(document: Path, link: str) -> bool:
 
 
 def run_python(document: Path) -> list[str]:
-    """Runs the Python blocks of a document, each in a home of its own; returns what failed."""
+    """Run the Python blocks of a document, each in its own home, and return the failures."""
     problems = []
     for language, code in CODE.findall(document.read_text(encoding="utf-8")):
         if language != "python":

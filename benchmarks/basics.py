@@ -1,8 +1,8 @@
-"""The figures of everyday use: adding, searching, and how long it takes until another machine has it.
+"""Measure everyday use: adding, searching, and the time until another machine has a memory.
 
     python benchmarks/basics.py [--memories 10000] [--adds 200]
 
-The other machine is another process with a home of its own, reached over loopback.
+The other machine is another process with its own home, reached over loopback.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def adding(memory: memcrdt.Memory, texts: list[str], adds: int) -> None:
-    """One by one, each durable before the next; then the rest in one call."""
+    """Add some texts one by one, each durable before the next, then the rest in one call."""
     memory.add("the first one loads the embedder")
     taken = []
     for text in texts[:adds]:
@@ -54,7 +54,7 @@ def searching(memory: memcrdt.Memory, count: int) -> None:
 
 
 def other_machine(home: str, pipe: Connection) -> None:
-    """The other process: pairs, serves, and says when it finds what it is asked to look for."""
+    """Run the other process: pair, serve, and report when it finds each text that it receives."""
     with memcrdt.open(home) as memory:
         pipe.send(memory.store.device)
         Peers(memory.store).accept(pipe.recv())
@@ -67,7 +67,7 @@ async def _serve(memory: memcrdt.Memory, pipe: Connection) -> None:
         while (asked := await asyncio.to_thread(pipe.recv)) is not None:
             kind, wanted = asked
             hit = _count if kind == "count" else _hit
-            while not hit(memory, wanted):  # noqa: ASYNC110 - what is measured is when a search finds it
+            while not hit(memory, wanted):  # noqa: ASYNC110 - the time until a search finds it is measured
                 await asyncio.sleep(0.0005)
             pipe.send(time.monotonic())
 
@@ -83,7 +83,7 @@ def _hit(memory: memcrdt.Memory, wanted: str) -> bool:
 
 
 async def syncing(memory: memcrdt.Memory, home: str, adds: int) -> None:
-    """Everything to an empty machine, then single memories as they are added."""
+    """Send everything to an empty machine, then single memories as they are added."""
     context = get_context("spawn")
     pipe, theirs = context.Pipe()
     process = context.Process(target=other_machine, args=(home, theirs), daemon=True)
@@ -103,7 +103,7 @@ async def syncing(memory: memcrdt.Memory, home: str, adds: int) -> None:
         for number in range(adds):
             text = f"Probe {number}: the lamp in room {number * 7} was replaced by the caretaker"
             pipe.send(("hit", text))
-            await asyncio.sleep(0.01)  # the other side has begun to look
+            await asyncio.sleep(0.01)  # the other side has begun to search
             begun = time.monotonic()
             await asyncio.to_thread(memory.add, text)
             taken.append(await asyncio.to_thread(pipe.recv) - begun)

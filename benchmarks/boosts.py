@@ -1,12 +1,14 @@
-"""What `recency` and `importance` do to a ranking: how often the newer of two contradicting memories comes first, and
-how much worse memories of any age are found.
+"""Measure how `recency` and `importance` change a ranking.
+
+It counts how often the newer of two contradicting memories comes first, and how much worse memories of any age are
+found.
 
     python benchmarks/boosts.py [--embedder static]
 
-On one store: pairs of a fact and, some time later, what took its place, in other words; the facts of facts.json, of any
-age up to two years; and 150 notes of the last days about other things, which nobody asks for. Asked are the questions
-of the pairs, where the newer one is meant, and those of facts.json. For importance, the meant one of each pair is
-important, and so is every fourth of the notes.
+The store has pairs of a fact and its later replacement in other words; the facts of facts.json, of any age up to two
+years; and 150 notes of the last days about other subjects, to which no question refers. The questions are those of the
+pairs, which mean the newer fact, and those of facts.json. For importance, the newer fact of each pair is important,
+and so is every fourth note.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from memcrdt.search.index.worker import EmbeddingWorker
 FACTS = Path(__file__).with_name("facts.json")
 STRENGTHS = (0.0, 0.1, 0.25, 0.5, 1.0)
 GAPS_DAYS = (7, 30, 90, 365)
-# What held, what holds now, and what is asked.
+# The old fact, the new fact, and the question.
 CHANGED = (
     ("The office is in Lyon.", "We moved into new rooms in Nantes; Lyon is closed.", "where is our office?"),
     ("Deploys go out on Tuesdays.", "From now on we deploy on Thursdays.", "on which day do we deploy?"),
@@ -63,7 +65,7 @@ WHAT = ("the offsite", "the garden fence", "licences", "the keynote", "heating c
 
 
 def items(now: datetime, gap_days: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """What is stored, and which text answers which question."""
+    """Return the memories to store, and the answer to each question."""
     rng = random.Random(3)
     answers, stored = {}, []
     for before, after, question in CHANGED:
@@ -83,7 +85,7 @@ def items(now: datetime, gap_days: int) -> tuple[list[dict[str, Any]], dict[str,
 
 
 def ranks(memory: memcrdt.Memory, questions: Iterable[tuple[str, str]], **boosts: Any) -> list[int | None]:
-    """The places from 0 at which the answers come, among ten."""
+    """Return the rank of each answer among ten hits, from 0; None if it is not among them."""
     found = []
     for question, answer in questions:
         texts = [hit.memory.text for hit in memory.search(question, limit=10, **boosts)]
@@ -92,7 +94,7 @@ def ranks(memory: memcrdt.Memory, questions: Iterable[tuple[str, str]], **boosts
 
 
 def newer_first(memory: memcrdt.Memory, **boosts: Any) -> float:
-    """The share of pairs of which the one that holds now comes before the other one."""
+    """Return the share of pairs in which the new fact comes before the old one."""
     first = 0
     for before, after, question in CHANGED:
         texts = [
@@ -122,7 +124,7 @@ def main() -> None:
                     ten = sum(rank is not None for rank in found) / len(found)
                     first = newer_first(memory, **{boost: strength})
                     print(
-                        f"{gap:>4} days apart  {boost:<11}{strength:<5} the one that holds first {first:>5.0%}   "
+                        f"{gap:>4} days between  {boost:<11}{strength:<5} new fact first {first:>5.0%}   "
                         f"facts of any age: any@10 {ten:>5.0%}, MRR {mrr:.3f}"
                     )
 

@@ -1,10 +1,10 @@
-"""How long a store gets by being changed, and what compaction makes of it.
+"""Measure how much a store grows by changes, and how much compaction shrinks it.
 
     python benchmarks/compaction.py [--changes 100000]
 
-The same number of changes is made to 1,000 memories, once of attributes and tags and once of texts; then the store is
-compacted and compared with a fresh one that holds the same. A thread of the process reads all the while, and another
-process while the store is compacted.
+It makes the same number of changes to 1,000 memories, once of attributes and tags and once of texts. Then it compacts
+the store and compares it with a fresh one of the same contents. A thread of the process reads all the time, and
+another process reads during compaction.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Change = Callable[[Transaction, str, int], None]
 
 
 def attributes(transaction: Transaction, memory_id: str, turn: int) -> None:
-    """One overwrite: of the importance, or of a tag, which comes and goes."""
+    """Overwrite the importance, or add or remove a tag."""
     given = (
         {"importance": turn % 97 / 97},
         {"add_tags": ["t1"]},
@@ -67,7 +67,7 @@ def changed(memory: memcrdt.Memory, ids: list[str], change: Change, count: int) 
 
 
 def read(home: str, started: Event, stopped: Event, longest_s: Connection) -> None:
-    """Another process, which lists without a pause, and sends the longest that one list took."""
+    """List in another process without a pause, and send the longest time of one list."""
     longest = 0.0
     with memcrdt.open(home, embedder=None) as memory:
         memory.list(limit=10)
@@ -81,7 +81,7 @@ def read(home: str, started: Event, stopped: Event, longest_s: Connection) -> No
 
 @contextmanager
 def reader(home: Path) -> Iterator[Connection]:
-    """While another process reads; then the longest that one read took can be received."""
+    """Let another process read. After the block, the pipe has the longest time of one read."""
     context = get_context("spawn")
     started, stopped, (ours, theirs) = context.Event(), context.Event(), context.Pipe()
     process = context.Process(target=read, args=(str(home), started, stopped, theirs))
@@ -94,10 +94,10 @@ def reader(home: Path) -> Iterator[Connection]:
 
 @contextmanager
 def thread(memory: memcrdt.Memory) -> Iterator[list[float]]:
-    """While a thread of this process reads: the seconds that each read took.
+    """Let a thread of this process read, and yield the seconds of each read.
 
-    Of wall clock and this process's CPU time the lesser: what other programs take of the machine doesn't count, but
-    what the other threads of this one do while pycrdt lets no other run.
+    Each time is the smaller of wall clock and this process's CPU time. So work of other programs does not count, but
+    work of other threads of this process does, while pycrdt blocks them.
     """
     stopped, waits = threading.Event(), [0.0]
 
@@ -133,7 +133,7 @@ def measure(root: Path, name: str, change: Change, count: int) -> None:
         ids = fresh.add_many(list(sentences(MEMORIES)), tags=["t0"])
         changed(fresh, ids, change, (retained or 4) * MEMORIES)
         fresh.compact()
-    # Closed: while somebody reads, what was given back stays in the file.
+    # The stores are closed: while a reader is open, freed space stays in the file.
     size, least = ((root / each / "memories.db").stat().st_size for each in (name, f"{name} fresh"))
     pruned = count - retained * MEMORIES if change is texts else 0
     allowed = 1.6 * least + 100 * pruned
@@ -141,7 +141,7 @@ def measure(root: Path, name: str, change: Change, count: int) -> None:
     print(
         f"  grown {grown / 1e6:.2f} MB, compacted in {folding:.2f} s to {size / 1e6:.2f} MB; fresh {least / 1e6:.2f} MB"
     )
-    print(f"  {size / allowed:.2f} of what is allowed")
+    print(f"  {size / allowed:.2f} of the allowed size")
     waits = {
         "in a thread, during the changes": max(while_changing),
         "in a thread, during compaction": max(while_folding),

@@ -1,4 +1,4 @@
-"""Sentences for benchmarks: made from word lists by a seed, about twenty words each, none twice."""
+"""Sentences for benchmarks: made from word lists and a seed, about twenty words each, all different."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DETAIL = "ticket|build|commit|dashboard|volume|tenant|queue|rack|meeting|branch|
 
 
 def sentences(count: int, seed: int = 1) -> Iterator[str]:
-    """`count` different sentences of 15 to 25 words, the same ones for the same seed."""
+    """Yield `count` different sentences of 15 to 25 words, the same ones for the same seed."""
     rng = random.Random(seed)
     lists = [words.split("|") for words in (WHO, DID, WHAT, STATE, SINCE, DETAIL)]
     for number in range(count):
@@ -35,7 +35,7 @@ def sentences(count: int, seed: int = 1) -> Iterator[str]:
 
 
 def questions(count: int, seed: int = 2) -> Iterator[str]:
-    """`count` questions about such sentences."""
+    """Yield `count` questions about such sentences."""
     rng = random.Random(seed)
     whats, states, sinces = (words.split("|") for words in (WHAT, STATE, SINCE))
     for _ in range(count):

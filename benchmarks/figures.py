@@ -1,4 +1,4 @@
-"""What every benchmark prints about itself, and how it sums up."""
+"""The header that every benchmark prints, and its summary of times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PACKAGES = ("memcrdt", "pycrdt", "apsw", "sqlite-vec", "numpy", "aiohttp", "zero
 
 
 def machine() -> str:
-    """Machine and versions, for the head of a table."""
+    """Return the machine and versions, for the head of a table."""
     import os
 
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
@@ -20,6 +20,6 @@ def machine() -> str:
 
 
 def p50_p95(seconds: Sequence[float]) -> str:
-    """Median and 95th percentile in milliseconds."""
+    """Return the median and 95th percentile in milliseconds."""
     ordered = sorted(seconds)
     return f"{statistics.median(ordered) * 1e3:.2f} / {ordered[int(len(ordered) * 0.95)] * 1e3:.2f} ms"

@@ -1,10 +1,10 @@
-"""How much slower a node's own searches are while strangers attack its network.
+"""Measure how much slower a node's own searches are while strangers attack its network.
 
     python benchmarks/hostile.py [--memories 10000] [--seconds 10]
 
-The node runs in a thread of the process that searches; the attacker is a process of its own. Searches alone and under
-attack take turns, so that what else the machine does falls on both. The attacker takes a core of the same machine, too:
-"computing" attacks nobody, and shows what that costs.
+The node runs in a thread of the process that searches. The attacker is another process. Searches alone and under
+attack take turns, so that other work on the machine affects both. The attacker also takes a core of the same machine:
+"computing" attacks nothing, and shows that cost.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from memcrdt.net.identity import Identity
 from memcrdt.net.tls import dialer_context
 from memcrdt.store.membership.peers import Peers
 
-TURN_S = 1.0  # alone, then as long under attack, and so on
+TURN_S = 1.0  # alone, then the same time under attack, and so on
 AT_ONCE = 32  # sockets of an attacker
 FORGED = 64  # records
 
@@ -44,19 +44,19 @@ PROCESSES = multiprocessing.get_context("spawn")
 
 
 async def connections(address: Address) -> None:
-    """Connects and hangs up."""
+    """Connect and disconnect."""
     _, writer = await asyncio.open_connection(address.host, address.port)
     writer.transport.abort()
 
 
 async def handshakes(address: Address) -> None:
-    """Completes TLS and hangs up."""
+    """Complete TLS and disconnect."""
     _, writer = await asyncio.open_connection(address.host, address.port, ssl=dialer_context())
     writer.transport.abort()
 
 
 async def slow_handshakes(address: Address) -> None:
-    """Sends a byte of TLS every tenth of a second."""
+    """Send a byte of TLS every tenth of a second."""
     _, writer = await asyncio.open_connection(address.host, address.port)
     for byte in b"\x16\x03\x01\x02\x00" + bytes(100):
         writer.write(bytes([byte]))
@@ -66,7 +66,7 @@ async def slow_handshakes(address: Address) -> None:
 
 
 async def garbage(address: Address) -> None:
-    """Sends 200 kB of header within TLS."""
+    """Send 200 kB of header within TLS."""
     reader, writer = await asyncio.open_connection(address.host, address.port, ssl=dialer_context())
     writer.write(b"GET /sync HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 200_000 + b"\r\n\r\n")
     await reader.read()
@@ -74,7 +74,7 @@ async def garbage(address: Address) -> None:
 
 
 async def strangers(address: Address) -> None:
-    """Proves a key that nobody has accepted."""
+    """Prove a key that no device has accepted."""
     with tempfile.TemporaryDirectory() as home:
         dialer = Dialer(Identity.load_or_create(Path(home)), TrustPolicy())
         with suppress(MemcrdtError):
@@ -83,7 +83,7 @@ async def strangers(address: Address) -> None:
 
 
 async def computing(_: Address) -> None:
-    """Nothing to do with the node."""
+    """Compute without contacting the node."""
     sum(range(100_000))
     await asyncio.sleep(0)
 
@@ -92,7 +92,7 @@ ATTACKS = (computing, connections, handshakes, slow_handshakes, garbage, strange
 
 
 def attack(kind: Callable[[Address], Awaitable[None]], address: Address, on: Event) -> None:
-    """Attacks whenever `on` is set, until it is killed."""
+    """Attack whenever `on` is set, until this process is killed."""
 
     async def one() -> None:
         while True:
@@ -109,7 +109,7 @@ def attack(kind: Callable[[Address], Awaitable[None]], address: Address, on: Eve
 
 
 def forge(on: Event) -> None:
-    """Announces 64 devices by mDNS whenever `on` is set, and withdraws them."""
+    """Announce 64 devices by mDNS whenever `on` is set, and withdraw them."""
     from zeroconf import ServiceInfo
     from zeroconf.asyncio import AsyncZeroconf
 
@@ -132,7 +132,7 @@ def forge(on: Event) -> None:
 
 
 class Searches:
-    """Searches of one kind: how long each took, and how busy the rest of the process was meanwhile, of one core."""
+    """Searches of one kind: the time of each, and the core time that the rest of the process used during them."""
 
     def __init__(self) -> None:
         self._taken: list[float] = []
@@ -140,7 +140,7 @@ class Searches:
         self._node = 0.0
 
     def turn(self, memory: Memory, asked: Iterator[str]) -> None:
-        """Searches for a second."""
+        """Search for a second."""
         begins, node = time.perf_counter(), time.process_time() - time.thread_time()
         while (start := time.perf_counter()) < begins + TURN_S:
             memory.search(next(asked))
@@ -150,17 +150,17 @@ class Searches:
 
     @property
     def p99(self) -> float:
-        """In milliseconds."""
+        """The 99th percentile of the times, in milliseconds."""
         return sorted(self._taken)[int(len(self._taken) * 0.99)] * 1e3
 
     @property
     def node(self) -> float:
-        """The share of a core that the node took."""
+        """The share of a core that the node used."""
         return self._node / self._elapsed
 
 
 def measure(memory: Memory, name: str, seconds: float, target: Callable[..., None], *arguments: object) -> None:
-    """Prints one line."""
+    """Measure one attack and print one line."""
     on = PROCESSES.Event()
     attacker = PROCESSES.Process(target=target, args=(*arguments, on), daemon=True)
     attacker.start()
@@ -177,7 +177,7 @@ def measure(memory: Memory, name: str, seconds: float, target: Callable[..., Non
     attacker.join()
     print(
         f"{name}: p99 {alone.p99:.1f} ms alone, {attacked.p99:.1f} ms attacked: {attacked.p99 / alone.p99:.2f}; "
-        f"the node took {attacked.node:.0%} of a core",
+        f"the node used {attacked.node:.0%} of a core",
         flush=True,
     )
 
@@ -185,7 +185,9 @@ def measure(memory: Memory, name: str, seconds: float, target: Callable[..., Non
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--memories", type=int, default=10_000)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of searches alone, and as many under each attack")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="seconds of searches alone, and as many under each attack"
+    )
     given = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory() as folder, memcrdt.open(Path(folder)) as memory:

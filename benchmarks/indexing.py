@@ -1,9 +1,9 @@
-"""What the search index costs those who add: adding with it against adding without, within one run.
+"""Measure the cost of the search index when adding: with the index and without, within one run.
 
     python benchmarks/indexing.py [--memories 4000] [--adds 200] [--rounds 5]
 
-Without means without any: neither full text nor vectors. The rounds of the three take turns, each in a store of its
-own, so that what else the machine does falls on all alike; the best rounds are compared, which waited least for that.
+"No index" means neither full text nor vectors. The rounds of the three kinds take turns, each in a store of its own, so
+that other work on the machine affects all alike. The best rounds are compared, because they waited least for that work.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ def opened(home: Path, kind: str) -> memcrdt.Memory:
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds on the wall and of the processor, all threads together."""
+    """Return the elapsed and the processor seconds of `work`, all threads together."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def one_round(kind: str, bulk: list[str], single: list[str]) -> dict[str, tuple[float, float]]:
-    """Seconds a memory."""
+    """Return the elapsed and processor seconds per memory, in bulk and one by one."""
     with tempfile.TemporaryDirectory() as home, opened(Path(home), kind) as memory:
-        memory.add_many(["the first ones load", "what is needed"])
+        memory.add_many(["the first memories load", "the libraries"])
         added = timed(lambda: memory.add_many(bulk, tags=["bench"]))
         one_by_one = timed(lambda: [memory.add(text, tags=["bench"]) for text in single])
     return {
@@ -70,8 +70,10 @@ def one_round(kind: str, bulk: list[str], single: list[str]) -> dict[str, tuple[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--memories", type=int, default=4_000, help="in one call")
-    parser.add_argument("--adds", type=int, default=200, help="one by one, each durable before the next")
+    parser.add_argument("--memories", type=int, default=4_000, help="memories to add in one call")
+    parser.add_argument(
+        "--adds", type=int, default=200, help="memories to add one by one, each durable before the next"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
     print(machine())

@@ -1,4 +1,4 @@
-"""How soon a subscriber hears of a change, and for how long AsyncMemory keeps the event loop from running.
+"""Measure the delay of the change feed, and for how long AsyncMemory stops the event loop.
 
 python benchmarks/responsive.py
 """
@@ -24,10 +24,10 @@ from memcrdt.store import changes
 from memcrdt.store.transaction import Transaction
 
 CHANGES = 200
-PAUSE_S = 0.03  # between two changes: each has to be found anew
+PAUSE_S = 0.03  # between two changes, so that each has to be detected separately
 TICK_S = 0.001
 MEMORIES = 1_000  # in four shards
-TEXTS = 64  # of each, in the shards with all the history that is kept: 16,000 registers and 5 MB each
+TEXTS = 64  # of each memory, in the shards with full retained history: 16,000 registers and 5 MB each
 
 _WRITER = """
 import sys, time, memcrdt
@@ -39,7 +39,7 @@ with memcrdt.open(sys.argv[1], embedder=None) as memory:
 
 
 def feed(home: Path) -> tuple[list[float], list[float]]:
-    """Seconds from the end of an add, in this and in another process, to the subscriber."""
+    """Return the seconds from the end of an add to the subscriber, for this and for another process."""
     with memcrdt.open(home, embedder=None) as memory, memory.changes() as changes:
         own = []
         for n in range(CHANGES):
@@ -60,9 +60,9 @@ def feed(home: Path) -> tuple[list[float], list[float]]:
 
 
 async def heartbeat(work: Callable[[], Awaitable[object]]) -> float:
-    """The longest time, in seconds, that the loop did not run while `work` was done.
+    """Return the longest time, in seconds, for which the loop did not run during `work`.
 
-    Of wall clock and this process's CPU time the lesser: what other programs take of the machine doesn't count.
+    Each time is the smaller of wall clock and this process's CPU time, so work of other programs does not count.
     """
     longest, done = 0.0, False
 
@@ -83,7 +83,7 @@ async def heartbeat(work: Callable[[], Awaitable[object]]) -> float:
 
 
 async def blocking(home: Path) -> dict[str, float]:
-    """The longest gap of each kind of call. What is first used loads its libraries, and counts by itself."""
+    """Return the longest gap of each kind of call. The first use loads libraries and is measured separately."""
     texts = list(sentences(2 * MEMORIES))
     found: dict[str, float] = {}
     async with memcrdt.open_async(home) as memory:
@@ -112,7 +112,7 @@ async def blocking(home: Path) -> dict[str, float]:
 
 
 def _with_history(home: Path) -> str:
-    """Fills shards with memories that have had as many texts as are kept. Returns the id of one."""
+    """Fill shards with memories that have the maximum number of kept texts. Return the id of one."""
     texts = list(sentences(MEMORIES))
     with memcrdt.open(home, embedder=None) as memory:
         ids = memory.add_many(texts)
@@ -128,7 +128,7 @@ def _with_history(home: Path) -> str:
 
 
 async def blocking_with_history(home: Path) -> dict[str, float]:
-    """The longest gap of each kind of call on shards of 5 MB."""
+    """Return the longest gap of each kind of call on shards of 5 MB."""
     memory_id = await asyncio.to_thread(_with_history, home)
     found: dict[str, float] = {}
     async with memcrdt.open_async(home, embedder=None) as memory:

@@ -1,17 +1,17 @@
-"""How well the search finds: LoCoMo's questions, and the project's own set of facts.
+"""Measure the quality of search: on LoCoMo's questions, and on the project's own set of facts.
 
     python benchmarks/retrieval.py --data locomo10.json --embedder static
     python benchmarks/retrieval.py --own --embedder none
 
-One memory for each turn ("Speaker: text", with " [caption]" where there is one), its session as the scope
-conversation/session_K, each conversation in a store of its own. Fraction recall@k is the share of a question's
-evidence among the first k results, averaged over the questions that have evidence; any recall@k the share of
-questions with at least one; MRR the mean reciprocal rank of the first.
+Each turn is one memory ("Speaker: text", with " [caption]" if it has one), its session is the scope
+conversation/session_K, and each conversation has a store of its own. Fraction recall@k is the share of a question's
+evidence among the first k results, averaged over the questions that have evidence. Any recall@k is the share of
+questions with at least one piece of evidence there. MRR is the mean reciprocal rank of the first one.
 
-Then come the scores: which share of the questions has a hit of at least so much. To see whether questions without an
-answer get less, each conversation is asked 50 questions of each other one, with the names of its own speakers; category
-5 is apart, whose questions are about the wrong person. AUC is the share of pairs, one question with an answer and one
-without, of which the one with it has the better best score.
+Then it prints the share of questions that have a hit with at least a given score. To test whether questions without an
+answer score lower, each conversation gets 50 questions of each other one, with the names of its own speakers. Category
+5, with questions about the wrong person, is counted separately. AUC is the share of pairs, of one question with an
+answer and one without, in which the question with an answer has the better best score.
 
 LoCoMo is CC BY-NC 4.0 (Maharana et al., ACL 2024): get data/locomo10.json from snap-research/locomo.
 """
@@ -39,7 +39,7 @@ from memcrdt.search.index.worker import EmbeddingWorker
 OWN = Path(__file__).with_name("facts.json")
 DEPTHS = (5, 10)
 LEAST = (0.3, 0.5, 0.7, 0.9)
-STRANGE = 50  # questions that a conversation is asked of each other one
+STRANGE = 50  # questions that a conversation gets from each other one
 NO_ANSWER = "no answer"
 WRONG_PERSON = "5"
 
@@ -53,7 +53,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One store's worth: items by label, as add_many() takes them, and what is asked."""
+    """The contents of one store: items by label, as add_many() takes them, and the questions."""
 
     name: str
     items: dict[str, dict[str, Any]]
@@ -66,7 +66,7 @@ class Tally:
     sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def add(self, ranks: list[int], wanted: int) -> None:
-        """Counts a question whose evidence was found at these ranks, from 1."""
+        """Count a question whose evidence was found at these ranks, from 1."""
         self.count += 1
         for depth in DEPTHS:
             found = sum(rank <= depth for rank in ranks)
@@ -81,7 +81,7 @@ class Tally:
 
 
 def locomo(path: Path) -> Iterator[Case]:
-    """The conversations of a file in LoCoMo's format, each with questions of the others that it can't answer."""
+    """Yield the conversations of a LoCoMo file, each with questions of the others, which it cannot answer."""
     samples = json.loads(path.read_text("utf-8"))
     rng = random.Random(1)
     for sample in samples:
@@ -98,7 +98,7 @@ def locomo(path: Path) -> Iterator[Case]:
 
 
 def _renamed(question: str, theirs: dict[str, Any], ours: dict[str, Any]) -> Question:
-    """A question of another conversation, about our speakers."""
+    """Return a question of another conversation, about our speakers."""
     for speaker in ("speaker_a", "speaker_b"):
         question = question.replace(theirs["conversation"][speaker], ours["conversation"][speaker])
     return Question(question, frozenset(), NO_ANSWER)
@@ -117,7 +117,7 @@ def turns(conversation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def own() -> Iterator[Case]:
-    """The project's own facts: memories outside conversations, asked for in other words."""
+    """Yield the project's own facts: memories outside conversations, with questions in other words."""
     data = json.loads(OWN.read_text("utf-8"))
     start = datetime(2026, 1, 1, tzinfo=UTC)
     items, asked = {}, []
@@ -134,7 +134,7 @@ Scores = dict[str, list[float]]
 def run(
     cases: Iterable[Case], embedder: Any, **options: Any
 ) -> tuple[dict[str, dict[str, Tally]], list[float], Scores]:
-    """Tallies by case and category, the seconds of each search, and the best score of each question by category."""
+    """Return tallies by case and category, the seconds of each search, and the best scores by category."""
     tallies: dict[str, dict[str, Tally]] = {}
     seconds: list[float] = []
     scores: Scores = defaultdict(list)
@@ -191,7 +191,7 @@ def main() -> None:
 
 
 def show_scores(scores: Scores) -> None:
-    """Which questions have a hit of at least so much."""
+    """Print the share of questions that have a hit with at least each score."""
     without = scores.get(NO_ANSWER, [])
     answered = [score for kind, found in scores.items() if kind not in (NO_ANSWER, WRONG_PERSON) for score in found]
     rows = {"with an answer": answered, "without": without, "about the wrong person": scores.get(WRONG_PERSON, [])}
@@ -203,7 +203,7 @@ def show_scores(scores: Scores) -> None:
 
 
 def area(better: list[float], worse: list[float]) -> float:
-    """The share of pairs in which the better one has more; equal ones count half."""
+    """Return the share of pairs in which the score from `better` is higher; equal scores count half."""
     wins = sum((one > other) + (one == other) / 2 for one in better for other in worse)
     return wins / (len(better) * len(worse))
 

@@ -1,10 +1,10 @@
-"""How fast the search is: latency, cold start, memory and the share of exact neighbours, by number of memories.
+"""Measure the search: latency, cold start, memory and the share of exact neighbours, by number of memories.
 
     python benchmarks/search.py --memories 100000 [--home FOLDER]
 
-The memories are made of about 20 English words each, drawn by Zipf's law from the shipped tokenizer's vocabulary,
-which is in the order of frequency. Every hundredth is in the scope project/rare, one of all has the tag "single".
-A query is six words of a random memory. With --home the store is kept and used again.
+Each memory has about 20 English words, drawn by Zipf's law from the shipped tokenizer's vocabulary, which is in the
+order of frequency. Every hundredth is in the scope project/rare, and a single memory has the tag "single". A query is
+six words of a random memory. With --home the store is kept and used again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ with memcrdt.open(sys.argv[1]) as memory:
 
 
 def vocabulary() -> list[str]:
-    """English words, the frequent ones first."""
+    """Return English words, the frequent ones first."""
     path = resources.files("memcrdt.search") / "models/static-minilm-256/tokenizer.json"
     tokens = json.loads(path.read_text("utf-8"))["model"]["vocab"]
     return [token for token in tokens if token.isascii() and token.isalpha() and len(token) > 1]
@@ -56,7 +56,7 @@ def texts(seed: int) -> Iterator[str]:
 
 
 def build(memory: Memory, count: int) -> float:
-    """Adds what is missing to `count`; memories a second."""
+    """Add memories until there are `count`; return the memories added per second."""
     source = texts(seed=1)
     started, added = time.perf_counter(), 0
     with memory.store.reading() as db:
@@ -90,7 +90,7 @@ def measure(search: Callable[[str], Any], queries: list[str]) -> str:
 
 
 def recall(memory: Memory, queries: list[str]) -> float:
-    """The share of the ten nearest vectors that the search's vector part finds."""
+    """Return the share of the ten nearest vectors that the vector part of the search finds."""
     import numpy as np
 
     from memcrdt.search.index import registry
@@ -116,7 +116,7 @@ def recall(memory: Memory, queries: list[str]) -> float:
 
 
 def cold(home: str, query: str, runs: int = 5) -> str:
-    """The first answer of a fresh process, imports included, and its peak memory."""
+    """Return the time of the first answer of a fresh process, imports included, and its peak memory."""
     taken = []
     for _ in range(runs):
         done = subprocess.run([sys.executable, "-c", COLD, home, query], check=True, capture_output=True, text=True)
@@ -143,7 +143,7 @@ def run(home: str, count: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--memories", type=int, default=10_000)
-    parser.add_argument("--home", help="a folder for the store; a temporary one if left out")
+    parser.add_argument("--home", help="a folder for the store; a temporary one by default")
     arguments = parser.parse_args()
     if arguments.home:
         run(arguments.home, arguments.memories)

@@ -1,4 +1,4 @@
-"""The store under load and at size: adding alone and against others, opening, loading, folding, bytes and memory.
+"""Measure the store under load and by size: adding alone and beside others, opening, loading, folding, bytes, memory.
 
 python benchmarks/store.py [--sizes 1000 10000 100000] [--adds 300]
 """
@@ -28,7 +28,7 @@ BATCH = 10_000
 OPENINGS = 15
 RIVALS = 4
 
-# In a process of its own: what opening takes beyond the imports, and what an open store takes of memory.
+# Runs in its own process: the time of opening beyond the imports, and the memory that an open store takes.
 OPENING = """
 import sys, time
 import memcrdt, memcrdt._open, memcrdt.memory.memory, memcrdt.node.node
@@ -54,7 +54,7 @@ def timed_adds(memory: memcrdt.Memory, texts: list[str]) -> list[float]:
 
 
 def rival(home: str, number: int, texts: list[str]) -> None:
-    """Another process that adds as fast as it can."""
+    """Add as fast as possible, in another process."""
     with memcrdt.open(home) as memory:
         timed_adds(memory, [f"{number}: {text}" for text in texts])
 
@@ -104,7 +104,7 @@ def opening(home: Path) -> None:
 
 
 def loading(home: Path) -> None:
-    """One full shard: its document, the commit that needs it, and folding it."""
+    """Measure loading the document of one full shard, and folding everything."""
     with memcrdt.open(home) as memory:
         begun = time.perf_counter()
         with memory.store.documents() as (db, documents):
@@ -116,7 +116,7 @@ def loading(home: Path) -> None:
 
 
 def applying(root: Path, shards: int = 16) -> None:
-    """What a peer sends of full shards, one update each."""
+    """Measure applying full shards from a peer, one update each."""
     with memcrdt.open(root / "theirs") as theirs, memcrdt.open(root / "ours") as ours:
         theirs.add_many(list(sentences(limits.SHARD_BIRTHS * shards)), tags=["bench"])
         ours.add("the first one loads the embedder", space="local")

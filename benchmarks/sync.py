@@ -1,9 +1,9 @@
-"""What sync costs: whole stores, small changes, and an update's way through many nodes.
+"""Measure the cost of sync: whole stores, small changes, and the spread of an update through many nodes.
 
     python benchmarks/sync.py [--memories 10000] [--edits 10000] [--nodes 10,100,1000]
 
-Two stores on the disk, with vectors, exchange frames within one process and one thread, without sockets: so seconds are
-the sum of what both sides compute and write. The many nodes are simulated, with documents of one line.
+Two stores on the disk, with vectors, exchange frames within one process and one thread, without sockets. So seconds
+include the computing and writing of both sides. The many nodes are simulated, with documents of one line.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ KNOWN = 50  # addresses that each node has
 
 
 class Pair:
-    """Two devices that share `personal`, and the bytes that went between them."""
+    """Two devices that share `personal`, and the number of bytes sent between them."""
 
     def __init__(self, folder: Path) -> None:
         self.sim = Simulator(1)
@@ -64,8 +64,7 @@ class Pair:
         self.sim.run(1)
 
     def meet(self) -> tuple[str, int]:
-        """Connects them until all is the same; returns the time that took, of the clock and of the processor, and the
-        bytes."""
+        """Connect the devices until they are equal; return the elapsed and processor time, and the bytes sent."""
         self.bytes, begun, computed = 0, time.perf_counter(), time.process_time()
         self.link = self.sim.connect(*self.nodes)
         while self.digest(0) != self.digest(1):
@@ -76,7 +75,7 @@ class Pair:
         return taken
 
     def push(self, number: int) -> float:
-        """Lets the other side have what was just committed; returns the seconds that took."""
+        """Send the last commit to the other side; return the seconds that took."""
         begun = time.perf_counter()
         self.sim.give(self.nodes[number], Committed())
         self.sim.run(0.001)
@@ -116,7 +115,7 @@ def _pair() -> Iterator[Pair]:
 
 
 def two_stores(memories: int, edits: int) -> None:
-    """A whole store, nothing, one change, and a month apart."""
+    """Measure a whole store, an idle connection, one change, and a month without a connection."""
     with _pair() as pair:
         here, there = pair.memories
         here.search("load the embedder")
@@ -143,7 +142,7 @@ def _idle(pair: Pair) -> None:
     before = pair.bytes
     pair.sim.run(600)
     each = (pair.bytes - before) / 20
-    print(f"idle: {at_first:,} bytes at reconnect, greetings included, then {each:.0f} each half minute")
+    print(f"idle: {at_first:,} bytes at reconnect, greetings included, then {each:.0f} per half minute")
 
 
 def _one_change(pair: Pair, ids: list[str]) -> None:
@@ -177,7 +176,7 @@ def _a_month_apart(pair: Pair, ids: list[str], edits: int) -> None:
             else:
                 memory.forget(mine.pop(rng.randrange(len(mine))))
     seconds, sent = pair.meet()
-    print(f"a month apart, {edits:,} edits on both sides  {seconds}, {sent:,} bytes")
+    print(f"a month disconnected, {edits:,} edits on both sides  {seconds}, {sent:,} bytes")
     assert pair.digest(0) == pair.digest(1)
 
 
@@ -188,7 +187,7 @@ def _bytes_of_updates(memory: Memory) -> int:
 
 
 def many_nodes(count: int) -> None:
-    """An update's way: links of 50 ms on which 1 % of the frames are lost and sent again."""
+    """Measure the spread of an update over links of 50 ms on which 1 % of the frames are lost and sent again."""
     sim = Simulator(count, NetworkConditions(latency_s=0.05, loss=0.01))
     size = [0]
 

@@ -2,9 +2,9 @@
 
     python examples/agent_notes.py [HOME]
 
-Run it several times: each run is a session in which the agent first asks its memory what it knows about the task,
-then works, and notes what it learned. HOME is the folder that holds the memory; without one, it is a folder for
-temporary files, so that your own memory stays as it is.
+Run it several times. Each run is a session: the agent first searches its memory for the task, then works and
+remembers the lessons. HOME is the folder of the memory. The default is a folder for temporary files, so that your
+own memory stays unchanged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import memcrdt
 
 PROJECT = "project/greenhouse"
 
-# What the agent is asked to do, and what it learns while it does it: three sessions, then it starts again.
+# The task of each session, and the lessons from it. After three sessions it starts again.
 SESSIONS = [
     (
         "why did the irrigation valve of bed 4 stay shut?",
@@ -41,7 +41,7 @@ SESSIONS = [
 
 
 def session(memory: memcrdt.Memory) -> None:
-    """One run of the agent."""
+    """Run the agent once."""
     number = sum(1 for _ in memory.list(scope=PROJECT, kind="session"))
     task, lessons = SESSIONS[number % len(SESSIONS)]
     print(f"Session {number + 1}: {task}")
@@ -52,7 +52,7 @@ def session(memory: memcrdt.Memory) -> None:
         print(f"  {hit.score:.2f}  {hit.memory.text}")
 
     for text, tag in lessons:
-        # The same lesson learned twice is one memory.
+        # A lesson that is learned twice is one memory.
         memory.add(text, scope=PROJECT, kind="lesson", tags=[tag], author="greenhouse-agent", dedupe=True)
     memory.add(task, scope=PROJECT, kind="session", author="greenhouse-agent", metadata={"lessons": len(lessons)})
     print("What I learned:")

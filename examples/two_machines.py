@@ -1,9 +1,9 @@
-"""Two machines that sync, both played by this one process.
+"""Two machines that sync, both simulated by this process.
 
     python examples/two_machines.py
 
-Each has a home of its own. They accept each other, and what one of them remembers the other one finds; then both
-change the same memory while they are apart. Nothing is left behind.
+Each machine has a home of its own. They accept each other, and each finds the memories of the other. Then both change
+the same memory while they are disconnected. The example leaves no files behind.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PATIENCE_S = 20.0
 
 
 async def meet(laptop: Memory, desktop: Memory, until: Callable[[], bool]) -> None:
-    """Runs the network of both machines until the condition holds."""
+    """Run the network of both machines until the condition is true."""
     changed = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -42,24 +42,24 @@ async def meet(laptop: Memory, desktop: Memory, until: Callable[[], bool]) -> No
 
 
 async def main() -> None:
-    # Each meeting has new ports; that nobody answers at the old ones is no news here.
+    # Each meeting uses new ports. Warnings about the old ones are noise here.
     logging.getLogger("memcrdt").setLevel(logging.ERROR)
     with (
         tempfile.TemporaryDirectory() as folder,
         memcrdt.open(Path(folder) / "laptop") as laptop,
         memcrdt.open(Path(folder) / "desktop") as desktop,
     ):
-        # Trust is given on both sides, by the device's id. On real machines: `memcrdt accept DEVICE`.
+        # Both sides have to accept the other device by its id. On real machines: `memcrdt accept DEVICE`.
         Peers(laptop.store).accept(desktop.store.device, name="desktop")
         Peers(desktop.store).accept(laptop.store.device, name="laptop")
 
         rota = laptop.add("Tomás waters the roof garden on Fridays", scope="project/roof-garden", tags=["rota"])
         desktop.add("The rain barrel on the roof holds 300 litres", scope="project/roof-garden")
         await meet(laptop, desktop, lambda: len(laptop.list()) == len(desktop.list()) == 2)
-        print("The desktop is asked who waters the plants:")
+        print("The desktop answers who waters the plants:")
         print("  ", desktop.search("who waters the plants?", limit=1)[0].memory.text)
 
-        # Apart, both change the same memory.
+        # While disconnected, both change the same memory.
         laptop.update(rota, text="Tomás waters the roof garden on Saturdays")
         desktop.update(rota, text="Amina waters the roof garden on Fridays")
         await meet(laptop, desktop, lambda: len(laptop.conflicts(rota)) == len(desktop.conflicts(rota)) == 2)
@@ -67,7 +67,7 @@ async def main() -> None:
         print("   laptop: ", laptop.get(rota).text)
         print("   desktop:", desktop.get(rota).text)
 
-        # Whoever sees it settles it, for both.
+        # Either machine can settle the conflict, for both.
         desktop.update(rota, text="Amina waters the roof garden on Fridays, Tomás on Saturdays")
         await meet(laptop, desktop, lambda: not laptop.conflicts(rota) and not desktop.conflicts(rota))
         print("Settled:")
