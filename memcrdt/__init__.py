@@ -49,10 +49,10 @@ if TYPE_CHECKING:
     from memcrdt.memory.retention import Budget
     from memcrdt.memory.scoped import ScopedMemory
     from memcrdt.memory.spaces import Space
-    from memcrdt.memory.status import Status, StoreAlarm
+    from memcrdt.memory.status import Status
     from memcrdt.memory.sync import Serving, Sync, SyncResult, SyncWarning
     from memcrdt.memory.tokens import YjsToken, YjsTokens
-    from memcrdt.memory.transfer import ImportReport, Refusal
+    from memcrdt.memory.transfer import ImportReport, RefusedLine
     from memcrdt.model.attributes import AddOptions, ScopedAddOptions, UpdateOptions
     from memcrdt.model.filters import Filters, Order, ScopedFilters
     from memcrdt.model.prompt import to_prompt
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from memcrdt.search.searcher import SearchStatus
     from memcrdt.store.compaction import Compacted
     from memcrdt.store.membership.sharing import SpaceMember
+    from memcrdt.store.meta import StoreAlarm
     from memcrdt.store.overview import SpaceStatus, Stats
     from memcrdt.store.recovery.doctor import DoctorReport
     from memcrdt.yjs.listener import YjsOptions
@@ -120,7 +121,7 @@ __all__ = [
     "PeerError",
     "ProtocolError",
     "ReadOnlyError",
-    "Refusal",
+    "RefusedLine",
     "RemoteProtocolError",
     "Revision",
     "SchemaError",
@@ -175,10 +176,10 @@ _HOMES = {
     "memcrdt.memory.retention": ("Budget",),
     "memcrdt.memory.scoped": ("ScopedMemory",),
     "memcrdt.memory.spaces": ("Space",),
-    "memcrdt.memory.status": ("Status", "StoreAlarm"),
+    "memcrdt.memory.status": ("Status",),
     "memcrdt.memory.sync": ("Serving", "Sync", "SyncResult", "SyncWarning"),
     "memcrdt.memory.tokens": ("YjsToken", "YjsTokens"),
-    "memcrdt.memory.transfer": ("ImportReport", "Refusal"),
+    "memcrdt.memory.transfer": ("ImportReport", "RefusedLine"),
     "memcrdt.model.filters": ("Filters", "Order", "ScopedFilters"),
     "memcrdt.model.prompt": ("to_prompt",),
     "memcrdt.model.records": ("Change", "Forgotten", "Hit", "Link", "MemoryRecord", "Page", "Revision"),
@@ -190,6 +191,7 @@ _HOMES = {
     "memcrdt.search.searcher": ("SearchStatus",),
     "memcrdt.store.compaction": ("Compacted",),
     "memcrdt.store.membership.sharing": ("SpaceMember",),
+    "memcrdt.store.meta": ("StoreAlarm",),
     "memcrdt.store.overview": ("SpaceStatus", "Stats"),
     "memcrdt.store.recovery.doctor": ("DoctorReport",),
     "memcrdt.yjs.listener": ("YjsOptions",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
@@ -246,15 +247,20 @@ INTERNAL = {
 def _annotated(function: Callable[..., Any]) -> set[str]:
     """The names of classes of memcrdt that a signature mentions."""
     text = " ".join(map(str, getattr(inspect.unwrap(function), "__annotations__", {}).values()))
-    return set(re.findall(r"[A-Za-z_]\w*", text)) & _classes()
+    return set(re.findall(r"[A-Za-z_]\w*", text)) & _classes().keys()
 
 
 @cache
-def _classes() -> frozenset[str]:
-    """The names of all public classes of memcrdt."""
+def _classes() -> Counter[str]:
+    """Return the names of all public classes of memcrdt, with the number of modules that define each."""
     bodies = (ast.parse(path.read_text(encoding="utf-8")).body for path in Path(memcrdt.__file__).parent.rglob("*.py"))
     classes = (node.name for body in bodies for node in body if isinstance(node, ast.ClassDef))
-    return frozenset(name for name in classes if name[0] != "_")
+    return Counter(name for name in classes if name[0] != "_")
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    """A name in a traceback, a log or a search leads to one class."""
+    assert [name for name, count in _classes().items() if count > 1] == []
 
 
 def _members(kind: type[Any]) -> list[Callable[..., Any]]:

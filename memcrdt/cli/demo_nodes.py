@@ -27,7 +27,7 @@ _STOP_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class NodeAnswer:
     """One memory that a search found."""
 
     id: str
@@ -35,14 +35,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class NodeView:
     """What one node has: compared with the others', and shown. `answers` are those to the same query, best first."""
 
     name: str
     serving: bool
     memories: int
     digest: str
-    answers: tuple[Answer, ...]
+    answers: tuple[NodeAnswer, ...]
 
 
 class DemoNode:
@@ -101,16 +101,16 @@ class DemoNode:
             self._process.wait()
         self._process = None
 
-    def view(self, query: str) -> View:
+    def view(self, query: str) -> NodeView:
         """What this node would tell a caller now."""
         personal = self.memory.status().spaces[0]
         hits = self.memory.search(query, limit=ANSWERS)
-        return View(
+        return NodeView(
             name=self.name,
             serving=self._process is not None,
             memories=personal.memories,
             digest=personal.digest,
-            answers=tuple(Answer(hit.memory.id, hit.memory.text) for hit in hits),
+            answers=tuple(NodeAnswer(hit.memory.id, hit.memory.text) for hit in hits),
         )
 
     def _spawn(self, stdout: IO[bytes], stderr: IO[bytes]) -> subprocess.Popen[bytes]:

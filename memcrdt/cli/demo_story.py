@@ -17,7 +17,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from memcrdt.cli.demo_nodes import DemoNode, View, state_in, wait_until
+from memcrdt.cli.demo_nodes import DemoNode, NodeView, state_in, wait_until
 from memcrdt.cli.output import Column, Printer, rich_table, say
 from memcrdt.errors import PeerError
 
@@ -29,7 +29,7 @@ EDITED: Final = "Deploys go out on Tuesdays and Thursdays, never before a holida
 EDITED_HERE: Final = "Deploys go out on Wednesdays and Thursdays, never before a holiday."
 EDITED_THERE: Final = "Deploys go out on Tuesdays and Thursdays at ten, never before a holiday."
 
-_COLUMNS: tuple[Column[View], ...] = (
+_COLUMNS: tuple[Column[NodeView], ...] = (
     Column("node", lambda view: view.name),
     Column("network", lambda view: "on" if view.serving else "cut off"),
     Column("memories", lambda view: view.memories),
@@ -47,7 +47,7 @@ class DemoOutcome:
     seconds: float
     query: str
     conflict: tuple[str, ...]
-    nodes: tuple[View, ...]
+    nodes: tuple[NodeView, ...]
 
 
 class Stage:
@@ -63,7 +63,7 @@ class Stage:
         if self._live is None:
             say(line)
 
-    def show(self, views: Sequence[View]) -> None:
+    def show(self, views: Sequence[NodeView]) -> None:
         """How the nodes stand."""
         if self._live is not None:
             lines = [Text(line) for line in self._told]
@@ -128,9 +128,9 @@ class Story:
             ids.update(zip(share, node.memory.add_many(share), strict=True))
         return ids[EDITED]
 
-    def _wait(self, condition: Callable[[Sequence[View]], bool]) -> tuple[View, ...]:
+    def _wait(self, condition: Callable[[Sequence[NodeView]], bool]) -> tuple[NodeView, ...]:
         """Shows the nodes until the condition holds, at most until the deadline. Returns how they stand."""
-        views: tuple[View, ...] = ()
+        views: tuple[NodeView, ...] = ()
 
         def holds() -> bool:
             nonlocal views
@@ -160,7 +160,7 @@ def run(printer: Printer, *, as_json: bool) -> bool:
     return outcome.equal
 
 
-def _agree(views: Sequence[View]) -> bool:
+def _agree(views: Sequence[NodeView]) -> bool:
     return len({(view.memories, view.digest, view.answers) for view in views}) == 1
 
 

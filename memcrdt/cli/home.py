@@ -19,7 +19,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class DoctorFinding:
     """A line of doctor's: what was found (`problem`), what was done about it (`done`), what stays wrong (`left`), and
     what is no damage (`note`)."""
 
@@ -27,7 +27,7 @@ class Finding:
     text: str
 
 
-_FINDINGS: tuple[Column[Finding], ...] = (
+_FINDINGS: tuple[Column[DoctorFinding], ...] = (
     Column("what", lambda finding: finding.what),
     Column("text", lambda finding: finding.text),
 )
@@ -158,7 +158,7 @@ def doctor_command(face: Face, repair: bool, give_up: bool) -> None:
     _judge(findings, repair)
 
 
-def _findings(report: DoctorReport) -> list[Finding]:
+def _findings(report: DoctorReport) -> list[DoctorFinding]:
     """The lines of a report."""
     kinds: tuple[tuple[Literal["problem", "done", "left", "note"], tuple[str, ...]], ...] = (
         ("problem", report.problems),
@@ -166,10 +166,10 @@ def _findings(report: DoctorReport) -> list[Finding]:
         ("left", report.left),
         ("note", report.notes),
     )
-    return [Finding(what=what, text=text) for what, texts in kinds for text in texts]
+    return [DoctorFinding(what=what, text=text) for what, texts in kinds for text in texts]
 
 
-def _judge(findings: Sequence[Finding], repair: bool) -> None:
+def _judge(findings: Sequence[DoctorFinding], repair: bool) -> None:
     """Says in one line how it stands. Raises CorruptError when something is wrong."""
     from memcrdt.errors import CorruptError
 

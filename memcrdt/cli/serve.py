@@ -27,7 +27,7 @@ POLL_S: Final = 0.1  # how soon we say that the listening began or ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listening:
+class ServeReport:
     """Who we are, and where others reach us. Port and addresses are None and empty until a device is accepted; `yjs` is
     where Yjs clients find the spaces, None if they are not let in."""
 
@@ -79,17 +79,17 @@ async def _serve(node: Node, printer: Printer) -> None:
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # the terminal is closed; nohup ignores that
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, ended.set)
     async with node:
-        said: Listening | None = None
+        said: ServeReport | None = None
         while not ended.is_set():
             said = _say_where(printer, node, said)
             with suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), POLL_S)
 
 
-def _say_where(printer: Printer, node: Node, said: Listening | None) -> Listening:
+def _say_where(printer: Printer, node: Node, said: ServeReport | None) -> ServeReport:
     if said is not None and said.port == node.port:
         return said
-    now = Listening(device=node.status().device, port=node.port, addresses=tuple(node.addresses), yjs=node.yjs_url)
+    now = ServeReport(device=node.status().device, port=node.port, addresses=tuple(node.addresses), yjs=node.yjs_url)
     printer.record(now if printer.is_json else replace(now, device=readable(now.device)))
     if now.port is None:
         say("nobody is accepted yet, so no device gets in; run `memcrdt pair`")

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from memcrdt.memory.devices import Device, device_of
 from memcrdt.memory.retention import Budget
 from memcrdt.memory.sync import Serving
 from memcrdt.model.serialization import Record
-from memcrdt.model.values import from_ms
 from memcrdt.search.searcher import SearchStatus
+from memcrdt.store.meta import StoreAlarm
 from memcrdt.store.overview import SpaceStatus, StoreStatus
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreAlarm(Record):
-    """Something about the store that the user should know, and that does not go away by itself."""
-
-    at: datetime
-    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +61,7 @@ def status_of(
         ignored=store.ignored,
         quarantined=store.quarantined,
         to_scrub=store.to_scrub,
-        alarms=tuple(StoreAlarm(at=from_ms(alarm.at), text=alarm.text) for alarm in store.alarms),
+        alarms=store.alarms,
         spaces=store.spaces,
         peers=tuple(device_of(peer) for peer in store.peers),
     )

@@ -9,7 +9,7 @@ from datetime import datetime
 from memcrdt.model.requests import PERSONAL
 from memcrdt.model.serialization import Record
 from memcrdt.model.values import from_ms
-from memcrdt.store.membership.tokens import Tokens
+from memcrdt.store.membership.tokens import TokenTable
 from memcrdt.store.store import Store
 
 
@@ -36,7 +36,7 @@ class YjsTokens:
     """The tokens of one memory: `memory.tokens`. A change is on disk when its method returns."""
 
     def __init__(self, store: Store) -> None:
-        self._tokens = Tokens(store)
+        self._tokens = TokenTable(store)
 
     def create(
         self,

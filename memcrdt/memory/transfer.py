@@ -44,7 +44,7 @@ _SAID: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal(Record):
+class RefusedLine(Record):
     """A line that an import refused.
 
     Attributes:
@@ -78,7 +78,7 @@ class ImportReport(Record):
     forgotten: int
     repeated: int
     refused: int
-    refusals: tuple[Refusal, ...]
+    refusals: tuple[RefusedLine, ...]
     dry_run: bool
 
 
@@ -140,7 +140,7 @@ class Import:
         self._dry_run = dry_run
         self._plan = Importing(again=again)
         self._refused = 0
-        self._refusals: list[Refusal] = []
+        self._refusals: list[RefusedLine] = []
 
     def run(self, source: File, defaults: Mapping[str, Any], progress: Callable[[int], None] | None) -> ImportReport:
         """Import the lines in batches of one transaction each. Call `progress` with the number of lines read.
@@ -196,7 +196,7 @@ class Import:
         except InputError as exc:
             self._refused += 1
             if len(self._refusals) < REFUSED:
-                self._refusals.append(Refusal(number, str(exc)))
+                self._refusals.append(RefusedLine(number, str(exc)))
             return None
 
     def _take(self, requests: list[AddRequest]) -> None:

@@ -17,7 +17,7 @@ from memcrdt.store import digests, log, meta, quarantine, shared_log, spaces
 from memcrdt.store.documents import SpoiledError
 from memcrdt.store.membership import receipts, sharing
 from memcrdt.store.membership.members import Members
-from memcrdt.store.quarantine import Refused
+from memcrdt.store.quarantine import RefusedUpdate
 from memcrdt.store.recovery import damage
 from memcrdt.store.spaces import Genesis, is_read_only
 from memcrdt.store.store import Store
@@ -118,7 +118,7 @@ class StoreReplica(Replica):
         except RemoteProtocolError as exc:
             if isinstance(exc, ImpostorError):
                 self._store.renew_client(_IMPOSTOR.format(peer=origin[:7], exc=exc))
-            self._set_aside(Refused(number, shard, origin, str(exc), update, self._store.now_ms()))
+            self._set_aside(RefusedUpdate(number, shard, origin, str(exc), update, self._store.now_ms()))
             return Applied("refused", self.state_vector(space, shard), str(exc))
         return Applied("applied", self.state_vector(space, shard))
 
@@ -187,7 +187,7 @@ class StoreReplica(Replica):
                 if damage.repair_shard(self._store, exc.shard) is None:
                     raise
 
-    def _set_aside(self, refused: Refused) -> None:
+    def _set_aside(self, refused: RefusedUpdate) -> None:
         with self._store.writing() as db:
             quarantine.put(db, refused)
 

@@ -12,7 +12,6 @@ import apsw
 
 from memcrdt.errors import CorruptError, InputError, SchemaError
 from memcrdt.store import connections, files, log, meta, migrations
-from memcrdt.store.meta import Alarm
 
 if TYPE_CHECKING:
     from memcrdt.store.store import Store
@@ -140,7 +139,7 @@ def _make_newer(store: Store, source: apsw.Connection) -> None:
         given_out = list(db.execute("SELECT name, seq FROM sqlite_sequence"))
     source.execute("BEGIN IMMEDIATE")
     meta.reincarnate(source, store.device, store.boot, store.options.random)
-    meta.raise_alarm(source, Alarm(store.now_ms(), "This store was restored from a backup"))
+    meta.raise_alarm(source, store.now_ms(), "This store was restored from a backup")
     for name, seq in given_out:
         source.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (seq, name))
     source.execute("COMMIT")

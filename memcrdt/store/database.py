@@ -22,7 +22,7 @@ from memcrdt.store.connections import Readers, translated
 from memcrdt.store.documents import Documents
 from memcrdt.store.incarnation import Incarnation, StoreOptions
 from memcrdt.store.location import FolderLocation, Location
-from memcrdt.store.meta import Alarm, Facts
+from memcrdt.store.meta import Facts
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class Database:
         """Write under another client id from now on, since somebody else uses ours, and tell the user why."""
         with self.writing() as db:
             meta.renew_client_id(db, self.boot, self.options.random)
-            meta.raise_alarm(db, Alarm(self.now_ms(), alarm))
+            meta.raise_alarm(db, self.now_ms(), alarm)
 
     # --- connections --------------------------------------------------------------------------------------------------
 

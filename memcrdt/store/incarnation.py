@@ -18,7 +18,7 @@ import apsw
 from memcrdt.store import log, machine, meta, reprojection
 from memcrdt.store.high_water_mark import HighWaterMark, hashed
 from memcrdt.store.location import Location
-from memcrdt.store.meta import Alarm, Facts
+from memcrdt.store.meta import Facts
 
 _REINCARNATED: Final = (
     "It goes on under a new identity, so that nothing it writes is taken for the other's; what it lacks comes back"
@@ -76,11 +76,11 @@ class Incarnation:
             meta.renew_client_id(db, self.boot, random)
             reprojection.note_all(db)
             if self._location.had_store():
-                meta.raise_alarm(db, Alarm(now_ms, _GONE))
+                meta.raise_alarm(db, now_ms, _GONE)
         elif suspicion := self._suspicion(db):
             meta.reincarnate(db, self._device, self.boot, random)
             text = f"This store is not the one that was here: {suspicion}. {_REINCARNATED}"
-            meta.raise_alarm(db, Alarm(now_ms, text))
+            meta.raise_alarm(db, now_ms, text)
         elif not machine.is_same_boot(meta.read(db, "boot"), self.boot):
             meta.renew_client_id(db, self.boot, random)
         self._write_mark(db)  # before COMMIT: a file without this incarnation is an older one

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from datetime import datetime
+from typing import Final, TypeAlias
 
 import apsw
 
 from memcrdt.model import limits
 from memcrdt.model.requests import PERSONAL
+from memcrdt.model.serialization import Record
+from memcrdt.model.values import from_ms
 from memcrdt.store.spaces import LOCAL, NONCE_BYTES, Genesis, add_space
 
 Random: TypeAlias = Callable[[int], bytes]  # returns the given number of random bytes
@@ -100,21 +103,31 @@ def yielding_client_id(random: Random) -> int:
     return int.from_bytes(random(_YIELDING_BITS // 8), "big") + 1
 
 
-class Alarm(NamedTuple):
-    """A message for the user that stays. `at` is in ms."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreAlarm(Record):
+    """A message about the store that stays in `status`.
 
-    at: int
+    Attributes:
+        at: The time of the event.
+        text: The message.
+    """
+
+    at: datetime
     text: str
 
 
-def alarms(db: apsw.Connection) -> list[Alarm]:
+def alarms(db: apsw.Connection) -> list[StoreAlarm]:
     """Return the alarms, oldest first."""
-    return [Alarm(*each) for each in json.loads(str(read(db, "alarms") or "[]"))]
+    return [StoreAlarm(at=from_ms(at), text=text) for at, text in _alarms(db)]
 
 
-def raise_alarm(db: apsw.Connection, alarm: Alarm) -> None:
-    """Keep an alarm for `status`; beyond the limit, the oldest goes."""
-    write(db, "alarms", json.dumps([*alarms(db), alarm][-ALARMS:]))
+def raise_alarm(db: apsw.Connection, at_ms: int, text: str) -> None:
+    """Keep an alarm for `status`. Beyond the limit, the oldest alarm is dropped."""
+    write(db, "alarms", json.dumps([*_alarms(db), (at_ms, text)][-ALARMS:]))
+
+
+def _alarms(db: apsw.Connection) -> list[tuple[int, str]]:
+    return [(at, text) for at, text in json.loads(str(read(db, "alarms") or "[]"))]
 
 
 assert (1 << _CLIENT_ID_BITS) <= limits.CLIENT_ID_MAX

@@ -12,7 +12,7 @@ from memcrdt.errors import CorruptError
 from memcrdt.store import digests, meta, quarantine, reads
 from memcrdt.store.membership import receipts
 from memcrdt.store.membership.peers import Peer, Peers
-from memcrdt.store.meta import Alarm
+from memcrdt.store.meta import StoreAlarm
 from memcrdt.store.store import Store
 
 
@@ -59,7 +59,7 @@ class StoreStatus:
     ignored: int
     quarantined: int
     to_scrub: int
-    alarms: tuple[Alarm, ...]
+    alarms: tuple[StoreAlarm, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ ROWS = 64
 BYTES = 1 * MIB  # of one update; a longer one is cut: it is evidence and not data
 
 
-class Refused(NamedTuple):
+class RefusedUpdate(NamedTuple):
     """An update that was refused. `at` is in ms."""
 
     space: int
@@ -24,7 +24,7 @@ class Refused(NamedTuple):
     at: int
 
 
-def put(db: apsw.Connection, refused: Refused) -> None:
+def put(db: apsw.Connection, refused: RefusedUpdate) -> None:
     """Keep an update, and delete the oldest ones beyond the limit."""
     db.execute(
         "INSERT INTO quarantine(space, shard, origin, reason, bytes, at) VALUES(?, ?, ?, ?, ?, ?)",

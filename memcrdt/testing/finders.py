@@ -14,7 +14,7 @@ from memcrdt.net.discovery.finder import AddressCandidate, Finder
 WAIT_S: Final = 10.0
 
 
-class Scene(Protocol):
+class FinderScene(Protocol):
     """A source of addresses in the hands of a test."""
 
     def finder(self) -> Finder:
@@ -31,21 +31,21 @@ class Scene(Protocol):
 
 
 class FinderAcceptance:
-    """The tests. Inherit from the class, and give it a fixture `scene` that returns a Scene."""
+    """The tests. Inherit from the class, and give it a fixture `scene` that returns a FinderScene."""
 
-    async def test_what_is_there_is_found(self, scene: Scene) -> None:
+    async def test_what_is_there_is_found(self, scene: FinderScene) -> None:
         """Devices from before the search are found."""
         there = await scene.appear()
         async with _searching(scene) as (found, _):
             await _until(lambda: there in found)
 
-    async def test_what_appears_later_is_found(self, scene: Scene) -> None:
+    async def test_what_appears_later_is_found(self, scene: FinderScene) -> None:
         """No second search is needed."""
         async with _searching(scene) as (found, _):
             there = await scene.appear()
             await _until(lambda: there in found)
 
-    async def test_a_source_that_is_not_there_is_no_error(self, scene: Scene) -> None:
+    async def test_a_source_that_is_not_there_is_no_error(self, scene: FinderScene) -> None:
         """The finder keeps looking for it."""
         await scene.vanish()
         async with _searching(scene) as (found, task):
@@ -55,7 +55,7 @@ class FinderAcceptance:
             await asyncio.sleep(0)
             assert not task.done()
 
-    async def test_a_search_ends_when_it_is_cancelled(self, scene: Scene) -> None:
+    async def test_a_search_ends_when_it_is_cancelled(self, scene: FinderScene) -> None:
         """It ends in seconds, without another exception."""
         async with _searching(scene) as (_, task):
             task.cancel()
@@ -65,7 +65,7 @@ class FinderAcceptance:
 
 
 @asynccontextmanager
-async def _searching(scene: Scene) -> AsyncIterator[tuple[list[AddressCandidate], asyncio.Task[None]]]:
+async def _searching(scene: FinderScene) -> AsyncIterator[tuple[list[AddressCandidate], asyncio.Task[None]]]:
     found: list[AddressCandidate] = []
     task = asyncio.create_task(scene.finder().run(found.append))
     try:

@@ -15,7 +15,7 @@ from memcrdt.yjs.room import Room, ShardRef
 if TYPE_CHECKING:
     from memcrdt.model.clocks import StateVector
     from memcrdt.net.frame_stream import FrameStream
-    from memcrdt.store.membership.tokens import Token
+    from memcrdt.store.membership.tokens import StoredToken
     from memcrdt.yjs.source import Position, ShardSource
 
 HEARTBEAT_S: Final = 12.0  # y-websocket gives up after 30 s without a message; a ping is none to it
@@ -34,7 +34,7 @@ class ClientContext(NamedTuple):
 
     source: ShardSource
     in_store: InStore
-    token: Token
+    token: StoredToken
     place: ShardRef
     room: Room
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from memcrdt.store.membership.tokens import Token
+    from memcrdt.store.membership.tokens import StoredToken
     from memcrdt.store.store import Store
 
 CLIENTS: Final = 128
@@ -146,7 +146,7 @@ class YjsListener:
         except MemcrdtError:  # the store can't be read now
             return refusing_response(503)
 
-    async def _admitted(self, request: web.BaseRequest, token: Token) -> web.StreamResponse:
+    async def _admitted(self, request: web.BaseRequest, token: StoredToken) -> web.StreamResponse:
         origin = request.headers.get("Origin")
         if origin is not None and origin not in token.origins:
             return refusing_response(403)
@@ -165,7 +165,9 @@ class YjsListener:
         response.force_close()
         return response
 
-    async def _connect(self, request: web.BaseRequest, token: Token, asked: tuple[str, int]) -> web.StreamResponse:
+    async def _connect(
+        self, request: web.BaseRequest, token: StoredToken, asked: tuple[str, int]
+    ) -> web.StreamResponse:
         place = await self._in_store(self._source.place, *asked)
         socket = web.WebSocketResponse(timeout=CLOSE_S, heartbeat=PING_S, compress=False, max_msg_size=FRAME_BYTES + 1)
         if not socket.can_prepare(request):

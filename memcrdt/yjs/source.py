@@ -19,7 +19,7 @@ from memcrdt.node.store_replica import NOTHING, StoreReplica
 from memcrdt.store import log, spaces
 from memcrdt.store.connections import consistent_read
 from memcrdt.store.log import ShardRow
-from memcrdt.store.membership.tokens import Token, Tokens
+from memcrdt.store.membership.tokens import StoredToken, TokenTable
 from memcrdt.store.store import Store
 from memcrdt.sync.replica import Applied
 from memcrdt.yjs.room import ShardRef
@@ -49,7 +49,7 @@ class ShardSource:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._replica = StoreReplica(store)
-        self.tokens = Tokens(store)
+        self.tokens = TokenTable(store)
 
     def listing(self, name: str) -> dict[str, Any]:
         """Return the shards of a space as JSON, with the number of the shard for new memories. Raises NotFoundError."""
@@ -78,14 +78,14 @@ class ShardSource:
         """Return our state vector of a shard."""
         return self._replica.state_vector(*place)
 
-    def answer(self, token: Token, place: ShardRef, theirs: StateVector) -> tuple[list[bytes], Position]:
+    def answer(self, token: StoredToken, place: ShardRef, theirs: StateVector) -> tuple[list[bytes], Position]:
         """Return what a copy at `theirs` lacks, in one update or in pieces to be applied in order."""
         self.check(token)
         diff = self._replica.lacking(*place, theirs)
         whole = len(diff.update) <= WHOLE_BYTES
         return [diff.update] if whole else list(cut(diff.update, PIECE_BYTES)), Position(diff.seq, diff.after)
 
-    def news(self, token: Token, place: ShardRef, position: Position) -> tuple[list[bytes], Position]:
+    def news(self, token: StoredToken, place: ShardRef, position: Position) -> tuple[list[bytes], Position]:
         """Return the updates behind `position`, oldest first. Of many it returns only the first."""
         self.check(token)
         with self._store.reading() as db, consistent_read(db):  # the head and the log have to be of one moment
@@ -96,7 +96,7 @@ class ShardSource:
                 return _rows(db, row, position)
         return self.answer(token, place, position.known)
 
-    def denial(self, token: Token, place: ShardRef) -> str | None:
+    def denial(self, token: StoredToken, place: ShardRef) -> str | None:
         """Return why clients with this token may not write the shard; None if they may."""
         if token.read_only:
             return f"the token {token.name!r} may read and not write; make another with `memcrdt token create`"
@@ -104,14 +104,14 @@ class ShardSource:
             return "this device may read the space and not write it; connect to one that may, or use another space"
         return None
 
-    def take(self, token: Token, place: ShardRef, update: bytes) -> Applied:
+    def take(self, token: StoredToken, place: ShardRef, update: bytes) -> Applied:
         """Commit an update from a client as one from a peer. Raises ReadOnlyError where the client may not write."""
         self.check(token)
         if update != NOTHING and (denial := self.denial(token, place)):
             raise ReadOnlyError(denial)
         return self._replica.apply(*place, update, f"{log.STOCK}{token.name}")
 
-    def check(self, token: Token) -> None:
+    def check(self, token: StoredToken) -> None:
         """Raise UntrustedPeerError if the token was revoked."""
         if not self.tokens.stands(token):
             raise UntrustedPeerError(f"the token {token.name!r} was revoked; make another with `memcrdt token create`")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memcrdt.cli import demo_story
-from memcrdt.cli.demo_nodes import DemoNode, View
+from memcrdt.cli.demo_nodes import DemoNode, NodeView
 from memcrdt.cli.demo_story import EDITED_HERE, EDITED_THERE, DemoOutcome
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def test_a_node_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_difference_is_exit_code_1_and_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """The verdict names each node with what it has."""
-    view = View(name="laptop", serving=True, memories=12, digest="aa", answers=())
+    view = NodeView(name="laptop", serving=True, memories=12, digest="aa", answers=())
     views = (view, replace(view, name="desktop"), replace(view, name="studio", memories=11, digest="bb"))
     outcome = DemoOutcome(equal=False, seconds=18.0, query="q", conflict=(), nodes=views)
     monkeypatch.setattr(demo_story.Story, "play", lambda story: outcome)

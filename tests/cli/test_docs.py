@@ -11,25 +11,26 @@ import pytest
 from memcrdt.cli.app import root
 from memcrdt.cli.demo_story import DemoOutcome
 from memcrdt.cli.filters import filter_options
-from memcrdt.cli.home import Finding, SettingLine
-from memcrdt.cli.serve import Listening
+from memcrdt.cli.home import DoctorFinding, SettingLine
+from memcrdt.cli.serve import ServeReport
 from memcrdt.memory.devices import Device
 from memcrdt.memory.pairing import PairedDevice
 from memcrdt.memory.retention import Budget
-from memcrdt.memory.status import Status, StoreAlarm
+from memcrdt.memory.status import Status
 from memcrdt.memory.sync import Serving
 from memcrdt.memory.tokens import YjsToken
-from memcrdt.memory.transfer import ImportReport, Refusal
+from memcrdt.memory.transfer import ImportReport, RefusedLine
 from memcrdt.model.records import Forgotten, Hit, Link, MemoryRecord, Revision
 from memcrdt.search.embedders.catalog import KnownModel
 from memcrdt.search.searcher import SearchStatus
 from memcrdt.store.compaction import Compacted
 from memcrdt.store.membership.sharing import SpaceMember
+from memcrdt.store.meta import StoreAlarm
 from memcrdt.store.overview import SpaceStatus, Stats
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 RECORDS = [MemoryRecord, Link, Hit, Revision, Forgotten]
-REPORTS = [ImportReport, Refusal, Stats, Compacted, Finding]
+REPORTS = [ImportReport, RefusedLine, Stats, Compacted, DoctorFinding]
 STATES = [
     PairedDevice,
     Device,
@@ -43,7 +44,7 @@ STATES = [
     SettingLine,
     YjsToken,
 ]
-PRINTED = [*RECORDS, *REPORTS, *STATES, Listening, DemoOutcome]
+PRINTED = [*RECORDS, *REPORTS, *STATES, ServeReport, DemoOutcome]
 
 
 @pytest.mark.parametrize("name", root.list_commands(click.Context(root)))

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 
 import memcrdt
-from memcrdt.store.membership.tokens import Tokens
+from memcrdt.store.membership.tokens import TokenTable
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli, Server
@@ -24,7 +24,7 @@ def test_a_token_is_made_listed_and_revoked(cli: Cli, home: Path) -> None:
     secret = made.out.removesuffix("\n")
     assert (made.code, len(secret)) == (0, 64)
     with memcrdt.open(home, embedder=None) as memory:
-        found = Tokens(memory.store).find(secret)
+        found = TokenTable(memory.store).find(secret)
     assert found is not None
     assert found.name == "browser"
     (line,) = cli("token", "list", "--json").json

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 import memcrdt
 from memcrdt.cli.output import as_json
 from memcrdt.errors import InputError
-from memcrdt.memory.transfer import Refusal
+from memcrdt.memory.transfer import RefusedLine
 from memcrdt.model.limits import TIME_MAX_MS
 from memcrdt.model.serialization import Record
 from memcrdt.model.values import from_ms
@@ -86,7 +86,7 @@ RECORDS = [
         forgotten=0,
         repeated=0,
         refused=1,
-        refusals=(Refusal(2, "the line is no JSON"),),
+        refusals=(RefusedLine(2, "the line is no JSON"),),
         dry_run=False,
     ),
     DoctorReport(("a row is damaged",), notes=("the disk is full",)),

@@ -20,7 +20,7 @@ from memcrdt.model import edits, limits
 from memcrdt.model.projection import project
 from memcrdt.store import compaction, connections, log, quarantine
 from memcrdt.store.location import FILE
-from memcrdt.store.quarantine import Refused
+from memcrdt.store.quarantine import RefusedUpdate
 from memcrdt.store.recovery import doctor
 from tests.bare_device import BareDevice, agree
 
@@ -281,7 +281,7 @@ def test_quarantined_bytes_of_the_shard_go_with_what_was_forgotten(device: Make)
     a = device("A")
     memory = a.add("memory")
     with a.store.writing() as db:
-        quarantine.put(db, Refused(1, 0, "somebody", "a reason", SECRET.encode(), 7))
+        quarantine.put(db, RefusedUpdate(1, 0, "somebody", "a reason", SECRET.encode(), 7))
     a.forget(memory)
     assert _files_with(a.home) == []
     assert a.rows("SELECT count(*) FROM quarantine") == [(0,)]

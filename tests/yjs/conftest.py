@@ -15,7 +15,7 @@ import pytest
 
 import memcrdt
 from memcrdt.memory.memory import Memory
-from memcrdt.store.membership.tokens import Tokens
+from memcrdt.store.membership.tokens import TokenTable
 from memcrdt.yjs.listener import YjsListener, YjsOptions
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "yjs"
@@ -118,6 +118,6 @@ class Served:
 
 @pytest.fixture(name="served")
 async def _served(memory: Memory) -> AsyncIterator[Served]:
-    token = Tokens(memory.store).create("browser")
+    token = TokenTable(memory.store).create("browser")
     async with YjsListener(memory.store, YjsOptions(port=0)) as listener:
         yield Served(listener, token)

@@ -17,7 +17,7 @@ from memcrdt.memory.memory import Memory
 from memcrdt.model.clocks import StateVector
 from memcrdt.model.registers import DELETED
 from memcrdt.node.store_replica import StoreReplica
-from memcrdt.store.membership.tokens import Tokens
+from memcrdt.store.membership.tokens import TokenTable
 from memcrdt.yjs import client as serving
 from memcrdt.yjs import protocol, source
 from memcrdt.yjs.protocol import Awareness, Presence, Step1, Update
@@ -214,7 +214,7 @@ async def _check_only_reads(memory: Memory, client: Talk, reason: str) -> None:
 async def test_a_read_only_token_reads_and_its_writes_are_dropped(memory: Memory, talk: Any) -> None:
     """It is not asked what it has; what it sends all the same changes nothing, it is told so, and stays connected."""
     memory.add("here already")
-    client = await talk(Tokens(memory.store).create("screen", read_only=True))
+    client = await talk(TokenTable(memory.store).create("screen", read_only=True))
     await _check_only_reads(
         memory, client, "the token 'screen' may read and not write; make another with `memcrdt token create`"
     )
@@ -238,10 +238,10 @@ async def test_nobody_writes_into_a_space_that_this_device_may_only_read(memory:
 
 async def test_revoking_a_token_ends_its_connections(memory: Memory, talk: Any) -> None:
     """With a code after which y-websocket doesn't come back. Others stay, and nothing more goes to the revoked one."""
-    client, other = await talk(), await talk(Tokens(memory.store).create("other"))
+    client, other = await talk(), await talk(TokenTable(memory.store).create("other"))
     await client.sync()
     await other.sync()
-    Tokens(memory.store).revoke("browser")
+    TokenTable(memory.store).revoke("browser")
     secret = memory.add("not for the revoked one")
     assert (await client.end())[0] == serving.REVOKED == 4401
     assert not client.copy.registers(secret)
@@ -253,7 +253,7 @@ async def test_revoking_ends_a_connection_that_asked_for_nothing(memory: Memory,
     """It would hear of who is there."""
     client = await talk()
     await client.next()
-    Tokens(memory.store).revoke("browser")
+    TokenTable(memory.store).revoke("browser")
     assert (await client.end())[0] == serving.REVOKED
 
 

@@ -14,7 +14,7 @@ import pytest
 from memcrdt.errors import InputError, LockedError
 from memcrdt.memory.memory import Memory
 from memcrdt.node.node import Node
-from memcrdt.store.membership.tokens import Tokens
+from memcrdt.store.membership.tokens import TokenTable
 from memcrdt.yjs import listener as module
 from memcrdt.yjs import protocol
 from memcrdt.yjs.listener import YjsListener, YjsOptions
@@ -91,7 +91,7 @@ async def test_web_pages_come_in_only_from_origins_that_the_token_lists(
     memory: Memory, served: Any, http: aiohttp.ClientSession
 ) -> None:
     """Any other Origin is refused with a good token too, "null" among them; the listed one may read the answer."""
-    listing = {"headers": {**bearer(Tokens(memory.store).create("page", origins=[ORIGIN])), "Origin": ORIGIN}}
+    listing = {"headers": {**bearer(TokenTable(memory.store).create("page", origins=[ORIGIN])), "Origin": ORIGIN}}
     async with http.get(f"{served.spaces}/personal", **listing) as response:
         assert (response.status, response.headers["Access-Control-Allow-Origin"]) == (200, ORIGIN)
     async with http.ws_connect(f"{served.personal}/0", **listing) as socket:
@@ -137,7 +137,7 @@ async def test_with_a_certificate_it_speaks_tls_everywhere(
     memory: Memory, http: aiohttp.ClientSession, certificate: Path
 ) -> None:
     """The certificate is the user's own: who trusts it connects, and no Host is asked for."""
-    token = Tokens(memory.store).create("browser")
+    token = TokenTable(memory.store).create("browser")
     trusting = ssl.create_default_context(cafile=str(certificate))
     trusting.check_hostname = False
     async with YjsListener(memory.store, YjsOptions(host="", port=0, certificate=certificate)) as listener:
@@ -169,7 +169,7 @@ async def test_a_port_in_use_is_named(memory: Memory, served: Any) -> None:
 
 async def test_a_node_lets_clients_in_when_it_is_told_to(memory: Memory, http: aiohttp.ClientSession) -> None:
     """Beside the other devices, and no longer than it runs; when the port is taken it does not start at all."""
-    token = Tokens(memory.store).create("browser")
+    token = TokenTable(memory.store).create("browser")
     async with Node(memory, host="127.0.0.1", port=0) as node:
         assert node.yjs_url is None
     async with Node(memory, host="127.0.0.1", port=0, yjs=YjsOptions(port=0)) as node:
@@ -204,7 +204,7 @@ async def test_there_is_a_limit_to_clients(
 
 async def test_stopping_says_goodbye(memory: Memory, http: aiohttp.ClientSession) -> None:
     """With the code of one who goes away, after which clients try again; nothing listens any more."""
-    token = Tokens(memory.store).create("browser")
+    token = TokenTable(memory.store).create("browser")
     async with YjsListener(memory.store, YjsOptions(port=0)) as listener:
         url = f"{listener.url}/personal/0"
         socket = await http.ws_connect(url, headers=bearer(token))

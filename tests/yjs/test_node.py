@@ -21,7 +21,7 @@ from memcrdt.model.attributes import IN_REGISTERS
 from memcrdt.node.node import Node
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.store.membership.peers import Peers
-from memcrdt.store.membership.tokens import Tokens
+from memcrdt.store.membership.tokens import TokenTable
 from memcrdt.yjs.listener import YjsListener, YjsOptions
 
 DEADLINE_S = 30
@@ -136,7 +136,7 @@ async def test_edits_while_the_connection_is_cut_meet_after_it(memory: Memory, s
 
 async def test_a_client_reconnects_by_itself(memory: Memory, node: Any) -> None:
     """After the listener was gone for a while: what both did meanwhile is exchanged."""
-    token = Tokens(memory.store).create("browser")
+    token = TokenTable(memory.store).create("browser")
     async with YjsListener(memory.store, YjsOptions(port=0)) as listener:
         port = int(listener.url.split(":")[2].split("/")[0])
         url = f"ws://127.0.0.1:{port}/yjs/personal"

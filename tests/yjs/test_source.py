@@ -10,7 +10,7 @@ from memcrdt.crdt.shard import Shard
 from memcrdt.errors import NotFoundError, UntrustedPeerError
 from memcrdt.memory.memory import Memory
 from memcrdt.model import limits
-from memcrdt.store.membership.tokens import Token
+from memcrdt.store.membership.tokens import StoredToken
 from memcrdt.yjs import source as module
 from memcrdt.yjs.room import ShardRef
 from memcrdt.yjs.source import ShardSource
@@ -22,7 +22,7 @@ def _source(memory: Memory) -> ShardSource:
 
 
 @pytest.fixture(name="token")
-def _token(source: ShardSource) -> Token:
+def _token(source: ShardSource) -> StoredToken:
     token = source.tokens.find(source.tokens.create("browser"))
     assert token is not None
     return token
@@ -71,7 +71,7 @@ def test_only_shards_that_are_there_and_the_next_have_a_place(memory: Memory, so
 
 
 def test_news_are_the_updates_behind_a_position(
-    memory: Memory, source: ShardSource, token: Token, place: ShardRef, monkeypatch: pytest.MonkeyPatch
+    memory: Memory, source: ShardSource, token: StoredToken, place: ShardRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A few at a time, in order, and then none."""
     monkeypatch.setattr(module, "ROWS", 2)
@@ -91,7 +91,7 @@ def test_news_are_the_updates_behind_a_position(
 
 
 def test_news_that_are_folded_away_come_as_a_diff(
-    memory: Memory, source: ShardSource, token: Token, place: ShardRef
+    memory: Memory, source: ShardSource, token: StoredToken, place: ShardRef
 ) -> None:
     """A forget folds the log into a snapshot: the rows behind the position are gone, what they did is not."""
     doomed = memory.add("doomed")
@@ -106,7 +106,9 @@ def test_news_that_are_folded_away_come_as_a_diff(
     assert source.news(token, place, after) == ([], after)
 
 
-def test_a_revoked_token_opens_nothing(memory: Memory, source: ShardSource, token: Token, place: ShardRef) -> None:
+def test_a_revoked_token_opens_nothing(
+    memory: Memory, source: ShardSource, token: StoredToken, place: ShardRef
+) -> None:
     """Neither what is there, nor what comes, nor the way in."""
     _, position = source.answer(token, place, {})
     source.tokens.revoke("browser")

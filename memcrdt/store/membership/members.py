@@ -273,7 +273,7 @@ class Members:
             by = revocations(db, space, self._store.device)[0].by
             who = db.execute("SELECT name FROM peers WHERE device = ?", (by,)).get or f"the device {shown(by)}"
             text = f"this device was revoked from the space {name!r} by {who}; {COME_BACK}"
-            meta.raise_alarm(db, meta.Alarm(self._store.now_ms(), text))
+            meta.raise_alarm(db, self._store.now_ms(), text)
 
 
 _MOVABLE = (

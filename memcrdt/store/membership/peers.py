@@ -241,7 +241,7 @@ class Peers:
         """Raise an alarm for the user, unless the same one was raised before."""
         with self._store.writing() as db:
             if all(known.text != text for known in meta.alarms(db)):
-                meta.raise_alarm(db, meta.Alarm(self._store.now_ms(), text))
+                meta.raise_alarm(db, self._store.now_ms(), text)
 
     def remember_address(self, device: str, address: str) -> None:
         """Put an address first among those to dial. Raises NotFoundError."""

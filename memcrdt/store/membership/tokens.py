@@ -27,7 +27,7 @@ _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]{1,253}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class StoredToken:
     """What a token opens. `origins` are web origins such as https://app.example; times are in ms."""
 
     name: str
@@ -38,7 +38,7 @@ class Token:
     hash: bytes = field(repr=False)
 
 
-class Tokens:
+class TokenTable:
     """The tokens of one store. Every change is durable when its method returns."""
 
     def __init__(self, store: Store) -> None:
@@ -76,7 +76,7 @@ class Tokens:
                 db.execute("INSERT INTO token_spaces(name, space) VALUES(?, ?)", (name, number))
         return secret
 
-    def all(self) -> list[Token]:
+    def all(self) -> list[StoredToken]:
         """Return every token, by name."""
         with self._store.reading() as db:
             return [_token(row) for row in db.execute(_TOKENS)]
@@ -88,7 +88,7 @@ class Tokens:
             if not db.changes():
                 raise NotFoundError(f"there is no token called {name!r}; `memcrdt token list` shows those there are")
 
-    def find(self, secret: str) -> Token | None:
+    def find(self, secret: str) -> StoredToken | None:
         """Return the token with this secret, or None. The time it takes tells nothing about other secrets."""
         shown = _hash(secret)
         found = None
@@ -97,7 +97,7 @@ class Tokens:
                 found = token
         return found
 
-    def stands(self, token: Token) -> bool:
+    def stands(self, token: StoredToken) -> bool:
         """Return whether the token has not been revoked."""
         with self._store.reading() as db:
             sql = "SELECT 1 FROM tokens WHERE name = ? AND hash = ?"
@@ -134,9 +134,9 @@ def _hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
 
 
-def _token(row: tuple[Any, ...]) -> Token:
+def _token(row: tuple[Any, ...]) -> StoredToken:
     name, digest, read_only, origins, created_at, spaces = row
-    return Token(
+    return StoredToken(
         name=name,
         spaces=tuple(json.loads(spaces)),
         read_only=bool(read_only),

@@ -55,7 +55,7 @@ def repair_shard(store: Store, shard: int) -> str | None:
     with store.writing_documents() as (db, documents):
         if found := _set_aside(store, db, documents, shard):
             _resume(store, db, documents, shard, indexed=True)
-            meta.raise_alarm(db, meta.Alarm(store.now_ms(), _ALARM.format(found=found)))
+            meta.raise_alarm(db, store.now_ms(), _ALARM.format(found=found))
     if found:
         store.scrub_later()
     return found

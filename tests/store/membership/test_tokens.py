@@ -11,7 +11,7 @@ from memcrdt.errors import InputError, NotFoundError
 from memcrdt.memory.memory import Memory
 from memcrdt.store.location import FILE
 from memcrdt.store.membership import tokens as module
-from memcrdt.store.membership.tokens import Tokens
+from memcrdt.store.membership.tokens import TokenTable
 
 
 @pytest.fixture(name="memory")
@@ -21,11 +21,11 @@ def _memory(tmp_path: Path) -> Memory:
 
 
 @pytest.fixture(name="tokens")
-def _tokens(memory: Memory) -> Tokens:
-    return Tokens(memory.store)
+def _tokens(memory: Memory) -> TokenTable:
+    return TokenTable(memory.store)
 
 
-def test_a_secret_finds_its_token_and_no_other(tokens: Tokens) -> None:
+def test_a_secret_finds_its_token_and_no_other(tokens: TokenTable) -> None:
     """With what it may do; anything else that is shown finds none."""
     secret = tokens.create("browser", read_only=True, origins=["https://app.example"])
     tokens.create("another")
@@ -41,7 +41,7 @@ def test_a_secret_finds_its_token_and_no_other(tokens: Tokens) -> None:
         assert tokens.find(shown) is None
 
 
-def test_the_file_holds_no_secret(tokens: Tokens, memory: Memory) -> None:
+def test_the_file_holds_no_secret(tokens: TokenTable, memory: Memory) -> None:
     """Neither as text nor as the bytes it stands for."""
     secret = tokens.create("browser")
     found = b"".join(path.read_bytes() for path in memory.home.iterdir() if path.name.startswith(FILE))
@@ -50,7 +50,7 @@ def test_the_file_holds_no_secret(tokens: Tokens, memory: Memory) -> None:
     assert bytes.fromhex(secret) not in found
 
 
-def test_secrets_are_compared_in_constant_time(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_compared_in_constant_time(tokens: TokenTable, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every token is compared, also behind the one that is found, and by compare_digest alone."""
     compared = []
     secrets = [tokens.create(name) for name in "abc"]
@@ -59,7 +59,7 @@ def test_secrets_are_compared_in_constant_time(tokens: Tokens, monkeypatch: pyte
     assert len(compared) == 3
 
 
-def test_a_revoked_token_stands_no_more_and_its_name_is_free(tokens: Tokens) -> None:
+def test_a_revoked_token_stands_no_more_and_its_name_is_free(tokens: TokenTable) -> None:
     """Another one under the same name is another one: who holds the old secret stays out."""
     secret = tokens.create("browser")
     token = tokens.find(secret)
@@ -73,7 +73,7 @@ def test_a_revoked_token_stands_no_more_and_its_name_is_free(tokens: Tokens) -> 
     assert tokens.find(secret) is None
 
 
-def test_what_cannot_be_is_refused(tokens: Tokens) -> None:
+def test_what_cannot_be_is_refused(tokens: TokenTable) -> None:
     """A name that is taken or odd, an origin with a path, the local space, a space or token that is not here."""
     tokens.create("browser")
     for name, options in (
@@ -95,7 +95,7 @@ def test_what_cannot_be_is_refused(tokens: Tokens) -> None:
     assert [token.name for token in tokens.all()] == ["browser"]
 
 
-def test_there_is_a_limit_to_tokens(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_a_limit_to_tokens(tokens: TokenTable, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them is compared at every request."""
     monkeypatch.setattr(module, "TOKENS", 2)
     tokens.create("a")
