@@ -1,5 +1,5 @@
-"""Yjs documents: Shard, the only user of pycrdt, and the scan of untrusted updates, which needs none of it.
+"""Yjs documents: Shard, the only user of pycrdt, and the scan of untrusted updates, which does not need pycrdt.
 
-Import `memcrdt.crdt.shard` where a document is opened and `memcrdt.crdt.scan` where bytes are looked at;
-nothing is re-exported here, so that the scan stays cheap to import.
+Import `memcrdt.crdt.shard` to open a document and `memcrdt.crdt.scan` to check bytes. Nothing is re-exported here, so
+that the scan stays cheap to import.
 """

@@ -1,11 +1,11 @@
 """Compare the blocks of one client id in two updates, clock by clock.
 
-Two stores that write under one client id differ for ever, silently: each takes the other's blocks for its own. The
-only trace is a block that differs from the other store's block at the same clock.
+Two stores that write under one client id differ permanently and silently, because each mistakes the other's blocks for
+its own. The only trace is a block that differs from the other store's block at the same clock.
 
 Equal blocks may be encoded in several ways: each writer merges neighbours, orders the keys of an object and picks the
-width of a number as it likes. A deleted value is gone, in the end with the place where it stood. So places and values
-are compared where both updates still have them.
+width of a number as it likes. A deleted value is removed, and later its place, too. So places and values are compared
+only where both updates still have them.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class _ContentWalk(Walk):
         self.is_collecting, self.places, self.values = client == self.client, [], []
         end = super().block(client, clock)
         if self.is_collecting and self.places:
-            places = [*self.places, *((client, at) for at in range(clock, end - 1))]  # each behind its predecessor
+            places = [*self.places, *((client, at) for at in range(clock, end - 1))]  # each after its predecessor
             values = self.values or [None] * len(places)
             self.contents.update(zip(range(clock, end), map(_Content, places, values), strict=True))
         return end

@@ -1,10 +1,10 @@
 """Cut a large update into pieces that each apply without a gap.
 
-pycrdt holds the interpreter's lock through each of its calls. Between two pieces, the other threads of the process get
-their turn, and a receiver need not wait for more than one piece.
+pycrdt holds the interpreter's lock during each of its calls. Between two pieces, the other threads of the process get
+their turn, and a receiver never waits for more than one piece.
 
-The blocks of one client have to come in the order of their clocks, and each behind the block that it names as its
-origin. Deletes go last: by then, the blocks they delete are there.
+The blocks of one client have to be in the order of their clocks, and each block after the block that it names as its
+origin. Deletes go last, when the blocks that they delete are there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def cut(update: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
     """Yield the pieces of a scanned update. Applied in order, they have the effect of the update.
 
     Args:
-        update: The update. One that is no longer than `piece_bytes` is its only piece.
+        update: The update. If it has at most `piece_bytes`, it is the only piece.
         piece_bytes: The approximate maximum size of a piece.
 
     Raises:
@@ -59,8 +59,8 @@ def cut(update: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
 class _Run:
     """Neighbouring blocks of a client: `count` of them from `clock` on, at [start, stop) in the update.
 
-    Only the first block may stand behind a block of another client: `origin` is that client, and the clock behind that
-    block. So the whole run can go out as soon as its first block can.
+    Only the first block may have a block of another client as its origin: `origin` is that client, and the clock after
+    that block. So the whole run can go out as soon as its first block can.
     """
 
     clock: int
@@ -135,10 +135,10 @@ class _Piece:
 
 
 def _in_order(found: Mapping[int, list[_Run]]) -> Iterator[tuple[int, _Run]]:
-    """Yield every run, each behind the blocks it builds on: a client that has to wait lets the other one go first.
+    """Yield every run after the blocks that it builds on. While a client has to wait, the other client goes first.
 
     Raises:
-        RemoteProtocolError: There is no such order.
+        RemoteProtocolError: No such order exists.
     """
     done = dict.fromkeys(found, 0)
     for client in found:
@@ -161,6 +161,6 @@ def _in_order(found: Mapping[int, list[_Run]]) -> Iterator[tuple[int, _Run]]:
 
 
 def _is_there(found: Mapping[int, list[_Run]], done: Mapping[int, int], client: int, end: int) -> bool:
-    """Return whether the blocks of `client` up to clock `end` have gone out, or are no part of the update."""
+    """Return whether the blocks of `client` up to clock `end` have gone out, or are not part of the update."""
     runs = found.get(client, [])
     return done.get(client, 0) == len(runs) or runs[done[client]].clock >= end

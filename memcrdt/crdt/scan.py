@@ -59,7 +59,7 @@ class Scan:
 
     Attributes:
         first: The clock of the first block, by client.
-        after: The clock behind the last block, by client.
+        after: The clock after the last block, by client.
         needs: The state vector that a document must cover so that the update fits without a gap. An update that skips
             over blocks needs these, too.
         texts: The strings under `text` in its values: those of births and revisions, in a well-formed memory.
@@ -141,7 +141,7 @@ class Cursor:
         try:
             return str(self.data[start:end], "utf-8")
         except UnicodeDecodeError:
-            self.refuse("text that is no UTF-8")
+            self.refuse("text that is not UTF-8")
 
     def id_ranges(self) -> Iterator[tuple[int, int, int]]:
         """Read a delete set, as (client, start, end)."""
@@ -170,7 +170,7 @@ class Walk(Cursor):
         self.first: dict[int, int] = {}
         self.after: dict[int, int] = {}
         self.needs: dict[int, int] = {}
-        self.refers: dict[int, int] = {}  # per client, the clock behind the last block that is referred to
+        self.refers: dict[int, int] = {}  # per client, the clock after the last block that is referred to
         self.texts: list[str] = []
         self.blocks = 0
         self.memory = 0
@@ -206,7 +206,7 @@ class Walk(Cursor):
             self.refuse(f"{self.blocks} {what}, more than {limits.UPDATE_BLOCKS},")
 
     def block(self, client: int, clock: int) -> int:
-        """Walk the block at (client, clock). Return the clock behind it."""
+        """Walk the block at (client, clock). Return the clock after it."""
         info = self.byte()
         kind = info & _KIND
         if kind in (_COLLECTED, _SKIP):
@@ -225,7 +225,7 @@ class Walk(Cursor):
         return end
 
     def place(self, info: int, client: int, clock: int) -> None:
-        """Walk the place of an item: behind another one, or first at a key of the root."""
+        """Walk the place of an item: after another item, or first at a key of the root."""
         if info & _HAS_RIGHT:
             self.refuse("a block with one to its right")
         if info & _HAS_ORIGIN:
@@ -238,7 +238,7 @@ class Walk(Cursor):
         other = self.number(limits.CLIENT_ID_MAX)
         end = self.number() + 1
         if other == client and end > clock:
-            self.refuse(f"a block of client {client} that stands behind itself")
+            self.refuse(f"a block of client {client} whose origin is not before it")
         if end > self.refers.get(other, 0):
             self.refers[other] = end
 
@@ -256,7 +256,7 @@ class Walk(Cursor):
         if kind == _DELETED:
             return self.number()
         if kind != VALUES:
-            self.refuse(f"content of kind {kind}, which is no plain value,")
+            self.refuse(f"content of kind {kind}, which is not a plain value,")
         count = self.count()
         self.take(count * _VALUE_BYTES)
         for _ in range(count):
@@ -277,7 +277,7 @@ class Walk(Cursor):
         elif tag in (OBJECT, ARRAY):
             self.nested(tag, depth + 1)
         else:
-            self.refuse(f"a value with tag {tag}, which is no JSON,")
+            self.refuse(f"a value with tag {tag}, which is not JSON,")
         return None
 
     def integer(self) -> None:

@@ -1,7 +1,8 @@
 """Shard: one live Yjs document of plain registers, and the only user of pycrdt.
 
-What pycrdt 0.14 does wrong out of order, with gaps and with a client id used twice, tests/crdt/test_canaries.py
-pins; a Shard must never be led there. Its caller applies updates in order, without gaps, and scanned.
+pycrdt 0.14 loses data when updates arrive out of order or with gaps, or when a client id is used twice.
+tests/crdt/test_canaries.py pins these cases. A Shard must never get into them: its caller scans all updates and applies
+them in order and without gaps.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from memcrdt.model.values import Json, canonical, restored
 
 _JSON_TYPES: Final = frozenset({type(None), bool, int, float, str, list, dict})
 
-_DIGESTED_TOGETHER: Final = 256  # registers: in 2 ms; between them the hash gives the interpreter's lock away
-_FREED_AT_ONCE: Final = 8_192  # registers: in 16 ms
+_DIGESTED_TOGETHER: Final = 256  # registers: takes 2 ms; the hash releases the interpreter's lock after them
+_FREED_AT_ONCE: Final = 8_192  # registers: takes 16 ms
 _FREED_TOGETHER: Final = 1_024
 
 
@@ -94,17 +95,17 @@ class Shard:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Let many calls of `registers` share one transaction, which takes longer than a read. No writing meanwhile."""
+        """Let many calls of `registers` share one transaction, which takes longer than a read. Write nothing inside."""
         with self._transaction():
             yield
 
     def registers(self, memory_id: str) -> dict[str, Json]:
-        """Return all registers of one memory, empty when it has none."""
+        """Return all registers of one memory; empty if it has none."""
         with self._transaction() as transaction:
             return {key: self._value(transaction, key) for key in self._keys.get(memory_id, ())}
 
     def write(self, writes: Mapping[str, Json | Deleted]) -> Edit:
-        """Write registers in one transaction. A register that holds the value already is not written again."""
+        """Write registers in one transaction. A register that has the value already is not written again."""
         record = _Record()
         with _observed(self._doc, record.on_update), self._transaction() as transaction:
             for key, value in writes.items():
@@ -120,11 +121,11 @@ class Shard:
             info: Its scan, if there is one already.
 
         Returns:
-            What was new here.
+            The changes that were new to this document.
 
         Raises:
-            RemoteProtocolError: yrs refuses the update; or some of it is still pending afterwards; or the document is
-                no longer a flat map of plain values.
+            RemoteProtocolError: yrs refuses the update, some of the update is still pending afterwards, or the document
+                is no longer a flat map of plain values.
         """
         info = info or scan(update)
         record = _Record()
@@ -133,9 +134,9 @@ class Shard:
                 self._integrate(piece, lambda exc: RemoteProtocolError(f"yrs refused an update: {exc}"))
         known = self.state_vector()
         if not covers(known, info.after) or not covers(known, info.needs):
-            raise RemoteProtocolError("an update did not bring what it announced: some of it waits for what is missing")
+            raise RemoteProtocolError("an update is incomplete: some of its blocks wait for missing blocks")
         if record.foreign or set(self._doc.keys()) != {ROOT}:
-            raise RemoteProtocolError(f"an update brought more than plain values in the map {ROOT!r}")
+            raise RemoteProtocolError(f"an update has more than plain values in the map {ROOT!r}")
         return self._edit(record)
 
     def state_vector(self) -> dict[int, int]:
@@ -153,9 +154,9 @@ class Shard:
     def digest(self) -> bytes:
         """Return 16 bytes that are equal for equal documents.
 
-        It is BLAKE2b of the state vector, the deletes and the registers, as one canonical JSON text; not of the encoded
-        document, since equal documents encode differently. The text is made of some registers at a time: in one step, a
-        large shard would keep all other threads waiting.
+        The digest is BLAKE2b of the state vector, the deletes and the registers, as one canonical JSON text. It does
+        not use the encoded document, because equal documents can have different encodings. The text is made in steps of
+        some registers: in one step, a large shard would keep all other threads waiting.
         """
         known = ",".join(f"[{client},{clock}]" for client, clock in sorted(self.state_vector().items()))
         ranges = _merged(Cursor(Snapshot.from_doc(self._doc).encode()).id_ranges())
@@ -171,7 +172,7 @@ class Shard:
         return state.digest()
 
     def free(self) -> None:
-        """Free the document; the shard can't be used any more.
+        """Free the document. The shard cannot be used afterwards.
 
         A large document is freed in steps: in one call, a shard of 65,000 registers would keep all other threads
         waiting for 120 ms.
@@ -185,7 +186,7 @@ class Shard:
         del self._map, self._doc
 
     def _sorted_keys(self) -> Iterator[str]:
-        """Yield all keys in order. The keys of one memory are neighbours, since they begin with its id."""
+        """Yield all keys in order. The keys of one memory are neighbours, because they begin with its id."""
         known = (key for memory_id in sorted(self._keys) for key in sorted(self._keys[memory_id]))
         return heapq.merge(known, sorted(self._foreign))
 
@@ -227,10 +228,10 @@ class Shard:
         return Edit(tuple(record.updates), frozenset(touched), frozenset(unborn), displaced)
 
     def _index(self, changes: Iterable[tuple[str, bool]]) -> tuple[set[str], set[str]]:
-        """Update the index after changes of keys, each with whether it is there now.
+        """Update the index after changes of keys. Each change says whether the key exists now.
 
         Returns:
-            The ids touched, and those that lost their birth or tombstone.
+            The ids that were touched, and the ids that lost their birth or tombstone.
         """
         touched: set[str] = set()
         deleted: set[str] = set()
@@ -267,7 +268,7 @@ class _Record:
     updates: list[bytes] = field(default_factory=list)
     changes: dict[str, bool] = field(default_factory=dict)
     replaced: dict[str, Json] = field(default_factory=dict)  # births that were removed, with their first value
-    foreign: bool = False  # a value that is no plain JSON
+    foreign: bool = False  # whether a value is not plain JSON
 
     def on_update(self, event: TransactionEvent) -> None:
         self.updates.append(bytes(event.update))
@@ -284,7 +285,7 @@ class _Record:
 
 @contextmanager
 def _observed(target: Doc[Any] | Map[Any], callback: Callable[[Any], None]) -> Iterator[None]:
-    """Subscribe for the body only: a subscription that stays would keep its document alive for ever."""
+    """Subscribe for the body only: a subscription that stays would keep its document alive forever."""
     subscription = target.observe(callback)
     try:
         yield

@@ -1,6 +1,6 @@
 """Search: embedders, full text, vectors and their fusion.
 
-Names resolve when they are used, so that importing this package is cheap.
+Names are imported when they are used, so importing this package is cheap.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Searching texts that memories had once: the indexes hold only those of today.
+"""Search of former texts. The indexes have only the current texts.
 
-They are few, those changed since the moment that is asked about, so each is compared with the query by itself.
+Only the memories that changed since the time of the query need this. They are few, so each of their former texts is
+compared with the query directly.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
     from memcrdt.search import Embedder
 
 CHANGED: Final = 1_000  # memories compared, the last changed first
-_STEM_CHARS: Final = 5  # words that begin alike count as one
+_STEM_CHARS: Final = 5  # words that share their first characters count as one
 
 
 def changed_since(db: Connection, filters: CheckedFilters, now: int) -> list[MemoryRecord]:
-    """The memories, as they stood at `filters.as_of`, whose text is another one today."""
+    """Return the memories whose text has changed since `filters.as_of`, as they were at that time."""
     assert filters.as_of is not None
     today = listing.revised_since(db, replace(filters, contains=None), now, CHANGED)
     moment = from_ms(filters.as_of)
@@ -45,7 +46,7 @@ def changed_since(db: Connection, filters: CheckedFilters, now: int) -> list[Mem
 def compare(
     query: str, records: Sequence[MemoryRecord], embedder: Embedder | None, given: Vector | None = None
 ) -> list[Hit]:
-    """A hit for each record that has a word of the query or, with an embedder, is near it; best first.
+    """Return a hit for each record that has a word of the query or, with an embedder, a similar meaning; best first.
 
     `given` is the vector of the query, if the caller has it.
     """
@@ -59,7 +60,7 @@ def compare(
     shares = np.array([len(asked & _stems(record.text)) / (len(asked) or 1) for record in records])
     cosines, scores = None, calibrated(None, shares)
     if embedder is not None and embedder.fast:
-        with suppress(EmbedderError):  # words answer; the status tells why
+        with suppress(EmbedderError):  # the words decide; the status shows the error
             vectors = embedder.embed([record.text for record in records])
             cosines = (vectors @ _direction(query, embedder, given)).astype(np.float64)
             scores = calibrated(cosines, shares, unrelated_cosine(embedder))
@@ -72,7 +73,7 @@ def compare(
 
 
 def merged(ranked: Sequence[Hit], others: Iterable[Hit]) -> list[Hit]:
-    """`ranked` in its order, with each of the others before the first that has a lower score."""
+    """Return `ranked` in its order, with each of the others before the first hit that has a lower score."""
     result = list(ranked)
     for hit in others:
         place = next((n for n, known in enumerate(result) if known.score < hit.score), len(result))

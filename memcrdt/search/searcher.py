@@ -1,4 +1,4 @@
-"""Searching a store: from what a caller asks to the hits that it gets."""
+"""The search of a store: from the checked arguments of a caller to hits."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class SearchStatus:
     """The state of search by meaning.
 
     Attributes:
-        model: The name of the model whose vectors are searched; None while there is none.
-        next_model: The name of the model that will take its place; None without a change of model.
-        waiting: Memories that wait to be embedded.
-        error: Why texts or queries can't be embedded at present, and how often that failed; None if they can.
+        model: The name of the model whose vectors are searched; None while there is no model.
+        next_model: The name of the model that will replace it; None unless a change of model is under way.
+        waiting: The number of memories that wait to be embedded.
+        error: Why texts or queries cannot be embedded at present, and how often this failed; None if they can.
     """
 
     model: str | None
@@ -36,7 +36,7 @@ class SearchStatus:
 
 
 class Searcher:
-    """The search of one store, and the thread that embeds what could not be embedded at once."""
+    """The search of one store, and the thread that embeds texts that could not be embedded at once."""
 
     def __init__(self, store: Store, index: SearchIndex) -> None:
         self._store = store
@@ -44,19 +44,19 @@ class Searcher:
         self._worker: EmbeddingWorker | None = None
 
     def start(self) -> None:
-        """Starts the thread."""
+        """Start the thread."""
         from memcrdt.search.index.worker import EmbeddingWorker
 
         self._worker = EmbeddingWorker(self._store, self._index)
         self._worker.start()
 
     def close(self) -> None:
-        """Ends the thread, if there is one."""
+        """End the thread if it was started."""
         if self._worker is not None:
             self._worker.close()
 
     def status(self) -> SearchStatus:
-        """What is searched, and what is still to be done for it."""
+        """Return the model that is searched, and the work that is left."""
         from memcrdt.search.index import registry
 
         with self._store.reading() as db:
@@ -73,13 +73,13 @@ class Searcher:
         )
 
     def use(self, spec: str) -> str:
-        """Makes `spec` the model to search with, as search.index.worker.use_model() does. Returns its name."""
+        """Make `spec` the model to search with, and return its name. Raises as search.index.worker.use_model() does."""
         from memcrdt.search.index.worker import use_model
 
         return use_model(self._store, self._index, spec)
 
     def search(self, query: str, filters: CheckedFilters, options: SearchOptions) -> list[Hit]:
-        """The memories that answer `query` best, best first."""
+        """Return the memories that answer `query` best, best first."""
         with self._store.reading() as db:
             return self._search(db, query, filters, options)
 
@@ -94,7 +94,7 @@ class Searcher:
         hits = [
             Hit(memory=record, score=scored.score, passage=scored.passage, parts=scored.parts)
             for scored in found
-            if (record := records.get(scored.memory)) and record.id not in ids  # it may have been forgotten meanwhile
+            if (record := records.get(scored.memory)) and record.id not in ids  # it may be forgotten by now
         ]
         if bygone:
             others = compare(query, bygone, self._index.embedders.own, options.vector)
@@ -103,7 +103,7 @@ class Searcher:
         return [replace(hit, marks=highlighter.spans(hit.passage or hit.memory.text)) for hit in hits[: options.limit]]
 
     def similar(self, memory_id: str, filters: CheckedFilters, options: SearchOptions) -> list[Hit]:
-        """The memories that say what this one does, without itself. Raises NotFoundError."""
+        """Return the memories that are most like this one, without the memory itself. Raises NotFoundError."""
         with self._store.reading() as db:
             record, place = reads.by_id(db, memory_id), reads.place_of(db, memory_id)
             if record is None or place is None:

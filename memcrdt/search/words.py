@@ -1,7 +1,7 @@
-"""Words: how a text is prepared for full text, the same for stored texts and for queries.
+"""Words: how a text is prepared for the full-text index. Stored texts and queries are prepared in the same way.
 
-SQLite's tokenizer (unicode61, accents folded, porter stems) makes words of text with spaces. Scripts written without
-spaces become overlapping pairs of characters first, so that any substring of two or more characters is found.
+SQLite's tokenizer (unicode61, accents folded, porter stems) splits text with spaces into words. Scripts written without
+spaces are first turned into overlapping pairs of characters, so that any substring of two or more characters is found.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STOP_WORDS: Final = frozenset(
 
 
 def searchable(text: str) -> str:
-    """Return `text` as full text takes it: runs of unspaced script as pairs of characters, pictures as words."""
+    """Return `text` for the full-text index: runs of unspaced script as pairs of characters, pictures as words."""
     if text.isascii():
         return text
     named = _PICTURE.sub(lambda picture: f" {_named(picture[0])} ", text)
@@ -70,17 +70,17 @@ def stretches(text: str) -> list[Stretch]:
 
 
 def word_set(text: str) -> frozenset[str]:
-    """Return the words of `text`, folded but not stemmed: for comparing texts with each other."""
+    """Return the words of `text`, folded but not stemmed, for comparing texts with each other."""
     return frozenset(_WORD.findall(searchable(text).casefold()))
 
 
 def is_unspaced(text: str) -> bool:
-    """Whether all of `text` is in a script that is written without spaces."""
+    """Return whether all of `text` is in a script that is written without spaces."""
     return _UNSPACED.fullmatch(text) is not None
 
 
 def is_mostly_unspaced(text: str) -> bool:
-    """Whether more than half of `text` is in such scripts."""
+    """Return whether more than half of `text` is in scripts that are written without spaces."""
     return not text.isascii() and 2 * sum(len(run[0]) for run in _UNSPACED.finditer(text)) > len(text)
 
 
@@ -89,5 +89,5 @@ def _named(picture: str) -> str:
 
 
 def _pairs(run: str) -> str:
-    # The last character stands alone too: a run of one character is a word, and every character begins a word.
+    # The last character is a word of its own: a run may have one character, and every character begins a word.
     return " ".join(run[i : i + 2] for i in range(len(run)))

@@ -1,8 +1,8 @@
-"""The shown score: how likely the query means a memory, on one scale for all queries and models.
+"""The score of a hit: how likely the memory answers the query, on one scale for all queries and models.
 
 Models differ in the cosine of unrelated texts: 0.21 on average with the shipped model, 0.04 with all-MiniLM-L6-v2. So
-a cosine counts by how far it is on the way from there to 1. And the best memory for any question, answered or not,
-shares some common words with it. So the share of the words counts by its cube. docs/search.md has the figures.
+a cosine counts by its position between that value and 1. And even if no memory answers a question, the best one shares
+some common words with it. So the share of the words counts by its cube. docs/search.md has the figures.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-UNKNOWN: Final = 0.1  # the cosine of unrelated texts that is assumed until it is known
+UNKNOWN: Final = 0.1  # the cosine of unrelated texts that is assumed until it is measured
 _MIDDLE, _SLOPE = 3.5, 8.0  # the score is a half where the evidence is 3.5 / 8
 _SHARE, _BOTH = 0.5, 2.0  # weights of the cubed share, alone and times the cosine
 # 16 subjects, questions among them. A change of these texts changes the meaning of every score.
@@ -53,7 +53,7 @@ def calibrated(
 
     Args:
         cosines: The cosine of each memory, [n]; None without vectors.
-        shares: The share of the query's idf that each memory holds, [n].
+        shares: The share of the query's idf that each memory has, [n].
         unrelated: The mean cosine of unrelated texts in the model of the cosines.
     """
     import numpy as np

@@ -1,4 +1,4 @@
-"""The catalog: which models can be used by name, and downloading one."""
+"""The catalog of the models that can be used by name, and their download."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ class KnownModel(NamedTuple):
     """A model that can be used by name.
 
     Attributes:
-        dim: Dimensions of its vectors.
+        name: The name, as open(), `model use` and `model pull` take it.
+        dim: The number of dimensions of its vectors.
         size_mb: The size of its download, in MB.
+        description: The description by its makers.
         here: Whether it is on this machine.
     """
 
@@ -31,7 +33,7 @@ class KnownModel(NamedTuple):
 
 
 def known_models() -> list[KnownModel]:
-    """Return the shipped model, then fastembed's models by name. This takes a second: it imports fastembed."""
+    """Return the shipped model, then fastembed's models by name. The import of fastembed takes a second."""
     shipped = KnownModel(_SHIPPED, static.DIM, 0.0, "Shipped: word vectors, averaged; English; needs no download", True)
     found = [
         KnownModel(
@@ -47,15 +49,15 @@ def known_models() -> list[KnownModel]:
 
 
 def pull(name: str, progress: Progress = lambda here, total: None) -> None:
-    """Download one of fastembed's models into the cache. A pull that was interrupted goes on where it stopped.
+    """Download one of fastembed's models into the cache. A download that was interrupted continues where it stopped.
 
     Args:
         name: The name of a model in `known_models()`.
-        progress: Called with the bytes that are here, and the bytes in all.
+        progress: Called with the number of bytes that are here and the total number of bytes.
 
     Raises:
         InputError: No model has this name.
-        ModelMissingError: The hub does not answer, which is known within seconds, or the files can't be written.
+        ModelMissingError: The hub does not answer within seconds, or the files cannot be written.
     """
     if name == _SHIPPED:
         return

@@ -1,4 +1,4 @@
-"""Embedders: anything that turns texts into vectors, behind one small Protocol."""
+"""Embedders: anything that turns texts into vectors, with one small Protocol as its interface."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-EmbedFunction: TypeAlias = Callable[[list[str]], Any]  # returns rows of numbers, one row a text
+EmbedFunction: TypeAlias = Callable[[list[str]], Any]  # returns rows of numbers, one row per text
 
 _NEEDED: Final = ("name", "fast", "embed", "embed_query")
 _NOT_ASYNC: Final = (
@@ -27,18 +27,18 @@ _NOT_ASYNC: Final = (
 class Embedder(Protocol):
     """Turns texts into vectors of one model.
 
-    Methods are called from several threads. What they raise, and rows of a wrong shape, count as a failure: memories
-    stay found by their words, and get their vectors when the embedder works again.
+    Methods are called from several threads. An exception or rows of a wrong shape count as a failure. Until the
+    embedder works again, memories are found by their words. Then they get their vectors.
     """
 
     @property
     def name(self) -> str:
-        """The name of the model. It is stored with every vector: vectors of other names are not compared."""
+        """The name of the model. It is stored with every vector. Vectors of different names are never compared."""
         ...
 
     @property
     def dim(self) -> int:
-        """Dimensions of a vector. Raises EmbedderError when the model can't be loaded."""
+        """The number of dimensions of a vector. Raises EmbedderError if the model cannot be loaded."""
         ...
 
     @property
@@ -50,12 +50,12 @@ class Embedder(Protocol):
         """Return unit vectors, [len(texts), dim]; zeros for a text without meaning to the model.
 
         Raises:
-            EmbedderError: The model can't be loaded, or fails on a text.
+            EmbedderError: The model cannot be loaded, or fails on a text.
         """
         ...
 
     def embed_query(self, query: str) -> NDArray[np.float32]:
-        """Return the unit vector, [dim], of a question, which some models embed differently. Raises EmbedderError."""
+        """Return the unit vector, [dim], of a query. Some models embed queries differently. Raises EmbedderError."""
         ...
 
 
@@ -83,7 +83,9 @@ def make_embedder(spec: object) -> Embedder | None:
     if callable(spec):
         _refuse_async(spec, spec)
         return UserEmbedder(_function_name(spec), spec)
-    raise InputError(f"the embedder has the type {type(spec).__name__}; give a name, a function or what has embed()")
+    raise InputError(
+        f"the embedder has the type {type(spec).__name__}; give a name, a function or an object with embed()"
+    )
 
 
 def _named(spec: str) -> Embedder:
@@ -109,7 +111,7 @@ def _of_object(spec: Any) -> UserEmbedder:
             f" {', '.join(_NEEDED)}, or give a function"
         )
     if not isinstance(spec.name, str) or not spec.name:
-        raise InputError(f"the name of the embedder is {spec.name!r}; give a text that tells its vectors from others")
+        raise InputError(f"the name of the embedder is {spec.name!r}; give a text that identifies the model")
     _refuse_async(spec, spec.embed, spec.embed_query)
     return UserEmbedder(spec.name, spec.embed, spec.embed_query, fast=bool(spec.fast))
 
@@ -128,9 +130,9 @@ def _refuse_async(spec: object, *functions: Any) -> None:
 
 
 class UserEmbedder:
-    """A user's function or object behind the contract of Embedder.
+    """An Embedder over a user's function or object.
 
-    Anything that it raises becomes an EmbedderError, and anything but rows of numbers is refused.
+    Every exception becomes an EmbedderError, and any result other than rows of numbers is refused.
     """
 
     def __init__(
@@ -149,7 +151,7 @@ class UserEmbedder:
 
     @property
     def dim(self) -> int:
-        """Dimensions of a vector; known after a first text."""
+        """The number of dimensions of a vector, known after a first text. Raises EmbedderError."""
         if self._dim is None:
             self._dim = self.embed(["dimensions"]).shape[1]
         return self._dim
@@ -159,7 +161,7 @@ class UserEmbedder:
         return unit_rows(self._call(self._embed, list(texts), len(texts)), len(texts), self.name)
 
     def embed_query(self, query: str) -> NDArray[np.float32]:
-        """Return the unit vector, [dim], of a question. Raises EmbedderError."""
+        """Return the unit vector, [dim], of a query. Raises EmbedderError."""
         if self._embed_query is None:
             vector: NDArray[np.float32] = self.embed([query])[0]
         else:
@@ -169,11 +171,11 @@ class UserEmbedder:
     def _call(self, function: Callable[[Any], Any], argument: object, count: int) -> Any:
         try:
             given = function(argument)
-        except Exception as exc:  # it is the user's: it may raise anything
+        except Exception as exc:  # a user's function may raise anything
             reason = str(exc) or type(exc).__name__
             raise EmbedderError(f"the embedder {self.name} failed on {count} texts: {reason}") from exc
         if isinstance(given, Awaitable):
             if isinstance(given, Coroutine):
-                given.close()  # or Python warns that it was never awaited
+                given.close()  # otherwise Python warns that it was never awaited
             raise EmbedderError(f"the embedder {self.name} {_NOT_ASYNC}")
         return given

@@ -1,6 +1,7 @@
 """Embedders through fastembed: any of its models that is on this machine, or an ONNX model in a folder.
 
-Nothing here uses the network. A model that is not on this machine is a ModelMissingError; `memcrdt model pull` gets it.
+Nothing here uses the network. A model that is not on this machine raises ModelMissingError; `memcrdt model pull`
+downloads it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 CACHE_VARIABLE = "MEMCRDT_MODELS"
 FOLDER_PREFIX = "folder:"
-BATCH = 32  # texts a run, of about equal length: padding costs more than calls
+BATCH = 32  # texts per run, of about equal length: padding costs more than calls
 _SAMPLE_BYTES = 65_536
 
 
@@ -40,7 +41,7 @@ def text_embedding() -> Any:
     from fastembed import TextEmbedding
     from loguru import logger
 
-    logger.disable("fastembed")  # by default it writes to stderr at length; our errors say it in one line
+    logger.disable("fastembed")  # by default it writes long messages to stderr; our errors have the same in one line
     return TextEmbedding
 
 
@@ -56,7 +57,7 @@ class FastEmbedder:
 
     @property
     def dim(self) -> int:
-        """Dimensions of a vector. Raises EmbedderError."""
+        """The number of dimensions of a vector. Raises EmbedderError."""
         return int(self._loaded().embedding_size)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -69,7 +70,7 @@ class FastEmbedder:
         return unit_rows(rows, len(texts), self.name)
 
     def embed_query(self, query: str) -> NDArray[np.float32]:
-        """Return the unit vector, [dim], of a question, as the model embeds questions. Raises EmbedderError."""
+        """Return the unit vector, [dim], of a query, as the model embeds queries. Raises EmbedderError."""
         vector: NDArray[np.float32] = unit_rows(self._run("query_embed", [query]), 1, self.name)[0]
         return vector
 
@@ -77,7 +78,7 @@ class FastEmbedder:
         model = self._loaded()
         try:
             return list(getattr(model, method)(texts, batch_size=BATCH))
-        except Exception as exc:  # ONNX Runtime's errors have no common base below it, nor have fastembed's
+        except Exception as exc:  # the errors of ONNX Runtime and fastembed have no other common base
             raise EmbedderError(f"the model {self.name} failed on {len(texts)} texts: {exc}") from exc
 
     def _loaded(self) -> Any:
@@ -87,10 +88,10 @@ class FastEmbedder:
                     self._model = self._load()
                 except EmbedderError:
                     raise
-                except Exception as exc:  # the same: a folder may hold anything
+                except Exception as exc:  # likewise; and a folder may contain anything
                     raise ModelMissingError(
                         f"the model {self.name} is not on this machine ({type(exc).__name__}); get it with"
-                        f" `memcrdt model pull {self.name}`, or go back with `memcrdt model use static`"
+                        f" `memcrdt model pull {self.name}`, or switch back with `memcrdt model use static`"
                     ) from exc
             return self._model
 
@@ -101,14 +102,14 @@ class FastEmbedder:
 class FolderEmbedder(FastEmbedder):
     """An Embedder over an ONNX model in a folder: model.onnx or onnx/model.onnx, and tokenizer.json.
 
-    Its name holds the folder and a digest of the model: another model in the same folder is another embedder.
+    Its name has the folder and a digest of the model, so another model in the same folder is another embedder.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.expanduser().absolute()
         files = [name for name in ("model.onnx", "onnx/model.onnx") if (self._folder / name).is_file()]
         if not files or not (self._folder / "tokenizer.json").is_file():
-            raise InputError(f"the folder {self._folder} has no model.onnx with a tokenizer.json; name another one")
+            raise InputError(f"the folder {self._folder} has no model.onnx with a tokenizer.json; give another folder")
         self._file = files[0]
         super().__init__(f"{FOLDER_PREFIX}{self._folder}#{_digest(self._folder / self._file)}")
 
@@ -140,7 +141,7 @@ class FolderEmbedder(FastEmbedder):
 
 
 def _digest(path: Path) -> str:
-    """Return a digest of the size and three samples: models have hundreds of megabytes, and differ everywhere."""
+    """Return a digest of the size and three samples: models have hundreds of megabytes and differ everywhere."""
     size = path.stat().st_size
     digest = hashlib.blake2b(size.to_bytes(8, "big"), digest_size=6)
     with path.open("rb") as file:

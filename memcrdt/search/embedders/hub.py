@@ -1,8 +1,8 @@
-"""Downloads a model's files from a hub that speaks Hugging Face's protocol, into the layout of its client's cache.
+"""The download of a model's files from a hub with Hugging Face's protocol, into the layout of its client's cache.
 
-The client itself isn't used: it discards a partial file when the connection breaks (huggingface_hub 1.33), and
+The client itself is not used: it discards a partial file when the connection breaks (huggingface_hub 1.33), and
 fastembed waits 3, 9 and 27 seconds between its attempts. Here a partial file stays, under the digest of the complete
-one, and the next pull asks for the rest. A file counts once its digest is right, and a model once all its files count.
+file, and the next pull requests the rest. A file counts once its digest is right, and a model once all its files count.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import IO, Any, Final, NamedTuple, TypeAlias
 
 from memcrdt.errors import InputError, ModelMissingError
 
-Progress: TypeAlias = Callable[[int, int], None]  # called with the bytes that are here, and the bytes in all
+Progress: TypeAlias = Callable[[int, int], None]  # called with the bytes that are here, and the total bytes
 
 HUB: Final = "https://huggingface.co"
 MAX_LISTING_BYTES: Final = 4 * 1024 * 1024  # of the list of a repository's files: the largest have some hundreds
@@ -51,20 +51,20 @@ class ModelRepository:
         self._folder = cache / f"models--{name.replace('/', '--')}"
 
     def is_here(self, paths: Iterable[str]) -> bool:
-        """Whether a revision with all these files is here. Their digests were checked when they came."""
+        """Return whether a revision with all these files is here. Their digests were checked after the download."""
         revision = self._revision()
         return revision is not None and all((self._snapshot(revision) / path).is_file() for path in paths)
 
     def pull(self, needed: Iterable[str], useful: Iterable[str], progress: Progress) -> None:
-        """Download the files that are not here yet, of the revision that is here or else the newest one.
+        """Download the missing files, of the revision that is here, or of the newest revision if none is here.
 
         Args:
-            needed: Paths of files that the model can't do without.
+            needed: Paths of files that the model needs.
             useful: Paths of files that the hub may lack.
-            progress: Called with the bytes that are here, and the bytes in all.
+            progress: Called with the number of bytes that are here and the total number of bytes.
 
         Raises:
-            ModelMissingError: The hub does not answer, lacks a needed file, or there is no room for the files.
+            ModelMissingError: The hub does not answer, it lacks a needed file, or the disk has no room for the files.
         """
         revision, files = self._listing()
         if lacking := set(needed) - files.keys():
@@ -77,7 +77,7 @@ class ModelRepository:
             refs.mkdir(exist_ok=True)
             (refs / "main").write_text(revision, "ascii")
         except OSError as exc:
-            raise ModelMissingError(f"the files of {self._name} can't be written to {self._folder}: {exc}") from exc
+            raise ModelMissingError(f"the files of {self._name} cannot be written to {self._folder}: {exc}") from exc
 
     def _revision(self) -> str | None:
         try:
@@ -123,23 +123,23 @@ class ModelRepository:
             )
 
     def _get_file(self, url: str, part: Path, file: RemoteFile, tell: Callable[[int], None]) -> None:
-        """Complete the file `part`. A broken connection is opened again while each one brings something."""
+        """Complete the file `part`. A broken connection is opened again as long as each one delivers bytes."""
         part.touch()
         while (before := _size(part)) < file.size:
             with _request(url, self._name, READ_TIMEOUT_S, start=before) as answer:
                 broken = _append(answer, part, file.size, tell)
             if _size(part) <= before:
                 raise ModelMissingError(
-                    f"the connection broke at {before:,} of {file.size:,} bytes of {file.path} ({broken}); run"
-                    " the command again to go on from there"
+                    f"the connection broke at {before:,} of {file.size:,} bytes of {file.path} ({broken}); pull"
+                    " the model again to continue from there"
                 )
         if not _is_whole(part, file):
             part.unlink()
-            raise ModelMissingError(f"{file.path} of {self._name} came damaged and was thrown away; run it again")
+            raise ModelMissingError(f"{file.path} of {self._name} was damaged and has been deleted; pull it again")
 
 
 def endpoint() -> str:
-    """Return the address of the hub: $HF_ENDPOINT, as its own client takes it, or the default. Raises InputError."""
+    """Return the address of the hub: $HF_ENDPOINT, like Hugging Face's client, or the default. Raises InputError."""
     address = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
     if not address.startswith(("https://", "http://")):
         raise InputError(f"HF_ENDPOINT is {address!r}; it must start with https:// or http://")
@@ -160,13 +160,13 @@ def _request(url: str, name: str, timeout_s: float, start: int = 0) -> http.clie
             f"{endpoint()} refuses {name} (status {exc.code} {exc.reason}); try again later, or choose another model"
         ) from exc
     except (OSError, http.client.HTTPException) as exc:
-        raise ModelMissingError(f"{endpoint()} does not answer ({exc}), so {name} can't be got; {_ADVICE}") from exc
+        raise ModelMissingError(f"{endpoint()} does not answer ({exc}), so {name} is not available; {_ADVICE}") from exc
     return answer
 
 
 @cache
 def _certificates() -> ssl.SSLContext:
-    """Return the authorities of the system and of certifi (fastembed needs it): Python on macOS may have none."""
+    """Trust the authorities of the system and of certifi, which fastembed needs: Python on macOS may have none."""
     import certifi
 
     context = ssl.create_default_context()
@@ -175,9 +175,9 @@ def _certificates() -> ssl.SSLContext:
 
 
 def _append(answer: http.client.HTTPResponse, part: Path, size: int, tell: Callable[[int], None]) -> str:
-    """Append the answer to `part`, up to `size` bytes in all. Return why it ended early, or an empty text.
+    """Append the answer to `part`, up to `size` bytes in all. Return why the answer ended early, or an empty text.
 
-    Another process may write the same part: both write the same bytes to the same places.
+    Another process may write the same part. Both write the same bytes to the same places.
     """
     with part.open("r+b", buffering=0) as file:
         if answer.status == http.client.PARTIAL_CONTENT:
@@ -187,7 +187,7 @@ def _append(answer: http.client.HTTPResponse, part: Path, size: int, tell: Calla
             try:
                 chunk = answer.read1(
                     min(_CHUNK, size - here)
-                )  # only bytes that have arrived: a break loses nothing more
+                )  # only bytes that have arrived, so that a break loses none of them
             except (OSError, http.client.HTTPException) as exc:
                 return str(exc) or type(exc).__name__
             if not chunk:
@@ -203,13 +203,13 @@ def _tell(progress: Progress, total: int, before: int, here: int) -> None:
 def _commit(listing: Any) -> str:
     commit = str(listing["sha"])
     if not _COMMIT.fullmatch(commit):
-        raise ValueError(f"{commit!r} is no commit")
+        raise ValueError(f"{commit!r} is not a commit")
     return commit
 
 
 def _remote_file(sibling: Any) -> RemoteFile:
     if not isinstance(sibling, dict):
-        raise TypeError(f"{sibling!r} is no file")
+        raise TypeError(f"{sibling!r} is not a file")
     large = sibling.get("lfs")
     path, size = str(sibling["rfilename"]), int(sibling["size"])
     digest = str(large["sha256"] if large else sibling["blobId"])
@@ -231,7 +231,7 @@ def _is_whole(path: Path, file: RemoteFile) -> bool:
 
 def _digest(content: IO[bytes], file: RemoteFile) -> str:
     is_git = len(file.digest) == 40
-    # SHA-1 is git's choice. Here it detects damage; TLS vouches for the hub.
+    # SHA-1 is git's choice. Here it only detects damage; TLS authenticates the hub.
     state = hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False) if is_git else hashlib.sha256()
     while chunk := content.read(_CHUNK):
         state.update(chunk)

@@ -1,7 +1,7 @@
 """The embedder that ships with the package: it averages word vectors from a table, without a network or a framework.
 
 The table is a model2vec distillation of sentence-transformers/all-MiniLM-L6-v2 (models/static-minilm-256). The vectors
-equal those of model2vec. Its two files are read directly, since importing model2vec takes longer than a search.
+are identical to model2vec's. Its two files are read directly, because importing model2vec takes longer than a search.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 NAME = "static-minilm-256"
 DIM = 256
-_BATCH = 4_096  # texts tokenised at once: bounds the memory that a bulk import takes
-_KNOWN = 32_768  # words whose tokens are kept: about 5 MB
+_BATCH = 4_096  # texts tokenised at once: limits the memory that a bulk import needs
+_KNOWN = 32_768  # words whose tokens are cached: about 5 MB
 _WORD = re.compile("[a-z0-9]+|[^a-z0-9 ]")  # splits printable ASCII in lower case as the tokenizer does
 _LONG = re.compile("[A-Za-z0-9]{101}")
 
@@ -53,7 +53,7 @@ class StaticEmbedder:
         self._known: dict[str, list[int]] = {}
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return unit vectors, [len(texts), 256]; zeros for a text without a known token. Texts are not cut."""
+        """Return unit vectors, [len(texts), 256]; zeros for a text without a known token. Texts are not truncated."""
         import numpy as np
 
         loaded = self._load()
@@ -65,15 +65,15 @@ class StaticEmbedder:
         return normalised(vectors)
 
     def embed_query(self, query: str) -> NDArray[np.float32]:
-        """Return the unit vector, [256], of a question: the same as of a text."""
+        """Return the unit vector, [256], of a query. It equals the vector of the same text."""
         vector: NDArray[np.float32] = self.embed([query])[0]
         return vector
 
     def _tokens(self, loaded: _Loaded, texts: Sequence[str]) -> list[list[int]]:
         """Return the tokens of each text that have a vector.
 
-        The tokens of words in plain texts are kept: a word has the same tokens everywhere, and looking them up takes a
-        quarter of the time.
+        The tokens of words in plain texts are cached: a word has the same tokens everywhere, and looking them up takes
+        a quarter of the time.
         """
         known = self._known = self._known if len(self._known) < _KNOWN else {}
         words = [_WORD.findall(text.lower()) if _is_plain(text) else None for text in texts]
@@ -92,7 +92,7 @@ class StaticEmbedder:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether _WORD splits `text` as the tokenizer does.
+    """Return whether _WORD splits `text` as the tokenizer does.
 
     The tokenizer drops control characters, knows words in brackets, and gives up on words of over 100 letters.
     """
@@ -110,9 +110,9 @@ def _read(folder: Path) -> _Loaded:
 
 
 def _tokenizer(described: bytes) -> Tokenizer:
-    """Make the tokenizer that Tokenizer.from_buffer() makes, in two calls of about 10 ms instead of one of 25.
+    """Make the same tokenizer as Tokenizer.from_buffer(), in two calls of about 10 ms instead of one of 25 ms.
 
-    Each call keeps all other threads waiting. The tokenizer gets its words in the second call, as Python has read them.
+    Each call keeps all other threads waiting. The second call gives the tokenizer the words that Python has read.
     """
     from tokenizers import Tokenizer
     from tokenizers.models import WordPiece

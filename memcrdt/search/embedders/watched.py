@@ -1,8 +1,8 @@
-"""The embedders of this process: made once, watched, and counted when they fail.
+"""The embedders of this process, and the failures of each.
 
-A failing embedder must not cost a memory or an answer. Whoever calls one catches EmbedderError and goes on: `add`
-queues the text, the worker tries again later, and `search` answers by words. The failure itself is noted here, for
-every caller: the first one of each embedder is logged as a warning, later ones are counted for `status()`.
+A failing embedder must not lose a memory or block an answer. Its callers catch EmbedderError and continue: `add` queues
+the text, the worker tries again later, and `search` uses the words alone. This module records the failures for all
+callers: the first failure of each embedder is logged as a warning, later ones are counted for `status()`.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class EmbedderFailure:
 
 
 class WatchedEmbedder:
-    """An embedder that remembers its failures, and refuses vectors that are not as wide as the others.
+    """An embedder that records its failures, and refuses vectors with another number of dimensions than before.
 
     Attributes:
-        width: Dimensions that every vector must have; None until they are known.
+        width: The number of dimensions that every vector must have; None until it is known.
         text_failure: Why the last texts could not be embedded; None if they could.
         query_failure: Why the last query could not be embedded; None if it could.
     """
@@ -61,7 +61,7 @@ class WatchedEmbedder:
 
     @property
     def dim(self) -> int:
-        """Dimensions of a vector. Raises EmbedderError."""
+        """The number of dimensions of a vector. Raises EmbedderError."""
         return self._embedder.dim
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -77,7 +77,7 @@ class WatchedEmbedder:
         return rows
 
     def embed_query(self, query: str) -> NDArray[np.float32]:
-        """Return the unit vector, [dim], of a question. Raises EmbedderError."""
+        """Return the unit vector, [dim], of a query. Raises EmbedderError."""
         try:
             vector = self._embedder.embed_query(query)
             self._check(len(vector))
@@ -92,8 +92,8 @@ class WatchedEmbedder:
             expected = self.width = self.width or width
         if width != expected:
             raise EmbedderError(
-                f"the embedder {self.name} gave vectors of {width} numbers, and its other vectors have {expected}; give"
-                " another model another name, and everything is embedded again"
+                f"the embedder {self.name} gave vectors of {width} numbers, but its other vectors have {expected}; if"
+                " this is another model, give it another name, and all memories are embedded again"
             )
 
     def _noted(self, error: EmbedderError, before: EmbedderFailure | None) -> EmbedderFailure:
@@ -101,9 +101,7 @@ class WatchedEmbedder:
             is_first = self.name not in _told
             _told.add(self.name)
         if is_first:
-            log.warning(
-                "%s; until this works again, memories are found by their words, and status() counts the failures", error
-            )
+            log.warning("%s; until this works again, searches use words alone, and status() counts the failures", error)
         return EmbedderFailure(error, before.count + 1 if before else 1)
 
 
@@ -117,31 +115,31 @@ class WatchedEmbedders:
         self._unrelated: dict[str, float] = {}
 
     def get(self, name: str) -> WatchedEmbedder | None:
-        """Return the embedder of the model `name`; None for a function of another process, which can't be made here."""
+        """Return the embedder of the model `name`; None if it is not known here, like a function of another process."""
         with self._lock:
             if name not in self._made:
                 self._made[name] = _made(name)
             return self._made[name]
 
     def unrelated(self, db: Connection, name: str) -> float:
-        """Return the mean cosine of unrelated texts in a model. Of a slow model, it is the value kept by the worker."""
+        """Return the mean cosine of unrelated texts in a model; of a slow model, the value that the worker stored."""
         if name not in self._unrelated:
             embedder = self.get(name)
             if embedder is not None and embedder.fast:
                 try:
                     self._unrelated[name] = unrelated_cosine(embedder)
-                except EmbedderError:  # noted; until the embedder works, the usual value serves
+                except EmbedderError:  # recorded; the default is used until the embedder works
                     return UNKNOWN
             elif noted := meta.read(db, _UNRELATED + name):
                 self._unrelated[name] = float(noted)
         return self._unrelated.get(name, UNKNOWN)
 
     def problem(self, names: Iterable[str], *, waiting: bool) -> EmbedderFailure | None:
-        """Return why texts or queries can't be embedded at present; None if they can.
+        """Return why texts or queries cannot be embedded at present; None if they can.
 
         Args:
             names: The models in use.
-            waiting: Whether any memory waits for its vector. If none does, an old failure on texts is settled.
+            waiting: Whether any memory waits for its vector. If not, an old failure on texts no longer matters.
         """
         with self._lock:
             made = [embedder for name in names if (embedder := self._made.get(name))]
@@ -150,7 +148,7 @@ class WatchedEmbedders:
 
 
 def note_unrelated(db: Connection, name: str, cosine: float) -> None:
-    """Keep the mean cosine of unrelated texts in a slow model, so that no search has to compute it."""
+    """Store the mean cosine of unrelated texts in a slow model, so that no search has to compute it."""
     meta.write(db, _UNRELATED + name, str(cosine))
 
 

@@ -1,9 +1,9 @@
-"""Binary codes: 768 bits a vector, whose Hamming distances order vectors roughly as angles do.
+"""Binary codes: 768 bits per vector, whose Hamming distances order vectors roughly as angles do.
 
-Codes find candidates, and the exact vectors decide among them. A code holds the signs of the vector's projections on
-the rows of Hadamard matrices with flipped columns: a random rotation made of signs alone, the same on every machine.
-Measured on 100,000 texts with the static model: the 1,000 nearest codes hold 99.1 % of the ten nearest vectors, the
-1,500 nearest 99.6 % (docs/search.md).
+Codes find candidates, and the exact vectors decide among them. A code has the signs of the vector's projections on the
+rows of Hadamard matrices with flipped columns. This is a random rotation made of signs alone, the same on every
+machine. On 100,000 texts with the static model, the 1,000 nearest codes include 99.1 % of the ten nearest vectors, and
+the 1,500 nearest 99.6 % (docs/search.md).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BITS = 768
 BYTES = BITS // 8
 WORDS = BITS // 64
 _STEPS: Final = 1 << 17  # steps in 1.0 of an element: a sum of 4,096 elements has 24 bits, which float32 holds
-_COARSER: Final = 1 << 5  # divides the projections, since all BITS of them are summed
+_COARSER: Final = 1 << 5  # divides the projections, because all BITS of them are summed
 # Rows encoded at once, and rows compared at once: the values in between fit into the cache.
 _ROWS: Final = 128
 _CHUNK: Final = 65_536
@@ -67,8 +67,8 @@ def distances(codes: NDArray[np.uint64], code: NDArray[np.uint8]) -> NDArray[np.
 def _projected(vectors: NDArray[np.float32]) -> NDArray[np.int32]:
     """Return the projections, [..., BITS], in steps of 1 / 131,072.
 
-    They are whole numbers, whose sums don't depend on the order of adding. A matrix library rounds differently by
-    processor and by row, and equal texts would get unequal codes. It would also wake its threads for each memory.
+    They are whole numbers, so their sums do not depend on the order of addition. A matrix library rounds differently by
+    processor and by row, so equal texts would get different codes. It would also wake its threads for each memory.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""The binary codes of all vectors of one model: held in memory, and refreshed from the table before each use."""
+"""The binary codes of all vectors of one model, kept in memory and refreshed from the table before each use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SELECT max(vector), group_concat(vector), group_concat(passage), group_concat(he
 class CandidateIndex:
     """The codes in memory. Threads may share it.
 
-    Rows deleted from the table stay until `reset`: a search that reads the vector of such a row finds it gone.
+    Rows that were deleted from the table stay until `reset`. A search finds no vector for such a row.
     """
 
     def __init__(self, model: int) -> None:
@@ -40,7 +40,7 @@ class CandidateIndex:
             self._empty()
 
     def refresh(self, db: Connection) -> CandidateSnapshot:
-        """Read the rows added since the last call, and return a snapshot that later calls don't change.
+        """Read the rows added since the last call, and return a snapshot that later calls do not change.
 
         Raises:
             CorruptError: A code in the table has a wrong length.
@@ -105,7 +105,7 @@ class CandidateSnapshot:
     def nearest(
         self, vector: NDArray[np.float32], counts: ProposalCounts, allowed: NDArray[np.bool_] | None
     ) -> NDArray[np.int64]:
-        """Return the vector numbers of the rows nearest to `vector`, with all that tie with the last.
+        """Return the vector numbers of the rows nearest to `vector`, including all rows that tie with the last.
 
         Rows are chosen by Hamming distance first, then by the finer measure. `allowed` is by memory number.
         """
@@ -124,7 +124,7 @@ class CandidateSnapshot:
 
 
 class ProposalCounts(NamedTuple):
-    """How many rows the Hamming distance proposes, and how many of these rows the finer measure keeps."""
+    """The number of rows that the Hamming distance proposes, and the number of them that the finer measure keeps."""
 
     first: int
     second: int

@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]  # by memory number; memories beyond its end are not allowed
 
-KEPT: Final = 8  # masks kept: an agent searches the same few scopes again and again
-WORTH_KEEPING: Final = 2_000  # memories of a mask that is kept: fewer are read again within a millisecond
+KEPT: Final = 8  # masks to cache: an agent searches the same few scopes again and again
+WORTH_KEEPING: Final = 2_000  # minimum size of a cached mask: fewer memories are read again within a millisecond
 
 
 class FilterMasks:
-    """The masks of filters. A mask is kept while the log does not grow: every change of a memory adds a row to it."""
+    """The masks of filters. A mask is cached until the log grows: every change of a memory adds a row to the log."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[Where, tuple[int, Mask]] = OrderedDict()
 
     def allowed(self, db: Connection, filters: CheckedFilters, now: int) -> Mask | None:
-        """Return the mask of the memories that may be found at `now` (ms); None when all may be found."""
+        """Return the mask of the memories that may be found at `now` (ms); None if all may be found."""
         import numpy as np
 
         if filters.as_of is not None:

@@ -1,8 +1,8 @@
-"""Vectors that callers computed themselves, for a text or a query: checked against the model of the store.
+"""Vectors that callers computed themselves, for a text or a query, checked against the model of the store.
 
-A vector is taken for one of the embedder that the memory was opened with. It has to be the model that the store works
-with: vectors of two models can't be compared. One vector stands for every passage of a long text, so that the words
-decide which passage of it is shown.
+A vector is assumed to come from the embedder that the memory was opened with. This has to be the model of the store,
+because vectors of two models cannot be compared. One vector counts for every passage of a long text, so the words
+decide which passage is shown.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 
 def check_embedder(embedder: Embedder | None) -> Embedder:
-    """Return the embedder that given vectors are of. Raises InputError without one."""
+    """Return the embedder that given vectors come from. Raises InputError if there is none."""
     if embedder is None:
-        raise InputError("the memory was opened without an embedder, so that no model knows the vector; name one")
+        raise InputError(
+            "the memory was opened without an embedder, so it accepts no vectors; open it with an embedder"
+        )
     return embedder
 
 
@@ -33,17 +35,17 @@ def unit_vector(db: Connection, model: IndexedModel, embedder: Embedder, numbers
     """Return a given vector as a unit vector [dim] of a model.
 
     Raises:
-        InputError: The model is not the one of the embedder, or has another number of dimensions.
+        InputError: The embedder has another model, or the vector has another number of dimensions.
     """
     import numpy as np
 
     if embedder.name != model.name:
-        raise InputError(f"the vector is of the model {embedder.name}, and the store works with {model.name}")
+        raise InputError(f"the vector is of the model {embedder.name}, but the store works with {model.name}")
     dim = registry.dimensions(db, model.model) or embedder.dim
     if len(numbers) != dim:
-        raise InputError(f"the vector has {len(numbers):,} dimensions; those of the model {model.name} have {dim:,}")
+        raise InputError(f"the vector has {len(numbers):,} dimensions; the model {model.name} has {dim:,}")
     vector = np.array(numbers, np.float64)
-    vector /= np.abs(vector).max()  # or the squares of very large numbers would overflow
+    vector /= np.abs(vector).max()  # otherwise the squares of very large numbers would overflow
     unit: NDArray[np.float32] = (vector / np.linalg.norm(vector)).astype(np.float32)
     return unit
 
@@ -51,7 +53,7 @@ def unit_vector(db: Connection, model: IndexedModel, embedder: Embedder, numbers
 def passage_vectors(
     db: Connection, model: IndexedModel, embedder: Embedder, rows: Sequence[IndexRow], given: Mapping[str, Vector]
 ) -> list[tuple[int, NDArray[np.float32]]]:
-    """Return the vectors [passages, dim] of the memories whose texts have a given one. Raises InputError."""
+    """Return the vectors [passages, dim] of the memories whose texts have a given vector. Raises InputError."""
     import numpy as np
 
     units = {row.text: unit_vector(db, model, embedder, given[row.text]) for row in rows if row.text in given}

@@ -63,8 +63,8 @@ class SearchIndex:
     """The Indexer of a store.
 
     Args:
-        embedder: Its model becomes the model of a store that has none yet; from then on the registry decides. Without
-            an embedder there is only full text.
+        embedder: Its model becomes the model of a store that has no model yet. From then on, the registry decides. With
+            None, only full text is searched.
     """
 
     def __init__(self, embedder: Embedder | None) -> None:
@@ -75,10 +75,10 @@ class SearchIndex:
         self._queued_last = False
         self._lock = threading.Lock()
         self._candidates: CandidateIndex | None = None
-        self._checked: set[int] = set()  # the models whose embedder knows how wide the stored vectors are
+        self._checked: set[int] = set()  # the models whose embedder knows the width of the stored vectors
 
     def prepare(self, texts: Sequence[str], given: Mapping[str, Vector] | None = None) -> PreparedVectors | None:
-        """Embed texts ahead of the write lock if the embedder is fast; else `replace` will queue them.
+        """Embed texts before the write lock is taken, if the embedder is fast. Otherwise `replace` will queue them.
 
         Texts with a given vector are not embedded. Raises InputError for given vectors without an embedder.
         """
@@ -95,7 +95,7 @@ class SearchIndex:
     def replace(
         self, db: Connection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: PreparedVectors | None
     ) -> None:
-        """Take rows out and put rows in. Rows whose indexed fields are equal stay as they are."""
+        """Remove rows and add rows. Rows whose indexed fields are equal stay as they are."""
         before = {_content(row) for row in removed}
         after = {_content(row) for row in added}
         gone = [row for row in removed if _content(row) not in after]
@@ -118,7 +118,7 @@ class SearchIndex:
         db.execute(_CLEAR)
 
     def problems(self, db: Connection) -> Iterator[str]:
-        """Yield what is wrong with the indexes: vectors without a code of the right length can't be found."""
+        """Yield the problems of the indexes: searches cannot find vectors without a code of the right length."""
         from memcrdt.search.index import binary_codes
 
         count = db.execute(_WITHOUT_CODE, (binary_codes.BYTES,)).get
@@ -126,9 +126,9 @@ class SearchIndex:
             yield f"the index has no code of {binary_codes.BYTES} bytes for {count:,} vectors"
 
     def embedder(self, db: Connection, model: IndexedModel) -> WatchedEmbedder | None:
-        """Return the embedder of a model, which then refuses vectors that can't be compared with the stored ones.
+        """Return the embedder of a model; None if it is not known here, like a function of another process.
 
-        None for a function of another process.
+        From then on, the embedder refuses vectors that cannot be compared with the stored ones.
         """
         embedder = self.embedders.get(model.name)
         if embedder is not None and model.model not in self._checked:
@@ -147,7 +147,7 @@ class SearchIndex:
         """Give a store without a model the model of our own embedder. Return whether the store has a model now."""
         if registry.target(db) is None and self.embedders.own is not None:
             registry.use(db, self.embedders.own.name)
-            self._left_waiting = True  # what was added before there was a model
+            self._left_waiting = True  # the memories added before there was a model
         return registry.target(db) is not None
 
     def _remove(self, db: Connection, rows: Sequence[IndexRow]) -> int:
@@ -162,7 +162,7 @@ class SearchIndex:
     def _add_given(
         self, db: Connection, target: IndexedModel, rows: Sequence[IndexRow], given: Mapping[str, Vector]
     ) -> list[IndexRow]:
-        """Write given vectors, and return the rows that have none. Raises InputError."""
+        """Write given vectors, and return the rows that have no given vector. Raises InputError."""
         embedded = passage_vectors(db, target, check_embedder(self.embedders.own), rows, given)
         write_vectors(db, target.model, embedded)
         db.executemany(UNQUEUE, ((memory,) for memory, _ in embedded))
@@ -190,7 +190,7 @@ class SearchIndex:
     def _vectors(
         self, db: Connection, model: IndexedModel, rows: Sequence[IndexRow], prepared: PreparedVectors | None
     ) -> TextVectors | None:
-        """Return the vectors of the rows' texts; None from a slow or failing embedder."""
+        """Return the vectors of the rows' texts; None if the embedder is slow or fails."""
         embedder = self.embedder(db, model)
         if embedder is None or not embedder.fast:
             return None
@@ -199,7 +199,7 @@ class SearchIndex:
             if prepared.vectors is None:
                 return None
             given = {text: vectors for text, vectors in prepared.vectors.items() if vectors.shape[1] == embedder.width}
-        # Texts that a peer sent or that a merge brought back could not be prepared.
+        # Texts that a peer sent or that a merge restored could not be prepared.
         missing = [row.text for row in rows if row.text not in given]
         try:
             return {**given, **embed_texts(embedder, missing)} if missing else given

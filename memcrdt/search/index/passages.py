@@ -1,6 +1,6 @@
-"""Passages: the windows of a memory's text that full text and vectors hold.
+"""Passages: the windows of a memory's text that are indexed as full text and as vectors.
 
-Passage n of memory m has the number m * 256 + n. So each number gives the other without a table.
+Passage n of memory m has the number m * 256 + n, so no table is needed to convert the numbers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def split(text: str) -> list[str]:
 
 
 def _cut(text: str, wanted: int) -> int:
-    """Return the place after the last space before `wanted`, or `wanted` itself when no space is near."""
+    """Return the place after the last space before `wanted`, or `wanted` itself if no space is near."""
     if wanted >= len(text):
         return len(text)
     space = text.rfind(" ", wanted - STEP_CHARS // 6, wanted)

@@ -1,7 +1,7 @@
 """The registry: which models the vectors of a store belong to.
 
-The current model is searched. A next model, if there is one, is being embedded with, to take the current one's place.
-The vectors of old models are being deleted. All processes read the registry from the store, so that they agree.
+Searches use the current model. If there is a next model, memories are being embedded with it, and it will replace the
+current one. The vectors of old models are being deleted. All processes read the registry from the store, so they agree.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class IndexedModel(NamedTuple):
 
 
 def in_use(db: Connection) -> dict[ModelState, IndexedModel]:
-    """Return the current and the next model by their state, as far as there are any."""
+    """Return the current and the next model, if they exist, by their state."""
     rows = db.execute("SELECT model, name, state FROM models WHERE state != 'old'")
     return {row[2]: IndexedModel(*row) for row in rows}
 
@@ -49,12 +49,12 @@ def dimensions(db: Connection, model: int) -> int | None:
 
 
 def unfinished(db: Connection) -> bool:
-    """Whether a change of model is under way, or vectors of an old model are left."""
+    """Return whether a change of model is under way, or vectors of an old model are left."""
     return db.execute("SELECT 1 FROM models WHERE state != 'current' LIMIT 1").fetchone() is not None
 
 
 def use(db: Connection, name: str) -> None:
-    """Make `name` the model to search with: at once in a store without vectors, else when all memories are embedded.
+    """Make `name` the model to search with: at once in a store without a model, otherwise after embedding all memories.
 
     This runs in the caller's transaction; the worker does the rest.
     """
@@ -69,14 +69,14 @@ def use(db: Connection, name: str) -> None:
         db.execute(_QUEUE_MISSING, (current.model,))
         return
     state: ModelState = "next" if current else "current"
-    # A known name gets a new number, too: the vectors left under the old number are being deleted.
+    # A known name gets a new number, too, because the vectors left under the old number are being deleted.
     db.execute("UPDATE models SET name = name || ' ' || model WHERE name = ?", (name,))
     db.execute("INSERT INTO models(name, state) VALUES(?, ?)", (name, state))
     db.execute(_QUEUE_ALL)
 
 
 def finish(db: Connection) -> bool:
-    """Make the next model the current one if no memory waits for it. Return whether that was done."""
+    """Make the next model the current one if no memory waits for it. Return whether this was done."""
     models = in_use(db)
     if "next" not in models or db.execute("SELECT 1 FROM waiting LIMIT 1").fetchone():
         return False
@@ -86,7 +86,7 @@ def finish(db: Connection) -> bool:
 
 
 def discard(db: Connection, limit: int) -> bool:
-    """Delete up to `limit` vectors of an old model, and the model with its last vector. Tell whether there was one."""
+    """Delete up to `limit` vectors of an old model, and the model after its last vector. Return False without one."""
     old = db.execute("SELECT model FROM models WHERE state = 'old'").fetchone()
     if old is None:
         return False

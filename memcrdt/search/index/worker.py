@@ -34,7 +34,7 @@ SELECT memory, text FROM waiting JOIN memories USING(memory) WHERE memory IN (SE
 class EmbeddingWorker:
     """A thread that embeds waiting memories.
 
-    Several processes may work on one store. Each starts at a place of its own, and a memory that is embedded twice is
+    Several processes may work on one store. Each starts at a random place, and a memory that two of them embed is
     written once.
     """
 
@@ -45,13 +45,13 @@ class EmbeddingWorker:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._unrelated: dict[str, float] = {}  # by the models' names
-        self.error: MemcrdtError | None = None  # why the work does not go on; None while it does
+        self.error: MemcrdtError | None = None  # why the work has stopped; None while it goes on
 
     def start(self) -> None:
         """Start the thread. It wakes after every commit that leaves memories waiting.
 
-        The model of an embedder that was asked for, other than the shipped one, becomes the model of the store: see
-        registry.use.
+        If the memory was opened with another embedder than the shipped one, its model becomes the model of the store:
+        see registry.use.
         """
         own = self._index.embedders.own
         if own is not None and own.name != static.NAME:
@@ -62,7 +62,7 @@ class EmbeddingWorker:
         self._thread.start()
 
     def wake(self) -> None:
-        """Let the thread look for work."""
+        """Make the thread look for work."""
         self._wake.set()
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ class EmbeddingWorker:
             self._thread.join()
 
     def drain(self) -> None:
-        """Work in the calling thread until nothing waits. Raises EmbedderError or StoreError."""
+        """Work in the calling thread until nothing is left to do. Raises EmbedderError or StoreError."""
         while self.step():
             pass
 
@@ -92,7 +92,7 @@ class EmbeddingWorker:
         return bool(batch)
 
     def _batch(self, db: Connection) -> list[tuple[int, str]]:
-        """Return some waiting memories, from a random place on: so processes seldom take the same ones."""
+        """Return some waiting memories from a random place on, so that processes seldom take the same ones."""
         last = db.execute(_LAST_WAITING).get
         if last is None:
             return []
@@ -101,7 +101,9 @@ class EmbeddingWorker:
 
     def _embed(self, target: registry.IndexedModel, embedder: Embedder | None, batch: list[tuple[int, str]]) -> None:
         if embedder is None:
-            raise EmbedderError(f"the model {target.name} can't be made here; choose one with `memcrdt model use`")
+            raise EmbedderError(
+                f"the model {target.name} is not known to this process; choose one with `memcrdt model use`"
+            )
         embedded = embed_texts(embedder, [text for _, text in batch])
         if target.name not in self._unrelated:
             self._unrelated[target.name] = unrelated_cosine(embedder)
@@ -122,7 +124,7 @@ class EmbeddingWorker:
                     pass
                 self.error = None
                 self._wake.wait()
-            except MemcrdtError as exc:  # a missing model, a full disk: the status tells, and the worker tries again
+            except MemcrdtError as exc:  # a missing model, a full disk: the status shows it, and the worker tries again
                 self.error = exc
                 self._wake.wait(RETRY_S)
 
@@ -143,12 +145,12 @@ def use_model(store: Store, index: SearchIndex, spec: str) -> str:
     Raises:
         InputError: No model has this name.
         ModelMissingError: The model is not on this machine.
-        StoreError: The store can't be written.
+        StoreError: The store cannot be written.
     """
     embedder = make_embedder(spec)
     if embedder is None:
         raise InputError(
-            "there is no model to use in 'none'; to search by words alone, write embedder = \"none\" into config.toml, "
+            "'none' names no model to use; to search by words alone, write embedder = \"none\" into config.toml, "
             "or open the memory with embedder=None"
         )
     embedder.embed_query("a first question")

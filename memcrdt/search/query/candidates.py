@@ -1,7 +1,7 @@
-"""Candidates: the memories worth ranking, with their neighbours in conversations and all that the ranking reads.
+"""Candidates: the memories worth ranking, with their neighbours in conversations and the data that the ranking reads.
 
-Full text and vectors each propose the best hundred. The best eighty of these, by words and meaning together, are the
-seeds. A pool holds the seeds and the memories that were said just before and after them.
+Full text and vectors each propose their best hundred. The best eighty of these, by words and meaning together, are the
+seeds. A pool has the seeds and the memories just before and after them in their conversations.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ FROM memories m WHERE m.memory IN (SELECT value FROM json_each(?)) AND m.categor
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What the ranking reads of a memory.
+    """The data of a memory that the ranking reads.
 
     Attributes:
         start: The first characters of the text.
@@ -57,7 +57,7 @@ class Candidate:
         long: 1 if there is more text than `start`.
         at: When the memory was made, in ms.
         conversation: Its space and scope; None outside conversations.
-        importance: From 0 to 1; 0 where none is set.
+        importance: From 0 to 1; 0 if it is not set.
     """
 
     id: str
@@ -74,7 +74,7 @@ class Candidate:
 class Pool:
     """The memories that are ranked, [n], with their cosines and candidates in the same order.
 
-    `after` and `before` hold the place of the next and the previous memory of the conversation; -1 for none.
+    `after` and `before` have the place of the next and the previous memory of the conversation; -1 for none.
     """
 
     memories: NDArray[np.int64]
@@ -87,7 +87,7 @@ class Pool:
 class Cosines:
     """The cosines of memories with the query, read as they are needed.
 
-    `vector` is None where words alone answer. `allowed` is by memory number.
+    `vector` is None if the search uses words alone. `allowed` is by memory number.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Cosines:
         return self._known
 
     def of(self, memories: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the cosine of each memory. One that waits for its vector gets the median of the others."""
+        """Return the cosine of each memory. A memory that waits for its vector gets the median of the others."""
         import numpy as np
 
         if self.vector is None:
@@ -118,7 +118,7 @@ class Cosines:
         return np.nan_to_num(found, nan=float(np.nanmedian(found)) if not np.isnan(found).all() else 0.0)
 
     def at(self, passage: int) -> float:
-        """Return the cosine of one passage; 0 where none is known."""
+        """Return the cosine of one passage; 0 if it is not known."""
         return self._known.at(passage)
 
 
@@ -127,9 +127,9 @@ def choose_seeds(db: Connection, words: WordMatches, cosines: Cosines, least: in
 
     Args:
         db: A connection of the store.
-        words: What full text found.
+        words: The matches in the full-text index.
         cosines: The cosines with the query.
-        least: Minimum number of seeds, where there are so many memories.
+        least: Minimum number of seeds, if there are enough memories.
     """
     import numpy as np
 
@@ -163,7 +163,7 @@ def make_pool(db: Connection, seeds: NDArray[np.int64], cosines: Cosines) -> Poo
 def _top(db: Connection, memories: NDArray[np.int64], scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     """Return the `count` memories with the highest scores and all that tie with the last, ascending by number.
 
-    Where very many tie, they are left out if enough memories are above them; else the newest of them are taken. So
+    If very many tie, they are left out if enough memories are above them. Otherwise the newest of them are taken. So
     every replica takes the same ones.
     """
     import numpy as np

@@ -1,7 +1,8 @@
-"""Times that an English query mentions, to be compared with the time at which a memory was made.
+"""Times that an English query mentions, for comparison with the time at which a memory was made.
 
-Understood are "in May 2023", "on 7 May", "2023-05-08", "last week", "yesterday" and "three days ago". A month without
-a year is that month of any year. Days are UTC days; periods are widened by a day to cover all time zones.
+Forms such as "in May 2023", "on 7 May", "2023-05-08", "last week", "yesterday" and "three days ago" are understood. A
+month without a year means that month of any year. Days are UTC days. Periods are widened by a day to cover all time
+zones.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _DAY = re.compile(r"\b(today|yesterday|last night|this morning)\b", re.IGNORECAS
 
 
 class TimeMention(NamedTuple):
-    """A time that a query mentions: every given part must match. `first` and `last` bound a period, both included."""
+    """A time that a query mentions. Every given part must match. `first` and `last` bound a period, both included."""
 
     year: int | None = None
     month: int | None = None
@@ -50,7 +51,7 @@ class TimeMention(NamedTuple):
     last: date | None = None
 
     def match(self, at: int) -> float:
-        """Return how well a time (ms) fits: 0 for not at all, 1 for the month, year or period, 1.7 for the day."""
+        """Return how well a time (ms) fits: 0 if it does not, 1 for the month, year or period, 1.7 for the day."""
         moment = datetime.fromtimestamp(at / 1000, UTC)
         if self.first is not None and self.last is not None:
             inside = (self.first - moment.date()).days <= 1 and (moment.date() - self.last).days <= 1
@@ -61,7 +62,7 @@ class TimeMention(NamedTuple):
 
 
 def find_time_mention(query: str, now: int) -> TimeMention | None:
-    """Return the time that `query`, asked at `now` (ms), mentions; None when it mentions none."""
+    """Return the time that `query`, asked at `now` (ms), mentions; None if it mentions no time."""
     today = datetime.fromtimestamp(now / 1000, UTC).date()
     return _calendar(query, today) or _relative(query, today)
 

@@ -1,4 +1,4 @@
-"""The search itself: candidates from full text and vectors are ranked, reranked as asked, and explained."""
+"""The search: rank candidates from full text and vectors, rerank them as requested, and explain the ranks."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-VARIETY: Final = 90  # memories behind the limit that `fold` and `diversity` may bring forward
+VARIETY: Final = 90  # memories after the limit that `fold` and `diversity` may bring forward
 
 _TEXT = "SELECT text FROM memories WHERE memory = ?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
-    """How to search.
+    """The options of a search.
 
     Attributes:
         now: The time of the search, in ms.
         limit: Maximum number of results.
         min_score: Leave out results with a lower score, from 0 to 1.
-        explain: Tell what each result's rank is made of.
+        explain: Return the parts of each result's rank.
         diversity: From 0 to 1: prefer results that differ.
         fold: Leave out results that repeat a better one.
-        recency: From 0 to 1: put the newer of two memories about the same first.
+        recency: From 0 to 1: put the newer of two memories about the same subject first.
         importance: From 0 to 1: prefer important memories.
-        like: The number of a memory whose vectors stand for the query's.
+        like: The number of a memory whose vectors replace the vector of the query.
         vector: The vector of the query, if the caller has it.
     """
 
@@ -64,7 +64,7 @@ class ScoredMemory:
 
     Attributes:
         passage: The part of a long text that matched best; None for a short text.
-        parts: What the rank is made of, if `explain` was asked for.
+        parts: What each part of the ranking adds, if `explain` was set.
     """
 
     memory: int
@@ -92,7 +92,7 @@ def _query_vector(db: Connection, index: SearchIndex, query: str, options: Searc
 def search(
     db: Connection, index: SearchIndex, query: str, filters: CheckedFilters, options: SearchOptions
 ) -> list[ScoredMemory]:
-    """Return the best memories for `query` that `filters` let through, best first; equally good ones by ID."""
+    """Return the best memories for `query` that pass `filters`, best first; equally good ones by ID."""
     import numpy as np
 
     allowed = index.filter_masks.allowed(db, filters, options.now)
@@ -133,7 +133,7 @@ def _shown_scores(asked: _Search, pool: Pool) -> NDArray[np.float64]:
 
 
 def _boost(asked: _Search, pool: Pool, places: NDArray[np.intp], parts: dict[str, NDArray[np.float64]]) -> None:
-    """Add the boosts that are asked for to the parts of those that may be shown."""
+    """Add the requested boosts to the parts of the memories that may be shown."""
     import numpy as np
 
     options, candidates = asked.options, pool.candidates
@@ -152,7 +152,7 @@ def _boost(asked: _Search, pool: Pool, places: NDArray[np.intp], parts: dict[str
 def _likeness(asked: _Search, pool: Pool, places: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return how alike the memories at these places are, [n, n], from 0 to 1.
 
-    Vectors decide; without vectors, words do.
+    Vectors decide, or words if there are no vectors.
     """
     import numpy as np
 
@@ -169,7 +169,7 @@ def _likeness(asked: _Search, pool: Pool, places: NDArray[np.intp]) -> NDArray[n
 
 
 def _chosen(asked: _Search, pool: Pool, ranked: list[int], total: NDArray[np.float64]) -> list[int]:
-    """Return the places to show, of the places in the order of rank."""
+    """Return the places to show, chosen from the places in the order of rank."""
     options = asked.options
     if not (options.fold or options.diversity):
         return ranked[: options.limit]

@@ -1,6 +1,6 @@
-"""Highlights: where the words of a query stand in a text.
+"""Highlights: the places of a query's words in a text.
 
-Words are compared as full text compares them: folded, stemmed, and as pairs of characters where a script has no spaces.
+Words are compared as in the full-text index: folded, stemmed, and as pairs of characters in scripts without spaces.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Highlighter:
         self._db = db
         stems = frozenset(lexical.query_words(db, query).values())
         single = {stem for stem in stems if len(stem) == 1 and is_unspaced(stem)}
-        ends = {stem[-1] for stem in stems if len(stem) > 1}  # ends of runs: the query has them in a pair only
+        ends = {stem[-1] for stem in stems if len(stem) > 1}  # ends of runs, which the query has only in a pair
         self._characters = single - ends
         self._stems = stems - single
 

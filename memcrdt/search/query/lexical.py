@@ -1,8 +1,8 @@
-"""Full text: which passages hold which words of the query, and how rare those words are.
+"""Full text: which passages contain which words of the query, and how rare those words are.
 
-A passage scores the sum of the inverse document frequencies (idf) of the words that it holds. On short texts this
-sum finds more than BM25, which counts and lengths mislead (LoCoMo, fraction recall@10: 64.6 against 63.0;
-docs/search.md), and it needs only row numbers from the index.
+The score of a passage is the sum of the inverse document frequencies (idf) of the words that it contains. On short
+texts this sum finds more than BM25, which word counts and text lengths mislead (LoCoMo, fraction recall@10: 64.6
+against 63.0; docs/search.md), and it needs only row numbers from the index.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TERMS: Final = 64  # words of a query that count: the rarest
-ROWS: Final = 20_000  # rows read for candidates: about 2 ms; commoner words only score these candidates
+ROWS: Final = 20_000  # rows read for candidates: about 2 ms; more common words only score these candidates
 
 _MATCHES = "SELECT group_concat(rowid) FROM fulltext WHERE fulltext MATCH ?"
 _COUNT = "SELECT coalesce((SELECT doc FROM vocabulary WHERE term = ?), 0)"
@@ -32,7 +32,7 @@ _DOCUMENT = 4  # FTS5_TOKENIZE_DOCUMENT: words as they are stored
 
 
 class QueryTerm(NamedTuple):
-    """A word of the query: its FTS5 expression, the number of passages that hold it, and its idf."""
+    """A word of the query: its FTS5 expression, the number of passages that contain it, and its idf."""
 
     match: str
     passages: int
@@ -41,12 +41,12 @@ class QueryTerm(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WordMatches:
-    """What full text found.
+    """The matches in the full-text index.
 
     Attributes:
-        scores: The sum of idf of each allowed passage that holds a word.
-        words: For each word its idf and the memories that hold it, ascending.
-        total: The idf of all words of the query, including words that no passage holds.
+        scores: The sum of idf of each allowed passage that contains a word.
+        words: The idf of each word and the memories that contain it, ascending.
+        total: The idf of all words of the query, including words that no passage contains.
     """
 
     scores: PassageScores
@@ -54,11 +54,11 @@ class WordMatches:
     total: float
 
     def shares(self, memories: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the share of the query's idf that each memory's best passage holds, from 0 to 1."""
+        """Return the share of the query's idf in each memory's best passage, from 0 to 1."""
         return self.scores.of(memories) / (self.total or 1.0)
 
     def share_at(self, passage: int) -> float:
-        """Return the share of the query's idf that one passage holds, from 0 to 1."""
+        """Return the share of the query's idf in one passage, from 0 to 1."""
         return self.scores.at(passage) / (self.total or 1.0)
 
 
@@ -75,7 +75,7 @@ def find(db: Connection, query: str, allowed: NDArray[np.bool_] | None) -> WordM
 
 
 def _rows_of(db: Connection, known: list[QueryTerm]) -> list[NDArray[np.int64]]:
-    """Return the passages that hold each word; of common words, only passages that hold a rarer word too."""
+    """Return the passages that contain each word. For common words, only passages with a rarer word are included."""
     rows: list[NDArray[np.int64]] = []
     budget = ROWS
     for asked, term in enumerate(known):
@@ -88,7 +88,7 @@ def _rows_of(db: Connection, known: list[QueryTerm]) -> list[NDArray[np.int64]]:
 
 
 def query_terms(db: Connection, query: str) -> list[QueryTerm]:
-    """Return the words of the query, rarest first; stop words only when the query has no others."""
+    """Return the words of the query, rarest first. Stop words are included only if the query has no other words."""
     passages = int(db.execute("SELECT passages FROM indexed").get)
     terms = [_term(db, word, stem, passages) for word, stem in list(query_words(db, query).items())[: 4 * TERMS]]
     return sorted(terms, key=lambda term: (term.passages, term.match))[:TERMS]
@@ -147,7 +147,7 @@ def _memories(rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _summed(rows: list[NDArray[np.int64]], idfs: list[float]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the union of ascending columns, and for each row the sum of the idfs of the columns that hold it."""
+    """Return the union of ascending columns, and for each row the sum of the idfs of the columns that contain it."""
     import numpy as np
 
     if not rows:

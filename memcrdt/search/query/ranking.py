@@ -1,8 +1,8 @@
-"""Ranking: a linear sum of what is known about each candidate.
+"""Ranking: a weighted sum of the features of each candidate.
 
 The weights were fitted on one half of LoCoMo's conversations and checked on the other, both ways, with one set for
 all embedders. docs/search.md has the figures with and without each part. A memory outside conversations counts as a
-conversation of its own, so that it competes on equal terms.
+conversation of its own, so it competes on equal terms.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 WEIGHTS: Final = {
     "lexical": 2.0,  # the memory's share of the query's idf
-    "window_words": 4.0,  # the share that the memory and the WINDOW memories on each side hold together
+    "window_words": 4.0,  # the share that the memory and WINDOW memories on each side have together
     "conversation_words": 2.5,  # the mean of the BEST highest shares in the memory's conversation
     "semantic": 3.2,  # the memory's cosine
     "window_meaning": 6.0,  # the mean cosine of the memory and its two neighbours
     "conversation_meaning": 3.2,  # the mean of the BEST highest cosines in the memory's conversation
     "date": 2.5,  # the memory was made at the time that the query names
-    "question": -1.5,  # the memory is a turn that asks, and so doesn't answer
+    "question": -1.5,  # the memory is a turn that asks, so it does not answer
     "speaker": 1.1,  # the query names the speaker
     "time": 2.5,  # the query asks when, and the memory names a time
 }

@@ -1,9 +1,9 @@
-"""Reranking: what a caller may ask for on top of the ranking. All of it is off by default.
+"""Reranking options on top of the ranking. All are off by default.
 
 `importance` and `recency` are boosts. They only rearrange memories that rank well anyway. A bonus for every new or
-important memory, whatever it says, buries the answers: with a bonus that halved with each month of age, 10 of 100 old
-facts were found instead of 62, and the newer of two contradicting facts hardly came first more often than without it
-(benchmarks/boosts.py, docs/search.md).
+important memory, regardless of its text, buries the answers: with a bonus that halved with each month of age, 10 of 100
+old facts were found instead of 62, and the newer of two contradicting facts hardly came first more often than without
+the bonus (benchmarks/boosts.py, docs/search.md).
 
 `fold` leaves out near-duplicates, and `diversity` prefers memories that differ.
 """
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# The figures are chosen by benchmarks/boosts.py, on the pairs that it measures.
+# benchmarks/boosts.py chose these figures, on the pairs that it measures.
 RECENCY_DEPTH: Final = 10  # memories at the top that recency rearranges
 _WORTH: Final = 4.0  # bonus of the greatest importance, for a memory as good as the best
 _NEARLY: Final = 2.0  # distance from the best, in the ranking's sum, from which importance adds nothing
 _ALIKE: Final = 0.45  # likeness from which two memories are about the same, at full strength
 _AHEAD: Final = 0.01
 
-DUPLICATE: Final = 0.8  # share of common words from which two texts with the same numbers are one
+DUPLICATE: Final = 0.8  # share of common words from which two texts with the same numbers are duplicates
 _DIGIT = re.compile(r"\d")
 
 
 def importance_boost(
     total: NDArray[np.float64], importance: NDArray[np.float64], strength: float
 ) -> NDArray[np.float64]:
-    """Return what importance, from 0 to 1, adds to each sum [n]. `strength` is from 0 to 1."""
+    """Return the bonus of importance, from 0 to 1, for each sum [n]. `strength` is from 0 to 1."""
     import numpy as np
 
     nearly_best = np.maximum(1 - (total.max(initial=0.0) - total) / _NEARLY, 0.0)
@@ -45,7 +45,7 @@ def importance_boost(
 def recency_boost(
     total: NDArray[np.float64], at: NDArray[np.int64], alike: NDArray[np.float64], strength: float
 ) -> NDArray[np.float64]:
-    """Return what to add to each sum [n] so that a memory ranks just before all older ones about the same.
+    """Return the bonus for each sum [n] that ranks a memory just before all older memories about the same subject.
 
     Args:
         total: The sums, [n].
@@ -69,9 +69,9 @@ def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
 
 
 def without_duplicates(texts: Sequence[str]) -> list[int]:
-    """Return the places of the texts, in order, that repeat no earlier text.
+    """Return the indices of the texts, in order, that do not repeat an earlier text.
 
-    Texts that differ in a number don't repeat each other.
+    Texts that differ in a number do not repeat each other.
     """
     kept: list[tuple[int, frozenset[str], frozenset[str]]] = []
     for place, text in enumerate(texts):
@@ -86,13 +86,13 @@ def diversify(scores: Sequence[float], alike: Callable[[int, int], float], diver
     """Choose places by maximal marginal relevance (Carbonell and Goldstein, 1998).
 
     Args:
-        scores: Descending; they are scaled to 0 to 1 here.
+        scores: The scores, descending. They are scaled to 0 to 1 here.
         alike: The likeness of two places, up to 1.
-        diversity: 0 keeps the order, 1 looks at variety only.
+        diversity: From 0 to 1: 0 keeps the order, 1 considers only variety.
         limit: Maximum number of places.
 
     Returns:
-        The chosen places, best first. Of equally good places the first is taken.
+        The chosen places, best first. Of equally good places, the first is chosen.
     """
     low, high = min(scores, default=0.0), max(scores, default=0.0)
     relevance = [(score - low) / ((high - low) or 1.0) for score in scores]

@@ -1,7 +1,7 @@
 """Meaning: the query as a vector, and the passages nearest to it.
 
 Binary codes propose the nearest passages, and their exact cosines decide. The vector of a query comes from the model
-that the store is searched with, or, for `similar`, from the vectors of a memory.
+that the store is searched with, from the caller, or, for `similar`, from the vectors of a memory.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 # How many rows the codes propose in two steps, by the number of vectors: see the table in docs/search.md.
 FIRST, FIRST_SHARE = 900, 500
 SECOND, SECOND_SHARE = 220, 4_000
-FEW: Final = 500  # memories that a filter leaves: up to this many, all are compared
-STALE: Final = 0.1  # share of the proposed rows that are gone from the table: from this on, the codes are read again
+FEW: Final = 500  # if a filter leaves at most this many memories, all of them are compared
+STALE: Final = 0.1  # if more than this share of the proposed rows is gone from the table, the codes are read again
 
 _VECTORS = "SELECT embedding FROM vectors WHERE passage BETWEEN ? AND ? AND model = ?"
 _BY_VECTOR = """
@@ -53,8 +53,8 @@ def of_text(db: Connection, index: SearchIndex, query: str) -> QueryVector | Non
     """Embed the query with the model that is searched.
 
     Returns:
-        None when there is no vector to compare the query with, when no vectors are asked for, or when the embedder
-        fails: then words alone answer.
+        The vector; None if the store has no model yet, if the memory was opened without an embedder, if the embedder
+        fails, or if the vector is zero. The search uses words alone then.
     """
     current = registry.in_use(db).get("current") if index.embedders.own else None
     embedder = index.embedder(db, current) if current else None
@@ -63,15 +63,15 @@ def of_text(db: Connection, index: SearchIndex, query: str) -> QueryVector | Non
     had_failed = embedder.query_failure is not None
     try:
         vector = embedder.embed_query(query)
-    except EmbedderError:  # full text answers; the status tells why
+    except EmbedderError:  # full text answers; the status shows the error
         return None
-    if had_failed:  # it works again: the memories that wait need not wait for the worker's next attempt
+    if had_failed:  # it works again, so the waiting memories need not wait for the worker's next attempt
         index.on_waiting()
     return QueryVector(vector, current.model, index.embedders.unrelated(db, current.name)) if vector.any() else None
 
 
 def of_numbers(db: Connection, index: SearchIndex, numbers: Vector) -> QueryVector | None:
-    """Return a given vector as a query; None while nothing has a vector. Raises InputError for one of another model."""
+    """Return a given vector as a query; None while the store has no model. Raises InputError for another model."""
     embedder = check_embedder(index.embedders.own)
     current = registry.in_use(db).get("current")
     if current is None:
@@ -100,7 +100,7 @@ def mean_direction(db: Connection, memory: int, model: int) -> NDArray[np.float3
 def nearest(
     db: Connection, query: QueryVector, candidates: CandidateIndex, allowed: NDArray[np.bool_] | None
 ) -> PassageScores:
-    """Return the cosines of the passages nearest to the query, among others. `allowed` is by memory number."""
+    """Return the cosines of the passages nearest to the query, and of some others. `allowed` is by memory number."""
     import numpy as np
 
     if allowed is not None and np.count_nonzero(allowed) <= FEW:
@@ -120,7 +120,7 @@ def cosines(db: Connection, query: QueryVector, memories: NDArray[np.int64]) -> 
 def _propose(
     db: Connection, query: QueryVector, candidates: CandidateIndex, allowed: NDArray[np.bool_] | None
 ) -> tuple[PassageScores, int]:
-    """Return the cosines of the proposed passages, and how many rows were proposed."""
+    """Return the cosines of the proposed passages, and the number of proposed rows."""
     rows = candidates.refresh(db)
     count = len(rows.vectors)
     counts = ProposalCounts(FIRST + count // FIRST_SHARE, SECOND + count // SECOND_SHARE)

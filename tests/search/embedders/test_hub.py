@@ -66,7 +66,7 @@ def test_a_pull_goes_on_where_the_one_before_broke_off(
 ) -> None:
     """The hub is asked for the rest of the file only, and what comes is what it has."""
     hub.budget = [5_000, 0]
-    with pytest.raises(ModelMissingError, match=r"broke at 5,000 of .* bytes of model\.onnx .* run the command again"):
+    with pytest.raises(ModelMissingError, match=r"broke at 5,000 of .* bytes of model\.onnx .* pull the model again"):
         pulled(repository)
     assert not repository.is_here(NEEDED)
     pulled(repository)
@@ -131,7 +131,7 @@ def test_a_full_disk_is_told_before_anything_comes(
 def test_a_folder_that_cannot_be_written_is_an_error_of_its_own(hub: FakeHub, tmp_path: Path) -> None:
     """Not one of the operating system's."""
     (tmp_path / "file").touch()
-    with pytest.raises(ModelMissingError, match="can't be written"):
+    with pytest.raises(ModelMissingError, match="cannot be written"):
         pulled(ModelRepository(NAME, tmp_path / "file"))
 
 

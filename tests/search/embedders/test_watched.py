@@ -153,7 +153,7 @@ def test_vectors_of_another_width_than_the_stored_ones_are_refused(tmp_path: Pat
         memory.add("the harbour crane")
         assert memory.search("crane")[0].memory.text == "the harbour crane"
         until(lambda: memory.status().search.error)
-        assert "vectors of 3 numbers, and its other vectors have 8" in str(memory.status().search.error)
+        assert "vectors of 3 numbers, but its other vectors have 8" in str(memory.status().search.error)
         assert "another name" in str(memory.status().search.error)
         with memory.store.reading() as db:
             assert db.execute("SELECT DISTINCT length(embedding) FROM vectors").fetchall() == [(32,)]

@@ -148,7 +148,7 @@ def test_a_vector_of_a_model_that_is_not_searched_is_refused(open_memory: OpenMe
     one.add("one", vector=EAST)
     with one.store.writing() as db:
         registry.use(db, "second")  # as another process does that opens it with this model
-    with pytest.raises(InputError, match="first, and the store works with second"):
+    with pytest.raises(InputError, match="first, but the store works with second"):
         one.add("two", vector=EAST)
     assert one.count() == 1
     assert _texts(one.similar(vector=EAST)) == ["one"]  # until all is embedded again, the first one is searched
