@@ -14,7 +14,7 @@ from memcrdt.errors import InputError
 from memcrdt.model.ports import DEFAULT_PORT
 from memcrdt.model.values import a_kind
 
-_NAME_CHARS_MAX = 253  # RFC 1035, as the 63 of a label; other names make the resolver raise what is no OSError
+_NAME_CHARS_MAX = 253  # RFC 1035, like 63 for a label; longer names make the resolver raise errors other than OSError
 _NAME = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 
 
@@ -26,7 +26,7 @@ class Address:
         host: A name, or an IPv4 or IPv6 address without brackets. Empty: all interfaces of this machine.
         port: The port; 0 for any free one.
 
-    Raises InputError for a host or port that cannot exist.
+    The constructor raises InputError for a host or port that cannot exist.
     """
 
     host: str
@@ -34,10 +34,10 @@ class Address:
 
     def __post_init__(self) -> None:
         if isinstance(self.port, bool) or not isinstance(self.port, int) or not 0 <= self.port < 65536:
-            raise InputError(f"there is no port {self.port!r}; choose a number between 1 and 65535")
+            raise InputError(f"{self.port!r} is not a port; choose a number between 1 and 65535")
         if not isinstance(self.host, str) or (self.host and not _is_host(self.host)):
             raise InputError(
-                f"{str(self.host)[:80]!r} is no host; write a name or an IP address, for example 192.168.1.20"
+                f"{str(self.host)[:80]!r} is not a host; write a name or an IP address, for example 192.168.1.20"
             )
 
     @classmethod
@@ -52,7 +52,9 @@ class Address:
             host, colon, port = host.partition(":")
             port = colon + port
         if not _is_host(host) or not re.fullmatch(r"(:0*[1-9][0-9]{0,4})?", port, re.ASCII):
-            raise InputError(f"{text[:80]!r} is no address; write HOST:PORT, for example 192.168.1.20:{DEFAULT_PORT}")
+            raise InputError(
+                f"{text[:80]!r} is not an address; write HOST:PORT, for example 192.168.1.20:{DEFAULT_PORT}"
+            )
         return cls(host, int(port[1:]) if port else default_port)
 
     def __str__(self) -> str:
@@ -69,7 +71,7 @@ def _is_host(text: str) -> bool:
 
 
 def own_hosts() -> list[str]:
-    """Return this machine's addresses on the networks that lead to other machines. Nothing is sent."""
+    """Return this machine's addresses on networks with a route to other machines. Sends nothing."""
     hosts = []
     for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -88,13 +90,13 @@ def host_group(host: str) -> str:
 
 
 def describe_os_error(problem: OSError) -> str:
-    """Say why an address cannot be used, without the system's words for the address itself."""
+    """Return why an address cannot be used, without repeating the address."""
     if isinstance(problem, socket.gaierror):
-        return "the name leads to no address"
+        return "the name has no address"
     if isinstance(problem, ConnectionRefusedError):
         return "the connection was refused"
     if problem.errno == errno.EADDRNOTAVAIL:
-        return "it is no address of this machine"
+        return "it is not an address of this machine"
     if problem.errno is not None and problem.errno in errno.errorcode:
         return os.strerror(problem.errno)
     return str(problem)

@@ -5,13 +5,13 @@
     listener -> dialer    ["welcome", listener's signature]
 
 Each signature covers its role, both keys, both nonces, and the channel binding (the hash of the TLS certificate) that
-its signer sees on the stream. So a signature is worth nothing on another stream, and a relay with a certificate of its
-own is found out. The caller decides, between `verify` and `welcome`, whether a device that has proven its key is
-accepted; no other byte is sent before. The pattern is SIGMA's (Krawczyk, 2003).
+its signer sees on the stream. So a signature is invalid on any other stream, and a relay with its own certificate is
+detected. Between `verify` and `welcome`, the caller decides whether to accept a device that has proven its key. No
+other byte is sent before that. The pattern is SIGMA (Krawczyk, 2003).
 
-To a device that is not accepted, the listener sends another frame instead of the welcome:
+If the device is not accepted, the listener sends another frame instead of the welcome:
 
-    listener -> dialer    ["refusal", who revoked the device or "", listener's signature]
+    listener -> dialer    ["refusal", id of the device that revoked the dialer or "", listener's signature]
 
 An unknown device may then send, in a frame of its own, statements that members of a space have signed about it. The
 listener has proven who it is by then, so no other device learns of the space. The device gets its welcome, or the
@@ -43,9 +43,9 @@ _LIMITS: Final[dict[str, Any]] = {
 }
 
 
-_REFUSES: Final = b"listener refuses "  # a role, and who revoked the dialer
-_CLOCK_BYTES: Final = 8  # the last ones of a nonce
-_PORT_BYTES: Final = 2  # those before
+_REFUSES: Final = b"listener refuses "  # a role; the id of the device that revoked the dialer follows
+_CLOCK_BYTES: Final = 8  # at the end of a nonce
+_PORT_BYTES: Final = 2  # before the clock
 
 
 def fresh_nonce(clock_ms: int, port: int) -> bytes:
@@ -62,12 +62,12 @@ def fresh_nonce(clock_ms: int, port: int) -> bytes:
 
 
 def port_of(nonce: bytes) -> int:
-    """Return the port where the maker of a nonce says it listens; 0 if it does not listen."""
+    """Return the port where the device that made the nonce says it listens; 0 if it does not listen."""
     return int.from_bytes(nonce[-_CLOCK_BYTES - _PORT_BYTES : -_CLOCK_BYTES], "big")
 
 
 def clock_of(nonce: bytes) -> int:
-    """Return the clock of the maker of a nonce, in ms since 1970. It is not checked: only show it."""
+    """Return the clock of the device that made the nonce, in ms since 1970. Only display it: it is not verified."""
     return int.from_bytes(nonce[-_CLOCK_BYTES:], "big")
 
 
@@ -90,7 +90,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedIdentity:
-    """A listener's claim about itself, not proven yet."""
+    """The identity that a listener claims, not proven yet."""
 
     device: str
     public_key: bytes
@@ -99,7 +99,7 @@ class ClaimedIdentity:
 
 @dataclass(frozen=True, slots=True)
 class AuthenticatedPeer:
-    """A device that has proven on this stream that it holds its key. It need not be an accepted one."""
+    """A device that has proven on this stream that it has its private key. It may be unknown or revoked."""
 
     device: str
     public_key: bytes
@@ -115,7 +115,7 @@ class AccessRefusal:
 
 
 class ListenerHandshake:
-    """The side that was dialed: `greeting`, then `verify`, then `welcome` if the device is accepted, else `refusal`."""
+    """The side that was dialed: `greeting`, `verify`, then `welcome` if the device is accepted, otherwise `refusal`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -152,19 +152,24 @@ class ListenerHandshake:
 
 
 def read_claim(frame: bytes) -> ClaimedIdentity:
-    """Return the listener's claim from the first frame. Raises RemoteProtocolError for a malformed one."""
+    """Return the listener's claim from the first frame. Raises RemoteProtocolError for a malformed frame."""
     public_key, nonce = _fields(frame, "greeting", (KEY_BYTES, NONCE_BYTES))
     return ClaimedIdentity(device_id(public_key), public_key, nonce)
 
 
 class DialerHandshake:
-    """The side that dials: `read`, then `proof` if the claimed device is the one that we want, then `verify`."""
+    """The side that dials: `read`, then `proof` if the claimed device is the wanted one, then `verify`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
     def read(self, frame: bytes) -> ClaimedIdentity:
-        """Return the listener's claim from the first frame. Raises RemoteProtocolError for a malformed one."""
+        """Return the listener's claim from the first frame.
+
+        Raises:
+            RemoteProtocolError: The frame is malformed.
+            UntrustedPeerError: The claimed key is our own.
+        """
         claim = read_claim(frame)
         _refuse_ourselves(self._endpoint, claim.public_key)
         return claim
@@ -176,7 +181,7 @@ class DialerHandshake:
         return _frame("proof", identity.public_key, self._endpoint.nonce, signature)
 
     def verify(self, claim: ClaimedIdentity, frame: bytes) -> AuthenticatedPeer | AccessRefusal:
-        """Return the listener, proven by the third frame, or its refusal, proven as well.
+        """Return the listener or its refusal; either is proven by the third frame.
 
         Raises:
             RemoteProtocolError: The frame is malformed.
@@ -197,7 +202,10 @@ class DialerHandshake:
 
 
 def _transcript(role: bytes, certificate: bytes, keys: tuple[bytes, bytes], nonces: tuple[bytes, bytes]) -> bytes:
-    """Return the bytes to sign, with lengths, so that no two transcripts are equal. Pairs: listener, dialer."""
+    """Return the bytes to sign. Each part has its length before it, so no two transcripts are equal.
+
+    The pairs are in the order listener, dialer.
+    """
     parts = (role, certificate, *keys, *nonces)
     return _CONTEXT + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
@@ -210,8 +218,8 @@ def _verify(endpoint: Endpoint, public_key: bytes, signature: bytes, transcript:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, transcript)
     except InvalidSignature:
         raise UntrustedPeerError(
-            f"whoever is at {endpoint.remote} claims to be {shown(device_id(public_key))} and cannot prove it: an "
-            "impostor, or something between the two that opens TLS; use the device's direct address"
+            f"the device at {endpoint.remote} claims to be {shown(device_id(public_key))} and cannot prove it: it is "
+            "an impostor, or a proxy between the two devices decrypts TLS; use the device's direct address"
         ) from None
 
 
@@ -229,29 +237,31 @@ def _frame(kind: str, *fields: bytes) -> bytes:
 
 
 def _fields(frame: bytes, kind: str, sizes: tuple[int | None, ...]) -> list[bytes]:
-    """Return the byte strings of a frame of that kind. Raises RemoteProtocolError for any other bytes."""
+    """Return the byte strings in a frame of the given kind. Raises RemoteProtocolError for any other frame."""
     return _sized(_message(frame), kind, sizes)
 
 
 def _message(frame: bytes) -> list[Any]:
     if len(frame) > HANDSHAKE_FRAME_BYTES:
-        raise RemoteProtocolError(f"a handshake frame of {len(frame)} bytes; at most {HANDSHAKE_FRAME_BYTES} are taken")
+        raise RemoteProtocolError(
+            f"a handshake frame has {len(frame)} bytes; the maximum is {HANDSHAKE_FRAME_BYTES} bytes"
+        )
     try:
         message = msgpack.unpackb(frame, **_LIMITS)
     except (ValueError, msgpack.UnpackException) as exc:
-        raise RemoteProtocolError("a handshake frame is no msgpack within its limits") from exc
+        raise RemoteProtocolError("a handshake frame is not valid msgpack, or exceeds the limits") from exc
     if not isinstance(message, list):
-        raise RemoteProtocolError("a handshake frame is no array")
+        raise RemoteProtocolError("a handshake frame is not an array")
     return message
 
 
 def _sized(message: list[Any], kind: str, sizes: tuple[int | None, ...]) -> list[bytes]:
     if len(message) != len(sizes) + 1 or message[0] != kind:
-        raise RemoteProtocolError(f"a handshake frame is not the {kind!r} that was due")
+        raise RemoteProtocolError(f"a handshake frame is not the expected {kind!r} frame")
     fields: list[bytes] = message[1:]
     for field, size in zip(fields, sizes, strict=True):
         if not isinstance(field, bytes) or size not in (None, len(field)):
-            raise RemoteProtocolError(f"a field of the handshake's {kind!r} has the wrong size")
+            raise RemoteProtocolError(f"a field of the {kind!r} frame has the wrong size or type")
     return fields
 
 
@@ -260,5 +270,5 @@ def _device_in(field: bytes) -> str | None:
         return None
     device = field.decode(errors="replace")
     if not is_device_id(device):
-        raise RemoteProtocolError("a refusal names no device")
+        raise RemoteProtocolError("a refusal contains an invalid device id")
     return device

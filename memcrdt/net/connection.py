@@ -23,8 +23,8 @@ class Connection:
     Attributes:
         peer: The device.
         address: Where the stream leads, as HOST:PORT.
-        via: Which side dialed: "dialed" if we did, else "accepted".
-        found: Which source named the address; None if it is not known.
+        via: Which side dialed: "dialed" if this device did, otherwise "accepted".
+        found: The source that named the address; None if it is not known.
     """
 
     def __init__(self, stream: FrameStream, peer: AuthenticatedPeer, via: Via) -> None:
@@ -37,7 +37,7 @@ class Connection:
 
     @property
     def peer_clock_ms(self) -> int:
-        """What the other side's clock showed during authentication, in ms since 1970."""
+        """The other side's clock during authentication, in ms since 1970."""
         return clock_of(self.peer.listener_nonce if self.via == "dialed" else self.peer.dialer_nonce)
 
     @property
@@ -50,19 +50,19 @@ class Connection:
         try:
             await self._stream.send(frame)
         except UnreachableError as exc:
-            raise UnreachableError(f"the connection to {self} broke off; it is dialed again by itself") from exc
+            raise UnreachableError(f"the connection to {self} was lost; memcrdt reconnects automatically") from exc
 
     async def receive(self, limit: int = FRAME_BYTES) -> bytes | None:
         """Return the next frame, or None when the connection has ended.
 
         Raises:
-            RemoteProtocolError: The other side sent anything but a frame of at most `limit` bytes. Close the
+            RemoteProtocolError: The other side sent anything but a binary frame of at most `limit` bytes. Close the
                 connection then.
         """
         return await self._stream.receive(limit)
 
     async def close(self, code: int = GOODBYE) -> None:
-        """Say goodbye and close, in at most 2 s."""
+        """Close the connection, within 2 s. `code` tells the other side why."""
         await self._stream.close(code)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Takes the connections of a listener, and limits their time and number until they are identified."""
+"""Accepts the connections of a listener, and limits their time and number until they are identified."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ log = logging.getLogger("memcrdt.net")
 
 IDENTIFY_S: Final = 3.0
 ACCEPT_PAUSE_S: Final = 0.02  # between two connections: a flood of handshakes leaves most of the processor to searches
-REJECT_PAUSE_S: Final = 0.002  # likewise, after one for which there is no room
-LOG_INTERVAL_S: Final = 60.0  # from one line about clients that speak no HTTP to the next
+REJECT_PAUSE_S: Final = 0.002  # for the same reason, after a connection that exceeds the limits
+LOG_INTERVAL_S: Final = 60.0  # between two log lines about clients that do not speak HTTP
 _KEEPALIVE_S: Final = 15.0
-_ACCEPT_RETRY_S: Final = 1.0  # after the process ran out of file handles; asyncio's own servers wait as long
+_ACCEPT_RETRY_S: Final = 1.0  # after the process ran out of file handles; asyncio's own servers wait as long too
 _BACKLOG: Final = 64
 
 
@@ -63,9 +63,9 @@ class GateOptions:
 
 
 class ConnectionGate:
-    """Answers requests at one address: `open`, then `close`. Make it inside the running event loop.
+    """Answers requests at one address: `open`, then `close`. Create it inside the running event loop.
 
-    A connection that is not identified after 3 s is cut off, whatever it did meanwhile: TLS, HTTP or nothing.
+    A connection that is not identified after 3 s is aborted, in whatever state TLS and HTTP are.
     """
 
     def __init__(self, answer: Answer, options: GateOptions) -> None:
@@ -101,9 +101,9 @@ class ConnectionGate:
         return port
 
     async def close(self) -> None:
-        """Stop listening. The owner ends its identified connections before."""
+        """Stop listening. The owner has to close the identified connections first."""
         await self._accepting.cancel()
-        await asyncio.sleep(0)  # a task that never began would not close what it was given
+        await asyncio.sleep(0)  # a task that was cancelled before its first step would not close its socket
         await self._tasks.cancel()
         if self._socket is not None:
             self._socket.close()
@@ -114,15 +114,15 @@ class ConnectionGate:
         while True:
             try:
                 connected, (host, port, *ipv6) = await loop.sock_accept(listening)
-            except ConnectionAbortedError:  # that one hung up before it was taken
+            except ConnectionAbortedError:  # the client hung up before it was accepted
                 await asyncio.sleep(REJECT_PAUSE_S)
                 continue
-            except OSError:  # no file handle is left; those waiting stay in the backlog
+            except OSError:  # no file handle is left; waiting clients stay in the backlog
                 await asyncio.sleep(_ACCEPT_RETRY_S)
                 continue
             host = host.removeprefix("::ffff:")  # IPv4 on a dual-stack socket
             if ipv6 and (link := ipv6[1]):
-                host = f"{host}%{link}"  # a link-local address says nothing without its link
+                host = f"{host}%{link}"  # a link-local address cannot be dialed without its link
             here, everywhere = self._pending_at[host_group(host)], self._pending_at.total()
             if everywhere < self._options.pending and here < self._options.per_host:
                 self._pending_at[host_group(host)] += 1
@@ -143,7 +143,7 @@ class ConnectionGate:
             async with asyncio.timeout(IDENTIFY_S):
                 transport, _ = await loop.connect_accepted_socket(lambda: protocol, connected, ssl=context, **in_time)
                 await pending.identified.wait()
-        except OSError:  # no TLS, gone, or out of time: TimeoutError and SSLError are OSErrors
+        except OSError:  # the client did not speak TLS, left, or was too slow: SSLError and TimeoutError are OSErrors
             pass
         finally:
             if transport is not None and not pending.identified.is_set():
@@ -152,30 +152,30 @@ class ConnectionGate:
             self._pending_at -= Counter((host_group(address.host),))
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Handle a request. Ends when its connection does."""
+        """Handle a request. Return when its connection ends."""
         pending = self._pending.get(request.protocol)
         return refusing_response(408) if pending is None else await self._answer(request, pending)
 
 
 class _HttpLog(logging.LoggerAdapter[logging.Logger]):
-    """The log of aiohttp, with a line now and then instead of a traceback for each malformed request."""
+    """The log of aiohttp, with at most one line a minute instead of a traceback for each malformed request."""
 
     _due = 0.0
 
     def log(self, level: int, msg: object, *args: object, **options: Any) -> None:
-        """Part of LoggerAdapter: every other method ends here."""
+        """Implement LoggerAdapter: its other methods call this one."""
         if not isinstance(options.get("exc_info"), HttpProcessingError):
             super().log(level, msg, *args, **options)
         elif time.monotonic() >= self._due:
             self._due = time.monotonic() + LOG_INTERVAL_S
             where = str(args[0]).removeprefix("::ffff:")
             super().log(
-                logging.WARNING, "somebody at %s speaks no HTTP and was hung up on; more of them go unsaid", where
+                logging.WARNING, "a client at %s did not speak HTTP; this is logged at most once a minute", where
             )
 
 
 def refusing_response(status: int) -> web.Response:
-    """Return an answer that says no more than its status, and ends the connection."""
+    """Return an empty response with this HTTP status, which ends the connection."""
     response = web.Response(status=status)
     response.force_close()
     return response
@@ -184,7 +184,7 @@ def refusing_response(status: int) -> web.Response:
 def check_host(address: Address) -> None:
     """Raise InputError, as ConnectionGate.open() would, for a host that is not one of this machine.
 
-    Nothing listens, and no port stays taken.
+    Does not listen, and leaves no port in use.
     """
     try:
         if address.host:
@@ -198,7 +198,7 @@ def check_host(address: Address) -> None:
 def _cannot_listen(address: Address, cause: OSError, option: str = "") -> InputError | LockedError:
     if cause.errno == errno.EADDRINUSE:
         return LockedError(
-            f"port {address.port} is in use by another program, perhaps another memcrdt; end that, or choose "
+            f"port {address.port} is in use by another program, perhaps another memcrdt; stop that program, or choose "
             f"another port with --{option}port"
         )
     return InputError(
@@ -210,7 +210,7 @@ def _cannot_listen(address: Address, cause: OSError, option: str = "") -> InputE
 def _listening(address: Address) -> sockets.socket:
     where = (address.host, address.port)
     if address.host:
-        sockets.getaddrinfo(*where)  # create_server() would hide that the name is what is wrong
+        sockets.getaddrinfo(*where)  # create_server() would not report that the name is wrong
     if not address.host and sockets.has_dualstack_ipv6():
         listening = sockets.create_server(where, family=sockets.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
     else:

@@ -20,7 +20,7 @@ DIAL_S: Final = 10.0  # from the name lookup to the end of authentication; slow 
 
 @dataclass(frozen=True, slots=True)
 class DialTarget:
-    """An address to dial. With `device`, only that device will do; without, any accepted one."""
+    """An address to dial. `device` is the only device that will do; None: any accepted device."""
 
     address: Address
     device: str | None = None
@@ -30,17 +30,17 @@ class DialTarget:
 
 
 class Dialer:
-    """Dials for one identity. Make it inside the running event loop, and close it after use.
+    """Dials for one identity. Create it inside the running event loop, and close it after use.
 
     Attributes:
         port: The port where this device listens, told to the other side. None: it does not listen.
-        channel_binding: The channel binding of our own listener, so that a dial that leads back here is recognised.
+        channel_binding: The channel binding of our own listener, to detect a dial that reaches ourselves.
     """
 
     def __init__(
         self, identity: Signer, trust: TrustPolicy, path: str = PATH, expected: str = "memcrdt serving"
     ) -> None:
-        """`expected` names the program that should answer, for the message when nothing does."""
+        """`expected` names the program that should answer; it appears in the error message when nothing answers."""
         self.port: int | None = None
         self.channel_binding: bytes | None = None
         self._identity = identity
@@ -66,7 +66,7 @@ class Dialer:
         return Connection(stream, peer, "dialed")
 
     async def identify(self, address: Address) -> str:
-        """Return the id that the device at the address claims. The device learns nothing of us.
+        """Return the id that the device at the address claims. The device learns nothing about us.
 
         Raises:
             UnreachableError: No memcrdt answers.
@@ -79,7 +79,7 @@ class Dialer:
             raise self._no_answer(DialTarget(address)) from exc
 
     async def close(self) -> None:
-        """Free the sockets of dials that were cut short. Connections made before stay open."""
+        """Free the sockets of unfinished dials. Established connections stay open."""
         await self._client.close()
 
     def _no_answer(self, target: DialTarget) -> UnreachableError:

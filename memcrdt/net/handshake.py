@@ -1,6 +1,6 @@
-"""Device authentication over a FrameStream: one function for each side, and the policies that they ask.
+"""Device authentication over a FrameStream: one function for each side, and the policies that they consult.
 
-`net/auth.py` has the frames and says what they prove.
+`net/auth.py` defines the frames and explains what they prove.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from memcrdt.net.frame_stream import GOODBYE, NOT_ACCEPTED, NOT_AUTHENTIC, PROTO
 if TYPE_CHECKING:
     from memcrdt.net.frame_stream import FrameStream
 
-UPDATE: Final = "if that goes on, update memcrdt on the older of the two"  # the next step when the protocol is broken
+# The next step for the user when a peer breaks the protocol.
+UPDATE: Final = "if this keeps happening, update memcrdt on the older of the two devices"
 
 
 class RefusedError(UntrustedPeerError):
-    """The right device answered and does not let us in: another of its addresses would not change that."""
+    """The wanted device answered and does not accept us. Its other addresses would give the same answer."""
 
 
 class AnotherDeviceError(UntrustedPeerError):
@@ -38,7 +39,7 @@ class AnotherDeviceError(UntrustedPeerError):
 
 
 class OurselvesError(UntrustedPeerError):
-    """Our own listener is at the address. That is harmless: it is no copy of this device."""
+    """Our own listener is at the address. This is harmless: it is not a copy of this device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ class LocalDevice:
     Attributes:
         identity: Its key.
         port: The port where it listens, told to the other side. None: it does not listen.
-        channel_binding: The channel binding of its own listener, if it listens: a stream with it leads back here.
+        channel_binding: The channel binding of its own listener, if it listens. A stream with the same channel binding
+            leads back to this device.
     """
 
     identity: Signer
@@ -62,18 +64,18 @@ class LocalDevice:
 
 
 class AdmissionPolicy(Protocol):
-    """What a listener asks about a device that has proven its id."""
+    """A listener's decisions about a device that has proven its id."""
 
     async def admits(self, peer: AuthenticatedPeer, address: str) -> bool:
-        """Return whether the device is accepted here. The policy may note an unknown one for the user."""
+        """Return whether the device is accepted here. The policy may record an unknown device for the user."""
         ...
 
     async def revoker_of(self, peer: AuthenticatedPeer) -> str | None:
-        """Return the id of the device that revoked this one, or None if it was not revoked."""
+        """Return the id of the device that revoked the peer, or None if the peer was not revoked."""
         ...
 
     async def introduced(self, peer: AuthenticatedPeer, introduction: bytes) -> bool:
-        """Return whether the device is accepted because of signed statements of members that it has shown."""
+        """Return whether the device is accepted because of the members' signed statements in its introduction."""
         ...
 
 
@@ -85,12 +87,15 @@ class TrustPolicy:
         return True
 
     async def introduction(self, device: str) -> bytes | None:
-        """Return statements (at most 1 KiB) that members of a space have signed about us, for a device that does not
-        know us; None if there are none."""
+        """Return statements that members of a space have signed about us, for a device that does not know us.
+
+        Returns:
+            At most 1 KiB; None if there are no such statements.
+        """
         return None
 
     async def revoked(self, by: str) -> str:
-        """Return how to say that the device `by` has revoked us, and what to do about it."""
+        """Return a message for the user: the device `by` has revoked this device, and what to do about it."""
         return f"this device was revoked by {shown(by)}"
 
 
@@ -100,8 +105,8 @@ async def authenticate_as_listener(
     """Authenticate the device that dialed us, and prove to it who we are.
 
     Returns:
-        The device, if the policy admits it. Otherwise None, and the stream is closed: a close code is all that the
-        other side learns, and a proven refusal once it has proven its key.
+        The device, if the policy admits it. Otherwise None, and the stream is closed. Then the other side learns only a
+        close code and, once it has proven its key, a signed refusal.
     """
     try:
         peer = await _answer(stream, ListenerHandshake(local.endpoint(stream)), policy)
@@ -112,7 +117,7 @@ async def authenticate_as_listener(
         code = PROTOCOL_BROKEN
     except UntrustedPeerError:
         code = NOT_AUTHENTIC
-    except UnreachableError:  # it hung up
+    except UnreachableError:  # the other side hung up
         return None
     await stream.close(code)
     return None
@@ -138,13 +143,13 @@ async def _answer(
 async def authenticate_as_dialer(
     stream: FrameStream, local: LocalDevice, trust: TrustPolicy, wanted: str | None = None
 ) -> AuthenticatedPeer:
-    """Authenticate the listener at the other end, and prove to it who we are. Closes the stream when that fails.
+    """Authenticate the listener at the other end, and prove to it who we are. Closes the stream on failure.
 
     Args:
         stream: A stream that we opened.
         local: This device.
-        trust: Which devices we accept. The listener learns nothing of us before it is asked.
-        wanted: The only device that will do; None for any accepted one.
+        trust: The devices that we accept. The listener learns nothing about us before this policy has accepted it.
+        wanted: The only device that will do; None for any accepted device.
 
     Raises:
         AnotherDeviceError: The listener is not the wanted device.
@@ -171,7 +176,7 @@ async def authenticate_as_dialer(
 async def claimed_device(stream: FrameStream) -> str:
     """Return the device id that the listener at the other end claims, and close the stream.
 
-    Nothing is proven, and the listener learns nothing of us.
+    The claim is not verified, and the listener learns nothing about us.
 
     Raises:
         UnreachableError: The listener hung up.
@@ -195,7 +200,7 @@ class _Dialing:
     async def run(self) -> AuthenticatedPeer:
         stream = self._stream
         if stream.channel_binding == self._local.channel_binding:
-            raise OurselvesError(f"{stream.remote} is this device itself; give the address of the other one")
+            raise OurselvesError(f"{stream.remote} is this device itself; give the address of the other device")
         handshake = DialerHandshake(self._local.endpoint(stream))
         claim = handshake.read(await _next_frame(stream))
         await self._check(claim.device)
@@ -209,20 +214,20 @@ class _Dialing:
         return answer
 
     async def _check(self, device: str) -> None:
-        """Check that the claimed device is one to talk to. Nothing of ours has been sent yet."""
+        """Raise an error unless the claimed device is wanted and accepted. Nothing about us has been sent yet."""
         if self._wanted not in (None, device):
             raise AnotherDeviceError(
                 f"{self._stream.remote} is {shown(device)}, not {shown(str(self._wanted))}; "
-                "correct the address, or accept the device that is there"
+                "correct the address, or accept the device at that address"
             )
         if not await self._trust.is_accepted(device):
             raise UntrustedPeerError(
                 f"the device at {self._stream.remote} says it is {shown(device)}, which is not accepted here; "
-                f"compare that with what it shows itself, then run: memcrdt accept {shown(device)}"
+                f"compare this id with the id that the device itself shows, then run: memcrdt accept {shown(device)}"
             )
 
     async def _next(self, device: str) -> bytes:
-        """Return the next frame of a device that knows by now who we are."""
+        """Return the next frame of a device to which we have proven who we are."""
         try:
             return await _next_frame(self._stream)
         except UnreachableError:
@@ -230,16 +235,16 @@ class _Dialing:
                 raise self._not_accepted(device) from None
             if self._stream.close_code == NOT_AUTHENTIC:
                 raise UntrustedPeerError(
-                    f"{shown(device)} at {self._stream.remote} finds our signature wrong: something between the two "
-                    "opens TLS; use the device's direct address"
+                    f"{shown(device)} at {self._stream.remote} rejected our signature: a proxy between the two devices "
+                    "decrypts TLS; use the device's direct address"
                 ) from None
             raise
 
     async def _introduce_ourselves(self, device: str, refusal: AccessRefusal) -> None:
-        """Show a device that refuses us who vouches for us. Raises RefusedError where nothing can be shown."""
+        """Answer a refusal with the statements that members have signed about us. Raises RefusedError without any."""
         if refusal.revoked_by is not None:
             words = await self._trust.revoked(refusal.revoked_by)
-            raise RefusedError(f"{shown(device)} at {self._stream.remote} does not let this device in: {words}")
+            raise RefusedError(f"{shown(device)} at {self._stream.remote} does not accept this device: {words}")
         introduction = await self._trust.introduction(device)
         if introduction is None:
             raise self._not_accepted(device)
@@ -256,6 +261,6 @@ async def _next_frame(stream: FrameStream) -> bytes:
     frame = await stream.receive(HANDSHAKE_FRAME_BYTES)
     if frame is None:
         raise UnreachableError(
-            f"the device at {stream.remote} hung up during authentication; it may be busy, or about to end: try again"
+            f"the device at {stream.remote} hung up during authentication; it may be busy or stopping: try again"
         )
     return frame

@@ -1,6 +1,6 @@
-"""The identity of a device: an Ed25519 key in a file of its own, and the id that is derived from it.
+"""The identity of a device: an Ed25519 key in its own file, and the id that is derived from the key.
 
-The key stands beside the store, never in it: a copy of the store is not a copy of the device.
+The key file is beside the store and never in it, so a copy of the store is not a copy of the device.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FILE_BYTES_MAX = 4096
 
 
 class Identity:
-    """The key of this installation. `cryptography` is imported only when the key is made or signs."""
+    """The key of this installation. `cryptography` is imported only to make the key or to sign."""
 
     def __init__(self, path: Path, public_key: bytes, private_key: bytes) -> None:
         self.public_key = public_key
@@ -40,9 +40,9 @@ class Identity:
 
     @classmethod
     def load_or_create(cls, home: Path) -> Identity:
-        """Return the identity of the installation in the folder `home`. Makes the key and the folder if missing.
+        """Return the identity of the installation in the folder `home`. Creates the key and the folder if missing.
 
-        Of several processes at once, one makes the key and all get the same.
+        If several processes do this at once, one makes the key and all of them return it.
 
         Raises:
             StoreError: Other users can read the file, or the folder cannot be written.
@@ -55,7 +55,7 @@ class Identity:
             return cls(path, *_parse(path, _read(path)))
 
     def sign(self, message: bytes) -> bytes:
-        """Return the Ed25519 signature (64 bytes). Raises CorruptError when the two halves of the key do not match."""
+        """Return the Ed25519 signature (64 bytes). Raises CorruptError if the two halves of the key do not match."""
         if self._signer is None:
             self._signer = self._load_signer()
         return self._signer.sign(message)
@@ -65,14 +65,17 @@ class Identity:
 
         signer = Ed25519PrivateKey.from_private_bytes(self._private_key)
         if signer.public_key().public_bytes_raw() != self.public_key:
-            raise CorruptError(f"the two halves of the device key {self._path} are no pair; {_RESTORE}")
+            raise CorruptError(f"the two halves of the device key {self._path} do not match; {_RESTORE}")
         return signer
 
 
 def device_id_of(home: Path) -> str:
     """Return the device id of the installation in `home`, without making a key.
 
-    Raises NotFoundError when there is no key, and otherwise what Identity.load_or_create() raises.
+    Raises:
+        NotFoundError: There is no key.
+        StoreError: Other users can read the key file.
+        CorruptError: The file is not a key file.
     """
     path = home / KEY_FILE
     with _translated(path):
@@ -89,15 +92,15 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise StoreError(f"the device key {path}: {exc.strerror or exc}; check the folder and its mode") from exc
+        raise StoreError(f"cannot use the device key {path}: {exc.strerror or exc}; check the folder's mode") from exc
 
 
 def _create(path: Path) -> None:
-    """Make the key file in one step, complete and durable. Keep a file that another process made meanwhile."""
+    """Create the key file atomically and durably. Keep the file if another process has just created it."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     if path.parent.exists() and not path.parent.is_dir():
-        raise StoreError(f"the home {path.parent} is no folder; name a folder, or move the file away")
+        raise StoreError(f"the home {path.parent} is not a folder; name a folder, or move the file away")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = Ed25519PrivateKey.generate()
     content = {
@@ -117,12 +120,12 @@ def _create(path: Path) -> None:
 
 
 def _publish(temporary: Path, path: Path) -> None:
-    """Give the file its name, durably, unless a file of that name exists."""
+    """Give the temporary file its final name, durably, unless a file of that name exists."""
     try:
         if os.name == "nt":
             temporary.rename(path)  # never replaces a file on Windows
             return
-        # Where hard links do not exist, neither do file modes, and _read would refuse the key.
+        # A file system without hard links has no file modes either, so _read would refuse the key anyway.
         os.link(temporary, path)
     except FileExistsError:
         return
@@ -138,20 +141,20 @@ def _read(path: Path) -> bytes:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         if os.name != "nt" and mode & 0o077:
             raise StoreError(
-                f"others can use the device key {path} (mode {mode:04o}); run: chmod 600 {shlex.quote(str(path))}"
+                f"other users can read the device key {path} (mode {mode:04o}); run: chmod 600 {shlex.quote(str(path))}"
             )
         return file.read(_FILE_BYTES_MAX)
 
 
 def _parse(path: Path, data: bytes) -> tuple[bytes, bytes]:
-    """Return the public and the private half."""
+    """Return the public and the private half of the key."""
     try:
         content = json.loads(data)
         if content["format"] != _FORMAT:
             raise ValueError(content["format"])
         halves = bytes.fromhex(content["public_key"]), bytes.fromhex(content["private_key"])
     except (ValueError, TypeError, KeyError) as exc:
-        raise CorruptError(f"{path} is no device key of this version of memcrdt; {_RESTORE}") from exc
+        raise CorruptError(f"{path} is not a device key that this version of memcrdt can read; {_RESTORE}") from exc
     if any(len(half) != KEY_BYTES for half in halves):
-        raise CorruptError(f"the device key {path} is cut short; {_RESTORE}")
+        raise CorruptError(f"the device key {path} is truncated; {_RESTORE}")
     return halves

@@ -1,8 +1,8 @@
 """Answers the dials of other devices: TLS, one WebSocket path, authentication, and nothing else.
 
-Until a device is authenticated it gets little: 3 s, frames of 1 KiB, and one of 16 places, of which one address may
-take 4. They count from the TCP connection on. A web page does not come this far: browsers send an Origin header, and
-any request with one is refused.
+Unauthenticated devices get few resources: 3 s, frames of 1 KiB, and 16 connections in total, of which one address may
+have 4. The limits apply from the TCP connection on. Web pages cannot connect: browsers send an Origin header, and any
+request with an Origin is refused.
 """
 
 from __future__ import annotations
@@ -27,16 +27,15 @@ PENDING_MAX: Final = 16
 PENDING_PER_HOST_MAX: Final = 4
 
 
-Serve: TypeAlias = "Callable[[Connection], Awaitable[None]]"  # talks to an accepted device until the connection ends
+Serve: TypeAlias = "Callable[[Connection], Awaitable[None]]"  # serves an accepted device until the connection ends
 
 
 class Listener:
-    """Listens for one identity: `start`, then `close`; it can be started again.
+    """Listens for one identity: `start`, then `close`. It can be started again.
 
     Attributes:
-        port: The port where it listens, or None while it does not.
-        channel_binding: The hash of the certificate that it shows, which nobody else has the key of; None while it does
-            not listen.
+        port: The port where it listens; None while it does not listen.
+        channel_binding: The hash of its TLS certificate, whose key no other process has; None while it does not listen.
     """
 
     def __init__(self, identity: Signer, policy: AdmissionPolicy, serve: Serve, path: str = PATH) -> None:
@@ -71,13 +70,13 @@ class Listener:
         return self.port
 
     async def close(self) -> None:
-        """Stop listening. Its owner closes the connections before."""
+        """Stop listening. The owner has to close the connections first."""
         if self._gate is not None:
             await self._gate.close()
         self.port = self.channel_binding = self._gate = None
 
     async def _answer(self, request: web.BaseRequest, pending: PendingConnection) -> web.StreamResponse:
-        """Handle a request. Ends when its connection does."""
+        """Handle a request. Return when its connection ends."""
         answer = await answer_websocket(request, self._path, self.channel_binding or b"", pending.address)
         if isinstance(answer, int):
             return refusing_response(answer)

@@ -21,13 +21,13 @@ class BackgroundTasks:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine in the background. An exception is logged; a bug (no MemcrdtError) with its traceback."""
+        """Run a coroutine in the background. Log an exception, with its traceback unless it is a MemcrdtError."""
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
     async def cancel(self) -> None:
-        """Cancel all tasks, and return when they have ended."""
+        """Cancel all tasks, and wait until they have ended."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,7 +1,7 @@
-"""TLS 1.3 with a certificate that lives as long as the process.
+"""TLS 1.3 with a certificate that lives as long as the listener.
 
-TLS gives secrecy only. memcrdt/net/auth.py finds out who is at the other end; its signatures cover the hash of the
-certificate. So nobody signs the certificate, and a dialer does not check it.
+TLS provides encryption only. memcrdt/net/auth.py authenticates the devices, with signatures that cover the hash of the
+certificate. So the certificate needs no other signature than its own, and a dialer does not check it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _CLOCK_SKEW = datetime.timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A listener's TLS context, and the hash of the certificate that it shows."""
+    """A listener's TLS context, and the hash of its certificate."""
 
     context: ssl.SSLContext
     certificate: bytes
 
 
 def certificate_hash(der: bytes) -> bytes:
-    """Return the SHA-256 (32 bytes) of a DER certificate, which both sides sign."""
+    """Return the SHA-256 hash (32 bytes) of a DER certificate. Both sides sign it."""
     return hashlib.sha256(der).digest()
 
 
@@ -56,7 +56,7 @@ def new_credentials() -> Credentials:
 
 
 def dialer_context() -> ssl.SSLContext:
-    """Return a context that accepts any certificate: the handshake that follows authenticates the device."""
+    """Return a context that accepts any certificate, because the device handshake authenticates the listener."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
@@ -67,8 +67,8 @@ def dialer_context() -> ssl.SSLContext:
 def _listener_context(pem: bytes, password: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.num_tickets = 0  # no resumption: each connection is authenticated anew
-    # The ssl module takes a key from a file only; it is encrypted, so that traces on the disk are worth nothing.
+    context.num_tickets = 0  # no resumption: each connection is authenticated again
+    # The ssl module loads a key from a file only. The key is encrypted, so that traces on the disk are useless.
     with tempfile.TemporaryDirectory(prefix="memcrdt-") as folder:
         path = Path(folder) / "certificate.pem"
         path.write_bytes(pem)

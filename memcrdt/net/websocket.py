@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 PATH: Final = "/sync"
 PAIRING_PATH: Final = "/pair"
 SUBPROTOCOL: Final = "memcrdt.1"
-MAX_MSG_SIZE: Final = FRAME_BYTES + 1  # aiohttp's option of that name: it refuses a message of exactly its limit
-HEARTBEAT_S: Final = 15.0  # a silent connection is given up after one and a half of these
-REASON_BYTES: Final = 123  # RFC 6455: the room in a close frame
+MAX_MSG_SIZE: Final = FRAME_BYTES + 1  # the aiohttp option, which refuses a message of exactly its limit
+HEARTBEAT_S: Final = 15.0  # a silent connection is closed after one and a half of these
+REASON_BYTES: Final = 123  # RFC 6455: maximum size of the reason in a close frame
 
 Socket: TypeAlias = "web.WebSocketResponse | aiohttp.ClientWebSocketResponse"
 
 
 class WebSocketFrameStream:
-    """Implements FrameStream over an open WebSocket of either side."""
+    """Implements FrameStream over an open WebSocket, dialed or accepted."""
 
     def __init__(self, socket: Socket, channel_binding: bytes, remote: str) -> None:
         self.remote = remote
@@ -51,18 +51,18 @@ class WebSocketFrameStream:
         try:
             await self._socket.send_bytes(frame)
         except (OSError, aiohttp.ClientError) as exc:
-            raise UnreachableError(f"the connection to {self.remote} broke off; try again") from exc
+            raise UnreachableError(f"the connection to {self.remote} was lost; try again") from exc
 
     async def receive(self, limit: int) -> bytes | None:
         try:
             message = await self._socket.receive()
-        except (OSError, aiohttp.ClientError):  # a ping could not be answered any more
+        except (OSError, aiohttp.ClientError):  # the answer to a ping could not be sent
             return None
         if message.type is aiohttp.WSMsgType.BINARY:
             frame: bytes = message.data
             if len(frame) > limit:
                 raise RemoteProtocolError(
-                    f"{self.remote} sent a frame of {len(frame)} bytes; at most {limit} are taken"
+                    f"{self.remote} sent a frame of {len(frame)} bytes; the maximum is {limit} bytes"
                 )
             return frame
         if message.type is aiohttp.WSMsgType.TEXT:
@@ -79,10 +79,10 @@ class WebSocketFrameStream:
 
 
 class WebSocketClient:
-    """Opens streams to listeners at one path. Make it inside the running event loop, and close it after use."""
+    """Opens streams to listeners at one path. Create it inside the running event loop, and close it after use."""
 
     def __init__(self, path: str, expected: str) -> None:
-        """`expected` names the program that should answer, for messages about an address where it does not."""
+        """`expected` names the program that should answer; it appears in the error message when it does not."""
         self._path = path
         self._expected = expected
         self._session = aiohttp.ClientSession(
@@ -98,11 +98,11 @@ class WebSocketClient:
 
         Args:
             address: Where to connect.
-            name: Name of the other side in errors.
+            name: Name of the other side in error messages.
 
         Raises:
-            UnreachableError: No listener of ours answers.
-            TimeoutError: The operating system, or the caller, gave up.
+            UnreachableError: No memcrdt listener answers.
+            TimeoutError: The operating system or the caller gave up.
         """
         try:
             socket = await self._session.ws_connect(
@@ -124,19 +124,17 @@ class WebSocketClient:
         return WebSocketFrameStream(socket, certificate_hash(certificate), str(address))
 
     async def close(self) -> None:
-        """Free the sockets of attempts that were cut short. Streams that are open stay open."""
+        """Free the sockets of unfinished attempts. Open streams stay open."""
         await self._session.close()
 
     def _unreachable(self, name: str, cause: Exception) -> UnreachableError:
         expected = self._expected
         if isinstance(cause, aiohttp.WSServerHandshakeError):
             return UnreachableError(
-                f"what answers at {name} is not {expected} (HTTP {cause.status}); check host and port"
+                f"the server at {name} is not {expected} (HTTP {cause.status}); check host and port"
             )
         if isinstance(cause, aiohttp.ClientConnectorDNSError):
-            return UnreachableError(
-                f"cannot reach {name}: the name leads to no address; check it, or give an IP address"
-            )
+            return UnreachableError(f"cannot reach {name}: the name has no address; check it, or give an IP address")
         if isinstance(cause, aiohttp.ClientConnectorError):
             cause = cause.os_error
         why = describe_os_error(cause) if isinstance(cause, OSError) else str(cause)
@@ -150,27 +148,27 @@ async def answer_websocket(
 
     Args:
         request: The request.
-        path: The one path that is answered.
+        path: The only path that is answered.
         channel_binding: Hash of the certificate that the client was shown.
         remote: Name of the client in error messages.
 
     Returns:
-        The response, which the handler of the request has to return, with its stream; or the HTTP status for a request
-        that gets no WebSocket.
+        The response, which the request handler has to return, and its stream. If the request is refused: the HTTP
+        status.
     """
     socket = web.WebSocketResponse(
         timeout=CLOSE_S, heartbeat=HEARTBEAT_S, protocols=(SUBPROTOCOL,), compress=False, max_msg_size=MAX_MSG_SIZE
     )
     offered = request.headers.get("Sec-WebSocket-Protocol", "")
     if "Origin" in request.headers:
-        return 403  # a web page
+        return 403  # the request is from a web page
     if request.path != path:
         return 404
     if SUBPROTOCOL not in [name.strip() for name in offered.split(",")] or not socket.can_prepare(request):
         return 400
     try:
         await socket.prepare(request)
-    except OSError:  # the client hung up, so that nobody reads the status
+    except OSError:  # the client hung up and never reads this status
         return 400
     return socket, WebSocketFrameStream(socket, channel_binding, remote)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import concurrent.futures.thread  # noqa: F401 - the end that it registers comes after that of what is registered later
+import concurrent.futures.thread  # noqa: F401 - its exit handler has to be registered before ours, to run after ours
 import logging
 import os
 import threading
@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("memcrdt.net")
 
-TAKEOVER_S: Final = 1.0  # between two looks of a process that stands by whether the network is free
+TAKEOVER_S: Final = 1.0  # between two attempts of a standby process to take the network over
 
 
 class BackgroundNode:
-    """The network of a Memory in a thread of its own, for programs without an event loop.
+    """The network of a Memory in its own thread, for programs without an event loop.
 
-    While another process runs the network of the home it stands by, and takes over within 2 s of that one's end.
+    While another process runs the network of the home, this one is on standby. It takes over within 2 s after the other
+    process ends.
     """
 
     def __init__(self, memory: Memory) -> None:
@@ -45,28 +46,37 @@ class BackgroundNode:
         self._home = home_of(memory)
         memory.store.subscribe(partial(signal_change, self._home))
         self._lock = threading.RLock()
-        self._wanted = False  # by start()
-        self._waits = 0  # those for which it runs besides
+        self._wanted = False  # whether start() was called
+        self._waits = 0  # callers of asking() that also need the network
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
         self._ending: asyncio.Event  # stop() was called
 
     def start(self, **options: Any) -> None:
-        """Start the network; return when it runs or stands by. A second call does nothing. Raises as Node does."""
+        """Start the network, and return when it runs or is on standby. A second call does nothing.
+
+        Args:
+            options: The options of memcrdt.node.options.NetOptions.
+
+        Raises:
+            InputError: An option is unknown or wrong, or the host is not one of this machine.
+            LockedError: Another program has the port.
+            ReadOnlyError: The memory is read-only.
+        """
         asked = NetOptions.of(options)
         with self._lock:
             self._begin(asked)
             self._wanted = True
 
     def stop(self) -> None:
-        """Say goodbye to all devices; return when the thread has ended."""
+        """Close all connections, and return when the thread has ended."""
         with self._lock:
             self._wanted = False
             self._end()
 
     @contextmanager
     def asking(self, timeout_s: float | None, peers: list[str] | None) -> Iterator[Look]:
-        """Ask the process with the network to sync; run the network meanwhile if no process does. Part of Network."""
+        """Ask the process with the network to sync, and run the network here if no process does. Implements Network."""
         from memcrdt.node.sync_wait import SyncWait
 
         devices = None if peers is None else {parse_device_id(peer) for peer in peers}
@@ -79,12 +89,12 @@ class BackgroundNode:
         return None if found is None else Serving(found.pid, found.port)
 
     def address(self, text: str) -> str:
-        """Return HOST[:PORT] in the form in which it is remembered."""
+        """Return HOST[:PORT] in the form in which it is stored."""
         return str(Address.parse(text))
 
     @contextmanager
     def _running_meanwhile(self) -> Iterator[None]:
-        """Run the network if no other process does, until the last waiting caller is gone."""
+        """Run the network if no other process does, until the last waiting caller is done."""
         with self._lock:
             is_ours = self._waits > 0 or (self._thread is None and holder(self._home) is None)
             if is_ours:
@@ -102,8 +112,10 @@ class BackgroundNode:
     def _begin_for_a_while(self) -> None:
         try:
             self._begin(NetOptions())
-        except LockedError:  # the port is in use, perhaps by the network of another home; dialing does without, and the
-            self._begin(NetOptions(port=None))  # others remember no port at which nobody is when this is over
+        except LockedError:
+            # The port is in use, perhaps by another home. Dialing needs no port, and other devices would remember one
+            # where nothing listens any more after this.
+            self._begin(NetOptions(port=None))
 
     def _begin(self, options: NetOptions) -> None:
         if self._thread is not None:
@@ -115,7 +127,7 @@ class BackgroundNode:
         self._thread.start()
         try:
             started.result()
-        except BaseException:  # also a Ctrl-C while waiting: no thread is left behind
+        except BaseException:  # including Ctrl-C while waiting: the thread must not stay behind
             self._end()
             raise
 
@@ -131,7 +143,7 @@ class BackgroundNode:
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._serve(options, started))
-        except BaseException as exc:  # whatever it was: start() is waiting for it
+        except BaseException as exc:  # start() waits for the result, whatever it is
             if started.done():
                 raise
             started.set_exception(exc)
@@ -166,12 +178,12 @@ _running: WeakSet[BackgroundNode] = WeakSet()
 
 
 def _stop_all() -> None:
-    """For a program that ends without close(): say goodbye, and withdraw the announcements."""
+    """Stop the networks of a program that exits without close(), so that peers and finders are told."""
     for node in list(_running):
         node.stop()
 
 
-# Before the threads of executors end, without which nothing is stopped in order; they are registered in the same way.
+# Stopping in order needs the threads of executors, which end in a handler that is registered the same way.
 getattr(threading, "_register_atexit", atexit.register)(_stop_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_running.clear)  # the threads are the parent's
+    os.register_at_fork(after_in_child=_running.clear)  # the threads belong to the parent

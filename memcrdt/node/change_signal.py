@@ -1,7 +1,7 @@
-"""Notices that a store has changed, whichever process changed it.
+"""Detects changes of a store by any process.
 
-The store reports the commits of this process. Another process sends an empty datagram on the loopback interface. The
-datagram may get lost: SQLite's own version number is read every 25 ms anyway.
+The store reports the commits of this process. Other processes send an empty datagram on the loopback interface after a
+commit. A datagram may be lost, so SQLite's own version number is also read every 25 ms.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from memcrdt.store.store import Notice, Store
 
-POLL_S: Final = 0.025  # a look takes 2 µs
+POLL_S: Final = 0.025  # one check takes 2 µs
 _LOOPBACK: Final = "127.0.0.1"
 
 
@@ -41,7 +41,7 @@ class StoreChangeSignal:
 
     async def __aenter__(self) -> Self:
         self._held.callback(self._store.subscribe(self._wake))
-        # The version number is one connection's own view, so the same connection has to be asked each time.
+        # Version numbers of different connections cannot be compared, so one connection is used for all checks.
         self._db = self._held.enter_context(self._store.reading())
         self._seen = self._version()
         transport, _ = await self._loop.create_datagram_endpoint(
@@ -65,7 +65,7 @@ class StoreChangeSignal:
     def look(self) -> None:
         """Check whether the store has changed."""
         if not self._open:
-            return  # the connection is back with the store
+            return  # the store has its connection back
         version = self._version()
         if version != self._seen:
             self._seen = version
@@ -95,5 +95,5 @@ def signal_change(home: Path, _: Notice) -> None:
     """Signal a commit to the process that runs the network of a home, if it is another process."""
     if port := noted_signal_port(home):
         with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            sender.setblocking(False)  # if it gets lost, that process finds out by itself
+            sender.setblocking(False)  # if the datagram is lost, that process detects the change by polling
             sender.sendto(b"", (_LOOPBACK, port))

@@ -1,4 +1,8 @@
-"""Dials all addresses of a device in a race, so that a dead address costs a quarter of a second."""
+"""Dials all addresses of a device in a race, so that an unreachable address costs a quarter of a second.
+
+The next address is dialed when the one before has failed or 0.25 s have passed. The first authenticated connection
+wins, and the other dials are cancelled.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +32,20 @@ class DialRace:
     """Dials devices at their remembered addresses, and at the addresses that finders named."""
 
     def __init__(self, dialer: Dialer, records: PeerRecords, candidates: Candidates, tasks: BackgroundTasks) -> None:
-        """`tasks` holds the clean-up of lost dials, which nobody awaits."""
+        """`tasks` runs the cleanup of dials that lost a race, which no caller awaits."""
         self._dialer = dialer
         self._tasks = tasks
         self._records = records
         self._candidates = candidates
 
     async def dial(self, device: str) -> Connection:
-        """Return the first connection that stands.
+        """Return the first authenticated connection to the device.
 
-        Raises NotFoundError, StoreError, or the error that says most about the device, so that an outdated address does
-        not hide why the device refuses us.
+        Raises:
+            NotFoundError: The device is not known here.
+            StoreError: The table of peers cannot be read.
+            MemcrdtError: All dials failed. Of their errors, the one that says most about the device is raised, so that
+                an outdated address does not hide why the device refuses us.
         """
         remembered = [AddressCandidate(address, "address", device) for address in await self._records.addresses(device)]
         known = {candidate.address for candidate in remembered}
@@ -47,8 +54,10 @@ class DialRace:
             raise _nowhere(device)
         try:
             return await self._race([*remembered, *found][:ADDRESSES])
-        except OurselvesError:  # two homes on one machine, or the network gave us the address that was the other's once
-            raise _nowhere(device, " but this device's own") from None
+        except (
+            OurselvesError
+        ):  # two homes on one machine, or the network has given us an old address of the other device
+            raise _nowhere(device, " except this device's own") from None
 
     async def _race(self, candidates: Sequence[AddressCandidate]) -> Connection:
         waiting = list(candidates)
@@ -76,7 +85,7 @@ class DialRace:
         try:
             connection = await self._dialer.dial(DialTarget(candidate.address, candidate.device))
         except RefusedError:
-            raise  # it is there, and may let us in the next time
+            raise  # the address is right, and the device may accept us the next time
         except MemcrdtError:
             self._candidates.failed(candidate)
             raise
@@ -84,7 +93,7 @@ class DialRace:
         return connection
 
     async def _drop(self, dials: Collection[asyncio.Task[Connection]]) -> None:
-        """End the dials that lost the race."""
+        """Cancel the dials that lost the race, and close their connections."""
         for dial in dials:
             dial.cancel()
         for end in await asyncio.gather(*dials, return_exceptions=True):
@@ -94,7 +103,7 @@ class DialRace:
 
 def _nowhere(device: str, but: str = "") -> UnreachableError:
     return UnreachableError(
-        f"no address of {shown(device)} is known{but}, and nothing found it; is memcrdt serving there? If so, name "
+        f"no address of {shown(device)} is known{but}, and discovery found none; is memcrdt serving there? If so, give "
         f"its address: memcrdt accept {shown(device)} --at HOST:PORT"
     )
 
@@ -102,8 +111,8 @@ def _nowhere(device: str, but: str = "") -> UnreachableError:
 def _rank(problem: MemcrdtError) -> int:
     """Rank an error by how much it says about the device.
 
-    First the device's own refusal, then something wrong at its address, then its absence; our own listener there says
-    nothing. Of equal errors, that of the newest address counts.
+    From most to least: the device refuses us, authentication failed at its address, the device is not there, our own
+    listener is there. Of equal errors, the error of the newest address counts.
     """
     match problem:
         case RefusedError():

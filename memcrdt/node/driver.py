@@ -1,4 +1,4 @@
-"""The running network of one store: joins sockets, finders and the table of peers to the gossip."""
+"""The running network of one store: connects sockets, finders and the table of peers to the gossip."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ log = logging.getLogger("memcrdt.net")
 T = TypeVar("T")
 
 PEERS_INTERVAL_S: Final = 0.25  # between two reads of the peers table; a revocation is noticed within it
-PEERS_RETRY_S: Final = 5.0  # after the table could not be read, or the port was taken meanwhile
+PEERS_RETRY_S: Final = 5.0  # after the table could not be read, or another program has taken the port
 
 
 class ChangeSignal(Protocol):
-    """Tells that the store may have changed, through this process or another."""
+    """Signals that this process or another may have changed the store."""
 
     async def changed(self) -> None:
         """Return when the store has changed since the last call."""
@@ -49,15 +49,15 @@ class ChangeSignal(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverParts:
-    """What a driver joins.
+    """The parts that a driver connects.
 
     Attributes:
         identity: The key of this device.
-        gossip: Decides what to do.
+        gossip: The state machine that decides what to do.
         replica: The store as sync sees it.
         peers: The table of peers.
         introductions: Signed statements about devices that are not known yet.
-        change_signal: Tells of changes of the store.
+        change_signal: Signals changes of the store.
         finders: Sources of addresses.
         settle: Signs the user's decisions about the members of spaces. It runs in a thread.
     """
@@ -75,16 +75,16 @@ class DriverParts:
 class Driver:
     """The running network of one store: `start`, then `stop`, inside one event loop.
 
-    It listens while a device is accepted, or was revoked and has to be told so.
+    It listens while a device is accepted, or was revoked and has to be told so when it dials.
     """
 
     def __init__(self, parts: DriverParts, listen: Address | None, tell_port: Callable[[int | None], None]) -> None:
-        """Join the parts.
+        """Connect the parts; nothing runs yet.
 
         Args:
             parts: The parts.
-            listen: Where to listen. None: nowhere.
-            tell_port: Takes the port when listening begins, and None when it ends.
+            listen: The address to listen at; None to listen nowhere.
+            tell_port: Called with the port when listening begins, and with None when it ends.
         """
         self._parts = parts
         self._listen = listen
@@ -112,7 +112,9 @@ class Driver:
         self._is_stopping = False
 
     async def start(self) -> None:
-        """Dial the accepted devices and, if there are any or were, listen. Call stop() afterwards, even on an error.
+        """Dial the accepted devices, and listen if a device is accepted or was revoked.
+
+        Call stop() afterwards, even after an error.
 
         Raises:
             LockedError: Another program has the port.
@@ -120,7 +122,7 @@ class Driver:
             StoreError: The table of peers cannot be read.
         """
         if self._listen is not None:
-            check_host(self._listen)  # before a device is accepted, nothing else would find a wrong host
+            check_host(self._listen)  # nothing listens before a device is accepted, so a wrong host would go unnoticed
         await self._in_store(self._parts.peers.all_disconnected)
         self._runner.handle(Started())
         await self._refresh_peers()
@@ -130,7 +132,7 @@ class Driver:
         self._tasks.spawn(self._watch_peers())
 
     async def stop(self) -> None:
-        """Say goodbye to all devices and free the port, in a few seconds at most."""
+        """Close all connections and free the port, within a few seconds."""
         self._is_stopping = True
         await asyncio.gather(self._runner.stop(), self._candidates.stop())
         await self._tasks.cancel()
@@ -152,7 +154,7 @@ class Driver:
         return connection.peer.device
 
     def sync_now(self) -> None:
-        """Compare with every peer at once, and dial those that wait for their turn."""
+        """Compare with every connected peer now, and dial the other peers without waiting for their next turn."""
         self._runner.handle(SyncNow())
 
     @property
@@ -162,23 +164,23 @@ class Driver:
 
     @property
     def connected(self) -> frozenset[str]:
-        """The devices that a connection leads to."""
+        """The ids of the connected devices."""
         return self._runner.connected
 
     async def serve(self, connection: Connection) -> None:
-        """Talk to an accepted device until the connection ends."""
+        """Sync with an accepted device over a connection until the connection ends."""
         device = connection.peer.device
         if device not in self._trusted:
-            await self._refresh_peers()  # accepted just now
+            await self._refresh_peers()  # perhaps it was accepted just now
         if device in self._trusted and not self._is_stopping:
             await self._runner.serve(connection)
             return
-        await connection.close()  # revoked just now
+        await connection.close()  # it was revoked just now, or the network stops
         if connection.via == "dialed":
             self._runner.handle(DialFailed(device))
 
     async def _dial(self, device: str) -> None:
-        """Serve the first connection that stands, or note why there is none."""
+        """Serve the first connection to the device, or record why no dial succeeded."""
         try:
             connection = await self._race.dial(device)
         except MemcrdtError as exc:
@@ -189,7 +191,7 @@ class Driver:
             await self.serve(connection)
 
     def _found(self, device: str) -> None:
-        """Let the gossip dial an accepted device that a finder has named an address of."""
+        """Let the gossip dial an accepted device for which a finder has named an address."""
         if device not in self.connected:
             self._runner.handle(self._trusted.known(device))
 
@@ -213,10 +215,7 @@ class Driver:
             await asyncio.sleep(PEERS_INTERVAL_S)
 
     async def _refresh_peers(self) -> None:
-        """Read the peers table, which other processes change as well; dial and hang up accordingly.
-
-        Raises StoreError.
-        """
+        """Read the peers table, which other processes change too; dial and hang up accordingly. Raises StoreError."""
         async with self._reading:
             before = self._trusted.devices
             await self._in_store(self._parts.settle)
@@ -229,7 +228,7 @@ class Driver:
                     self._found(device)
 
     async def _listen_while_needed(self) -> None:
-        """Listen while a device may come that has to be answered. Raises LockedError or InputError."""
+        """Start or stop listening, as the accepted and revoked devices require. Raises LockedError or InputError."""
         if not self._trusted.is_sought:
             await self._stop_listening()
         elif self._listen is not None and self._listener.port is None:

@@ -1,7 +1,7 @@
-"""Runs the gossip: feeds it events, and carries out the effects that it returns.
+"""Runs the gossip: feeds it events, and performs the effects that it returns.
 
-The gossip runs in the event loop and never waits. The store runs in one thread beside it, one query after the other,
-so that searches and the network never wait for each other's locks in the loop.
+The gossip runs in the event loop and never blocks. The store's queries run in one other thread, one after the other,
+so the event loop never waits for a lock that a search or another process has.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ log = logging.getLogger("memcrdt.net")
 
 
 class GossipRunner:
-    """The gossip of one store, with its links and timers. Make it inside the running event loop.
+    """The gossip of one store, with its links and timers. Create it inside the running event loop.
 
     Attributes:
-        links: The connections that stand, by the number that the gossip knows them by.
+        links: The open connections, by their link number in the gossip.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class GossipRunner:
         tasks: BackgroundTasks,
         dial: Callable[[str], Coroutine[Any, Any, None]],
     ) -> None:
-        """Keep the parts.
+        """Keep the parts; nothing runs yet.
 
         Args:
-            gossip: Decides what to do.
+            gossip: The state machine that decides what to do.
             replica: Answers the gossip's queries, in the thread of `store`.
-            records: Takes notes about the other devices.
+            records: Records connections and problems of the other devices.
             store: The thread of the store.
-            tasks: Holds the tasks that nobody awaits.
+            tasks: Runs tasks that no caller awaits.
             dial: Dials a device that the gossip wants to talk to. It has to end in serve() or in a DialFailed.
         """
         self.links: dict[int, PeerLink] = {}
@@ -89,11 +89,11 @@ class GossipRunner:
 
     @property
     def connected(self) -> frozenset[str]:
-        """The devices that a connection leads to."""
+        """The ids of the connected devices."""
         return frozenset(link.peer for link in self.links.values())
 
     def handle(self, event: Event) -> None:
-        """Give the gossip an event, and carry out the effects."""
+        """Give the gossip an event, and perform the effects."""
         if self._is_stopping:
             return
         self._now = max(self._now, self._loop.time())
@@ -101,7 +101,7 @@ class GossipRunner:
             self._carry_out(effect)
 
     async def serve(self, connection: Connection) -> None:
-        """Talk over a connection until it ends."""
+        """Sync over a connection until the connection ends."""
         self._last_number += 1
         link = self.links[self._last_number] = PeerLink(self._last_number, connection)
         try:
@@ -124,7 +124,7 @@ class GossipRunner:
             self._close(number)
 
     async def stop(self) -> None:
-        """Let the gossip do nothing more, and close all links. Takes a few seconds at most."""
+        """Stop the gossip, and close all links, within a few seconds."""
         self._is_stopping = True
         for timer in self._timers:
             timer.cancel()
@@ -132,9 +132,9 @@ class GossipRunner:
 
     def _note_lost(self, device: str) -> None:
         if self._is_stopping:
-            return  # the driver notes it for all devices at once
+            return  # the driver records this for all devices together
         others = [link for link in self.links.values() if link.peer == device]
-        if others:  # of two that were made at once, one remains
+        if others:  # both devices dialed at once, and one of the two connections remains
             self._records.connected(others[-1])
         else:
             self._records.disconnected(device)
@@ -159,7 +159,7 @@ class GossipRunner:
     def _send(self, number: int, frame: bytes) -> None:
         link = self.links.get(number)
         if link is not None and not link.closing and not link.send(frame):
-            self._records.failed(link.peer, f"{link.connection} is too slow and was hung up on; it is dialed again")
+            self._records.failed(link.peer, f"{link.connection} is too slow and was disconnected; memcrdt reconnects")
             self._close(number, flush_s=0)
 
     def _close(self, number: int, **options: float) -> None:
@@ -178,7 +178,7 @@ class GossipRunner:
             return
         if link is not None:
             link.answered()
-        if problem := future.exception():  # a bug, perhaps a panic of Yjs: this session ends, the others go on
+        if problem := future.exception():  # a bug, perhaps a panic in Yjs: this session ends, the others continue
             log.error("the store failed to answer sync", exc_info=problem)
         self.handle(Answered(number, ask, Failed(f"internal error: {problem!r}") if problem else future.result()))
 
@@ -188,7 +188,7 @@ class GossipRunner:
         def fire() -> None:
             self._timers.discard(handle)
             if timer.link == NODE or timer.link in self.links:
-                self._now = max(self._now, due)  # asyncio may fire early, by the clock's resolution
+                self._now = max(self._now, due)  # asyncio may fire early by the clock's resolution
                 self.handle(timer)
 
         handle = self._loop.call_at(due, fire)

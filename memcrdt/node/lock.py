@@ -1,7 +1,7 @@
-"""The lock of the one process that runs the network of a home, and a note about that process.
+"""The lock of the process that runs the network of a home, and a note about that process.
 
-The operating system holds the lock, and frees it when the process ends, however it ends. The note is a file of its own,
-since a locked file is unreadable on Windows.
+The lock is the operating system's: it is released when the process ends, even if the process is killed. The note is a
+separate file, because a locked file cannot be read on Windows.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ NOTE_FILE = "serve.json"
 
 
 class Holder(NamedTuple):
-    """The process that runs the network. The field names stand in the note file.
+    """The process that runs the network. The field names are part of the note file's format.
 
     Attributes:
-        pid: The process; 0 if it is not known.
-        port: The port where it listens; None if it does not.
+        pid: The process id; 0 if it is not known.
+        port: The port where it listens; None if it does not listen.
         bell: The UDP port of its change signal; None if it has none.
-        planned: The port where it will listen once it has to; None for any free one, or none.
+        planned: The port where it will listen once a device is accepted; None for any free port, or if it never will.
     """
 
     pid: int
@@ -48,7 +48,9 @@ class ServeLock:
         if not locks.take(self._file):
             self._file.close()
             whom = f"process {pid}" if (pid := _noted(home).pid) else "another process"
-            raise LockedError(f"{whom} runs the network of {home} already; end it, or leave it to that one")
+            raise LockedError(
+                f"{whom} runs the network of {home} already; stop that process, or let it run the network"
+            )
         self._signal_port: int | None = None
         self._planned: int | None = None
         try:
@@ -58,7 +60,11 @@ class ServeLock:
             raise
 
     def write(self, port: int | None, *, signal_port: int | None = None, planned: int | None = None) -> None:
-        """Tell the other processes at which port we listen; a `signal_port` or `planned` port of before stays."""
+        """Write the note for other processes. `signal_port` and `planned` keep their earlier values if not given.
+
+        Raises:
+            StoreError: The note cannot be written.
+        """
         self._signal_port = signal_port or self._signal_port
         self._planned = planned or self._planned
         note = json.dumps(Holder(os.getpid(), port, self._signal_port, self._planned)._asdict())
@@ -66,16 +72,16 @@ class ServeLock:
             self._note.write_text(note, encoding="ascii")
 
     def release(self) -> None:
-        """Give the lock back."""
-        with suppress(OSError):  # it is being read: without the lock it means nothing anyway
+        """Release the lock."""
+        with suppress(OSError):  # another process is reading the note, which means nothing without the lock
             self._note.unlink()
         self._file.close()
 
 
 def holder(home: Path) -> Holder | None:
-    """Return the process that runs the network of the home, if one does."""
+    """Return the process that runs the network of the home; None if no process does."""
     try:
-        file = (home / LOCK_FILE).open("rb")  # in a home that may only be read, too
+        file = (home / LOCK_FILE).open("rb")  # works in a read-only home too
     except OSError:
         return None
     with file:
@@ -83,7 +89,7 @@ def holder(home: Path) -> Holder | None:
 
 
 def noted_signal_port(home: Path) -> int | None:
-    """Return the noted port of the change signal of another process with the network. That process may be gone."""
+    """Return the UDP port for signals to another process that runs the network. That process may have ended."""
     noted = _noted(home)
     return None if noted.pid == os.getpid() else noted.bell
 
@@ -99,7 +105,9 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise StoreError(f"{path}: {exc.strerror or exc}; check the folder, its mode and its disk") from exc
+        raise StoreError(
+            f"cannot write {path}: {exc.strerror or exc}; check the folder, its mode and its disk"
+        ) from exc
 
 
 def _noted(home: Path) -> Holder:
@@ -107,5 +115,5 @@ def _noted(home: Path) -> Holder:
         note = json.loads((home / NOTE_FILE).read_bytes())
         ports = (None if note.get(name) is None else int(note[name]) for name in ("port", "bell", "planned"))
         return Holder(int(note["pid"]), *ports)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # it is about to be written
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # it is missing, or being written just now
         return Holder(0, None)

@@ -1,7 +1,7 @@
-"""Node: a Memory with the network running.
+"""Node: runs the network of an open Memory.
 
-One process for each home runs the network, whichever comes first. What another process adds is durable and searchable
-at once, and the process with the network sends it on.
+One process per home runs the network: the first that starts it. A memory that another process adds is durable and
+searchable at once, and the process with the network sends it to other devices.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from memcrdt.node.driver import Driver
     from memcrdt.store.store import Store
 
-LOCK_TRIES: Final = 5  # a process that asks which one serves takes the lock for a moment
+LOCK_TRIES: Final = 5  # a process that checks whether the network runs takes the lock for a moment
 LOCK_RETRY_S: Final = 0.05
 
 
@@ -36,8 +36,8 @@ class NodeStatus:
 
     Attributes:
         device: The id of this device.
-        port: The port where it listens; None if no device was accepted yet.
-        connected: The devices that a connection leads to.
+        port: The port where it listens; None until a device is accepted.
+        connected: The ids of the connected devices.
     """
 
     device: str
@@ -46,13 +46,17 @@ class NodeStatus:
 
 
 class RunningEndpoint(Protocol):
-    """A further way into the store, while it listens."""
+    """An endpoint for clients of the store that is listening.
+
+    Attributes:
+        url: Where clients connect.
+    """
 
     url: str
 
 
 class ClientEndpoint(Protocol):
-    """A further way into the store that a Node opens and closes with its network; memcrdt.YjsOptions is one."""
+    """An endpoint for clients of the store, opened and closed with a Node's network. memcrdt.YjsOptions is one."""
 
     def open(self, store: Store) -> AbstractAsyncContextManager[RunningEndpoint]:
         """Return a context manager that listens for clients of the store while it is entered."""
@@ -62,22 +66,28 @@ class ClientEndpoint(Protocol):
 class Node:
     """Runs the network of an open Memory: `async with Node(memory) as node`.
 
-    It listens while a device is accepted, or was revoked and has to be told so.
+    It listens while a device is accepted, or was revoked and has to be told so when it dials.
 
-    Entering raises LockedError when another process runs the network of this home or has a port, InputError when a host
-    is not one of this machine, and ReadOnlyError when the memory is read-only.
+    Entering the context raises:
+        LockedError: Another process runs the network of this home, or another program has a port.
+        InputError: A host is not one of this machine.
+        ReadOnlyError: The memory is read-only.
 
     Attributes:
         yjs_url: Where Yjs clients find the spaces, while the node is entered; None without `yjs`.
+
+    Example:
+        async with memcrdt.Node(memory) as node:
+            await node.connect("192.168.1.20")
     """
 
     def __init__(self, memory: Memory, *, yjs: ClientEndpoint | None = None, **options: Any) -> None:
         """Take the options; nothing runs yet.
 
         Args:
-            memory: The memory.
-            yjs: YjsOptions, to let stock Yjs clients in, too.
-            options: Those of memcrdt.node.options.NetOptions: `host`, `port`, `mdns` and `tailscale`.
+            memory: The open memory.
+            yjs: YjsOptions, to accept stock Yjs clients too.
+            options: The options of memcrdt.node.options.NetOptions: `host`, `port`, `mdns` and `tailscale`.
 
         Raises:
             InputError: An option is unknown or wrong.
@@ -103,12 +113,12 @@ class Node:
 
     @property
     def port(self) -> int | None:
-        """The port where we listen; None until a device is accepted."""
+        """The port where the node listens; None until a device is accepted."""
         return self._driver.port
 
     @property
     def addresses(self) -> list[str]:
-        """Where other devices can dial us, as HOST:PORT; empty until a device is accepted."""
+        """Where other devices can dial this device, as HOST:PORT; empty until a device is accepted."""
         if self.port is None:
             return []
         hosts = [self._options.host] if self._options.host else own_hosts()
@@ -119,7 +129,7 @@ class Node:
 
         Args:
             address: HOST[:PORT].
-            device: The id of the only device that will do; None for any accepted one.
+            device: The id of the only device that will do; None for any accepted device.
 
         Returns:
             The device's id.
@@ -133,11 +143,11 @@ class Node:
         return await self._driver.connect(Address.parse(address), None if device is None else parse_device_id(device))
 
     def sync_now(self) -> None:
-        """Compare with every peer now instead of when it is due, and dial the peers that are not connected."""
+        """Compare with every connected peer now, without waiting for the interval, and dial the other peers."""
         self._driver.sync_now()
 
     def status(self) -> NodeStatus:
-        """Return what the network does at this moment."""
+        """Return the state of the network at this moment."""
         return NodeStatus(self._memory.store.device, self.port, self._driver.connected)
 
 

@@ -1,4 +1,4 @@
-"""NetOptions: where a node listens, and how it finds other devices."""
+"""The options of a node's network: where it listens, and how it finds other devices."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 class NetOptions:
     """Where to listen, and how devices are found.
 
-    A node that listens on the loopback interface only is not found, and does not look for others. Raises InputError for
-    a host or port that cannot exist.
+    A node that listens only on the loopback interface is not found, and does not look for other devices. The
+    constructor raises InputError for a host or port that cannot exist.
 
     Attributes:
-        host: Where to listen. Empty: all interfaces.
+        host: The host to listen at. Empty: all interfaces.
         port: The port; 0 for any free one, None to listen nowhere.
-        mdns: Whether to find devices on the local network. None: as the home's settings say.
-        tailscale: Whether to look for devices in the tailnet. None: as the home's settings say.
+        mdns: Whether to find devices on the local network. None: follow the home's settings.
+        tailscale: Whether to look for devices in the tailnet. None: follow the home's settings.
     """
 
     host: str = ""
@@ -46,19 +46,19 @@ class NetOptions:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> NetOptions:
-        """Make options from keyword arguments. Raises InputError, also for an unknown name."""
+        """Return options from keyword arguments. Raises InputError for an unknown name or a wrong value."""
         known = [f.name for f in fields(cls)]
         if unknown := sorted(set(options) - set(known)):
-            raise InputError(f"the network has no option {unknown[0]!r}; its options are {', '.join(known)}")
+            raise InputError(f"the network has no option {unknown[0]!r}; the options are {', '.join(known)}")
         return cls(**options)
 
     def finders(self, device: str, config: Config, *, pairing: int | None = None) -> list[Finder]:
-        """Make the sources of addresses.
+        """Return the sources of addresses.
 
         Args:
             device: Our device id.
-            config: The settings of the home, where the options are None.
-            pairing: The number of a code that waits at our port, if one does.
+            config: The settings of the home, used where an option is None.
+            pairing: The number of the pairing code that can be used at our port, if there is one.
         """
         from memcrdt.net.discovery.mdns import MdnsFinder
         from memcrdt.net.discovery.tailscale import TailscaleFinder
@@ -76,7 +76,7 @@ class NetOptions:
 
     @property
     def address(self) -> Address | None:
-        """Where to listen; None: nowhere."""
+        """The address to listen at; None to listen nowhere."""
         return None if self.port is None else Address(self.host, self.port)
 
 

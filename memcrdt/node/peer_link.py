@@ -1,4 +1,4 @@
-"""A connection with a queue before it, so that sending never waits."""
+"""A connection with a send queue, so that sending never waits."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from memcrdt.sync.events import UNSENT_BYTES
 if TYPE_CHECKING:
     from memcrdt.net.connection import Connection
 
-FLUSH_S: Final = 0.5  # how long a close waits for what was sent before it
-ASKS_AHEAD: Final = 64  # queries that one link may have waiting before no more is read from it
+FLUSH_S: Final = 0.5  # maximum wait of a close for queued frames
+ASKS_AHEAD: Final = 64  # queries of one link that may wait for the store before reading from the link pauses
 
 
 class PeerLink:
-    """A numbered connection. Frames are queued, and written by a task of its own.
+    """A numbered connection. Frames are queued, and a task writes them.
 
     Attributes:
-        number: The number that the gossip knows it by.
+        number: The link number in the gossip.
         connection: The connection.
         peer: The id of the other device.
-        since_ms: When it was made, in ms since 1970.
+        since_ms: When the connection was made, in ms since 1970.
         skew_ms: How far the other device's clock is ahead of ours, in ms.
-        closing: Whether it is being closed.
+        closing: Whether the link is being closed.
     """
 
     def __init__(self, number: int, connection: Connection) -> None:
@@ -43,13 +43,13 @@ class PeerLink:
         self._writer = asyncio.create_task(self._write())
 
     def send(self, frame: bytes) -> bool:
-        """Queue a frame. Return False when the other side is too slow: more than 8 MiB are waiting."""
+        """Queue a frame. Return False if the other side is too slow: more than 8 MiB are waiting."""
         self._unsent.put_nowait(frame)
         self._unsent_bytes += len(frame)
         return self._unsent_bytes <= UNSENT_BYTES
 
     async def receive(self) -> bytes | None:
-        """Return the next frame, once our store has kept up with the earlier ones; None at the end."""
+        """Return the next frame once the store has caught up with earlier frames; None when the connection ended."""
         while self._asks > ASKS_AHEAD:
             self._answered.clear()
             await self._answered.wait()
@@ -65,7 +65,7 @@ class PeerLink:
         self._answered.set()
 
     async def close(self, flush_s: float = FLUSH_S) -> None:
-        """Write the queued frames, for at most `flush_s` seconds, and close."""
+        """Write the queued frames for up to `flush_s` seconds, then close the connection."""
         self.closing = True
         with suppress(TimeoutError):
             async with asyncio.timeout(flush_s):
@@ -74,7 +74,7 @@ class PeerLink:
         await self.connection.close()
 
     async def _write(self) -> None:
-        with suppress(UnreachableError):  # whoever reads notices the end
+        with suppress(UnreachableError):  # the reader notices the end of the connection
             while True:
                 frame = await self._unsent.get()
                 await self.connection.send(frame)

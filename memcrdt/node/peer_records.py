@@ -1,4 +1,4 @@
-"""The peers table for the event loop. It is read and written in the thread of the store, never in the loop."""
+"""The peers table for the event loop. All reads and writes run in the thread of the store, never in the loop."""
 
 from __future__ import annotations
 
@@ -34,26 +34,29 @@ UNKNOWN_PER_S: Final = 8  # each is a commit or a long read; a flood of unknown 
 
 
 class PeerRecords(TrustPolicy):
-    """Knows the other devices, and records their events in order. Implements AdmissionPolicy and TrustPolicy."""
+    """Answers questions about other devices, and records their events in order.
+
+    Implements AdmissionPolicy and TrustPolicy.
+    """
 
     def __init__(self, peers: Peers, introductions: Introductions, store: Executor) -> None:
         self._peers = peers
         self._introductions = introductions
         self._store = store
         self._unknown, self._revoked, self._introduced = _RateLimit(), _RateLimit(), _RateLimit()
-        self._problems: dict[str, str] = {}  # the last one of each device since it was connected
+        self._problems: dict[str, str] = {}  # the last problem of each device since its last connection
 
     async def is_accepted(self, device: str) -> bool:
         """Return whether we talk to the device. Raises StoreError."""
         return await self._call(partial(self._peers.is_accepted, device))
 
     async def addresses(self, device: str) -> list[Address]:
-        """Return where the device may be dialed, newest first. Raises NotFoundError, StoreError."""
+        """Return the stored addresses of the device, newest first. Raises NotFoundError or StoreError."""
         peer = await self._call(partial(self._peers.get, device))
         return [Address.parse(address) for address in peer.addresses]
 
     async def admits(self, peer: AuthenticatedPeer, address: str) -> bool:
-        """Return whether the device is accepted, and record an unknown one. False when the store cannot tell."""
+        """Return whether the device is accepted, and record an unknown device. False if the store fails."""
         try:
             if await self.is_accepted(peer.device):
                 return True
@@ -61,11 +64,11 @@ class PeerRecords(TrustPolicy):
                 home = listening_address(peer, address)
                 await self._call(partial(self._peers.knocked, peer.device, peer.public_key, home))
         except MemcrdtError as exc:
-            log.warning("%s at %s was not let in: %s", shown(peer.device), address, exc)
+            log.warning("%s at %s was not accepted: %s", shown(peer.device), address, exc)
         return False
 
     async def revoker_of(self, peer: AuthenticatedPeer) -> str | None:
-        """Return the id of the device that revoked this one; None if none did, or the store cannot tell."""
+        """Return the id of the device that revoked the peer; None if none did, or if the store fails."""
         return await self._appeal(peer, self._revoked, partial(self._introductions.revoker_of, peer.device))
 
     async def introduced(self, peer: AuthenticatedPeer, introduction: bytes) -> bool:
@@ -74,11 +77,11 @@ class PeerRecords(TrustPolicy):
         return await self._appeal(peer, self._introduced, take) or False
 
     async def introduction(self, device: str) -> bytes | None:
-        """Part of TrustPolicy. Raises StoreError."""
+        """Implement TrustPolicy. Raises StoreError."""
         return await self._call(partial(self._introductions.to, device, HANDSHAKE_FRAME_BYTES))
 
     async def revoked(self, by: str) -> str:
-        """Part of TrustPolicy. It raises an alarm, too, which the failed dial logs. Raises StoreError."""
+        """Implement TrustPolicy, and store an alarm. The failed dial logs the same text. Raises StoreError."""
         name = None
         with suppress(NotFoundError):
             name = (await self._call(partial(self._peers.get, by))).name
@@ -87,7 +90,7 @@ class PeerRecords(TrustPolicy):
         return words
 
     def connected(self, link: PeerLink) -> None:
-        """Record a connection that stands."""
+        """Record that a device is connected."""
         connection = link.connection
         note = stored.PeerConnection(connection.via, connection.address, link.since_ms, connection.found, link.skew_ms)
         home = connection.listens_at
@@ -95,33 +98,33 @@ class PeerRecords(TrustPolicy):
         self._note(partial(self._peers.connected, link.peer, connection.peer.public_key, note, home))
 
     def disconnected(self, device: str) -> None:
-        """Record that no connection to the device stands any more."""
+        """Record that a device is no longer connected."""
         self._note(partial(self._peers.disconnected, device))
 
     def failed(self, device: str, problem: str) -> None:
-        """Record a problem with the device, in plain words. Log it if it is a new one."""
+        """Record a problem with the device, in words for the user. Log it if it differs from the last problem."""
         if self._problems.get(device) != problem:
             self._problems[device] = problem
             log.warning("%s", problem)
         self._note(partial(self._peers.failed, device, problem))
 
     def agreed(self, device: str, space: str) -> None:
-        """Record that the device holds the same as we do in a space (its id)."""
+        """Record that the device and this one have the same content in a space. `space` is the space's id."""
         self._note(partial(self._peers.agreed, device, space))
 
     def alarm(self, text: str) -> None:
-        """Record something that the user should know and that does not go away by itself."""
+        """Record and log a problem that the user has to solve."""
         log.warning("%s", text)
         self._note(partial(self._peers.alarm, text))
 
     async def _appeal(self, peer: AuthenticatedPeer, limit: _RateLimit, ask: Callable[[], T]) -> T | None:
-        """Ask the store about a device that is not accepted. None when it cannot tell, or was asked too often."""
+        """Ask the store about a device that is not accepted. None if the store fails, or if it was asked too often."""
         if not limit.one_more():
             return None
         try:
             return await self._call(ask)
         except StoreError as exc:
-            log.warning("%s was not let in: %s", shown(peer.device), exc)
+            log.warning("%s was not accepted: %s", shown(peer.device), exc)
             return None
 
     async def _call(self, call: Callable[[], T]) -> T:
@@ -132,13 +135,13 @@ class PeerRecords(TrustPolicy):
 
 
 class _RateLimit:
-    """Limits how often unknown devices may make us do something."""
+    """Limits how often devices that are not accepted can make us use the store."""
 
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=UNKNOWN_PER_S)
 
     def one_more(self) -> bool:
-        """Return whether it may be done now, and count it."""
+        """Return whether one more use is within the limit, and count it if so."""
         now = asyncio.get_running_loop().time()
         if len(self._times) == UNKNOWN_PER_S and now - self._times[0] < 1:
             return False
@@ -148,4 +151,4 @@ class _RateLimit:
 
 def _log_failure(future: Future[None]) -> None:
     if not future.cancelled() and (problem := future.exception()):
-        log.error("a contact could not be written down: %s", problem)
+        log.error("an event of a peer could not be recorded: %s", problem)

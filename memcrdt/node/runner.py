@@ -1,4 +1,4 @@
-"""Puts the parts of a running network together, over the store of an open Memory."""
+"""Builds a running network from its parts, over the store of an open Memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 async def running(memory: Memory, options: NetOptions, lock: ServeLock) -> AsyncIterator[Driver]:
     """Run the network of a memory while the context is entered, and yield its driver.
 
-    Takes the lock over, and releases it. Raises what Driver.start() raises, and ReadOnlyError.
+    Releases the lock at the end. Raises ReadOnlyError, and the errors of Driver.start().
     """
     from memcrdt.net.identity import Identity
     from memcrdt.node.change_signal import StoreChangeSignal

@@ -24,7 +24,7 @@ from memcrdt.store.store import Store
 from memcrdt.store.transaction import GapError, ImpostorError, Transaction
 from memcrdt.sync.replica import Applied, Digest, LogEntry, LogPage, MembershipRecord, Replica, ShardDiff, SharedSpace
 
-PIECE_BYTES = 4 * limits.MIB  # of an update that is too large to be sent: in one piece it would take long to apply
+PIECE_BYTES = 4 * limits.MIB  # parts of an update that is too large to be sent; larger parts would take long to apply
 NOTHING = b"\0\0"  # a Yjs update without blocks and deletions
 T = TypeVar("T")
 
@@ -60,9 +60,9 @@ class StoreReplica(Replica):
     def digests(self, space: str) -> Mapping[int, Digest]:
         number = self._number(space)
         with self._store.reading() as db:
-            head = log.head(db)  # before the shards are looked at: their rows up to this one are all in the digests
+            head = log.head(db)  # read before the shards, so that the digests cover all of their rows up to this one
         known = self._mending(lambda: digests.of_space(self._store, number))
-        # A device that holds the same as a damaged shard need not hold the rows that wait in it, or are lost.
+        # A device with the same digest as a damaged shard may lack the rows that wait in it, and those that are lost.
         return {shard.number: Digest(shard.digest, max(shard.head, head) if shard.head else 0) for shard in known}
 
     def state_vector(self, space: str, shard: int) -> StateVector:
@@ -73,14 +73,14 @@ class StoreReplica(Replica):
     def diff(self, space: str, shard: int, theirs: StateVector) -> ShardDiff:
         if self.is_read_only(space):
             return ShardDiff(NOTHING, {}, 0)
-        # A device that lacks no block and asks anyway may have other blocks at the same clocks: send it our whole copy.
+        # A device that asks although it lacks no block may have other blocks at the same clocks: send our whole copy.
         is_level = theirs == self.state_vector(space, shard)
         return self.lacking(space, shard, {} if is_level else theirs)
 
     def lacking(self, space: str, shard: int, theirs: StateVector) -> ShardDiff:
-        """Return what a copy at `theirs` lacks, for a reader on this machine.
+        """Return the part of our copy that a copy at `theirs` lacks, for a client on this machine.
 
-        Includes spaces that we may only read, which diff() passes on to no other device.
+        Works for spaces that we may only read too, which diff() never passes on to another device.
         """
         number = self._number(space)
         diff = self._mending(lambda: self._lacking(number, shard, theirs))
@@ -103,7 +103,7 @@ class StoreReplica(Replica):
             return Applied("applied", self.state_vector(space, shard))
         if not self._may_write(number, origin):
             return Applied(
-                "refused", self.state_vector(space, shard), "the device may read this space and not write it"
+                "refused", self.state_vector(space, shard), "the device may read this space but not write it"
             )
         try:
             scanned = scan(update)
@@ -112,7 +112,7 @@ class StoreReplica(Replica):
             self._store.commit(taking, prepared=prepared, origin=origin)
         except SpoiledError as exc:
             damage.repair_shard(self._store, exc.shard)
-            raise  # the update has a gap before it now, and its sender is not to blame
+            raise  # the update has a gap before it now, but that is not the sender's fault
         except GapError as exc:
             return Applied("gap", self.state_vector(space, shard), str(exc))
         except RemoteProtocolError as exc:
@@ -154,7 +154,7 @@ class StoreReplica(Replica):
     def merge_space(self, peer: str, name: str, space: str, record: MembershipRecord) -> Adoption:
         genesis = Genesis(record.creator, record.nonce)
         if genesis.space_id != space:
-            raise RemoteProtocolError("the id of a space is not the hash of what it grew from")
+            raise RemoteProtocolError("the id of a space is not the hash of its creator and nonce")
         return self._members.adopt(peer, name, genesis, record.statements)
 
     def revocations(self, peer: str, spaces: Sequence[str]) -> Mapping[str, MembershipRecord]:
@@ -175,11 +175,11 @@ class StoreReplica(Replica):
         with self._store.reading() as db:
             number = spaces.shareable_space(db, space)
         if number is None:
-            raise StoreError(f"the space {space[:7]}… is not here any more")
+            raise StoreError(f"the space {space[:7]}… no longer exists on this device")
         return number
 
     def _mending(self, work: Callable[[], T]) -> T:
-        """Do the work, and repeat it while damaged rows in its way can be set aside. Raises CorruptError, too."""
+        """Do the work. If damaged rows prevent it, set them aside and repeat. Raises CorruptError if that fails."""
         while True:
             try:
                 return work()
@@ -193,8 +193,8 @@ class StoreReplica(Replica):
 
 
 _IMPOSTOR = (
-    "The device {peer}… sent something that seems to be ours ({exc}): another copy of this store is in use. Give each"
-    " copy a home and a device key of its own. This store writes under another client id from now on"
+    "The device {peer}… sent changes in the name of this store ({exc}): another copy of this store is in use. Give each"
+    " copy its own home and device key. From now on, this store writes under a new client id"
 )
 
 
@@ -210,5 +210,5 @@ class _Taking:
 
     def __call__(self, transaction: Transaction) -> None:
         if not 0 <= self.shard < limits.SHARDS:
-            raise RemoteProtocolError(f"a shard with the number {self.shard}; at most {limits.SHARDS} are allowed")
+            raise RemoteProtocolError(f"shard {self.shard} does not exist; a space has up to {limits.SHARDS} shards")
         transaction.apply(self.space, self.shard, self.update, self.scanned, self.origin)

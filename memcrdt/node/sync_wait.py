@@ -1,4 +1,7 @@
-"""Waits until other devices hold what is here, through the tables that the process with the network writes."""
+"""Waits until other devices have everything in our store.
+
+The waiting process reads the tables that the process with the network writes, so the two need no other channel.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,20 @@ if TYPE_CHECKING:
     from memcrdt.store.store import Store
 
 REACH_S: Final = 12.0  # a dial takes 10 s at most
-FIND_S: Final = 3.0  # for a device without an address: so long it may take to be found
-STILL_S: Final = 30.0  # without progress of anybody; what the largest frame takes on a slow link is less
+FIND_S: Final = 3.0  # time for discovery to find a device that has no address
+STILL_S: Final = 30.0  # without progress of any device; longer than the largest frame takes on a slow link
 
 
 class SyncWait:
-    """Waits, from now on, until other devices agree with us. Each call of look() checks, and never waits itself."""
+    """A wait, from now on, until other devices agree with us. Each call of look() checks once and returns at once."""
 
     def __init__(self, store: Store, devices: Collection[str] | None, timeout_s: float | None) -> None:
         """Ask the process with the network to sync.
 
         Args:
             store: Our store.
-            devices: The devices to wait for; None for all that can be reached.
-            timeout_s: Maximum time to wait; None for no limit.
+            devices: The devices to wait for; None for all reachable devices.
+            timeout_s: Maximum time to wait, in seconds; None for no limit.
 
         Raises:
             NotFoundError: A device is not known here.
@@ -38,20 +41,20 @@ class SyncWait:
         self._timeout_s = timeout_s
         peers = Peers(store)
         for device in devices or ():
-            peers.get(device)  # NotFoundError, before anybody waits
+            peers.get(device)  # raises NotFoundError before the wait begins
         self._asked_ms = peers.ask_to_sync()
         self._asked = self._moved = time.monotonic()
         self._seen: object = None
 
     def look(self) -> bool | None:
-        """Return whether every device agreed, and at least one did; None while that is open."""
+        """Return whether all devices agreed, at least one; None while the result is open."""
         settled = self._settled()
         if settled is None and self._timeout_s is not None and time.monotonic() - self._asked >= self._timeout_s:
             return False
         return settled
 
     def _settled(self) -> bool | None:
-        """Return the answer, or None while it is open."""
+        """Return the result regardless of the timeout; None while it is open."""
         states = [state for state in peer_states(self._store) if self._is_meant(state)]
         agreed = [state for state in states if self._has_agreed(state)]
         away = [state for state in states if state not in agreed and self._is_away(state)]
@@ -60,9 +63,9 @@ class SyncWait:
         return bool(agreed) and not (away and self._devices)
 
     def _stands_still(self, states: Collection[PeerStatus]) -> bool:
-        """Return whether nothing came and no device took anything for a while.
+        """Return whether nothing was sent or received for a while.
 
-        A device that shares less with us than we with it never agrees: the wait for it has to end.
+        A device that accepts less from us than we share with it never agrees, so the wait for it has to end.
         """
         with self._store.reading() as db:
             seen = log.head(db), [(state.peer.device, state.behind, state.agreed_at) for state in states]

@@ -1,4 +1,4 @@
-"""The accepted devices with their addresses and rights, and how they changed since the last read."""
+"""The accepted devices with their addresses and rights, and the changes since the last read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class TrustedPeers:
-    """The accepted devices as the peers table had them at the last `read`. Other processes change the table."""
+    """The accepted devices in the peers table, as of the last `read`. Other processes change the table too."""
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
@@ -19,7 +19,7 @@ class TrustedPeers:
         self._writers: frozenset[str] = frozenset()
         self._shares: frozenset[tuple[int, str]] = frozenset()
         self._statements: frozenset[bytes] = frozenset()
-        self._revoked = False  # whether any device is
+        self._revoked = False  # whether any device is revoked
         self._asked = peers.asked_to_sync()
 
     def __contains__(self, device: str) -> bool:
@@ -27,16 +27,16 @@ class TrustedPeers:
 
     @property
     def devices(self) -> frozenset[str]:
-        """All accepted devices."""
+        """The ids of all accepted devices."""
         return frozenset(self._addresses)
 
     @property
     def is_sought(self) -> bool:
-        """Whether a device may come that has to be answered: an accepted one, or a revoked one, which is told so."""
+        """Whether we have to listen: for accepted devices, or to tell revoked devices that they were revoked."""
         return self._revoked or bool(self._addresses)
 
     def known(self, device: str) -> Known:
-        """Return the event for an accepted device that has an address."""
+        """Return the event that lets the gossip dial an accepted device."""
         return Known(device, device in self._writers)
 
     def read(self) -> list[Known | Revoked | SpacesChanged | SyncNow]:

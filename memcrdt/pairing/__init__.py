@@ -1,1 +1,1 @@
-"""Two devices come to trust each other by a short code that a person carries from one to the other."""
+"""Pairing: two devices establish trust by a short code that a user types on one and reads on the other."""

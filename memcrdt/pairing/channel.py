@@ -1,4 +1,4 @@
-"""The frames of pairing, and what two devices agree on once the code was right.
+"""The frames of pairing, and the agreement of two devices after the code was proven.
 
     joiner -> inviter    ["pair", number of the code, SPAKE2 message]
     inviter -> joiner    ["reply", SPAKE2 message]
@@ -44,7 +44,7 @@ OTHER_NUMBER: Final = "another code waits here"
 VOID: Final = "the code is used up"
 WRONG: Final = "the code is wrong"
 _MEANS: Final = {
-    OTHER_NUMBER: "shows another code; compare its number, or name another address with --at",
+    OTHER_NUMBER: "shows another code; compare its number, or give another address with --at",
     VOID: "shows no code any more; run memcrdt pair there again",
     WRONG: "says that the code is wrong; one wrong guess ends a code, so run memcrdt pair there again",
 }
@@ -52,10 +52,10 @@ _MEANS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class PairingOffer:
-    """What one side says of itself.
+    """What one side says about itself and wants to share.
 
     Attributes:
-        name: Its name for itself.
+        name: The device's own name.
         port: The port where it listens; 0 if it is not known.
         read_only: Whether the other side may only read the spaces.
         entries: The spaces.
@@ -67,12 +67,12 @@ class PairingOffer:
     entries: tuple[Entry, ...]
 
     def address_at(self, connection: Connection) -> str | None:
-        """Return where the side at the other end of a connection listens, as HOST:PORT; None if it is not known."""
+        """Return where the device at the other end of a connection listens, as HOST:PORT; None if it is not known."""
         return str(Address(Address.parse(connection.address).host, self.port)) if self.port else None
 
 
 class PairingChannel:
-    """Frames of pairing over one authenticated connection."""
+    """Sends and receives the frames of pairing over one authenticated connection."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -85,13 +85,13 @@ class PairingChannel:
         """Return the fields of the next frame.
 
         Args:
-            kind: The kind that the frame has to be of.
-            fields: The number of fields that it has to have.
+            kind: The expected kind of the frame.
+            fields: The expected number of fields.
             limit: Maximum size of the frame, in bytes.
 
         Raises:
-            PairingError: The other side said no, or hung up.
-            RemoteProtocolError: It sent anything else.
+            PairingError: The other side ended the pairing, or hung up.
+            RemoteProtocolError: The other side sent anything else.
         """
         frame = await self.connection.receive(limit)
         if frame is None:
@@ -99,13 +99,13 @@ class PairingChannel:
         try:
             message = msgpack.unpackb(frame, max_array_len=SPACES, max_map_len=0, max_str_len=1024, max_ext_len=0)
         except (ValueError, msgpack.UnpackException) as exc:
-            raise RemoteProtocolError(f"{self.connection} sent a frame of pairing that is no msgpack") from exc
+            raise RemoteProtocolError(f"{self.connection} sent a pairing frame that is not valid msgpack") from exc
         match message:
             case ["no", str(why)]:
                 raise PairingError(f"{self.connection} {_MEANS.get(why, f'says: {why}')}")
             case [str(said), *rest] if said == kind and len(rest) == fields:
                 return rest
-        raise RemoteProtocolError(f"{self.connection} sent another frame than the {kind!r} that was due")
+        raise RemoteProtocolError(f"{self.connection} sent another frame than the expected {kind!r} frame")
 
     async def send_offer(self, offer: PairingOffer) -> None:
         """Send an offer."""
@@ -120,18 +120,22 @@ class PairingChannel:
                 _text(name), Address("", port).port, bool(read_only), tuple(_entry(*each) for each in entries)
             )
         except (TypeError, ValueError, InputError) as exc:
-            raise RemoteProtocolError(f"{self.connection} sent an offer that makes no sense") from exc
+            raise RemoteProtocolError(f"{self.connection} sent an invalid offer") from exc
         return offer
 
 
 def spaces_to_join(inviter: PairingOffer, joiner: PairingOffer) -> tuple[list[Entry], list[Entry]]:
-    """Decide which spaces of the other side each takes part in from now on.
+    """Decide which of the other side's spaces each device joins.
+
+    For each space in the inviter's offer, a device that does not share its own space of that name yet joins the other
+    device's space.
 
     Returns:
-        The spaces that the inviter joins, and those that the joiner joins.
+        The spaces that the inviter joins, and the spaces that the joiner joins.
 
     Raises:
-        PairingError: Both sides share a space of one name with others already.
+        PairingError: Both devices already share different spaces of one name with others, or the joiner shares a space
+            with others that it is offered read-only.
     """
     theirs = {entry.name: entry for entry in joiner.entries}
     by_inviter, by_joiner = [], []
@@ -146,8 +150,8 @@ def spaces_to_join(inviter: PairingOffer, joiner: PairingOffer) -> tuple[list[En
             )
         elif other.id != entry.id and inviter.read_only:
             raise PairingError(
-                f"the other device shares {entry.name!r} with others already, so it cannot join it only to read; "
-                "let it invite this one instead"
+                f"the other device already shares {entry.name!r} with others, so it cannot join it read-only; "
+                "let it invite this device instead"
             )
         elif other.id != entry.id:
             by_inviter.append(other)
@@ -157,19 +161,19 @@ def spaces_to_join(inviter: PairingOffer, joiner: PairingOffer) -> tuple[list[En
 async def record_pairing(
     store: Store, partner: PairedDevice, joined: Iterable[Entry], read_only: bool, *, as_reader: bool = False
 ) -> PairedDevice:
-    """Record an agreement in the store: trust, spaces, address.
+    """Record a pairing in the store: the trust in the partner, its address, and the spaces.
 
     Args:
         store: Our store.
         partner: The other device.
         joined: Spaces of the other device that we join.
-        read_only: Whether the other device may only read what we share.
+        read_only: Whether the other device may only read the spaces that we share.
         as_reader: Whether we may only read the joined spaces.
 
     Returns:
-        The partner, with the names of spaces that were set aside.
+        The partner, with the new names of our own spaces that were set aside.
 
-    Raises what Members.join() and Peers.accept() raise.
+    Raises the errors of Members.join() and Peers.accept().
     """
 
     def write() -> PairedDevice:

@@ -1,6 +1,6 @@
-"""Codes such as 7-crossover-granite: a number, by which the devices find each other, and two words, which are secret.
+"""Pairing codes such as 7-crossover-granite: a public number to find the device, and two secret words.
 
-Two of 2 x 256 words are 16 bits: enough, since one wrong guess ends a code.
+The words come from two lists of 256, so they have 16 bits. That is enough, because one wrong guess ends a code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NUMBERS: Final = 99
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """`number` is public, the words are secret."""
+    """A pairing code. `number` is public, the words are secret."""
 
     number: int
     first: str
@@ -41,18 +41,22 @@ def new_code() -> Code:
 
 
 def parse_code(text: str) -> Code:
-    """Parse a typed code. Case doesn't matter, and blanks may stand for dashes.
+    """Parse a typed code. Upper case and spaces instead of dashes are accepted.
 
-    Raises InputError that names a mistyped word and the most similar right one, so that a slip does not cost the code.
+    A mistyped word is an error that suggests the most similar word. So a typing error is found before it is sent, and
+    does not end the code.
+
+    Raises:
+        InputError: The text is not a code.
     """
     parts = text.lower().replace("-", " ").split()
     if len(parts) != 3 or not parts[0].isdecimal() or not 1 <= int(parts[0][:4]) <= NUMBERS:
-        raise InputError(f"{text[:80]!r} is no code; it is a number and two words, such as 7-crossover-granite")
+        raise InputError(f"{text[:80]!r} is not a code; a code is a number and two words, such as 7-crossover-granite")
     for word, known in zip(parts[1:], _words(), strict=True):
         if word not in known:
             like = get_close_matches(word, known, 1)
-            hint = f"is it {like[0]!r}?" if like else "read it again from the other device"
-            raise InputError(f"no code has the word {word[:40]!r} there; {hint}")
+            hint = f"did you mean {like[0]!r}?" if like else "read it again from the other device"
+            raise InputError(f"no code has the word {word[:40]!r} in this place; {hint}")
     return Code(int(parts[0]), parts[1], parts[2])
 
 

@@ -1,8 +1,10 @@
-"""SPAKE2 over the code (RFC 9382's predecessor, as the package `spake2` has it), without I/O.
+"""The key exchange of pairing: SPAKE2 over the code, without I/O.
+
+SPAKE2 is used in the version before RFC 9382 that the package `spake2` implements.
 
 It runs on a connection on which both devices have proven their keys, each by a signature over the channel binding that
-it sees (memcrdt/net/auth.py). Those keys and the nonces go into the key that comes out of the code. So a relay between
-the two, with keys of its own, has one guess at the code and learns nothing else.
+it sees (memcrdt/net/auth.py). These keys and the nonces are inputs of the shared key, together with the code. So a
+relay between the two devices, with its own keys, has one guess at the code and learns nothing else.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ Role: TypeAlias = Literal["inviter", "joiner"]
 
 
 class CodeExchange:
-    """One side, for one attempt. The inviter was dialed: it is the listener of the connection with `peer`."""
+    """One side of one attempt. The inviter is the listener of the connection with `peer`, the joiner its dialer."""
 
     def __init__(self, role: Role, code: Code, own_key: bytes, peer: AuthenticatedPeer) -> None:
         inviter, joiner = (own_key, peer.public_key) if role == "inviter" else (peer.public_key, own_key)
@@ -41,18 +43,18 @@ class CodeExchange:
         self.message: bytes = self._spake.start()
 
     def finish(self, message: bytes) -> None:
-        """Take the other side's message. Raises RemoteProtocolError for a malformed one."""
+        """Compute the shared key from the other side's message. Raises RemoteProtocolError for a malformed message."""
         try:
             self._key = self._spake.finish(message)
-        except (SPAKEError, ValueError, AssertionError) as exc:  # asserts are how spake2 checks the point
-            raise RemoteProtocolError("the other device sent no message of SPAKE2") from exc
+        except (SPAKEError, ValueError, AssertionError) as exc:  # spake2 checks the point by assertions
+            raise RemoteProtocolError("the other device sent an invalid SPAKE2 message") from exc
 
     def proof(self) -> bytes:
         """Return the proof that we have the code."""
         return self._mac(self._role)
 
     def proves(self, proof: bytes) -> bool:
-        """Return whether a proof of the other side shows that it has the code."""
+        """Return whether the other side's proof shows that it has the code."""
         return hmac.compare_digest(proof, self._mac("joiner" if self._role == "inviter" else "inviter"))
 
     def _mac(self, role: Role) -> bytes:

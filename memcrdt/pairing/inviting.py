@@ -1,4 +1,4 @@
-"""The side that shows a code, and waits for a device where the code is typed."""
+"""The inviting side of pairing: shows a code, and waits for the device where the user types it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("memcrdt.net")
 
-ATTEMPTS: Final = 4  # connections that may try the code at once
+ATTEMPTS: Final = 4  # connections that may try the code at the same time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +50,8 @@ class PairingContext:
     Attributes:
         identity: Our key.
         store: Our store.
-        offer: What we offer to the other device.
-        name: The user's name for the other device; None takes the device's own.
+        offer: Our offer to the other device.
+        name: The user's name for the other device. None: use the device's own name.
     """
 
     identity: Signer
@@ -61,9 +61,9 @@ class PairingContext:
 
 
 class InvitationListener:
-    """A code that waits: `async with InvitationListener(...) as invitation`, then `joined()`.
+    """Listens for the device where the code is typed: `async with InvitationListener(...)`, then `joined()`.
 
-    One wrong guess ends the code.
+    One wrong guess ends the code. Implements AdmissionPolicy.
 
     Attributes:
         code: The code.
@@ -72,7 +72,7 @@ class InvitationListener:
     """
 
     def __init__(self, ours: PairingContext, host: str, finders: Sequence[Finder] = ()) -> None:
-        """`host` is where to listen; an empty one means all interfaces."""
+        """Make a code; nothing listens yet. `host` is the host to listen at; empty: all interfaces."""
         self.code = new_code()
         self.finders = finders
         self.addresses: list[str] = []
@@ -87,7 +87,7 @@ class InvitationListener:
     async def __aenter__(self) -> Self:
         try:
             port = self._listener.start(Address(self._host, DEFAULT_PAIRING_PORT))
-        except LockedError:  # another code waits on this machine
+        except LockedError:  # another invitation on this machine uses the port
             port = self._listener.start(Address(self._host, 0))
         self.addresses = [str(Address(host, port)) for host in ([self._host] if self._host else own_hosts())]
         for finder in self.finders:
@@ -101,10 +101,10 @@ class InvitationListener:
         await self._listener.close()
 
     async def joined(self, expires_s: float = EXPIRES_S) -> PairedDevice:
-        """Return the device where the code was typed.
+        """Wait for the device where the code was typed, for up to `expires_s` seconds, and return it.
 
         Raises:
-            PairingError: The code was guessed wrong, or expired.
+            PairingError: The code was wrong or has expired, or the devices could not agree.
         """
         try:
             async with asyncio.timeout(expires_s):
@@ -113,19 +113,19 @@ class InvitationListener:
             raise PairingError(f"nobody typed the code within {expires_s:.0f} s; run memcrdt pair again") from None
 
     async def admits(self, peer: AuthenticatedPeer, address: str) -> bool:
-        """Let any device that has a key try the code. Part of AdmissionPolicy."""
+        """Implement AdmissionPolicy: any device that proves its key may try the code."""
         return self._attempts < ATTEMPTS and not self._partner.done()
 
     async def revoker_of(self, peer: AuthenticatedPeer) -> str | None:
-        """Part of AdmissionPolicy."""
+        """Implement AdmissionPolicy: pairing ignores revocations."""
         return None
 
     async def introduced(self, peer: AuthenticatedPeer, introduction: bytes) -> bool:
-        """Part of AdmissionPolicy."""
+        """Implement AdmissionPolicy: pairing accepts no introductions."""
         return False
 
     async def serve(self, connection: Connection) -> None:
-        """Let the device at the other end of a connection try the code, and close the connection."""
+        """Let the connected device try the code, and close the connection."""
         self._attempts += 1
         try:
             async with asyncio.timeout(PAIRING_S):
@@ -154,7 +154,7 @@ class InvitationListener:
                     self._partner.set_result(partner)
 
     async def _prove(self, channel: PairingChannel, message: object) -> bool:
-        """Let the other side prove that it has the code, and prove it in turn. A wrong guess ends the code."""
+        """Check the other side's proof that it has the code, and send ours. A wrong guess ends the code."""
         exchange = CodeExchange("inviter", self.code, self._ours.identity.public_key, channel.connection.peer)
         exchange.finish(_sized(message, MESSAGE_BYTES))
         await channel.send("reply", exchange.message)
@@ -168,11 +168,11 @@ class InvitationListener:
         return False
 
     def _fail(self, why: str) -> None:
-        if not self._partner.done():  # it is done when nobody waits any more
+        if not self._partner.done():  # it is done if joined() has ended
             self._partner.set_exception(PairingError(why))
 
     async def _agree(self, channel: PairingChannel) -> PairedDevice:
-        """Exchange the offers, and record what they mean."""
+        """Exchange the offers, and record the pairing."""
         ours = self._ours.offer
         await channel.send_offer(ours)
         theirs = await channel.receive_offer()
@@ -186,11 +186,11 @@ class InvitationListener:
             await channel.send("no", str(exc))
             raise
         await channel.send("done")
-        with suppress(PairingError):  # our side is recorded, whatever became of theirs
+        with suppress(PairingError):  # our side is recorded, even if the other side fails to record it
             await channel.receive("done", 0)
         return partner
 
 
 def _sized(value: object, size: int) -> bytes:
-    """Return the bytes, or zeros of that size, which prove nothing, for anything else."""
+    """Return `value` if it is bytes of this size; otherwise zeros, which are no valid proof."""
     return value if isinstance(value, bytes) and len(value) == size else bytes(size)

@@ -1,4 +1,4 @@
-"""The side where the code is typed: finds the device that shows it, and proves to have the code."""
+"""The joining side of pairing: finds the device that shows the code, and proves that it has the code."""
 
 from __future__ import annotations
 
@@ -35,17 +35,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("memcrdt.net")
 
-CANDIDATES: Final = 128  # tried, one after the other
+CANDIDATES: Final = 128  # maximum number of addresses tried, one after the other
 
 
 class JoinAttempt:
-    """Looks for the device that shows the code, and joins it."""
+    """Finds the device that shows the code, and pairs with it."""
 
     def __init__(self, ours: PairingContext, code: Code) -> None:
-        """The entries of our offer are put together when the other side has said which spaces it means."""
+        """Take our side. The spaces in our offer are filled in once the other side has named the spaces it shares."""
         self._ours = ours
         self._code = code
-        self._has_proved = False  # a device with our proof has tested one guess by it: no second device may get one
+        # Our proof lets the other device test one guess at the code, so no second device may get a proof.
+        self._has_proved = False
 
     async def join_at(self, address: Address) -> PairedDevice:
         """Pair with the device at an address. Raises PairingError, UnreachableError or RemoteProtocolError."""
@@ -53,9 +54,9 @@ class JoinAttempt:
             return await self.join_over(await dialer.dial(DialTarget(address)))
 
     async def find_and_join(self, finders: Sequence[Finder], find_s: float = FIND_S) -> PairedDevice:
-        """Pair with the device that shows the code, once a finder has found it. Raises PairingError."""
+        """Find the device that shows the code, for up to `find_s` seconds, and pair with it. Raises PairingError."""
         found: asyncio.Queue[AddressCandidate] = asyncio.Queue()
-        problems: list[MemcrdtError] = []  # with devices that announced the number of the code
+        problems: list[MemcrdtError] = []  # with devices that announced the code's number
         tasks = BackgroundTasks()
         for finder in finders:
             tasks.spawn(finder.run(found.put_nowait))
@@ -63,10 +64,10 @@ class JoinAttempt:
             async with self._dialing() as dialer, asyncio.timeout(find_s):
                 return await self._join_first(dialer, found, problems)
         except TimeoutError:
-            failed = f"; one that announces it was found, but {problems[0]}" if problems else ""
+            failed = f"; a device that announces it was found, but {problems[0]}" if problems else ""
             raise PairingError(
-                f"no device that shows the code {self._code.number}-… was reached within {find_s:.0f} s{failed}; name "
-                "its address, which it shows beside the code: memcrdt pair CODE --at HOST:PORT"
+                f"no device that shows the code {self._code.number}-… was reached within {find_s:.0f} s{failed}; give "
+                "its address, which it shows next to the code: memcrdt pair CODE --at HOST:PORT"
             ) from None
         finally:
             await tasks.cancel()
@@ -75,7 +76,7 @@ class JoinAttempt:
         """Pair with the device at the other end of a connection, and close the connection.
 
         Raises:
-            PairingError: The device does not have the code, or did not agree.
+            PairingError: The device does not have the code, or the devices could not agree on the spaces.
             UnreachableError: The device stopped answering.
             RemoteProtocolError: The device broke the protocol.
         """
@@ -91,7 +92,7 @@ class JoinAttempt:
 
     @asynccontextmanager
     async def _dialing(self) -> AsyncIterator[Dialer]:
-        # Any device may answer: the code settles which one is meant.
+        # TrustPolicy accepts every device, because the code identifies the right one.
         dialer = Dialer(self._ours.identity, TrustPolicy(), PAIRING_PATH, "memcrdt pair waiting")
         try:
             yield dialer
@@ -118,7 +119,7 @@ class JoinAttempt:
                     problems.append(exc)
 
     async def _prove(self, channel: PairingChannel) -> None:
-        """Prove that we have the code, and let the other side prove it. Raises PairingError if it cannot."""
+        """Prove that we have the code, and check the other side's proof. Raises PairingError if it is wrong."""
         exchange = CodeExchange("joiner", self._code, self._ours.identity.public_key, channel.connection.peer)
         await channel.send("pair", self._code.number, exchange.message)
         (message,) = await channel.receive("reply", 1)
@@ -128,12 +129,12 @@ class JoinAttempt:
         (proof,) = await channel.receive("proof", 1)
         if not exchange.proves(_bytes(proof, PROOF_BYTES)):
             raise PairingError(
-                f"{channel.connection} does not have the code; somebody else may be answering: run memcrdt pair there "
-                "again, and name its address with --at"
+                f"{channel.connection} does not have the code; another device may be answering: run memcrdt pair again "
+                "on the device that showed the code, and give its address with --at"
             )
 
     async def _agree(self, channel: PairingChannel) -> PairedDevice:
-        """Exchange the offers, and record what they mean."""
+        """Exchange the offers, and record the pairing."""
         theirs = await channel.receive_offer()
         spaces = tuple(entry.name for entry in theirs.entries)
         known = await asyncio.to_thread(Members(self._ours.store).known_entries, spaces)
@@ -154,5 +155,5 @@ class JoinAttempt:
 
 def _bytes(value: object, size: int) -> bytes:
     if not isinstance(value, bytes) or len(value) != size:
-        raise RemoteProtocolError("the other device sent no message of SPAKE2")
+        raise RemoteProtocolError("the other device sent an invalid SPAKE2 message")
     return value

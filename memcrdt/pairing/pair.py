@@ -1,4 +1,4 @@
-"""Pairing for an open Memory: `invite` shows a code, `join` takes one."""
+"""Pairing for an open Memory: `invite` makes a code, `join` takes the typed code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 
 async def invite(memory: Memory, options: PairOptions) -> InvitationListener:
-    """Return an invitation to be entered. Raises NotFoundError or InputError for spaces that cannot be shared."""
+    """Return an invitation as a context manager to enter.
+
+    Raises:
+        NotFoundError: A space does not exist.
+        InputError: A space cannot be shared.
+    """
     ours = await asyncio.to_thread(_ours, memory, options)
     invitation = InvitationListener(ours, options.host)
     number = invitation.code.number
@@ -37,9 +42,20 @@ async def invite(memory: Memory, options: PairOptions) -> InvitationListener:
 async def join(
     memory: Memory, code: str, options: PairOptions, *, at: str | None = None, find_s: float = FIND_S
 ) -> PairedDevice:
-    """Types the code; `at` is where the other device waits, as HOST[:PORT], if it is known.
+    """Pair with the device that shows the code.
 
-    Raises InputError for what is no code or address, PairingError, UnreachableError.
+    Args:
+        memory: The open memory.
+        code: The code as the user typed it.
+        options: How to find the device, and the name to give it.
+        at: The other device's address, as HOST[:PORT]. None: find the device.
+        find_s: Maximum time to find the device, in seconds.
+
+    Raises:
+        InputError: The code or the address is malformed.
+        PairingError: No device with the code was found, the code is wrong, or the devices could not agree.
+        UnreachableError: The device at `at` does not answer.
+        RemoteProtocolError: The device at `at` breaks the protocol.
     """
     typed = parse_code(code)
     address = None if at is None else Address.parse(at, DEFAULT_PAIRING_PORT)
@@ -50,7 +66,7 @@ async def join(
 
 
 def _network(options: PairOptions) -> NetOptions:
-    """Return how devices are found."""
+    """Return the options for finding devices."""
     return NetOptions(host=options.host, port=DEFAULT_PAIRING_PORT, mdns=options.mdns, tailscale=options.tailscale)
 
 
@@ -66,7 +82,10 @@ def _ours(memory: Memory, options: PairOptions) -> PairingContext:
 
 
 def _port(home: Path) -> int:
-    """Where the other device will find us: 0 if that is not known. While nothing serves it is where `memcrdt serve`
-    listens by default; what serves may begin to listen only when the pairing is done."""
+    """Return the port where the other device will find us; 0 if it is not known.
+
+    If no process runs the network, this is the default port of `memcrdt serve`. A process that runs the network may
+    begin to listen only after the pairing, at its planned port.
+    """
     serving = holder(home)
     return DEFAULT_PORT if serving is None else serving.port or serving.planned or 0

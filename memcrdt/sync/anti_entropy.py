@@ -1,8 +1,8 @@
 """Anti-entropy with one peer: find the shards that differ, and have them wanted or offered.
 
-One side sends the fingerprint of a whole space (`Range` with a root span). The other answers that it is equal, or with
-fingerprints of smaller ranges, or with lists of shards (`Have`); `reconcile` has the arithmetic. The side that gets a
-list knows the difference: it wants the shards that the peer has otherwise, and offers the shards that the peer lacks.
+One side sends the fingerprint of a whole space (`Range` with a root span). The other side answers that it is equal, or
+with fingerprints of smaller ranges, or with lists of shards (`Have`). `reconcile` has the arithmetic. The side that
+gets a list knows the difference: it wants the shards that differ, and offers the shards that the peer lacks.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from memcrdt.sync.sender import Sender
 
 
-INTERVAL_S: Final = 30.0  # as in the design; times 0.75 to 1.25, so that the peers of a node spread out
+INTERVAL_S: Final = 30.0  # as in docs/design.md; times 0.75 to 1.25, so that the peers of a node spread out
 SETTLE_S: Final = 1.0  # doubles up to the interval
 
 
 @dataclass(slots=True)
 class _Comparison:
-    """A comparison that we have begun: the query for the digests and, once it is answered, the row of each shard."""
+    """A comparison that we began: the number of the query for digests and, once it is answered, each shard's row."""
 
     asked: int
     rows: Mapping[int, int] | None = None
 
 
 class AntiEntropy:
-    """The comparing part of a session. In each space one comparison that we have begun is open at a time."""
+    """The comparing part of a session. We begin at most one comparison per space at a time."""
 
     def __init__(self, outbox: Outbox, receipts: PeerReceipts, sender: Sender, receiver: Receiver) -> None:
         self._outbox = outbox
@@ -56,11 +56,11 @@ class AntiEntropy:
 
     @property
     def idle(self) -> bool:
-        """Whether no comparison is open or waits."""
+        """Whether no comparison is open or waiting."""
         return not (self._open or self._dirty)
 
     def begin(self, space: str) -> Flow[None]:
-        """Compare the space as a whole, unless that is going on."""
+        """Begin to compare the whole space, unless such a comparison is open."""
         if space in self._open:
             return
         comparison = self._open[space] = _Comparison(self._outbox.next_query)
@@ -69,25 +69,25 @@ class AntiEntropy:
         self._outbox.send(Range(space, (Shards(digests).root(),)))
 
     def agreed(self, space: str, rows: Mapping[int, int], asked: int) -> None:
-        """Note that the peer holds all that the shards of the space held at these rows, by the answer to `asked`."""
+        """Note that the peer has everything that the shards had at these rows, according to the answer to `asked`."""
         self._receipts.agreed(space, rows, asked)
         self._outbox.report("agreed", space)
 
     def mark(self, key: ShardKey) -> None:
-        """Have the shard compared when there is time: a row of it could not be sent."""
+        """Have the shard compared later, because one of its rows could not be sent."""
         self._receipts.lost(key)
         space, shard = key
         self._dirty.setdefault(space, set()).add(shard)
 
     def list_marked(self) -> Flow[None]:
-        """Send the digests of the marked shards of one space, once the pushes don't fill their window."""
+        """Send the digests of the marked shards of one space, once half of the window for pushes is free."""
         if self._dirty and self._sender.relaxed:
             space, shards = self._dirty.popitem()
             ours = Shards((yield from ask(Replica.digests, space)))
             self._send_leaves(space, tuple(ours.leaf(shard, shard + 1) for shard in sorted(shards)))
 
     def take_range(self, message: Range) -> Flow[None]:
-        """Compare the fingerprints of the peer's shards with ours, and answer about the ranges that differ."""
+        """Compare the peer's fingerprints with ours, and answer about the ranges that differ."""
         if message.root:
             self._close_comparison(message.space, equal=not message.spans)
         if not message.spans:
@@ -106,7 +106,7 @@ class AntiEntropy:
         self._send_leaves(space, found.leaves, root)
 
     def take_have(self, message: Have) -> Flow[None]:
-        """Compare the digests of the peer's shards with ours: want what it has otherwise, offer what it lacks."""
+        """Compare the peer's digests with ours: want the shards that differ, and offer the shards that it lacks."""
         if message.root:
             self._close_comparison(message.space, equal=False)
         asked = self._outbox.next_query
@@ -129,7 +129,7 @@ class AntiEntropy:
     def _close_comparison(self, space: str, *, equal: bool) -> None:
         comparison = self._open.pop(space, None)
         if comparison is None or comparison.rows is None:
-            raise RemoteProtocolError("an answer came to a comparison that is not open")
+            raise RemoteProtocolError("an answer is about a comparison that is not open")
         if equal:
             self.agreed(space, comparison.rows, comparison.asked)
         else:
@@ -141,10 +141,10 @@ class AntiEntropy:
 
 
 class ComparisonTimer:
-    """When the session compares all its spaces.
+    """Decides when the session compares all its spaces.
 
-    One of the two sides begins comparisons, every 30 s, so that an idle pair compares once. A side that has found a
-    difference compares again after a second, and then after two and four: so receipts are exact soon.
+    Only one of the two sides begins comparisons, every 30 s. A side that found a difference compares again after one
+    second, then after two and four, so that receipts are soon exact.
     """
 
     def __init__(self, outbox: Outbox, rng: Random, *, begins: bool) -> None:
@@ -156,17 +156,17 @@ class ComparisonTimer:
         self._settle_s = SETTLE_S
 
     def restart(self, now: float) -> None:
-        """Let the next interval begin, if this is the side that begins."""
+        """Begin the next interval, if this side begins comparisons."""
         if self.begins:
             self._set(INTERVAL_S * self._rng.uniform(0.75, 1.25), now)
 
     def settle(self, now: float) -> None:
-        """Have the spaces compared again soon: they differed."""
+        """Have the spaces compared again soon, because they differed."""
         if not now < self._due <= now + self._settle_s:
             self._set(self._settle_s, now)
 
     def moved(self, now: float) -> None:
-        """Note that a part of a diff came or was asked for."""
+        """Note that a message moved part of a diff. A comparison at this moment would find false differences."""
         self._moved_at = now
 
     def is_due(self, now: float, *, idle: bool, differed: bool) -> bool:
@@ -174,13 +174,13 @@ class ComparisonTimer:
 
         Args:
             now: The time, in seconds.
-            idle: Whether nothing is in flight or waits in either direction.
-            differed: Whether the comparison before found a difference.
+            idle: Whether nothing is in flight or waiting in either direction.
+            differed: Whether the last comparison found a difference.
         """
         if now < self._due - TIMER_SLACK_S:
             return False  # another timer was set since
         if now < self._moved_at + (SETTLE_S if idle else INTERVAL_S):
-            self._set(SETTLE_S, now)  # updates on their way would look like a difference, and be sent twice
+            self._set(SETTLE_S, now)  # updates in flight would look like differences, and would be sent twice
             return False
         self._settle_s = min(2 * self._settle_s, INTERVAL_S) if differed else SETTLE_S
         return True

@@ -1,16 +1,16 @@
 """The contract between sync and its driver: events go into the gossip, effects come out.
 
-The driver (the network, or a simulator) turns sockets, clocks and threads into events, and carries out the effects that
-`Gossip.handle(event, now)` returns, in their order. A link is one authenticated connection. The driver numbers links
-from 1 and never uses a number again.
+The driver (the network, or a simulator) turns sockets, clocks and threads into events, and performs the effects that
+`Gossip.handle(event, now)` returns, in order. A link is one authenticated connection. The driver numbers links from 1
+and never reuses a number.
 
 The driver promises:
 - Every `Dial` ends in one `Connected(dialed=True)` or one `DialFailed`.
-- Every `Connected` ends in one `Lost`, also after a `Close`. No event of a link comes after its `Lost`.
+- Every `Connected` ends in one `Lost`, even after a `Close`. No event of a link comes after its `Lost`.
 - The queries of `Ask` are performed in the order in which they were asked, off the event loop.
-- A timer fires late or in time, never early.
-- Frames of a link arrive whole and in order, with at most `FRAME_BYTES` each. Sending never waits: the driver closes a
-  link that has more than `UNSENT_BYTES` waiting to be written.
+- A timer fires on time or late, never early.
+- Frames of a link arrive whole and in order, and have up to `FRAME_BYTES`. Sending never waits: the driver closes a
+  link with more than `UNSENT_BYTES` waiting to be written.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from memcrdt.sync.queries import Query
 
 FRAME_BYTES: Final = 1 * MIB
 UNSENT_BYTES: Final = 8 * MIB  # twice what the windows of a session let it send unanswered
-TIMER_SLACK_S: Final = 0.01  # clocks of event loops are that coarse, at worst
+TIMER_SLACK_S: Final = 0.01  # more than the resolution of an event loop's clock on any system
 
-NODE: Final = 0  # in place of a link: the query or timer is the gossip's own
+NODE: Final = 0  # instead of a link number: the query or timer belongs to the gossip itself
 
 
 # --- events ---------------------------------------------------------------------------------------------------------
@@ -33,12 +33,12 @@ NODE: Final = 0  # in place of a link: the query or timer is the gossip's own
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The first event of all."""
+    """The first event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A trusted device has an address, or a new one, and can be dialed. `writes`: it may write in some space."""
+    """A trusted device has an address, or a new one, and can be dialed. `writes`: it may write some of our spaces."""
 
     peer: str
     writes: bool = True
@@ -53,7 +53,7 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """An authenticated connection to a device is up. `dialed`: we dialed it, not the device."""
+    """An authenticated connection to a device was made. `dialed`: we dialed, not the device."""
 
     link: int
     peer: str
@@ -77,16 +77,16 @@ class FrameReceived:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The connection is gone."""
+    """The connection has ended."""
 
     link: int
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The store's log may have grown, or its file may be scrubbed now, by this process or another.
+    """This process or another may have added to the store's log, or scrubbed its file.
 
-    The update that an `Ask` applied needs no such event, but its scrubbing does.
+    An update that an `Ask` applied needs no such event, but its scrubbing does.
     """
 
 
@@ -97,7 +97,7 @@ class SpacesChanged:
 
 @dataclass(frozen=True, slots=True)
 class SyncNow:
-    """Compare with every peer now, and dial those that wait for their turn."""
+    """A request to compare with every connected peer now, and to dial the other peers without waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """The time of a `Schedule` has come."""
+    """The delay of a `Schedule` has passed."""
 
     link: int
     name: str
@@ -152,7 +152,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the connection once all earlier frames are written, at most a second later."""
+    """Close the connection once all earlier frames are written, within a second."""
 
     link: int
     reason: str
@@ -167,15 +167,15 @@ class Dial:
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """News for a person, about a peer or (with no id) about the node.
+    """A report for the user about a peer or, with an empty id, about this node.
 
     Kinds:
     - `ready`: greetings were exchanged;
-    - `agreed`: a space (`text` is its id) is the same here and there;
-    - `refused`: an update was structurally wrong;
-    - `protocol`: the peer broke the rules;
+    - `agreed`: a space (`text` is its id) has the same content on both devices;
+    - `refused`: an update was malformed;
+    - `protocol`: the peer broke the protocol;
     - `apart`: two spaces of one name cannot become one;
-    - `failed`: our store did not do what it was asked;
+    - `failed`: our store failed to answer a query;
     - `alarm`: two stores claim to be one device.
     """
 

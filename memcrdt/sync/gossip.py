@@ -1,7 +1,7 @@
 """All sessions of a node: the connections it keeps, and the rows of its log that it offers to each session.
 
-A node follows its log from the row where it stood at the start. Each new row is offered to every session, also if it
-came from a peer, and each session knows what its peer has already. So an update travels on until all devices have it.
+A node follows its log from the last row at the start. It offers each new row to every session, even if the row came
+from a peer. Each session knows what its peer already has. So an update spreads until all devices have it.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ if TYPE_CHECKING:
 
     from memcrdt.sync.session import SessionEvent
 
-ACCEPTED: Final = 16  # connections; further ones are turned away while these stand
-EXCHANGE_S: Final = 60.0  # a guess: quick enough after a partition heals, and rare compared with the comparisons
+ACCEPTED: Final = 16  # connections; with this many, we refuse further dials of other devices
+EXCHANGE_S: Final = 60.0  # a guess: soon enough after a partition heals, and rare compared with the comparisons
 LOG_ROWS: Final = 64  # read at a time
 LOG_RETRY_S: Final = 1.0
-INCARNATIONS: Final = 8  # remembered of each peer
+INCARNATIONS: Final = 8  # remembered per peer
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionStatus:
-    """One connection, up `since` that time, in seconds.
+    """One connection. `since` is when it was made, in seconds of the driver's clock.
 
-    `idle`: everything that we know of is compared, sent and acknowledged. The next commit ends that.
+    `idle`: everything that we know of is compared, sent and acknowledged, until the next commit.
     """
 
     peer: str
@@ -97,9 +97,9 @@ class Gossip:
         ]
 
     def handle(self, event: Event, now: float) -> list[Effect]:
-        """Take one event at `now` (seconds, monotonic), and return what is to be done, in order.
+        """Take one event at `now` (seconds, monotonic), and return the effects to perform, in order.
 
-        Never raises for what a peer sent.
+        Never raises because of a peer's message.
 
         Raises:
             LocalProtocolError: The driver broke the contract of `events`.
@@ -151,7 +151,7 @@ class Gossip:
 
     def _run(self, number: int, event: SessionEvent) -> None:
         if number not in self._links:
-            return  # an answer or a timer for a connection that is gone
+            return  # an answer or a timer of a connection that has ended
         session = self._links[number].session
         was_ready = session.ready
         self._effects += session.handle(event, self._now)
@@ -165,13 +165,13 @@ class Gossip:
             self._run(number, event)
 
     def _check_incarnation(self, session: Session) -> None:
-        """Raise an alarm if an incarnation comes back after another: then both stores are in use.
+        """Report an alarm if an incarnation comes back after another one: then both stores are in use.
 
-        A restored store has a new incarnation, once, and never the old one again.
+        A restored store gets a new incarnation and never has the old one again.
         """
         seen = self._incarnations.setdefault(session.peer, [])
         if session.incarnation in seen[:-1]:
-            text = "two stores take turns under this device's id; give the copy a device key of its own"
+            text = "two stores take turns under this device's id; give the copy its own device key"
             self._effects.append(SyncReport(session.peer, "alarm", text))
         if session.incarnation in seen:
             seen.remove(session.incarnation)
@@ -206,28 +206,28 @@ class Gossip:
             self._make_room(event.peer)
 
     def _refusal(self, event: Connected, older: _Link | None) -> str:
-        """Return why the connection is not kept, or an empty text if it is."""
+        """Return why the connection is not kept; an empty string if it is kept."""
         if event.peer == self._me.device:
-            text = "another store uses our device id; give the copy a device key of its own"
+            text = "another store uses our device id; give the copy its own device key"
             self._effects.append(SyncReport(event.peer, "alarm", text))
             return "a device does not sync with itself"
         if older is None:
             full = not event.dialed and len(self._active()) >= ACCEPTED
             return "there are connections enough" if full else ""
         if event.dialed == older.dialed or self._now - older.since >= HEALTHY_S:
-            return ""  # the older connection is dead, as the other side knows already
-        # Both dialed at once: both keep the connection that the device with the smaller id has dialed.
+            return ""  # the older connection is dead; the other side noticed it first
+        # Both dialed at the same time: both keep the connection that the device with the smaller id dialed.
         return "" if event.dialed == (self._me.device < event.peer) else "another connection is kept"
 
     def _exchange(self) -> None:
-        """Try another device, or end a connection if more than one is too many."""
+        """Dial another device, or end a connection if there are at least two too many."""
         if len(self._active()) > VIEW + 1:
             self._make_room()
         else:
             self._effects += map(Dial, self._topology.choose_other(self._active()))
 
     def _make_room(self, newcomer: str = "") -> None:
-        """End a connection that has had its time and isn't needed, unless all devices are to be connected."""
+        """End a connection that lasted long enough and is not needed, unless all devices should be connected."""
         active = self._active()
         kept = {newcomer, *(peer for peer in active if self._topology.is_needed(peer, active))}
         others = [
@@ -241,7 +241,7 @@ class Gossip:
     def _lost(self, number: int) -> None:
         link = self._links.pop(number, None)
         if link is None:
-            return  # it was refused
+            return  # the connection was refused
         self._effects += link.session.handle(Lost(number), self._now)
         self._topology.lost(link.session.peer, self._now, self._now - link.since)
 
@@ -266,7 +266,7 @@ class Gossip:
     # --- the log -----------------------------------------------------------------------------------------------------
 
     def _read_log(self) -> None:
-        """Read on in the log. The first time, find where it ends."""
+        """Read the next rows of the log. The first time, only find the last row."""
         self._grown = True
         if not self._reading:
             self._grown, self._reading = False, True

@@ -1,8 +1,8 @@
-"""The greetings of both sides, made so that two devices that hold the same need no further message.
+"""The greetings of both sides. Two devices with equal stores need no further message.
 
-A greeting names each space that its sender shares with the receiver, with a digest of 16 bytes: a hash over all that is
-known of the members, and over all documents. If both greetings have the same digest, both devices held the same when
-the greetings were made; the log brings what was committed since.
+A greeting names each space that its sender shares with the receiver, with a digest of 16 bytes: a hash over everything
+known about the members, and over all documents. If both greetings have the same digest, both devices had the same
+content when the greetings were made. Later commits are pushed from the log.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from memcrdt.sync.queries import Flow
     from memcrdt.sync.replica import Digest, SharedSpace
 
-GATHER_S: Final = 1.0  # a store that has to digest many shards first greets without: the spaces are compared later
+GATHER_S: Final = 1.0  # a store that needs longer for its digests greets without them; the spaces are compared later
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class GreetedSpace:
     Attributes:
         membership: The digest of its membership record.
         digest: The digest in the greeting, over membership and documents.
-        asked: The number of the query that the documents' digests answered.
-        rows: The row of our log at which each shard stood, by shard.
+        asked: The number of the query for the documents' digests.
+        rows: For each shard, the row of our log at which it was digested.
     """
 
     membership: bytes
@@ -47,8 +47,8 @@ class GreetedSpace:
 class Greetings:
     """Both greetings, and the spaces that they name.
 
-    Before our first greeting is sent, the shared spaces are digested, one after the other. Later greetings, when the
-    spaces have changed, wait for nothing and have no digests.
+    Before our first greeting, the shared spaces are digested, one after the other. Later greetings, when the spaces
+    have changed, are sent at once and have no digests.
     """
 
     def __init__(self, outbox: Outbox) -> None:
@@ -62,7 +62,7 @@ class Greetings:
         self._outdated: set[str] = set()
 
     def gather(self, spaces: Sequence[SharedSpace]) -> Flow[bool]:
-        """Digest the spaces for the first greeting. Return False if the gathering was stopped meanwhile."""
+        """Digest the spaces for the first greeting. Return False if stop() was called before the end."""
         self._gathering, self._greeted = spaces, {}
         self._outbox.schedule(GATHER_S, "greet")
         for space in spaces:
@@ -75,7 +75,7 @@ class Greetings:
         return True
 
     def stop(self) -> Sequence[SharedSpace] | None:
-        """Stop gathering. Return the spaces of the greeting that was being made, if one was."""
+        """Stop gathering. Return the spaces of the unfinished greeting; None if there is none."""
         spaces, self._gathering = self._gathering, None
         return spaces
 
@@ -93,29 +93,29 @@ class Greetings:
     def take(self, hello: Hello) -> None:
         """Note the peer's greeting."""
         if hello.version < PROTOCOL:
-            raise RemoteProtocolError(f"version {hello.version} of the protocol is not spoken here")
+            raise RemoteProtocolError(f"version {hello.version} of the protocol is not supported")
         self.theirs = {space.id: space.name for space in hello.spaces}
         self._their_digests = {space.id: space.digest for space in hello.spaces}
 
     def is_named(self, space: str) -> bool:
-        """Return whether a greeting of ours, or the peer's last one, names the space."""
+        """Return whether one of our greetings, or the peer's last greeting, names the space."""
         return space in self._offered or space in (self.theirs or {})
 
     def note_row(self, space: str) -> None:
-        """Note that the log has brought a row of a space that is not shared yet."""
+        """Note that the log has a new row of a space that is not shared yet."""
         self._outdated.add(space)
 
     def agreed(self, space: str) -> GreetedSpace | None:
-        """Return the space as our greeting has it, if the peer's greeting has the same digest of it."""
+        """Return the space as our greeting has it, if the peer's greeting has the same digest; otherwise None."""
         greeted = self._greeted.get(space)
         return greeted if greeted is not None and greeted.digest == self._their_digests.get(space) else None
 
     def is_outdated(self, space: str) -> bool:
-        """Return whether we may hold more of the space than our greeting said."""
+        """Return whether we may have more of the space than the digest in our greeting covers."""
         return space in self._outdated
 
 
 def digest_of(membership: bytes, digests: Mapping[int, Digest]) -> bytes:
-    """Return 16 bytes over the digest of a membership record and those of all shards."""
+    """Return a hash (16 bytes) over the digest of a membership record and the digests of all shards."""
     root = Shards(digests).root().fingerprint
     return hashlib.blake2b(membership + root, digest_size=16, person=b"memcrdt greeting").digest()

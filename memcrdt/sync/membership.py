@@ -1,8 +1,8 @@
-"""The exchange of membership with one peer: who takes part is settled before any document passes.
+"""The exchange of membership with one peer. The members of a space are settled before any of its documents is sent.
 
-A space's membership is a list of signed statements (`MembershipRecord`). Both devices send theirs where the two differ,
-and each store decides by itself who takes part. `MembershipExchange` cares for the spaces that both greetings name,
-`SpaceMerge` for those that only one of them names.
+A space's membership is a list of signed statements (`MembershipRecord`). Where the two lists differ, both devices send
+theirs, and each store decides on its own who takes part. `MembershipExchange` handles the spaces that both greetings
+name, `SpaceMerge` the spaces that only one of them names.
 """
 
 from __future__ import annotations
@@ -22,47 +22,47 @@ if TYPE_CHECKING:
     from memcrdt.sync.queries import Flow
     from memcrdt.sync.replica import MembershipRecord
 
-EARLY: Final = 256  # messages that may wait: as many as the windows let a peer send before our store answers
+EARLY: Final = 256  # messages that may wait; the windows of a peer allow no more before our store answers
 
 
 class MembershipExchange:
-    """Settles the members of the spaces in which both devices take part by their greetings.
+    """Settles the members of the spaces that both greetings name.
 
-    Where the greetings have the same digest, both know the same, and nothing is exchanged. Where they differ, the
-    difference may be in the documents alone: so digests of the membership are exchanged first, and the statements only
-    if these differ, too. A false digest gains nothing: our own store says who takes part.
+    If the greetings have the same digest of a space, both devices know the same statements, and nothing is exchanged.
+    If they differ, the difference may be in the documents only. So digests of the membership are exchanged first, and
+    the statements only if these digests differ too. A false digest gains nothing: our own store decides who takes part.
 
-    Greetings may cross, so that only one side finds them equal. Therefore a digest is always answered, and so are
-    statements, once, by ours.
+    Greetings may cross, so that only one side finds them equal. Therefore a digest is always answered, and the peer's
+    statements are answered once with ours.
     """
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._known: dict[str, bytes] = {}  # the digest of the membership that the peer knows us to have
-        self._sent: set[str] = set()  # spaces whose statements the peer has from us
-        self._asked: set[str] = set()  # spaces of which we have sent a digest
-        self._pending: set[str] = set()  # of these, the spaces of which the peer has said nothing yet
+        self._known: dict[str, bytes] = {}  # by space: the digest of our membership record that the peer knows
+        self._sent: set[str] = set()  # spaces whose statements we have sent
+        self._asked: set[str] = set()  # spaces whose digest we have sent
+        self._pending: set[str] = set()  # of these, the spaces for which the peer has not answered yet
         self._early: list[SpaceMessage] = []
 
     def agree(self, space: str, digest: bytes) -> Flow[None]:
-        """Note that both greetings had this digest of the membership, and send statements that are newer than ours."""
+        """Note that both sides greeted with this membership digest, and send our statements if they changed since."""
         self._known[space] = digest
         yield from self.send(space)
 
     def compare(self, space: str) -> Flow[None]:
-        """Send our digest: the greetings differ about the space."""
+        """Send our membership digest, because the greetings differ about the space."""
         self._pending.add(space)
         record = yield from ask(Replica.membership, space)
         self._send_digest(space, record)
 
     def send(self, space: str) -> Flow[None]:
         """Send our statements, unless the peer knows that we have them."""
-        if space not in self._pending:  # else the peer is about to say what it knows, and gets the rest then
+        if space not in self._pending:  # otherwise the peer's answer is on its way, and the statements follow it
             record = yield from ask(Replica.membership, space)
             self._send(space, record)
 
     def answer(self, space: str) -> Flow[None]:
-        """Answer the peer's statements by ours, once."""
+        """Answer the peer's statements with ours, once."""
         if space not in self._sent:
             self._known.pop(space, None)
             yield from self.send(space)
@@ -81,14 +81,14 @@ class MembershipExchange:
         return True
 
     def merge(self, message: MembershipUpdate) -> Flow[bool]:
-        """Let our store take over the peer's statements. Return whether both take part in the space."""
+        """Let our store take over the peer's statements. Return whether both devices take part in the space."""
         self._pending.discard(message.space)
         return (yield from ask(Replica.merge_membership, self._outbox.peer, message.space, message.record))
 
     def hold(self, message: SpaceMessage) -> None:
         """Keep a message about documents until the members are settled."""
         if len(self._early) >= EARLY:
-            raise RemoteProtocolError("documents came before the statements of members")
+            raise RemoteProtocolError("too many documents came before the members' statements")
         self._early.append(message)
 
     def release(self, space: str) -> list[SpaceMessage]:
@@ -110,11 +110,11 @@ class MembershipExchange:
 
 
 class SpaceMerge:
-    """Cares for the spaces that only one of the two greetings names. All of it travels as `MembershipUpdate`.
+    """Handles the spaces that only one of the two greetings names. It uses `MembershipUpdate` messages only.
 
     Two spaces of one name that the devices created independently become one, under one of the two ids: both devices
-    send the membership of theirs, and one of the stores takes over the other's id. A device that greets with a space
-    from which it was revoked is sent the revocation, since nobody greets it with that space any more.
+    send the membership of their space, and one of the stores takes over the other's id. A device that greets with a
+    space from which it was revoked is sent the revocation, because no greeting to it names that space any more.
     """
 
     def __init__(self, outbox: Outbox) -> None:
@@ -124,11 +124,11 @@ class SpaceMerge:
         self._reported: set[str] = set()
 
     def meet(self, ours: Mapping[str, str], theirs: Mapping[str, str]) -> None:
-        """Note the spaces (id and name) that only our greeting names, and those that only the peer's names."""
+        """Note the spaces (id and name) that only our greeting names, and the spaces that only the peer's names."""
         self._ours, self._theirs = ours, theirs
 
     def offers(self) -> Iterator[Flow[None]]:
-        """Yield a flow for each of our spaces that the peer has under another id: it sends our membership."""
+        """Yield, for each of our spaces that the peer has under another id, a flow that sends our membership."""
         for space, name in self._ours.items():
             if name in self._theirs.values():
                 yield self._offer(space)
@@ -141,7 +141,7 @@ class SpaceMerge:
                 self._outbox.send(MembershipUpdate(space, record))
 
     def merge(self, message: MembershipUpdate) -> Flow[bool]:
-        """Let our store take over the membership of our space, or of a space that one of ours may become.
+        """Let our store take over the statements about our space, or about a space with which ours may merge.
 
         Returns:
             Whether our store took anything over.
@@ -153,12 +153,12 @@ class SpaceMerge:
         if name is None or name not in self._ours.values():
             return False
         adoption = yield from ask(Replica.merge_space, peer, name, space, message.record)
-        if adoption.hindrance and adoption.hindrance not in self._reported:  # the peer may send its part repeatedly
+        if adoption.hindrance and adoption.hindrance not in self._reported:  # the peer may repeat its message
             self._reported.add(adoption.hindrance)
             self._outbox.report("apart", adoption.hindrance)
         return adoption.moved
 
     def _offer(self, space: str) -> Flow[None]:
         record = yield from ask(Replica.membership, space)
-        if space in self._ours and record is not None:  # else it is shared by now, or our store took over another id
+        if space in self._ours and record is not None:  # otherwise it is shared now, or our store has another id for it
             self._outbox.send(MembershipUpdate(space, record))

@@ -4,18 +4,18 @@
 |---|---|---|
 | 1 | Hello | who I am, and the spaces that I share with you, with a digest of each; sent again when they change |
 | 2 | Range | fingerprints over ranges of shard numbers |
-| 3 | Have | every shard that I have within some ranges |
-| 4 | Want | bring me from this state vector to yours |
+| 3 | Have | all shards that I have within some ranges |
+| 4 | Want | send me what your copy has beyond this state vector |
 | 5 | Diff | the answer to a Want, or the part of a shard that you lack |
-| 6 | Push | one update of my log; without its bytes if you may have it from another device |
-| 7 | Ack | I have handled a Diff or Push; only `durable` says that I keep it |
-| 8 | Bye | why I close |
+| 6 | Push | one update of my log, or only an announcement if you may have it from another device |
+| 7 | Ack | I have handled a Diff or Push; it is committed here only if `durable` is set |
+| 8 | Bye | why I close the connection |
 | 9 | Fragment | a part of an update; the Diff with the same batch follows |
 | 10 | More | a Fragment has arrived, send another |
-| 11 | MembershipUpdate | who takes part in a space, signed, where that differs, and when it changes |
-| 12 | Scrub | tell me when your file holds no byte of anything that was forgotten in this space |
-| 13 | Scrubbed | it holds none |
-| 14 | MembershipDigest | a digest of who takes part in a space, where the greetings differ about it |
+| 11 | MembershipUpdate | signed statements about the members of a space, if they differ or have changed |
+| 12 | Scrub | tell me when your file has no byte of anything that was forgotten in this space |
+| 13 | Scrubbed | it has none |
+| 14 | MembershipDigest | a digest of these statements, if the greetings differ about the space |
 
 """
 
@@ -35,7 +35,7 @@ PROTOCOL: Final = 1
 class Offer:
     """A space that the sender shares with the receiver.
 
-    `digest`: 16 bytes over its members and its documents (see `greeting`), or empty if the sender has not looked.
+    `digest`: 16 bytes over its members and its documents (see `greeting`), or empty if the sender did not compute it.
     """
 
     id: str
@@ -45,7 +45,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The greeting of a connection. `incarnation` is that of the sender's store."""
+    """The greeting of a connection. `incarnation` is the incarnation of the sender's store."""
 
     version: int
     features: tuple[str, ...]
@@ -55,7 +55,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The sender's shards with numbers from `lo` up to but not `hi`: their fingerprint (16 bytes) and their count."""
+    """The fingerprint (16 bytes) and the count of the sender's shards with numbers from `lo` to `hi` - 1."""
 
     lo: int
     hi: int
@@ -67,7 +67,7 @@ class Span:
 class Range:
     """Fingerprints over ranges of shard numbers.
 
-    `root`: it answers a Range over the whole space. Without spans it says that the whole space is equal.
+    `root`: it answers a Range over the whole space. Without spans, it says that the whole space is equal.
     """
 
     space: str
@@ -77,7 +77,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """All shards of the sender from `lo` up to but not `hi`, each with its number and digest (16 bytes)."""
+    """All shards of the sender with numbers from `lo` to `hi` - 1, each as its number and digest (16 bytes)."""
 
     lo: int
     hi: int
@@ -146,7 +146,7 @@ class Bye:
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """A part of an update. `index` counts from 0. All parts of a batch but the last have the full size."""
+    """A part of an update. `index` counts from 0. All parts of a batch except the last have the full size."""
 
     batch: int
     index: int
@@ -170,7 +170,7 @@ class MembershipUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Scrub:
-    """A question about forgetting. `mark` is the sender's name for all that the receiver has acknowledged by now."""
+    """A question about forgetting. `mark` stands for everything that the receiver has acknowledged by now."""
 
     space: str
     mark: int

@@ -1,4 +1,4 @@
-"""The effects of one session, and its flows that wait for the store. The parts of a session share it."""
+"""The effects of one session, and its flows that wait for the store. All parts of a session share one outbox."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from memcrdt.sync.messages import Bye, Message
 from memcrdt.sync.queries import Failed, Flow
 from memcrdt.sync.wire import encode
 
-QUERIES: Final = 1_024  # open at a time; far above what a peer that keeps to its windows can cause
+QUERIES: Final = 1_024  # open at a time; far more than a peer that respects its windows can cause
 STRIKES: Final = 3
 
 
 class Outbox:
     """Collects the effects of a session's parts, in order.
 
-    Queries are numbered, from 1. `next_query` is the number of the next: a part that compares when two answers were
-    asked for compares these numbers.
+    Queries are numbered from 1, and `next_query` is the number of the next one. A part that has to know which of two
+    queries was made first compares their numbers.
     """
 
     def __init__(self, link: int, peer: str) -> None:
@@ -51,13 +51,13 @@ class Outbox:
             self._run(flow, None)
 
     def answered(self, id: int, answer: object) -> None:
-        """Resume the flow that made query `id`. If the store failed, the session closes: the next one starts afresh.
+        """Resume the flow that made query `id`. If the store failed, close the session; the next one starts fresh.
 
         Raises:
             LocalProtocolError: No such query is open.
         """
         if id not in self._waiting:
-            raise LocalProtocolError(f"query {id} was answered, which is not open")
+            raise LocalProtocolError(f"query {id} was answered, but is not open")
         flow = self._waiting.pop(id)
         if isinstance(answer, Failed):
             self.report("failed", answer.reason)
@@ -66,19 +66,19 @@ class Outbox:
             self._run(flow, answer)
 
     def schedule(self, delay_s: float, name: str) -> None:
-        """Have a Timer of this name come after `delay_s` seconds."""
+        """Have a Timer event with this name arrive after `delay_s` seconds."""
         self._emit(Schedule(self.link, delay_s, name))
 
     def report(self, kind: Literal["ready", "agreed", "refused", "protocol", "apart", "failed"], text: str) -> None:
-        """Tell the driver something about this peer."""
+        """Report something about this peer to the driver."""
         self._emit(SyncReport(self.peer, kind, text))
 
     def strike(self, kind: Literal["refused", "protocol"], text: str) -> None:
-        """Report a fault in an update from the peer. The third one ends the session."""
+        """Report a fault in an update from the peer. The third fault ends the session."""
         self.report(kind, text)
         self._strikes += 1
         if self._strikes >= STRIKES:
-            self.close(f"{STRIKES} of the updates were wrong")
+            self.close(f"{STRIKES} of the updates were invalid")
 
     def close(self, reason: str) -> None:
         """Say goodbye and close. Effects after this are dropped."""
@@ -92,7 +92,7 @@ class Outbox:
         except StopIteration:
             return
         if len(self._waiting) >= QUERIES:
-            raise RemoteProtocolError(f"{self.peer} asks faster than it is answered")
+            raise RemoteProtocolError(f"{self.peer} sends requests faster than they can be answered")
         self._waiting[self.next_query] = flow
         self._emit(Ask(self.link, self.next_query, query))
         self.next_query += 1

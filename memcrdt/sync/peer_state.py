@@ -1,8 +1,8 @@
-"""What we know of a peer's copies: the clocks they have reached, the rows of our log they hold, and what is scrubbed.
+"""Our knowledge of a peer's copies: the clocks they have reached, the rows of our log they have, and scrubbed rows.
 
-`PeerVectors` saves messages: it may forget, and then something is sent in vain. `PeerReceipts` is a promise to the
-user, who is told that a device holds everything: it errs on the side of less. `ScrubAcks` is the promise that no byte
-of a forgotten text is left in the peer's file.
+`PeerVectors` saves messages. It may lose entries; then an update is sent although the peer has it. `PeerReceipts` is
+the basis for telling users that a device has everything, so it never claims more than was confirmed. `ScrubAcks`
+establishes that no byte of a forgotten text is left in the peer's file.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from memcrdt.sync.queries import Flow
     from memcrdt.sync.replica import ShardKey
 
-# Enough for the shards that were busy last. Of others, updates are announced or sent in vain.
+# Enough for the most recently active shards. Updates of other shards may be announced or sent needlessly.
 VECTORS: Final = 64
 VECTOR_CLIENTS: Final = 1_024
-TRAIL_ROWS: Final = 256  # rows of one shard on their way; after more of them the next comparison gives the receipt
+TRAIL_ROWS: Final = 256  # rows of one shard in flight; with more, only the next comparison gives a receipt
 
 
 class PeerVectors:
@@ -48,16 +48,17 @@ class PeerVectors:
     def covers(self, key: ShardKey, after: StateVector) -> bool:
         """Return whether the peer certainly has an update that leads to `after`.
 
-        An update that only deletes has an empty `after`: state vectors cannot tell, so the answer is False.
+        Returns False for an update that only deletes: state vectors do not show deletions, so its `after` is empty.
         """
         return bool(after) and covers(self._known.get(key, {}), after)
 
 
 @dataclass(slots=True)
 class _Trail:
-    """The rows of one shard. The peer holds everything up to row `base`, and of the rows behind it those that are True.
+    """The rows of one shard. The peer has everything up to row `base`, and the later rows that are True in `rows`.
 
-    Without a base nothing is known of the rows before. `valid_from` is the first query whose answer can be a base.
+    Without a base, nothing is known about the earlier rows. `valid_from` is the first query whose answer can give a
+    base.
     """
 
     base: int | None = None
@@ -66,10 +67,10 @@ class _Trail:
 
 
 class PeerReceipts:
-    """The row of our log, for each shard, up to which the peer holds everything.
+    """For each shard, the row of our log up to which the peer has everything.
 
-    A comparison that finds digests equal, or a diff from the peer's state vector, gives a base; rows behind it are
-    added as they are acknowledged, without a hole.
+    A comparison that finds equal digests, or a diff from the peer's state vector, gives a base. Later rows count once
+    they and all rows between are acknowledged.
     """
 
     def __init__(self, outbox: Outbox) -> None:
@@ -82,7 +83,7 @@ class PeerReceipts:
         self._recording = False
 
     def sent(self, key: ShardKey, seq: int) -> None:
-        """Note that row `seq` is on its way to the peer."""
+        """Note that row `seq` was sent to the peer."""
         trail = self._trail(key)
         if len(trail.rows) >= TRAIL_ROWS:
             self.lost(key)
@@ -90,28 +91,28 @@ class PeerReceipts:
             trail.rows[seq] = False
 
     def acked(self, key: ShardKey, seq: int) -> None:
-        """Note that the peer holds row `seq`."""
+        """Note that the peer has row `seq`."""
         trail = self._trail(key)
         if seq in trail.rows:
             trail.rows[seq] = True
             self._advance(key, trail)
 
     def had(self, key: ShardKey, seq: int) -> None:
-        """Note that the peer held row `seq` before we could send it."""
+        """Note that the peer had row `seq` before we sent it."""
         self.sent(key, seq)
         self.acked(key, seq)
 
     def lost(self, key: ShardKey) -> None:
-        """Note that a row was not sent: only the answer to a later query can be a base again."""
+        """Note that a row was not sent. Only the answer to a later query can give a base again."""
         self._trails[key] = _Trail(valid_from=self._outbox.next_query)
 
     def established(self, key: ShardKey, seq: int, asked: int) -> None:
-        """Note that the peer holds everything that the shard held at row `seq`.
+        """Note that the peer has everything that the shard had at row `seq`.
 
         Args:
             key: The shard.
-            seq: The row, by the answer to query `asked`. Row 0 means that rows of ours are not in the digest (see
-                `Digest`): then the peer's equal digest says nothing of them.
+            seq: The row, from the answer to query `asked`. Row 0 means that our digest does not cover all of our rows
+                (see `Digest`). Then an equal digest of the peer proves nothing about the other rows.
             asked: The number of that query.
         """
         if not seq:
@@ -125,7 +126,7 @@ class PeerReceipts:
             self._advance(key, trail)
 
     def agreed(self, space: str, rows: Mapping[int, int], asked: int) -> None:
-        """Note that the space as a whole was equal: the peer holds these rows of its shards, and has no other shard."""
+        """Note that the whole space was equal: the peer has these rows of its shards, and no other shards."""
         for shard, seq in rows.items():
             self.established((space, shard), seq, asked)
         for key, trail in self._trails.items():
@@ -135,19 +136,19 @@ class PeerReceipts:
         self._agreed.add(space)
 
     def scrubbed(self, space: str, rows: Mapping[int, int]) -> None:
-        """Note that the peer's file has no byte of anything forgotten by these rows in the shards of the space."""
+        """Note that the peer's file has no byte of anything that was forgotten up to these rows of the shards."""
         self._scrubbed[space] = rows
         self.look(space)
 
     def look(self, space: str) -> None:
-        """Have the store say, with the next record, which shards of the space the peer has still to scrub."""
+        """Have the next record() return the shards of the space that the peer still has to scrub."""
         self._fresh.setdefault(space, {})
 
     def record(self) -> Flow[tuple[str, Mapping[int, int]]]:
-        """Let the store note the new receipts of one space. One query is open at a time, so that many go together.
+        """Let the store record the new receipts of one space. One query is open at a time, so that receipts collect.
 
         Returns:
-            The space and, by shard, the rows whose scrubbing the peer has still to confirm.
+            The space and, by shard, the rows up to which the peer still has to confirm that it scrubbed.
         """
         if self._recording or not self._fresh:
             return "", {}
@@ -159,7 +160,7 @@ class PeerReceipts:
         return space, unscrubbed
 
     def _trail(self, key: ShardKey) -> _Trail:
-        # In a space that was equal once, a shard that had no row until now has had none that we don't know of.
+        # Once a space was equal as a whole, a shard without a trail had no rows before the ones we saw since.
         return self._trails.setdefault(key, _Trail(base=0 if key[0] in self._agreed else None))
 
     def _advance(self, key: ShardKey, trail: _Trail) -> None:
@@ -179,14 +180,14 @@ class PeerReceipts:
 
 
 class ScrubAcks:
-    """Each side asks the other to say when no byte of anything forgotten is left in its file.
+    """The questions of each side whether the other's file still has bytes of anything forgotten.
 
-    An Ack says that a forgetting is durable at the peer. The bytes go afterwards, when no reader is in the way. We ask
-    only about rows that the peer is known to hold, and the peer looks into its file after it was asked: so the answer
-    is true of everything that the question was about, in whatever order messages and commits come.
+    An Ack says that a forgetting is durable at the peer. The bytes are erased later, when no reader needs them. We ask
+    only about rows that the peer is known to have, and the peer checks its file after it was asked. So the answer is
+    true for everything that the question is about, in whatever order messages and commits arrive.
 
-    In each space one question of ours is open, and the last one of the peer's. Nothing is kept for the next session:
-    our store knows which questions were not answered, and asks again.
+    In each space, at most one question of ours is open, and only the last question of the peer. Nothing is kept for the
+    next session: our store knows which rows are not confirmed, and the next session asks again.
     """
 
     def __init__(self, outbox: Outbox) -> None:
@@ -194,7 +195,7 @@ class ScrubAcks:
         self._mark = 0
         self._asked: dict[str, tuple[int, Mapping[int, int]]] = {}  # the mark, and the rows that it stands for
         self._owed: dict[str, int] = {}  # the mark of the peer's question
-        self._looking: dict[str, bool] = {}  # whether to look once more after the look that is going on
+        self._looking: dict[str, bool] = {}  # whether to check again after the check that is running
 
     def ask(self, space: str, rows: Mapping[int, int]) -> None:
         """Ask about these rows of our log, by shard, unless a question is open in the space."""
@@ -207,16 +208,16 @@ class ScrubAcks:
         """Return the rows that the peer's answer is about."""
         mark, rows = self._asked.pop(message.space, (None, {}))
         if message.mark != mark:
-            raise RemoteProtocolError("a file is said to be scrubbed, which was not asked")
+            raise RemoteProtocolError("an answer about scrubbing came without a question")
         return rows
 
     def owe(self, message: Scrub) -> Flow[None]:
-        """Answer the peer's question as soon as our file is scrubbed. A newer question replaces an older one."""
+        """Answer the peer's question as soon as our file is scrubbed. A new question replaces the last one."""
         self._owed[message.space] = message.mark
         yield from self._look(message.space)
 
     def looks(self) -> Iterator[Flow[None]]:
-        """Yield a flow for each open question of the peer: our file may be scrubbed now."""
+        """Yield, for each open question of the peer, a flow that checks whether our file is scrubbed now."""
         return (self._look(space) for space in tuple(self._owed))
 
     def _look(self, space: str) -> Flow[None]:

@@ -1,15 +1,15 @@
 """Queries to the store as values, and the generators that wait for their answers.
 
 Sync does no I/O. When it needs the store, it names a method of `Replica` and the arguments: a `Query`. The driver makes
-the call off the event loop (`perform`) and brings the answer back as an event. The code that needs the answer is a
-generator, a `Flow`: it yields the query, is put aside, and goes on in the next line once the answer is there.
+the call off the event loop (`perform`) and returns the answer as an event. The code that needs the answer is a
+generator, a `Flow`: it yields the query, is suspended, and continues at the next line when the answer arrives.
 
     digests = yield from ask(Replica.digests, space)
     self._outbox.send(Range(space, (Shards(digests).root(),)))
 
-So a reader follows one exchange from top to bottom, and no callback is stored. `Outbox.start` runs a flow up to its
-first query, `Outbox.answered` resumes it. Other events are handled while a flow waits: what it has read before the
-query may have changed.
+So one exchange reads from top to bottom, without callbacks. `Outbox.start` runs a flow up to its first query, and
+`Outbox.answered` resumes it. Other events are handled while a flow waits, so state that it read before the query may
+have changed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Ts = TypeVarTuple("Ts")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A call of a method of `Replica` that the driver is to make. `query` makes one and checks the types."""
+    """A call of a method of `Replica`, for the driver to make. `query()` creates one with checked types."""
 
     method: str
     args: tuple[object, ...] = ()
@@ -35,7 +35,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The answer when the store could not do what it was asked. Nothing was changed."""
+    """The answer if the store failed. Nothing was changed."""
 
     reason: str
 
@@ -66,7 +66,7 @@ def perform(replica: Replica, query: Query) -> object:
         query: The method and its arguments.
 
     Returns:
-        The method's result, or `Failed` in place of a MemcrdtError (a full disk, a space that was left meanwhile).
+        The method's result, or `Failed` if it raised a MemcrdtError (a full disk, a space that was just left).
     """
     try:
         return getattr(replica, query.method)(*query.args)

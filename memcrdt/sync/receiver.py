@@ -1,7 +1,7 @@
-"""The receiving half of a session: apply the peer's updates, and want the shards of which something is missing.
+"""The receiving half of a session: apply the peer's updates, and request the shards that are incomplete.
 
-A Want carries our state vector, and the peer answers with a Diff. A push whose base is not here changes nothing: its
-shard is wanted. Every update is acknowledged, as durable once our store has committed it.
+A Want contains our state vector, and the peer answers with a Diff. A push whose base is missing here changes nothing,
+and its shard is wanted. Every update is acknowledged, as durable once our store has committed it.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     from memcrdt.sync.sender import Sender
 
 WANTS_WAITING: Final = 4_096  # the next comparison finds the others again
-MISSING_CLIENTS: Final = 16  # of a state vector that is remembered while we wait; a push has one or two
-HELD_BYTES: Final = 128 * MIB  # of memory for messages that wait for the store; more than the windows of a peer allow
+MISSING_CLIENTS: Final = 16  # in a state vector that is remembered while we wait; a push has one or two
+HELD_BYTES: Final = 128 * MIB  # of memory for messages that wait for the store; more than a peer's windows allow
 CLIENT_BYTES: Final = 150  # of memory for one client of a state vector
 
 
 @dataclass(slots=True)
 class _Wanted:
-    """A Want: the state vector in it, once it is sent, and the clocks that are known to be missing since then."""
+    """A Want: its state vector, once it is sent, and the clocks that we have learned to be missing."""
 
     vector: StateVector | None
     missing: StateVector
 
 
 class Receiver:
-    """Wants at most `WANTS` shards at a time, and bounds the memory of messages that wait for the store."""
+    """Requests up to `WANTS` shards at a time, and bounds the memory of messages that wait for the store."""
 
     def __init__(self, outbox: Outbox, vectors: PeerVectors, sender: Sender) -> None:
         self._outbox = outbox
@@ -56,11 +56,11 @@ class Receiver:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is wanted or waits to be applied."""
+        """Whether nothing is wanted or waiting to be applied."""
         return not (self._waiting or self._wanted or self._held_bytes)
 
     def want(self, key: ShardKey, missing: StateVector) -> None:
-        """Have the shard wanted: the peer has something of it that we lack, at least `missing`."""
+        """Request the shard from the peer, which has a part of it that we lack, at least `missing`."""
         small = missing if len(missing) <= MISSING_CLIENTS else {}
         if key in self._wanted:
             self._wanted[key].missing = small
@@ -68,14 +68,14 @@ class Receiver:
             self._waiting[key] = small
 
     def wants(self) -> Iterator[Flow[None]]:
-        """Yield a flow for each Want that there is room for: it sends the Want."""
+        """Yield a flow that sends a Want, as long as more may be open."""
         while self._waiting and len(self._wanted) < WANTS:
             key = next(iter(self._waiting))
             self._wanted[key] = _Wanted(None, self._waiting.pop(key))
             yield self._send_want(key)
 
     def take_fragment(self, fragment: Fragment) -> None:
-        """Keep a part of an update until its Diff comes. One update at a time, so that memory is bounded."""
+        """Keep a part of an update until its Diff arrives. One update at a time, so that memory is bounded."""
         if fragment.index == 0 and not self._parts:
             self._parts_batch = fragment.batch
         in_order = fragment.batch == self._parts_batch and fragment.index == len(self._parts)
@@ -96,13 +96,13 @@ class Receiver:
             return
         ours = applied.state_vector
         if not covers(ours, wanted.missing):
-            self.want(key, {})  # a push came in between; empty, so that a false claim is not pursued for ever
-        # With equal vectors the copies differed in their deletions: the peer may lack some of these, too.
+            self.want(key, {})  # a push came in between; empty, so that a false claim is not pursued forever
+        # With equal vectors, the copies differed in deletions only: the peer may lack some of ours too.
         if wanted.vector == diff.after or not covers(diff.after, ours):
             self._sender.offer(key, diff.after)
 
     def take_push(self, push: Push) -> Flow[None]:
-        """Apply an update of the peer's log, or look whether we have an update that the peer only announces."""
+        """Apply an update of the peer's log, or check whether we have an update that the peer only announces."""
         key = (push.space, push.shard)
         size = len(push.update) + CLIENT_BYTES * (1 + len(push.needs) + len(push.after))
         if not push.update:
@@ -123,7 +123,7 @@ class Receiver:
     def _close_want(self, key: ShardKey) -> _Wanted:
         wanted = self._wanted.pop(key, None)
         if wanted is None or wanted.vector is None:
-            raise RemoteProtocolError(f"shard {key[1]} comes as an answer, but was not asked for")
+            raise RemoteProtocolError(f"an answer with shard {key[1]} came without a request")
         return wanted
 
     def _assembled(self, diff: Diff) -> bytes:
@@ -153,12 +153,12 @@ class Receiver:
         """Count the memory, in bytes, of a message that waits for the store."""
         self._held_bytes += size
         if self._held_bytes > HELD_BYTES:
-            raise RemoteProtocolError("more updates are sent than the window allows")
+            raise RemoteProtocolError("more updates were sent than the window allows")
 
     def _acknowledge(self, message: Diff | Push, applied: Applied) -> bool:
         """Acknowledge an update, and return whether it is durable here.
 
-        An update that cannot be applied, or that brought less than it said, is a strike.
+        An update that cannot be applied, or that contained less than its message said, is a strike.
         """
         key = (message.space, message.shard)
         durable = applied.status == "applied"
@@ -166,13 +166,13 @@ class Receiver:
         if applied.status == "refused":
             self._outbox.strike("refused", f"shard {key[1]} of space {key[0]}: {applied.reason}")
         elif not durable:
-            text = f"shard {key[1]} of space {key[0]}: the answer does not follow on our state"
+            text = f"shard {key[1]} of space {key[0]}: the answer does not continue from our state"
             self._outbox.strike("protocol", text)
             self.want(key, {})
         else:
             self._vectors.merge(key, message.after)
             if not covers(applied.state_vector, message.after):
-                text = f"shard {key[1]} of space {key[0]}: an update brought less than it said"
+                text = f"shard {key[1]} of space {key[0]}: an update contained less than its message said"
                 self._outbox.strike("protocol", text)
                 self.want(key, {})
         return durable

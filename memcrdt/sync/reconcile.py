@@ -1,8 +1,8 @@
-"""Finding the shards that differ between two copies of a space, in few and small messages.
+"""Range-based set reconciliation: find the shards that differ between two copies of a space, in few small messages.
 
-Both sides sort their shards by number. One sends the fingerprint of all of them. Where the fingerprints of a range
-differ, the range is split into 16, and each part is compared again; where few shards are left, they are listed. The
-module is arithmetic alone: `anti_entropy` sends the messages.
+Both sides sort their shards by number. One side sends the fingerprint of all of them. Where the fingerprints of a range
+differ, the range is split into 16 parts, and each part is compared again. A range with few shards is listed instead.
+This module is pure arithmetic; `anti_entropy` sends the messages.
 Source: Aljoscha Meyer, Range-Based Set Reconciliation, https://arxiv.org/abs/2212.13567.
 """
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from memcrdt.sync.replica import Digest
 
 FAN_OUT: Final = 16
-LEAF: Final = 32  # shards that are listed rather than split: a list of 32 is about as long as 16 fingerprints
+LEAF: Final = 32  # a range of up to 32 shards is listed, not split: the list is about as long as 16 fingerprints
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The result of comparing ranges: the shards in equal ranges, and the spans and leaves to send about the others."""
+    """The result of comparing ranges: the shards in equal ranges, and spans and leaves to send for the other ranges."""
 
     equal: tuple[int, ...]
     spans: tuple[Span, ...]
@@ -39,8 +39,10 @@ class Comparison:
 class Difference:
     """The result of comparing lists.
 
-    `equal` are the shards with the same digest, `wanted` those that the other side has otherwise or alone, `lacking`
-    those that only we have.
+    Attributes:
+        equal: The shards with the same digest on both sides.
+        wanted: The shards that differ, and the shards that only the other side has.
+        lacking: The shards that only we have.
     """
 
     equal: tuple[int, ...]
@@ -49,7 +51,7 @@ class Difference:
 
 
 class Shards:
-    """The digests of a space's shards, sorted, to be compared by ranges."""
+    """The digests of a space's shards, sorted by shard number and comparable by ranges."""
 
     def __init__(self, digests: Mapping[int, Digest]) -> None:
         self._digests = digests
@@ -60,15 +62,15 @@ class Shards:
         return self._span(0, SHARDS)
 
     def within(self, lo: int, hi: int) -> Sequence[int]:
-        """Return the shards from `lo` up to but not `hi`, ascending."""
+        """Return the numbers of our shards from `lo` to `hi` - 1, ascending."""
         return self._numbers[bisect_left(self._numbers, lo) : bisect_left(self._numbers, hi)]
 
     def leaf(self, lo: int, hi: int) -> Leaf:
-        """Return the shards from `lo` up to but not `hi`, with their digests."""
+        """Return our shards with numbers from `lo` to `hi` - 1, with their digests."""
         return Leaf(lo, hi, tuple((number, self._digests[number].digest) for number in self.within(lo, hi)))
 
     def compare(self, theirs: Sequence[Span]) -> Comparison:
-        """Compare the ranges of the other side with ours."""
+        """Compare the other side's ranges with ours."""
         equal: list[int] = []
         spans: list[Span] = []
         leaves: list[Leaf] = []
@@ -83,7 +85,7 @@ class Shards:
         return Comparison(tuple(equal), tuple(spans), tuple(leaves))
 
     def difference(self, theirs: Leaf) -> Difference:
-        """Compare a leaf of the other side with ours."""
+        """Compare a leaf of the other side with our shards."""
         listed = dict(theirs.shards)
         ours = {number: self._digests[number].digest for number in self.within(theirs.lo, theirs.hi)}
         return Difference(
@@ -93,7 +95,7 @@ class Shards:
         )
 
     def _split(self, span: Span, ours: Sequence[int]) -> Iterator[Span]:
-        """Split a range into at most 16 spans, with about equally many of our shards in each."""
+        """Split a range into at most 16 spans with about the same number of our shards."""
         size = -(-len(ours) // FAN_OUT)
         bounds = [span.lo, *ours[size::size], span.hi]
         for lo, hi in pairwise(bounds):
@@ -108,5 +110,5 @@ class Shards:
 
 
 def is_root(spans: Sequence[Span]) -> bool:
-    """Return whether the spans of a message are the single one over a whole space."""
+    """Return whether the spans of a message are a single span over the whole space."""
     return len(spans) == 1 and (spans[0].lo, spans[0].hi) == (0, SHARDS)

@@ -1,7 +1,7 @@
-"""The store as sync sees it: a Protocol and its values, so that nothing here knows of SQLite or Yjs.
+"""The interface that sync needs from a store, and its values. Sync knows neither SQLite nor Yjs.
 
-Spaces are named by their id, shards by their number (0, 1, 2...). A shard that the store does not have has an empty
-state vector; `apply` creates it.
+Spaces are named by their id, shards by their number (0, 1, 2...). A shard that does not exist has an empty state
+vector; `apply` creates it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class SharedSpace:
 class Digest:
     """The canonical digest (16 bytes) of a shard as it stood at row `seq` of our log.
 
-    The row may be another shard's. It is 0 if the disk lost something and later rows of the shard wait for it: then the
-    digest does not cover all rows.
+    The row may belong to another shard. It is 0 if the disk lost rows and later rows of the shard wait for them: then
+    the digest does not cover all rows.
     """
 
     digest: bytes
@@ -45,7 +45,7 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class ShardDiff:
-    """The part of a shard that a peer lacks: a Yjs update, the state vector after it, and our log's row at that moment.
+    """The part of a shard that a peer lacks: a Yjs update, the state vector after it, and the last row it covers.
 
     `partial`: the whole diff would be too large, and this is its first part. A copy at `after` lacks the next part.
     """
@@ -60,9 +60,14 @@ class ShardDiff:
 class LogEntry:
     """One durable update of our log.
 
-    `needs` is the state vector without which the update has a gap before it, `after` the clocks to which it brings its
-    clients (only those that changed). `origin` is the device it came from, or "local", also for a stock Yjs client's
-    write on this machine.
+    Attributes:
+        seq: The row of the log.
+        space: The id of the space.
+        shard: The number of the shard.
+        update: The Yjs update.
+        needs: The state vector that a copy needs for the update; without it, the update would have a gap before it.
+        after: The clocks after the update, of the clients that it changed.
+        origin: The device that the update came from, or "local". Writes of stock Yjs clients here are "local" too.
     """
 
     seq: int
@@ -78,8 +83,11 @@ class LogEntry:
 class LogPage:
     """The log after some row: its entries, and the row to continue from.
 
-    `resync` names shards whose rows are gone, folded into a snapshot: they have to be compared as a whole. `audience`
-    has the devices that take part in each space of the entries.
+    Attributes:
+        entries: The entries, oldest first.
+        next_seq: The row to continue from.
+        resync: Shards whose rows were folded into a snapshot. They have to be compared as a whole.
+        audience: The devices that take part in each space of the entries.
     """
 
     entries: Sequence[LogEntry]
@@ -92,8 +100,11 @@ class LogPage:
 class Applied:
     """The outcome of applying an update, and the shard's state vector afterwards.
 
-    `applied`: durable now, or known before. `gap`: an update before it is missing; nothing changed. `refused`: it is
-    structurally wrong or its sender may not write; it is in quarantine, and nothing changed.
+    Statuses:
+    - `applied`: the update is durable;
+    - `gap`: an update before it is missing, and nothing changed;
+    - `refused`: the update is malformed or its sender may not write. Nothing changed, and malformed updates are in
+      quarantine.
     """
 
     status: Literal["applied", "gap", "refused"]
@@ -105,7 +116,7 @@ class Applied:
 class MembershipRecord:
     """Evidence of who takes part in a space: signed statements, and the creator and nonce whose hash is the space's id.
 
-    Creator and nonce are empty where nobody asks for them.
+    Creator and nonce are empty where they are not needed.
     """
 
     creator: str = ""
@@ -121,9 +132,9 @@ class MembershipRecord:
 
 
 class Replica(Protocol):
-    """A store as sync sees it. Inherit from it: the last two methods are built from the others.
+    """The interface that sync needs from a store. Inherit from it: the last two methods are built from the others.
 
-    Every call is synchronous and safe between threads. Except for receipts, what it changes is durable when it returns.
+    Every call is synchronous and thread-safe. Its changes are durable when it returns, except for receipts.
     """
 
     def spaces(self, peer: str) -> Sequence[SharedSpace]:
@@ -135,7 +146,7 @@ class Replica(Protocol):
         ...
 
     def membership(self, space: str) -> MembershipRecord | None:
-        """Return all that is known of the space's members, or None if the space is not here (any more)."""
+        """Return everything that is known about the space's members; None if the space does not exist here."""
         ...
 
     def merge_membership(self, peer: str, space: str, record: MembershipRecord) -> bool:
@@ -145,7 +156,7 @@ class Replica(Protocol):
             Whether both the peer and this device take part in the space.
 
         Raises:
-            RemoteProtocolError: A statement is not signed as it should be. Nothing is taken over.
+            RemoteProtocolError: A statement has an invalid signature. Nothing is taken over.
         """
         ...
 
@@ -154,7 +165,7 @@ class Replica(Protocol):
         ...
 
     def state_vector(self, space: str, shard: int) -> StateVector:
-        """Return the clock of each client up to which our copy of the shard is complete."""
+        """Return the state vector of our copy of the shard: the clock up to which it is complete, for each client."""
         ...
 
     def diff(self, space: str, shard: int, theirs: StateVector) -> ShardDiff:
@@ -162,41 +173,41 @@ class Replica(Protocol):
         ...
 
     def apply(self, space: str, shard: int, update: bytes, origin: str) -> Applied:
-        """Apply an update from device `origin`, whole or not at all."""
+        """Apply an update from device `origin`, completely or not at all."""
         ...
 
     def log(self, after_seq: int, limit: int) -> LogPage:
-        """Return at most `limit` entries of the shared spaces' logs behind row `after_seq`, without the audience."""
+        """Return up to `limit` entries of the log of shared spaces after row `after_seq`, without the audience."""
         ...
 
     def head(self) -> int:
-        """Return the last row of our log."""
+        """Return the number of the last row of our log."""
         ...
 
     def note_receipts(
         self, peer: str, space: str, held: Mapping[int, int], scrubbed: Mapping[int, int]
     ) -> Mapping[int, int]:
-        """Note what `peer` has confirmed. A power cut may take the note: the next comparison brings it back.
+        """Record receipts of `peer`. A power cut may lose them, and the next comparison restores them.
 
         Args:
             peer: The device that confirmed.
             space: The space of the shards.
-            held: For each shard a row of our log: the peer durably holds all that our copy held at that row.
-            scrubbed: For each shard a row: the peer's file has no byte of anything forgotten by that row.
+            held: By shard, a row of our log. The peer durably has everything that our copy had at that row.
+            scrubbed: By shard, a row. The peer's file has no byte of anything that was forgotten up to that row.
 
         Returns:
-            For each shard whose scrubbing the peer has still to confirm, the row up to which.
+            By shard, the row up to which the peer still has to confirm that it scrubbed.
         """
         ...
 
     def is_scrubbed(self, space: str) -> bool:
-        """Return whether our file holds no byte of anything that was forgotten in the space."""
+        """Return whether our file has no byte of anything that was forgotten in the space."""
         ...
 
     def note_incarnation(self, peer: str, incarnation: str) -> None:
-        """Note which incarnation of its store `peer` has.
+        """Record the incarnation of the peer's store.
 
-        If it differs from the one before, all receipts of the peer are void: a restored store may lack what it had.
+        If it has changed, all receipts of the peer become void, because a restored store may lack updates that it had.
         """
         ...
 
@@ -207,31 +218,31 @@ class Replica(Protocol):
         be allowed to write ours, and the members of `record` must give us the same rights there.
 
         Returns:
-            Whether the space moved, and what hinders it if something does.
+            Whether the space has the new id, and otherwise the reason for the user, if there is one.
 
         Raises:
-            RemoteProtocolError: A statement is not signed as it should be, or does not fit the id.
+            RemoteProtocolError: A statement has an invalid signature or does not belong to the id.
         """
         ...
 
     def revocations(self, peer: str, spaces: Sequence[str]) -> Mapping[str, MembershipRecord]:
-        """Return, for each of the spaces from which `peer` was revoked, the statements that say so."""
+        """Return, for each of these spaces from which `peer` was revoked, the statements that revoke it."""
         ...
 
     def diff_for(self, peer: str, space: str, shard: int, theirs: StateVector) -> ShardDiff:
-        """Return `diff` for a peer that still takes part in the space.
+        """Return `diff` for a peer that takes part in the space.
 
-        Membership is looked up after the diff is read, so that nothing committed after a revocation gets out.
+        Membership is read after the diff, so that nothing committed after a revocation is sent.
 
         Raises:
-            StoreError: The peer takes no part in the space any more.
+            StoreError: The peer no longer takes part in the space.
         """
         diff = self.diff(space, shard, theirs)
         if peer not in self.audience(space):
-            raise StoreError(f"{peer} takes no part in the space {space[:7]}… any more")
+            raise StoreError(f"{peer} no longer takes part in the space {space[:7]}…")
         return diff
 
     def log_for_all(self, after_seq: int, limit: int) -> LogPage:
-        """Return `log` with the audience of each space, looked up after the rows are read (see `diff_for`)."""
+        """Return `log` with the audience of each space, which is read after the rows (see `diff_for`)."""
         page = self.log(after_seq, limit)
         return replace(page, audience={space: self.audience(space) for space in {e.space for e in page.entries}})

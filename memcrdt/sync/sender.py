@@ -1,7 +1,7 @@
 """The sending half of a session: push updates of the log as they are committed, and send diffs that the peer lacks.
 
-Pushes and diffs are in flight until they are acknowledged, each within a window. A push that finds no room is not kept:
-its shard is compared later. A diff is read from the store only when there is room for it.
+Pushes and diffs are in flight until they are acknowledged, each within a window. A push that does not fit into its
+window is dropped, and its shard is compared later. A diff is read from the store only when its window has room.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from memcrdt.sync.queries import Flow
     from memcrdt.sync.replica import LogEntry, ShardDiff, ShardKey
 
-PUSH_BYTES: Final = 64 * KIB  # a larger update is announced, and fetched as a diff by a peer that lacks it
+PUSH_BYTES: Final = 64 * KIB  # a larger update is announced, and sent as a diff to a peer that wants it
 PUSHES: Final = 64  # in flight
 PUSHES_BYTES: Final = 1 * MIB
 DIFFS: Final = 64  # in flight
-DIFFS_BYTES: Final = 4 * MIB  # one diff may be larger; then it goes alone
-FRAGMENTS: Final = 2  # in flight: a push waits behind at most half a megabyte
-VECTOR_ENTRY_BYTES: Final = 13  # of a state vector, encoded: the maximum
+DIFFS_BYTES: Final = 4 * MIB  # a single diff may be larger; then it is in flight alone
+FRAGMENTS: Final = 2  # in flight, so that a push waits for half a megabyte at most
+VECTOR_ENTRY_BYTES: Final = 13  # maximum size of an entry of an encoded state vector
 WANTS: Final = 32  # open at a time on each side
-OFFERS: Final = 4_096  # the next comparison finds the others again
-CLIENTS: Final = 2 * UPDATE_CLIENTS  # in all state vectors of a queue; a client takes some 150 bytes
+OFFERS: Final = 4_096  # the next comparison finds the other shards again
+CLIENTS: Final = 2 * UPDATE_CLIENTS  # in all state vectors of a queue; a client takes about 150 bytes of memory
 
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
-    """A Diff or Push on its way.
+    """A Diff or Push in flight.
 
-    When it is acknowledged, the peer holds row `seq`, and its copy has reached `after`. `asked` is the query that
-    brought a Diff, None for a Push; `partial` as in ShardDiff.
+    Once it is acknowledged, the peer has row `seq`, and its copy has reached `after`. `asked` is the number of the
+    query that read a Diff, None for a Push. `partial` is the same as in ShardDiff.
     """
 
     key: ShardKey
@@ -76,7 +76,7 @@ class _Window:
 
 @dataclass(slots=True)
 class _Queue:
-    """Shards that wait for their diff, each with the peer's state vector. The size of all vectors is bounded."""
+    """Shards whose diff has to be sent, each with the peer's state vector. The total size of the vectors is bounded."""
 
     most: int
     vectors: dict[ShardKey, StateVector] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class _Queue:
 
 @dataclass(slots=True)
 class _Pieces:
-    """An update that goes in fragments, and the Diff that follows them."""
+    """An update that is sent in fragments, and the Diff that follows them."""
 
     diff: Diff
     update: bytes
@@ -126,7 +126,7 @@ class Sender:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is in flight or waits."""
+        """Whether nothing is in flight or waiting."""
         waiting = self._owed.vectors or self._offers.vectors or self._reading
         return not (waiting or self._pushes.flights or self._diffs.flights)
 
@@ -139,7 +139,7 @@ class Sender:
         """Send a row of the log, unless the peer has it.
 
         Returns:
-            False if there was no room: then the shard has to be compared.
+            False if the row could not be sent. Then the shard has to be compared.
         """
         key = (entry.space, entry.shard)
         if entry.origin == self._outbox.peer:
@@ -147,8 +147,8 @@ class Sender:
         if entry.origin == self._outbox.peer or self._vectors.covers(key, entry.after):
             self._receipts.had(key, entry.seq)
             return True
-        # An update from another device is only announced: where all are connected, the peer has it from there. An
-        # update that only deletes can't be announced, since no state vector tells of it.
+        # An update from another device is only announced, because a peer that is connected to that device has it
+        # already. An update that only deletes cannot be announced, because it does not change the state vector.
         whole = not entry.after or (entry.origin == "local" and len(entry.update) <= PUSH_BYTES)
         if not self._pushes.has_room() or (whole and len(entry.update) > PUSH_BYTES):
             return False
@@ -162,22 +162,22 @@ class Sender:
         """Queue the diff that the peer wants."""
         key = (want.space, want.shard)
         if not self._owed.has_room({}) and key not in self._owed.vectors:
-            raise RemoteProtocolError(f"more than {WANTS} shards are asked for at a time")
+            raise RemoteProtocolError(f"more than {WANTS} shards are requested at a time")
         self._vectors.merge(key, want.vector)
-        # A vector that is too large to remember counts as empty: the whole shard is sent.
+        # A vector that is too large to store is treated as empty: the whole shard is sent.
         self._owed.add(key, want.vector if self._owed.has_room(want.vector) else {})
         self._offers.remove(key)
 
     def offer(self, key: ShardKey, theirs: StateVector) -> None:
-        """Queue a diff that the peer has not asked for: its copy is at `theirs` and lacks something of ours."""
+        """Queue a diff that the peer did not request. Its copy is at `theirs` and lacks updates of ours."""
         if self._offers.has_room(theirs):
             self._offers.add(key, theirs)
 
     def take_ack(self, ack: Ack) -> None:
-        """Note that the peer has handled a Diff or Push, and what it holds now."""
+        """Note that the peer has handled a Diff or Push, and what it has now."""
         flight = self._pushes.remove(ack.batch) or self._diffs.remove(ack.batch)
         if flight is None:
-            raise RemoteProtocolError(f"batch {ack.batch} is acknowledged, which is not in flight")
+            raise RemoteProtocolError(f"batch {ack.batch} was acknowledged, but is not in flight")
         if ack.durable:
             self._vectors.merge(flight.key, flight.after)
             if flight.partial:
@@ -188,13 +188,13 @@ class Sender:
                 self._receipts.established(flight.key, flight.seq, flight.asked)
 
     def take_more(self, more: More) -> None:
-        """Note that the peer has taken a fragment."""
+        """Note that a fragment has arrived at the peer."""
         if not self._fragments:
-            raise RemoteProtocolError(f"a fragment of batch {more.batch} is acknowledged, which was not sent")
+            raise RemoteProtocolError(f"a fragment of batch {more.batch} was acknowledged, but not sent")
         self._fragments -= 1
 
     def pump(self) -> Flow[None]:
-        """Send fragments, and read one more diff, as far as there is room."""
+        """Send fragments, and read and send one more diff, within the windows."""
         while self._pieces and self._fragments < FRAGMENTS:
             self._send_piece(self._pieces[0])
         queue = self._owed if self._owed.vectors else self._offers
@@ -208,7 +208,7 @@ class Sender:
     def _send_diff(self, key: ShardKey, diff: ShardDiff, asked: int, *, wanted: bool) -> None:
         batch = self._next_batch()
         if len(diff.update) > UPDATE_BYTES:
-            self._outbox.report("failed", f"shard {key[1]} of space {key[0]} is too large to be sent")
+            self._outbox.report("failed", f"shard {key[1]} of space {key[0]} is too large to send")
             self._outbox.send(Diff(*key, b"", {}, batch, wanted))
             return
         size = len(diff.update) + VECTOR_ENTRY_BYTES * len(diff.after)

@@ -1,28 +1,30 @@
 """The sync with one authenticated peer, over one link, as a state machine.
 
-The session as a whole goes through three phases, and so does each of its spaces, once both have greeted:
+The session goes through three phases, and so does each of its spaces once both sides have greeted:
 
     CONNECTED --(both greetings)--> GREETED --(bye, link lost, a broken rule)--> closed
 
         space: NAMED --(by both greetings)--> MET --(members settled)--> SHARED
 
-CONNECTED: we ask our store which spaces the peer may see and what they hold, and say Hello. GREETED: a space of which
-both greetings have the same digest is shared at once, and nothing more is said about it. Of any other space that both
-name, both send who takes part, and it is shared as soon as our store has taken the peer's statements. The device with
-the smaller id compares such a space at once, and all spaces every 30 s; either side sends what its log brings, and
-answers the other. Closed: every event is ignored. A space never goes back: when one is no longer shared, the session
-ends, and the next one greets without it.
+CONNECTED: we query our store for the spaces that the peer may see and their digests, and send Hello.
 
-`_rules` is the table of all messages: the phase from which each is accepted, and its handler. What becomes of a message
-that comes too early depends on the phase alone (`_receive`).
+GREETED: a space with the same digest in both greetings is shared at once, without further messages. For every other
+space that both greetings name, the two sides exchange membership. The space is shared as soon as our store has taken
+the peer's statements. The device with the smaller id then compares it, and compares all spaces every 30 s. Either side
+pushes the new rows of its log, and answers the other.
 
-The parts each do one job: `Greetings` finds the spaces of both, `MembershipExchange` settles their members,
-`SpaceMerge` cares for spaces that only one side has, `AntiEntropy` finds what differs, `Sender` and `Receiver` move it,
-`PeerReceipts` and `ScrubAcks` record what the peer has confirmed. A part that needs the store is a generator (see
-`queries`); the session starts it and acts on its result. No part calls the session.
+Closed: every event is ignored. A space never goes back to an earlier phase: when it is no longer shared, the session
+ends, and the next session greets without it.
 
-Nothing is sent that is not durable: every update in a frame is an answer of the store, which gives only what it has
-committed.
+`_rules` is the table of all messages: the phase from which each is accepted, and its handler. The treatment of a
+message that comes too early depends only on the phase (`_receive`).
+
+Each part has one job. `Greetings` finds the common spaces, `MembershipExchange` settles their members, and `SpaceMerge`
+handles spaces that only one side has. `AntiEntropy` finds the shards that differ, and `Sender` and `Receiver` transfer
+them. `PeerReceipts` and `ScrubAcks` record the peer's confirmations. A part that needs the store is a generator (see
+`queries`). The session starts it and acts on its result. No part calls the session.
+
+Only durable updates are sent: every update in a frame is an answer of the store, which returns only committed data.
 """
 
 from __future__ import annotations
@@ -94,7 +96,7 @@ class LocalNode:
 
 @dataclass(frozen=True, slots=True)
 class LogRead:
-    """The event of new rows in our log."""
+    """The event that our log has new rows."""
 
     page: LogPage
 
@@ -103,9 +105,9 @@ SessionEvent: TypeAlias = LinkEvent | Committed | LogRead
 
 
 class Phase(IntEnum):
-    """How far the session is, or the space that a message is about."""
+    """The phase of the session, or of the space that a message is about."""
 
-    CONNECTED = auto()  # a greeting is still missing
+    CONNECTED = auto()  # at least one greeting is missing
     GREETED = auto()  # both have greeted
     NAMED = auto()  # one side has named the space
     MET = auto()  # both greetings name the space
@@ -113,17 +115,17 @@ class Phase(IntEnum):
 
 
 class Rule(NamedTuple):
-    """A message is accepted in phase `since` and later. A handler that needs the store returns a flow."""
+    """The rule for one message type: it is accepted from phase `since` on. A handler that uses the store is a flow."""
 
     since: Phase
     handler: Callable[[Any], Flow[None] | None]
 
 
-MOVES_DIFFS: Final = (Want, Diff, Fragment, More)  # while such messages pass, a comparison would find false differences
+MOVES_DIFFS: Final = (Want, Diff, Fragment, More)  # during such messages a comparison would find false differences
 
 
 class Session:
-    """One peer. `handle` takes every event of its link, and the log's rows."""
+    """The session with one peer. `handle` takes every event of its link, and the new rows of the log."""
 
     def __init__(self, me: LocalNode, link: int, peer: str, *, rng: Random) -> None:
         self.peer = peer
@@ -165,28 +167,28 @@ class Session:
 
     @property
     def ready(self) -> bool:
-        """Whether greetings were exchanged, and the session is open."""
+        """Whether both greetings were exchanged, and the session is open."""
         return self._greetings.ours is not None and self._greetings.theirs is not None and not self._outbox.closed
 
     @property
     def shared(self) -> frozenset[str]:
-        """The ids of the spaces that both sides take part in, members settled."""
+        """The ids of the spaces in phase SHARED."""
         return self._shared
 
     @property
     def closed(self) -> bool:
-        """Whether the session has ended; the link is being closed."""
+        """Whether the session has ended, and its link is being closed."""
         return self._outbox.closed
 
     @property
     def idle(self) -> bool:
-        """Whether all that we know of is compared, sent and acknowledged."""
+        """Whether everything that we know of is compared, sent and acknowledged."""
         return self.ready and self._anti_entropy.idle and self._sender.idle and self._receiver.idle
 
     def handle(self, event: SessionEvent, now: float) -> list[Effect]:
-        """Take one event at `now` (seconds), and return what is to be done, in order.
+        """Take one event at `now` (seconds), and return the effects to perform, in order.
 
-        Never raises for what the peer sent: then it reports and closes.
+        If the peer breaks the protocol, the session reports it and closes, and raises nothing.
 
         Raises:
             LocalProtocolError: The driver broke the contract of `events`.
@@ -206,7 +208,7 @@ class Session:
     def take_changed(self) -> bool:
         """Return whether our store took over membership, or another id for a space, since the last call.
 
-        The other sessions have to hear of it at once: a device that the statements revoke must get nothing more.
+        The other sessions have to know at once, because a device that was revoked must get nothing more.
         """
         changed, self._membership_changed = self._membership_changed, False
         return changed
@@ -261,8 +263,8 @@ class Session:
             raise RemoteProtocolError("a message is about a space that is not shared")
         elif phase == Phase.MET and isinstance(message, SpaceMessage):
             self._membership.hold(message)
-        # Else the space is only NAMED. Greetings have crossed: one that is on its way ends the session or shares the
-        # space, and the message is dropped.
+        # Otherwise the space is NAMED: greetings have crossed. A greeting in flight will end the session or share the
+        # space, so the message is dropped.
 
     def _phase(self, message: Message | Unknown) -> Phase:
         if not self.ready:
@@ -274,7 +276,7 @@ class Session:
         return Phase.NAMED if self._greetings.is_named(message.space) else Phase.GREETED
 
     def _pump(self) -> None:
-        """Send and query all that there is room for."""
+        """Send and query as much as the windows allow."""
         self._outbox.start(*self._receiver.wants())
         self._outbox.start(self._sender.pump(), self._anti_entropy.list_marked(), self._record_receipts())
         if self._anti_entropy.differed:
@@ -305,13 +307,13 @@ class Session:
         self._outbox.close(f"the other side closed: {bye.reason}")
 
     def _meet(self) -> None:
-        """Find the spaces that both greetings name. Both sides come to the same result, from the same two greetings."""
+        """Find the spaces that both greetings name. Both sides get the same result from the same two greetings."""
         ours, theirs = self._greetings.ours, self._greetings.theirs
         if ours is None or theirs is None:
             return
         both = ours.keys() & theirs.keys()
         if self._met - both:
-            # Queues may hold messages about a space that is no longer shared: a new session is simpler than a search.
+            # Queues may have messages about a space that is no longer shared. A new session is simpler than a search.
             self._outbox.close("the shared spaces have changed")
             return
         fresh, self._met = both - self._met, frozenset(both)
@@ -351,7 +353,7 @@ class Session:
             self._membership_changed = True
 
     def _share(self, space: str) -> None:
-        """Let documents pass: the members of the space are settled."""
+        """Enter phase SHARED: the members of the space are settled, so documents may be exchanged."""
         if space in self._shared:
             return
         self._shared |= {space}
@@ -368,7 +370,7 @@ class Session:
     # --- documents ---------------------------------------------------------------------------------------------------
 
     def _push(self, page: LogPage) -> None:
-        # First the shards whose rows are gone: a row behind such a row must not count for it, too.
+        # First the shards whose rows were folded away, so that a later row is not counted as a receipt for them.
         for space, shard in page.resync:
             if space in self._shared:
                 self._anti_entropy.mark((space, shard))

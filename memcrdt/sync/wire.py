@@ -1,9 +1,9 @@
 """Messages as frames: msgpack arrays of the message's number and its fields.
 
-`_LAYOUTS` is the table of the protocol: for each message its number and, in order, how each field travels. A field is
-read strictly: whatever is not as it should be is a RemoteProtocolError, and sizes are checked before anything is built.
-Two things are open, so that a newer version can add to the protocol: fields behind the last known one are ignored,
-whatever they hold within the limits, and an unknown number gives `Unknown`.
+`_LAYOUTS` is the table of the protocol: for each message its number and, in order, the encoding of its fields. Fields
+are read strictly: any deviation is a RemoteProtocolError, and sizes are checked before anything is built. Newer
+versions can extend the protocol in two ways: fields after the last known one are ignored, whatever they contain within
+the limits, and a message with an unknown number is decoded as `Unknown`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ SPACES: Final = 1_024
 FEATURES: Final = 32
 ID_CHARS: Final = 128
 ID_BYTES: Final = 32
-IDS: Final = 1_024  # kept both packed and unpacked
+IDS: Final = 1_024  # cached in each direction
 NAME_CHARS: Final = limits.NAME_CHARS
 REASON_CHARS: Final = 500
 NONCE_BYTES: Final = 64
@@ -70,27 +70,27 @@ _Values: TypeAlias = Callable[[Any], Sequence[object]]
 
 
 def encode(message: Message) -> bytes:
-    """Return the frame for a message. Raises LocalProtocolError if it is larger than a frame may be."""
+    """Return the frame for a message. Raises LocalProtocolError if it exceeds the maximum size of a frame."""
     layout = _LAYOUTS[type(message)]
     frame = msgpack.packb([layout.number, *layout.codec.pack(message)])
     if len(frame) > FRAME_BYTES:
-        raise LocalProtocolError(f"a {type(message).__name__} of {len(frame)} bytes; at most {FRAME_BYTES} are sent")
+        raise LocalProtocolError(f"a {type(message).__name__} has {len(frame)} bytes; the maximum is {FRAME_BYTES}")
     return frame
 
 
 def decode(frame: bytes) -> Message | Unknown:
-    """Return the message in a frame. Raises RemoteProtocolError, and nothing else, if the frame is no message."""
+    """Return the message in a frame. Raises RemoteProtocolError, and nothing else, if the frame is not a message."""
     if len(frame) > FRAME_BYTES:
-        raise RemoteProtocolError(f"a frame of {len(frame)} bytes; at most {FRAME_BYTES} are taken")
+        raise RemoteProtocolError(f"a frame has {len(frame)} bytes; the maximum is {FRAME_BYTES}")
     array = _unpack(frame)
     if not isinstance(array, tuple) or not array:
-        raise RemoteProtocolError("a frame is no message: it holds no array")
+        raise RemoteProtocolError("a frame is not a message: it contains no array")
     number = _number(array[0], limits.INTEGER_MAX)
     if number not in _BY_NUMBER:
         return Unknown(number)
     layout = _BY_NUMBER[number]
     if len(array) <= layout.size:
-        text = f"a message of type {number} has {len(array) - 1} fields where it needs {layout.size}"
+        text = f"a message of type {number} has {len(array) - 1} fields, but needs {layout.size}"
         raise RemoteProtocolError(text)
     message: Message = layout.codec.unpack(array[1 : layout.size + 1])
     return message
@@ -98,12 +98,12 @@ def decode(frame: bytes) -> Message | Unknown:
 
 def _unpack(frame: bytes) -> object:
     try:
-        # Tuples, as the empty one costs nothing: a frame of empty lists would take sixty times its size.
+        # Tuples, because the empty tuple takes no memory: a frame of empty lists would take sixty times its size.
         return msgpack.unpackb(
             frame,
             use_list=False,
             max_array_len=SPANS,
-            # No field that we know has maps. In others they may stand, and nothing is kept of them: no dict is made.
+            # No known field has maps. Unknown fields may have some, but they are ignored, so no dict is made.
             object_pairs_hook=_drop,
             strict_map_key=False,
             max_map_len=SPANS,
@@ -111,55 +111,55 @@ def _unpack(frame: bytes) -> object:
             max_str_len=4 * REASON_CHARS,
             max_bin_len=FRAME_BYTES,
         )
-    except (ValueError, msgpack.UnpackException) as exc:  # what msgpack documents: bytes left, too few, too many
-        raise RemoteProtocolError("a frame is no msgpack within the limits") from exc
+    except (ValueError, msgpack.UnpackException) as exc:  # as documented by msgpack: extra, missing or too many bytes
+        raise RemoteProtocolError("a frame is not valid msgpack, or exceeds the limits") from exc
 
 
 def _drop(pairs: object) -> None:
-    """Replace a map by nothing."""
+    """Return None in place of a map."""
 
 
 # --- values from the wire, checked -----------------------------------------------------------------------------------
 
 
 def _typed(value: object, kind: type[_T]) -> _T:
-    if type(value) is not kind:  # exactly: a bool is no number
-        raise RemoteProtocolError(f"a message has a {type(value).__name__} where a {kind.__name__} belongs")
+    if type(value) is not kind:  # not isinstance(), because a bool is not a valid number
+        raise RemoteProtocolError(f"a message has a {type(value).__name__} instead of a {kind.__name__}")
     return value
 
 
 def _number(value: object, maximum: int) -> int:
     number = _typed(value, int)
     if not 0 <= number <= maximum:
-        raise RemoteProtocolError(f"a message has the number {number} where at most {maximum} is allowed")
+        raise RemoteProtocolError(f"a message has the number {number}; the allowed range is 0 to {maximum}")
     return number
 
 
 def _text(value: object, chars: int) -> str:
     text = _typed(value, str)
     if len(text) > chars:
-        raise RemoteProtocolError(f"a message has a text of {len(text)} characters where {chars} are allowed")
+        raise RemoteProtocolError(f"a message has a text of {len(text)} characters; the maximum is {chars}")
     return text
 
 
 def _bytes(value: object, maximum: int) -> bytes:
     data = _typed(value, bytes)
     if len(data) > maximum:
-        raise RemoteProtocolError(f"a message has a field of {len(data)} bytes where {maximum} are allowed")
+        raise RemoteProtocolError(f"a message has a field of {len(data)} bytes; the maximum is {maximum}")
     return data
 
 
 def _digest(value: object) -> bytes:
     digest = _bytes(value, DIGEST_BYTES)
     if len(digest) < DIGEST_BYTES:
-        raise RemoteProtocolError(f"a digest of {len(digest)} bytes where {DIGEST_BYTES} belong")
+        raise RemoteProtocolError(f"a message has a digest of {len(digest)} bytes instead of {DIGEST_BYTES}")
     return digest
 
 
 def _items(value: object, maximum: int) -> tuple[object, ...]:
     items = _typed(value, tuple)
     if len(items) > maximum:
-        raise RemoteProtocolError(f"a message has a list of {len(items)} where {maximum} are allowed")
+        raise RemoteProtocolError(f"a message has a list of {len(items)} items; the maximum is {maximum}")
     return items
 
 
@@ -181,7 +181,7 @@ def _incarnation(value: object) -> str:
 
 @lru_cache(IDS)
 def _packed_id(text: str) -> str | bytes:
-    """Return an id of a space or a device as the 32 bytes whose base32 it is, or as it is if it is not base32."""
+    """Return the 32 bytes of the id of a space or a device. Return the id unchanged if it is not their base32."""
     try:
         data = base64.b32decode(text + "====")
     except ValueError:
@@ -198,7 +198,7 @@ def _packed_incarnation(text: str) -> str | bytes:
     return bytes.fromhex(text) if _INCARNATION.fullmatch(text) else text
 
 
-# --- how fields travel -----------------------------------------------------------------------------------------------
+# --- encodings of fields ---------------------------------------------------------------------------------------------
 
 
 def _as_it_is(value: Any) -> object:
@@ -207,7 +207,7 @@ def _as_it_is(value: Any) -> object:
 
 @dataclass(frozen=True, slots=True)
 class _Codec:
-    """How one field travels: `unpack` checks its value on the wire, `pack` makes it."""
+    """The encoding of one field. `unpack` checks and converts its value from the wire, `pack` converts it back."""
 
     unpack: Callable[[object], Any]
     pack: Callable[[Any], Any] = _as_it_is
@@ -217,9 +217,9 @@ def _array(build: _Build, values: _Values, *codecs: _Codec) -> _Codec:
     """Return the codec of an array with exactly these fields.
 
     Args:
-        build: Makes the value from its fields, and may check how they go together.
+        build: Makes the value from its fields, and may check rules about several fields.
         values: Returns the fields of a value, in the order of the array.
-        codecs: How each field travels.
+        codecs: The encoding of each field.
     """
     unpacks = [codec.unpack for codec in codecs]
     packs = [(at, codec.pack) for at, codec in enumerate(codecs) if codec.pack is not _as_it_is]
@@ -227,7 +227,7 @@ def _array(build: _Build, values: _Values, *codecs: _Codec) -> _Codec:
     def unpack(value: object) -> Any:
         items = _items(value, len(unpacks))
         if len(items) < len(unpacks):
-            raise RemoteProtocolError(f"a message has a list of {len(items)} where {len(unpacks)} belong")
+            raise RemoteProtocolError(f"a message has a list of {len(items)} items instead of {len(unpacks)}")
         return build(*[unpack(item) for unpack, item in zip(unpacks, items, strict=True)])
 
     def pack(value: Any) -> list[object]:
@@ -282,7 +282,7 @@ def _leaf(lo: int, hi: int, shards: tuple[tuple[int, bytes], ...]) -> Leaf:
     _check_bounds(lo, hi)
     numbers = [number for number, _ in shards]
     if any(not lo <= number < hi for number in numbers) or len(set(numbers)) < len(numbers):
-        raise RemoteProtocolError(f"a list of shards {lo} to {hi} has one twice, or another")
+        raise RemoteProtocolError(f"a list of shards from {lo} to {hi} has a duplicate, or a shard outside this range")
     return Leaf(lo, hi, shards)
 
 
@@ -300,7 +300,7 @@ def _check_bounds(lo: int, hi: int) -> None:
 
 
 def _ascending(codec: _Codec) -> _Codec:
-    """Return the codec of a list in which no two ranges overlap: so the size of the space bounds a message's work."""
+    """Return the codec of a list of ranges that must not overlap, so that the space's size bounds a message's work."""
 
     def unpack(value: object) -> tuple[Span | Leaf, ...]:
         items: tuple[Span | Leaf, ...] = codec.unpack(value)
@@ -315,7 +315,7 @@ def _ascending(codec: _Codec) -> _Codec:
 
 
 class _Layout(NamedTuple):
-    """A message's number, the number of its fields, and how they travel."""
+    """A message's number, the number of its fields, and their encoding."""
 
     number: int
     size: int

@@ -1,1 +1,1 @@
-"""Stock Yjs clients: y-protocols over a WebSocket of its own, one shard a connection."""
+"""Access for stock Yjs clients: y-protocols over WebSockets, one connection per shard."""

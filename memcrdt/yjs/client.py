@@ -1,4 +1,4 @@
-"""Connects one stock Yjs client to the store: its updates go in, and new updates go out."""
+"""The connection of one stock Yjs client to a shard: takes its updates, and sends it new ones."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from memcrdt.store.membership.tokens import StoredToken
     from memcrdt.yjs.source import Position, ShardSource
 
-HEARTBEAT_S: Final = 12.0  # y-websocket gives up after 30 s without a message; a ping is none to it
+HEARTBEAT_S: Final = 12.0  # y-websocket gives up after 30 s without a message, and pings do not count
 
-# Close codes: y-websocket connects again after any but those from 4400 to 4499.
+# Close codes: y-websocket connects again after any code except 4400 to 4499.
 LEAVING: Final = 1001
 FAILED: Final = 1011
 REFUSED: Final = 4400
@@ -30,7 +30,7 @@ InStore = Callable[..., Awaitable[Any]]  # runs a function off the event loop
 
 
 class ClientContext(NamedTuple):
-    """What a client works with: the store, its token, its shard and the room of the shard."""
+    """The store, and the client's token, shard and room."""
 
     source: ShardSource
     in_store: InStore
@@ -40,22 +40,23 @@ class ClientContext(NamedTuple):
 
 
 class YjsClient:
-    """A connection to a shard. `run` serves it until its end: one task reads from it, another one writes to it.
+    """A connection to a shard. `run` serves it until it ends, with one task that reads and one that writes.
 
-    Nothing is queued for the client: a flag says that there is news, and the writer finds it in the store.
+    Updates are not queued for the client: a flag tells the writer that there are new ones, and the writer reads them
+    from the store.
     """
 
     def __init__(self, stream: FrameStream, ties: ClientContext) -> None:
         self._stream = stream
         self._ties = ties
         self._wake = asyncio.Event()
-        self._asks = True  # it is to be asked what it has, by our step 1, if it may write
-        self._denial: str | None = None  # to be told: something that it wrote was not taken
-        self._is_told = False
-        self._asked: StateVector | None = None  # by its step 1, not answered yet
-        self._position: Position | None = None  # None: it has not asked yet
+        self._asks = True  # whether to send our step 1, which asks for the client's updates, if it may write
+        self._denial: str | None = None  # why an update of the client was not accepted
+        self._is_told = False  # whether the denial was sent
+        self._asked: StateVector | None = None  # from a step 1 of the client that is not answered yet
+        self._position: Position | None = None  # None until the client's first step 1 is answered
         self._news: dict[int, Presence] = {}
-        self._due = 0.0  # when it has waited long enough for a message
+        self._due = 0.0  # when the next heartbeat is due
 
     async def run(self) -> None:
         """Serve the client until it leaves, is refused, or `close` is called."""
@@ -75,12 +76,12 @@ class YjsClient:
         self._wake.set()
 
     def tell(self, presences: Iterable[Presence]) -> None:
-        """Part of Participant."""
+        """Implement Participant."""
         self._news.update({presence.client: presence for presence in presences})
         self._wake.set()
 
     async def close(self) -> None:
-        """Say goodbye. The client may connect again."""
+        """Close the connection. The client may connect again."""
         await self._stream.close(LEAVING)
 
     async def _end(self, error: Exception | None) -> None:
@@ -94,7 +95,7 @@ class YjsClient:
             case StoreError():
                 await self._stream.close(FAILED, str(error))
             case UnreachableError():
-                pass  # it is gone
+                pass  # the client is gone
             case _:
                 await self._stream.close(FAILED)
                 raise error
@@ -122,7 +123,7 @@ class YjsClient:
             return
         if applied.status == "refused":
             raise RemoteProtocolError(applied.reason)
-        # A step 2 with a gap waits for something that the client has not either: to ask it again would have no end.
+        # If a step 2 has a gap, the client lacks the missing updates too, and asking it again would never end.
         if applied.status == "gap" and not message.is_step_2:
             self._asks = True
             self._wake.set()
@@ -133,14 +134,14 @@ class YjsClient:
                 self._asks = False
                 await self._ask()
             if self._denial and not self._is_told:
-                self._is_told = True  # once is enough: it may write on for long
+                self._is_told = True  # once is enough: the client may keep writing
                 await self._send(protocol.denied(self._denial))
             await self._send_document()
             if self._news:
                 news, self._news = self._news, {}
                 await self._send(protocol.awareness(news.values()))
             if asyncio.get_running_loop().time() >= self._due:
-                await self._send(protocol.awareness(()))  # changes nothing
+                await self._send(protocol.awareness(()))  # a heartbeat without effect
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(self._due):
                     await self._wake.wait()
@@ -158,7 +159,7 @@ class YjsClient:
     async def _send_document(self) -> None:
         source, in_store, token, place, _ = self._ties
         if self._position is None:
-            await in_store(source.check, token)  # what follows does it by itself
+            await in_store(source.check, token)  # answer() and news() check the token themselves
         if self._asked is not None:
             theirs, self._asked = self._asked, None
             updates, self._position = await in_store(source.answer, token, place, theirs)

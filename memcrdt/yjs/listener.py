@@ -1,10 +1,10 @@
-"""Lets stock Yjs clients in: HTTP and WebSockets at an address of their own, each request with a token.
+"""The listener for stock Yjs clients: HTTP and WebSockets at a separate address. Every request needs a token.
 
     GET /yjs/SPACE          the shards of a space, as JSON
     GET /yjs/SPACE/SHARD    a WebSocket that speaks y-protocols
 
-Without TLS it listens on the loopback interface only. A web page could still connect there: by its own name, so the
-Host is checked, or across origins, so the token has to list the Origin.
+Without TLS it listens on the loopback interface only. A web page could still connect there. So the Host header is
+checked, in case the page's own name resolves to this machine (DNS rebinding), and the token has to list the Origin.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from memcrdt.store.store import Store
 
 CLIENTS: Final = 128
-PENDING_MAX: Final = 64  # a client opens a socket for each shard, all at once
+PENDING_MAX: Final = 64  # a client opens one socket per shard, all at the same time
 THREADS: Final = 2
-PING_S: Final = 240.0  # the answer may take half of it: on a slow line it waits behind megabytes
+PING_S: Final = 240.0  # an answer may take half of it, because on a slow line it waits behind megabytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +52,14 @@ class YjsOptions:
     """Where to listen for stock Yjs clients. It is a ClientEndpoint for memcrdt.Node.
 
     Attributes:
-        host: Any host but the loopback interface takes a certificate.
-        port: The port; 0 takes any free one.
-        certificate: PEM file of the certificate with its chain, for TLS.
-        key: PEM file of its key, unless the key is in the same file.
+        host: The host to listen at. Any host except the loopback interface needs a certificate.
+        port: The port; 0 for any free one.
+        certificate: PEM file with the TLS certificate and its chain. None: no TLS.
+        key: PEM file with the certificate's key. None: the key is in the same file.
+
+    Example:
+        async with memcrdt.Node(memory, yjs=memcrdt.YjsOptions()) as node:
+            print(node.yjs_url)
     """
 
     host: str = "127.0.0.1"
@@ -64,15 +68,19 @@ class YjsOptions:
     key: Path | None = None
 
     def open(self, store: Store) -> YjsListener:
-        """Return a listener for the store, to be entered."""
+        """Return a listener for the store, as an async context manager to enter."""
         return YjsListener(store, self)
 
 
 class YjsListener:
     """Serves the shards of one store to stock Yjs clients: `async with YjsListener(store) as listener`.
 
-    Entering raises InputError for an address or certificate that cannot be used, LockedError when another program
-    has the port.
+    Entering the context raises:
+        InputError: The address or the certificate cannot be used.
+        LockedError: Another program has the port.
+
+    Attributes:
+        url: Where clients find the spaces, while it listens: http://HOST:PORT/yjs or https://HOST:PORT/yjs.
     """
 
     def __init__(self, store: Store, options: YjsOptions | None = None) -> None:
@@ -82,7 +90,7 @@ class YjsListener:
         self._clients: set[YjsClient] = set()
         self._rooms: defaultdict[ShardRef, Room] = defaultdict(Room)
         self._held = AsyncExitStack()
-        self.url = ""  # of the spaces, while it listens: http://HOST:PORT/yjs
+        self.url = ""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -92,14 +100,14 @@ class YjsListener:
         await self.stop()
 
     async def start(self) -> None:
-        """Start to listen."""
+        """Start listening. Raises InputError or LockedError."""
         options = self._options
         context = _context(options)
         self._is_clear = context is None
         if self._is_clear and not _is_loopback(options.host):
             raise InputError(
-                f"{options.host or 'all interfaces'} can be reached from outside, where Yjs clients come in over TLS"
-                " only; give a certificate, or listen at 127.0.0.1"
+                f"{options.host or 'all interfaces'} can be reached from other machines, where Yjs clients need TLS;"
+                " give a certificate, or listen at 127.0.0.1"
             )
         gate = ConnectionGate(
             self._answer,
@@ -118,7 +126,7 @@ class YjsListener:
         self.url = f"{'http' if context is None else 'https'}://{Address(options.host or 'localhost', port)}/yjs"
 
     async def stop(self) -> None:
-        """Say goodbye to every client and free the port."""
+        """Close all connections and free the port."""
         await asyncio.gather(*(client.close() for client in self._clients))
         await self._held.aclose()
 
@@ -132,7 +140,7 @@ class YjsListener:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
 
     async def _answer(self, request: web.BaseRequest, pending: PendingConnection) -> web.StreamResponse:
-        """Handle a request. Ends when its connection does."""
+        """Handle a request. Return when its connection ends."""
         if self._is_clear and not _names_loopback(request.host):
             return refusing_response(403)
         try:
@@ -143,7 +151,7 @@ class YjsListener:
             return await self._admitted(request, token)
         except NotFoundError:
             return refusing_response(404)
-        except MemcrdtError:  # the store can't be read now
+        except MemcrdtError:  # the store cannot be read now
             return refusing_response(503)
 
     async def _admitted(self, request: web.BaseRequest, token: StoredToken) -> web.StreamResponse:
@@ -175,7 +183,7 @@ class YjsListener:
         if len(self._clients) >= CLIENTS:
             return refusing_response(503)
         await socket.prepare(request)
-        # A token vouches for the client, so nothing has to be bound to the channel.
+        # The token authenticates the client, so no channel binding is needed.
         stream = WebSocketFrameStream(socket, b"", f"the Yjs client of token {token.name!r}")
         context = ClientContext(self._source, self._in_store, token, place, self._rooms[place])
         await self._serve(YjsClient(stream, context), place)
@@ -192,7 +200,11 @@ class YjsListener:
 
 
 def _asked(request: web.BaseRequest) -> tuple[str, int | None]:
-    """Return the requested space and shard; None stands for a list. Raises NotFoundError for another path or method."""
+    """Return the requested space and shard. The shard is None if the list of shards is requested.
+
+    Raises:
+        NotFoundError: Another path or method is requested.
+    """
     match request.method, request.url.parts:
         case "GET", ("/", "yjs", space):
             return space, None
@@ -202,13 +214,13 @@ def _asked(request: web.BaseRequest) -> tuple[str, int | None]:
 
 
 def _secret(request: web.BaseRequest) -> str:
-    """Return the token of a request. Browsers can't set a WebSocket's headers, so the query may hold it."""
+    """Return the token of a request. It may be in the query, because browsers cannot set a WebSocket's headers."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else request.query.get("token", "")
 
 
 def _names_loopback(host: str) -> bool:
-    """Return whether a Host header names the loopback interface, and not a name that a web page brought along."""
+    """Return whether a Host header names the loopback interface, and not the name of a web page's own server."""
     try:
         return _is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:
@@ -228,11 +240,11 @@ def _context(options: YjsOptions) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        # Without a password given, OpenSSL would ask for one on the terminal.
+        # Without a password argument, OpenSSL would ask for one on the terminal.
         context.load_cert_chain(options.certificate, options.key, password="")
     except OSError as exc:  # SSLError is one
         raise InputError(
-            f"the certificate {options.certificate} can't be used ({exc.strerror or exc}); give PEM files, and an"
+            f"the certificate {options.certificate} cannot be used ({exc.strerror or exc}); give PEM files, and an"
             " unencrypted key"
         ) from exc
     return context

@@ -1,4 +1,4 @@
-"""The connections to one shard, and the presence that each shows the others (awareness). None of it is stored."""
+"""The connections to one shard, and the presences (awareness) that they show each other. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, Protocol
 
 from memcrdt.yjs.protocol import Presence
 
-PRESENCES: Final = 16  # that one connection may bring: it has one of its own, and may relay others
+PRESENCES: Final = 16  # per connection: a client has one presence, and may relay others
 
 
 class ShardRef(NamedTuple):
@@ -18,10 +18,10 @@ class ShardRef(NamedTuple):
 
 
 class Participant(Protocol):
-    """A connection, as the others in the room see it."""
+    """A connection, as a room sees it."""
 
     def tell(self, presences: Iterable[Presence]) -> None:
-        """Send it the news when there is time. Never waits."""
+        """Send the presences to the client later. Never waits."""
         ...
 
 
@@ -29,11 +29,12 @@ class Room:
     """The connections to one shard, for one event loop."""
 
     def __init__(self) -> None:
-        self._members: dict[Participant, set[int]] = {}  # and the clients that each has brought
+        self._members: dict[Participant, set[int]] = {}  # each with the ids of the clients that it has brought
         self._present: dict[int, Presence] = {}
 
     @property
     def is_empty(self) -> bool:
+        """Whether the room has no connection."""
         return not self._members
 
     @property
@@ -42,20 +43,25 @@ class Room:
         return self._present.values()
 
     def join(self, member: Participant) -> None:
+        """Add a connection, and tell it the presences of the others."""
         self._members[member] = set()
         member.tell(self.present)
 
     def leave(self, member: Participant) -> None:
-        """Take a connection out with all clients that it brought, which would seem present for 30 s more."""
+        """Remove a connection and all clients that it brought. Otherwise they would seem present for 30 s more."""
         brought = self._members.pop(member)
         self._tell([self._present.pop(client).left() for client in brought if client in self._present])
 
     def heard(self, member: Participant, presences: Iterable[Presence]) -> None:
-        """Take presences from a member, and tell everyone the new ones."""
+        """Take presences from a connection, and tell all connections the new ones."""
         self._tell([presence for presence in presences if self._take(member, presence)])
 
     def _take(self, member: Participant, new: Presence) -> bool:
-        """Apply the rule of y-protocols: the greater clock counts, and with equal clocks the end does."""
+        """Apply the rule of y-protocols: the greater clock wins; with equal clocks, leaving wins.
+
+        Returns:
+            Whether the presence is new.
+        """
         old = self._present.get(new.client)
         if new.is_gone:
             if old is None or new.clock < old.clock:

@@ -1,7 +1,7 @@
-"""The store as the Yjs listener needs it: tokens, the shards of a space, and the updates that a client lacks.
+"""The store for the Yjs listener: tokens, the shards of a space, and the updates that a client lacks.
 
 A client follows the log of its shard from the row where its last answer ended. So nothing is queued for a slow client,
-nothing is sent before it is durable, and commits of other processes go the same way.
+nothing is sent before it is durable, and commits of other processes reach it in the same way.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from memcrdt.yjs.room import ShardRef
 if TYPE_CHECKING:
     import apsw
 
-WHOLE_BYTES: Final = 1 * limits.MIB  # an answer above this goes out in pieces
-PIECE_BYTES: Final = 256 * limits.KIB  # a line of 70 kbit/s carries one within the 30 s that clients wait
-ROWS: Final = 256  # of the log, read at once
+WHOLE_BYTES: Final = 1 * limits.MIB  # a larger answer is sent in pieces
+PIECE_BYTES: Final = 256 * limits.KIB  # a line of 70 kbit/s transfers one within the 30 s that clients wait
+ROWS: Final = 256  # of the log, read at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a client has been sent its shard: up to row `seq` of our log, and at least to the state vector."""
+    """How much of its shard a client was sent: everything up to row `seq` of our log, and at least up to `known`."""
 
     seq: int
     known: StateVector
@@ -52,7 +52,7 @@ class ShardSource:
         self.tokens = TokenTable(store)
 
     def listing(self, name: str) -> dict[str, Any]:
-        """Return the shards of a space as JSON, with the number of the shard for new memories. Raises NotFoundError."""
+        """Return the shards of a space as JSON. "open" is the shard for new memories. Raises NotFoundError."""
         with self._store.reading() as db:
             space, _ = _space(db, name)
             shards = log.shards_of(db, space)
@@ -79,16 +79,16 @@ class ShardSource:
         return self._replica.state_vector(*place)
 
     def answer(self, token: StoredToken, place: ShardRef, theirs: StateVector) -> tuple[list[bytes], Position]:
-        """Return what a copy at `theirs` lacks, in one update or in pieces to be applied in order."""
+        """Return the updates that a copy at `theirs` lacks: one, or pieces that have to be applied in order."""
         self.check(token)
         diff = self._replica.lacking(*place, theirs)
         whole = len(diff.update) <= WHOLE_BYTES
         return [diff.update] if whole else list(cut(diff.update, PIECE_BYTES)), Position(diff.seq, diff.after)
 
     def news(self, token: StoredToken, place: ShardRef, position: Position) -> tuple[list[bytes], Position]:
-        """Return the updates behind `position`, oldest first. Of many it returns only the first."""
+        """Return the updates after `position`, oldest first, and the new position. One call returns up to 256 rows."""
         self.check(token)
-        with self._store.reading() as db, consistent_read(db):  # the head and the log have to be of one moment
+        with self._store.reading() as db, consistent_read(db):  # the head and the log have to be from one moment
             row = _row(db, place)
             if row is None or row.head == position.seq:
                 return [], position
@@ -99,13 +99,13 @@ class ShardSource:
     def denial(self, token: StoredToken, place: ShardRef) -> str | None:
         """Return why clients with this token may not write the shard; None if they may."""
         if token.read_only:
-            return f"the token {token.name!r} may read and not write; make another with `memcrdt token create`"
+            return f"the token {token.name!r} is read-only; make another with `memcrdt token create`"
         if self._replica.is_read_only(place.space):
-            return "this device may read the space and not write it; connect to one that may, or use another space"
+            return "this device may only read the space; connect to a device that may write it, or use another space"
         return None
 
     def take(self, token: StoredToken, place: ShardRef, update: bytes) -> Applied:
-        """Commit an update from a client as one from a peer. Raises ReadOnlyError where the client may not write."""
+        """Commit an update from a client like one from a peer. Raises ReadOnlyError if the client may not write."""
         self.check(token)
         if update != NOTHING and (denial := self.denial(token, place)):
             raise ReadOnlyError(denial)
@@ -120,7 +120,7 @@ class ShardSource:
 def _row(db: apsw.Connection, place: ShardRef) -> ShardRow | None:
     space = spaces.shareable_space(db, place.space)
     if space is None:
-        raise StoreError("the space has another id now, since it was joined with another device's; connect again")
+        raise StoreError("the space has a new id, because it was merged with another device's; connect again")
     return log.find_shard(db, space, place.shard)
 
 

@@ -28,7 +28,7 @@ _BROUGHT: Final = 3  # after so many checks everything that anybody has is every
 _MEMORY_DISK: Final = Path("/dev/shm")  # on Linux; elsewhere it takes longer
 _COMPLAINTS: Final = ("refused", "protocol", "failed")
 # Two spaces became one, and messages on their way fail; or a direction is cut, and no greeting comes.
-_HARMLESS: Final = ("is not here any more", "no greeting came")
+_HARMLESS: Final = ("no longer exists on this device", "no greeting came")
 _CALM: Final = NetworkConditions(latency_s=0.005, jitter_s=0.01)
 
 

@@ -73,7 +73,7 @@ def test_what_can_not_be_shared_or_typed_is_refused_at_once(two: tuple[Memory, M
         sync.invite(port=1)  # type: ignore[call-arg]
     with pytest.raises(InputError, match="no option 'spaces' here"):
         sync.join("7-crossover-granite", spaces="personal")  # type: ignore[call-arg]
-    with pytest.raises(InputError, match="no code"):
+    with pytest.raises(InputError, match="is not a code"):
         sync.join("seven")
     assert sync.spell("7 CROSSOVER granite") == "7-crossover-granite"
     assert _no_thread_is_left()

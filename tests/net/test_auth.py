@@ -179,5 +179,5 @@ def test_a_refusal_names_a_device(laptop: Endpoint, desktop: Endpoint, named: st
     dialer, listener = DialerHandshake(laptop), ListenerHandshake(desktop)
     claim = dialer.read(listener.greeting())
     refusal = listener.refusal(listener.verify(dialer.proof(claim)), named)
-    with pytest.raises(RemoteProtocolError, match="names no device"):
+    with pytest.raises(RemoteProtocolError, match="invalid device id"):
         dialer.verify(claim, refusal)

@@ -199,7 +199,7 @@ async def test_what_is_no_http_is_worth_one_line_a_minute(pair: Pair, caplog: py
         assert (await reader.read()).startswith(b"HTTP/1.0 400 Bad Request")
         writer.transport.abort()
     (record,) = caplog.records
-    assert record.getMessage().startswith("somebody at 127.0.0.1 speaks no HTTP")
+    assert record.getMessage().startswith("a client at 127.0.0.1 did not speak HTTP")
     assert record.exc_info is None
 
 

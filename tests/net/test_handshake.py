@@ -176,7 +176,7 @@ async def test_a_relay_with_another_channel_binding_is_found_out(two: Two) -> No
     refusal, peer = await two.meet(two.desktop.device_id)
     await asyncio.gather(*pumps)
     assert isinstance(refusal, UntrustedPeerError)
-    assert "something between the two opens TLS" in str(refusal)
+    assert "a proxy between the two devices decrypts TLS" in str(refusal)
     assert (peer, two.desktops.refused) == (None, [])
 
 

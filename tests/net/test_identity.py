@@ -96,7 +96,7 @@ def test_a_file_that_is_no_key_is_refused(tmp_path: Path, content: bytes) -> Non
 def test_a_key_cut_short_is_refused(tmp_path: Path) -> None:
     """Both halves have 32 bytes."""
     _rewrite(tmp_path, private_key="00ff")
-    with pytest.raises(CorruptError, match="cut short"):
+    with pytest.raises(CorruptError, match="truncated"):
         Identity.load_or_create(tmp_path)
 
 
@@ -104,7 +104,7 @@ def test_halves_that_are_no_pair_do_not_sign(tmp_path: Path) -> None:
     """Checked before the first signature, where cryptography is loaded anyway."""
     _rewrite(tmp_path, private_key="00" * 32)
     identity = Identity.load_or_create(tmp_path)
-    with pytest.raises(CorruptError, match="no pair"):
+    with pytest.raises(CorruptError, match="do not match"):
         identity.sign(b"message")
 
 
@@ -126,7 +126,7 @@ def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     """An OSError never comes out as such."""
     home = tmp_path / "file"
     home.write_text("mine")
-    with pytest.raises(StoreError, match="no folder"):
+    with pytest.raises(StoreError, match="is not a folder"):
         Identity.load_or_create(home)
     assert home.read_text() == "mine"
 

@@ -112,7 +112,7 @@ async def test_an_impostor_gets_no_document(pair: Pair, make_device: Callable[[s
     laptop, desktop = pair
     impostor = _Impostor(laptop.identity.public_key, laptop.id, make_device("impostor").identity.sign)
     dialer = Dialer(impostor, TrustPolicy())
-    with pytest.raises(UntrustedPeerError, match="signature wrong"):
+    with pytest.raises(UntrustedPeerError, match="rejected our signature"):
         await dialer.dial(DialTarget(desktop.listen(), desktop.id))
     await dialer.close()
     assert (desktop.knocks, desktop.documents_sent) == ([], 0)
@@ -122,7 +122,7 @@ async def test_a_relay_in_the_middle_gets_no_document(pair: Pair) -> None:
     """A relay that ends TLS with a certificate of its own sees the handshake, and nothing behind it."""
     laptop, desktop = pair
     async with _Relay(desktop.listen()) as relay:
-        with pytest.raises(UntrustedPeerError, match="something between the two opens TLS"):
+        with pytest.raises(UntrustedPeerError, match="a proxy between the two devices decrypts TLS"):
             await laptop.dial(relay.address, desktop.id)
     assert desktop.documents_sent == 0
     assert not any(DOCUMENT in frame for frame in relay.seen)
@@ -308,7 +308,7 @@ async def test_a_port_in_use_is_named(pair: Pair) -> None:
 
 @pytest.mark.parametrize(
     ("host", "why"),
-    [("192.0.2.1", "it is no address of this machine"), ("no-such-host.invalid", "the name leads to no address")],
+    [("192.0.2.1", "it is not an address of this machine"), ("no-such-host.invalid", "the name has no address")],
 )
 async def test_a_host_that_is_not_ours_is_named(pair: Pair, host: str, why: str) -> None:
     """192.0.2.0/24 is reserved for documentation."""
@@ -341,8 +341,8 @@ async def test_who_breaks_the_protocol_while_being_authenticated_is_named(pair: 
         with pytest.raises(RemoteProtocolError) as told:
             await laptop.dial(address, desktop.id)
     assert str(told.value) == (
-        f"{shown(desktop.id)} at {address} breaks the protocol: a handshake frame is no msgpack within its limits; if "
-        "that goes on, update memcrdt on the older of the two"
+        f"{shown(desktop.id)} at {address} breaks the protocol: a handshake frame is not valid msgpack, or exceeds the "
+        "limits; if this keeps happening, update memcrdt on the older of the two devices"
     )
 
 
@@ -352,7 +352,7 @@ async def test_a_name_that_leads_nowhere_is_told_from_a_device_that_is_not_there
     with pytest.raises(UnreachableError) as told:
         await laptop.dial(Address("no-such-host.invalid", 27380), desktop.id)
     assert str(told.value) == (
-        f"cannot reach {shown(desktop.id)} at no-such-host.invalid:27380: the name leads to no address; check it, or "
+        f"cannot reach {shown(desktop.id)} at no-such-host.invalid:27380: the name has no address; check it, or "
         "give an IP address"
     )
 
@@ -365,7 +365,7 @@ async def test_what_answers_without_being_expected_is_told(pair: Pair) -> None:
     with pytest.raises(UnreachableError) as told:
         await dialer.dial(DialTarget(address))
     await dialer.close()
-    assert str(told.value) == f"what answers at {address} is not memcrdt pair waiting (HTTP 404); check host and port"
+    assert str(told.value) == f"the server at {address} is not memcrdt pair waiting (HTTP 404); check host and port"
 
 
 async def test_a_redirect_is_not_followed(pair: Pair) -> None:

@@ -304,7 +304,7 @@ async def test_an_address_that_is_our_own_is_no_alarm(
     laptop.accept(desktop, address=laptop.address)
     await eventually(lambda: laptop.peers.get(desktop.id).error)
     assert laptop.peers.get(desktop.id).error.startswith(
-        f"no address of {shown(desktop.id)} is known but this device's own, and nothing found it; "
+        f"no address of {shown(desktop.id)} is known except this device's own, and discovery found none; "
     )
     with pytest.raises(UntrustedPeerError, match="is this device itself; give the address of the other one"):
         await laptop.driver.connect(laptop.address, desktop.id)
@@ -374,8 +374,8 @@ async def test_a_device_that_breaks_the_protocol_is_named_with_its_address(
     (link,) = desktop.driver._runner.links.values()
     link.send(b"no message")
     await eventually(lambda: caplog.messages)
-    assert caplog.messages[0].startswith(f"{shown(desktop.id)} at {address}: a frame is no ")
-    assert caplog.messages[0].endswith("; if that goes on, update memcrdt on the older of the two")
+    assert caplog.messages[0].startswith(f"{shown(desktop.id)} at {address}: a frame is not ")
+    assert caplog.messages[0].endswith("; if this keeps happening, update memcrdt on the older of the two devices")
 
 
 async def test_a_silent_address_costs_a_quarter_of_a_second(

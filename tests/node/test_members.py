@@ -82,7 +82,7 @@ async def test_a_revocation_reaches_all_members(three: list[Home], eventually: E
     await eventually(lambda: desktop.node.status().connected == {laptop.id})
     laptop.memory.add("not for the phone")
     await eventually(lambda: "not for the phone" in desktop.texts)
-    with pytest.raises(UntrustedPeerError, match="does not let this device in: this device was revoked by"):
+    with pytest.raises(UntrustedPeerError, match="does not accept this device: this device was revoked by"):
         await phone.node.connect(desktop.address)
     assert phone.texts == set()
 

@@ -36,8 +36,8 @@ def test_case_and_dashes_do_not_matter(text: str) -> None:
         ("crossover-granite", "a number and two words"),
         ("0-crossover-granite", "a number and two words"),
         ("77777777777-crossover-granite", "a number and two words"),
-        ("7-crosover-granite", "is it 'crossover'"),
-        ("7-crossover-granitt", "is it 'granite'"),
+        ("7-crosover-granite", "did you mean 'crossover'"),
+        ("7-crossover-granitt", "did you mean 'granite'"),
         ("7-qqqq-granite", "read it again"),
     ],
 )

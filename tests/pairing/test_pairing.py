@@ -332,7 +332,7 @@ async def test_a_code_that_nobody_shows_says_what_to_do(two: tuple[Memory, Memor
 async def test_a_device_that_was_found_and_not_reached_is_told(two: tuple[Memory, Memory]) -> None:
     """A firewall before the device that shows the code would look like a code that nobody shows."""
     joining = JoinAttempt(_ours(two[1], PairOptions(spaces=())), parse_code("7-crossover-granite"))
-    with pytest.raises(PairingError, match=r"one that announces it was found, but .* 127\.0\.0\.1:1: "):
+    with pytest.raises(PairingError, match=r"a device that announces it was found, but .* 127\.0\.0\.1:1: "):
         await joining.find_and_join([_Named([Address("127.0.0.1", 1)])], find_s=2)
 
 
@@ -381,7 +381,7 @@ def test_two_groups_do_not_become_one_by_accident() -> None:
 
 def test_a_group_is_not_joined_for_reading_by_its_own_member() -> None:
     """The other way round it goes."""
-    with pytest.raises(PairingError, match="invite this one instead"):
+    with pytest.raises(PairingError, match="invite this device instead"):
         spaces_to_join(_offer(_entry("A"), read_only=True), _offer(_entry("B", shared=True)))
 
 

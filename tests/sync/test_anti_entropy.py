@@ -87,5 +87,5 @@ def test_an_answer_that_comes_before_the_question_ends_the_session(hand: Hand) -
     hand.greet().say(Range("S", (), root=True))  # the answer to the comparison that the session has begun by itself
     hand.performing = False
     hand.handle(SyncNow())
-    assert hand.say(Range("S", (), root=True)) == [Bye("an answer came to a comparison that is not open")]
+    assert hand.say(Range("S", (), root=True)) == [Bye("an answer is about a comparison that is not open")]
     assert hand.perform_pending() == []

@@ -286,7 +286,7 @@ def test_what_is_forgotten_meanwhile_is_asked_next(world: World, pair: tuple[Nod
 def test_an_answer_that_was_not_asked_for_ends_the_session(hand: Hand, mark: int) -> None:
     """Whoever says it without being asked doesn't keep to the rules."""
     [goodbye] = hand.greet().say(Scrubbed("S", mark))
-    assert goodbye == Bye("a file is said to be scrubbed, which was not asked")
+    assert goodbye == Bye("an answer about scrubbing came without a question")
 
 
 def test_many_questions_are_one(hand: Hand) -> None:

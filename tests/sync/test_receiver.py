@@ -92,7 +92,7 @@ def test_a_refused_update_is_a_strike_and_three_end_the_session(hand: Hand) -> N
     for batch in range(1, STRIKES + 1):
         assert hand.say(Push("S", 0, b"nonsense", {}, {2: 1}, batch))[0] == Ack(batch, durable=False)
     assert [report.kind for report in hand.reports] == ["ready", *["refused"] * STRIKES]
-    assert hand.closed == f"{STRIKES} of the updates were wrong"
+    assert hand.closed == f"{STRIKES} of the updates were invalid"
     assert hand.replica.head() == 0
 
 
@@ -170,7 +170,7 @@ def test_a_peer_that_ignores_the_window_is_closed(hand: Hand, message: Diff | Pu
     frame = encode(message)
     for _ in range(600):
         hand.say(frame)
-    assert hand.closed == "more updates are sent than the window allows"
+    assert hand.closed == "more updates were sent than the window allows"
 
 
 def test_a_large_state_vector_is_not_remembered_while_a_want_is_open(hand: Hand) -> None:

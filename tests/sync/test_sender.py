@@ -144,7 +144,7 @@ def test_a_peer_cannot_have_more_wants_open_than_agreed(hand: Hand) -> None:
         hand.say(Want("S", shard, {}))
     assert not hand.session.closed
     hand.say(Want("S", WANTS + 1, {}))
-    assert hand.closed == f"more than {WANTS} shards are asked for at a time"
+    assert hand.closed == f"more than {WANTS} shards are requested at a time"
 
 
 def test_a_state_vector_too_large_to_remember_is_answered_with_the_whole_shard(hand: Hand) -> None:

@@ -192,7 +192,7 @@ def test_too_much_before_the_members_are_settled_ends_the_session(hand: Hand) ->
     hand.say(hand.hello())
     for _ in range(EARLY + 1):
         hand.say(Have("S", ()))
-    assert hand.closed == "documents came before the statements of members"
+    assert hand.closed == "too many documents came before the members' statements"
 
 
 def test_an_unknown_message_is_skipped(hand: Hand) -> None:
@@ -220,7 +220,7 @@ def test_a_peer_cannot_pile_up_questions(hand: Hand) -> None:
     hand.greet().performing = False
     for _ in range(2_000):
         hand.say(Have("S", ()))
-    assert hand.closed == "B asks faster than it is answered"
+    assert hand.closed == "B sends requests faster than they can be answered"
 
 
 def test_a_space_that_is_no_longer_shared_ends_the_session(hand: Hand) -> None:

@@ -215,9 +215,7 @@ async def test_a_read_only_token_reads_and_its_writes_are_dropped(memory: Memory
     """It is not asked what it has; what it sends all the same changes nothing, it is told so, and stays connected."""
     memory.add("here already")
     client = await talk(TokenTable(memory.store).create("screen", read_only=True))
-    await _check_only_reads(
-        memory, client, "the token 'screen' may read and not write; make another with `memcrdt token create`"
-    )
+    await _check_only_reads(memory, client, "the token 'screen' is read-only; make another with `memcrdt token create`")
     later = memory.add("later")
     await client.until(lambda message: isinstance(message, Update))
     assert client.copy.registers(later)
@@ -232,7 +230,7 @@ async def test_nobody_writes_into_a_space_that_this_device_may_only_read(memory:
     await _check_only_reads(
         memory,
         await talk(),
-        "this device may read the space and not write it; connect to one that may, or use another space",
+        "this device may only read the space; connect to a device that may write it, or use another space",
     )
 
 

@@ -1,1 +1,1 @@
-"""Where other devices may be: addresses, never trust. What is named there is dialed, and has to prove itself."""
+"""Sources of addresses of other devices. They give no trust: a device has to prove its id when it is dialed."""

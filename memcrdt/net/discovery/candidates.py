@@ -1,4 +1,4 @@
-"""The addresses that finders found. Their number is bounded, since anybody on the network can name addresses."""
+"""The addresses that finders found. Their number is bounded, because any machine on the network can announce some."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("memcrdt.net")
 
-ADDRESSES: Final = 8  # of one device; later ones have to wait until one is dropped
-STRANGERS: Final = 64  # devices that are not accepted (yet); the one that was named first goes
-FRESH_S: Final = 5.0  # a device is said to be found anew at most so often
-ASKED: Final = 64  # addresses of which nobody said whose they are
-ASK_AGAIN_S: Final = 300.0
+ADDRESSES: Final = 8  # per device; further addresses are ignored until one is dropped
+STRANGERS: Final = 64  # devices that are not accepted (yet); the oldest is dropped first
+FRESH_S: Final = 5.0  # minimum time between two reports of new addresses of one device
+ASKED: Final = 64  # addresses whose device no source named
+ASK_AGAIN_S: Final = 300.0  # until such an address is asked again
 ASKS_AT_ONCE: Final = 4
 
 
@@ -41,9 +41,9 @@ class Candidates:
 
         Args:
             finders: The sources.
-            accepted: Tells whether a device is accepted.
-            fresh: Takes an accepted device that has a new address.
-            identify: Asks an address for the id of the device there.
+            accepted: Returns whether a device is accepted.
+            fresh: Called with an accepted device that has a new address.
+            identify: Returns the id of the device at an address.
         """
         self._finders = finders
         self._accepted = accepted
@@ -61,11 +61,11 @@ class Candidates:
             self._tasks.spawn(finder.run(self.found))
 
     async def stop(self) -> None:
-        """Stop the finders. Their announcements are withdrawn when this returns."""
+        """Stop the finders, and return when they have withdrawn their announcements."""
         await self._tasks.cancel()
 
     def announce(self, port: int | None) -> None:
-        """Tell the finders where we listen."""
+        """Tell the finders the port where we listen; None if we do not listen."""
         for finder in self._finders:
             finder.announce(port)
 
@@ -74,13 +74,13 @@ class Candidates:
         return list(self._of.get(device, ()))
 
     def failed(self, candidate: AddressCandidate) -> None:
-        """Drop an address where the device is not, to make room for another."""
+        """Drop an address where the device was not reached, to make room for another."""
         known = self._of.get(candidate.device or "", [])
         if candidate in known:
             known.remove(candidate)
 
     def found(self, candidate: AddressCandidate) -> None:
-        """Take a candidate from a finder."""
+        """Record a candidate from a finder. If it names no device, ask the device at its address for its id."""
         if candidate.device is None:
             self._ask(candidate)
             return

@@ -1,4 +1,4 @@
-"""The seam of discovery: a source of addresses. memcrdt.testing.finders has the acceptance suite."""
+"""The interface of discovery: a source of addresses. memcrdt.testing.finders has the acceptance suite."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class AddressCandidate:
         address: The address.
         found: The kind of source.
         device: The id of the device, if the source names one.
-        pairing: The number of the code that waits there, if one does.
+        pairing: The number of the pairing code that the device shows, if it shows one.
     """
 
     address: Address
@@ -33,12 +33,12 @@ class Finder(Protocol):
     """A source of addresses."""
 
     async def run(self, found: Found) -> None:
-        """Call `found` for each candidate, and again when it is seen again, until cancelled.
+        """Call `found` for each candidate, and again whenever the candidate is seen again, until cancelled.
 
-        Once cancelled, it leaves no announcement behind. A missing source is no error: it is looked for again.
+        When cancelled, withdraw the announcement. A source that is not available is not an error: try it again later.
         """
         ...
 
     def announce(self, port: int | None) -> None:
-        """Announce that we listen at this port from now on, or no longer (None). Many sources announce nothing."""
+        """Announce that we listen at this port, or no longer listen (None). Many sources announce nothing."""
         ...

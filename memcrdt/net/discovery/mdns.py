@@ -1,7 +1,7 @@
-"""Multicast DNS: devices on one network find each other by themselves, over IPv4 and IPv6.
+"""Discovery by multicast DNS (mDNS, RFC 6762): devices on one local network find each other, over IPv4 and IPv6.
 
-A device that listens announces `_memcrdt._tcp.local.` with its id and port, under a random name. The record is
-withdrawn when it stops, and runs out after two minutes if it had no time to.
+A device that listens announces a `_memcrdt._tcp.local.` record with its id and port, under a random name. It withdraws
+the record when it stops. If it is killed, the record expires after two minutes.
 """
 
 from __future__ import annotations
@@ -31,22 +31,26 @@ log = logging.getLogger("memcrdt.net")
 
 SERVICE: Final = "_memcrdt._tcp.local."
 VERSION: Final = "1"
-RESCAN_S: Final = 5.0  # how soon a change of the network is noticed
-RETRY_S: Final = 30.0  # after multicast could not be used at all
+RESCAN_S: Final = 5.0  # between two checks for a change of the network
+RETRY_S: Final = 30.0  # after multicast could not be used
 RESOLVE_MS: Final = 3_000
-RESOLVED_AT_ONCE: Final = 8  # records; further ones are looked at when they are announced again
-ADDRESSES: Final = 4  # taken from one record
+RESOLVED_AT_ONCE: Final = 8  # records; further records are resolved when they are announced again
+ADDRESSES: Final = 4  # used from one record
 TTL_S: Final = 120
 _PAIRING_MAX: Final = 9_999
 
 
 class MdnsFinder:
-    """Announces one device and finds others. `pairing`: the number of the code that waits at the announced port.
-
-    `interfaces` are addresses of this machine; None for all but the loopback.
-    """
+    """Announces one device and finds others."""
 
     def __init__(self, device: str, *, pairing: int | None = None, interfaces: Sequence[str] | None = None) -> None:
+        """Take the parameters; nothing is announced yet.
+
+        Args:
+            device: Our device id.
+            pairing: The number of the pairing code that can be used at the announced port, if there is one.
+            interfaces: Addresses of this machine whose interfaces are used. None: all but the loopback interface.
+        """
         self._device = device
         self._pairing = pairing
         self._interfaces = interfaces
@@ -55,17 +59,17 @@ class MdnsFinder:
         self._changed = asyncio.Event()
 
     def announce(self, port: int | None) -> None:
-        """We listen at this port from now on, or no longer."""
+        """Implement Finder: publish, change or withdraw the record."""
         self._port = port
         self._changed.set()
 
     async def run(self, found: Found) -> None:
-        """Part of Finder."""
+        """Implement Finder."""
         while True:
             try:
                 await self._run(found)
-            except (OSError, RuntimeError, Error) as exc:  # no network, or another program has the port for itself
-                log.warning("other devices are not found by mDNS: %s; name their addresses, or see --no-mdns", exc)
+            except (OSError, RuntimeError, Error) as exc:  # no network, or another program uses the port exclusively
+                log.warning("mDNS cannot find other devices: %s; give their addresses, or use --no-mdns", exc)
             await asyncio.sleep(RETRY_S)
 
     async def _run(self, found: Found) -> None:
@@ -80,7 +84,7 @@ class MdnsFinder:
             await resolving.stop()
             await browser.async_cancel()
             await zeroconf.async_close()  # withdraws the record
-            await asyncio.sleep(0)  # the sockets of one that had just begun are freed in the next round of the loop
+            await asyncio.sleep(0)  # sockets that were just opened are freed in the next iteration of the event loop
 
     async def _keep_announced(self, zeroconf: AsyncZeroconf) -> None:
         announced: ServiceInfo | None = None
@@ -90,8 +94,8 @@ class MdnsFinder:
             if announced is not None and wanted is None:
                 await (await zeroconf.async_unregister_service(announced))
             elif wanted is not None and announced is None:
-                # The name is random: there is nothing to probe for. What is sent again a moment later has to end with
-                # us, or it would undo the goodbye.
+                # The name is random, so there is no conflict to probe for. The second await waits until zeroconf has
+                # repeated the announcement: a repetition after our goodbye packet would publish the record again.
                 await (await zeroconf.async_register_service(wanted, cooperating_responders=True))
             elif wanted is not None and announced is not None and not _same(wanted, announced):
                 await (await zeroconf.async_update_service(wanted))
@@ -121,7 +125,7 @@ class MdnsFinder:
 
 
 class _Resolving:
-    """Asks for the port and addresses of the names that the browser hears."""
+    """Resolves the names that the browser reports to ports and addresses."""
 
     def __init__(self, zeroconf: Zeroconf, own_name: str, found: Found) -> None:
         self._zeroconf = zeroconf
@@ -132,8 +136,8 @@ class _Resolving:
 
     def changed(
         self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
-    ) -> None:  # the arguments have the names by which zeroconf gives them
-        """What the browser calls."""
+    ) -> None:  # zeroconf passes these arguments by name
+        """Resolve a new or changed name. The browser calls this."""
         if state_change is ServiceStateChange.Removed or name == self._own_name or name in self._names:
             return
         if len(self._names) < RESOLVED_AT_ONCE:
@@ -141,7 +145,7 @@ class _Resolving:
             self._tasks.spawn(self._resolve(name))
 
     async def stop(self) -> None:
-        """Ends what is under way."""
+        """Cancel all lookups."""
         await self._tasks.cancel()
 
     async def _resolve(self, name: str) -> None:
@@ -155,7 +159,11 @@ class _Resolving:
 
 
 def candidates_of(info: ServiceInfo) -> list[AddressCandidate]:
-    """What a record says, as far as it makes sense: anybody can have written it."""
+    """Return the valid candidates in a record. Any machine on the network may have sent it, so its fields are checked.
+
+    Returns:
+        At most 4; none if the record has another version or no device id.
+    """
     properties = info.decoded_properties
     device, pairing = properties.get("id") or "", properties.get("pair") or ""
     if properties.get("v") != VERSION or len(device) != DEVICE_ID_CHARS or not device.isascii() or not info.port:
@@ -169,14 +177,14 @@ def candidates_of(info: ServiceInfo) -> list[AddressCandidate]:
 
 
 def own_addresses() -> list[str]:
-    """This machine's addresses that others can dial."""
+    """Return this machine's addresses that other machines can dial."""
     addresses = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
     hosts = _usable(address if isinstance(address, str) else address[0] for address in addresses)
     return sorted({host for host in hosts if not ipaddress.ip_address(host).is_loopback})
 
 
 def _usable(hosts: Iterable[str]) -> list[str]:
-    """Those that are addresses of one machine."""
+    """Return the hosts that are addresses of a single machine: neither multicast nor unspecified."""
     usable = []
     for host in hosts:
         with suppress(ValueError):

@@ -1,8 +1,8 @@
-"""Tailscale: the machines of the user's tailnet, which carries no multicast.
+"""Discovery by Tailscale: finds the machines of the user's tailnet, which does not support multicast.
 
-Asked is the daemon on this machine: its LocalAPI on a Unix socket, or the `tailscale` program where there is none.
-Which of the machines run memcrdt nobody says: each is asked at the port where memcrdt listens by default.
-Format: https://pkg.go.dev/tailscale.com/ipn/ipnstate#Status.
+The list of machines comes from the Tailscale daemon on this machine: from its LocalAPI on a Unix socket or, without a
+socket, from the `tailscale` program. The list does not tell which machines run memcrdt, so each machine is tried at
+memcrdt's default port. Format of the list: https://pkg.go.dev/tailscale.com/ipn/ipnstate#Status.
 """
 
 from __future__ import annotations
@@ -34,34 +34,40 @@ PROGRAM_MACOS: Final = "/Applications/Tailscale.app/Contents/MacOS/Tailscale"
 INTERVAL_S: Final = 60.0
 ASK_S: Final = 5.0
 STATUS_BYTES: Final = 8 << 20
-MACHINES: Final = 64  # dialed; the user's own first
-ADDRESSES: Final = 2  # of one machine: IPv4 and IPv6
+MACHINES: Final = 64  # tried; the user's own machines first
+ADDRESSES: Final = 2  # per machine: IPv4 and IPv6
 _URL: Final = "http://local-tailscaled.sock/localapi/v0/status"
 
 
 class TailscaleFinder:
-    """Finds machines of the tailnet that are online."""
+    """Finds the machines of the tailnet that are online."""
 
     def __init__(
         self, *, sockets: Sequence[Path] = SOCKETS, program: str | None = None, port: int = DEFAULT_PORT
     ) -> None:
-        """`program` is the path of `tailscale`; None looks where it usually is, "" nowhere."""
+        """Take the parameters; nothing is asked yet.
+
+        Args:
+            sockets: Paths where the daemon's socket may be.
+            program: The path of the `tailscale` program. None: search the usual places. Empty: use no program.
+            port: The port where other machines may listen.
+        """
         self._sockets = sockets
         self._program = program
         self._port = port
 
     def announce(self, port: int | None) -> None:
-        """Part of Finder: a tailnet carries no announcements."""
+        """Implement Finder. Does nothing, because a tailnet has no announcements."""
 
     async def run(self, found: Found) -> None:
-        """Part of Finder."""
+        """Implement Finder."""
         while True:
             for address in addresses_in(await self._status(), self._port):
                 found(AddressCandidate(address, "tailscale"))
             await asyncio.sleep(INTERVAL_S)
 
     async def _status(self) -> object:
-        """The status document; None when Tailscale is not there, or does not answer."""
+        """Return the status document; None if Tailscale is not installed or does not answer."""
         for socket in self._sockets:
             if socket.exists() and (status := await _ask_socket(socket)) is not None:
                 return status
@@ -70,9 +76,13 @@ class TailscaleFinder:
 
 
 def addresses_in(status: object, port: int) -> list[Address]:
-    """Where the machines of a status document are: those online, the user's own first. [] for any other document."""
+    """Return the addresses of the online machines in a status document, the user's own machines first.
+
+    Returns:
+        The addresses with this port; an empty list for a document of any other form.
+    """
     if not isinstance(status, Mapping) or status.get("BackendState") != "Running":
-        return []  # logged out, or stopped
+        return []  # logged out or stopped
     ours, peers = status.get("Self"), status.get("Peer")
     user = ours.get("UserID") if isinstance(ours, Mapping) else None
     machines = list(peers.values()) if isinstance(peers, Mapping) else []
@@ -106,14 +116,14 @@ async def _ask_socket(socket: Path) -> object:
                 if len(document) > STATUS_BYTES:
                     return None
             return _parsed(bytes(document)) if response.status == 200 else None
-    except (OSError, aiohttp.ClientError) as exc:  # the daemon has stopped, or we may not ask it
+    except (OSError, aiohttp.ClientError) as exc:  # the daemon has stopped, or refuses us access
         log.debug("Tailscale does not answer at %s: %s", socket, exc)
         return None
 
 
 def _ask_program(program: str) -> object:
     try:
-        done = subprocess.run(  # noqa: S603 - the user's own tailscale
+        done = subprocess.run(  # noqa: S603 - the program is the user's own
             [program, "status", "--json"], capture_output=True, timeout=ASK_S, check=False
         )
     except (OSError, subprocess.SubprocessError) as exc:
