@@ -29,16 +29,16 @@ DOCUMENT = b"the text of a memory"
 
 
 class Device(TrustPolicy):
-    """A device that sends a document to whoever it has accepted, and notes who was refused."""
+    """A device that sends a document to every accepted device, and records refused devices."""
 
     def __init__(self, home: Path) -> None:
         self.identity = Identity.load_or_create(home)
         self.id = self.identity.device_id
         self.trusted: set[str] = set()
-        self.knocks: list[str] = []
-        self.revokers: dict[str, str] = {}  # of devices that were revoked
-        self.says: bytes | None = None  # to those who do not know it
-        self.heard: list[bytes] = []
+        self.refused: list[str] = []
+        self.revokers: dict[str, str] = {}  # by revoked device: the device that revoked it
+        self.own_introduction: bytes | None = None  # for devices that do not know this one
+        self.introductions: list[bytes] = []
         self.served: list[Connection] = []
         self.problems: list[Exception] = []
         self.documents_sent = 0
@@ -55,18 +55,18 @@ class Device(TrustPolicy):
         return device in self.trusted
 
     async def introduction(self, device: str) -> bytes | None:
-        return self.says
+        return self.own_introduction
 
     async def revoker_of(self, peer: AuthenticatedPeer) -> str | None:
         return self.revokers.get(peer.device)
 
     async def introduced(self, peer: AuthenticatedPeer, introduction: bytes) -> bool:
-        self.heard.append(introduction)
+        self.introductions.append(introduction)
         return introduction == b"believe me"
 
     async def admits(self, peer: AuthenticatedPeer, address: str) -> bool:
         if peer.device not in self.trusted:
-            self.knocks.append(peer.device)
+            self.refused.append(peer.device)
         return peer.device in self.trusted
 
     async def serve(self, connection: Connection) -> None:
@@ -76,7 +76,7 @@ class Device(TrustPolicy):
         try:
             while await connection.receive() is not None:
                 pass
-        except Exception as exc:  # noqa: BLE001  the tests look at whatever it was
+        except Exception as exc:  # noqa: BLE001  tests check the kind of exception
             self.problems.append(exc)
         await connection.close()
 
@@ -103,7 +103,7 @@ async def _make_device(tmp_path: Path) -> AsyncIterator[Callable[[str], Device]]
 
 @pytest.fixture(name="pair")
 async def _pair(make_device: Callable[[str], Device]) -> tuple[Device, Device]:
-    """Two devices that have accepted each other."""
+    """Return two devices that have accepted each other."""
     laptop, desktop = make_device("laptop"), make_device("desktop")
     laptop.trusted.add(desktop.id)
     desktop.trusted.add(laptop.id)
@@ -112,28 +112,28 @@ async def _pair(make_device: Callable[[str], Device]) -> tuple[Device, Device]:
 
 @pytest.fixture(name="eventually")
 def _eventually() -> Callable[[Callable[[], object]], object]:
-    """Waits until a condition is true, for at most ten seconds."""
+    """Wait until a condition is true, for up to ten seconds."""
 
     async def wait(condition: Callable[[], object]) -> None:
         async with asyncio.timeout(10):
-            while not condition():  # noqa: ASYNC110  a condition of any kind, without an event of its own
+            while not condition():  # noqa: ASYNC110  arbitrary conditions have no event
                 await asyncio.sleep(0.005)
 
     return wait
 
 
-class Bell:
-    """Rings when the replica's log has grown, and when a test says so."""
+class ManualChangeSignal:
+    """A change signal for a replica in memory. A test can also set it directly."""
 
     def __init__(self, replica: FakeReplica) -> None:
-        self.ring = asyncio.Event()
+        self.event = asyncio.Event()
         self._replica = replica
         self._seen = 0
 
     async def changed(self) -> None:
-        while not self.ring.is_set() and len(self._replica._log) == self._seen:  # noqa: ASYNC110  it has no event
+        while not self.event.is_set() and len(self._replica._log) == self._seen:  # noqa: ASYNC110  the replica has no event
             await asyncio.sleep(0.005)
-        self.ring.clear()
+        self.event.clear()
         self._seen = len(self._replica._log)
 
 
@@ -146,7 +146,7 @@ class Machine:
         self.memory = memcrdt.open(home, embedder=None)
         self.peers = Peers(self.memory.store)
         self.replica = FakeReplica(client)
-        self.bell = Bell(self.replica)
+        self.change_signal = ManualChangeSignal(self.replica)
         self.ports: list[int | None] = []
         self.driver: Driver | None = None
 
@@ -162,7 +162,7 @@ class Machine:
             replica=self.replica,
             peers=self.peers,
             introductions=Introductions(self.memory.store),
-            change_signal=self.bell,
+            change_signal=self.change_signal,
         )
         self.driver = Driver(parts, Address("127.0.0.1", port), self.ports.append)
         await self.driver.start()
@@ -173,14 +173,14 @@ class Machine:
             await driver.stop()
 
     def accept(self, *others: Machine, address: Address | None = None) -> None:
-        """Trusts others and shares the one space with them."""
+        """Accept other machines, and share the only space with them."""
         for other in others:
             self.peers.accept(other.id, address=None if address is None else str(address))
             self.replica.share("SPACE", "personal", other.id)
-        self.bell.ring.set()
+        self.change_signal.event.set()
 
     def find(self, other: Machine, address: Address) -> None:
-        """What a finder does that has found the other."""
+        """Report an address of the other machine, like a finder."""
         self.driver._candidates.found(AddressCandidate(address, "mdns", other.id))
 
     def write(self, *texts: str) -> None:
@@ -205,17 +205,17 @@ async def _make_machine(tmp_path: Path) -> AsyncIterator[Callable[[str], Machine
         machine.memory.close()
 
 
-class Wire:
-    """A TCP relay that can be cut: a network between two machines. It sees nothing but TLS."""
+class CuttableRelay:
+    """A TCP relay that can be cut: the network between two machines. It sees only TLS."""
 
     def __init__(self, target: Address) -> None:
         self.passed = bytearray()
         self._target = target
         self._writers: set[asyncio.StreamWriter] = set()
-        self.flows = asyncio.Event()  # cleared, it swallows what is sent: nobody hears of an end
+        self.flows = asyncio.Event()  # while cleared, data stops here, and neither side notices an end
         self.flows.set()
 
-    async def lay(self, port: int = 0) -> Address:
+    async def open(self, port: int = 0) -> Address:
         self._server = await asyncio.start_server(self._relay, "127.0.0.1", port)
         return Address("127.0.0.1", self._server.sockets[0].getsockname()[1])
 
@@ -240,14 +240,14 @@ class Wire:
         sink.close()
 
 
-@pytest.fixture(name="make_wire")
-async def _make_wire() -> AsyncIterator[Callable[[Address], Wire]]:
-    wires: list[Wire] = []
+@pytest.fixture(name="make_relay")
+async def _make_relay() -> AsyncIterator[Callable[[Address], CuttableRelay]]:
+    relays: list[CuttableRelay] = []
 
-    def make(target: Address) -> Wire:
-        wires.append(Wire(target))
-        return wires[-1]
+    def make(target: Address) -> CuttableRelay:
+        relays.append(CuttableRelay(target))
+        return relays[-1]
 
     yield make
-    for wire in wires:
-        await wire.cut()
+    for relay in relays:
+        await relay.cut()

@@ -1,4 +1,4 @@
-"""HOST:PORT as people type it."""
+"""Addresses in the form HOST:PORT."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from memcrdt.net.addresses import Address, host_group
         ("[fe80::1%eth0]:4000", "fe80::1%eth0", 4000),
     ],
 )
-def test_an_address_is_read_and_written(text: str, host: str, port: int) -> None:
-    """What is written is read again as the same address."""
+def test_an_address_is_parsed_and_formatted(text: str, host: str, port: int) -> None:
+    """Parsing the formatted text gives the same address."""
     address = Address.parse(text)
     assert (address.host, address.port) == (host, port)
     assert Address.parse(str(address)) == address
@@ -46,14 +46,14 @@ def test_an_address_is_read_and_written(text: str, host: str, port: int) -> None
         ),
     ],
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
-    """The message shows how one looks. Also names at which resolvers raise what is no OSError."""
+def test_an_invalid_address_is_refused(text: str) -> None:
+    """The message shows the right form. Includes names for which resolvers raise errors other than OSError."""
     with pytest.raises(InputError, match="HOST:PORT"):
         Address.parse(text)
 
 
-def test_an_address_that_is_put_together_is_checked_too() -> None:
-    """An empty host and port 0 are for listening; what cannot be listened at is refused."""
+def test_the_constructor_checks_host_and_port() -> None:
+    """An empty host and port 0 are valid for listening."""
     assert str(Address("", 0)) == ":0"
     for host, port in (("a b", 1), ("", -1), ("", 65536)):
         with pytest.raises(InputError):
@@ -70,6 +70,6 @@ def test_an_address_that_is_put_together_is_checked_too() -> None:
         ("fe80::1%2", "fe80::ffff%2", "fe80::1%3"),
     ],
 )
-def test_all_addresses_that_one_machine_may_take_count_as_one(host: str, same: str, other: str) -> None:
-    """With IPv6 it has 64 bits of them to choose from, on each of its links."""
+def test_all_addresses_that_one_machine_may_take_form_one_group(host: str, same: str, other: str) -> None:
+    """With IPv6, a machine can choose the lower 64 bits on each of its links."""
     assert host_group(host) == host_group(same) != host_group(other)

@@ -1,4 +1,4 @@
-"""The three frames by which two devices prove their keys, without any socket."""
+"""The three frames of device authentication, without sockets."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def _desktop(tmp_path_factory: pytest.TempPathFactory) -> Endpoint:
     return _side(tmp_path_factory.mktemp("desktop"), b"2" * 32)
 
 
-def test_both_sides_learn_who_the_other_is(laptop: Endpoint, desktop: Endpoint) -> None:
-    """Device id, public key and both nonces, equal on both sides."""
+def test_both_sides_learn_the_other_side_s_identity(laptop: Endpoint, desktop: Endpoint) -> None:
+    """Device id, public key and both nonces are equal on both sides."""
     dialer, listener = DialerHandshake(laptop), ListenerHandshake(desktop)
     claim = dialer.read(listener.greeting())
     seen_by_listener = listener.verify(dialer.proof(claim))
@@ -47,14 +47,14 @@ def test_both_sides_learn_who_the_other_is(laptop: Endpoint, desktop: Endpoint) 
 
 
 def test_every_frame_fits_the_limit(laptop: Endpoint, desktop: Endpoint) -> None:
-    """With room to spare for a later version's fields."""
+    """There is room for the fields of a later version."""
     frames = _frames(laptop, desktop)
     assert max(len(frame) for frame in frames) < HANDSHAKE_FRAME_BYTES / 4
 
 
 @pytest.mark.parametrize("changed", ["channel_binding", "nonce"])
 def test_a_proof_for_another_connection_is_refused(laptop: Endpoint, desktop: Endpoint, changed: str) -> None:
-    """A relay shows another certificate; a replay meets another nonce."""
+    """A relay shows another certificate, and a replay meets another nonce."""
     _, proof, _ = _frames(laptop, desktop)
     other = replace(desktop, **{changed: b"x" * 32})
     with pytest.raises(UntrustedPeerError, match="cannot prove it"):
@@ -63,7 +63,7 @@ def test_a_proof_for_another_connection_is_refused(laptop: Endpoint, desktop: En
 
 @pytest.mark.parametrize("changed", ["channel_binding", "nonce"])
 def test_a_welcome_for_another_connection_is_refused(laptop: Endpoint, desktop: Endpoint, changed: str) -> None:
-    """The dialer checks the same as the listener."""
+    """The dialer makes the same checks as the listener."""
     greeting, _, welcome = _frames(laptop, desktop)
     dialer = DialerHandshake(replace(laptop, **{changed: b"x" * 32}))
     with pytest.raises(UntrustedPeerError, match="cannot prove it"):
@@ -71,7 +71,7 @@ def test_a_welcome_for_another_connection_is_refused(laptop: Endpoint, desktop: 
 
 
 def test_a_listener_cannot_answer_with_the_dialers_own_signature(laptop: Endpoint, desktop: Endpoint) -> None:
-    """The signatures of the two roles differ: none can be sent back."""
+    """The signatures of the two roles differ, so none can be reflected."""
     greeting, proof, _ = _frames(laptop, desktop)
     dialer = DialerHandshake(laptop)
     reflected = msgpack.packb(["welcome", msgpack.unpackb(proof)[3]])
@@ -80,7 +80,7 @@ def test_a_listener_cannot_answer_with_the_dialers_own_signature(laptop: Endpoin
 
 
 def test_a_claim_to_another_devices_key_is_refused(laptop: Endpoint, desktop: Endpoint, tmp_path: Path) -> None:
-    """An impostor knows the public key, and cannot sign for it."""
+    """An impostor knows the public key, but cannot sign for it."""
     impostor = _side(tmp_path, b"3" * 32)
     _, proof, _ = _frames(impostor, desktop)
     kind, _, *rest = msgpack.unpackb(proof)
@@ -89,7 +89,7 @@ def test_a_claim_to_another_devices_key_is_refused(laptop: Endpoint, desktop: En
 
 
 def test_our_own_key_on_the_other_side_is_refused(laptop: Endpoint) -> None:
-    """It is this device itself, or a copy of its folder, and the message says so."""
+    """The other side is this device itself or a copy of its folder, and the message says so."""
     with pytest.raises(UntrustedPeerError, match="own key"):
         DialerHandshake(laptop).read(ListenerHandshake(laptop).greeting())
 
@@ -112,7 +112,7 @@ def test_our_own_key_on_the_other_side_is_refused(laptop: Endpoint) -> None:
     ],
 )
 def test_a_malformed_frame_is_refused(laptop: Endpoint, frame: bytes) -> None:
-    """Garbage, wrong kind, wrong number of fields, wrong size or type, bytes behind, a claim of 2^32 items."""
+    """Garbage, wrong kind, wrong number of fields, wrong size or type, extra bytes, a claim of 2^32 items."""
     with pytest.raises(RemoteProtocolError):
         DialerHandshake(laptop).read(frame)
 
@@ -159,8 +159,8 @@ def _side(home: Path, nonce: bytes) -> Endpoint:
 
 
 @pytest.mark.parametrize("revoked_by", [None, "R" * 52])
-def test_a_refusal_is_proven_as_well(laptop: Endpoint, desktop: Endpoint, revoked_by: str | None) -> None:
-    """Whoever else sends it, or changes who it is that revoked us, has the wrong signature."""
+def test_a_refusal_is_signed(laptop: Endpoint, desktop: Endpoint, revoked_by: str | None) -> None:
+    """A refusal with another sender, or another revoking device, has an invalid signature."""
     dialer, listener = DialerHandshake(laptop), ListenerHandshake(desktop)
     claim = dialer.read(listener.greeting())
     refusal = listener.refusal(listener.verify(dialer.proof(claim)), revoked_by)
@@ -174,8 +174,8 @@ def test_a_refusal_is_proven_as_well(laptop: Endpoint, desktop: Endpoint, revoke
 
 
 @pytest.mark.parametrize("named", ["r" * 52, "R" * 51, "1" * 52, "\xff" * 26])
-def test_a_refusal_names_a_device(laptop: Endpoint, desktop: Endpoint, named: str) -> None:
-    """Anything else could not even be shown, though the device that says it is trusted here."""
+def test_a_refusal_with_an_invalid_device_id_is_refused(laptop: Endpoint, desktop: Endpoint, named: str) -> None:
+    """Such an id could not be shown to the user, even from a trusted device."""
     dialer, listener = DialerHandshake(laptop), ListenerHandshake(desktop)
     claim = dialer.read(listener.greeting())
     refusal = listener.refusal(listener.verify(dialer.proof(claim)), named)

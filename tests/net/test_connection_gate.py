@@ -1,4 +1,4 @@
-"""The door of a listener: whatever clients do, it stays civil, and closes when it is told to."""
+"""The connection gate: limits, and an orderly end whatever clients do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from memcrdt.store.membership.peers import Peers
 if TYPE_CHECKING:
     from tests.network import Device
 
-ENDS_S = 15.0  # a deadline for a machine under load: the longest wait of a closing door is 2 s
+ENDS_S = 15.0  # a deadline for a machine under load: the longest wait of a closing gate is 2 s
 UPGRADE = (
     b"GET /sync HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: memcrdt.1\r\n\r\n"
@@ -32,7 +32,7 @@ Client = Callable[[asyncio.StreamWriter], Awaitable[None]]
 Pair = tuple["Device", "Device"]
 
 
-async def half_of_a_tls_greeting(writer: asyncio.StreamWriter) -> None:
+async def half_a_tls_hello(writer: asyncio.StreamWriter) -> None:
     writer.write(b"\x16\x03\x01\x02")
 
 
@@ -50,23 +50,23 @@ async def a_header_byte_by_byte(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
 
 
-async def a_body_without_end(writer: asyncio.StreamWriter) -> None:
+async def an_endless_body(writer: asyncio.StreamWriter) -> None:
     writer.write(b"POST /sync HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
     while not writer.is_closing():
         writer.write(b"1000\r\n" + bytes(0x1000) + b"\r\n")
         await writer.drain()
-        await asyncio.sleep(0)  # one that was cut off is never told to wait
+        await asyncio.sleep(0)  # drain() does not yield on an aborted connection
 
 
-async def requests_whose_answers_nobody_reads(writer: asyncio.StreamWriter) -> None:
+async def requests_without_reading_answers(writer: asyncio.StreamWriter) -> None:
     writer.transport.pause_reading()
     while not writer.is_closing():
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
         await writer.drain()
-        await asyncio.sleep(0)  # one that was cut off is never told to wait
+        await asyncio.sleep(0)  # drain() does not yield on an aborted connection
 
 
-async def a_websocket_and_silence(writer: asyncio.StreamWriter) -> None:
+async def a_silent_websocket(writer: asyncio.StreamWriter) -> None:
     writer.write(UPGRADE)
 
 
@@ -74,30 +74,30 @@ async def half_a_frame(writer: asyncio.StreamWriter) -> None:
     writer.write(UPGRADE + b"\x82\xfe\x04\x00half")
 
 
-async def pings_whose_answers_nobody_reads(writer: asyncio.StreamWriter) -> None:
+async def pings_without_reading_answers(writer: asyncio.StreamWriter) -> None:
     writer.write(UPGRADE)
     writer.transport.pause_reading()
     while not writer.is_closing():
         writer.write((b"\x89\xfd" + bytes(4) + bytes(125)) * 1000)
         await writer.drain()
-        await asyncio.sleep(0)  # one that was cut off is never told to wait
+        await asyncio.sleep(0)  # drain() does not yield on an aborted connection
 
 
-PLAIN = [half_of_a_tls_greeting, garbage]
+PLAIN = [half_a_tls_hello, garbage]
 WITHIN_TLS = [
     garbage,
     a_header_of_200_kilobytes,
     a_header_byte_by_byte,
-    a_body_without_end,
-    requests_whose_answers_nobody_reads,
-    a_websocket_and_silence,
+    an_endless_body,
+    requests_without_reading_answers,
+    a_silent_websocket,
     half_a_frame,
-    pings_whose_answers_nobody_reads,
+    pings_without_reading_answers,
 ]
 
 
 class Crowd:
-    """As many clients as there is room for and more, all doing the same to one port."""
+    """More clients than the limit allows, all doing the same to one port."""
 
     def __init__(self, port: int, client: Client, *, tls: bool) -> None:
         self._port = port
@@ -133,14 +133,14 @@ class Crowd:
 @pytest.mark.parametrize(
     ("client", "tls"), [*((client, False) for client in PLAIN), *((client, True) for client in WITHIN_TLS)]
 )
-async def test_a_node_ends_whatever_clients_do(
+async def test_a_node_stops_whatever_clients_do(
     client: Client,
     tls: bool,
     tmp_path: Path,
     eventually: Callable[[Callable[[], object]], Awaitable[None]],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Twenty of them at once, in the middle of it; and what they do is worth a line in the log, no traceback."""
+    """Twenty clients misbehave at once. They cause at most one warning in the log and no traceback."""
     caplog.set_level(logging.INFO)
     async with AsyncExitStack() as stack:
         memory = stack.enter_context(memcrdt.open(tmp_path, embedder=None))
@@ -155,10 +155,10 @@ async def test_a_node_ends_whatever_clients_do(
     assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) <= 1
 
 
-async def test_a_network_in_the_background_ends_as_well(
+async def test_a_background_network_stops_too(
     tmp_path: Path, eventually: Callable[[Callable[[], object]], Awaitable[None]]
 ) -> None:
-    """Its thread, for which stop_sync() waits."""
+    """stop_sync() waits for its thread."""
     async with AsyncExitStack() as stack:
         memory = stack.enter_context(memcrdt.open(tmp_path, embedder=None))
         Peers(memory.store).accept("B" * 52)
@@ -172,10 +172,10 @@ async def test_a_network_in_the_background_ends_as_well(
             await asyncio.to_thread(memory.stop_sync)
 
 
-async def test_a_node_ends_though_a_member_answers_no_more(
+async def test_a_node_stops_although_a_member_does_not_answer(
     tmp_path: Path, make_device: Callable[[str], Device], eventually: Callable[[Callable[[], object]], Awaitable[None]]
 ) -> None:
-    """One that got in, and since then takes no frame, not even the goodbye."""
+    """The member was accepted, and then reads no more frames, not even the closing one."""
     laptop = make_device("laptop")
     with memcrdt.open(tmp_path / "desktop", embedder=None) as memory:
         Peers(memory.store).accept(laptop.id)
@@ -189,8 +189,8 @@ async def test_a_node_ends_though_a_member_answers_no_more(
         await connection.close()
 
 
-async def test_what_is_no_http_is_worth_one_line_a_minute(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
-    """With the address it came from, and without a traceback."""
+async def test_invalid_http_is_logged_once_a_minute(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    """The line has the client's address and no traceback."""
     _, desktop = pair
     address = desktop.listen()
     for _ in range(3):
@@ -203,8 +203,8 @@ async def test_what_is_no_http_is_worth_one_line_a_minute(pair: Pair, caplog: py
     assert record.exc_info is None
 
 
-async def test_addresses_of_one_network_share_their_few_places(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One more of them is hung up on at once, while those that were there before still have their time."""
+async def test_addresses_of_one_network_share_one_limit(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A further connection is closed at once, and the earlier ones keep their time."""
     monkeypatch.setattr(connection_gate, "host_group", lambda host: "one network")
     _, desktop = pair
     address = desktop.listen()
@@ -223,8 +223,8 @@ async def test_addresses_of_one_network_share_their_few_places(pair: Pair, monke
         writer.close()
 
 
-async def test_a_door_that_closes_while_somebody_comes_leaves_no_socket_open(pair: Pair) -> None:
-    """Not even one whose turn had not come: a socket that nobody closes is a warning, and so an error here."""
+async def test_closing_while_clients_connect_leaves_no_socket_open(pair: Pair) -> None:
+    """Not even a socket whose task has not started. An unclosed socket is a warning, which is an error in tests."""
     _, desktop = pair
     address = desktop.listen()
     writers = [(await asyncio.open_connection(address.host, address.port))[1] for _ in range(PENDING_PER_HOST_MAX)]
@@ -234,7 +234,7 @@ async def test_a_door_that_closes_while_somebody_comes_leaves_no_socket_open(pai
 
 
 async def test_a_flood_leaves_the_event_loop_running(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the next connection waits already, asyncio hands it over without a pause: here there are a thousand."""
+    """When connections are waiting, asyncio accepts them without yielding. Here a thousand are waiting."""
     _, desktop = pair
     taken = 0
 

@@ -17,7 +17,7 @@ from memcrdt.testing.frame_streams import FrameStreamAcceptance, memory_streams
 
 
 class TestInMemory(FrameStreamAcceptance):
-    """Streams for tests keep what real ones keep."""
+    """Streams in memory, which other tests use, meet the same contract."""
 
     @pytest.fixture
     async def streams(self) -> tuple[FrameStream, FrameStream]:
@@ -25,7 +25,7 @@ class TestInMemory(FrameStreamAcceptance):
 
 
 class TestOverWebSockets(FrameStreamAcceptance):
-    """The real thing, over TLS on the loopback interface."""
+    """Streams over TLS on the loopback interface."""
 
     @pytest.fixture
     async def streams(self) -> AsyncIterator[tuple[FrameStream, FrameStream]]:

@@ -1,4 +1,4 @@
-"""Device authentication over streams in memory: no socket, no TLS."""
+"""Device authentication over streams in memory, without sockets or TLS."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from memcrdt.testing.frame_streams import DIALER, LISTENER, MemoryFrameStream, m
 
 
 class Trusting(TrustPolicy):
-    """The policies of both sides: accepts some devices, and takes a certain introduction."""
+    """The policies of both sides: accepts some devices, and one introduction."""
 
     def __init__(self, *accepted: str) -> None:
         self.accepted = set(accepted)
         self.revokers: dict[str, str] = {}
-        self.says: bytes | None = None
-        self.heard: list[bytes] = []
+        self.own_introduction: bytes | None = None
+        self.introductions: list[bytes] = []
         self.refused: list[tuple[str, str]] = []
 
     async def is_accepted(self, device: str) -> bool:
         return device in self.accepted
 
     async def introduction(self, device: str) -> bytes | None:
-        return self.says
+        return self.own_introduction
 
     async def admits(self, peer: AuthenticatedPeer, address: str) -> bool:
         if peer.device not in self.accepted:
@@ -50,7 +50,7 @@ class Trusting(TrustPolicy):
         return self.revokers.get(peer.device)
 
     async def introduced(self, peer: AuthenticatedPeer, introduction: bytes) -> bool:
-        self.heard.append(introduction)
+        self.introductions.append(introduction)
         return introduction == b"believe me"
 
 
@@ -63,7 +63,7 @@ class Two:
         self.dialed, self.accepted = memory_streams()
 
     async def meet(self, wanted: str | None = None) -> tuple[object, object]:
-        """What the handshake gave the dialer, and the listener: a peer or an error."""
+        """Run the handshake, and return the results of dialer and listener: a peer or an error."""
         return tuple(
             await asyncio.gather(
                 authenticate_as_dialer(self.dialed, LocalDevice(self.laptop, 27380), self.laptops, wanted),
@@ -87,7 +87,7 @@ async def test_two_devices_that_accept_each_other_are_authenticated(two: Two) ->
 
 
 async def test_an_unknown_device_is_refused(two: Two) -> None:
-    """It is told what to run; its id and address are noted at the other side."""
+    """It is told the command to run, and the other side records its id and address."""
     two.desktops.accepted.clear()
     refusal, peer = await two.meet()
     assert isinstance(refusal, RefusedError)
@@ -99,37 +99,37 @@ async def test_an_unknown_device_is_refused(two: Two) -> None:
     assert two.dialed.close_code is not None
 
 
-async def test_a_device_that_nobody_believes_stays_out(two: Two) -> None:
-    """The listener closes with a code and says nothing else."""
+async def test_an_invalid_introduction_is_refused(two: Two) -> None:
+    """The listener closes with a code and sends nothing else."""
     two.desktops.accepted.clear()
-    two.laptops.says = b"believe somebody else"
+    two.laptops.own_introduction = b"believe somebody else"
     refusal, peer = await two.meet()
     assert isinstance(refusal, RefusedError)
-    assert (peer, two.desktops.heard) == (None, [b"believe somebody else"])
+    assert (peer, two.desktops.introductions) == (None, [b"believe somebody else"])
     assert two.dialed.close_code == NOT_ACCEPTED
 
 
-async def test_a_device_that_is_introduced_gets_in(two: Two) -> None:
-    """By statements of members, which it shows after the listener has proven who it is."""
+async def test_a_valid_introduction_is_accepted(two: Two) -> None:
+    """The device sends members' statements after the listener has proven its identity."""
     two.desktops.accepted.clear()
-    two.laptops.says = b"believe me"
+    two.laptops.own_introduction = b"believe me"
     listener, dialer = await two.meet()
     assert (listener.device, dialer.device) == (two.desktop.device_id, two.laptop.device_id)
 
 
-async def test_a_revoked_device_is_told_by_whom(two: Two) -> None:
+async def test_a_revoked_device_is_told_who_revoked_it(two: Two) -> None:
     """It is not asked for an introduction."""
     two.desktops.accepted.clear()
     two.desktops.revokers[two.laptop.device_id] = "R" * 52
-    two.laptops.says = b"believe me"
+    two.laptops.own_introduction = b"believe me"
     refusal, peer = await two.meet()
     assert isinstance(refusal, RefusedError)
     assert f"this device was revoked by {shown('R' * 52)}" in str(refusal)
-    assert (peer, two.desktops.heard) == (None, [])
+    assert (peer, two.desktops.introductions) == (None, [])
 
 
-async def test_a_listener_that_is_not_accepted_learns_nothing_of_us(two: Two) -> None:
-    """The dialer closes behind the greeting."""
+async def test_a_listener_that_is_not_accepted_learns_nothing_about_us(two: Two) -> None:
+    """The dialer closes after the greeting."""
     two.laptops.accepted.clear()
     refusal, peer = await two.meet()
     assert isinstance(refusal, UntrustedPeerError)
@@ -138,7 +138,7 @@ async def test_a_listener_that_is_not_accepted_learns_nothing_of_us(two: Two) ->
 
 
 async def test_another_device_than_the_wanted_one_is_refused(two: Two) -> None:
-    """Even an accepted one."""
+    """Even if it is accepted."""
     refusal, peer = await two.meet("P" * 52)
     assert isinstance(refusal, AnotherDeviceError)
     assert (peer, two.dialed.sent) == (None, [])
@@ -153,7 +153,7 @@ class Impostor:
 
 @pytest.mark.parametrize("side", ["dialer", "listener"])
 async def test_an_impostor_is_refused(two: Two, tmp_path: Path, side: str) -> None:
-    """It knows the public key of an accepted device, and cannot sign for it."""
+    """It knows the public key of an accepted device, but cannot sign for it."""
     own = Identity.load_or_create(tmp_path / "impostor")
     if side == "dialer":
         two.laptop = Impostor(two.laptop, own)
@@ -168,8 +168,8 @@ async def test_an_impostor_is_refused(two: Two, tmp_path: Path, side: str) -> No
         assert "cannot prove it" in str(refusal)
 
 
-async def test_a_relay_with_another_channel_binding_is_found_out(two: Two) -> None:
-    """It passes every frame on, and each side signs what it sees of the relay."""
+async def test_a_relay_with_another_channel_binding_is_detected(two: Two) -> None:
+    """It passes every frame on, but each side signs the channel binding that it sees."""
     two.dialed, near = memory_streams(b"r" * 32)
     far, two.accepted = memory_streams(b"c" * 32)
     pumps = [asyncio.create_task(pump) for pump in (_pump(near, far), _pump(far, near))]
@@ -189,16 +189,16 @@ async def test_our_own_listener_is_recognised(two: Two) -> None:
 
 
 @pytest.mark.parametrize("frame", [b"", b"garbage", bytes(1025)])
-async def test_a_dialer_that_breaks_the_protocol_is_hung_up_on(two: Two, frame: bytes) -> None:
-    """With the code for that."""
+async def test_a_dialer_that_breaks_the_protocol_is_disconnected(two: Two, frame: bytes) -> None:
+    """The close code gives the reason."""
     await two.dialed.send(frame)
     assert await authenticate_as_listener(two.accepted, LocalDevice(two.desktop), two.desktops) is None
     assert two.dialed.close_code == PROTOCOL_BROKEN
 
 
 @pytest.mark.parametrize("frame", [b"", b"garbage", bytes(1025)])
-async def test_a_listener_that_breaks_the_protocol_is_hung_up_on(two: Two, frame: bytes) -> None:
-    """The error names it, and the next step."""
+async def test_a_listener_that_breaks_the_protocol_is_disconnected(two: Two, frame: bytes) -> None:
+    """The error names the device and the next step."""
     await two.accepted.send(frame)
     with pytest.raises(RemoteProtocolError, match=f"{LISTENER} breaks the protocol: .* update memcrdt"):
         await authenticate_as_dialer(two.dialed, LocalDevice(two.laptop), two.laptops)
@@ -206,15 +206,15 @@ async def test_a_listener_that_breaks_the_protocol_is_hung_up_on(two: Two, frame
 
 
 async def test_a_side_that_hangs_up_ends_the_handshake(two: Two) -> None:
-    """The dialer raises; the listener has nobody to tell."""
+    """The dialer raises an error, the listener returns None."""
     await two.accepted.close(GOODBYE)
     with pytest.raises(UnreachableError, match="hung up"):
         await authenticate_as_dialer(two.dialed, LocalDevice(two.laptop), two.laptops)
     assert await authenticate_as_listener(two.accepted, LocalDevice(two.desktop), two.desktops) is None
 
 
-async def test_a_claim_is_read_and_nothing_is_said(two: Two) -> None:
-    """For an address of which nobody said whose it is."""
+async def test_a_claim_is_read_without_revealing_our_identity(two: Two) -> None:
+    """For an address whose device is not known."""
     listening = asyncio.create_task(authenticate_as_listener(two.accepted, LocalDevice(two.desktop), two.desktops))
     assert await claimed_device(two.dialed) == two.desktop.device_id
     assert (await listening, two.dialed.sent, two.dialed.close_code) == (None, [], GOODBYE)

@@ -1,4 +1,4 @@
-"""The device key in its file."""
+"""The device key and its file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no file mod
 
 
 def test_the_key_is_made_once_and_stays(tmp_path: Path) -> None:
-    """The second call reads what the first one wrote; the file is alone in the folder."""
+    """The second call reads the file of the first. The folder has no other file."""
     first = Identity.load_or_create(tmp_path)
     second = Identity.load_or_create(tmp_path)
     assert first.device_id == second.device_id == device_id_of(tmp_path)
@@ -25,7 +25,7 @@ def test_the_key_is_made_once_and_stays(tmp_path: Path) -> None:
 
 
 @posix_only
-def test_the_key_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_key_file(tmp_path: Path) -> None:
     """Mode 0600, whatever the umask allows."""
     Identity.load_or_create(tmp_path)
     assert (tmp_path / "device.key").stat().st_mode & 0o777 == 0o600
@@ -33,8 +33,8 @@ def test_the_key_file_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 @posix_only
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602])
-def test_a_key_that_others_can_use_is_refused_with_the_fix(tmp_path: Path, mode: int) -> None:
-    """The message holds the command that mends it, and the command does mend it."""
+def test_a_key_that_other_users_can_read_is_refused_with_the_fix(tmp_path: Path, mode: int) -> None:
+    """The message contains the command that fixes the mode, and the command works."""
     Identity.load_or_create(tmp_path)
     path = tmp_path / "device.key"
     path.chmod(mode)
@@ -45,7 +45,7 @@ def test_a_key_that_others_can_use_is_refused_with_the_fix(tmp_path: Path, mode:
 
 
 def test_processes_that_race_get_the_same_key(tmp_path: Path) -> None:
-    """Four processes that make the key at once print one id, and leave one file."""
+    """Four processes that make the key at the same time print one id, and leave one file."""
     code = (
         "import sys, pathlib; from memcrdt.net.identity import Identity; sys.stdin.read();"
         "print(Identity.load_or_create(pathlib.Path(sys.argv[1])).device_id)"
@@ -64,7 +64,7 @@ def test_processes_that_race_get_the_same_key(tmp_path: Path) -> None:
 
 
 def test_an_id_is_read_without_importing_cryptography(tmp_path: Path) -> None:
-    """Commands that only need the id don't pay for the library that signs."""
+    """Commands that need only the id do not load the signing library."""
     Identity.load_or_create(tmp_path)
     code = (
         "import sys, pathlib; from memcrdt.net.identity import device_id_of; device_id_of(pathlib.Path(sys.argv[1]));"
@@ -74,7 +74,7 @@ def test_an_id_is_read_without_importing_cryptography(tmp_path: Path) -> None:
 
 
 def test_a_signature_verifies_with_the_public_key(tmp_path: Path) -> None:
-    """Ed25519, 64 bytes, with a key read back from the file."""
+    """Ed25519, 64 bytes, with a key read from the file."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     Identity.load_or_create(tmp_path)
@@ -83,8 +83,8 @@ def test_a_signature_verifies_with_the_public_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff\xfe", b'{"format": "of another program"}'])
-def test_a_file_that_is_no_key_is_refused(tmp_path: Path, content: bytes) -> None:
-    """It is never overwritten: it may be the only copy of something."""
+def test_a_file_that_is_not_a_key_is_refused(tmp_path: Path, content: bytes) -> None:
+    """It is never overwritten, because it may be the only copy of something."""
     path = tmp_path / "device.key"
     path.write_bytes(content)
     path.chmod(0o600)
@@ -93,37 +93,37 @@ def test_a_file_that_is_no_key_is_refused(tmp_path: Path, content: bytes) -> Non
     assert path.read_bytes() == content
 
 
-def test_a_key_cut_short_is_refused(tmp_path: Path) -> None:
-    """Both halves have 32 bytes."""
+def test_a_truncated_key_is_refused(tmp_path: Path) -> None:
+    """Both halves must have 32 bytes."""
     _rewrite(tmp_path, private_key="00ff")
     with pytest.raises(CorruptError, match="truncated"):
         Identity.load_or_create(tmp_path)
 
 
-def test_halves_that_are_no_pair_do_not_sign(tmp_path: Path) -> None:
-    """Checked before the first signature, where cryptography is loaded anyway."""
+def test_halves_that_do_not_match_do_not_sign(tmp_path: Path) -> None:
+    """Checked before the first signature, when cryptography is loaded anyway."""
     _rewrite(tmp_path, private_key="00" * 32)
     identity = Identity.load_or_create(tmp_path)
     with pytest.raises(CorruptError, match="do not match"):
         identity.sign(b"message")
 
 
-def test_the_home_is_made_with_the_key(tmp_path: Path) -> None:
-    """For its owner alone, parents included."""
+def test_the_home_is_created_with_the_key(tmp_path: Path) -> None:
+    """Readable by its owner only, with all parent folders."""
     home = tmp_path / "share" / "memcrdt"
     Identity.load_or_create(home)
     assert (home / "device.key").is_file()
 
 
-def test_reading_the_id_makes_nothing(tmp_path: Path) -> None:
-    """A home that is not there stays so."""
+def test_reading_the_id_creates_nothing(tmp_path: Path) -> None:
+    """A missing home stays missing."""
     with pytest.raises(NotFoundError, match="nowhere"):
         device_id_of(tmp_path / "nowhere")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
-    """An OSError never comes out as such."""
+    """An OSError is never raised as such."""
     home = tmp_path / "file"
     home.write_text("mine")
     with pytest.raises(StoreError, match="is not a folder"):

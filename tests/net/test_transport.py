@@ -1,4 +1,4 @@
-"""Listener and dialer over real loopback sockets: who gets in, and what a stranger gets."""
+"""Listener and dialer over real sockets on the loopback interface."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ Eventually = Callable[[Callable[[], object]], Awaitable[None]]
 Pair = tuple["Device", "Device"]
 
 
-async def test_a_known_device_gets_in(pair: Pair) -> None:
-    """Both sides know who they talk to, and the document arrives."""
+async def test_an_accepted_device_is_connected(pair: Pair) -> None:
+    """Both sides know the other's id, and the document arrives."""
     laptop, desktop = pair
     connection = await laptop.dial(desktop.listen(), desktop.id)
     assert await connection.receive() == DOCUMENT
@@ -44,67 +44,67 @@ async def test_a_known_device_gets_in(pair: Pair) -> None:
     await connection.close()
 
 
-async def test_a_stranger_knocks_and_gets_no_document(pair: Pair) -> None:
-    """It is told what to run on the other device, and its id is known there."""
+async def test_an_unknown_device_is_refused_and_recorded(pair: Pair) -> None:
+    """It is told which command to run on the other device, where its id is recorded."""
     laptop, desktop = pair
     desktop.trusted.clear()
     with pytest.raises(UntrustedPeerError, match=f"run there: memcrdt accept {shown(laptop.id)}"):
         await laptop.dial(desktop.listen(), desktop.id)
-    assert desktop.knocks == [laptop.id]
+    assert desktop.refused == [laptop.id]
     assert desktop.documents_sent == 0
 
 
-async def test_a_revoked_device_is_told_by_whom(pair: Pair) -> None:
-    """And nothing else."""
+async def test_a_revoked_device_is_told_who_revoked_it(pair: Pair) -> None:
+    """It is told nothing else."""
     laptop, desktop = pair
     desktop.trusted.clear()
     desktop.revokers[laptop.id] = "R" * 52
     with pytest.raises(UntrustedPeerError, match=f"this device was revoked by {shown('R' * 52)}"):
         await laptop.dial(desktop.listen(), desktop.id)
-    assert (desktop.heard, desktop.documents_sent) == ([], 0)
+    assert (desktop.introductions, desktop.documents_sent) == ([], 0)
 
 
-async def test_a_newcomer_gets_in_by_what_members_say_of_it(pair: Pair) -> None:
-    """It is asked only after the listener has proven who it is."""
+async def test_a_valid_introduction_is_accepted(pair: Pair) -> None:
+    """It is asked for only after the listener has proven its identity."""
     laptop, desktop = pair
     desktop.trusted.clear()
-    laptop.says = b"believe me"
+    laptop.own_introduction = b"believe me"
     connection = await laptop.dial(desktop.listen(), desktop.id)
     assert await connection.receive() == DOCUMENT
-    assert desktop.heard == [b"believe me"]
+    assert desktop.introductions == [b"believe me"]
     await connection.close()
 
 
 @pytest.mark.parametrize("says", [b"", b"believe somebody else", bytes(1025)])
-async def test_a_newcomer_that_nobody_believes_stays_out(pair: Pair, says: bytes) -> None:
-    """As a stranger does; a frame over 1 KiB is not even looked at."""
+async def test_an_invalid_introduction_is_refused(pair: Pair, says: bytes) -> None:
+    """Like an unknown device. A frame over 1 KiB is not even read."""
     laptop, desktop = pair
     desktop.trusted.clear()
-    laptop.says = says
+    laptop.own_introduction = says
     with pytest.raises((UntrustedPeerError, UnreachableError)):
         await laptop.dial(desktop.listen(), desktop.id)
-    assert desktop.heard == [says][: len(says) <= 1024]
+    assert desktop.introductions == [says][: len(says) <= 1024]
     assert desktop.documents_sent == 0
 
 
-async def test_a_relay_learns_nothing_from_a_newcomer(pair: Pair) -> None:
-    """What members have signed names the space: it goes to nobody but the device that is meant."""
+async def test_a_relay_does_not_see_an_introduction(pair: Pair) -> None:
+    """The statements name the space, so only the right device may see them."""
     laptop, desktop = pair
     desktop.trusted.clear()
-    laptop.says = b"believe me"
+    laptop.own_introduction = b"believe me"
     async with _Relay(desktop.listen()) as relay:
         with pytest.raises(UntrustedPeerError):
             await laptop.dial(relay.address, desktop.id)
     assert not any(b"believe me" in frame for frame in relay.seen)
 
 
-async def test_a_device_that_we_have_not_accepted_gets_not_even_our_key(pair: Pair) -> None:
-    """The dialer hangs up behind the greeting, and says which command would accept the device."""
+async def test_a_device_that_is_not_accepted_does_not_see_our_key(pair: Pair) -> None:
+    """The dialer closes after the greeting, and names the command that accepts the device."""
     laptop, desktop = pair
     laptop.trusted.clear()
     with pytest.raises(UntrustedPeerError, match=f"memcrdt accept {shown(desktop.id)}"):
         await laptop.dial(desktop.listen())
-    assert (desktop.knocks, desktop.documents_sent) == ([], 0)
+    assert (desktop.refused, desktop.documents_sent) == ([], 0)
 
 
 async def test_an_impostor_gets_no_document(pair: Pair, make_device: Callable[[str], Device]) -> None:
@@ -115,11 +115,11 @@ async def test_an_impostor_gets_no_document(pair: Pair, make_device: Callable[[s
     with pytest.raises(UntrustedPeerError, match="rejected our signature"):
         await dialer.dial(DialTarget(desktop.listen(), desktop.id))
     await dialer.close()
-    assert (desktop.knocks, desktop.documents_sent) == ([], 0)
+    assert (desktop.refused, desktop.documents_sent) == ([], 0)
 
 
 async def test_a_relay_in_the_middle_gets_no_document(pair: Pair) -> None:
-    """A relay that ends TLS with a certificate of its own sees the handshake, and nothing behind it."""
+    """A relay that terminates TLS with its own certificate sees the handshake, and nothing after it."""
     laptop, desktop = pair
     async with _Relay(desktop.listen()) as relay:
         with pytest.raises(UntrustedPeerError, match="a proxy between the two devices decrypts TLS"):
@@ -129,7 +129,7 @@ async def test_a_relay_in_the_middle_gets_no_document(pair: Pair) -> None:
 
 
 async def test_another_device_than_the_expected_is_refused(pair: Pair, make_device: Callable[[str], Device]) -> None:
-    """The message names both, and the address."""
+    """The message names both devices and the address."""
     laptop, desktop = pair
     other = make_device("other")
     address = desktop.listen()
@@ -148,8 +148,8 @@ async def test_a_web_page_is_refused(pair: Pair) -> None:
     assert desktop.documents_sent == 0
 
 
-async def test_a_revoked_device_is_out_and_an_accepted_one_in_again(pair: Pair) -> None:
-    """Trust is asked for at every connection."""
+async def test_trust_is_checked_at_every_connection(pair: Pair) -> None:
+    """A revoked device is refused, and connects once it is accepted again."""
     laptop, desktop = pair
     address = desktop.listen()
     desktop.trusted.remove(laptop.id)
@@ -166,7 +166,7 @@ async def test_a_revoked_device_is_out_and_an_accepted_one_in_again(pair: Pair) 
 async def test_only_the_sync_path_and_protocol_are_answered(
     pair: Pair, path: str, protocols: tuple[str, ...], status: int
 ) -> None:
-    """And the connection is closed, so that nothing can be tried on it again."""
+    """The connection is closed, so that nothing else can be tried on it."""
     _, desktop = pair
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
@@ -177,14 +177,14 @@ async def test_only_the_sync_path_and_protocol_are_answered(
 
 @pytest.mark.parametrize("frame", [b"x" * 1025, b"", b"\xc1garbage", msgpack.packb(["proof", 1, 2, 3])])
 async def test_garbage_in_the_handshake_ends_it(pair: Pair, frame: bytes) -> None:
-    """A frame over 1 KiB, or one that is no proof: closed as a breach of the protocol."""
+    """A frame over 1 KiB, or a frame that is not a proof, closes the connection as a protocol error."""
     _, desktop = pair
     async with aiohttp.ClientSession() as session:
         stranger = await _open(session, desktop.listen())
         await stranger.receive_bytes()
         await stranger.send_bytes(frame)
         await _ends_with(stranger, PROTOCOL_BROKEN)
-    assert (desktop.knocks, desktop.documents_sent) == ([], 0)
+    assert (desktop.refused, desktop.documents_sent) == ([], 0)
 
 
 async def test_a_text_frame_in_the_handshake_ends_it(pair: Pair) -> None:
@@ -198,10 +198,10 @@ async def test_a_text_frame_in_the_handshake_ends_it(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("stage", ["tcp", "tls", "websocket"])
-async def test_a_silent_client_is_hung_up_on(
+async def test_a_silent_client_is_disconnected(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, stage: str, eventually: Eventually
 ) -> None:
-    """Whether it stops before TLS, before HTTP, or before authentication; and its place is free again."""
+    """Whether it stops before TLS, HTTP or authentication. Afterwards its place is free."""
     monkeypatch.setattr(connection_gate, "IDENTIFY_S", 0.1)
     _, desktop = pair
     address = desktop.listen()
@@ -220,7 +220,7 @@ async def test_a_silent_client_is_hung_up_on(
 
 
 async def test_one_address_gets_four_unauthenticated_sockets(pair: Pair, eventually: Eventually) -> None:
-    """The fifth is closed at once; who is authenticated does not count."""
+    """The fifth is closed at once. Authenticated connections do not count."""
     laptop, desktop = pair
     address = desktop.listen()
     friend = await laptop.dial(address, desktop.id)
@@ -238,8 +238,8 @@ async def test_one_address_gets_four_unauthenticated_sockets(pair: Pair, eventua
     await again.close()
 
 
-async def test_sixteen_unauthenticated_sockets_are_the_most(pair: Pair) -> None:
-    """From however many addresses: 127.0.0.0/8 has enough of them."""
+async def test_sixteen_unauthenticated_sockets_are_the_maximum(pair: Pair) -> None:
+    """From any number of addresses, here in 127.0.0.0/8."""
     _, desktop = pair
     address = desktop.listen()
     strangers = []
@@ -267,17 +267,17 @@ async def test_a_frame_over_one_mebibyte_ends_the_connection(pair: Pair, eventua
 
 
 async def test_a_text_frame_after_the_handshake_is_refused(pair: Pair, eventually: Eventually) -> None:
-    """Also of an accepted device."""
+    """From an accepted device too."""
     laptop, desktop = pair
     connection = await laptop.dial(desktop.listen(), desktop.id)
-    await connection._stream._socket.send_str("hello")  # a Connection cannot
+    await connection._stream._socket.send_str("hello")  # Connection sends binary frames only
     await eventually(lambda: desktop.problems)
     assert isinstance(desktop.problems[0], RemoteProtocolError)
     await connection.close()
 
 
 async def test_frames_of_a_mebibyte_pass_both_ways(pair: Pair) -> None:
-    """The limit itself is allowed."""
+    """A frame of the maximum size is allowed."""
     laptop, desktop = pair
     connection = await laptop.dial(desktop.listen(), desktop.id)
     await connection.receive()
@@ -289,7 +289,7 @@ async def test_frames_of_a_mebibyte_pass_both_ways(pair: Pair) -> None:
     await connection.close()
 
 
-async def test_sending_on_a_closed_connection_is_an_error_with_the_device_in_it(pair: Pair) -> None:
+async def test_sending_on_a_closed_connection_is_an_error_that_names_the_device(pair: Pair) -> None:
     """Never an OSError of aiohttp."""
     laptop, desktop = pair
     connection = await laptop.dial(desktop.listen(), desktop.id)
@@ -299,7 +299,7 @@ async def test_sending_on_a_closed_connection_is_an_error_with_the_device_in_it(
 
 
 async def test_a_port_in_use_is_named(pair: Pair) -> None:
-    """With what to do about it."""
+    """The message says what to do."""
     laptop, desktop = pair
     address = desktop.listen()
     with pytest.raises(LockedError, match=f"port {address.port} is in use.*--port"):
@@ -317,8 +317,8 @@ async def test_a_host_that_is_not_ours_is_named(pair: Pair, host: str, why: str)
         laptop.listener.start(Address(host, 0))
 
 
-async def test_nobody_at_the_address_is_an_error_that_says_so(pair: Pair) -> None:
-    """The device, the address and the next step."""
+async def test_an_unreachable_address_is_an_error(pair: Pair) -> None:
+    """The message names the device, the address and the next step."""
     laptop, desktop = pair
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = Address("127.0.0.1", free.getsockname()[1])
@@ -326,8 +326,8 @@ async def test_nobody_at_the_address_is_an_error_that_says_so(pair: Pair) -> Non
         await laptop.dial(address, desktop.id)
 
 
-async def test_who_breaks_the_protocol_while_being_authenticated_is_named(pair: Pair) -> None:
-    """As a memcrdt of another version may."""
+async def test_a_device_that_breaks_the_handshake_protocol_is_named(pair: Pair) -> None:
+    """Another version of memcrdt may do this."""
     laptop, desktop = pair
 
     async def nonsense(request: web.BaseRequest) -> web.WebSocketResponse:
@@ -346,8 +346,8 @@ async def test_who_breaks_the_protocol_while_being_authenticated_is_named(pair: 
     )
 
 
-async def test_a_name_that_leads_nowhere_is_told_from_a_device_that_is_not_there(pair: Pair) -> None:
-    """What to look at is the name, not the device."""
+async def test_an_unknown_host_name_has_an_error_of_its_own(pair: Pair) -> None:
+    """The user has to check the name, not the device."""
     laptop, desktop = pair
     with pytest.raises(UnreachableError) as told:
         await laptop.dial(Address("no-such-host.invalid", 27380), desktop.id)
@@ -357,8 +357,8 @@ async def test_a_name_that_leads_nowhere_is_told_from_a_device_that_is_not_there
     )
 
 
-async def test_what_answers_without_being_expected_is_told(pair: Pair) -> None:
-    """As when a code is looked for at the port at which the device serves."""
+async def test_an_unexpected_server_is_named(pair: Pair) -> None:
+    """For example, if the address of `memcrdt serve` is used to pair."""
     laptop, desktop = pair
     address = desktop.listen()
     dialer = Dialer(laptop.identity, laptop, PAIRING_PATH, "memcrdt pair waiting")
@@ -369,7 +369,7 @@ async def test_what_answers_without_being_expected_is_told(pair: Pair) -> None:
 
 
 async def test_a_redirect_is_not_followed(pair: Pair) -> None:
-    """Whoever answers at an address cannot send us to another."""
+    """A server cannot send us to another address."""
     laptop, desktop = pair
     elsewhere = desktop.listen()
 
@@ -383,7 +383,7 @@ async def test_a_redirect_is_not_followed(pair: Pair) -> None:
 
 
 async def test_a_proxy_in_the_environment_is_not_used(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Devices talk directly, or not at all."""
+    """Devices connect directly or not at all."""
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     laptop, desktop = pair
@@ -392,8 +392,8 @@ async def test_a_proxy_in_the_environment_is_not_used(pair: Pair, monkeypatch: p
     await connection.close()
 
 
-async def test_all_interfaces_take_ipv4_and_ipv6(pair: Pair) -> None:
-    """An empty host listens on both, and shows IPv4 addresses as such."""
+async def test_all_interfaces_accept_ipv4_and_ipv6(pair: Pair) -> None:
+    """An empty host listens on both, and IPv4 addresses are shown in IPv4 form."""
     laptop, desktop = pair
     port = desktop.listener.start(Address("", 0))
     connection = await laptop.dial(Address("127.0.0.1", port), desktop.id)
@@ -405,7 +405,7 @@ async def test_all_interfaces_take_ipv4_and_ipv6(pair: Pair) -> None:
 
 
 async def test_tls_before_1_3_is_refused(pair: Pair) -> None:
-    """Also by a client that would take less."""
+    """Even from a client that accepts older versions."""
     _, desktop = pair
     address = desktop.listen()
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -423,7 +423,7 @@ class _Impostor:
 
 
 class _Server:
-    """An HTTPS server with a certificate and a handler of its own."""
+    """An HTTPS server with its own certificate and a given handler."""
 
     def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
         self._handler = handler
@@ -439,7 +439,7 @@ class _Server:
 
 
 class _Relay(_Server):
-    """Passes frames on to a real listener, and keeps what it sees."""
+    """Passes frames on to a real listener, and records them."""
 
     def __init__(self, target: Address) -> None:
         super().__init__(self._relay)
@@ -491,10 +491,8 @@ def _has_ipv6_loopback() -> bool:
     return True
 
 
-async def test_a_caller_that_hangs_up_before_it_is_taken_costs_no_pause(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The pause is for a process without file handles; here it would keep the laptop out."""
+async def test_a_client_that_hangs_up_early_causes_no_long_pause(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The long pause is for a process without file handles. Here it would delay the laptop."""
     laptop, desktop = pair
     loop = asyncio.get_running_loop()
     take, gone = loop.sock_accept, [ConnectionAbortedError(), ConnectionAbortedError()]

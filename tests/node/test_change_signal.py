@@ -1,4 +1,4 @@
-"""Noticing that a store has changed."""
+"""The signal that a store has changed."""
 
 from __future__ import annotations
 
@@ -24,52 +24,52 @@ def _memory(tmp_path: Path) -> Iterator[Memory]:
         yield memory
 
 
-async def test_it_rings_for_a_commit_of_this_process(memory: Memory) -> None:
-    """Made in another thread, while the loop waits."""
+async def test_a_commit_of_this_process_is_signaled(memory: Memory) -> None:
+    """A commit in another thread, while the event loop waits."""
     async with StoreChangeSignal(memory.store) as change_signal:
-        ringing = asyncio.create_task(change_signal.changed())
+        signaled = asyncio.create_task(change_signal.changed())
         await asyncio.to_thread(memory.add, "here")
         async with asyncio.timeout(10):
-            await ringing
+            await signaled
 
 
-async def test_it_rings_for_a_commit_of_another_process(memory: Memory) -> None:
-    """Nobody tells us: the file does."""
+async def test_a_commit_of_another_process_is_signaled(memory: Memory) -> None:
+    """Without a datagram, by the version number of the file."""
     async with StoreChangeSignal(memory.store) as change_signal:
-        ringing = asyncio.create_task(change_signal.changed())
+        signaled = asyncio.create_task(change_signal.changed())
         command = [sys.executable, "-c", _ADD, str(memory.home)]
         await asyncio.to_thread(subprocess.run, command, check=True)
         async with asyncio.timeout(10):
-            await ringing
+            await signaled
 
 
-async def test_it_rings_for_a_change_of_the_peers(memory: Memory) -> None:
-    """Which is no commit of memories, so that no subscriber hears of it."""
+async def test_a_change_of_the_peers_is_signaled(memory: Memory) -> None:
+    """It is not a commit of memories, so subscribers of the store do not see it."""
     async with StoreChangeSignal(memory.store) as change_signal:
-        ringing = asyncio.create_task(change_signal.changed())
+        signaled = asyncio.create_task(change_signal.changed())
         await asyncio.to_thread(Peers(memory.store).accept, "B" * 52)
         async with asyncio.timeout(10):
-            await ringing
+            await signaled
 
 
-async def test_it_rings_for_what_came_between_two_calls_and_only_once(memory: Memory) -> None:
-    """Two commits before the call are one ring, and then it is silent until the next."""
+async def test_changes_between_two_calls_are_signaled_once(memory: Memory) -> None:
+    """Two commits before the call give one signal, and the next call waits."""
     async with StoreChangeSignal(memory.store) as change_signal:
         memory.add("one")
         memory.add("two")
         async with asyncio.timeout(10):
             await change_signal.changed()
-        ringing = asyncio.create_task(change_signal.changed())
+        signaled = asyncio.create_task(change_signal.changed())
         for _ in range(5):
             await asyncio.sleep(0)
-        assert not ringing.done()
+        assert not signaled.done()
         memory.add("three")
         async with asyncio.timeout(10):
-            await ringing
+            await signaled
 
 
 async def test_it_keeps_no_read_transaction_open(memory: Memory) -> None:
-    """Else nothing that was forgotten could be scrubbed while the network runs."""
+    """Otherwise forgotten text could not be scrubbed while the network runs."""
     added = memory.add("to be forgotten")
     async with StoreChangeSignal(memory.store):
         assert memory.forget(added).status == "done"

@@ -1,4 +1,4 @@
-"""A device whose disk has changed what was written, among others over real sockets."""
+"""Damaged rows on one device, over real sockets."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from memcrdt.node.node import Node
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
 
 
-async def test_a_damaged_shard_stops_no_sync_and_is_mended_by_it(tmp_path: Path, eventually: Eventually) -> None:
-    """What is written on either side arrives, the lost row comes back, and the status says what happened."""
+async def test_sync_continues_and_repairs_a_damaged_shard(tmp_path: Path, eventually: Eventually) -> None:
+    """Writes on both sides arrive, the lost row is restored, and the status tells what happened."""
     async with AsyncExitStack() as stack:
         here, there = (stack.enter_context(memcrdt.open(tmp_path / name, embedder=None)) for name in ("A", "B"))
         here.accept(there.store.device)

@@ -1,4 +1,4 @@
-"""The loop that joins gossip, sockets and store, with real sockets and a replica in memory."""
+"""The driver, which joins gossip, sockets and store, with real sockets and a replica in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from memcrdt.node.peer_records import UNKNOWN_PER_S
 from memcrdt.sync.replica import Applied
 
 if TYPE_CHECKING:
-    from tests.network import Device, Machine, Wire
+    from tests.network import CuttableRelay, Device, Machine
 
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
 Make = Callable[[str], "Machine"]
@@ -28,7 +28,7 @@ Make = Callable[[str], "Machine"]
 
 @pytest.fixture(name="two")
 async def _two(make_machine: Make) -> tuple[Machine, Machine]:
-    """A laptop and a desktop that have accepted each other and are running; the laptop knows where to dial."""
+    """Return two running devices that have accepted each other. The laptop has the desktop's address."""
     laptop, desktop = make_machine("laptop"), make_machine("desktop")
     desktop.accept(laptop)
     await desktop.start()
@@ -36,10 +36,10 @@ async def _two(make_machine: Make) -> tuple[Machine, Machine]:
     return laptop, desktop
 
 
-async def test_two_nodes_exchange_what_they_had_and_what_comes_later(
+async def test_two_nodes_exchange_earlier_and_later_writes(
     two: tuple[Machine, Machine], eventually: Eventually
 ) -> None:
-    """What each wrote while apart, and then one write in each direction."""
+    """Writes from before the connection, and then one write in each direction."""
     laptop, desktop = two
     laptop.write("from the laptop")
     desktop.write("from the desktop")
@@ -52,7 +52,7 @@ async def test_two_nodes_exchange_what_they_had_and_what_comes_later(
 
 
 async def test_three_nodes_in_a_row_converge(make_machine: Make, eventually: Eventually) -> None:
-    """The ends don't know each other: the one between them passes on what it got."""
+    """The two ends do not know each other, and the middle node forwards."""
     left, middle, right = make_machine("left"), make_machine("middle"), make_machine("right")
     middle.accept(left, right)
     await middle.start()
@@ -65,47 +65,50 @@ async def test_three_nodes_in_a_row_converge(make_machine: Make, eventually: Eve
 
 
 async def test_a_cut_connection_is_dialed_again(
-    two: tuple[Machine, Machine], make_wire: Callable[[Address], Wire], eventually: Eventually
+    two: tuple[Machine, Machine], make_relay: Callable[[Address], CuttableRelay], eventually: Eventually
 ) -> None:
-    """What both sides wrote meanwhile arrives, without anybody doing anything."""
+    """Writes of both sides during the cut arrive without any call."""
     laptop, desktop = two
-    wire = make_wire(desktop.address)
-    address = await wire.lay()
+    relay = make_relay(desktop.address)
+    address = await relay.open()
     laptop.peers.forget(desktop.id)
     laptop.accept(desktop, address=address)
     await laptop.start()
     await eventually(lambda: laptop.driver.connected and desktop.driver.connected)
-    await wire.cut()
+    await relay.cut()
     await eventually(lambda: not laptop.driver.connected and not desktop.driver.connected)
     laptop.write("written in the train")
     desktop.write("written at home")
-    await wire.lay(address.port)
+    await relay.open(address.port)
     await eventually(lambda: laptop.texts == desktop.texts == {"written in the train", "written at home"})
 
 
-async def test_a_device_that_falls_silent_is_given_up(
-    make_machine: Make, make_wire: Callable[[Address], Wire], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+async def test_a_silent_connection_is_closed(
+    make_machine: Make,
+    make_relay: Callable[[Address], CuttableRelay],
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A laptop whose lid was closed says no goodbye: both sides ask every 15 s, here oftener, and wait half of that."""
+    """A suspended laptop does not say goodbye. Both sides ping every 15 s, here more often, and wait half of that."""
     assert HEARTBEAT_S == 15
     monkeypatch.setattr("memcrdt.net.websocket.HEARTBEAT_S", 0.2)
     laptop, desktop = make_machine("laptop"), make_machine("desktop")
     desktop.accept(laptop)
     await desktop.start()
-    wire = make_wire(desktop.address)
-    laptop.accept(desktop, address=await wire.lay())
+    relay = make_relay(desktop.address)
+    laptop.accept(desktop, address=await relay.open())
     await laptop.start()
     await eventually(lambda: laptop.driver.connected and desktop.driver.connected)
-    wire.flows.clear()
+    relay.flows.clear()
     await eventually(lambda: not laptop.driver.connected and not desktop.driver.connected)
-    wire.flows.set()
+    relay.flows.set()
     await eventually(lambda: laptop.driver.connected and desktop.driver.connected)
 
 
 async def test_two_nodes_that_dial_each_other_at_once_keep_one_connection(
     two: tuple[Machine, Machine], eventually: Eventually
 ) -> None:
-    """Both agree on which, and both tables show it."""
+    """Both keep the same connection, and both tables show it."""
     laptop, desktop = two
     await laptop.start()
     desktop.accept(laptop, address=laptop.address)
@@ -126,31 +129,30 @@ def _via(here: Machine, there: Machine) -> str | None:
     return None if link is None else link.via
 
 
-async def test_no_text_passes_the_wire_in_the_clear(
-    two: tuple[Machine, Machine], make_wire: Callable[[Address], Wire], eventually: Eventually
+async def test_no_text_is_sent_unencrypted(
+    two: tuple[Machine, Machine], make_relay: Callable[[Address], CuttableRelay], eventually: Eventually
 ) -> None:
-    """Whoever listens in on the network sees TLS."""
+    """A listener on the network sees only TLS."""
     laptop, desktop = two
-    wire = make_wire(desktop.address)
+    relay = make_relay(desktop.address)
     laptop.peers.forget(desktop.id)
-    laptop.accept(desktop, address=await wire.lay())
+    laptop.accept(desktop, address=await relay.open())
     laptop.write("a secret of mine")
     await laptop.start()
     await eventually(lambda: "a secret of mine" in desktop.texts)
-    assert b"a secret of mine" not in wire.passed
-    assert len(wire.passed) > 1000
+    assert b"a secret of mine" not in relay.passed
+    assert len(relay.passed) > 1000
 
 
-async def test_a_revoked_device_is_hung_up_on_and_not_let_in_again(
+async def test_a_revoked_device_is_disconnected_and_refused(
     two: tuple[Machine, Machine], eventually: Eventually
 ) -> None:
-    """It is told so, also by a desktop that accepts nobody else. The revocation is found in the store: another process
-    may have made it."""
+    """It is told so, even if the desktop accepts no other device. The revocation may be from another process."""
     laptop, desktop = two
     await laptop.start()
     await eventually(lambda: laptop.id in desktop.driver.connected)
     desktop.peers.revoke(laptop.id)
-    desktop.bell.ring.set()
+    desktop.change_signal.event.set()
     await eventually(lambda: not desktop.driver.connected)
     desktop.write("not for the laptop")
     words = f"this device was revoked by {shown(desktop.id)}"
@@ -160,7 +162,7 @@ async def test_a_revoked_device_is_hung_up_on_and_not_let_in_again(
 
 
 async def test_nothing_listens_until_a_device_is_accepted(make_machine: Make, eventually: Eventually) -> None:
-    """And nothing does when the last one that was is forgotten. One that knocked counts for nothing."""
+    """And nothing listens after the last accepted device is forgotten. Pending devices do not count."""
     desktop, laptop = make_machine("desktop"), make_machine("laptop")
     desktop.peers.knocked("C" * 52, b"k" * 32, None)
     await desktop.start()
@@ -169,17 +171,15 @@ async def test_nothing_listens_until_a_device_is_accepted(make_machine: Make, ev
     await eventually(lambda: desktop.driver.port)
     port = desktop.driver.port
     desktop.peers.forget(laptop.id)
-    desktop.bell.ring.set()
+    desktop.change_signal.event.set()
     await eventually(lambda: desktop.driver.port is None)
     assert desktop.ports == [port, None]
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
 
 
-async def test_who_listens_for_a_revoked_device_tells_strangers_nothing(
-    make_machine: Make, eventually: Eventually
-) -> None:
-    """Also after a restart: the revoked device hears that it is, a stranger that it is unknown; neither gets in."""
+async def test_a_node_that_listens_for_a_revoked_device_refuses_all(make_machine: Make, eventually: Eventually) -> None:
+    """Even after a restart. The revoked device is told so, and an unknown device is told that it is unknown."""
     desktop, laptop, stranger = make_machine("desktop"), make_machine("laptop"), make_machine("stranger")
     desktop.accept(laptop)
     desktop.peers.revoke(laptop.id)
@@ -197,7 +197,7 @@ async def test_who_listens_for_a_revoked_device_tells_strangers_nothing(
 
 
 async def test_a_device_accepted_while_running_is_dialed(make_machine: Make, eventually: Eventually) -> None:
-    """As soon as the table says so."""
+    """As soon as it is in the table."""
     desktop, laptop = make_machine("desktop"), make_machine("laptop")
     desktop.accept(laptop)
     await desktop.start()
@@ -206,8 +206,8 @@ async def test_a_device_accepted_while_running_is_dialed(make_machine: Make, eve
     await eventually(lambda: laptop.driver.connected == {desktop.id})
 
 
-async def test_a_stranger_is_noted_as_pending(make_machine: Make, eventually: Eventually) -> None:
-    """With its key and its host; accepted, it gets in."""
+async def test_an_unknown_device_is_recorded_as_pending(make_machine: Make, eventually: Eventually) -> None:
+    """With its key and host. Once accepted, it can connect."""
     desktop, friend, stranger = make_machine("desktop"), make_machine("friend"), make_machine("stranger")
     desktop.accept(friend)
     await desktop.start()
@@ -217,14 +217,14 @@ async def test_a_stranger_is_noted_as_pending(make_machine: Make, eventually: Ev
         await stranger.driver.connect(desktop.address, desktop.id)
     noted = desktop.peers.get(stranger.id)
     assert (noted.state, noted.public_key) == ("pending", stranger.identity.public_key)
-    assert noted.addresses == (str(stranger.address),)  # where it listens, as it says itself
+    assert noted.addresses == (str(stranger.address),)  # the address that it sent
     desktop.accept(stranger)
     assert await stranger.driver.connect(desktop.address) == desktop.id
     await eventually(lambda: stranger.id in desktop.driver.connected)
 
 
-async def test_a_flood_of_strangers_is_not_written_down(make_machine: Make) -> None:
-    """Each note is a commit: at most eight in a second."""
+async def test_a_flood_of_unknown_devices_is_not_recorded(make_machine: Make) -> None:
+    """Each record is a commit, so at most eight are written in a second."""
     desktop = make_machine("desktop")
     await desktop.start()
     for number in range(3 * UNKNOWN_PER_S):
@@ -233,7 +233,7 @@ async def test_a_flood_of_strangers_is_not_written_down(make_machine: Make) -> N
     assert len(desktop.peers.all()) == UNKNOWN_PER_S
 
 
-async def test_connections_are_written_down_for_other_processes(
+async def test_connections_are_recorded_for_other_processes(
     two: tuple[Machine, Machine], eventually: Eventually
 ) -> None:
     """Who dialed, the address, and the end."""
@@ -250,10 +250,8 @@ async def test_connections_are_written_down_for_other_processes(
     assert laptop.peers.get(desktop.id).connected is None
 
 
-async def test_a_failed_dial_is_written_down_in_plain_words(
-    two: tuple[Machine, Machine], eventually: Eventually
-) -> None:
-    """The device, the address, and what to look at; gone when it works again."""
+async def test_a_failed_dial_is_recorded_in_plain_words(two: tuple[Machine, Machine], eventually: Eventually) -> None:
+    """The device, the address, and what to check. A successful dial removes the record."""
     laptop, desktop = two
     address = desktop.address
     await desktop.stop()
@@ -268,17 +266,15 @@ async def test_a_failed_dial_is_written_down_in_plain_words(
 
 
 async def test_an_old_address_does_not_hide_a_good_one(two: tuple[Machine, Machine], eventually: Eventually) -> None:
-    """All are tried, the newest first."""
+    """All addresses are tried, the newest first."""
     laptop, desktop = two
     laptop.peers.remember_address(desktop.id, "127.0.0.1:1")
     await laptop.start()
     await eventually(lambda: laptop.driver.connected)
 
 
-async def test_what_the_device_itself_says_is_told_before_what_other_addresses_say(
-    make_machine: Make, eventually: Eventually
-) -> None:
-    """It does not accept us: that helps, whether nobody or another device is at the addresses that are newer."""
+async def test_a_refusal_by_the_device_ranks_before_other_errors(make_machine: Make, eventually: Eventually) -> None:
+    """The user can fix a refusal, whatever is at the newer addresses."""
     laptop, desktop, other = make_machine("laptop"), make_machine("desktop"), make_machine("other")
     for listening in (desktop, other):
         listening.accept(make_machine(f"friend of {listening.id}"))
@@ -294,10 +290,10 @@ async def test_what_the_device_itself_says_is_told_before_what_other_addresses_s
     )
 
 
-async def test_an_address_that_is_our_own_is_no_alarm(
+async def test_our_own_address_is_not_an_alarm(
     make_machine: Make, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two homes of one machine may have been told one port: nobody copied anything. What is missing is an address."""
+    """Two homes on one machine may have the same port, without any copy. An address is missing."""
     laptop, desktop = make_machine("laptop"), make_machine("desktop")
     laptop.accept(desktop)
     await laptop.start()
@@ -306,13 +302,13 @@ async def test_an_address_that_is_our_own_is_no_alarm(
     assert laptop.peers.get(desktop.id).error.startswith(
         f"no address of {shown(desktop.id)} is known except this device's own, and discovery found none; "
     )
-    with pytest.raises(UntrustedPeerError, match="is this device itself; give the address of the other one"):
+    with pytest.raises(UntrustedPeerError, match="is this device itself; give the address of the other device"):
         await laptop.driver.connect(laptop.address, desktop.id)
     assert "copy" not in caplog.text
 
 
-async def test_an_address_that_is_our_own_hides_nothing(make_machine: Make, eventually: Eventually) -> None:
-    """Of what is wrong with the device's older address is told."""
+async def test_our_own_address_does_not_hide_other_errors(make_machine: Make, eventually: Eventually) -> None:
+    """The error of the device's older address is reported."""
     laptop, desktop = make_machine("laptop"), make_machine("desktop")
     laptop.accept(desktop, address=Address("127.0.0.1", 1))
     await laptop.start()
@@ -326,7 +322,7 @@ async def test_an_address_that_is_our_own_hides_nothing(make_machine: Make, even
 async def test_a_copy_of_this_device_is_named(
     make_machine: Make, make_device: Callable[[str], Device], eventually: Eventually
 ) -> None:
-    """It has our key and is another process: both would write as one."""
+    """It has our key and runs in another process: both would write as one device."""
     copy = make_device("laptop")
     laptop, desktop = make_machine("laptop"), make_machine("desktop")
     laptop.accept(desktop, address=copy.listen())
@@ -335,10 +331,8 @@ async def test_a_copy_of_this_device_is_named(
     assert "has this device's own key" in laptop.peers.get(desktop.id).error
 
 
-async def test_of_addresses_where_the_device_is_not_the_newest_is_told_of(
-    make_machine: Make, eventually: Eventually
-) -> None:
-    """Another device at an older one says nothing of it: it has that address now."""
+async def test_of_equal_errors_the_newest_address_counts(make_machine: Make, eventually: Eventually) -> None:
+    """Another device at an older address says nothing about the wanted one, which has moved."""
     laptop, desktop, other = make_machine("laptop"), make_machine("desktop"), make_machine("other")
     other.accept(desktop)
     await other.start()
@@ -349,8 +343,8 @@ async def test_of_addresses_where_the_device_is_not_the_newest_is_told_of(
     assert laptop.peers.get(desktop.id).error.startswith(f"cannot reach {shown(desktop.id)} at 127.0.0.1:1: ")
 
 
-async def test_a_device_that_was_found_and_refuses_us_stays_found(make_machine: Make, eventually: Eventually) -> None:
-    """Or the next dial would say that nothing had found it."""
+async def test_a_found_address_that_refuses_us_is_kept(make_machine: Make, eventually: Eventually) -> None:
+    """Otherwise the next dial would report that no address was found."""
     laptop, desktop = make_machine("laptop"), make_machine("desktop")
     desktop.accept(make_machine("friend"))
     await desktop.start()
@@ -366,7 +360,7 @@ async def test_a_device_that_was_found_and_refuses_us_stays_found(make_machine: 
 async def test_a_device_that_breaks_the_protocol_is_named_with_its_address(
     two: tuple[Machine, Machine], eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And what to do: the two may not be of one version."""
+    """With the next step, because the two may run different versions."""
     laptop, desktop = two
     address = desktop.address
     await laptop.start()
@@ -381,10 +375,10 @@ async def test_a_device_that_breaks_the_protocol_is_named_with_its_address(
 async def test_a_silent_address_costs_a_quarter_of_a_second(
     two: tuple[Machine, Machine], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next one is tried while it is silent, and the first connection that stands is taken."""
+    """The next address is dialed while it is silent, and the first connection wins."""
     monkeypatch.setattr("memcrdt.node.dial_race.HEAD_START_S", 0.01)
     laptop, desktop = two
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes the connection and says nothing
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts the connection and sends nothing
         laptop.peers.remember_address(desktop.id, f"127.0.0.1:{silent.getsockname()[1]}")
         await laptop.start()
         async with asyncio.timeout(DIAL_S / 2):
@@ -395,7 +389,7 @@ async def test_a_silent_address_costs_a_quarter_of_a_second(
 async def test_both_sides_remember_where_the_other_listens(
     two: tuple[Machine, Machine], eventually: Eventually
 ) -> None:
-    """Also the side that was dialed: the other says its port, signed, so that either can dial next time."""
+    """The dialer's port is signed, so the side that was dialed can dial next time."""
     laptop, desktop = two
     await laptop.start()
     await eventually(lambda: desktop.peers.get(laptop.id).connected)
@@ -416,10 +410,10 @@ async def test_a_failing_store_ends_the_session_and_not_the_node(
     await eventually(lambda: "while it fails" in desktop.texts)
 
 
-async def test_what_was_wrong_with_an_update_is_written_down(
+async def test_a_refused_update_is_recorded(
     two: tuple[Machine, Machine], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whose it was, from where, what it was for, and why it was refused."""
+    """With its sender, its address, its shard, and the reason."""
     laptop, desktop = two
     await laptop.start()
     await eventually(lambda: laptop.driver.connected)
@@ -437,7 +431,7 @@ async def test_a_panic_in_the_store_ends_the_session_and_not_the_node(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A panic of Yjs is no Exception; it is logged with its traceback, and the next session works."""
+    """A panic in Yjs is not an Exception. It is logged with its traceback, and the next session works."""
 
     class Panic(BaseException):
         pass
@@ -455,7 +449,7 @@ async def test_a_panic_in_the_store_ends_the_session_and_not_the_node(
     assert "in Rust" in caplog.text
 
 
-async def test_a_port_in_use_is_told_at_the_start(make_machine: Make) -> None:
+async def test_a_port_in_use_is_an_error_at_the_start(make_machine: Make) -> None:
     """And nothing is left running."""
     desktop, laptop, other = make_machine("desktop"), make_machine("laptop"), make_machine("other")
     desktop.accept(laptop)
@@ -468,7 +462,7 @@ async def test_a_port_in_use_is_told_at_the_start(make_machine: Make) -> None:
 async def test_a_port_taken_later_is_logged_and_tried_again(
     make_machine: Make, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody waits for the error any more when listening begins with the first accepted device."""
+    """Listening begins with the first accepted device, when no caller waits for the error any more."""
     monkeypatch.setattr("memcrdt.node.driver.PEERS_RETRY_S", 0.01)
     caplog.set_level(logging.ERROR)
     desktop, laptop, other = make_machine("desktop"), make_machine("laptop"), make_machine("other")

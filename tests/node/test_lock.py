@@ -1,4 +1,4 @@
-"""One process at a time runs the network of a home."""
+"""The lock of the process that runs the network of a home."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _HOLD = (
 )
 
 
-def test_a_second_one_is_refused_and_the_first_named(tmp_path: Path) -> None:
-    """Until it is released."""
+def test_a_second_process_is_refused_and_the_first_named(tmp_path: Path) -> None:
+    """Until the lock is released."""
     lock = ServeLock(tmp_path)
     with pytest.raises(LockedError, match=f"process {os.getpid()} "):
         ServeLock(tmp_path)
@@ -27,9 +27,8 @@ def test_a_second_one_is_refused_and_the_first_named(tmp_path: Path) -> None:
     ServeLock(tmp_path).release()
 
 
-def test_others_see_who_holds_it_and_at_which_port(tmp_path: Path) -> None:
-    """The port is None until it listens; nobody is seen before and after. Asking leaves no file behind. The bell and
-    the port that is planned stay as they were said."""
+def test_others_see_the_process_and_its_ports(tmp_path: Path) -> None:
+    """The port is None until it listens, and no process is seen before and after. Asking creates no file."""
     assert holder(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
     lock = ServeLock(tmp_path)
@@ -43,8 +42,8 @@ def test_others_see_who_holds_it_and_at_which_port(tmp_path: Path) -> None:
     assert holder(tmp_path) is None
 
 
-def test_the_death_of_the_process_frees_it(tmp_path: Path) -> None:
-    """Also kill -9, which leaves its note behind."""
+def test_the_end_of_the_process_releases_the_lock(tmp_path: Path) -> None:
+    """Even kill -9, which leaves the note behind."""
     with subprocess.Popen(
         [sys.executable, "-c", _HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
@@ -58,15 +57,15 @@ def test_the_death_of_the_process_frees_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("note", [b"", b"{}", b"[]", b'{"pid": "x", "port": null}'])
-def test_a_note_that_makes_no_sense_is_no_error(tmp_path: Path, note: bytes) -> None:
-    """It is being written, or somebody touched it."""
+def test_an_invalid_note_is_not_an_error(tmp_path: Path, note: bytes) -> None:
+    """It may be incomplete, or edited."""
     lock = ServeLock(tmp_path)
     (tmp_path / "serve.json").write_bytes(note)
     assert holder(tmp_path) == Holder(0, None)
     lock.release()
 
 
-def test_a_home_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """An OSError never comes out as such."""
+def test_a_missing_home_is_named(tmp_path: Path) -> None:
+    """An OSError is never raised as such."""
     with pytest.raises(StoreError, match="nowhere"):
         ServeLock(tmp_path / "nowhere")

@@ -19,7 +19,7 @@ Eventually = Callable[[Callable[[], object]], Awaitable[None]]
 
 
 class Home:
-    """A home whose network runs."""
+    """A home with a running network."""
 
     def __init__(self, memory: Memory, node: Node) -> None:
         self.memory = memory
@@ -45,7 +45,7 @@ class Home:
 
 @pytest.fixture(name="three")
 async def _three(tmp_path: Path, eventually: Eventually) -> AsyncIterator[list[Home]]:
-    """Laptop and phone have each accepted the desktop, and it them; they do not know each other."""
+    """Return laptop, desktop and phone. The desktop and each of the others have accepted each other."""
     async with AsyncExitStack() as stack:
         homes: list[Home] = []
         for name in ("laptop", "desktop", "phone"):
@@ -63,7 +63,7 @@ async def _three(tmp_path: Path, eventually: Eventually) -> AsyncIterator[list[H
 
 
 async def test_two_members_of_one_space_need_no_pairing(three: list[Home], eventually: Eventually) -> None:
-    """The desktop told each of the other, and what it is called; they sync without the desktop."""
+    """The desktop tells each about the other, with its name, and they sync without the desktop."""
     laptop, desktop, phone = three
     await eventually(lambda: phone.peers.get(laptop.id).name == "laptop")
     await desktop.node.__aexit__(None, None, None)
@@ -75,7 +75,7 @@ async def test_two_members_of_one_space_need_no_pairing(three: list[Home], event
 
 
 async def test_a_revocation_reaches_all_members(three: list[Home], eventually: Eventually) -> None:
-    """The laptop revokes the phone; the desktop hangs up on it and lets it in no more."""
+    """The laptop revokes the phone. The desktop closes its connection and refuses it from then on."""
     laptop, desktop, phone = three
     laptop.memory.revoke(phone.id)
     await eventually(lambda: desktop.state_of(phone) == "revoked")
@@ -87,8 +87,8 @@ async def test_a_revocation_reaches_all_members(three: list[Home], eventually: E
     assert phone.texts == set()
 
 
-async def test_a_revoked_device_says_so_and_what_to_do(three: list[Home], eventually: Eventually) -> None:
-    """In its own status, once it has heard, with the name of the device that did it."""
+async def test_the_status_of_a_revoked_device_says_what_to_do(three: list[Home], eventually: Eventually) -> None:
+    """With the name of the device that revoked it."""
     laptop, _, phone = three
     await eventually(lambda: phone.peers.get(laptop.id).name == "laptop")
     laptop.peers.revoke(phone.id)
@@ -98,7 +98,7 @@ async def test_a_revoked_device_says_so_and_what_to_do(three: list[Home], eventu
 
 
 async def _pair(inviter: Memory, joiner: Memory, eventually: Eventually) -> None:
-    """Both know the same members afterwards, and neither network runs."""
+    """Let two homes exchange their members. Afterwards neither network runs."""
     Members(joiner.store).join(Members(inviter.store).entries(["personal"])[0])
     Peers(inviter.store).accept(joiner.store.device)
     Peers(joiner.store).accept(inviter.store.device)
@@ -109,10 +109,10 @@ async def _pair(inviter: Memory, joiner: Memory, eventually: Eventually) -> None
         await eventually(lambda: here.of("personal") == there.of("personal"))
 
 
-async def test_a_newcomer_is_let_in_by_a_member_that_has_not_heard_of_it(
+async def test_a_member_accepts_the_introduction_of_a_device_it_did_not_know(
     tmp_path: Path, eventually: Eventually
 ) -> None:
-    """The laptop was off when the desktop invited the phone, and the desktop is gone: the phone says it, signed."""
+    """The laptop was off when the desktop invited the phone. The phone shows the desktop's signed statement."""
     async with AsyncExitStack() as stack:
         laptop, desktop, phone = (
             stack.enter_context(memcrdt.open(tmp_path / name, embedder=None, device_name=name))
@@ -130,7 +130,7 @@ async def test_a_newcomer_is_let_in_by_a_member_that_has_not_heard_of_it(
 
 
 async def test_a_revocation_survives_a_restart(three: list[Home], eventually: Eventually, tmp_path: Path) -> None:
-    """Of the device that heard of it: it is in the store."""
+    """The device that received it has it in its store."""
     laptop, desktop, phone = three
     laptop.memory.revoke(phone.id)
     await eventually(lambda: desktop.state_of(phone) == "revoked")
@@ -142,7 +142,7 @@ async def test_a_revocation_survives_a_restart(three: list[Home], eventually: Ev
 
 
 async def _share_acme(three: list[Home], eventually: Eventually) -> None:
-    """Laptop and phone each share a space with the desktop, besides `personal`; so they share it with each other."""
+    """Let laptop and phone each share another space with the desktop, so they share it with each other too."""
     laptop, desktop, phone = three
     for home in three:
         home.memory.space("acme").create()
@@ -153,7 +153,7 @@ async def _share_acme(three: list[Home], eventually: Eventually) -> None:
 
 
 async def test_devices_that_invite_each_other_into_a_space_share_it(three: list[Home], eventually: Eventually) -> None:
-    """Each had made one of that name; they become one, for a third device, too, while all are connected."""
+    """Each had made a space of that name. The two become one, for a connected third device too."""
     laptop, desktop, phone = three
     laptop.memory.space("acme").create().invite(desktop.id)
     desktop.memory.space("acme").create().invite(laptop.id)
@@ -171,7 +171,7 @@ async def test_devices_that_invite_each_other_into_a_space_share_it(three: list[
 async def test_a_device_that_is_revoked_from_one_space_keeps_the_others(
     three: list[Home], eventually: Eventually
 ) -> None:
-    """The other members hear of it, and send nothing more of that space; it is told, and can't be invited again."""
+    """The other members stop sending that space. The device is told so, and cannot be invited again."""
     laptop, desktop, phone = three
     await _share_acme(three, eventually)
     laptop.memory.space("acme").revoke(phone.id)
@@ -191,10 +191,8 @@ async def test_a_device_that_is_revoked_from_one_space_keeps_the_others(
         desktop.memory.space("acme").invite(phone.id)
 
 
-async def test_a_device_that_shares_nothing_any_more_is_hung_up_on_for_good(
-    tmp_path: Path, eventually: Eventually
-) -> None:
-    """Its connection ends, and it gets none after a restart, either: it is told by whom it was revoked."""
+async def test_a_device_that_shares_nothing_is_disconnected_permanently(tmp_path: Path, eventually: Eventually) -> None:
+    """It gets no connection after a restart either, and is told which device revoked it."""
     async with AsyncExitStack() as stack:
         writer, other = (
             stack.enter_context(memcrdt.open(tmp_path / name, embedder=None)) for name in ("writer", "other")
@@ -215,10 +213,8 @@ async def test_a_device_that_shares_nothing_any_more_is_hung_up_on_for_good(
         assert writer.devices()[0].state == "revoked"
 
 
-async def test_a_member_that_may_only_read_gets_everything_and_gives_nothing(
-    tmp_path: Path, eventually: Eventually
-) -> None:
-    """Nor does it pass on what others wrote."""
+async def test_a_read_only_member_receives_everything_and_sends_nothing(tmp_path: Path, eventually: Eventually) -> None:
+    """It does not pass on the others' updates either."""
     async with AsyncExitStack() as stack:
         writer, reader = (
             stack.enter_context(memcrdt.open(tmp_path / name, embedder=None)) for name in ("writer", "reader")

@@ -58,7 +58,7 @@ def _make_memory(tmp_path: Path) -> Iterator[Callable[[str], Memory]]:
 
 @pytest.fixture(name="homes")
 def _homes(tmp_path: Path, make_memory: Callable[[str], Memory]) -> tuple[Memory, Memory]:
-    """Two homes that have accepted each other."""
+    """Return two homes that have accepted each other."""
     for name in ("laptop", "desktop"):
         config.change(tmp_path / name, "mdns", False)
     laptop, desktop = make_memory("laptop"), make_memory("desktop")
@@ -70,8 +70,8 @@ def _homes(tmp_path: Path, make_memory: Callable[[str], Memory]) -> tuple[Memory
 @pytest.mark.parametrize(
     "options", [{"port": "x"}, {"port": True}, {"port": 65536}, {"host": 5}, {"foo": 1}, {"mdns": "x"}], ids=str
 )
-def test_options_that_are_none_are_refused(make_memory: Callable[[str], Memory], options: dict[str, Any]) -> None:
-    """Before anything is started."""
+def test_invalid_options_are_refused(make_memory: Callable[[str], Memory], options: dict[str, Any]) -> None:
+    """Before anything starts."""
     memory = make_memory("laptop")
     with pytest.raises(InputError):
         memory.start_sync(**options)
@@ -81,7 +81,7 @@ def test_options_that_are_none_are_refused(make_memory: Callable[[str], Memory],
 
 
 async def test_two_homes_end_up_with_the_same_memories(homes: tuple[Memory, Memory]) -> None:
-    """What was there before they met, and what is added, edited and forgotten afterwards; equal by digest."""
+    """Memories from before, and later adds, edits and forgets. Compared by digest."""
     laptop, desktop = homes
     deploys, key = laptop.add("Deploys go out on Tuesdays"), desktop.add("The key is under the mat")
     async with Node(desktop, **LOOPBACK) as there, Node(laptop, **LOOPBACK) as here:
@@ -98,8 +98,8 @@ async def test_two_homes_end_up_with_the_same_memories(homes: tuple[Memory, Memo
     assert [revision.text for revision in laptop.history(deploys)][-1] == "Deploys go out on Wednesdays"
 
 
-async def test_local_memories_stay_here(homes: tuple[Memory, Memory]) -> None:
-    """The other home knows neither the memory nor that there was one."""
+async def test_local_memories_stay_on_the_device(homes: tuple[Memory, Memory]) -> None:
+    """The other home sees neither the memory nor that it exists."""
     laptop, desktop = homes
     secret = laptop.add("only here", space="local")
     shared = laptop.add("for both")
@@ -111,8 +111,8 @@ async def test_local_memories_stay_here(homes: tuple[Memory, Memory]) -> None:
         desktop.get(secret)
 
 
-async def test_what_another_process_adds_is_sent_too(homes: tuple[Memory, Memory]) -> None:
-    """The process with the network hears of it from the file."""
+async def test_a_memory_added_by_another_process_is_sent(homes: tuple[Memory, Memory]) -> None:
+    """The process with the network detects it in the file."""
     laptop, desktop = homes
     async with Node(desktop, **LOOPBACK) as there, Node(laptop, **LOOPBACK) as here:
         await here.connect(there.addresses[0])
@@ -121,8 +121,8 @@ async def test_what_another_process_adds_is_sent_too(homes: tuple[Memory, Memory
         await _eventually(lambda: done.stdout.strip() in _texts(desktop))
 
 
-async def test_a_node_comes_back_by_itself(homes: tuple[Memory, Memory]) -> None:
-    """The address of the last connection is remembered, and what was missed arrives."""
+async def test_a_node_reconnects_automatically(homes: tuple[Memory, Memory]) -> None:
+    """The address of the last connection is stored, and missed updates arrive."""
     laptop, desktop = homes
     async with Node(laptop, **LOOPBACK) as here:
         async with Node(desktop, **LOOPBACK) as there:
@@ -137,7 +137,7 @@ async def test_a_node_comes_back_by_itself(homes: tuple[Memory, Memory]) -> None
 
 
 async def test_a_node_without_accepted_devices_does_not_listen(make_memory: Callable[[str], Memory]) -> None:
-    """It begins when one is accepted, by whichever process."""
+    """It begins when any process accepts a device."""
     desktop = make_memory("desktop")
     async with Node(desktop, **LOOPBACK) as node:
         assert (node.port, node.addresses) == (None, [])
@@ -149,8 +149,8 @@ async def test_a_node_without_accepted_devices_does_not_listen(make_memory: Call
     assert desktop.status().serving is None
 
 
-async def test_a_host_that_is_none_of_this_machine_is_refused_at_once(make_memory: Callable[[str], Memory]) -> None:
-    """Also while nobody is accepted, and nothing would listen there yet; nothing is left locked."""
+async def test_a_host_of_another_machine_is_refused_at_once(make_memory: Callable[[str], Memory]) -> None:
+    """Even before a device is accepted, when nothing would listen yet. No lock is left."""
     desktop = make_memory("desktop")
     for host in ("192.0.2.1", "example.invalid", "2001:db8::1"):
         with pytest.raises(InputError, match=f"cannot listen at {host}"):
@@ -158,8 +158,8 @@ async def test_a_host_that_is_none_of_this_machine_is_refused_at_once(make_memor
     assert desktop.status().serving is None
 
 
-async def test_at_all_interfaces_the_shown_addresses_are_this_machines(homes: tuple[Memory, Memory]) -> None:
-    """Never 0.0.0.0, which nobody can dial."""
+async def test_all_interfaces_are_shown_as_addresses_of_this_machine(homes: tuple[Memory, Memory]) -> None:
+    """Never as 0.0.0.0, which other machines cannot dial."""
     async with Node(homes[0], port=0, mdns=False, tailscale=False) as node:
         hosts = {address.rpartition(":")[0] for address in node.addresses}
     assert hosts
@@ -167,14 +167,14 @@ async def test_at_all_interfaces_the_shown_addresses_are_this_machines(homes: tu
 
 
 async def test_one_process_runs_the_network_of_a_home(homes: tuple[Memory, Memory]) -> None:
-    """A second node is told who does."""
+    """The error of a second node names the process."""
     async with Node(homes[0], **LOOPBACK):
         with pytest.raises(LockedError, match=f"process {os.getpid()} "):
             await Node(homes[0], **LOOPBACK).__aenter__()
 
 
 async def test_a_port_in_use_is_an_error_and_leaves_nothing_locked(homes: tuple[Memory, Memory]) -> None:
-    """The same home can be served at another port right away."""
+    """The same home can listen at another port right away."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(LockedError, match=f"port {port} is in use"):
@@ -183,14 +183,14 @@ async def test_a_port_in_use_is_an_error_and_leaves_nothing_locked(homes: tuple[
             assert node.port not in (None, port)
 
 
-async def test_a_memory_opened_for_reading_only_has_no_network(homes: tuple[Memory, Memory]) -> None:
-    """It could not keep what it receives."""
+async def test_a_read_only_memory_has_no_network(homes: tuple[Memory, Memory]) -> None:
+    """It could not store updates."""
     with memcrdt.open(homes[0].home, embedder=None, read_only=True) as memory, pytest.raises(ReadOnlyError):
         await Node(memory, **LOOPBACK).__aenter__()
 
 
-async def test_connecting_checks_what_is_typed_and_who_answers(homes: tuple[Memory, Memory]) -> None:
-    """Every error names what was wrong."""
+async def test_connecting_checks_its_arguments_and_the_answer(homes: tuple[Memory, Memory]) -> None:
+    """Every error names the wrong part."""
     laptop, desktop = homes
     async with Node(laptop, **LOOPBACK) as node:
         with pytest.raises(InputError, match="HOST:PORT"):
@@ -201,8 +201,8 @@ async def test_connecting_checks_what_is_typed_and_who_answers(homes: tuple[Memo
             await node.connect("127.0.0.1:1", shown(desktop.store.device))
 
 
-def test_two_programs_without_a_loop_sync(homes: tuple[Memory, Memory]) -> None:
-    """The network runs in threads of its own."""
+def test_two_programs_without_an_event_loop_sync(homes: tuple[Memory, Memory]) -> None:
+    """Their networks run in background threads."""
     laptop, desktop = homes
     there, here = BackgroundNode(desktop), BackgroundNode(laptop)
     there.start(**LOOPBACK)
@@ -229,10 +229,10 @@ def test_a_start_that_fails_says_why_and_can_be_repeated(homes: tuple[Memory, Me
 
 
 @pytest.mark.parametrize(("ending", "code"), [("", 0), ("raise SystemExit(3)", 3), ("raise KeyboardInterrupt", -2)])
-def test_a_program_that_ends_without_closing_takes_its_network_down(
+def test_a_program_that_ends_without_closing_stops_its_network(
     homes: tuple[Memory, Memory], ending: str, code: int
 ) -> None:
-    """Goodbyes are said and what was announced is withdrawn, as by stop_sync(): the note beside the lock is gone."""
+    """In the same order as stop_sync(): the note beside the lock is gone."""
     laptop, _ = homes
     script = f"""
 import sys, memcrdt
@@ -247,7 +247,7 @@ memory.start_sync(host="127.0.0.1", port=0)
 
 
 def test_the_network_is_taken_over_when_its_process_dies(homes: tuple[Memory, Memory]) -> None:
-    """Until then the second program stands by; kill -9 is enough."""
+    """The second program is on standby until the first is killed with SIGKILL."""
     laptop, _ = homes
     with subprocess.Popen(
         [sys.executable, "-c", _SERVE, str(laptop.home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -261,8 +261,8 @@ def test_the_network_is_taken_over_when_its_process_dies(homes: tuple[Memory, Me
     node.stop()
 
 
-def test_what_a_process_without_the_network_adds_reaches_the_peer_as_fast(homes: tuple[Memory, Memory]) -> None:
-    """Its commit rings the change_signal of the process that has the network, which it finds beside the store."""
+def test_a_commit_of_another_process_reaches_the_peer_as_fast(homes: tuple[Memory, Memory]) -> None:
+    """It signals the process with the network, whose port is noted beside the store."""
     laptop, desktop = homes
     there, here = BackgroundNode(desktop), BackgroundNode(laptop)
     there.start(**LOOPBACK)
@@ -284,7 +284,7 @@ def test_what_a_process_without_the_network_adds_reaches_the_peer_as_fast(homes:
 
 
 async def test_a_forgetting_is_confirmed_when_no_byte_is_left_at_the_peer(homes: tuple[Memory, Memory]) -> None:
-    """A reader there keeps the text in the file: until it ends the forgetting is durable there and not confirmed."""
+    """While a reader keeps the text in the peer's file, the forgetting is durable there but not confirmed."""
     laptop, desktop = homes
     text = "The key is under the mat"
     secret, device = laptop.add(text), desktop.store.device
@@ -308,7 +308,7 @@ async def test_a_forgetting_is_confirmed_when_no_byte_is_left_at_the_peer(homes:
 
 
 def test_wait_synced_is_true_when_the_other_has_everything(homes: tuple[Memory, Memory]) -> None:
-    """Whichever process runs the network; without one it runs for as long as this takes."""
+    """Whichever process runs the network. If none does, the network runs during the wait."""
     laptop, desktop = homes
     here, there = laptop.add("from the laptop"), desktop.add("from the desktop")
     desktop.start_sync(**LOOPBACK)
@@ -326,12 +326,12 @@ def test_wait_synced_is_true_when_the_other_has_everything(homes: tuple[Memory, 
 
 
 def test_wait_synced_beside_the_network_of_another_home_leaves_no_address_behind(homes: tuple[Memory, Memory]) -> None:
-    """The port is that one's. What listened elsewhere for a moment would be dialed in vain from then on."""
+    """The other home has the port. A temporary port would be dialed in vain later."""
     laptop, desktop = homes
     desktop.start_sync(**LOOPBACK)
     Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
     with ExitStack() as stack:
-        with suppress(OSError):  # somebody has it already
+        with suppress(OSError):  # another process has it already
             stack.enter_context(socket.create_server(("", DEFAULT_PORT)))
         assert laptop.wait_synced(timeout=20)
     assert desktop.devices()[0].seen_at is not None
@@ -339,7 +339,7 @@ def test_wait_synced_beside_the_network_of_another_home_leaves_no_address_behind
 
 
 def test_wait_synced_is_true_after_one_call_has_filled_several_shards(homes: tuple[Memory, Memory]) -> None:
-    """Each shard has rows of its own in the log, and the other confirms them shard by shard."""
+    """Each shard has its own rows in the log, and the other device confirms each shard."""
     laptop, desktop = homes
     desktop.start_sync(**LOOPBACK)
     Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
@@ -348,8 +348,8 @@ def test_wait_synced_is_true_after_one_call_has_filled_several_shards(homes: tup
     assert desktop.stats().memories == 1_500
 
 
-def test_wait_synced_is_false_when_nobody_is_within_reach(homes: tuple[Memory, Memory]) -> None:
-    """At once when there is nobody to reach, and when the only address is dead; the error is kept."""
+def test_wait_synced_is_false_when_no_device_is_reachable(homes: tuple[Memory, Memory]) -> None:
+    """At once without devices, and when the only address is dead. The error is stored."""
     laptop, desktop = homes
     Peers(laptop.store).remember_address(desktop.store.device, "127.0.0.1:1")
     assert not laptop.wait_synced(timeout=20)
@@ -360,10 +360,10 @@ def test_wait_synced_is_false_when_nobody_is_within_reach(homes: tuple[Memory, M
         laptop.wait_synced(peers=[desktop.store.device])
 
 
-def test_wait_synced_is_false_for_what_the_other_does_not_share(
+def test_wait_synced_is_false_for_a_space_that_the_other_does_not_share(
     homes: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Invited on one side only: the other never holds that space, and nobody waits for ever."""
+    """Invited on one side only, the other device never gets the space, and the wait ends."""
     monkeypatch.setattr("memcrdt.node.sync_wait.STILL_S", 1.0)
     laptop, desktop = homes
     desktop.start_sync(**LOOPBACK)
@@ -375,10 +375,10 @@ def test_wait_synced_is_false_for_what_the_other_does_not_share(
     assert _texts(desktop).keys() == {here}
 
 
-async def test_waits_of_tasks_hinder_no_other_call(
+async def test_waits_of_tasks_block_no_other_call(
     homes: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many there are, and however long they wait; cancelled, they leave neither a thread nor the network."""
+    """Whatever their number and duration. After cancelling, no thread and no network is left."""
     monkeypatch.setattr(SyncWait, "_settled", lambda _: None)
     laptop, _ = homes
     threaded = AsyncMemory(laptop)
@@ -396,7 +396,7 @@ async def test_waits_of_tasks_hinder_no_other_call(
 
 
 async def test_closing_ends_waits_of_tasks(homes: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It doesn't wait for what may never come."""
+    """Without waiting for the result."""
     monkeypatch.setattr(SyncWait, "_settled", lambda _: None)
     laptop, _ = homes
     threaded = AsyncMemory(laptop)
@@ -408,8 +408,8 @@ async def test_closing_ends_waits_of_tasks(homes: tuple[Memory, Memory], monkeyp
     assert holder(laptop.home) is None
 
 
-async def test_a_task_waits_as_everybody_does(homes: tuple[Memory, Memory]) -> None:
-    """True when the other has everything, False in good time when not, and the same errors."""
+async def test_async_waits_have_the_same_results(homes: tuple[Memory, Memory]) -> None:
+    """True when the other device has everything, False after the timeout, and the same errors."""
     laptop, desktop = homes
     threaded = AsyncMemory(laptop)
     with pytest.raises(InputError):
@@ -425,10 +425,8 @@ async def test_a_task_waits_as_everybody_does(homes: tuple[Memory, Memory]) -> N
     assert added in _texts(desktop)
 
 
-def test_a_network_that_was_asked_for_outlives_the_waiting(
-    homes: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also where it was asked for while it ran for a wait only; and what was ended by hand stays so."""
+def test_a_started_network_outlives_a_wait(homes: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if it was started during a wait. A network that was stopped stays stopped."""
     monkeypatch.setattr(SyncWait, "_settled", lambda _: None)
     laptop, _ = homes
     node = BackgroundNode(laptop)
@@ -445,8 +443,8 @@ def test_a_network_that_was_asked_for_outlives_the_waiting(
     assert node.serving() is None
 
 
-def test_a_status_says_who_is_connected_how_and_how_the_clocks_differ(homes: tuple[Memory, Memory]) -> None:
-    """Seen by any process: one clock on one machine differs by next to nothing."""
+def test_the_status_shows_connections_and_clock_differences(homes: tuple[Memory, Memory]) -> None:
+    """From any process. On one machine the clocks hardly differ."""
     laptop, desktop = homes
     desktop.start_sync(**LOOPBACK)
     Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
@@ -460,8 +458,8 @@ def test_a_status_says_who_is_connected_how_and_how_the_clocks_differ(homes: tup
     assert abs(there.skew_ms) < 5_000
 
 
-def test_nobody_is_connected_after_the_process_with_the_network_was_killed(homes: tuple[Memory, Memory]) -> None:
-    """It had no time to note the end of its connections."""
+def test_no_device_is_connected_after_the_network_process_was_killed(homes: tuple[Memory, Memory]) -> None:
+    """The process could not record the end of its connections."""
     laptop, desktop = homes
     link = PeerConnection("accepted", "192.168.1.20:50000", 1)
     Peers(laptop.store).connected(desktop.store.device, b"k" * 32, link)
@@ -481,7 +479,7 @@ def _digest(memory: Memory) -> str:
 
 async def _eventually(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  a condition of any kind, without an event of its own
+        while not condition():  # noqa: ASYNC110  arbitrary conditions have no event
             await asyncio.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""The queue before a connection."""
+"""The send queue of a connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Eventually = Callable[[Callable[[], object]], Awaitable[None]]
 
 
 class _Connection:
-    """Writes only while `open` is set, like a peer that reads slowly."""
+    """Writes only while `open` is set, like a connection to a slow reader."""
 
     peer = AuthenticatedPeer("B" * 52, b"k" * 32, b"n" * 32, b"n" * 32)
     address = "192.168.1.20:27380"
@@ -49,7 +49,7 @@ async def _connection() -> _Connection:
 
 
 async def test_frames_are_written_in_order(connection: _Connection, eventually: Eventually) -> None:
-    """Without waiting when they are sent."""
+    """Sending does not wait."""
     connection.open.set()
     link = PeerLink(1, connection)
     for number in range(5):
@@ -59,8 +59,8 @@ async def test_frames_are_written_in_order(connection: _Connection, eventually: 
     await link.close()
 
 
-async def test_a_peer_that_does_not_read_is_found_by_what_waits(connection: _Connection) -> None:
-    """Up to 8 MiB may wait; the frame that goes beyond says so."""
+async def test_a_slow_peer_is_detected_by_the_queue_size(connection: _Connection) -> None:
+    """Up to 8 MiB may wait; send() returns False beyond that."""
     link = PeerLink(1, connection)
     frame = bytes(FRAME_BYTES)
     for _ in range(UNSENT_BYTES // FRAME_BYTES):
@@ -69,8 +69,8 @@ async def test_a_peer_that_does_not_read_is_found_by_what_waits(connection: _Con
     await link.close(flush_s=0)
 
 
-async def test_a_close_writes_first_what_was_sent(connection: _Connection) -> None:
-    """A goodbye arrives."""
+async def test_a_close_writes_queued_frames_first(connection: _Connection) -> None:
+    """So a Bye message arrives."""
     connection.open.set()
     link = PeerLink(1, connection)
     link.send(b"bye")
@@ -81,7 +81,7 @@ async def test_a_close_writes_first_what_was_sent(connection: _Connection) -> No
 
 @pytest.mark.parametrize("broken", [False, True])
 async def test_a_close_does_not_wait_for_a_peer_that_does_not_read(connection: _Connection, broken: bool) -> None:
-    """Nor for one that is gone."""
+    """Nor for a peer that is gone."""
     connection.broken = broken
     if broken:
         connection.open.set()
@@ -93,7 +93,7 @@ async def test_a_close_does_not_wait_for_a_peer_that_does_not_read(connection: _
 
 
 async def test_nothing_is_read_while_the_store_is_behind(connection: _Connection) -> None:
-    """A peer can't pile up queries: what it sends meanwhile waits in its own socket."""
+    """A peer cannot pile up queries: its further frames wait in the socket."""
     link = PeerLink(1, connection)
     for _ in range(ASKS_AHEAD + 1):
         link.asked()

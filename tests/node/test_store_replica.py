@@ -1,4 +1,4 @@
-"""A real store as sync sees it."""
+"""A real store behind the interface of sync."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.bare_device import BareDevice
 
 
 def test_a_diff_that_is_too_large_is_taken_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each part applies on what the one before left, and together they bring everything."""
+    """Each part applies after the one before, and together they contain everything."""
     monkeypatch.setattr(limits, "UPDATE_BYTES", 20_000)
     monkeypatch.setattr(store_replica, "PIECE_BYTES", 8_000)
     here, there = BareDevice(tmp_path / "A", "A"), BareDevice(tmp_path / "B", "B")
@@ -38,7 +38,7 @@ def test_a_diff_that_is_too_large_is_taken_in_parts(tmp_path: Path, monkeypatch:
 
 
 def test_the_receipts_of_a_restored_store_are_void(tmp_path: Path) -> None:
-    """Another incarnation may lack what the one before had; the same one keeps what it has confirmed."""
+    """A new incarnation may lack updates that the old one had. An unchanged incarnation keeps its receipts."""
     here = BareDevice(tmp_path / "A", "A")
     here.add("text")
     here.replica.note_incarnation("B", "first")
@@ -50,8 +50,8 @@ def test_the_receipts_of_a_restored_store_are_void(tmp_path: Path) -> None:
     here.close()
 
 
-def test_what_a_stock_client_wrote_here_is_sent_as_our_own(tmp_path: Path) -> None:
-    """Nobody else has it, so that an announcement would only make others ask. What a device brought, they may have."""
+def test_the_update_of_a_stock_client_is_sent_as_local(tmp_path: Path) -> None:
+    """No other device has it, so it is not announced only. Updates of devices may be known elsewhere."""
     here = BareDevice(tmp_path / "A", "A")
     Peers(here.store).accept("B" * 52)
     known = here.add("text")
@@ -63,8 +63,8 @@ def test_what_a_stock_client_wrote_here_is_sent_as_our_own(tmp_path: Path) -> No
     here.close()
 
 
-def test_only_accepted_devices_that_take_part_may_have_what_is_in_a_space(tmp_path: Path) -> None:
-    """Read anew each time: who has been revoked gets nothing that is read afterwards. Nobody has `local`."""
+def test_the_audience_of_a_space_is_its_accepted_members(tmp_path: Path) -> None:
+    """It is read each time, so a revoked device gets nothing that is read later. No device gets `local`."""
     here = BareDevice(tmp_path / "A", "A")
     peers = Peers(here.store)
     peers.accept("B" * 52)
@@ -80,7 +80,7 @@ def test_only_accepted_devices_that_take_part_may_have_what_is_in_a_space(tmp_pa
 
 
 class _Scene:
-    """A real store, which is shared with one other device."""
+    """A real store that is shared with one other device."""
 
     def __init__(self, folder: Path, name: str, peer: str, opened: ExitStack) -> None:
         self._folder, self._opened = folder, opened
@@ -107,7 +107,7 @@ class _Scene:
 
 
 class TestStoreReplica(ReplicaAcceptance):
-    """Keeps to the contract of every replica."""
+    """The real store meets the contract of all replicas."""
 
     @pytest.fixture(name="scene")
     def _scene(self, tmp_path: Path) -> Iterator[ReplicaScene]:

@@ -1,4 +1,4 @@
-"""What the gossip hears of the table of peers."""
+"""The events for the gossip that follow from the table of peers."""
 
 from __future__ import annotations
 
@@ -22,67 +22,67 @@ def _peers(tmp_path: Path) -> Iterator[Peers]:
 
 
 def test_an_accepted_device_with_an_address_is_known(peers: Peers) -> None:
-    """Once; one without an address cannot be dialed, but may come."""
-    roster = TrustedPeers(peers)
+    """Reported once. A device without an address cannot be dialed, but may connect."""
+    trusted = TrustedPeers(peers)
     peers.accept(DESKTOP, address="192.168.1.20:27380")
     peers.accept(PHONE)
-    assert roster.read() == [SpacesChanged(), Known(DESKTOP)]
-    assert roster.read() == []
-    assert DESKTOP in roster
-    assert PHONE in roster
+    assert trusted.read() == [SpacesChanged(), Known(DESKTOP)]
+    assert trusted.read() == []
+    assert DESKTOP in trusted
+    assert PHONE in trusted
 
 
-def test_a_new_address_is_news_and_another_order_is_not(peers: Peers) -> None:
-    """The address used last moves to the front at every connection."""
-    roster = TrustedPeers(peers)
+def test_a_new_address_is_an_event_and_a_new_order_is_not(peers: Peers) -> None:
+    """The last used address moves to the front at every connection."""
+    trusted = TrustedPeers(peers)
     peers.accept(DESKTOP, address="192.168.1.20:27380")
-    roster.read()
+    trusted.read()
     peers.remember_address(DESKTOP, "10.0.0.7:27380")
-    assert roster.read() == [Known(DESKTOP)]
+    assert trusted.read() == [Known(DESKTOP)]
     peers.remember_address(DESKTOP, "192.168.1.20:27380")
-    assert roster.read() == []
+    assert trusted.read() == []
 
 
-def test_the_gossip_hears_who_may_write(peers: Peers) -> None:
-    """And when that changes."""
-    roster = TrustedPeers(peers)
+def test_the_right_to_write_is_reported(peers: Peers) -> None:
+    """And its changes."""
+    trusted = TrustedPeers(peers)
     peers.accept(DESKTOP, address="192.168.1.20:27380", read_only=True)
-    assert roster.read() == [SpacesChanged(), Known(DESKTOP, writes=False)]
+    assert trusted.read() == [SpacesChanged(), Known(DESKTOP, writes=False)]
     with peers._store.writing() as db:
         db.execute("UPDATE shares SET read_only = 0")
-    assert roster.read() == [Known(DESKTOP, writes=True)]
-    assert roster.known(DESKTOP) == Known(DESKTOP, writes=True)
+    assert trusted.read() == [Known(DESKTOP, writes=True)]
+    assert trusted.known(DESKTOP) == Known(DESKTOP, writes=True)
 
 
 @pytest.mark.parametrize("method", ["revoke", "forget"])
-def test_a_device_that_is_no_longer_accepted_is_revoked(peers: Peers, method: str) -> None:
-    """However that came."""
-    roster = TrustedPeers(peers)
+def test_a_device_that_is_no_longer_accepted_is_reported(peers: Peers, method: str) -> None:
+    """Whether it was revoked or forgotten."""
+    trusted = TrustedPeers(peers)
     peers.accept(DESKTOP)
-    roster.read()
+    trusted.read()
     getattr(peers, method)(DESKTOP)
-    assert roster.read() == [Revoked(DESKTOP), SpacesChanged()]
-    assert DESKTOP not in roster
+    assert trusted.read() == [Revoked(DESKTOP), SpacesChanged()]
+    assert DESKTOP not in trusted
 
 
-def test_a_pending_device_is_nobody(peers: Peers) -> None:
-    """A knock changes nothing for the network."""
-    roster = TrustedPeers(peers)
+def test_a_pending_device_changes_nothing(peers: Peers) -> None:
+    """A connection attempt by an unknown device has no effect on the network."""
+    trusted = TrustedPeers(peers)
     peers.knocked(DESKTOP, b"k" * 32, "192.168.1.20:27380")
-    assert roster.read() == []
-    assert DESKTOP not in roster
-    assert not roster.is_sought
+    assert trusted.read() == []
+    assert DESKTOP not in trusted
+    assert not trusted.is_sought
 
 
-def test_a_revoked_device_may_come_to_be_told_so(peers: Peers) -> None:
-    """As an accepted one may come to talk; one that is forgotten is nobody."""
-    roster = TrustedPeers(peers)
+def test_listening_is_needed_for_a_revoked_device(peers: Peers) -> None:
+    """To tell it so. A forgotten device needs none."""
+    trusted = TrustedPeers(peers)
     peers.accept(DESKTOP)
-    roster.read()
-    assert roster.is_sought
+    trusted.read()
+    assert trusted.is_sought
     peers.revoke(DESKTOP)
-    roster.read()
-    assert roster.is_sought
+    trusted.read()
+    assert trusted.is_sought
     peers.forget(DESKTOP)
-    roster.read()
-    assert not roster.is_sought
+    trusted.read()
+    assert not trusted.is_sought

@@ -1,4 +1,4 @@
-"""Codes that people read and type."""
+"""Pairing codes and how they are parsed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from memcrdt.pairing.codes import NUMBERS, Code, _words, new_code, parse_code
 
 
 def test_a_code_is_a_number_and_two_words() -> None:
-    """As it is shown, it is read."""
+    """The shown code can be parsed."""
     code = new_code()
     assert 1 <= code.number <= NUMBERS
     assert parse_code(str(code)) == code
 
 
 def test_the_words_are_256_and_256_and_all_different() -> None:
-    """So a code has 16 bits that nobody else knows, and swapped words are noticed."""
+    """So the words have 16 bits, and swapped words are detected."""
     first, second = _words()
     assert len({*first, *second}) == 512
     assert len(first) == len(second) == 256
@@ -25,7 +25,7 @@ def test_the_words_are_256_and_256_and_all_different() -> None:
 
 @pytest.mark.parametrize("text", ["7-crossover-granite", "7 Crossover Granite", " 7-CROSSOVER-granite "])
 def test_case_and_dashes_do_not_matter(text: str) -> None:
-    """It is carried by a person."""
+    """The user types the code."""
     assert parse_code(text) == Code(7, "crossover", "granite")
 
 
@@ -41,14 +41,14 @@ def test_case_and_dashes_do_not_matter(text: str) -> None:
         ("7-qqqq-granite", "read it again"),
     ],
 )
-def test_a_slip_is_found_before_it_costs_the_code(text: str, hint: str) -> None:
-    """Only codes that exist are tried."""
+def test_a_typing_error_is_found_before_the_code_is_sent(text: str, hint: str) -> None:
+    """Only possible codes are sent."""
     with pytest.raises(InputError, match=hint):
         parse_code(text)
 
 
 def test_the_example_of_the_message_is_a_code() -> None:
-    """Who types what the documents show should hear that nobody shows it, not that there is no such word."""
+    """Users who type the example of the documentation get an error about the device, not about a word."""
     with pytest.raises(InputError) as caught:
         parse_code("")
     assert parse_code(str(caught.value).split()[-1])

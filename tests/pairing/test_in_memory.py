@@ -1,4 +1,4 @@
-"""Pairing over streams in memory, authentication included: no socket, no TLS."""
+"""Pairing over streams in memory, with authentication, without sockets or TLS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from memcrdt.testing.frame_streams import LISTENER, MemoryFrameStream, memory_st
 
 
 class Two:
-    """A laptop that shows a code, and a desktop where one is typed. Only the invitation's network is left out."""
+    """A laptop that shows a code, and a desktop where it is typed. Only the network of the invitation is missing."""
 
     def __init__(self, laptop: Memory, desktop: Memory) -> None:
         self.laptop, self.desktop = laptop, desktop
@@ -31,7 +31,7 @@ class Two:
         self.invitation = InvitationListener(self.showing, "")
 
     async def pair(self, code: Code, streams: tuple[MemoryFrameStream, MemoryFrameStream]) -> object:
-        """What the desktop gets from typing a code: the laptop, or an error."""
+        """Type the code on the desktop, and return the laptop or an error."""
         serving = asyncio.create_task(self._serve(streams[1]))
         try:
             local = LocalDevice(self.typing.identity)
@@ -60,7 +60,7 @@ async def _two(tmp_path: Path) -> Iterator[Two]:
 
 
 async def test_the_right_code_pairs_two_devices(two: Two) -> None:
-    """Each accepts the other, under its name, and they share the space."""
+    """Each accepts the other under its name, and they share the space."""
     partner = await two.pair(two.invitation.code, memory_streams())
     assert (partner.device, partner.name) == (two.laptop.store.device, "laptop")
     assert (await two.invitation.joined()).device == two.desktop.store.device
@@ -71,7 +71,7 @@ async def test_the_right_code_pairs_two_devices(two: Two) -> None:
 
 
 async def test_a_wrong_code_pairs_nobody_and_ends_the_code(two: Two) -> None:
-    """Both sides are told; the right code is of no use afterwards."""
+    """Both sides get an error, and the right code is useless afterwards."""
     error = await two.pair(_another(two.invitation.code), memory_streams())
     assert isinstance(error, PairingError)
     assert "the code is wrong" in str(error)
@@ -81,7 +81,7 @@ async def test_a_wrong_code_pairs_nobody_and_ends_the_code(two: Two) -> None:
     assert [Peers(memory.store).all() for memory in (two.laptop, two.desktop)] == [[], []]
 
 
-async def test_a_code_of_another_number_costs_no_guess(two: Two) -> None:
+async def test_another_number_is_not_a_guess(two: Two) -> None:
     """It belongs to another invitation."""
     code = two.invitation.code
     error = await two.pair(Code(code.number % 99 + 1, code.first, code.second), memory_streams())
@@ -90,7 +90,7 @@ async def test_a_code_of_another_number_costs_no_guess(two: Two) -> None:
 
 
 async def test_a_relay_with_another_channel_binding_gets_no_guess(two: Two) -> None:
-    """It shows each side a channel of its own: the devices find out before anything of the code is sent."""
+    """Its channel bindings differ, and the devices detect it before any message about the code."""
     dialed, near = memory_streams(b"r" * 32)
     far, accepted = memory_streams(b"c" * 32)
     pumps = [asyncio.create_task(pump) for pump in (_pump(near, far), _pump(far, near))]
@@ -103,7 +103,7 @@ async def test_a_relay_with_another_channel_binding_gets_no_guess(two: Two) -> N
 
 
 def _another(code: Code) -> Code:
-    """A code with the same number and other words."""
+    """Return a code with the same number and other words."""
     while (other := new_code()).secret.split(b"-")[1:] == code.secret.split(b"-")[1:]:
         pass
     return Code(code.number, other.first, other.second)

@@ -1,4 +1,4 @@
-"""Two devices pair, over real sockets on the loopback interface."""
+"""Pairing of two devices over real sockets on the loopback interface."""
 
 from __future__ import annotations
 
@@ -66,17 +66,17 @@ def _make_memory(tmp_path: Path) -> Iterator[Callable[[str], Memory]]:
 
 @pytest.fixture(name="two")
 def _two(make_memory: Callable[[str], Memory]) -> tuple[Memory, Memory]:
-    """A laptop that shows a code, and a desktop on which it is typed."""
+    """Return a laptop that shows a code, and a desktop on which it is typed."""
     return make_memory("laptop"), make_memory("desktop")
 
 
 def known(memory: Memory) -> dict[str, tuple[str | None, str]]:
-    """Name and state of each other device."""
+    """Return the name and state of each other device."""
     return {peer.device: (peer.name, peer.state) for peer in Peers(memory.store).all()}
 
 
 def _addresses(memory: Memory) -> list[str]:
-    """Where the other device may be."""
+    """Return the addresses of the other device."""
     return [address for peer in Peers(memory.store).all() for address in peer.addresses]
 
 
@@ -87,12 +87,12 @@ def _free_port() -> int:
 
 
 def another(code: Code) -> str:
-    """A code with the same number and another word."""
+    """Return a code with the same number and another word."""
     return f"{code.number}-{code.first}-{'granite' if code.second != 'granite' else 'acorn'}"
 
 
 async def pair(inviter: Memory, joiner: Memory, **options: Any) -> PairedDevice:
-    """What the joiner knows of the inviter then."""
+    """Pair the two, and return the joiner's record of the inviter."""
     async with await invite(inviter, PairOptions(host="127.0.0.1", **options)) as invitation:
         there, here = await asyncio.gather(
             invitation.joined(), join(joiner, str(invitation.code), LOOPBACK, at=invitation.addresses[0])
@@ -102,7 +102,7 @@ async def pair(inviter: Memory, joiner: Memory, **options: Any) -> PairedDevice:
 
 
 async def test_both_sides_know_each_other_afterwards(two: tuple[Memory, Memory]) -> None:
-    """By name, as accepted; and they share one space."""
+    """By name, as accepted devices, with one shared space."""
     laptop, desktop = two
     await pair(laptop, desktop)
     assert known(laptop) == {desktop.store.device: ("desktop", "accepted")}
@@ -110,10 +110,8 @@ async def test_both_sides_know_each_other_afterwards(two: tuple[Memory, Memory])
     assert laptop.space("personal").id() == desktop.space("personal").id()
 
 
-async def test_a_device_that_joins_brings_its_memories_along(
-    two: tuple[Memory, Memory], eventually: Eventually
-) -> None:
-    """Both have both, as soon as both serve; signed by the one that invited."""
+async def test_the_memories_of_a_joining_device_are_shared(two: tuple[Memory, Memory], eventually: Eventually) -> None:
+    """Both devices get all memories once both networks run. The inviter signs."""
     laptop, desktop = two
     laptop.add("from the laptop")
     desktop.add("from the desktop")
@@ -124,10 +122,10 @@ async def test_a_device_that_joins_brings_its_memories_along(
     assert set(Members(desktop.store).of("personal").members) == {laptop.store.device, desktop.store.device}
 
 
-async def test_a_device_that_may_only_read_keeps_its_memories_apart(
+async def test_a_read_only_device_keeps_its_memories_in_another_space(
     two: tuple[Memory, Memory], eventually: Eventually
 ) -> None:
-    """In a space of its own, of which it is told; it takes what the other has, and the two agree on that."""
+    """It is told the name of that space. It receives the inviter's memories, and the two agree."""
     laptop, desktop = two
     laptop.add("from the laptop")
     kept = desktop.add("from the desktop")
@@ -144,10 +142,8 @@ async def test_a_device_that_may_only_read_keeps_its_memories_apart(
     assert [record.text for record in laptop.list()] == ["from the laptop"]
 
 
-async def test_two_that_serve_at_ports_of_their_own_find_each_other(
-    two: tuple[Memory, Memory], eventually: Eventually
-) -> None:
-    """As homes of one machine have to; each says where it will listen, which begins with this very pairing."""
+async def test_devices_with_other_ports_find_each_other(two: tuple[Memory, Memory], eventually: Eventually) -> None:
+    """For homes on one machine. Each side sends the port where it will listen after the pairing."""
     laptop, desktop = two
     ports = [_free_port(), _free_port()]
     async with Node(laptop, host="127.0.0.1", port=ports[0]) as there, Node(desktop, host="127.0.0.1", port=ports[1]):
@@ -156,9 +152,8 @@ async def test_two_that_serve_at_ports_of_their_own_find_each_other(
         await eventually(lambda: there.status().connected == {desktop.store.device})
 
 
-async def test_where_a_device_listens_is_said_as_far_as_it_is_known(two: tuple[Memory, Memory]) -> None:
-    """Where nothing serves that is the port at which `memcrdt serve` listens by default; of any free one nothing is
-    known."""
+async def test_the_offered_port_is_the_known_or_default_port(two: tuple[Memory, Memory]) -> None:
+    """Without a network, the default port of `memcrdt serve`. The port is not known if any free one was chosen."""
     laptop, desktop = two
     async with Node(desktop, host="127.0.0.1", port=0):
         await pair(laptop, desktop)
@@ -168,7 +163,7 @@ async def test_where_a_device_listens_is_said_as_far_as_it_is_known(two: tuple[M
 async def test_the_side_that_is_alone_joins_the_other(
     two: tuple[Memory, Memory], make_memory: Callable[[str], Memory]
 ) -> None:
-    """Whichever shows the code: a new device can invite one that has a group already."""
+    """Whichever side shows the code: a new device can invite a device that is already in a group."""
     laptop, desktop = two
     await pair(laptop, desktop)
     phone = make_memory("phone")
@@ -176,8 +171,8 @@ async def test_the_side_that_is_alone_joins_the_other(
     assert {memory.space("personal").id() for memory in (laptop, desktop, phone)} == {laptop.space("personal").id()}
 
 
-async def test_spaces_rights_and_name_are_said_by_the_options(two: tuple[Memory, Memory]) -> None:
-    """A space that the other does not have is made there; it shares nothing else."""
+async def test_the_options_set_spaces_rights_and_name(two: tuple[Memory, Memory]) -> None:
+    """The other device creates a missing space, and shares nothing else."""
     laptop, desktop = two
     laptop.space("acme").create()
     await pair(laptop, desktop, spaces=("acme",), read_only=True, name="the big one")
@@ -186,14 +181,14 @@ async def test_spaces_rights_and_name_are_said_by_the_options(two: tuple[Memory,
     assert [each.device for each in desktop.space("personal").members()] == [desktop.store.device]
     with laptop.store.reading() as db:
         assert list(db.execute("SELECT name, shares.read_only FROM shares JOIN spaces USING(space)")) == [("acme", 1)]
-    with pytest.raises(ReadOnlyError):  # at once, and not only when they have met again
+    with pytest.raises(ReadOnlyError):  # at once, before they meet again
         desktop.add("to nobody", space="acme")
 
 
-async def test_a_space_that_stays_apart_is_told_on_both_sides_and_mended_as_they_say(
+async def test_a_space_that_cannot_merge_is_reported_and_fixed_as_advised(
     two: tuple[Memory, Memory], eventually: Eventually
 ) -> None:
-    """Here of a device that may only read, left, and invites by hand: its own space of that name can't be that one."""
+    """A read-only device left the space, made one of the same name, and invites by hand."""
     laptop, desktop = two
     laptop.space("acme").create()
     added = laptop.add("from the laptop", space="acme")
@@ -218,7 +213,7 @@ async def test_a_space_that_stays_apart_is_told_on_both_sides_and_mended_as_they
 
 
 async def test_one_wrong_guess_ends_the_code(two: tuple[Memory, Memory]) -> None:
-    """Both sides are told; the right code is worth nothing any more, and nobody is accepted."""
+    """Both sides get an error, the right code is useless, and no device is accepted."""
     laptop, desktop = two
     async with await invite(laptop, LOOPBACK) as invitation:
         with pytest.raises(PairingError, match="says that the code is wrong"):
@@ -230,8 +225,8 @@ async def test_one_wrong_guess_ends_the_code(two: tuple[Memory, Memory]) -> None
     assert known(laptop) == known(desktop) == {}
 
 
-async def test_a_code_with_another_number_is_no_guess(two: tuple[Memory, Memory]) -> None:
-    """It waits for somebody else; the right one still works."""
+async def test_a_code_with_another_number_is_not_a_guess(two: tuple[Memory, Memory]) -> None:
+    """It is for another device; the right code still works."""
     laptop, desktop = two
     async with await invite(laptop, LOOPBACK) as invitation:
         code = invitation.code
@@ -243,10 +238,10 @@ async def test_a_code_with_another_number_is_no_guess(two: tuple[Memory, Memory]
     assert desktop.store.device in known(laptop)
 
 
-async def test_devices_that_cannot_share_are_told_on_both_sides(
+async def test_devices_that_cannot_share_get_an_error_on_both_sides(
     two: tuple[Memory, Memory], make_memory: Callable[[str], Memory]
 ) -> None:
-    """The code was typed right: whoever shows it does not wait on for somebody to type it."""
+    """The code was right, so the inviter stops waiting."""
     laptop, desktop = two
     await pair(laptop, make_memory("of the laptop"))
     await pair(desktop, make_memory("of the desktop"))
@@ -257,8 +252,8 @@ async def test_devices_that_cannot_share_are_told_on_both_sides(
             await invitation.joined()
 
 
-async def test_a_device_that_is_refused_is_told_on_both_sides(two: tuple[Memory, Memory]) -> None:
-    """As one that may write already, and now is to read only."""
+async def test_a_refused_device_gets_an_error_on_both_sides(two: tuple[Memory, Memory]) -> None:
+    """A device that may already write is invited to read only."""
     laptop, desktop = two
     await pair(laptop, desktop)
     async with await invite(laptop, PairOptions(host="127.0.0.1", read_only=True)) as invitation:
@@ -269,7 +264,7 @@ async def test_a_device_that_is_refused_is_told_on_both_sides(two: tuple[Memory,
 
 
 async def test_a_code_expires(two: tuple[Memory, Memory]) -> None:
-    """After five minutes, here after none; then nothing listens there any more."""
+    """After five minutes, here at once. Then nothing listens any more."""
     laptop, desktop = two
     async with await invite(laptop, LOOPBACK) as invitation:
         with pytest.raises(PairingError, match="run memcrdt pair again"):
@@ -278,8 +273,8 @@ async def test_a_code_expires(two: tuple[Memory, Memory]) -> None:
         await join(desktop, str(invitation.code), LOOPBACK, at=invitation.addresses[0])
 
 
-async def test_nonsense_neither_ends_the_code_nor_the_invitation(two: tuple[Memory, Memory]) -> None:
-    """Frames that are none, messages that are no point of the curve, a hang-up in the middle."""
+async def test_malformed_messages_end_neither_code_nor_invitation(two: tuple[Memory, Memory]) -> None:
+    """Invalid frames, messages that are not curve points, a hang-up in the middle."""
     laptop, desktop = two
     async with await invite(laptop, LOOPBACK) as invitation:
         for frame in (b"", b"\xc1", b"\x90", b"x" * 2000, *_pairs(invitation.code)):
@@ -294,7 +289,7 @@ async def test_nonsense_neither_ends_the_code_nor_the_invitation(two: tuple[Memo
 async def test_a_device_in_the_middle_learns_nothing(
     two: tuple[Memory, Memory], make_memory: Callable[[str], Memory]
 ) -> None:
-    """It ends TLS on both sides with keys of its own, and passes every message on: the code ends, nobody is trusted."""
+    """It terminates TLS on both sides with its own keys, and relays every message. The code ends without trust."""
     laptop, desktop = two
     async with await invite(laptop, LOOPBACK) as invitation:
         async with _middle(make_memory("middle"), invitation.addresses[0]) as address:
@@ -307,7 +302,7 @@ async def test_a_device_in_the_middle_learns_nothing(
 
 @pytest.mark.xdist_group("mdns")
 async def test_the_device_that_shows_the_code_is_found_by_mdns(two: tuple[Memory, Memory]) -> None:
-    """Among others, of which none is asked whose number is another."""
+    """Among others. Devices with another number are not asked."""
     laptop, desktop = two
     invitation = InvitationListener(_ours(laptop, LOOPBACK), "127.0.0.1")
     invitation.finders = [_mdns(laptop, invitation.code.number)]
@@ -322,25 +317,25 @@ async def test_the_device_that_shows_the_code_is_found_by_mdns(two: tuple[Memory
     assert desktop.store.device in known(laptop)
 
 
-async def test_a_code_that_nobody_shows_says_what_to_do(two: tuple[Memory, Memory]) -> None:
-    """Name the address."""
+async def test_a_code_that_no_device_shows_is_an_error_with_advice(two: tuple[Memory, Memory]) -> None:
+    """Give the address."""
     joining = JoinAttempt(_ours(two[1], PairOptions(spaces=())), parse_code("7-crossover-granite"))
     with pytest.raises(PairingError, match="--at HOST:PORT"):
         await joining.find_and_join([], find_s=0)
 
 
-async def test_a_device_that_was_found_and_not_reached_is_told(two: tuple[Memory, Memory]) -> None:
-    """A firewall before the device that shows the code would look like a code that nobody shows."""
+async def test_a_found_but_unreachable_device_is_reported(two: tuple[Memory, Memory]) -> None:
+    """Otherwise a firewall would look like a missing device."""
     joining = JoinAttempt(_ours(two[1], PairOptions(spaces=())), parse_code("7-crossover-granite"))
     with pytest.raises(PairingError, match=r"a device that announces it was found, but .* 127\.0\.0\.1:1: "):
         await joining.find_and_join([_Named([Address("127.0.0.1", 1)])], find_s=2)
 
 
 @pytest.mark.parametrize("says", [["no", "the code is used up"], ["no", "another code waits here"], [], None])
-async def test_only_one_device_gets_a_guess_of_whoever_types_the_code(
+async def test_only_one_device_gets_the_joiners_proof(
     two: tuple[Memory, Memory], make_memory: Callable[[str], Memory], says: list[str] | None
 ) -> None:
-    """Whatever it says when it has our proof, against which it can test its own guess: the next one is not asked."""
+    """A device with our proof can test one guess, so the next device is not asked, whatever the first one answers."""
     _, desktop = two
     guesses: list[bytes] = []
     async with (
@@ -353,10 +348,10 @@ async def test_only_one_device_gets_a_guess_of_whoever_types_the_code(
     assert len(guesses) == 1
 
 
-async def test_nonsense_does_not_end_the_search(
+async def test_a_misbehaving_device_does_not_end_the_search(
     two: tuple[Memory, Memory], make_memory: Callable[[str], Memory]
 ) -> None:
-    """Anybody in the room can announce the number of the code."""
+    """Any device on the network can announce the code's number."""
     laptop, desktop = two
     async with await invite(laptop, LOOPBACK) as invitation, _guessing(make_memory("liar"), None, []) as liar:
         joining = JoinAttempt(_ours(desktop, PairOptions(spaces=())), invitation.code)
@@ -365,8 +360,8 @@ async def test_nonsense_does_not_end_the_search(
     assert desktop.store.device in known(laptop)
 
 
-async def test_what_is_no_address_opens_nothing(two: tuple[Memory, Memory], caplog: pytest.LogCaptureFixture) -> None:
-    """So nothing is left open, which asyncio would complain about beside our own message."""
+async def test_an_invalid_address_opens_nothing(two: tuple[Memory, Memory], caplog: pytest.LogCaptureFixture) -> None:
+    """Otherwise asyncio would warn about an unclosed resource."""
     with pytest.raises(InputError, match="99999"):
         await join(two[1], "7-crossover-granite", PairOptions(spaces=()), at="127.0.0.1:99999")
     gc.collect()
@@ -374,19 +369,19 @@ async def test_what_is_no_address_opens_nothing(two: tuple[Memory, Memory], capl
 
 
 def test_two_groups_do_not_become_one_by_accident() -> None:
-    """Both share a space of that name with others: the error says how."""
+    """Both share a space of that name with others. The error says what to do."""
     with pytest.raises(PairingError, match="memcrdt space leave personal"):
         spaces_to_join(_offer(_entry("A", shared=True)), _offer(_entry("B", shared=True)))
 
 
-def test_a_group_is_not_joined_for_reading_by_its_own_member() -> None:
-    """The other way round it goes."""
+def test_a_group_cannot_be_joined_read_only_by_its_member() -> None:
+    """It works the other way round."""
     with pytest.raises(PairingError, match="invite this device instead"):
         spaces_to_join(_offer(_entry("A"), read_only=True), _offer(_entry("B", shared=True)))
 
 
 def test_devices_of_one_space_join_nothing() -> None:
-    """They are members already, or will be by the next statement."""
+    """They are members already, or will be with the next statement."""
     assert spaces_to_join(_offer(_entry("A", shared=True)), _offer(_entry("A", shared=True))) == ([], [])
 
 
@@ -402,8 +397,8 @@ def test_devices_of_one_space_join_nothing() -> None:
         ["name", 1, False, 7],
     ],
 )
-async def test_an_offer_that_makes_no_sense_is_refused(fields: list[Any]) -> None:
-    """A space whose id is not that of its creator, the space that never leaves, no name."""
+async def test_an_invalid_offer_is_refused(fields: list[Any]) -> None:
+    """A space whose id does not match its creator, the local space, an empty name."""
 
     class Heard(PairingChannel):
         async def receive(self, kind: str, count: int, limit: int = 0) -> list[Any]:
@@ -443,7 +438,7 @@ async def _dialed(memory: Memory, address: str) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def _middle(memory: Memory, target: str) -> AsyncIterator[str]:
-    """The address of a device that passes on whatever the two say, in both directions."""
+    """Return the address of a device that relays all messages in both directions."""
 
     class Middle:
         async def admits(self, peer: AuthenticatedPeer, address: str) -> bool:
@@ -459,7 +454,7 @@ async def _middle(memory: Memory, target: str) -> AsyncIterator[str]:
 
 
 class _Named:
-    """A finder of addresses at which a code is said to wait."""
+    """A finder of addresses with the number of a code."""
 
     def __init__(self, addresses: list[Address], number: int = 7) -> None:
         self._addresses = addresses
@@ -474,8 +469,7 @@ class _Named:
 
 @asynccontextmanager
 async def _guessing(memory: Memory, guesses: list[bytes] | None, says: list[str] | None) -> AsyncIterator[Address]:
-    """A device that pretends to show a code. It notes the proofs that it gets, and then says this, or hangs up; without
-    a list it says it at once."""
+    """A device that pretends to show the code. It records the proofs that it gets, then sends `says` or hangs up."""
 
     class Guessing:
         async def admits(self, peer: AuthenticatedPeer, address: str) -> bool:

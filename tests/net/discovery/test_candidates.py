@@ -1,4 +1,4 @@
-"""What finders found, within bounds."""
+"""The bounded collection of addresses that finders have found."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ class Scene:
         return candidate
 
 
-async def test_an_accepted_device_is_told_of_once() -> None:
-    """However often its record comes again."""
+async def test_an_accepted_device_is_reported_once() -> None:
+    """However often its record is seen."""
     scene = Scene()
     found = [scene.find("192.168.1.20", DESKTOP) for _ in range(3)]
     assert scene.fresh == [DESKTOP]
     assert scene.candidates.of(DESKTOP) == found[:1]
 
 
-async def test_forged_records_cause_few_dials_and_take_little_room() -> None:
-    """64 of an accepted device: eight addresses, one dial in five seconds. Of strangers: no dial at all."""
+async def test_forged_records_cause_few_dials_and_use_little_memory() -> None:
+    """64 for an accepted device: eight addresses, one dial in five seconds. For unknown devices: no dial."""
     scene = Scene()
     first = scene.find("192.168.1.20", DESKTOP)
     for number in range(64):
@@ -60,8 +60,8 @@ async def test_forged_records_cause_few_dials_and_take_little_room() -> None:
     assert len(scene.candidates._of) == STRANGERS + 1
 
 
-async def test_an_address_where_the_device_is_not_makes_room() -> None:
-    """Forged ones fail when they are dialed."""
+async def test_a_failed_address_is_dropped() -> None:
+    """Forged addresses fail when they are dialed, and make room for others."""
     scene = Scene()
     for number in range(ADDRESSES):
         scene.candidates.failed(scene.find(f"10.0.0.{number}", DESKTOP))
@@ -70,8 +70,8 @@ async def test_an_address_where_the_device_is_not_makes_room() -> None:
     assert scene.candidates.of(DESKTOP) == [found]
 
 
-async def test_an_address_without_a_name_is_asked_who_is_there(eventually: Eventually) -> None:
-    """Once in five minutes, whatever the answer; one that does not answer is nobody."""
+async def test_an_address_without_a_device_id_is_asked_for_it(eventually: Eventually) -> None:
+    """Once in five minutes, whatever the answer. An address that does not answer gives no candidate."""
     scene = Scene()
     scene.there["100.64.0.2"] = DESKTOP
     for _ in range(3):
@@ -84,11 +84,11 @@ async def test_an_address_without_a_name_is_asked_who_is_there(eventually: Event
 
 
 async def test_not_more_than_64_addresses_are_asked() -> None:
-    """In five minutes."""
+    """Within five minutes."""
     scene = Scene()
     for number in range(200):
         scene.find(f"100.64.1.{number}", None)
     async with asyncio.timeout(10):
-        while scene.candidates._tasks._tasks:  # noqa: ASYNC110  they have no event
+        while scene.candidates._tasks._tasks:  # noqa: ASYNC110  the tasks have no event
             await asyncio.sleep(0.01)
     assert len(scene.asked) == ASKED

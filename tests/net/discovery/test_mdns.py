@@ -51,11 +51,11 @@ async def _scene() -> AsyncIterator[MdnsScene]:
 
 
 class TestMdnsFinder(FinderAcceptance):
-    """A finder like the others."""
+    """The mDNS finder meets the contract of all finders."""
 
 
-async def test_no_record_stays_behind(scene: MdnsScene) -> None:
-    """When the process stops in order, the record is gone from the network at once."""
+async def test_a_stopped_finder_withdraws_its_record(scene: MdnsScene) -> None:
+    """After an orderly stop, the record disappears from the network at once."""
     await scene.appear()
     async with _asking() as names:
         await names.until(1)
@@ -63,8 +63,8 @@ async def test_no_record_stays_behind(scene: MdnsScene) -> None:
         await names.until(0)
 
 
-async def test_a_record_is_withdrawn_when_nobody_listens_any_more() -> None:
-    """Also while the process goes on; and announced again with another port."""
+async def test_a_record_is_withdrawn_when_listening_ends() -> None:
+    """While the process continues to run. The record is announced again with another port."""
     finder = MdnsFinder(DESKTOP, interfaces=LOOPBACK)
     task = asyncio.create_task(finder.run(lambda _: None))
     async with _asking() as names:
@@ -78,8 +78,8 @@ async def test_a_record_is_withdrawn_when_nobody_listens_any_more() -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_the_number_of_a_waiting_code_is_in_the_record(eventually: Eventually) -> None:
-    """So that whoever types the code finds the right one of several devices."""
+async def test_the_number_of_a_pairing_code_is_in_the_record(eventually: Eventually) -> None:
+    """So that the right one of several devices is found."""
     found: list[AddressCandidate] = []
     waiting = MdnsFinder(DESKTOP, pairing=7, interfaces=LOOPBACK)
     waiting.announce(27382)
@@ -104,14 +104,14 @@ async def test_the_number_of_a_waiting_code_is_in_the_record(eventually: Eventua
         ({"v": "1", "id": DESKTOP}, ["224.0.0.251", "0.0.0.0"]),
     ],
 )
-def test_a_record_that_makes_no_sense_is_nobody(properties: dict[str, str], hosts: list[str]) -> None:
-    """Another version, no device id, no address of a machine."""
+def test_an_invalid_record_gives_no_candidate(properties: dict[str, str], hosts: list[str]) -> None:
+    """Another version, no device id, no address of a single machine."""
     info = ServiceInfo(SERVICE, f"x.{SERVICE}", 27380, properties=properties, parsed_addresses=hosts)
     assert candidates_of(info) == []
 
 
 def test_a_record_gives_at_most_four_addresses_and_a_plain_number() -> None:
-    """Whatever it claims."""
+    """Whatever the record contains."""
     hosts = [f"192.168.1.{number}" for number in range(1, 60)]
     properties = {"v": "1", "id": DESKTOP, "pair": "9" * 200}
     info = ServiceInfo(SERVICE, f"x.{SERVICE}", 27380, properties=properties, parsed_addresses=hosts)
@@ -120,10 +120,10 @@ def test_a_record_gives_at_most_four_addresses_and_a_plain_number() -> None:
     ]
 
 
-async def test_a_machine_without_a_network_is_no_error(
+async def test_a_machine_without_a_network_is_not_an_error(
     monkeypatch: pytest.MonkeyPatch, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It says what to do, and tries again: the network may come."""
+    """The finder logs what to do, and tries again later."""
     monkeypatch.setattr("memcrdt.net.discovery.mdns.RETRY_S", 0.01)
     found: list[AddressCandidate] = []
     scene = MdnsScene()
@@ -145,7 +145,7 @@ async def test_a_machine_without_a_network_is_no_error(
 
 
 class _asking:  # noqa: N801  reads as a verb
-    """Browses by zeroconf alone, and counts the names that are there."""
+    """Browses with zeroconf alone, and counts the announced names."""
 
     async def __aenter__(self) -> _asking:
         self._names: set[str] = set()

@@ -1,6 +1,6 @@
-"""Addresses that are typed or remembered: the table of peers as a source, under the acceptance suite of all sources.
+"""Typed and remembered addresses: the table of peers as a source, under the acceptance suite of all finders.
 
-The network reads them with the roster: that says at the same time who is accepted, and who no longer is.
+The network reads them together with the accepted and revoked devices.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DEVICE = "B" * 52
 
 
 class TableFinder:
-    """What a driver does with the table: it reads the roster, and dials whoever has a new address at all of them."""
+    """Reads the table like a driver does, and finds every address of a device that has a new one."""
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
@@ -31,9 +31,9 @@ class TableFinder:
     def announce(self, port: int | None) -> None: ...
 
     async def run(self, found: Found) -> None:
-        roster = TrustedPeers(self._peers)
+        trusted = TrustedPeers(self._peers)
         while True:
-            for event in await asyncio.to_thread(roster.read):
+            for event in await asyncio.to_thread(trusted.read):
                 if isinstance(event, Known):
                     for address in self._peers.get(event.peer).addresses:
                         found(AddressCandidate(Address.parse(address), "address", event.peer))
@@ -41,7 +41,7 @@ class TableFinder:
 
 
 class TypedScene:
-    """A user who names an address, and takes the device away."""
+    """A user who enters an address, and later removes the device."""
 
     def __init__(self, peers: Peers) -> None:
         self.peers = peers
@@ -65,7 +65,7 @@ class TypedScene:
 
 
 class RememberedScene(TypedScene):
-    """A device that is accepted, and says at each connection where it listens."""
+    """An accepted device that says at each connection where it listens."""
 
     def make_known(self, address: str) -> None:
         self.peers.accept(DEVICE)
@@ -79,7 +79,7 @@ def _peers(tmp_path: Path) -> Iterator[Peers]:
 
 
 class TestTyped(FinderAcceptance):
-    """`--at HOST:PORT`."""
+    """Addresses from `--at HOST:PORT`."""
 
     @pytest.fixture
     def scene(self, peers: Peers) -> TypedScene:
@@ -87,7 +87,7 @@ class TestTyped(FinderAcceptance):
 
 
 class TestRemembered(FinderAcceptance):
-    """Where it was met."""
+    """Addresses of earlier connections."""
 
     @pytest.fixture
     def scene(self, peers: Peers) -> RememberedScene:

@@ -1,4 +1,4 @@
-"""Tailscale, played by the test: its LocalAPI on a Unix socket, and its program."""
+"""Discovery by Tailscale, with a fake LocalAPI on a Unix socket and a fake program."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the socket and 
 
 
 def machine(number: int, **fields: Any) -> dict[str, Any]:
-    """A machine as ipnstate.PeerStatus has it in JSON; of the fields, those that matter and some that do not."""
+    """Return a machine as JSON in the format of ipnstate.PeerStatus, with relevant and some irrelevant fields."""
     return {
         "ID": f"n{number}CNTRL",
         "PublicKey": f"nodekey:{number:064x}",
@@ -41,7 +41,7 @@ def machine(number: int, **fields: Any) -> dict[str, Any]:
 
 
 def status(*peers: dict[str, Any], state: str = "Running") -> dict[str, Any]:
-    """An ipnstate.Status."""
+    """Return an ipnstate.Status."""
     return {
         "Version": "1.90.2",
         "TUN": True,
@@ -90,7 +90,7 @@ class SocketScene:
 
 
 class ProgramScene:
-    """The program, where the daemon has no socket that we may use."""
+    """The program, for a daemon without a usable socket."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "tailscale"
@@ -124,11 +124,11 @@ async def _scene(
 
 
 class TestTailscaleFinder(FinderAcceptance):
-    """A finder like the others."""
+    """The Tailscale finder meets the contract of all finders."""
 
 
-async def test_the_daemon_is_asked_by_its_own_name(tmp_path: Path) -> None:
-    """It refuses other hosts, so that web pages cannot ask it."""
+async def test_the_request_has_the_daemons_host_name(tmp_path: Path) -> None:
+    """The daemon refuses other hosts, so that web pages cannot use it."""
     scene = SocketScene(tmp_path)
     await scene.appear()
     assert await scene.finder()._status() == status(machine(2))
@@ -136,8 +136,8 @@ async def test_the_daemon_is_asked_by_its_own_name(tmp_path: Path) -> None:
     await scene.vanish()
 
 
-def test_machines_that_are_online_are_named_the_users_own_first() -> None:
-    """Both addresses of each."""
+def test_online_machines_are_returned_the_users_own_first() -> None:
+    """With both addresses of each machine."""
     document = status(machine(2, Online=False), machine(3, UserID=7), machine(4))
     assert [str(address) for address in addresses_in(document, 1)] == [
         "100.64.0.4:1",
@@ -160,12 +160,12 @@ def test_machines_that_are_online_are_named_the_users_own_first() -> None:
         {**status(), "Self": None, "Peer": {"k": 1, "l": {"Online": True}, "m": machine(2, TailscaleIPs=["no ip!"])}},
     ],
 )
-def test_other_documents_name_nobody(document: object) -> None:
-    """Logged out, stopped, alone, or not what it should be."""
+def test_other_documents_give_no_address(document: object) -> None:
+    """Logged out, stopped, without other machines, or malformed."""
     assert addresses_in(document, 1) == []
 
 
-def test_a_large_tailnet_is_not_searched_through() -> None:
+def test_the_number_of_machines_is_limited() -> None:
     """At most 64 machines are dialed."""
     document = status(*(machine(number) for number in range(2, 250)))
     assert len({address.host for address in addresses_in(document, 1)}) == 2 * MACHINES

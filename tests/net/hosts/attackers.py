@@ -1,7 +1,7 @@
-"""What attackers in one's network do, again and again: python attackers.py KIND HOME FILE OWN ADDRESS VICTIM.
+"""Attackers on the local network, which repeat one attack: python attackers.py KIND HOME FILE OWN ADDRESS VICTIM.
 
-HOME is the attacker's, and has its key, and OWN its address; ADDRESS is the host that it attacks, VICTIM the id of a
-device which that host trusts. Every byte that it is given, out of TLS where it can read it, goes to FILE.
+HOME is the attacker's home, with its key, and OWN is its address. ADDRESS is the attacked host, and VICTIM the id of a
+device that this host trusts. Every byte that the attacker receives is written to FILE, decrypted where possible.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Attacker:
         self.attacking.set()
 
     async def key(self) -> None:
-        """Proves its key, which nobody trusts, or nobody trusts any more; and sends what it likes afterwards."""
+        """Proves a key that is unknown or revoked, and then sends arbitrary data."""
         async with aiohttp.ClientSession() as session, await self._opened(session) as socket:
             greeting = await socket.receive_bytes()
             self.took(greeting)
@@ -55,7 +55,7 @@ class Attacker:
                 self.took(message.data)
 
     async def browser(self) -> None:
-        """A web page opens a WebSocket: browsers say where the page is from."""
+        """Opens a WebSocket like a web page: browsers send the page's origin."""
         async with aiohttp.ClientSession() as session:
             try:
                 await self._opened(session, Origin="https://evil.example")
@@ -63,7 +63,7 @@ class Attacker:
                 self.took(str(refused.status).encode())
 
     async def slow(self) -> None:
-        """Sends its request byte by byte, and never ends it."""
+        """Sends its request byte by byte, and never finishes it."""
         reader, writer = await asyncio.open_connection(self.host, DEFAULT_PORT, ssl=dialer_context())
         with suppress(OSError):
             for byte in UPGRADE:
@@ -75,7 +75,7 @@ class Attacker:
         writer.transport.abort()
 
     async def flood(self) -> None:
-        """Connects and sends garbage, within TLS and without."""
+        """Connects and sends garbage, with and without TLS."""
         for context in (None, dialer_context()):
             reader, writer = await asyncio.open_connection(self.host, DEFAULT_PORT, ssl=context)
             writer.write(UPGRADE + b"X: " + b"a" * 200_000)
@@ -84,7 +84,7 @@ class Attacker:
             writer.transport.abort()
 
     async def relay(self) -> None:
-        """Stands where the victim looks for the host, and passes on what both say."""
+        """Listens where the victim looks for the host, and passes on the messages of both."""
         server = web.ServerRunner(web.Server(self._pass_on))
         await server.setup()
         await web.TCPSite(server, self.own, DEFAULT_PORT, ssl_context=new_credentials().context).start()
@@ -92,7 +92,7 @@ class Attacker:
         await asyncio.Event().wait()
 
     async def records(self) -> None:
-        """Announces 64 devices that are not there, half of them under the name of the victim."""
+        """Announces 64 devices that do not exist, half of them under the victim's id."""
         from zeroconf import ServiceInfo
         from zeroconf.asyncio import AsyncZeroconf
 
@@ -139,7 +139,7 @@ class Attacker:
 
 async def again(attack: Callable[[], Awaitable[None]]) -> None:
     while True:
-        with suppress(OSError, aiohttp.ClientError, MemcrdtError, TypeError):  # TypeError: it was hung up on
+        with suppress(OSError, aiohttp.ClientError, MemcrdtError, TypeError):  # TypeError: disconnected
             await attack()
         await asyncio.sleep(0.01)
 

@@ -1,4 +1,4 @@
-"""Machines of their own: network namespaces, joined by veth pairs and a bridge, which the test makes and takes away."""
+"""Simulated machines: network namespaces, joined by veth pairs and a bridge, which the tests create and remove."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WAIT_S = 60.0
 
 
 class Host:
-    """One machine with one home. What runs on it runs in its namespace; its files are read from outside."""
+    """A machine with one home. Its processes run in its namespace; its files are read from outside."""
 
     def __init__(self, lab: Lab, name: str, home: Path) -> None:
         self.lab = lab
@@ -39,7 +39,7 @@ class Host:
             self.id = memory.store.device
 
     def run(self, *arguments: str) -> str:
-        """Runs a `memcrdt` command, which has to succeed, and returns its stdout."""
+        """Run a `memcrdt` command, which has to succeed, and return its stdout."""
         done = subprocess.run(
             self._command(*arguments), capture_output=True, encoding="utf-8", timeout=WAIT_S, check=False
         )
@@ -47,7 +47,7 @@ class Host:
         return done.stdout
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Starts a `memcrdt` command."""
+        """Start a `memcrdt` command."""
         process = subprocess.Popen(
             self._command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
         )
@@ -55,7 +55,7 @@ class Host:
         return process
 
     def attack(self, kind: str, target: Host, victim: Host) -> Path:
-        """Starts an attack of attackers.py, and returns the file with all that it is given."""
+        """Start an attack of attackers.py, and return the file with everything that the attacker receives."""
         script, taken = Path(__file__).with_name("attackers.py"), self.home / "taken"
         arguments = [str(script), kind, str(self.home), str(taken), self.address, target.address, victim.id]
         process = subprocess.Popen(
@@ -68,14 +68,14 @@ class Host:
         return taken
 
     def serve(self, *options: str) -> subprocess.Popen[str]:
-        """Starts `memcrdt serve`, and returns when it listens."""
+        """Start `memcrdt serve`, and return when it listens."""
         process = self.start("serve", "--json", *options)
         while json.loads(process.stdout.readline())["port"] is None:
             pass
         return process
 
     def stop(self) -> None:
-        """Ends in order what runs on it."""
+        """Stop the processes of this machine in order."""
         for process in self.started:
             process.terminate()
         for process in self.started:
@@ -83,7 +83,7 @@ class Host:
         self.started.clear()
 
     def accept(self, *others: Host, address: str | None = None) -> None:
-        """Trusts others, whose addresses it does not know, or believes to know."""
+        """Accept other machines, with no address or with a given one."""
         with memcrdt.open(self.home, embedder=None) as memory:
             for other in others:
                 where = None if address is None else f"{address}:{DEFAULT_PORT}"
@@ -100,7 +100,7 @@ class Host:
 
     @property
     def peers(self) -> dict[str, Peer]:
-        """The other devices by name."""
+        """Return the other devices by name."""
         with memcrdt.open(self.home, embedder=None) as memory:
             return {state.peer.name or state.peer.device: state.peer for state in peer_states(memory.store)}
 
@@ -109,22 +109,22 @@ class Host:
         return f"10.77.0.{self.lab.hosts.index(self) + 1}"
 
     def readdress(self, last: int) -> None:
-        """Takes another address, as a laptop in another network does."""
+        """Change to another address, like a laptop that changes networks."""
         self._ip("addr", "flush", "dev", "eth0", "scope", "global")
         self._ip("addr", "add", f"10.77.0.{last}/24", "dev", "eth0")
         self._ip("route", "replace", "224.0.0.0/4", "dev", "eth0")
 
     def forget_ipv4(self) -> None:
-        """Leaves it with a link-local address of IPv6 alone."""
+        """Leave only a link-local IPv6 address."""
         self._ip("-4", "addr", "flush", "dev", "eth0")
 
     def plug(self, connected: bool) -> None:
-        """Whether the cable is in the switch."""
+        """Connect or disconnect the network cable."""
         state = ["master", "br0"] if connected else ["nomaster"]
         self.lab.in_switch("link", "set", self.name, *state)
 
     def slow_down(self, rate: str) -> None:
-        """Limits what it sends, such as to "1mbit"."""
+        """Limit its sending rate, for example to "1mbit"."""
         limit = [
             "tc",
             "qdisc",
@@ -143,7 +143,7 @@ class Host:
         run("ip", "netns", "exec", self.namespace, *limit)
 
     def lose(self, percent: int) -> None:
-        """Drops so much of what reaches it, at random."""
+        """Drop this percentage of its incoming packets, at random."""
         chain = "{ type filter hook input priority 0; }"
         for rule in (
             "table inet lab",
@@ -153,7 +153,7 @@ class Host:
             run("ip", "netns", "exec", self.namespace, "nft", "add", rule)
 
     def connect(self, number: int) -> None:
-        """Joins it to the switch."""
+        """Connect the machine to the switch."""
         run("ip", "netns", "add", self.namespace)
         self.lab.in_switch("link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", self.namespace)
         run("ip", "netns", "exec", self.namespace, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", check=False)
@@ -182,7 +182,7 @@ class Host:
 
 
 class Lab:
-    """A switch and the machines at it."""
+    """A switch and the machines connected to it."""
 
     def __init__(self, folder: Path) -> None:
         self.prefix = f"mc{os.getpid()}x{next(_numbers)}"
@@ -190,13 +190,13 @@ class Lab:
         self._folder = folder
 
     def build(self) -> None:
-        """Raises CalledProcessError where namespaces are not permitted."""
+        """Create the switch. Raises CalledProcessError where namespaces are not permitted."""
         run("ip", "netns", "add", self.prefix)
         self.in_switch("link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
         self.in_switch("link", "set", "br0", "up")
 
     def add(self, *names: str) -> list[Host]:
-        """New machines."""
+        """Return new machines."""
         for name in names:
             host = Host(self, name, self._folder / name)
             self.hosts.append(host)
@@ -204,7 +204,7 @@ class Lab:
         return self.hosts[-len(names) :]
 
     def remove(self) -> None:
-        """Ends what runs, and takes everything away."""
+        """Stop all processes, and remove everything."""
         for host in self.hosts:
             for process in host.started:
                 process.kill()
@@ -238,7 +238,7 @@ def _lab(tmp_path: Path) -> Iterator[Lab]:
 
 @pytest.fixture(name="eventually")
 def _eventually() -> Callable[[Callable[[], Any]], None]:
-    """Waits until a condition holds, for 60 s at most."""
+    """Wait until a condition is true, for up to 60 s."""
 
     def wait(condition: Callable[[], Any]) -> None:
         deadline = time.monotonic() + WAIT_S

@@ -1,4 +1,4 @@
-"""Machines in one network, each in a namespace of its own."""
+"""Machines on one network, each in its own namespace."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Eventually = Callable[[Callable[[], Any]], None]
 pytestmark = pytest.mark.xdist_group("hosts")
 
 
-def test_two_machines_in_one_room_pair_and_sync(lab: Lab, eventually: Eventually) -> None:
-    """By the code alone: no address is typed. What either adds, the other finds."""
+def test_two_machines_on_one_network_pair_and_sync(lab: Lab, eventually: Eventually) -> None:
+    """By the code alone, without an address. Both find what the other adds."""
     laptop, desktop = lab.add("laptop", "desktop")
     waiting = laptop.start("pair")
     code = waiting.stdout.readline().strip()
@@ -34,7 +34,7 @@ def test_two_machines_in_one_room_pair_and_sync(lab: Lab, eventually: Eventually
 
 
 def test_three_machines_find_each_other_by_mdns_alone(lab: Lab, eventually: Eventually) -> None:
-    """They know ids and no address; a partition keeps two apart, and what was written meanwhile arrives afterwards."""
+    """They know ids but no addresses. A partition separates two of them, and their writes arrive afterwards."""
     hosts = lab.add("laptop", "desktop", "phone")
     for host in hosts:
         host.accept(*(other for other in hosts if other is not host))
@@ -42,7 +42,7 @@ def test_three_machines_find_each_other_by_mdns_alone(lab: Lab, eventually: Even
         host.serve()
     eventually(lambda: all(peer.connected for host in hosts for peer in host.peers.values()))
     ways = {peer.connected.found for host in hosts for peer in host.peers.values() if peer.connected.via == "dialed"}
-    assert "mdns" in ways  # the first; afterwards they know where the others listen
+    assert "mdns" in ways  # the first connection; later ones use remembered addresses
     laptop, desktop, phone = hosts
     phone.plug(connected=False)
     phone.add("written in the train")
@@ -54,7 +54,7 @@ def test_three_machines_find_each_other_by_mdns_alone(lab: Lab, eventually: Even
 
 
 def test_ipv6_is_enough(lab: Lab, eventually: Eventually) -> None:
-    """Link-local addresses, which name the link they belong to: on both sides, or they could not be dialed again."""
+    """Link-local addresses need the name of their link on both sides, or they could not be dialed again."""
     laptop, desktop = lab.add("laptop", "desktop")
     for host, other in ((laptop, desktop), (desktop, laptop)):
         host.forget_ipv4()
@@ -69,7 +69,7 @@ def test_ipv6_is_enough(lab: Lab, eventually: Eventually) -> None:
 
 
 def test_a_machine_with_another_address_is_found_again(lab: Lab, eventually: Eventually) -> None:
-    """It announces the new one as soon as it has it."""
+    """It announces the new address at once."""
     laptop, desktop = lab.add("laptop", "desktop")
     laptop.accept(desktop)
     desktop.accept(laptop)
@@ -81,8 +81,8 @@ def test_a_machine_with_another_address_is_found_again(lab: Lab, eventually: Eve
     eventually(lambda: laptop.texts == {"from another place"})
 
 
-def test_a_slow_link_carries_everything(lab: Lab, eventually: Eventually) -> None:
-    """A megabit in a second, and texts of more than half a megabyte."""
+def test_a_slow_link_transfers_everything(lab: Lab, eventually: Eventually) -> None:
+    """One megabit per second, and texts of more than half a megabyte."""
     if shutil.which("tc") is None:
         pytest.skip("tc is not there")
     laptop, desktop = lab.add("laptop", "desktop")
@@ -96,8 +96,8 @@ def test_a_slow_link_carries_everything(lab: Lab, eventually: Eventually) -> Non
     eventually(lambda: len(desktop.texts) == len(texts))
 
 
-def test_a_network_that_loses_packets_carries_everything(lab: Lab, eventually: Eventually) -> None:
-    """One of twenty is lost at either end; they find each other and agree."""
+def test_a_network_that_loses_packets_transfers_everything(lab: Lab, eventually: Eventually) -> None:
+    """Five percent are lost at each end. The machines find each other and agree."""
     if shutil.which("nft") is None:
         pytest.skip("nftables is not there")
     laptop, desktop = lab.add("laptop", "desktop")
@@ -110,9 +110,8 @@ def test_a_network_that_loses_packets_carries_everything(lab: Lab, eventually: E
 
 
 @pytest.mark.parametrize("kind", ["key", "revoked key", "browser", "slow", "flood", "relay", "records"])
-def test_whoever_attacks_gets_nothing_and_keeps_nobody_apart(lab: Lab, eventually: Eventually, kind: str) -> None:
-    """A stranger, a revoked device, a web page, slow and flooding clients, a relay where the desktop looks for the
-    laptop, 64 forged records: two that trust each other find each other meanwhile, and the attacker sees no memory."""
+def test_attackers_get_nothing_and_disturb_nobody(lab: Lab, eventually: Eventually, kind: str) -> None:
+    """Devices that trust each other find each other during the attack, and the attacker receives no memory."""
     laptop, desktop, attacker = lab.add("laptop", "desktop", "attacker")
     laptop.accept(desktop)
     desktop.accept(laptop, address=attacker.address if kind == "relay" else None)
