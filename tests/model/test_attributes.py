@@ -1,6 +1,6 @@
-"""The table of attributes drives everything else: whatever stands in it works everywhere.
+"""Every attribute in the table works in every place that follows the table.
 
-The tests go through the table, so a new attribute is tested by them as soon as it has a row.
+The tests go through the table, so they test a new attribute as soon as it has a row.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from memcrdt.store.recovery import rebuild
 
 ROOT = Path(__file__).parents[2]
 OTHER = "01JD8Z6Q4M0000000000000002"
-# Two values of each type, neither of which is a default, and one that is none.
+# Two valid values of each type, neither of them a default, and one invalid value.
 SAMPLES: dict[attributes.ValueType, tuple[Any, Any, Any]] = {
     LABEL: ("one", "another", ""),
     SOURCE: ("notes.md", "https://example.org/a", ""),
@@ -60,7 +60,7 @@ def memory(tmp_path: Path) -> Iterator[Memory]:
 
 
 def _made(memory: Memory, attribute: Attribute, value: Any) -> str:
-    """Returns a memory that has this value, whether a new one may or only one that is changed."""
+    """Return a memory with this value. The value is set by an update if add() does not take the attribute."""
     if "add" in attribute.verbs:
         return memory.add("a memory", **{attribute.name: value})
     memory_id = memory.add("a memory")
@@ -74,7 +74,7 @@ def _views_are_those_of_the_log(memory: Memory) -> bool:
 
 @pytest.mark.parametrize("attribute", **by_name)
 def test_every_attribute_comes_back_as_it_was_given(memory: Memory, attribute: Attribute) -> None:
-    """From the views, which say what the log says; and a memory that has none shows the default."""
+    """get() returns the value, the views agree with the log, and a memory without a value has the default."""
     value = SAMPLES[attribute.type][0]
     memory_id = _made(memory, attribute, value)
     assert getattr(memory.get(memory_id), attribute.name) == value
@@ -84,8 +84,8 @@ def test_every_attribute_comes_back_as_it_was_given(memory: Memory, attribute: A
 
 
 @pytest.mark.parametrize("attribute", updated, ids=lambda each: each.name)
-def test_every_attribute_that_can_change_changes_and_goes(memory: Memory, attribute: Attribute) -> None:
-    """None takes away what may be missing, whether the birth or a register said it; else it is refused."""
+def test_every_changeable_attribute_can_be_changed_and_removed(memory: Memory, attribute: Attribute) -> None:
+    """None removes an optional value, whether the birth or a register has it. For other attributes it is refused."""
     first, second, wrong = SAMPLES[attribute.type]
     memory_id = _made(memory, attribute, first)
     assert getattr(memory.update(memory_id, **{attribute.name: second}), attribute.name) == second
@@ -102,7 +102,7 @@ def test_every_attribute_that_can_change_changes_and_goes(memory: Memory, attrib
 
 @pytest.mark.parametrize("attribute", **by_name)
 def test_every_attribute_is_exported_and_imported(memory: Memory, attribute: Attribute, tmp_path: Path) -> None:
-    """So nothing is lost on the way to another home."""
+    """An export and import into another home keeps the value."""
     value = SAMPLES[attribute.type][0]
     memory_id = _made(memory, attribute, value)
     file = io.BytesIO()
@@ -115,14 +115,14 @@ def test_every_attribute_is_exported_and_imported(memory: Memory, attribute: Att
 
 @pytest.mark.parametrize("attribute", **by_name)
 def test_every_attribute_goes_with_a_memory_to_another_space(memory: Memory, attribute: Attribute) -> None:
-    """It begins a new life there, and is what it was."""
+    """A move creates a new memory in the other space with the same value."""
     memory_id = memory.move(_made(memory, attribute, SAMPLES[attribute.type][0]), space="local")
     assert getattr(memory.get(memory_id), attribute.name) == SAMPLES[attribute.type][0]
 
 
 @pytest.mark.parametrize("attribute", **by_name)
-def test_what_an_attribute_keeps_is_json_and_valid(attribute: Attribute) -> None:
-    """The check of what callers give and that of what a register holds agree."""
+def test_stored_values_are_valid_json(attribute: Attribute) -> None:
+    """The check of callers' arguments and the check of registers accept the same values."""
     *right, wrong = SAMPLES[attribute.type]
     for value in (*right, attribute.to_record(attribute.default)):
         kept = attribute.check(value)
@@ -135,7 +135,7 @@ def test_what_an_attribute_keeps_is_json_and_valid(attribute: Attribute) -> None
 
 
 def test_every_attribute_has_its_argument_its_field_and_its_column() -> None:
-    """These are the places that the table can't make: signatures, the record and the schema stay explicit."""
+    """Signatures, the record and the schema are written by hand and have every attribute of the table."""
     names = [attribute.name for attribute in ATTRIBUTES]
     assert set(names) <= {field.name for field in fields(MemoryRecord)}
     for verb, method in (("add", Memory.add), ("update", Memory.update)):
@@ -146,9 +146,9 @@ def test_every_attribute_has_its_argument_its_field_and_its_column() -> None:
 
 
 def test_an_attribute_is_named_in_few_files() -> None:
-    """It stands in the table, the record and the signatures, and as a column in the schema.
+    """Only the table, the record, the signatures and a column in the schema name an attribute.
 
-    Elsewhere only behaviour of its own names it: that of `trust` is to stand in prompts. In `net` the word is about
+    Other files name it only for special behaviour: `trust` is shown in prompts. In `net` the word is about
     devices.
     """
     files = (path for path in (ROOT / "memcrdt").rglob("*.py") if path.parent.name != "net")
@@ -157,7 +157,7 @@ def test_an_attribute_is_named_in_few_files() -> None:
 
 
 def _names(path: Path) -> set[str]:
-    """Every name that the code of a file uses: of variables, arguments and fields, and texts that are only a name."""
+    """Return every name in the code of a file: variables, arguments, fields, and strings that are only a name."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         match node:

@@ -15,13 +15,13 @@ vectors = st.dictionaries(st.integers(0, limits.CLIENT_ID_MAX), st.integers(0, l
 
 @given(vectors)
 def test_a_vector_survives_its_encoding(vector: dict[int, int]) -> None:
-    """Every client and clock."""
+    """Encoding and decoding keeps every client and clock."""
     assert decode_state_vector(encode_state_vector(vector)) == vector
 
 
 @given(vectors, vectors)
-def test_covering_is_knowing_at_least_as_much(ours: dict[int, int], theirs: dict[int, int]) -> None:
-    """Of every client; one that is not there is at 0."""
+def test_a_vector_covers_another_that_is_nowhere_greater(ours: dict[int, int], theirs: dict[int, int]) -> None:
+    """`covers` compares every client. A missing client has the clock 0."""
     assert covers(ours, theirs) == all(ours.get(client, 0) >= clock for client, clock in theirs.items())
     joined = {client: max(ours.get(client, 0), theirs.get(client, 0)) for client in ours.keys() | theirs.keys()}
     assert covers(joined, ours)
@@ -30,7 +30,7 @@ def test_covering_is_knowing_at_least_as_much(ours: dict[int, int], theirs: dict
 
 @given(st.binary(max_size=200))
 def test_any_bytes_decode_or_are_refused(data: bytes) -> None:
-    """With the documented error and no other."""
+    """Arbitrary bytes raise RemoteProtocolError and no other error."""
     try:
         vector = decode_state_vector(data)
     except RemoteProtocolError:
@@ -51,13 +51,13 @@ def test_any_bytes_decode_or_are_refused(data: bytes) -> None:
     ],
 )
 def test_a_malformed_vector_is_refused(data: bytes, why: str) -> None:
-    """Before memory is taken for what it claims."""
+    """A vector is refused before memory is allocated for the entries that it claims."""
     with pytest.raises(RemoteProtocolError, match=why):
         decode_state_vector(data)
 
 
 def test_a_number_over_the_maximum_is_refused() -> None:
-    """At the maximum it is taken."""
+    """The maximum itself is accepted."""
     assert read_varuint(b"\x64", 0, 100) == (100, 1)
     with pytest.raises(RemoteProtocolError, match="101 where at most 100"):
         read_varuint(b"\x65", 0, 100)

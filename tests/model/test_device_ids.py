@@ -1,4 +1,4 @@
-"""The id of a device as people read and type it."""
+"""Device ids as people read and type them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEVICE = device_id(b"\1" * 32)
 
 
 def test_a_device_id_is_shown_in_eight_groups_of_seven() -> None:
-    """52 characters and four check characters."""
+    """The groups have 52 characters and four check characters."""
     groups = shown(DEVICE).split("-")
     assert [len(group) for group in groups] == [7] * 8
 
@@ -21,12 +21,12 @@ def test_a_device_id_is_shown_in_eight_groups_of_seven() -> None:
 @pytest.mark.parametrize(
     "text", [DEVICE, shown(DEVICE), shown(DEVICE).lower(), shown(DEVICE).replace("-", " "), f"  {DEVICE}\n"]
 )
-def test_both_forms_of_an_id_are_understood(text: str) -> None:
-    """Case, dashes and blanks don't matter."""
+def test_both_forms_of_an_id_are_parsed(text: str) -> None:
+    """Case, dashes and blanks do not matter."""
     assert parse_device_id(text) == DEVICE
 
 
-def test_every_single_wrong_character_is_found_and_its_groups_named() -> None:
+def test_an_error_names_the_groups_of_a_mistyped_character() -> None:
     """Luhn mod 32 catches all 56 x 31 replacements."""
     text = shown(DEVICE).replace("-", "")
     for position, right in enumerate(text):
@@ -39,7 +39,7 @@ def test_every_single_wrong_character_is_found_and_its_groups_named() -> None:
 @pytest.mark.parametrize(
     "text", ["", "laptop", DEVICE[:-1], f"{DEVICE}A", f"{DEVICE[:-1]}B", f"{DEVICE[:-1]}1", None, 7]
 )
-def test_what_is_no_device_id_is_refused(text: Any) -> None:
-    """Length, alphabet, and the bits that a hash of 256 bits leaves to the last character."""
+def test_an_invalid_device_id_is_refused(text: Any) -> None:
+    """The length, the alphabet and the unused bits of the last character are checked."""
     with pytest.raises(InputError):
         parse_device_id(text)

@@ -11,7 +11,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "limits.md"
 
 
 def test_every_limit_is_documented_with_its_value() -> None:
-    """docs/limits.md has each of them, and no other."""
+    """docs/limits.md has every limit and no others."""
     rows = re.findall(r"^\| `([A-Z_]+)` \| ([\d,]+) \|", DOCS.read_text("utf-8"), re.MULTILINE)
     documented = {name: int(value.replace(",", "")) for name, value in rows}
     units = {"KIB", "MIB"}

@@ -1,4 +1,4 @@
-"""The forms of the metadata filter: what is taken, and what is refused in words."""
+"""The forms of the metadata filter: which are accepted, and which are refused with a message."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ OPERATORS = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, $contains"
     ids=str,
 )
 def test_a_mapping_with_dollar_keys_is_operators(spec: Any, conditions: list[Any]) -> None:
-    """Every other mapping is a plain value, and so is every operand, whatever its keys are."""
+    """Every other mapping is a plain value, and so is every operand, even with dollar keys."""
     assert check_metadata_conditions({"k": spec}, "metadata") == {"k": tuple(conditions)}
 
 
 def test_an_empty_nin_excludes_nothing() -> None:
-    """It leaves no condition, so that forget() does not take it for a filter."""
+    """It makes no condition, so that forget() does not count it as a filter."""
     assert check_metadata_conditions({"k": {"$nin": []}}, "metadata") == {}
 
 
@@ -85,6 +85,6 @@ def test_a_wrong_operator_or_operand_names_the_operators(spec: Any) -> None:
     ids=lambda given: str(given)[:40],
 )
 def test_an_operand_out_of_bounds_is_refused(spec: Any, words: str) -> None:
-    """With the limit in the message."""
+    """The message has the limit."""
     with pytest.raises(InputError, match=words):
         check_metadata_conditions({"k": spec}, "metadata")

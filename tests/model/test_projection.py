@@ -1,4 +1,4 @@
-"""The merge rule: what a memory is depends on its registers, and not on how they came."""
+"""The merge rule: a memory depends only on its registers, not on their order of arrival."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def registers_of(draw: st.DrawFn) -> Part:
 
 @given(registers_of(), st.randoms(use_true_random=False))
 def test_the_order_of_registers_never_matters(found: Part, dice: random.Random) -> None:
-    """Whatever order a map gives them in, the projection is the same."""
+    """The projection is the same for every order of the map."""
     items = list(found.items())
     dice.shuffle(items)
     assert project(ID, [dict(items)]) == project(ID, [found])
@@ -87,7 +87,7 @@ def test_the_order_of_registers_never_matters(found: Part, dice: random.Random) 
 
 @given(registers_of(), st.data())
 def test_splitting_registers_over_shards_never_matters(found: Part, data: st.DataObject) -> None:
-    """One memory in several shards is what it would be in one."""
+    """A memory in several shards is the same as in one shard."""
     places = {key: data.draw(st.sets(st.integers(0, 2), min_size=1)) for key in found}
     parts = [{key: value for key, value in found.items() if shard in places[key]} for shard in range(3)]
     assert project(ID, parts) == project(ID, [found])
@@ -96,15 +96,15 @@ def test_splitting_registers_over_shards_never_matters(found: Part, data: st.Dat
 @settings(max_examples=50)
 @given(registers_of(), registers_of(), registers_of())
 def test_uniting_is_commutative_associative_and_idempotent(one: Part, two: Part, three: Part) -> None:
-    """So it does not matter which shards are looked at first, or twice."""
+    """So it does not matter in which order shards are read, or whether one is read twice."""
     assert unite([one, two, three]) == unite([three, one, two])
     assert unite([unite([one, two]), three]) == unite([one, unite([two, three])])
     assert unite([one, one]) == unite([one]) == one
 
 
 @given(registers_of())
-def test_a_life_is_whole_whatever_it_is_made_of(found: Part) -> None:
-    """Exactly one text is shown, it is the latest head, and revisions are in order."""
+def test_every_live_memory_is_consistent(found: Part) -> None:
+    """For any registers, the latest head is shown, and the revisions are in order."""
     state = project(ID, [found])
     if not isinstance(state, LiveMemory):
         assert registers.forgotten_key(ID) in found or not isinstance(found.get(ID), dict) or "salt" not in found[ID]  # type: ignore[operator]
@@ -119,7 +119,7 @@ def test_a_life_is_whole_whatever_it_is_made_of(found: Part) -> None:
 
 @given(st.permutations(range(4)))
 def test_forgotten_wins_in_every_order(order: list[int]) -> None:
-    """Its presence decides, also beside a later edit and a second birth in another shard."""
+    """A tombstone wins even against a later edit and a second birth in another shard."""
     pieces: list[Part] = [
         {registers.forgotten_key(ID): {"at": 1, "by": "me", "device": DEVICE}},
         {ID: BIRTH},
@@ -130,12 +130,12 @@ def test_forgotten_wins_in_every_order(order: list[int]) -> None:
 
 
 def test_a_tombstone_of_any_value_counts() -> None:
-    """A newer version or a stock client may write another value: it is forgotten all the same."""
+    """A newer version or a stock client may write another value. The memory is still forgotten."""
     assert project(ID, [{ID: BIRTH, registers.forgotten_key(ID): True}]) == Tombstone(ID, 0, None, None)
 
 
 def test_registers_without_a_birth_wait_invisible() -> None:
-    """They came before it; with it they count."""
+    """Registers that arrive before the birth count as soon as it arrives."""
     waiting = {**_tag("early"), **_revision(R1, 200, ID)}
     assert project(ID, [waiting]) is None
     state = _live(waiting)
@@ -150,50 +150,50 @@ def test_the_birth_alone_is_the_head() -> None:
 
 
 def test_the_birth_is_never_a_head_again_once_edited() -> None:
-    """Not even when the revision between was pruned, and nothing names it as its base."""
+    """This holds even if the revision in between was pruned and no revision names the birth as its base."""
     state = _live(_revision(R2, 200, R1))
     assert [revision.revision for revision in state.heads] == [R2]
 
 
-def test_edits_made_apart_are_a_conflict_of_which_the_later_is_shown() -> None:
-    """Both are heads."""
+def test_of_two_concurrent_edits_the_later_is_shown() -> None:
+    """The edits are a conflict: both are heads."""
     state = _live({**_revision(R1, 300, ID), **_revision(R2, 200, ID)})
     assert {head.revision for head in state.heads} == {R1, R2}
     assert state.shown.revision == R1
 
 
 def test_of_two_edits_at_one_moment_the_greater_revision_is_shown() -> None:
-    """The same on every device."""
+    """So every device shows the same text."""
     state = _live({**_revision(R1, 300, ID), **_revision(R2, 300, ID)})
     assert state.shown.revision == R2
 
 
 def test_an_edit_that_names_both_settles_a_conflict() -> None:
-    """Also when its clock is behind theirs."""
+    """This holds even if the clock of the edit is behind."""
     state = _live({**_revision(R1, 300, ID), **_revision(R2, 400, ID), **_revision(R3, 200, R1, R2)})
     assert [head.revision for head in state.heads] == [R3]
     assert state.shown.text == f"text {R3}"
 
 
 def test_an_absent_base_counts_as_superseded() -> None:
-    """A base that was pruned, or is still on its way, makes nobody else a head."""
+    """If a base was pruned or has not arrived yet, no other revision becomes a head."""
     state = _live({**_revision(R1, 200, ID), **_revision(R3, 400, R1, R2)})
     assert [head.revision for head in state.heads] == [R3]
 
 
 def test_a_circle_of_bases_shows_the_latest() -> None:
-    """No honest device makes one; every device must still show the same."""
+    """No honest device makes a circle, but every device must still show the same text."""
     state = _live({**_revision(R1, 300, R2), **_revision(R2, 200, R1)})
     assert [head.revision for head in state.heads] == [R1]
 
 
 def test_a_revision_that_names_itself_is_a_head() -> None:
-    """It does not take itself out."""
+    """A revision does not supersede itself."""
     assert _live(_revision(R1, 300, R1)).shown.revision == R1
 
 
 def test_the_lowest_shards_birth_counts_and_all_registers_apply() -> None:
-    """One id born on two devices while apart."""
+    """This happens when two disconnected devices create the same id."""
     first = {ID: BIRTH, **_tag("one")}
     second: Part = {ID: {**BIRTH, "text": "the other birth"}, **_tag("two")}  # type: ignore[dict-item]
     state = project(ID, [first, second])
@@ -202,7 +202,7 @@ def test_the_lowest_shards_birth_counts_and_all_registers_apply() -> None:
 
 
 def test_a_broken_birth_gives_way_to_the_next_shards() -> None:
-    """As if it were not there."""
+    """An invalid birth is ignored."""
     state = project(ID, [{ID: {"text": ""}}, {ID: BIRTH}])
     assert isinstance(state, LiveMemory)
     assert state.shown.text == "the first text"
@@ -228,8 +228,8 @@ def test_a_broken_birth_gives_way_to_the_next_shards() -> None:
         ("salt", None),
     ],
 )
-def test_a_birth_that_breaks_a_limit_is_none(field: str, value: Json) -> None:
-    """From outside only the structure is guaranteed."""
+def test_a_birth_that_breaks_a_limit_is_ignored(field: str, value: Json) -> None:
+    """For data from other devices, only the structure is guaranteed."""
     assert project(ID, [{ID: {**BIRTH, field: value}}]) is None  # type: ignore[dict-item]
 
 
@@ -257,8 +257,8 @@ def test_a_birth_that_breaks_a_limit_is_none(field: str, value: Json) -> None:
         (registers.revision_key(ID, R1), None),
     ],
 )
-def test_a_register_that_makes_no_sense_is_ignored_and_counted(key: str, value: Json) -> None:
-    """The rest of the memory is as if it were not there."""
+def test_an_invalid_register_is_ignored_and_counted(key: str, value: Json) -> None:
+    """The rest of the memory is not affected."""
     state = _live({key: value, **_tag("good", 700)})
     assert state.ignored == 1
     assert (state.tags, state.metadata, state.links, state.updated_at) == (("good",), {}, (), 700)
@@ -266,7 +266,7 @@ def test_a_register_that_makes_no_sense_is_ignored_and_counted(key: str, value: 
 
 
 def test_removed_tags_metadata_and_links_leave_nothing() -> None:
-    """`null` is their removal, and not counted as nonsense."""
+    """`null` removes an item and is not counted as invalid."""
     removed: Part = {
         registers.tag_key(ID, SALT, "a"): None,
         registers.metadata_key(ID, SALT, "a"): None,
@@ -276,8 +276,8 @@ def test_removed_tags_metadata_and_links_leave_nothing() -> None:
     assert (state.tags, state.metadata, state.links, state.ignored) == ((), {}, (), 0)
 
 
-def test_what_a_newer_version_wrote_is_passed_over() -> None:
-    """Unknown fields and unknown keys neither count nor disturb."""
+def test_registers_of_a_newer_version_are_skipped() -> None:
+    """Unknown fields and unknown keys are not counted as invalid and change nothing."""
     newer: Part = {
         f"{ID}/q/anything": {"at": 900},
         **_tag("a"),
@@ -289,7 +289,7 @@ def test_what_a_newer_version_wrote_is_passed_over() -> None:
 
 
 def test_updated_at_is_the_greatest_time_of_the_visible_registers() -> None:
-    """So it is the same on every replica, also after a rebuild."""
+    """So it is the same on every replica, even after a rebuild."""
     assert _live({**_tag("a", 500), **_revision(R1, 400, ID)}).updated_at == 500
 
 
@@ -322,7 +322,7 @@ def test_every_part_of_a_new_memory_is_read_back() -> None:
 
 
 def test_an_edit_writes_only_what_changes() -> None:
-    """What a memory says already is not written again: it would only grow the log."""
+    """Values that the memory has already are not written again: they would only make the log grow."""
     state = _live({**_tag("a"), registers.metadata_key(ID, SALT, "k"): {"key": "k", "value": 1, "at": 1}})
     same = MemoryEdit(
         text="the first text",
@@ -336,7 +336,7 @@ def test_an_edit_writes_only_what_changes() -> None:
 
 
 def test_an_edit_is_read_back() -> None:
-    """edited() writes what project() reads, on top of what was there."""
+    """edited() writes what project() reads, in addition to the existing registers."""
     found: Part = {ID: BIRTH, **_tag("old"), **_tag("stays")}
     edit = MemoryEdit(
         text="new text",
@@ -353,8 +353,8 @@ def test_an_edit_is_read_back() -> None:
     assert (after.links, after.updated_at) == ((Link("of", OTHER),), 500)
 
 
-def test_what_is_taken_away_was_changed_then() -> None:
-    """Whoever asks what was changed since a time hears of it; fields of a newer version stay in the register."""
+def test_a_removal_updates_the_time_of_change() -> None:
+    """So filters by time of change find the memory. Fields of a newer version stay in the register."""
     tag, key = registers.tag_key(ID, SALT, "old"), registers.metadata_key(ID, SALT, "k")
     link = registers.link_key(ID, SALT, "of", OTHER)
     found: Part = {
@@ -379,7 +379,7 @@ def test_what_is_taken_away_was_changed_then() -> None:
 
 
 def test_the_same_text_again_settles_a_conflict() -> None:
-    """Who chooses the shown one of two texts has decided, though the text stays."""
+    """A user who writes the shown text again has chosen it, although the text stays the same."""
     state = _live({**_revision(R1, 300, ID), **_revision(R2, 200, ID)})
     writes = edited(state, MemoryEdit(text=state.shown.text), Stamp(500, None, DEVICE), R3)
     value: Any = writes[registers.revision_key(ID, R3)]
@@ -387,7 +387,7 @@ def test_the_same_text_again_settles_a_conflict() -> None:
 
 
 def test_forgetting_leaves_only_the_tombstone() -> None:
-    """Every other register of the shard goes, also those of newer versions."""
+    """Every other register of the shard is deleted, including registers of newer versions."""
     found: Part = {ID: BIRTH, **_tag("a"), f"{ID}/q/newer": 1}
     after = _written(found, forgotten(ID, found, Stamp(5, "me", DEVICE)))
     assert after == {registers.forgotten_key(ID): {"at": 5, "by": "me", "device": DEVICE}}

@@ -1,4 +1,4 @@
-"""What callers may ask: every limit holds at its edge, and every refusal says what to do."""
+"""Checks of callers' arguments: every limit is exact, and every error says what to do."""
 
 from __future__ import annotations
 
@@ -100,27 +100,27 @@ BEYOND: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("given", AT_THE_EDGE, ids=lambda given: str(given)[:40])
-def test_what_is_at_a_limit_is_taken(given: dict[str, Any]) -> None:
+def test_a_value_at_a_limit_is_accepted(given: dict[str, Any]) -> None:
     """Limits are inclusive."""
     check_item({"text": "text", **given}, {}, NOW)
 
 
 @pytest.mark.parametrize("given", BEYOND, ids=lambda given: str(given)[:40])
-def test_what_is_beyond_a_limit_is_refused(given: dict[str, Any]) -> None:
-    """With InputError and no other error; it is a ValueError too."""
+def test_a_value_beyond_a_limit_is_refused(given: dict[str, Any]) -> None:
+    """It raises InputError, which is also a ValueError, and no other error."""
     with pytest.raises(InputError) as caught:
         check_item({"text": "text", **given}, {}, NOW)
     assert isinstance(caught.value, ValueError)
 
 
 def test_an_item_overrides_the_defaults() -> None:
-    """Of add_many()."""
+    """The arguments of an item in add_many() win over the defaults."""
     request = check_item({"text": "a", "kind": "fact"}, {"kind": "note", "author": "bot"}, NOW)
     assert (request.kind, request.author) == ("fact", "bot")
 
 
-def test_a_time_to_live_is_an_expiry() -> None:
-    """In seconds or as a timedelta from now, and no later than the last time there is."""
+def test_a_time_to_live_becomes_an_expiry() -> None:
+    """It is given in seconds or as a timedelta from now, and capped at the last valid time."""
     for ttl in (90, 90.0, timedelta(minutes=1, seconds=30)):
         assert check_add("a", {"ttl": ttl}, NOW).attributes == {"expires_at": NOW + 90_000}
         assert check_update({"ttl": ttl}, NOW).attributes == {"expires_at": NOW + 90_000}
@@ -130,8 +130,8 @@ def test_a_time_to_live_is_an_expiry() -> None:
 
 
 @pytest.mark.parametrize(("item", "defaults"), [("ttl", "expires_at"), ("expires_at", "ttl")])
-def test_the_expiry_of_an_item_overrides_that_of_the_defaults(item: str, defaults: str) -> None:
-    """In whichever way the two are given; in an import the defaults override the line."""
+def test_the_expiry_of_an_item_overrides_the_default_expiry(item: str, defaults: str) -> None:
+    """Each may be given as ttl or as expires_at. In an import, the defaults override the line."""
     given = {"ttl": 1, "expires_at": from_ms(NOW + 2_000)}
     wanted = {"ttl": NOW + 1_000, "expires_at": NOW + 2_000}
     one, other = {"text": "a", item: given[item]}, {defaults: given[defaults]}
@@ -139,13 +139,13 @@ def test_the_expiry_of_an_item_overrides_that_of_the_defaults(item: str, default
     assert check_imported(one, other, NOW).attributes == {"expires_at": wanted[defaults]}
 
 
-def test_tags_come_sorted_and_once() -> None:
-    """The order in which they were given means nothing."""
+def test_tags_are_sorted_without_repeats() -> None:
+    """The order of the arguments does not matter."""
     assert check_add("a", {"tags": ["b", "a", "b"]}, NOW).tags == ("a", "b")
 
 
 def test_whole_floats_become_integers() -> None:
-    """As they would after a trip through Yjs."""
+    """The same happens to values that come from Yjs."""
     metadata = check_add("a", {"metadata": {"n": 2.0, "gone": None}}, NOW).metadata
     assert metadata == {"n": 2}
     assert type(metadata["n"]) is int
@@ -174,13 +174,13 @@ def test_whole_floats_become_integers() -> None:
     ids=str,
 )
 def test_a_bad_update_is_refused(given: dict[str, Any]) -> None:
-    """The same rules as for add()."""
+    """update() has the same limits as add()."""
     with pytest.raises(InputError):
         check_update(given, NOW)
 
 
-def test_none_takes_an_attribute_away_and_dots_leave_it() -> None:
-    """The two are told apart."""
+def test_none_removes_an_attribute_and_an_ellipsis_keeps_it() -> None:
+    """None and `...` have different meanings."""
     assert check_update({"importance": None, "trust": None, "expires_at": None}, NOW).attributes == {
         "importance": None,
         "trust": None,
@@ -190,7 +190,7 @@ def test_none_takes_an_attribute_away_and_dots_leave_it() -> None:
 
 
 def test_a_batch_has_a_limit_and_is_not_read_past_it() -> None:
-    """Also when it has no end."""
+    """An infinite iterator is refused, too."""
     endless = iter(lambda: "text", None)
     with pytest.raises(InputError, match="split"):
         checks.check_batch(endless)
@@ -201,22 +201,22 @@ def test_a_batch_has_a_limit_and_is_not_read_past_it() -> None:
 
 
 @pytest.mark.parametrize("limit", [0, -1, limits.RESULTS + 1, True, 1.5, "5", None])
-def test_a_limit_is_a_number_within_bounds(limit: object) -> None:
-    """1 to 1,000."""
+def test_a_number_of_results_must_be_within_bounds(limit: object) -> None:
+    """The bounds are 1 and 1,000."""
     with pytest.raises(InputError):
         checks.check_limit(limit)
 
 
 def test_the_query_has_a_limit() -> None:
-    """And is text; an empty one is allowed and finds nothing."""
+    """It must be text. An empty query is valid and finds nothing."""
     assert checks.check_query("x" * limits.QUERY_CHARS)
     for query in ("x" * (limits.QUERY_CHARS + 1), None, "\ud800"):
         with pytest.raises(InputError):
             checks.check_query(query)
 
 
-def test_the_four_forms_of_a_scope() -> None:
-    """The category is the first part; a name may hold slashes and any script."""
+def test_a_scope_has_a_category_and_a_name() -> None:
+    """The category is the first part. A name may have slashes and characters of any script."""
     for scope, category in (
         ("global", "global"),
         ("project/acme/web", "project"),
@@ -256,27 +256,27 @@ def test_the_four_forms_of_a_scope() -> None:
     ids=lambda given: str(given)[:40],
 )
 def test_a_bad_filter_is_refused(given: dict[str, Any]) -> None:
-    """By name, and with what is taken."""
+    """The message names the filter and the accepted values."""
     with pytest.raises(InputError):
         check_filters(given)
 
 
-def test_filters_take_one_value_or_several() -> None:
-    """And None for none."""
+def test_filters_accept_one_value_or_several() -> None:
+    """None means that the filter is not set."""
     assert check_filters({"scope": "global", "kind": ["a", "b"], "author": None}) == CheckedFilters(
         scope=("global",), kind=("a", "b")
     )
 
 
 def test_a_metadata_filter_is_a_value_values_or_a_range() -> None:
-    """A tuple is a range, a list is any of its values."""
+    """A tuple is a range, and a list matches any of its values."""
     filters = check_filters({"metadata": {"a": 1, "b": [1, "x"], "c": (1, None)}})
     assert filters.metadata == {"a": (("$eq", 1),), "b": (("$in", [1, "x"]),), "c": (("$gte", 1),)}
     assert check_filters({"metadata": {"c": (1, 2)}}).metadata == {"c": (("$gte", 1), ("$lte", 2))}
 
 
 def test_include_and_as_of_do_not_narrow() -> None:
-    """forget() with nothing else would forget everything: it asks this."""
+    """forget() checks this: with no other filter it would forget everything."""
     assert not check_filters({"include": "expired", "as_of": "2026-01-01T00:00:00Z"}).narrows()
     assert not check_filters({"ancestors": True, "tags": []}).narrows()
     assert not check_filters({"metadata": {"a": {"$nin": []}}}).narrows()

@@ -1,4 +1,4 @@
-"""Scopes: their forms, what contains them, and names that look like something else."""
+"""Scopes: their forms, the scopes that contain them, and ambiguous names."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ scopes = st.builds(
         ("conversation/standup", "conversation", ("global",)),
         ("project/acme/conversation/standup", "conversation", ("project/acme", "global")),
         ("project/acme/web/conversation/a/b", "conversation", ("project/acme/web", "global")),
-        # The first place counts.
+        # The first `/conversation/` counts.
         ("project/a/conversation/b/conversation/c", "conversation", ("project/a", "global")),
-        # Valid before conversations could be nested, and none of these is one.
+        # These were valid before conversations could be nested, and are not nested conversations.
         ("project/acme/conversation", "project", ("global",)),
         ("project/acme/conversation/", "project", ("global",)),
         ("project//conversation/standup", "project", ("global",)),
@@ -52,8 +52,8 @@ scopes = st.builds(
         ("conversation/a/conversation/b", "conversation", ("global",)),
     ],
 )
-def test_what_a_scope_is_and_what_contains_it(scope: str, category: str, above: tuple[str, ...]) -> None:
-    """Every scope that was one stays one."""
+def test_a_scope_has_a_category_and_ancestors(scope: str, category: str, above: tuple[str, ...]) -> None:
+    """Every scope that was valid before conversations could be nested is still valid."""
     assert check_scope(scope) == scope
     assert category_of(scope) == category
     assert ancestors(scope) == above
@@ -62,8 +62,8 @@ def test_what_a_scope_is_and_what_contains_it(scope: str, category: str, above: 
 @given(scopes)
 @example("project/a/conversation/b")
 @example("project/a/conversation/conversation/b")
-def test_a_scope_is_made_of_its_parts(scope: str) -> None:
-    """So no two conversations share a scope."""
+def test_a_scope_can_be_rebuilt_from_its_parts(scope: str) -> None:
+    """No two conversations share a scope."""
     assert category_of(scope) in CATEGORIES
     if (parts := nested(scope)) is None:
         assert category_of(scope) == scope.partition("/")[0]
@@ -76,8 +76,8 @@ def test_a_scope_is_made_of_its_parts(scope: str) -> None:
 
 
 @given(scopes.filter(lambda scope: scope.startswith("project/")), names)
-def test_a_conversation_is_never_taken_for_another(project: str, name: str) -> None:
-    """It is made so that it reads as what it is, or refused."""
+def test_a_nested_conversation_parses_to_its_own_parts(project: str, name: str) -> None:
+    """nested_in() returns a scope with the same project and name, or refuses them."""
     try:
         made = nested_in(project, name)
     except InputError:
@@ -85,8 +85,8 @@ def test_a_conversation_is_never_taken_for_another(project: str, name: str) -> N
     assert nested(made) == Nested(project, name)
 
 
-def test_the_whole_has_no_more_room_than_a_name() -> None:
-    """For versions that take it for the name of a project."""
+def test_both_names_of_a_nested_conversation_share_one_limit() -> None:
+    """Older versions read both names as the name of a project."""
     project = "project/" + "x" * 100
     fitting = "y" * (limits.SCOPE_NAME_CHARS - 100 - len("/conversation/"))
     assert is_scope(nested_in(project, fitting))
@@ -94,8 +94,8 @@ def test_the_whole_has_no_more_room_than_a_name() -> None:
         nested_in(project, fitting + "y")
 
 
-def test_a_name_can_be_no_conversation_in_a_project() -> None:
-    """Nor can what is made of it."""
+def test_the_name_of_a_project_cannot_contain_a_conversation() -> None:
+    """A project whose name makes its conversations ambiguous is refused, too."""
     assert named("project", "acme") == "project/acme"
     assert named("conversation", "a/conversation/b") == "conversation/a/conversation/b"
     with pytest.raises(InputError, match="separately"):
@@ -116,15 +116,15 @@ def test_a_name_can_be_no_conversation_in_a_project() -> None:
         ("global", "project/a", "project/b", None),
     ],
 )
-def test_what_a_scope_becomes_when_another_is_renamed(scope: str, old: str, new: str, expected: str | None) -> None:
-    """Conversations of a project go with it, and nothing else does."""
+def test_renaming_a_project_renames_its_conversations(scope: str, old: str, new: str, expected: str | None) -> None:
+    """No other scope changes."""
     assert renamed(scope, old, new) == expected
 
 
 @given(st.lists(scopes, max_size=8))
 @example(["project/a/conversation/b", "project/a /conversation/b", "project//conversation/b", "agent/a/conversation/b"])
-def test_the_migration_says_what_the_rule_says(found: list[str]) -> None:
-    """An older version has noted the first part of every scope."""
+def test_the_migration_sets_the_category_of_every_scope(found: list[str]) -> None:
+    """An older version has stored the first part of every scope as its category."""
     with rebuild.empty_store() as db:
         for scope in set(found):
             db.execute(

@@ -1,4 +1,4 @@
-"""What looks like a secret is not remembered by accident."""
+"""Texts that look like secrets are refused unless the caller allows them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memcrdt.errors import InputError
 from memcrdt.model.requests import check_add, check_update
 from memcrdt.model.secrets import secret_in
 
-# Put together here, so that no scanner of this repository finds one.
+# The parts are joined here, so that secret scanners find nothing in this repository.
 SECRETS = [
     "-----BEGIN " + "PRIVATE KEY-----\nMIIEvQ",
     "-----BEGIN " + "OPENSSH PRIVATE KEY-----",
@@ -42,7 +42,7 @@ SECRET = SECRETS[3]
 
 @pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret[:12].strip())
 def test_a_secret_of_a_well_known_form_is_refused(secret: str) -> None:
-    """The message doesn't repeat it."""
+    """The message does not repeat the secret."""
     with pytest.raises(InputError, match="allow_secret") as caught:
         check_add(f"the key is\n{secret}, keep it", {}, NOW)
     assert secret not in str(caught.value)
@@ -63,8 +63,8 @@ def test_a_secret_of_a_well_known_form_is_refused(secret: str) -> None:
     ],
     ids=lambda given: next(iter(given)),
 )
-def test_a_new_memory_has_a_secret_in_no_field(given: dict[str, Any]) -> None:
-    """All of them travel."""
+def test_a_secret_in_any_field_of_a_new_memory_is_refused(given: dict[str, Any]) -> None:
+    """Every field of a memory is sent to other devices."""
     with pytest.raises(InputError, match="AWS access key"):
         check_add("a", given, NOW)
     assert check_add("a", {**given, "allow_secret": True}, NOW).text == "a"
@@ -82,21 +82,21 @@ def test_a_new_memory_has_a_secret_in_no_field(given: dict[str, Any]) -> None:
     ],
     ids=lambda given: next(iter(given)),
 )
-def test_a_change_brings_a_secret_into_no_field(given: dict[str, Any]) -> None:
-    """Whoever made it."""
+def test_a_secret_in_any_field_of_an_update_is_refused(given: dict[str, Any]) -> None:
+    """The author of the change is checked, too."""
     with pytest.raises(InputError, match="AWS access key"):
         check_update(given, NOW)
     check_update({**given, "allow_secret": True}, NOW)
 
 
-def test_a_secret_may_be_taken_away() -> None:
-    """What only names it to be rid of it is no reason to refuse."""
+def test_a_secret_may_be_removed() -> None:
+    """An update that names a secret only to remove it is accepted."""
     edit = check_update({"remove_tags": [SECRET], "metadata": {SECRET: None}}, NOW)
     assert edit.remove_tags == (SECRET,)
 
 
-def test_relations_scopes_and_spaces_are_named_after_no_secret(tmp_path: Path) -> None:
-    """Nor do links come with an import that was not told to take secrets."""
+def test_secrets_in_names_of_relations_scopes_and_spaces_are_refused(tmp_path: Path) -> None:
+    """An import refuses links with secrets, too, unless allow_secret is set."""
     with memcrdt.open(tmp_path, embedder=None) as memory:
         one, other = memory.add("one"), memory.add("other")
         for refused in (
@@ -113,8 +113,8 @@ def test_relations_scopes_and_spaces_are_named_after_no_secret(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret[:12].strip())
-def test_a_secret_is_taken_when_allowed(secret: str) -> None:
-    """Who asks for it knows what it means."""
+def test_a_secret_is_accepted_if_allowed(secret: str) -> None:
+    """allow_secret switches the check off for add() and update()."""
     assert check_add(secret, {"allow_secret": True}, NOW).text == secret
     assert check_update({"metadata": {"k": secret}, "allow_secret": True}, NOW).metadata == {"k": secret}
 
@@ -129,6 +129,6 @@ def test_a_secret_is_taken_when_allowed(secret: str) -> None:
         "commit 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b",
     ],
 )
-def test_what_only_speaks_of_secrets_is_taken(text: str) -> None:
-    """The forms are exact."""
+def test_a_text_about_secrets_is_accepted(text: str) -> None:
+    """The patterns match whole secrets, not their prefixes alone."""
     assert secret_in(text) is None

@@ -125,7 +125,7 @@ json_values = st.recursive(
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
 def test_a_record_survives_the_trip_through_json(record: Record) -> None:
-    """Equal, of the same type, and hashed alike."""
+    """The record that is read is equal and has the same type and hash."""
     read = type(record).from_dict(json.loads(json.dumps(record.to_dict())))
     assert read == record
     assert type(read) is type(record)
@@ -140,14 +140,14 @@ def test_a_record_survives_the_trip_through_json(record: Record) -> None:
     importance=st.none() | st.floats(0, 1),
     created_at=st.integers(0, TIME_MAX_MS).map(from_ms),
 )
-def test_any_record_survives_it(**fields: Any) -> None:
-    """Whatever a memory may hold."""
+def test_any_memory_record_survives_json(**fields: Any) -> None:
+    """This holds for any text, tags, metadata, importance and time."""
     record = replace(RECORD, **fields)
     assert memcrdt.MemoryRecord.from_dict(json.loads(json.dumps(record.to_dict()))) == record
 
 
-def test_the_names_and_forms_stand() -> None:
-    """Programs on other machines read them; the command line prints the same."""
+def test_the_json_form_is_pinned() -> None:
+    """Programs on other machines read this form, and the command line prints it."""
     assert RECORD.to_dict() == WRITTEN
     assert json.loads(as_json(RECORD)) == WRITTEN
     assert HIT.to_dict() == {
@@ -160,14 +160,14 @@ def test_the_names_and_forms_stand() -> None:
 
 
 def test_a_time_of_another_zone_is_read_as_utc() -> None:
-    """The same moment, as every record has it."""
+    """All times in records are in UTC."""
     read = memcrdt.MemoryRecord.from_dict({**WRITTEN, "updated_at": "2026-11-22T10:30:00+01:00"})
     assert read == RECORD
     assert read.updated_at.tzinfo is UTC
 
 
-def test_what_has_a_default_may_be_missing_and_what_is_unknown_is_ignored() -> None:
-    """Another version may have written it."""
+def test_fields_with_defaults_may_be_missing_and_unknown_fields_are_ignored() -> None:
+    """Another version may have written the record."""
     assert memcrdt.Forgotten.from_dict({"count": 1, "status": "done", "colour": "red"}) == memcrdt.Forgotten(
         count=1, status="done"
     )
@@ -193,14 +193,14 @@ def test_what_has_a_default_may_be_missing_and_what_is_unknown_is_ignored() -> N
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_no_record_would_write_is_refused(record: type[Record], given: Any, named: str) -> None:
-    """By the name of the field."""
+def test_values_that_to_dict_does_not_write_are_refused(record: type[Record], given: Any, named: str) -> None:
+    """The message names the field."""
     with pytest.raises(InputError, match=named):
         record.from_dict(given)
 
 
-def test_records_are_keys() -> None:
-    """Equal ones are one in a set, whatever mapping holds the metadata."""
+def test_records_are_hashable() -> None:
+    """Equal records have equal hashes, whichever mapping type their metadata has."""
     twin = replace(RECORD, metadata=dict(RECORD.metadata))
     assert len({RECORD, twin}) == 1
     assert len({HIT, replace(HIT, memory=twin, parts=dict(HIT.parts))}) == 1
@@ -210,8 +210,8 @@ def test_records_are_keys() -> None:
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
-def test_pydantic_takes_a_record_as_a_type(record: Record) -> None:
-    """It validates one, dumps it, reads it from JSON, and describes it as a schema."""
+def test_pydantic_accepts_records_as_types(record: Record) -> None:
+    """pydantic validates a record, dumps it, reads it from JSON, and makes a schema."""
     adapter: TypeAdapter[Any] = TypeAdapter(type(record))
     assert adapter.validate_python(record) is record
     assert adapter.validate_python(record.to_dict()) == record
@@ -220,15 +220,15 @@ def test_pydantic_takes_a_record_as_a_type(record: Record) -> None:
     assert adapter.json_schema()["type"] == "object"
 
 
-def test_pydantic_refuses_what_is_no_record() -> None:
-    """As for any model."""
+def test_pydantic_refuses_an_invalid_record() -> None:
+    """A wrong value raises pydantic's ValidationError."""
     adapter: TypeAdapter[memcrdt.MemoryRecord] = TypeAdapter(memcrdt.MemoryRecord)
     with pytest.raises(ValidationError):
         adapter.validate_python({**WRITTEN, "pinned": "perhaps"})
 
 
 async def test_a_route_returns_hits() -> None:
-    """And takes records, with all of it in the description of the service."""
+    """A route also accepts records, and the OpenAPI description has their schemas."""
     app = FastAPI()
 
     @app.get("/search")
@@ -246,7 +246,7 @@ async def test_a_route_returns_hits() -> None:
 
 
 async def _asked(app: FastAPI, method: str, path: str, body: object = None) -> Any:
-    """Call a service as its server does, and return the JSON of its answer."""
+    """Call an ASGI application like a server, and return the JSON of its response."""
     answered: list[Any] = []
 
     async def receive() -> dict[str, Any]:

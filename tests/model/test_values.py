@@ -17,7 +17,7 @@ from memcrdt.model.values import Json, canonical, check_json, from_ms, restored,
 
 
 class _Nowhere(tzinfo):
-    """A time zone that doesn't know how far it is from UTC."""
+    """A time zone without an offset from UTC."""
 
     def utcoffset(self, _: datetime | None) -> None:
         return None
@@ -34,7 +34,7 @@ values = st.recursive(
 
 @given(values)
 def test_checked_json_comes_back_from_floats(value: Json) -> None:
-    """Yjs makes floats of integers: restored, the value is what was checked."""
+    """Yjs turns integers into floats. restored() turns them back into the checked value."""
     checked = check_json(value, "it")
     assert restored(_through_yjs(checked)) == checked
     assert canonical(restored(_through_yjs(checked))) == canonical(checked)
@@ -42,7 +42,7 @@ def test_checked_json_comes_back_from_floats(value: Json) -> None:
 
 @given(values)
 def test_canonical_json_is_json_with_one_form(value: Any) -> None:
-    """Equal values, equal text, whatever the order of keys."""
+    """Equal values have equal texts, for every order of keys."""
     checked = check_json(value, "it")
     assert json.loads(canonical(checked)) == checked
     if isinstance(checked, dict):
@@ -53,14 +53,14 @@ def test_canonical_json_is_json_with_one_form(value: Any) -> None:
     "value",
     [math.nan, math.inf, limits.INTEGER_MAX + 1, {1: "a"}, {"a": {2}}, b"bytes", "\ud800", {"\ud800": 1}, object()],
 )
-def test_what_is_no_json_is_refused(value: object) -> None:
-    """With what it is and what to use."""
+def test_values_that_are_not_json_are_refused(value: object) -> None:
+    """check_json() raises InputError for each of them."""
     with pytest.raises(InputError):
         check_json(value, "it")
 
 
 def test_depth_has_a_limit() -> None:
-    """Deep nesting crashes other readers."""
+    """Deep nesting would crash other readers."""
     value: Json = 1
     for _ in range(limits.METADATA_DEPTH):
         value = [value]
@@ -71,21 +71,21 @@ def test_depth_has_a_limit() -> None:
 
 @given(st.integers(0, limits.TIME_MAX_MS))
 def test_milliseconds_survive_a_datetime(ms: int) -> None:
-    """Exactly, over the whole range."""
+    """The conversion is exact over the whole range."""
     assert to_ms(from_ms(ms)) == ms
     assert to_ms(from_ms(ms).isoformat()) == ms
 
 
-def test_a_time_is_taken_to_the_whole_millisecond_before() -> None:
-    """As the clock of a store counts, so that the last of the year 9999 is one; nothing is lost in floats."""
+def test_a_time_is_rounded_down_to_a_millisecond() -> None:
+    """The clock of a store does the same. So the last instant of the year 9999 is valid, and floats lose nothing."""
     assert to_ms("9999-12-31T23:59:59.999999Z") == limits.TIME_MAX_MS
     assert to_ms("2026-11-22T11:00:00.000999Z") == to_ms("2026-11-22T11:00:00Z")
     with pytest.raises(InputError, match="not between 1970 and 9999"):
         to_ms("1969-12-31T23:59:59.999999Z")
 
 
-def test_times_of_any_zone_are_taken() -> None:
-    """An aware datetime and ISO 8601 mean the same moment."""
+def test_times_of_any_zone_are_accepted() -> None:
+    """An aware datetime and an ISO 8601 text give the same time."""
     noon = datetime(2026, 11, 22, 12, tzinfo=timezone(timedelta(hours=1)))
     assert to_ms(noon) == to_ms("2026-11-22T12:00:00+01:00") == to_ms("2026-11-22T11:00:00Z")
     assert from_ms(to_ms(noon)).tzinfo is UTC
@@ -106,7 +106,7 @@ def test_times_of_any_zone_are_taken() -> None:
     ],
 )
 def test_a_time_without_zone_or_out_of_range_is_refused(time: Any) -> None:
-    """A guess at the zone would be wrong on some device."""
+    """A guessed zone would be wrong on some device."""
     with pytest.raises(InputError):
         to_ms(time)
 
