@@ -1,4 +1,4 @@
-"""What stock yjs 13.6.33 encodes, recorded once, so that no JavaScript is needed here."""
+"""Updates that stock yjs 13.6.33 encoded, recorded once, so that the tests need no JavaScript."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _RECORDED = json.loads(Path(__file__).with_name("yjs_updates.json").read_text(en
 
 @pytest.fixture
 def yjs_sequence() -> list[bytes]:
-    """Updates of one client, in order: births, overwrites, nulls, a delete, and values at keys of no memory."""
+    """Updates of one client, in order: births, overwrites, nulls, a delete, and values under keys of no memory."""
     return [bytes.fromhex(update) for update in _RECORDED["sequence"]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs a test that asks for `yjs_accepted` or `yjs_refused` once for each update of that sort."""
+    """Run a test with the argument `yjs_accepted` or `yjs_refused` once for each update of that sort."""
     for sort in ("accepted", "refused"):
         if (name := f"yjs_{sort}") in metafunc.fixturenames:
             cases: dict[str, Any] = _RECORDED[sort]

@@ -1,4 +1,4 @@
-"""Whether two updates say the same under one client id."""
+"""Differences between two updates under one client id."""
 
 from __future__ import annotations
 
@@ -43,41 +43,41 @@ def _update(*writes: dict[str, Any]) -> bytes:
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_values_of_all_kinds_are_equal_to_themselves(value: Any) -> None:
-    """However the number of bytes for a number is chosen, and whatever the order of keys."""
+    """The width of numbers and the order of keys do not matter."""
     one, other = _update({KEY: value}), _update({KEY: value})
     assert first_difference(one, other, CLIENT) is None
 
 
 @pytest.mark.parametrize("value", VALUES[1:], ids=repr)
 def test_another_value_is_a_difference(value: Any) -> None:
-    """At the clock at which it stands."""
+    """first_difference() returns the clock of the value."""
     assert first_difference(_update({"k": 1}, {KEY: "text"}), _update({"k": 1}, {KEY: value}), CLIENT) == 1
 
 
 def test_another_key_is_a_difference() -> None:
-    """Also where the value is the same."""
+    """This holds even if the value is the same."""
     assert first_difference(_update({"a": 1}), _update({"b": 1}), CLIENT) == 0
 
 
-def test_another_key_of_what_is_deleted_is_a_difference() -> None:
-    """Places stay when values go."""
+def test_another_key_of_a_deleted_value_is_a_difference() -> None:
+    """A place stays when its value is deleted."""
     one, other = _update({"a": 1}, {"a": DELETED}), _update({"b": 1}, {"b": DELETED})
     assert first_difference(one, other, CLIENT) == 0
 
 
-def test_a_value_that_is_gone_in_one_is_no_difference() -> None:
-    """Who has not heard of the deletion yet says nothing else."""
+def test_a_value_that_one_copy_has_deleted_is_not_a_difference() -> None:
+    """The other copy has not received the deletion yet."""
     one, other = _update({"a": 1}), _update({"a": 1}, {"a": 2}, {"a": DELETED})
     assert first_difference(one, other, CLIENT) is None
 
 
-def test_only_the_client_that_is_asked_for_counts() -> None:
-    """What others said is compared by nobody."""
+def test_blocks_of_other_clients_are_ignored() -> None:
+    """Only blocks of the given client id are compared."""
     assert first_difference(_update({"a": 1}), _update({"b": 1}), CLIENT + 1) is None
 
 
-def test_what_stock_yjs_encodes_is_what_yrs_encodes_of_it(yjs_sequence: list[bytes]) -> None:
-    """Widths of numbers, merged neighbours and orders of keys differ; what is said does not."""
+def test_encodings_of_yjs_and_yrs_do_not_differ(yjs_sequence: list[bytes]) -> None:
+    """Widths of numbers, merged neighbours and orders of keys differ, but the content is the same."""
     shard = Shard.load(1, yjs_sequence)
     for client in shard.state_vector():
         for update in yjs_sequence:
@@ -85,8 +85,8 @@ def test_what_stock_yjs_encodes_is_what_yrs_encodes_of_it(yjs_sequence: list[byt
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_copies_that_have_exchanged_their_updates_say_the_same(seed: int) -> None:
-    """Of every client, at every point of histories with overwrites, deletions and collected blocks."""
+def test_copies_that_have_exchanged_their_updates_do_not_differ(seed: int) -> None:
+    """This holds for every client in histories with overwrites, deletions and collected blocks."""
     history = History(Random(seed)).run(60)
     for one, other in permutations(history.shards, 2):
         for client in one.state_vector():
@@ -97,8 +97,8 @@ def test_copies_that_have_exchanged_their_updates_say_the_same(seed: int) -> Non
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_copies_that_wrote_under_one_id_are_told_apart(seed: int) -> None:
-    """Wherever in the history they parted."""
+def test_copies_that_wrote_under_one_client_id_differ(seed: int) -> None:
+    """The difference is found at the clock where the copies diverged."""
     rng = Random(seed)
     history = History(rng).run(30)
     shard = rng.choice(history.shards)

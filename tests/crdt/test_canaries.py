@@ -1,4 +1,4 @@
-"""What pycrdt does wrong, pinned. Shard is never led there; a release that behaves otherwise shows here at once."""
+"""Errors of pycrdt, pinned. Shard avoids them. These tests fail when a release of pycrdt behaves differently."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def _updates_of(edit: Callable[[Doc[Any]], None]) -> tuple[Doc[Any], list[bytes]]:
-    """Runs `edit` on a fresh document. Returns it, and one update for each transaction."""
+    """Run `edit` on a new document. Return the document, and one update for each transaction."""
     doc, updates = _document(1), []
     subscription = doc.observe(lambda event: updates.append(bytes(event.update)))
     edit(doc)
@@ -39,7 +39,7 @@ def _two_writes_of_one_key_and_one_of_another(doc: Doc[Any]) -> None:
 
 
 def test_two_of_six_orders_of_one_authors_map_writes_lose_a_key() -> None:
-    """Updates of one author that arrive out of order lose map keys: hence no update is applied with a gap."""
+    """Updates of one author that arrive out of order lose map keys. So memcrdt applies no update with a gap."""
     author, updates = _updates_of(_two_writes_of_one_key_and_one_of_another)
     wanted = author["map"].to_py()
     wrong = [order for order in permutations(range(3)) if _replayed(updates[i] for i in order)["map"].to_py() != wanted]
@@ -54,8 +54,8 @@ def test_updates_that_are_merged_first_lose_nothing_in_any_order() -> None:
         assert _replayed([merged])["map"].to_py() == author["map"].to_py()
 
 
-def test_a_snapshot_taken_with_a_gap_loses_what_was_waiting() -> None:
-    """An encoded document is without the blocks that wait for others: hence no snapshot with a gap."""
+def test_a_snapshot_with_a_gap_loses_the_waiting_blocks() -> None:
+    """An encoded document lacks the blocks that wait for others. So memcrdt takes no snapshot with a gap."""
 
     def edit(doc: Doc[Any]) -> None:
         for letter in "ABC":
@@ -67,7 +67,7 @@ def test_a_snapshot_taken_with_a_gap_loses_what_was_waiting() -> None:
 
 
 def test_a_client_id_used_twice_forks_silently() -> None:
-    """Two documents with one client id stay different with equal state vectors: hence ids are never shared."""
+    """Two documents with one client id stay different with equal state vectors. So client ids are never shared."""
     one, two = _document(7), _document(7)
     one["map"]["k"], two["map"]["j"] = "from one", "from two"
     to_two, to_one = one.get_update(), two.get_update()

@@ -13,8 +13,8 @@ from tests.campaigns.kill import processes
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_mutated_update_is_refused_or_leaves_a_whole_document(seed: int) -> None:
-    """Of 20,000 mutated updates each is refused with a documented error, or applied to a document that is whole; and
-    the process takes at most 256 MiB more memory."""
+    """Each of 20,000 mutated updates is refused with a documented error, or applied without damage to the document, and
+    the process needs at most 256 MiB more memory."""
     with ProcessPoolExecutor(1, mp_context=processes()) as pool:
         fuzzed = pool.submit(run, range(seed, seed + 5_000)).result()
     assert fuzzed.fates.total() == 5_000

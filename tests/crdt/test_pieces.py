@@ -1,4 +1,4 @@
-"""Pieces of an update: each fits without a gap, and together they are the whole."""
+"""Pieces of an update: each applies without a gap, and together they have the effect of the update."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ sizes = st.sampled_from([1, 200, 2_000, 1 << 20])
 
 @given(seed=seeds, piece_bytes=sizes)
 def test_pieces_fit_one_after_the_other_and_make_the_same_document(seed: int, piece_bytes: int) -> None:
-    """From nothing, and from a copy that has a part: of random histories of four writers, overwrites and deletes."""
+    """Random histories of four writers, with overwrites and deletes, go to an empty copy and to an older copy."""
     history = History(Random(seed)).run(80)
     behind = history.shards[1]
     history.settle()
@@ -45,7 +45,7 @@ def test_pieces_fit_one_after_the_other_and_make_the_same_document(seed: int, pi
 
 @given(seed=seeds, piece_bytes=sizes)
 def test_a_snapshot_in_pieces_loads_to_the_same_shard(seed: int, piece_bytes: int) -> None:
-    """Digest, memories, births and registers are those of the document that was encoded."""
+    """The copy has the digest, memories, births and registers of the encoded document."""
     history = History(Random(seed)).run(60)
     shard = history.shards[0]
     copy = Shard.load(9, cut(shard.snapshot(), piece_bytes))
@@ -54,8 +54,8 @@ def test_a_snapshot_in_pieces_loads_to_the_same_shard(seed: int, piece_bytes: in
 
 
 @given(seed=seeds)
-def test_an_update_that_is_applied_in_pieces_does_what_it_does_as_a_whole(seed: int) -> None:
-    """The same memories are touched, unborn and displaced, and the updates to log make the same document."""
+def test_an_update_in_pieces_has_the_effect_of_the_whole(seed: int) -> None:
+    """The same memories are touched, unborn and displaced, and the logged updates make the same document."""
     history = History(Random(seed)).run(60)
     ours, theirs = history.shards[:2]
     before, update = ours.snapshot(), theirs.diff(ours.state_vector())
@@ -69,8 +69,8 @@ def test_an_update_that_is_applied_in_pieces_does_what_it_does_as_a_whole(seed: 
     assert Shard.load(3, [before, *edit.updates]).digest() == whole.digest()
 
 
-def test_a_birth_that_several_pieces_replace_is_displaced_as_it_was_before_them() -> None:
-    """What stood there only between two pieces counts for nothing."""
+def test_a_birth_that_several_pieces_replace_is_reported_with_its_first_value() -> None:
+    """A value that was there only between two pieces is not reported."""
     births = [{ID: {"text": text}} for text in ("before", "between", "after")]
     ours = Shard(1)
     update = ours.write(births[0]).updates[0]
@@ -86,8 +86,8 @@ def test_a_birth_that_several_pieces_replace_is_displaced_as_it_was_before_them(
     assert parts.registers(ID) == whole.registers(ID) == births[2]
 
 
-def test_pieces_have_about_the_size_that_was_asked_for() -> None:
-    """Each but the last reaches it, and goes over it by one block at most."""
+def test_pieces_have_about_the_requested_size() -> None:
+    """Each piece but the last reaches the size and exceeds it by at most one block."""
     shard = Shard(1)
     for number in range(100):
         shard.write({f"01JD8Z6Q4M0000000000000{number:03}": {"text": "x" * 1000}})
@@ -97,12 +97,12 @@ def test_pieces_have_about_the_size_that_was_asked_for() -> None:
 
 
 def test_an_update_of_nothing_is_one_piece() -> None:
-    """So that there is always something to answer with."""
+    """So there is always an answer to send."""
     assert list(cut(b"\0\0", 1)) == [b"\0\0"]
 
 
 def test_deletes_are_cut_like_blocks() -> None:
-    """A thousand of them count as much as long blocks, since each takes its time."""
+    """Many deletes count as much as long blocks, because each takes time to apply."""
     shard = Shard(1)
     ids = [f"01JD8Z6Q4M0000000000000{number:03}" for number in range(1000)]
     shard.write({memory_id: {"text": "x"} for memory_id in ids})
@@ -115,8 +115,8 @@ def test_deletes_are_cut_like_blocks() -> None:
     assert copy.digest() == shard.digest()
 
 
-def test_what_is_no_longer_than_a_piece_stays_as_it_is() -> None:
-    """It is not even walked: a full shard of everyday memories is loaded more quickly than it is cut."""
+def test_an_update_within_the_size_of_a_piece_is_not_cut() -> None:
+    """It is not even walked, because a full shard of everyday memories loads faster than it can be cut."""
     assert list(cut(b"no update", 9)) == [b"no update"]
     shard = Shard(1)
     shard.write({f"01JD8Z6Q4M000000000000{number:04}": {"text": "x" * 130} for number in range(1024)})
@@ -124,7 +124,7 @@ def test_what_is_no_longer_than_a_piece_stays_as_it_is() -> None:
 
 
 def test_blocks_that_wait_for_each_other_are_refused() -> None:
-    """No document has such blocks, and no order of them would do."""
+    """No document has such blocks, and no order of them can be applied."""
     behind_9 = bytes([0x88]) + varuint(9) + varuint(0) + varuint(1) + b"\x7e"
     behind_8 = bytes([0x88]) + varuint(8) + varuint(0) + varuint(1) + b"\x7e"
     update = b"\x02" + b"\x01\x08\x00" + behind_9 + b"\x01\x09\x00" + behind_8 + b"\x00"

@@ -1,4 +1,4 @@
-"""The scan: what it lets through, what it refuses, and what it says an update needs."""
+"""The scan: the updates that it accepts and refuses, and the blocks that it says an update needs."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ ONE_COLLECTED = b"\x00\x01"
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
 def test_every_known_attack_is_refused(attack: bytes) -> None:
-    """No update that an honest client cannot make passes the scan."""
+    """Only updates that an honest client can make pass the scan."""
     with pytest.raises(RemoteProtocolError):
         scan(attack)
 
 
-def test_what_stock_yjs_encodes_is_accepted(yjs_accepted: bytes) -> None:
-    """Plain values, deletes, undone writes and kept history, as yjs 13 encodes them, pass."""
+def test_plain_values_from_stock_yjs_are_accepted(yjs_accepted: bytes) -> None:
+    """Plain values, deletes, undone writes and kept history pass as yjs 13 encodes them."""
     scan(yjs_accepted)
 
 
-def test_what_stock_yjs_encodes_besides_plain_values_is_refused(yjs_refused: bytes) -> None:
-    """Nested types, documents, bytes and other roots are refused, however well they are encoded."""
+def test_other_content_from_stock_yjs_is_refused(yjs_refused: bytes) -> None:
+    """Nested types, documents, bytes and other roots are refused, even if they are well-formed."""
     with pytest.raises(RemoteProtocolError):
         scan(yjs_refused)
 
 
 def test_a_truncated_update_is_refused_wherever_it_is_cut() -> None:
-    """No prefix of an update passes for one."""
+    """No prefix of an update is accepted."""
     update = Shard(5).write({ID: BIRTH, f"{ID}/t/a": None, f"{ID}/a/pinned": {"value": True, "at": 1.5}}).updates[0]
     for size in range(len(update)):
         with pytest.raises(RemoteProtocolError):
@@ -50,47 +50,47 @@ def test_a_truncated_update_is_refused_wherever_it_is_cut() -> None:
 
 
 def test_an_update_above_the_size_limit_is_refused_unread() -> None:
-    """At most 16 MiB are looked at."""
+    """The scan reads at most 16 MiB."""
     with pytest.raises(RemoteProtocolError, match=f"at most {limits.UPDATE_BYTES}"):
         scan(bytes(limits.UPDATE_BYTES + 1))
 
 
 def test_the_empty_update_brings_and_needs_nothing() -> None:
-    """Two zeros are an update."""
+    """Two zeros are a valid update."""
     info = scan(b"\x00\x00")
     assert (info.first, info.after, info.needs, info.texts) == ({}, {}, {}, ())
 
 
-def test_clocks_are_those_before_the_first_and_behind_the_last_block() -> None:
-    """`first` and `after` say what an update brings of each client, and `needs` what comes before."""
+def test_a_scan_returns_the_clocks_of_the_first_block_and_after_the_last() -> None:
+    """`first` and `after` bound the blocks of each client in an update, and `needs` has the blocks before them."""
     shard = Shard(5)
     assert shard.write({ID: BIRTH, f"{ID}/t/a": None})
     info = scan(shard.write({f"{ID}/t/b": {"tag": "b", "at": 1}, f"{ID}/t/c": None}).updates[0])
     assert (info.first, info.after, info.needs) == ({5: 2}, {5: 4}, {5: 2})
 
 
-def test_an_overwrite_needs_what_it_overwrites() -> None:
-    """The origin of a block counts as needed, though it is another client's."""
+def test_an_overwrite_needs_the_overwritten_block() -> None:
+    """The origin of a block is needed, even if it belongs to another client."""
     author, other = Shard(5), Shard(6)
     other.apply(author.write({f"{ID}/t/a": None, f"{ID}/t/b": None}).updates[0])
     assert scan(other.write({f"{ID}/t/a": {"tag": "a", "at": 1}}).updates[0]).needs == {5: 1}
 
 
-def test_a_delete_needs_what_it_deletes(yjs_sequence: list[bytes]) -> None:
-    """An update of nothing but a delete brings no clock, and is a gap for who lacks the deleted block."""
+def test_a_delete_needs_the_deleted_block(yjs_sequence: list[bytes]) -> None:
+    """An update with only a delete has no clock. A document that lacks the deleted block cannot apply it."""
     info = scan(yjs_sequence[4])
     assert (info.first, info.after, info.needs) == ({}, {}, {101: 4})
 
 
 def test_a_skipped_range_is_needed() -> None:
-    """An update with a hole in it fits only a document that has what is in the hole."""
+    """An update with a hole fits only a document that has the blocks of the hole."""
     update = b"\x01\x03\x09\x00" + ONE_COLLECTED + SKIP_OF_FIVE + ONE_COLLECTED + b"\x00"
     info = scan(update)
     assert (info.first, info.after, info.needs) == ({9: 0}, {9: 7}, {9: 6})
 
 
 def test_texts_are_those_of_births_and_revisions() -> None:
-    """The strings under `text` of a value, and only at its top, are returned for embedding."""
+    """The strings under `text` at the top level of values are returned for embedding."""
     edit = Shard(5).write(
         {
             ID: BIRTH,
@@ -104,7 +104,7 @@ def test_texts_are_those_of_births_and_revisions() -> None:
 
 
 def test_rows_of_our_own_log_may_be_larger_than_an_update_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limits on memory and blocks hold for what comes from outside only; the rest of the scan for all."""
+    """The limits on memory and blocks apply only to updates from outside. All other checks apply to both."""
     monkeypatch.setattr(scan_module, "MEMORY_BYTES", 1_000)
     monkeypatch.setattr(limits, "UPDATE_BLOCKS", 1)
     monkeypatch.setattr(limits, "UPDATE_BYTES", 100)

@@ -1,4 +1,4 @@
-"""Shard: registers in, updates out, and the same document everywhere."""
+"""Shard: writes of registers make updates, and copies that exchange them have the same document."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ UNSCANNED = Scan({}, {}, {}, ())
 
 
 def _texts(shard: Shard) -> dict[str, dict[str, str]]:
-    """All registers, each as text, so that None and a missing one differ."""
+    """Return all registers as texts, so that None differs from a missing register."""
     return {one: {key: canonical(value) for key, value in shard.registers(one).items()} for one in shard.ids()}
 
 
@@ -55,15 +55,15 @@ def _texts(shard: Shard) -> dict[str, dict[str, str]]:
     ],
 )
 def test_a_value_reads_the_same_here_and_in_a_copy(value: Json) -> None:
-    """Any JSON value comes back equal and of the same type, integers included, also from a loaded copy."""
+    """Any JSON value keeps its value and type, including integers, even in a loaded copy."""
     shard = Shard(1)
     edit = shard.write({ID: value})
     for copy in (shard, Shard.load(2, edit.updates), Shard.load(3, [shard.snapshot()])):
         assert canonical(copy.registers(ID)[ID]) == canonical(value)
 
 
-def test_a_write_says_what_it_touched() -> None:
-    """An edit holds the update, and the ids of the memories whose registers changed, but no other keys."""
+def test_an_edit_names_the_touched_memories() -> None:
+    """An edit has the update and the ids of the memories whose registers changed, but no other keys."""
     shard = Shard(1)
     edit = shard.write({ID: {"text": "a"}, f"{ID}/t/x": None, f"{OTHER}/later/field": 1, "no register": 2})
     assert edit.touched == {ID, OTHER}
@@ -72,8 +72,8 @@ def test_a_write_says_what_it_touched() -> None:
     assert Shard(2).apply(edit.updates[0]) == edit
 
 
-def test_writing_what_is_there_already_makes_no_update() -> None:
-    """A write that changes nothing has no update, so a call repeated costs nothing; true and 1 are different."""
+def test_writing_existing_values_makes_no_update() -> None:
+    """A write that changes nothing has no update, so a repeated call costs nothing. True and 1 are different values."""
     shard = Shard(1)
     shard.write({ID: {"value": 1, "at": 5}, f"{ID}/t/x": None})
     assert shard.write({ID: {"at": 5, "value": 1.0}, f"{ID}/t/x": None, f"{ID}/t/y": DELETED}) == NOTHING
@@ -81,7 +81,7 @@ def test_writing_what_is_there_already_makes_no_update() -> None:
     assert shard.write({ID: {"value": True, "at": 5}}).touched == {ID}
 
 
-def test_a_deleted_register_is_gone_and_its_value_in_no_byte() -> None:
+def test_a_deleted_register_leaves_no_byte_of_its_value() -> None:
     """A delete removes the register, and the snapshot keeps nothing of its value."""
     shard = Shard(1)
     shard.write({ID: {"text": "a secret"}, f"{ID}/t/x": None})
@@ -92,12 +92,12 @@ def test_a_deleted_register_is_gone_and_its_value_in_no_byte() -> None:
 
 
 def test_an_unknown_memory_has_no_registers() -> None:
-    """Registers of an id that is not here are empty."""
+    """An unknown id has an empty mapping of registers."""
     assert Shard(1).registers(ID) == {}
 
 
 def test_a_raw_delete_of_a_birth_is_reported_until_it_is_forgotten() -> None:
-    """`unborn` names a memory whose birth was deleted without `ID/x`, whoever did it."""
+    """`unborn` names a memory whose birth was deleted without `ID/x`, here or on another device."""
     shard, copy = Shard(1), Shard(2)
     copy.apply(shard.write({ID: {"text": "a"}, f"{ID}/t/x": None}).updates[0])
     edit = shard.write({ID: DELETED})
@@ -114,8 +114,8 @@ def test_a_raw_delete_of_a_tombstone_is_reported() -> None:
     assert (edit.unborn, copy.apply(edit.updates[0]).unborn) == ({ID}, {ID})
 
 
-def test_a_birth_that_another_takes_the_place_of_is_reported() -> None:
-    """`displaced` holds the birth that was there, at the copy whose birth is not the one that stands."""
+def test_a_displaced_birth_is_reported() -> None:
+    """`displaced` has the former birth, in the copy whose birth was replaced."""
     one, other = Shard(1), Shard(2)
     first, second = one.write({ID: {"text": "a"}}), other.write({ID: {"text": "b"}})
     displaced = {
@@ -126,7 +126,7 @@ def test_a_birth_that_another_takes_the_place_of_is_reported() -> None:
 
 
 def test_forgetting_leaves_no_memory_unborn() -> None:
-    """A birth that is deleted together with writing `ID/x` is forgotten, not unborn; it still counts as a birth."""
+    """A birth that is deleted in the write of `ID/x` is forgotten, not unborn. It still counts as a birth."""
     shard, copy = Shard(1), Shard(2)
     copy.apply(shard.write({ID: {"text": "a"}, f"{OTHER}/t/x": None}).updates[0])
     edit = shard.write({f"{ID}/x": {"at": 1}, ID: DELETED})
@@ -134,16 +134,16 @@ def test_forgetting_leaves_no_memory_unborn() -> None:
     assert (shard.births, shard.register_count) == (copy.births, copy.register_count) == (1, 2)
 
 
-def test_an_update_that_is_known_changes_nothing() -> None:
-    """Applying again yields an empty edit."""
+def test_a_known_update_changes_nothing() -> None:
+    """Applying an update again yields an empty edit."""
     shard = Shard(1)
     edit = shard.write({ID: {"text": "a"}, f"{ID}/t/x": None})
     shard.write({ID: {"text": "b"}})
     assert shard.apply(edit.updates[0]) == NOTHING
 
 
-def test_an_edit_holds_only_what_was_new() -> None:
-    """What an update repeats is not in the edit's update, so the log does not grow by it."""
+def test_an_edit_has_only_new_changes() -> None:
+    """Repeated blocks are not in the edit's update, so they do not make the log grow."""
     shard, copy = Shard(1), Shard(2)
     copy.apply(shard.write({ID: {"text": "known before"}}).updates[0])
     shard.write({OTHER: {"text": "new"}})
@@ -152,8 +152,8 @@ def test_an_edit_holds_only_what_was_new() -> None:
     assert b"known before" not in edit.updates[0]
 
 
-def test_updates_of_stock_yjs_give_the_document_that_it_made(yjs_sequence: list[bytes]) -> None:
-    """Eight updates of yjs 13, one by one: the values it wrote, without the register that it deleted."""
+def test_updates_of_stock_yjs_make_the_same_document(yjs_sequence: list[bytes]) -> None:
+    """Eight updates of yjs 13, applied one by one, give its values without the register that it deleted."""
     shard = Shard(1)
     for update in yjs_sequence:
         shard.apply(update)
@@ -172,11 +172,11 @@ def test_updates_of_stock_yjs_give_the_document_that_it_made(yjs_sequence: list[
         "u": None,
         "arr": [1, "a", None],
     }
-    assert (shard.register_count, shard.foreign_count) == (5, 3)  # the two, and three at keys of no memory
+    assert (shard.register_count, shard.foreign_count) == (5, 3)  # the two, and three under keys of no memory
 
 
 def test_updates_of_stock_yjs_are_applied_unless_there_is_a_gap(yjs_accepted: bytes) -> None:
-    """What yjs encodes is taken whole by a document that has what it needs, and by no other."""
+    """A document applies an update of yjs as a whole if it has the needed blocks, and refuses it otherwise."""
     info = scan(yjs_accepted)
     shard = Shard(1)
     if info.needs:
@@ -190,7 +190,7 @@ def test_updates_of_stock_yjs_are_applied_unless_there_is_a_gap(yjs_accepted: by
 
 @pytest.mark.parametrize("seed", range(100))
 def test_copies_that_exchanged_everything_are_equal(seed: int) -> None:
-    """After any history of four copies: equal digests, registers and counts, live, from the log and from a snapshot."""
+    """After any history, four copies and their snapshots have equal digests, registers and counts."""
     history = History(Random(seed)).run(40)
     history.settle()
     first = history.shards[0]
@@ -203,8 +203,8 @@ def test_copies_that_exchanged_everything_are_equal(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_log_of_edits_gives_the_document_back(seed: int) -> None:
-    """The updates of a copy's edits, in order, load to the same document: nothing else has to be logged."""
+def test_the_logged_edits_load_to_the_same_document(seed: int) -> None:
+    """The updates of a copy's edits, in order, load to the same document, so nothing else has to be logged."""
     history = History(Random(seed), copies=2)
     logs: dict[int, list[bytes]] = {shard.client_id: [] for shard in history.shards}
     for _ in range(40):
@@ -233,8 +233,8 @@ def test_touched_and_unborn_are_exact(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_a_copy_takes_an_edit_exactly_when_it_covers_its_needs(seed: int) -> None:
-    """A copy with holes that covers `needs` takes an edit whole, and its snapshot loses nothing; any other refuses."""
+def test_a_copy_applies_an_edit_exactly_if_it_covers_its_needs(seed: int) -> None:
+    """A copy that covers `needs` applies the whole edit, and its snapshot loses nothing. Other copies refuse it."""
     history, rng = History(Random(seed), copies=3).run(40), Random(seed)
     edits = [(update, scan(update)) for edit in history.edits for update in edit.updates]
     for update, info in edits:
@@ -252,7 +252,7 @@ def test_a_copy_takes_an_edit_exactly_when_it_covers_its_needs(seed: int) -> Non
 
 
 def test_digests_differ_when_contents_differ_with_equal_state_vectors() -> None:
-    """One client id used twice gives equal state vectors over different contents, and the digest tells."""
+    """If a client id is used twice, different contents have equal state vectors, but the digests differ."""
     one, two = Shard(7), Shard(7)
     one.write({ID: {"text": "one"}})
     two.write({ID: {"text": "two"}})
@@ -261,7 +261,7 @@ def test_digests_differ_when_contents_differ_with_equal_state_vectors() -> None:
 
 
 def test_digests_differ_when_only_deletes_differ() -> None:
-    """A delete changes no state vector, but the digest."""
+    """A delete does not change the state vector, but it changes the digest."""
     shard, copy = Shard(1), Shard(2)
     copy.apply(shard.write({ID: {"text": "a"}, OTHER: {"text": "b"}}).updates[0])
     shard.write({OTHER: DELETED})
@@ -269,8 +269,8 @@ def test_digests_differ_when_only_deletes_differ() -> None:
     assert shard.digest() != copy.digest()
 
 
-def test_digests_differ_when_deletes_differ_that_no_register_shows() -> None:
-    """A delete counts though the registers stay: here of the first of two values that stand in one block."""
+def test_digests_differ_when_deletes_differ_that_change_no_register() -> None:
+    """A delete counts even if the registers stay the same: here it is of the first of two values in one block."""
     shard, copy = Shard(1), Shard(2)
     for one in (shard, copy):
         one.apply(b"\x01\x01\x09\x00\x28\x01\x08memories\x1a" + ID.encode() + b"\x02\x78\x79\x00")
@@ -280,7 +280,7 @@ def test_digests_differ_when_deletes_differ_that_no_register_shows() -> None:
 
 
 def test_a_digest_does_not_depend_on_how_yrs_lists_deletes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients in any order, and ranges whole or in parts, give one digest."""
+    """The digest is the same for any order of clients, and for ranges that are whole or in parts."""
     in_parts = b"\x02\x05\x02\x03\x02\x00\x03\x04\x01\x07\x01"
     whole = b"\x02\x04\x01\x07\x01\x05\x01\x00\x05"
     digests = set()
@@ -291,8 +291,8 @@ def test_a_digest_does_not_depend_on_how_yrs_lists_deletes(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_digest_is_that_of_one_canonical_text(seed: int) -> None:
-    """State vector, deletes and all registers, those at keys of no memory too: anybody can compute it."""
+def test_a_digest_is_a_hash_of_one_canonical_text(seed: int) -> None:
+    """The text has the state vector, the deletes and all registers, including keys of no memory."""
     shard = History(Random(seed)).run(40).shards[0]
     registers = {key: value for memory_id in shard.ids() for key, value in shard.registers(memory_id).items()}
     if shard.foreign_count:
@@ -306,7 +306,7 @@ def test_a_digest_is_that_of_one_canonical_text(seed: int) -> None:
 
 
 def test_a_large_shard_is_freed_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its registers go first, some at a time; nothing of the document is left."""
+    """Its registers are removed first, in steps, and nothing of the document is left."""
     monkeypatch.setattr(shards, "_FREED_AT_ONCE", 10)
     monkeypatch.setattr(shards, "_FREED_TOGETHER", 7)
     shard = Shard(1)
@@ -321,7 +321,7 @@ def test_a_large_shard_is_freed_like_any_other(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_digest_does_not_depend_on_how_often_values_were_encoded() -> None:
-    """A number that yrs encodes in another way than it came, such as yjs' bigint, has one digest."""
+    """A number that yrs encodes in another way than yjs, such as a bigint, has one digest."""
     head = b"\x01\x01\x09\x00\x28\x01\x08memories\x1a" + ID.encode() + b"\x01"
     bigint, minus_zero, not_a_number = (b"\x7a\x10" + bytes(7), b"\x7b\x80" + bytes(7), b"\x7b\x7f\xf8" + bytes(6))
     for value in (bigint, minus_zero, not_a_number):
@@ -331,13 +331,13 @@ def test_a_digest_does_not_depend_on_how_often_values_were_encoded() -> None:
 
 
 def test_an_empty_shard_has_a_digest_of_16_bytes() -> None:
-    """An empty document's digest is like any other, whatever its client id."""
+    """The digest of an empty document does not depend on its client id."""
     assert Shard(1).digest() == Shard(2).digest()
     assert len(Shard(1).digest()) == 16
 
 
-def test_a_diff_for_one_who_knows_more_than_we_do_is_harmless() -> None:
-    """A state vector ahead of ours, or of clients that we never met, gives an update that brings nothing."""
+def test_a_diff_for_a_newer_copy_has_no_blocks() -> None:
+    """A state vector with greater clocks or unknown clients gives an update without blocks."""
     shard = Shard(1)
     shard.write({ID: {"text": "a"}})
     info = scan(shard.diff({1: 99, 12345: 7}))
@@ -346,28 +346,28 @@ def test_a_diff_for_one_who_knows_more_than_we_do_is_harmless() -> None:
 
 @pytest.mark.parametrize("attack", ["another root", "a nested type", "binary content", "a text format"])
 def test_an_update_that_got_past_the_scan_is_refused_after_applying(attack: str) -> None:
-    """What makes yrs panic, or is no flat map of plain values afterwards, is refused whatever the scan said."""
+    """An update that makes yrs panic, or leaves more than a flat map of plain values, is refused despite its scan."""
     with pytest.raises(RemoteProtocolError):
         Shard(1).apply(ATTACKS[attack], UNSCANNED)
 
 
 def test_blocks_that_wait_for_each_other_are_refused() -> None:
-    """Two blocks that each stand behind the other pass the scan, but never come into the document."""
+    """Two blocks that are each other's origin pass the scan, but the document never integrates them."""
     behind_8 = b"\x01\x09\x00\xa8\x08\x00\x01\x7e"
     behind_9 = b"\x01\x08\x00\xa8\x09\x00\x01\x7e"
     with pytest.raises(RemoteProtocolError, match="wait for missing"):
         Shard(1).apply(b"\x02" + behind_8 + behind_9 + b"\x00")
 
 
-def test_a_panic_in_yrs_is_the_other_sides_fault() -> None:
-    """A Rust panic is no Exception, but is raised as one of ours, with the panic as its cause."""
+def test_a_panic_in_yrs_is_a_remote_protocol_error() -> None:
+    """A Rust panic is not an Exception. It is raised as RemoteProtocolError with the panic as its cause."""
     with pytest.raises(RemoteProtocolError) as caught:
         Shard(1).apply(ATTACKS["a text format"], UNSCANNED)
     assert not isinstance(caught.value.__cause__, Exception)
 
 
-def test_an_interrupt_while_applying_is_not_taken_for_a_bad_update(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C stays Ctrl-C."""
+def test_an_interrupt_while_applying_is_not_a_protocol_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C raises KeyboardInterrupt."""
 
     def interrupted(doc: object, update: bytes) -> None:
         raise KeyboardInterrupt
@@ -379,13 +379,13 @@ def test_an_interrupt_while_applying_is_not_taken_for_a_bad_update(monkeypatch: 
 
 
 def test_a_row_of_the_log_that_yrs_refuses_is_corruption() -> None:
-    """Loading bytes that are no update names the store as damaged."""
+    """Loading bytes that are not an update raises CorruptError."""
     with pytest.raises(CorruptError):
         Shard.load(1, [b"\xff\xff\xff"])
 
 
-def test_a_dropped_shard_lets_go_of_its_document() -> None:
-    """No subscription keeps a document alive: a cache of documents would otherwise grow for ever."""
+def test_a_dropped_shard_frees_its_document() -> None:
+    """No subscription keeps a document alive: otherwise a cache of documents would grow forever."""
     shard = Shard(1)
     Shard(2).apply(shard.write({ID: {"text": "a"}}).updates[0])
     shard.apply(Shard(3).write({ID: {"text": "b"}}).updates[0])
@@ -396,7 +396,7 @@ def test_a_dropped_shard_lets_go_of_its_document() -> None:
 
 
 def test_a_shard_may_be_used_by_one_thread_after_another() -> None:
-    """Made, used and dropped in three threads, one at a time, as the store does it."""
+    """A shard may be created, used and dropped in three threads, one after another, as the store does."""
     shards = [Shard(1)]
     steps = [lambda: shards[0].write({ID: {"text": "a"}}), lambda: shards[0].apply(b"\x00\x00"), shards.clear]
     for step in steps:

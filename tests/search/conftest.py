@@ -1,4 +1,4 @@
-"""A store of views and indexes only, made straight from the schema."""
+"""A store of views and indexes only, made from the schema."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOW = 1_800_000_000_000
 
 
 class Shelf:
-    """Memories in a SQLite file, written as the store's commit does it."""
+    """Memories in a SQLite file, written as the store's commit writes them."""
 
     def __init__(self, path: Path, embedder: Any = "static") -> None:
         self.path = path
@@ -70,7 +70,7 @@ class Shelf:
         return [self.rows[hit.memory].text for hit in self.search(query, **options)]
 
     def _log(self) -> None:
-        """A row of the log, as every change has one."""
+        """Add a row to the log, as every change does."""
         self.db.execute("INSERT INTO updates(shard, bytes, checksum, origin, at) VALUES(1, x'', x'', 'local', 0)")
 
     def _insert(self, item: dict[str, Any]) -> IndexRow:
@@ -98,7 +98,7 @@ class Shelf:
 
 @pytest.fixture
 def new_shelf() -> Iterator[Callable[..., Shelf]]:
-    """Makes shelves, and closes them at the end."""
+    """Make shelves, and close them at the end."""
     made: list[Shelf] = []
 
     def make(path: Path, **options: Any) -> Shelf:

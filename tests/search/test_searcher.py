@@ -1,4 +1,4 @@
-"""The search of a store as the facade gives it: any query, hits, and models that differ between devices."""
+"""The search of a store as the facade offers it: any query, hits, and models that differ between devices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from memcrdt.search.index.index import SearchIndex
 from memcrdt.search.index.worker import EmbeddingWorker
 from memcrdt.testing.memories import exchange
 
-# What FTS5 would take for its own, between any characters at all.
+# The syntax of FTS5, between arbitrary characters.
 SYNTAX = (
     '"',
     "'",
@@ -60,8 +60,8 @@ def _asked(open_memory: Any, request: pytest.FixtureRequest) -> Memory:
 @example(query="".join(map(chr, range(0x4E00, 0x4E00 + limits.QUERY_CHARS))))
 @example(query='" ' * (limits.QUERY_CHARS // 2))
 @example(query="x" * limits.QUERY_CHARS)
-def test_any_text_is_a_query(asked: Memory, query: str) -> None:
-    """Whatever it consists of, with every option, the answer is hits whose marks lie in what they show."""
+def test_any_text_is_a_valid_query(asked: Memory, query: str) -> None:
+    """For any text and every option, the hits have marks within their passage or text."""
     for options in ({}, {"diversity": 0.5, "fold": True, "recency": 1.0, "importance": 1.0, "explain": True}):
         for hit in asked.search(query, **options):
             assert 0 <= hit.score <= 1
@@ -69,14 +69,14 @@ def test_any_text_is_a_query(asked: Memory, query: str) -> None:
 
 
 @pytest.mark.parametrize("query", ["\ud800", "a\udfffb", "x" * (limits.QUERY_CHARS + 1), "word " * 20_000, 5, None])
-def test_what_is_no_query_is_refused_by_name(asked: Memory, query: Any) -> None:
-    """Halves of characters, a hundred kilobytes and what is no text are InputErrors that name the query."""
+def test_an_invalid_query_is_refused(asked: Memory, query: Any) -> None:
+    """Lone surrogates, a hundred kilobytes and values that are not text raise an InputError that names the query."""
     with pytest.raises(InputError, match="query"):
         asked.search(query)
 
 
 def test_devices_need_not_use_the_same_model(open_memory: Any, tiny_model: Path) -> None:
-    """What one device embeds with its model the other one finds with its own; no vector is exchanged."""
+    """A device finds with its own model the texts of another device. No vector is exchanged."""
     ours, theirs = open_memory("A", embedder="static"), open_memory("B", embedder=str(tiny_model))
     ours.add("deploys tuesdays")
     theirs.add("cat sleeps")

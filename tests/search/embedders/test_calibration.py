@@ -1,4 +1,4 @@
-"""The shown score."""
+"""The score of a hit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ part = st.floats(0, 1)
 
 
 def test_the_score_is_fixed() -> None:
-    """These values change only with a new calibration: users have written them into their programs."""
+    """These values change only with a new calibration, because users have thresholds in their programs."""
     scores = calibrated(np.array([-0.2, 0.5, 0.5, 1.0]), np.array([0.0, 0.0, 0.5, 1.0]), 0.1)
     assert scores.tolist() == [0.0293, 0.5139, 0.8091, 1.0]
     assert calibrated(None, np.array([0.0, 0.4375, 1.0])).tolist() == [0.0293, 0.5, 0.989]
@@ -29,28 +29,28 @@ def test_the_score_is_fixed() -> None:
 def test_the_score_never_falls_with_cosine_or_share(
     one: float, other: float, less: float, more: float, at: float
 ) -> None:
-    """Whatever the model: from 0 to 1, and monotone in both."""
+    """For any model, the score is from 0 to 1 and monotone in both."""
     cosines, shares = np.array(sorted([one, other])), np.array(sorted([less, more]))
     for scores in (calibrated(cosines, shares, at), calibrated(None, shares)):
         assert 0 <= scores[0] <= scores[1] <= 1
 
 
-def test_what_unrelated_texts_get_counts_as_nothing() -> None:
-    """A cosine at the model's middle for unrelated texts is worth what no likeness is, with any model."""
+def test_the_cosine_of_unrelated_texts_counts_as_zero() -> None:
+    """With any model, the mean cosine of its unrelated texts gives the same score as no likeness."""
     none = np.zeros(1)
     assert calibrated(np.array([0.3]), none, 0.3) == calibrated(np.array([0.0]), none, 0.0)
     assert calibrated(np.array([0.65]), none, 0.3) == calibrated(np.array([0.5]), none, 0.0)
 
 
-def test_the_shipped_models_unrelated_texts_are_known() -> None:
-    """0.209, measured when it is first asked for: the figure that the score was fitted with."""
+def test_the_unrelated_cosine_of_the_shipped_model_is_measured() -> None:
+    """It is 0.209, the value that the score was fitted with."""
     embedder = make_embedder("static")
     assert embedder is not None
     assert unrelated_cosine(embedder) == pytest.approx(0.209, abs=0.002)
 
 
-def test_a_model_of_which_all_texts_are_alike_does_no_harm() -> None:
-    """One vector for everything, and zeros for everything: no division by nothing."""
+def test_a_model_with_equal_vectors_for_all_texts_is_handled() -> None:
+    """Equal vectors and zero vectors cause no division by zero."""
     for number in (1.0, 0.0):
         embedder = make_embedder(lambda texts, number=number: [[number, 0.0] for _ in texts])
         assert embedder is not None
@@ -61,8 +61,8 @@ def letters(texts: list[str]) -> list[list[float]]:
     return [[1.0 + text.lower().count(letter) for letter in "abcdefghijklmnop"] for text in texts]
 
 
-def test_a_slow_models_unrelated_texts_are_noted_by_the_worker(tmp_path: Path) -> None:
-    """No search waits for it: the next process, which could not make the model, reads it in the store."""
+def test_the_worker_stores_the_unrelated_cosine_of_a_slow_model(tmp_path: Path) -> None:
+    """No search waits for it. The next process reads it from the store, even if it cannot make the model."""
     with memcrdt.open(tmp_path, embedder=letters) as memory:
         memory.add("the harbour crane")
         index = memory.store.indexer

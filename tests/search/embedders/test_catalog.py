@@ -1,4 +1,4 @@
-"""Listing and getting models."""
+"""Listing and downloading models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from memcrdt.testing.models import write_tiny_model
 
 
 def test_the_shipped_model_comes_first_and_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """static is listed before fastembed's, of which one is here when all of its files are, and not before."""
+    """`static` is listed before fastembed's models. A model is here only if all of its files are."""
     monkeypatch.setenv("MEMCRDT_MODELS", str(tmp_path))
     folder = tmp_path / "models--Qdrant--bge-small-en-v1.5-onnx-Q"
     (folder / "refs").mkdir(parents=True)
@@ -26,13 +26,13 @@ def test_the_shipped_model_comes_first_and_is_here(tmp_path: Path, monkeypatch: 
 
 
 def test_an_unknown_model_is_refused_before_any_network() -> None:
-    """The error names the command that lists what there is."""
+    """The error names the command that lists the models."""
     with pytest.raises(InputError, match="memcrdt model list"):
         catalog.pull("nobody/nothing")
 
 
 def test_without_a_network_pulling_fails_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hub is asked once; the error says what to do without it."""
+    """The hub is asked once, and the error says what to do without it."""
     monkeypatch.setenv("MEMCRDT_MODELS", str(tmp_path))
     monkeypatch.setenv("HF_ENDPOINT", "https://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -40,6 +40,6 @@ def test_without_a_network_pulling_fails_at_once(tmp_path: Path, monkeypatch: py
         catalog.pull("BAAI/bge-small-en-v1.5")
 
 
-def test_the_shipped_model_needs_no_pulling() -> None:
-    """Pulling static is done before it starts."""
+def test_the_shipped_model_needs_no_download() -> None:
+    """Pulling `static` does nothing."""
     catalog.pull("static")

@@ -1,4 +1,4 @@
-"""Getting a model's files, from a hub on the loopback interface."""
+"""Downloads of a model's files from a hub on the loopback interface."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def repository(tmp_path: Path) -> ModelRepository:
 
 
 def pulled(repository: ModelRepository) -> list[tuple[int, int]]:
-    """What progress was told."""
+    """Pull the model, and return the calls of the progress callback."""
     told: list[tuple[int, int]] = []
     repository.pull(NEEDED, USEFUL, lambda here, total: told.append((here, total)))
     return told
@@ -45,10 +45,8 @@ def snapshot(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "models--somebody--tiny-onnx" / "snapshots" / COMMIT
 
 
-def test_all_files_come_and_the_progress_counts_their_bytes(
-    hub: FakeHub, repository: ModelRepository, tmp_path: Path
-) -> None:
-    """The needed files and the useful ones that the hub has, as they are there; from nothing to all of it."""
+def test_a_pull_gets_all_files_and_reports_progress(hub: FakeHub, repository: ModelRepository, tmp_path: Path) -> None:
+    """It gets the needed files and the useful files that the hub has. Progress goes from 0 to all bytes."""
     told = pulled(repository)
     names = {"model.onnx", "tokenizer.json", "config.json", "tokenizer_config.json"}
     assert {path.name: path.read_bytes() for path in snapshot(tmp_path).iterdir()} == {
@@ -61,10 +59,8 @@ def test_all_files_come_and_the_progress_counts_their_bytes(
     assert repository.is_here(NEEDED)
 
 
-def test_a_pull_goes_on_where_the_one_before_broke_off(
-    hub: FakeHub, repository: ModelRepository, tmp_path: Path
-) -> None:
-    """The hub is asked for the rest of the file only, and what comes is what it has."""
+def test_a_pull_resumes_where_the_last_one_stopped(hub: FakeHub, repository: ModelRepository, tmp_path: Path) -> None:
+    """Only the rest of the file is requested, and the result equals the file of the hub."""
     hub.budget = [5_000, 0]
     with pytest.raises(ModelMissingError, match=r"broke at 5,000 of .* bytes of model\.onnx .* pull the model again"):
         pulled(repository)
@@ -74,16 +70,16 @@ def test_a_pull_goes_on_where_the_one_before_broke_off(
     assert (snapshot(tmp_path) / "model.onnx").read_bytes() == (hub.folder / "model.onnx").read_bytes()
 
 
-def test_a_broken_connection_is_taken_up_as_long_as_bytes_come(hub: FakeHub, repository: ModelRepository) -> None:
-    """Two breaks after some bytes each need no second command."""
+def test_a_broken_connection_is_retried_while_bytes_arrive(hub: FakeHub, repository: ModelRepository) -> None:
+    """After two breaks that each delivered some bytes, no second command is needed."""
     hub.budget = [5_000, 3_000]
     pulled(repository)
     assert hub.ranges == [None, "bytes=5000-", "bytes=8000-"]
     assert repository.is_here(NEEDED)
 
 
-def test_what_is_here_is_not_got_again(hub: FakeHub, repository: ModelRepository) -> None:
-    """A second pull compares digests, and asks for no file."""
+def test_existing_files_are_not_downloaded_again(hub: FakeHub, repository: ModelRepository) -> None:
+    """A second pull compares digests and requests no file."""
     pulled(repository)
     hub.ranges.clear()
     pulled(repository)
@@ -91,7 +87,7 @@ def test_what_is_here_is_not_got_again(hub: FakeHub, repository: ModelRepository
 
 
 def test_a_damaged_file_is_replaced_by_the_next_pull(hub: FakeHub, repository: ModelRepository, tmp_path: Path) -> None:
-    """Its digest tells, also where its size is right."""
+    """Its digest reveals the damage even if its size is right."""
     pulled(repository)
     model = snapshot(tmp_path) / "model.onnx"
     model.write_bytes(bytes(model.stat().st_size))
@@ -99,10 +95,10 @@ def test_a_damaged_file_is_replaced_by_the_next_pull(hub: FakeHub, repository: M
     assert model.read_bytes() == (hub.folder / "model.onnx").read_bytes()
 
 
-def test_bytes_that_are_not_the_announced_ones_are_thrown_away(
+def test_a_download_with_a_wrong_digest_is_deleted(
     hub: FakeHub, repository: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They would be kept, and gone on from, for ever."""
+    """Otherwise every later pull would continue from the damaged file."""
     listing = hub.listing()
     monkeypatch.setattr(hub, "listing", lambda: listing)
     content = bytearray((hub.folder / "model.onnx").read_bytes())
@@ -117,10 +113,10 @@ def test_bytes_that_are_not_the_announced_ones_are_thrown_away(
     assert repository.is_here(NEEDED)
 
 
-def test_a_full_disk_is_told_before_anything_comes(
+def test_a_full_disk_is_reported_before_the_download(
     hub: FakeHub, repository: ModelRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With what is needed, and what there is."""
+    """The error has the size that is needed and the free space."""
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000))
     with pytest.raises(ModelMissingError, match="make room"):
         pulled(repository)
@@ -128,15 +124,15 @@ def test_a_full_disk_is_told_before_anything_comes(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a file as a folder fails in another way there")
-def test_a_folder_that_cannot_be_written_is_an_error_of_its_own(hub: FakeHub, tmp_path: Path) -> None:
-    """Not one of the operating system's."""
+def test_a_folder_that_cannot_be_written_is_a_model_missing_error(hub: FakeHub, tmp_path: Path) -> None:
+    """The OSError becomes a ModelMissingError."""
     (tmp_path / "file").touch()
     with pytest.raises(ModelMissingError, match="cannot be written"):
         pulled(ModelRepository(NAME, tmp_path / "file"))
 
 
-def test_what_the_hub_does_not_have_is_told(hub: FakeHub, tmp_path: Path, repository: ModelRepository) -> None:
-    """A repository that is not there, and a file that its repository lacks."""
+def test_a_missing_repository_or_file_is_reported(hub: FakeHub, tmp_path: Path, repository: ModelRepository) -> None:
+    """The cases are an unknown repository, and a file that the repository lacks."""
     with pytest.raises(ModelMissingError, match=r"refuses somebody/else .*404"):
         pulled(ModelRepository("somebody/else", tmp_path / "cache"))
     (hub.folder / "tokenizer.json").unlink()
@@ -155,13 +151,13 @@ def test_what_the_hub_does_not_have_is_told(hub: FakeHub, tmp_path: Path, reposi
         lambda listing: listing.update(siblings=None),
     ],
 )
-def test_a_listing_of_another_form_is_refused(
+def test_an_invalid_listing_is_refused(
     hub: FakeHub,
     repository: ModelRepository,
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[dict[str, object]], object],
 ) -> None:
-    """Nothing of it names a path here."""
+    """No name from such a listing is used as a path."""
     listing = hub.listing()
     change(listing)
     monkeypatch.setattr(hub, "listing", lambda: listing)
@@ -169,10 +165,10 @@ def test_a_listing_of_another_form_is_refused(
         pulled(repository)
 
 
-def test_a_hub_that_is_away_and_an_address_that_is_none_are_told(
+def test_an_unreachable_hub_and_an_invalid_address_are_reported(
     repository: ModelRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At once, with what to do without a network."""
+    """The error comes at once and says what to do without a network."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(ModelMissingError, match="memcrdt model use FOLDER"):
@@ -182,8 +178,8 @@ def test_a_hub_that_is_away_and_an_address_that_is_none_are_told(
         pulled(repository)
 
 
-def test_the_hub_of_these_tests_is_one_to_hugging_faces_own_client(hub: FakeHub, tmp_path: Path) -> None:
-    """It gets the same files from it, so the protocol spoken here is the one that it speaks."""
+def test_hugging_faces_client_can_use_the_hub_of_these_tests(hub: FakeHub, tmp_path: Path) -> None:
+    """The client gets the same files, so the fake hub speaks the real protocol."""
     code = "import sys, huggingface_hub as hub; print(hub.snapshot_download(sys.argv[1], cache_dir=sys.argv[2]))"
     done = subprocess.run(
         [sys.executable, "-c", code, NAME, str(tmp_path / "other")],

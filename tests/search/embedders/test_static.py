@@ -22,7 +22,7 @@ _whole = Tokenizer.from_buffer(
 _whole.no_truncation()
 _whole.no_padding()
 
-# What model2vec 0.10.0 gives for the same files: the first four numbers of each vector.
+# The first four numbers of each vector that model2vec 0.10.0 gives for the same files.
 PINNED = {
     "Deploys go out on Tuesdays": [-0.0741345, -0.227699, 0.3018335, -0.1456214],
     "Her naïve café order: 3 espressos!": [0.024265, -0.0873539, 0.043677, 0.053383],
@@ -31,14 +31,14 @@ PINNED = {
 }
 
 
-def test_vectors_are_those_of_model2vec() -> None:
-    """A few sentences have the vectors that model2vec 0.10.0 made of the same files."""
+def test_vectors_equal_those_of_model2vec() -> None:
+    """A few sentences have the same vectors as with model2vec 0.10.0 and the same files."""
     vectors = StaticEmbedder().embed(list(PINNED))
     np.testing.assert_allclose(vectors[:, :4], list(PINNED.values()), atol=1e-6)
 
 
 def test_vectors_have_length_one_and_a_text_without_tokens_has_zeros() -> None:
-    """Every vector has length 1, but that of an empty text, which is zero."""
+    """Every vector has length 1, except the vector of an empty text, which is zero."""
     vectors = StaticEmbedder().embed(["release day", "", "x" * 200])
     assert vectors.shape == (3, DIM)
     assert vectors.dtype == np.float32
@@ -46,7 +46,7 @@ def test_vectors_have_length_one_and_a_text_without_tokens_has_zeros() -> None:
 
 
 def test_the_end_of_a_long_text_counts() -> None:
-    """No text is cut: two that differ after 2,000 words have different vectors."""
+    """Texts are not truncated: two texts that differ after 2,000 words have different vectors."""
     start = "word " * 2_000
     one, other = StaticEmbedder().embed([start + "apple", start + "quantum"])
     assert not np.allclose(one, other)
@@ -56,8 +56,8 @@ plain = st.text(alphabet=st.sampled_from(string.printable), max_size=60)
 
 
 @given(st.lists(plain | st.text(max_size=30), max_size=8))
-def test_remembered_words_change_no_vector(texts: list[str]) -> None:
-    """The tokens looked up word by word are those that the tokenizer finds in the whole text."""
+def test_cached_words_change_no_vector(texts: list[str]) -> None:
+    """The cached tokens of each word equal the tokens that the tokenizer finds in the whole text."""
     loaded = _shared._load()
     assert _shared._tokens(loaded, texts) == loaded.tokens(texts)
 
@@ -65,15 +65,15 @@ def test_remembered_words_change_no_vector(texts: list[str]) -> None:
 @given(
     plain | st.text(max_size=30) | st.lists(st.sampled_from(["[UNK]", "[PAD]", "x" * 101, " ", "wörd"])).map("".join)
 )
-def test_the_tokenizer_is_that_of_the_file(text: str) -> None:
-    """Though it gets its words by another way, which keeps other threads waiting for half as long."""
+def test_the_tokenizer_equals_the_one_in_the_file(text: str) -> None:
+    """It gets its words in another way, which keeps other threads waiting only half as long."""
     found = (tokenizer.encode(text, add_special_tokens=False) for tokenizer in (_shared._load().tokenizer, _whole))
     ours, theirs = (encoding.ids for encoding in found)
     assert ours == theirs
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many words come by; and none that is as long as a text."""
+def test_the_cache_of_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache has a maximum number of words, and no word as long as a text."""
     monkeypatch.setattr(static, "_KNOWN", 50)
     embedder = StaticEmbedder()
     for n in range(40):
@@ -84,13 +84,13 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("text", ["[UNK] [CLS] a[SEP]b", "a\x00b\tc\nd", "A_b-c's", "x" * 100, "y" * 101, "Ünï 😀", ""])
 def test_odd_texts_have_the_tokens_of_the_tokenizer(text: str) -> None:
-    """Its own words in brackets, controls, the longest word that it takes, and one longer."""
+    """The texts have special tokens in brackets, control characters, the longest accepted word, and a longer one."""
     loaded = _shared._load()
     assert _shared._tokens(loaded, [text, text]) == loaded.tokens([text, text])
 
 
 def test_threads_may_embed_at_once() -> None:
-    """What one remembers while another one looks up disturbs neither, and each gets its own vectors."""
+    """Threads that fill and read the cache at the same time each get their own vectors."""
     embedder = StaticEmbedder()
     texts = [f"crane {n} lifts box {n * 7} on pier {n * 11}" for n in range(2_000)]
     with ThreadPoolExecutor(4) as pool:

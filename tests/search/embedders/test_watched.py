@@ -1,4 +1,4 @@
-"""A failing embedder: nothing is lost, words answer, it is told once, and it recovers by itself."""
+"""A failing embedder: no text is lost, words answer, one warning is logged, and it recovers automatically."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def letters(text: str) -> list[float]:
 
 
 class Model:
-    """An embedder whose answers can be spoilt. `fast` ones are called by add()."""
+    """An embedder whose results can be spoilt. add() calls a fast embedder."""
 
     def __init__(self, name: str, *, fast: bool) -> None:
         self.name = name
@@ -72,10 +72,8 @@ SPOILT: dict[str, tuple[Callable[[list[list[float]]], Any], str]] = {
 
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
 @pytest.mark.parametrize("way", SPOILT)
-def test_what_is_added_while_the_embedder_fails_is_kept_and_embedded_later(
-    tmp_path: Path, way: str, fast: bool
-) -> None:
-    """Adds and updates are durable, words find them, the status says why; then vectors come by themselves."""
+def test_memories_added_while_the_embedder_fails_are_embedded_later(tmp_path: Path, way: str, fast: bool) -> None:
+    """Adds and updates are durable, words find them, and the status has the error. Later they get vectors."""
     model = Model(f"spoilt {way}", fast=fast)
     spoil, words = SPOILT[way]
     with memcrdt.open(tmp_path, embedder=model) as memory:
@@ -109,7 +107,7 @@ def own_embedder(memory: Memory) -> WatchedEmbedder:
 def test_the_first_failure_is_logged_and_later_ones_are_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once per process and embedder, also when another memory is opened with it."""
+    """One warning is logged per process and embedder, even if another memory is opened with it."""
 
     def broken(texts: list[str]) -> list[list[float]]:
         raise RuntimeError("no route to the embedding service")
@@ -128,8 +126,8 @@ def test_the_first_failure_is_logged_and_later_ones_are_counted(
     assert "no route to the embedding service" in told.getMessage()
 
 
-def test_a_failing_embedder_answers_as_of_by_words(tmp_path: Path) -> None:
-    """Texts of the past are compared with the query one by one, and that may fail, too."""
+def test_as_of_uses_words_if_the_embedder_fails(tmp_path: Path) -> None:
+    """Former texts are embedded for the comparison with the query, which may fail, too."""
     model = Model("fails on the past", fast=True)
     with memcrdt.open(tmp_path, embedder=model) as memory:
         added = memory.add("the harbour crane")
@@ -142,7 +140,7 @@ def test_a_failing_embedder_answers_as_of_by_words(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
 def test_vectors_of_another_width_than_the_stored_ones_are_refused(tmp_path: Path, fast: bool) -> None:
-    """A model that was exchanged under its old name says so, and the store keeps comparable vectors."""
+    """If a model was replaced under its old name, the status has an error, and the stored vectors stay comparable."""
     model = Model("exchanged", fast=fast)
     with memcrdt.open(tmp_path, embedder=model) as memory:
         memory.add("abba")
@@ -179,14 +177,14 @@ class AsyncModel(Model):
     ids=["function", "callable", "object", "partial"],
 )
 def test_an_async_embedder_is_refused_at_open(tmp_path: Path, embedder: Any) -> None:
-    """The message says what to give instead, and no store is made."""
+    """The message says what to give instead, and no store is created."""
     with pytest.raises(InputError, match=r"is async.*asyncio\.run\(embed\(texts\)\)"):
         memcrdt.open(tmp_path / "home", embedder=embedder)
     assert not (tmp_path / "home").exists()
 
 
-def test_a_function_that_returns_an_awaitable_fails_in_words(tmp_path: Path) -> None:
-    """That can't be seen before it is called: then it counts as a failure, without a warning of Python's."""
+def test_a_function_that_returns_an_awaitable_is_an_error(tmp_path: Path) -> None:
+    """This is not known before the call. The call counts as a failure, and Python warns of no unawaited coroutine."""
 
     def embed(texts: list[str]) -> Any:
         return embed_async(texts)
@@ -197,8 +195,8 @@ def test_a_function_that_returns_an_awaitable_fails_in_words(tmp_path: Path) -> 
         assert "is async" in str(memory.status().search.error)
 
 
-def test_what_lacks_a_part_of_an_embedder_is_refused_at_open(tmp_path: Path) -> None:
-    """By name; and a class given for its object is refused, too."""
+def test_an_incomplete_embedder_is_refused_at_open(tmp_path: Path) -> None:
+    """The message names the missing attributes. A class instead of an object is refused, too."""
 
     class Half:
         name = "half"
@@ -217,7 +215,7 @@ def test_what_lacks_a_part_of_an_embedder_is_refused_at_open(tmp_path: Path) -> 
 
 
 def test_an_object_that_raises_is_an_embedder_error() -> None:
-    """As a function is; rows of any length become unit vectors."""
+    """Its exceptions are handled like those of a function, and rows of any length become unit vectors."""
     model = Model("an object", fast=False)
     embedder = make_embedder(model)
     assert embedder is not None

@@ -1,4 +1,4 @@
-"""Codes, and their copy in memory."""
+"""Binary codes, and their copy in memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def unit(rows: int, dim: int, seed: int) -> Any:
 
 
 def projections(dim: int) -> Any:
-    """[dim, BITS]: rows of Hadamard matrices with flipped columns, as columns."""
+    """Return rows of Hadamard matrices with flipped columns, as columns, [dim, BITS]."""
     size = 1 << (dim - 1).bit_length()
     hadamard = np.ones((1, 1), np.int64)
     while len(hadamard) < size:
@@ -27,7 +27,7 @@ def projections(dim: int) -> Any:
 
 
 def test_codes_have_768_bits_for_any_dimension() -> None:
-    """A vector of 3 or of 1,024 dimensions has 96 bytes, and its opposite all other bits."""
+    """The code of a vector of 3 or 1,024 dimensions has 96 bytes, and the opposite vector has the opposite bits."""
     for dim in (3, 64, 256, 384, 1_024):
         vectors = unit(4, dim, seed=1)
         coded = binary_codes.encode(vectors)
@@ -35,8 +35,8 @@ def test_codes_have_768_bits_for_any_dimension() -> None:
         assert (np.bitwise_count(coded ^ binary_codes.encode(-vectors)).sum(axis=1) == binary_codes.BITS).all()
 
 
-def test_near_codes_are_those_of_near_vectors() -> None:
-    """Of 2,000 random vectors the 200 nearest codes hold at least nine of the ten nearest vectors, on average."""
+def test_near_vectors_have_near_codes() -> None:
+    """Of 2,000 random vectors, the 200 nearest codes include on average at least nine of the ten nearest vectors."""
     vectors, queries = unit(2_000, 256, seed=2), unit(20, 256, seed=3)
     table = np.ascontiguousarray(binary_codes.encode(vectors).view(np.uint64).T)
     found = 0
@@ -46,15 +46,15 @@ def test_near_codes_are_those_of_near_vectors() -> None:
     assert found >= 9 * len(queries)
 
 
-def test_codes_stay_what_they_are() -> None:
-    """A code is stored: it must be the same with every version of numpy and on every machine."""
+def test_codes_are_pinned() -> None:
+    """Codes are stored, so they must be the same with every version of numpy and on every machine."""
     vector = (np.arange(8, dtype=np.float32) - 3.4) / 7
     assert binary_codes.encode(vector[None])[0][:8].tobytes().hex() == "7bebde827b4128d7"
 
 
 @pytest.mark.parametrize("dim", [3, 256, 384, 4_096])
-def test_codes_are_those_of_whole_numbers(dim: int) -> None:
-    """Whatever the processor, a row's place among others, and the order in which a library sums."""
+def test_codes_are_computed_with_whole_numbers(dim: int) -> None:
+    """So they do not depend on the processor, the place of a row, or a library's order of summation."""
     vectors = unit(200, dim, seed=4)
     whole = np.rint(vectors * (1 << 17)).astype(np.int64) @ projections(dim)
     coded = binary_codes.encode(vectors)
@@ -64,8 +64,8 @@ def test_codes_are_those_of_whole_numbers(dim: int) -> None:
     assert np.array_equal(similar.astype(np.int64), signs @ np.rint(whole[0] / 32).astype(np.int64))
 
 
-def test_the_copy_follows_additions_and_survives_their_number(shelf: Any) -> None:
-    """Rows added later are read by the next refresh, and an older view keeps its length."""
+def test_the_copy_in_memory_follows_additions(shelf: Any) -> None:
+    """The next refresh reads rows that were added later, and an older snapshot keeps its length."""
     candidates = CandidateIndex(model=1)
     shelf.add_many([{"text": f"the first thing number {n}"} for n in range(30)])
     before = candidates.refresh(shelf.db)
@@ -74,8 +74,8 @@ def test_the_copy_follows_additions_and_survives_their_number(shelf: Any) -> Non
     assert len(candidates.refresh(shelf.db).vectors) == 1_130
 
 
-def test_ties_at_the_end_are_all_taken(shelf: Any) -> None:
-    """Equal texts have equal codes: either all of them are among the nearest or none, whatever their order."""
+def test_all_rows_that_tie_with_the_last_are_included(shelf: Any) -> None:
+    """Equal texts have equal codes, so all of them are among the nearest or none, in any order."""
     shelf.add_many([{"text": "the same words"} for _ in range(50)])
     rows = CandidateIndex(model=1)
     vector = shelf.index.embedders.own.embed_query("the same words")
@@ -85,8 +85,8 @@ def test_ties_at_the_end_are_all_taken(shelf: Any) -> None:
     assert rows.refresh(shelf.db).nearest(vector, ProposalCounts(10, 5), only).tolist() == [7]
 
 
-def test_codes_of_another_length_are_damage(shelf: Any) -> None:
-    """A code of another layout, or cut: the search says what mends it, and the check names it."""
+def test_codes_of_a_wrong_length_are_corruption(shelf: Any) -> None:
+    """The code may have another layout or be truncated. The search says how to repair it, and the check reports it."""
     shelf.add_many([{"text": f"the harbour crane number {n}"} for n in range(3)])
     assert list(shelf.index.problems(shelf.db)) == []
     shelf.db.execute("UPDATE codes SET code = substr(code, 1, 64) WHERE vector = 2")
@@ -96,8 +96,8 @@ def test_codes_of_another_length_are_damage(shelf: Any) -> None:
     assert "1 vectors" in problem
 
 
-def test_the_search_notices_when_the_table_was_emptied_behind_its_back(shelf: Any) -> None:
-    """After another process rebuilt the index, the stale copy is dropped and everything is found."""
+def test_the_search_notices_that_the_table_was_emptied(shelf: Any) -> None:
+    """After another process rebuilt the index, the stale copy is dropped, and everything is found."""
     texts = [f"the harbour crane number {n}" for n in range(30)]
     shelf.add_many([{"text": text} for text in texts])
     shelf.search("harbour")

@@ -1,4 +1,4 @@
-"""Vectors that callers computed: they are used instead of the embedder, if they are of the model of the store."""
+"""Vectors that callers computed: they replace the embedder if they come from the model of the store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EAST, NORTH, WEST = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0)
 
 
 class Model:
-    """An embedder that counts what it is asked: every text points upwards."""
+    """An embedder that records its texts. Every text has the same vector."""
 
     dim = 3
 
@@ -52,8 +52,8 @@ def _texts(hits: list[memcrdt.Hit]) -> list[str]:
     return [hit.memory.text for hit in hits]
 
 
-def test_given_vectors_take_the_place_of_the_embedder(asked: Memory, model: Model) -> None:
-    """For texts and queries, fast embedder or slow; nothing waits, and lengths don't matter."""
+def test_given_vectors_replace_the_embedder(asked: Memory, model: Model) -> None:
+    """This holds for texts and queries, with a fast or a slow embedder. Nothing waits, and lengths do not matter."""
     asked.add("one", vector=EAST)
     asked.add_many([{"text": "two", "vector": [0, 5, 0]}, {"text": "three", "vector": np.array(WEST, np.float32)}])
     assert _texts(asked.search("zzz", vector=[0, 1e300, 0]))[0] == "two"
@@ -62,8 +62,8 @@ def test_given_vectors_take_the_place_of_the_embedder(asked: Memory, model: Mode
     assert not {"one", "two", "three", "zzz"} & set(model.texts)
 
 
-def test_what_has_no_vector_is_embedded_as_ever(asked: Memory, model: Model) -> None:
-    """In the same call, at once or in the background."""
+def test_texts_without_a_given_vector_are_embedded(asked: Memory, model: Model) -> None:
+    """They may be in the same call, and are embedded at once or in the background."""
     asked.add_many([{"text": "given", "vector": EAST}, "embedded"])
     waits = not model.fast
     assert (asked.status().search.waiting == 0) or waits
@@ -71,8 +71,8 @@ def test_what_has_no_vector_is_embedded_as_ever(asked: Memory, model: Model) -> 
     assert ("embedded" in model.texts) or waits
 
 
-def test_an_update_takes_the_vector_of_the_new_text(asked: Memory) -> None:
-    """The old one is gone; without a new text there is none."""
+def test_an_update_accepts_a_vector_for_the_new_text(asked: Memory) -> None:
+    """The old vector is deleted. A vector without a new text is refused."""
     added, other = asked.add_many([{"text": "one", "vector": EAST}, {"text": "other", "vector": NORTH}])
     asked.update(added, text="two", vector=WEST)
     assert _texts(asked.similar(vector=WEST))[0] == "two"
@@ -82,16 +82,16 @@ def test_an_update_takes_the_vector_of_the_new_text(asked: Memory) -> None:
         asked.update(added, vector=EAST)
 
 
-def test_the_vector_of_a_long_text_stands_for_all_of_it(asked: Memory) -> None:
-    """The words of the query say which passage is shown."""
+def test_the_vector_of_a_long_text_counts_for_every_passage(asked: Memory) -> None:
+    """The words of the query decide which passage is shown."""
     asked.add("the beginning " + "and so on " * 300 + " the quince is at the end", vector=EAST)
     (hit,) = asked.search("quince", vector=EAST)
     assert hit.passage is not None
     assert "quince" in hit.passage
 
 
-def test_an_import_takes_vectors(asked: Memory, model: Model) -> None:
-    """A line with one of a wrong length ends it: whoever computed them used another model."""
+def test_an_import_accepts_vectors(asked: Memory, model: Model) -> None:
+    """A vector of a wrong length ends the import, because it must come from another model."""
     assert asked.import_(BytesIO(b'{"text": "one", "vector": [1, 0, 0]}\n'), format="jsonl").added == 1
     assert "one" not in model.texts
     assert _texts(asked.similar(vector=EAST)) == ["one"]
@@ -119,8 +119,8 @@ def test_an_import_takes_vectors(asked: Memory, model: Model) -> None:
     ],
     ids=lambda vector: str(vector)[:20],
 )
-def test_what_is_no_vector_of_the_model_is_refused(asked: Memory, vector: Any) -> None:
-    """And nothing is written; before the store has any vector, too."""
+def test_an_invalid_vector_is_refused(asked: Memory, vector: Any) -> None:
+    """Nothing is written, even before the store has any vector."""
     with pytest.raises(InputError, match="vector"):
         asked.add("one", vector=vector)
     assert asked.count() == 0
@@ -133,8 +133,8 @@ def test_what_is_no_vector_of_the_model_is_refused(asked: Memory, vector: Any) -
     assert asked.count() == 1
 
 
-def test_without_an_embedder_nobody_knows_the_model(memory: Memory) -> None:
-    """So that no vector is taken."""
+def test_vectors_are_refused_without_an_embedder(memory: Memory) -> None:
+    """The model of the vectors is unknown then."""
     memory.add("one")
     for ask in (lambda: memory.add("two", vector=EAST), lambda: memory.search("one", vector=EAST)):
         with pytest.raises(InputError, match="without an embedder"):
@@ -143,32 +143,32 @@ def test_without_an_embedder_nobody_knows_the_model(memory: Memory) -> None:
 
 
 def test_a_vector_of_a_model_that_is_not_searched_is_refused(open_memory: OpenMemory) -> None:
-    """Vectors of two models can't be compared: the store says which it works with."""
+    """Vectors of two models cannot be compared. The error names the model of the store."""
     one = open_memory(embedder=Model("first"))
     one.add("one", vector=EAST)
     with one.store.writing() as db:
-        registry.use(db, "second")  # as another process does that opens it with this model
+        registry.use(db, "second")  # like another process that opens the store with this model
     with pytest.raises(InputError, match="first, but the store works with second"):
         one.add("two", vector=EAST)
     assert one.count() == 1
-    assert _texts(one.similar(vector=EAST)) == ["one"]  # until all is embedded again, the first one is searched
+    assert _texts(one.similar(vector=EAST)) == ["one"]  # the first model is used until all memories have new vectors
 
 
-def test_similar_takes_an_id_or_a_vector(asked: Memory) -> None:
-    """One of the two."""
+def test_similar_needs_an_id_or_a_vector(asked: Memory) -> None:
+    """Both or neither are refused."""
     added = asked.add("one", vector=EAST)
     for given in ({}, {"id": added, "vector": EAST}):
         with pytest.raises(InputError, match="one of the two"):
             asked.similar(given.get("id"), vector=given.get("vector"))
 
 
-def test_an_empty_store_has_nothing_near(asked: Memory) -> None:
-    """And no error: nothing is embedded yet."""
+def test_an_empty_store_has_no_similar_memories(asked: Memory) -> None:
+    """This is not an error."""
     assert asked.search("one", vector=EAST) == asked.similar(vector=EAST) == []
 
 
-def test_an_earlier_state_is_searched_with_the_vector_too(asked: Memory, model: Model, clock: Any) -> None:
-    """The texts of that time are embedded by a fast embedder, as ever."""
+def test_as_of_accepts_a_vector(asked: Memory, model: Model, clock: Any) -> None:
+    """A fast embedder embeds the texts of that time."""
     added = asked.add("old words", vector=EAST)
     clock.advance(seconds=5)
     then = clock.time()
@@ -178,8 +178,8 @@ def test_an_earlier_state_is_searched_with_the_vector_too(asked: Memory, model: 
     assert "old words" not in model.texts or model.fast
 
 
-def test_a_scoped_and_an_async_memory_take_vectors(tmp_path: Path) -> None:
-    """With the same argument."""
+def test_scoped_and_async_memories_accept_vectors(tmp_path: Path) -> None:
+    """They have the same argument."""
 
     async def asked() -> None:
         async with memcrdt.open_async(tmp_path, embedder=Model()) as memory:

@@ -1,4 +1,4 @@
-"""The tables that the index keeps, and what stays of what was taken out."""
+"""The tables of the index, and the traces of removed texts."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any
 
 
 def test_a_changed_text_is_found_by_its_new_words_only(shelf: Any) -> None:
-    """After a change the old words find nothing by full text, and the new ones do."""
+    """After a change, full text finds the memory by its new words and not by its old words."""
     memory = shelf.add("Deploys go out on Tuesdays")
     shelf.change(memory, "Deploys go out on Wednesdays")
     old, new = (shelf.search(q, explain=True)[0].parts["lexical"] for q in ("tuesdays", "wednesdays"))
     assert old == 0 < new
 
 
-def test_a_removed_memory_is_in_no_table_and_no_byte(shelf: Any) -> None:
-    """After removal and truncation of the WAL the file holds none of its words and none of its vector."""
+def test_a_removed_memory_leaves_no_row_and_no_byte(shelf: Any) -> None:
+    """After removal and truncation of the WAL, the file contains no byte of its words or its vector."""
     memory = shelf.add("xylophone quarrels")
     shelf.add("something else stays")
     vector = shelf.index.embedders.own.embed(["xylophone quarrels"])[0].tobytes()
@@ -29,7 +29,7 @@ def test_a_removed_memory_is_in_no_table_and_no_byte(shelf: Any) -> None:
 
 
 def test_clear_empties_everything_and_a_rebuild_finds_again(shelf: Any) -> None:
-    """After clear() nothing is found; after replace() of every row the search is as before."""
+    """After clear() nothing is found. After replace() of every row, the search is as before."""
     texts = ["Deploys go out on Tuesdays", "The cat sleeps on the sofa"]
     for text in texts:
         shelf.add(text)
@@ -42,8 +42,8 @@ def test_clear_empties_everything_and_a_rebuild_finds_again(shelf: Any) -> None:
     assert shelf.search("deploys") == before
 
 
-def test_a_change_of_what_is_not_indexed_leaves_the_index_alone(shelf: Any) -> None:
-    """A row that only moved to another scope keeps its vector's number."""
+def test_a_change_of_fields_that_are_not_indexed_keeps_the_index(shelf: Any) -> None:
+    """A memory that only moved to another scope keeps the number of its vector."""
     memory = shelf.add("Deploys go out on Tuesdays")
     before = shelf.db.execute("SELECT vector FROM vectors").fetchall()
     row = shelf.rows[memory]

@@ -1,4 +1,4 @@
-"""The queue of what waits for a slow model, and changes of model."""
+"""The queue of memories that wait for a slow model, and changes of the model."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from memcrdt.search.index.worker import EmbeddingWorker, use_model
 from memcrdt.search.searcher import Searcher
 
 calls: list[int] = []
-meanwhile: list[Callable[[], object]] = []  # what happens while the model is at work
+meanwhile: list[Callable[[], object]] = []  # functions to call while the model is embedding
 
 
 def slow(texts: list[str]) -> list[list[float]]:
-    """Letters counted: a model that is good for nothing but these tests."""
+    """Count letters: a slow model for these tests."""
     calls.append(len(texts))
     while meanwhile:
         meanwhile.pop()()
@@ -33,7 +33,7 @@ def slow(texts: list[str]) -> list[list[float]]:
 
 @pytest.fixture(autouse=True)
 def _no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests take the worker's steps themselves."""
+    """Start no thread: the tests call the worker's steps."""
     monkeypatch.setattr(Searcher, "start", lambda self: None)
 
 
@@ -59,7 +59,7 @@ def count(memory: Memory, sql: str) -> int:
 
 
 def test_adding_does_not_wait_for_a_slow_model(tmp_path: Path) -> None:
-    """add() calls no slow embedder; the text is found by its words at once, and the worker embeds it later."""
+    """add() does not call a slow embedder. Words find the text at once, and the worker embeds it later."""
     index = SearchIndex(None)
     assert index.prepare(["a text"]) is None
     with memcrdt.open(tmp_path, embedder=None) as plain:
@@ -75,8 +75,8 @@ def test_adding_does_not_wait_for_a_slow_model(tmp_path: Path) -> None:
         assert sum(calls) >= 71
 
 
-def test_without_an_embedder_searches_go_by_words_alone(tmp_path: Path) -> None:
-    """Also where there are vectors; what is added gets one, for the others that search here."""
+def test_without_an_embedder_searches_use_words_alone(tmp_path: Path) -> None:
+    """They do so even if the store has vectors. New memories get vectors for other processes that search the store."""
     with memcrdt.open(tmp_path) as memory:
         memory.add("Deploys go out on Tuesdays")
     with memcrdt.open(tmp_path, embedder=None) as memory:
@@ -90,7 +90,7 @@ def test_without_an_embedder_searches_go_by_words_alone(tmp_path: Path) -> None:
 
 
 def test_a_text_that_changes_while_it_is_embedded_gets_its_own_vector(memory: Memory) -> None:
-    """The vector of an old text is never kept under a new one."""
+    """The vector of an old text is never stored for a new text."""
     changed = memory.add("aaaa aaaa")
     index, worker = parts(memory)
     meanwhile.append(lambda: memory.update(changed, text="pppp pppp"))
@@ -103,8 +103,8 @@ def test_a_text_that_changes_while_it_is_embedded_gets_its_own_vector(memory: Me
     np.testing.assert_allclose(np.frombuffer(blobs[0][0], np.float32), own.embed(["pppp pppp"])[0], atol=1e-6)
 
 
-def test_search_goes_on_with_the_old_vectors_until_all_have_new_ones(tmp_path: Path) -> None:
-    """A change of model embeds everything, then switches, then throws the old vectors away."""
+def test_search_uses_the_old_vectors_until_all_memories_have_new_ones(tmp_path: Path) -> None:
+    """A change of model embeds everything, then switches, then deletes the old vectors."""
     with memcrdt.open(tmp_path) as memory:
         memory.add_many(f"the harbour crane number {n}" for n in range(100))
         index, _ = parts(memory)
@@ -134,8 +134,8 @@ def test_search_goes_on_with_the_old_vectors_until_all_have_new_ones(tmp_path: P
         assert count(memory, "SELECT count(*) FROM models") == 1
 
 
-def test_a_crash_in_the_middle_continues_later(tmp_path: Path) -> None:
-    """What waits is in the store: another process goes on where the first one stopped."""
+def test_the_next_process_continues_after_a_crash(tmp_path: Path) -> None:
+    """The queue is in the store, so another process continues where the first one stopped."""
     with memcrdt.open(tmp_path, embedder=slow) as memory:
         memory.add_many(f"number {n}" for n in range(80))
         parts(memory)[1].step()
@@ -164,7 +164,7 @@ with memcrdt.open(sys.argv[1], embedder=letters) as memory:
 
 
 def test_a_process_that_is_killed_in_a_change_of_model_loses_no_more_than_a_batch(tmp_path: Path) -> None:
-    """Others search with the old vectors meanwhile; the next process embeds what is left, and only that."""
+    """Until then, searches use the old vectors. The next process embeds only the memories that are left."""
     with memcrdt.open(tmp_path) as memory:
         memory.add_many(f"the harbour crane number {n}" for n in range(100))
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
@@ -185,8 +185,8 @@ def test_a_process_that_is_killed_in_a_change_of_model_loses_no_more_than_a_batc
         assert count(memory, "SELECT count(*) FROM vectors JOIN models USING(model) WHERE state = 'current'") == 100
 
 
-def test_going_back_in_the_middle_keeps_the_vectors_that_are_there(memory: Memory) -> None:
-    """Choosing the current model again cancels the change, and only what has no vector waits."""
+def test_cancelling_a_change_of_model_keeps_the_existing_vectors(memory: Memory) -> None:
+    """Choosing the current model again cancels the change, and only memories without a vector wait."""
     memory.add_many(["one", "two", "three"])
     index, worker = parts(memory)
     worker.drain()
@@ -201,8 +201,8 @@ def test_going_back_in_the_middle_keeps_the_vectors_that_are_there(memory: Memor
     assert count(memory, "SELECT count(*) FROM vectors") == 3
 
 
-def test_a_model_that_fails_leaves_full_text(tmp_path: Path) -> None:
-    """When the query can't be embedded the words answer, and the status says why."""
+def test_full_text_answers_if_the_model_fails(tmp_path: Path) -> None:
+    """If the query cannot be embedded, the words answer, and the status has the error."""
 
     def broken(texts: list[str]) -> list[list[float]]:
         raise memcrdt.EmbedderError("the model is on strike")
@@ -213,8 +213,8 @@ def test_a_model_that_fails_leaves_full_text(tmp_path: Path) -> None:
         assert "strike" in str(memory.status().search.error)
 
 
-def test_a_store_follows_the_model_that_was_chosen_for_it(tmp_path: Path, tiny_model: Path) -> None:
-    """A process that opens with the default searches with the model that the store was given elsewhere."""
+def test_a_store_keeps_the_model_that_was_chosen_for_it(tmp_path: Path, tiny_model: Path) -> None:
+    """A process that opens the store with the default uses the model that another process has chosen."""
     with memcrdt.open(tmp_path / "home") as memory:
         memory.add_many(["deploys tuesdays", "cat sleeps"])
         index, worker = parts(memory)
@@ -228,8 +228,8 @@ def test_a_store_follows_the_model_that_was_chosen_for_it(tmp_path: Path, tiny_m
         assert memory.status().search.waiting <= 1
 
 
-def test_the_thread_works_off_what_is_added(memory: Memory) -> None:
-    """A started worker is woken by a commit, and ends when told."""
+def test_the_thread_embeds_new_memories(memory: Memory) -> None:
+    """A commit wakes the started worker, and close() ends it."""
     _, worker = parts(memory)
     worker.start()
     memory.add("the harbour crane")

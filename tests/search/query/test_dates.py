@@ -1,4 +1,4 @@
-"""Time words in a query."""
+"""Times that a query mentions."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def ms(text: str) -> int:
         ("what came last Friday?", "2026-11-20", "2026-11-13"),
     ],
 )
-def test_a_named_time_fits_what_was_remembered_then(query: str, fits: str, fits_not: str) -> None:
-    """A time within what the query names fits, and one outside doesn't."""
+def test_a_named_time_fits_memories_of_that_time(query: str, fits: str, fits_not: str) -> None:
+    """A time within the period that the query names fits, and a time outside does not."""
     when = find_time_mention(query, int(NOW.timestamp() * 1000))
     assert when is not None
     assert when.match(ms(fits)) > 0
     assert when.match(ms(fits_not)) == 0
 
 
-def test_the_very_day_fits_better_than_its_month() -> None:
-    """With a day in the query, a memory of that day gets more than one of that month."""
+def test_the_exact_day_fits_better_than_its_month() -> None:
+    """If the query names a day, a memory of that day gets more than a memory of that month."""
     when = find_time_mention("on 7 May 2023", 0)
     assert when is not None
     assert when.match(ms("2023-05-07")) > when.match(ms("2023-05-20")) > 0
@@ -52,13 +52,13 @@ def test_the_very_day_fits_better_than_its_month() -> None:
 @pytest.mark.parametrize(
     "query", ["may I ask?", "how long did they march?", "what is port 5432?", "", "99 days", "agony"]
 )
-def test_words_that_only_look_like_times_name_none(query: str) -> None:
-    """Verbs, plain numbers and counts name no time."""
+def test_words_that_only_look_like_times_are_ignored(query: str) -> None:
+    """Verbs, plain numbers and counts are not times."""
     assert find_time_mention(query, 0) is None
 
 
 def test_impossible_dates_raise_nothing() -> None:
-    """A date that no calendar has fits nothing, and times at the edge of the calendar are no error."""
+    """An impossible date fits nothing, and times at the limits of the calendar are not an error."""
     when = find_time_mention("on 2023-13-45", 0)
     assert when is not None
     assert when.match(ms("2023-05-07")) == 0

@@ -1,4 +1,4 @@
-"""What a search finds, and in which order."""
+"""The results of a search and their order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 
 def test_a_memory_is_found_by_its_words_and_by_its_meaning(shelf: Any) -> None:
-    """The right one of three comes first, asked in its words and in others."""
+    """The right memory of three comes first, both for its own words and for other words."""
     for text in ("Deploys go out on Tuesdays", "The cat sleeps on the sofa", "Ana's birthday is in May"):
         shelf.add(text)
     assert shelf.found("deploy tuesday")[0] == "Deploys go out on Tuesdays"
@@ -19,14 +19,14 @@ def test_a_memory_is_found_by_its_words_and_by_its_meaning(shelf: Any) -> None:
 
 @pytest.mark.parametrize("query", ["北京大学", "大学", "京", "学习"])
 def test_chinese_is_found_by_substring(shelf: Any, query: str) -> None:
-    """A substring of one or more characters finds the one memory that holds it."""
+    """A substring of one or more characters finds the one memory that contains it."""
     shelf.add("我在北京大学学习中文")
     shelf.add("明天去上海出差")
     assert shelf.found(query)[0] == "我在北京大学学习中文"
 
 
 def test_thai_and_japanese_are_found_by_substring(shelf: Any) -> None:
-    """Scripts without spaces are found by a part of a run."""
+    """Part of a run finds text in scripts without spaces."""
     shelf.add("ฉันชอบกินข้าวผัดกระเพรา")
     shelf.add("来週の火曜日に東京で会議があります")
     assert shelf.found("ข้าวผัด")[0] == "ฉันชอบกินข้าวผัดกระเพรา"
@@ -40,8 +40,8 @@ def test_accents_and_endings_are_folded(shelf: Any) -> None:
     assert shelf.found("resume cafe")[0] == "The café's naïve résumés"
 
 
-def test_a_long_memory_says_which_passage_matched(shelf: Any) -> None:
-    """The end of a long text is found, and the hit shows that passage, not the whole."""
+def test_a_hit_in_a_long_memory_has_the_matching_passage(shelf: Any) -> None:
+    """The end of a long text is found, and the hit has only that passage."""
     shelf.add("The harbour was quiet that morning. " * 120 + "The spare key hangs behind the blue clock.")
     hit = shelf.search("where is the spare key?")[0]
     assert hit.passage.endswith("The spare key hangs behind the blue clock.")
@@ -55,8 +55,8 @@ def test_filters_narrow_before_ranking(shelf: Any) -> None:
     assert [hit.memory for hit in shelf.search("release notes", filters={"tags": ["home"]})] == [wanted]
 
 
-def test_a_broad_filter_sees_what_was_added_since(shelf: Any) -> None:
-    """What a filter lets through is kept between searches, and renewed when the store has changed."""
+def test_a_broad_filter_includes_new_memories(shelf: Any) -> None:
+    """The mask of a filter is cached between searches and renewed when the store has changed."""
     shelf.add_many([{"text": f"release notes {n}", "scope": "project/acme"} for n in range(2_100)])
     asked: dict[str, Any] = {"filters": {"scope": "project/acme"}, "limit": 3}
     assert len(shelf.search("release notes", **asked)) == 3
@@ -67,7 +67,7 @@ def test_a_broad_filter_sees_what_was_added_since(shelf: Any) -> None:
 
 
 def test_expired_and_superseded_are_hidden_unless_included(shelf: Any) -> None:
-    """They take no place in the results, and `include` brings them back."""
+    """They take no place in the results. `include` shows them."""
     shelf.add("the office is in Lyon", expires_at=1)
     shelf.add("the office is in Nice", superseded_by="x")
     shelf.add("the office is in Rome")
@@ -76,7 +76,7 @@ def test_expired_and_superseded_are_hidden_unless_included(shelf: Any) -> None:
 
 
 def test_equal_memories_come_in_the_order_of_their_ids(shelf: Any) -> None:
-    """Ties are broken by ID, so equal stores answer equally."""
+    """Ties are broken by ID, so equal stores give equal results."""
     for suffix in "cab":
         shelf.add("the same words", id=suffix * 26)
     ids = [shelf.db.execute("SELECT id FROM memories WHERE memory = ?", (h.memory,)).get for h in shelf.search("same")]
@@ -84,7 +84,7 @@ def test_equal_memories_come_in_the_order_of_their_ids(shelf: Any) -> None:
 
 
 def test_without_an_embedder_full_text_answers(tmp_path: Path, new_shelf: Any) -> None:
-    """No vectors are needed to find words, and no table of theirs is filled."""
+    """Finding words needs no vectors, and the tables of vectors stay empty."""
     shelf = new_shelf(tmp_path / "words.db", embedder="none")
     shelf.add("Deploys go out on Tuesdays")
     assert shelf.found("deploys") == ["Deploys go out on Tuesdays"]
@@ -92,7 +92,7 @@ def test_without_an_embedder_full_text_answers(tmp_path: Path, new_shelf: Any) -
 
 
 def test_the_score_is_higher_for_a_better_answer(shelf: Any) -> None:
-    """A score lies between 0 and 1, and `min_score` cuts what is below."""
+    """A score is between 0 and 1, and `min_score` leaves out lower scores."""
     shelf.add("Deploys go out on Tuesdays")
     shelf.add("The cat sleeps on the sofa")
     best, worst = shelf.search("deploys on tuesdays")
@@ -100,8 +100,8 @@ def test_the_score_is_higher_for_a_better_answer(shelf: Any) -> None:
     assert shelf.found("deploys on tuesdays", min_score=best.score) == ["Deploys go out on Tuesdays"]
 
 
-def test_equal_stores_answer_equally_whatever_the_order_of_arrival(tmp_path: Path, new_shelf: Any) -> None:
-    """Two stores that got the same memories in opposite orders give the same IDs and scores, ties included."""
+def test_results_do_not_depend_on_the_order_of_arrival(tmp_path: Path, new_shelf: Any) -> None:
+    """Two stores with the same memories in opposite orders of arrival give the same IDs and scores, including ties."""
     items = [
         {"text": f"the harbour crane lifts {n % 7} boxes", "id": f"{n:026d}", "created_at": n * 1000}
         | ({"scope": f"conversation/{n % 3}"} if n % 2 else {})
@@ -122,10 +122,10 @@ def test_equal_stores_answer_equally_whatever_the_order_of_arrival(tmp_path: Pat
     assert all(len(found) == 25 for found in answers[0])
 
 
-def test_without_sqlite_vec_the_answers_are_the_same(
+def test_without_sqlite_vec_the_results_are_the_same(
     tmp_path: Path, new_shelf: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A store is searched through numpy where the extension is missing."""
+    """Searches use numpy if the extension is missing."""
     texts = ("Deploys go out on Tuesdays", "The cat sleeps on the sofa", "Ana's birthday is in May")
     answers = []
     for name in ("with", "without"):
@@ -138,15 +138,15 @@ def test_without_sqlite_vec_the_answers_are_the_same(
 
 
 def test_an_emoji_is_a_word(shelf: Any) -> None:
-    """Alone or in a text, in any skin tone and with or without its style; another emoji is another word."""
+    """It is found alone or in a text, in any skin tone, with or without its style. Another emoji is another word."""
     shelf.add_many([{"text": text} for text in ("🚀", "shipped it 👍🏽 today", "I ❤️ this", "nothing of the kind")])
     assert shelf.found("🚀", limit=1) == ["🚀"]
     assert shelf.found("👍", limit=1) == ["shipped it 👍🏽 today"]
     assert shelf.found("❤", limit=1) == ["I ❤️ this"]
 
 
-def test_boosts_prefer_what_is_new_or_important(shelf: Any) -> None:
-    """Of equal texts, whatever their age; off by default, and named among the parts only when asked for."""
+def test_boosts_prefer_new_or_important_memories(shelf: Any) -> None:
+    """They order equal texts of any age. They are off by default and are among the parts only if requested."""
     now, month = 1_800_000_000_000, 30 * 86_400_000
     shelf.add_many(
         [
@@ -168,8 +168,8 @@ def test_boosts_prefer_what_is_new_or_important(shelf: Any) -> None:
     assert boosted["recency"] == 0.02
 
 
-def test_boosts_leave_what_says_something_else_where_it_is(shelf: Any) -> None:
-    """However new and important it is: the answer stays first, and what is old and alone is found as without them."""
+def test_boosts_do_not_lift_unrelated_memories(shelf: Any) -> None:
+    """The answer stays first, even if it is old and many unrelated memories are new and important."""
     now, year = 1_800_000_000_000, 365 * 86_400_000
     shelf.add("The spare key hangs behind the blue clock", created_at=now - 3 * year)
     shelf.add_many([{"text": f"lunch with guest {n}", "created_at": now, "importance": 1.0} for n in range(30)])
@@ -178,7 +178,7 @@ def test_boosts_leave_what_says_something_else_where_it_is(shelf: Any) -> None:
     assert shelf.found("where is the spare key?", recency=1.0, importance=1.0)[0] == plain[0]
 
 
-def test_recency_goes_by_words_where_there_are_no_vectors(tmp_path: Path, new_shelf: Any) -> None:
+def test_recency_compares_words_without_vectors(tmp_path: Path, new_shelf: Any) -> None:
     """The newer of two texts with nearly the same words comes first."""
     shelf = new_shelf(tmp_path / "words.db", embedder="none")
     shelf.add("the office door code is 4471", created_at=1_000)
@@ -187,8 +187,8 @@ def test_recency_goes_by_words_where_there_are_no_vectors(tmp_path: Path, new_sh
     assert shelf.found("what is the code of the office door", recency=1.0)[0].endswith("9032")
 
 
-def test_what_is_like_a_long_memory_is_found_by_all_of_it(shelf: Any) -> None:
-    """By the vectors that it has: what its last page says counts, too, and none of its words are needed."""
+def test_similar_uses_all_passages_of_a_long_memory(shelf: Any) -> None:
+    """It uses the stored vectors. The last passage counts, too, and no words are needed."""
     shelf.add("the harbour crane lifts containers onto ships. " * 30 + "kittens nap on sofas. " * 60)
     for text in ("a cat sleeps upon the couch", "invoices are paid monthly"):
         shelf.add(text)

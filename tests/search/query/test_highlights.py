@@ -1,4 +1,4 @@
-"""The words of a query, marked in a text."""
+"""Marks of a query's words in a text."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def marked(query: str, text: str) -> list[str]:
         ("", "deploys", []),
     ],
 )
-def test_the_words_are_marked_as_full_text_takes_them(query: str, text: str, words: list[str]) -> None:
-    """Stemmed, folded, in any script, emoji with what varies them; stop words only when there is nothing else."""
+def test_words_are_marked_as_full_text_compares_them(query: str, text: str, words: list[str]) -> None:
+    """Words of any script are stemmed and folded, and emoji may vary. Stop words count only without other words."""
     assert marked(query, text) == words
 
 
 @given(mixed, mixed)
-def test_marks_lie_in_the_text_in_order(query: str, text: str) -> None:
-    """Whatever the two are: no mark is empty, none overlaps the next one, and none ends behind the text."""
+def test_marks_are_within_the_text_and_in_order(query: str, text: str) -> None:
+    """For any query and text, no mark is empty, overlaps the next one, or ends after the text."""
     ends = [0]
     for start, end in Highlighter(_db, query).spans(text):
         assert ends[-1] <= start < end <= len(text)
@@ -52,13 +52,13 @@ def test_marks_lie_in_the_text_in_order(query: str, text: str) -> None:
 
 
 @given(st.text(alphabet=st.characters(categories=["Lu", "Ll", "Nd", "Lo"]), min_size=1, max_size=12))
-def test_what_is_found_is_marked(word: str) -> None:
-    """A word of a text marks itself there, in letters of any script."""
+def test_every_word_of_a_text_can_be_marked(word: str) -> None:
+    """A query with a word of the text marks this word, in letters of any script."""
     assert marked(word, f"before, {word} 京 after") != []
 
 
 def test_a_hit_marks_its_passage(tmp_path: Path) -> None:
-    """Of a long memory the places are those in the passage; of a short one those in its text."""
+    """The marks of a long memory are places in the passage, those of a short memory places in its text."""
     with memcrdt.open(tmp_path, embedder=None) as memory:
         memory.add("The harbour was quiet that morning. " * 120 + "The spare key hangs behind the blue clock.")
         memory.add("a spare tyre")

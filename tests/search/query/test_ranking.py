@@ -1,4 +1,4 @@
-"""What counts in the ranking, one thing at a time."""
+"""The features of the ranking, one at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TALK = "conversation/talk"
 
 
 def test_the_answer_to_a_question_is_found_by_the_question_before_it(shelf: Any) -> None:
-    """A turn without a word of the query comes first because the turn before it asks what the query asks."""
+    """A turn without any word of the query comes first, because the turn before it asks the same question."""
     shelf.add("Bo: Which boat did you rent for the fishing trip?", scope=TALK)
     shelf.add("Al: The small red one, it was cheap.", scope=TALK)
     shelf.add("Bo: Nice. See you at lunch.", scope=TALK)
@@ -21,8 +21,8 @@ def test_the_answer_to_a_question_is_found_by_the_question_before_it(shelf: Any)
     assert 4 not in best
 
 
-def test_only_memories_of_the_same_conversation_lend_to_each_other(shelf: Any) -> None:
-    """Neighbours in time that are of no conversation add nothing: both words and meaning are their own."""
+def test_only_memories_of_one_conversation_raise_each_other(shelf: Any) -> None:
+    """Neighbours in time outside conversations add nothing to each other's words or meaning."""
     shelf.add("Which boat did you rent for the fishing trip?")
     alone = shelf.add("The small red one.")
     parts = next(hit.parts for hit in shelf.search("which boat for fishing", explain=True) if hit.memory == alone)
@@ -31,7 +31,7 @@ def test_only_memories_of_the_same_conversation_lend_to_each_other(shelf: Any) -
 
 
 def test_a_memory_of_the_named_month_comes_first(shelf: Any) -> None:
-    """Of two equal texts the one that was made in the month that the query names wins."""
+    """Of two equal texts, the memory from the month that the query names comes first."""
     march, april = (int(datetime(2025, month, 9, tzinfo=UTC).timestamp() * 1000) for month in (3, 4))
     shelf.add("A walk by the lake", created_at=march)
     shelf.add("A walk by the lake", created_at=april)
@@ -39,22 +39,22 @@ def test_a_memory_of_the_named_month_comes_first(shelf: Any) -> None:
     assert [hit.memory for hit in shelf.search("walk in March 2025")] == [1, 2]
 
 
-def test_what_the_named_person_said_comes_first(shelf: Any) -> None:
-    """The author counts, whether it is a field or stands before the text."""
+def test_a_memory_by_the_named_person_comes_first(shelf: Any) -> None:
+    """The author counts, both as a field and as a prefix of the text."""
     shelf.add("I like jazz most", author="Bo", scope=TALK)
     shelf.add("I like jazz most", author="Al", scope=TALK)
     assert shelf.search("what music does Al like?")[0].memory == 2
 
 
-def test_explain_gives_every_part(shelf: Any) -> None:
-    """With explain the parts are those of the weights; without it there are none."""
+def test_explain_returns_every_part(shelf: Any) -> None:
+    """With `explain`, the parts are those of the weights. Without it there are none."""
     shelf.add("Deploys go out on Tuesdays")
     assert set(shelf.search("deploys", explain=True)[0].parts) == set(WEIGHTS)
     assert shelf.search("deploys")[0].parts == {}
 
 
-def test_a_memory_that_waits_for_its_vector_keeps_its_place_by_words(shelf: Any) -> None:
-    """Without a vector a memory is judged by its words and an average meaning, not put last."""
+def test_a_memory_that_waits_for_its_vector_is_ranked_by_words(shelf: Any) -> None:
+    """A memory without a vector is ranked by its words and an average meaning. It does not come last."""
     for text in ("The harbour crane is being repaired", "Lunch was good", "The tram is late", "It rained again"):
         shelf.add(text)
     shelf.db.execute("DELETE FROM codes WHERE passage = 256; DELETE FROM vectors WHERE passage = 256")

@@ -1,4 +1,4 @@
-"""Boosts, folding near-duplicates, and variety."""
+"""Boosts, folding of near-duplicates, and variety."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ AT = np.array([1, 2, 3])
 SAME = np.ones((3, 3))
 
 
-def test_the_newer_comes_just_before_the_older_ones_that_it_is_like() -> None:
-    """Each before the next, whatever their sums were; the oldest and what is good by itself stay."""
+def test_a_newer_memory_comes_just_before_similar_older_ones() -> None:
+    """It comes before all of them, for any sums. Nothing changes if the order is right already."""
     total = np.array([9.0, 5.0, 7.0])
     assert np.round(total + recency_boost(total, AT, SAME, 1.0), 3).tolist() == [9.0, 9.01, 9.02]
     assert recency_boost(np.array([1.0, 5.0, 9.0]), AT, SAME, 1.0).tolist() == [0, 0, 0]
 
 
-def test_strength_says_how_much_alike_they_must_be() -> None:
-    """From 0.45 on with all of it, from 0.725 with half, and the same with hardly any."""
+def test_strength_sets_the_required_likeness() -> None:
+    """Full strength needs a likeness of 0.45, half strength 0.725, and almost no strength needs equal texts."""
     total = np.array([9.0, 5.0, 7.0])
     raised = {
         strength: [
@@ -37,20 +37,20 @@ def test_strength_says_how_much_alike_they_must_be() -> None:
 
 
 def test_importance_counts_only_near_the_best() -> None:
-    """Fully for the best, half at half the distance, and not at all beyond it."""
+    """It counts fully for the best memory, half at half the distance, and not at all beyond the distance."""
     added = importance_boost(np.array([9.0, 8.0, 7.0, 1.0]), np.array([0.5, 1.0, 1.0, 1.0]), 1.0)
     assert added.tolist() == [2.0, 2.0, 0.0, 0.0]
 
 
-def test_nothing_is_rearranged_where_there_is_nothing() -> None:
-    """No memory, no error."""
+def test_boosts_accept_an_empty_list() -> None:
+    """An empty list of memories is not an error."""
     none = np.zeros(0)
     assert recency_boost(none, none.astype(np.int64), np.zeros((0, 0)), 1.0).tolist() == []
     assert importance_boost(none, none, 1.0).tolist() == []
 
 
 def test_a_text_that_repeats_an_earlier_one_is_folded() -> None:
-    """Case, punctuation and one word in ten don't make another memory; a number does."""
+    """Texts that differ in case, punctuation or one word in ten are duplicates, unless they differ in a number."""
     texts = [
         "The build of the client library takes eleven minutes on Mondays.",
         "the build of the client library takes eleven minutes on mondays",
@@ -62,7 +62,7 @@ def test_a_text_that_repeats_an_earlier_one_is_folded() -> None:
 
 
 def test_variety_brings_another_subject_forward() -> None:
-    """At 0 the order stays; at 0.5 what is unlike the first comes before its twin."""
+    """At 0 the order stays the same. At 0.5 a different text comes before a duplicate of the first."""
     alike = {frozenset((0, 1)): 1.0}
     similarity = lambda one, other: alike.get(frozenset((one, other)), 0.0)  # noqa: E731 - the shape of the argument
     assert diversify([3.0, 2.9, 2.0], similarity, 0.0, 3) == [0, 1, 2]
@@ -71,7 +71,7 @@ def test_variety_brings_another_subject_forward() -> None:
 
 
 def test_search_folds_and_varies_when_asked(shelf: Any) -> None:
-    """Three copies of a sentence take one place with fold, three without."""
+    """Three copies of a sentence take three places, or one place with `fold`."""
     for _ in range(3):
         shelf.add("Deploys go out on Tuesdays")
     shelf.add("Deploys need two approvals")
