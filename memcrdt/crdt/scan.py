@@ -1,12 +1,12 @@
-"""The scan of an untrusted Yjs update: nothing reaches yrs before it has passed.
+"""The scan of an untrusted Yjs update. Every update must pass it before yrs sees the bytes.
 
 yrs trusts its input: it recurses as deep as a value is nested, allocates as much as a count claims, and accepts a clock
-that wraps around. So the scan first walks every byte of an update, in bounded time and memory. It also says what the
-update builds on, so that no update is applied with a gap before it.
+that wraps around. So the scan first walks every byte of an update, in bounded time and memory. It also returns the
+blocks that the update builds on, so that no update is applied with a gap before it.
 
-The scan lets through only the structure that the protocol version allows: blocks of plain JSON values, and deleted or
-collected blocks, all in the root map `memories` and under a key. A block that names an origin takes map and key from
-it. Only blocks of lists name their right neighbour, so no block may here.
+The scan accepts only the structure that the protocol version allows: blocks of plain JSON values, and deleted or
+collected blocks, all in the root map `memories` and under a key. A block that names an origin has the map and key of
+its origin. Only blocks of lists name their right neighbour, so blocks with a right neighbour are refused.
 
 Source: the v1 encoding of yjs 13 (Item.js, GC.js, Skip.js, DeleteSet.js) and lib0 (`writeAny`).
 """
@@ -23,8 +23,8 @@ from memcrdt.model.clocks import StateVector, read_varuint
 
 ROOT: Final = "memories"
 
-# The maximum memory for an update from outside, counted with the measured maximum of each part, in yrs and in the
-# events of pycrdt. A few bytes of an update are enough to demand each of them.
+# The maximum memory for an update from outside. Each part counts with its measured maximum in yrs and in the events of
+# pycrdt. A few bytes of an update are enough to make yrs allocate each of these amounts.
 MEMORY_BYTES: Final = 256 * limits.MIB
 _ROOTED_BYTES: Final = 1024  # a block with a key
 _BLOCK_BYTES: Final = 288
@@ -62,7 +62,7 @@ class Scan:
         after: The clock after the last block, by client.
         needs: The state vector that a document must cover so that the update fits without a gap. An update that skips
             over blocks needs these, too.
-        texts: The strings under `text` in its values: those of births and revisions, in a well-formed memory.
+        texts: The strings under `text` in its values: the texts of births and revisions, in a well-formed memory.
     """
 
     first: StateVector
@@ -76,14 +76,14 @@ def scan(update: bytes, *, own: bool = False) -> Scan:
 
     Args:
         update: The update, in the v1 encoding.
-        own: It is a row of our own log, which may be larger: each update was small enough when it came, but a snapshot
-            of all of them may not be.
+        own: Whether the update is a row of our own log, which may be larger: each update was within the limit when it
+            arrived, but a snapshot of all of them may exceed it.
 
     Raises:
-        RemoteProtocolError: The update is not well-formed, or has something that is not allowed.
+        RemoteProtocolError: The update is not well-formed, or has content that is not allowed.
     """
     if len(update) > limits.UPDATE_BYTES and not own:
-        raise RemoteProtocolError(f"an update of {len(update)} bytes; at most {limits.UPDATE_BYTES} are taken")
+        raise RemoteProtocolError(f"an update has {len(update)} bytes; at most {limits.UPDATE_BYTES} are allowed")
     walk = Walk(update, own)
     walk.clients()
     walk.deletes()
@@ -92,7 +92,7 @@ def scan(update: bytes, *, own: bool = False) -> Scan:
 
 
 class Cursor:
-    """A position in bytes from outside, and the reads that move it. At the end, each raises RemoteProtocolError."""
+    """A position in bytes from outside, with reads that advance it. A read past the end raises RemoteProtocolError."""
 
     __slots__ = ("at", "data", "size")
 

@@ -34,13 +34,13 @@ _FREED_TOGETHER: Final = 1_024
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What a change did to the document.
+    """The effects of a change on the document.
 
     Attributes:
-        updates: The updates to log and send: none when nothing changed, several when much did.
+        updates: The updates to log and send: none if nothing changed, several if the change was large.
         touched: The memories with a changed register.
-        unborn: The memories whose birth or tombstone was deleted, and that have no tombstone.
-        displaced: The births that an update has replaced by others, by memory.
+        unborn: The memories whose birth or tombstone was deleted, and which have no tombstone.
+        displaced: The former births of memories whose birth an update has replaced, by memory.
     """
 
     updates: tuple[bytes, ...]
@@ -52,8 +52,8 @@ class Edit:
 class Shard:
     """One live Yjs document: the root map `memories`, flat, with plain JSON values.
 
-    Not safe between threads. After an error in `write` or `apply` it is spoiled, since a Yjs
-    transaction does not roll back: drop it and load the shard again.
+    A shard is not thread-safe. After an error in `write` or `apply` it is unusable, because a Yjs transaction does not
+    roll back: drop it and load the shard again.
     """
 
     def __init__(self, client_id: int) -> None:
@@ -81,7 +81,7 @@ class Shard:
 
     @property
     def register_count(self) -> int:
-        """The number of registers, those under keys of no memory included."""
+        """The number of registers, including registers under keys of no memory."""
         return sum(map(len, self._keys.values())) + len(self._foreign)  # yrs would count them one by one
 
     @property
@@ -263,7 +263,7 @@ class Shard:
 
 @dataclass(slots=True)
 class _Record:
-    """What one change did to the document, in one transaction or several."""
+    """The effects of one change, collected over its transactions."""
 
     updates: list[bytes] = field(default_factory=list)
     changes: dict[str, bool] = field(default_factory=dict)
@@ -294,7 +294,7 @@ def _observed(target: Doc[Any] | Map[Any], callback: Callable[[Any], None]) -> I
 
 
 def _merged(ranges: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:
-    """Yield ranges (client, start, end) in order, with those that touch or overlap merged."""
+    """Yield ranges (client, start, end) in order. Ranges that touch or overlap are merged."""
     last: tuple[int, int, int] | None = None
     for client, start, end in sorted(ranges):
         if last and last[0] == client and start <= last[2]:

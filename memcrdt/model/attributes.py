@@ -1,7 +1,7 @@
 """The table of a memory's attributes. It defines everything that other modules know about an attribute.
 
 An attribute is a single value of a memory, such as its scope or its importance. Its row has its name, its type, the
-registers that hold it, and its help text. Requests, edits, the merge rule, the views, records, exports and the command
+registers that store it, and its help text. Requests, edits, the merge rule, the views, records, exports and the command
 line follow the table. To add an attribute:
 
 1. add a row to `ATTRIBUTES`, and a typed argument to the options below it;

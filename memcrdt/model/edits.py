@@ -66,7 +66,7 @@ class MemoryEdit:
 
 
 def with_tag_changes(edit: MemoryEdit, state: LiveMemory) -> MemoryEdit:
-    """Return an edit that adds and removes tags instead of replacing those of `state`."""
+    """Return an edit that adds and removes tags instead of replacing the tags of `state`."""
     if edit.tags is None:
         return edit
     removed = tuple(tag for tag in state.tags if tag not in edit.tags)

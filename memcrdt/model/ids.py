@@ -27,7 +27,7 @@ def next_ulid(previous: str | None, now_ms: int, random: bytes) -> str:
 
     Within one millisecond, or when the clock is behind `previous`, the result is `previous` plus a random number. So
     items sort in the order in which they were added. Two devices that continue from the same ULID make different ones:
-    of two revisions under one key, one would be lost.
+    if two revisions had one key, one of them would be lost.
 
     Args:
         previous: The last ULID, or None.

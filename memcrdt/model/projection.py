@@ -179,7 +179,7 @@ def _grave(memory_id: str, tombstones: Iterable[Json]) -> Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class _Birth:
-    """A valid birth. `attributes` holds every attribute that births have a field for."""
+    """A valid birth. `attributes` has every attribute that births have a field for."""
 
     text: str
     created_at: int

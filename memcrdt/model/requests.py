@@ -219,7 +219,7 @@ def _without_ttl(arguments: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
 
 
 def _overriding(request: AddRequest) -> dict[str, Json]:
-    """Return the attributes in a request that override those of the birth."""
+    """Return the attributes in a request that override the attributes of the birth."""
     said = {each.name: getattr(request, each.name) for each in IN_BIRTH if each.in_register}
     return {name: value for name, value in said.items() if value is not None}
 

@@ -43,7 +43,7 @@ class Embedder(Protocol):
 
     @property
     def fast(self) -> bool:
-        """Whether a text takes well under a millisecond. A fast embedder runs in `add`, others in the background."""
+        """Whether a text takes well under 1 ms. A fast embedder runs in `add`, a slow one in the background."""
         ...
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BITS = 768
 BYTES = BITS // 8
 WORDS = BITS // 64
-_STEPS: Final = 1 << 17  # steps in 1.0 of an element: a sum of 4,096 elements has 24 bits, which float32 holds
+_STEPS: Final = 1 << 17  # steps in 1.0 of an element: a sum of 4,096 elements has 24 bits, which fit into float32
 _COARSER: Final = 1 << 5  # divides the projections, because all BITS of them are summed
 # Rows encoded at once, and rows compared at once: the values in between fit into the cache.
 _ROWS: Final = 128

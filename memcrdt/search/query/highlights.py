@@ -37,7 +37,7 @@ class Highlighter:
     def spans(self, text: str) -> Spans:
         """Return the start and end, in characters, of each word in `text` that the query has.
 
-        Spans are ascending and don't overlap.
+        Spans are ascending and do not overlap.
         """
         pieces = stretches(text)
         found: list[tuple[int, int]] = []
