@@ -81,7 +81,7 @@ class Outbox:
             self.close(f"{STRIKES} of the updates were invalid")
 
     def close(self, reason: str) -> None:
-        """Say goodbye and close. Effects after this are dropped."""
+        """Send a Bye and close the connection. Later effects are dropped."""
         self.send(Bye(reason))
         self._emit(Close(self.link, reason))
         self.closed = True

@@ -209,17 +209,17 @@ async def test_addresses_of_one_network_share_one_limit(pair: Pair, monkeypatch:
     _, desktop = pair
     address = desktop.listen()
 
-    async def stranger(host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def client(host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(address.host, address.port, local_addr=(host, 0))
 
     try:
-        strangers = [await stranger(f"127.0.0.{number}") for number in range(2, 3 + PENDING_PER_HOST_MAX)]
+        clients = [await client(f"127.0.0.{number}") for number in range(2, 3 + PENDING_PER_HOST_MAX)]
     except OSError:
         pytest.skip("this machine has one loopback address only")
     with suppress(ConnectionResetError):
-        assert await strangers[-1][0].read() == b""
-    assert not any(reader.at_eof() for reader, _ in strangers[:-1])
-    for _, writer in strangers:
+        assert await clients[-1][0].read() == b""
+    assert not any(reader.at_eof() for reader, _ in clients[:-1])
+    for _, writer in clients:
         writer.close()
 
 

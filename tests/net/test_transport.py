@@ -180,10 +180,10 @@ async def test_garbage_in_the_handshake_ends_it(pair: Pair, frame: bytes) -> Non
     """A frame over 1 KiB, or a frame that is not a proof, closes the connection as a protocol error."""
     _, desktop = pair
     async with aiohttp.ClientSession() as session:
-        stranger = await _open(session, desktop.listen())
-        await stranger.receive_bytes()
-        await stranger.send_bytes(frame)
-        await _ends_with(stranger, PROTOCOL_BROKEN)
+        client = await _open(session, desktop.listen())
+        await client.receive_bytes()
+        await client.send_bytes(frame)
+        await _ends_with(client, PROTOCOL_BROKEN)
     assert (desktop.refused, desktop.documents_sent) == ([], 0)
 
 
@@ -191,10 +191,10 @@ async def test_a_text_frame_in_the_handshake_ends_it(pair: Pair) -> None:
     """The protocol is binary."""
     _, desktop = pair
     async with aiohttp.ClientSession() as session:
-        stranger = await _open(session, desktop.listen())
-        await stranger.receive_bytes()
-        await stranger.send_str("hello")
-        await _ends_with(stranger, PROTOCOL_BROKEN)
+        client = await _open(session, desktop.listen())
+        await client.receive_bytes()
+        await client.send_str("hello")
+        await _ends_with(client, PROTOCOL_BROKEN)
 
 
 @pytest.mark.parametrize("stage", ["tcp", "tls", "websocket"])
@@ -208,9 +208,9 @@ async def test_a_silent_client_is_disconnected(
     context = dialer_context() if stage == "tls" else None
     if stage == "websocket":
         async with aiohttp.ClientSession() as session:
-            stranger = await _open(session, address)
-            await stranger.receive_bytes()
-            assert (await stranger.receive()).type is aiohttp.WSMsgType.CLOSED
+            client = await _open(session, address)
+            await client.receive_bytes()
+            assert (await client.receive()).type is aiohttp.WSMsgType.CLOSED
     else:
         reader, writer = await asyncio.open_connection(address.host, address.port, ssl=context)
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
@@ -223,16 +223,16 @@ async def test_one_address_gets_four_unauthenticated_sockets(pair: Pair, eventua
     """The fifth is closed at once. Authenticated connections do not count."""
     laptop, desktop = pair
     address = desktop.listen()
-    friend = await laptop.dial(address, desktop.id)
-    assert await friend.receive() == DOCUMENT
+    accepted = await laptop.dial(address, desktop.id)
+    assert await accepted.receive() == DOCUMENT
     await eventually(lambda: not desktop.listener._gate._pending)
-    strangers = [await asyncio.open_connection(address.host, address.port) for _ in range(4)]
+    clients = [await asyncio.open_connection(address.host, address.port) for _ in range(4)]
     await eventually(lambda: len(desktop.listener._gate._pending) == 4)
     fifth, writer = await asyncio.open_connection(address.host, address.port)
     assert await fifth.read() == b""
-    for _, stranger in [*strangers, (fifth, writer)]:
-        stranger.close()
-    await friend.close()
+    for _, client in [*clients, (fifth, writer)]:
+        client.close()
+    await accepted.close()
     await eventually(lambda: not desktop.listener._gate._pending)
     again = await laptop.dial(address, desktop.id)
     await again.close()
@@ -242,17 +242,17 @@ async def test_sixteen_unauthenticated_sockets_are_the_maximum(pair: Pair) -> No
     """From any number of addresses, here in 127.0.0.0/8."""
     _, desktop = pair
     address = desktop.listen()
-    strangers = []
+    clients = []
     for number in range(16):
         local = (f"127.0.0.{2 + number}", 0)
         try:
-            strangers.append(await asyncio.open_connection(address.host, address.port, local_addr=local))
+            clients.append(await asyncio.open_connection(address.host, address.port, local_addr=local))
         except OSError:
             pytest.skip("only one loopback address here")
     last, writer = await asyncio.open_connection(address.host, address.port, local_addr=("127.0.0.99", 0))
     assert await last.read() == b""
-    for _, stranger in [*strangers, (last, writer)]:
-        stranger.close()
+    for _, client in [*clients, (last, writer)]:
+        client.close()
 
 
 async def test_a_frame_over_one_mebibyte_ends_the_connection(pair: Pair, eventually: Eventually) -> None:
@@ -477,9 +477,9 @@ async def _open(
     return await session.ws_connect(url, ssl=dialer_context(), protocols=protocols, headers=headers)
 
 
-async def _ends_with(stranger: aiohttp.ClientWebSocketResponse, code: int) -> None:
-    message = await stranger.receive(timeout=5)
-    assert (message.type, stranger.close_code) == (aiohttp.WSMsgType.CLOSE, code)
+async def _ends_with(client: aiohttp.ClientWebSocketResponse, code: int) -> None:
+    message = await client.receive(timeout=5)
+    assert (message.type, client.close_code) == (aiohttp.WSMsgType.CLOSE, code)
 
 
 def _has_ipv6_loopback() -> bool:

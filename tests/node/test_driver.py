@@ -180,20 +180,20 @@ async def test_nothing_listens_until_a_device_is_accepted(make_machine: Make, ev
 
 async def test_a_node_that_listens_for_a_revoked_device_refuses_all(make_machine: Make, eventually: Eventually) -> None:
     """Even after a restart. The revoked device is told so, and an unknown device is told that it is unknown."""
-    desktop, laptop, stranger = make_machine("desktop"), make_machine("laptop"), make_machine("stranger")
+    desktop, laptop, unknown = make_machine("desktop"), make_machine("laptop"), make_machine("unknown")
     desktop.accept(laptop)
     desktop.peers.revoke(laptop.id)
     desktop.write("for nobody")
     await desktop.start()
-    for other in (laptop, stranger):
+    for other in (laptop, unknown):
         other.accept(desktop)
         await other.start()
     with pytest.raises(UntrustedPeerError, match="this device was revoked by"):
         await laptop.driver.connect(desktop.address, desktop.id)
     with pytest.raises(UntrustedPeerError, match="does not accept this device"):
-        await stranger.driver.connect(desktop.address, desktop.id)
+        await unknown.driver.connect(desktop.address, desktop.id)
     assert not desktop.driver.connected
-    assert laptop.texts == stranger.texts == set()
+    assert laptop.texts == unknown.texts == set()
 
 
 async def test_a_device_accepted_while_running_is_dialed(make_machine: Make, eventually: Eventually) -> None:
@@ -208,19 +208,19 @@ async def test_a_device_accepted_while_running_is_dialed(make_machine: Make, eve
 
 async def test_an_unknown_device_is_recorded_as_pending(make_machine: Make, eventually: Eventually) -> None:
     """With its key and host. Once accepted, it can connect."""
-    desktop, friend, stranger = make_machine("desktop"), make_machine("friend"), make_machine("stranger")
+    desktop, friend, unknown = make_machine("desktop"), make_machine("friend"), make_machine("unknown")
     desktop.accept(friend)
     await desktop.start()
-    stranger.accept(desktop)
-    await stranger.start()
+    unknown.accept(desktop)
+    await unknown.start()
     with pytest.raises(UntrustedPeerError, match="memcrdt accept"):
-        await stranger.driver.connect(desktop.address, desktop.id)
-    noted = desktop.peers.get(stranger.id)
-    assert (noted.state, noted.public_key) == ("pending", stranger.identity.public_key)
-    assert noted.addresses == (str(stranger.address),)  # the address that it sent
-    desktop.accept(stranger)
-    assert await stranger.driver.connect(desktop.address) == desktop.id
-    await eventually(lambda: stranger.id in desktop.driver.connected)
+        await unknown.driver.connect(desktop.address, desktop.id)
+    noted = desktop.peers.get(unknown.id)
+    assert (noted.state, noted.public_key) == ("pending", unknown.identity.public_key)
+    assert noted.addresses == (str(unknown.address),)  # the address that it sent
+    desktop.accept(unknown)
+    assert await unknown.driver.connect(desktop.address) == desktop.id
+    await eventually(lambda: unknown.id in desktop.driver.connected)
 
 
 async def test_a_flood_of_unknown_devices_is_not_recorded(make_machine: Make) -> None:
@@ -228,8 +228,8 @@ async def test_a_flood_of_unknown_devices_is_not_recorded(make_machine: Make) ->
     desktop = make_machine("desktop")
     await desktop.start()
     for number in range(3 * UNKNOWN_PER_S):
-        stranger = AuthenticatedPeer(f"stranger {number}", b"k" * 32, b"n" * 32, b"n" * 32)
-        assert not await desktop.driver._records.admits(stranger, "192.168.1.66:51234")
+        unknown = AuthenticatedPeer(f"unknown {number}", b"k" * 32, b"n" * 32, b"n" * 32)
+        assert not await desktop.driver._records.admits(unknown, "192.168.1.66:51234")
     assert len(desktop.peers.all()) == UNKNOWN_PER_S
 
 

@@ -269,14 +269,14 @@ def test_a_commit_of_another_process_reaches_the_peer_as_fast(homes: tuple[Memor
     Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{there.serving().port}")
     here.start(**LOOPBACK)
     try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bell:
-            bell.bind(("127.0.0.1", 0))
-            bell.settimeout(10)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+            receiver.bind(("127.0.0.1", 0))
+            receiver.settimeout(10)
             note = json.loads((laptop.home / "serve.json").read_text())
-            (laptop.home / "serve.json").write_text(json.dumps({**note, "bell": bell.getsockname()[1]}))
+            (laptop.home / "serve.json").write_text(json.dumps({**note, "bell": receiver.getsockname()[1]}))
             command = [sys.executable, "-c", _ADD, str(laptop.home)]
             subprocess.run(command, check=True, capture_output=True)
-            assert bell.recv(1) == b""
+            assert receiver.recv(1) == b""
         assert note["bell"] > 0
     finally:
         here.stop()

@@ -1,4 +1,4 @@
-"""The simulated network with stores in memory, and a session whose peer the test plays."""
+"""The simulated network with stores in memory, and a session whose peer is the test."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Node(simulator.SimulatedNode):
 
 @dataclass(frozen=True)
 class Sent:
-    """A frame that went over the network."""
+    """A frame that was sent over the network."""
 
     at: float
     source: str
@@ -66,8 +66,11 @@ class Sent:
 
 
 class World(Simulator):
-    """Nodes with FakeReplicas, and what they send. Delays are random: a frame takes up to `latency` seconds, a query
-    up to `store` seconds until it is performed and as long again until it is answered."""
+    """Nodes with FakeReplicas, and the frames that they send.
+
+    Delays are random: a frame takes up to `latency` seconds. A query takes up to `store` seconds until it is performed,
+    and as long again until it is answered.
+    """
 
     nodes: dict[str, Node]  # type: ignore[assignment]
 
@@ -83,7 +86,7 @@ class World(Simulator):
         return node
 
     def nodes_sharing(self, ids: Iterable[str], space: str = "S") -> list[Node]:
-        """One node for each id, all in one space."""
+        """Return one node for each id, all sharing one space."""
         made = [self.node(device) for device in ids]
         for node in made:
             node.replica.share(space, f"name of {space}", *(other.id for other in made if other is not node))
@@ -107,8 +110,8 @@ class World(Simulator):
         self.sent.append(Sent(self.now, source.id, target.id, len(frame), decode(frame)))
 
 
-class Hand:
-    """A session of device "A", whose peer "B" is played by the test."""
+class SessionHarness:
+    """A session of device "A". The test plays its peer "B"."""
 
     def __init__(self) -> None:
         self.replica = FakeReplica(client=1)
@@ -122,47 +125,47 @@ class Hand:
         self.performing = True
         self.pending: list[Ask] = []
 
-    def greet(self) -> Hand:
-        """Both greetings, which differ, what both know of the members, which doesn't, and the first comparison."""
+    def greet(self) -> SessionHarness:
+        """Exchange different greetings and equal membership digests, and begin the first comparison."""
         self.handle(Connected(1, "B", dialed=True))
-        self.say(self.hello())
-        self.say(self.known())
+        self.receive(self.hello())
+        self.receive(self.membership_digest())
         return self
 
     def hello(self, digest: bytes = b"", version: int = PROTOCOL) -> Hello:
-        """The peer's greeting."""
+        """Return the peer's greeting."""
         return Hello(version, (), "theirs", (Offer("S", "shared", digest),))
 
-    def known(self, record: MembershipRecord | None = None) -> MembershipDigest:
-        """What the peer says of the record that it knows; without one, that it is ours."""
+    def membership_digest(self, record: MembershipRecord | None = None) -> MembershipDigest:
+        """Return the peer's membership digest; by default the digest of our record."""
         return MembershipDigest("S", (record or self.replica.membership("S") or MembershipRecord()).digest())
 
     def digest(self) -> bytes:
-        """The digest of the space in a greeting: what we hold now."""
+        """Return the digest of the space in a greeting with our current content."""
         return digest_of((self.replica.membership("S") or MembershipRecord()).digest(), self.replica.digests("S"))
 
-    def say(self, message: Message | bytes) -> list[Message | Unknown]:
-        """What the session sends when the peer sends this."""
+    def receive(self, message: Message | bytes) -> list[Message | Unknown]:
+        """Return the messages that the session sends when it receives this one."""
         frame = message if isinstance(message, bytes) else encode(message)
         return self.handle(FrameReceived(1, frame))
 
     def write(self, shard: int, *texts: str) -> list[Message | Unknown]:
-        """What the session sends when we commit this."""
+        """Return the messages that the session sends when we commit these texts."""
         seq = self.replica.head()
         self.replica.write("S", shard, *texts)
         return self.handle(LogRead(self.replica.log_for_all(seq, 64)))
 
     def handle(self, event: SessionEvent) -> list[Message | Unknown]:
-        """The messages that the session sends, the store's answers included."""
+        """Return the messages that the session sends for the event, with all queries answered."""
         return self._carry_out(self.session.handle(event, self.now))
 
     def perform_next(self) -> list[Message | Unknown]:
-        """What the session sends when the store answers the first question that it was asked."""
+        """Return the messages that the session sends when its first pending query is answered."""
         ask = self.pending.pop(0)
         return self.handle(Answered(ask.link, ask.id, perform(self.replica, ask.query)))
 
     def perform_pending(self) -> list[Message | Unknown]:
-        """What the session sends when the store answers all that it was asked while `performing` was off."""
+        """Return the messages that the session sends when all pending queries are answered."""
         self.performing = True
         pending, self.pending = self.pending, []
         return self._carry_out(pending)
@@ -189,18 +192,18 @@ class Hand:
 
 
 @pytest.fixture
-def hand() -> Hand:
-    """A session that has just been made; the test plays its peer."""
-    return Hand()
+def harness() -> SessionHarness:
+    """Return a new session whose peer is the test."""
+    return SessionHarness()
 
 
 @pytest.fixture
 def make_world() -> type[World]:
-    """The network, to be made with a seed and delays."""
+    """Return the class of the simulated network, to be created with a seed and delays."""
     return World
 
 
 @pytest.fixture
 def world() -> World:
-    """A network where everything happens at once."""
+    """Return a simulated network without delays."""
     return World(seed=1)

@@ -10,11 +10,11 @@ from memcrdt.sync.events import SyncNow
 from memcrdt.sync.messages import Bye, Diff, Range
 
 if TYPE_CHECKING:
-    from conftest import Hand, World
+    from conftest import SessionHarness, World
 
 
-def test_deletions_that_no_state_vector_tells_of_are_exchanged(world: World) -> None:
-    """Equal vectors, different digests: both sides send what they deleted."""
+def test_deletions_that_state_vectors_do_not_show_are_exchanged(world: World) -> None:
+    """Equal vectors, different digests: both sides send their deletions."""
     a, b = world.nodes_sharing("AB")
     a.replica.write("S", 0, "one", "two", "three")
     world.connect(a, b)
@@ -27,7 +27,7 @@ def test_deletions_that_no_state_vector_tells_of_are_exchanged(world: World) -> 
 
 
 def test_an_idle_comparison_costs_less_than_200_bytes(world: World) -> None:
-    """Both directions together, at any size, with ids as long as real ones."""
+    """In both directions together, at any size, with ids of real length."""
     space = "s" * 52
     a, b = world.nodes_sharing("AB", space)
     for shard in range(500):
@@ -43,7 +43,7 @@ def test_an_idle_comparison_costs_less_than_200_bytes(world: World) -> None:
 
 
 def test_one_of_ten_thousand_shards_is_found_in_five_round_trips_and_4_kb(world: World) -> None:
-    """Counted from the first frame of the session up to the diff."""
+    """Counted from the first frame of the session to the diff."""
     a, b = world.nodes_sharing("AB")
     for shard in range(10_000):
         a.replica.write("S", shard, "text")
@@ -72,8 +72,8 @@ def test_a_difference_is_compared_again_soon(world: World) -> None:
     assert b.replica.receipts == {("A", "S", 0): 1}
 
 
-def test_changes_are_found_by_comparison_even_if_nobody_told_of_them(world: World) -> None:
-    """The safety net: a commit of which the gossip never heard arrives within the interval."""
+def test_changes_without_an_event_are_found_by_comparison(world: World) -> None:
+    """A commit that was not reported to the gossip arrives within the interval."""
     a, b = world.nodes_sharing("AB")
     world.connect(a, b)
     world.run(1)
@@ -82,10 +82,10 @@ def test_changes_are_found_by_comparison_even_if_nobody_told_of_them(world: Worl
     assert a.texts() == {"silent"}
 
 
-def test_an_answer_that_comes_before_the_question_ends_the_session(hand: Hand) -> None:
-    """The comparison has begun, but its fingerprint is still being made: no honest peer can know of it."""
-    hand.greet().say(Range("S", (), root=True))  # the answer to the comparison that the session has begun by itself
-    hand.performing = False
-    hand.handle(SyncNow())
-    assert hand.say(Range("S", (), root=True)) == [Bye("an answer is about a comparison that is not open")]
-    assert hand.perform_pending() == []
+def test_an_answer_that_comes_before_the_question_ends_the_session(harness: SessionHarness) -> None:
+    """The comparison has begun, but its fingerprint is not computed yet, so no honest peer can answer it."""
+    harness.greet().receive(Range("S", (), root=True))  # answers the first comparison
+    harness.performing = False
+    harness.handle(SyncNow())
+    assert harness.receive(Range("S", (), root=True)) == [Bye("an answer is about a comparison that is not open")]
+    assert harness.perform_pending() == []

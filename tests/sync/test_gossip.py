@@ -1,4 +1,4 @@
-"""Many peers: forwarding, connections, and random histories."""
+"""The gossip of many nodes: forwarding, connections, and random histories."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 
 def connect_all(world: World, *pairs: tuple[Node, Node]) -> None:
-    """Links, and a moment to greet and compare."""
+    """Connect the nodes, and give them time to greet and compare."""
     for a, b in pairs:
         world.connect(a, b)
     world.run(5)
 
 
 def test_a_line_of_three_forwards_through_the_middle(world: World) -> None:
-    """Each update crosses each link once, and only away from where it came."""
+    """Each update crosses each link once, away from its author."""
     a, b, c = world.nodes_sharing("ABC")
     connect_all(world, (a, b), (b, c))
     world.write(a, 0, "from a")
@@ -58,7 +58,7 @@ def test_a_line_of_three_forwards_through_the_middle(world: World) -> None:
 
 @pytest.mark.parametrize("count", [3, 6])
 def test_where_all_are_connected_an_update_is_applied_once_by_each(world: World, count: int) -> None:
-    """The author sends it to everyone; the others only announce it, at most once over each link."""
+    """The author sends it to all; the others only announce it, at most once on each link."""
     nodes = world.nodes_sharing("ABCDEF"[:count])
     connect_all(world, *((a, b) for a in nodes for b in nodes if a.id < b.id))
     world.write(nodes[0], 0, "text")
@@ -72,7 +72,7 @@ def test_where_all_are_connected_an_update_is_applied_once_by_each(world: World,
 
 
 def test_receipts_are_exact_through_a_middle_node(world: World) -> None:
-    """Everyone knows what its neighbours hold, and of nobody else."""
+    """Each node knows what its neighbors have, and nothing about other nodes."""
     a, b, c = world.nodes_sharing("ABC")
     connect_all(world, (a, b), (b, c))
     for number in range(5):
@@ -85,7 +85,7 @@ def test_receipts_are_exact_through_a_middle_node(world: World) -> None:
 
 
 def test_a_space_passes_only_between_its_members(world: World) -> None:
-    """The middle node shares one space with each neighbour: neither hears of the other one."""
+    """The middle node shares one space with each neighbor. Neither neighbor learns of the other space."""
     a, b, c = world.node("A"), world.node("B"), world.node("C")
     a.replica.share("AB", "one", "B")
     b.replica.share("AB", "one", "A")
@@ -102,7 +102,7 @@ def test_a_space_passes_only_between_its_members(world: World) -> None:
 
 
 def test_adopting_an_id_is_told_to_the_other_peers_at_once(world: World) -> None:
-    """Two devices share `personal`; one meets a third, with a smaller id for it: all three go on under that."""
+    """Two devices share `personal`, and one meets a third with a smaller id for it. All three take that id."""
     a, b, c = (world.node(letter) for letter in "ABC")
     for node, space in ((a, "id 1"), (b, "id 2"), (c, "id 2")):
         node.replica.share(space, "personal", *"ABC")
@@ -115,8 +115,8 @@ def test_adopting_an_id_is_told_to_the_other_peers_at_once(world: World) -> None
     assert [node.texts("id 1") for node in (a, b, c)] == [{"from A", "from B", "from C"}] * 3
 
 
-def test_whom_a_peer_has_revoked_does_not_get_what_comes_next(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The statement and a memory come one after the other: the second is not passed on, however soon it is here."""
+def test_a_device_revoked_by_a_peer_gets_no_later_update(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The statement and a memory arrive one after the other. The memory is not passed on, however soon it arrives."""
     a, b, c = world.nodes_sharing("ABC")
     connect_all(world, (a, b), (b, c))
     name, peers = b.replica.members["S"]
@@ -134,8 +134,8 @@ def test_whom_a_peer_has_revoked_does_not_get_what_comes_next(world: World, monk
     assert c.texts() == set()
 
 
-def test_rows_are_read_in_pages_and_from_where_the_log_stood(world: World) -> None:
-    """What was committed before the start is left to the comparison; hundreds of rows at once all go out."""
+def test_rows_are_read_in_pages_from_the_end_at_the_start(world: World) -> None:
+    """Earlier commits are left to the comparison. Hundreds of rows at once are all sent."""
     a, b = world.nodes_sharing("AB")
     a.replica.write("S", 0, "early")
     world.run(0)
@@ -148,7 +148,7 @@ def test_rows_are_read_in_pages_and_from_where_the_log_stood(world: World) -> No
 
 
 def test_a_store_that_fails_to_read_the_log_is_asked_again(world: World) -> None:
-    """Reported, and nothing is left out."""
+    """The failure is reported, and no row is left out."""
     a, b = world.nodes_sharing("AB")
     connect_all(world, (a, b))
     a.replica.write("S", 0, "text")
@@ -169,12 +169,12 @@ def gossip(me: str = "M") -> Gossip:
 
 
 def effects(made: Gossip, kind: type, event: Any, now: float = 0.0) -> list[Any]:
-    """What of this kind comes of the event."""
+    """Return the effects of the given kind that the event causes."""
     return [effect for effect in made.handle(event, now) if isinstance(effect, kind)]
 
 
 def test_known_devices_are_dialed_and_dialed_again(world: World) -> None:
-    """After a failure with backoff, after a loss too; not ourselves."""
+    """With backoff after a failure or a loss. Our own id is never dialed."""
     a, b = world.nodes_sharing("AB")
     world.block("AB", "AB")
     world.give(a, Known("A"))
@@ -192,7 +192,7 @@ def test_known_devices_are_dialed_and_dialed_again(world: World) -> None:
 
 @pytest.mark.parametrize("me", ["A", "Z"])
 def test_of_two_connections_at_once_both_sides_keep_the_same(me: str) -> None:
-    """The one that the smaller id has dialed, whichever came first."""
+    """The connection that the smaller id has dialed, whichever came first."""
     ours, theirs = Connected(1, "M", dialed=True), Connected(2, "M", dialed=False)
     for first, second in ((ours, theirs), (theirs, ours)):
         made = gossip(me)
@@ -201,8 +201,8 @@ def test_of_two_connections_at_once_both_sides_keep_the_same(me: str) -> None:
         assert closed == [theirs.link if me < "M" else ours.link]
 
 
-def test_a_newer_connection_replaces_one_that_is_dead_unnoticed() -> None:
-    """From the same side at once, or after a while from the other side."""
+def test_a_newer_connection_replaces_a_dead_one() -> None:
+    """From the same side at once, from the other side after a while."""
     for dialed, now in ((True, 1.0), (False, HEALTHY_S), (True, HEALTHY_S)):
         made = gossip("A")
         made.handle(Connected(1, "B", dialed=True), 0.0)
@@ -221,8 +221,8 @@ def test_devices_that_dial_each_other_end_with_one_connection(world: World) -> N
             world.cut(link)
 
 
-def test_strangers_beyond_the_bound_are_turned_away() -> None:
-    """Inbound connections are limited; one that we dial is kept."""
+def test_connections_beyond_the_limit_are_refused() -> None:
+    """The number of accepted connections is limited. A connection that we dial is kept."""
     made = gossip()
     for number in range(ACCEPTED):
         assert not effects(made, Close, Connected(number + 1, f"p{number}", dialed=False))
@@ -232,8 +232,8 @@ def test_strangers_beyond_the_bound_are_turned_away() -> None:
     assert made.handle(FrameReceived(50, b"x"), 1.0) == []
 
 
-def test_a_revoked_device_is_out_at_once() -> None:
-    """Its connection is closed with a goodbye, and it is not dialed again."""
+def test_a_revoked_device_is_disconnected_at_once() -> None:
+    """Its connection is closed with a Bye, and it is not dialed again."""
     made = gossip()
     made.handle(Known("B"), 0.0)
     made.handle(Connected(1, "B", dialed=True), 0.0)
@@ -244,7 +244,7 @@ def test_a_revoked_device_is_out_at_once() -> None:
 
 
 def test_our_own_device_id_at_another_store_is_an_alarm() -> None:
-    """A copied store with a copied key: it is not talked to."""
+    """A copied store with a copied key is refused."""
     made = gossip()
     sent = made.handle(Connected(1, "M", dialed=False), 0.0)
     assert [type(effect) for effect in sent] == [SyncReport, Close]
@@ -252,7 +252,7 @@ def test_our_own_device_id_at_another_store_is_an_alarm() -> None:
 
 
 def test_two_stores_that_take_turns_under_one_id_are_an_alarm(world: World) -> None:
-    """A restored store changes its incarnation once; only two living ones bring an old one back."""
+    """A restored store changes its incarnation once. Only if both are in use does an old one come back."""
     a, b = world.nodes_sharing("AB")
     stores = [Gossip("B", incarnation, rng=Random(1)) for incarnation in ("first", "second")]
     for turn, alarmed in ((0, False), (1, False), (1, False), (0, True)):
@@ -264,7 +264,7 @@ def test_two_stores_that_take_turns_under_one_id_are_an_alarm(world: World) -> N
 
 
 def test_a_link_number_is_used_once() -> None:
-    """Else the driver broke its contract."""
+    """Otherwise the driver broke its contract."""
     made = gossip()
     made.handle(Connected(1, "B", dialed=True), 0.0)
     with pytest.raises(LocalProtocolError, match="link 1"):
@@ -287,7 +287,7 @@ def everyone_knows_everyone(world: World, nodes: list[Node]) -> None:
 
 
 def test_forty_nodes_keep_few_connections_and_all_get_an_update(make_world: type[World]) -> None:
-    """At least 5 each, at most as many as are accepted; one commit reaches all within a second at 50 ms a hop."""
+    """From 5 up to the limit of accepted connections. One commit reaches all within a second at 50 ms per hop."""
     world = make_world(seed=3, latency=0.05)
     nodes = world.nodes_sharing([f"n{number:02}" for number in range(40)])
     everyone_knows_everyone(world, nodes)
@@ -301,10 +301,10 @@ def test_forty_nodes_keep_few_connections_and_all_get_an_update(make_world: type
 
 
 def test_an_update_reaches_a_thousand_nodes_within_ten_seconds(make_world: type[World]) -> None:
-    """Over links of 50 ms that lose 1 % of the frames; each node knows fifty others."""
+    """Over links of 50 ms that lose 1 % of the frames. Each node knows fifty others."""
     world = make_world(seed=6, latency=0.05)
     world.conditions = NetworkConditions(latency_s=0.05, loss=0.01)
-    world.watch = lambda *_: None  # to read every frame would take as long as the rest
+    world.watch = lambda *_: None  # decoding every frame would double the time
     nodes = world.nodes_sharing([f"n{number:03}" for number in range(1_000)])
     for node in nodes:
         for other in world.rng.sample(nodes, 50):
@@ -315,8 +315,8 @@ def test_an_update_reaches_a_thousand_nodes_within_ten_seconds(make_world: type[
     assert sum(node.texts() == {"news"} for node in nodes) >= 999
 
 
-def test_two_groups_that_were_apart_find_each_other_again(make_world: type[World]) -> None:
-    """Though each had connections enough by itself: every minute one is exchanged."""
+def test_two_disconnected_groups_find_each_other_again(make_world: type[World]) -> None:
+    """Although each has enough connections, because one is replaced every minute."""
     world = make_world(seed=4, latency=0.05)
     nodes = world.nodes_sharing([f"n{number:02}" for number in range(24)])
     groups = [[node.id for node in group] for group in (nodes[:12], nodes[12:])]
@@ -334,7 +334,7 @@ def test_two_groups_that_were_apart_find_each_other_again(make_world: type[World
 
 
 def test_the_exchange_does_not_let_connections_pile_up(make_world: type[World]) -> None:
-    """After ten minutes each has at least 5 still, and on average hardly more."""
+    """After ten minutes each node still has at least 5, and the average is hardly higher."""
     world = make_world(seed=5, latency=0.05)
     nodes = world.nodes_sharing([f"n{number:02}" for number in range(24)])
     everyone_knows_everyone(world, nodes)
@@ -349,7 +349,7 @@ def test_the_exchange_does_not_let_connections_pile_up(make_world: type[World]) 
 
 
 def watch_receipts(world: World) -> list[str]:
-    """Collects every receipt that claims more than the peer holds, or has scrubbed, at that moment."""
+    """Collect every receipt that claims more than the peer has, or has scrubbed, at that moment."""
     wrong: list[str] = []
 
     def watch(node: Node) -> None:
@@ -378,7 +378,7 @@ def watch_receipts(world: World) -> list[str]:
 
 
 def end_or_begin_to_read(world: World, node: Node) -> None:
-    """A reader keeps what is deleted in the file, until it ends."""
+    """Begin or end a reader, which keeps deleted bytes in the file."""
     if node.replica.reading:
         node.replica.stop_reading()
         world.give(node, Committed())
@@ -387,7 +387,7 @@ def end_or_begin_to_read(world: World, node: Node) -> None:
 
 
 def act(world: World, rng: Random, nodes: list[Node], links: dict[tuple[str, str], int]) -> None:
-    """One random thing that happens to devices."""
+    """Let one random thing happen to the devices."""
     node = rng.choice(nodes)
     match rng.choice(["write"] * 8 + ["delete"] * 2 + ["fold", "sync", "read"] + ["link"] * 3 + ["wait"] * 5):
         case "write":
@@ -416,8 +416,10 @@ def act(world: World, rng: Random, nodes: list[Node], links: dict[tuple[str, str
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_random_history_ends_with_equal_copies_and_exact_receipts(make_world: type[World], seed: int) -> None:
-    """Frames and the store's answers come late, in any interleaving; links are cut at any point. Afterwards all copies
-    are equal, each receipt says exactly what the neighbour holds and has scrubbed, and none ever said too much."""
+    """Frames and answers are delayed in any order, and links are cut at any point.
+
+    No receipt ever claims too much. In the end all copies are equal, and each receipt is exact.
+    """
     rng = Random(seed)
     world = make_world(seed, latency=rng.choice([0.0, 0.05, 0.5]), store=rng.choice([0.0, 0.01, 0.3]))
     nodes = world.nodes_sharing("ABCD"[: rng.randint(2, 4)])
@@ -451,7 +453,7 @@ def test_a_random_history_ends_with_equal_copies_and_exact_receipts(make_world: 
 
 
 def test_two_versions_of_the_protocol_can_talk(world: World) -> None:
-    """The newer one says its version, has a field more in every message, and messages that the older does not know."""
+    """The newer one sends its version, an extra field in every message, and messages unknown to the older one."""
     a, b = world.nodes_sharing("AB")
     send = world._send
 

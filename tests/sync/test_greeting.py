@@ -1,4 +1,4 @@
-"""What greetings say of spaces: nothing more passes between devices that hold the same."""
+"""Greetings: two devices with equal stores exchange nothing else."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from memcrdt.sync.replica import MembershipRecord, Replica
 from memcrdt.sync.session import LogRead
 
 if TYPE_CHECKING:
-    from conftest import Hand, Node, World
+    from conftest import Node, SessionHarness, World
 
-SPACE = base64.b32encode(bytes(range(32))).decode().rstrip("=")  # as long as a real one
+SPACE = base64.b32encode(bytes(range(32))).decode().rstrip("=")  # of real length
 
 
 def share(a: Node, b: Node) -> None:
@@ -25,7 +25,7 @@ def share(a: Node, b: Node) -> None:
 
 
 def reconnect(world: World, a: Node, b: Node) -> float:
-    """Lets them agree, parts them, and connects them again; returns when."""
+    """Let the devices agree, disconnect them, connect them again, and return the time."""
     link = world.connect(a, b)
     world.run(10)
     world.cut(link)
@@ -41,7 +41,7 @@ def reconnect(world: World, a: Node, b: Node) -> float:
 
 @pytest.mark.parametrize("shards", [0, 1, 500])
 def test_a_reconnect_of_equal_devices_costs_less_than_200_bytes(world: World, shards: int) -> None:
-    """Two greetings and nothing else, at any size, with ids as long as real ones."""
+    """Two greetings and nothing else, at any size, with ids of real length."""
     a, b = world.node("A", "a" * 32), world.node("B", "b" * 32)
     share(a, b)
     for shard in range(shards):
@@ -52,7 +52,7 @@ def test_a_reconnect_of_equal_devices_costs_less_than_200_bytes(world: World, sh
 
 
 def test_equal_greetings_are_receipts_for_both(world: World) -> None:
-    """As a comparison would be: each knows that the other holds all that it holds."""
+    """Like a comparison: each knows that the other has everything."""
     a, b = world.node("A"), world.node("B")
     share(a, b)
     a.replica.write(SPACE, 0, "one")
@@ -65,8 +65,8 @@ def test_equal_greetings_are_receipts_for_both(world: World) -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_what_is_committed_while_greetings_are_on_their_way_arrives_at_once(make_world: type[World], seed: int) -> None:
-    """On either side, before or after its greeting was made or the other's has come; and receipts are exact."""
+def test_a_commit_during_the_greetings_arrives_at_once(make_world: type[World], seed: int) -> None:
+    """On either side, at any moment of the exchange. Receipts are exact."""
     world = make_world(seed, latency=0.2, store=0.1)
     a, b = world.nodes_sharing("AB")
     a.replica.write("S", 0, "old")
@@ -84,27 +84,27 @@ def test_what_is_committed_while_greetings_are_on_their_way_arrives_at_once(make
         assert writer.replica.receipts[other.id, "S", shard] == digest.seq
 
 
-def test_a_commit_behind_the_greeting_has_the_space_compared(hand: Hand) -> None:
-    """Equal greetings say nothing of it: neither side counts as having it."""
-    hand.handle(Connected(1, "B", dialed=True))
-    before = hand.digest()
-    assert hand.write(0, "later") == []
-    assert [type(message) for message in hand.say(hand.hello(before))] == [Range]
-    assert hand.replica.receipts == {}
+def test_after_a_commit_since_the_greeting_the_space_is_compared(harness: SessionHarness) -> None:
+    """Equal greetings do not cover it, so neither side counts as having it."""
+    harness.handle(Connected(1, "B", dialed=True))
+    before = harness.digest()
+    assert harness.write(0, "later") == []
+    assert [type(message) for message in harness.receive(harness.hello(before))] == [Range]
+    assert harness.replica.receipts == {}
 
 
-def test_a_row_that_was_folded_behind_the_greeting_has_the_space_compared(hand: Hand) -> None:
-    """It is not in the log any more; the log says that something was."""
-    hand.handle(Connected(1, "B", dialed=True))
-    before = hand.digest()
-    hand.replica.write("S", 0, "later")
-    hand.replica.fold()
-    hand.handle(LogRead(hand.replica.log(0, 64)))
-    assert [type(message) for message in hand.say(hand.hello(before))] == [Range]
+def test_after_a_fold_since_the_greeting_the_space_is_compared(harness: SessionHarness) -> None:
+    """The row is no longer in the log, which reports that a row was folded."""
+    harness.handle(Connected(1, "B", dialed=True))
+    before = harness.digest()
+    harness.replica.write("S", 0, "later")
+    harness.replica.fold()
+    harness.handle(LogRead(harness.replica.log(0, 64)))
+    assert [type(message) for message in harness.receive(harness.hello(before))] == [Range]
 
 
-def test_documents_that_differ_are_compared_and_statements_are_not_said(world: World) -> None:
-    """Greetings that differ don't say why."""
+def test_if_documents_differ_no_statements_are_sent(world: World) -> None:
+    """Different greetings do not tell whether documents or members differ."""
     a, b = world.nodes_sharing("AB")
     a.replica.write("S", 0, "text")
     world.connect(a, b)
@@ -114,60 +114,60 @@ def test_documents_that_differ_are_compared_and_statements_are_not_said(world: W
     assert kinds[:6] == [Hello, Hello, MembershipDigest, MembershipDigest, Range, Have]
 
 
-def test_greetings_tell_rolls_apart(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Equal documents are not enough: the members have to be the same, too."""
-    hand.handle(Connected(1, "B", dialed=True))
-    monkeypatch.setattr(hand.replica, "membership", lambda _: MembershipRecord("A", b"nonce", (b"a statement",)))
-    other = hand.digest()
+def test_greetings_show_different_members(harness: SessionHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal documents are not enough, the members have to be the same too."""
+    harness.handle(Connected(1, "B", dialed=True))
+    monkeypatch.setattr(harness.replica, "membership", lambda _: MembershipRecord("A", b"nonce", (b"a statement",)))
+    other = harness.digest()
     monkeypatch.undo()
-    assert hand.say(hand.hello(other)) == [hand.known()]
-    assert hand.session.shared == frozenset()
+    assert harness.receive(harness.hello(other)) == [harness.membership_digest()]
+    assert harness.session.shared == frozenset()
 
 
-def test_a_digest_of_the_roll_is_always_answered(hand: Hand) -> None:
-    """Also where the greetings were equal for us: those of the peer's have crossed ours. Once."""
-    hand.handle(Connected(1, "B", dialed=True))
-    assert hand.say(hand.hello(hand.digest())) == []
-    assert hand.say(hand.known()) == [hand.known()]
-    assert hand.say(hand.known()) == []
+def test_a_membership_digest_is_always_answered(harness: SessionHarness) -> None:
+    """Once, even if the greetings were equal for us: the peer's may have crossed ours."""
+    harness.handle(Connected(1, "B", dialed=True))
+    assert harness.receive(harness.hello(harness.digest())) == []
+    assert harness.receive(harness.membership_digest()) == [harness.membership_digest()]
+    assert harness.receive(harness.membership_digest()) == []
 
 
-def test_a_store_that_takes_its_time_greets_without_digests(hand: Hand) -> None:
-    """The spaces are compared later; what it finds then is not said."""
-    hand.performing = False
-    hand.handle(Connected(1, "B", dialed=True))
-    assert hand.perform_next() == []
-    assert [ask.query for ask in hand.pending] == [query(Replica.digests, "S")]
-    assert hand.timers == ["hello", "greet"]
-    [hello] = hand.handle(Timer(1, "greet"))
+def test_a_slow_store_greets_without_digests(harness: SessionHarness) -> None:
+    """The spaces are compared later, and late digests are not sent."""
+    harness.performing = False
+    harness.handle(Connected(1, "B", dialed=True))
+    assert harness.perform_next() == []
+    assert [ask.query for ask in harness.pending] == [query(Replica.digests, "S")]
+    assert harness.timers == ["hello", "greet"]
+    [hello] = harness.handle(Timer(1, "greet"))
     assert hello == Hello(PROTOCOL, (), "ours", (Offer("S", "shared", b""),))
-    assert hand.say(hand.hello(hand.digest())) == []
-    assert hand.perform_pending() == [hand.known()]
+    assert harness.receive(harness.hello(harness.digest())) == []
+    assert harness.perform_pending() == [harness.membership_digest()]
 
 
-def test_a_greeting_that_is_being_made_is_not_said_when_the_spaces_change(hand: Hand) -> None:
-    """Somebody may have been cast out meanwhile: the store is asked anew."""
-    hand.performing = False
-    hand.handle(Connected(1, "B", dialed=True))
-    assert hand.perform_next() == []
-    hand.replica.members["S"] = ("shared", set())
-    hand.handle(SpacesChanged())
-    assert hand.handle(Timer(1, "greet")) == []
-    assert hand.perform_pending() == [Hello(PROTOCOL, (), "ours", ())]
+def test_an_unfinished_greeting_is_dropped_when_the_spaces_change(harness: SessionHarness) -> None:
+    """A device may have been revoked, so the store is asked again."""
+    harness.performing = False
+    harness.handle(Connected(1, "B", dialed=True))
+    assert harness.perform_next() == []
+    harness.replica.members["S"] = ("shared", set())
+    harness.handle(SpacesChanged())
+    assert harness.handle(Timer(1, "greet")) == []
+    assert harness.perform_pending() == [Hello(PROTOCOL, (), "ours", ())]
 
 
-def test_only_spaces_that_the_peer_is_in_are_looked_at(hand: Hand) -> None:
-    """Not even a digest of a space goes to a device that has no part in it."""
-    hand.performing = False
-    hand.handle(Connected(1, "B", dialed=True))
-    hand.perform_next()
-    assert [ask.query for ask in hand.pending] == [query(Replica.digests, "S")]
+def test_only_spaces_of_the_peer_are_digested(harness: SessionHarness) -> None:
+    """A device gets not even the digest of a space that it takes no part in."""
+    harness.performing = False
+    harness.handle(Connected(1, "B", dialed=True))
+    harness.perform_next()
+    assert [ask.query for ask in harness.pending] == [query(Replica.digests, "S")]
 
 
-def test_a_greeting_that_is_said_again_has_no_digests(hand: Hand) -> None:
-    """A space that is new is compared, and those that were there are not looked at again."""
-    hand.greet()
-    hand.replica.share("T", "new", "B")
-    assert hand.handle(SpacesChanged()) == [
+def test_a_repeated_greeting_has_no_digests(harness: SessionHarness) -> None:
+    """A new space is compared, and the other spaces are not digested again."""
+    harness.greet()
+    harness.replica.share("T", "new", "B")
+    assert harness.handle(SpacesChanged()) == [
         Hello(PROTOCOL, (), "ours", (Offer("S", "shared", b""), Offer("T", "new", b"")))
     ]

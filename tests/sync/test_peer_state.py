@@ -1,4 +1,4 @@
-"""What is known of a peer's copies: clocks, receipts, and what is scrubbed."""
+"""The state of a peer's copies: clocks, receipts, and scrubbing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from memcrdt.sync.queries import query
 from memcrdt.sync.replica import Replica
 
 if TYPE_CHECKING:
-    from conftest import Hand, Node, World
+    from conftest import Node, SessionHarness, World
 
 KEY = ("S", 3)
 ROW = ("B", "S", 0)
@@ -33,7 +33,7 @@ def receipts(outbox: Outbox) -> PeerReceipts:
 
 
 def recorded(outbox: Outbox, receipts: PeerReceipts) -> int | None:
-    """The row that the store is told for KEY, if any."""
+    """Return the row that is recorded in the store for KEY, if any."""
     outbox.start(receipts.record())
     for effect in outbox.take():
         assert isinstance(effect, Ask)
@@ -45,7 +45,7 @@ def recorded(outbox: Outbox, receipts: PeerReceipts) -> int | None:
 
 
 def test_vectors_grow_by_merging() -> None:
-    """What was known stays known, a greater clock counts."""
+    """Known clocks stay known, and a greater clock counts."""
     vectors = PeerVectors()
     vectors.merge(KEY, {1: 5, 2: 1})
     vectors.merge(KEY, {1: 3, 2: 4})
@@ -55,14 +55,14 @@ def test_vectors_grow_by_merging() -> None:
 
 
 def test_an_update_that_only_deletes_is_never_covered() -> None:
-    """State vectors don't tell of deletions."""
+    """State vectors do not show deletions."""
     vectors = PeerVectors()
     vectors.merge(KEY, {1: 5})
     assert not vectors.covers(KEY, {})
 
 
-def test_a_shard_of_which_rows_wait_gives_no_receipt(outbox: Outbox, receipts: PeerReceipts) -> None:
-    """Row 0: nor do acknowledgements of later rows, until a comparison says again what the peer holds."""
+def test_a_shard_with_waiting_rows_gives_no_receipt(outbox: Outbox, receipts: PeerReceipts) -> None:
+    """Row 0. Acknowledgements of later rows give none either, until the next comparison."""
     receipts.established(KEY, 4, asked=1)
     assert recorded(outbox, receipts) == 4
     receipts.sent(KEY, 6)
@@ -75,7 +75,7 @@ def test_a_shard_of_which_rows_wait_gives_no_receipt(outbox: Outbox, receipts: P
 
 
 def test_vectors_are_bounded() -> None:
-    """The shard that was longest at rest goes first, and a vector of too many clients is not kept."""
+    """The least recently used shard is dropped first, and a vector of too many clients is not kept."""
     vectors = PeerVectors()
     for number in range(VECTORS):
         vectors.merge(("S", number), {1: 1})
@@ -87,15 +87,15 @@ def test_vectors_are_bounded() -> None:
     assert not vectors.covers(("S", 0), {1: 1})
 
 
-def test_without_a_base_an_acknowledged_row_is_no_receipt(outbox: Outbox, receipts: PeerReceipts) -> None:
-    """The peer may lack what came before."""
+def test_without_a_base_an_acknowledged_row_gives_no_receipt(outbox: Outbox, receipts: PeerReceipts) -> None:
+    """The peer may lack earlier rows."""
     receipts.sent(KEY, 5)
     receipts.acked(KEY, 5)
     assert recorded(outbox, receipts) is None
 
 
 def test_a_receipt_is_cumulative(outbox: Outbox, receipts: PeerReceipts) -> None:
-    """It moves only when everything earlier is acknowledged as well."""
+    """It advances only when all earlier rows are acknowledged as well."""
     receipts.established(KEY, 4, asked=1)
     assert recorded(outbox, receipts) == 4
     for row in (5, 6, 8):
@@ -115,8 +115,8 @@ def test_rows_that_were_acknowledged_before_the_base_count_with_it(outbox: Outbo
     assert recorded(outbox, receipts) == 5
 
 
-def test_after_a_loss_only_a_later_question_gives_a_base(outbox: Outbox, receipts: PeerReceipts) -> None:
-    """What was asked before the loss does not tell of the lost row: it is a receipt, but no base."""
+def test_after_a_loss_only_a_later_query_gives_a_base(outbox: Outbox, receipts: PeerReceipts) -> None:
+    """An earlier query does not cover the lost row: its answer gives a receipt, but no base."""
     receipts.lost(KEY)
     receipts.established(KEY, 4, asked=outbox.next_query - 1)
     assert recorded(outbox, receipts) == 4
@@ -128,8 +128,8 @@ def test_after_a_loss_only_a_later_question_gives_a_base(outbox: Outbox, receipt
     assert recorded(outbox, receipts) == 7
 
 
-def test_a_row_that_was_never_acknowledged_holds_back_those_behind_it(outbox: Outbox, receipts: PeerReceipts) -> None:
-    """The peer had a gap there, or refused it. A base behind it goes past it."""
+def test_an_unacknowledged_row_holds_back_later_rows(outbox: Outbox, receipts: PeerReceipts) -> None:
+    """The peer had a gap there, or refused it. A later base skips it."""
     receipts.established(KEY, 4, asked=1)
     receipts.sent(KEY, 5)
     receipts.had(KEY, 6)
@@ -138,8 +138,8 @@ def test_a_row_that_was_never_acknowledged_holds_back_those_behind_it(outbox: Ou
     assert recorded(outbox, receipts) == 6
 
 
-def test_a_shard_that_is_new_in_a_space_that_was_equal_has_a_base(outbox: Outbox, receipts: PeerReceipts) -> None:
-    """There is no earlier row that the peer could lack. So also for a row sent while the comparison went on."""
+def test_a_new_shard_in_an_equal_space_has_a_base(outbox: Outbox, receipts: PeerReceipts) -> None:
+    """The peer cannot lack an earlier row. The same for a row sent during the comparison."""
     receipts.sent(KEY, 5)
     receipts.agreed("S", {1: 4}, asked=1)
     receipts.acked(KEY, 5)
@@ -151,15 +151,15 @@ def test_a_shard_that_is_new_in_a_space_that_was_equal_has_a_base(outbox: Outbox
 
 
 def test_a_receipt_never_moves_back(outbox: Outbox, receipts: PeerReceipts) -> None:
-    """An old answer is not recorded over a newer one."""
+    """An old answer does not replace a newer one."""
     receipts.established(KEY, 9, asked=2)
     assert recorded(outbox, receipts) == 9
     receipts.established(KEY, 4, asked=1)
     assert recorded(outbox, receipts) is None
 
 
-def test_a_peer_that_never_acknowledges_costs_bounded_memory(outbox: Outbox, receipts: PeerReceipts) -> None:
-    """After too many rows of one shard the trail is given up, until the next base."""
+def test_a_peer_that_never_acknowledges_uses_bounded_memory(outbox: Outbox, receipts: PeerReceipts) -> None:
+    """After too many rows of one shard, the rows are dropped until the next base."""
     receipts.established(KEY, 1, asked=1)
     for row in range(2, TRAIL_ROWS + 10):
         receipts.sent(KEY, row)
@@ -171,7 +171,7 @@ def test_a_peer_that_never_acknowledges_costs_bounded_memory(outbox: Outbox, rec
 def test_receipts_that_come_while_the_store_is_busy_are_recorded_together(
     outbox: Outbox, receipts: PeerReceipts
 ) -> None:
-    """One query at a time, with everything that came meanwhile."""
+    """One query at a time, with all receipts since the last one."""
     for shard in range(3):
         receipts.established(("S", shard), 1, asked=1)
         outbox.start(receipts.record())
@@ -191,7 +191,7 @@ def test_receipts_that_come_while_the_store_is_busy_are_recorded_together(
 
 @pytest.fixture
 def pair(world: World) -> tuple[Node, Node]:
-    """A and B, which hold one text."""
+    """Return A and B, which both have one text."""
     a, b = world.nodes_sharing("AB")
     a.replica.write("S", 0, "text")
     world.connect(a, b)
@@ -205,8 +205,8 @@ def delete(world: World, node: Node) -> None:
     world.run(1)
 
 
-def test_what_is_durable_is_confirmed_when_it_is_scrubbed(world: World, pair: tuple[Node, Node]) -> None:
-    """A reader at the peer keeps the text in its file: until it ends, the peer holds the deletion and says no more."""
+def test_a_forgetting_is_confirmed_when_it_is_scrubbed(world: World, pair: tuple[Node, Node]) -> None:
+    """While a reader at the peer keeps the text in its file, the peer only confirms the deletion."""
     a, b = pair
     b.replica.reading = True
     delete(world, a)
@@ -217,8 +217,8 @@ def test_what_is_durable_is_confirmed_when_it_is_scrubbed(world: World, pair: tu
     assert a.replica.scrubbed == {ROW: 2}
 
 
-def test_one_question_and_one_answer_a_forgetting(world: World, pair: tuple[Node, Node]) -> None:
-    """Each side asks about what it knows the other to hold, and nothing is asked again while all are idle."""
+def test_a_forgetting_needs_one_question_and_one_answer(world: World, pair: tuple[Node, Node]) -> None:
+    """Each side asks about rows that the other is known to have, and does not ask again while all are idle."""
     delete(world, pair[0])
     questions, answers = world.messages(Scrub), world.messages(Scrubbed)
     assert sorted((sent.source, sent.message.mark) for sent in questions) == [("A", 1), ("B", 1)]
@@ -236,8 +236,8 @@ def test_without_a_forgetting_nothing_is_asked(world: World, pair: tuple[Node, N
     assert world.messages(Scrub) == []
 
 
-def test_what_a_crash_has_left_open_is_asked_again(world: World, pair: tuple[Node, Node]) -> None:
-    """The peer ends between durable and scrubbed; when it is back and clean, the receipt is exact again."""
+def test_a_question_lost_in_a_crash_is_asked_again(world: World, pair: tuple[Node, Node]) -> None:
+    """The peer ends between commit and scrubbing. When it is back and scrubbed, the receipt is exact."""
     a, b = pair
     b.replica.reading = True
     delete(world, a)
@@ -254,8 +254,8 @@ def test_what_a_crash_has_left_open_is_asked_again(world: World, pair: tuple[Nod
     assert a.replica.scrubbed == {ROW: 2}
 
 
-def test_without_the_bell_the_next_comparison_tells(world: World, pair: tuple[Node, Node]) -> None:
-    """Should nobody say that the file may be scrubbed."""
+def test_without_an_event_the_next_comparison_checks_scrubbing(world: World, pair: tuple[Node, Node]) -> None:
+    """If the driver does not report that the file may be scrubbed."""
     a, b = pair
     b.replica.reading = True
     delete(world, a)
@@ -264,8 +264,8 @@ def test_without_the_bell_the_next_comparison_tells(world: World, pair: tuple[No
     assert a.replica.scrubbed == {ROW: 2}
 
 
-def test_what_is_forgotten_meanwhile_is_asked_next(world: World, pair: tuple[Node, Node]) -> None:
-    """One question at a time; the answer counts only for what the question was about."""
+def test_a_later_forgetting_is_asked_about_next(world: World, pair: tuple[Node, Node]) -> None:
+    """One question at a time. The answer counts only for the rows of its question."""
     a, b = pair
     world.write(a, 1, "another")
     world.run(1)
@@ -283,16 +283,16 @@ def test_what_is_forgotten_meanwhile_is_asked_next(world: World, pair: tuple[Nod
 
 
 @pytest.mark.parametrize("mark", [0, 2])
-def test_an_answer_that_was_not_asked_for_ends_the_session(hand: Hand, mark: int) -> None:
-    """Whoever says it without being asked doesn't keep to the rules."""
-    [goodbye] = hand.greet().say(Scrubbed("S", mark))
+def test_an_answer_without_a_question_ends_the_session(harness: SessionHarness, mark: int) -> None:
+    """It breaks the protocol."""
+    [goodbye] = harness.greet().receive(Scrubbed("S", mark))
     assert goodbye == Bye("an answer about scrubbing came without a question")
 
 
-def test_many_questions_are_one(hand: Hand) -> None:
-    """A peer that asks without end has the store look twice: the last question is answered."""
-    hand.greet().performing = False
+def test_many_questions_cause_two_checks(harness: SessionHarness) -> None:
+    """A peer that asks repeatedly makes the store check twice, and the last question is answered."""
+    harness.greet().performing = False
     for mark in range(2_000):
-        assert hand.say(Scrub("S", mark)) == []
-    assert len(hand.pending) == 1
-    assert hand.perform_pending() == [Scrubbed("S", 1_999)]
+        assert harness.receive(Scrub("S", mark)) == []
+    assert len(harness.pending) == 1
+    assert harness.perform_pending() == [Scrubbed("S", 1_999)]

@@ -38,7 +38,7 @@ def replica() -> FakeReplica:
 
 @pytest.mark.parametrize(("asked", "expected"), QUERIES, ids=_name)
 def test_each_query_is_one_call_of_the_replica(replica: FakeReplica, asked: Query, expected: object) -> None:
-    """The answer is what that call returns."""
+    """The answer is the result of the call."""
     answer = perform(replica, asked)
     if isinstance(expected, type):
         assert isinstance(answer, expected)
@@ -51,7 +51,7 @@ def test_each_query_is_one_call_of_the_replica(replica: FakeReplica, asked: Quer
 
 @pytest.mark.parametrize(("asked", "expected"), QUERIES, ids=_name)
 def test_a_failing_store_is_an_answer(replica: FakeReplica, asked: Query, expected: object) -> None:
-    """So the driver needs to handle nothing."""
+    """So the driver does not have to handle exceptions."""
     replica.failing = "the disk is full"
     assert perform(replica, asked) == Failed("the disk is full")
     assert perform(replica, asked) != expected
@@ -62,8 +62,8 @@ def test_a_space_that_is_gone_is_an_answer_too(replica: FakeReplica) -> None:
     assert isinstance(perform(replica, query(Replica.digests, "gone")), Failed)
 
 
-def test_nothing_is_read_for_whom_the_store_has_cast_out(replica: FakeReplica) -> None:
-    """The session hears of that a moment later, and must not send in between what was committed since."""
+def test_nothing_is_read_for_a_device_that_was_just_revoked(replica: FakeReplica) -> None:
+    """The session learns of it a moment later, and must not send later commits in between."""
     replica.members["S"][1].remove("B")
     assert isinstance(perform(replica, query(Replica.diff_for, "B", "S", 0, {})), Failed)
     page = perform(replica, query(Replica.log_for_all, 0, 10))
@@ -72,14 +72,14 @@ def test_nothing_is_read_for_whom_the_store_has_cast_out(replica: FakeReplica) -
 
 
 def test_receipts_and_adoption_reach_the_replica(replica: FakeReplica) -> None:
-    """The queries that change something."""
+    """The queries that change the store."""
     perform(replica, query(Replica.note_receipts, "B", "S", {0: 1}, {0: 1}))
     perform(replica, query(Replica.merge_space, "B", "name", "R", MembershipRecord()))
     assert replica.receipts == replica.scrubbed == {("B", "S", 0): 1}
     assert replica.members.keys() == {"R"}
 
 
-def test_a_flow_goes_on_with_the_answer_in_the_next_line(replica: FakeReplica) -> None:
+def test_a_flow_continues_with_the_answer(replica: FakeReplica) -> None:
     """It yields the query, and `ask` returns the answer."""
     flow = ask(Replica.state_vector, "S", 0)
     with pytest.raises(StopIteration) as ended:

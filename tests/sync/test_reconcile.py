@@ -1,4 +1,4 @@
-"""Finding the shards that differ."""
+"""Range-based set reconciliation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def shards(content: dict[int, int]) -> Shards:
 
 
 def reconcile(ours: Shards, theirs: Shards) -> tuple[set[int], int]:
-    """Plays the exchange: the shards found to differ, and how many times ranges were sent."""
+    """Simulate the exchange, and return the shards that differ and the number of messages with ranges."""
     found: set[int] = set()
     spans, sides, sent = (ours.root(),), (theirs, ours), 0
     while spans:
@@ -37,21 +37,21 @@ def reconcile(ours: Shards, theirs: Shards) -> tuple[set[int], int]:
 
 @given(contents, contents)
 def test_exactly_the_shards_that_differ_are_found(ours: dict[int, int], theirs: dict[int, int]) -> None:
-    """Present on one side only, or with another digest: found, and nothing else."""
+    """Shards on one side only and shards with another digest are found, and no others."""
     expected = {number for number in {*ours, *theirs} if ours.get(number) != theirs.get(number)}
     assert reconcile(shards(ours), shards(theirs))[0] == expected
 
 
 @given(contents)
-def test_equal_copies_are_done_with_one_message(content: dict[int, int]) -> None:
-    """The root fingerprints are equal, so nothing further is sent."""
+def test_equal_copies_need_one_message(content: dict[int, int]) -> None:
+    """The root fingerprints are equal, so nothing else is sent."""
     comparison = shards(content).compare((shards(content).root(),))
     assert (comparison.equal, comparison.spans, comparison.leaves) == (tuple(sorted(content)), (), ())
 
 
 @pytest.mark.parametrize("count", [33, 1_000, 10_000, 100_000])
 def test_one_difference_is_found_in_a_logarithmic_number_of_messages(count: int) -> None:
-    """Fan-out 16 down to lists of at most 32: each message divides what is left by 16."""
+    """Fan-out 16 down to lists of up to 32: each message divides the remaining shards by 16."""
     content = dict.fromkeys(range(count), 1)
     other = {**content, Random(count).randrange(count): 2}
     found, sent = reconcile(shards(content), shards(other))
@@ -62,7 +62,7 @@ def test_one_difference_is_found_in_a_logarithmic_number_of_messages(count: int)
 
 
 def test_an_empty_copy_answers_with_one_list() -> None:
-    """Against 10,000 shards, the side that has none says so once."""
+    """Compared with 10,000 shards, the empty side sends one list."""
     full, empty = shards(dict.fromkeys(range(10_000), 1)), shards({})
     comparison = empty.compare((full.root(),))
     assert comparison.leaves == (Leaf(0, SHARDS, ()),)
@@ -70,7 +70,7 @@ def test_an_empty_copy_answers_with_one_list() -> None:
 
 
 def test_only_the_span_over_the_whole_space_is_a_root() -> None:
-    """A part of it is none, and neither are two parts that make it up."""
+    """A part of the space is not, and two parts that cover it are not."""
     root = shards({}).root()
     halves = (replace(root, hi=SHARDS // 2), replace(root, lo=SHARDS // 2))
     assert is_root((root,))

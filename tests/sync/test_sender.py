@@ -1,4 +1,4 @@
-"""What goes to a peer, and how much of it at a time."""
+"""The sending half of a session."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from memcrdt.sync.wire import FRAGMENT_BYTES, encode
 from memcrdt.testing.fake_replica import FakeReplica
 
 if TYPE_CHECKING:
-    from conftest import Hand, World
+    from conftest import SessionHarness, World
 
 
-def test_a_push_says_what_it_needs_and_what_it_brings(hand: Hand) -> None:
-    """The state vectors before and after, of the clients that changed."""
-    hand.greet().write(0, "one", "two")
-    [push] = hand.write(0, "three")
+def test_a_push_has_the_state_vectors_before_and_after(harness: SessionHarness) -> None:
+    """Of the clients that changed."""
+    harness.greet().write(0, "one", "two")
+    [push] = harness.write(0, "three")
     assert isinstance(push, Push)
     assert (push.needs, push.after) == ({1: 2}, {1: 3})
 
 
 def test_an_update_from_the_peer_itself_is_not_sent_back(world: World) -> None:
-    """It is in our log, with its origin."""
+    """Our log has it with its origin."""
     a, b = world.nodes_sharing("AB")
     world.connect(a, b)
     world.run(1)
@@ -37,72 +37,72 @@ def test_an_update_from_the_peer_itself_is_not_sent_back(world: World) -> None:
     assert not world.messages(Diff)
 
 
-def test_a_large_update_is_announced_and_fetched(hand: Hand) -> None:
-    """So that a push is always small; the peer gets it as a diff, when it wants it."""
-    [push] = hand.greet().write(0, "x" * PUSH_BYTES)
+def test_a_large_update_is_announced_and_fetched(harness: SessionHarness) -> None:
+    """So that a push is always small. A peer that wants the update gets it as a diff."""
+    [push] = harness.greet().write(0, "x" * PUSH_BYTES)
     assert isinstance(push, Push)
     assert (push.update, push.after) == (b"", {1: 1})
 
 
-def test_a_push_that_finds_no_room_becomes_a_comparison(hand: Hand) -> None:
-    """The queue is not kept: once half of the window is free, the shard's digest is sent instead."""
-    hand.greet()
-    pushes = [message for i in range(PUSHES + 20) for message in hand.write(0, f"text {i}")]
+def test_a_push_beyond_the_window_becomes_a_comparison(harness: SessionHarness) -> None:
+    """Once half of the window is free, the digest of its shard is sent instead."""
+    harness.greet()
+    pushes = [message for i in range(PUSHES + 20) for message in harness.write(0, f"text {i}")]
     assert [type(push) for push in pushes] == [Push] * PUSHES
-    sent = [message for push in pushes for message in hand.say(Ack(push.batch, durable=True))]
+    sent = [message for push in pushes for message in harness.receive(Ack(push.batch, durable=True))]
     [have] = sent
-    assert have == Have("S", (Leaf(0, 1, ((0, hand.replica.digests("S")[0].digest),)),))
+    assert have == Have("S", (Leaf(0, 1, ((0, harness.replica.digests("S")[0].digest),)),))
 
 
-def test_receipts_wait_for_the_comparison_after_an_overflow(hand: Hand) -> None:
-    """The rows that were not pushed are not claimed, even when later ones are acknowledged; the diff brings them."""
-    hand.greet().say(Range("S", (), root=True))
-    pushes = [message for i in range(PUSHES + 20) for message in hand.write(0, f"text {i}")]
+def test_receipts_wait_for_the_comparison_after_an_overflow(harness: SessionHarness) -> None:
+    """Rows that were not pushed are not claimed, even if later ones are acknowledged. The diff transfers them."""
+    harness.greet().receive(Range("S", (), root=True))
+    pushes = [message for i in range(PUSHES + 20) for message in harness.write(0, f"text {i}")]
     for push in pushes:
-        hand.say(Ack(push.batch, durable=True))
-    [later] = hand.write(0, "later")
-    hand.say(Ack(later.batch, durable=True))
-    assert hand.replica.receipts == {}
-    [diff] = hand.say(Want("S", 0, {1: PUSHES}))
-    hand.say(Ack(diff.batch, durable=True))
-    assert hand.replica.receipts == {("B", "S", 0): PUSHES + 21}
+        harness.receive(Ack(push.batch, durable=True))
+    [later] = harness.write(0, "later")
+    harness.receive(Ack(later.batch, durable=True))
+    assert harness.replica.receipts == {}
+    [diff] = harness.receive(Want("S", 0, {1: PUSHES}))
+    harness.receive(Ack(diff.batch, durable=True))
+    assert harness.replica.receipts == {("B", "S", 0): PUSHES + 21}
 
 
-def test_what_is_acknowledged_makes_room(hand: Hand) -> None:
+def test_acknowledged_pushes_leave_the_window(harness: SessionHarness) -> None:
     """A hundred pushes, one after the other, are three times the window."""
-    hand.greet()
+    harness.greet()
     for number in range(100):
-        [push] = hand.write(0, f"{number}" + "x" * (PUSH_BYTES // 2))
+        [push] = harness.write(0, f"{number}" + "x" * (PUSH_BYTES // 2))
         assert isinstance(push, Push)
-        hand.say(Ack(push.batch, durable=True))
+        harness.receive(Ack(push.batch, durable=True))
 
 
-def test_a_shard_whose_rows_are_folded_is_compared(hand: Hand) -> None:
-    """The log no longer has them."""
-    hand.greet()
-    hand.replica.write("S", 4, "text")
-    hand.replica.fold()
-    [have] = hand.handle(LogRead(hand.replica.log_for_all(0, 64)))
+def test_a_shard_whose_rows_are_folded_is_compared(harness: SessionHarness) -> None:
+    """The log no longer has its rows."""
+    harness.greet()
+    harness.replica.write("S", 4, "text")
+    harness.replica.fold()
+    [have] = harness.handle(LogRead(harness.replica.log_for_all(0, 64)))
     assert isinstance(have, Have)
     assert [leaf.lo for leaf in have.leaves] == [4]
 
 
-def test_a_row_behind_folded_ones_is_no_receipt_for_them(hand: Hand) -> None:
-    """The peer has written it, and has not got what was folded before."""
-    hand.greet()
-    hand.say(Range("S", (), root=True))
+def test_a_row_after_folded_rows_is_no_receipt_for_them(harness: SessionHarness) -> None:
+    """The peer wrote this row, but did not get the rows that were folded before."""
+    harness.greet()
+    harness.receive(Range("S", (), root=True))
     theirs = FakeReplica(client=2)
     theirs.share("S", "shared", "A")
     theirs.write("S", 4, "from there")
-    hand.replica.write("S", 4, "text")
-    hand.replica.fold()
-    hand.replica.apply("S", 4, theirs.diff("S", 4, {}).update, "B")
-    hand.handle(LogRead(hand.replica.log_for_all(0, 64)))
-    assert hand.replica.receipts == {}
+    harness.replica.write("S", 4, "text")
+    harness.replica.fold()
+    harness.replica.apply("S", 4, theirs.diff("S", 4, {}).update, "B")
+    harness.handle(LogRead(harness.replica.log_for_all(0, 64)))
+    assert harness.replica.receipts == {}
 
 
-def test_an_update_that_only_deletes_is_pushed_whole_to_everyone(world: World) -> None:
-    """No state vector can tell whether a peer has it."""
+def test_an_update_that_only_deletes_is_always_pushed_whole(world: World) -> None:
+    """State vectors do not show whether a peer has it."""
     a, b, c = world.nodes_sharing("ABC")
     a.replica.write("S", 0, "one", "two")
     world.connect(a, b)
@@ -116,91 +116,91 @@ def test_an_update_that_only_deletes_is_pushed_whole_to_everyone(world: World) -
     assert [sent.message.after for sent in world.messages(Push, "B", "C") if sent.at >= start] == [{}]
 
 
-def test_at_most_so_many_diffs_are_in_flight(hand: Hand) -> None:
-    """The others wait, not computed yet, until the peer has acknowledged."""
-    hand.greet()
+def test_the_number_of_diffs_in_flight_is_limited(harness: SessionHarness) -> None:
+    """Further diffs are not even computed until the peer has acknowledged some."""
+    harness.greet()
     for shard in range(DIFFS + 10):
-        hand.replica.write("S", shard, "text")
-    sent = hand.say(Have("S", (Leaf(0, 1_000, ()),)))
+        harness.replica.write("S", shard, "text")
+    sent = harness.receive(Have("S", (Leaf(0, 1_000, ()),)))
     assert [type(message) for message in sent] == [Diff] * DIFFS
-    assert [type(message) for message in hand.say(Ack(sent[0].batch, durable=True))] == [Diff]
+    assert [type(message) for message in harness.receive(Ack(sent[0].batch, durable=True))] == [Diff]
 
 
-def test_a_shard_that_is_wanted_is_not_offered_as_well(hand: Hand) -> None:
-    """The want tells more exactly what is lacking."""
-    hand.greet()
+def test_a_shard_that_is_wanted_is_not_offered_as_well(harness: SessionHarness) -> None:
+    """The Want has the exact state vector."""
+    harness.greet()
     for shard in range(DIFFS + 1):
-        hand.replica.write("S", shard, "text")
-    sent = hand.say(Have("S", (Leaf(0, 1_000, ()),)))
-    assert hand.say(Want("S", DIFFS, {})) == []
-    rest = [message for diff in sent for message in hand.say(Ack(diff.batch, durable=True))]
+        harness.replica.write("S", shard, "text")
+    sent = harness.receive(Have("S", (Leaf(0, 1_000, ()),)))
+    assert harness.receive(Want("S", DIFFS, {})) == []
+    rest = [message for diff in sent for message in harness.receive(Ack(diff.batch, durable=True))]
     assert [(message.shard, message.asked) for message in rest] == [(DIFFS, True)]
 
 
-def test_a_peer_cannot_have_more_wants_open_than_agreed(hand: Hand) -> None:
-    """Their state vectors are memory of ours."""
-    hand.greet().performing = False
+def test_the_number_of_open_wants_is_limited(harness: SessionHarness) -> None:
+    """Their state vectors use our memory."""
+    harness.greet().performing = False
     for shard in range(WANTS + 1):
-        hand.say(Want("S", shard, {}))
-    assert not hand.session.closed
-    hand.say(Want("S", WANTS + 1, {}))
-    assert hand.closed == f"more than {WANTS} shards are requested at a time"
+        harness.receive(Want("S", shard, {}))
+    assert not harness.session.closed
+    harness.receive(Want("S", WANTS + 1, {}))
+    assert harness.closed == f"more than {WANTS} shards are requested at a time"
 
 
-def test_a_state_vector_too_large_to_remember_is_answered_with_the_whole_shard(hand: Hand) -> None:
-    """The queue of wants is bounded in memory, not only in number. The first want does not wait in it."""
-    hand.greet().performing = False
+def test_a_state_vector_too_large_to_remember_is_answered_with_the_whole_shard(harness: SessionHarness) -> None:
+    """The memory of the queue is bounded, not only its length. The first Want does not wait in it."""
+    harness.greet().performing = False
     for shard in range(4):
-        hand.replica.write("S", shard, "text")
-        hand.say(Want("S", shard, dict.fromkeys(range(1, CLIENTS // 2 + 1), 1)))
-    diffs = hand.perform_pending()
+        harness.replica.write("S", shard, "text")
+        harness.receive(Want("S", shard, dict.fromkeys(range(1, CLIENTS // 2 + 1), 1)))
+    diffs = harness.perform_pending()
     assert [b"text" in diff.update for diff in diffs] == [False, False, False, True]
 
 
-def test_a_large_diff_goes_in_fragments_and_a_push_passes_it(hand: Hand) -> None:
-    """Two fragments in flight; a commit meanwhile goes out at once."""
-    hand.greet().write(0, "x" * 4 * FRAGMENT_BYTES)
-    sent = hand.say(Want("S", 0, {}))
+def test_a_push_overtakes_a_large_diff_in_fragments(harness: SessionHarness) -> None:
+    """Two fragments are in flight, and a commit is sent at once."""
+    harness.greet().write(0, "x" * 4 * FRAGMENT_BYTES)
+    sent = harness.receive(Want("S", 0, {}))
     assert [(type(message), message.index) for message in sent] == [(Fragment, 0), (Fragment, 1)]
-    assert [type(message) for message in hand.write(1, "small")] == [Push]
+    assert [type(message) for message in harness.write(1, "small")] == [Push]
     batch = sent[0].batch
-    rest = [message for _ in range(FRAGMENTS + 1) for message in hand.say(More(batch))]
+    rest = [message for _ in range(FRAGMENTS + 1) for message in harness.receive(More(batch))]
     assert [type(message) for message in rest] == [Fragment, Fragment, Fragment, Diff]
     parts = [message.data for message in (*sent, *rest[:-1])]
-    assert b"".join(parts) == hand.replica.diff("S", 0, {}).update
+    assert b"".join(parts) == harness.replica.diff("S", 0, {}).update
     assert [len(part) for part in parts[:-1]] == [FRAGMENT_BYTES] * 4
     assert (rest[-1].batch, rest[-1].update) == (batch, b"")
 
 
-def test_a_shard_too_large_to_send_is_reported_and_the_rest_goes_on(hand: Hand) -> None:
-    """The peer gets an empty answer, so that its want is closed."""
-    hand.greet().write(0, "x" * UPDATE_BYTES)
-    [diff] = hand.say(Want("S", 0, {}))
+def test_a_shard_too_large_to_send_is_reported(harness: SessionHarness) -> None:
+    """The peer gets an empty answer, which closes its Want, and other shards continue."""
+    harness.greet().write(0, "x" * UPDATE_BYTES)
+    [diff] = harness.receive(Want("S", 0, {}))
     assert (diff.update, diff.asked) == (b"", True)
-    assert hand.reports[-1].kind == "failed"
-    assert hand.session.ready
+    assert harness.reports[-1].kind == "failed"
+    assert harness.session.ready
 
 
 @pytest.mark.parametrize("message", [Ack(99, durable=True), More(99)])
-def test_what_acknowledges_nothing_ends_the_session(hand: Hand, message: Ack | More) -> None:
-    """The peer counts otherwise than we do."""
-    [bye] = hand.greet().say(message)
+def test_an_acknowledgement_of_nothing_ends_the_session(harness: SessionHarness, message: Ack | More) -> None:
+    """The peer's count differs from ours."""
+    [bye] = harness.greet().receive(message)
     assert isinstance(bye, Bye)
     assert "batch 99" in bye.reason
 
 
-def test_the_windows_keep_below_what_a_link_may_have_unsent(hand: Hand) -> None:
-    """A peer that acknowledges nothing gets less than the bound at which the driver closes."""
-    hand.greet()
+def test_the_windows_are_smaller_than_the_send_queue_of_a_link(harness: SessionHarness) -> None:
+    """A peer that acknowledges nothing gets less than the limit at which the driver closes the link."""
+    harness.greet()
     sent = []
     for shard in range(200):
-        sent += hand.write(shard, "x" * (PUSH_BYTES // 2))
-    sent += hand.say(Have("S", (Leaf(0, 1_000, ()),)))
+        sent += harness.write(shard, "x" * (PUSH_BYTES // 2))
+    sent += harness.receive(Have("S", (Leaf(0, 1_000, ()),)))
     assert 0 < sum(len(encode(message)) for message in sent) < UNSENT_BYTES
 
 
-def test_what_is_too_large_for_one_diff_comes_in_several(world: World) -> None:
-    """Each part follows when the one before is durable, and only with the last one the peer holds the row."""
+def test_a_shard_too_large_for_one_diff_comes_in_several(world: World) -> None:
+    """Each part follows once the one before is durable. Only after the last part does the peer have the row."""
     a, b = world.nodes_sharing("AB")
     a.replica.piece = 3
     a.replica.write("S", 0, *(f"text {i}" for i in range(10)))
@@ -211,12 +211,12 @@ def test_what_is_too_large_for_one_diff_comes_in_several(world: World) -> None:
     assert (len(b.texts()), a.replica.receipts) == (10, {("B", "S", 0): 1})
 
 
-def test_a_part_alone_is_no_receipt(hand: Hand) -> None:
-    """Its acknowledgement brings the next part and no more."""
-    hand.replica.piece = 1
-    hand.greet().write(0, "one", "two")
-    [first] = hand.say(Want("S", 0, {}))
+def test_one_part_gives_no_receipt(harness: SessionHarness) -> None:
+    """Its acknowledgement only triggers the next part."""
+    harness.replica.piece = 1
+    harness.greet().write(0, "one", "two")
+    [first] = harness.receive(Want("S", 0, {}))
     assert isinstance(first, Diff)
-    [second] = hand.say(Ack(first.batch, durable=True))
+    [second] = harness.receive(Ack(first.batch, durable=True))
     assert isinstance(second, Diff)
-    assert (second.asked, second.after, hand.replica.receipts) == (False, {1: 2}, {})
+    assert (second.asked, second.after, harness.replica.receipts) == (False, {1: 2}, {})

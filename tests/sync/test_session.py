@@ -1,4 +1,4 @@
-"""One session: greeting, rules, and two of them joined by a link."""
+"""One session: greetings, rules, and two sessions joined by a link."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from memcrdt.sync.replica import MembershipRecord
 from memcrdt.sync.session import HELLO_TIMEOUT_S
 
 if TYPE_CHECKING:
-    from conftest import Hand, World
+    from conftest import SessionHarness, World
 
     from memcrdt.sync.messages import Message
 
@@ -46,26 +46,26 @@ ABOUT_A_SPACE = [
 ]
 
 
-def test_the_greeting_names_only_the_spaces_that_the_peer_is_in(hand: Hand) -> None:
-    """Not a byte of a space that is shared with somebody else."""
-    [hello] = hand.handle(Connected(1, "B", dialed=True))
-    assert hello == Hello(PROTOCOL, (), "ours", (Offer("S", "shared", hand.digest()),))
+def test_the_greeting_names_only_the_spaces_that_the_peer_is_in(harness: SessionHarness) -> None:
+    """No byte about a space that is shared with another device only."""
+    [hello] = harness.handle(Connected(1, "B", dialed=True))
+    assert hello == Hello(PROTOCOL, (), "ours", (Offer("S", "shared", harness.digest()),))
 
 
 @pytest.mark.parametrize("message", [*ABOUT_A_SPACE, Ack(1, durable=True), More(1), Fragment(1, 0, b"x")])
-def test_only_a_greeting_is_taken_before_the_greeting(hand: Hand, message: Message) -> None:
-    """Anything else ends the session."""
-    hand.handle(Connected(1, "B", dialed=True))
-    assert hand.say(message) == [Bye("a message came before the greeting")]
-    assert hand.session.closed
-    assert hand.closed == "a message came before the greeting"
+def test_only_a_greeting_is_accepted_before_the_greetings(harness: SessionHarness, message: Message) -> None:
+    """Any other message ends the session."""
+    harness.handle(Connected(1, "B", dialed=True))
+    assert harness.receive(message) == [Bye("a message came before the greeting")]
+    assert harness.session.closed
+    assert harness.closed == "a message came before the greeting"
 
 
 @pytest.mark.parametrize("message", ABOUT_A_SPACE)
-def test_a_space_that_is_not_shared_is_as_good_as_none(hand: Hand, message: Message) -> None:
-    """A space of ours that the peer is not in, and one that nobody has, get the same refusal, and no answer."""
-    ours = hand.greet().say(message)
-    nobodys = type(hand)().greet().say(msgpack.packb([*_with_space(message, "Q")]))
+def test_a_space_that_is_not_shared_looks_like_a_missing_one(harness: SessionHarness, message: Message) -> None:
+    """Messages about our other spaces and about unknown spaces get the same refusal."""
+    ours = harness.greet().receive(message)
+    nobodys = type(harness)().greet().receive(msgpack.packb([*_with_space(message, "Q")]))
     assert ours == nobodys == [Bye("a message is about a space that is not shared")]
 
 
@@ -76,178 +76,178 @@ def _with_space(message: Message, space: str) -> list[object]:
     return [number, space, *fields]
 
 
-def test_a_session_that_is_closed_ignores_everything(hand: Hand) -> None:
-    """After the Close nothing more is sent or asked."""
-    hand.greet().say(b"\xc1")
-    assert [report.kind for report in hand.reports] == ["ready", "protocol"]
-    assert hand.session.handle(SyncNow(), 1.0) == []
-    assert hand.session.handle(Lost(1), 1.0) == []
+def test_a_closed_session_ignores_everything(harness: SessionHarness) -> None:
+    """After the Close, nothing is sent or queried."""
+    harness.greet().receive(b"\xc1")
+    assert [report.kind for report in harness.reports] == ["ready", "protocol"]
+    assert harness.session.handle(SyncNow(), 1.0) == []
+    assert harness.session.handle(Lost(1), 1.0) == []
 
 
-def test_a_goodbye_closes_with_its_reason(hand: Hand) -> None:
-    """The reason of the other side is passed on."""
-    hand.greet().say(Bye("going to sleep"))
-    assert hand.closed == "the other side closed: going to sleep"
+def test_a_bye_closes_with_its_reason(harness: SessionHarness) -> None:
+    """The reason of the other side is reported."""
+    harness.greet().receive(Bye("going to sleep"))
+    assert harness.closed == "the other side closed: going to sleep"
 
 
-def test_a_peer_that_does_not_greet_is_closed(hand: Hand) -> None:
-    """After the time for greetings; one that has greeted stays."""
-    hand.handle(Connected(1, "B", dialed=True))
-    hand.handle(Timer(1, "hello"))
-    assert hand.closed == f"no greeting came within {HELLO_TIMEOUT_S:.0f} s"
-    other = type(hand)().greet()
+def test_a_peer_that_does_not_greet_is_disconnected(harness: SessionHarness) -> None:
+    """After the timeout for greetings. A peer that has greeted stays connected."""
+    harness.handle(Connected(1, "B", dialed=True))
+    harness.handle(Timer(1, "hello"))
+    assert harness.closed == f"no greeting came within {HELLO_TIMEOUT_S:.0f} s"
+    other = type(harness)().greet()
     other.handle(Timer(1, "hello"))
     assert other.session.ready
 
 
-def test_a_version_below_ours_is_refused_and_one_above_is_spoken_to(hand: Hand) -> None:
-    """The numbers of protocols only grow."""
-    hand.handle(Connected(1, "B", dialed=True))
-    hand.say(Hello(PROTOCOL - 1, (), "theirs", ()))
-    assert "version" in hand.closed
-    newer = type(hand)()
+def test_older_versions_are_refused_and_newer_ones_accepted(harness: SessionHarness) -> None:
+    """Protocol versions only grow."""
+    harness.handle(Connected(1, "B", dialed=True))
+    harness.receive(Hello(PROTOCOL - 1, (), "theirs", ()))
+    assert "version" in harness.closed
+    newer = type(harness)()
     newer.handle(Connected(1, "B", dialed=True))
-    newer.say(newer.hello(newer.digest(), version=PROTOCOL + 1))
+    newer.receive(newer.hello(newer.digest(), version=PROTOCOL + 1))
     assert newer.session.shared == {"S"}
 
 
-def test_nothing_of_a_space_is_said_before_its_members_are_settled(hand: Hand) -> None:
-    """Whoever takes part is said first; what the peer asks before we know what it knows waits."""
-    hand.handle(Connected(1, "B", dialed=True))
-    assert hand.say(hand.hello()) == [MembershipDigest("S", MembershipRecord().digest())]
-    assert hand.say(hand.known(MORE)) == [MembershipUpdate("S", MembershipRecord())]
-    hand.replica.write("S", 0, "a secret")
-    assert hand.say(Want("S", 0, {})) == []
-    assert hand.session.shared == frozenset()
-    sent = hand.say(MembershipUpdate("S", MORE))
+def test_nothing_about_a_space_is_sent_before_its_members_are_settled(harness: SessionHarness) -> None:
+    """Membership comes first. The peer's early questions wait."""
+    harness.handle(Connected(1, "B", dialed=True))
+    assert harness.receive(harness.hello()) == [MembershipDigest("S", MembershipRecord().digest())]
+    assert harness.receive(harness.membership_digest(MORE)) == [MembershipUpdate("S", MembershipRecord())]
+    harness.replica.write("S", 0, "a secret")
+    assert harness.receive(Want("S", 0, {})) == []
+    assert harness.session.shared == frozenset()
+    sent = harness.receive(MembershipUpdate("S", MORE))
     assert [message.update for message in sent if isinstance(message, Diff)] != []
 
 
-def test_a_peer_that_turns_out_to_be_no_member_gets_nothing(hand: Hand) -> None:
-    """The statements that it brought say so themselves."""
-    hand.handle(Connected(1, "B", dialed=True))
-    hand.say(hand.hello())
-    hand.say(hand.known(MORE))
-    hand.replica.write("S", 0, "a secret")
-    hand.replica.members["S"] = ("shared", set())
-    assert hand.say(Want("S", 0, {})) == []
-    assert hand.say(MembershipUpdate("S", MORE)) == [Bye("the members of a shared space have changed")]
+def test_a_peer_that_is_not_a_member_gets_nothing(harness: SessionHarness) -> None:
+    """The statements that it sent prove it."""
+    harness.handle(Connected(1, "B", dialed=True))
+    harness.receive(harness.hello())
+    harness.receive(harness.membership_digest(MORE))
+    harness.replica.write("S", 0, "a secret")
+    harness.replica.members["S"] = ("shared", set())
+    assert harness.receive(Want("S", 0, {})) == []
+    assert harness.receive(MembershipUpdate("S", MORE)) == [Bye("the members of a shared space have changed")]
 
 
-def test_statements_that_both_know_are_not_exchanged(hand: Hand) -> None:
-    """Where greetings differ, digests of the records say so, and the space is settled and compared."""
-    hand.handle(Connected(1, "B", dialed=True))
-    assert hand.say(hand.hello()) == [hand.known()]
-    [comparison] = hand.say(hand.known())
-    assert (type(comparison), hand.session.shared) == (Range, {"S"})
+def test_statements_that_both_know_are_not_exchanged(harness: SessionHarness) -> None:
+    """Where greetings differ, equal membership digests settle the space, and it is compared."""
+    harness.handle(Connected(1, "B", dialed=True))
+    assert harness.receive(harness.hello()) == [harness.membership_digest()]
+    [comparison] = harness.receive(harness.membership_digest())
+    assert (type(comparison), harness.session.shared) == (Range, {"S"})
 
 
-def test_a_peer_that_claims_to_know_the_same_gains_nothing(hand: Hand) -> None:
-    """Whether it takes part is what our store says: of a space that is not shared with it, it hears nothing."""
-    hand.handle(Connected(1, "B", dialed=True))
+def test_a_false_membership_digest_gains_nothing(harness: SessionHarness) -> None:
+    """Our store decides who takes part. The peer receives nothing about a space that is not shared with it."""
+    harness.handle(Connected(1, "B", dialed=True))
     private = Offer("P", "private", b"d" * 16)
-    assert hand.say(Hello(PROTOCOL, (), "theirs", (private,))) == []
-    assert hand.say(MembershipDigest("P", hand.replica.membership("P").digest())) == []
-    assert hand.session.shared == frozenset()
-    assert hand.say(Want("P", 0, {})) == []
+    assert harness.receive(Hello(PROTOCOL, (), "theirs", (private,))) == []
+    assert harness.receive(MembershipDigest("P", harness.replica.membership("P").digest())) == []
+    assert harness.session.shared == frozenset()
+    assert harness.receive(Want("P", 0, {})) == []
 
 
-def test_statements_are_answered_where_greetings_have_crossed(hand: Hand) -> None:
-    """The peer found that different which was equal for us: it has ours, once, and goes on."""
-    hand.greet()
-    assert hand.say(MembershipUpdate("S", MORE)) == [MembershipUpdate("S", MembershipRecord())]
-    assert hand.say(MembershipUpdate("S", MORE)) == []
+def test_statements_are_answered_where_greetings_have_crossed(harness: SessionHarness) -> None:
+    """The greetings were equal for us but different for the peer. It gets our statements once, and continues."""
+    harness.greet()
+    assert harness.receive(MembershipUpdate("S", MORE)) == [MembershipUpdate("S", MembershipRecord())]
+    assert harness.receive(MembershipUpdate("S", MORE)) == []
 
 
-def test_statements_that_came_after_the_greeting_are_told(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The digest in our greeting was that of less."""
-    hand.handle(Connected(1, "B", dialed=True))
-    before = hand.hello(hand.digest())
-    monkeypatch.setattr(hand.replica, "membership", lambda _: MORE)
-    assert hand.say(before) == [MembershipUpdate("S", MORE)]
+def test_statements_newer_than_the_greeting_are_sent(harness: SessionHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digest in our greeting did not cover them."""
+    harness.handle(Connected(1, "B", dialed=True))
+    before = harness.hello(harness.digest())
+    monkeypatch.setattr(harness.replica, "membership", lambda _: MORE)
+    assert harness.receive(before) == [MembershipUpdate("S", MORE)]
 
 
-def test_statements_that_came_after_their_digest_are_told(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once, and not before the peer has said what it knows."""
-    hand.handle(Connected(1, "B", dialed=True))
-    before = hand.known()
-    hand.say(hand.hello())
-    monkeypatch.setattr(hand.replica, "membership", lambda _: MORE)
-    assert hand.handle(SpacesChanged()) == []
-    assert hand.say(before) == [MembershipUpdate("S", MORE)]
-    assert hand.handle(SpacesChanged()) == []
+def test_statements_newer_than_their_digest_are_sent(harness: SessionHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, and not before the peer has answered."""
+    harness.handle(Connected(1, "B", dialed=True))
+    before = harness.membership_digest()
+    harness.receive(harness.hello())
+    monkeypatch.setattr(harness.replica, "membership", lambda _: MORE)
+    assert harness.handle(SpacesChanged()) == []
+    assert harness.receive(before) == [MembershipUpdate("S", MORE)]
+    assert harness.handle(SpacesChanged()) == []
 
 
-def test_statements_of_members_are_told_again_when_they_change(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a revocation spreads over the connections that stand."""
-    hand.greet()
-    assert hand.handle(SpacesChanged()) == []
-    monkeypatch.setattr(hand.replica, "membership", lambda _: MembershipRecord("A", b"n", (b"statement",)))
-    assert hand.handle(SpacesChanged()) == [MembershipUpdate("S", MembershipRecord("A", b"n", (b"statement",)))]
+def test_changed_statements_are_sent_again(harness: SessionHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a revocation spreads over open connections."""
+    harness.greet()
+    assert harness.handle(SpacesChanged()) == []
+    monkeypatch.setattr(harness.replica, "membership", lambda _: MembershipRecord("A", b"n", (b"statement",)))
+    assert harness.handle(SpacesChanged()) == [MembershipUpdate("S", MembershipRecord("A", b"n", (b"statement",)))]
 
 
-def test_too_much_before_the_members_are_settled_ends_the_session(hand: Hand) -> None:
+def test_too_many_messages_before_the_members_are_settled_end_the_session(harness: SessionHarness) -> None:
     """An honest peer waits."""
-    hand.handle(Connected(1, "B", dialed=True))
-    hand.say(hand.hello())
+    harness.handle(Connected(1, "B", dialed=True))
+    harness.receive(harness.hello())
     for _ in range(EARLY + 1):
-        hand.say(Have("S", ()))
-    assert hand.closed == "too many documents came before the members' statements"
+        harness.receive(Have("S", ()))
+    assert harness.closed == "too many documents came before the members' statements"
 
 
-def test_an_unknown_message_is_skipped(hand: Hand) -> None:
+def test_an_unknown_message_is_skipped(harness: SessionHarness) -> None:
     """A newer version may send it at any time."""
-    assert hand.greet().say(msgpack.packb([99, {}])) == []
-    assert hand.session.ready
+    assert harness.greet().receive(msgpack.packb([99, {}])) == []
+    assert harness.session.ready
 
 
-def test_an_answer_that_was_not_asked_for_is_our_own_fault(hand: Hand) -> None:
+def test_an_answer_without_a_query_is_an_error_of_the_driver(harness: SessionHarness) -> None:
     """The driver broke its contract: LocalProtocolError."""
-    hand.greet()
+    harness.greet()
     with pytest.raises(LocalProtocolError, match="query 999"):
-        hand.session.handle(Answered(1, 999, None), 1.0)
+        harness.session.handle(Answered(1, 999, None), 1.0)
 
 
-def test_a_failing_store_ends_the_session(hand: Hand) -> None:
-    """The next session starts afresh; the peer is told nothing of the reason."""
-    hand.greet().replica.failing = "the disk is full"
-    assert hand.say(Want("S", 0, {})) == [Bye("the store failed")]
-    assert hand.reports[-1].text == "the disk is full"
+def test_a_failing_store_ends_the_session(harness: SessionHarness) -> None:
+    """The next session starts fresh. The peer is not told the reason."""
+    harness.greet().replica.failing = "the disk is full"
+    assert harness.receive(Want("S", 0, {})) == [Bye("the store failed")]
+    assert harness.reports[-1].text == "the disk is full"
 
 
-def test_a_peer_cannot_pile_up_questions(hand: Hand) -> None:
-    """Beyond a bound of open queries the session ends: an honest peer never comes near it."""
-    hand.greet().performing = False
+def test_the_number_of_open_queries_is_limited(harness: SessionHarness) -> None:
+    """Beyond the limit the session ends. An honest peer never comes near it."""
+    harness.greet().performing = False
     for _ in range(2_000):
-        hand.say(Have("S", ()))
-    assert hand.closed == "B sends requests faster than they can be answered"
+        harness.receive(Have("S", ()))
+    assert harness.closed == "B sends requests faster than they can be answered"
 
 
-def test_a_space_that_is_no_longer_shared_ends_the_session(hand: Hand) -> None:
-    """Nothing that stands in a queue can be sent any more. One that is added is greeted anew."""
-    hand.greet().replica.share("T", "more", "B")
-    [hello] = hand.handle(SpacesChanged())
+def test_a_space_that_is_no_longer_shared_ends_the_session(harness: SessionHarness) -> None:
+    """Nothing in the queues can be sent any more. For an added space, a new greeting is enough."""
+    harness.greet().replica.share("T", "more", "B")
+    [hello] = harness.handle(SpacesChanged())
     assert isinstance(hello, Hello)
     assert [(space.id, space.name) for space in hello.spaces] == [("S", "shared"), ("T", "more")]
-    del hand.replica.members["S"]
-    hand.handle(SpacesChanged())
-    assert hand.closed == "the shared spaces have changed"
+    del harness.replica.members["S"]
+    harness.handle(SpacesChanged())
+    assert harness.closed == "the shared spaces have changed"
 
 
-def test_nothing_is_pushed_to_whom_the_store_has_cast_out(hand: Hand) -> None:
-    """Before the session hears of that."""
-    hand.greet().replica.members["S"][1].remove("B")
-    assert hand.write(0, "not for the peer") == []
+def test_nothing_is_pushed_to_a_device_that_was_just_revoked(harness: SessionHarness) -> None:
+    """Even before the session learns of it."""
+    harness.greet().replica.members["S"][1].remove("B")
+    assert harness.write(0, "not for the peer") == []
 
 
-def test_a_change_of_other_spaces_is_not_told(hand: Hand) -> None:
-    """What the peer shares is as before, so nothing is said."""
-    hand.greet().replica.share("Q", "other", "D")
-    assert hand.handle(SpacesChanged()) == []
+def test_a_change_of_other_spaces_is_not_sent(harness: SessionHarness) -> None:
+    """The spaces shared with the peer are unchanged, so nothing is sent."""
+    harness.greet().replica.share("Q", "other", "D")
+    assert harness.handle(SpacesChanged()) == []
 
 
-def test_two_devices_come_to_hold_the_same(world: World) -> None:
-    """Different shards, and both sides of one shard."""
+def test_two_devices_get_equal_copies(world: World) -> None:
+    """With different shards, and with writes on both sides of one shard."""
     a, b = world.nodes_sharing("AB")
     a.replica.write("S", 0, "a0")
     b.replica.write("S", 0, "b0")
@@ -258,8 +258,8 @@ def test_two_devices_come_to_hold_the_same(world: World) -> None:
     assert a.replica.digests("S")[0].digest == b.replica.digests("S")[0].digest
 
 
-def test_two_spaces_of_one_name_become_the_one_with_the_smaller_id(world: World) -> None:
-    """Both devices made their own `personal` before they met; both go on under the same id, with everything."""
+def test_two_spaces_of_one_name_merge_under_the_smaller_id(world: World) -> None:
+    """Both devices made `personal` before they met. Both continue under one id, with all content."""
     a, b = world.node("A"), world.node("B")
     a.replica.share("id 2", "personal", "B")
     b.replica.share("id 1", "personal", "A")
@@ -271,9 +271,8 @@ def test_two_spaces_of_one_name_become_the_one_with_the_smaller_id(world: World)
     assert a.texts("id 1") == b.texts("id 1") == {"from a", "from b"}
 
 
-def test_two_spaces_of_one_name_stay_apart_where_the_store_says_so(world: World) -> None:
-    """It knows who may move it, and why nobody may. That is reported once; nothing of either is said, and both are
-    still connected."""
+def test_two_spaces_of_one_name_stay_separate_if_the_store_refuses(world: World) -> None:
+    """The reason is reported once. Nothing of either space is sent, and both devices stay connected."""
     a, b = world.node("A"), world.node("B")
     a.replica.share("id 2", "personal", "B")
     b.replica.share("id 1", "personal", "A")
@@ -292,24 +291,24 @@ def test_two_spaces_of_one_name_stay_apart_where_the_store_says_so(world: World)
     assert len(world.links) == 1
 
 
-def test_a_space_of_which_the_peer_was_revoked_is_told_in_its_own_words(hand: Hand) -> None:
-    """It greets with the space, so it has not heard of it; of other spaces that are not shared nothing is said."""
-    del hand.replica.members["S"]
-    hand.replica.revoked["S"] = {"B"}
-    hand.handle(Connected(1, "B", dialed=True))
+def test_a_revoked_peer_that_greets_with_the_space_gets_the_revocation(harness: SessionHarness) -> None:
+    """It does not know yet. It receives nothing about other spaces."""
+    del harness.replica.members["S"]
+    harness.replica.revoked["S"] = {"B"}
+    harness.handle(Connected(1, "B", dialed=True))
     both = (Offer("S", "shared", b""), Offer("Q", "unknown", b""))
-    assert hand.say(replace(hand.hello(), spaces=both)) == [
+    assert harness.receive(replace(harness.hello(), spaces=both)) == [
         MembershipUpdate("S", MembershipRecord(statements=(b"B is revoked",)))
     ]
 
 
-def test_what_is_said_of_a_space_that_the_peer_no_longer_greets_with_is_learnt(hand: Hand) -> None:
-    """We were revoked from it: from now on nobody is greeted with it by us."""
-    hand.handle(Connected(1, "B", dialed=True))
-    hand.say(Hello(PROTOCOL, (), "theirs", ()))
-    assert hand.say(MembershipUpdate("S", MORE)) == []
-    assert hand.replica.learnt == [("B", "S", MORE)]
-    assert hand.session.take_changed()
+def test_our_own_revocation_is_learned_from_the_peer(harness: SessionHarness) -> None:
+    """We were revoked from the space, and no longer greet any device with it."""
+    harness.handle(Connected(1, "B", dialed=True))
+    harness.receive(Hello(PROTOCOL, (), "theirs", ()))
+    assert harness.receive(MembershipUpdate("S", MORE)) == []
+    assert harness.replica.learnt == [("B", "S", MORE)]
+    assert harness.session.take_changed()
 
 
 def test_a_space_joined_later_is_compared_without_a_new_connection(world: World) -> None:
@@ -327,7 +326,7 @@ def test_a_space_joined_later_is_compared_without_a_new_connection(world: World)
     assert len(world.links) == 1
 
 
-def test_what_is_committed_at_any_time_arrives_at_once(world: World) -> None:
+def test_a_commit_arrives_at_once(world: World) -> None:
     """Without a comparison: pushed, applied, acknowledged."""
     a, b = world.nodes_sharing("AB")
     world.connect(a, b)
@@ -340,7 +339,7 @@ def test_what_is_committed_at_any_time_arrives_at_once(world: World) -> None:
 
 
 def test_nothing_is_sent_for_a_commit_in_a_space_that_is_not_shared(world: World) -> None:
-    """Neither its content nor its name, when it changes."""
+    """Neither its content nor a changed name."""
     a, b = world.nodes_sharing("AB")
     a.replica.share("L", "local")
     world.connect(a, b)
@@ -353,20 +352,20 @@ def test_nothing_is_sent_for_a_commit_in_a_space_that_is_not_shared(world: World
     assert len(world.sent) == frames
 
 
-def test_a_message_about_a_space_that_was_offered_before_is_dropped(hand: Hand) -> None:
-    """Greetings may cross: what the peer says before it hears of the change is no breach, and is not handled."""
-    hand.handle(Connected(1, "B", dialed=True))
-    hand.replica.members["R"] = hand.replica.members.pop("S")
-    hand.handle(SpacesChanged())
-    hand.say(hand.hello())
-    assert (hand.say(Want("S", 0, {})), hand.closed) == ([], "")
-    hand.say(Want("Q", 0, {}))
-    assert hand.closed == "a message is about a space that is not shared"
+def test_a_message_about_a_space_that_was_offered_before_is_dropped(harness: SessionHarness) -> None:
+    """Greetings may cross. A message that the peer sent before it knew of the change is not an error."""
+    harness.handle(Connected(1, "B", dialed=True))
+    harness.replica.members["R"] = harness.replica.members.pop("S")
+    harness.handle(SpacesChanged())
+    harness.receive(harness.hello())
+    assert (harness.receive(Want("S", 0, {})), harness.closed) == ([], "")
+    harness.receive(Want("Q", 0, {}))
+    assert harness.closed == "a message is about a space that is not shared"
 
 
-def test_another_incarnation_voids_the_receipts_at_the_greeting(hand: Hand) -> None:
-    """Of a peer whose store was restored we know nothing until the copies are compared."""
-    hand.replica.receipts = {("B", "S", 0): 7, ("C", "S", 0): 7}
-    hand.replica.incarnations = {"B": "another"}
-    hand.greet()
-    assert hand.replica.receipts == {("C", "S", 0): 7}
+def test_another_incarnation_voids_the_receipts_at_the_greeting(harness: SessionHarness) -> None:
+    """Nothing is known about a restored store until the copies are compared."""
+    harness.replica.receipts = {("B", "S", 0): 7, ("C", "S", 0): 7}
+    harness.replica.incarnations = {"B": "another"}
+    harness.greet()
+    assert harness.replica.receipts == {("C", "S", 0): 7}

@@ -1,4 +1,4 @@
-"""Whom to dial, and when."""
+"""The choice of devices to dial."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from memcrdt.sync.topology import BACKOFF_MAX_S, BACKOFF_MIN_S, HEALTHY_S, MESH,
 
 
 def dialing(count: int) -> Topology:
-    """Knows so many devices, named p0, p1..."""
+    """Return a topology that knows `count` devices, named p0, p1..."""
     made = Topology(Random(1))
     for number in range(count):
         made.know(f"p{number}", now=0.0)
@@ -18,7 +18,7 @@ def dialing(count: int) -> Topology:
 
 
 def waits(made: Topology, now: float) -> float:
-    """How long p0 waits, which is not connected."""
+    """Return how long the unconnected device p0 waits."""
     due = made.next_due(set(), now)
     assert due is not None
     return due - now
@@ -30,7 +30,7 @@ def test_up_to_six_devices_are_all_dialed() -> None:
 
 
 def test_of_more_devices_five_are_dialed() -> None:
-    """Those connected and those being dialed count."""
+    """Connected devices and dials in progress count."""
     made = dialing(20)
     first = made.choose({"p0", "p1"}, 0.0)
     assert len(set(first)) == VIEW - 2
@@ -42,7 +42,7 @@ def test_of_more_devices_five_are_dialed() -> None:
 
 
 def test_a_device_is_dialed_once_at_a_time() -> None:
-    """Until the dial has succeeded or failed; and not while it is connected."""
+    """Until the dial has succeeded or failed, and not while the device is connected."""
     made = dialing(1)
     assert made.choose(set(), 0.0) == ["p0"]
     assert made.choose(set(), 0.0) == []
@@ -66,8 +66,8 @@ def test_failures_double_the_wait_up_to_thirty_seconds() -> None:
 @pytest.mark.parametrize(
     ("lasted_s", "most_s"), [(HEALTHY_S, 1.5 * BACKOFF_MIN_S), (HEALTHY_S - 1, 1.5 * BACKOFF_MAX_S)]
 )
-def test_ten_healthy_seconds_make_up_for_failures(lasted_s: float, most_s: float) -> None:
-    """A shorter connection counts as one more failure."""
+def test_a_connection_of_ten_seconds_resets_the_failures(lasted_s: float, most_s: float) -> None:
+    """A shorter connection counts as another failure."""
     made = dialing(1)
     for _ in range(10):
         made.failed("p0", 0.0)
@@ -76,7 +76,7 @@ def test_ten_healthy_seconds_make_up_for_failures(lasted_s: float, most_s: float
 
 
 def test_a_new_address_or_a_hurry_ends_the_wait() -> None:
-    """It may be dialed at once."""
+    """The device may be dialed at once."""
     for end in (lambda made: made.know("p0", 1.0), lambda made: made.hurry(1.0)):
         made = dialing(1)
         for _ in range(10):
@@ -87,7 +87,7 @@ def test_a_new_address_or_a_hurry_ends_the_wait() -> None:
 
 
 def test_a_forgotten_device_is_not_dialed() -> None:
-    """Nor does an event about it bring it back."""
+    """An event about it does not bring it back."""
     made = dialing(1)
     made.forget("p0")
     made.failed("p0", 0.0)
@@ -98,7 +98,7 @@ def test_a_forgotten_device_is_not_dialed() -> None:
 
 
 def test_beyond_the_mesh_another_device_is_chosen_for_exchange() -> None:
-    """Although the view is full; in a mesh there is nobody else."""
+    """Although there are enough connections. In a mesh there is no other device."""
     active = {f"p{number}" for number in range(VIEW)}
     [other] = dialing(20).choose_other(active)
     assert other not in active
@@ -106,15 +106,15 @@ def test_beyond_the_mesh_another_device_is_chosen_for_exchange() -> None:
 
 
 def mostly_readers(count: int) -> Topology:
-    """Knows so many devices, of which only p0, p1 and p2 may write."""
+    """Return a topology that knows `count` devices, of which only p0, p1 and p2 may write."""
     made = Topology(Random(1))
     for number in range(count):
         made.know(f"p{number}", now=0.0, writes=number < 3)
     return made
 
 
-def test_two_of_the_devices_dialed_may_write() -> None:
-    """Who may only read passes nothing on: five of these would leave us alone."""
+def test_two_of_the_dialed_devices_may_write() -> None:
+    """Five read-only devices would pass nothing on to us."""
     for seed in range(20):
         made = mostly_readers(40)
         made._rng = Random(seed)
@@ -124,7 +124,7 @@ def test_two_of_the_devices_dialed_may_write() -> None:
 
 
 def test_writers_are_dialed_although_there_are_enough_connections() -> None:
-    """Until there are two; a dial that failed is tried again when it is due."""
+    """Until two are connected. After a failed dial, the next one waits as usual."""
     made = mostly_readers(40)
     readers = {f"p{number}" for number in range(10, 10 + VIEW)}
     (first, second) = made.choose(readers, 0.0)
@@ -137,7 +137,7 @@ def test_writers_are_dialed_although_there_are_enough_connections() -> None:
 
 
 def test_the_last_two_writers_are_needed() -> None:
-    """A third is not, nor is any device that may only read."""
+    """A third writer is not needed, nor is any read-only device."""
     made = mostly_readers(40)
     assert made.is_needed("p0", {"p0", "p1", "p10"})
     assert not made.is_needed("p10", {"p0", "p1", "p10"})
@@ -146,7 +146,7 @@ def test_the_last_two_writers_are_needed() -> None:
 
 
 def test_rights_may_change() -> None:
-    """The last word counts."""
+    """The last event counts."""
     made = mostly_readers(40)
     made.know("p0", now=1.0, writes=False)
     assert not made.is_needed("p0", {"p0"})

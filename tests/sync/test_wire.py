@@ -1,4 +1,4 @@
-"""Messages as frames, from friends, from newer versions and from enemies."""
+"""Messages as frames: from this version, from newer versions and from attackers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ updates = st.binary(max_size=1000)
 
 @st.composite
 def spans(draw: st.DrawFn) -> tuple[Span, ...]:
-    """Ranges that don't overlap."""
+    """Generate ranges that do not overlap."""
     bounds = sorted(draw(st.sets(st.integers(0, SHARDS), max_size=20)))
     pairs = zip(bounds[::2], bounds[1::2], strict=False)
     return tuple(Span(lo, hi, draw(digests), draw(st.integers(0, hi - lo))) for lo, hi in pairs)
@@ -55,7 +55,7 @@ def spans(draw: st.DrawFn) -> tuple[Span, ...]:
 
 @st.composite
 def leaves(draw: st.DrawFn) -> tuple[Leaf, ...]:
-    """Ranges that don't overlap, with shards in them."""
+    """Generate ranges that do not overlap, with shards in them."""
     return tuple(
         Leaf(span.lo, span.hi, tuple(draw(st.dictionaries(st.integers(span.lo, span.hi - 1), digests)).items()))
         for span in draw(spans())
@@ -104,7 +104,7 @@ EXAMPLES = [
 
 
 def survives(frame: bytes) -> bool:
-    """Whether the frame is taken; fails the test on any error but the documented one."""
+    """Return whether the frame is accepted. Any error but the documented one fails the test."""
     try:
         decode(frame)
     except RemoteProtocolError:
@@ -113,14 +113,14 @@ def survives(frame: bytes) -> bool:
 
 
 @given(messages)
-def test_a_message_comes_back_as_it_was(message: Message) -> None:
+def test_a_message_survives_encoding_and_decoding(message: Message) -> None:
     """decode(encode(m)) == m for every message."""
     assert decode(encode(message)) == message
 
 
 @pytest.mark.parametrize("message", EXAMPLES, ids=lambda m: type(m).__name__)
 def test_a_field_of_a_newer_version_is_ignored(message: Message) -> None:
-    """Fields behind the last known one don't disturb."""
+    """Fields after the last known one have no effect."""
     fields = msgpack.unpackb(encode(message))
     assert decode(msgpack.packb([*fields, "new", 7])) == message
     assert decode(msgpack.packb([*fields, {"a map": {"of": [{}, {7: b"maps"}]}}])) == message
@@ -134,8 +134,8 @@ def test_a_missing_field_is_refused(message: Message) -> None:
         decode(msgpack.packb(fields[:-1]))
 
 
-def test_an_unknown_message_is_told_apart_from_a_broken_one() -> None:
-    """A type of a newer version gives Unknown, to be skipped; what is no number is an error."""
+def test_an_unknown_message_differs_from_a_malformed_one() -> None:
+    """A type of a newer version gives Unknown, to be skipped. A type that is not a number is an error."""
     assert decode(msgpack.packb([99, "anything", {"a": {"map": [{}]}}])) == Unknown(99)
     with pytest.raises(RemoteProtocolError):
         decode(msgpack.packb(["99"]))
@@ -159,20 +159,20 @@ def test_random_bytes_raise_nothing_else(frame: bytes) -> None:
         max_leaves=20,
     )
 )
-def test_random_values_in_the_place_of_fields_raise_nothing_else(value: object) -> None:
-    """Well-formed msgpack of any shape is taken or refused, for each type of message."""
+def test_random_fields_raise_nothing_else(value: object) -> None:
+    """Valid msgpack of any structure is accepted or refused, for each type of message."""
     for number in range(1, 15):
         for fields in ([value] * 6, value if isinstance(value, list) else [value]):
             try:
                 frame = msgpack.packb([number, *fields])
-            except (OverflowError, ValueError):  # an integer beyond 64 bits, a text that is no UTF-8
+            except (OverflowError, ValueError):  # an integer beyond 64 bits, a text that is not UTF-8
                 continue
             survives(frame)
 
 
 @pytest.mark.parametrize("message", EXAMPLES, ids=lambda m: type(m).__name__)
-def test_any_byte_in_the_place_of_any_other_raises_nothing_else(message: Message) -> None:
-    """Each byte of a frame by each other one; and the frame cut off there."""
+def test_replacing_any_byte_raises_nothing_else(message: Message) -> None:
+    """Each byte of a frame is replaced by each other value, and the frame is truncated at each byte."""
     frame = encode(message)
     for at in range(len(frame)):
         assert not survives(frame[:at])
@@ -181,7 +181,7 @@ def test_any_byte_in_the_place_of_any_other_raises_nothing_else(message: Message
 
 
 def test_twenty_thousand_mutated_frames_raise_nothing_else() -> None:
-    """Flipped, cut, inserted and spliced bytes of real frames: some are still messages, the others are refused."""
+    """Flipped, removed, inserted and spliced bytes of real frames: some are still messages, the others are refused."""
     rng = Random(5)
     frames = [encode(message) for message in EXAMPLES]
     taken = 0
@@ -233,8 +233,8 @@ def test_twenty_thousand_mutated_frames_raise_nothing_else() -> None:
         "claims bytes",
     ],
 )
-def test_a_hostile_frame_takes_bounded_memory(frame: bytes) -> None:
-    """Whatever a frame nests or claims, decoding it takes less than 40 times the largest frame."""
+def test_a_hostile_frame_uses_bounded_memory(frame: bytes) -> None:
+    """Whatever a frame nests or claims, decoding it uses less than 40 times the largest frame."""
     tracemalloc.start()
     try:
         assert not survives(frame[:FRAME_BYTES])
@@ -269,14 +269,14 @@ def test_a_hostile_frame_takes_bounded_memory(frame: bytes) -> None:
         [9, 1, 64, b"d"],
     ],
 )
-def test_what_breaks_a_limit_or_a_rule_is_refused(fields: list[object]) -> None:
-    """Names twice, ranges that overlap or are empty, numbers out of range, digests and updates of a wrong size."""
+def test_a_message_that_breaks_a_limit_or_a_rule_is_refused(fields: list[object]) -> None:
+    """Duplicate names, overlapping or empty ranges, numbers out of range, digests and updates of a wrong size."""
     with pytest.raises(RemoteProtocolError):
         decode(msgpack.packb(fields))
 
 
-def test_a_frame_over_the_limit_is_neither_sent_nor_taken() -> None:
-    """1 MiB, on both sides: our own fault when sending, the peer's when receiving."""
+def test_a_frame_over_the_limit_is_neither_sent_nor_accepted() -> None:
+    """1 MiB on both sides: our own fault when sending, the peer's when receiving."""
     with pytest.raises(LocalProtocolError, match="Fragment has"):
         encode(Fragment(1, 0, b"x" * FRAME_BYTES))
     with pytest.raises(RemoteProtocolError, match="the maximum is"):

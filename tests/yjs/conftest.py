@@ -1,4 +1,4 @@
-"""A store with its Yjs listener, and stock JavaScript clients in a Node process."""
+"""A store with its Yjs listener, and stock JavaScript clients in a Node.js process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INSTALL_S = 60
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The npm packages are installed once: for the one worker that runs these tests."""
+    """Run the tests that need npm packages in one worker, which installs them once."""
     for item in items:
         if Path(__file__).parent in item.path.parents and "node" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("node"))
@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", name="packages")
 def _packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the example, its installed packages, and the driver of the tests."""
+    """Return a folder with the example, its installed packages, and the driver of the tests."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         pytest.skip("there is no Node.js with npm here")
@@ -57,13 +57,13 @@ def _packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Node:
-    """A Node process that runs snippets of JavaScript; what they return comes back by value."""
+    """A Node.js process that runs snippets of JavaScript and returns their results by value."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     async def __call__(self, code: str, **given: Any) -> Any:
-        """Runs a snippet, the body of an async function, in which the given values are variables."""
+        """Run a snippet: the body of an async function that can use the given values as variables."""
         reader, writer = self._process.stdout, self._process.stdin
         assert reader is not None
         assert writer is not None
@@ -112,7 +112,7 @@ class Served:
 
     @property
     def personal(self) -> str:
-        """What y-websocket takes as the address of its server; the shard is its room."""
+        """The server address for y-websocket. The shard is its room."""
         return f"{self.listener.url.replace('http', 'ws', 1)}/personal"
 
 

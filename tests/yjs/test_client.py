@@ -1,4 +1,4 @@
-"""One client over a real WebSocket, message by message: what goes to the store, and what comes from it."""
+"""One client over a real WebSocket, message by message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DEADLINE_S = 10
 
 
 def birth(text: str) -> dict[str, Any]:
-    """The register of a new memory, as docs/yjs.md tells a JavaScript reader to write it."""
+    """Return the register of a new memory, as docs/yjs.md tells JavaScript readers to write it."""
     return {
         "text": text,
         "scope": "global",
@@ -41,7 +41,7 @@ def birth(text: str) -> dict[str, Any]:
 
 
 class Talk:
-    """A client that keeps a copy of its shard, as far as it was sent."""
+    """A client that keeps a copy of its shard, from the updates that it was sent."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
@@ -51,7 +51,7 @@ class Talk:
         await self.socket.send_bytes(frame)
 
     async def next(self) -> Any:
-        """The next message; the end of the connection as (code, reason)."""
+        """Return the next message, or the end of the connection as (code, reason)."""
         async with asyncio.timeout(DEADLINE_S):
             message = await self.socket.receive()
         if message.type is aiohttp.WSMsgType.CLOSE:
@@ -63,14 +63,14 @@ class Talk:
         return read
 
     async def until(self, wanted: Callable[[Any], Any]) -> Any:
-        """The first message that is wanted; those before are taken, too."""
+        """Return the first wanted message. Earlier messages are applied, too."""
         while True:
             message = await self.next()
             if wanted(message):
                 return message
 
     async def sync(self, known: StateVector | None = None) -> Update:
-        """Asks for what is missing, and returns the step 2 that ends the answer."""
+        """Ask for missing updates, and return the step 2 that ends the answer."""
         await self.send(protocol.step_1(known or {}))
         found: Update = await self.until(lambda message: isinstance(message, Update) and message.is_step_2)
         return found
@@ -80,7 +80,7 @@ class Talk:
         return found
 
     async def silent(self) -> bool:
-        """Whether nothing was sent before the answer to a question asked now."""
+        """Return whether nothing was sent before the answer to a new question."""
         await self.send(protocol.awareness([Presence(99, 1, '"ping"')]))
         return isinstance(await self.next(), Awareness)
 
@@ -97,7 +97,7 @@ async def _talk(served: Any) -> AsyncIterator[Callable[..., Any]]:
 
 
 async def test_a_client_is_asked_what_it_has(memory: Memory, talk: Any) -> None:
-    """By a sync step 1 with our state vector, before it says anything."""
+    """By a sync step 1 with our state vector, before the client sends anything."""
     memory.add("here already")
     message = await (await talk()).next()
     assert isinstance(message, Step1)
@@ -105,7 +105,7 @@ async def test_a_client_is_asked_what_it_has(memory: Memory, talk: Any) -> None:
 
 
 async def test_updates_before_a_step_1_are_not_sent(memory: Memory, talk: Any) -> None:
-    """What a client has is not known before it asked: an update could leave a gap there."""
+    """The client's state is not known before its step 1, so an update could have a gap before it."""
     first = await talk()
     assert isinstance(await first.next(), Step1)
     memory.add("too early")
@@ -115,7 +115,7 @@ async def test_updates_before_a_step_1_are_not_sent(memory: Memory, talk: Any) -
 
 
 async def test_commits_of_other_processes_arrive(memory: Memory, talk: Any) -> None:
-    """A second opening of the same file stands for the other process: it has connections of its own."""
+    """A second opening of the same file with its own connections stands for the other process."""
     client = await talk()
     await client.sync()
     with memcrdt.open(memory.home, embedder=None) as other:
@@ -124,8 +124,8 @@ async def test_commits_of_other_processes_arrive(memory: Memory, talk: Any) -> N
     assert client.copy.registers(added)[added]["text"] == "from elsewhere"
 
 
-async def test_an_update_is_committed_as_one_from_a_peer(memory: Memory, talk: Any) -> None:
-    """It is searchable when it comes back as news, and the log names the token."""
+async def test_an_update_is_committed_like_one_from_a_peer(memory: Memory, talk: Any) -> None:
+    """It can be searched when it comes back to the clients, and the log names the token."""
     client = await talk()
     await client.sync()
     mine = Shard(1).write({ID: birth("The cat is called Ada")})
@@ -138,7 +138,7 @@ async def test_an_update_is_committed_as_one_from_a_peer(memory: Memory, talk: A
 
 
 async def test_a_gap_is_answered_with_a_step_1(memory: Memory, talk: Any) -> None:
-    """The client then sends all that was missing, and everything is here."""
+    """The client then sends all missing updates."""
     mine = Shard(1)
     first, second = mine.write({ID: birth("old")}), mine.write({ID: birth("new")})
     client = await talk()
@@ -155,7 +155,7 @@ async def test_a_gap_is_answered_with_a_step_1(memory: Memory, talk: Any) -> Non
 
 
 async def test_a_step_2_with_a_gap_is_not_asked_for_again(talk: Any) -> None:
-    """The client has no more than that: question and answer would go round for ever."""
+    """The client has no more than that, so asking again would never end."""
     mine = Shard(1)
     mine.write({ID: birth("old")})
     second = mine.write({ID: birth("new")})
@@ -166,7 +166,7 @@ async def test_a_step_2_with_a_gap_is_not_asked_for_again(talk: Any) -> None:
 
 
 async def test_a_refused_update_ends_the_connection_with_a_reason(memory: Memory, talk: Any) -> None:
-    """And with a code after which y-websocket doesn't come back; the update is in quarantine, the store as before."""
+    """With a code after which y-websocket does not reconnect. The update is in quarantine, the store unchanged."""
     text: pycrdt.Doc = pycrdt.Doc()
     text["memories"] = pycrdt.Text("no map at all")
     client = await talk()
@@ -181,15 +181,15 @@ async def test_a_refused_update_ends_the_connection_with_a_reason(memory: Memory
 
 @pytest.mark.parametrize("frame", [b"\0\3\0", b"\1\3\1\7\3", b"\0\1\5\0"])
 async def test_a_malformed_message_ends_the_connection(memory: Memory, talk: Any, frame: bytes) -> None:
-    """With the code of what is refused; nothing is put into quarantine, since there is no update."""
+    """With the code for refusals. Nothing goes to quarantine, because there is no update."""
     client = await talk()
     await client.send(frame)
     assert (await client.end())[0] == serving.REFUSED
     assert memory.status().quarantined == 0
 
 
-async def test_a_message_over_16_mib_is_cut_off(talk: Any) -> None:
-    """By its length alone, before memory is taken for it."""
+async def test_a_message_over_16_mib_ends_the_connection(talk: Any) -> None:
+    """By its length alone, before memory is allocated for it."""
     client = await talk()
     header = b"\x82\xff" + (protocol.FRAME_BYTES + 2).to_bytes(8, "big") + b"mask"
     client.socket._writer.transport.write(header)
@@ -212,7 +212,7 @@ async def _check_only_reads(memory: Memory, client: Talk, reason: str) -> None:
 
 
 async def test_a_read_only_token_reads_and_its_writes_are_dropped(memory: Memory, talk: Any) -> None:
-    """It is not asked what it has; what it sends all the same changes nothing, it is told so, and stays connected."""
+    """It gets no step 1. An update that it sends changes nothing; it is told so and stays connected."""
     memory.add("here already")
     client = await talk(TokenTable(memory.store).create("screen", read_only=True))
     await _check_only_reads(memory, client, "the token 'screen' is read-only; make another with `memcrdt token create`")
@@ -221,8 +221,8 @@ async def test_a_read_only_token_reads_and_its_writes_are_dropped(memory: Memory
     assert client.copy.registers(later)
 
 
-async def test_nobody_writes_into_a_space_that_this_device_may_only_read(memory: Memory, talk: Any) -> None:
-    """Whatever the token says: the other devices would not take it. It is read as any other, also after compaction."""
+async def test_no_client_writes_a_space_that_this_device_may_only_read(memory: Memory, talk: Any) -> None:
+    """Whatever the token allows, because the other devices would refuse it. Reading works, also after compaction."""
     memory.add("here already")
     memory.compact()
     with memory.store.writing() as db:
@@ -235,7 +235,7 @@ async def test_nobody_writes_into_a_space_that_this_device_may_only_read(memory:
 
 
 async def test_revoking_a_token_ends_its_connections(memory: Memory, talk: Any) -> None:
-    """With a code after which y-websocket doesn't come back. Others stay, and nothing more goes to the revoked one."""
+    """With a code after which y-websocket does not reconnect. Clients with other tokens stay connected."""
     client, other = await talk(), await talk(TokenTable(memory.store).create("other"))
     await client.sync()
     await other.sync()
@@ -248,15 +248,15 @@ async def test_revoking_a_token_ends_its_connections(memory: Memory, talk: Any) 
 
 
 async def test_revoking_ends_a_connection_that_asked_for_nothing(memory: Memory, talk: Any) -> None:
-    """It would hear of who is there."""
+    """Otherwise it would still receive presences."""
     client = await talk()
     await client.next()
     TokenTable(memory.store).revoke("browser")
     assert (await client.end())[0] == serving.REVOKED
 
 
-async def test_a_client_of_a_space_that_was_joined_is_sent_away_to_come_back(memory: Memory, talk: Any) -> None:
-    """The space has the other device's id from then on; y-websocket connects again after this code."""
+async def test_a_client_of_a_joined_space_has_to_reconnect(memory: Memory, talk: Any) -> None:
+    """The space has a new id, and y-websocket reconnects after this code."""
     client = await talk()
     await client.sync()
     with memory.store.writing() as db:
@@ -269,8 +269,8 @@ async def test_a_client_of_a_space_that_was_joined_is_sent_away_to_come_back(mem
     assert again.copy.registers(added)
 
 
-async def test_there_is_a_message_now_and_then(talk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty awareness, which changes nothing, well within the 30 s that y-websocket waits for a message."""
+async def test_a_quiet_connection_gets_heartbeats(talk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty awareness message without effect, well within the 30 s timeout of y-websocket."""
     assert serving.HEARTBEAT_S < 15
     monkeypatch.setattr(serving, "HEARTBEAT_S", 0.01)
     client = await talk()
@@ -278,10 +278,10 @@ async def test_there_is_a_message_now_and_then(talk: Any, monkeypatch: pytest.Mo
     assert [await client.next() for _ in range(3)] == [Awareness(())] * 3
 
 
-async def test_a_busy_store_keeps_no_message_from_a_quiet_shard(
+async def test_a_busy_store_does_not_delay_heartbeats_of_a_quiet_shard(
     memory: Memory, talk: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Commits elsewhere wake a connection without giving it anything to send."""
+    """Commits in other shards wake a connection that has nothing to send."""
     monkeypatch.setattr(serving, "HEARTBEAT_S", 0.05)
     memory.add("in shard 0")
     quiet = await talk(shard=1)
@@ -292,8 +292,8 @@ async def test_a_busy_store_keeps_no_message_from_a_quiet_shard(
     assert heard.result() == Awareness(())
 
 
-async def test_a_large_state_goes_out_in_several_updates(memory: Memory, talk: Any) -> None:
-    """Over 1 MiB: updates of a quarter of that, each of which fits behind those before it, then a step 2."""
+async def test_a_large_state_is_sent_in_several_updates(memory: Memory, talk: Any) -> None:
+    """Over 1 MiB: updates of 256 KiB, each applicable after the earlier ones, then a step 2."""
     for memory_id in memory.add_many("x" * 4000 + str(number) for number in range(200)):
         memory.update(memory_id, text="y" * 4000)
     client, messages = await talk(), []
@@ -307,8 +307,8 @@ async def test_a_large_state_goes_out_in_several_updates(memory: Memory, talk: A
     assert client.copy.digest() == digest(memory)
 
 
-async def test_asking_what_everyone_shows_is_answered(talk: Any) -> None:
-    """With all who are there; a client that comes hears of them without asking."""
+async def test_an_awareness_query_is_answered(talk: Any) -> None:
+    """With all presences. A new client gets them without asking."""
     ada, grace = await talk(), await talk()
     await ada.send(protocol.awareness([Presence(1, 1, '{"name": "Ada"}')]))
     assert await grace.until(lambda message: isinstance(message, Awareness)) == Awareness(
@@ -320,8 +320,8 @@ async def test_asking_what_everyone_shows_is_answered(talk: Any) -> None:
     assert await grace.next() == Awareness((Presence(1, 1, "null"),))
 
 
-async def test_other_shards_hear_nothing(memory: Memory, talk: Any) -> None:
-    """Neither of commits nor of who is there: a room is one shard."""
+async def test_other_shards_receive_nothing(memory: Memory, talk: Any) -> None:
+    """Neither updates nor presences: a room is one shard."""
     memory.add("in shard 0")
     there = await talk(shard=1)
     await there.sync()
@@ -332,7 +332,7 @@ async def test_other_shards_hear_nothing(memory: Memory, talk: Any) -> None:
 
 
 async def test_a_raw_delete_of_a_birth_is_a_forget(memory: Memory, talk: Any) -> None:
-    """The commit that takes it completes it: the tombstone comes back, the other registers go."""
+    """The commit completes the forget: it adds the tombstone and deletes the other registers."""
     doomed = memory.add("the code of the safe is 1234", tags=["safe"])
     client = await talk()
     await client.sync()
@@ -344,7 +344,7 @@ async def test_a_raw_delete_of_a_birth_is_a_forget(memory: Memory, talk: Any) ->
 
 
 async def test_pycrdt_s_own_provider_syncs_both_ways(memory: Memory, talk: Any) -> None:
-    """A document that pycrdt.Provider keeps: it gets what is there and what comes, and sends what it changes."""
+    """A document of pycrdt.Provider gets old and new updates, and sends its changes."""
     there = memory.add("from memcrdt")
     client = await talk()
     doc: pycrdt.Doc = pycrdt.Doc()
@@ -362,7 +362,7 @@ async def test_pycrdt_s_own_provider_syncs_both_ways(memory: Memory, talk: Any) 
 
 
 class _Channel:
-    """What pycrdt.Provider asks of a connection."""
+    """The connection interface that pycrdt.Provider needs."""
 
     path = "0"
 
@@ -384,12 +384,12 @@ class _Channel:
 
 async def eventually(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110  a condition of any kind, without an event of its own
+        while not condition():  # noqa: ASYNC110  arbitrary conditions have no event
             await asyncio.sleep(0.005)
 
 
 def digest(memory: Memory) -> bytes:
-    """Of the only shard of `personal`."""
+    """Return the digest of the only shard of `personal`."""
     (space,) = (space for space in memory.status().spaces if space.name == "personal")
     (found,) = StoreReplica(memory.store).digests(space.id).values()
     return found.digest

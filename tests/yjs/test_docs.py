@@ -1,4 +1,4 @@
-"""docs/yjs.md says what is so."""
+"""docs/yjs.md agrees with the code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAGE = (ROOT / "docs" / "yjs.md").read_text(encoding="utf-8")
 
 
 def test_the_example_on_the_page_is_the_one_that_runs() -> None:
-    """Word for word, and of about thirty lines."""
+    """Word for word, and about thirty lines long."""
     example = (ROOT / "examples" / "yjs" / "index.js").read_text(encoding="utf-8")
     assert f"```js\n{example}```" in PAGE
     assert len(example.splitlines()) <= 30
@@ -24,7 +24,7 @@ def test_every_attribute_is_named() -> None:
     assert [name for name in IN_REGISTERS if f"`{name}`" not in PAGE] == []
 
 
-def test_the_figures_are_those_of_the_code() -> None:
+def test_the_figures_agree_with_the_code() -> None:
     """Ports, limits, close codes and times."""
     assert f"127.0.0.1:{DEFAULT_YJS_PORT}" in PAGE
     assert f"{client.HEARTBEAT_S:.0f} s without another message" in PAGE

@@ -1,4 +1,4 @@
-"""Who comes in: addresses, certificates, hosts, tokens, origins and paths."""
+"""Access checks of the Yjs listener: addresses, certificates, hosts, tokens, origins and paths."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 async def test_the_list_of_shards_is_json(memory: Memory, served: Any, http: aiohttp.ClientSession) -> None:
-    """With a token in a header or in the query, which is all that a browser's WebSocket can set."""
+    """With a token in a header or in the query. A browser's WebSocket can only set the query."""
     memory.add(SECRET)
     for options in ({"headers": bearer(served.token)}, {"params": {"token": served.token}}):
         async with http.get(f"{served.spaces}/personal", **options) as response:
@@ -48,17 +48,17 @@ async def test_the_list_of_shards_is_json(memory: Memory, served: Any, http: aio
     "shown",
     [{}, {"params": {"token": "0" * 64}}, {"headers": bearer("0" * 64)}, {"headers": {"Authorization": "Basic Og=="}}],
 )
-async def test_without_a_good_token_there_is_a_401_and_nothing_else(
+async def test_without_a_valid_token_the_answer_is_401(
     memory: Memory, served: Any, http: aiohttp.ClientSession, path: str, shown: dict[str, Any]
 ) -> None:
-    """The same for every path, whatever is there: no body, and no word of what there is."""
+    """The same for every path, with an empty body, so that nothing about the spaces is revealed."""
     memory.add(SECRET)
     async with http.get(f"{served.spaces}{path}", **shown) as response:
         assert (response.status, await response.read()) == (401, b"")
 
 
-async def test_a_websocket_without_a_good_token_is_not_made(served: Any, http: aiohttp.ClientSession) -> None:
-    """It gets the 401 in the place of the upgrade."""
+async def test_a_websocket_without_a_valid_token_is_refused(served: Any, http: aiohttp.ClientSession) -> None:
+    """It gets the 401 instead of the upgrade."""
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await http.ws_connect(f"{served.personal}/0", params={"token": "wrong"})
     assert refused.value.status == 401
@@ -79,18 +79,18 @@ async def test_a_websocket_without_a_good_token_is_not_made(served: Any, http: a
         ("GET", "/personal/0", 426),
     ],
 )
-async def test_a_token_opens_its_spaces_only(
+async def test_a_token_gives_access_to_its_spaces_only(
     served: Any, http: aiohttp.ClientSession, method: str, path: str, status: int
 ) -> None:
-    """Not `local`, which never leaves the machine; a shard wants a WebSocket."""
+    """Never to `local`. The path of a shard needs a WebSocket."""
     async with http.request(method, f"{served.spaces}{path}", headers=bearer(served.token)) as response:
         assert (response.status, await response.read()) == (status, b"")
 
 
-async def test_web_pages_come_in_only_from_origins_that_the_token_lists(
+async def test_web_pages_need_an_origin_that_the_token_lists(
     memory: Memory, served: Any, http: aiohttp.ClientSession
 ) -> None:
-    """Any other Origin is refused with a good token too, "null" among them; the listed one may read the answer."""
+    """Any other Origin is refused, "null" included, even with a valid token. A listed origin may read the answer."""
     listing = {"headers": {**bearer(TokenTable(memory.store).create("page", origins=[ORIGIN])), "Origin": ORIGIN}}
     async with http.get(f"{served.spaces}/personal", **listing) as response:
         assert (response.status, response.headers["Access-Control-Allow-Origin"]) == (200, ORIGIN)
@@ -117,26 +117,26 @@ async def test_web_pages_come_in_only_from_origins_that_the_token_lists(
         ("[", 403),
     ],
 )
-async def test_in_the_clear_the_host_has_to_name_this_machine(
+async def test_without_tls_the_host_header_has_to_name_this_machine(
     served: Any, http: aiohttp.ClientSession, host: str, status: int
 ) -> None:
-    """A name of an attacker that resolves to 127.0.0.1 is one a browser would send the token to."""
+    """A browser would send the token to an attacker's name that resolves to 127.0.0.1."""
     headers = {**bearer(served.token), "Host": host}
     async with http.get(f"{served.spaces}/personal", headers=headers) as response:
         assert response.status == status
 
 
-async def test_elsewhere_it_listens_only_with_a_certificate(memory: Memory) -> None:
-    """In the clear, a token and every memory would be there for anyone on the way to read."""
+async def test_other_interfaces_need_a_certificate(memory: Memory) -> None:
+    """Without TLS, anyone on the network path could read the token and every memory."""
     for host in ("0.0.0.0", "", "192.0.2.1", "some.example"):
         with pytest.raises(InputError, match="certificate"):
             await YjsListener(memory.store, YjsOptions(host=host, port=0)).start()
 
 
-async def test_with_a_certificate_it_speaks_tls_everywhere(
+async def test_with_a_certificate_tls_is_used_everywhere(
     memory: Memory, http: aiohttp.ClientSession, certificate: Path
 ) -> None:
-    """The certificate is the user's own: who trusts it connects, and no Host is asked for."""
+    """Clients that trust the user's certificate connect, and the Host header is not checked."""
     token = TokenTable(memory.store).create("browser")
     trusting = ssl.create_default_context(cafile=str(certificate))
     trusting.check_hostname = False
@@ -151,8 +151,8 @@ async def test_with_a_certificate_it_speaks_tls_everywhere(
             await http.get(url.replace("https", "http"), headers=headers)
 
 
-async def test_a_certificate_that_is_none_is_named(memory: Memory, tmp_path: Path) -> None:
-    """The file that is missing, and the file that holds something else."""
+async def test_an_invalid_certificate_is_named(memory: Memory, tmp_path: Path) -> None:
+    """A missing file, and a file with other content."""
     other = tmp_path / "notes.txt"
     other.write_text("no PEM")
     for path in (tmp_path / "missing.pem", other):
@@ -161,14 +161,14 @@ async def test_a_certificate_that_is_none_is_named(memory: Memory, tmp_path: Pat
 
 
 async def test_a_port_in_use_is_named(memory: Memory, served: Any) -> None:
-    """With the option that chooses another."""
+    """With the option that chooses another port."""
     port = int(served.listener.url.split(":")[2].split("/")[0])
     with pytest.raises(LockedError, match=f"port {port} .*--yjs-port"):
         await YjsListener(memory.store, YjsOptions(port=port)).start()
 
 
-async def test_a_node_lets_clients_in_when_it_is_told_to(memory: Memory, http: aiohttp.ClientSession) -> None:
-    """Beside the other devices, and no longer than it runs; when the port is taken it does not start at all."""
+async def test_a_node_with_yjs_options_accepts_clients(memory: Memory, http: aiohttp.ClientSession) -> None:
+    """As long as it runs, in addition to devices. It does not start if the port is in use."""
     token = TokenTable(memory.store).create("browser")
     async with Node(memory, host="127.0.0.1", port=0) as node:
         assert node.yjs_url is None
@@ -185,10 +185,10 @@ async def test_a_node_lets_clients_in_when_it_is_told_to(memory: Memory, http: a
     assert memory.status().serving is None
 
 
-async def test_there_is_a_limit_to_clients(
+async def test_the_number_of_clients_is_limited(
     served: Any, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One more is told to come later; when another has left, it is let in."""
+    """A further client is told to retry later, and is accepted once another has left."""
     monkeypatch.setattr(module, "CLIENTS", 1)
     url, options = f"{served.personal}/0", {"headers": bearer(served.token)}
     first = await http.ws_connect(url, **options)
@@ -197,13 +197,13 @@ async def test_there_is_a_limit_to_clients(
     assert refused.value.status == 503
     await first.close()
     async with asyncio.timeout(10):
-        while served.listener._clients:  # noqa: ASYNC110  it has no event
+        while served.listener._clients:  # noqa: ASYNC110  the set has no event
             await asyncio.sleep(0.005)
     await (await http.ws_connect(url, **options)).close()
 
 
-async def test_stopping_says_goodbye(memory: Memory, http: aiohttp.ClientSession) -> None:
-    """With the code of one who goes away, after which clients try again; nothing listens any more."""
+async def test_stopping_closes_the_connections(memory: Memory, http: aiohttp.ClientSession) -> None:
+    """With the code for a server that goes away, after which clients reconnect. Nothing listens any more."""
     token = TokenTable(memory.store).create("browser")
     async with YjsListener(memory.store, YjsOptions(port=0)) as listener:
         url = f"{listener.url}/personal/0"
@@ -217,7 +217,7 @@ async def test_stopping_says_goodbye(memory: Memory, http: aiohttp.ClientSession
 
 @pytest.fixture(name="certificate")
 def _certificate(tmp_path: Path) -> Path:
-    """A self-signed certificate for localhost with its key, in one PEM file."""
+    """Return a self-signed certificate for localhost with its key, in one PEM file."""
     from datetime import UTC, datetime, timedelta
 
     from cryptography import x509

@@ -39,20 +39,20 @@ return c.doc.clientID"""
 
 
 async def eventually(condition: Callable[[], Any]) -> Any:
-    """What the condition returns as soon as that is true."""
+    """Wait until the condition is true, and return its value."""
     async with asyncio.timeout(DEADLINE_S):
-        while not (found := condition()):  # noqa: ASYNC110  a condition of any kind, without an event of its own
+        while not (found := condition()):  # noqa: ASYNC110  arbitrary conditions have no event
             await asyncio.sleep(0.005)
     return found
 
 
 async def joined(node: Any, served: Any, name: str = "c", shard: int = 0) -> None:
-    """Connects a client to a shard and waits until it is synced; snippets find it under `state`."""
+    """Connect a client to a shard and wait until it is synced. Snippets find it in `state`."""
     await node(CONNECTED, url=served.personal, token=served.token, name=name, shard=shard)
 
 
 def birth(text: str, **fields: Any) -> dict[str, Any]:
-    """The register of a new memory, as docs/yjs.md tells a JavaScript reader to write it."""
+    """Return the register of a new memory, as docs/yjs.md tells JavaScript readers to write it."""
     given = {"text": text, "scope": "global", "kind": None, "created_at": AT, "author": None}
     return {**given, "device": "browser", "source": None, "salt": SALT, **fields}
 
@@ -67,9 +67,9 @@ def digest(memory: Memory, shard: int = 0) -> bytes:
 
 
 async def agree(node: Any, memory: Memory, shard: int = 0) -> None:
-    """Waits until the client's document has the digest of ours, by way of its bytes."""
+    """Wait until the client's document has the digest of ours, computed from its bytes."""
     async with asyncio.timeout(DEADLINE_S):
-        while await _digest_of(node) != digest(memory, shard):  # noqa: ASYNC110  the document is in Node
+        while await _digest_of(node) != digest(memory, shard):  # noqa: ASYNC110  the document is in Node.js
             await asyncio.sleep(0.02)
 
 
@@ -79,7 +79,7 @@ async def _digest_of(node: Any) -> bytes:
 
 
 async def test_both_sides_edit(memory: Memory, served: Any, node: Any) -> None:
-    """What one adds, changes and deletes the other has, and what a client adds is searchable."""
+    """Adds, changes and deletes reach the other side, and a client's memories can be searched."""
     first = memory.add("The cat is called Ada")
     await joined(node, served)
     assert await node("return state.c.map.get(id).text", id=first) == "The cat is called Ada"
@@ -97,7 +97,7 @@ async def test_both_sides_edit(memory: Memory, served: Any, node: Any) -> None:
 
 
 async def test_unicode_passes_both_ways(memory: Memory, served: Any, node: Any) -> None:
-    """Every plane, right-to-left, joined emoji, and characters that JSON or JavaScript treat specially."""
+    """Every plane, right-to-left text, joined emoji, and characters that JSON or JavaScript treat specially."""
     there = memory.add(UNICODE.replace("\u0000", ""), metadata={"städte": "東京"})
     await joined(node, served)
     assert await node("return state.c.map.get(id).text", id=there) == UNICODE.replace("\u0000", "")
@@ -106,8 +106,8 @@ async def test_unicode_passes_both_ways(memory: Memory, served: Any, node: Any) 
     assert memory.get(ID).text == UNICODE
 
 
-async def test_edits_while_the_connection_is_cut_meet_after_it(memory: Memory, served: Any, node: Any) -> None:
-    """Of one memory, edited on both sides: both texts are kept, and everyone shows the same one."""
+async def test_edits_during_a_cut_connection_are_merged(memory: Memory, served: Any, node: Any) -> None:
+    """One memory is edited on both sides. Both texts are kept, and all copies show the same one."""
     shared = memory.add("The cat is called Ada")
     await joined(node, served)
     await node("state.c.provider.disconnect()")
@@ -134,8 +134,8 @@ async def test_edits_while_the_connection_is_cut_meet_after_it(memory: Memory, s
     await agree(node, memory)
 
 
-async def test_a_client_reconnects_by_itself(memory: Memory, node: Any) -> None:
-    """After the listener was gone for a while: what both did meanwhile is exchanged."""
+async def test_a_client_reconnects_automatically(memory: Memory, node: Any) -> None:
+    """After the listener was down for a while, the changes of both sides are exchanged."""
     token = TokenTable(memory.store).create("browser")
     async with YjsListener(memory.store, YjsOptions(port=0)) as listener:
         port = int(listener.url.split(":")[2].split("/")[0])
@@ -150,7 +150,7 @@ async def test_a_client_reconnects_by_itself(memory: Memory, node: Any) -> None:
 
 
 async def test_ten_thousand_memories(memory: Memory, served: Any, node: Any) -> None:
-    """Written by Python and read by a client, one connection a shard; and as many in one go the other way."""
+    """Written by Python and read by a client, one connection per shard, and the same number the other way."""
     memory.add_many(f"memory {number} of Python, which is about something" for number in range(5_000))
     read = await node(
         """
@@ -184,7 +184,7 @@ def texts_of_all(memory: Memory) -> set[str]:
 
 
 async def test_a_client_and_a_python_peer_converge(memory: Memory, served: Any, node: Any, tmp_path: Path) -> None:
-    """A client of the laptop and another device, the desktop: what each writes reaches the other, and digests agree."""
+    """A client of the laptop and the device desktop get each other's writes, and all digests are equal."""
     with memcrdt.open(tmp_path / "desktop", embedder=None) as desktop:
         Peers(desktop.store).accept(memory.store.device)
         async with Node(desktop, host="127.0.0.1", port=0) as far:
@@ -203,7 +203,7 @@ async def test_a_client_and_a_python_peer_converge(memory: Memory, served: Any, 
 
 
 async def test_awareness_passes_between_two_clients(served: Any, node: Any) -> None:
-    """Each sees what the other shows of itself, and that it has left."""
+    """Each sees the other's presence, and that it has left."""
     first = await node(CONNECTED, url=served.personal, token=served.token, name="a", shard=0)
     await node("state.a.awareness.setLocalStateField('name', 'Ada')")
     second = await node(CONNECTED, url=served.personal, token=served.token, name="b", shard=0)
@@ -219,7 +219,7 @@ async def test_awareness_passes_between_two_clients(served: Any, node: Any) -> N
 async def test_a_client_with_a_bad_token_gets_401_and_nothing_else(
     memory: Memory, served: Any, node: Any, token: str | None
 ) -> None:
-    """No WebSocket is made, so no byte of a document is sent; a good token on the same listener works."""
+    """Without a WebSocket no byte of a document is sent. A valid token works on the same listener."""
     memory.add("The code of the safe is 1234")
     answered = await node(
         """
@@ -244,8 +244,8 @@ async def test_a_client_with_a_bad_token_gets_401_and_nothing_else(
     )
 
 
-async def test_a_refused_client_does_not_come_back(memory: Memory, served: Any, node: Any) -> None:
-    """A nested Y type is more than a register: the connection ends with a reason, and y-websocket stops."""
+async def test_a_refused_client_does_not_reconnect(memory: Memory, served: Any, node: Any) -> None:
+    """A nested Y type is not a valid register. The connection ends with a reason, and y-websocket stops."""
     await joined(node, served)
     closed = await node(
         """
@@ -260,8 +260,8 @@ async def test_a_refused_client_does_not_come_back(memory: Memory, served: Any, 
     assert await node("return state.c.provider.shouldConnect") is False
 
 
-async def test_what_is_no_valid_memory_is_kept_out_and_breaks_nothing(memory: Memory, served: Any, node: Any) -> None:
-    """Values of every sort at keys of every sort: the views stay as they were, all copies agree, and status tells."""
+async def test_invalid_registers_are_left_out_and_break_nothing(memory: Memory, served: Any, node: Any) -> None:
+    """Any values at any keys: the views stay unchanged, all copies agree, and the status counts them."""
     valid = memory.add("The cat is called Ada")
     await joined(node, served)
     await node(
@@ -283,7 +283,7 @@ async def test_what_is_no_valid_memory_is_kept_out_and_breaks_nothing(memory: Me
         other=OTHER,
         valid=valid,
     )
-    # Five registers of one memory, two births, and two keys of no memory.
+    # Five registers of one memory, two births, and two keys that belong to no memory.
     await eventually(lambda: memory.status().ignored == 9)
     assert [record.id for record in memory.list()] == [valid]
     assert (memory.get(valid).text, memory.get(valid).tags, memory.get(valid).pinned) == (
@@ -299,7 +299,7 @@ async def test_what_is_no_valid_memory_is_kept_out_and_breaks_nothing(memory: Me
 
 
 async def test_a_delete_from_a_client_is_a_forget(memory: Memory, served: Any, node: Any) -> None:
-    """Everything else of the memory goes too, the tombstone comes back, and no byte of the text is left."""
+    """All other registers go too, the tombstone is added, and no byte of the text is left."""
     doomed = memory.add("The code of the safe is 1234", tags=["safe"], metadata={"where": "cellar"})
     memory.update(doomed, text="The code of the safe is 5678")
     await joined(node, served)
@@ -319,14 +319,14 @@ async def test_a_delete_from_a_client_is_a_forget(memory: Memory, served: Any, n
 
 
 def registers_of(memory: Memory, *ids: str) -> dict[str, Any]:
-    """All registers of some memories in shard 0, as memcrdt holds them."""
+    """Return all registers of some memories in shard 0, as memcrdt has them."""
     (space,) = (space for space in memory.status().spaces if space.name == "personal")
     shard = Shard.load(1, [StoreReplica(memory.store).diff(space.id, 0, {}).update])
     return {key: value for memory_id in ids for key, value in shard.registers(memory_id).items()}
 
 
 async def test_every_kind_of_register_written_by_memcrdt_is_read_by_yjs(memory: Memory, served: Any, node: Any) -> None:
-    """The same keys and the same values, nulls and numbers among them."""
+    """With the same keys and values, nulls and numbers included."""
     first = memory.add(
         UNICODE.replace("\u0000", ""),
         scope="project/acme",
@@ -357,7 +357,7 @@ async def test_every_kind_of_register_written_by_memcrdt_is_read_by_yjs(memory: 
 
 
 async def test_every_kind_of_register_written_by_yjs_is_read_by_memcrdt(memory: Memory, served: Any, node: Any) -> None:
-    """By value, and by what it means: text, tags, metadata, links, attributes, an edit and a forget."""
+    """By value and by meaning: text, tags, metadata, links, attributes, an edit and a forget."""
     salt = bytes.fromhex(SALT)
     deep = {"list": [1, 0.5, None, 2**53 - 1]}
     there = memory.add("The other one")
@@ -400,7 +400,7 @@ async def test_every_kind_of_register_written_by_yjs_is_read_by_memcrdt(memory: 
 
 
 async def test_the_example_runs(memory: Memory, served: Any, packages: Path) -> None:
-    """It lists what was there and what it added, with the edited text and without the forgotten one."""
+    """It lists the existing and the added memory, with the edited text and without the forgotten one."""
     memory.add("The dog is called Barbara")
     process = await asyncio.create_subprocess_exec(
         str(shutil.which("node")),

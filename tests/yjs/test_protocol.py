@@ -1,4 +1,4 @@
-"""The messages of y-protocols, byte by byte, and what is refused."""
+"""The messages of y-protocols, byte by byte."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SOMEBODY = Presence(7, 3, '{"name": "Ada"}')
     ],
 )
 def test_frames_as_y_protocols_writes_them_are_read(frame: str, message: object) -> None:
-    """Sync steps, updates, awareness and its query; kinds that it leaves to applications are passed over."""
+    """Sync steps, updates, awareness and its query. Message kinds for applications are skipped."""
     assert protocol.read(bytes.fromhex(frame)) == message
 
 
@@ -41,8 +41,8 @@ def test_frames_as_y_protocols_writes_them_are_read(frame: str, message: object)
         (protocol.awareness([SOMEBODY, SOMEBODY.left()]), Awareness((SOMEBODY, SOMEBODY.left()))),
     ],
 )
-def test_what_is_written_is_read_as_it_was(frame: bytes, message: object) -> None:
-    """Both directions agree."""
+def test_written_messages_are_read_back(frame: bytes, message: object) -> None:
+    """Writing and reading agree."""
     assert protocol.read(frame) == message
 
 
@@ -65,13 +65,13 @@ def test_what_is_written_is_read_as_it_was(frame: bytes, message: object) -> Non
     ],
 )
 def test_malformed_frames_are_refused(frame: str) -> None:
-    """Each with a RemoteProtocolError, before memory is taken for what it claims."""
+    """Each with a RemoteProtocolError, before memory is allocated for the claimed size."""
     with pytest.raises(RemoteProtocolError):
         protocol.read(bytes.fromhex(frame))
 
 
-def test_a_presence_has_a_limit_and_a_depth() -> None:
-    """16 KiB pass and one byte more does not; JSON nested a hundred thousand deep is refused, not recursed into."""
+def test_the_size_and_depth_of_a_presence_are_limited() -> None:
+    """16 KiB are accepted, one byte more is not. JSON of depth 100,000 is refused without recursion."""
     protocol.read(protocol.awareness([Presence(1, 1, '"' + "x" * (protocol.PRESENCE_BYTES - 2) + '"')]))
     for state in ('"' + "x" * (protocol.PRESENCE_BYTES - 1) + '"', "[" * protocol.PRESENCE_BYTES):
         with pytest.raises(RemoteProtocolError):
@@ -80,7 +80,7 @@ def test_a_presence_has_a_limit_and_a_depth() -> None:
 
 @given(st.one_of(st.binary(max_size=64), st.binary(max_size=64).map(lambda rest: b"\1" + bytes([len(rest)]) + rest)))
 def test_any_bytes_are_read_or_refused(frame: bytes) -> None:
-    """No other exception comes out of a frame."""
+    """A frame causes no other exception."""
     try:
         protocol.read(frame)
     except RemoteProtocolError:

@@ -1,4 +1,4 @@
-"""Who is there: the rule of awareness, and what happens when a connection ends."""
+"""Rooms: the rule of awareness, and the end of a connection."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from memcrdt.yjs.protocol import Presence
 from memcrdt.yjs.room import PRESENCES, Room
 
 
-class Heard:
-    """A member that keeps what it was told."""
+class RecordingParticipant:
+    """A participant that records the presences that it was told."""
 
     def __init__(self, room: Room) -> None:
         self.told: list[Presence] = []
@@ -19,15 +19,15 @@ class Heard:
         self.told.extend(presences)
 
     def take(self) -> list[Presence]:
-        """What it was told since the last time."""
+        """Return the presences since the last call."""
         told, self.told = self.told, []
         return told
 
 
-def test_everyone_hears_what_is_new_and_only_that() -> None:
-    """A greater clock counts; the same again, or an older one, is told to nobody."""
+def test_only_new_presences_are_told() -> None:
+    """A greater clock counts. An equal or older one is not told to anyone."""
     room = Room()
-    ada, grace = Heard(room), Heard(room)
+    ada, grace = RecordingParticipant(room), RecordingParticipant(room)
     room.heard(ada, [Presence(1, 5, '"here"')])
     assert ada.take() == grace.take() == [Presence(1, 5, '"here"')]
     room.heard(grace, [Presence(1, 5, '"here"'), Presence(1, 4, '"before"')])
@@ -36,17 +36,17 @@ def test_everyone_hears_what_is_new_and_only_that() -> None:
     assert grace.take() == [Presence(1, 6, '"there"')]
 
 
-def test_who_comes_later_hears_who_is_there() -> None:
-    """Without waiting for the next time that each shows itself."""
+def test_a_new_participant_is_told_all_presences() -> None:
+    """Without waiting until the clients repeat them."""
     room = Room()
-    room.heard(Heard(room), [Presence(1, 1, "{}")])
-    assert Heard(room).take() == [Presence(1, 1, "{}")]
+    room.heard(RecordingParticipant(room), [Presence(1, 1, "{}")])
+    assert RecordingParticipant(room).take() == [Presence(1, 1, "{}")]
 
 
-def test_of_two_states_with_one_clock_the_end_counts() -> None:
-    """As in y-protocols; the end of one who is not there is no news."""
+def test_with_equal_clocks_leaving_counts() -> None:
+    """As in y-protocols. The end of an absent client is not told."""
     room = Room()
-    ada = Heard(room)
+    ada = RecordingParticipant(room)
     room.heard(ada, [Presence(1, 1, "{}")])
     ada.take()
     room.heard(ada, [Presence(1, 1, "null"), Presence(2, 1, "null")])
@@ -54,10 +54,10 @@ def test_of_two_states_with_one_clock_the_end_counts() -> None:
     assert list(room.present) == []
 
 
-def test_whoever_a_connection_brought_leaves_with_it() -> None:
-    """The others are told, with the clock that they know."""
+def test_clients_leave_with_their_connection() -> None:
+    """The others are told with the last known clock."""
     room = Room()
-    ada, grace = Heard(room), Heard(room)
+    ada, grace = RecordingParticipant(room), RecordingParticipant(room)
     room.heard(ada, [Presence(1, 5, "{}")])
     room.heard(grace, [Presence(2, 1, "{}")])
     grace.take()
@@ -69,10 +69,10 @@ def test_whoever_a_connection_brought_leaves_with_it() -> None:
     assert room.is_empty
 
 
-def test_one_connection_brings_at_most_sixteen() -> None:
-    """More are passed over; they may be there by a connection of their own."""
+def test_one_connection_brings_at_most_sixteen_clients() -> None:
+    """Further clients are ignored. They may have their own connections."""
     room = Room()
-    ada, grace = Heard(room), Heard(room)
+    ada, grace = RecordingParticipant(room), RecordingParticipant(room)
     room.heard(ada, [Presence(client, 1, "{}") for client in range(100)])
     assert len(list(room.present)) == PRESENCES == 16
     room.heard(grace, [Presence(99, 1, "{}")])

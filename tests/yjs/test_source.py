@@ -1,4 +1,4 @@
-"""The store as clients see it: which shards there are, and how each follows the log."""
+"""The store for clients: its shards, and how a client follows the log."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def copy_of(updates: Iterable[bytes]) -> Shard:
     return copy
 
 
-def test_an_empty_space_lists_no_shard_and_where_the_first_memory_belongs(source: ShardSource) -> None:
-    """Shard 0, which is made by whoever writes first."""
+def test_an_empty_space_has_no_shard_and_shard_0_is_open(source: ShardSource) -> None:
+    """The first writer creates shard 0."""
     assert source.listing("personal") == {"space": "personal", "open": 0, "shards": []}
 
 
 def test_the_list_names_sizes_and_the_open_shard(
     memory: Memory, source: ShardSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full shard is listed and no longer open; then the next one is, also before it is made."""
+    """A full shard is listed and no longer open. Then the next shard is open, even before it exists."""
     monkeypatch.setattr(limits, "SHARD_BIRTHS", 2)
     memory.add_many(["one", "two"])
     listed = source.listing("personal")
@@ -61,8 +61,8 @@ def test_the_list_names_sizes_and_the_open_shard(
     assert source.listing("personal")["open"] == 1
 
 
-def test_only_shards_that_are_there_and_the_next_have_a_place(memory: Memory, source: ShardSource) -> None:
-    """Nobody makes shard a million; a space that is not here has none."""
+def test_only_existing_shards_and_the_next_one_can_be_opened(memory: Memory, source: ShardSource) -> None:
+    """Not shard 1,000,000, and none of an unknown space."""
     memory.add("one")
     assert source.place("personal", 1).shard == 1
     for name, shard in (("personal", 2), ("personal", -1), ("elsewhere", 0)):
@@ -70,7 +70,7 @@ def test_only_shards_that_are_there_and_the_next_have_a_place(memory: Memory, so
             source.place(name, shard)
 
 
-def test_news_are_the_updates_behind_a_position(
+def test_news_are_the_updates_after_a_position(
     memory: Memory, source: ShardSource, token: StoredToken, place: ShardRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A few at a time, in order, and then none."""
@@ -90,10 +90,8 @@ def test_news_are_the_updates_behind_a_position(
     assert position.known == source.known(place)
 
 
-def test_news_that_are_folded_away_come_as_a_diff(
-    memory: Memory, source: ShardSource, token: StoredToken, place: ShardRef
-) -> None:
-    """A forget folds the log into a snapshot: the rows behind the position are gone, what they did is not."""
+def test_folded_news_come_as_a_diff(memory: Memory, source: ShardSource, token: StoredToken, place: ShardRef) -> None:
+    """A forget folds the log into a snapshot. The rows after the position are gone, but not their effect."""
     doomed = memory.add("doomed")
     updates, position = source.answer(token, place, {})
     added = memory.add("stays")
@@ -106,10 +104,10 @@ def test_news_that_are_folded_away_come_as_a_diff(
     assert source.news(token, place, after) == ([], after)
 
 
-def test_a_revoked_token_opens_nothing(
+def test_a_revoked_token_gives_no_access(
     memory: Memory, source: ShardSource, token: StoredToken, place: ShardRef
 ) -> None:
-    """Neither what is there, nor what comes, nor the way in."""
+    """Neither to the document, nor to news, nor to new connections."""
     _, position = source.answer(token, place, {})
     source.tokens.revoke("browser")
     for call in (

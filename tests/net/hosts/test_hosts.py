@@ -110,7 +110,7 @@ def test_a_network_that_loses_packets_transfers_everything(lab: Lab, eventually:
 
 
 @pytest.mark.parametrize("kind", ["key", "revoked key", "browser", "slow", "flood", "relay", "records"])
-def test_attackers_get_nothing_and_disturb_nobody(lab: Lab, eventually: Eventually, kind: str) -> None:
+def test_attackers_get_nothing_and_do_not_disturb_others(lab: Lab, eventually: Eventually, kind: str) -> None:
     """Devices that trust each other find each other during the attack, and the attacker receives no memory."""
     laptop, desktop, attacker = lab.add("laptop", "desktop", "attacker")
     laptop.accept(desktop)
