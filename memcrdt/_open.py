@@ -1,4 +1,4 @@
-"""memcrdt.open(): where the parts are put together."""
+"""memcrdt.open(), which assembles the parts of a Memory."""
 
 from __future__ import annotations
 
@@ -38,23 +38,26 @@ def open(  # noqa: A001 - the name of the public interface
     read_only: bool = False,
     sync: bool = False,
 ) -> Memory:
-    """Open the memory of a home, and make it if it is not there. Use it as a context manager.
+    """Open the memory of a home, and create it if it does not exist. Use it as a context manager.
 
     Args:
-        home: The folder that holds the store and, beside it, the key of the device and config.toml. None takes
-            $MEMCRDT_HOME, or else the platform's data folder. ":memory:" opens a new, empty memory that leaves no file
-            and can't sync; each call opens another one, and close() frees it.
-        embedder: `"static"` (shipped, no download), the name of a model of fastembed's, a folder with a model, an
-            Embedder, a function from texts to vectors, or None to search by words only. Without it, config.toml
-            decides.
-        device_name: The name that other devices see. Without it, config.toml decides.
-        read_only: Whether to refuse every write and create nothing. The home has to be there then.
+        home: The folder with the store, the device key and config.toml. None takes $MEMCRDT_HOME, or the data folder
+            of the platform. ":memory:" opens a new, empty memory that writes no file and cannot sync. Each call opens
+            another one, and close() frees it.
+        embedder: `"static"` (shipped, no download), the name of a model of fastembed, a folder with a model, an
+            Embedder, a function from texts to vectors, or None to search by words only. Default: the setting of
+            config.toml.
+        device_name: The name that other devices see. Default: the setting of config.toml.
+        read_only: Whether to refuse every write and create nothing. The home must exist.
         sync: Whether to sync with other devices in the background.
 
+    Returns:
+        The open memory.
+
     Raises:
-        InputError: An argument is not acceptable, or a memory in memory is to sync or to be read only.
+        InputError: An argument is invalid, or a memory without a folder should sync or be read-only.
         ModelMissingError: The model is not on this machine.
-        StoreError: The store can't be opened; its kinds say why.
+        StoreError: The store cannot be opened. The subclass gives the reason.
 
     Example:
         >>> with memcrdt.open() as memory:
@@ -79,7 +82,7 @@ def open(  # noqa: A001 - the name of the public interface
         if read_only:
             raise InputError(f"{IN_MEMORY} is a new, empty memory; open it for writing, or name a folder")
         return assembled(None, store_in_memory(index), index, Offline, config, sync=sync)
-    if not (folder / KEY_FILE).exists():  # none is made for a home that can't be opened
+    if not (folder / KEY_FILE).exists():  # do not create a key for a home that cannot be opened
         check_file(folder / FILE)
     device = device_id_of(folder) if read_only else Identity.load_or_create(folder).device_id
     store = Store(folder, device, index, StoreOptions(read_only=read_only))
@@ -87,7 +90,7 @@ def open(  # noqa: A001 - the name of the public interface
 
 
 def store_in_memory(index: SearchIndex, **options: Any) -> Store:
-    """Return a new store in memory, of a device that nobody else is. `options` are those of StoreOptions."""
+    """Return a new store in memory with a random device id. `options` are arguments of StoreOptions."""
     from memcrdt.store.incarnation import StoreOptions
     from memcrdt.store.location import MemoryLocation
     from memcrdt.store.store import Store
@@ -105,7 +108,7 @@ def assembled(
     *,
     sync: bool = False,
 ) -> Memory:
-    """Return the memory over an open store, with its background work running. Closes the store on any error."""
+    """Return the memory of an open store, and start its background work. An error closes the store."""
     searcher = Searcher(store, index)
     memory = Memory(folder, store, network, pairing=_Pairing, searcher=searcher, config=config)
     try:
@@ -114,7 +117,7 @@ def assembled(
             searcher.start()
         if sync:
             memory.start_sync()
-    except BaseException:  # whatever it was: nothing of a failed opening stays open
+    except BaseException:  # on any failure, leave nothing open
         memory.close()
         raise
     return memory
@@ -128,23 +131,21 @@ def open_async(
     read_only: bool = False,
     sync: bool = False,
 ) -> OpeningMemory:
-    """Open the memory of a home without blocking the event loop.
-
-    Cancelled meanwhile, it leaves nothing open.
+    """Open the memory of a home without blocking the event loop. If the task is cancelled, nothing stays open.
 
     Args:
-        home: As for open(), and so are the others.
-        embedder: The model to search with.
-        device_name: The name of this device.
-        read_only: Whether to leave the home as it is.
-        sync: Whether to start the network in the background.
+        home: The folder, as for open().
+        embedder: The embedding model, as for open().
+        device_name: The name that other devices see.
+        read_only: Whether to refuse every write and create nothing.
+        sync: Whether to sync with other devices in the background.
 
     Returns:
-        An object that opens the memory when it is awaited or entered, and gives an AsyncMemory. Entered, it closes the
-        memory in the end; awaited, it leaves that to the caller.
+        An object to await or to enter, which returns an AsyncMemory. `async with` closes the memory at the end of the
+        block. After `await`, the caller closes it.
 
     Raises:
-        InputError, StoreError: As open() does, when it is awaited or entered.
+        InputError, ModelMissingError, StoreError: As for open(), when the object is awaited or entered.
 
     Example:
         ```python
@@ -160,15 +161,22 @@ def open_async(
 
 
 def doctor(home: str | os.PathLike[str] | None = None, *, repair: bool = False, give_up: bool = False) -> DoctorReport:
-    """Check the store of a home, even one that is too damaged to be opened, and with `repair` put right what can be.
+    """Check the store of a home, and repair it on request. The store may be too damaged to be opened.
 
     Args:
         home: The folder, as for open().
-        repair: Whether to change anything.
-        give_up: Whether to go on without lost rows, instead of waiting for other devices to bring them again.
+        repair: Whether to repair the store. Without it, nothing is changed.
+        give_up: Whether to continue without lost rows, instead of waiting for other devices to send them again.
+
+    Returns:
+        The problems found, the repairs made, and the problems left.
 
     Raises:
-        CorruptError, SchemaError: The file is no store, or nothing in it can be saved.
+        CorruptError, SchemaError: The file is not a store, or no part of it can be saved.
+
+    Example:
+        >>> memcrdt.doctor(repair=True).left
+        ()
     """
     from memcrdt.store.recovery.doctor import examine_file, repair_file
 
@@ -188,25 +196,25 @@ def doctor(home: str | os.PathLike[str] | None = None, *, repair: bool = False, 
 
 
 class _Pairing:
-    """Pairing for one memory, imported when somebody pairs: it needs the whole network."""
+    """Pairing for one memory. It imports the whole network, so it imports on first use."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
 
     async def invite(self, options: PairOptions) -> WaitingCode:
-        """Return a code to be entered."""
+        """Return a code to enter as a context."""
         from memcrdt.pairing.pair import invite
 
         return await invite(self._memory, options)
 
     async def join(self, code: str, options: PairOptions, *, at: str | None, find_s: float) -> PairedDevice:
-        """Type a code."""
+        """Pair with the device that shows the code."""
         from memcrdt.pairing.pair import join
 
         return await join(self._memory, code, options, at=at, find_s=find_s)
 
     def spell(self, code: str) -> str:
-        """Return a typed code as it is shown."""
+        """Return a typed code in its canonical form."""
         from memcrdt.pairing.codes import parse_code
 
         return str(parse_code(code))

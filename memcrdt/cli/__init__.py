@@ -1,4 +1,4 @@
-"""The command line: translates arguments into calls of Memory, and prints what comes back."""
+"""The command line: translates arguments into calls of Memory, and prints the results."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 
 
 def main() -> None:
-    """The entry point of `memcrdt`: runs sys.argv and ends the process with the exit code."""
+    """Run sys.argv and exit with its exit code. The entry point of `memcrdt`."""
     try:
         from memcrdt.cli.app import run
 
         code = run(sys.argv[1:])
-    except KeyboardInterrupt:  # while it is imported; afterwards `run` says so
+    except KeyboardInterrupt:  # during the import; later `run` handles it
         code = 130
     sys.exit(code)

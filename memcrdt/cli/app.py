@@ -1,6 +1,6 @@
-"""The root command, and the one place where errors become a line on stderr and an exit code.
+"""The root command, and the one place that turns errors into a line on stderr and an exit code.
 
-Subcommands are imported when they are named: `memcrdt add` never pays for the demo.
+A subcommand is imported when it is used, so that `memcrdt add` does not load the demonstration.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _MODULES = {
 
 
 class LazyGroup(FaceGroup):
-    """The subcommands, in the order in which users meet them. Each is imported when it is named."""
+    """The subcommands, in the order of the help page. Each is imported when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_MODULES)
@@ -88,12 +88,14 @@ class LazyGroup(FaceGroup):
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def root() -> None:
-    """A memory for AI agents that lives on your own machines and merges without conflicts."""
+    """A memory for AI agents that stays on your own machines and merges without conflicts."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command line and returns its exit code: 0 ok, 1 error, 2 usage, 3 not found, 4 locked,
-    5 unreachable, 130 interrupted. What went wrong is one line on stderr."""
+    """Run one command line and return its exit code. An error prints one line on stderr.
+
+    Codes: 0 ok, 1 error, 2 usage, 3 not found, 4 locked, 5 unreachable, 130 interrupted.
+    """
     _prepare_streams()
     try:
         code = root.main(list(arguments), prog_name="memcrdt", standalone_mode=False)
@@ -107,7 +109,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _translated(problem: BaseException) -> tuple[str, int]:
-    """What to say, and the exit code."""
+    """Return the message and the exit code of an exception."""
     match problem:
         case click.UsageError():
             return f"{problem.format_message().rstrip('.')}; see {_help_of(problem.ctx)}", USAGE
@@ -118,9 +120,9 @@ def _translated(problem: BaseException) -> tuple[str, int]:
         case OSError():
             _drop_output()
             return f"{problem.filename or 'writing the output'}: {problem.strerror or problem}", ERROR
-        case click.Abort() if isinstance(problem.__context__, EOFError):  # click makes an Abort of both
-            click.echo(err=True)  # ends the line of the question
-            return "there was no answer on stdin; answer, or say --yes", ERROR
+        case click.Abort() if isinstance(problem.__context__, EOFError):  # also raised for Ctrl-C
+            click.echo(err=True)  # ends the line of the prompt
+            return "no answer on stdin; answer, or give --yes", ERROR
     return "interrupted", INTERRUPTED
 
 
@@ -129,17 +131,20 @@ def _help_of(context: click.Context | None) -> str:
 
 
 def _drop_output() -> None:
-    """Lets what could not be written to stdout go, so that Python does not try again when it exits."""
+    """Redirect stdout to the null device, so that Python does not write the rest at exit."""
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _prepare_streams() -> None:
-    """Pipes and files carry UTF-8 everywhere; a terminal keeps its encoding and shows ? for what it lacks. What whoever
-    started us has closed is empty to read, and swallows what is written."""
+    """Set the encodings of the standard streams.
+
+    Pipes and files use UTF-8. A terminal keeps its encoding and shows ? for other characters. A stream that the parent
+    process has closed is replaced by the null device.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - it is the stream from now on
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - it stays open as the stream
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")

@@ -11,11 +11,11 @@ from memcrdt.cli.face import Face, command, pass_face
 @pass_face
 @click.pass_context
 def demo_command(context: click.Context, face: Face) -> None:
-    """Show three nodes that sync, on this machine, in a few seconds.
+    """Show three nodes that sync on this machine, in a few seconds.
 
-    Each is a process with a home of its own. They are paired, memories are added on each, one is cut off, the same
-    memory is edited on both sides of the cut, and the cut ends. The exit code is 0 only if all three then give the
-    same answer to the same search and have equal digests. Nothing is left behind.
+    Each node is a process with its own home. The nodes are paired, and memories are added on each. One node is cut off,
+    the same memory is edited on both sides, and the node comes back. The exit code is 0 only if all three nodes then
+    return the same results for a search and have equal digests. The homes are deleted at the end.
     """
     from memcrdt.cli.demo_story import run
 

@@ -1,4 +1,4 @@
-"""The nodes of the demonstration: each a `memcrdt serve` in a process of its own, with a home of its own."""
+"""The nodes of the demonstration. Each is a `memcrdt serve` process with its own home."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STOP_S: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class NodeAnswer:
-    """One memory that a search found."""
+    """One result of a search."""
 
     id: str
     text: str
@@ -36,7 +36,7 @@ class NodeAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeView:
-    """What one node has: compared with the others', and shown. `answers` are those to the same query, best first."""
+    """The state of one node, to compare and to show. `answers` are the results of the common query, best first."""
 
     name: str
     serving: bool
@@ -48,8 +48,7 @@ class NodeView:
 class DemoNode:
     """One machine of the demonstration.
 
-    Beside the process that serves, this process has the same store open, as an agent would: what is added here is
-    sent from there.
+    This process also has the store open, as an agent would. The serving process sends the changes made here.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -70,27 +69,27 @@ class DemoNode:
         self.memory.close()
 
     def accept(self, other: DemoNode) -> None:
-        """Trusts another node, and remembers where it listens if that is known."""
+        """Accept another node, with its address if it is known."""
         self.memory.accept(other.memory.device, name=other.name, address=other._address)
 
     def start(self) -> None:
-        """Starts the process that serves; `is_listening` tells when it does."""
+        """Start the serving process. It is ready when is_listening() returns True."""
         with self._output.open("wb") as stdout, self._messages.open("wb") as stderr:
             self._process = self._spawn(stdout, stderr)
 
     def is_listening(self) -> bool:
-        """Whether the process has said where it listens. Raises PeerError when it has ended."""
+        """Return whether the process has printed its address. Raises PeerError if it has ended."""
         assert self._process is not None
         line, end, _ = self._output.read_text(encoding="utf-8").partition("\n")
         if end:
             self._address = json.loads(line)["addresses"][0]
         elif self._process.poll() is not None:
             said = self._messages.read_text(encoding="utf-8", errors="replace").strip()
-            raise PeerError(f"the node {self.name} ended: {said or 'it said nothing'}")
+            raise PeerError(f"the node {self.name} ended: {said or 'without a message'}")
         return bool(end)
 
     def cut(self) -> None:
-        """Ends the process: nothing reaches this node any more, and nothing leaves it."""
+        """End the serving process, so that the node neither sends nor receives."""
         if self._process is None:
             return
         self._process.terminate()
@@ -102,7 +101,7 @@ class DemoNode:
         self._process = None
 
     def view(self, query: str) -> NodeView:
-        """What this node would tell a caller now."""
+        """Return the state of this node, with its results for `query`."""
         personal = self.memory.status().spaces[0]
         hits = self.memory.search(query, limit=ANSWERS)
         return NodeView(
@@ -115,14 +114,14 @@ class DemoNode:
 
     def _spawn(self, stdout: IO[bytes], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "memcrdt", "serve", "--json", "--home", str(self.memory.home)]
-        return subprocess.Popen(  # noqa: S603 - our own command line
+        return subprocess.Popen(  # noqa: S603 - a command line of memcrdt
             [*command, "--host", "127.0.0.1", "--port", "0"], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
         )
 
 
 @contextmanager
 def state_in(folder: Path) -> Iterator[None]:
-    """Lets this process and those that it starts keep in `folder` what they would keep in the platform's."""
+    """Use `folder` as the state folder of this process and its children, instead of the platform's."""
     before = os.environ.get(STATE_VARIABLE)
     os.environ[STATE_VARIABLE] = str(folder)
     try:
@@ -135,7 +134,7 @@ def state_in(folder: Path) -> Iterator[None]:
 
 
 def wait_until(condition: Callable[[], bool], deadline: float) -> bool:
-    """Waits for the condition, at most until `deadline` (time.monotonic()). Returns whether it came to hold."""
+    """Wait for the condition until `deadline` (time.monotonic()). Return whether it was met."""
     while not (holds := condition()) and time.monotonic() < deadline:
         time.sleep(POLL_S)
     return holds

@@ -1,4 +1,4 @@
-"""What happens in the demonstration, the table that shows it, and the verdict."""
+"""The steps of the demonstration, the table that shows them, and the verdict."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from memcrdt.errors import PeerError
 
 NAMES: Final = ("laptop", "desktop", "studio")
 QUERY: Final = "when do we deploy?"
-TIME_S: Final = 18.0  # and a moment to clean up: 20 s in all
+TIME_S: Final = 18.0  # with the cleanup: 20 s in total
 SENTENCES: Final = "demo_sentences.txt"
 EDITED: Final = "Deploys go out on Tuesdays and Thursdays, never before a holiday."
 EDITED_HERE: Final = "Deploys go out on Wednesdays and Thursdays, never before a holiday."
@@ -40,8 +40,11 @@ _COLUMNS: tuple[Column[NodeView], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOutcome:
-    """How it ended. `equal`: every node gives the same answers to `query`, has the same digest, and lists both
-    texts of the conflict."""
+    """The result of the demonstration.
+
+    `equal` means that every node returns the same results for `query`, has the same digest, and lists both texts of the
+    conflict.
+    """
 
     equal: bool
     seconds: float
@@ -51,27 +54,27 @@ class DemoOutcome:
 
 
 class Stage:
-    """Where it is shown: a live table on a terminal, lines on stderr elsewhere."""
+    """The output: a live table on a terminal, otherwise lines on stderr."""
 
     def __init__(self, live: Live | None) -> None:
         self._live = live
         self._told: list[str] = []
 
     def tell(self, line: str) -> None:
-        """What happens next."""
+        """Announce the next step."""
         self._told.append(line)
         if self._live is None:
             say(line)
 
     def show(self, views: Sequence[NodeView]) -> None:
-        """How the nodes stand."""
+        """Show the state of the nodes."""
         if self._live is not None:
             lines = [Text(line) for line in self._told]
             self._live.update(Group(*lines, rich_table(views, _COLUMNS)), refresh=True)
 
 
 class Story:
-    """Three nodes, from their first start to their agreement after a cut. Raises PeerError when they don't start."""
+    """Three nodes, from the first start to equal data after a cut. Raises PeerError if a node does not start."""
 
     def __init__(self, nodes: Sequence[DemoNode], stage: Stage, deadline: float) -> None:
         self._nodes = nodes
@@ -79,12 +82,12 @@ class Story:
         self._deadline = deadline
 
     def play(self) -> DemoOutcome:
-        """Everything, in order. At the deadline it goes on as things stand: the outcome says how."""
+        """Run all steps. A step that misses the deadline does not stop the story: the outcome shows the difference."""
         began = time.monotonic()
         laptop, _, studio = self._nodes
-        self._stage.tell("Three nodes start, each a process with a home of its own, and accept each other.")
+        self._stage.tell("Three nodes start, each a process with its own home, and accept each other.")
         self._pair()
-        self._stage.tell("Memories are added on each.")
+        self._stage.tell("Memories are added on each node.")
         edited = self._add()
         self._wait(_agree)
         self._stage.tell("The studio is cut off. The same memory is edited on the laptop and on the studio.")
@@ -110,17 +113,17 @@ class Story:
             node.accept(other)
         self._serve(self._nodes)
         for node, other in permutations(self._nodes, 2):
-            node.accept(other)  # again: now it is known where it listens
+            node.accept(other)  # again, now with the address
 
     def _serve(self, nodes: Sequence[DemoNode]) -> None:
         for node in nodes:
             node.start()
         for node in nodes:
             if not wait_until(node.is_listening, self._deadline):
-                raise PeerError(f"the node {node.name} did not listen in time; run the demonstration again")
+                raise PeerError(f"the node {node.name} did not start in time; run the demonstration again")
 
     def _add(self) -> str:
-        """Deals the sentences out to the nodes. Returns the id of the one that is edited later."""
+        """Distribute the sentences over the nodes. Return the id of the memory to edit later."""
         sentences = resources.files("memcrdt.cli").joinpath(SENTENCES).read_text(encoding="utf-8").splitlines()
         ids: dict[str, str] = {}
         for index, node in enumerate(self._nodes):
@@ -129,7 +132,7 @@ class Story:
         return ids[EDITED]
 
     def _wait(self, condition: Callable[[Sequence[NodeView]], bool]) -> tuple[NodeView, ...]:
-        """Shows the nodes until the condition holds, at most until the deadline. Returns how they stand."""
+        """Show the nodes until the condition is met or the deadline has passed. Return their state."""
         views: tuple[NodeView, ...] = ()
 
         def holds() -> bool:
@@ -143,7 +146,7 @@ class Story:
 
 
 def run(printer: Printer, *, as_json: bool) -> bool:
-    """Plays it and prints the outcome. Returns whether all nodes agree."""
+    """Run the demonstration and print the outcome. Return whether all nodes agree."""
     deadline = time.monotonic() + TIME_S
     live = Live(console=Console(highlight=False)) if sys.stdout.isatty() and not as_json else None
     with ExitStack() as stack:
@@ -167,7 +170,7 @@ def _agree(views: Sequence[NodeView]) -> bool:
 def _verdict(outcome: DemoOutcome) -> str:
     if outcome.equal:
         return (
-            f"all three have the same memories and give the same answer, after {outcome.seconds} s;"
+            f"all three nodes have the same memories and return the same results, after {outcome.seconds} s;"
             " both texts of the edited memory are kept, and the later one is shown"
         )
     standing = (f"{view.name}: {view.memories} memories, digest {view.digest}" for view in outcome.nodes)

@@ -1,4 +1,4 @@
-"""`memcrdt pair`, `accept` and `revoke`: whom to trust."""
+"""`memcrdt pair`, `accept` and `revoke`: trust in other devices."""
 
 from __future__ import annotations
 
@@ -21,59 +21,60 @@ FIND_S: Final = 60.0  # for the other device to be found
 
 @command("accept")
 @click.argument("device")
-@click.option("--name", metavar="NAME", help="What to call it here.")
-@click.option("--at", "address", metavar="HOST[:PORT]", help="Where it listens.")
-@several("--space", "spaces", "NAME", "What to share; can be repeated. Without: personal, unless a space is already.")
+@click.option("--name", metavar="NAME", help="The local name of the device.")
+@click.option("--at", "address", metavar="HOST[:PORT]", help="The address of the device.")
+@several("--space", "spaces", "NAME", "A space to share; can be repeated. Default: personal, unless one is shared.")
 @pass_face
 def accept_command(face: Face, device: str, name: str | None, address: str | None, spaces: tuple[str, ...]) -> None:
-    """Trust DEVICE and share memories with it. The other device has to accept this one too."""
+    """Trust DEVICE and share spaces with it. The other device has to accept this device too."""
     from memcrdt.model.requests import PERSONAL
 
     with face.open() as memory:
         shared = memory.accept(device, name=name, address=address, spaces=spaces or None).spaces
         own = readable(memory.device)
     options = "" if shared == (PERSONAL,) else "".join(f" --space {shlex.quote(space)}" for space in shared)
-    say(f"accepted; unless that is done already, run on the other device: memcrdt accept {own}{options}")
+    say(f"accepted; if not done already, run on the other device: memcrdt accept {own}{options}")
 
 
 @command("revoke")
 @click.argument("device")
 @pass_face
 def revoke_command(face: Face, device: str) -> None:
-    """Trust DEVICE no longer, and take it out of every space.
+    """Stop trusting DEVICE, and remove it from every space.
 
-    Nothing more is sent to it or taken from it, here and by the other members; its key never comes back.
-    `memcrdt space revoke` takes it out of one space.
+    This device and the other members no longer send to it or accept data from it. Its key cannot become a member again.
+    `memcrdt space revoke` removes it from one space.
     """
     with face.open() as memory:
         unheard = memory.revoke(device)
-    say("revoked; what it has already stays there")
+    say("revoked; the device keeps the data that it has")
     if unheard:
-        say(f"the other members of {', '.join(unheard)} do not hear of it: revoke it on a device that may write there")
+        say(f"the other members of {', '.join(unheard)} are not told; revoke it on a device that may write there")
 
 
 @command("pair")
 @click.argument("words", nargs=-1, metavar="[CODE]")
-@click.option("--at", metavar="HOST[:PORT]", help="With CODE: where the other device waits, as it shows.")
-@several("--space", "spaces", "NAME", "Without CODE: what to share; can be repeated. Without: personal.")
-@click.option("--read-only", is_flag=True, help="Without CODE: the other device may read and not write.")
-@click.option("--name", metavar="NAME", help="What to call the other device here. Without: what it calls itself.")
-@click.option("--host", default="", help="Without CODE: wait at this address of the machine only.")
-@click.option("--mdns/--no-mdns", default=None, help="Whether to find and be found on the local network.")
-@click.option("--tailscale/--no-tailscale", default=None, help="Whether to look for devices in the tailnet.")
+@click.option("--at", metavar="HOST[:PORT]", help="With CODE: the address that the other device shows.")
+@several("--space", "spaces", "NAME", "Without CODE: a space to share; can be repeated. Default: personal.")
+@click.option("--read-only", is_flag=True, help="Without CODE: the other device may only read.")
+@click.option("--name", metavar="NAME", help="The local name of the other device. Default: its own name.")
+@click.option("--host", default="", help="Without CODE: listen at this local address only.")
+@click.option("--mdns/--no-mdns", default=None, help="Whether to announce and to search on the local network.")
+@click.option("--tailscale/--no-tailscale", default=None, help="Whether to search in the tailnet.")
 @pass_face
 def pair_command(
     face: Face, /, words: tuple[str, ...], at: str | None, spaces: tuple[str, ...], **options: Any
 ) -> None:
-    """Trust another device and be trusted by it, by a short code.
+    """Pair with another device by a short code. Then the two devices trust each other.
 
-    Without CODE: print one, and wait five minutes until it is typed on the other device. One wrong guess ends it.
+    Without CODE: print a code, and wait five minutes until it is typed on the other device. One wrong guess invalidates
+    it.
     """
-    code = " ".join(words) or None  # as somebody may type it who was told it on the telephone
+    code = " ".join(words) or None  # a code told on the telephone may be typed as several words
     if code is None and at is not None:
-        raise click.UsageError("--at goes with a CODE: it says where that code waits")
+        raise click.UsageError("--at needs a CODE; it is the address of the device that shows the code")
     if code is not None and (spaces or options["read_only"]):
-        raise click.UsageError("--space and --read-only are said on the device that shows the code")
+        raise click.UsageError("give --space and --read-only on the device that shows the code")
     with face.open() as memory:
         if code is None:
             partner = run_loop(_invite(face, memory, given({"spaces": spaces, **options})))
@@ -81,7 +82,7 @@ def pair_command(
             partner = run_loop(_join(memory, code, at, options))
         serving = memory.sync.serving()
     _print(face, partner)
-    say("paired" if serving else "paired; nothing is sent until `memcrdt serve` runs")
+    say("paired" if serving else "paired; the devices sync while `memcrdt serve` runs")
 
 
 async def _invite(face: Face, memory: Memory, options: dict[str, Any]) -> PairedDevice:
@@ -91,8 +92,8 @@ async def _invite(face: Face, memory: Memory, options: dict[str, Any]) -> Paired
         face.printer.value("code", invitation.code)
         where = " or ".join(f"--at {address}" for address in invitation.addresses)
         say(
-            f"within five minutes run on the other device: memcrdt pair {invitation.code}   (if it is not found, with "
-            f"{where})"
+            f"within five minutes run on the other device: memcrdt pair {invitation.code}   (if it does not find this "
+            f"device, add {where})"
         )
         return await invitation.joined(timeout=WAIT_S)
 
@@ -100,11 +101,11 @@ async def _invite(face: Face, memory: Memory, options: dict[str, Any]) -> Paired
 async def _join(memory: Memory, code: str, at: str | None, options: dict[str, Any]) -> PairedDevice:
     from memcrdt import AsyncMemory
 
-    code = memory.sync.spell(code)  # a slip is told before anything else
+    code = memory.sync.spell(code)  # report a typing error before the search
     if at is None:
         say(
-            f"looking for the device that shows this code, for {FIND_S:.0f} s at most; "
-            "--at HOST[:PORT] names its address"
+            f"searching for the device that shows this code, for up to {FIND_S:.0f} s; "
+            "--at HOST[:PORT] gives its address"
         )
     del options["read_only"]
     return await AsyncMemory(memory).sync.join(code, address=at, timeout=FIND_S, **options)
@@ -114,6 +115,6 @@ def _print(face: Face, partner: PairedDevice) -> None:
     face.printer.record(partner if face.json else replace(partner, device=readable(partner.device)))
     for name, aside in partner.aside.items():
         say(
-            f"this device may only read {name!r} of {partner.name}; what this device made in {name!r} is in the space "
-            f"{aside!r} now, and stays here; to add to that: memcrdt add --space {shlex.quote(aside)}"
+            f"this device may only read {name!r} of {partner.name}; its own memories of {name!r} are now in the space "
+            f"{aside!r} and stay here; to add to them: memcrdt add --space {shlex.quote(aside)}"
         )

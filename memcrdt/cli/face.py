@@ -1,4 +1,4 @@
-"""What all commands share: the options --home and --json, given before or behind the command's name."""
+"""The base of all commands: the options --home and --json, before or after the name of the command."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ STDIO = "-"
 
 @dataclass
 class Face:
-    """Where the memory is and how to print: what --home and --json said."""
+    """The values of --home and --json."""
 
     home: str | None = None
     json: bool = False
 
     def open(self, *, read_only: bool = False) -> Memory:
-        """The memory of the home; a context manager. It is made if it is not there, unless `read_only`."""
+        """Open the memory of the home, and create it if it does not exist, unless `read_only`."""
         from memcrdt._open import open as open_memory
         from memcrdt.paths import home_folder
 
@@ -40,14 +40,14 @@ class Face:
 
     @contextmanager
     def changing(self) -> Iterator[Memory]:
-        """The memory of the home, to change. In the end it warns of changes that can't leave the machine now."""
+        """Open the memory of the home for changes. At the end, warn of changes that cannot leave the machine now."""
         with self.open() as memory:
             yield memory
             for warning in memory.sync.warnings():
                 say(warning.text)
 
     def doctor(self, *, repair: bool, give_up: bool) -> DoctorReport:
-        """Check the store of the home, which may be too damaged to be opened."""
+        """Check or repair the store of the home, which may be too damaged to be opened."""
         from memcrdt._open import doctor
         from memcrdt.paths import home_folder
 
@@ -55,7 +55,7 @@ class Face:
         return doctor(home_folder(self.home), repair=repair, give_up=give_up)
 
     def look(self) -> Memory:
-        """The memory of the home, to read: where it may not be written, for reading only."""
+        """Open the memory of the home to read it, even if it may not be written."""
         try:
             return self.open()
         except ReadOnlyError:
@@ -80,15 +80,17 @@ def _note_json(context: click.Context, parameter: click.Parameter, value: bool) 
 
 
 def _shared_options() -> list[click.Parameter]:
-    home = "The folder that holds the memory; else $MEMCRDT_HOME, else the platform's data folder."
+    home = "The folder of the memory. Default: $MEMCRDT_HOME, or the data folder of the platform."
     return [
         click.Option(["--home"], metavar="FOLDER", expose_value=False, callback=_note_home, help=home),
-        click.Option(["--json"], is_flag=True, expose_value=False, callback=_note_json, help="Print JSON, one a line."),
+        click.Option(
+            ["--json"], is_flag=True, expose_value=False, callback=_note_json, help="Print JSON, one per line."
+        ),
     ]
 
 
 class FaceCommand(click.Command):
-    """A command that takes --home and --json too."""
+    """A command with the options --home and --json."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -98,12 +100,12 @@ class FaceCommand(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as exc:
-            exc.ctx = exc.ctx or ctx  # click leaves it out for an option without its value
+            exc.ctx = exc.ctx or ctx  # click sets no context for an option without its value
             raise
 
 
 class FaceGroup(click.Group):
-    """A group that takes --home and --json before the command's name, and ends with what was printed written."""
+    """A group with the options --home and --json, which flushes the output at the end."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -111,24 +113,26 @@ class FaceGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         result = super().invoke(ctx)
-        # Here a reader that went away is still an error that click ends quietly on; at exit it would be a warning.
+        # For a closed pipe, click exits quietly here. At exit, Python would print a warning.
         sys.stdout.flush()
         return result
 
 
 def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """A decorator that makes a FaceCommand of a function."""
+    """Return a decorator that makes a function a FaceCommand."""
     return click.command(name, cls=FaceCommand)
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were named on the command line."""
+    """Return the options that were given on the command line."""
     return {name: value for name, value in options.items() if value is not None and value != ()}
 
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
-    """What asyncio.run() does, except that a second Ctrl-C does not tear apart what the first one ends: goodbyes are
-    said, and records withdrawn. Raises KeyboardInterrupt when that is done."""
+    """Run a coroutine as asyncio.run() does, but let a second Ctrl-C not interrupt the shutdown.
+
+    The shutdown closes connections and withdraws announcements. Raises KeyboardInterrupt after it.
+    """
     import asyncio
 
     interrupted = False
@@ -141,7 +145,7 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
                 task.cancel()
 
         task = asyncio.ensure_future(main)
-        with suppress(NotImplementedError):  # Windows has no such handlers; there it is as asyncio has it
+        with suppress(NotImplementedError):  # Windows has no such handlers and keeps the default of asyncio
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)
         return await task
 
@@ -154,14 +158,14 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
 
 
 def read_text(text: str) -> str:
-    """`text`, or what stdin holds if it is `-`, without the newline at its end. Raises InputError."""
+    """Return `text`, or the content of stdin for `-`, without the newline at the end. Raises InputError."""
     if text != STDIO:
         return text
     data = sys.stdin.buffer.read(limits.TEXT_BYTES + len(b"\r\n") + 1)
     data = data.removesuffix(b"\n").removesuffix(b"\r")
     if len(data) > limits.TEXT_BYTES:
-        raise InputError(f"stdin holds over {limits.TEXT_BYTES:,} bytes; split the text into several memories")
+        raise InputError(f"stdin has over {limits.TEXT_BYTES:,} bytes; split the text into several memories")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        raise InputError(f"stdin holds no UTF-8 at byte {exc.start}; convert it first") from exc
+        raise InputError(f"stdin is not UTF-8 at byte {exc.start}; convert it first") from exc

@@ -12,26 +12,26 @@ from memcrdt.cli.face import STDIO, Face, command, given, pass_face
 from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_options, several
 from memcrdt.cli.output import say
 
-_FILE = click.argument("file", type=click.Path())  # as it was typed: ./- is a file
-_FORMAT = click.option("--format", metavar="NAME", help="jsonl; without it, the ending of the file's name says it.")
+_FILE = click.argument("file", type=click.Path())  # not normalized: ./- is a file
+_FORMAT = click.option("--format", metavar="NAME", help="jsonl. Default: the suffix of the file name.")
 
 
 @command("import")
 @_FILE
 @_FORMAT
-@click.option("--space", metavar="NAME", help="Put all of them into this space, whatever the file says.")
-@several("--tag", "tags", "TAG", "Give all of them this tag; can be repeated.")
+@click.option("--space", metavar="NAME", help="The space for all memories, instead of the space in the file.")
+@several("--tag", "tags", "TAG", "A tag for all memories, instead of the tags in the file; can be repeated.")
 @attribute_options("add")
 @allow_secret
-@click.option("--again", is_flag=True, help="Add also what was forgotten here since.")
+@click.option("--again", is_flag=True, help="Also add memories that were forgotten here.")
 @click.option("--dry-run", is_flag=True, help="Only count.")
 @pass_face
 def import_command(face: Face, /, file: str, **options: Any) -> None:
     """Add the memories of FILE; `-` reads stdin.
 
-    It holds what `memcrdt export` writes, or a JSON text a line. What is here already stays as it is, or is updated by
-    a line with its key. The options apply to all of them, whatever the file says. Lines that are refused are named,
-    and make the exit code 1; the others are in.
+    Each line is an object as written by `memcrdt export`, or a JSON string. An existing memory does not change, unless
+    the line has its key. The options override the file. Refused lines are reported and make the exit code 1. The other
+    lines are imported.
     """
     with face.changing() as memory:
         source = sys.stdin.buffer if file == STDIO else file
@@ -49,9 +49,9 @@ def import_command(face: Face, /, file: str, **options: Any) -> None:
 @filter_options
 @pass_face
 def export_command(face: Face, /, file: str, format: str | None, **filters: Any) -> None:
-    """Write memories into FILE, one a line as JSON; `-` writes to stdout.
+    """Write memories to FILE as JSON, one per line; `-` writes to stdout.
 
-    Their histories are not in it. A file that is there already is replaced.
+    The histories are not exported. An existing file is replaced.
     """
     wanted = asked(filters)
     with face.look() as memory:

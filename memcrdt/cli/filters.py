@@ -1,4 +1,4 @@
-"""The options that several commands take; above all those that narrow: one for each filter of Memory."""
+"""Options of several commands: one for each filter of Memory, and one for each attribute."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def json_object(context: click.Context, parameter: click.Parameter, value: str | None) -> dict[str, Any] | None:
-    """The callback of an option that takes a JSON object. Raises click.BadParameter."""
+    """Parse the JSON object of an option. Raises click.BadParameter."""
     if value is None:
         return None
     try:
@@ -24,24 +24,24 @@ def json_object(context: click.Context, parameter: click.Parameter, value: str |
     except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
-        raise click.BadParameter('this is no JSON object, such as \'{"by": "ops"}\'')
+        raise click.BadParameter('give a JSON object, such as \'{"by": "ops"}\'')
     return parsed
 
 
 def _ranges(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
-    """The callback of --range: (low, high) by key, None for an end that is open."""
+    """Parse --range. Return (low, high) by key, with None for an open end."""
     ranges = {}
     for item in value:
         key, equals, span = item.partition("=")
         low, dots, high = span.partition("..")
         if not (key and equals and dots):
-            raise click.BadParameter(f"{item!r} is no range; write KEY=LOW..HIGH, where one end may be left out")
+            raise click.BadParameter(f"{item!r} is not a range; write KEY=LOW..HIGH, where one end may be left out")
         ranges[key] = (_end(low), _end(high))
     return ranges
 
 
 def _end(text: str) -> Any:
-    """A number, or whatever else is JSON, as that; anything else as text."""
+    """Return a JSON value, such as a number, or the text itself if it is not JSON."""
     try:
         return json.loads(text) if text else None
     except (ValueError, RecursionError):
@@ -49,12 +49,12 @@ def _end(text: str) -> Any:
 
 
 def several(flag: str, name: str, metavar: str, text: str) -> Callable[[F], F]:
-    """An option that can be repeated."""
+    """Return a decorator for an option that can be repeated."""
     return click.option(flag, name, multiple=True, metavar=metavar, help=text)
 
 
 def attribute_options(verb: Verb) -> Callable[[F], F]:
-    """Adds an option for every attribute that a call of Memory takes; the command gets those as keyword arguments."""
+    """Return a decorator that adds an option for every attribute that `verb` takes."""
     options = [_attribute_option(attribute, verb) for attribute in taken_by(verb)]
 
     def decorate(command: F) -> F:
@@ -67,7 +67,7 @@ def attribute_options(verb: Verb) -> Callable[[F], F]:
 
 def _attribute_option(attribute: Attribute, verb: Verb) -> Callable[[F], F]:
     flag = attribute.flag or f"--{attribute.name.replace('_', '-')}"
-    if attribute.type is FLAG and verb == "add":  # a new memory has no flag that could be taken away
+    if attribute.type is FLAG and verb == "add":  # a new memory has no flag to remove
         flag = flag.partition("/")[0]
     kind: dict[str, Any] = {"metavar": attribute.type.metavar}
     if attribute.type is FLAG:
@@ -78,13 +78,13 @@ def _attribute_option(attribute: Attribute, verb: Verb) -> Callable[[F], F]:
 
 
 allow_secret = click.option(
-    "--allow-secret", is_flag=True, default=None, help="Take it although it looks like a key or a token."
+    "--allow-secret", is_flag=True, default=None, help="Accept values that look like a key or a token."
 )
 
 _OPTIONS = (
     several("--space", "space", "NAME", "Any of these spaces."),
     several("--scope", "scope", "SCOPE", f"Any of these scopes: {FORMS}."),
-    click.option("--ancestors", is_flag=True, default=None, help="With --scope: the scopes that contain it, too."),
+    click.option("--ancestors", is_flag=True, default=None, help="With --scope: also the scopes that contain it."),
     several("--category", "category", "NAME", "Any of these: global, project, agent, conversation."),
     several("--kind", "kind", "NAME", "Any of these kinds."),
     several("--tag", "tags", "TAG", "Any of these tags."),
@@ -98,7 +98,7 @@ _OPTIONS = (
         "--metadata",
         metavar="JSON",
         callback=json_object,
-        help='Metadata with these values; a list stands for any of its items. Operators: {"year": {"$gte": 2020}}.',
+        help='Metadata with these values; a list matches any of its items. Operators: {"year": {"$gte": 2020}}.',
     ),
     click.option(
         "--range",
@@ -106,33 +106,33 @@ _OPTIONS = (
         multiple=True,
         metavar="KEY=LOW..HIGH",
         callback=_ranges,
-        help="Metadata from LOW to HIGH, numbers or texts; either may be left out.",
+        help="Metadata from LOW to HIGH, numbers or texts; one end may be left out.",
     ),
-    click.option("--contains", metavar="TEXT", help="The text contains this, in either case."),
-    click.option("--pinned/--not-pinned", default=None, help="Only pinned memories, or only the others."),
+    click.option("--contains", metavar="TEXT", help="The text contains TEXT, ignoring case."),
+    click.option("--pinned/--not-pinned", default=None, help="Only pinned memories, or only others."),
     several("--author", "author", "NAME", "Any of these authors."),
     several("--device", "device", "DEVICE", "Added on any of these devices."),
     several("--source", "source", "SOURCE", "From any of these sources."),
-    several("--include", "include", "WHAT", "Show what is hidden: expired, superseded."),
-    click.option("--as-of", metavar="TIME", help="What was there at this time."),
+    several("--include", "include", "WHAT", "Hidden memories to show: expired, superseded."),
+    click.option("--as-of", metavar="TIME", help="The memories as they were at this time."),
 )
 
 
 def filter_options(command: F) -> F:
-    """Adds an option for every filter; the command gets them as keyword arguments of Memory's methods."""
+    """Add an option for every filter, with the names of the arguments of Memory."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def asked(options: dict[str, Any]) -> dict[str, Any]:
-    """The filters among the options that were given. Device ids may be typed as people see them.
+    """Return the filters and other options that were given, with device ids in canonical form.
 
-    Raises InputError for one that is mistyped, click.UsageError for one that goes with another.
+    Raises InputError for a mistyped device id, and click.UsageError for --ancestors without --scope.
     """
     filters = given(options)
     if "ancestors" in filters and "scope" not in filters:
-        raise click.UsageError("--ancestors goes with --scope")
+        raise click.UsageError("--ancestors needs --scope")
     if ranges := filters.pop("ranges", None):
         filters["metadata"] = {**filters.get("metadata", {}), **ranges}
     if "device" in filters:

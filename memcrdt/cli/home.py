@@ -20,8 +20,7 @@ _FILE = click.Path(path_type=Path)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoctorFinding:
-    """A line of doctor's: what was found (`problem`), what was done about it (`done`), what stays wrong (`left`), and
-    what is no damage (`note`)."""
+    """One line of the doctor: a `problem`, a repair (`done`), a problem that is `left`, or a harmless `note`."""
 
     what: Literal["problem", "done", "left", "note"]
     text: str
@@ -35,7 +34,7 @@ _FINDINGS: tuple[Column[DoctorFinding], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingLine:
-    """A setting as it is printed. `origin` is the file that says so, or `default`."""
+    """A setting. `origin` is the file that sets it, or `default`."""
 
     name: str
     value: str | int | bool | None
@@ -52,9 +51,9 @@ _SETTINGS: tuple[Column[SettingLine], ...] = (
 @command("init")
 @pass_face
 def init_command(face: Face) -> None:
-    """Make the memory and the key of this device.
+    """Create the memory and the key of this device, and print them.
 
-    Every other command does it too when it is the first. A second time, this only shows what is there.
+    Every other command creates them too if they do not exist.
     """
     with face.open() as memory:
         device = memory.device if face.json else readable(memory.device)
@@ -64,7 +63,7 @@ def init_command(face: Face) -> None:
 @command("path")
 @pass_face
 def path_command(face: Face) -> None:
-    """Print the folder that holds the memory, which need not be there yet."""
+    """Print the folder of the memory. It may not exist yet."""
     from memcrdt.paths import home_folder
 
     face.printer.value("home", str(home_folder(face.home)))
@@ -73,7 +72,7 @@ def path_command(face: Face) -> None:
 @command("config")
 @pass_face
 def config_command(face: Face) -> None:
-    """Show the settings of this home, and where each comes from. They are changed in its config.toml."""
+    """Show the settings of this home and their origins. Change them in its config.toml."""
     from memcrdt import config
     from memcrdt.paths import home_folder
 
@@ -88,7 +87,7 @@ def config_command(face: Face) -> None:
 @command("stats")
 @pass_face
 def stats_command(face: Face) -> None:
-    """Count what is remembered, by space, category and kind."""
+    """Count the memories by space, category and kind."""
     with face.look() as memory:
         face.printer.record(memory.stats())
 
@@ -96,9 +95,9 @@ def stats_command(face: Face) -> None:
 @command("compact")
 @pass_face
 def compact_command(face: Face) -> None:
-    """Give back room in the file that nothing needs any more.
+    """Free the space of old versions and forgotten memories in the file.
 
-    Old versions and what was forgotten took it. It happens by itself too.
+    memcrdt also compacts automatically.
     """
     with face.open() as memory:
         face.printer.record(memory.compact())
@@ -108,32 +107,36 @@ def compact_command(face: Face) -> None:
 @click.argument("file", type=_FILE)
 @pass_face
 def backup_command(face: Face, file: Path) -> None:
-    """Write a copy of the store to FILE.
+    """Write a copy of the store to FILE, which must not exist.
 
-    The file must not be there yet. Others may go on working meanwhile.
+    Other processes can read and write during the backup.
     """
     with face.look() as memory:
         face.printer.record({"size": memory.backup(file)})
-    say("it holds every memory in plain text; the key of this device and config.toml are not in it")
+    say("the backup has every memory in plain text; the key of this device and config.toml are not in it")
 
 
 @command("restore")
 @click.argument("file", type=_FILE)
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_face
 def restore_command(face: Face, file: Path, yes: bool) -> None:
-    """Go back to the store that `memcrdt backup` wrote to FILE. Asks first, unless nothing is here.
+    """Restore the store that `memcrdt backup` wrote to FILE. Asks first, unless the store is empty.
 
-    What was added since is lost here, and what was forgotten since is back, unless another device knows better: what
-    it has heard of comes again with the next sync.
+    Later additions are lost here, and memories forgotten later are back. If another device knows of those changes, the
+    next sync brings them again.
     """
     from memcrdt.errors import InputError
 
     if not file.is_file():
-        raise InputError(f"there is no file {file}; name a backup that `memcrdt backup` made")
+        raise InputError(f"there is no file {file}; name a file that `memcrdt backup` wrote")
     with face.open() as memory:
         here = memory.stats().memories
-        if here and not yes and not click.confirm(f"memcrdt: put {file} in the place of {here:,} memories?", err=True):
+        if (
+            here
+            and not yes
+            and not click.confirm(f"memcrdt: replace {here:,} memories by the backup {file}?", err=True)
+        ):
             say("nothing was changed")
             raise click.exceptions.Exit(1)
         memory.restore(file)
@@ -141,17 +144,17 @@ def restore_command(face: Face, file: Path, yes: bool) -> None:
 
 
 @command("doctor")
-@click.option("--repair", is_flag=True, help="Put right what can be.")
-@click.option("--give-up", is_flag=True, help="With --repair: no other device will bring what is lost; do without it.")
+@click.option("--repair", is_flag=True, help="Repair the store.")
+@click.option("--give-up", is_flag=True, help="With --repair: continue without lost rows, which no other device has.")
 @pass_face
 def doctor_command(face: Face, repair: bool, give_up: bool) -> None:
-    """Say what is wrong with the store, and with --repair put it right.
+    """Check the store, and repair it with --repair.
 
-    Looks at every row, and changes nothing without --repair. The exit code is 0 when all is well, or is so again, and
-    1 when something is wrong. Every line of output is a finding.
+    Checks every row, and changes nothing without --repair. The exit code is 0 if no problem was found or left, and 1
+    otherwise. Every line of output is a finding.
     """
     if give_up and not repair:
-        raise click.UsageError("--give-up goes with --repair")
+        raise click.UsageError("--give-up needs --repair")
     report = face.doctor(repair=repair, give_up=give_up)
     findings = _findings(report)
     face.printer.table(findings, _FINDINGS)
@@ -159,7 +162,7 @@ def doctor_command(face: Face, repair: bool, give_up: bool) -> None:
 
 
 def _findings(report: DoctorReport) -> list[DoctorFinding]:
-    """The lines of a report."""
+    """Return the lines of a report."""
     kinds: tuple[tuple[Literal["problem", "done", "left", "note"], tuple[str, ...]], ...] = (
         ("problem", report.problems),
         ("done", report.done),
@@ -170,14 +173,14 @@ def _findings(report: DoctorReport) -> list[DoctorFinding]:
 
 
 def _judge(findings: Sequence[DoctorFinding], repair: bool) -> None:
-    """Says in one line how it stands. Raises CorruptError when something is wrong."""
+    """Print the verdict as one line. Raises CorruptError if a problem was found or left."""
     from memcrdt.errors import CorruptError
 
     if wrong := sum(finding.what == ("left" if repair else "problem") for finding in findings):
         if repair:
             raise CorruptError(
-                f"problems left: {wrong}; paired devices may mend them (memcrdt sync), `--repair --give-up` goes on"
-                " without what is lost; export what is there (memcrdt export FILE) before anything else"
+                f"problems left: {wrong}; export the memories first (memcrdt export FILE); then sync with paired"
+                " devices (memcrdt sync), or give up the lost rows with `memcrdt doctor --repair --give-up`"
             )
-        raise CorruptError(f"problems found: {wrong}; let `memcrdt doctor --repair` mend them")
-    say("all is well again" if any(finding.what == "problem" for finding in findings) else "all is well")
+        raise CorruptError(f"problems found: {wrong}; repair them with `memcrdt doctor --repair`")
+    say("all problems are repaired" if any(finding.what == "problem" for finding in findings) else "no problems")

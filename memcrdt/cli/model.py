@@ -1,4 +1,4 @@
-"""`memcrdt model list`, `use`, `pull` and `status`: what texts are turned into vectors with."""
+"""`memcrdt model list`, `use`, `pull` and `status`: the embedding models."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _MODELS: tuple[Column[dict[str, Any]], ...] = (
 
 @click.group("model", cls=FaceGroup)
 def model_command() -> None:
-    """List, get and choose the models for search by meaning.
+    """List, download and choose the embedding models, for search by meaning.
 
-    They turn texts into vectors: the shipped one, one of fastembed's, or one in a folder.
+    A model is the shipped one, a model of fastembed, or a folder with a model.
     """
 
 
 @command("list")
 @pass_face
 def list_command(face: Face) -> None:
-    """List the models that can be named, and say which are on this machine."""
+    """List the known models, and show which are on this machine."""
     from memcrdt import Models
 
     face.printer.table([model._asdict() for model in Models.list()], _MODELS)
@@ -40,7 +40,7 @@ def list_command(face: Face) -> None:
 @click.argument("name")
 @pass_face
 def pull_command(face: Face, name: str) -> None:
-    """Download a model, so that it can be used without a network. Run again, it goes on where it stopped."""
+    """Download a model, to use it later without a network. A second run resumes the download."""
     from memcrdt import Models
 
     Models.pull(name, progress=_show_progress if sys.stderr.isatty() else None)
@@ -51,23 +51,23 @@ def pull_command(face: Face, name: str) -> None:
 @click.argument("name")
 @pass_face
 def use_command(face: Face, name: str) -> None:
-    """Search with the model NAME from now on: `static`, one of `memcrdt model list`, or a folder with a model.
+    """Switch to the model NAME: `static`, a name from `memcrdt model list`, or a folder with a model.
 
-    Everything is embedded again in the background while anything has this home open, and the old vectors answer until
-    that is done.
+    Every memory is embedded again in the background, while a process has this home open. Until then, search uses the
+    old vectors.
     """
     with face.open() as memory:
         face.printer.value("model", memory.models.use(name))
         waiting = memory.models.status().waiting
     if waiting:
-        say(f"memories to embed again: {waiting:,}; `memcrdt model status --wait` does it now, as does `memcrdt serve`")
+        say(f"memories to embed again: {waiting:,}; `memcrdt model status --wait` or `memcrdt serve` embeds them")
 
 
 @command("status")
-@click.option("--wait", is_flag=True, help="Embed what waits, and return when that is done.")
+@click.option("--wait", is_flag=True, help="Embed all waiting memories before returning.")
 @pass_face
 def status_command(face: Face, wait: bool) -> None:
-    """Show which model is searched with, and how many memories wait to be embedded."""
+    """Show the model in use, and the number of memories that wait to be embedded."""
     with without("memcrdt.search"), face.open() as memory:
         face.printer.record(memory.models.wait() if wait else memory.models.status())
 

@@ -1,4 +1,4 @@
-"""Printing: JSON lines, tables on a terminal, tab-separated lines elsewhere; messages and logs on stderr."""
+"""Printing: JSON lines, tables on a terminal, otherwise tab-separated lines. Messages and logs go to stderr."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# What would move the cursor, or break a line or a field, is shown as Python would write it.
+# Control characters would move the cursor, or break a line or a field. They are shown as Python escapes.
 _CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
 _FIELD = {**_CONTROLS, ord("\\"): r"\\"}
 _SEVERAL_LINES = {code: shown for code, shown in _CONTROLS.items() if chr(code) not in "\n\t"}
@@ -28,7 +28,7 @@ _SEVERAL_LINES = {code: shown for code, shown in _CONTROLS.items() if chr(code) 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Column(Generic[T]):
-    """One column of a table: its heading, and what it shows of an item; `whole`, not broken over lines."""
+    """One column of a table: the heading and the cell of an item. A `whole` cell is not wrapped."""
 
     heading: str
     cell: Callable[[T], object]
@@ -36,7 +36,7 @@ class Column(Generic[T]):
 
 
 class Printer:
-    """Prints data on stdout: as JSON if `as_json`, else for eyes on a terminal, else for cut and awk."""
+    """Prints data on stdout: as JSON if `as_json`, as a table on a terminal, otherwise for cut and awk."""
 
     def __init__(self, as_json: bool) -> None:
         self.is_json = as_json
@@ -44,8 +44,7 @@ class Printer:
     def table(
         self, items: Iterable[T], columns: Sequence[Column[T]], *, on_terminal: Sequence[Column[T]] | None = None
     ) -> None:
-        """One item a line; on a terminal a table, of other columns if they are named. JSON holds the whole item, not
-        only the columns."""
+        """Print one item per line, or a table on a terminal, with other columns if given. JSON has the whole item."""
         if self.is_json:
             for item in items:
                 click.echo(as_json(item))
@@ -58,7 +57,7 @@ class Printer:
                 click.echo("\t".join(as_text(column.cell(item)).translate(_FIELD) for column in columns))
 
     def record(self, item: object) -> None:
-        """One item: as JSON, or a line `name<tab>value` for each field that holds something."""
+        """Print one item: as JSON, or as a line `name<tab>value` for each field that is not empty."""
         if self.is_json:
             click.echo(as_json(item))
             return
@@ -72,28 +71,28 @@ class Printer:
                 click.echo(f"{name}\t{text.translate(_FIELD)}")
 
     def below(self, lines: Iterable[str]) -> None:
-        """Lines below a table, on a terminal only: what has no room in it."""
+        """Print lines below a table on a terminal, for data that the table has no room for."""
         if not self.is_json and sys.stdout.isatty():
             for line in lines:
                 click.echo(line.translate(_CONTROLS))
 
     def value(self, name: str, value: str) -> None:
-        """One bare value, such as an id; {name: value} as JSON."""
+        """Print one bare value, such as an id, or {name: value} as JSON."""
         click.echo(as_json({name: value}) if self.is_json else value)
 
 
 def say(message: str) -> None:
-    """A line on stderr, for people."""
+    """Print a message for people on stderr, as one line."""
     click.echo(f"memcrdt: {message}".translate(_CONTROLS), err=True)
 
 
 def as_json(item: object) -> str:
-    """Dataclasses as objects, times as ISO 8601, on one line."""
+    """Return one line of JSON. Dataclasses are objects, and times are ISO 8601."""
     return json.dumps(to_json(item), ensure_ascii=False)
 
 
 def as_text(value: object) -> str:
-    """A value as one field shows it; None and what is empty are empty."""
+    """Return the text of one field. None and empty values have an empty text."""
     match value:
         case None | () | []:
             return ""
@@ -109,20 +108,20 @@ def as_text(value: object) -> str:
 
 
 def readable(device: str) -> str:
-    """The id of a device in groups, for people; JSON has it without."""
+    """Return a device id in groups, for people. JSON has it without groups."""
     from memcrdt.model.device_ids import shown
 
     return shown(device)
 
 
 def short(device: str, name: str | None) -> str:
-    """A device where there is little room: its name, if it has one, and the first group of its id."""
+    """Return a short form of a device: the name, if any, and the first group of the id."""
     group = readable(device).partition("-")[0]
     return f"{name} ({group})" if name else group
 
 
 def rich_table(items: Iterable[T], columns: Sequence[Column[T]]) -> Table:
-    """A table for a terminal. What has too little room goes on in the next line; nothing is cut off."""
+    """Return a table for a terminal. Long cells are wrapped, not cut off."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -136,7 +135,7 @@ def rich_table(items: Iterable[T], columns: Sequence[Column[T]]) -> Table:
 
 
 def as_seen(value: object) -> str:
-    """A value on a terminal: times short and as the clock on the wall says; all else as text."""
+    """Return the text of a value on a terminal, with times in short form and local time."""
     return value.astimezone().strftime("%Y-%m-%d %H:%M") if isinstance(value, datetime) else as_text(value)
 
 
@@ -149,7 +148,7 @@ def _fields(item: Any) -> dict[str, Any]:
 class _Messages(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         say(record.getMessage())
-        if record.exc_info:  # a bug, then: where it happened helps to mend it
+        if record.exc_info:  # a bug: the traceback helps to fix it
             click.echo(logging.Formatter().formatException(record.exc_info), err=True)
 
 
@@ -158,7 +157,7 @@ _MESSAGES = _Messages()
 
 @contextmanager
 def without(logger: str) -> Iterator[None]:
-    """Shows nothing of this logger: the command tells it in its own way."""
+    """Silence a logger inside the block, because the command reports the same in its own way."""
     quiet = logging.getLogger(logger)
     quiet.addFilter(_nothing)
     try:
@@ -172,5 +171,5 @@ def _nothing(record: logging.LogRecord) -> bool:
 
 
 def show_messages() -> None:
-    """Shows warnings and errors from now on. A second call does nothing."""
+    """Print log warnings and errors on stderr from now on. A second call does nothing."""
     logging.getLogger("memcrdt").addHandler(_MESSAGES)

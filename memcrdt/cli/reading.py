@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _about(memory: MemoryRecord) -> str:
-    """Scope and tags together, without the scope that most have: the text needs the room."""
+    """Return scope and tags in one cell, without `global`, to leave room for the text."""
     return ", ".join([memory.scope, *memory.tags] if memory.scope != GLOBAL else memory.tags)
 
 
@@ -61,18 +61,18 @@ _REVISED: tuple[Column[Revision], ...] = (
 @command("search")
 @click.argument("query")
 @click.option("--limit", type=int, default=10, show_default=True, help="Maximum number of results.")
-@click.option("--min-score", type=float, help="Leave out what scores less, from 0 to 1.")
-@click.option("--diversity", type=float, default=0.0, help="From 0 to 1: prefer hits that differ from those before.")
-@click.option("--recency", type=float, default=0.0, help="From 0 to 1: of what says about the same, the newer first.")
+@click.option("--min-score", type=float, help="Leave out results with a lower score, from 0 to 1.")
+@click.option("--diversity", type=float, default=0.0, help="From 0 to 1: prefer results that differ from earlier ones.")
+@click.option("--recency", type=float, default=0.0, help="From 0 to 1: the newer of similar memories first.")
 @click.option(
-    "--importance", type=float, default=0.0, help="From 0 to 1: prefer what is important, of what is nearly as good."
+    "--importance", type=float, default=0.0, help="From 0 to 1: prefer important memories among similar scores."
 )
-@click.option("--fold", is_flag=True, help="Leave out hits that say the same as one before.")
-@click.option("--explain", is_flag=True, help="Show what each score is made of.")
+@click.option("--fold", is_flag=True, help="Leave out results that repeat an earlier one.")
+@click.option("--explain", is_flag=True, help="Show the parts of each score.")
 @filter_options
 @pass_face
 def search_command(face: Face, /, query: str, **options: Any) -> None:
-    """Find the memories that answer QUERY best, best first."""
+    """Find the memories that best answer QUERY, best first."""
     wanted = asked(options)
     with face.look() as memory:
         hits = memory.search(query, **wanted)
@@ -86,7 +86,7 @@ def search_command(face: Face, /, query: str, **options: Any) -> None:
 @filter_options
 @pass_face
 def similar_command(face: Face, /, id: str, limit: int, **filters: Any) -> None:
-    """Find the memories that are most like this one, best first."""
+    """Find the memories most similar to memory ID, best first."""
     wanted = asked(filters)
     with face.look() as memory:
         hits = memory.similar(id, limit=limit, **wanted)
@@ -97,14 +97,14 @@ def similar_command(face: Face, /, id: str, limit: int, **filters: Any) -> None:
 @click.argument("id")
 @pass_face
 def get_command(face: Face, /, id: str) -> None:
-    """Show one memory with all that is known of it."""
+    """Show one memory with all fields."""
     with face.look() as memory:
         face.printer.record(memory.get(id))
 
 
 @command("list")
 @click.option("--limit", type=int, default=100, show_default=True, help="Maximum number of results.")
-@click.option("--all", "everything", is_flag=True, help="All of them, however many.")
+@click.option("--all", "everything", is_flag=True, help="List all of them, without a limit.")
 @click.option("--order", default="newest", show_default=True, help="newest, oldest or updated.")
 @filter_options
 @pass_face
@@ -134,9 +134,9 @@ def history_command(face: Face, /, id: str) -> None:
 @click.argument("id")
 @pass_face
 def conflicts_command(face: Face, /, id: str) -> None:
-    """Show the texts that devices gave a memory while they were apart.
+    """Show the competing texts that devices wrote while disconnected.
 
-    There are none when it has one current text. `memcrdt update ID TEXT` settles them.
+    The list is empty if the memory has one current text. `memcrdt update ID TEXT` settles a conflict.
     """
     with face.look() as memory:
         face.printer.table(memory.conflicts(id), _REVISED)
@@ -144,16 +144,16 @@ def conflicts_command(face: Face, /, id: str) -> None:
 
 @command("related")
 @click.argument("id")
-@click.option("--rel", metavar="REL", help="Only by this relation.")
+@click.option("--rel", metavar="REL", help="Only links by this relation.")
 @pass_face
 def related_command(face: Face, /, id: str, rel: str | None) -> None:
-    """List the memories that memory ID is linked to."""
+    """List the memories that memory ID links to."""
     with face.look() as memory:
         face.printer.table(memory.related(id, rel), LISTED, on_terminal=LISTED_ON_TERMINAL)
 
 
 def _pages(memory: Memory, wanted: dict[str, Any]) -> Iterator[MemoryRecord]:
-    """Everything, page by page."""
+    """Yield all memories, page by page."""
     cursor: str | None = None
     while True:
         page = memory.list(limit=limits.RESULTS, cursor=cursor, **wanted)

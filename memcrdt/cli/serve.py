@@ -1,4 +1,4 @@
-"""`memcrdt serve`: the network of one home in the foreground, until it is told to end."""
+"""`memcrdt serve`: the network of one home, in the foreground, until it is interrupted."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 
 
-POLL_S: Final = 0.1  # how soon we say that the listening began or ended
+POLL_S: Final = 0.1  # between two looks at the address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeReport:
-    """Who we are, and where others reach us. Port and addresses are None and empty until a device is accepted; `yjs` is
-    where Yjs clients find the spaces, None if they are not let in."""
+    """The addresses of this device.
+
+    Without an accepted device, `port` is None and `addresses` is empty. `yjs` is the URL for Yjs clients, or None if
+    they are not accepted.
+    """
 
     device: str
     port: int | None
@@ -38,28 +41,30 @@ class ServeReport:
 
 
 @command("serve")
-@click.option("--host", default="", help="Listen at this address of the machine only.")
-@click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: any free one.")
-@click.option("--mdns/--no-mdns", default=None, help="Whether to find and be found on the local network.")
-@click.option("--tailscale/--no-tailscale", default=None, help="Whether to look for devices in the tailnet.")
-@click.option("--yjs", is_flag=True, help="Let Yjs clients in, with a token (memcrdt token create).")
-@click.option("--yjs-host", default="127.0.0.1", show_default=True, help="Any other than this machine wants TLS.")
+@click.option("--host", default="", help="Listen at this local address only.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: any free port."
+)
+@click.option("--mdns/--no-mdns", default=None, help="Whether to announce and to search on the local network.")
+@click.option("--tailscale/--no-tailscale", default=None, help="Whether to search in the tailnet.")
+@click.option("--yjs", is_flag=True, help="Accept Yjs clients with a token (memcrdt token create).")
+@click.option("--yjs-host", default="127.0.0.1", show_default=True, help="Addresses of other machines need TLS.")
 @click.option("--yjs-port", type=click.IntRange(0, 65535), default=DEFAULT_YJS_PORT, show_default=True)
 @click.option("--yjs-cert", type=_FILE, help="A certificate with its chain (PEM), for TLS.")
-@click.option("--yjs-key", type=_FILE, help="Its key (PEM), unless it is in the same file.")
+@click.option("--yjs-key", type=_FILE, help="The key (PEM), unless it is in the same file.")
 @pass_face
 @click.pass_context
 def serve_command(context: click.Context, face: Face, /, yjs: bool, **options: Any) -> None:
     """Sync with the accepted devices until interrupted.
 
-    Says where it listens, which begins when the first device is accepted, and again whenever that changes.
+    Prints its addresses at the start and at every change. It listens when a device is accepted.
     """
     from memcrdt import Node
 
     to_yjs = {name: options.pop(name) for name in list(options) if name.startswith("yjs_")}
     for name in to_yjs:
         if not yjs and context.get_parameter_source(name) is not ParameterSource.DEFAULT:
-            raise click.UsageError(f"--{name.replace('_', '-')} goes with --yjs")
+            raise click.UsageError(f"--{name.replace('_', '-')} needs --yjs")
     with face.open() as memory:
         run_loop(_serve(Node(memory, yjs=_yjs(**to_yjs) if yjs else None, **options), face.printer))
 
@@ -74,9 +79,9 @@ async def _serve(node: Node, printer: Printer) -> None:
     import asyncio
 
     ended = asyncio.Event()
-    if sys.platform != "win32":  # which has no such handlers; ending the process ends the rest
+    if sys.platform != "win32":  # Windows has no such handlers
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # the terminal is closed; nohup ignores that
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # a closed terminal; nohup ignores it
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, ended.set)
     async with node:
         said: ServeReport | None = None
@@ -92,5 +97,5 @@ def _say_where(printer: Printer, node: Node, said: ServeReport | None) -> ServeR
     now = ServeReport(device=node.status().device, port=node.port, addresses=tuple(node.addresses), yjs=node.yjs_url)
     printer.record(now if printer.is_json else replace(now, device=readable(now.device)))
     if now.port is None:
-        say("nobody is accepted yet, so no device gets in; run `memcrdt pair`")
+        say("no device is accepted yet, so none can connect; run `memcrdt pair`")
     return now

@@ -33,9 +33,9 @@ _MEMBERS_ON_TERMINAL: tuple[Column[SpaceMember], ...] = (
 
 @click.group("space", cls=FaceGroup)
 def space_command() -> None:
-    """Make, list, share and leave spaces, and show who takes part in one.
+    """Create, list, share and leave spaces, and show their members.
 
-    `memcrdt pair --space NAME` invites a device that is not known yet, `memcrdt revoke` takes one out of all spaces.
+    `memcrdt pair --space NAME` shares a space with a new device. `memcrdt revoke` removes a device from all spaces.
     """
 
 
@@ -43,7 +43,7 @@ def space_command() -> None:
 @click.argument("name")
 @pass_face
 def create_command(face: Face, name: str) -> None:
-    """Make a space called NAME, and print its id."""
+    """Create the space NAME, and print its id."""
     with face.open() as memory:
         face.printer.value("id", memory.space(name).create().id())
 
@@ -60,7 +60,7 @@ def list_command(face: Face) -> None:
 @click.argument("name", default="personal")
 @pass_face
 def members_command(face: Face, name: str) -> None:
-    """List the devices that take part in the space NAME (personal), and those that were revoked from it."""
+    """List the members of the space NAME (default: personal), and the devices revoked from it."""
     with face.look() as memory:
         members = memory.space(name).members(revoked=True)
     face.printer.table(members, _MEMBERS, on_terminal=_MEMBERS_ON_TERMINAL)
@@ -72,15 +72,15 @@ def members_command(face: Face, name: str) -> None:
 @click.argument("device")
 @pass_face
 def invite_command(face: Face, name: str, device: str) -> None:
-    """Share the space NAME with DEVICE, which is accepted here already.
+    """Share the space NAME with DEVICE, which must be accepted here.
 
-    The other device has to do the same, with a space of that name; the two become one.
+    The other device has to do the same with its space of that name. Then the two spaces become one.
     """
     with face.open() as memory:
         memory.space(name).invite(device)
         own = readable(memory.device)
     say(
-        f"invited; unless that is done already, run on the other device: memcrdt space create {name}; "
+        f"invited; if not done already, run on the other device: memcrdt space create {name}; "
         f"memcrdt space invite {name} {own}"
     )
 
@@ -90,20 +90,20 @@ def invite_command(face: Face, name: str, device: str) -> None:
 @click.argument("device")
 @pass_face
 def revoke_command(face: Face, name: str, device: str) -> None:
-    """Take DEVICE out of the space NAME, for all its members. Its key never comes back into it."""
+    """Remove DEVICE from the space NAME, for all members. Its key cannot become a member again."""
     with face.open() as memory:
         memory.space(name).revoke(device)
-    say("revoked; what it has already stays there")
+    say("revoked; the device keeps the data that it has")
 
 
 @command("leave")
 @click.argument("name")
 @pass_face
 def leave_command(face: Face, name: str) -> None:
-    """Share the space NAME with nobody any more. What is in it stays here, and with those who have it."""
+    """Stop sharing the space NAME. Its memories stay here and on the other members."""
     with face.open() as memory:
         memory.space(name).leave()
-    say(f"left: what is in {name!r} stays here and with the devices that have it; nothing more is sent or received")
+    say(f"left; the memories of {name!r} stay here and on the other members; nothing more is sent or received")
 
 
 for _each in (create_command, list_command, members_command, invite_command, revoke_command, leave_command):

@@ -1,4 +1,4 @@
-"""`memcrdt status`, `peers` and `sync`: what is here, who has it, and bringing that about."""
+"""`memcrdt status`, `peers` and `sync`: the state of this home and of other devices, and syncing now."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _PEERS: tuple[Column[Device], ...] = (
     Column("error", lambda line: line.error),
     Column("spaces", lambda line: line.spaces),
 )
-# The rest, the whole id above all, stands below the table: it has no room there.
+# The whole id and the rest are printed below the table, which has no room for them.
 _PEERS_ON_TERMINAL: tuple[Column[Device], ...] = (
     Column("device", lambda line: short(line.device, line.name)),
     Column("state", lambda line: line.state, whole=True),
@@ -57,7 +57,7 @@ _PEERS_ON_TERMINAL: tuple[Column[Device], ...] = (
 @click.option("--watch", is_flag=True, help="Show it again every second, until interrupted.")
 @pass_face
 def status_command(face: Face, watch: bool) -> None:
-    """Show what is here, who has it, and whether anything serves."""
+    """Show the state of the store, of the network and of other devices."""
     with face.look() as memory:
         _show(watch, lambda: _print_status(face, memory.status()))
 
@@ -66,19 +66,19 @@ def status_command(face: Face, watch: bool) -> None:
 @click.option("--watch", is_flag=True, help="Show them again every second, until interrupted.")
 @pass_face
 def peers_command(face: Face, watch: bool) -> None:
-    """List the other devices: accepted, revoked, and those that knocked (pending)."""
+    """List the other devices: accepted, revoked, and pending (they tried to connect)."""
     with face.look() as memory:
         _show(watch, lambda: _print_peers(face, memory.devices()))
 
 
 @command("sync")
-@click.option("--wait", "wait_s", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait for so long at most.")
+@click.option("--wait", "wait_s", type=click.FloatRange(min=0), metavar="SECONDS", help="Maximum time to wait.")
 @pass_face
 def sync_command(face: Face, wait_s: float | None) -> None:
-    """Sync now, and return when the devices within reach have everything.
+    """Sync now, and return when the reachable devices have the same data.
 
-    Works with and without a process that serves: before the lid closes, and in scripts. Prints the devices; exit code 5
-    when none could be reached, 1 when one that was reached did not finish in time.
+    It works with and without a serving process, for example in scripts and before a laptop is closed. Prints the
+    devices. The exit code is 5 if no device was reached, and 1 if a reached device did not finish in time.
     """
     with without("memcrdt.net"), face.open() as memory:
         done = memory.sync.wait(timeout=wait_s)
@@ -89,18 +89,20 @@ def sync_command(face: Face, wait_s: float | None) -> None:
     if done.synced:
         return
     if not done.devices:
-        raise UnreachableError("no device is accepted, so there is nobody to sync with; run: memcrdt pair")
+        raise UnreachableError("no device is accepted, so there is no device to sync with; run: memcrdt pair")
     if not done.reached:
-        raise UnreachableError("no device is within reach, so nothing was synced")
+        raise UnreachableError("no device could be reached, so nothing was synced")
     late = ", ".join(short(peer.device, peer.name) for peer in done.reached)
-    raise PeerError(f"not all is synced yet with {late}; it goes on while `memcrdt serve` runs: memcrdt status")
+    raise PeerError(
+        f"the sync with {late} is not complete; it continues while `memcrdt serve` runs; see `memcrdt status`"
+    )
 
 
 def _show(watch: bool, show: Callable[[], None]) -> None:
     show()
     while watch:
         time.sleep(WATCH_S)
-        click.clear()  # does nothing where there is no terminal
+        click.clear()  # does nothing without a terminal
         show()
 
 
@@ -136,7 +138,7 @@ def _print_peers(face: Face, peers: Sequence[Device]) -> None:
 def _details(peer: Device) -> Iterator[str]:
     if peer.state == "pending":
         where = f" from {peer.addresses[0]}" if peer.addresses else ""
-        yield f"knocked{where}; if it is yours, run: memcrdt accept {readable(peer.device)}"
+        yield f"tried to connect{where}; if it is yours, run: memcrdt accept {readable(peer.device)}"
     if peer.spaces:
         yield f"shares {', '.join(peer.spaces)}"
     if peer.since:
@@ -144,7 +146,7 @@ def _details(peer: Device) -> Iterator[str]:
     elif peer.seen_at:
         yield f"seen {as_seen(peer.seen_at)}"
     if peer.unscrubbed:
-        yield f"has not confirmed that it scrubbed what was forgotten: {peer.unscrubbed:,}"
+        yield f"forgotten memories that it has not confirmed to have scrubbed: {peer.unscrubbed:,}"
     if peer.error:
         yield peer.error
 
@@ -162,7 +164,7 @@ def _room(status: Status) -> str:
 
 
 def _search(search: SearchStatus) -> str:
-    """Which model, and what is still to be done or is in the way."""
+    """Return the model, its backlog, and its error."""
     words = [search.model or "by words only"]
     if search.next_model:
         words.append(f"changing to {search.next_model}")
@@ -173,6 +175,6 @@ def _search(search: SearchStatus) -> str:
 
 def _where(serving: Serving | None) -> str:
     if serving is None:
-        return "no: nothing is sent or received until `memcrdt serve` runs"
-    where = "nowhere, since nobody is accepted" if serving.port is None else f"at port {serving.port}"
+        return "no; nothing is sent or received until `memcrdt serve` runs"
+    where = "nowhere, since no device is accepted" if serving.port is None else f"at port {serving.port}"
     return f"process {serving.pid}, listening {where}"

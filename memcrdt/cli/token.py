@@ -1,4 +1,4 @@
-"""`memcrdt token create`, `list` and `revoke`: who comes in as a stock Yjs client."""
+"""`memcrdt token create`, `list` and `revoke`: access tokens of stock Yjs clients."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ _TOKENS: tuple[Column[YjsToken], ...] = (
 
 @click.group("token", cls=FaceGroup)
 def token_command() -> None:
-    """Make, list and revoke the tokens of Yjs clients.
+    """Create, list and revoke the tokens of Yjs clients.
 
-    `memcrdt serve --yjs` lets them in.
+    `memcrdt serve --yjs` accepts the clients.
     """
 
 
 @command("create")
 @click.argument("name")
-@several("--space", "spaces", "NAME", "What it opens; can be repeated. Without: personal.")
-@click.option("--read-only", is_flag=True, help="What its clients write is dropped.")
+@several("--space", "spaces", "NAME", "A space that its clients can access; can be repeated. Default: personal.")
+@click.option("--read-only", is_flag=True, help="Drop writes of its clients.")
 @several("--origin", "origins", "URL", "A web origin whose pages may use it, such as https://app.example.")
 @pass_face
 def create_command(face: Face, name: str, spaces: tuple[str, ...], read_only: bool, origins: tuple[str, ...]) -> None:
-    """Make a token called NAME, and print its secret, which is shown only this once."""
+    """Create the token NAME, and print its secret. It cannot be shown again."""
     with face.open() as memory:
         secret = memory.tokens.create(name, read_only=read_only, **given({"spaces": spaces, "origins": origins}))
     face.printer.value("token", secret)
-    say("keep it secret: whoever has it reads these memories; it can't be shown again, only revoked")
+    say("keep it secret: anyone with the token can read these memories; it cannot be shown again, only revoked")
 
 
 @command("list")
 @pass_face
 def list_command(face: Face) -> None:
-    """List the tokens, and what each opens."""
+    """List the tokens with their spaces and rights."""
     with face.look() as memory:
         face.printer.table(memory.tokens.list(), _TOKENS)
 
@@ -57,10 +57,10 @@ def list_command(face: Face) -> None:
 @click.argument("name")
 @pass_face
 def revoke_command(face: Face, name: str) -> None:
-    """End the token called NAME. Whoever is connected with it is disconnected."""
+    """Revoke the token NAME, and disconnect its clients."""
     with face.open() as memory:
         memory.tokens.revoke(name)
-    say("revoked; what its clients have already stays there")
+    say("revoked; its clients keep the data that they have")
 
 
 for _subcommand in (create_command, list_command, revoke_command):

@@ -20,20 +20,20 @@ _CLEARABLE = tuple(attribute.name for attribute in taken_by("update") if attribu
 
 @command("add")
 @click.argument("text")
-@click.option("--space", metavar="NAME", help="Where it is shared: personal (default), or local for this machine only.")
+@click.option("--space", metavar="NAME", help="The space: personal (default), local (this machine only), or your own.")
 @attribute_options("add")
 @several("--tag", "tags", "TAG", "A tag; can be repeated.")
-@click.option("--metadata", metavar="JSON", callback=json_object, help="Facts about it.")
-@click.option("--created-at", metavar="TIME", help="When it was so, if not now (ISO 8601 with an offset).")
-@click.option("--id", metavar="ID", help="The id, a ULID; made if left out.")
-@click.option("--key", metavar="KEY", help="Adding under the same key again updates the memory.")
-@click.option("--dedupe", is_flag=True, help="If the same text is there in that scope, give its id.")
+@click.option("--metadata", metavar="JSON", callback=json_object, help="A JSON object to filter by.")
+@click.option("--created-at", metavar="TIME", help="The time of the fact, if not now (ISO 8601 with an offset).")
+@click.option("--id", metavar="ID", help="The id, a ULID. Default: a new one.")
+@click.option("--key", metavar="KEY", help="A name; adding under the same key again updates the memory.")
+@click.option("--dedupe", is_flag=True, help="If the scope has the same text, print its id instead.")
 @allow_secret
 @pass_face
 def add_command(face: Face, /, text: str, **options: Any) -> None:
-    """Remember TEXT and print its id. `-` reads the text from stdin.
+    """Add a memory with TEXT and print its id. `-` reads the text from stdin.
 
-    A text that begins with a dash goes behind two: memcrdt add -- "-1 is no index".
+    A text that starts with a dash follows two dashes: memcrdt add -- "-1 is no index".
     """
     with face.changing() as memory:
         face.printer.value("id", memory.add(read_text(text), **given(options)))
@@ -43,17 +43,17 @@ def add_command(face: Face, /, text: str, **options: Any) -> None:
 @click.argument("id")
 @click.argument("text", required=False)
 @several("--add-tag", "add_tags", "TAG", "Add a tag; can be repeated.")
-@several("--remove-tag", "remove_tags", "TAG", "Take a tag away; can be repeated.")
-@click.option("--metadata", metavar="JSON", callback=json_object, help="Facts to add or change; null takes one away.")
+@several("--remove-tag", "remove_tags", "TAG", "Remove a tag; can be repeated.")
+@click.option("--metadata", metavar="JSON", callback=json_object, help="Entries to add or replace; null removes one.")
 @attribute_options("update")
-@click.option("--author", metavar="NAME", help="Who says so.")
-@click.option("--clear", multiple=True, type=click.Choice(_CLEARABLE), help="Take this away; can be repeated.")
+@click.option("--author", metavar="NAME", help="The agent or person who makes the change.")
+@click.option("--clear", multiple=True, type=click.Choice(_CLEARABLE), help="Remove this value; can be repeated.")
 @allow_secret
 @pass_face
 def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, ...], **options: Any) -> None:
-    """Change what is named of a memory, and show it. `-` reads TEXT from stdin.
+    """Change the given parts of a memory, and show it. `-` reads TEXT from stdin.
 
-    The old text stays in its history. A new one settles a conflict.
+    The old text stays in the history. A new text settles a conflict.
     """
     if both := set(options["add_tags"]) & set(options["remove_tags"]):
         raise click.UsageError(f"add or remove the tag {min(both)!r}, not both")
@@ -63,7 +63,7 @@ def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, .
     if text is not None:
         changes["text"] = read_text(text)
     if not changes:
-        raise click.UsageError("there is nothing to change: give a TEXT or an option")
+        raise click.UsageError("nothing to change; give a TEXT or an option")
     with face.changing() as memory:
         face.printer.record(memory.update(id, **changes))
 
@@ -72,19 +72,19 @@ def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, .
 @click.argument("id", required=False)
 @filter_options
 @click.option("--dry-run", is_flag=True, help="Only count.")
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_face
 def forget_command(face: Face, /, id: str | None, dry_run: bool, yes: bool, **filters: Any) -> None:
-    """Forget one memory, or all that the filters leave, for good and on every device.
+    """Forget one memory, or all that match the filters, permanently and on every device.
 
-    Without an ID it says how many they are, and asks. With the ID of something forgotten it shows which devices have
-    confirmed that no byte of it is left there.
+    Without an ID, it shows their number and asks. With the ID of a forgotten memory, it shows which devices have
+    confirmed that their files have no byte of it left.
     """
     wanted = asked(filters)
     with face.changing() as memory:
         if id is None and not dry_run and not yes:
             count = memory.forget(dry_run=True, **wanted).count
-            if count and not click.confirm(f"memcrdt: forget {_memories(count)} for good?", err=True):
+            if count and not click.confirm(f"memcrdt: forget {_memories(count)} permanently?", err=True):
                 say("nothing was forgotten")
                 raise click.exceptions.Exit(1)
         forgotten = memory.forget(id, dry_run=dry_run, **wanted)
@@ -108,19 +108,19 @@ def link_command(face: Face, /, id: str, rel: str, to: str) -> None:
 @click.argument("to")
 @pass_face
 def unlink_command(face: Face, /, id: str, rel: str, to: str) -> None:
-    """Take a link away. One that is not there is no error."""
+    """Remove a link. Removing a missing link is not an error."""
     with face.changing() as memory:
         memory.unlink(id, rel, to)
 
 
 @command("move")
 @click.argument("id")
-@click.option("--space", metavar="NAME", required=True, help="Where it is to be.")
+@click.option("--space", metavar="NAME", required=True, help="The name of the other space.")
 @pass_face
 def move_command(face: Face, /, id: str, space: str) -> None:
     """Move a memory to another space, and print its new id.
 
-    It has a new life there, without its history and the links to it, and is forgotten where it was.
+    The history and the links to the memory are not moved. The memory is forgotten in its old space.
     """
     with face.changing() as memory:
         face.printer.value("id", memory.move(id, space=space))
@@ -131,17 +131,17 @@ def move_command(face: Face, /, id: str, space: str) -> None:
 @click.argument("new")
 @pass_face
 def rename_scope_command(face: Face, /, old: str, new: str) -> None:
-    """Rename scope OLD to NEW in all its memories, in one go.
+    """Rename scope OLD to NEW in all its memories, in one transaction.
 
-    The conversations of a project follow it to another project. To move a conversation that an older version kept
-    outside its project: memcrdt rename-scope conversation/standup project/acme/conversation/standup
+    If both are projects, the conversations of the project are renamed too. Older versions kept conversations outside of
+    their project. To move one: memcrdt rename-scope conversation/standup project/acme/conversation/standup
     """
     with face.changing() as memory:
         face.printer.record({"memories": memory.rename_scope(old, new)})
 
 
 def _named(memory: Memory, forgotten: Forgotten) -> Forgotten:
-    """With devices as people know them."""
+    """Return the result with short names of devices."""
     if not (forgotten.confirmed or forgotten.awaited):
         return forgotten
     shown = {each.device: short(each.device, each.name) for each in memory.devices()}

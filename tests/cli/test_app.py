@@ -72,12 +72,12 @@ def test_the_version_is_that_of_the_package(cli: Cli) -> None:
         (["list", "--limit", "many"], ["many"]),
         (["serve", "--port", "70000"], ["70000"]),
         (["list", "--limit"], ["--limit", "memcrdt list --help"]),
-        (["serve", "--yjs-port", "1234"], ["--yjs-port goes with --yjs", "memcrdt serve --help"]),
+        (["serve", "--yjs-port", "1234"], ["--yjs-port needs --yjs", "memcrdt serve --help"]),
         (["update", "ID", "--add-tag", "a", "--remove-tag", "a"], ["'a'", "memcrdt update --help"]),
         (["update", "ID", "--importance", ".5", "--clear", "importance"], ["--importance", "memcrdt update --help"]),
         (["update", "ID", "--trust", "low", "--clear", "trust"], ["--trust", "memcrdt update --help"]),
-        (["list", "--ancestors"], ["--ancestors goes with --scope", "memcrdt list --help"]),
-        (["search", "words", "--ancestors"], ["--ancestors goes with --scope", "memcrdt search --help"]),
+        (["list", "--ancestors"], ["--ancestors needs --scope", "memcrdt list --help"]),
+        (["search", "words", "--ancestors"], ["--ancestors needs --scope", "memcrdt search --help"]),
     ],
 )
 def test_a_wrong_command_line_is_a_usage_error(cli: Cli, home: Path, arguments: list[str], words: list[str]) -> None:

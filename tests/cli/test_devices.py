@@ -97,8 +97,8 @@ def test_who_may_only_read_is_told_that_others_do_not_hear_of_a_revocation(cli: 
     with memcrdt.open(home, embedder=None) as memory, memory.store.writing() as db:
         db.execute("UPDATE spaces SET read_only = 1 WHERE name = 'acme'")  # as after pairing with --read-only
     assert cli("revoke", other).err == (
-        "memcrdt: revoked; what it has already stays there\n"
-        "memcrdt: the other members of acme do not hear of it: revoke it on a device that may write there\n"
+        "memcrdt: revoked; the device keeps the data that it has\n"
+        "memcrdt: the other members of acme are not told; revoke it on a device that may write there\n"
     )
 
 
@@ -148,7 +148,7 @@ def test_status_shows_spaces_peers_and_that_nothing_serves(cli: Cli, home: Path,
     assert (local["name"], local["memories"]) == ("local", 0)
     assert [peer["name"] for peer in status["peers"]] == ["desktop"]
     out = cli("status").out
-    assert "serving\tno: nothing is sent or received" in out
+    assert "serving\tno; nothing is sent or received" in out
     assert "desktop" in out
 
 
@@ -181,7 +181,7 @@ def test_who_may_only_read_is_told_where_its_memories_are(cli: Cli, tmp_path: Pa
         (address,) = re.findall(r"--at (\S+)\)", said)
         ran = cli("pair", code, "--at", address, "--home", str(desktop), "--json")
         assert process.wait(20) == 0
-    assert "what this device made in 'personal' is in the space 'personal-2' now" in ran.err
+    assert "its own memories of 'personal' are now in the space 'personal-2'" in ran.err
     assert ran.json[0]["aside"] == {"personal": "personal-2"}
     assert [each["space"] for each in cli("list", "--json", "--home", str(desktop)).json] == ["personal-2"]
     cli("add", "and after", "--home", str(desktop)).failed(1, "memcrdt space list")
@@ -207,4 +207,4 @@ def test_who_looks_for_a_device_is_told_how_long(tmp_path: Path) -> None:
     ) as looking:
         said = looking.stderr.readline()
         looking.kill()
-    assert re.fullmatch(r"memcrdt: looking for the device that shows this code, for 60 s at most; --at .*\n", said)
+    assert re.fullmatch(r"memcrdt: searching for the device that shows this code, for up to 60 s; --at .*\n", said)

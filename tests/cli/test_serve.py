@@ -63,7 +63,7 @@ def test_serve_listens_as_soon_as_somebody_is_accepted(cli: Cli, homes: list[Pat
     assert now["addresses"] == [f"127.0.0.1:{now['port']}"]
     socket.create_connection(("127.0.0.1", now["port"]), timeout=10).close()
     server.process.terminate()
-    assert "nobody is accepted yet" in server.ended().err
+    assert "no device is accepted yet" in server.ended().err
 
 
 def test_a_device_that_is_not_trusted_is_told_so_and_listed(

@@ -37,7 +37,7 @@ def test_leaving_a_space_keeps_what_is_in_it(cli: Cli, tmp_path: Path) -> None:
     other = cli("init", "--json", "--home", str(tmp_path / "other")).json[0]["device"]
     cli("accept", other)
     cli("add", "Deploys go out on Tuesdays")
-    assert "stays here and with the devices that have it" in cli("space", "leave", "personal").err
+    assert "stay here and on the other members" in cli("space", "leave", "personal").err
     assert len(cli("space", "members", "--json").json) == 1
     assert len(cli("list", "--json").json) == 1
     cli("space", "leave", "local").failed(2, "never leaves")

@@ -79,7 +79,7 @@ def test_what_to_do_with_a_device_that_knocked_stands_below_it(cli: Cli, home: P
     cli("init")
     with memcrdt.open(home, embedder=None) as memory:
         Peers(memory.store).knocked("B" * 51 + "A", b"k" * 32, "192.168.1.20:27380")
-    wanted = f"  knocked from 192.168.1.20:27380; if it is yours, run: memcrdt accept {shown('B' * 51 + 'A')}"
+    wanted = f"  tried to connect from 192.168.1.20:27380; if it is yours, run: memcrdt accept {shown('B' * 51 + 'A')}"
     assert wanted in cli("peers").out.splitlines()
 
 

@@ -122,7 +122,7 @@ def test_forget_by_filters_counts_and_asks(cli: Cli) -> None:
     add(cli, "three")
     refused = cli("forget", "--tag", "old", stdin=b"n\n")
     assert (refused.code, refused.out) == (1, "")
-    assert "forget 2 memories for good?" in refused.err
+    assert "forget 2 memories permanently?" in refused.err
     assert "nothing was forgotten" in refused.err
     assert count(cli) == 3
     assert cli("forget", "--tag", "old", "--json", stdin=b"y\n").json[0]["count"] == 2
@@ -134,7 +134,7 @@ def test_forget_without_an_answer_changes_nothing(cli: Cli) -> None:
     add(cli, "one", "--tag", "old")
     ran = cli("forget", "--tag", "old")
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err.splitlines()[-1].startswith("memcrdt: there was no answer")
+    assert ran.err.splitlines()[-1].startswith("memcrdt: no answer")
     assert count(cli) == 1
 
 
@@ -162,14 +162,14 @@ BAD = {
     "oversized text": (["add", LONG], b"", "65,537 bytes"),
     "empty stdin": (["add", "-"], b"", "empty"),
     "oversized stdin": (["add", "-"], LONG.encode(), "65,536 bytes"),
-    "stdin that is no text": (["add", "-"], b"\xff\xfe", "no UTF-8"),
+    "stdin that is no text": (["add", "-"], b"\xff\xfe", "not UTF-8"),
     "unknown scope form": (["add", "x", "--scope", "planet/earth"], b"", "planet/earth"),
     "scope without a name": (["add", "x", "--scope", "project/"], b"", "project/NAME"),
     "empty tag": (["add", "x", "--tag", ""], b"", "tag"),
-    "metadata that is no JSON": (["add", "x", "--metadata", "{by: ops}"], b"", "no JSON object"),
-    "metadata that is no object": (["add", "x", "--metadata", "[1]"], b"", "no JSON object"),
-    "metadata with NaN": (["add", "x", "--metadata", '{"a": NaN}'], b"", "no JSON"),
-    "metadata nested deeply": (["add", "x", "--metadata", '{"a": ' + "[" * 30_000], b"", "no JSON object"),
+    "metadata that is no JSON": (["add", "x", "--metadata", "{by: ops}"], b"", "give a JSON object"),
+    "metadata that is no object": (["add", "x", "--metadata", "[1]"], b"", "give a JSON object"),
+    "metadata with NaN": (["add", "x", "--metadata", '{"a": NaN}'], b"", "not JSON"),
+    "metadata nested deeply": (["add", "x", "--metadata", '{"a": ' + "[" * 30_000], b"", "give a JSON object"),
     "oversized metadata": (["add", "x", "--metadata", f'{{"a": "{"x" * 9000}"}}'], b"", "8,192"),
     "importance out of range": (["add", "x", "--importance", "7"], b"", "0 to 1"),
     "importance that is NaN": (["add", "x", "--importance", "nan"], b"", "0 to 1"),
