@@ -22,7 +22,7 @@ def arguments(request: pytest.FixtureRequest) -> list[str]:
 def test_a_home_that_is_a_file(cli: Cli, home: Path, arguments: list[str]) -> None:
     """It is left alone."""
     home.write_text("notes")
-    cli(*arguments).failed(1, str(home), "no folder")
+    cli(*arguments).failed(1, str(home), "not a folder")
     assert home.read_text() == "notes"
 
 

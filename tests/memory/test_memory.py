@@ -670,7 +670,7 @@ class TestBadInput:
     def test_a_home_that_is_no_folder(self, tmp_path: Path) -> None:
         """It is left as it is."""
         (tmp_path / "file").write_text("mine")
-        with pytest.raises(MemcrdtError, match="no folder"):
+        with pytest.raises(MemcrdtError, match="not a folder"):
             memcrdt.open(tmp_path / "file")
         assert (tmp_path / "file").read_text() == "mine"
 
