@@ -25,7 +25,7 @@ def prepare(path: Path, *, read_only: bool) -> None:
     """
     home = path.parent
     if home.exists() and not home.is_dir():
-        raise StoreError(f"the home {home} is no folder; name a folder, or move the file away")
+        raise StoreError(f"the home {home} is not a folder; name a folder, or move the file away")
     if read_only and not path.exists():
         raise NotFoundError(f"there is no store in {home}; open it once for writing, or name another home")
     if not read_only:

@@ -51,7 +51,7 @@ class MemoryFrameStream:
     async def send(self, frame: bytes) -> None:
         """Part of FrameStream."""
         if self._close_code is not None:
-            raise UnreachableError(f"the connection to {self.remote} broke off; try again")
+            raise UnreachableError(f"the connection to {self.remote} was lost; try again")
         self.sent.append(frame)
         self._other._incoming.put_nowait(frame)
 

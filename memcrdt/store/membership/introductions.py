@@ -76,5 +76,5 @@ def _unpacked(frame: bytes) -> tuple[str, list[bytes]]:
             case [str(space), [*packed]] if len(space) == DEVICE_ID_CHARS and all(type(p) is bytes for p in packed):
                 return space, packed
     except (ValueError, msgpack.UnpackException) as exc:
-        raise RemoteProtocolError("an introduction is no msgpack within its limits") from exc
+        raise RemoteProtocolError("an introduction is not valid msgpack, or exceeds the limits") from exc
     raise RemoteProtocolError("an introduction is not a space and statements of its members")
