@@ -1,4 +1,4 @@
-"""AsyncMemory: the same names, awaitable, over one implementation."""
+"""AsyncMemory: the same methods as Memory, awaitable."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WAIT_S = 20.0
     ("sync", "threaded"), [(Memory, AsyncMemory), (ScopedMemory, AsyncScopedMemory), (Space, AsyncSpace)]
 )
 def test_every_public_method_is_there(sync: type, threaded: type) -> None:
-    """With the same parameters and the same words of explanation."""
+    """Their parameters and docstrings are the same."""
     names = {name for name, _ in inspect.getmembers(sync, inspect.isfunction) if not name.startswith("_")}
     assert names
     for name in names:
@@ -39,7 +39,7 @@ def test_every_public_method_is_there(sync: type, threaded: type) -> None:
 
 
 async def test_the_words_of_the_readme(tmp_path: Path) -> None:
-    """Opened, used, closed, all awaited."""
+    """Opening, using and closing are awaited."""
     async with memcrdt.open_async(tmp_path, embedder=None) as memory:
         added = await memory.add("Deploys go out on Tuesdays", scope="project/acme")
         assert [hit.memory.id for hit in await memory.search("deploys")] == [added]
@@ -56,7 +56,7 @@ async def test_the_words_of_the_readme(tmp_path: Path) -> None:
 
 
 async def test_errors_are_the_same(memory: Memory) -> None:
-    """They come out of the await."""
+    """The await raises them."""
     threaded = AsyncMemory(memory)
     with pytest.raises(InputError):
         await threaded.add("")
@@ -66,7 +66,7 @@ async def test_errors_are_the_same(memory: Memory) -> None:
 
 
 async def test_many_calls_at_once(memory: Memory) -> None:
-    """More than there are threads."""
+    """More calls than threads."""
     async with AsyncMemory(memory) as threaded:
         ids = await asyncio.gather(*(threaded.add(f"text {n}") for n in range(60)))
         found = await asyncio.gather(*(threaded.get(memory_id) for memory_id in ids))
@@ -74,7 +74,7 @@ async def test_many_calls_at_once(memory: Memory) -> None:
 
 
 async def test_the_loop_goes_on_while_a_call_waits_for_the_lock(memory: Memory) -> None:
-    """Here for a write lock that somebody else holds."""
+    """Another thread holds the write lock here."""
     async with AsyncMemory(memory) as threaded:
         with memory.store.writing():
             waiting = asyncio.create_task(asyncio.wait_for(threaded.add("a"), WAIT_S))
@@ -85,7 +85,7 @@ async def test_the_loop_goes_on_while_a_call_waits_for_the_lock(memory: Memory) 
 
 
 async def test_a_cancelled_call_is_done_or_not_done(open_memory: Callable[..., Memory]) -> None:
-    """What had begun is finished, what had not doesn't happen; and all goes on as before."""
+    """A call that has started is finished, a call that has not started is dropped. Later calls work as before."""
     memory = open_memory()
     async with AsyncMemory(memory) as threaded:
         with memory.store.writing():
@@ -105,7 +105,7 @@ async def test_a_cancelled_call_is_done_or_not_done(open_memory: Callable[..., M
 
 
 async def test_an_opening_is_awaited_or_entered(tmp_path: Path) -> None:
-    """Awaited, as in a notebook, it leaves closing to the caller; entered, it closes the memory in the end."""
+    """After `await`, the caller closes the memory. `async with` closes it at the end of the block."""
     memory = await memcrdt.open_async(tmp_path, embedder=None)
     memory_id = await memory.add("kept")
     await memory.close()
@@ -120,7 +120,7 @@ async def test_an_opening_is_awaited_or_entered(tmp_path: Path) -> None:
 async def test_an_opening_that_is_cancelled_leaves_nothing_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else its threads, its network and its file would stay until the process ends."""
+    """Otherwise the threads, the network and the file would stay open until the process ends."""
     opening, go_on, closed = threading.Event(), threading.Event(), threading.Event()
     begin, close = Store._begin, Memory.close
 
@@ -145,7 +145,7 @@ async def test_an_opening_that_is_cancelled_leaves_nothing_open(
 
 
 async def test_a_subscription_that_nobody_waits_for_ends(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would gather changes until the memory is closed."""
+    """Otherwise it would collect changes until the memory is closed."""
     begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
     subscribe = memory.changes
 
@@ -168,7 +168,7 @@ async def test_a_subscription_that_nobody_waits_for_ends(memory: Memory, monkeyp
 
 
 async def test_closing_waits_for_what_is_under_way(memory: Memory) -> None:
-    """Also when the task that closes is cancelled."""
+    """Even if the task that closes is cancelled."""
     threaded = AsyncMemory(memory)
     with memory.store.writing():
         adding = asyncio.create_task(threaded.add("a"))
@@ -185,7 +185,7 @@ async def test_closing_waits_for_what_is_under_way(memory: Memory) -> None:
 
 
 async def test_changes_are_an_async_iterator(memory: Memory) -> None:
-    """Of local changes, until it is closed."""
+    """It yields local changes until it is closed."""
     async with AsyncMemory(memory) as threaded, await threaded.changes() as changes:
         ids = [await threaded.add(text) for text in ("a", "b")]
         told = [await asyncio.wait_for(anext(changes), WAIT_S) for _ in range(2)]
@@ -197,7 +197,7 @@ async def test_changes_are_an_async_iterator(memory: Memory) -> None:
 
 
 async def test_a_cancelled_wait_loses_no_change(memory: Memory) -> None:
-    """The next one who asks gets it."""
+    """The next call gets the change."""
     async with AsyncMemory(memory) as threaded, await threaded.changes() as changes:
         waiting = asyncio.create_task(_one(changes))
         await asyncio.sleep(0)
@@ -207,7 +207,7 @@ async def test_a_cancelled_wait_loses_no_change(memory: Memory) -> None:
 
 
 async def test_callbacks_run_in_the_loop(memory: Memory) -> None:
-    """Plain ones and coroutine functions; an error doesn't end it, closing does."""
+    """Functions and coroutine functions. An exception does not end the subscription, closing does."""
     heard: asyncio.Queue[tuple[str, bool]] = asyncio.Queue()
 
     def plain(change: Change) -> None:

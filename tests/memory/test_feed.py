@@ -1,4 +1,4 @@
-"""The change feed: what this process, other processes and other devices change."""
+"""The change feed delivers the changes of this process, other processes and other devices."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WAIT_S = 20.0  # for what happens at once
 
 
 def _next(subscription: Subscription, count: int) -> list[Change]:
-    """That many changes; fewer only when they don't come."""
+    """Return that many changes, or fewer after a timeout."""
     changes = [subscription.get(WAIT_S) for _ in range(count)]
     return [change for change in changes if change is not None]
 
@@ -34,7 +34,7 @@ def _told(changes: list[Change]) -> list[tuple[str, str]]:
 
 
 def test_a_subscriber_hears_what_this_process_changes(memory: Memory) -> None:
-    """What was added, updated and forgotten, in this order, each when it is durable."""
+    """Additions, updates and forgets are delivered in order, each after its commit."""
     with memory.changes() as changes:
         added = memory.add("a")
         (first,) = _next(changes, 1)
@@ -51,7 +51,7 @@ def test_a_subscriber_hears_what_this_process_changes(memory: Memory) -> None:
 
 
 def test_what_was_before_is_not_told(memory: Memory) -> None:
-    """A feed begins when it is subscribed to."""
+    """A feed starts at the subscription."""
     memory.add("before")
     with memory.changes() as changes:
         added = memory.add("after")
@@ -60,7 +60,7 @@ def test_what_was_before_is_not_told(memory: Memory) -> None:
 
 
 def test_a_callback_is_called_for_each_change(memory: Memory) -> None:
-    """In a thread of its own, until it is closed; an error in it doesn't end it."""
+    """It is called in its own thread until the subscription is closed. An exception does not end it."""
     heard: list[str] = []
     several = threading.Event()
 
@@ -79,7 +79,7 @@ def test_a_callback_is_called_for_each_change(memory: Memory) -> None:
 
 
 def test_filters_narrow_a_feed(memory: Memory) -> None:
-    """Of what is forgotten only the space is known."""
+    """For a forgotten memory, only the space is known."""
     memory.space("team").create()
     with memory.changes(scope="project/acme", space="team") as changes:
         memory.add_many(["elsewhere", {"text": "other space", "scope": "project/acme"}])
@@ -95,7 +95,7 @@ def test_filters_narrow_a_feed(memory: Memory) -> None:
 
 
 def test_metadata_operators_narrow_changes(memory: Memory) -> None:
-    """As they narrow search and list, also at a moment of the past."""
+    """They work as in search and list, also at a past time."""
     with memory.changes(metadata={"year": {"$gte": 2020}}) as changes:
         memory.add_many([{"text": "old", "metadata": {"year": 2019}}, "undated"])
         wanted = memory.add("new", metadata={"year": 2021})
@@ -107,7 +107,7 @@ def test_metadata_operators_narrow_changes(memory: Memory) -> None:
 
 
 def test_changes_of_several_spaces_come_together(memory: Memory) -> None:
-    """Also what is forgotten there, and nothing of a third."""
+    """Forgets included, and without the changes of a third space."""
     for name in ("team", "other"):
         memory.space(name).create()
     with memory.changes(space=["personal", "team"]) as changes:
@@ -119,7 +119,7 @@ def test_changes_of_several_spaces_come_together(memory: Memory) -> None:
 
 
 def test_a_subscriber_hears_what_other_devices_change(open_memory: OpenMemory) -> None:
-    """With the device that it came from, once."""
+    """Each change has the origin of its device and is delivered once."""
     laptop, desktop = open_memory("A"), open_memory("B")
     with laptop.changes() as changes:
         added = desktop.add("from the desktop")
@@ -133,7 +133,7 @@ def test_a_subscriber_hears_what_other_devices_change(open_memory: OpenMemory) -
 
 
 def test_a_subscriber_hears_what_other_processes_change(tmp_path: Path) -> None:
-    """A real process on the same store."""
+    """A real second process uses the same store."""
     script = "import sys, memcrdt\nwith memcrdt.open(sys.argv[1], embedder=None) as m: print(m.add('from elsewhere'))"
     with memcrdt.open(tmp_path, embedder=None) as memory, memory.changes() as changes:
         done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
@@ -145,7 +145,7 @@ def test_a_subscriber_hears_what_other_processes_change(tmp_path: Path) -> None:
 
 
 def test_what_expired_is_forgotten_by_retention(open_memory: OpenMemory, clock: Clock) -> None:
-    """So says the feed of the process that forgets it; to others on the same store it is another process."""
+    """Only the feed of the process that forgets names it so. For other processes it is another process."""
     here, other = open_memory("A"), open_memory("A")
     added = here.add("soon over", expires_at=clock.time(days=1))
     with here.changes() as ours, other.changes() as theirs:
@@ -156,7 +156,7 @@ def test_what_expired_is_forgotten_by_retention(open_memory: OpenMemory, clock: 
 
 
 def test_what_another_device_forgets_keeps_its_origin(open_memory: OpenMemory) -> None:
-    """Also in another process, which may come when scrubbing has folded the row of the forget away."""
+    """Also in another process, which may read after scrubbing has folded the row of the forget."""
     here, other, there = open_memory("A"), open_memory("A"), open_memory("B")
     added = there.add("from the desktop")
     exchange(here, there)
@@ -168,7 +168,7 @@ def test_what_another_device_forgets_keeps_its_origin(open_memory: OpenMemory) -
 
 
 def test_what_a_yjs_client_writes_names_its_token(open_memory: OpenMemory) -> None:
-    """As soon as it is committed, and in another process too."""
+    """After the commit, and in another process too."""
     here, other, client = open_memory("A"), open_memory("A"), open_memory("B")
     added = client.add("from a browser")
     replica, space = StoreReplica(client.store), client.space("personal").id()
@@ -181,8 +181,10 @@ def test_what_a_yjs_client_writes_names_its_token(open_memory: OpenMemory) -> No
 
 
 def test_what_completes_an_update_is_told_as_part_of_it(open_memory: OpenMemory) -> None:
-    """Two devices said different texts under one key: one birth gives way, and the device that takes the other's adds a
-    revision in the same commit."""
+    """Two devices gave different texts under one key.
+
+    One birth is dropped, and the device that receives the other birth adds a revision in the same commit.
+    """
     laptop, desktop = open_memory("A"), open_memory("B")
     ids = {memory.add(text, key="deploys") for memory, text in ((laptop, "on Tuesdays"), (desktop, "on Fridays"))}
     with laptop.changes() as here, desktop.changes() as there:
@@ -193,7 +195,7 @@ def test_what_completes_an_update_is_told_as_part_of_it(open_memory: OpenMemory)
 
 
 def test_every_own_change_is_called_local(memory: Memory) -> None:
-    """Also when the feed sees it before the commit has said whose it is."""
+    """Even if the feed reads the change before the commit has recorded its origin."""
     with memory.changes() as changes:
         threads = [threading.Thread(target=lambda: [memory.add("a") for _ in range(50)]) for _ in range(3)]
         for thread in threads:
@@ -206,7 +208,7 @@ def test_every_own_change_is_called_local(memory: Memory) -> None:
 
 
 def test_a_large_batch_is_heard_whole_through_a_short_queue(memory: Memory) -> None:
-    """What has no room waits in the tables; nothing was missed, and nothing says so."""
+    """Changes that do not fit wait in the tables. None is missed, and no `missed` change is sent."""
     count = QUEUE * 2 + 10
     with memory.changes() as changes:
         ids = memory.add_many([f"text {n}" for n in range(count)])
@@ -219,7 +221,7 @@ def test_a_large_batch_is_heard_whole_through_a_short_queue(memory: Memory) -> N
 
 
 def test_a_slow_subscriber_is_told_that_it_missed_some(memory: Memory) -> None:
-    """Its queue never grows; it hears the last of each memory, and that there was more."""
+    """The queue stays bounded. The subscriber gets the last change of each memory, and a `missed` change."""
     with memory.changes() as changes, memory.changes() as quick:
         ids = memory.add_many([f"text {n}" for n in range(QUEUE + 20)])
         assert len(_next(quick, len(ids))) == len(ids)  # so the slow one's queue is full
@@ -234,7 +236,7 @@ def test_a_slow_subscriber_is_told_that_it_missed_some(memory: Memory) -> None:
 
 
 def test_one_slow_subscriber_does_not_keep_others_waiting(memory: Memory) -> None:
-    """Nor the writer."""
+    """The writer does not wait either."""
     held, entered = threading.Event(), threading.Event()
 
     def slow(_: Change) -> None:
@@ -250,7 +252,7 @@ def test_one_slow_subscriber_does_not_keep_others_waiting(memory: Memory) -> Non
 
 
 def test_closing_ends_an_iteration(memory: Memory) -> None:
-    """From another thread, once or twice; closing the memory ends all that are left."""
+    """From another thread, once or twice. Closing the memory ends the remaining subscriptions."""
     one, two = memory.changes(), memory.changes()
     heard: list[list[Change]] = []
     threads = [threading.Thread(target=lambda s=s: heard.append(list(s))) for s in (one, two)]  # type: ignore[misc]
@@ -267,7 +269,7 @@ def test_closing_ends_an_iteration(memory: Memory) -> None:
 
 
 def test_a_feed_starts_again_after_the_last_subscriber_left(memory: Memory) -> None:
-    """The thread that looks for changes runs only while there is somebody to tell."""
+    """The thread of the feed runs only while there are subscriptions."""
     for text in ("a", "b"):
         with memory.changes() as changes:
             added = memory.add(text)

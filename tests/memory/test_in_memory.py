@@ -1,4 +1,4 @@
-"""memcrdt.open(":memory:"): a memory that leaves no file. test_memory.py runs on such memories, too."""
+"""memcrdt.open(":memory:") opens a memory that leaves no file. test_memory.py also runs on such memories."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ print("done", flush=True)
 @pytest.mark.parametrize("end", ["memory.close()", "os.kill(os.getpid(), signal.SIGKILL)"], ids=["close", "kill"])
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_no_file_is_left_anywhere(tmp_path: Path, end: str) -> None:
-    """Neither in the home, the state folder or the folder for temporary files, nor where the process runs."""
+    """Neither in the home, in the state folder, in the folder for temporary files, nor in the working directory."""
     places = {name: tmp_path / name for name in ("HOME", "TMPDIR", "MEMCRDT_STATE", "XDG_DATA_HOME", "XDG_STATE_HOME")}
     for place in places.values():
         place.mkdir()
@@ -62,7 +62,7 @@ def test_no_file_is_left_anywhere(tmp_path: Path, end: str) -> None:
 
 
 def test_two_are_separate_and_each_is_freed_when_it_is_closed() -> None:
-    """The database ends with its last connection; after that every call is refused."""
+    """The database ends with its last connection. Later calls are refused."""
     with memcrdt.open(":memory:", embedder=None) as one, memcrdt.open(":memory:", embedder=None) as other:
         one.add("only here")
         assert [record.text for record in one.list()] == ["only here"]
@@ -75,14 +75,14 @@ def test_two_are_separate_and_each_is_freed_when_it_is_closed() -> None:
 
 
 def test_the_home_variable_may_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So an agent that calls open() without arguments can be tested from outside."""
+    """So an agent that calls open() without arguments can be tested without changes."""
     monkeypatch.setenv("MEMCRDT_HOME", ":memory:")
     with memcrdt.open(embedder=None, device_name="laptop") as memory:
         assert (memory.home, memory.status().home, memory.config.device_name) == (None, None, "laptop")
 
 
 def test_threads_read_and_write_at_once() -> None:
-    """They wait for each other; nothing fails and nothing is lost."""
+    """They wait for each other. No call fails, and no memory is lost."""
     failures: list[Exception] = []
     with memcrdt.open(":memory:", embedder=None) as memory:
 
@@ -107,14 +107,14 @@ def test_threads_read_and_write_at_once() -> None:
 
 
 async def test_it_is_awaitable() -> None:
-    """open_async() takes the name as well."""
+    """open_async() accepts the name too."""
     async with open_async(":memory:", embedder=None) as memory:
         added = await memory.add("from a task")
         assert (await memory.get(added)).text == "from a task"
 
 
 def test_what_waits_for_an_embedder_is_embedded_in_the_background() -> None:
-    """A second model embeds everything again while the first one answers."""
+    """A second model embeds every memory again while the first model answers."""
     with memcrdt.open(":memory:", embedder=None) as memory:
         memory.add_many(f"fact number {number}" for number in range(50))
         name = memory.use_model("static")
@@ -127,7 +127,7 @@ def test_what_waits_for_an_embedder_is_embedded_in_the_background() -> None:
 
 
 def test_a_backup_of_it_can_be_restored_in_a_folder_and_the_other_way_round(tmp_path: Path) -> None:
-    """The backup is an ordinary one. A file in WAL mode is taken, too."""
+    """The backup is an ordinary store. A file in WAL mode is accepted too."""
     with memcrdt.open(":memory:", embedder=None) as memory:
         kept = memory.add("kept")
         memory.forget(memory.add("zebra, forgotten"))
@@ -159,7 +159,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("call", REFUSED.values(), ids=REFUSED)
 def test_it_cannot_sync(call: object) -> None:
-    """It has no device key, and says so."""
+    """It has no device key, and the error says so."""
     with memcrdt.open(":memory:", embedder=None) as memory, pytest.raises(InputError, match="no device key"):
         call(memory)
     with pytest.raises(InputError, match="no device key"):
@@ -167,7 +167,7 @@ def test_it_cannot_sync(call: object) -> None:
 
 
 async def test_it_runs_no_node_and_pairs_with_nobody() -> None:
-    """Nor is a folder made for either."""
+    """And neither creates a folder."""
     with memcrdt.open(":memory:", embedder=None) as memory:
         with pytest.raises(InputError, match="no device key"):
             await Node(memory).__aenter__()
@@ -178,7 +178,7 @@ async def test_it_runs_no_node_and_pairs_with_nobody() -> None:
 def test_it_is_not_for_reading_only_nor_for_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Both would see an empty memory that is gone at once."""
+    """Both would see an empty memory that is lost at once."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="empty"):
         memcrdt.open(":memory:", read_only=True)
@@ -188,7 +188,7 @@ def test_it_is_not_for_reading_only_nor_for_the_command_line(
 
 
 def test_it_has_no_alarms_and_no_peers(in_process: Memory) -> None:
-    """No machine, boot or file is held against it."""
+    """There is no machine, boot or file to compare it with."""
     status = in_process.status()
     assert (status.alarms, status.peers, status.serving) == ((), (), None)
 

@@ -1,4 +1,4 @@
-"""Verbs for several memories at once: get_many, update_many, count, iterate and forget with a list of ids."""
+"""Methods for several memories: get_many, update_many, count, iterate, and forget with several ids."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ OpenMemory = Callable[..., Memory]
 
 @pytest.fixture(name="ids")
 def _ids(memory: Memory) -> list[str]:
-    """Five memories: "fact 0" to "fact 4", the even ones of the project acme."""
+    """Add five memories, "fact 0" to "fact 4". The even ones are in the project acme."""
     return memory.add_many([{"text": f"fact {n}", "scope": ("project/acme", "global")[n % 2]} for n in range(5)])
 
 
 def test_get_many_keeps_the_order_of_the_ids(memory: Memory, ids: list[str]) -> None:
-    """An id that is unknown or forgotten is left out, a repeated one counts once, and case is as for get()."""
+    """Unknown and forgotten ids are left out, a repeated id counts once, and case is ignored as in get()."""
     memory.forget(ids[1])
     wanted = [ids[4], UNKNOWN, ids[0].lower(), ids[1], ids[2], ids[0]]
     assert [record.id for record in memory.get_many(wanted)] == [ids[4], ids[0], ids[2]]
@@ -39,13 +39,13 @@ def test_get_many_keeps_the_order_of_the_ids(memory: Memory, ids: list[str]) -> 
 
 @pytest.mark.parametrize("wrong", ["01JD8Z6Q4M0000000000000001", 5, None, ["nonsense"], [5], {"id": 1}])
 def test_get_many_takes_a_list_of_ids(memory: Memory, wrong: Any) -> None:
-    """Nothing else, and one id is no list."""
+    """A single id is refused."""
     with pytest.raises(InputError):
         memory.get_many(wrong)
 
 
 def test_get_many_gives_one_memory_for_an_id_in_two_spaces(open_memory: OpenMemory) -> None:
-    """The same as get() gives."""
+    """It is the memory that get() returns."""
     memory = open_memory()
     memory.space("acme").create()
     added = memory.add("a text")
@@ -61,7 +61,7 @@ def _line(memory: Memory, memory_id: str) -> Path:
 
 
 def test_update_many_changes_all_in_order(memory: Memory, ids: list[str]) -> None:
-    """Items override the defaults, and a later item of the same memory builds on the one before."""
+    """Items override the defaults. A later item for the same memory applies after an earlier one."""
     items = [
         {"id": ids[2], "add_tags": ["a"]},
         {"id": ids[0].lower(), "text": "new", "importance": 0.5},
@@ -89,14 +89,14 @@ def test_update_many_changes_all_in_order(memory: Memory, ids: list[str]) -> Non
     ],
 )
 def test_update_many_changes_all_or_none(memory: Memory, ids: list[str], item: Any, error: Any, named: str) -> None:
-    """One item that is wrong leaves all as they were."""
+    """One invalid item leaves all memories unchanged."""
     with pytest.raises(error, match=named):
         memory.update_many([{"id": ids[0], "text": "changed"}, item])
     assert memory.get(ids[0]).text == "fact 0"
 
 
 def test_tags_are_replaced(memory: Memory) -> None:
-    """By update and update_many; an empty list takes all away, and what stays keeps its time."""
+    """By update and update_many. An empty list removes all tags, and tags that stay keep their time."""
     added = memory.add("a", tags=["a", "b"])
     assert memory.update(added, tags=["b", "c"]).tags == ("b", "c")
     assert memory.update(added, text="new").tags == ("b", "c")
@@ -106,7 +106,7 @@ def test_tags_are_replaced(memory: Memory) -> None:
 
 
 def test_replaced_tags_merge_with_those_of_other_devices(open_memory: OpenMemory) -> None:
-    """Only what was seen is replaced: a tag that another device adds meanwhile stays."""
+    """Only known tags are replaced. A tag that another device adds at the same time stays."""
     one, other = open_memory("A"), open_memory("B")
     exchange(one, other)
     added = one.add("a", tags=["old", "kept"])
@@ -118,7 +118,7 @@ def test_replaced_tags_merge_with_those_of_other_devices(open_memory: OpenMemory
 
 
 def test_a_time_to_live_hides_when_it_is_over(memory: Memory, clock: Clock) -> None:
-    """In add, add_many, update and import, from the moment of the call."""
+    """In add, add_many, update and import, from the time of the call."""
     added = memory.add("a", ttl=60)
     assert clock.time(seconds=59.99) < (memory.get(added).expires_at or UNENDING) < clock.time(seconds=60)
     memory.add_many(["b", {"text": "c", "ttl": timedelta(hours=1)}], ttl=60)
@@ -134,7 +134,7 @@ def test_a_time_to_live_hides_when_it_is_over(memory: Memory, clock: Clock) -> N
 
 
 def test_count_is_the_length_of_the_list(memory: Memory, ids: list[str]) -> None:
-    """Under every filter; what is hidden counts only when it is included."""
+    """With every filter. Hidden memories count only if they are included."""
     memory.update(ids[0], superseded_by=ids[2])
     filters: list[memcrdt.Filters] = [{}, {"scope": "project/acme"}, {"include": "superseded"}, {"contains": "fact 3"}]
     for each in filters:
@@ -147,7 +147,7 @@ def test_count_is_the_length_of_the_list(memory: Memory, ids: list[str]) -> None
 
 
 def test_iterate_gives_all_over_many_pages(memory: Memory, ids: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the order that is asked for, each once, with filters whose values can be read only once."""
+    """In the requested order, each once, with filters whose values can be read only once."""
     monkeypatch.setattr(listing, "PAGE", 2)
     assert [record.id for record in memory.iterate()] == ids[::-1]
     assert [record.id for record in memory.iterate(order="oldest")] == ids
@@ -156,7 +156,7 @@ def test_iterate_gives_all_over_many_pages(memory: Memory, ids: list[str], monke
 
 
 def test_iterate_holds_nothing_between_pages(memory: Memory, ids: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written meanwhile shows in the pages behind, and a half-read one hinders nobody."""
+    """Later pages show changes made during the iteration. A half-read iterator blocks no other call."""
     monkeypatch.setattr(listing, "PAGE", 2)
     records = memory.iterate(order="oldest")
     assert next(records).id == ids[0]
@@ -168,13 +168,13 @@ def test_iterate_holds_nothing_between_pages(memory: Memory, ids: list[str], mon
 
 @pytest.mark.parametrize("asked", [{"order": "oldst"}, {"order": None}, {"order": ["newest"]}, {"tag": "a"}])
 def test_iterate_refuses_what_list_refuses(memory: Memory, asked: dict[str, Any]) -> None:
-    """At once, not when the first memory is read."""
+    """At the call, not when the first memory is read."""
     with pytest.raises(InputError):
         memory.iterate(**asked)
 
 
 def test_forget_takes_several_ids(memory: Memory, ids: list[str]) -> None:
-    """What was forgotten before doesn't count again."""
+    """Memories that were forgotten before do not count again."""
     memory.forget(ids[0])
     assert memory.forget(ids[:3], dry_run=True).count == 2
     assert memory.count() == 4
@@ -185,7 +185,7 @@ def test_forget_takes_several_ids(memory: Memory, ids: list[str]) -> None:
 
 
 def test_forget_forgets_all_or_none(memory: Memory, ids: list[str]) -> None:
-    """An id that never was is found before anything is touched."""
+    """An unknown id is found before any memory is forgotten."""
     with pytest.raises(NotFoundError):
         memory.forget([*ids, UNKNOWN])
     with pytest.raises(InputError, match="not both"):
@@ -208,7 +208,7 @@ def test_forget_says_which_devices_have_confirmed_all_of_them(open_memory: OpenM
 
 
 def test_a_scoped_memory_counts_and_iterates_what_it_sees(memory: Memory, ids: list[str]) -> None:
-    """Its own scopes and what is global; ids reach any scope."""
+    """It sees its own scopes and `global`. Ids reach any scope."""
     other = memory.add("of another project", scope="project/other")
     acme = memory.scoped(project="acme")
     assert acme.count() == 5
@@ -221,7 +221,7 @@ def test_a_scoped_memory_counts_and_iterates_what_it_sees(memory: Memory, ids: l
 
 
 async def test_they_are_awaitable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """iterate() is an async iterator, which reads in threads."""
+    """iterate() is an async iterator that reads in threads."""
     monkeypatch.setattr("memcrdt.memory.threads.PAGE", 2)
     async with memcrdt.open_async(tmp_path, embedder=None) as memory:
         ids = await memory.add_many(["a", "b", "c"])

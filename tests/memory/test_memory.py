@@ -1,4 +1,4 @@
-"""Memory over a real store: what is remembered, found, changed and forgotten."""
+"""Memory over a real store: adding, finding, changing and forgetting."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _in_memory(request: pytest.FixtureRequest) -> bool:
 
 
 def test_what_is_added_is_there_with_all_it_was_given(memory: Memory) -> None:
-    """Every argument of add() comes back from get()."""
+    """get() returns every argument of add()."""
     added = memory.add(
         "Deploys go out on Tuesdays",
         scope="project/acme",
@@ -63,7 +63,7 @@ def test_what_is_added_is_there_with_all_it_was_given(memory: Memory) -> None:
 
 
 def test_the_words_of_the_readme(tmp_path: Path) -> None:
-    """memcrdt.open() with the embedder that ships: add, search, update, list, history, forget."""
+    """memcrdt.open() with the shipped embedder: add, search, update, list, history, forget."""
     with memcrdt.open(tmp_path / "home") as memory:
         added = memory.add("Deploys go out on Tuesdays", scope="project/acme", tags=["release"])
         memory.add("The cat is called Miso")
@@ -92,7 +92,7 @@ class TestKeys:
     """`key=` derives the id."""
 
     def test_the_same_key_updates(self, memory: Memory) -> None:
-        """Text, tags, metadata and attributes; what is not named stays."""
+        """Text, tags, metadata and attributes change. Arguments that are not given stay."""
         first = memory.add("one", key="k", tags=["a"], metadata={"x": 1}, importance=0.5)
         second = memory.add("two", key="k", tags=["b"], metadata={"y": 2}, pinned=True)
         found = memory.get(first)
@@ -102,20 +102,20 @@ class TestKeys:
         assert len(memory.history(first)) == 2
 
     def test_a_key_brings_its_memory_back_into_the_scope(self, memory: Memory) -> None:
-        """What add() has put into a scope is seen there, also after that scope was renamed."""
+        """A memory that add() put into a scope is visible there, even after the scope was renamed."""
         added = memory.add("text", scope="project/old", key="k")
         memory.rename_scope("project/old", "project/new")
         assert memory.add("newer", scope="project/old", key="k") == added
         assert [record.text for record in memory.list(scope="project/old")] == ["newer"]
 
     def test_another_scope_or_space_is_another_memory(self, memory: Memory) -> None:
-        """The key counts within them."""
+        """A key is local to its scope and space."""
         memory.space("team").create()
         ids = {memory.add("a", key="k", **where) for where in ({}, {"scope": "agent/x"}, {"space": "team"})}
         assert len(ids) == 3
 
     def test_a_forgotten_key_starts_its_next_life(self, memory: Memory) -> None:
-        """With nothing of the old one; and again."""
+        """Without data of the old memory, and a second time too."""
         lives = []
         for text in ("one", "two", "three"):
             lives.append(memory.add(text, key="k", tags=[text]))
@@ -125,7 +125,7 @@ class TestKeys:
         assert len(set(lives)) == 3
 
     def test_two_devices_that_never_met_derive_the_same(self, open_memory: OpenMemory) -> None:
-        """And after they meet it is one memory, with both texts as a conflict settled by nobody yet."""
+        """After they meet, there is one memory, with both texts as an open conflict."""
         ours, theirs = open_memory("A"), open_memory("B")
         assert ours.add("from a", key="k", tags=["a"]) == theirs.add("from b", key="k", tags=["b"])
         exchange(ours, theirs)
@@ -133,7 +133,7 @@ class TestKeys:
         assert ours.list().items[0].text == theirs.list().items[0].text
 
     def test_an_expired_one_is_visible_again(self, memory: Memory, clock: Any) -> None:
-        """Whoever adds it wants it to be found."""
+        """The caller wants to find it."""
         added = memory.add("a", key="k", expires_at=clock.time(hours=1))
         clock.advance(hours=2)
         assert not memory.list().items
@@ -142,7 +142,7 @@ class TestKeys:
 
 
 class TestDedupe:
-    """`dedupe=` gives the id of the same text, if it is there already."""
+    """`dedupe=` returns the id of an existing memory with the same text."""
 
     def test_the_same_text_in_the_same_scope_is_not_added_again(self, memory: Memory) -> None:
         """Also within one batch."""
@@ -152,7 +152,7 @@ class TestDedupe:
         assert len(memory.list()) == 2
 
     def test_another_scope_or_space_is_another_text(self, memory: Memory) -> None:
-        """And so is one that differs by a space."""
+        """A text that differs by a space is another text, too."""
         ids = {
             memory.add("a", dedupe=True, scope=scope, space=space)
             for scope in ("global", "agent/x")
@@ -161,7 +161,7 @@ class TestDedupe:
         assert len(ids | {memory.add("a ", dedupe=True)}) == 5
 
     def test_what_is_hidden_does_not_count(self, memory: Memory, clock: Any) -> None:
-        """Otherwise the text could not be found after it was added."""
+        """Otherwise a search would not find the text after it was added."""
         old = memory.add("a", expires_at=clock.time(hours=1))
         clock.advance(hours=2)
         assert memory.add("a", dedupe=True) != old
@@ -171,7 +171,7 @@ class TestMany:
     """add_many() is one transaction."""
 
     def test_items_are_texts_or_mappings_and_keep_their_order(self, memory: Memory) -> None:
-        """Ids ascend, so that a list shows them in the order in which they were given."""
+        """Ids ascend, so a list has the order of the items."""
         ids = memory.add_many(["a", {"text": "b", "scope": "agent/x"}, {"text": "c", "tags": ["t"]}], author="bot")
         assert ids == sorted(ids)
         assert [(r.text, r.author) for r in memory.list(order="oldest")] == [("a", "bot"), ("b", "bot"), ("c", "bot")]
@@ -187,7 +187,7 @@ class TestMany:
         ],
     )
     def test_one_bad_item_and_none_is_added(self, memory: Memory, bad: Any) -> None:
-        """Found before the transaction, or within it."""
+        """Errors before the transaction, and inside it."""
         memory.add("there", id=UNKNOWN)
         before = _everything(memory)
         with pytest.raises(MemcrdtError):
@@ -195,7 +195,7 @@ class TestMany:
         assert _everything(memory) == before
 
     def test_an_error_says_which_item_is_wrong(self, memory: Memory) -> None:
-        """A caller with thousands of them has to find it."""
+        """With thousands of items, the caller has to find it."""
         with pytest.raises(InputError, match=r"^item 1 of 3: the text is empty"):
             memory.add_many(["first", "", "last"])
 
@@ -204,7 +204,7 @@ class TestMany:
         assert memory.add_many([]) == []
 
     def test_a_batch_fills_one_shard_after_the_other(self, memory: Memory) -> None:
-        """More than a shard takes."""
+        """More memories than one shard accepts."""
         count = limits.SHARD_BIRTHS + 10
         memory.add_many([f"text {n}" for n in range(count)])
         status = memory.status().spaces[0]
@@ -212,10 +212,10 @@ class TestMany:
 
 
 class TestUpdates:
-    """update() changes what is named."""
+    """update() changes the given parts."""
 
     def test_metadata_is_merged_and_none_removes_a_key(self, memory: Memory) -> None:
-        """Nested values are replaced whole."""
+        """Nested values are replaced as a whole."""
         added = memory.add("a", metadata={"x": 1, "y": {"z": 1}, "w": 0})
         assert memory.update(added, metadata={"x": None, "y": {"v": 2}, "n": [1]}).metadata == {
             "w": 0,
@@ -224,14 +224,14 @@ class TestUpdates:
         }
 
     def test_attributes_are_set_and_taken_away(self, memory: Memory) -> None:
-        """`...`, the default, leaves them."""
+        """`...`, the default, leaves them unchanged."""
         added = memory.add("a", importance=0.5, trust="low", expires_at="2030-01-01T00:00:00Z")
         assert memory.update(added, pinned=True).importance == 0.5
         changed = memory.update(added, importance=None, trust=None, expires_at=None, pinned=False)
         assert (changed.importance, changed.trust, changed.expires_at, changed.pinned) == (None, None, None, False)
 
     def test_what_changes_nothing_writes_nothing(self, memory: Memory) -> None:
-        """Neither log nor time of update grows."""
+        """Neither the log nor the time of the update changes."""
         added = memory.add("a", tags=["t"], metadata={"x": 1})
         before, head = memory.get(added), _head(memory)
         assert (
@@ -241,7 +241,7 @@ class TestUpdates:
         assert _head(memory) == head
 
     def test_updated_at_is_when_it_was_changed(self, memory: Memory, clock: Any) -> None:
-        """And created_at stays."""
+        """created_at stays."""
         added = memory.add("a")
         clock.advance(hours=1)
         changed = memory.update(added, add_tags=["t"])
@@ -255,7 +255,7 @@ class TestUpdates:
         ],
     )
     def test_limits_hold_for_what_a_memory_would_have(self, memory: Memory, change: Any, room: Any) -> None:
-        """A small change of a full memory is refused, until there is room."""
+        """A small change of a full memory is refused until there is room."""
         tags = [f"tag {n}" for n in range(limits.TAGS)]
         added = memory.add("a", tags=tags, metadata={f"k{n}": n for n in range(limits.METADATA_KEYS)})
         before = memory.get(added)
@@ -266,17 +266,17 @@ class TestUpdates:
         memory.update(added, **change)
 
     def test_a_memory_cannot_supersede_itself(self, memory: Memory) -> None:
-        """It would be hidden with nothing in its place."""
+        """It would be hidden without a replacement."""
         added = memory.add("a")
         with pytest.raises(InputError, match="its own place"):
             memory.update(added, superseded_by=added)
 
 
 class TestLinks:
-    """Named relations to other memories."""
+    """Links: named relations to other memories."""
 
     def test_a_link_is_followed(self, memory: Memory) -> None:
-        """By relation, or all; a forgotten end is left out."""
+        """By one relation, or by all. A forgotten target is left out."""
         one, two, three = memory.add_many(["one", "two", "three"])
         memory.link(one, "causes", two)
         memory.link(one, "causes", three)
@@ -291,7 +291,7 @@ class TestLinks:
         assert memory.related(one) == []
 
     def test_a_link_wants_both_ends_and_room(self, memory: Memory) -> None:
-        """NotFoundError names the one that is missing."""
+        """NotFoundError names the missing memory."""
         one, two = memory.add_many(["one", "two"])
         for ends in ((one, UNKNOWN), (UNKNOWN, one)):
             with pytest.raises(NotFoundError, match=UNKNOWN):
@@ -303,11 +303,11 @@ class TestLinks:
 
 
 class TestLists:
-    """list() shows memories without ranking, a page at a time."""
+    """list() returns memories without ranking, one page per call."""
 
     @pytest.mark.parametrize("order", ["newest", "oldest", "updated"])
     def test_pages_join_to_the_whole(self, memory: Memory, order: str, clock: Any) -> None:
-        """Each memory once, in order, also where times are equal: then the id decides."""
+        """Each memory once and in order, even with equal times: then the id decides."""
         same = clock.time()
         memory.add_many([{"text": f"text {n}", "created_at": same} for n in range(25)])
         memory.add_many([f"later {n}" for n in range(5)])
@@ -327,7 +327,7 @@ class TestLists:
 
     @pytest.mark.parametrize("order", ["newest", "oldest"])
     def test_a_cursor_stands_while_others_add_and_forget(self, memory: Memory, order: str) -> None:
-        """What was there all the time comes exactly once."""
+        """A memory that exists all the time is listed exactly once."""
         ids = memory.add_many([f"text {n}" for n in range(30)])
         seen: list[str] = []
         for number, page in enumerate(_pages(memory, order=order, limit=4)):
@@ -337,7 +337,7 @@ class TestLists:
         assert [memory_id for memory_id in seen if memory_id in ids] == (ids[::-1] if order == "newest" else ids)
 
     def test_a_strange_cursor_or_order_is_refused(self, memory: Memory) -> None:
-        """Also the cursor of another order."""
+        """A cursor of another order is refused too."""
         memory.add_many(["a", "b"])
         cursor = memory.list(limit=1).next_cursor
         made: tuple[Any, ...] = (["newest", 1 << 70, UNKNOWN], ["newest", 1, "\ud800"], ["newest", 1.5, UNKNOWN])
@@ -392,7 +392,7 @@ class TestLists:
         ids=str,
     )
     def test_a_filter_leaves_what_it_says(self, memory: Memory, filters: dict[str, Any], found: str) -> None:
-        """Alone and together; search and list share them."""
+        """Alone and combined, in search and in list."""
         items: list[dict[str, Any]] = [
             {
                 "text": "text a",
@@ -430,10 +430,10 @@ class TestLists:
 
 
 class TestForgetting:
-    """forget() is for good."""
+    """forget() is permanent."""
 
     def test_forgetting_by_filter_counts_first(self, memory: Memory) -> None:
-        """`dry_run` changes nothing; the call itself forgets what it counted."""
+        """`dry_run` changes nothing. The call itself forgets as many memories as it counted."""
         memory.add_many(["a", "b", "c"], scope="project/acme")
         kept = memory.add("d")
         assert memory.forget(scope="project/acme", dry_run=True).count == 3
@@ -454,7 +454,7 @@ class TestForgetting:
         ],
     )
     def test_an_empty_filter_is_an_error(self, memory: Memory, filters: dict[str, Any]) -> None:
-        """Also one that looks like a filter and leaves everything; and also as a dry run."""
+        """Also a value that looks like a filter but matches everything, and also in a dry run."""
         memory.add("a")
         for dry_run in (False, True):
             with pytest.raises(InputError, match="needs a filter"):
@@ -462,7 +462,7 @@ class TestForgetting:
         assert len(memory.list()) == 1
 
     def test_a_filter_reaches_only_the_space_that_it_names(self, memory: Memory, tmp_path: Path) -> None:
-        """What is imported into another space has the same id there, and is another memory."""
+        """A memory imported into another space has the same id there, and is a different memory."""
         added = memory.add("a fact")
         memory.export(tmp_path / "all.jsonl")
         assert memory.import_(tmp_path / "all.jsonl", space="local").added == 1
@@ -474,7 +474,7 @@ class TestForgetting:
     def test_what_somebody_has_just_changed_is_not_forgotten_by_what_it_was(
         self, memory: Memory, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A filter is asked again under the write lock."""
+        """The filter is evaluated again under the write lock."""
         kept, _ = memory.add_many(["kept", "gone"], tags=["draft"])
         using_reserve = memory.store.using_reserve
 
@@ -487,7 +487,7 @@ class TestForgetting:
         assert [record.id for record in memory.list()] == [kept]
 
     def test_forgetting_by_filter_reaches_what_is_hidden(self, memory: Memory, clock: Any) -> None:
-        """Who forgets all with a tag means also what was superseded, or has expired."""
+        """Forgetting by tag includes superseded and expired memories."""
         newer = memory.add("the newer one")
         memory.update(memory.add("superseded", tags=["secret"]), superseded_by=newer)
         memory.add("expired", tags=["secret"], expires_at=clock.time(hours=1))
@@ -497,7 +497,7 @@ class TestForgetting:
         assert [record.id for record in memory.list(include=["expired", "superseded"])] == [newer]
 
     def test_forgetting_twice_is_done(self, memory: Memory) -> None:
-        """The second time there is nothing to do, and that is no error; what never was is one."""
+        """The second call has nothing to do, which is not an error. An unknown id is an error."""
         added = memory.add("a")
         assert memory.forget(added).count == 1
         head = _head(memory)
@@ -508,7 +508,7 @@ class TestForgetting:
             memory.forget(UNKNOWN)
 
     def test_a_forgotten_memory_is_nowhere(self, memory: Memory) -> None:
-        """get() and history() say that it was forgotten, and its id can't be taken again."""
+        """get() and history() report that it was forgotten, and its id cannot be used again."""
         added = memory.add("a secret plan", tags=["t"], metadata={"k": 1})
         memory.update(added, text="another plan")
         memory.forget(added)
@@ -521,7 +521,7 @@ class TestForgetting:
             memory.add("a", id=added)
 
     def test_an_id_and_a_filter_exclude_each_other(self, memory: Memory) -> None:
-        """It is not clear what would be meant."""
+        """The meaning would be ambiguous."""
         added = memory.add("a")
         with pytest.raises(InputError, match="not both"):
             memory.forget(added, scope="global")
@@ -531,7 +531,7 @@ class TestHistory:
     """history() and conflicts()."""
 
     def test_history_has_every_text_with_time_agent_and_device(self, open_memory: OpenMemory) -> None:
-        """Oldest first, of all devices."""
+        """Oldest first, from all devices."""
         laptop, desktop = open_memory("A"), open_memory("B")
         added = laptop.add("one", author="writer")
         laptop.update(added, text="two", author="editor")
@@ -550,7 +550,10 @@ class TestHistory:
         assert desktop.history(added) == history
 
     def test_texts_written_apart_are_a_conflict_until_one_settles_it(self, open_memory: OpenMemory) -> None:
-        """The later is shown, on both; conflicts() has both; an update settles it for both."""
+        """Both devices show the later text, and conflicts() returns both.
+
+        An update on one device settles it for both.
+        """
         laptop, desktop = open_memory("A"), open_memory("B")
         added = laptop.add("meet on Monday")
         exchange(laptop, desktop)
@@ -568,7 +571,7 @@ class TestHistory:
             assert len(memory.history(added)) == 4
 
     def test_tags_metadata_and_texts_changed_apart_all_survive(self, open_memory: OpenMemory) -> None:
-        """Three devices, each with a change of its own to one memory."""
+        """Three devices each change one memory."""
         memories = [open_memory(name) for name in "ABC"]
         added = memories[0].add("text", tags=["old"], metadata={"k": 0})
         exchange(*memories)
@@ -588,7 +591,7 @@ class TestHistory:
 
 
 class TestBadInput:
-    """Each a documented error, and nothing is changed."""
+    """Each is a documented error, and nothing is changed."""
 
     @pytest.mark.parametrize(
         "call",
@@ -633,7 +636,7 @@ class TestBadInput:
         ids=lambda call: str(call.__code__.co_firstlineno),
     )
     def test_bad_input_is_an_input_error(self, memory: Memory, call: Callable[[Any, str], Any]) -> None:
-        """Of every method; and the store is as it was."""
+        """In every method, and the store is unchanged."""
         added = memory.add("there", tags=["t"])
         before = _everything(memory)
         with pytest.raises(InputError):
@@ -661,21 +664,21 @@ class TestBadInput:
         ids=lambda call: str(call.__code__.co_firstlineno),
     )
     def test_what_is_not_here_is_a_not_found_error(self, memory: Memory, call: Callable[[Any], Any]) -> None:
-        """It is a KeyError too, and prints without quotes around."""
+        """It is also a KeyError, and prints without quotes."""
         with pytest.raises(NotFoundError) as caught:
             call(memory)
         assert isinstance(caught.value, KeyError)
         assert not str(caught.value).startswith(("'", '"'))
 
     def test_a_home_that_is_no_folder(self, tmp_path: Path) -> None:
-        """It is left as it is."""
+        """The file is left unchanged."""
         (tmp_path / "file").write_text("mine")
         with pytest.raises(MemcrdtError, match="not a folder"):
             memcrdt.open(tmp_path / "file")
         assert (tmp_path / "file").read_text() == "mine"
 
     def test_a_file_that_is_no_store(self, tmp_path: Path) -> None:
-        """Not one byte of it is changed."""
+        """No byte of the file is changed."""
         (tmp_path / "memories.db").write_bytes(b"a letter to a friend " * 100)
         with pytest.raises(SchemaError, match="no SQLite file"):
             memcrdt.open(tmp_path, embedder=None)
@@ -683,7 +686,7 @@ class TestBadInput:
         assert [path.name for path in tmp_path.iterdir()] == ["memories.db"]
 
     def test_a_store_of_another_program_is_left_alone(self, tmp_path: Path) -> None:
-        """And no key is made for it."""
+        """No key is created for it."""
         with closing(sqlite3.connect(tmp_path / "memories.db")) as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("CREATE TABLE theirs(x)")
@@ -692,14 +695,14 @@ class TestBadInput:
         assert not (tmp_path / "device.key").exists()
 
     def test_a_home_variable_that_is_empty_is_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """As a shell leaves it: the platform's own folder is meant."""
+        """As a shell sets it. The data folder of the platform is used."""
         monkeypatch.setenv("MEMCRDT_HOME", "")
         assert home_folder() == user_data_path("memcrdt", appauthor=False)
         monkeypatch.setenv("MEMCRDT_HOME", str(tmp_path))
         assert home_folder() == tmp_path
 
     def test_an_empty_home_or_a_broken_configuration(self, tmp_path: Path) -> None:
-        """Before anything is made."""
+        """Before any file is created."""
         with pytest.raises(InputError, match="home is empty"):
             memcrdt.open(" ")
         (tmp_path / "config.toml").write_text("budget = 5")
@@ -708,13 +711,13 @@ class TestBadInput:
         assert not (tmp_path / "memories.db").exists()
 
     def test_a_store_that_is_not_there_is_not_made_for_reading(self, tmp_path: Path) -> None:
-        """read_only=True makes nothing."""
+        """read_only=True creates nothing."""
         with pytest.raises(MemcrdtError):
             memcrdt.open(tmp_path / "home", read_only=True, embedder=None)
         assert not (tmp_path / "home" / "memories.db").exists()
 
     def test_a_closed_memory_says_so(self, memory: Memory) -> None:
-        """And closing twice is no error."""
+        """Closing twice is not an error."""
         memory.close()
         memory.close()
         for call in (lambda: memory.add("a"), memory.list, memory.status, memory.changes, memory.compact):
@@ -725,7 +728,10 @@ class TestBadInput:
 @pytest.mark.skipif(os.name == "nt", reason="Windows keeps an open file where it is")
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_store_whose_file_went_away_takes_nothing_more(tmp_path: Path, replaced: bool) -> None:
-    """Deleted with its home, or replaced by a copy: what it acknowledged would be in no file that is ever opened."""
+    """After its home is deleted or the file is replaced.
+
+    Otherwise acknowledged changes would be in a file that is never opened again.
+    """
     home = tmp_path / "home"
     with memcrdt.open(home, embedder=None) as memory:
         memory.add("a")
@@ -740,7 +746,7 @@ def test_a_store_whose_file_went_away_takes_nothing_more(tmp_path: Path, replace
 
 
 def test_reading_only_refuses_every_change(tmp_path: Path) -> None:
-    """And reads as ever; not even a backup takes the place of what is there."""
+    """Reads work as usual. Even a backup replaces no existing file."""
     with memcrdt.open(tmp_path, embedder=None) as memory:
         memory.backup(tmp_path / "backup")
         added = memory.add("a fact")
@@ -760,7 +766,7 @@ def test_reading_only_refuses_every_change(tmp_path: Path) -> None:
 
 
 def test_threads_share_one_memory(memory: Memory) -> None:
-    """Nothing is lost and no id is given twice."""
+    """No memory is lost, and no id is used twice."""
     ids: list[str] = []
 
     def work(name: int) -> None:
@@ -781,7 +787,7 @@ def test_threads_share_one_memory(memory: Memory) -> None:
 
 
 def test_stats_count_what_is_there(memory: Memory, clock: Any) -> None:
-    """By space, category and kind, and what is hidden."""
+    """By space, category and kind, with the hidden memories."""
     one, two, three = memory.add_many(
         ["a", {"text": "bb", "kind": "fact"}, {"text": "c", "space": "local", "scope": "agent/x"}]
     )
@@ -823,13 +829,13 @@ WRONG: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("call", WRONG.values(), ids=WRONG.keys())
 def test_an_argument_of_the_wrong_kind_is_an_input_error(memory: Memory, call: Callable[[Any], Any]) -> None:
-    """Never one of Python's, and never taken for something else."""
+    """It is never an error of Python itself, and the value is never converted."""
     with pytest.raises(InputError):
         call(memory)
 
 
 def test_a_value_is_named_in_good_english(memory: Memory) -> None:
-    """With its article; None is no text."""
+    """With an article, and None is no text."""
     for wrong, says in ((5, "the text is an int"), (None, "the text is None"), ([], "the text is a list")):
         with pytest.raises(InputError, match=says):
             memory.add(wrong)  # type: ignore[arg-type]
@@ -840,7 +846,7 @@ def test_a_value_is_named_in_good_english(memory: Memory) -> None:
 
 
 def test_an_id_may_be_written_in_lower_case(memory: Memory) -> None:
-    """A ULID is the same in either; it is kept and shown in capitals."""
+    """A ULID is the same in either case. It is stored and shown in capitals."""
     one, two, three, given = memory.add_many(["one", "two", "three", {"text": "four", "id": UNKNOWN.lower()}])
     low = one.lower()
     assert (memory.get(low).id, given) == (one, UNKNOWN)
@@ -858,7 +864,7 @@ def test_an_id_may_be_written_in_lower_case(memory: Memory) -> None:
 
 
 def test_a_space_that_is_not_here_is_no_empty_one(memory: Memory, tmp_path: Path) -> None:
-    """A filter on it is an error that names those that are, as when something is added to it."""
+    """A filter for it is an error that names the existing spaces, as in add()."""
     added = memory.add("a fact")
     for call in (
         lambda: memory.search("fact", space="nope"),
@@ -885,7 +891,7 @@ def _pages(memory: Memory, **options: Any) -> Any:
 
 
 def _everything(memory: Memory) -> Any:
-    """All that is readable, and how far the log is."""
+    """Return all readable data, and the position of the log."""
     records = memory.list(limit=1000, include=["expired", "superseded"]).items
     return records, [memory.history(record.id) for record in records], memory.stats(), _head(memory)
 

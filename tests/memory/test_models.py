@@ -1,4 +1,4 @@
-"""The embedders of a memory, from Python."""
+"""The embedding models of a memory, from Python."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from memcrdt import AsyncMemory, Models, config
 
 
 def test_a_model_is_used_and_waited_for(tmp_path: Path, tiny_model: Path) -> None:
-    """config.toml names it, and nothing waits in the end."""
+    """config.toml names the model, and nothing waits at the end."""
     with memcrdt.open(tmp_path / "home", embedder=None) as memory:
         memory.add("Deploys go out on Tuesdays")
         name = memory.models.use(str(tiny_model))
@@ -20,7 +20,7 @@ def test_a_model_is_used_and_waited_for(tmp_path: Path, tiny_model: Path) -> Non
 
 
 def test_waiting_ends_with_its_time(tmp_path: Path, tiny_model: Path) -> None:
-    """The status says what is left."""
+    """The status reports the backlog."""
     with memcrdt.open(tmp_path / "home", embedder=None) as memory:
         memory.add_many(f"text {n}" for n in range(50))
         memory.models.use(str(tiny_model))
@@ -29,7 +29,7 @@ def test_waiting_ends_with_its_time(tmp_path: Path, tiny_model: Path) -> None:
 
 
 async def test_models_are_listed_without_a_memory_and_awaitable_with_one(tmp_path: Path) -> None:
-    """The shipped one is first, and always here."""
+    """The shipped model is first, and always available."""
     assert (Models.list()[0].name, Models.list()[0].here) == ("static", True)
     Models.pull("static")
     async with memcrdt.open_async(tmp_path / "home", embedder=None) as memory:

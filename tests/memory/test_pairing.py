@@ -1,4 +1,4 @@
-"""Pairing from Python, with and without an event loop; tests/pairing has the protocol itself."""
+"""Pairing from Python, with and without an event loop. tests/pairing tests the protocol."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOOPBACK = "127.0.0.1"
 
 @pytest.fixture(name="two")
 def _two(tmp_path: Path) -> Iterator[tuple[Memory, Memory]]:
-    """A laptop that shows a code, and a desktop on which it is typed."""
+    """Return a laptop that shows a code, and a desktop on which it is typed."""
     with (
         memcrdt.open(tmp_path / "laptop", embedder=None, device_name="laptop") as laptop,
         memcrdt.open(tmp_path / "desktop", embedder=None, device_name="desktop") as desktop,
@@ -33,7 +33,7 @@ def _no_thread_is_left() -> bool:
 
 
 def test_two_devices_pair_without_an_event_loop(two: tuple[Memory, Memory]) -> None:
-    """The one that shows the code says what is shared; both know the other afterwards, and no thread is left."""
+    """The device that shows the code chooses the spaces. Then both know each other, and no thread is left."""
     laptop, desktop = two
     laptop.space("acme").create()
     with ThreadPoolExecutor(1) as thread, laptop.sync.invite(spaces="acme", host=LOOPBACK, name="tower") as invitation:
@@ -46,7 +46,7 @@ def test_two_devices_pair_without_an_event_loop(two: tuple[Memory, Memory]) -> N
 
 
 async def test_two_devices_pair_in_an_event_loop(two: tuple[Memory, Memory]) -> None:
-    """Under the same names, awaited; a reader is one on both sides."""
+    """The methods have the same names, awaitable. A reader is a reader on both sides."""
     laptop, desktop = map(AsyncMemory, two)
     async with await laptop.sync.invite(read_only=True, host=LOOPBACK) as invitation:
         ours, theirs = await asyncio.gather(
@@ -57,7 +57,7 @@ async def test_two_devices_pair_in_an_event_loop(two: tuple[Memory, Memory]) -> 
 
 
 def test_a_code_that_nobody_types_expires(two: tuple[Memory, Memory]) -> None:
-    """The time is the caller's; the invitation ends with its block, a second close() does nothing."""
+    """The caller sets the time. The invitation ends with its block, and a second close() does nothing."""
     with two[0].sync.invite(host=LOOPBACK) as invitation, pytest.raises(PairingError, match="nobody typed"):
         invitation.joined(timeout=0)
     invitation.close()
@@ -65,7 +65,7 @@ def test_a_code_that_nobody_types_expires(two: tuple[Memory, Memory]) -> None:
 
 
 def test_what_can_not_be_shared_or_typed_is_refused_at_once(two: tuple[Memory, Memory]) -> None:
-    """No port is listened at for it, and no thread stays."""
+    """No port is opened, and no thread is left."""
     sync = two[0].sync
     with pytest.raises(InputError, match="local"):
         sync.invite(spaces="local", host=LOOPBACK)
@@ -80,6 +80,6 @@ def test_what_can_not_be_shared_or_typed_is_refused_at_once(two: tuple[Memory, M
 
 
 def test_a_memory_without_a_folder_has_nobody_to_pair_with() -> None:
-    """It has no device key, and says so."""
+    """It has no device key, and the error says so."""
     with temporary() as memory, pytest.raises(InputError, match="no device key"):
         memory.sync.invite()

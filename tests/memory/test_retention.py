@@ -1,4 +1,4 @@
-"""The budget for the size of a store, and forgetting what has long expired."""
+"""The budget for the size of a store, and the removal of memories that expired long ago."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OpenMemory = Callable[..., Memory]
 def test_the_budget_warns_then_refuses_and_drops_nothing(
     open_memory: OpenMemory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once it warns; then what brings text is refused, and everything else goes on; forgetting makes room."""
+    """First a warning. Then new texts are refused, and all other calls work. Forgetting makes room."""
     memory = open_memory(budget_mb=2)
     ids: list[str] = []
     with caplog.at_level(logging.WARNING), pytest.raises(StoreError, match="budget_mb"):
@@ -42,7 +42,7 @@ def test_the_budget_warns_then_refuses_and_drops_nothing(
 
 
 def test_an_import_keeps_to_the_budget(open_memory: OpenMemory) -> None:
-    """Batches before the one that is too much stay, and the error says so."""
+    """The batches before the limit stay, and the error says so."""
     memory = open_memory(budget_mb=1)
     file = memory.home / "in.jsonl"
     file.write_text("".join(f'"{n} {"x" * 500}"\n' for n in range(2_000)))
@@ -66,7 +66,7 @@ def _fill(memory: Memory, ids: list[str]) -> None:
 def test_what_hinders_upkeep_hinders_neither_opening_nor_writing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A damaged row before a memory that has long expired: doctor must get at it, and what was added is added."""
+    """With a damaged row before an expired memory, the doctor can still open the store, and additions succeed."""
     long_ago = datetime.now(UTC) - timedelta(days=90)
     with memcrdt.open(tmp_path, embedder=None) as memory:
         memory.add("fact", created_at=long_ago)
@@ -80,7 +80,7 @@ def test_what_hinders_upkeep_hinders_neither_opening_nor_writing(
 
 
 def test_what_expired_where_this_device_may_only_read_stays(open_memory: OpenMemory, clock: Clock) -> None:
-    """It may not forget it, and what it writes elsewhere succeeds."""
+    """It may not forget the memory, and writes elsewhere succeed."""
     memory = open_memory()
     memory.add("fact", expires_at=clock.time(hours=1))
     gone = memory.add("fact", expires_at=clock.time(hours=1), space="local")

@@ -1,4 +1,4 @@
-"""A memory seen from one scope, and scopes and spaces that change."""
+"""A memory seen from one scope, and changes of scopes and spaces."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _scopes(records: Any) -> set[str]:
 
 
 def test_reads_see_what_is_named_and_what_is_global(filled: Memory) -> None:
-    """list() and search() alike, and nothing of another project."""
+    """list() and search() agree, and show no memory of another project."""
     scoped = filled.scoped(project="acme", conversation="c1")
     seen = {"global", "project/acme", NESTED}
     assert _scopes(scoped.list()) == seen
@@ -51,14 +51,14 @@ def test_reads_see_what_is_named_and_what_is_global(filled: Memory) -> None:
     ],
 )
 def test_writes_go_to_the_narrowest(memory: Memory, named: dict[str, str], narrowest: str) -> None:
-    """Of conversation, agent, project, global."""
+    """The order is conversation, agent, project, global."""
     scoped = memory.scoped(**named)  # type: ignore[arg-type]
     ids = [scoped.add("a"), *scoped.add_many(["b", {"text": "c"}])]
     assert {scoped.get(memory_id).scope for memory_id in ids} == {narrowest} == {scoped.scope}
 
 
 def test_a_scope_cannot_be_named_beside(filled: Memory) -> None:
-    """It is settled; the whole memory is at hand as .memory."""
+    """scoped() sets the scope. The whole memory is available as .memory."""
     scoped = filled.scoped(project="acme")
     for call in (
         lambda: scoped.add("a", scope="global"),
@@ -71,7 +71,7 @@ def test_a_scope_cannot_be_named_beside(filled: Memory) -> None:
 
 
 def test_forgetting_by_filter_reaches_only_the_narrowest(filled: Memory) -> None:
-    """And wants a filter: the scope alone is not one."""
+    """It needs a filter: the scope alone is not enough."""
     scoped = filled.scoped(project="acme")
     with pytest.raises(InputError, match="everything in project/acme"):
         scoped.forget()
@@ -81,7 +81,7 @@ def test_forgetting_by_filter_reaches_only_the_narrowest(filled: Memory) -> None
 
 
 def test_a_scope_can_be_changed(memory: Memory) -> None:
-    """Search and list follow."""
+    """Search and list show the new scope."""
     added = memory.add("fact", scope="project/acme")
     assert memory.update(added, scope="agent/bot").category == "agent"
     assert [r.id for r in memory.list(scope="agent/bot")] == [added]
@@ -90,7 +90,7 @@ def test_a_scope_can_be_changed(memory: Memory) -> None:
 
 
 def test_a_project_can_be_renamed(open_memory: OpenMemory) -> None:
-    """All its memories in one transaction; on every device."""
+    """All its memories in one transaction, and on every device."""
     laptop, desktop = open_memory("A"), open_memory("B")
     ids = laptop.add_many([f"fact {n}" for n in range(20)], scope="project/acme")
     laptop.add("other", scope="project/acme2")
@@ -108,7 +108,7 @@ def test_a_project_can_be_renamed(open_memory: OpenMemory) -> None:
 
 
 def test_no_project_sees_a_conversation_of_another(memory: Memory) -> None:
-    """Whatever its name; nor does one who names no project."""
+    """Whatever its name. Nor does a view without a project."""
     acme = memory.scoped(project="acme", conversation="standup")
     globex = memory.scoped(project="globex", conversation="standup")
     said = acme.add("Acme is going to buy Globex", key="plans", tags=["secret"])
@@ -125,7 +125,7 @@ def test_no_project_sees_a_conversation_of_another(memory: Memory) -> None:
 
 
 def test_filters_know_a_conversation_in_a_project(filled: Memory, tmp_path: Path) -> None:
-    """By its scope, with what contains it, and as a conversation; the filters of every method are the same."""
+    """By its scope, with its ancestors, and by the category conversation, in every method with filters."""
     assert _scopes(filled.list(scope=NESTED)) == {NESTED}
     assert _scopes(filled.list(scope=NESTED, ancestors=True)) == {NESTED, "project/acme", "global"}
     assert _scopes(filled.list(scope=[NESTED, "agent/bot"], ancestors=True)) == {
@@ -149,7 +149,7 @@ def test_filters_know_a_conversation_in_a_project(filled: Memory, tmp_path: Path
 
 
 def test_the_conversations_of_a_project_are_renamed_with_it(open_memory: OpenMemory) -> None:
-    """On every device; and nothing of projects whose names only begin alike, or look like it to a pattern."""
+    """On every device, without projects whose names only start alike or match as a pattern."""
     laptop, desktop = open_memory("A"), open_memory("B")
     mine = ("project/a_c", "project/a_c/conversation/x", "project/a_c/conversation/y/z")
     others = (
@@ -175,7 +175,7 @@ def test_the_conversations_of_a_project_are_renamed_with_it(open_memory: OpenMem
 
 
 def test_only_a_project_takes_conversations_along(filled: Memory) -> None:
-    """An agent or a conversation can't hold them: they stay where they are."""
+    """An agent or a conversation cannot contain them, so they stay."""
     assert filled.rename_scope("project/acme", "agent/acme") == 1
     assert filled.rename_scope("agent/acme", "project/other/conversation/old") == 1
     assert _scopes(filled.list(category="conversation")) == {
@@ -186,7 +186,7 @@ def test_only_a_project_takes_conversations_along(filled: Memory) -> None:
 
 
 def test_a_rename_that_would_lose_a_conversation_changes_nothing(filled: Memory) -> None:
-    """Where the new name leaves no room for it, or it would be read as another one."""
+    """If the new name has no room for it, or would be parsed differently."""
     before = _scopes(filled.list())
     for new in ("project/" + "x" * 190, "project/x/conversation"):
         with pytest.raises(InputError):
@@ -195,7 +195,7 @@ def test_a_rename_that_would_lose_a_conversation_changes_nothing(filled: Memory)
 
 
 def test_a_conversation_that_stood_alone_goes_into_its_project(open_memory: OpenMemory) -> None:
-    """Nobody knows to which project it belongs, so nothing moves by itself; until then it is found by its own scope."""
+    """Its project is unknown, so nothing is moved automatically. Until then its own scope finds it."""
     laptop, desktop = open_memory("A"), open_memory("B")
     old = laptop.add("said before conversations were in projects", scope="conversation/standup")
     exchange(laptop, desktop)
@@ -224,19 +224,19 @@ def _named(*memories: Memory) -> list[tuple[str, Memory]]:
     ids=str,
 )
 def test_a_name_that_would_be_read_otherwise_is_refused(memory: Memory, named: dict[str, str]) -> None:
-    """Else what is written there would be found under another name."""
+    """Otherwise its memories would be found under another name."""
     with pytest.raises(InputError):
         memory.scoped(**named)
 
 
 def test_names_may_hold_slashes(memory: Memory) -> None:
-    """As those of projects that are folders do."""
+    """For example projects that are named like folders."""
     scoped = memory.scoped(project="acme/web", conversation="2026/11/22")
     assert scoped.scopes == ("project/acme/web/conversation/2026/11/22", "project/acme/web", "global")
 
 
 def test_a_space_is_made_and_has_members(memory: Memory) -> None:
-    """Its id is known to them only; this device is one."""
+    """Only members know its id. This device is a member."""
     team = memory.space("team").create()
     assert [(each.device, each.ours) for each in team.members()] == [("A" * 52, True)]
     assert len(team.id()) == 52
@@ -249,14 +249,14 @@ def test_a_space_is_made_and_has_members(memory: Memory) -> None:
 
 @pytest.mark.parametrize("name", ["", "x" * 201, " x", "two\nlines"])
 def test_the_name_of_a_space_can_be_typed_and_told(memory: Memory, name: str) -> None:
-    """Other devices take no other: their sync would end at it."""
+    """Other devices refuse other names, and the sync would fail."""
     with pytest.raises(InputError, match="the name of the space"):
         memory.space(name).create()
     assert memory.space("x" * 200).create().name == "x" * 200
 
 
 def test_a_memory_moves_to_another_space(memory: Memory) -> None:
-    """A new life there with all it is, and forgotten where it was; to where it is already changes nothing."""
+    """Under a new id with all its data, and forgotten in the old space. Moving to the same space changes nothing."""
     memory.space("team").create()
     other = memory.add("other")
     added = memory.add(

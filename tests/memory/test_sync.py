@@ -1,4 +1,4 @@
-"""The other devices, through Memory and AsyncMemory."""
+"""Other devices, through Memory and AsyncMemory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _memory(tmp_path: Path) -> Iterator[Memory]:
 
 
 def test_an_accepted_device_is_shown_with_what_is_shared(memory: Memory) -> None:
-    """By whatever form of its id; before it was ever reached."""
+    """With any form of its id, and before the first connection."""
     memory.add("Deploys go out on Tuesdays")
     device = memory.accept(shown(PHONE).lower(), name="phone", address="192.168.1.20")
     assert memory.devices() == [device]
@@ -37,7 +37,7 @@ def test_an_accepted_device_is_shown_with_what_is_shared(memory: Memory) -> None
 
 
 def test_accepting_again_adds_to_what_is_shared(memory: Memory) -> None:
-    """One name or several; none shares nothing yet."""
+    """One name or several. An empty list shares nothing."""
     memory.space("acme").create()
     assert memory.accept(PHONE, spaces=()).spaces == ()
     assert memory.accept(PHONE, spaces="acme", name="phone").spaces == ("acme",)
@@ -46,7 +46,7 @@ def test_accepting_again_adds_to_what_is_shared(memory: Memory) -> None:
 
 
 def test_accepting_again_for_an_address_shares_nothing_more(memory: Memory) -> None:
-    """`personal` is shared with a device only as long as nothing else is."""
+    """`personal` is the default only while no other space is shared with the device."""
     memory.space("acme").create()
     memory.accept(PHONE, spaces="acme")
     again = memory.accept(PHONE, address="192.168.1.20")
@@ -54,7 +54,7 @@ def test_accepting_again_for_an_address_shares_nothing_more(memory: Memory) -> N
 
 
 def test_a_device_that_knocked_is_pending(memory: Memory) -> None:
-    """With where it listens, and since when; times are aware."""
+    """With its address and the time. Times have a time zone."""
     Peers(memory.store).knocked(PHONE, b"k" * 32, "192.168.1.20:1")
     (device,) = memory.devices()
     assert (device.state, device.spaces, device.addresses) == ("pending", (), ("192.168.1.20:1",))
@@ -63,7 +63,7 @@ def test_a_device_that_knocked_is_pending(memory: Memory) -> None:
 
 
 def test_a_connected_device_says_how_and_since_when(memory: Memory) -> None:
-    """As long as a process runs the network. And the last error, when it has gone."""
+    """While a process runs the network. Afterwards, the last error is shown."""
     memory.accept(PHONE)
     peers = Peers(memory.store)
     lock = ServeLock(memory.home)
@@ -78,7 +78,7 @@ def test_a_connected_device_says_how_and_since_when(memory: Memory) -> None:
 
 
 def test_a_revoked_device_stays_known(memory: Memory) -> None:
-    """And shares nothing; a second time is no error."""
+    """No space is shared with it. A second call is not an error."""
     memory.accept(PHONE)
     for _ in range(2):
         memory.revoke(shown(PHONE))
@@ -101,14 +101,14 @@ def test_a_revoked_device_stays_known(memory: Memory) -> None:
     ],
 )
 def test_what_cannot_be_accepted_is_refused(memory: Memory, device: Any, options: dict[str, Any], word: str) -> None:
-    """With what is wrong, and nothing is changed."""
+    """The error names the problem, and nothing is changed."""
     with pytest.raises(InputError, match=word):
         memory.accept(device, **options)
     assert memory.devices() == []
 
 
 def test_our_own_device_and_strangers_are_told_apart(memory: Memory) -> None:
-    """One neither accepts nor revokes oneself; a device or a space that is not here is not found."""
+    """The own device can be neither accepted nor revoked. Unknown devices and spaces raise NotFoundError."""
     own = memory.store.device
     for call in (memory.accept, memory.revoke):
         with pytest.raises(InputError, match="own id"):
@@ -122,7 +122,7 @@ def test_our_own_device_and_strangers_are_told_apart(memory: Memory) -> None:
 
 
 def test_a_memory_that_is_open_for_reading_only_decides_nothing(memory: Memory) -> None:
-    """It shows the devices, though."""
+    """It shows the devices."""
     memory.accept(PHONE)
     with memcrdt.open(memory.home, embedder=None, read_only=True) as reader:
         assert [device.device for device in reader.devices()] == [PHONE]
@@ -132,7 +132,7 @@ def test_a_memory_that_is_open_for_reading_only_decides_nothing(memory: Memory) 
 
 
 async def test_devices_and_spaces_are_awaitable_too(tmp_path: Path) -> None:
-    """The same names, over the same implementation."""
+    """The methods have the same names and the same implementation."""
     async with memcrdt.open_async(tmp_path / "home", embedder=None) as memory:
         accepted = await memory.accept(PHONE, spaces=())
         space = memory.space("acme")
@@ -149,7 +149,7 @@ async def test_devices_and_spaces_are_awaitable_too(tmp_path: Path) -> None:
 
 
 def test_changes_that_stay_here_are_warned_of(memory: Memory) -> None:
-    """Only where others share the space, and only for what this program has changed."""
+    """Only if other devices share the space, and only for changes of this program."""
     memory.space("acme").create()
     memory.accept(PHONE)
     assert memory.sync.warnings() == ()
@@ -167,20 +167,20 @@ def test_changes_that_stay_here_are_warned_of(memory: Memory) -> None:
 
 
 def test_a_sync_says_whom_it_reached(memory: Memory) -> None:
-    """Accepted devices are named, though none is within reach."""
+    """Accepted devices are listed even if no device can be reached."""
     memory.accept(PHONE, address="127.0.0.1:1")
     done = memory.sync.wait(timeout=1)
     assert (done.synced, [device.device for device in done.devices], done.reached) == (False, [PHONE], ())
 
 
 def test_revoking_says_who_does_not_hear_of_it(memory: Memory) -> None:
-    """Nobody is left out where this device may write."""
+    """The result is empty if this device may write."""
     memory.accept(PHONE)
     assert memory.revoke(PHONE) == ()
 
 
 def test_a_clock_over_a_minute_apart_differs(memory: Memory) -> None:
-    """The later of two edits is shown, so it matters."""
+    """The later of two edits is shown, so clocks matter."""
     device = memory.accept(PHONE)
     assert [replace(device, skew_ms=ms).clock_differs for ms in (None, 0, -60_000, 60_001)] == [
         False,

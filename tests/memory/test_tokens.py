@@ -1,4 +1,4 @@
-"""The tokens of Yjs clients, from Python; tests/store/membership/test_tokens.py has them in depth."""
+"""The tokens of Yjs clients, from Python. tests/store/membership/test_tokens.py tests them in depth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from memcrdt.errors import InputError, NotFoundError
 
 
 def test_a_token_is_made_listed_and_revoked(memory: Memory) -> None:
-    """Its secret comes back once, and is in no list."""
+    """The secret is returned once, and appears in no list."""
     secret = memory.tokens.create("browser", read_only=True, origins=["https://app.example"])
     (token,) = memory.tokens.list()
     assert (token.name, token.spaces, token.read_only, token.origins) == (
@@ -30,7 +30,7 @@ def test_a_token_is_made_listed_and_revoked(memory: Memory) -> None:
 
 
 async def test_they_are_awaitable_too(memory: Memory) -> None:
-    """Under the same names."""
+    """The methods have the same names."""
     tokens = AsyncMemory(memory).tokens
     assert len(await tokens.create("script")) == 64
     assert [token.name for token in await tokens.list()] == ["script"]

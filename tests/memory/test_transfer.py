@@ -1,4 +1,4 @@
-"""Memories as files."""
+"""Memories as files: import and export."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def _write(path: Path, *lines: Any) -> Path:
 
 
 def _content(record: MemoryRecord) -> Any:
-    """What a file carries of a memory."""
+    """Return the data of a memory that a file contains."""
     return {name: getattr(record, name) for name in transfer._SAID}
 
 
 def test_arguments_that_are_wrong_are_refused_once_not_line_by_line(memory: Memory, tmp_path: Path) -> None:
-    """Also a space that is not here; nothing is read."""
+    """An unknown space too. No line is read."""
     file = _write(tmp_path / "in.jsonl", "one", "two")
     wrong: tuple[tuple[type[Exception], dict[str, Any]], ...] = (
         (InputError, {"foo": 1}),
@@ -48,7 +48,7 @@ def test_arguments_that_are_wrong_are_refused_once_not_line_by_line(memory: Memo
 
 
 def test_an_export_is_imported_whole(open_memory: OpenMemory, tmp_path: Path, clock: Any) -> None:
-    """Every field and the ids: links and supersession stay true."""
+    """Every field and id. Links and supersession stay valid."""
     ours, theirs = open_memory("A"), open_memory("B")
     one, two = ours.add_many(["plain", 'zwei\n"lines" \u2028 👩‍👩‍👧'], kind="fact", author="bot", source="notes.md")
     ours.update(
@@ -72,7 +72,7 @@ def test_an_export_is_imported_whole(open_memory: OpenMemory, tmp_path: Path, cl
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
 def test_an_export_is_for_its_owner_only(memory: Memory, tmp_path: Path) -> None:
-    """As a backup is: mode 0600, also in the place of a file that others could read."""
+    """The mode is 0600 as for a backup, even if it replaces a file that others could read."""
     file = tmp_path / "memories.jsonl"
     file.touch(0o644)
     memory.export(file)
@@ -80,7 +80,7 @@ def test_an_export_is_for_its_owner_only(memory: Memory, tmp_path: Path) -> None
 
 
 def test_an_export_takes_what_the_filters_leave(memory: Memory, tmp_path: Path) -> None:
-    """Oldest first, over pages; an older file is replaced whole."""
+    """Oldest first, over several pages. An older file is replaced as a whole."""
     ids = memory.add_many([f"fact {n}" for n in range(listing.PAGE + 20)], scope="project/acme")
     memory.add("other")
     file = tmp_path / "acme.jsonl"
@@ -91,7 +91,7 @@ def test_an_export_takes_what_the_filters_leave(memory: Memory, tmp_path: Path) 
 
 
 def test_importing_twice_adds_once(memory: Memory, tmp_path: Path) -> None:
-    """Texts, keyed items and exported ones; what is here stays as it is."""
+    """Texts, items with keys, and exported items. Existing memories stay unchanged."""
     file = _write(
         tmp_path / "in.jsonl", "a text", {"text": "keyed", "key": "k"}, {"text": "b", "tags": ["t"]}, "a text"
     )
@@ -105,7 +105,7 @@ def test_importing_twice_adds_once(memory: Memory, tmp_path: Path) -> None:
 
 
 def test_an_item_with_a_key_updates(memory: Memory, tmp_path: Path) -> None:
-    """As add() does; the one that comes last in a file stands."""
+    """As in add(). The last line with a key counts."""
     memory.import_(_write(tmp_path / "old.jsonl", {"text": "one", "key": "k", "tags": ["a"]}))
     file = _write(
         tmp_path / "new.jsonl",
@@ -127,7 +127,7 @@ def test_an_item_with_a_key_updates(memory: Memory, tmp_path: Path) -> None:
 def test_the_report_counts_each_memory_once(
     memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    """By what became of it in the end; the lines that repeat one are counted apart, in one batch or over several."""
+    """By the final result. Lines that repeat a memory are counted separately, in one batch or several."""
     monkeypatch.setattr(transfer, "BATCH", batch)
     known, old, gone = (
         memory.add("known", key="known"),
@@ -153,7 +153,7 @@ def test_the_report_counts_each_memory_once(
 
 
 def test_a_dry_run_reports_and_changes_nothing(memory: Memory, tmp_path: Path) -> None:
-    """The report is that of the import itself, but for the flag."""
+    """The report is equal to the report of the import, except for the flag."""
     file = _write(tmp_path / "in.jsonl", "a", "b", "a", {"text": ""}, 5)
     expected = memory.import_(file, dry_run=True)
     assert len(memory.list()) == 0
@@ -163,7 +163,7 @@ def test_a_dry_run_reports_and_changes_nothing(memory: Memory, tmp_path: Path) -
 
 
 def test_what_was_forgotten_stays_forgotten_unless_again(memory: Memory, tmp_path: Path) -> None:
-    """And then it is a new life, with nothing of the old one."""
+    """Then it is a new memory, without data of the old one."""
     file = _write(tmp_path / "in.jsonl", "a text", {"text": "keyed", "key": "k"})
     memory.import_(file)
     memory.update(memory.list(contains="keyed").items[0].id, add_tags=["old"])
@@ -182,7 +182,7 @@ def test_what_was_forgotten_stays_forgotten_unless_again(memory: Memory, tmp_pat
 def test_the_same_file_on_two_devices_is_each_memory_once(
     open_memory: OpenMemory, tmp_path: Path, exported: bool
 ) -> None:
-    """Though they had not met; and every tag and link of either holds."""
+    """Although the devices had not met. Tags and links of both devices are kept."""
     laptop, desktop = open_memory("A"), open_memory("B")
     lines: list[Any] = ["a text", {"text": "b", "tags": ["t"], "metadata": {"k": 1}}]
     if exported:
@@ -215,7 +215,7 @@ def test_defaults_go_before_what_the_file_says(memory: Memory, tmp_path: Path) -
 
 
 def test_bad_lines_are_refused_with_number_and_reason(memory: Memory, tmp_path: Path) -> None:
-    """The good ones are taken; of many bad ones the first hundred are named."""
+    """Valid lines are imported. Of many invalid lines, the first hundred are named."""
     lines = [
         b'{"text": "good"}', b"", b"no json", b"[1]", b'{"text": "x", "colour": "red"}', b'{"text": "x", "links": [5]}',
         b'{"text": "x", "superseded_by": "y"}', b'"\xff"', b'"' + b"x" * transfer.LINE_BYTES + b'"', b"[" * 100_000,
@@ -243,7 +243,7 @@ def test_bad_lines_are_refused_with_number_and_reason(memory: Memory, tmp_path: 
 def test_a_line_that_is_no_json_is_refused_in_plain_words(
     memory: Memory, tmp_path: Path, line: bytes, reason: str
 ) -> None:
-    """What the json module says beyond that is for those who write Python."""
+    """Other details of the json module are for Python programmers."""
     file = tmp_path / "in.jsonl"
     file.write_bytes(line)
     (refusal,) = memory.import_(file).refusals
@@ -251,7 +251,7 @@ def test_a_line_that_is_no_json_is_refused_in_plain_words(
 
 
 def test_progress_is_told_by_batch(memory: Memory, tmp_path: Path) -> None:
-    """In lines done."""
+    """The number of lines read."""
     file = _write(tmp_path / "in.jsonl", *(f"text {n}" for n in range(transfer.BATCH + 5)))
     told: list[int] = []
     memory.import_(file, progress=told.append)
@@ -259,7 +259,7 @@ def test_progress_is_told_by_batch(memory: Memory, tmp_path: Path) -> None:
 
 
 def test_the_files_of_the_home_are_neither_written_nor_read(memory: Memory, tmp_path: Path) -> None:
-    """By whatever name they are called; what ends in .jsonl is none of them."""
+    """Under any name. Files that end in .jsonl are never files of the store."""
     added = memory.add("kept")
     (tmp_path / "link.jsonl").symlink_to(memory.store.path)
     for path in (memory.store.path, memory.home / "config.toml", tmp_path / "link.jsonl"):
@@ -272,7 +272,7 @@ def test_the_files_of_the_home_are_neither_written_nor_read(memory: Memory, tmp_
 
 
 def test_files_that_cannot_be_read_or_written(memory: Memory, tmp_path: Path) -> None:
-    """Named in the error; nothing half written is left."""
+    """The error names the file, and no partial file is left."""
     with pytest.raises(InputError, match="missing"):
         memory.import_(tmp_path / "missing.jsonl")
     with pytest.raises(InputError, match="csv"):
@@ -283,7 +283,7 @@ def test_files_that_cannot_be_read_or_written(memory: Memory, tmp_path: Path) ->
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
 def test_an_export_takes_the_place_of_files_only(memory: Memory, tmp_path: Path) -> None:
-    """A pipe or a folder stays what it is, also behind a link, and so does a link that leads in a circle."""
+    """A pipe or a folder stays, also behind a link, and so does a circular link."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "to-pipe").symlink_to("pipe")
     (tmp_path / "circle").symlink_to("circle")
@@ -297,7 +297,7 @@ def test_an_export_takes_the_place_of_files_only(memory: Memory, tmp_path: Path)
 @pytest.mark.skipif(os.name == "nt", reason="Windows wants a right for links")
 @pytest.mark.parametrize("there", [True, False])
 def test_an_export_behind_a_link_leaves_the_link(memory: Memory, tmp_path: Path, there: bool) -> None:
-    """What it leads to is replaced, or made."""
+    """Its target is replaced or created."""
     memory.add("one")
     link, real = tmp_path / "link.jsonl", tmp_path / "elsewhere" / "real.jsonl"
     real.parent.mkdir()
@@ -311,7 +311,7 @@ def test_an_export_behind_a_link_leaves_the_link(memory: Memory, tmp_path: Path,
 
 
 def test_a_stream_without_a_buffer_takes_all_of_it(memory: Memory) -> None:
-    """As stdout may be: it takes a line in as many pieces as it wants."""
+    """Such as stdout. It may accept a line in pieces of any size."""
 
     class Narrow(io.RawIOBase):
         taken = b""
@@ -327,7 +327,7 @@ def test_a_stream_without_a_buffer_takes_all_of_it(memory: Memory) -> None:
 
 
 def test_memories_go_through_streams(memory: Memory, open_memory: OpenMemory) -> None:
-    """What is written into one is read from one; it needs no format, and is left open. Texts are refused."""
+    """An exported stream can be imported. It needs no format and stays open. Text streams are refused."""
     memory.add("grün", tags=["t"])
     stream = io.BytesIO()
     assert memory.export(stream, tags="t") == 1

@@ -1,4 +1,4 @@
-"""Backups, checks and room, from the outside; tests/store has them in depth."""
+"""Backups, checks and compaction from the outside. tests/store tests them in depth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from memcrdt.node.store_replica import StoreReplica
 
 
 def test_a_backup_brings_back_what_was_forgotten_since(memory: Memory, tmp_path: Path) -> None:
-    """And takes away what came since; searches follow."""
+    """Later additions are gone, and searches follow."""
     kept = memory.add("the first fact", tags=["t"])
     assert memory.backup(tmp_path / "backup.db") == (tmp_path / "backup.db").stat().st_size
     memory.forget(kept)
@@ -30,7 +30,7 @@ def test_a_backup_brings_back_what_was_forgotten_since(memory: Memory, tmp_path:
 
 
 def test_a_backup_takes_no_files_place(memory: Memory, tmp_path: Path) -> None:
-    """Nor is a file restored that is not there."""
+    """A missing file cannot be restored."""
     (tmp_path / "mine").write_text("mine")
     with pytest.raises(InputError, match="already"):
         memory.backup(tmp_path / "mine")
@@ -40,7 +40,7 @@ def test_a_backup_takes_no_files_place(memory: Memory, tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_none_or_leads_nowhere_is_an_error_of_ours(memory: Memory, tmp_path: Path) -> None:
-    """With the path that was given; nothing is made."""
+    """The error has the given path, and no file is created."""
     (tmp_path / "file").write_text("mine")
     before = sorted(tmp_path.rglob("*"))
     wrong: Any
@@ -58,7 +58,7 @@ def test_a_path_that_is_none_or_leads_nowhere_is_an_error_of_ours(memory: Memory
 
 
 def test_the_doctor_finds_and_mends(memory: Memory) -> None:
-    """Here a view that doesn't say what the log does."""
+    """Here a view that differs from the log."""
     added = memory.add("the true text")
     assert memory.doctor().problems == ()
     with memory.store.writing() as db:
@@ -70,7 +70,7 @@ def test_the_doctor_finds_and_mends(memory: Memory) -> None:
 
 
 def test_the_doctor_mends_the_log_also_where_the_index_is_damaged(memory: Memory) -> None:
-    """What comes back from the views changes what is indexed; the index is made anew only then."""
+    """Rows restored from the views change the index. It is rebuilt only after that."""
     ids = memory.add_many(["one lantern", "two lanterns", "three lanterns"])
     memory.update(ids[0], text="one lamp")
     with memory.store.writing() as db:
@@ -83,7 +83,7 @@ def test_the_doctor_mends_the_log_also_where_the_index_is_damaged(memory: Memory
 
 
 def test_a_time_or_a_list_that_is_none_is_damage(memory: Memory) -> None:
-    """Wherever it is met: never an error of Python's."""
+    """In every call that meets it. It is never an error of Python itself."""
     added = memory.add("text")
     with memory.store.writing() as db:
         db.execute("UPDATE memories SET created_at = -1 << 60")
@@ -113,7 +113,7 @@ def test_compacting_folds_and_changes_nothing(memory: Memory) -> None:
 
 
 def test_what_a_foreign_client_left_at_keys_of_no_memory_is_counted(memory: Memory) -> None:
-    """As ignored, in the status, until it is gone: somebody's program does not do what it means to."""
+    """As `ignored` in the status, until it is gone: some program does not work as its author expects."""
     stranger: Doc[Any] = Doc(client_id=1)
     foreign = stranger.get("memories", type=Map)
     replica, space = StoreReplica(memory.store), memory.space("personal").id()
