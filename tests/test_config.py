@@ -16,7 +16,7 @@ DOCS = Path(__file__).parent.parent / "docs" / "config.md"
 
 
 def test_a_home_without_settings_has_the_defaults(tmp_path: Path) -> None:
-    """Nothing has to be configured."""
+    """No setting is required."""
     assert config.load(tmp_path) == Config()
 
 
@@ -50,7 +50,7 @@ def test_settings_are_read(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, text: str, named: str) -> None:
-    """With the file it stands in."""
+    """The error names the file."""
     (tmp_path / config.FILE).write_text(text)
     with pytest.raises(InputError, match=named) as caught:
         config.load(tmp_path)
@@ -58,7 +58,7 @@ def test_a_wrong_setting_is_named(tmp_path: Path, text: str, named: str) -> None
 
 
 def test_changing_one_setting_leaves_the_rest(tmp_path: Path) -> None:
-    """Comments and other lines too."""
+    """Including comments and other lines."""
     path = tmp_path / config.FILE
     path.write_text("# mine\nbudget_mb = 10  # small\nforget_expired_days = 7\n")
     assert config.change(tmp_path, "budget_mb", 20) == Config(budget_mb=20, forget_expired_days=7)
@@ -79,7 +79,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 def test_what_is_written_is_told_from_the_defaults(tmp_path: Path) -> None:
-    """A face can say which settings the file names."""
+    """A caller can see which settings the file has."""
     assert config.written(tmp_path) == {}
     config.change(tmp_path, "budget_mb", 4096)
     assert config.written(tmp_path) == {"budget_mb": 4096}
@@ -94,7 +94,7 @@ def test_a_byte_order_mark_is_no_setting(tmp_path: Path) -> None:
 
 
 def test_a_setting_that_cannot_be_written_is_an_error_of_ours(tmp_path: Path) -> None:
-    """And the file stays as it was."""
+    """The file stays unchanged."""
     (tmp_path / "config.new").mkdir()
     with pytest.raises(StoreError, match=r"config.toml cannot be written"):
         config.change(tmp_path, "budget_mb", 20)

@@ -1,4 +1,4 @@
-"""The examples run by themselves, as a reader would run them."""
+"""The examples run as a reader would run them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def run(name: str, *arguments: str) -> str:
-    """What the example prints; it must end well and have nothing to complain about."""
+    """Return the output of an example, which must exit with 0 and print nothing on stderr."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-X", "utf8", str(EXAMPLES / name), *arguments],
         capture_output=True,
@@ -23,7 +23,7 @@ def run(name: str, *arguments: str) -> str:
 
 
 def test_the_agent_remembers_between_runs(tmp_path: Path) -> None:
-    """The first run knows nothing; the second finds what the first learned."""
+    """The first run knows nothing. The second run finds the memories of the first."""
     home = str(tmp_path / "home")
     first = run("agent_notes.py", home)
     assert "I remember nothing" in first
@@ -34,7 +34,7 @@ def test_the_agent_remembers_between_runs(tmp_path: Path) -> None:
 
 
 def test_two_machines_come_to_agree() -> None:
-    """What one remembers the other finds, and a conflict that is settled is settled on both."""
+    """Each finds the memories of the other, and a conflict settled on one is settled on both."""
     out = run("two_machines.py")
     assert "Tomás waters the roof garden on Fridays\n" in out
     assert out.rstrip().endswith("laptop:  Amina waters the roof garden on Fridays, Tomás on Saturdays")

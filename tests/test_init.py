@@ -15,7 +15,7 @@ HEAVY = frozenset(
 
 
 def test_every_public_name_is_there() -> None:
-    """Sorted, each once, and nothing that is not."""
+    """They are sorted and unique, and every name exists."""
     assert sorted(set(memcrdt.__all__), key=lambda name: (name.lower() == name, name)) == memcrdt.__all__
     for name in memcrdt.__all__:
         assert getattr(memcrdt, name) is not None
@@ -26,7 +26,7 @@ def test_every_public_name_is_there() -> None:
 
 @pytest.mark.parametrize(("module", "allowed"), [("memcrdt", set()), ("memcrdt.memory.memory", {"apsw"})])
 def test_importing_loads_nothing_heavy(module: str, allowed: set[str]) -> None:
-    """What a thing needs is imported when it is used."""
+    """Heavy libraries are imported on first use."""
     script = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) & HEAVY <= allowed

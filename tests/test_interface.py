@@ -38,7 +38,7 @@ from memcrdt.model.attributes import AddOptions, UpdateOptions
 from memcrdt.model.filters import CheckedFilters, Filters, ScopedFilters
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
 
-# `*` stands before what is named only, `**` for filters or arguments of add().
+# `*` comes before keyword-only arguments, `**` stands for filters, options or arguments of add().
 SIGNATURES = {
     "add": "text * space='personal' scope='global' kind=None tags=() metadata=None author=None source=None trust=None"
     " importance=None pinned=False created_at=None expires_at=None ttl=None id=None key=None dedupe=False"
@@ -148,7 +148,7 @@ def _public(kind: type[Any]) -> dict[str, Callable[..., Any]]:
 
 
 def _told(function: Callable[..., Any]) -> str:
-    """A signature in the short form of the tables above."""
+    """Return a signature in the short form of the tables above."""
     words = []
     for parameter in list(inspect.signature(function).parameters.values()):
         if parameter.name == "self":
@@ -168,7 +168,7 @@ def _told(function: Callable[..., Any]) -> str:
     [(Memory, SIGNATURES), (Space, SPACE), (Files, FILES), (Sync, SYNC), (YjsTokens, TOKENS), (Models, MODELS)],
 )
 def test_names_arguments_and_defaults_stand(kind: type[Any], table: dict[str, str]) -> None:
-    """What is added is added here; what is renamed breaks programs."""
+    """New names and arguments have to be added here. Renamed ones break programs."""
     assert {name: _told(method) for name, method in _public(kind).items()} == table
 
 
@@ -176,7 +176,7 @@ def test_names_arguments_and_defaults_stand(kind: type[Any], table: dict[str, st
     ("options", "method"), [(AddOptions, Memory.add), (UpdateOptions, Memory.update)], ids=["add", "update"]
 )
 def test_the_options_are_the_arguments(options: type[Any], method: Callable[..., Any]) -> None:
-    """What add_many() and ScopedMemory take is what the methods take that they call."""
+    """add_many(), update_many() and ScopedMemory accept the arguments of the methods that they call."""
     first, *others = list(inspect.signature(method).parameters)[1:]
     assert first in ("text", "id")
     assert options.__optional_keys__ == set(others)
@@ -184,7 +184,7 @@ def test_the_options_are_the_arguments(options: type[Any], method: Callable[...,
 
 @pytest.mark.parametrize("name", ["search", "list", "count", "iterate", "forget"])
 def test_a_scoped_memory_takes_the_same_arguments(name: str) -> None:
-    """Only its filters lack the scope."""
+    """Only the filters lack the scope."""
     assert _told(getattr(ScopedMemory, name)) == SIGNATURES[name]
     assert Filters.__optional_keys__ - ScopedFilters.__optional_keys__ == {"scope"}
 
@@ -202,26 +202,26 @@ def test_a_scoped_memory_takes_the_same_arguments(name: str) -> None:
     ],
 )
 def test_all_of_it_is_awaitable_under_the_same_names(kind: type[Any], twin: type[Any]) -> None:
-    """With the same arguments; what is awaitable in one is so in the other, and nothing is there that is not here."""
+    """With the same arguments. Both sides have the same names."""
     ours, theirs = _public(kind), _public(twin)
     assert {name: _told(method) for name, method in theirs.items()} == {name: _told(ours[name]) for name in ours}
 
 
 @pytest.mark.parametrize("record", FIELDS)
 def test_the_fields_of_what_comes_back_stand(record: type[Any]) -> None:
-    """In the order of the documents."""
+    """In the order of the documentation."""
     assert [field.name for field in fields(record)] == FIELDS[record].split()
 
 
 def test_every_error_has_its_parents() -> None:
-    """Programs catch by kind: a StoreError is any of its kinds, an InputError a ValueError, too."""
+    """Programs catch errors by class. An InputError is also a ValueError."""
     kinds = {kind.__name__: kind for kind in vars(errors).values() if inspect.isclass(kind)}
     del kinds["MemcrdtError"]
     assert {name: " ".join(base.__name__ for base in kind.__bases__) for name, kind in kinds.items()} == ERRORS
 
 
 def test_opening_takes_what_is_documented() -> None:
-    """`embedder` and `device_name` are those of config.toml unless they are named."""
+    """The defaults of `embedder` and `device_name` are the settings of config.toml."""
     assert (
         _told(open_async)
         == _told(open_memory)
@@ -229,7 +229,7 @@ def test_opening_takes_what_is_documented() -> None:
     )
 
 
-# What callers never name: the parts that Memory and Node are made of.
+# Parts of Memory and Node that callers never name.
 INTERNAL = {
     "Store",
     "YjsListener",
@@ -245,7 +245,7 @@ INTERNAL = {
 
 
 def _annotated(function: Callable[..., Any]) -> set[str]:
-    """The names of classes of memcrdt that a signature mentions."""
+    """Return the names of classes of memcrdt in a signature."""
     text = " ".join(map(str, getattr(inspect.unwrap(function), "__annotations__", {}).values()))
     return set(re.findall(r"[A-Za-z_]\w*", text)) & _classes().keys()
 
@@ -264,14 +264,14 @@ def test_no_two_public_classes_share_a_name() -> None:
 
 
 def _members(kind: type[Any]) -> list[Callable[..., Any]]:
-    """Its public methods and its own constructor if callers use that, and the getters of its properties."""
+    """Return the public methods, and the getters of the properties."""
     getters = [each.fget for _, each in inspect.getmembers(kind, lambda each: isinstance(each, property)) if each.fget]
     return [*_public(kind).values(), *getters]
 
 
 @pytest.mark.parametrize("name", [name for name in memcrdt.__all__ if name[0] != "_"])
 def test_what_a_public_name_takes_or_returns_is_public(name: str) -> None:
-    """A caller can name the type of everything that is handed over: methods, properties and fields of records."""
+    """A caller can name the type of every argument, result, property and field."""
     value = getattr(memcrdt, name)
     functions = _members(value) if inspect.isclass(value) else [value] if inspect.isfunction(value) else []
     mentioned = set().union(*map(_annotated, functions)) if functions else set()

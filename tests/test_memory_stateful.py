@@ -1,4 +1,4 @@
-"""Three stores, driven at random, against a model in plain Python: everything readable is compared after each step."""
+"""Three stores are driven at random and compared with a model in plain Python after each step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TAGS = ("red", "green")
 ABSENT = object()
 
 devices = st.sampled_from("ABC")
-picks = st.integers(0, 99)  # of what there is, modulo how much there is
+picks = st.integers(0, 99)  # an index, modulo the number of items
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +39,11 @@ class Write:
 
 
 class Model:
-    """What each device knows: a set of writes. Which of two writes made apart stands is not said here, only that
-    one of them does; but every text is in the history, and the latest head is shown."""
+    """The writes that each device knows.
+
+    The model does not decide which of two concurrent writes wins, only that one of them does. But every text is in
+    the history, and the latest head is shown.
+    """
 
     def __init__(self) -> None:
         self.known: dict[str, frozenset[Write]] = dict.fromkeys("ABC", frozenset())
@@ -61,7 +64,7 @@ class Model:
         return sorted({write.memory for write in self.known[device]} - self.forgotten(device))
 
     def of(self, device: str, memory: str) -> dict[tuple[str, ...], list[Write]]:
-        """The writes of a memory by register; those of one register in the order of time."""
+        """Return the writes of a memory by register, in the order of time."""
         found: dict[tuple[str, ...], list[Write]] = defaultdict(list)
         for write in sorted(self.known[device], key=self.order.__getitem__):
             if write.memory == memory:
@@ -70,13 +73,13 @@ class Model:
 
 
 def latest(writes: Iterable[Write]) -> list[Write]:
-    """Those that no other one was made after: they may stand."""
+    """Return the writes that no other write was made after. One of them wins."""
     every = list(writes)
     return [write for write in every if not any(write in other.known for other in every)]
 
 
 class ThreeStores(RuleBasedStateMachine):
-    """Devices A, B and C; a crash leaves its Memory as it is, unclosed, until the end."""
+    """Devices A, B and C. After a crash, a Memory stays unclosed until the end."""
 
     template: Path
 
@@ -211,7 +214,7 @@ class ThreeStores(RuleBasedStateMachine):
         births = {write.value for write in writes.pop(("birth",))}
         heads = latest(texts)
         assert history[0].text in births
-        # Of births under one key one stands, and all are revisions as soon as the device of the others knows of it.
+        # Of several births under one key, one is kept. All are revisions once the other devices know of it.
         edits = [revision for revision in history[1:] if len(births) == 1 or revision.text not in births]
         assert [revision.text for revision in edits] == [write.value for write in texts]
         assert {r.text for r in edits if r.head} == {write.value for write in heads}
@@ -228,7 +231,7 @@ class ThreeStores(RuleBasedStateMachine):
 
 @pytest.fixture(scope="module", autouse=True)
 def _template(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """An empty file with the schema in it: making that takes longer than all else."""
+    """Create an empty file with the schema, because its creation takes longer than everything else."""
     home = tmp_path_factory.mktemp("template")
     memory = open_memory(home, "T", Clock())
     with memory.store.writing() as db:

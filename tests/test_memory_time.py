@@ -1,4 +1,4 @@
-"""Expiry, supersession, and how a memory stood at an earlier time."""
+"""Expiry, supersession, and the state of a memory at an earlier time."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ OpenMemory = Callable[..., Memory]
 
 
 def _found(memory: Memory, **filters: Any) -> tuple[list[str], list[str]]:
-    """The texts that list and search show."""
+    """Return the texts that list and search show."""
     listed = sorted(record.text for record in memory.list(**filters))
     return listed, sorted(hit.memory.text for hit in memory.search("fact", **filters))
 
 
 def test_an_expired_memory_hides_and_stays_in_its_history(memory: Memory, clock: Any) -> None:
-    """From the moment on that it names; get() and history() have it, `include` shows it."""
+    """From the given time on. get() and history() return it, and `include` shows it."""
     memory.add("fact that stays")
     added = memory.add("fact of today", expires_at=clock.time(hours=1))
     assert _found(memory) == (["fact of today", "fact that stays"],) * 2
@@ -34,7 +34,7 @@ def test_an_expired_memory_hides_and_stays_in_its_history(memory: Memory, clock:
 
 
 def test_an_expiry_can_be_moved_and_taken_away(memory: Memory, clock: Any) -> None:
-    """Then it is seen again."""
+    """Then it is shown again."""
     added = memory.add("fact", expires_at=clock.time(hours=1))
     clock.advance(hours=2)
     memory.update(added, expires_at=clock.time(hours=1))
@@ -45,7 +45,7 @@ def test_an_expiry_can_be_moved_and_taken_away(memory: Memory, clock: Any) -> No
 
 
 def test_a_superseded_memory_hides_and_stays_in_its_history(memory: Memory) -> None:
-    """get() and history() have it, `include` shows it, and it can be undone."""
+    """get() and history() return it, `include` shows it, and it can be undone."""
     old, new = memory.add_many(["fact of old", "fact of now"])
     memory.update(old, superseded_by=new)
     assert _found(memory) == (["fact of now"],) * 2
@@ -57,7 +57,7 @@ def test_a_superseded_memory_hides_and_stays_in_its_history(memory: Memory) -> N
 
 
 def test_as_of_shows_what_was_there_and_what_it_said(memory: Memory, clock: Any) -> None:
-    """Existence and text, of list and of search; tags and metadata are today's."""
+    """Existence and text, in list and in search. Tags and metadata are the current ones."""
     added = memory.add("fact one", tags=["then"])
     first = clock.time()
     clock.advance(hours=1)
@@ -76,7 +76,7 @@ def test_as_of_shows_what_was_there_and_what_it_said(memory: Memory, clock: Any)
 
 @pytest.mark.parametrize("embedder", [None, "static"])
 def test_a_search_as_of_finds_by_the_text_of_then(open_memory: OpenMemory, clock: Any, embedder: str | None) -> None:
-    """Not by that of today; and `limit` and `min_score` hold as ever."""
+    """Not by the current text. `limit` and `min_score` work as usual."""
     memory = open_memory("A", embedder=embedder)
     added = memory.add("Deploys go out on Tuesdays")
     memory.add("Releases are announced by mail")
@@ -89,7 +89,7 @@ def test_a_search_as_of_finds_by_the_text_of_then(open_memory: OpenMemory, clock
 
 
 def test_as_of_shows_what_had_not_expired_then(memory: Memory, clock: Any) -> None:
-    """And hides what had."""
+    """Memories that had expired are hidden."""
     memory.add("fact of an hour", expires_at=clock.time(hours=1))
     inside = clock.time()
     clock.advance(hours=3)
@@ -99,7 +99,7 @@ def test_as_of_shows_what_had_not_expired_then(memory: Memory, clock: Any) -> No
 
 
 def test_as_of_shows_what_was_not_superseded_yet(memory: Memory, clock: Any) -> None:
-    """A memory is superseded from when the one that takes its place was created."""
+    """A memory is superseded from the creation of its replacement on."""
     old = memory.add("fact of old")
     before = clock.time()
     clock.advance(hours=1)
@@ -109,8 +109,11 @@ def test_as_of_shows_what_was_not_superseded_yet(memory: Memory, clock: Any) -> 
 
 
 def test_what_was_superseded_stays_hidden_when_its_successor_is_forgotten(open_memory: OpenMemory, clock: Any) -> None:
-    """It was outdated before, and is no less so now. On every device, in whatever order they hear of it, now and as of
-    now; before its last change it was there. Taking `superseded_by` away brings it back."""
+    """It is still outdated.
+
+    On every device, in any order of arrival, now and as of now. Before its last change it was visible. Removing
+    `superseded_by` shows it again.
+    """
     laptop, desktop, late = (open_memory(device) for device in "ABC")
     old, _ = laptop.add_many(["fact of old", "fact of the other"])
     before = clock.time()
@@ -130,7 +133,7 @@ def test_what_was_superseded_stays_hidden_when_its_successor_is_forgotten(open_m
 
 
 def test_what_was_superseded_stays_hidden_when_the_views_are_made_anew(memory: Memory, clock: Any) -> None:
-    """Also where its successor went on in another space, under another id."""
+    """Also if its successor was moved to another space, under another id."""
     old, new = memory.add_many(["fact of old", "fact of now"])
     memory.update(old, superseded_by=new)
     memory.space("acme").create()
@@ -143,7 +146,7 @@ def test_what_was_superseded_stays_hidden_when_the_views_are_made_anew(memory: M
 
 
 def test_as_of_shows_a_conflict_only_from_when_there_was_one(open_memory: OpenMemory, clock: Any) -> None:
-    """The text shown then is the later head of what was known to be written by then."""
+    """The text shown is the later head of the writes until that time."""
     laptop, desktop = open_memory("A"), open_memory("B")
     added = laptop.add("fact one")
     exchange(laptop, desktop)
@@ -164,7 +167,7 @@ def test_as_of_shows_a_conflict_only_from_when_there_was_one(open_memory: OpenMe
 
 @pytest.mark.parametrize("days", [29, 31])
 def test_what_expired_30_days_ago_is_forgotten(open_memory: OpenMemory, clock: Any, days: int) -> None:
-    """Not a day before."""
+    """Not a day earlier."""
     memory = open_memory()
     added = memory.add("fact", expires_at=clock.time(hours=1))
     kept = memory.add("fact that stays")
@@ -179,7 +182,7 @@ def test_what_expired_30_days_ago_is_forgotten(open_memory: OpenMemory, clock: A
 
 @pytest.mark.parametrize("late", [{"days": -365}, {"seconds": 0}], ids=["a year ago", "now"])
 def test_an_expiry_that_is_past_is_refused(memory: Memory, clock: Any, late: dict[str, int]) -> None:
-    """One mistyped year must not lose a memory on every device: nothing is changed."""
+    """A mistyped year must not lose a memory on every device: nothing is changed."""
     added = memory.add("fact", key="k")
     for call in (
         lambda: memory.add("other fact", expires_at=clock.time(**late)),
@@ -195,7 +198,7 @@ def test_an_expiry_that_is_past_is_refused(memory: Memory, clock: Any, late: dic
 
 
 def test_what_is_imported_expired_is_hidden_and_waits_as_long_as_any(memory: Memory, clock: Any) -> None:
-    """30 days from the import, however long ago it was made and expired."""
+    """30 days from the import, regardless of its age and its expiry."""
     file = memory.home / "in.jsonl"
     file.write_text(
         json.dumps(
@@ -214,7 +217,7 @@ def test_what_is_imported_expired_is_hidden_and_waits_as_long_as_any(memory: Mem
 
 
 def test_an_expired_memory_that_is_changed_waits_anew(memory: Memory, clock: Any) -> None:
-    """Whoever changed it still has a use for it."""
+    """A user who changes it still needs it."""
     added = memory.add("fact", expires_at=clock.time(hours=1))
     clock.advance(days=29)
     memory.update(added, add_tags=["t"])
@@ -225,7 +228,10 @@ def test_an_expired_memory_that_is_changed_waits_anew(memory: Memory, clock: Any
 
 
 def test_only_a_memory_that_is_here_can_supersede(memory: Memory) -> None:
-    """Else one would be hidden by nothing: not an unknown or forgotten one, nor itself."""
+    """Otherwise a memory would be hidden without a visible replacement.
+
+    Unknown and forgotten memories and the memory itself are refused.
+    """
     added, gone = memory.add_many(["fact", "gone"])
     memory.forget(gone)
     for successor, error, says in (
@@ -239,7 +245,7 @@ def test_only_a_memory_that_is_here_can_supersede(memory: Memory) -> None:
 
 
 def test_only_its_authors_device_forgets_what_expired(open_memory: OpenMemory, clock: Any) -> None:
-    """The others hear of it: so a wrong clock elsewhere can't make it go."""
+    """The other devices receive the forget. So a wrong clock elsewhere cannot remove the memory."""
     laptop, desktop = open_memory("A"), open_memory("B")
     added = laptop.add("fact", expires_at=clock.time(hours=1))
     exchange(laptop, desktop)
@@ -261,7 +267,7 @@ def test_how_long_is_a_setting_and_zero_is_never(open_memory: OpenMemory, clock:
 
 
 def test_writing_looks_for_what_expired_once_an_hour(open_memory: OpenMemory, clock: Any) -> None:
-    """So a process that runs for months forgets as well as one that is opened."""
+    """So a process that runs for months also forgets."""
     memory = open_memory()
     memory.add("first")
     gone = memory.add("fact", expires_at=clock.time(minutes=1))

@@ -26,7 +26,7 @@ class _Shard:
     written: dict[int, list[str]] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     seq: int = 0
-    deleted_at: int = 0  # the last row that deleted anything
+    deleted_at: int = 0  # the last row with a deletion
 
     def vector(self) -> dict[int, int]:
         return {client: len(items) for client, items in self.written.items()}
@@ -55,8 +55,8 @@ class FakeReplica(Replica):
         piece: Maximum number of texts in a diff; 0 for any number.
         revoked: For each space (by id) the revoked peers.
         failing: The message of the StoreError that every call raises; empty for none.
-        applied_new: Number of updates that brought something.
-        applied_old: Number of updates that brought nothing.
+        applied_new: Number of updates with new data.
+        applied_old: Number of updates without new data.
     """
 
     def __init__(self, client: int) -> None:
@@ -64,20 +64,20 @@ class FakeReplica(Replica):
         self.members: dict[str, tuple[str, set[str]]] = {}
         self.receipts: dict[tuple[str, str, int], int] = {}
         self.scrubbed: dict[tuple[str, str, int], int] = {}
-        self.reading = False  # whether a reader keeps deleted texts in the file
+        self.reading = False
         self.unscrubbed: set[tuple[str, int, str]] = set()  # space, shard and text of each deleted text in the file
         self.incarnations: dict[str, str] = {}
-        self.piece = 0  # how many texts fit into a diff; 0 for any number
-        self.revoked: dict[str, set[str]] = {}  # peers that were revoked from the space of that id
+        self.piece = 0
+        self.revoked: dict[str, set[str]] = {}
         self.learnt: list[tuple[str, str, MembershipRecord]] = []
-        self.failing = ""  # the message of the StoreError that every call raises
-        self.applied_new = 0  # updates that brought something
-        self.applied_old = 0  # updates that brought nothing
+        self.failing = ""
+        self.applied_new = 0
+        self.applied_old = 0
         self._shards: dict[tuple[str, int], _Shard] = {}
         self._log: list[LogEntry] = []
         self._folded = 0
 
-    # --- what a test does ---------------------------------------------------------------------------------------------
+    # --- actions of a test --------------------------------------------------------------------------------------------
 
     def share(self, space: str, name: str, *peers: str) -> None:
         """Make a space, or let more peers into it."""

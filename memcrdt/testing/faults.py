@@ -16,7 +16,7 @@ from typing import Final, Literal, TypeAlias
 
 import apsw
 
-SECTOR = 512  # bytes that a disk writes as one
+SECTOR = 512  # bytes that a disk writes atomically
 
 Operation: TypeAlias = Literal["write", "sync", "truncate", "open", "delete"]
 OPERATIONS: Final[frozenset[Operation]] = frozenset({"write", "sync", "truncate", "open", "delete"})
@@ -65,7 +65,7 @@ class Disk:
 
     @contextmanager
     def doing(self, operation: Operation) -> Iterator[None]:
-        """Perform one operation inside the block, which fails if its turn has come."""
+        """Perform one operation inside the block. The chosen operation fails."""
         with self._lock:
             self._check(operation)
             yield
@@ -185,7 +185,7 @@ class _FaultyFile(apsw.VFSFile):
             with self._disk.doing("write"):
                 self._write(bytes(data), offset)
         except apsw.FullError:
-            self._write(bytes(data[: len(data) // 2]), offset)  # there was room for that much
+            self._write(bytes(data[: len(data) // 2]), offset)  # the part that had room
             raise
 
     def _write(self, data: bytes, offset: int) -> None:
@@ -218,5 +218,5 @@ class _UnsyncedFile(apsw.VFSFile):
         """Do nothing."""
 
 
-#: For tests without power cuts, which are quicker with it.
+#: Makes tests without power cuts faster.
 UNSYNCED: Final = UnsyncedVfs("memcrdt-unsynced")

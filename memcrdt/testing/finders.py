@@ -15,18 +15,18 @@ WAIT_S: Final = 10.0
 
 
 class FinderScene(Protocol):
-    """A source of addresses in the hands of a test."""
+    """A source of addresses that a test controls."""
 
     def finder(self) -> Finder:
-        """Return a finder that looks there."""
+        """Return a finder for the source."""
         ...
 
     async def appear(self) -> AddressCandidate:
-        """Make another device appear. Return the candidate that has to be found."""
+        """Make another device appear. Return the candidate that the finder must report."""
         ...
 
     async def vanish(self) -> None:
-        """Take the source away."""
+        """Remove the source."""
         ...
 
 
@@ -34,7 +34,7 @@ class FinderAcceptance:
     """The tests. Inherit from the class, and give it a fixture `scene` that returns a FinderScene."""
 
     async def test_what_is_there_is_found(self, scene: FinderScene) -> None:
-        """Devices from before the search are found."""
+        """Devices that appeared before the search are found."""
         there = await scene.appear()
         async with _searching(scene) as (found, _):
             await _until(lambda: there in found)
@@ -46,7 +46,7 @@ class FinderAcceptance:
             await _until(lambda: there in found)
 
     async def test_a_source_that_is_not_there_is_no_error(self, scene: FinderScene) -> None:
-        """The finder keeps looking for it."""
+        """The finder keeps looking for the source."""
         await scene.vanish()
         async with _searching(scene) as (found, task):
             there = await scene.appear()

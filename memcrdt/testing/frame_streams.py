@@ -1,6 +1,6 @@
 """Frame streams in memory, and the acceptance suite that every FrameStream has to pass.
 
-A test of a further transport inherits from FrameStreamAcceptance and gives the fixture `streams`:
+A test of another transport inherits from FrameStreamAcceptance and provides the fixture `streams`:
 
     class TestMyStream(FrameStreamAcceptance):
         @pytest.fixture
@@ -18,7 +18,7 @@ import pytest
 from memcrdt.errors import RemoteProtocolError, UnreachableError
 from memcrdt.net.frame_stream import CLOSE_S, FRAME_BYTES, GOODBYE, NOT_ACCEPTED, FrameStream
 
-DIALER: Final = "192.0.2.1:50000"  # addresses of RFC 5737, which nobody has
+DIALER: Final = "192.0.2.1:50000"  # documentation addresses (RFC 5737)
 LISTENER: Final = "192.0.2.2:27380"
 WAIT_S: Final = 10.0
 
@@ -84,10 +84,10 @@ def memory_streams(channel_binding: bytes = b"c" * 32) -> tuple[MemoryFrameStrea
 
 
 class FrameStreamAcceptance:
-    """What every FrameStream has to keep. The fixture `streams` gives the dialer's end and the listener's."""
+    """The contract of every FrameStream. The fixture `streams` returns the end of the dialer and of the listener."""
 
     async def test_frames_arrive_whole_and_in_order(self, streams: tuple[FrameStream, FrameStream]) -> None:
-        """In both directions, whatever their sizes."""
+        """In both directions, with any size."""
         frames = [b"one", b"", b"\0" * 70_000, b"four", bytes(FRAME_BYTES)]
         for source, sink in (streams, streams[::-1]):
             sending = asyncio.create_task(_send_all(source, frames))
@@ -97,7 +97,7 @@ class FrameStreamAcceptance:
     async def test_a_frame_over_the_limit_is_an_error_of_the_other_side(
         self, streams: tuple[FrameStream, FrameStream]
     ) -> None:
-        """A frame of just that size is taken. The error names the other side."""
+        """A frame of exactly that size is accepted. The error names the other side."""
         source, sink = streams
         sink.remote = "the other side"
         await source.send(bytes(100))
@@ -107,7 +107,7 @@ class FrameStreamAcceptance:
             await sink.receive(100)
 
     async def test_an_end_that_closes_says_why(self, streams: tuple[FrameStream, FrameStream]) -> None:
-        """Frames that it sent before arrive first. The code is None until then."""
+        """Earlier frames arrive first. The code is None until then."""
         source, sink = streams
         assert (source.close_code, sink.close_code) == (None, None)
         await source.send(b"the last word")
@@ -130,12 +130,12 @@ class FrameStreamAcceptance:
                 await _send_until_it_fails(end)
 
     async def test_a_close_ends_though_nobody_answers(self, streams: tuple[FrameStream, FrameStream]) -> None:
-        """The other side may have fallen silent."""
+        """The other side may not respond."""
         async with asyncio.timeout(WAIT_S + CLOSE_S):
             await streams[0].close()
 
     async def test_a_receive_that_waits_ends_with_the_stream(self, streams: tuple[FrameStream, FrameStream]) -> None:
-        """Whichever side closes it."""
+        """No matter which side closes it."""
         source, sink = streams
         waiting = asyncio.create_task(sink.receive(FRAME_BYTES))
         await asyncio.sleep(0)
@@ -153,7 +153,7 @@ class FrameStreamAcceptance:
         assert sorted(frame or b"" for frame in received) == frames
 
     async def test_both_ends_see_one_channel_binding(self, streams: tuple[FrameStream, FrameStream]) -> None:
-        """Of 32 bytes."""
+        """It has 32 bytes."""
         dialer, listener = streams
         assert dialer.channel_binding == listener.channel_binding
         assert len(dialer.channel_binding) == 32

@@ -1,4 +1,4 @@
-"""An Indexer that keeps nothing, and the contract of every Indexer: a test class to inherit from."""
+"""An Indexer that stores nothing, and the contract of every Indexer: a test class to inherit from."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DEVICE: Final = "A" * 52
 
 
 class PlainIndex:
-    """An Indexer that keeps nothing: for tests of stores that search nothing."""
+    """An Indexer that stores nothing, for tests without search."""
 
     def prepare(self, texts: Sequence[str], given: Mapping[str, Vector] | None = None) -> Prepared: ...
 
@@ -53,11 +53,11 @@ class PlainIndex:
 class IndexerAcceptance:
     """The tests. Inherit from the class, and give it a fixture `indexer` that returns a fresh Indexer.
 
-    The doctor judges: it compares the indexes with those that the indexer makes anew of the same memories.
+    The doctor checks the result: it compares the indexes with indexes rebuilt from the same memories.
     """
 
     def test_it_follows_every_change(self, indexer: Indexer) -> None:
-        """Texts that are added, changed in part and in whole, moved, and forgotten; any text that a memory may have."""
+        """Texts are added, changed, moved and forgotten. Any text of a memory is accepted."""
         with closing(_memory(indexer)) as memory:
             first, second, *_ = memory.add_many(TEXTS)
             memory.update(first, text="Deploys go out on Wednesdays", author="bot")
@@ -69,13 +69,13 @@ class IndexerAcceptance:
             assert memory.doctor().problems == ()
 
     def test_texts_that_were_not_prepared_are_indexed(self, indexer: Indexer) -> None:
-        """A merge brings back texts that nobody could prepare."""
+        """A merge can restore texts that no caller prepared."""
         with closing(_memory(indexer)) as memory:
             memory.store.commit(_adding(memory.store, *TEXTS))
             assert memory.doctor().problems == ()
 
     def test_a_commit_that_fails_leaves_the_indexes_as_they_were(self, indexer: Indexer) -> None:
-        """The next one is indexed."""
+        """The next commit is indexed."""
         with closing(_memory(indexer)) as memory:
             memory.add(TEXTS[0])
 
@@ -90,7 +90,7 @@ class IndexerAcceptance:
             assert memory.doctor().problems == ()
 
     def test_a_change_that_is_rolled_back_after_it_was_indexed_is_gone(self, indexer: Indexer) -> None:
-        """The indexes are in the transaction of the caller."""
+        """The indexes are part of the transaction of the caller."""
         with closing(_memory(indexer)) as memory:
             memory.add(TEXTS[0])
             row = IndexRow(1_000_000, "never there", "global", 1, None)
@@ -105,7 +105,7 @@ class IndexerAcceptance:
             assert memory.doctor().problems == ()
 
     def test_what_is_taken_out_leaves_nothing_behind(self, indexer: Indexer) -> None:
-        """Rows that were added and removed again are as if they had never been there."""
+        """Added and removed rows leave no trace."""
         with closing(_memory(indexer)) as memory:
             kept = memory.add(TEXTS[0])
             memory.forget(memory.add(TEXTS[1]))
@@ -114,7 +114,7 @@ class IndexerAcceptance:
             assert memory.doctor().problems == ()
 
     def test_the_indexes_can_be_rebuilt_at_any_time(self, indexer: Indexer) -> None:
-        """Emptied and filled again, they are those that were kept live."""
+        """Rebuilt indexes equal the indexes that were updated live."""
         with closing(_memory(indexer)) as memory:
             memory.add_many(TEXTS)
             assert rebuild.reindex(memory.store) == len(TEXTS)
@@ -126,7 +126,7 @@ class IndexerAcceptance:
             assert memory.doctor().problems == ()
 
     def test_calls_without_anything_to_do_are_harmless(self, indexer: Indexer) -> None:
-        """No texts, no rows, and no commit before."""
+        """No texts, no rows, and no earlier commit."""
         indexer.committed()
         with closing(_memory(indexer)) as memory:
             with memory.store.writing() as db:

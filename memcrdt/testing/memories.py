@@ -1,4 +1,4 @@
-"""Memories for tests: without a network, with a clock that the test sets, and without files where none are needed."""
+"""Memories for tests, without a network, with a clock that the test sets, and without files if none are needed."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _START = "2027-01-15T08:00:00Z"
 
 
 class Clock:
-    """A clock that stands still but for one millisecond each time it is read, so that no two writes have one time.
+    """A clock that advances by one millisecond at each reading, so that no two writes have the same time.
 
     Args:
-        at: The time at which it begins.
+        at: The start time.
 
     Example:
         clock = Clock("2030-01-01T00:00:00Z")
@@ -48,16 +48,16 @@ class Clock:
         self.set(at)
 
     def __call__(self) -> int:
-        """Return the time in milliseconds since 1970, as a store asks for it."""
+        """Return the time in milliseconds since 1970, and advance by one. Stores call it."""
         self.now += 1
         return self.now
 
     def set(self, at: Time) -> None:
-        """Set the time, also to an earlier one."""
+        """Set the time. It may be earlier than the present one."""
         self.now = to_ms(at, "the time of the clock")
 
     def advance(self, **time: float) -> None:
-        """Let time pass. Takes the arguments of datetime.timedelta."""
+        """Advance the time. Takes the arguments of datetime.timedelta."""
         self.now += round(timedelta(**time).total_seconds() * 1000)
 
     def time(self, **later: float) -> datetime:
@@ -66,13 +66,13 @@ class Clock:
 
 
 class temporary:  # noqa: N801 - used as a function
-    """Open an empty memory for one test. It leaves no file anywhere, and is gone at the end of the block.
+    """Open an empty memory for one test. It writes no file, and is freed at the end of the block.
 
-    `with` gives a Memory, `async with` an AsyncMemory. It has no network: exchange() brings several of them together.
+    `with` returns a Memory, `async with` an AsyncMemory. It has no network. exchange() syncs several memories.
 
     Args:
         clock: The clock of the memory (None: the time of the system).
-        embedder: What embeds texts, as for memcrdt.open(). None searches by words only.
+        embedder: The embedder, as for memcrdt.open(). None searches by words only.
         device_name: The name of the device.
 
     Example:
@@ -116,11 +116,11 @@ class temporary:  # noqa: N801 - used as a function
 def open_memory(
     home: Path | None, device: str, clock: Clock, *, embedder: str | None = None, **settings: Any
 ) -> Memory:
-    """Open the memory of a device that is named by a letter, without background work.
+    """Open the memory of a device that has a letter as its name, without background work.
 
     Args:
         home: The folder; None for a memory without files. Commits are not synced to the disk.
-        device: The letter. Its id is that letter 52 times.
+        device: The letter. The device id is the letter 52 times.
         clock: The clock of the memory.
         embedder: The name of an embedder; None searches by words only.
         **settings: Settings of Config.
@@ -135,8 +135,8 @@ def exchange(*memories: Memory | AsyncMemory, space: str = PERSONAL) -> None:
     """Bring a space of several memories to the same state, as sync does, without a network.
 
     Args:
-        *memories: Two or more.
-        space: The name of the space, which each of them has.
+        *memories: Two or more memories.
+        space: The name of the space. Each memory must have it.
 
     Raises:
         AssertionError: The memories differ afterwards.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 WORDS = ("[PAD]", "[UNK]", "deploys", "ship", "tuesdays", "cat", "kitten", "sofa", "sleeps", "naps")
 SYNONYMS = (("ship", "deploys"), ("kitten", "cat"), ("naps", "sleeps"))
 COMMIT = "c0ffee" + 34 * "0"
-_LARGE = 10_000  # bytes from which Git LFS holds a file
+_LARGE = 10_000  # size from which a file is in Git LFS
 
 
 def write_tiny_model(folder: Path, dim: int, file: str = "model.onnx") -> Path:
@@ -74,13 +74,13 @@ def _varint(value: int) -> bytes:
 
 @dataclass
 class FakeHub:
-    """An HTTP server with the repository of one model, as the hub of Hugging Face has it. A context manager.
+    """An HTTP server with the repository of one model, like the hub of Hugging Face. A context manager.
 
     Attributes:
         repository: The name of the repository.
         folder: Its files.
-        budget: Number of bytes of the large file to send before the connection drops, one for each request. Without a
-            number, all are sent.
+        budget: For each request of the large file, the number of bytes to send before the connection drops. Without a
+            number, the whole file is sent.
         hold: Whether a connection without budget stays open until the end instead.
         ranges: The Range headers of the requests for the large file.
         sent: Set when a budget is used up.
@@ -90,8 +90,8 @@ class FakeHub:
     folder: Path
     budget: list[int] = field(default_factory=list)
     hold: bool = False
-    ranges: list[str | None] = field(default_factory=list)  # of the requests for the large file
-    sent: threading.Event = field(default_factory=threading.Event)  # a budget is used up
+    ranges: list[str | None] = field(default_factory=list)
+    sent: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> FakeHub:
         hub = self

@@ -15,12 +15,12 @@ UNKNOWN_SPACE = "A" * 52
 
 
 class ReplicaScene(Protocol):
-    """A replica in the hands of a test, with one space, whose shard 0 takes all writes.
+    """A replica that a test controls. It has one space, and all writes go to shard 0.
 
     Attributes:
         replica: The replica under test.
         device: The id of its device.
-        peer: The id of another device that takes part in the space.
+        peer: The id of another member of the space.
         space: The id of the space.
     """
 
@@ -42,11 +42,11 @@ class ReplicaScene(Protocol):
         ...
 
     def texts(self) -> set[str]:
-        """Return the texts that are there and not deleted."""
+        """Return the texts that are not deleted."""
         ...
 
     def other(self) -> ReplicaScene:
-        """Return an empty replica of the same space on the device `peer`, which takes updates of this one."""
+        """Return an empty replica of the same space on the device `peer`, which accepts updates of this device."""
         ...
 
 
@@ -54,13 +54,13 @@ class ReplicaAcceptance:
     """The tests. Inherit from the class, and give it a fixture `scene` that returns a fresh ReplicaScene."""
 
     def test_an_empty_shard_has_no_clocks_and_no_digest(self, scene: ReplicaScene) -> None:
-        """Also a shard that was never written to."""
+        """A shard without any write too."""
         assert dict(scene.replica.state_vector(scene.space, 0)) == {}
         assert dict(scene.replica.state_vector(scene.space, 7)) == {}
         assert dict(scene.replica.digests(scene.space)) == {}
 
     def test_a_write_is_in_the_log_the_clocks_and_the_digests(self, scene: ReplicaScene) -> None:
-        """Its entry says what it builds on and which clocks it leads to."""
+        """Its entry has the clocks that it needs and the clocks after it."""
         before = scene.replica.head()
         scene.write("first")
         first = scene.replica.state_vector(scene.space, 0)
@@ -77,7 +77,7 @@ class ReplicaAcceptance:
         assert scene.replica.digests(scene.space)[0].seq == scene.replica.head()
 
     def test_a_diff_brings_another_replica_to_the_same_state(self, scene: ReplicaScene) -> None:
-        """Digests and clocks are equal then, and the entry names the device that it came from."""
+        """Then digests and clocks are equal, and the entry names its origin."""
         for text in ("first", "second", "third"):
             scene.write(text)
         other = scene.other()
@@ -107,7 +107,7 @@ class ReplicaAcceptance:
         assert (other.replica.head(), _digest(other)) == before
 
     def test_an_update_with_a_gap_before_it_changes_nothing(self, scene: ReplicaScene) -> None:
-        """It is applied once the update that it builds on is there."""
+        """It is applied after the update that it builds on."""
         scene.write("first")
         scene.write("second")
         one, two = _entries(scene)
@@ -123,7 +123,7 @@ class ReplicaAcceptance:
         assert other.texts() == {"first", "second"}
 
     def test_bytes_that_are_no_update_are_refused(self, scene: ReplicaScene) -> None:
-        """With a reason. The replica stays as it is."""
+        """With a reason. The replica is unchanged."""
         scene.write("first")
         before = scene.replica.head(), _digest(scene)
         applied = scene.replica.apply(scene.space, 0, b"\xff no update", scene.peer)
@@ -144,7 +144,7 @@ class ReplicaAcceptance:
         assert _digest(other) == _digest(scene)
 
     def test_the_log_is_read_in_pages(self, scene: ReplicaScene) -> None:
-        """Each page continues at `next_seq` of the page before. The page behind the last row is empty."""
+        """Each page continues at `next_seq` of the page before. The page after the last row is empty."""
         before = scene.replica.head()
         for number in range(5):
             scene.write(f"text {number}")
@@ -160,7 +160,7 @@ class ReplicaAcceptance:
         assert (list(end.entries), end.next_seq) == ([], seq)
 
     def test_rows_that_were_folded_away_have_to_be_compared(self, scene: ReplicaScene) -> None:
-        """The log names their shard. Rows that came later are there."""
+        """The log names their shard. Later rows are listed."""
         before = scene.replica.head()
         scene.write("first")
         scene.write("second")
@@ -176,7 +176,7 @@ class ReplicaAcceptance:
         assert other.texts() == {"first", "second", "third"}
 
     def test_only_members_get_the_space(self, scene: ReplicaScene) -> None:
-        """A stranger is not told that it exists."""
+        """An unknown device does not learn that it exists."""
         scene.write("first")
         (shared,) = [each for each in scene.replica.spaces(scene.peer) if each.id == scene.space]
         record = scene.replica.membership(scene.space)
@@ -192,12 +192,12 @@ class ReplicaAcceptance:
             scene.replica.diff_for(STRANGER, scene.space, 0, {})
 
     def test_nobody_is_revoked_at_first(self, scene: ReplicaScene) -> None:
-        """Neither the peer nor a stranger."""
+        """Neither the peer nor an unknown device."""
         assert dict(scene.replica.revocations(scene.peer, [scene.space])) == {}
         assert dict(scene.replica.revocations(STRANGER, [scene.space])) == {}
 
     def test_a_space_that_is_not_here_is_told(self, scene: ReplicaScene) -> None:
-        """It has no members; whoever asks for its content gets an error."""
+        """It has no members, and reading its content is an error."""
         assert scene.replica.membership(UNKNOWN_SPACE) is None
         assert scene.replica.audience(UNKNOWN_SPACE) == frozenset()
         for call in (
@@ -209,8 +209,7 @@ class ReplicaAcceptance:
                 call()
 
     def test_receipts_say_whose_scrubbing_is_awaited(self, scene: ReplicaScene) -> None:
-        """A peer that holds a deletion has to confirm that its file is clean. Another incarnation has confirmed
-        nothing."""
+        """A peer with a deletion has to confirm the scrubbing of its file. A new incarnation has confirmed nothing."""
         replica, peer, space = scene.replica, scene.peer, scene.space
         replica.note_incarnation(peer, "first")
         scene.write("first")
@@ -224,7 +223,7 @@ class ReplicaAcceptance:
         assert dict(replica.note_receipts(peer, space, {0: deleted}, {})) == {0: deleted}
 
     def test_a_file_from_which_nothing_was_deleted_is_scrubbed(self, scene: ReplicaScene) -> None:
-        """Writing alone leaves nothing behind that was forgotten."""
+        """Writing alone leaves no forgotten bytes."""
         scene.write("first")
         assert scene.replica.is_scrubbed(scene.space)
 
@@ -238,7 +237,7 @@ def _digest(scene: ReplicaScene) -> bytes:
 
 
 def _pull(to: ReplicaScene, source: ReplicaScene) -> None:
-    """Bring what `source` has of shard 0 to `to`, part by part."""
+    """Send shard 0 of `source` to `to`, part by part."""
     partial = True
     while partial:
         known = to.replica.state_vector(to.space, 0)

@@ -1,9 +1,8 @@
 """A simulated network: devices, links and stores in virtual time, with a seed for every delay and every failure.
 
-The simulator drives `Gossip` as the real driver does, by the contract of memcrdt.sync.events. A link carries frames
-whole
-and in order, as a TCP connection does. So a lost packet delays the frames behind it, and only a connection can be lost,
-with everything on its way. Two devices that dial each other at once get two connections, whose ends open in any order.
+The simulator drives `Gossip` like the real driver, by the contract of memcrdt.sync.events. A link carries whole frames
+in order, like a TCP connection. So a lost packet delays later frames, and only a whole connection can be lost, with all
+frames in flight. Two devices that dial each other at once get two connections, whose ends open in any order.
 
 Example:
     simulator = Simulator(seed=1, conditions=NetworkConditions(latency_s=0.02, loss=0.01))
@@ -44,9 +43,9 @@ from memcrdt.sync.events import (
 from memcrdt.sync.queries import perform
 from memcrdt.sync.replica import Replica
 
-RETRANSMIT_S: Final = 0.2  # the least that Linux waits before it sends a lost packet again
-LOOK_S: Final = 0.5  # between two tries to deliver a frame in a blocked direction
-DEAD_S: Final = 20.0  # after which the driver hangs up on a silent peer (memcrdt/net/connection.py)
+RETRANSMIT_S: Final = 0.2  # the minimum retransmission timeout of Linux
+LOOK_S: Final = 0.5  # between two attempts to deliver a frame in a blocked direction
+DEAD_S: Final = 20.0  # then the driver closes the connection to a silent peer (memcrdt/net/connection.py)
 
 
 class Reactor(Protocol):
@@ -61,9 +60,9 @@ class NetworkConditions:
 
     Attributes:
         latency_s: Seconds that every frame takes.
-        jitter_s: Maximum of the random seconds on top.
+        jitter_s: Maximum of the random extra seconds.
         loss: Share of frames that are sent a second time.
-        cut: Share of frames with which the connection ends.
+        cut: Share of frames after which the connection ends.
         half_open: Share of dials that open at the other end only.
         store_s: Maximum of the random seconds until a store performs a query, and again until the answer arrives.
     """
@@ -77,18 +76,18 @@ class NetworkConditions:
 
 
 class AccessPolicy(Protocol):
-    """The devices that a node talks to. A driver lets no other device in or through."""
+    """The devices that a node accepts. The driver refuses all others."""
 
     def accepts(self, device: str) -> bool:
         """Return whether the device is accepted."""
         ...
 
     def admits(self, device: str, introduction: bytes | None) -> bool:
-        """Return whether the device is accepted for the introduction that it brings."""
+        """Return whether the device is accepted because of its introduction."""
         ...
 
     def introduction(self, device: str) -> bytes | None:
-        """Return our introduction for a device that does not accept us; None without one."""
+        """Return our introduction to a device that does not accept us, or None."""
         ...
 
 
@@ -113,12 +112,12 @@ class SimulatedNode:
         id: The id of the device.
         replica: Its store.
         gossip: Its state machine.
-        access: The devices that it talks to.
-        reports: What the gossip has reported.
+        access: The devices that it accepts.
+        reports: The reports of the gossip.
         dials: The devices that the gossip has dialed.
         running: Whether it runs.
         busy_until: The virtual time until which its store is busy.
-        read_at: When its store was last read for the effects of this moment.
+        read_at: The time of the last read of its store.
     """
 
     id: str
@@ -129,12 +128,12 @@ class SimulatedNode:
     dials: list[str] = field(default_factory=list)
     running: bool = True
     busy_until: float = 0.0
-    read_at: float = 0.0  # when its store was last read
+    read_at: float = 0.0
 
 
 @dataclass(slots=True)
 class LinkEnd:
-    """One end of a link, the events on their way to it, in order, and the time at which the last of them arrives."""
+    """One end of a link, the events in flight to it, in order, and the arrival time of the last one."""
 
     node: SimulatedNode
     coming: deque[Connected | FrameReceived | Lost] = field(default_factory=deque)
@@ -144,7 +143,7 @@ class LinkEnd:
 
 @dataclass(slots=True)
 class SimulatedLink:
-    """A connection. When it is no longer `up`, its ends learn of it one after the other."""
+    """A connection. When it is no longer `up`, its ends notice that one after the other."""
 
     number: int
     ends: tuple[LinkEnd, LinkEnd]
@@ -158,23 +157,23 @@ class SimulatedLink:
 
 
 class Simulator:
-    """The nodes, and the network between them.
+    """A number of nodes and the network between them.
 
     Attributes:
-        rng: The source of every choice.
+        rng: The source of all random choices.
         conditions: The state of the network. May be replaced at any time.
         now: Virtual time in seconds.
         nodes: The running nodes, by device id.
         links: All links, by number.
         frames: Number of frames sent.
-        watch: Called with source, target and bytes of each frame that is sent.
+        watch: Called with source, target and bytes of each frame sent.
     """
 
     def __init__(self, seed: int, conditions: NetworkConditions | None = None) -> None:
         self.rng = Random(seed)
         self.conditions = conditions or NetworkConditions()
         self.now = 0.0
-        self.nodes: dict[str, SimulatedNode] = {}  # the running nodes
+        self.nodes: dict[str, SimulatedNode] = {}
         self.links: dict[int, SimulatedLink] = {}
         self.frames = 0
         self.watch: Callable[[SimulatedNode, SimulatedNode, bytes], None] = lambda source, target, frame: None
@@ -184,7 +183,7 @@ class Simulator:
         self._count = 0
         self._links_made = 0
 
-    # --- what a test does ---------------------------------------------------------------------------------------------
+    # --- actions of a test --------------------------------------------------------------------------------------------
 
     @property
     def trace(self) -> str:
@@ -198,7 +197,7 @@ class Simulator:
         return node
 
     def kill(self, node: SimulatedNode) -> None:
-        """End a process at once. The others learn of it."""
+        """End a process at once. Its links are cut."""
         node.running = False
         del self.nodes[node.id]
         for link in self._links_of(node):
@@ -218,7 +217,7 @@ class Simulator:
         return link.number
 
     def cut(self, number: int) -> None:
-        """End a link. Everything on its way is lost."""
+        """End a link. Frames in flight are lost."""
         link = self.links[number]
         if link.up:
             link.up = False
@@ -227,13 +226,13 @@ class Simulator:
                 self.after(self._delay(), lambda end=end: self._end(link, end))  # type: ignore[misc]
 
     def hang_up(self, node: SimulatedNode, peer: str) -> None:
-        """Close the links of a node to a device. The other end learns of it behind all that was sent before."""
+        """Close the links of a node to a device. Earlier frames still arrive."""
         for link in self._links_of(node):
             if link.other(node).node.id == peer:
                 self._close(node, link.number)
 
     def block(self, sources: Iterable[str], targets: Iterable[str]) -> None:
-        """Let nothing get from the sources to the targets any more. Links between them die in time."""
+        """Block all frames from the sources to the targets. Links between them end after a while."""
         others = list(targets)
         self._blocked |= {(source, target) for source in sources for target in others if source != target}
         for link in self.links.values():
@@ -241,11 +240,11 @@ class Simulator:
                 self.after(self.rng.uniform(0.5, 1.0) * DEAD_S, lambda link=link: self._give_up(link))  # type: ignore[misc]
 
     def mend(self) -> None:
-        """Let everything through again."""
+        """Remove all blocks."""
         self._blocked.clear()
 
     def run(self, seconds: float) -> None:
-        """Let virtual time pass."""
+        """Advance virtual time."""
         end = self.now + seconds
         while self._agenda and self._agenda[0][0] <= end:
             self.now, _, action = heapq.heappop(self._agenda)
@@ -258,7 +257,7 @@ class Simulator:
         heapq.heappush(self._agenda, (self.now + seconds, self._count, action))
 
     def give(self, node: SimulatedNode, event: Event) -> None:
-        """Let a node handle an event, and perform the effects."""
+        """Let a node handle an event, and perform its effects."""
         if not node.running:
             return
         self._note(node.id, event)
@@ -294,7 +293,7 @@ class Simulator:
             self._bring(link, other, FrameReceived(number, frame))
 
     def _close(self, node: SimulatedNode, number: int) -> None:
-        """Tell both ends behind everything that was sent before."""
+        """Close a link after all frames sent before."""
         link = self.links[number]
         if link.up:
             self._bring(link, link.other(node), Lost(number))
@@ -321,7 +320,7 @@ class Simulator:
             self.give(end.node, event)
 
     def _ask(self, node: SimulatedNode, ask: Ask) -> None:
-        """Perform a query. A store performs one after another, and answers late."""
+        """Perform a query. A store performs one query at a time, and answers after a delay."""
         node.busy_until = max(node.busy_until, self.now) + self.rng.uniform(0, self.conditions.store_s)
 
         def answer() -> None:

@@ -1,4 +1,4 @@
-"""The command line, run in this process or in one of its own."""
+"""Fixtures that run the command line, in this process or in another one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from memcrdt.cli.app import run
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a command line came to."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -32,7 +32,7 @@ class Ran:
         return [json.loads(line) for line in self.out.splitlines()]
 
     def failed(self, code: int, *words: str) -> None:
-        """Asserts a failure told as it should be: the exit code, nothing on stdout, one line on stderr."""
+        """Assert a well-formed failure: the exit code, an empty stdout, one line on stderr."""
         assert (self.code, self.out) == (code, "")
         assert self.err.startswith("memcrdt: ")
         assert self.err.count("\n") == 1
@@ -45,7 +45,7 @@ Cli: TypeAlias = Callable[..., Ran]
 
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible() -> Iterator[None]:
-    """Processes that tests start heed Ctrl-C, also where the run itself was started to ignore it, in the background."""
+    """Let child processes handle Ctrl-C, even if the test run was started in the background and ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -53,7 +53,7 @@ def _interruptible() -> Iterator[None]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home that commands take when none is named; nothing is in it yet."""
+    """Return the default home of the commands, which is empty."""
     folder = tmp_path / "home"
     monkeypatch.setenv("MEMCRDT_HOME", str(folder))
     return folder
@@ -61,7 +61,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def cli(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Runs a command line in this process; `stdin` is what it reads."""
+    """Run a command in this process, with `stdin` as its input."""
 
     def ran(*arguments: str, stdin: bytes = b"") -> Ran:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
@@ -75,7 +75,7 @@ def cli(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
 
 @pytest.fixture
 def process(home: Path) -> Cli:
-    """Runs a command line in a process of its own."""
+    """Run a command in a process of its own."""
 
     def ran(*arguments: str, stdin: bytes = b"", **environment: str) -> Ran:
         done = subprocess.run(
@@ -93,26 +93,26 @@ def process(home: Path) -> Cli:
 
 @dataclass
 class Server:
-    """A `memcrdt serve` in a process of its own, on a free port of the loopback interface."""
+    """A `memcrdt serve` process on a free port of the loopback interface."""
 
     process: subprocess.Popen[str]
     said: list[Any] = field(default_factory=list)
 
     def says(self) -> Any:
-        """The next line on its stdout."""
+        """Return the next line of stdout."""
         assert self.process.stdout is not None
         self.said.append(json.loads(self.process.stdout.readline()))
         return self.said[-1]
 
     def ended(self) -> Ran:
-        """Its exit code, and what it had still to say."""
+        """Return the exit code and the rest of the output."""
         out, err = self.process.communicate(timeout=30)
         return Ran(self.process.returncode, out, err)
 
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[Path], Server]]:
-    """Starts servers; those that still run are ended with the test."""
+    """Start servers. The fixture ends those that still run after the test."""
     started: list[Server] = []
 
     def start(home: Path, *options: str) -> Server:
@@ -135,7 +135,7 @@ def serve() -> Iterator[Callable[[Path], Server]]:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], object]], None]:
-    """Waits until a condition holds, for 20 s at most."""
+    """Wait up to 20 s until a condition is met."""
 
     def wait(condition: Callable[[], object]) -> None:
         deadline = time.monotonic() + 20

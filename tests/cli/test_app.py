@@ -24,7 +24,7 @@ COMMANDS = root.list_commands(click.Context(root))
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_helps_and_takes_home_and_json(cli: Cli, name: str) -> None:
-    """Each has a help text, and the two shared options stand in it."""
+    """Each has a help text with the two shared options."""
     ran = cli(name, "--help")
     assert ran.code == 0
     assert ran.out.startswith(f"Usage: memcrdt {name}")
@@ -33,7 +33,7 @@ def test_every_command_helps_and_takes_home_and_json(cli: Cli, name: str) -> Non
 
 
 def test_help_names_every_command(cli: Cli) -> None:
-    """The list is whole: init and add, search and serve, and the rest."""
+    """The list is complete."""
     ran = cli("--help")
     assert ran.code == 0
     assert [name for name in COMMANDS if f"\n  {name} " not in ran.out] == []
@@ -42,7 +42,7 @@ def test_help_names_every_command(cli: Cli) -> None:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    """Neither numpy nor any other library that takes long to import is loaded to print a help text."""
+    """Printing a help text loads neither numpy nor any other slow library."""
     code = f"import sys; from memcrdt.cli.app import run; run(['--help']); sys.exit(str({HEAVY} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "set()"
@@ -50,7 +50,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("group", [(), ("token",), ("space",), ("model",)])
 def test_no_command_shows_the_help_as_a_usage_error(cli: Cli, group: tuple[str, ...]) -> None:
-    """Without a command there is nothing to do: help goes to stderr, line by line, and the exit code is 2."""
+    """The help is printed on stderr, and the exit code is 2."""
     ran = cli(*group)
     assert "\nCommands:\n" in ran.err
     assert (ran.code, ran.out) == (2, "")
@@ -81,7 +81,7 @@ def test_the_version_is_that_of_the_package(cli: Cli) -> None:
     ],
 )
 def test_a_wrong_command_line_is_a_usage_error(cli: Cli, home: Path, arguments: list[str], words: list[str]) -> None:
-    """One line that names the mistake and where help is, exit code 2, and no home is made."""
+    """One line names the mistake and the help command, the exit code is 2, and no home is created."""
     cli(*arguments).failed(2, *words)
     assert not home.exists()
 
@@ -105,7 +105,7 @@ def test_a_wrong_command_line_is_a_usage_error(cli: Cli, home: Path, arguments: 
 def test_an_error_has_its_exit_code(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, error: errors.MemcrdtError, code: int
 ) -> None:
-    """What memcrdt raises on purpose becomes its message and the exit code of its kind, never a traceback."""
+    """An error of memcrdt prints its message and has the exit code of its class. It prints no traceback."""
 
     def fail(*_: object, **__: object) -> NoReturn:
         raise error
@@ -117,7 +117,7 @@ def test_an_error_has_its_exit_code(
 
 
 def test_a_message_stays_on_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Line breaks and escape sequences in a message, perhaps from another device, are shown and not obeyed."""
+    """Line breaks and escape sequences in a message, perhaps from another device, are escaped."""
 
     def fail(*_: object, **__: object) -> NoReturn:
         raise errors.RemoteProtocolError("it said \x1b[2J\nand more")
@@ -127,7 +127,7 @@ def test_a_message_stays_on_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_interrupt_is_exit_code_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C is no traceback."""
+    """Ctrl-C prints no traceback."""
 
     def interrupt(*_: object, **__: object) -> NoReturn:
         raise KeyboardInterrupt
@@ -139,14 +139,14 @@ def test_an_interrupt_is_exit_code_130(cli: Cli, monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_interrupt_while_importing_is_silent(process: Cli, tmp_path: Path) -> None:
-    """Exit code 130 and no traceback, however early Ctrl-C comes."""
+    """The exit code is 130 without a traceback, even if Ctrl-C comes very early."""
     (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
     ran = process("list", PYTHONPATH=str(tmp_path))
     assert (ran.code, ran.out, ran.err) == (130, "", "")
 
 
 def test_a_reader_that_goes_away_is_no_traceback(process: Cli, home: Path) -> None:
-    """`memcrdt list | head -1`: what can't be written any more is dropped without a word."""
+    """`memcrdt list | head -1` drops the rest of the output silently."""
     process("add", "Deploys go out on Tuesdays")
     reading, writing = os.pipe()
     os.close(reading)
@@ -162,7 +162,7 @@ def test_a_reader_that_goes_away_is_no_traceback(process: Cli, home: Path) -> No
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_output_that_cannot_be_written_is_an_error(process: Cli, home: Path) -> None:
-    """A full disk behind stdout: one line, exit code 1."""
+    """With a full disk behind stdout, one line is printed and the exit code is 1."""
     process("add", "Deploys go out on Tuesdays")
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
@@ -174,7 +174,7 @@ def test_output_that_cannot_be_written_is_an_error(process: Cli, home: Path) -> 
 
 
 def test_pipes_carry_utf_8_whatever_the_locale(process: Cli, home: Path) -> None:
-    """Any text goes in by argument or stdin and comes out of a pipe as it was."""
+    """Any text passes unchanged through arguments, stdin and pipes."""
     plain = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     process("add", "-", stdin="Grüße an 東京 🚀\n".encode(), **plain)
     ran = process("list", "--json", **plain)
@@ -183,14 +183,14 @@ def test_pipes_carry_utf_8_whatever_the_locale(process: Cli, home: Path) -> None
 
 
 def test_the_entry_point_ends_with_the_exit_code(process: Cli) -> None:
-    """`python -m memcrdt` is `memcrdt`: a process of its own gets code and message right."""
+    """`python -m memcrdt` is `memcrdt`: its own process has the right exit code and message."""
     process("get", "01ARZ3NDEKTSV4RRFFQ69G5FAV").failed(3, "01ARZ3NDEKTSV4RRFFQ69G5FAV")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="its shell closes no streams")
 @pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 2)])
 def test_closed_streams_are_no_crash(home: Path, closed: str, code: int) -> None:
-    """What can't be printed is not; what can't be read is empty, which no memory may be."""
+    """A closed stdout swallows the output. A closed stdin is empty, which no memory may be."""
     text = "-" if "<" in closed else "Deploys go out on Tuesdays"
     command = f'"$0" -m memcrdt add {shlex.quote(text)} {closed}'
     done = subprocess.run(["sh", "-c", command, sys.executable], capture_output=True, text=True, check=False)
@@ -199,5 +199,5 @@ def test_closed_streams_are_no_crash(home: Path, closed: str, code: int) -> None
 
 
 def test_a_home_whose_name_is_no_text_is_refused(cli: Cli) -> None:
-    """As bytes that are no UTF-8 reach us."""
+    """Such bytes are not UTF-8."""
     cli("list", "--home", "a\udcffb").failed(2, "UTF-8")

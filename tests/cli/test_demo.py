@@ -1,4 +1,4 @@
-"""`memcrdt demo`: three real nodes, a cut, and agreement."""
+"""`memcrdt demo`: three real nodes, a cut, and equal data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def test_the_three_nodes_end_with_the_same(process: Cli, tmp_path: Path) -> None:
-    """Exit code 0: equal digests, the same answers, both texts of the conflict everywhere, and nothing left behind."""
+    """Exit code 0, equal digests and results, both texts of the conflict on every node, and no files left."""
     state = tmp_path / "state"
     ran = process("demo", "--json", TMPDIR=str(tmp_path), TEMP=str(tmp_path), MEMCRDT_STATE=str(state))
     assert ran.code == 0, ran.err
@@ -40,7 +40,7 @@ def test_the_three_nodes_end_with_the_same(process: Cli, tmp_path: Path) -> None
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a child")
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Interrupted in the middle, it ends its processes and removes its homes."""
+    """If it is interrupted, it ends its processes and removes its homes."""
     demo = subprocess.Popen(
         [sys.executable, "-m", "memcrdt", "demo"],
         stdout=subprocess.PIPE,
@@ -60,7 +60,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_node_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
-    """A process that ends at once: exit code 1, with what it said."""
+    """If a process ends at once, the exit code is 1, and its message is shown."""
 
     def failing(node: DemoNode, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-c", "raise SystemExit('no luck')"], stdout=stdout, stderr=stderr)
@@ -72,7 +72,7 @@ def test_a_node_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_difference_is_exit_code_1_and_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The verdict names each node with what it has."""
+    """The verdict names the state of each node."""
     view = NodeView(name="laptop", serving=True, memories=12, digest="aa", answers=())
     views = (view, replace(view, name="desktop"), replace(view, name="studio", memories=11, digest="bb"))
     outcome = DemoOutcome(equal=False, seconds=18.0, query="q", conflict=(), nodes=views)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def other(cli: Cli, tmp_path: Path) -> str:
-    """The id of another device, as people see it."""
+    """Return the id of another device, in groups."""
     return shown(cli("init", "--json", "--home", str(tmp_path / "other")).json[0]["device"])
 
 
@@ -28,7 +28,7 @@ def peers(cli: Cli) -> list[Any]:
 
 
 def test_accept_trusts_and_says_what_to_do_there(cli: Cli, other: str) -> None:
-    """The device is listed as accepted, by name and address, and the command for the other side is shown."""
+    """The device is listed as accepted, with name and address, and the command for the other side is printed."""
     ran = cli("accept", other, "--name", "desktop", "--at", "192.168.1.20")
     own = cli("init", "--json").json[0]["device"]
     assert (ran.code, ran.out) == (0, "")
@@ -39,7 +39,7 @@ def test_accept_trusts_and_says_what_to_do_there(cli: Cli, other: str) -> None:
 
 
 def test_accepting_again_for_an_address_shares_nothing_more(cli: Cli, other: str) -> None:
-    """With whom only one space is shared has no business in another; the command for the other side names it, too."""
+    """A device that shares one space gets no further space. The command for the other side names the space."""
     cli("space", "create", "acme")
     first = cli("accept", other, "--space", "acme")
     again = cli("accept", other, "--at", "192.168.1.20")
@@ -49,7 +49,7 @@ def test_accepting_again_for_an_address_shares_nothing_more(cli: Cli, other: str
 
 
 def test_accept_takes_the_id_in_any_form(cli: Cli, other: str) -> None:
-    """Lower case, blanks, or without check characters: it is one device."""
+    """In lower case, with blanks, or without check characters, it is the same device."""
     cli("accept", other)
     cli("accept", other.lower().replace("-", " "))
     cli("accept", peers(cli)[0]["device"])
@@ -57,20 +57,22 @@ def test_accept_takes_the_id_in_any_form(cli: Cli, other: str) -> None:
 
 
 def test_peers_is_a_table(cli: Cli, other: str) -> None:
-    """Elsewhere: device, name, state, connection, behind, unscrubbed, agreed, seen, error, spaces, between tabs."""
+    """Without a terminal: device, name, state, connection, behind, unscrubbed, agreed, seen and error, separated by
+    tabs.
+    """
     cli("accept", other, "--name", "desktop")
     assert cli("peers").out == f"{other}\tdesktop\taccepted\t\t0\t0\t\t\t\tpersonal\n"
 
 
 def test_what_an_accepted_device_lacks_is_counted(cli: Cli, other: str) -> None:
-    """Nothing was ever confirmed by it: it is behind by what is here."""
+    """Without a confirmation, it is behind by all memories here."""
     cli("add", "Deploys go out on Tuesdays")
     cli("accept", other)
     assert peers(cli)[0]["behind"] == 1
 
 
 def test_what_an_accepted_device_may_still_have_bytes_of_is_counted(cli: Cli, other: str) -> None:
-    """Until it confirms that it has scrubbed them; forget names it, by id in the JSON and by name elsewhere."""
+    """Until it confirms the scrubbing. forget names it, by id in the JSON and by name otherwise."""
     added = cli("add", "Deploys go out on Tuesdays").out.strip()
     cli("accept", other, "--name", "desktop")
     (forgotten,) = cli("forget", added, "--json").json
@@ -81,7 +83,7 @@ def test_what_an_accepted_device_may_still_have_bytes_of_is_counted(cli: Cli, ot
 
 
 def test_revoke_ends_the_trust_and_is_remembered(cli: Cli, other: str) -> None:
-    """A revoked device stays in the list, as revoked, until it is accepted again."""
+    """A revoked device stays in the list until it is accepted again."""
     cli("accept", other)
     ran = cli("revoke", other)
     assert (ran.code, ran.out) == (0, "")
@@ -91,7 +93,7 @@ def test_revoke_ends_the_trust_and_is_remembered(cli: Cli, other: str) -> None:
 
 
 def test_who_may_only_read_is_told_that_others_do_not_hear_of_a_revocation(cli: Cli, other: str, home: Path) -> None:
-    """It ends the trust here; the members' statements are for those to make who may write."""
+    """The trust ends here. Only devices that may write can sign the revocation for the members."""
     cli("space", "create", "acme")
     cli("accept", other, "--space", "acme", "--space", "personal")
     with memcrdt.open(home, embedder=None) as memory, memory.store.writing() as db:
@@ -103,7 +105,7 @@ def test_who_may_only_read_is_told_that_others_do_not_hear_of_a_revocation(cli: 
 
 
 def test_only_known_devices_can_be_revoked(cli: Cli, other: str) -> None:
-    """One that was never met is exit code 3."""
+    """An unknown device is exit code 3."""
     cli("init")
     cli("revoke", other).failed(3)
 
@@ -113,31 +115,31 @@ def test_only_known_devices_can_be_revoked(cli: Cli, other: str) -> None:
     [(["ABC"], "device id"), (["OTHER", "--at", "no address"], "HOST:PORT"), (["OTHER", "--space", "local"], "local")],
 )
 def test_accept_refuses_what_makes_no_sense(cli: Cli, other: str, arguments: list[str], word: str) -> None:
-    """A mistyped id, a malformed address, the space that never leaves: exit code 2, and nobody is accepted."""
+    """A mistyped id, a malformed address, the space `local`: exit code 2, and no device is accepted."""
     cli("accept", *(other if part == "OTHER" else part for part in arguments)).failed(2, word)
     assert peers(cli) == []
 
 
 def test_a_typing_error_in_an_id_is_found(cli: Cli, other: str) -> None:
-    """The check characters tell in which groups it is."""
+    """The check characters name the wrong groups."""
     wrong = ("B" if other[0] == "A" else "A") + other[1:]
     cli("accept", wrong).failed(2, "groups 1 and 2")
 
 
 def test_one_does_not_accept_oneself(cli: Cli) -> None:
-    """The id to accept is the other device's."""
+    """The id must be the id of the other device."""
     own = cli("init", "--json").json[0]["device"]
     cli("accept", own).failed(2, "own id")
 
 
 def test_an_unknown_space_is_not_shared(cli: Cli, other: str) -> None:
-    """Exit code 3, and nobody is accepted."""
+    """Exit code 3, and no device is accepted."""
     cli("accept", other, "--space", "nowhere").failed(3, "nowhere")
     assert peers(cli) == []
 
 
 def test_status_shows_spaces_peers_and_that_nothing_serves(cli: Cli, home: Path, other: str) -> None:
-    """All in one object: what is here, its digest, who has it, and plainly that nobody serves."""
+    """One object has the memories, the digest, the members, and the fact that no process serves."""
     cli("add", "Deploys go out on Tuesdays")
     cli("accept", other, "--name", "desktop")
     (status,) = cli("status", "--json").json
@@ -153,8 +155,10 @@ def test_status_shows_spaces_peers_and_that_nothing_serves(cli: Cli, home: Path,
 
 
 def test_a_code_that_is_typed_on_the_other_device_pairs_both(cli: Cli, tmp_path: Path) -> None:
-    """The code stands alone on stdout, and what to type on stderr; blanks will do for its dashes. Afterwards both list
-    each other."""
+    """Stdout has only the code, and stderr says what to type.
+
+    Blanks are accepted for dashes. Afterwards both devices list each other.
+    """
     laptop, desktop = tmp_path / "laptop", tmp_path / "desktop"
     command = [sys.executable, "-m", "memcrdt", "pair", "--host", "127.0.0.1", "--name", "desktop"]
     with subprocess.Popen(
@@ -172,7 +176,7 @@ def test_a_code_that_is_typed_on_the_other_device_pairs_both(cli: Cli, tmp_path:
 
 
 def test_who_may_only_read_is_told_where_its_memories_are(cli: Cli, tmp_path: Path) -> None:
-    """Of those that it had, nothing goes to the other device."""
+    """Its own memories are not sent to the other device."""
     laptop, desktop = tmp_path / "laptop", tmp_path / "desktop"
     cli("add", "from before", "--home", str(desktop))
     command = [sys.executable, "-m", "memcrdt", "pair", "--read-only", "--host", "127.0.0.1", "--home", str(laptop)]
@@ -188,19 +192,19 @@ def test_who_may_only_read_is_told_where_its_memories_are(cli: Cli, tmp_path: Pa
 
 
 def test_what_is_no_code_is_exit_code_2(cli: Cli) -> None:
-    """A slip is found before anything is dialed; options that do not go together, too."""
+    """A typing error is found before any dialing, and so are options that exclude each other."""
     cli("pair", "7-crosover-granite").failed(2, "crossover")
     cli("pair", "7-crossover-granite", "--read-only").failed(2, "--read-only")
     cli("pair", "--at", "192.168.1.20").failed(2, "--at")
 
 
 def test_an_address_where_nobody_waits_is_exit_code_5(cli: Cli) -> None:
-    """And named; what has to run there is `memcrdt pair`."""
+    """The error names the address. `memcrdt pair` has to run there."""
     cli("pair", "7-crossover-granite", "--at", "127.0.0.1:1").failed(5, "127.0.0.1:1", "memcrdt pair waiting there")
 
 
 def test_who_looks_for_a_device_is_told_how_long(tmp_path: Path) -> None:
-    """And what to do instead: it may take a minute."""
+    """It prints the alternative too, because the search may take a minute."""
     command = [sys.executable, "-m", "memcrdt", "pair", "7-crossover-granite", "--home", str(tmp_path / "home")]
     with subprocess.Popen(
         [*command, "--no-mdns", "--no-tailscale"], stderr=subprocess.PIPE, encoding="utf-8"

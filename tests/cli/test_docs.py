@@ -1,4 +1,4 @@
-"""docs/cli.md says what the command line does."""
+"""docs/cli.md describes the command line completely."""
 
 from __future__ import annotations
 
@@ -49,24 +49,24 @@ PRINTED = [*RECORDS, *REPORTS, *STATES, ServeReport, DemoOutcome]
 
 @pytest.mark.parametrize("name", root.list_commands(click.Context(root)))
 def test_every_command_is_described(name: str) -> None:
-    """Each has its line in the table of commands."""
+    """Each has a line in the table of commands."""
     assert f"\n| `{name}" in PAGE
 
 
 @pytest.mark.parametrize("kind", PRINTED)
 def test_every_name_in_the_json_is_documented(kind: type) -> None:
-    """Scripts rely on these names: a field that is not on the page is not printed."""
+    """Scripts rely on these names, so every printed field is on the page."""
     text = PAGE.partition("## JSON")[2]
     assert [field.name for field in fields(kind) if f"`{field.name}`" not in text] == []
 
 
 def test_every_name_of_a_model_is_documented() -> None:
-    """As above, for `model list`."""
+    """For `model list`."""
     assert [name for name in KnownModel._fields if f"`{name}`" not in PAGE.partition("## JSON")[2]] == []
 
 
 def test_every_filter_is_listed() -> None:
-    """Each option that narrows stands among the filters."""
+    """Each option is listed among the filters."""
 
     @click.command()
     @filter_options

@@ -1,4 +1,4 @@
-"""What every command that changes something says of what has not left the machine."""
+"""The warnings of commands about changes that have not left the machine."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ KEPT = "memcrdt: the change is saved and not sent yet, since no process serves t
 
 @pytest.fixture(name="other")
 def _other(cli: Cli, tmp_path: Path) -> str:
-    """The id of another device, with which nothing is shared yet."""
+    """Return the id of another device that shares no space yet."""
     device: str = cli("init", "--json", "--home", str(tmp_path / "other")).json[0]["device"]
     return device
 
 
 def revoke(ours: Path, theirs: Path) -> None:
-    """The device of `theirs`, whose space `personal` ours goes on as, revokes ours from it, and ours hears of that."""
+    """Let `theirs`, whose space `personal` replaces ours, revoke our device, and let our device receive it."""
     with memcrdt.open(ours, embedder=None) as here, memcrdt.open(theirs, embedder=None) as there:
         members, signer = Members(there.store), Identity.load_or_create(theirs)
         Members(here.store).join(members.entries(["personal"])[0])
@@ -44,7 +44,7 @@ def revoke(ours: Path, theirs: Path) -> None:
 
 
 def test_a_change_that_nobody_sends_is_said_to_be_kept_here(cli: Cli, other: str, tmp_path: Path) -> None:
-    """Whatever made it, in a space that an accepted device shares."""
+    """After every kind of change in a space that an accepted device shares."""
     cli("accept", other)
     cli("space", "create", "acme")
     (tmp_path / "in.jsonl").write_text('"imported"\n')
@@ -62,7 +62,7 @@ def test_a_change_that_nobody_sends_is_said_to_be_kept_here(cli: Cli, other: str
 
 
 def test_nobody_waits_for_what_did_not_change(cli: Cli, other: str, tmp_path: Path) -> None:
-    """What is so already, and what is not there to be taken away."""
+    """A change to the same value, or the removal of a missing value, changes nothing."""
     added = cli("add", "one", "--key", "k").out.strip()
     cli("accept", other)
     (tmp_path / "in.jsonl").write_text('{"text": "one", "key": "k"}\n')
@@ -80,7 +80,7 @@ def test_nobody_waits_for_what_did_not_change(cli: Cli, other: str, tmp_path: Pa
 
 
 def test_a_home_without_another_device_has_nothing_to_send(cli: Cli, other: str) -> None:
-    """None was accepted, or none is any more."""
+    """No device was accepted, or none is accepted any more."""
     assert cli("add", "Deploys go out on Tuesdays").err == ""
     cli("accept", other)
     cli("revoke", other)
@@ -94,7 +94,7 @@ def test_what_stays_here_anyway_is_not_said_to_wait(cli: Cli, other: str) -> Non
 
 
 def test_while_something_serves_nothing_is_said(cli: Cli, other: str, home: Path) -> None:
-    """The process that serves sends it."""
+    """The serving process sends the change."""
     cli("accept", other)
     lock = ServeLock(home)
     try:
@@ -107,7 +107,7 @@ def test_while_something_serves_nothing_is_said(cli: Cli, other: str, home: Path
 def test_what_nobody_will_take_is_said_to_stay_here(
     cli: Cli, other: str, home: Path, tmp_path: Path, serves: bool
 ) -> None:
-    """In a space from which this device was revoked a change is kept, and not sent whatever serves."""
+    """After a revocation, a change stays here whether or not a process serves."""
     cli("init")
     revoke(home, tmp_path / "other")
     lock = ServeLock(home) if serves else None
@@ -126,7 +126,7 @@ def test_what_nobody_will_take_is_said_to_stay_here(
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 def test_a_second_ctrl_c_does_not_cut_short_what_the_first_one_ends() -> None:
-    """It comes while the command says goodbye."""
+    """It comes during the shutdown of the command."""
     said: list[str] = []
 
     async def command() -> None:
@@ -146,7 +146,7 @@ def test_a_second_ctrl_c_does_not_cut_short_what_the_first_one_ends() -> None:
 
 
 def test_what_a_command_returns_is_returned() -> None:
-    """As by asyncio.run()."""
+    """As with asyncio.run()."""
 
     async def command() -> int:
         return 7

@@ -1,4 +1,4 @@
-"""Homes and stores that can't be used: one line, the exit code, and nothing is changed."""
+"""Unusable homes and stores: one line, the exit code, and no change."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=["list", "add"])
 def arguments(request: pytest.FixtureRequest) -> list[str]:
-    """One command that reads, one that writes."""
+    """One command that reads, and one that writes."""
     return [request.param, *(["text"] if request.param == "add" else [])]
 
 
 def test_a_home_that_is_a_file(cli: Cli, home: Path, arguments: list[str]) -> None:
-    """It is left alone."""
+    """The file is left unchanged."""
     home.write_text("notes")
     cli(*arguments).failed(1, str(home), "not a folder")
     assert home.read_text() == "notes"
 
 
 def test_a_home_without_a_name(cli: Cli, arguments: list[str]) -> None:
-    """An empty --home, perhaps from an unset variable, is no folder to guess at."""
+    """An empty --home, perhaps from an unset variable, is refused."""
     cli(*arguments, "--home", "").failed(2, "home")
 
 
@@ -38,7 +38,7 @@ def test_a_home_that_cannot_be_made(cli: Cli, home: Path, arguments: list[str]) 
 
 
 def test_a_store_that_is_no_database(cli: Cli, home: Path, arguments: list[str]) -> None:
-    """Its bytes stay as they were."""
+    """Its bytes stay unchanged."""
     home.mkdir()
     store = home / "memories.db"
     store.write_bytes(b"these are notes, no database" * 300)
@@ -47,7 +47,7 @@ def test_a_store_that_is_no_database(cli: Cli, home: Path, arguments: list[str])
 
 
 def test_a_database_of_another_program(cli: Cli, home: Path, arguments: list[str]) -> None:
-    """A SQLite file that is no store is not made into one."""
+    """A SQLite file of another program is not turned into a store."""
     home.mkdir()
     store = home / "memories.db"
     with sqlite3.connect(store) as db:
@@ -59,7 +59,7 @@ def test_a_database_of_another_program(cli: Cli, home: Path, arguments: list[str
 
 
 def test_a_store_of_a_newer_memcrdt(cli: Cli, home: Path, arguments: list[str]) -> None:
-    """A schema that is not known is not touched."""
+    """A store with an unknown schema is left unchanged."""
     cli("add", "text")
     with sqlite3.connect(home / "memories.db") as db:
         db.execute("PRAGMA user_version = 9999")
@@ -72,7 +72,7 @@ def test_a_store_of_a_newer_memcrdt(cli: Cli, home: Path, arguments: list[str]) 
 
 @pytest.mark.parametrize("content", ["", "garbage", "{}"])
 def test_a_key_file_that_is_none(cli: Cli, home: Path, arguments: list[str], content: str) -> None:
-    """A device key is never made anew over one that can't be read."""
+    """An unreadable device key is never replaced."""
     home.mkdir()
     key = home / "device.key"
     key.write_text(content)
@@ -83,7 +83,7 @@ def test_a_key_file_that_is_none(cli: Cli, home: Path, arguments: list[str], con
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")
 def test_a_key_that_others_can_read(cli: Cli, home: Path, arguments: list[str]) -> None:
-    """The message says how to mend it."""
+    """The message explains the fix."""
     cli("init")
     (home / "device.key").chmod(0o644)
     cli(*arguments).failed(1, "chmod 600")
@@ -92,7 +92,7 @@ def test_a_key_that_others_can_read(cli: Cli, home: Path, arguments: list[str]) 
 def test_commands_that_read_do_so_in_a_home_that_may_not_be_written(
     cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that write name what may not be."""
+    """Commands that write name the file that they may not write."""
     cli("add", "lantern")
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert "lantern" in cli("list").out

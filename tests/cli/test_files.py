@@ -22,7 +22,7 @@ def count(cli: Cli) -> int:
 
 
 def test_what_is_exported_can_be_imported(cli: Cli, file: Path, tmp_path: Path) -> None:
-    """The same memories under the same ids in another home; a second time they are known."""
+    """Another home gets the same memories under the same ids. A second import finds them known."""
     other = ["--home", str(tmp_path / "other")]
     added = cli("add", "Deploys go out on Tuesdays", "--tag", "release", "--scope", "project/acme").out.strip()
     cli("add", "and another", "--tag", "office")
@@ -37,7 +37,7 @@ def test_what_is_exported_can_be_imported(cli: Cli, file: Path, tmp_path: Path) 
 
 
 def test_a_dry_run_only_counts(cli: Cli, file: Path) -> None:
-    """Nothing is added, and nothing is said about sending."""
+    """No memory is added, and no warning about sending is printed."""
     file.write_text('"one"\n"two"\n')
     ran = cli("import", str(file), "--dry-run")
     assert (ran.code, ran.err) == (0, "")
@@ -46,7 +46,7 @@ def test_a_dry_run_only_counts(cli: Cli, file: Path) -> None:
 
 
 def test_options_go_before_what_the_file_says(cli: Cli, file: Path) -> None:
-    """Each is an argument of add() for every line."""
+    """Each option is an argument of add() for every line."""
     file.write_text(json.dumps({"text": "one", "scope": "global", "tags": ["x"]}) + "\n")
     cli(
         "import", str(file), "--scope", "agent/scout", "--tag", "b", "--tag", "a", "--author", "ada", "--space", "local"
@@ -58,7 +58,7 @@ def test_options_go_before_what_the_file_says(cli: Cli, file: Path) -> None:
 
 
 def test_refused_lines_are_named(cli: Cli, file: Path) -> None:
-    """Each with its number and reason on stderr; the others are in, and the exit code says that not all are."""
+    """Each with its number and reason on stderr. The other lines are imported, and the exit code is 1."""
     file.write_text('"one"\n{"text": ""}\nnonsense\n"two"\n')
     ran = cli("import", str(file))
     assert ran.code == 1
@@ -70,7 +70,7 @@ def test_refused_lines_are_named(cli: Cli, file: Path) -> None:
 
 
 def test_a_secret_is_refused_unless_it_is_allowed(cli: Cli, file: Path) -> None:
-    """As everywhere; --allow-secret takes it."""
+    """As in every command. --allow-secret accepts it."""
     file.write_text('"AKIAIOSFODNN7EXAMPLE"\n')
     assert cli("import", str(file)).code == 1
     assert cli("import", str(file), "--allow-secret").code == 0
@@ -78,7 +78,7 @@ def test_a_secret_is_refused_unless_it_is_allowed(cli: Cli, file: Path) -> None:
 
 
 def test_what_was_forgotten_stays_so_unless_wanted_again(cli: Cli, file: Path) -> None:
-    """--again gives it a new life."""
+    """--again adds it as a new memory."""
     added = cli("add", "Deploys go out on Tuesdays").out.strip()
     cli("export", str(file))
     cli("forget", added)
@@ -89,14 +89,14 @@ def test_what_was_forgotten_stays_so_unless_wanted_again(cli: Cli, file: Path) -
 
 
 def test_files_that_cannot_be_read_are_usage_errors(cli: Cli, tmp_path: Path) -> None:
-    """One that is not there, and a format that is not known."""
+    """A missing file, and an unknown format."""
     cli("import", str(tmp_path / "nowhere.jsonl")).failed(2, "nowhere.jsonl")
     cli("export", str(tmp_path / "x.parquet")).failed(2, "parquet")
     cli("export", str(tmp_path / "no" / "where.jsonl")).failed(1, "cannot be written")
 
 
 def test_a_dash_is_stdout_and_stdin(cli: Cli, tmp_path: Path) -> None:
-    """Nothing but the memories is printed; they are read as a file would be, in the format of a file in .jsonl."""
+    """Only the memories are printed. Stdin is read like a .jsonl file."""
     cli("add", "grün", "--tag", "a")
     cli("add", "rot")
     exported = cli("export", "-", "--tag", "a")
@@ -116,7 +116,7 @@ def test_a_file_may_be_called_dash(cli: Cli, tmp_path: Path, monkeypatch: pytest
 
 
 def test_what_to_do_is_said_in_options(cli: Cli, file: Path, tmp_path: Path) -> None:
-    """Of a file whose name tells no format, and of a space that is not here."""
+    """For a file without a known suffix, and for an unknown space."""
     cli("export", str(tmp_path / "all")).failed(2, "--format")
     file.write_text(json.dumps({"text": "one", "space": "nowhere"}) + "\n")
     assert "--space" in cli("import", str(file)).err

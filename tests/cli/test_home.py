@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def test_init_makes_the_home_once(cli: Cli, home: Path) -> None:
-    """Store and key are there afterwards; a second time shows the same device."""
+    """Store and key exist afterwards. A second run shows the same device."""
     first = cli("init", "--json")
     assert first.code == 0
     assert first.json[0]["home"] == str(home)
@@ -27,14 +27,14 @@ def test_init_makes_the_home_once(cli: Cli, home: Path) -> None:
 
 
 def test_path_makes_nothing(cli: Cli, home: Path) -> None:
-    """The folder's name is printed, whether it is there or not."""
+    """It prints the folder, whether or not it exists."""
     assert cli("path").out == f"{home}\n"
     assert cli("path", "--json").json == [{"home": str(home)}]
     assert not home.exists()
 
 
 def test_home_may_stand_before_or_behind_the_command(cli: Cli, tmp_path: Path) -> None:
-    """`--home` names another folder than the environment does, in either place; the nearer one counts."""
+    """`--home` overrides the environment before and after the command. The later one counts."""
     other = str(tmp_path / "other")
     assert cli("--home", other, "path").out == f"{other}\n"
     assert cli("path", "--home", other).out == f"{other}\n"
@@ -42,7 +42,7 @@ def test_home_may_stand_before_or_behind_the_command(cli: Cli, tmp_path: Path) -
 
 
 def test_config_says_where_each_setting_comes_from(cli: Cli, home: Path) -> None:
-    """The file or the default; what equals the default but stands in the file comes from the file."""
+    """The file or the default. A value in the file that equals the default comes from the file."""
     config.change(home, "device_name", "laptop")
     config.change(home, "budget_mb", 4096)
     lines = {line["name"]: line for line in cli("config", "--json").json}
@@ -61,7 +61,7 @@ def test_config_makes_nothing(cli: Cli, home: Path) -> None:
 
 
 def test_a_setting_that_makes_no_sense_is_named(cli: Cli, home: Path) -> None:
-    """With the file it stands in."""
+    """With its file."""
     home.mkdir()
     (home / "config.toml").write_text("budget_mb = 'much'\n")
     cli("config").failed(2, "config.toml", "budget_mb")
@@ -75,7 +75,7 @@ def texts(cli: Cli) -> set[str]:
 
 
 def whats(ran: Ran) -> list[Any]:
-    """The kinds of findings that doctor printed."""
+    """Return the kinds of findings that the doctor printed."""
     return [finding["what"] for finding in ran.json]
 
 
@@ -86,12 +86,12 @@ def harm(home: Path, sql: str) -> None:
 
 @pytest.fixture
 def added(cli: Cli) -> str:
-    """The id of the only memory that is there."""
+    """Return the id of the only memory."""
     return cli("add", "Deploys go out on Tuesdays", "--kind", "fact").out.strip()
 
 
 def test_stats_counts(cli: Cli, added: str) -> None:
-    """By space, category and kind; forgotten ones apart."""
+    """By space, category and kind. Forgotten memories are counted separately."""
     cli("forget", cli("add", "gone").out.strip())
     (stats,) = cli("stats", "--json").json
     assert (stats["memories"], stats["forgotten"]) == (1, 1)
@@ -99,13 +99,13 @@ def test_stats_counts(cli: Cli, added: str) -> None:
 
 
 def test_compact_says_what_it_did(cli: Cli, added: str) -> None:
-    """And folds nothing when there is nothing to fold."""
+    """Without work, it folds nothing."""
     assert cli("compact", "--json").json[0]["shards"] == 1
     assert cli("compact", "--json").json[0]["shards"] == 0
 
 
 def test_restore_goes_back_to_the_backup(cli: Cli, added: str, tmp_path: Path) -> None:
-    """What was added since is gone, what was forgotten since is back; the status says that this happened."""
+    """Later additions are gone, later forgets are undone, and the status reports the restore."""
     file = tmp_path / "backup.db"
     ran = cli("backup", str(file), "--json")
     assert (ran.code, ran.json) == (0, [{"size": file.stat().st_size}])
@@ -117,7 +117,7 @@ def test_restore_goes_back_to_the_backup(cli: Cli, added: str, tmp_path: Path) -
 
 
 def test_a_backup_restores_into_an_empty_home_without_a_question(cli: Cli, added: str, tmp_path: Path) -> None:
-    """After the loss of a machine there is nothing that could be overwritten."""
+    """After the loss of a machine, there is no memory to replace."""
     cli("backup", str(tmp_path / "backup.db"))
     other = str(tmp_path / "other")
     assert cli("restore", str(tmp_path / "backup.db"), "--home", other).code == 0
@@ -125,7 +125,7 @@ def test_a_backup_restores_into_an_empty_home_without_a_question(cli: Cli, added
 
 
 def test_restore_asks_first(cli: Cli, added: str, tmp_path: Path) -> None:
-    """The question names the count; any answer but yes, and none, changes nothing."""
+    """The question has the count. Any answer but yes, and no answer, changes nothing."""
     file = str(tmp_path / "backup.db")
     cli("backup", file)
     cli("add", "since then")
@@ -139,7 +139,7 @@ def test_restore_asks_first(cli: Cli, added: str, tmp_path: Path) -> None:
 
 
 def test_backup_and_restore_refuse_the_wrong_files(cli: Cli, added: str, tmp_path: Path) -> None:
-    """No file is overwritten, and what is no backup takes no store's place."""
+    """No file is overwritten, and a file that is not a backup replaces no store."""
     mine = tmp_path / "mine.txt"
     mine.write_text("mine " * 2_000)
     cli("backup", str(mine)).failed(2, "already")
@@ -150,14 +150,14 @@ def test_backup_and_restore_refuse_the_wrong_files(cli: Cli, added: str, tmp_pat
 
 
 def test_a_healthy_store_has_no_findings(cli: Cli, added: str) -> None:
-    """Nothing on stdout, exit code 0, with and without --repair."""
+    """Stdout is empty and the exit code is 0, with and without --repair."""
     for arguments in (["doctor"], ["doctor", "--repair"]):
         ran = cli(*arguments)
         assert (ran.code, ran.out, ran.err) == (0, "", "memcrdt: no problems\n")
 
 
 def test_doctor_only_looks_until_told_to_repair(cli: Cli, home: Path, added: str) -> None:
-    """Exit code 1 as long as something is wrong; the repair is told line by line, and 0 when all is well again."""
+    """The exit code is 1 while a problem remains. The repair is printed line by line, and then the exit code is 0."""
     harm(home, "UPDATE memories SET text = 'a false text'")
     found = cli("doctor", "--json")
     assert (found.code, set(whats(found))) == (1, {"problem"})
@@ -171,7 +171,7 @@ def test_doctor_only_looks_until_told_to_repair(cli: Cli, home: Path, added: str
 
 
 def test_what_is_no_damage_is_a_note(cli: Cli, added: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as the extension that is missing: it is told, and all is well, without `again`."""
+    """Such as a missing extension. It is printed, and no problem is reported."""
     monkeypatch.setattr("memcrdt.store.recovery.doctor.load_vector_functions", lambda db: False)
     ran = cli("doctor", "--json")
     assert (ran.code, [finding["what"] for finding in ran.json]) == (0, ["note"])
@@ -179,7 +179,10 @@ def test_what_is_no_damage_is_a_note(cli: Cli, added: str, monkeypatch: pytest.M
 
 
 def test_doctor_says_what_is_left_wrong(cli: Cli, home: Path, added: str) -> None:
-    """A row that others build on is lost: what waits for other devices stays a problem, until it is given up."""
+    """Other rows build on a lost row.
+
+    Rows that wait for other devices stay a problem until the lost row is given up.
+    """
     harm(home, f"INSERT INTO peers(device, state, added_at) VALUES('{'A' * 52}', 'accepted', 0)")
     cli("update", added, "Deploys go out on Wednesdays")
     cli("update", added, "Deploys go out on Thursdays")
@@ -197,7 +200,7 @@ def test_giving_up_goes_with_repair(cli: Cli, added: str) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_told_with_what_to_do(cli: Cli, added: str, home: Path) -> None:
-    """When only its first page is left, no repair helps: it says so, and the backup does."""
+    """If only the first page is left, no repair helps. The message says so, and a backup does help."""
     cli("backup", str(home / "backup.db"))
     store = home / "memories.db"
     store.write_bytes(store.read_bytes()[:PAGE])
@@ -211,6 +214,6 @@ def test_a_file_that_cannot_be_read_is_told_with_what_to_do(cli: Cli, added: str
 
 
 def test_doctor_makes_no_store(cli: Cli, home: Path) -> None:
-    """Where there is none, there is nothing to look at: exit code 3."""
+    """Without a store, the exit code is 3."""
     cli("doctor").failed(3, str(home))
     assert not home.exists()

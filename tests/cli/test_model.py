@@ -24,7 +24,7 @@ FASTEMBEDS = "BAAI/bge-small-en-v1.5"
 
 @pytest.fixture(autouse=True)
 def _no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """None was ever pulled on this machine, and the hub is a port of it where nobody listens."""
+    """Use an empty model folder, and a hub address at which no process listens."""
     monkeypatch.setenv("MEMCRDT_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("HF_ENDPOINT", "https://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -32,7 +32,7 @@ def _no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    """A hub that has a small model under the name of one of fastembed's."""
+    """Return a hub that serves a small model under a name of fastembed."""
     model = write_tiny_model(tmp_path / "theirs", dim=384, file="model_optimized.onnx")
     with FakeHub("Qdrant/bge-small-en-v1.5-onnx-Q", model) as fake:
         monkeypatch.setenv("HF_ENDPOINT", fake.address)
@@ -40,7 +40,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
 
 
 def test_list_names_the_shipped_model_and_those_of_fastembed(cli: Cli) -> None:
-    """And which of them are on this machine."""
+    """With the models on this machine marked."""
     here = {model["name"]: model["here"] for model in cli("model", "list", "--json").json}
     assert here["static"]
     assert not here[FASTEMBEDS]
@@ -48,22 +48,22 @@ def test_list_names_the_shipped_model_and_those_of_fastembed(cli: Cli) -> None:
 
 
 def test_pull_without_a_network_fails_at_once(cli: Cli) -> None:
-    """With the address that does not answer, and what to do instead."""
+    """The error has the address that does not answer, and an alternative."""
     cli("model", "pull", FASTEMBEDS).failed(1, "127.0.0.1", "model use FOLDER")
 
 
 def test_pull_refuses_an_unknown_name(cli: Cli) -> None:
-    """Before any network is tried."""
+    """Before any network access."""
     cli("model", "pull", "nobody/knows-it").failed(2, "model list")
 
 
 def test_the_shipped_model_need_not_be_pulled(cli: Cli) -> None:
-    """It is here already."""
+    """It is on the machine already."""
     assert cli("model", "pull", "static").code == 0
 
 
 def test_use_embeds_what_was_there_before(cli: Cli, home: Path) -> None:
-    """A store that was searched by words alone gets vectors, and keeps the choice in its settings."""
+    """A store that was searched by words alone gets vectors, and its settings keep the choice."""
     config.change(home, "embedder", "none")
     added = cli("add", "Deploys go out on Tuesdays").out.strip()
     assert cli("model", "status", "--json").json[0]["model"] is None
@@ -77,7 +77,7 @@ def test_use_embeds_what_was_there_before(cli: Cli, home: Path) -> None:
 
 
 def test_a_model_that_is_not_here_changes_nothing(cli: Cli, home: Path) -> None:
-    """It is said how to get it; the settings stay as they were."""
+    """The message says how to download it. The settings stay unchanged."""
     cli("add", "Deploys go out on Tuesdays")
     cli("model", "use", FASTEMBEDS).failed(1, f"memcrdt model pull {FASTEMBEDS}")
     cli("model", "use", "nonsense").failed(2, "nonsense")
@@ -86,7 +86,7 @@ def test_a_model_that_is_not_here_changes_nothing(cli: Cli, home: Path) -> None:
 
 
 def test_waiting_ends_with_the_error_that_stops_it(cli: Cli, home: Path, tmp_path: Path) -> None:
-    """A model whose files are gone embeds nothing: exit code 1 instead of waiting for ever."""
+    """A model whose files are missing embeds nothing: exit code 1 instead of an endless wait."""
     cli("init")
     config.change(home, "embedder", FASTEMBEDS)
     cli("add", "Deploys go out on Tuesdays")
@@ -94,7 +94,10 @@ def test_waiting_ends_with_the_error_that_stops_it(cli: Cli, home: Path, tmp_pat
 
 
 def test_a_model_is_pulled_used_and_searched_with(cli: Cli, hub: FakeHub) -> None:
-    """From a hub to hits by meaning; what was there before is embedded again, and the old vectors answer until then."""
+    """From a hub to search by meaning.
+
+    Existing memories are embedded again, and the old vectors are used until then.
+    """
     added = cli("add", "cat sleeps").out.strip()
     cli("add", "deploys tuesdays")
     assert cli("model", "pull", FASTEMBEDS).code == 0
@@ -112,7 +115,7 @@ def test_a_model_is_pulled_used_and_searched_with(cli: Cli, hub: FakeHub) -> Non
 def test_a_pull_that_was_killed_goes_on_where_it_was(
     cli: Cli, hub: FakeHub, tmp_path: Path, eventually: Callable[[Callable[[], object]], None]
 ) -> None:
-    """The next one asks for the rest of the file only; until then the model is not here."""
+    """The next run requests only the rest of the file. Until then, the model is not available."""
     hub.budget, hub.hold = [6_000], True
     process = subprocess.Popen([sys.executable, "-m", "memcrdt", "model", "pull", FASTEMBEDS])
     eventually(lambda: [path for path in tmp_path.glob("models/*/parts/*") if path.stat().st_size == 6_000])
@@ -125,7 +128,7 @@ def test_a_pull_that_was_killed_goes_on_where_it_was(
 
 
 def test_pulling_shows_its_progress_on_a_terminal_only(cli: Cli, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line that is written over, in megabytes; none where nobody looks."""
+    """One line in megabytes, overwritten in place. Without a terminal there is none."""
     assert cli("model", "pull", FASTEMBEDS).err.count("MB") == 0
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     shutil.rmtree(os.environ["MEMCRDT_MODELS"])

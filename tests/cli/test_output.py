@@ -26,7 +26,7 @@ COLUMNS: tuple[Column[Item], ...] = (Column("name", lambda item: item.name), Col
 
 
 def test_json_has_the_whole_item_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every field is there, columns or not; times are ISO 8601; line breaks are escaped."""
+    """It has every field, columns or not. Times are ISO 8601, and line breaks are escaped."""
     Printer(True).table([Item("two\nlines", AT, ("a",)), Item("ß", AT)], COLUMNS)
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(line) for line in lines] == [
@@ -37,13 +37,13 @@ def test_json_has_the_whole_item_on_one_line(capsys: pytest.CaptureFixture[str])
 
 
 def test_elsewhere_than_on_a_terminal_fields_are_separated_by_tabs(capsys: pytest.CaptureFixture[str]) -> None:
-    """A line an item, a tab between fields; what would break either is escaped."""
+    """One item per line and a tab between fields. Characters that would break either are escaped."""
     Printer(False).table([Item("a\tb\nc\\d\x1b[2J", AT, ("x", "y"))], COLUMNS)
     assert capsys.readouterr().out == "a\\tb\\nc\\\\d\\x1b[2J\tx, y\n"
 
 
 def test_a_terminal_gets_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Headings and cells; escape sequences in a text do nothing."""
+    """Headings and cells. Escape sequences in a text have no effect."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "60")
     Printer(False).table([Item("a\x1b[2J", AT, ("x",))], COLUMNS)
@@ -54,7 +54,7 @@ def test_a_terminal_gets_a_table(capsys: pytest.CaptureFixture[str], monkeypatch
 
 
 def test_a_record_is_a_line_for_each_field_that_holds_something(capsys: pytest.CaptureFixture[str]) -> None:
-    """Name, tab, value; what is empty is left out."""
+    """Name, tab, value. Empty fields are left out."""
     Printer(False).record(Item("two\nlines", AT))
     assert capsys.readouterr().out == "name\ttwo\\nlines\nat\t2026-11-22T09:30:00+00:00\n"
 
@@ -62,7 +62,7 @@ def test_a_record_is_a_line_for_each_field_that_holds_something(capsys: pytest.C
 def test_a_terminal_keeps_the_lines_of_a_text(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a terminal a record's text of several lines is indented below its name."""
+    """On a terminal, further lines of a text are indented below the field name."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     Printer(False).record({"text": "one\ntwo"})
     assert capsys.readouterr().out.endswith("one\n      two\n")
@@ -84,7 +84,7 @@ def test_a_terminal_keeps_the_lines_of_a_text(
     ],
 )
 def test_a_value_is_shown_as_text(value: object, shown: str) -> None:
-    """What is empty is empty, a list of texts has commas, anything else is JSON."""
+    """Empty values are empty, a list of texts has commas, and other values are JSON."""
     assert as_text(value) == shown
 
 
@@ -92,7 +92,9 @@ LOG = logging.getLogger("memcrdt.somewhere")
 
 
 def test_a_warning_is_a_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    """It begins as every message does, once however often messages are asked for, and obeys no escape sequence."""
+    """It starts like every message, appears once however often messages are enabled, and has its escape sequences
+    escaped.
+    """
     show_messages()
     show_messages()
     LOG.warning("%s said \x1b[2J\nthis", "it")
@@ -101,7 +103,7 @@ def test_a_warning_is_a_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_bug_says_where(capsys: pytest.CaptureFixture[str]) -> None:
-    """An exception that goes with a message is shown whole."""
+    """An exception in a log record is printed with its traceback."""
     show_messages()
     try:
         raise AssertionError("lives have no end")

@@ -23,20 +23,20 @@ TEXTS = {
 
 @pytest.fixture
 def ids(home: Path) -> dict[str, str]:
-    """Three memories with a tag each, in this order."""
+    """Add three memories with a tag each, in this order."""
     with memcrdt.open(home) as memory:
         return {tag: memory.add(text, tags=[tag], scope=f"project/{tag}") for tag, text in TEXTS.items()}
 
 
 def test_search_finds_it_in_other_words(cli: Cli, ids: dict[str, str]) -> None:
-    """The best answer comes first, as JSON with its score and the whole memory."""
+    """The best result comes first, as JSON with its score and the whole memory."""
     hits = cli("search", "when do we ship a deploy?", "--json").json
     assert hits[0]["memory"]["id"] == ids["release"]
     assert 0 < hits[0]["score"] <= 1
 
 
 def test_search_prints_a_line_a_hit(cli: Cli, ids: dict[str, str]) -> None:
-    """Elsewhere than on a terminal: id, score, scope, tags and text, separated by tabs; nothing on stderr."""
+    """Without a terminal: id, score, scope, tags and text, separated by tabs. Stderr is empty."""
     ran = cli("search", "deploys", "--limit", "1")
     found, score, *rest = ran.out.rstrip("\n").split("\t")
     assert found == ids["release"]
@@ -46,13 +46,13 @@ def test_search_prints_a_line_a_hit(cli: Cli, ids: dict[str, str]) -> None:
 
 
 def test_search_without_a_hit_is_no_error(cli: Cli, ids: dict[str, str]) -> None:
-    """Nothing found is an answer: nothing on stdout, exit code 0."""
+    """Stdout is empty, and the exit code is 0."""
     ran = cli("search", "deploys", "--tag", "nobody has this")
     assert (ran.code, ran.out) == (0, "")
 
 
 def test_a_score_may_be_asked_for(cli: Cli, ids: dict[str, str]) -> None:
-    """--min-score leaves out what is worse."""
+    """--min-score leaves out lower scores."""
     scores = {hit["memory"]["id"]: hit["score"] for hit in cli("search", "deploys", "--json").json}
     asked = (min(scores.values()) + max(scores.values())) / 2
     found = {hit["memory"]["id"] for hit in cli("search", "deploys", "--json", "--min-score", str(asked)).json}
@@ -60,7 +60,7 @@ def test_a_score_may_be_asked_for(cli: Cli, ids: dict[str, str]) -> None:
 
 
 def test_explain_shows_what_scores_are_made_of(cli: Cli, ids: dict[str, str]) -> None:
-    """A field behind the text, and `parts` in the JSON; without it there is neither."""
+    """A field after the text, and `parts` in the JSON. Without the option there is neither."""
     plain, explained = (cli("search", "deploys", *options).out.splitlines()[0] for options in ([], ["--explain"]))
     *same, parts = explained.split("\t")
     assert same == plain.split("\t")
@@ -70,7 +70,7 @@ def test_explain_shows_what_scores_are_made_of(cli: Cli, ids: dict[str, str]) ->
 
 
 def test_fold_and_diversity_leave_out_or_put_back_what_says_the_same(cli: Cli, ids: dict[str, str]) -> None:
-    """--fold drops the second of two alike; --diversity puts another one before it."""
+    """--fold drops the second of two similar memories. --diversity puts another one before it."""
     cli("add", "Deploys go out on Tuesdays!")
     found = [hit["memory"]["text"] for hit in cli("search", "deploys on tuesdays", "--json").json]
     assert {text.rstrip("!") for text in found[:2]} == {TEXTS["release"]}
@@ -81,7 +81,7 @@ def test_fold_and_diversity_leave_out_or_put_back_what_says_the_same(cli: Cli, i
 
 
 def test_similar_finds_what_is_like_a_memory(cli: Cli, ids: dict[str, str]) -> None:
-    """Best first, without the memory itself; filters narrow."""
+    """Best first, without the memory itself. Filters apply."""
     other = cli("add", "Releases are deployed every Tuesday").out.strip()
     ran = cli("similar", ids["release"], "--limit", "1")
     assert ran.out.split("\t")[0] == other
@@ -89,13 +89,13 @@ def test_similar_finds_what_is_like_a_memory(cli: Cli, ids: dict[str, str]) -> N
 
 
 def test_get_shows_the_memory(cli: Cli, ids: dict[str, str]) -> None:
-    """A line for each thing that is known, or one of JSON."""
+    """One line per field, or one line of JSON."""
     assert f"text\t{TEXTS['office']}\n" in cli("get", ids["office"]).out
     assert cli("get", ids["office"], "--json").json[0]["tags"] == ["office"]
 
 
 def test_list_is_newest_first(cli: Cli, ids: dict[str, str]) -> None:
-    """id, time, scope, tags and text, separated by tabs; --order turns it round."""
+    """id, time, scope, tags and text, separated by tabs. --order reverses it."""
     lines = [line.split("\t") for line in cli("list").out.splitlines()]
     assert [line[0] for line in lines] == list(reversed(ids.values()))
     assert lines[-1][2:] == ["project/release", "release", TEXTS["release"]]
@@ -104,7 +104,7 @@ def test_list_is_newest_first(cli: Cli, ids: dict[str, str]) -> None:
 
 
 def test_list_says_when_there_are_more(cli: Cli, ids: dict[str, str]) -> None:
-    """A list that was cut short says so on stderr; --all is never cut."""
+    """A shortened list prints a message on stderr. --all is never shortened."""
     ran = cli("list", "--limit", "2")
     assert ran.out.count("\n") == 2
     assert "--all" in ran.err
@@ -113,7 +113,7 @@ def test_list_says_when_there_are_more(cli: Cli, ids: dict[str, str]) -> None:
 
 
 def test_all_goes_over_pages(cli: Cli, home: Path) -> None:
-    """--all shows more memories than one call of Memory.list() gives."""
+    """--all shows more memories than one call of Memory.list() returns."""
     with memcrdt.open(home, embedder=None) as memory:
         memory.add_many(f"number {n}" for n in range(limits.RESULTS + 1))
     assert cli("list", "--all").out.count("\n") == limits.RESULTS + 1
@@ -159,7 +159,7 @@ def test_filters_narrow(cli: Cli, ids: dict[str, str], options: list[str], found
     ],
 )
 def test_metadata_may_be_narrowed_to_a_range(cli: Cli, home: Path, options: list[str], found: set[int]) -> None:
-    """Both ends are included, each may be left out; numbers are compared as numbers, texts as texts."""
+    """Both ends are included, and each may be left out. Numbers are compared as numbers, texts as texts."""
     with memcrdt.open(home, embedder=None) as memory:
         for n in (1, 2, 3, 4):
             memory.add(str(n), metadata={"n": n, "day": f"2026-0{n}-01", "odd": n % 2 == 1})
@@ -167,7 +167,7 @@ def test_metadata_may_be_narrowed_to_a_range(cli: Cli, home: Path, options: list
 
 
 def test_a_device_may_be_named_as_people_see_it(cli: Cli, ids: dict[str, str]) -> None:
-    """--device takes the id with its check characters as well as the plain one."""
+    """--device accepts the id with and without check characters."""
     shown = dict(line.split("\t") for line in cli("init").out.splitlines())["device"]
     plain = cli("init", "--json").json[0]["device"]
     assert cli("get", ids["office"], "--json").json[0]["device"] == plain
@@ -178,7 +178,7 @@ def test_a_device_may_be_named_as_people_see_it(cli: Cli, ids: dict[str, str]) -
 
 
 def test_history_has_every_text(cli: Cli, ids: dict[str, str]) -> None:
-    """Oldest first, the current one marked as the head."""
+    """Oldest first, with the current text marked as the head."""
     cli("update", ids["release"], "Deploys go out on Wednesdays", "--author", "ada")
     revisions = cli("history", ids["release"], "--json").json
     assert [(r["text"], r["by"], r["head"]) for r in revisions] == [
@@ -196,7 +196,7 @@ def test_without_a_conflict_there_is_nothing_to_show(cli: Cli, ids: dict[str, st
 
 @pytest.mark.parametrize("name", ["get", "history", "conflicts", "similar"])
 def test_an_unknown_id_is_exit_code_3_and_a_malformed_one_2(cli: Cli, ids: dict[str, str], name: str) -> None:
-    """The two mistakes are told apart."""
+    """The two mistakes have different codes."""
     cli(name, UNKNOWN).failed(3, UNKNOWN)
     cli(name, "nonsense").failed(2, "nonsense")
 
@@ -228,7 +228,7 @@ def test_bad_filters_are_usage_errors(cli: Cli, ids: dict[str, str], arguments: 
 
 @pytest.mark.parametrize("query", ["", "   ", '"', "NEAR(", "AND OR NOT", "*", "a:b", "🚀", "-1"])
 def test_no_query_is_an_error(cli: Cli, ids: dict[str, str], query: str) -> None:
-    """Whatever is asked, full text takes it as words."""
+    """The full text search treats any query as words."""
     assert cli("search", "--", query).code == 0
 
 
@@ -241,6 +241,6 @@ def test_no_query_is_an_error(cli: Cli, ids: dict[str, str], query: str) -> None
     ],
 )
 def test_a_range_that_is_none_is_told_as_it_was_typed(cli: Cli, span: str, words: str) -> None:
-    """As JSON, not as Python would write it."""
+    """As JSON, not as Python would print it."""
     cli("init")
     cli("list", "--range", f"a={span}").failed(2, f"the filter on the metadata 'a' {words}")

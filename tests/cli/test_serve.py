@@ -1,4 +1,4 @@
-"""`memcrdt serve`, in processes of its own on the loopback interface."""
+"""`memcrdt serve`, in its own processes on the loopback interface."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def homes(cli: Cli, tmp_path: Path) -> list[Path]:
-    """Two homes, each with its key."""
+    """Return two homes with their keys."""
     folders = [tmp_path / "laptop", tmp_path / "desktop"]
     for folder in folders:
         cli("init", "--home", str(folder))
@@ -37,14 +37,14 @@ def peers(cli: Cli, home: Path) -> list[Any]:
 
 
 def test_what_one_device_adds_another_finds(cli: Cli, homes: list[Path], serve: Serve, eventually: Eventually) -> None:
-    """Two homes that accepted each other: an add in a third process is found at the other side, and status says so."""
+    """Two homes accepted each other. An add in a third process is found on the other side, and the status shows it."""
     laptop, desktop = homes
     cli("accept", device_of(cli, laptop), "--home", str(desktop))
     listening = serve(desktop).says()
     cli("accept", device_of(cli, desktop), "--home", str(laptop), "--at", listening["addresses"][0])
     serve(laptop).says()
     added = cli("add", "Deploys go out on Tuesdays", "--home", str(laptop))
-    assert added.err == ""  # it is being sent: nothing is said to wait
+    assert added.err == ""  # it is sent, so no warning is printed
     eventually(lambda: cli("search", "when do we deploy?", "--home", str(desktop)).out)
     eventually(lambda: peers(cli, laptop)[0]["behind"] == 0)
     here, there = (cli("status", "--home", str(home), "--json").json[0] for home in homes)
@@ -54,7 +54,7 @@ def test_what_one_device_adds_another_finds(cli: Cli, homes: list[Path], serve: 
 
 
 def test_serve_listens_as_soon_as_somebody_is_accepted(cli: Cli, homes: list[Path], serve: Serve) -> None:
-    """Until then it has no port, and says what to do; afterwards it says where it listens."""
+    """Before that it has no port and prints what to do. Then it prints its addresses."""
     laptop, desktop = homes
     server = serve(laptop)
     assert server.says()["port"] is None
@@ -69,7 +69,7 @@ def test_serve_listens_as_soon_as_somebody_is_accepted(cli: Cli, homes: list[Pat
 def test_a_device_that_is_not_trusted_is_told_so_and_listed(
     cli: Cli, homes: list[Path], tmp_path: Path, serve: Serve, eventually: Eventually
 ) -> None:
-    """It knocks: the one side lists it as pending, the other keeps the reason; no memory goes over."""
+    """It tries to connect: one side lists it as pending, the other keeps the reason, and no memory is sent."""
     laptop, desktop = homes
     cli("accept", device_of(cli, tmp_path / "third"), "--home", str(desktop))
     cli("add", "Deploys go out on Tuesdays", "--home", str(desktop))
@@ -82,7 +82,7 @@ def test_a_device_that_is_not_trusted_is_told_so_and_listed(
 
 
 def test_one_process_serves_a_home(cli: Cli, homes: list[Path], serve: Serve, process: Cli) -> None:
-    """A second one is refused with exit code 4, and told which process it is."""
+    """A second process is refused with exit code 4, and the message names the first one."""
     server = serve(homes[0])
     server.says()
     process("serve", "--home", str(homes[0]), "--port", "0").failed(4, str(server.process.pid))
@@ -102,7 +102,7 @@ def test_a_port_in_use_is_exit_code_4(cli: Cli, homes: list[Path], process: Cli)
 def test_a_host_that_is_none_of_this_machine_is_exit_code_2(
     cli: Cli, homes: list[Path], process: Cli, host: str, accepted: bool
 ) -> None:
-    """The message names it, also while there is nobody to listen for."""
+    """The message names it, even if no device is accepted yet."""
     laptop, desktop = homes
     if accepted:
         cli("accept", device_of(cli, desktop), "--home", str(laptop))
@@ -112,7 +112,10 @@ def test_a_host_that_is_none_of_this_machine_is_exit_code_2(
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 0), ("SIGHUP", 0)])
 def test_serve_leaves_in_order(homes: list[Path], serve: Serve, cli: Cli, number: str, code: int) -> None:
-    """Ctrl-C is exit code 130, a request to end or a closed terminal 0; no traceback, and nothing serves any more."""
+    """Ctrl-C is exit code 130, a termination or a closed terminal is 0.
+
+    No traceback is printed, and the home is no longer served.
+    """
     if signal.getsignal(getattr(signal, number)) is signal.SIG_IGN:
         pytest.skip(f"{number} is ignored here, as under nohup, and so by what is started here")
     server = serve(homes[0])

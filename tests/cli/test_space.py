@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def test_a_space_is_made_listed_and_used(cli: Cli) -> None:
-    """By its name here; its id is what members know it by."""
+    """By its local name. Members know it by its id."""
     made = cli("space", "create", "acme").out.strip()
     cli("add", "Deploys go out on Tuesdays", "--space", "acme")
     lines = {line["name"]: line for line in cli("space", "list", "--json").json}
@@ -23,7 +23,7 @@ def test_a_space_is_made_listed_and_used(cli: Cli) -> None:
 
 
 def test_members_are_this_device_and_those_it_is_shared_with(cli: Cli, tmp_path: Path) -> None:
-    """With their names and rights; before anything is signed, too."""
+    """With their names and rights, and also before any statement is signed."""
     other = cli("init", "--json", "--home", str(tmp_path / "other")).json[0]["device"]
     cli("accept", other, "--name", "desktop")
     here, there = cli("space", "members", "--json").json
@@ -33,7 +33,7 @@ def test_members_are_this_device_and_those_it_is_shared_with(cli: Cli, tmp_path:
 
 
 def test_leaving_a_space_keeps_what_is_in_it(cli: Cli, tmp_path: Path) -> None:
-    """Nobody else takes part any more, and what stays where is said; `local` cannot be left."""
+    """No other device is a member any more, and the message says where the memories stay. `local` cannot be left."""
     other = cli("init", "--json", "--home", str(tmp_path / "other")).json[0]["device"]
     cli("accept", other)
     cli("add", "Deploys go out on Tuesdays")
@@ -44,7 +44,7 @@ def test_leaving_a_space_keeps_what_is_in_it(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_device_is_invited_into_a_space_and_revoked_from_it(cli: Cli, tmp_path: Path) -> None:
-    """One that is accepted; the command for the other side is shown. What was decided is listed."""
+    """An accepted device. The command for the other side is printed, and the result is listed."""
     other = cli("init", "--json", "--home", str(tmp_path / "other")).json[0]["device"]
     own = readable(cli("init", "--json").json[0]["device"])
     cli("space", "create", "acme")

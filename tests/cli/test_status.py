@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def test_sync_returns_when_the_other_device_has_everything(
     cli: Cli, tmp_path: Path, serve: Callable[[Path], Server]
 ) -> None:
-    """Nothing serves here: the command does it for as long as it takes, and shows the devices."""
+    """No process serves this home, so the command runs the network itself, and prints the devices."""
     laptop, desktop = tmp_path / "laptop", tmp_path / "desktop"
     config.change(laptop, "mdns", False)
     here, there = (cli("init", "--json", "--home", str(home)).json[0]["device"] for home in (laptop, desktop))
@@ -40,7 +40,10 @@ def test_sync_returns_when_the_other_device_has_everything(
 def test_sync_tells_a_device_that_was_reached_from_one_that_was_not(
     cli: Cli, tmp_path: Path, serve: Callable[[Path], Server]
 ) -> None:
-    """It shares less with this device than this one with it: what they both share is synced, and the rest is not."""
+    """It shares fewer spaces with this device than this device with it.
+
+    The common spaces are synced, the others are not.
+    """
     laptop, desktop = (str(tmp_path / name) for name in ("laptop", "desktop"))
     here, there = (cli("init", "--json", "--home", home).json[0]["device"] for home in (laptop, desktop))
     config.change(Path(laptop), "mdns", False)
@@ -55,14 +58,14 @@ def test_sync_tells_a_device_that_was_reached_from_one_that_was_not(
 
 
 def test_sync_without_anybody_is_exit_code_5(cli: Cli, home: Path) -> None:
-    """And says what to do."""
+    """The message says what to do."""
     cli("init")
     config.change(home, "mdns", False)
     cli("sync").failed(5, "memcrdt pair")
 
 
 def test_sync_names_who_could_not_be_reached(cli: Cli, home: Path) -> None:
-    """The error of the dial, with the address, once and in plain words."""
+    """With the error of the dial and the address, once and in plain words."""
     cli("accept", "B" * 51 + "A", "--at", "127.0.0.1:1")
     config.change(home, "mdns", False)
     ran = cli("sync", "--wait", "20")
@@ -74,7 +77,7 @@ def test_sync_names_who_could_not_be_reached(cli: Cli, home: Path) -> None:
 
 
 def test_status_shows_alarms(cli: Cli, home: Path) -> None:
-    """With their time; they stay until they are looked into."""
+    """With their time. They stay until they are resolved."""
     import memcrdt
     from memcrdt.store.membership.peers import Peers
 
@@ -86,7 +89,7 @@ def test_status_shows_alarms(cli: Cli, home: Path) -> None:
 
 
 def test_status_shows_room_and_search(cli: Cli, home: Path) -> None:
-    """How much of the budget is used, and what is searched with."""
+    """The used part of the budget, and the model in use."""
     cli("add", "Deploys go out on Tuesdays")
     config.change(home, "budget_mb", 1)
     (status,) = cli("status", "--json").json
@@ -98,14 +101,14 @@ def test_status_shows_room_and_search(cli: Cli, home: Path) -> None:
 
 
 def test_what_search_still_has_to_do_is_told_in_words() -> None:
-    """The change of model, what waits, and what stops it."""
+    """The change of model, the backlog, and the error that stops it."""
     assert _search(SearchStatus(None, None, 0, None)) == "by words only"
     changing = SearchStatus(model="a", next_model="b", waiting=1_200, error="no such file")
     assert _search(changing) == "a; changing to b; 1,200 memories wait to be embedded; no such file"
 
 
 def test_clocks_that_differ_are_told_in_words() -> None:
-    """Which device, by how much, and what to do."""
+    """The device, the difference, and what to do."""
     nothing = dict.fromkeys(Device.__dataclass_fields__)
     line = Device(**{**nothing, "device": "B" * 51 + "A", "name": "desktop", "skew_ms": -180_000})
     assert _skewed(line) == "the clock of desktop (BBBBBBB) is 180 s behind ours; set the wrong one"
@@ -113,7 +116,7 @@ def test_clocks_that_differ_are_told_in_words() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 def test_status_is_shown_again_until_interrupted(cli: Cli, home: Path) -> None:
-    """Each time a whole JSON object on a line of its own."""
+    """Each time as a whole JSON object on its own line."""
     cli("init")
     with subprocess.Popen(
         [sys.executable, "-m", "memcrdt", "status", "--watch", "--json"], stdout=subprocess.PIPE, encoding="utf-8"

@@ -1,4 +1,4 @@
-"""Tables as a terminal shows them, narrow and wide."""
+"""Tables on a terminal, narrow and wide."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _terminal(
 
 
 def check(out: str, width: int, *words: str) -> None:
-    """Each of the words is there whole, nothing is cut, and no line is too long."""
+    """Check that each word is printed whole, and that no line is too long."""
     assert [word for word in words if word not in out] == []
     assert "…" not in out
     assert max(map(len, click.unstyle(out).splitlines())) <= width
@@ -43,7 +43,7 @@ def check(out: str, width: int, *words: str) -> None:
 
 @WIDTHS
 def test_peers_fit(width: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """With a name, a connection and all times: the device is its name and the first group of its id."""
+    """With a name, a connection and all times. The device is its name and the first group of its id."""
     nothing = dict.fromkeys(Device.__dataclass_fields__)
     connected = {"connected": True, "via": "tls", "address": "192.168.1.20:27380", "found": "mdns"}
     peer = {"device": "B" * 51 + "A", "name": "desktop", "state": "accepted", "behind": 1_234, "error": "unreachable"}
@@ -56,7 +56,7 @@ def test_peers_fit(width: int, capsys: pytest.CaptureFixture[str]) -> None:
 @WIDTHS
 @pytest.mark.parametrize("command", [("peers",), ("status",), ("space", "members")])
 def test_whole_ids_stand_on_lines_of_their_own(cli: Cli, home: Path, command: tuple[str, ...], width: int) -> None:
-    """Below the table, as `memcrdt revoke` takes them."""
+    """Below the table, in the form that `memcrdt revoke` accepts."""
     other = "B" * 51 + "A"
     cli("accept", other, "--name", "desktop")
     out = "\n".join(line for line in cli(*command).out.splitlines() if str(home) not in line)  # it may be long
@@ -66,7 +66,7 @@ def test_whole_ids_stand_on_lines_of_their_own(cli: Cli, home: Path, command: tu
 
 @WIDTHS
 def test_a_connected_device_is_connected_since_then(width: int) -> None:
-    """One that is not was seen."""
+    """A disconnected device shows when it was last seen."""
     nothing = dict.fromkeys(Device.__dataclass_fields__)
     device = Device(**{**nothing, "device": "B" * 51 + "A", "state": "accepted", "seen_at": AT})
     assert list(_details(device)) == [f"seen {SEEN}"]
@@ -75,7 +75,7 @@ def test_a_connected_device_is_connected_since_then(width: int) -> None:
 
 @WIDTHS
 def test_what_to_do_with_a_device_that_knocked_stands_below_it(cli: Cli, home: Path, width: int) -> None:
-    """And where it listens, for whoever wonders whose it is."""
+    """With its address, to recognize the device."""
     cli("init")
     with memcrdt.open(home, embedder=None) as memory:
         Peers(memory.store).knocked("B" * 51 + "A", b"k" * 32, "192.168.1.20:27380")
@@ -85,7 +85,7 @@ def test_what_to_do_with_a_device_that_knocked_stands_below_it(cli: Cli, home: P
 
 @WIDTHS
 def test_memories_fit(cli: Cli, width: int) -> None:
-    """Id and time are whole; scope, tags and text go on in the next line."""
+    """Id and time are whole. Scope, tags and text are wrapped."""
     added = cli(
         "add", "Deploys go out on Tuesdays and Thursdays", "--scope", "project/website-redesign", "--tag", "release",
         "--tag", "operations", "--created-at", AT.isoformat(),
@@ -97,5 +97,5 @@ def test_memories_fit(cli: Cli, width: int) -> None:
 
 @WIDTHS
 def test_models_fit(cli: Cli, width: int) -> None:
-    """Their names are long, and what they are for is said all the same."""
+    """Their names are long, and the description is printed all the same."""
     check(cli("model", "list").out, width, "dimensions", "description", "here")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def test_a_token_is_made_listed_and_revoked(cli: Cli, home: Path) -> None:
-    """Its secret stands alone on stdout, and in no later output."""
+    """Stdout has only the secret, and no later output has it."""
     made = cli("token", "create", "browser", "--read-only", "--origin", "https://app.example")
     secret = made.out.removesuffix("\n")
     assert (made.code, len(secret)) == (0, 64)
@@ -50,7 +50,7 @@ def test_the_secret_is_json_when_asked(cli: Cli) -> None:
 
 
 def test_serve_lets_clients_in_with_a_token(cli: Cli, home: Path, serve: Callable[..., Server]) -> None:
-    """Made while it runs, in another process: it opens the door at once, and once revoked it opens it no more."""
+    """A token created in another process is valid at once while the server runs. After its revocation it is refused."""
     url = serve(home, "--yjs", "--yjs-port", "0").says()["yjs"]
     assert url.startswith("http://127.0.0.1:")
     secret = cli("token", "create", "browser").out.strip()
@@ -63,12 +63,12 @@ def test_serve_lets_clients_in_with_a_token(cli: Cli, home: Path, serve: Callabl
 
 
 def test_elsewhere_serve_wants_a_certificate(cli: Cli, home: Path) -> None:
-    """It says so and ends, with nothing listening."""
+    """It prints the reason and ends without listening."""
     cli("serve", "--host", "127.0.0.1", "--port", "0", "--yjs", "--yjs-host", "0.0.0.0").failed(2, "certificate")
 
 
 def test_what_cannot_be_is_said_in_one_line(cli: Cli) -> None:
-    """A name that is taken, the local space, a space and a token that are not here."""
+    """A name that is taken, the space `local`, an unknown space, and an unknown token."""
     cli("token", "create", "browser")
     cli("token", "create", "browser").failed(2, "browser", "revoke")
     cli("token", "create", "other", "--space", "local").failed(2, "local")

@@ -31,7 +31,7 @@ def count(cli: Cli) -> int:
 
 
 def test_add_keeps_all_that_was_said(cli: Cli) -> None:
-    """Every option ends up in the memory, and stdout has its id alone."""
+    """Every option is stored in the memory, and stdout has only its id."""
     added = add(
         cli, "Deploys go out on Tuesdays", "--scope", "project/acme", "--kind", "fact", "--tag", "b", "--tag", "a",
         "--metadata", '{"by": "ops", "n": [1, 2]}', "--author", "ada", "--source", "wiki", "--trust", "high",
@@ -48,7 +48,7 @@ def test_add_keeps_all_that_was_said(cli: Cli) -> None:
 
 
 def test_add_takes_an_id_a_key_or_the_same_text(cli: Cli) -> None:
-    """--id names it, --key makes adding again an update, --dedupe gives the id of the same text."""
+    """--id sets the id, --key makes a second add an update, --dedupe prints the id of the same text."""
     assert add(cli, "one", "--id", UNKNOWN) == UNKNOWN
     keyed = add(cli, "two", "--key", "k")
     assert add(cli, "two and more", "--key", "k") == keyed
@@ -58,7 +58,7 @@ def test_add_takes_an_id_a_key_or_the_same_text(cli: Cli) -> None:
 
 
 def test_what_looks_like_a_secret_is_refused_unless_it_is_allowed(cli: Cli) -> None:
-    """In new and in changed texts; the message does not repeat it."""
+    """In new and in changed texts. The message does not repeat the text."""
     secret = "the key is AKIAIOSFODNN7EXAMPLE"
     ran = cli("add", secret)
     ran.failed(2, "AWS access key")
@@ -69,20 +69,20 @@ def test_what_looks_like_a_secret_is_refused_unless_it_is_allowed(cli: Cli) -> N
 
 
 def test_a_dash_reads_stdin(cli: Cli) -> None:
-    """The text is what stdin holds, with its line breaks, but without the one at its end."""
+    """The text is the content of stdin with its line breaks, but without the last one."""
     ran = cli("add", "-", stdin="Grüße\n\nzwei Absätze\r\n".encode())
     assert get(cli, ran.out.strip())["text"] == "Grüße\n\nzwei Absätze"
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
 def test_stdin_may_hold_as_much_as_a_memory(cli: Cli, end: bytes) -> None:
-    """64 KiB are taken, whatever ends the last line."""
+    """64 KiB are accepted, with any line ending."""
     ran = cli("add", "-", stdin=b"x" * limits.TEXT_BYTES + end)
     assert len(get(cli, ran.out.strip())["text"]) == limits.TEXT_BYTES
 
 
 def test_update_changes_what_is_named(cli: Cli) -> None:
-    """Text, tags, metadata and attributes change; the rest stays; the memory as it is then is shown."""
+    """Text, tags, metadata and attributes change, and the rest stays. The changed memory is printed."""
     added = add(cli, "on Tuesdays", "--tag", "old", "--tag", "kept", "--metadata", '{"a": 1, "b": 2}', "--pin")
     changed = cli(
         "update", added, "on Wednesdays", "--add-tag", "new", "--remove-tag", "old", "--metadata",
@@ -96,19 +96,19 @@ def test_update_changes_what_is_named(cli: Cli) -> None:
 
 
 def test_update_clears_what_is_named(cli: Cli) -> None:
-    """--clear takes an attribute away."""
+    """--clear removes the value of an attribute."""
     added = add(cli, "text", "--importance", "0.5", "--trust", "low", "--expires-at", "2099-01-01T00:00:00Z")
     changed = cli("update", added, "--clear", "importance", "--clear", "expires_at", "--json").json[0]
     assert (changed["importance"], changed["expires_at"], changed["trust"]) == (None, None, "low")
 
 
 def test_update_without_a_change_is_a_usage_error(cli: Cli) -> None:
-    """There has to be something to change."""
+    """A change needs at least one argument."""
     cli("update", UNKNOWN).failed(2, "nothing to change")
 
 
 def test_forget_takes_one_memory(cli: Cli) -> None:
-    """It is gone, what was done is printed, and forgetting it again is no error."""
+    """It is gone, the result is printed, and forgetting it again is not an error."""
     added = add(cli, "text")
     assert cli("forget", added, "--json").json == [{"count": 1, "status": "done", "confirmed": [], "awaited": []}]
     cli("get", added).failed(3, "forgotten")
@@ -116,7 +116,7 @@ def test_forget_takes_one_memory(cli: Cli) -> None:
 
 
 def test_forget_by_filters_counts_and_asks(cli: Cli) -> None:
-    """The question names the count; any answer but yes changes nothing."""
+    """The question has the count. Any answer but yes changes nothing."""
     add(cli, "one", "--tag", "old")
     add(cli, "two", "--tag", "old")
     add(cli, "three")
@@ -130,7 +130,7 @@ def test_forget_by_filters_counts_and_asks(cli: Cli) -> None:
 
 
 def test_forget_without_an_answer_changes_nothing(cli: Cli) -> None:
-    """In a script without --yes, the end of stdin is no consent."""
+    """In a script without --yes, the end of stdin is not consent."""
     add(cli, "one", "--tag", "old")
     ran = cli("forget", "--tag", "old")
     assert (ran.code, ran.out) == (1, "")
@@ -139,7 +139,7 @@ def test_forget_without_an_answer_changes_nothing(cli: Cli) -> None:
 
 
 def test_forget_with_yes_does_not_ask(cli: Cli) -> None:
-    """--yes is for scripts; a dry run only counts; nothing that matches is no question."""
+    """--yes is for scripts, and a dry run only counts. Without a match, no question is asked."""
     add(cli, "one", "--tag", "old")
     assert cli("forget", "--tag", "old", "--dry-run", "--json").json[0]["count"] == 1
     assert count(cli) == 1
@@ -150,7 +150,7 @@ def test_forget_with_yes_does_not_ask(cli: Cli) -> None:
 
 @pytest.mark.parametrize("arguments", [[], [UNKNOWN, "--tag", "old"], ["--include", "expired"]])
 def test_forget_wants_an_id_or_filters(cli: Cli, arguments: list[str]) -> None:
-    """Neither, both, or a filter that does not narrow: refused."""
+    """Neither, both, or a filter that matches everything are refused."""
     cli("init")
     cli("forget", *arguments).failed(2)
 
@@ -185,14 +185,14 @@ BAD = {
 
 @pytest.mark.parametrize(("arguments", "stdin", "word"), BAD.values(), ids=BAD.keys())
 def test_bad_input_is_refused_and_changes_nothing(cli: Cli, arguments: list[str], stdin: bytes, word: str) -> None:
-    """One line that names what is wrong, exit code 2, and the memories are as before."""
+    """One line names the mistake, the exit code is 2, and the memories are unchanged."""
     cli("add", "what is there")
     cli(*arguments, stdin=stdin).failed(2, word)
     assert count(cli) == 1
 
 
 def test_an_argument_that_is_no_text_is_refused(cli: Cli) -> None:
-    """Bytes that are no UTF-8 arrive from the shell as lone surrogates."""
+    """Bytes that are not UTF-8 come from the shell as lone surrogates."""
     cli("add", "a\udcff").failed(2, "surrogate")
 
 
@@ -201,19 +201,19 @@ def test_an_argument_that_is_no_text_is_refused(cli: Cli) -> None:
     [["update", UNKNOWN, "text"], ["forget", UNKNOWN], ["add", "x", "--space", "nowhere"]],
 )
 def test_what_is_not_there_is_exit_code_3(cli: Cli, arguments: list[str]) -> None:
-    """An unknown id or space: nothing is made of it."""
+    """An unknown id or space: it is not created."""
     cli("init")
     cli(*arguments).failed(3)
     assert count(cli) == 0
 
 
 def test_a_text_that_begins_with_a_dash_goes_behind_two(cli: Cli) -> None:
-    """As everywhere, -- ends the options."""
+    """As in every command, -- ends the options."""
     assert get(cli, add(cli, "--", "-1 is no index"))["text"] == "-1 is no index"
 
 
 def test_ids_are_read_by_scripts(process: Cli) -> None:
-    """In a process of its own: the id alone on stdout."""
+    """In a process of its own: stdout has only the id."""
     ran = process("add", "Deploys go out on Tuesdays")
     assert (ran.code, ran.err) == (0, "")
     assert len(ran.out.strip()) == 26
@@ -221,7 +221,7 @@ def test_ids_are_read_by_scripts(process: Cli) -> None:
 
 @pytest.mark.parametrize("attribute", taken_by("update"), ids=lambda each: each.name)
 def test_every_attribute_is_given_shown_and_cleared(cli: Cli, attribute: Attribute) -> None:
-    """By an option of its own, in each form of output; one that a memory may lack can be taken away."""
+    """By its own option, in each form of output. An optional attribute can be cleared."""
     other, memory = cli("add", "the other one").out.strip(), cli("add", "a memory").out.strip()
     flag = attribute.flag.partition("/")[0] or f"--{attribute.name.replace('_', '-')}"
     given, shown = {
@@ -244,7 +244,7 @@ def test_every_attribute_is_given_shown_and_cleared(cli: Cli, attribute: Attribu
 
 @pytest.mark.parametrize("attribute", taken_by("add"), ids=lambda each: each.name)
 def test_add_and_import_have_an_option_for_every_attribute(cli: Cli, attribute: Attribute) -> None:
-    """With the help that the table has."""
+    """With the help text of the table."""
     flag = attribute.flag.partition("/")[0] or f"--{attribute.name.replace('_', '-')}"
     assert flag in cli("add", "--help").out
     assert flag in cli("import", "--help").out
@@ -260,7 +260,7 @@ def related(cli: Cli, *arguments: str) -> list[str]:
 
 
 def test_links_lead_to_memories_by_their_relation(cli: Cli, ids: list[str]) -> None:
-    """All of them, or those of one relation; the memory names them."""
+    """All links, or links of one relation. The memory shows them."""
     for rel, to in (("causes", ids[1]), ("precedes", ids[2])):
         ran = cli("link", ids[0], rel, to)
         assert (ran.code, ran.out) == (0, "")
@@ -270,7 +270,7 @@ def test_links_lead_to_memories_by_their_relation(cli: Cli, ids: list[str]) -> N
 
 
 def test_unlink_takes_one_away(cli: Cli, ids: list[str]) -> None:
-    """A second time it is gone already, which is no error."""
+    """A second call finds no link, which is not an error."""
     cli("link", ids[0], "causes", ids[1])
     assert cli("unlink", ids[0], "causes", ids[1]).code == 0
     assert cli("unlink", ids[0], "causes", ids[1]).code == 0
@@ -278,7 +278,7 @@ def test_unlink_takes_one_away(cli: Cli, ids: list[str]) -> None:
 
 
 def test_both_ends_have_to_be_there(cli: Cli, ids: list[str]) -> None:
-    """Exit code 3, and no link is made."""
+    """Exit code 3, and no link is added."""
     cli("link", ids[0], "causes", UNKNOWN).failed(3, UNKNOWN)
     cli("link", UNKNOWN, "causes", ids[0]).failed(3, UNKNOWN)
     cli("related", UNKNOWN).failed(3, UNKNOWN)
@@ -286,7 +286,7 @@ def test_both_ends_have_to_be_there(cli: Cli, ids: list[str]) -> None:
 
 
 def test_move_gives_a_new_life_elsewhere(cli: Cli) -> None:
-    """stdout has the new id; the old one is gone."""
+    """Stdout has the new id. The old id is gone."""
     old = cli("add", "the printer's address", "--tag", "office").out.strip()
     new = cli("move", old, "--space", "local").out.strip()
     (memory,) = cli("get", new, "--json").json
@@ -295,7 +295,7 @@ def test_move_gives_a_new_life_elsewhere(cli: Cli) -> None:
 
 
 def test_a_space_that_is_not_there_takes_nothing(cli: Cli) -> None:
-    """Exit code 3, and the memory stays; without a space it is a usage error."""
+    """Exit code 3, and the memory stays. Without a space it is a usage error."""
     old = cli("add", "the printer's address").out.strip()
     cli("move", old, "--space", "nowhere").failed(3, "nowhere")
     cli("move", old).failed(2, "--space")
@@ -303,7 +303,7 @@ def test_a_space_that_is_not_there_takes_nothing(cli: Cli) -> None:
 
 
 def test_rename_scope_takes_all_memories_along(cli: Cli) -> None:
-    """It says how many they are; a second time there are none."""
+    """It prints their number. The second time it is 0."""
     for text in ("one", "two"):
         cli("add", text, "--scope", "project/acme")
     cli("add", "three")

@@ -20,7 +20,7 @@ from memcrdt.node.store_replica import StoreReplica
 from memcrdt.testing.memories import Clock, exchange
 
 OpenMemory = Callable[..., Memory]
-WAIT_S = 20.0  # for what happens at once
+WAIT_S = 20.0  # limit for events that happen at once
 
 
 def _next(subscription: Subscription, count: int) -> list[Change]:
@@ -224,7 +224,7 @@ def test_a_slow_subscriber_is_told_that_it_missed_some(memory: Memory) -> None:
     """The queue stays bounded. The subscriber gets the last change of each memory, and a `missed` change."""
     with memory.changes() as changes, memory.changes() as quick:
         ids = memory.add_many([f"text {n}" for n in range(QUEUE + 20)])
-        assert len(_next(quick, len(ids))) == len(ids)  # so the slow one's queue is full
+        assert len(_next(quick, len(ids))) == len(ids)  # so that the queue of the slow subscriber is full
         for text in ("one", "two", "three"):
             memory.update(ids[-1], text=text)
             assert _told(_next(quick, 1)) == [("updated", ids[-1])]

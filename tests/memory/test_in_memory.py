@@ -93,7 +93,7 @@ def test_threads_read_and_write_at_once() -> None:
                     memory.update(added, text=f"{number}: {turn} again", add_tags=["seen"])
                     assert memory.search(f"{turn} again", limit=3)
                     memory.list(limit=10)
-            except Exception as exc:  # noqa: BLE001 - of whatever kind: the test shows it
+            except Exception as exc:  # noqa: BLE001 - the test reports any kind
                 failures.append(exc)
 
         threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]

@@ -602,7 +602,7 @@ class TestBadInput:
             lambda m, _: m.add("a", scope="team/x"),
             lambda m, _: m.add("a", tags=[5]),
             lambda m, _: m.add("a", metadata={"k": object()}),
-            lambda m, _: m.add("a", created_at=datetime(2026, 1, 1)),  # noqa: DTZ001 - what is refused
+            lambda m, _: m.add("a", created_at=datetime(2026, 1, 1)),  # noqa: DTZ001 - refused by the call
             lambda m, a: m.add("a", id=a),
             lambda m, _: m.add("a", id="x"),
             lambda m, _: m.add_many("text"),

@@ -1,4 +1,4 @@
-"""Every embedder of the package keeps to the contract."""
+"""Every embedder of the package passes the acceptance suite."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from memcrdt.testing.embedders import EmbedderAcceptance
 
 
 def hashed_words(texts: list[str]) -> list[list[float]]:
-    """A bag of words in 64 dimensions."""
+    """Return bag-of-words vectors in 64 dimensions."""
     rows = [[0.0] * 64 for _ in texts]
     for row, text in zip(rows, texts, strict=True):
         for word in text.split():
@@ -29,7 +29,7 @@ class TestStaticEmbedder(EmbedderAcceptance):
 
 
 class TestUserEmbedder(EmbedderAcceptance):
-    """A function of the user."""
+    """A function of a user."""
 
     @pytest.fixture(name="embedder")
     def _embedder(self) -> Embedder:
@@ -47,7 +47,7 @@ class TestWatchedEmbedder(EmbedderAcceptance):
 
 
 class TestFolderEmbedder(EmbedderAcceptance):
-    """A transformer in a folder, run by fastembed. Its model knows a few words only."""
+    """A transformer in a folder, run by fastembed. Its model knows only a few words."""
 
     texts = ("ship tuesdays", "cat sleeps", "sofa")
 

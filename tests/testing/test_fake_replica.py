@@ -1,4 +1,4 @@
-"""The replica that tests of sync use keeps to the contract of real ones."""
+"""The replica for tests of sync passes the acceptance suite of real replicas."""
 
 from __future__ import annotations
 

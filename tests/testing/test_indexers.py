@@ -1,4 +1,4 @@
-"""Every Indexer of the package keeps to the contract, with a fast model, with a slow one, and without a model."""
+"""Every Indexer of the package passes the acceptance suite, with a fast, with a slow, and without a model."""
 
 from __future__ import annotations
 

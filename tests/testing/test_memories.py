@@ -1,4 +1,4 @@
-"""What memcrdt.testing gives to those who test an agent."""
+"""The tools of memcrdt.testing for tests of agents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_example_of_the_documentation() -> None:
-    """It runs as it stands there."""
+    """It runs as printed there."""
     page = (ROOT / "docs/memory.md").read_text("utf-8").partition("## Testing your agent")[2]
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names: dict[str, object] = {}
@@ -27,7 +27,7 @@ def test_the_example_of_the_documentation() -> None:
 
 
 def test_a_clock_is_set_and_advanced() -> None:
-    """Each reading takes a millisecond."""
+    """Each reading advances it by a millisecond."""
     clock = testing.Clock("2030-01-01T00:00:00Z")
     assert clock() + 1 == clock()
     clock.set(datetime(2031, 1, 1, tzinfo=UTC))
@@ -39,7 +39,7 @@ def test_a_clock_is_set_and_advanced() -> None:
 
 
 def test_the_clock_is_that_of_the_memory() -> None:
-    """Of what is written and of what expires; without one it is the system's."""
+    """It sets the times of writes and the expiry. Without a clock, the memory uses the system clock."""
     clock = testing.Clock("2030-01-01T00:00:00Z")
     with testing.temporary(clock=clock, device_name="laptop") as memory:
         added = memory.add("for an hour", expires_at=clock.time(hours=1))
@@ -52,7 +52,7 @@ def test_the_clock_is_that_of_the_memory() -> None:
 
 
 async def test_it_is_awaitable() -> None:
-    """`async with` gives an AsyncMemory, which exchange() takes, too."""
+    """`async with` returns an AsyncMemory, which exchange() accepts too."""
     async with testing.temporary() as memory:
         await memory.add("from a task")
         with testing.temporary() as other:
@@ -61,7 +61,7 @@ async def test_it_is_awaitable() -> None:
 
 
 def test_an_embedder_is_used_if_one_is_given() -> None:
-    """Of any kind that open() takes; without one there are no vectors."""
+    """Any kind that open() accepts. Without an embedder there are no vectors."""
     with testing.temporary() as memory:
         assert memory.status().search.model is None
     with testing.temporary(embedder=lambda texts: [[float(len(text)), 1.0] for text in texts]) as memory:
@@ -70,7 +70,7 @@ def test_an_embedder_is_used_if_one_is_given() -> None:
 
 
 def test_memories_written_apart_are_merged() -> None:
-    """In every space that all of them have, whatever the order."""
+    """In every space that all of them have, in any order."""
     with testing.temporary() as a, testing.temporary() as b, testing.temporary() as c:
         for memory in (a, b, c):
             memory.space("club").create()

@@ -1,4 +1,4 @@
-"""Uses of the public interface that type checkers have to take. Nothing here is run."""
+"""Correct uses of the public interface that type checkers must accept. The module is never run."""
 
 from __future__ import annotations
 

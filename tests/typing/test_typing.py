@@ -1,4 +1,4 @@
-"""Type checkers, as users run them, take right uses of the public interface and refuse wrong ones."""
+"""Type checkers, as users run them, accept correct uses of the public interface and refuse wrong ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def _mypy() -> dict[str, set[int]]:
-    """The lines with errors, by file, according to `mypy --strict`."""
+    """Return the lines with errors by file, according to `mypy --strict`."""
     done = _run("mypy", "--strict", "--no-pretty", str(RIGHT), str(WRONG))
     assert done.returncode == 1, done.stdout + done.stderr
     found: dict[str, set[int]] = {}
@@ -35,7 +35,7 @@ def _mypy() -> dict[str, set[int]]:
 
 
 def _pyright() -> dict[str, set[int]]:
-    """The same according to pyright in strict mode."""
+    """Return the same according to pyright in strict mode."""
     if find_spec("pyright") is None or _run("pyright", "--version").returncode:
         pytest.skip("pyright, or the node that runs it, is not installed: pip install 'pyright[nodejs]'")
     done = _run("pyright", "--outputjson", "--project", str(HERE / "pyrightconfig.json"))

@@ -1,6 +1,6 @@
-"""Uses of the public interface that type checkers have to refuse: the lines that end in `# refused`, and no others.
+"""Uses of the public interface that type checkers must refuse: the lines that end in `# refused`, and no others.
 
-Nothing here is run.
+The module is never run.
 """
 
 from __future__ import annotations
