@@ -138,7 +138,7 @@ def _torn(write: _Write, rng: random.Random) -> _Write:
 
 @contextmanager
 def unheard() -> Iterator[None]:
-    """Silence errors that SQLite ignores, such as a file that can't be deleted while closing.
+    """Silence errors that SQLite ignores, such as a file that cannot be deleted while closing.
 
     APSW reports them to sys.unraisablehook, and pytest fails a test for that.
     """
