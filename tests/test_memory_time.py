@@ -237,7 +237,7 @@ def test_only_a_memory_that_is_here_can_supersede(memory: Memory) -> None:
     for successor, error, says in (
         ("01JD8Z6Q4M0000000000000001", NotFoundError, "no memory 01JD8Z6Q4M"),
         (gone, NotFoundError, "forgotten"),
-        (added, InputError, "own place"),
+        (added, InputError, "supersede itself"),
     ):
         with pytest.raises(error, match=says):
             memory.update(added, superseded_by=successor)

@@ -20,23 +20,23 @@ _SQLITE: Final = b"SQLite format 3\0"  # the first bytes of every SQLite file
 
 
 def back_up(store: Store, path: Path) -> int:
-    """Write a copy of the store to a new file, while work goes on. Return its size in bytes.
+    """Write a copy of the store to a new file without blocking writers. Return its size in bytes.
 
-    The copy holds all memories and spaces, but not the device key.
+    The copy has all memories and spaces, but not the device key.
 
     Raises:
-        InputError: The file exists already.
-        StoreError: The file can't be written.
+        InputError: The file already exists.
+        StoreError: The file cannot be written.
     """
     with _of_file(path, "written"):
-        if path.exists() or path.is_symlink():  # also one that leads nowhere
-            raise InputError(f"{path} is there already; name a new file for the backup")
+        if path.exists() or path.is_symlink():  # also a dangling link
+            raise InputError(f"{path} already exists; name a new file for the backup")
         beside = path.with_name(f"{path.name}.part")
         beside.unlink(missing_ok=True)
         try:
             _copy(store, beside)
             beside.replace(path)
-        except BaseException:  # in any case: half a copy of all memories must not stay
+        except BaseException:  # also on Ctrl-C: half a copy of all memories must not remain
             beside.unlink(missing_ok=True)
             raise
         return path.stat().st_size
@@ -51,16 +51,17 @@ def _copy(store: Store, path: Path) -> None:
 
 
 def restore(store: Store, path: Path) -> None:
-    """Replace the content of the store by the backup at `path`. Later changes are lost here, and come back from peers.
+    """Replace the content of the store with the backup at `path`.
 
-    Other processes may go on using the store: they see all of the backup or nothing. It becomes another incarnation.
+    Changes after the backup are lost on this device and come back from peers. Other processes may continue to use the
+    store: they see the whole backup or nothing of it. The store becomes another incarnation.
 
     Raises:
-        InputError: The file is not there, or is a store in use.
-        SchemaError: It is no backup of a store.
-        CorruptError: It is damaged.
-        LockedError: Another process restores a backup here.
-        StoreError: It can't be read.
+        InputError: The file does not exist, or is a store in use.
+        SchemaError: The file is not a backup of a store.
+        CorruptError: The backup is damaged.
+        LockedError: Another process is restoring a backup here.
+        StoreError: The file cannot be read.
     """
     store.check_writable("restoring")
     if not path.is_file():
@@ -83,17 +84,17 @@ def restore(store: Store, path: Path) -> None:
 def _check_unused(path: Path) -> None:
     """Raise InputError for a store with a WAL beside it: its file lacks the last writes.
 
-    A file that this process has open must not be opened in any other way, either: closing it would drop SQLite's locks.
+    This also protects a file that this process has open: closing a second handle would drop SQLite's locks.
     """
     if path.with_name(f"{path.name}-wal").exists():
         raise InputError(
-            f"{path} is the file of a store that is in use, or was not closed, and not all of it; name a backup that"
-            " `memcrdt backup` made of that"
+            f"{path} is the file of a store that is in use, or was not closed, so it may be incomplete; name a"
+            " backup that `memcrdt backup` made of that store"
         )
 
 
 def _check_kind(path: Path) -> None:
-    """Raise SchemaError for a file that SQLite has not written."""
+    """Raise SchemaError for a file that is not a SQLite file."""
     with _of_file(path, "read"), path.open("rb") as file:
         if file.read(len(_SQLITE)) != _SQLITE:
             raise _no_backup(path)
@@ -102,14 +103,14 @@ def _check_kind(path: Path) -> None:
 def _check_ours(source: apsw.Connection, path: Path) -> None:
     """Raise SchemaError for the file of another program, CorruptError for a damaged header."""
     if migrations.is_spoiled(source):
-        raise _damaged(path, "its header names a schema that there never was")
+        raise _damaged(path, "its header names a schema version that does not exist")
     if not migrations.is_ours(source):
         raise _no_backup(path)
 
 
 @contextmanager
 def _damage_told(path: Path) -> Iterator[None]:
-    """Raise CorruptError for a file that SQLite can't read. The message for stores would name the doctor."""
+    """Raise CorruptError if SQLite cannot read the file. The usual message recommends the doctor, for stores."""
     try:
         yield
     except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError) as exc:
@@ -117,7 +118,7 @@ def _damage_told(path: Path) -> Iterator[None]:
 
 
 def _check_rows(source: apsw.Connection, path: Path) -> None:
-    """Raise CorruptError at the first row that may not be loaded: the file may come from anywhere."""
+    """Raise CorruptError at the first row that is not safe to load: the file may come from anywhere."""
     tables: dict[log.RowKind, str] = {"update": "updates", "snapshot": "snapshots"}
     for kind, table in tables.items():
         for shard, update, kept in source.execute(f"SELECT shard, bytes, checksum FROM {table}"):
@@ -126,7 +127,7 @@ def _check_rows(source: apsw.Connection, path: Path) -> None:
 
 
 def _no_backup(path: Path) -> SchemaError:
-    return SchemaError(f"{path} is no backup; name one that `memcrdt backup` made")
+    return SchemaError(f"{path} is not a backup; name a file that `memcrdt backup` made")
 
 
 def _damaged(path: Path, how: str) -> CorruptError:
@@ -134,7 +135,7 @@ def _damaged(path: Path, how: str) -> CorruptError:
 
 
 def _make_newer(store: Store, source: apsw.Connection) -> None:
-    """Give the copy an identity of its own, and let its numbers continue behind those of the store."""
+    """Give the copy an identity of its own, and let its row numbers continue after those of the store."""
     with store.reading() as db:
         given_out = list(db.execute("SELECT name, seq FROM sqlite_sequence"))
     source.execute("BEGIN IMMEDIATE")
@@ -146,4 +147,4 @@ def _make_newer(store: Store, source: apsw.Connection) -> None:
 
 
 def _of_file(path: Path, done: str) -> AbstractContextManager[None]:
-    return files.translated_os_errors(f"the backup {path} can't be {done}", "check its folder and its mode")
+    return files.translated_os_errors(f"the backup {path} cannot be {done}", "check its folder and its mode")

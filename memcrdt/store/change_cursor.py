@@ -1,6 +1,6 @@
-"""What changed behind a point of the log, read from the views: each memory once, however often it changed.
+"""Read the changes after a point of the log from the views: each memory once, however often it changed.
 
-Nothing is kept for those who follow: however far behind one of them is, the tables hold what it has yet to hear.
+The store keeps nothing for a reader. However far behind a reader is, the views contain every change that it lacks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CHANGED = """
 SELECT m.seq, m.memory, s.name, m.id, u.origin, coalesce(u.at, m.updated_at), m.born_seq
 FROM memories m JOIN spaces s USING(space) LEFT JOIN updates u USING(seq)
 WHERE (m.seq, m.memory) > (?, ?) AND {} ORDER BY m.seq, m.memory LIMIT ?"""
-# Scrubbing soon folds the row of a forget away; then the device that forgot it is its origin.
+# Scrubbing soon folds the log row of a forget away. The origin is then the device that forgot the memory.
 _BURIED = """
 SELECT g.seq, g.id, s.name, g.id, coalesce(u.origin, nullif(g.device, (SELECT value FROM meta WHERE key = 'device'))),
   coalesce(u.at, g.at)
@@ -31,17 +31,17 @@ FROM graves g JOIN spaces s USING(space) LEFT JOIN updates u USING(seq)
 WHERE (g.seq, g.id) > (?, ?) AND {} ORDER BY g.seq, g.id LIMIT ?"""
 _LAST_NUMBER = 1 << 62
 _LAST_ID = "~"
-# Origins of changes that the log doesn't know: its rows name the device that sent them, a Yjs client, or log.LOCAL.
+# Origins that the log does not record: its rows name the device that sent them, a Yjs client, or log.LOCAL.
 PROCESS: Final = "process"  # another process of this device
-RETENTION: Final = "retention"  # this process, which forgot what had expired
-OWN_COMMITS: Final = 16_384  # remembered, to tell them from those of other processes
+RETENTION: Final = "retention"  # this process, which forgot expired memories
+OWN_COMMITS: Final = 16_384  # the number of commits remembered, to distinguish them from commits of other processes
 
 
 class OwnCommits:
     """The log rows at which commits of this process ended, and the origins of those commits. Safe between threads.
 
-    The log doesn't say which process wrote a row, nor that a row which completes an update from another device belongs
-    to it.
+    The log does not record which process wrote a row. It also does not record that a local row completes an update from
+    another device and belongs to it.
     """
 
     def __init__(self) -> None:
@@ -50,8 +50,10 @@ class OwnCommits:
 
     @contextmanager
     def noting(self, seq: int, origin: str) -> Iterator[None]:
-        """Note a commit that the body makes durable. When the body fails, nothing is noted: the next row of that
-        number may be another process's. Nobody is answered in between."""
+        """Note a commit that the body makes durable. No reader gets an answer before the body ends.
+
+        If the body fails, the note is dropped: another process may write the next row of that number.
+        """
         with self._lock:
             yield
             self._origins[seq] = origin
@@ -59,7 +61,7 @@ class OwnCommits:
                 self._origins.popitem(last=False)
 
     def origin(self, seq: int) -> str | None:
-        """Return the origin of the commit that ended at this row, or None when it is not one of this process."""
+        """Return the origin of the commit that ended at this row, or None if another process made it."""
         with self._lock:
             return self._origins.get(seq)
 
@@ -76,19 +78,19 @@ class Step(NamedTuple):
 
 
 class ChangeCursor:
-    """How far one reader has come. What is behind log row `since` is new to it.
+    """The position of one reader in the log. Every change after log row `since` is new to it.
 
-    Of a memory that was forgotten only the space is known: the other filters let it through.
+    Only the space of a forgotten memory is known, so the other filters accept it.
     """
 
     def __init__(self, since: int, filters: CheckedFilters) -> None:
-        self._filters = replace(filters, include=frozenset(INCLUDES), as_of=None)  # to be hidden is a change too
+        self._filters = replace(filters, include=frozenset(INCLUDES), as_of=None)  # becoming hidden is a change too
         self._changed = (since, _LAST_NUMBER)
         self._buried = (since, _LAST_ID)
 
     def read(self, db: apsw.Connection, limit: int) -> list[Step]:
-        """At most `limit` changes in the order of their commits; the next call goes on behind them."""
-        head = log.head(db)  # before the rest: what it covers is in the views that are read below
+        """Return up to `limit` changes in the order of their commits. The next call continues after them."""
+        head = log.head(db)  # read first: the views below are then at least as new as this head
         wanted = where(self._filters, 0)
         changed = db.execute(_CHANGED.format(wanted.sql), (*self._changed, *wanted.bindings, limit)).fetchall()
         there = in_spaces("g.space", self._filters.space) if self._filters.space else Where("TRUE", ())

@@ -61,7 +61,7 @@ class Adding:
         return memory_id
 
     def _put(self, transaction: Transaction, space: int, request: AddRequest) -> str:
-        """Add or update the memory that the key names. After a forgotten one, the next generation begins."""
+        """Add or update the memory that the key names. If that memory was forgotten, begin the next generation."""
         for memory_id, salt in generations(transaction.db, space, request.scope, request.key or ""):
             state = transaction.state(space, memory_id)
             if isinstance(state, LiveMemory):
@@ -102,12 +102,12 @@ def update(memory_id: str, edit: MemoryEdit, author: str | None, transaction: Tr
     """Gather the change of one memory.
 
     Raises:
-        NotFoundError: The memory, or the one that supersedes it, is not here.
+        NotFoundError: The memory, or its successor, is not in the store.
         InputError: The memory would break a limit, or supersede itself.
     """
     successor = edit.attributes.get("superseded_by")
     if successor == memory_id:
-        raise InputError(f"the memory {memory_id} can't take its own place; superseded_by names another")
+        raise InputError(f"the memory {memory_id} cannot supersede itself; name another memory in superseded_by")
     if isinstance(successor, str) and reads.place_of(transaction.db, successor) is None:
         raise missing(transaction.db, successor)
     places = reads.places_of(transaction.db, memory_id)
@@ -124,15 +124,15 @@ def update_all(requests: Sequence[UpdateRequest], transaction: Transaction) -> N
 
 
 def state_of(transaction: Transaction, space: int, memory_id: str) -> LiveMemory:
-    """Return the state of a memory that the views show. Raises CorruptError if the log doesn't know it."""
+    """Return the state of a memory that the views show. Raises CorruptError if the log does not have it."""
     state = transaction.state(space, memory_id)
     if not isinstance(state, LiveMemory):
-        raise CorruptError(f"the memory {memory_id} is shown, but not in the log; run `memcrdt doctor --repair`")
+        raise CorruptError(f"the memory {memory_id} is in the views, but not in the log; run `memcrdt doctor --repair`")
     return state
 
 
 def change(transaction: Transaction, space: int, state: LiveMemory, edit: MemoryEdit, author: str | None) -> None:
-    """Gather an edit of a memory. Raises InputError where it would break a limit."""
+    """Gather an edit of a memory. Raises InputError if the memory would break a limit."""
     edit = edits.with_tag_changes(edit, state)
     _check_outcome(state, edit)
     stamp = Stamp(transaction.stamp.at, author, transaction.stamp.device)
@@ -142,10 +142,10 @@ def change(transaction: Transaction, space: int, state: LiveMemory, edit: Memory
 
 
 def forget(listed: Callable[[apsw.Connection], Sequence[Place]], transaction: Transaction) -> list[str]:
-    """Forget memories for good, and return their ids.
+    """Forget memories permanently, and return their ids.
 
-    They are listed under the write lock. So a memory that somebody has just changed such that it is listed no more
-    stays, and so does a memory of the same id in another space.
+    The memories are listed under the write lock. So a memory stays if a concurrent change has removed it from the
+    list. A memory of the same id in another space stays too.
     """
     places = listed(transaction.db)
     for space, memory_id in places:
@@ -154,7 +154,7 @@ def forget(listed: Callable[[apsw.Connection], Sequence[Place]], transaction: Tr
 
 
 def missing(db: apsw.Connection, memory_id: str) -> NotFoundError:
-    """Return the error that says why a memory is not here."""
+    """Return the error that says why a memory is not in the store."""
     if reads.is_forgotten(db, memory_id):
         return NotFoundError(f"the memory {memory_id} was forgotten; nothing of it is left")
     return NotFoundError(f"there is no memory {memory_id} here; `list` and `search` show the ids")
@@ -166,7 +166,7 @@ AND superseded_by IS NULL AND (expires_at IS NULL OR expires_at > ?) ORDER BY id
 
 
 def _twin(transaction: Transaction, space: int, scope: str, text: str) -> str | None:
-    """Return the id of a memory with the same text, if searches show one."""
+    """Return the id of a visible memory with the same text, or None."""
     bindings = (views.fingerprint(text), space, scope, text, transaction.stamp.at)
     found: str | None = transaction.db.execute(_TWIN, bindings).get
     return found
@@ -178,10 +178,10 @@ def _check_free(transaction: Transaction, space: int, memory_id: str) -> None:
 
 
 def generations(db: apsw.Connection, space: int, *named: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the id and the salt that a name (a scope and a key) has in its first generation, then in each next one.
+    """Yield the id and the salt of a name (a scope and a key), generation by generation.
 
-    Built-in spaces count by name. Their ids change when a device joins the space of another, and a memory that both
-    imported before they met must still be one.
+    Built-in spaces count by name, because their ids change when a device joins another device's space. A memory that
+    both devices imported before they met must still be one memory.
     """
     known, name = db.execute("SELECT id, name FROM spaces WHERE space = ?", (space,)).get
     for generation in count():
@@ -189,15 +189,15 @@ def generations(db: apsw.Connection, space: int, *named: str) -> Iterator[tuple[
 
 
 def _check_outcome(state: LiveMemory, edit: MemoryEdit) -> None:
-    """Raise InputError where an edit would make a memory larger than its limits.
+    """Raise InputError if an edit would make a memory exceed its limits.
 
-    Devices that were apart may together have added more than a memory takes. That stays, and can be changed and taken
-    away; only it must not grow.
+    Disconnected devices may together have added more than the limits allow. The memory keeps the excess, which can be
+    edited and removed. It must only not grow.
     """
     tags = (set(state.tags) | set(edit.add_tags)) - set(edit.remove_tags)
     if len(tags) > max(limits.TAGS, len(state.tags)):
         raise InputError(
-            f"the memory {state.id} would have {len(tags)} tags; it takes {limits.TAGS}: remove some first"
+            f"the memory {state.id} would have {len(tags)} tags; the maximum is {limits.TAGS}: remove some first"
         )
     links = {(link.rel, link.to) for link in state.links} | set(edit.add_links)
     if len(links) > max(limits.LINKS, len(state.links)):

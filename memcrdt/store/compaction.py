@@ -1,6 +1,7 @@
 """Compaction: fold the log of a shard into one snapshot, prune old revisions, and give free space back.
 
-A commit folds by itself once a shard's log outgrows its snapshot. `compact` does all of it for every shard.
+A commit folds a shard automatically when the shard's log outgrows its snapshot. `compact` does all three for every
+shard.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from memcrdt.store.documents import Documents
 from memcrdt.store.log import ShardRow
 from memcrdt.store.transaction import Transaction
 
-# When a commit folds the log that it made longer. Rows make a shard slow to load, bytes make the file long; folding
-# writes the whole shard anew (benchmarks/compaction.py).
+# When a commit folds the log of a shard that it changed. Rows make a shard slow to load, and bytes make the file long.
+# Folding writes the whole shard again (benchmarks/compaction.py).
 LOG_ROWS: Final = 256
 LOG_BYTES: Final = 256 * limits.KIB
-_FEW_ROWS: Final = 16  # fewer are not worth it, however long: a batch of memories is one row
+_FEW_ROWS: Final = 16  # folding fewer is not worth it, however long they are: a batch of memories is one row
 
-_PRUNED_TOGETHER: Final = 32  # memories: with 100 revisions each 0.2 s, in which writers wait
+_PRUNED_TOGETHER: Final = 32  # memories in one transaction: with 100 revisions each, writers wait 0.2 s
 
-# Free pages are given back once there are many, and in portions so small that no writer waits long.
+# Free pages are given back when there are many, in portions so small that no writer waits long.
 _FREE_SHARE: Final = 8
 _FREE_PAGES: Final = 256
 _VACUUM_PAGES: Final = 1_024
@@ -49,7 +50,7 @@ class Compacted:
 
 
 def is_due(row: ShardRow) -> bool:
-    """Return whether the log behind a shard's snapshot is so long that it should be folded."""
+    """Return whether the log after a shard's snapshot is long enough to fold."""
     if row.damaged or row.log_rows < _FEW_ROWS:
         return False
     folded = row.size - row.log_bytes
@@ -59,8 +60,8 @@ def is_due(row: ShardRow) -> bool:
 def fold(db: apsw.Connection, documents: Documents, shard: int) -> None:
     """Replace the log of a shard (its local number) by one snapshot, inside the caller's transaction.
 
-    The snapshot is encoded from the live document, so deleted values are not in it. A damaged shard is left alone:
-    its rows wait for other devices.
+    The snapshot is encoded from the live document, so deleted values are not in it. A damaged shard is left alone,
+    because its rows wait for other devices.
     """
     row = log.shard_row(db, shard)
     if row.log_rows and not row.damaged:
@@ -68,7 +69,7 @@ def fold(db: apsw.Connection, documents: Documents, shard: int) -> None:
 
 
 def vacuum(db: apsw.Connection) -> None:
-    """Give some free pages back to the file system, if there are more than the store will soon use again."""
+    """Give some free pages back to the file system, if there are more than the store will soon reuse."""
     if int(db.pragma("freelist_count")) > max(_FREE_PAGES, int(db.pragma("page_count")) // _FREE_SHARE):
         _release_pages(db)
 
@@ -76,7 +77,7 @@ def vacuum(db: apsw.Connection) -> None:
 def compact(database: Database) -> Compacted:
     """Fold every shard whose log has grown, prune old revisions, and give free space back.
 
-    Works on one shard at a time, so that other writers get their turn. Readers are never in the way.
+    Each shard has its own transaction, so other writers can work in between. Readers do not block it.
     """
     before = _size(database)
     with database.reading() as db:
@@ -107,7 +108,7 @@ def _prune(database: Database, shard: int) -> int:
 
 
 def _release_pages(db: apsw.Connection) -> bool:
-    """Give some of the free pages back. Return whether there are more."""
+    """Give some of the free pages back. Return whether more are left."""
     db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
     return int(db.pragma("freelist_count")) > 0
 

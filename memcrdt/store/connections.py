@@ -19,16 +19,16 @@ from memcrdt.errors import CorruptError, DiskFullError, LockedError, ReadOnlyErr
 from memcrdt.store import filtering
 from memcrdt.store.vector_functions import load_vector_functions
 
-BUSY_TIMEOUT_S = 30.0  # a batch of 100,000 memories keeps the write lock for about 20 s
-_BUSY_PAUSES_S = (0.0005, 0.003)  # SQLite's own grow to 0.1 s: among eight busy writers one then starves
+BUSY_TIMEOUT_S = 30.0  # a batch of 100,000 memories holds the write lock for about 20 s
+_BUSY_PAUSES_S = (0.0005, 0.003)  # SQLite's own pauses grow to 0.1 s, and then one of eight busy writers starves
 READERS = 4  # idle read connections kept; more are made when more threads read at once
 BESIDE = ("-wal", "-shm")  # suffixes of the files that SQLite keeps beside an open one
-# With a WAL the same as FULL. But the journal of a file that is being made has to be gone for good: one that comes back
-# with the power undoes what was committed since (tests/store/test_durability.py).
+# With a WAL this is the same as FULL. But while a file is made, the deletion of its rollback journal must be durable. A
+# journal that reappears after a power cut undoes later commits (tests/store/test_durability.py).
 SYNCED = "PRAGMA synchronous = EXTRA"
-UNSYNCED = "PRAGMA synchronous = NORMAL"  # the power may take the last commits; the file stays whole
-_ALONE_S = 5.0  # to wait for readers of a file on a full disk
-# Free pages can be given back. A new file has to settle that before its first table.
+UNSYNCED = "PRAGMA synchronous = NORMAL"  # a power cut may lose the last commits; the file stays intact
+_ALONE_S = 5.0  # how long to wait for readers of a file on a full disk
+# Lets the store give free pages back. A new file must set this before its first table.
 AUTO_VACUUM = "PRAGMA auto_vacuum = INCREMENTAL"
 _READ_ONLY = apsw.SQLITE_OPEN_READONLY
 _READ_WRITE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
@@ -47,30 +47,32 @@ def translated(path: Path, doing: str) -> Iterator[None]:
     except (apsw.BusyError, apsw.LockedError) as exc:
         raise LockedError(
             f"{doing}: another process kept {path} locked for over {BUSY_TIMEOUT_S:.0f} s; try again,"
-            " or end the process that holds it"
+            " or end the process that holds the lock"
         ) from exc
     except apsw.FullError as exc:
         raise _disk_full(path, doing) from exc
     except apsw.NotADBError as exc:
         raise SchemaError(
-            f"{path} is no SQLite file; move it away, or name another home; if it was a store, see what"
-            " `memcrdt doctor` says of it"
+            f"{path} is not a SQLite file; move it away, or name another home; if it was a store, examine it with"
+            " `memcrdt doctor`"
         ) from exc
-    except (apsw.CorruptError, UnicodeDecodeError) as exc:  # all texts were UTF-8: this one was damaged
+    except (apsw.CorruptError, UnicodeDecodeError) as exc:  # all texts were written as UTF-8, so this text is damaged
         raise CorruptError(f"{doing}: {path} is damaged ({exc}); run `memcrdt doctor`") from exc
     except (apsw.ReadOnlyError, apsw.PermissionsError) as exc:
-        raise ReadOnlyError(f"{doing}: {path} may not be written ({exc}); check its owner and mode") from exc
+        raise ReadOnlyError(f"{doing}: {path} is not writable ({exc}); check its owner and mode") from exc
     except apsw.CantOpenError as exc:
-        raise StoreError(f"{doing}: {path} can't be opened ({exc}); check that the folder is there and yours") from exc
+        raise StoreError(
+            f"{doing}: {path} cannot be opened ({exc}); check that the folder exists and is yours"
+        ) from exc
     except apsw.Error as exc:
         if _is_without_index(exc):
             raise _disk_full(path, doing) from exc
-        raise StoreError(f"{doing}: SQLite says {exc} about {path}; nothing was changed") from exc
+        raise StoreError(f"{doing}: SQLite failed on {path} ({exc}); nothing was changed") from exc
 
 
 @contextmanager
 def consistent_read(db: apsw.Connection) -> Iterator[None]:
-    """Let all reads inside the block see the database at one moment."""
+    """Let all reads inside the block see the same state of the database."""
     db.execute("BEGIN")
     try:
         yield
@@ -93,7 +95,7 @@ def _disk_full(path: Path, doing: str) -> DiskFullError:
 
 
 def _is_without_index(exc: apsw.Error) -> bool:
-    """Return whether there was no room for the index of the WAL, which every connection needs."""
+    """Return whether the disk had no room for the index of the WAL, which every connection needs."""
     return getattr(exc, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
 
 
@@ -103,12 +105,12 @@ def connect(path: Path, *, read_only: bool, vfs: str | None) -> apsw.Connection:
 
 
 def connect_to_read(path: Path, *, read_only: bool, vfs: str | None) -> apsw.Connection:
-    """Open a connection to read with.
+    """Open a connection for reading.
 
-    It also works where SQLite can't make its files beside the store: on a full disk, and where nothing may be written.
+    This works even if SQLite cannot create its files beside the store, on a full disk or in a read-only folder.
 
     Raises:
-        apsw.Error: SQLite can't open the file.
+        apsw.Error: SQLite cannot open the file.
     """
     if sys.platform != "win32" and vfs is None:
         return _connect_anyhow(path, read_only=read_only)
@@ -127,14 +129,14 @@ def _connect_anyhow(path: Path, *, read_only: bool) -> apsw.Connection:
 
 
 def is_unwritable(path: Path) -> bool:
-    """Return whether the file, or the files that SQLite needs beside it, may not be written. Existing ones are fine."""
+    """Return whether a file beside the store is missing and the read-only store or folder prevents its creation."""
     if all(path.with_name(path.name + suffix).exists() for suffix in BESIDE):
         return False
     return not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
 class SingleUseConnection(apsw.Connection):
-    """A connection for one call: it keeps other processes out, or doesn't see their writes."""
+    """A connection for one call: it locks other processes out, or does not see their writes."""
 
     def check(self) -> None:
         """Raise LockedError if the results may be wrong."""
@@ -149,7 +151,7 @@ class ExclusiveConnection(SingleUseConnection):
 
 
 def _alone(path: Path) -> ExclusiveConnection:
-    """Open an exclusive connection. Another thread that just found the disk full may be in the way for a moment."""
+    """Open an exclusive connection. Retry for a moment: another thread may have one open on the same full disk."""
     deadline = time.monotonic() + _ALONE_S
     while True:
         try:
@@ -161,14 +163,14 @@ def _alone(path: Path) -> ExclusiveConnection:
 
 
 class SnapshotConnection(SingleUseConnection):
-    """A connection to a file that this process may not write. It takes no locks, so it would miss a writer."""
+    """A connection to a file that this process may not write. It takes no locks, so a writer could go unnoticed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen = self._state()
         if self._seen[1][2:] > (0,):
             super().__init__(str(path), flags=_READ_ONLY, vfs="unix-none")
-            self.execute("PRAGMA locking_mode = EXCLUSIVE")  # the index of the WAL is then in memory
+            self.execute("PRAGMA locking_mode = EXCLUSIVE")  # this keeps the index of the WAL in memory
         else:
             super().__init__(f"{path.as_uri()}?immutable=1", flags=_READ_ONLY | apsw.SQLITE_OPEN_URI)
         _set_up(self)
@@ -198,7 +200,7 @@ def _set_up(db: apsw.Connection) -> apsw.Connection:
         db.execute(SYNCED)
         load_vector_functions(db)
         filtering.add_functions(db)
-    except BaseException:  # whatever it was, the file must not stay open
+    except BaseException:  # also on Ctrl-C: the file must not stay open
         close(db)
         raise
     return db
@@ -211,7 +213,7 @@ def close(db: apsw.Connection) -> None:
 
 
 class _BusyHandler:
-    """Waits for a lock in short, uneven steps, for BUSY_TIMEOUT_S at most."""
+    """Waits for a lock in short, random steps, for up to BUSY_TIMEOUT_S."""
 
     def __init__(self) -> None:
         self._deadline = 0.0
@@ -222,12 +224,12 @@ class _BusyHandler:
             self._deadline = now + BUSY_TIMEOUT_S
         if now >= self._deadline:
             return False
-        time.sleep(random.uniform(*_BUSY_PAUSES_S))  # noqa: S311 - no secret: it only keeps processes out of step
+        time.sleep(random.uniform(*_BUSY_PAUSES_S))  # noqa: S311 - not a secret: it keeps processes from retrying in step
         return True
 
 
 def use_wal(db: apsw.Connection) -> None:
-    """Put the file into WAL mode. SQLite doesn't call the busy handler for this, so this tries again by itself."""
+    """Put the file into WAL mode. SQLite does not call the busy handler here, so this function retries."""
     db.execute(AUTO_VACUUM)
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while db.pragma("journal_mode") != "wal":
@@ -242,8 +244,8 @@ def use_wal(db: apsw.Connection) -> None:
 def truncate_wal(path: Path, vfs: str | None) -> bool:
     """Move the WAL into the database and empty it, or give up at once. Return whether it is empty.
 
-    Uses a connection of its own that never waits: with a timeout it would hold the write lock while it waits for
-    readers, and writers would wait with it.
+    This uses its own connection, which never waits. With a timeout it would hold the write lock while it waits for
+    readers, and writers would have to wait too.
     """
     with translated(path, "scrubbing"), closing(connect(path, read_only=False, vfs=vfs)) as db:
         db.set_busy_timeout(0)
@@ -283,14 +285,14 @@ class Readers:
 
     @contextmanager
     def none_alone(self) -> Iterator[None]:
-        """Wait until no connection is exclusive, and let none be made meanwhile. Raises LockedError."""
+        """Wait until no connection is exclusive, and keep new ones from opening in the block. Raises LockedError."""
         with self._making:
             if not self._making.wait_for(lambda: not self._alone, _ALONE_S):
-                raise LockedError("the disk was full, and something is still read in the way of that; try again")
+                raise LockedError("a read that began on the full disk still has the file locked; try again")
             yield
 
     def close(self) -> None:
-        """Close all idle connections; lent ones are closed when they come back."""
+        """Close all idle connections; lent connections are closed when they are returned."""
         self._closed = True
         while True:
             try:
@@ -302,13 +304,13 @@ class Readers:
         with self._making:
             db = (
                 ExclusiveConnection(self._path) if self._alone else self._make()
-            )  # beside an exclusive connection, any other has to be exclusive, too
+            )  # beside an exclusive connection, every other must also be exclusive
             self._alone += isinstance(db, ExclusiveConnection)
             return db
 
     def _take_back(self, db: apsw.Connection) -> None:
-        # A statement that has not ended keeps the connection at an old state of the file, for all later borrowers. That
-        # happens if another thread holds on to its cursor, as gc.get_objects() does.
+        # An unfinished statement keeps the connection at an old state of the file, for all later borrowers. That
+        # happens if another thread keeps a reference to its cursor, as gc.get_objects() does.
         is_done = not db.in_transaction and db.txn_state() == apsw.SQLITE_TXN_NONE
         if is_done and not self._closed and not isinstance(db, SingleUseConnection):
             try:
@@ -317,6 +319,6 @@ class Readers:
                 close(db)
             return
         with self._making:
-            close(db)  # left open, it would also keep the WAL from ever being truncated
+            close(db)  # an open one would also keep the WAL from ever being truncated
             self._alone -= isinstance(db, ExclusiveConnection)
             self._making.notify_all()

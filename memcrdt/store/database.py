@@ -1,7 +1,7 @@
-"""The SQLite file of a store, opened: its connections, its write lock, and the live documents that follow its log.
+"""The open SQLite file of a store: its connections, its write lock, and the live documents that follow its log.
 
-Store (store.py) adds commits. Compaction and scrubbing, which change the form of the file and not its meaning, need
-only what is here.
+Store (store.py) adds commits. Compaction and scrubbing change the form of the file and not its meaning, so they need
+only this module.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ T = TypeVar("T")
 class Database:
     """One SQLite file. Safe between threads; several processes may have it open at once.
 
-    Raises (when it is made):
-        NotFoundError, ReadOnlyError, SchemaError, CorruptError, StoreError: The file can't be opened.
+    Raises (in the constructor):
+        NotFoundError, ReadOnlyError, SchemaError, CorruptError, StoreError: The file cannot be opened.
     """
 
     def __init__(self, home: Path | Location, device: str, options: StoreOptions | None = None) -> None:
@@ -41,7 +41,7 @@ class Database:
         )
         self.path = self.location.path
         self.device = device
-        self.was_to_scrub = False  # whether the file held bytes of something forgotten when it was opened
+        self.was_to_scrub = False  # whether the file had bytes of forgotten memories when it was opened
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._documents = Documents()
@@ -53,18 +53,18 @@ class Database:
         try:
             self.facts = self._begin()
             self.location.opened()
-        except BaseException:  # the connections must not outlive a failed opening
+        except BaseException:  # do not leak connections when opening fails
             self.close()
             raise
 
-    # --- who and when -------------------------------------------------------------------------------------------------
+    # --- identity and time --------------------------------------------------------------------------------------------
 
     def now_ms(self) -> int:
         """Return the time in ms since 1970."""
         return self.options.clock()
 
     def stamp(self, by: str | None = None) -> Stamp:
-        """Return the stamp for a local change at this moment."""
+        """Return the stamp of a local change."""
         return Stamp(self.now_ms(), by, self.device)
 
     @property
@@ -78,7 +78,7 @@ class Database:
         return os.getpid() != self._pid
 
     def renew_client(self, alarm: str) -> None:
-        """Write under another client id from now on, since somebody else uses ours, and tell the user why."""
+        """Switch to a new client id, because another store uses ours, and raise an alarm with the reason."""
         with self.writing() as db:
             meta.renew_client_id(db, self.boot, self.options.random)
             meta.raise_alarm(db, self.now_ms(), alarm)
@@ -86,7 +86,7 @@ class Database:
     # --- connections --------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close every connection. A second call does nothing; nor does one in a forked child, which owns none."""
+        """Close every connection. A second call does nothing, and so does a call in a forked child, which owns none."""
         if self.is_inherited:
             return
         with self._lock:
@@ -100,31 +100,31 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
-        """Lend a connection to read with, for one call: no read transaction may outlive it."""
+        """Lend a connection for reading. No read transaction may outlive the block."""
         self._check_there()
         with translated(self.path, "reading"), self._readers.connection() as db:
             yield db
 
     @contextmanager
     def writing(self) -> Iterator[apsw.Connection]:
-        """Lend the write connection in a transaction of its own, for peers, receipts, digests: all but memories."""
+        """Lend the write connection in its own transaction, for all data but memories: peers, receipts, digests."""
         with self._exclusive("writing") as db:
             yield db
 
     @contextmanager
     def writing_unsynced(self) -> Iterator[apsw.Connection]:
-        """Like `writing`, without waiting for the disk.
+        """Lend the write connection like `writing`, but do not wait for the disk.
 
-        For facts that are found out again if a power cut takes them.
+        Only for facts that can be determined again after a power cut.
         """
         with self._exclusive("writing", is_synced=False) as db:
             yield db
 
     @contextmanager
     def documents(self) -> Iterator[tuple[apsw.Connection, Documents]]:
-        """Lend the live documents and a connection that sees what is durable; this process writes nothing meanwhile."""
+        """Lend the live documents and a connection that sees the durable state. This process cannot write meanwhile."""
         with self._lock, self.reading() as db:
-            db.execute("BEGIN")  # heads and logs of one moment
+            db.execute("BEGIN")  # heads and logs must be of one moment
             try:
                 self._use_facts(db)
                 yield db, self._documents
@@ -134,22 +134,22 @@ class Database:
 
     @contextmanager
     def writing_documents(self) -> Iterator[tuple[apsw.Connection, Documents]]:
-        """Lend the write connection and the live documents, to change the form of the log and not its meaning."""
+        """Lend the write connection and the live documents, to change the form of the log but not its meaning."""
         with self._lock:
             try:
                 with self._exclusive("compacting") as db:
                     self._use_facts(db)
                     yield db, self._documents
-            except BaseException:  # documents do not roll back, and even the COMMIT may fail
+            except BaseException:  # documents do not roll back, and even COMMIT may fail
                 self._documents.clear()
                 raise
             self._documents.trim()
 
     def using_reserve(self, work: Callable[[], T]) -> T:
-        """Run `work`, which makes room; on a full disk give up the reserve and run it again.
+        """Run `work`, which frees disk space. On a full disk, release the reserve and run it again.
 
         Raises:
-            Exception: Whatever `work` raises.
+            Exception: Any error of `work`.
         """
         try:
             return work()
@@ -161,15 +161,15 @@ class Database:
             self.location.keep_reserve()
 
     def check_writable(self, doing: str) -> None:
-        """Check that the store may be written.
+        """Check that the store can be written.
 
         Raises:
-            ReadOnlyError: It was opened for reading only.
-            StoreError: It is closed, or its file is not there any more.
+            ReadOnlyError: The store was opened for reading only.
+            StoreError: The store is closed, or its file is gone.
         """
         self._check_there()
         if self.options.read_only:
-            raise ReadOnlyError(f"{doing}: {self.path} was opened for reading only; open it without read_only")
+            raise ReadOnlyError(f"{doing}: {self.path} was opened for reading only; open it for writing")
 
     @contextmanager
     def _exclusive(self, doing: str, *, is_synced: bool = True) -> Iterator[apsw.Connection]:
@@ -178,7 +178,7 @@ class Database:
             yield db
 
     def _check_there(self) -> None:
-        """Raise StoreError in a forked child, after close(), and when the file is not the one that was opened."""
+        """Raise StoreError in a forked child, after close(), and if the path no longer leads to the opened file."""
         if self.is_inherited:
             raise files.inherited_error(self.path)
         if self._closed:
@@ -188,7 +188,7 @@ class Database:
     # --- opening ------------------------------------------------------------------------------------------------------
 
     def writer(self) -> apsw.Connection:
-        """Return the write connection, made when it is first needed. The caller holds the lock, or is alone."""
+        """Return the write connection. The first call opens it. The caller holds the lock, or is the only user."""
         self._check_there()
         if self._writer is None:
             with translated(self.path, "opening"):
@@ -199,7 +199,7 @@ class Database:
     def _begin(self) -> Facts:
         """Open the file and return its facts.
 
-        On a full disk a file that was opened before can still be read; each write then tries again.
+        On a full disk, an existing store can still be read. Each write then tries again to open the write connection.
         """
         if self.options.read_only:
             with self.reading() as db:
@@ -220,14 +220,14 @@ class Database:
         with self._readers.none_alone():
             db = connections.connect(self.path, read_only=False, vfs=self.location.vfs)
         try:
-            migrations.check(db, self.path)  # before the first byte of a foreign file is changed
+            migrations.check(db, self.path)  # before a byte of a foreign file changes
             self.location.set_up(db)
             migrations.migrate(db, self.path)
             files.note_opened(self, self.path)
             with _immediate(db):
                 self.facts = self._incarnation.establish(db)
                 self.was_to_scrub = log.is_anything_to_scrub(db)
-        except BaseException:  # whatever it was, the file must not stay open
+        except BaseException:  # also on Ctrl-C: the file must not stay open
             connections.close(db)
             raise
         return db
@@ -239,7 +239,7 @@ class Database:
         self.facts = known
 
     def replace_content(self, source: apsw.Connection) -> None:
-        """Put the content of another store in the place of this one's, in one step."""
+        """Replace the content of this store with that of another store, in one step."""
         self.check_writable("restoring")
         with self._lock:
             with translated(self.path, "restoring"), self.writer().backup("main", source, "main") as backup:
@@ -248,7 +248,7 @@ class Database:
             self.content_replaced()
 
     def content_replaced(self) -> None:
-        """Drop all that is known of the file: another content stands in it now."""
+        """Drop all cached state of the file after its content was replaced."""
         with self._lock:
             self._documents.clear()
         with self.writing() as db:
@@ -259,14 +259,14 @@ class Database:
 @contextmanager
 def _immediate(db: apsw.Connection, is_synced: bool = True) -> Iterator[apsw.Connection]:
     """Run the body within BEGIN IMMEDIATE, and commit at its end unless it did so itself."""
-    # Each time: what the connection did before must not decide what is durable.
+    # Set each time: durability must not depend on the connection's last transaction.
     db.execute(connections.SYNCED if is_synced else connections.UNSYNCED)
     db.execute("BEGIN IMMEDIATE")
     try:
         yield db
         if db.in_transaction:
             db.execute("COMMIT")
-    except BaseException:  # whatever it was: nothing was changed
+    except BaseException:  # also on Ctrl-C: nothing may change
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise

@@ -15,7 +15,7 @@ from memcrdt.store.store import Store
 
 
 class ShardDigest(NamedTuple):
-    """16 bytes over the canonical state of a shard, as of log row `head`; 0 for a damaged shard, where rows wait."""
+    """16 bytes over the canonical state of a shard at log row `head`. `head` is 0 for a damaged shard."""
 
     number: int
     digest: bytes
@@ -23,7 +23,7 @@ class ShardDigest(NamedTuple):
 
 
 def of_space(store: Store, space: int) -> list[ShardDigest]:
-    """Return the digest of every shard of a space that holds anything, lowest number first.
+    """Return the digest of every non-empty shard of a space, lowest number first.
 
     Forgotten memories count. A shard is empty only if all its rows were lost.
     """
@@ -37,7 +37,7 @@ def of_space(store: Store, space: int) -> list[ShardDigest]:
 
 
 def whole(digests: list[ShardDigest]) -> str:
-    """Return one digest of a space in hexadecimal: equal on devices that hold the same."""
+    """Return one digest of a space in hexadecimal. It is equal on devices with equal content."""
     state = hashlib.blake2b(digest_size=16, person=b"memcrdt space")
     for shard in digests:
         state.update(shard.number.to_bytes(4, "big") + shard.digest)
@@ -46,7 +46,7 @@ def whole(digests: list[ShardDigest]) -> str:
 
 def _computed(store: Store, shards: list[int]) -> list[ShardDigest]:
     if not shards:
-        return []  # without waiting for a commit
+        return []  # do not wait for a commit
     with store.documents() as (_, documents):
         loaded = documents.loaded
     # Loaded shards first: loading documents pushes others out of the cache.
@@ -66,7 +66,7 @@ def _head(row: ShardRow) -> int:
 def _keep(store: Store, space: int, digests: list[ShardDigest]) -> None:
     if store.options.read_only:
         return
-    with suppress(DiskFullError), store.writing_unsynced() as db:  # then they are computed anew the next time
+    with suppress(DiskFullError), store.writing_unsynced() as db:  # a digest that is not kept is computed again
         _write(db, space, digests)
 
 

@@ -1,4 +1,4 @@
-"""Live Yjs documents of a few shards, brought up to the log each time before they are used."""
+"""Live Yjs documents of a few shards. They are brought up to date with the log before each use."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from memcrdt.crdt.shard import Edit, Shard
 
 
-CAPACITY = 32  # a full shard with five registers a memory takes about 2.5 MB once loaded
+CAPACITY = 32  # a loaded full shard with five registers per memory takes about 2.5 MB
 
 
 class SpoiledError(CorruptError):
-    """A shard can't be loaded: bytes of its log are not what was written. `shard` is its local number."""
+    """A shard cannot be loaded, because bytes of its log have changed. `shard` is its local number."""
 
     def __init__(self, shard: int, reason: str) -> None:
         super().__init__(reason)
@@ -36,7 +36,7 @@ class Document:
     Attributes:
         live: The document.
         seq: The row of the log up to which it is current.
-        waiting: Updates of a damaged shard that build on lost rows: they are in the log, but not in the document.
+        waiting: Updates of a damaged shard that build on lost rows. They are in the log, but not in the document.
     """
 
     live: Shard
@@ -44,7 +44,7 @@ class Document:
     waiting: list[bytes] = field(default_factory=list)
 
     def apply_waiting(self) -> list[Edit]:
-        """Apply the waiting updates that fit by now, whatever their order. Return what they changed."""
+        """Apply the waiting updates that now fit, in any order. Return their edits."""
         edits: list[Edit] = []
         while self.waiting:
             rest = [update for update in self.waiting if not self._apply_if_it_fits(update, edits)]
@@ -64,16 +64,16 @@ class Document:
 
 
 class Documents:
-    """A cache of documents, by least recent use. The caller holds the lock of the store."""
+    """An LRU cache of documents. The caller holds the lock of the store."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
         self.client_id = 0
         self._cached: OrderedDict[int, Document] = OrderedDict()
-        self._gone: list[Document] = []  # no longer needed, and still to be freed
+        self._gone: list[Document] = []  # no longer needed, but not freed yet
 
     def use_client(self, client_id: int) -> None:
-        """Write under this client id from now on."""
+        """Set the client id of all later writes."""
         if client_id != self.client_id:
             self.client_id = client_id
             self._dismiss_all()
@@ -87,9 +87,9 @@ class Documents:
         """Return the document of a shard, at the head of the shard as `db` sees it.
 
         Raises:
-            SpoiledError: The shard can't be loaded.
+            SpoiledError: The shard cannot be loaded.
         """
-        document = self._cached.pop(row.shard, None)  # so that an error on the way leaves none behind
+        document = self._cached.pop(row.shard, None)  # so that an error leaves no broken document in the cache
         try:
             if document is not None and document.seq != row.head:
                 document = self._caught_up(db, row, document)
@@ -101,10 +101,10 @@ class Documents:
         return document
 
     def trim(self) -> None:
-        """Drop the documents used longest ago, and free them.
+        """Drop the least recently used documents, and free them.
 
-        Not within a transaction: it may need documents with uncommitted changes, and other processes would wait while
-        large documents are freed.
+        Do not call this within a transaction. It may need documents with uncommitted changes, and other processes would
+        wait while large documents are freed.
         """
         while len(self._cached) > self._capacity:
             self._gone.append(self._cached.popitem(last=False)[1])
@@ -112,11 +112,11 @@ class Documents:
             self._gone.pop().live.free()
 
     def drop(self, shard: int) -> None:
-        """Drop a document that may be spoiled."""
+        """Drop a document that may differ from the log."""
         self._cached.pop(shard, None)
 
     def clear(self) -> None:
-        """Drop all documents, since they may be spoiled."""
+        """Drop all documents, because they may differ from the log."""
         self._cached.clear()
 
     def close(self) -> None:
@@ -148,7 +148,7 @@ class Documents:
         return document
 
     def _caught_up(self, db: apsw.Connection, row: ShardRow, document: Document) -> Document | None:
-        """Apply what other processes appended. Return None if the rows in between are folded away."""
+        """Apply the rows that other processes appended. Return None if rows in between were folded away."""
         if row.damaged or log.snapshot_seq(db, row.shard) > document.seq:
             self._gone.append(document)
             return None
@@ -161,15 +161,17 @@ class Documents:
 def _scanned(update: bytes, seq: int) -> Scan:
     """Return the scan of a row of the log.
 
-    Rows from outside are scanned at every load, the others by doctor and restore: a thousand memories with five
-    registers each take 17 ms to load and 15 ms to scan.
+    Rows from other devices and clients are scanned at every load. Local rows are scanned only by doctor and restore,
+    because scanning takes nearly as long as loading: 15 ms and 17 ms for a thousand memories with five registers each.
     """
     from memcrdt.crdt.scan import scan
 
     try:
         return scan(update, own=True)
     except RemoteProtocolError as exc:
-        raise CorruptError(f"row {seq} of the log is no update ({exc}); run `memcrdt doctor --repair`") from exc
+        raise CorruptError(
+            f"row {seq} of the log is not a valid update ({exc}); run `memcrdt doctor --repair`"
+        ) from exc
 
 
 def _apply(live: Shard, update: bytes, seq: int) -> None:

@@ -1,4 +1,4 @@
-"""Check and make the file of a store before SQLite opens it."""
+"""Check and create the file of a store before SQLite opens it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _READ_ONLY: Final = "check its owner and mode, or open the home for reading only
 
 
 def prepare(path: Path, *, read_only: bool) -> None:
-    """Make the folder and the file, and delete the leftovers of a killed process.
+    """Create the folder and the file, and delete the leftovers of a killed process.
 
-    With `read_only`, the file has to be there.
+    With `read_only`, the file must exist.
 
     Raises:
-        NotFoundError: The file is to be read only, and there is none.
-        ReadOnlyError: The file or its folder may not be written.
-        StoreError: The folder can't be made.
+        NotFoundError: `read_only` is set, and the file does not exist.
+        ReadOnlyError: The file or its folder is not writable.
+        StoreError: The folder cannot be created.
     """
     home = path.parent
     if home.exists() and not home.is_dir():
@@ -38,7 +38,7 @@ def prepare(path: Path, *, read_only: bool) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raise SchemaError if the file at the place of a store is none. Nothing is made or changed."""
+    """Raise SchemaError if the file at the path of a store is not a store. Create and change nothing."""
     files.check_not_inherited(path)
     if path.is_file():
         with (
@@ -49,28 +49,29 @@ def check_file(path: Path) -> None:
 
 
 def _make_home(home: Path) -> None:
-    with files.translated_os_errors(f"the home {home} can't be made", "name another folder"):
+    with files.translated_os_errors(f"the home {home} cannot be created", "name another folder"):
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def _check_writable(path: Path) -> None:
-    """Raise ReadOnlyError if the store, a file that SQLite keeps beside it, or the folder may not be written.
+    """Raise ReadOnlyError if the store, a file that SQLite keeps beside it, or the folder is not writable.
 
-    SQLite itself would make the index of the WAL with the mode of a read-only file, leave it there, and fail on it.
+    Without this check, SQLite would create the index of the WAL with the mode of the read-only file, leave it there,
+    and fail on it.
     """
     beside = [path.with_name(path.name + suffix) for suffix in connections.BESIDE]
     for file in (path, *beside):
         if file.exists() and not os.access(file, os.W_OK):
-            raise ReadOnlyError(f"opening: {file} may not be written; {_READ_ONLY}")
+            raise ReadOnlyError(f"opening: {file} is not writable; {_READ_ONLY}")
     if not all(file.exists() for file in (path, *beside)) and not os.access(path.parent, os.W_OK):
-        raise ReadOnlyError(f"opening: nothing may be written in the folder {path.parent}; {_READ_ONLY}")
+        raise ReadOnlyError(f"opening: the folder {path.parent} is not writable; {_READ_ONLY}")
 
 
 def _make_file(path: Path) -> None:
-    """Make the file, readable by its owner only, if it is missing.
+    """Create the file, readable by its owner only, if it is missing.
 
-    SQLite gives the WAL the same mode, and would itself follow the umask. An existing file is not even opened: closing
-    it would drop the locks of SQLite.
+    SQLite would follow the umask. It gives the WAL the mode of this file. An existing file is not even opened, because
+    closing it would drop SQLite's locks.
     """
-    with suppress(OSError):  # it exists; of any other error, SQLite gives a better message
+    with suppress(OSError):  # the file exists, or SQLite will report the error better
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

@@ -1,9 +1,9 @@
-"""The file at a path while SQLite has it open: whether it is still the same, and whether this process may use it.
+"""Checks on a file that SQLite has open: whether the path still leads to it, and whether this process may use it.
 
-SQLite keeps the POSIX locks of a file once for each process. In a forked child it believes that it holds the locks of
-its parent, so that even a fresh connection takes none of its own; when the parent closes, the WAL is deleted under the
-child (seen in /proc/locks). So a file that was open when a process forked can't be opened in the child. A child that
-was spawned, or that forked before opening, is fine.
+SQLite keeps the POSIX locks of a file once per process. In a forked child it believes that it holds its parent's
+locks, so even a fresh connection takes none of its own. When the parent closes, the WAL is deleted under the child
+(seen in /proc/locks). So a file that was open when a process forked cannot be opened in the child. A child that was
+spawned, or that was forked before the file was opened, can open it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def identity(path: Path) -> FileIdentity:
 def check_same(path: Path, expected: FileIdentity) -> None:
     """Check that the expected file is still at `path`.
 
-    Whatever is written into a file that was deleted or replaced would be acknowledged and lost.
+    A write into a deleted or replaced file would be acknowledged and lost.
 
     Raises:
         StoreError: Another file is there, or none.
@@ -41,7 +41,7 @@ def check_same(path: Path, expected: FileIdentity) -> None:
     if not _is_there(path, expected):
         raise StoreError(
             f"{path} was deleted, moved or replaced while it was open; close it and open it again: nothing was changed,"
-            " and what is in the old file is no longer seen"
+            " and the content of the old file is no longer visible"
         )
 
 
@@ -50,7 +50,7 @@ def _is_there(path: Path, expected: FileIdentity) -> bool:
         return identity(path) == expected
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except OSError:  # nobody can tell: the folder may not be searched any more
+    except OSError:  # unknown: the folder is no longer searchable
         return True
 
 
@@ -73,7 +73,7 @@ def check_not_inherited(path: Path) -> None:
 def inherited_error(path: Path) -> StoreError:
     """Return the error for a file that was open when this process was forked."""
     return StoreError(
-        f"{path} was open when this process was forked, and SQLite's locks don't survive that; start the process"
+        f"{path} was open when this process was forked, and SQLite's locks do not survive a fork; start the process"
         " with multiprocessing's spawn, or open the store only after the fork"
     )
 
@@ -91,8 +91,8 @@ def translated_os_errors(failure: str, advice: str) -> Iterator[None]:
     """Turn an OSError into a StoreError, or into a DiskFullError.
 
     Args:
-        failure: What can't be done, such as "the home x can't be made".
-        advice: What the user can do about it.
+        failure: The failed operation, such as "the home x cannot be created".
+        advice: Advice for the user.
     """
     try:
         yield

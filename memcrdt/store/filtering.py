@@ -1,4 +1,4 @@
-"""Filters as SQL conditions on `memories m`. Search, list and forget share them."""
+"""Filters as SQL conditions on `memories m`, for search, list and forget."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ class Where(NamedTuple):
 
 
 def add_functions(db: apsw.Connection) -> None:
-    """Register the functions that conditions call. SQLite's own lower() knows only English letters; ours takes as long,
-    1 µs a text."""
+    """Register the functions that conditions call.
+
+    SQLite's own lower() knows only English letters. Ours takes as long, 1 µs per text.
+    """
     db.create_scalar_function("holds", _holds, 2, deterministic=True)
     db.create_scalar_function("metadata_contains", _metadata_contains, 2, deterministic=True)
 
@@ -36,7 +38,10 @@ def _holds(*texts: Any) -> bool:
 
 
 def _metadata_contains(*values: Any) -> bool:
-    """Whether a stored text contains the operand in either case, or a stored list has it as an item. Both are JSON."""
+    """Return whether a stored text contains the operand, ignoring case, or a stored list has it as an item.
+
+    Both values are JSON.
+    """
     value, operand = values
     stored = json.loads(value)
     if isinstance(stored, list):
@@ -45,24 +50,24 @@ def _metadata_contains(*values: Any) -> bool:
 
 
 def where(filters: CheckedFilters, now: int) -> Where:
-    """Return the condition for the memories that filters select and nothing hides at `now` (ms)."""
+    """Return the condition for the memories that the filters select and that are not hidden at `now` (ms)."""
     return _all([*_narrowing(filters), *_hiding(filters, now)])
 
 
 def narrowing(filters: CheckedFilters) -> Where:
-    """Return the condition for the memories that filters select, hidden ones among them, whatever the time."""
+    """Return the condition for the memories that the filters select, including hidden ones, at any time."""
     return _all(_narrowing(filters))
 
 
 def in_spaces(column: str, names: Sequence[str]) -> Where:
-    """Return the condition that a column holds the local number of one of these spaces."""
+    """Return the condition that a column is the local number of one of these spaces."""
     named = _any_of("name", names)
-    sign = "=" if len(names) == 1 else "IN"  # the plain form, which every index serves
+    sign = "=" if len(names) == 1 else "IN"  # every index supports the plain form
     return Where(f"{column} {sign} (SELECT space FROM spaces WHERE {named.sql})", named.bindings)
 
 
 def hidden(filters: CheckedFilters, now: int) -> Iterable[Where]:
-    """Yield the conditions for memories that are hidden at `now`. An index answers each of them."""
+    """Yield the conditions for memories that are hidden at `now`. Each condition has an index."""
     if "expired" not in filters.include:
         yield Where("m.expires_at <= ?", (now,))
     if "superseded" not in filters.include:
@@ -130,7 +135,7 @@ def _hiding(filters: CheckedFilters, now: int) -> Iterable[Where]:
     if filters.as_of is None:
         yield Where("m.superseded_by IS NULL", ())
     else:
-        # A forgotten successor leaves no time behind. The memory was superseded at its last change at the latest.
+        # A forgotten successor has no time any more. The memory was superseded no later than its last change.
         yield Where(
             "(m.superseded_by IS NULL OR coalesce("
             "(SELECT min(s.created_at) FROM memories s WHERE s.id = m.superseded_by), m.updated_at) > ?)",
@@ -139,7 +144,7 @@ def _hiding(filters: CheckedFilters, now: int) -> Iterable[Where]:
 
 
 def _any_of(column: str, values: Iterable[str]) -> Where:
-    # One binding serves any number of values. A single value keeps the plain form, which every index serves.
+    # One binding carries any number of values. A single value keeps the plain form, which every index supports.
     given = tuple(values)
     if len(given) == 1:
         return Where(f"{column} = ?", given)
@@ -147,7 +152,10 @@ def _any_of(column: str, values: Iterable[str]) -> Where:
 
 
 def _metadata(key: str, conditions: Sequence[Condition]) -> Iterable[Where]:
-    """Conditions that need the key share one subquery; each of the others excludes the memories that it names."""
+    """Yield the conditions on a metadata key.
+
+    Conditions that need the key share one subquery. Each of the others excludes the memories that it names.
+    """
     if needed := [_stored(condition) for condition in conditions if not _excludes(condition)]:
         found = _all(needed)
         yield Where(f"m.memory IN (SELECT memory FROM metadata WHERE key = ? AND {found.sql})", (key, *found.bindings))
@@ -159,12 +167,12 @@ def _metadata(key: str, conditions: Sequence[Condition]) -> Iterable[Where]:
 
 
 def _excludes(condition: Condition) -> bool:
-    """Whether a memory without the key satisfies the condition."""
+    """Return whether a memory without the key satisfies the condition."""
     return condition.operator in ("$ne", "$nin") or condition == ("$exists", False)
 
 
 def _stored(condition: Condition) -> Where:
-    """The condition on a row of `metadata`, of an operator that excludes its opposite."""
+    """Return the condition on a row of `metadata`. An operator that excludes returns its opposite."""
     operator, operand = condition
     if operator == "$exists":
         return Where("TRUE", ())

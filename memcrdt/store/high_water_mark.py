@@ -1,7 +1,7 @@
-"""High-water marks: how far a store had come, kept outside of its file, so that an older copy of the file is noticed.
+"""High-water marks: the progress of a store, kept outside its file, so that an older copy of the file is noticed.
 
-One mark is beside the device key, the other in a folder of the platform: restoring a whole home also restores the
-first one. They are written after each commit and may lag.
+One mark is beside the device key. The other is in the platform's state folder, because restoring a whole home also
+restores the first one. Both are written after each commit and may lag.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Final
 from memcrdt.paths import STATE_VARIABLE
 
 FILE: Final = "store.mark"
-_BYTES: Final = 512  # one sector, written in place, so that it is either new or old as a whole
+_BYTES: Final = 512  # one sector, written in place, so a mark is either entirely new or entirely old
 
 
 @dataclass(frozen=True, slots=True)
 class HighWaterMark:
-    """How far a store had come.
+    """The progress of a store.
 
     Attributes:
         incarnation: The incarnation of the store.
@@ -47,12 +47,12 @@ def state_folder() -> Path:
 
 
 def hashed(machine: str) -> str:
-    """Return the id of a machine as marks hold it: nobody else needs to know the id itself."""
+    """Return the hash of a machine's id that marks contain. The id itself stays private."""
     return hashlib.blake2b(machine.encode(), digest_size=16, person=b"memcrdt machine").hexdigest()
 
 
 class HighWaterMarks:
-    """The two marks of one store. Writing never fails: a mark that can't be written lags."""
+    """The two marks of one store. Writing never fails: a mark that cannot be written lags."""
 
     def __init__(self, home: Path, state: Path) -> None:
         self._home = home / FILE
@@ -60,18 +60,18 @@ class HighWaterMarks:
         self._open: dict[Path, int] = {}
 
     def suspicion(self, now: HighWaterMark) -> str | None:
-        """Return why the store is not the one that was here, in words for its user; None if it is."""
+        """Return, in words for the user, why this is not the store that was in this home, or None if it is."""
         return judge(now, _read(self._home), _read(self._beyond(now.incarnation)))
 
     def has_predecessor(self) -> bool:
-        """Return whether there was a store in this home before the one that was just made."""
+        """Return whether this home had a store before the present one was made."""
         return _read(self._home) is not None
 
     def write(self, mark: HighWaterMark) -> None:
         """Write both marks."""
         data = json.dumps([mark.incarnation, mark.head, mark.machine, mark.file]).encode().ljust(_BYTES)
         for path in (self._home, self._beyond(mark.incarnation)):
-            with suppress(OSError):  # a folder that is not ours, a full disk: the other mark may do
+            with suppress(OSError):  # a folder that is not ours, or a full disk: the other mark may be enough
                 self._put(path, data)
 
     def close(self) -> None:
@@ -94,12 +94,12 @@ class HighWaterMarks:
 
 
 def judge(now: HighWaterMark, beside: HighWaterMark | None, beyond: HighWaterMark | None) -> str | None:
-    """Compare a store with its marks: `beside` the device key and `beyond`, in the state folder. See `suspicion`."""
+    """Compare a store with its marks, `beside` the device key and `beyond` in the state folder. See `suspicion`."""
     if beside is not None and beside.incarnation != now.incarnation:
-        return "it is an older copy: the store has gone on as another one since"
+        return "it is an older copy: the store has since continued under another identity"
     known = [mark for mark in (beside, beyond) if mark is not None]
     if not known:
-        return "it was made elsewhere: there is no mark of it on this machine"
+        return "it was made elsewhere: this machine has no mark of it"
     if any(mark.machine != now.machine for mark in known):
         return "it was copied from another machine"
     if any(mark.head > now.head for mark in known):
@@ -113,5 +113,5 @@ def _read(path: Path) -> HighWaterMark | None:
     try:
         incarnation, head, machine, file = json.loads(path.read_bytes()[:_BYTES])
         return HighWaterMark(str(incarnation), int(head), str(machine), int(file))
-    except (OSError, ValueError, TypeError):  # missing or malformed: as if it were lost
+    except (OSError, ValueError, TypeError):  # missing or malformed: both count as lost
         return None

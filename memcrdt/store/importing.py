@@ -1,4 +1,4 @@
-"""Import as a plan for Store.commit(): memories that are here or were forgotten are not added again."""
+"""Import as a plan for Store.commit(). Existing and forgotten memories are not added again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Outcome: TypeAlias = Literal["added", "updated", "known", "forgotten"]
 
 
 class _Decision(NamedTuple):
-    """The outcome for an item, with the id and the salt that it has or gets."""
+    """The outcome for an item, with its id and salt."""
 
     outcome: Outcome
     memory_id: str
@@ -30,12 +30,12 @@ class _Decision(NamedTuple):
 class Importing:
     """One import, which takes its items in batches and counts the outcomes.
 
-    The id of an item is its own, or derived from its key, or else from its text. So a file that is imported on two
-    devices, even before they meet, gives each memory once. A memory that is here already stays as it is, unless the
-    item has a key: then the item updates it. With `again`, a forgotten memory begins a new generation.
+    An item keeps its own id. Without one, the id is derived from its key, or from its text. So a file that is imported
+    on two devices, even before they meet, adds each memory once. An existing memory stays unchanged, unless the item
+    has a key: then the item updates it. With `again`, a forgotten memory begins a new generation.
 
     Attributes:
-        repeated: The number of items that name a memory which an item before them named.
+        repeated: The number of items for a memory that an earlier item named.
     """
 
     def __init__(self, *, again: bool) -> None:
@@ -49,12 +49,12 @@ class Importing:
         return Counter(self._outcomes.values())
 
     def weigh(self, db: apsw.Connection, requests: Sequence[AddRequest]) -> None:
-        """Count the outcomes that importing these items would have, and change nothing."""
+        """Count the outcomes of importing these items without changing anything."""
         for request in requests:
             self._decide(db, space_number(db, request.space), request)
 
     def plan(self, requests: Sequence[AddRequest], transaction: Transaction) -> None:
-        """Add the new ones of these items. Raises NotFoundError for a space that is not here."""
+        """Add the new items. Raises NotFoundError for an unknown space."""
         for request in requests:
             space = space_number(transaction.db, request.space)
             outcome, memory_id, salt = self._decide(transaction.db, space, request)
@@ -78,7 +78,7 @@ class Importing:
             return "updated" if request.key is not None and text != request.text else "known"
         if reads.is_forgotten(db, memory_id):
             return "forgotten"
-        return "known" if (space, memory_id) in self._outcomes else "added"  # added by this batch, or only weighed
+        return "known" if (space, memory_id) in self._outcomes else "added"  # added by this batch or only counted
 
     def _note(self, place: Place, outcome: Outcome) -> None:
         """Count each memory once. A later item with its key can only turn `known` into `updated`."""

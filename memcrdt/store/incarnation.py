@@ -1,7 +1,7 @@
-"""Incarnations: whether the file is the store that was here, and what follows if it is not.
+"""Incarnations: detect a file that is not the store that was in this home, and give it a new identity.
 
-A client id belongs to one incarnation of the store and one boot of the machine. A file that was copied or restored, or
-one that stands on another machine, becomes another incarnation with another client id before it is written.
+A client id belongs to one incarnation of the store and one boot of the machine. A file that was copied, restored or
+moved to another machine becomes another incarnation, with another client id, before it is written.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from memcrdt.store.location import Location
 from memcrdt.store.meta import Facts
 
 _REINCARNATED: Final = (
-    "It goes on under a new identity, so that nothing it writes is taken for the other's; what it lacks comes back"
-    " from paired devices. Two copies with one device key must not both be used: give one of them a home of its own"
+    "It continues under a new identity, so that its writes are not confused with those of the original. Missing changes"
+    " come back from paired devices. Never use two copies with one device key: give one of them a home of its own"
 )
 _GONE: Final = (
-    "The store that was here is gone: its file was missing or empty, and this is a new one. Restore a backup, if there"
-    " is one, or pair again with devices that have its memories"
+    "The store of this home is gone: its file was missing or empty, and this is a new one. Restore a backup, if you"
+    " have one, or pair again with devices that have its memories"
 )
 
 
@@ -35,9 +35,9 @@ class StoreOptions:
     """How to open a store.
 
     Attributes:
-        read_only: Open the file for reading only; it has to be there.
-        vfs: The name of an APSW VFS, or None for the one of the platform.
-        marks: The folder for the second copies of high-water marks; None takes $MEMCRDT_STATE or the platform's folder.
+        read_only: Open the file for reading only. It must exist.
+        vfs: The name of an APSW VFS; None uses the default of the platform.
+        marks: The folder for the second copies of high-water marks; None uses $MEMCRDT_STATE or the platform's folder.
         machine: A name of this machine; None asks the system.
         boot: A name of this boot of the machine; None asks the system.
         clock: Returns the time in ms since 1970.
@@ -54,7 +54,7 @@ class StoreOptions:
 
 
 class Incarnation:
-    """Gives a store its identity when it is opened, and keeps the high-water marks of it.
+    """Gives a store its identity when it is opened, and writes its high-water marks.
 
     The methods that take a connection run inside the caller's transaction.
     """
@@ -70,7 +70,7 @@ class Incarnation:
         return self._options.boot or machine.boot_id()
 
     def establish(self, db: apsw.Connection) -> Facts:
-        """Make or read the facts of the store; a store that was copied or restored becomes another incarnation."""
+        """Write the facts of a new store, make a copied or restored store another incarnation, and return the facts."""
         now_ms, random = self._options.clock(), self._options.random
         if meta.initialize(db, self._device, now_ms, random):
             meta.renew_client_id(db, self.boot, random)
@@ -79,21 +79,21 @@ class Incarnation:
                 meta.raise_alarm(db, now_ms, _GONE)
         elif suspicion := self._suspicion(db):
             meta.reincarnate(db, self._device, self.boot, random)
-            text = f"This store is not the one that was here: {suspicion}. {_REINCARNATED}"
+            text = f"This is not the store that was in this home: {suspicion}. {_REINCARNATED}"
             meta.raise_alarm(db, now_ms, text)
         elif not machine.is_same_boot(meta.read(db, "boot"), self.boot):
             meta.renew_client_id(db, self.boot, random)
-        self._write_mark(db)  # before COMMIT: a file without this incarnation is an older one
+        self._write_mark(db)  # before COMMIT: from now on, a file without this incarnation counts as an older copy
         return meta.facts(db)
 
     def adopt(self, db: apsw.Connection) -> None:
-        """Take over another content, which was put into the file while it was open."""
+        """Follow a replacement of the file's content while it is open."""
         if meta.facts(db).device != self._device:
             meta.reincarnate(db, self._device, self.boot, self._options.random)
         self._write_mark(db)
 
     def raise_mark(self, incarnation: str, head: int) -> None:
-        """Write down that the log of the store has come to row `head`."""
+        """Note that the log of the store has reached row `head`."""
         self._location.write_mark(replace(self._marked, incarnation=incarnation, head=head))
 
     def _suspicion(self, db: apsw.Connection) -> str | None:

@@ -9,12 +9,12 @@ import apsw
 
 from memcrdt.model.values import Vector
 
-Connection: TypeAlias = apsw.Connection  # the name for search, which opens no SQLite itself
-Prepared: TypeAlias = Any  # the result of `prepare`, handed to `replace` as it is
+Connection: TypeAlias = apsw.Connection  # for search, which does not open SQLite itself
+Prepared: TypeAlias = Any  # the result of `prepare`, passed to `replace` unchanged
 
 
 class IndexRow(NamedTuple):
-    """A memory as the indexes need it. `memory` is its local number, the rowid of the indexes; `created_at` in ms."""
+    """The fields of a memory that the indexes need. `memory` is its local number and rowid; `created_at` is in ms."""
 
     memory: int
     text: str
@@ -24,28 +24,28 @@ class IndexRow(NamedTuple):
 
 
 class Indexer(Protocol):
-    """Full text and vectors, kept in the same transaction as the views."""
+    """The full-text and vector indexes, updated in the same transaction as the views."""
 
     def prepare(self, texts: Sequence[str], given: Mapping[str, Vector] | None = None) -> Prepared:
-        """Computes what `replace` will want for these texts, before the write lock is taken.
+        """Compute the vectors of these texts before the write lock is taken.
 
-        May leave texts out (a slow model, no model): they are queued by `replace` and done later. `given` are vectors
-        that callers computed, by text; `replace` uses them instead of the model. Raises InputError where there is none.
+        Texts may be left out (a slow model, no model): `replace` queues them for later. `given` are vectors from
+        callers, by text. `replace` uses them instead of the model. Raises InputError for given vectors without a model.
         """
         ...
 
     def replace(
         self, db: apsw.Connection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: Prepared
     ) -> None:
-        """Takes rows out of the indexes and puts others in, inside the caller's transaction.
+        """Remove rows from the indexes and add others, inside the caller's transaction.
 
-        `removed` are rows exactly as they were added; a changed memory is in both. May raise apsw.Error, and InputError
-        for given vectors that are not of the model in use.
+        `removed` are rows exactly as they were added. A changed memory is in both. May raise apsw.Error, and InputError
+        for given vectors that do not come from the model in use.
         """
         ...
 
     def committed(self) -> None:
-        """Note that the transaction of the last `replace` is durable: in-memory copies may follow it now."""
+        """Note that the transaction of the last `replace` is durable: in-memory copies may be updated now."""
         ...
 
     def clear(self, db: apsw.Connection) -> None:
@@ -53,5 +53,5 @@ class Indexer(Protocol):
         ...
 
     def problems(self, db: apsw.Connection) -> Iterator[str]:
-        """Yield what is wrong with the indexes themselves, in words for the user; rebuilding them repairs it."""
+        """Yield the damage of the indexes themselves, in words for the user. Rebuilding them repairs it."""
         ...

@@ -1,4 +1,4 @@
-"""Lists without ranking, page by page. No read transaction outlives a call, however long the list is."""
+"""Unranked lists, page by page. No read transaction outlives a call, however long the list is."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _ORDERS: dict[Order, tuple[str, str]] = {
     "updated": ("updated_at", "DESC"),
 }
 
-# Only this device's own, where it may write: each device forgets what it brought, and the others hear of it.
-# An expiry that was past already when it was set counts from the time of that change.
+# Only this device's own memories, in spaces that it may write: each device forgets the memories it added, and sync
+# carries the forgets. An expiry that was already past when it was set counts from the time of that change.
 _EXPIRED = """
 SELECT space, id FROM memories WHERE expires_at <= ?1 AND updated_at <= ?1 AND device = ?2
 AND space IN (SELECT space FROM spaces WHERE NOT read_only) ORDER BY expires_at LIMIT ?3"""
@@ -39,7 +39,7 @@ _REVISED_SINCE = "EXISTS (SELECT 1 FROM revisions r WHERE r.memory = m.memory AN
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A request for one page: at most `limit` memories behind `cursor`, in `order`."""
+    """A request for one page: up to `limit` memories after `cursor`, in `order`."""
 
     limit: int
     cursor: str | None
@@ -48,7 +48,7 @@ class Listing:
 
 
 def page(db: apsw.Connection, asked: Listing, now_ms: int) -> Page:
-    """Return a page with the cursor of the next one, if there is more. Raises InputError for a wrong cursor."""
+    """Return a page, with the cursor of the next page if there is one. Raises InputError for a wrong cursor."""
     column, direction = _ORDERS[asked.order]
     clause, bindings = where(asked.filters, now_ms)
     if asked.cursor is not None:
@@ -90,13 +90,16 @@ def places(db: apsw.Connection, filters: CheckedFilters, now_ms: int) -> list[Pl
 
 
 def expired_places(db: apsw.Connection, until_ms: int, device: str, limit: int) -> list[Place]:
-    """Return the places of memories of `device` that expired, and last changed, by `until_ms`, where it may write."""
+    """Return the places of memories of `device` that expired by `until_ms` and have not changed since.
+
+    Only spaces that the device may write count.
+    """
     found = db.execute(_EXPIRED, (until_ms, device, limit))
     return [(int(space), str(memory_id)) for space, memory_id in found]
 
 
 def revised_since(db: apsw.Connection, filters: CheckedFilters, now_ms: int, limit: int) -> list[MemoryRecord]:
-    """Return the memories that have a revision after `filters.as_of`, last changed first, as they stand today."""
+    """Return the memories that have a revision after `filters.as_of`, last changed first, in their present state."""
     clause, bindings = where(filters, now_ms)
     tail = f"ORDER BY m.updated_at DESC, m.id LIMIT {limit}"
     return reads.where(db, f"{clause} AND {_REVISED_SINCE}", (*bindings, filters.as_of), tail)
@@ -111,7 +114,7 @@ def _position(asked: Listing) -> tuple[int, str]:
     try:
         order, at, memory_id = json.loads(base64.urlsafe_b64decode(asked.cursor or ""))
     except (ValueError, TypeError, RecursionError) as exc:
-        raise InputError("the cursor is none that list() gave out; start again without it") from exc
+        raise InputError("the cursor does not come from list(); start again without it") from exc
     if order != asked.order or not is_time(at) or not is_ulid(memory_id):
-        raise InputError(f"the cursor is of a list in another order than {asked.order!r}; start again without it")
+        raise InputError(f"the cursor belongs to a list in another order than {asked.order!r}; start again without it")
     return at, memory_id

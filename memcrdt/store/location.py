@@ -1,6 +1,6 @@
-"""Where a store lives: in a folder, or in the memory of this process.
+"""The location of a store: a folder, or the memory of this process.
 
-A store asks its location for everything that depends on that. The rest of the package sees a path and a VFS of SQLite.
+The methods of a location do everything that depends on it. The rest of the package sees a path and a SQLite VFS.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from memcrdt.store.reserve import Reserve
 
 FILE: Final = "memories.db"
 _MEMORY_VFS: Final = "memdb"  # SQLite's own: connections of one process that name the same path share a database
-_MEMORY_FOLDER: Final = "/:memory:"  # memdb shares a name only if it starts with a slash; no such folder exists
-_FORMAT_VERSIONS: Final = slice(18, 20)  # of a SQLite file: how it is written and read
+_MEMORY_FOLDER: Final = (
+    "/:memory:"  # memdb shares a database only if its name starts with a slash; no such folder exists
+)
+_FORMAT_VERSIONS: Final = slice(18, 20)  # the bytes of a SQLite header with the write and read versions
 _ROLLBACK_JOURNAL: Final = b"\1\1"
 
 
@@ -42,17 +44,17 @@ class FolderLocation:
         self._identity: files.FileIdentity | None = None
 
     def prepare(self, *, read_only: bool) -> None:
-        """Make the folder and the file, if they are to be written.
+        """Create the folder and the file, unless `read_only` is set.
 
         Raises:
-            NotFoundError: The store is to be read only, and there is none.
-            ReadOnlyError: The file or the folder may not be written.
-            StoreError: The folder can't be made.
+            NotFoundError: `read_only` is set, and there is no store.
+            ReadOnlyError: The file or the folder is not writable.
+            StoreError: The folder cannot be created.
         """
         file_setup.prepare(self.path, read_only=read_only)
 
     def set_up(self, db: apsw.Connection) -> None:
-        """Settle how SQLite keeps a new database."""
+        """Set how SQLite stores a new database."""
         connections.use_wal(db)
 
     def opened(self) -> None:
@@ -70,19 +72,19 @@ class FolderLocation:
 
     @property
     def file_number(self) -> int:
-        """The number that a copied or replaced file does not have: its inode."""
+        """The inode of the file. A copied or replaced file has another one."""
         return self.path.stat().st_ino
 
     def had_store(self) -> bool:
-        """Return whether a store was here before the present one was made."""
+        """Return whether this folder had a store before the present one was made."""
         return self._marks.has_predecessor()
 
     def suspicion(self, now: HighWaterMark) -> str | None:
-        """Return why the store is not the one that was here, in words for its user; None if it is."""
+        """Return, in words for the user, why this is not the store that was in this folder, or None if it is."""
         return self._marks.suspicion(now)
 
     def write_mark(self, mark: HighWaterMark) -> None:
-        """Note how far the store has come. Never fails: a mark that can't be written lags."""
+        """Write the high-water mark. Never fails: a mark that cannot be written lags."""
         self._marks.write(mark)
 
     def keep_reserve(self) -> None:
@@ -90,7 +92,7 @@ class FolderLocation:
         self._reserve.keep()
 
     def release_reserve(self) -> bool:
-        """Give the reserved disk space back. Return whether there was any."""
+        """Release the reserved disk space. Return whether there was any."""
         return self._reserve.release()
 
     def write_copy(self, db: apsw.Connection, path: Path) -> None:
@@ -102,8 +104,8 @@ class FolderLocation:
         """Lend a connection to a copy of the database file `path`.
 
         Raises:
-            LockedError: Another process restores or repairs the store.
-            OSError: The file can't be read or copied.
+            LockedError: Another process is restoring or repairing the store.
+            OSError: The file cannot be read or copied.
         """
         with scratch.folder(self.path.parent, "restoring") as folder:
             copy = folder / "copy.db"
@@ -113,10 +115,10 @@ class FolderLocation:
 
 
 class MemoryLocation:
-    """The memory of this process: a database that leaves no file, and ends with its last connection.
+    """The memory of this process: a database that leaves no file and ends with its last connection.
 
-    There is no WAL: a writer waits for readers to finish, and readers wait for a writer. Nothing is kept beside the
-    database, and no file needs to be watched. SQLite limits the size to 1 GiB. See FolderLocation for the methods.
+    There is no WAL: a writer waits for readers, and readers wait for a writer. There are no files beside the
+    database, and there is no file to watch. SQLite limits the size to 1 GiB. See FolderLocation for the methods.
     """
 
     vfs = _MEMORY_VFS
@@ -156,7 +158,7 @@ class MemoryLocation:
     @contextmanager
     def copied(self, path: Path) -> Iterator[apsw.Connection]:
         data = bytearray(path.read_bytes())
-        data[_FORMAT_VERSIONS] = _ROLLBACK_JOURNAL  # SQLite opens no database in memory that asks for a WAL
+        data[_FORMAT_VERSIONS] = _ROLLBACK_JOURNAL  # SQLite refuses a WAL for a database in memory
         with closing(connections.connect(Path(":memory:"), read_only=False, vfs=None)) as db:
             db.deserialize("main", bytes(data))
             yield db

@@ -1,4 +1,4 @@
-"""Locks of the operating system, which frees them when the process ends, however it ends."""
+"""Operating system locks, which are released whenever the process ends, even if it is killed."""
 
 from __future__ import annotations
 

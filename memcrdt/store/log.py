@@ -1,6 +1,6 @@
-"""The update log, its snapshots, and the shards they belong to: the truth of the store.
+"""The update log, its snapshots and their shards: the source of truth of the store.
 
-Each row carries a checksum, which is compared whenever the row is read.
+Each row has a checksum, which is verified whenever the row is read.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ STOCK = "yjs:"  # the origin of rows sent by a stock Yjs client: the name of its
 RowKind: TypeAlias = Literal["update", "snapshot"]
 
 _CHECKSUM_BYTES = 8
-_PACKING = 1  # the quickest level of zlib: level 6 leaves a sixth less and takes three times as long
+_PACKING = 1  # the fastest level of zlib: the output of level 6 is a sixth smaller and takes three times as long
 
 
 class ShardRow(NamedTuple):
-    """A shard as the store knows it without loading its document. See the table `shards` in schema/0001.sql.
+    """The row of a shard, which can be read without loading its document. See the table `shards` in schema/0001.sql.
 
     `shard` is its local number, `number` its number in the space, the same on every device.
     """
@@ -54,7 +54,7 @@ _COLUMNS = (
 
 
 def shard_row(db: apsw.Connection, shard: int) -> ShardRow:
-    """Return the shard with the local number `shard`, which has to be there."""
+    """Return the shard with the local number `shard`, which must exist."""
     (row,) = db.execute(f"SELECT {_COLUMNS} FROM shards WHERE shard = ?", (shard,))
     return ShardRow(*row)
 
@@ -66,7 +66,7 @@ def find_shard(db: apsw.Connection, space: int, number: int) -> ShardRow | None:
 
 
 def make_shard(db: apsw.Connection, space: int, number: int) -> ShardRow:
-    """Return a shard by its number in the space; make it if it is not there yet."""
+    """Return a shard by its number in the space. Make it if it does not exist."""
     db.execute("INSERT OR IGNORE INTO shards(space, number) VALUES(?, ?)", (space, number))
     found = find_shard(db, space, number)
     assert found is not None
@@ -81,7 +81,7 @@ def shards_of(db: apsw.Connection, space: int) -> list[ShardRow]:
 
 
 def shard_numbers(db: apsw.Connection, condition: str = "1") -> list[int]:
-    """Return the local numbers of all shards for which the SQL `condition` holds."""
+    """Return the local numbers of all shards that satisfy the SQL `condition`."""
     return [int(shard) for (shard,) in db.execute(f"SELECT shard FROM shards WHERE {condition} ORDER BY shard")]
 
 
@@ -95,7 +95,7 @@ def open_shards(db: apsw.Connection, space: int) -> list[ShardRow]:
 
 
 def add_shard(db: apsw.Connection, space: int) -> ShardRow:
-    """Make a shard, numbered behind the others of its space."""
+    """Make a shard with the next number of its space."""
     top = db.execute("SELECT coalesce(max(number), -1) FROM shards WHERE space = ?", (space,)).get
     return make_shard(db, space, top + 1)
 
@@ -119,7 +119,7 @@ def append(db: apsw.Connection, row: Append) -> int:
 
 
 def write_head(db: apsw.Connection, head: ShardRow) -> None:
-    """Write the counts and the head of a shard after an append. Its digest is computed when somebody asks."""
+    """Write the counts and the head of a shard after an append. Its digest is computed on demand."""
     db.execute(
         "UPDATE shards SET births = ?, registers = ?, foreign_keys = ?, bytes = ?, log_rows = ?, log_bytes = ?,"
         " head = ?, state_vector = ?, digest = NULL, damaged = ? WHERE shard = ?",
@@ -149,7 +149,7 @@ def counted(row: ShardRow, live: Shard) -> ShardRow:
 
 
 def set_aside(db: apsw.Connection, shard: int, seq: int, kind: RowKind, at: int) -> None:
-    """Move a row that can't be used out of the log. It is kept for inspection until something is forgotten."""
+    """Move an unusable row out of the log. It is kept for inspection until a memory of its shard is forgotten."""
     table = "updates" if kind == "update" else "snapshots"
     db.execute(
         "INSERT INTO damaged(shard, seq, kind, bytes, at)"
@@ -160,22 +160,22 @@ def set_aside(db: apsw.Connection, shard: int, seq: int, kind: RowKind, at: int)
 
 
 def drop_set_aside(db: apsw.Connection, shard: int) -> None:
-    """Delete the rows of a shard that were set aside: they may hold text that was forgotten since."""
+    """Delete the rows of a shard that were set aside: they may contain text that was forgotten later."""
     db.execute("DELETE FROM damaged WHERE shard = ?", (shard,))
 
 
 def mark_to_scrub(db: apsw.Connection, shard: int, seq: int) -> None:
-    """Mark a shard: row `seq` left bytes of something forgotten in the file. The mark outlives this process."""
+    """Mark a shard for scrubbing: row `seq` left bytes of forgotten memories in the file. The mark is durable."""
     db.execute("UPDATE shards SET to_scrub = ?1, forgotten = ?1 WHERE shard = ?2", (seq, shard))
 
 
 def is_anything_to_scrub(db: apsw.Connection) -> bool:
-    """Return whether bytes of something forgotten are left in the file."""
+    """Return whether bytes of forgotten memories are left in the file."""
     return db.execute("SELECT 1 FROM shards WHERE to_scrub > 0").fetchone() is not None
 
 
 def is_scrubbed(db: apsw.Connection, space: int) -> bool:
-    """Return whether the file holds no byte of anything forgotten in the space (its local number)."""
+    """Return whether no byte of a memory forgotten in the space (its local number) is left in the file."""
     return db.execute("SELECT 1 FROM shards WHERE space = ? AND to_scrub > 0", (space,)).get is None
 
 
@@ -183,14 +183,14 @@ def snapshot_of(db: apsw.Connection, shard: int) -> tuple[int, list[bytes]]:
     """Return the seq up to which the log of a shard is folded, and the updates of its snapshot; 0 and [] without one.
 
     Raises:
-        CorruptError: The snapshot is not what was written.
+        CorruptError: The snapshot does not match its checksum.
     """
     row = db.execute("SELECT seq, bytes, checksum FROM snapshots WHERE shard = ?", (shard,)).fetchone()
     if row is None:
         return 0, []
     seq, packed, kept = row
     if checksum(shard, packed) != kept:
-        raise CorruptError(f"the snapshot of shard {shard} is not what was written; run `memcrdt doctor --repair`")
+        raise CorruptError(f"the snapshot of shard {shard} does not match its checksum; run `memcrdt doctor --repair`")
     return seq, unpacked(packed)
 
 
@@ -198,7 +198,7 @@ def unpacked(snapshot: bytes) -> list[bytes]:
     """Return the updates that make up a snapshot, in order.
 
     Raises:
-        CorruptError: The snapshot can't be unpacked.
+        CorruptError: The snapshot cannot be unpacked.
     """
     pieces: list[bytes] = []
     while snapshot:
@@ -206,7 +206,7 @@ def unpacked(snapshot: bytes) -> list[bytes]:
         try:
             pieces.append(unpacking.decompress(snapshot))
         except zlib.error as exc:
-            raise CorruptError(f"a snapshot can't be unpacked ({exc}); run `memcrdt doctor --repair`") from exc
+            raise CorruptError(f"a snapshot cannot be unpacked ({exc}); run `memcrdt doctor --repair`") from exc
         if not unpacking.eof:
             raise CorruptError("a snapshot ends too early; run `memcrdt doctor --repair`")
         snapshot = unpacking.unused_data
@@ -220,7 +220,7 @@ def snapshot_seq(db: apsw.Connection, shard: int) -> int:
 
 
 class LogRow(NamedTuple):
-    """An update in the log, as it was written."""
+    """An update in the log."""
 
     seq: int
     update: bytes
@@ -228,23 +228,23 @@ class LogRow(NamedTuple):
 
 
 def updates_after(db: apsw.Connection, shard: int, seq: int) -> Iterator[LogRow]:
-    """Yield the updates of a shard behind row `seq`, in order.
+    """Yield the updates of a shard after row `seq`, in order.
 
     Raises:
-        CorruptError: A row is not what was written.
+        CorruptError: A row does not match its checksum.
     """
     sql = "SELECT seq, bytes, origin, checksum FROM updates WHERE shard = ? AND seq > ? ORDER BY seq"
     for at, update, origin, kept in db.execute(sql, (shard, seq)):
         if checksum(shard, update) != kept:
-            raise CorruptError(f"row {at} of the log is not what was written; run `memcrdt doctor --repair`")
+            raise CorruptError(f"row {at} of the log does not match its checksum; run `memcrdt doctor --repair`")
         yield LogRow(at, update, origin)
 
 
 def fold(db: apsw.Connection, shard: ShardRow, snapshot: bytes) -> None:
-    """Replace the log up to the shard's head by a snapshot, which is cut into pieces and packed.
+    """Replace the log up to the shard's head with a snapshot, which is cut into pieces and packed.
 
-    It is cut here and not at loading, which happens more often. The traces that Yjs keeps of overwritten values are
-    much alike: after 100,000 of them in 1,000 memories, packing leaves a sixth of 2 MB, in 5 ms
+    The snapshot is cut here because loading happens more often than folding. Yjs keeps traces of overwritten values,
+    which compress well: after 100,000 of them in 1,000 memories, packing takes 5 ms and leaves a sixth of 2 MB
     (benchmarks/compaction.py).
     """
     from memcrdt.crdt.pieces import cut
@@ -264,7 +264,7 @@ def checksum(shard: int, data: bytes) -> bytes:
 
 
 def row_problem(kind: RowKind, shard: int, data: bytes, kept: bytes) -> str | None:
-    """Return what is wrong with a stored row, in words that follow its name, or None if it may be loaded.
+    """Return the problem of a stored row, in words that follow its name, or None if it can be loaded.
 
     Args:
         kind: The table the row is from.
@@ -275,12 +275,12 @@ def row_problem(kind: RowKind, shard: int, data: bytes, kept: bytes) -> str | No
     from memcrdt.crdt.scan import scan
 
     if checksum(shard, data) != kept:
-        return "is not what was written: its checksum differs"
+        return "does not match its checksum"
     try:
         for piece in [data] if kind == "update" else unpacked(data):
             scan(piece, own=True)
     except (RemoteProtocolError, CorruptError) as exc:
-        return f"is no update that may be applied: {exc}"
+        return f"is not an update that can be applied: {exc}"
     return None
 
 
@@ -290,6 +290,6 @@ def state_vector_of(row: ShardRow) -> dict[int, int]:
 
 
 def head(db: apsw.Connection) -> int:
-    """Return the number of the last row the log has ever had; it stays when rows are folded away."""
+    """Return the highest row number that the log has ever had. Folding does not lower it."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'updates'").fetchone()
     return 0 if row is None else int(row[0])

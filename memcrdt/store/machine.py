@@ -1,4 +1,4 @@
-"""Which machine this is, and which boot of it: a copied store and a reboot both call for a new client id."""
+"""Identify this machine and its current boot: a copied store and a reboot both require a new client id."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MINUTES_APART = 2
 
 @cache
 def boot_id() -> str:
-    """Return a name of this boot of the machine: that of the kernel, or else the minute of the boot."""
+    """Return a name of this boot of the machine: the kernel's boot id, or the minute of the boot."""
     if _LINUX_BOOT.exists():
         return _LINUX_BOOT.read_text().strip()
     if sys.platform == "darwin" and (found := _output("sysctl", "-n", "kern.bootsessionuuid")):
@@ -27,7 +27,7 @@ def boot_id() -> str:
 
 
 def is_same_boot(one: object, other: str) -> bool:
-    """Return whether two names mean one boot. Minutes may differ a little, since clocks are adjusted."""
+    """Return whether two names mean the same boot. Minutes may differ a little, because clocks are adjusted."""
     if isinstance(one, str) and one.startswith(_MINUTE) and other.startswith(_MINUTE):
         return abs(int(one[len(_MINUTE) :]) - int(other[len(_MINUTE) :])) <= _MINUTES_APART
     return one == other

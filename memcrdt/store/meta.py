@@ -1,7 +1,7 @@
-"""The facts of the store: its incarnation, its device, and its Yjs client id; and the alarms for its user.
+"""The facts of the store (its incarnation, device and Yjs client id) and the alarms for its user.
 
-A client id belongs to one incarnation of the store and one boot of the machine. All processes share it: the write lock
-keeps its clock right. Two stores that used the same one would diverge for ever, silently.
+A client id belongs to one incarnation of the store and one boot of the machine. All processes share it, and the write
+lock keeps its clock correct. Two stores with the same client id would diverge permanently and silently.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from memcrdt.store.spaces import LOCAL, NONCE_BYTES, Genesis, add_space
 
 Random: TypeAlias = Callable[[int], bytes]  # returns the given number of random bytes
 
-ALARMS: Final = 16  # kept
-_YIELDING_BITS = 24  # one in 256 stock Yjs clients has a lower id, and one in 2^28 of our own
-_CLIENT_ID_BITS = 52  # Yjs draws from 2^32 ids, of which some ten thousand collide by chance
+ALARMS: Final = 16  # the number of alarms kept
+_YIELDING_BITS = 24  # one in 256 stock Yjs clients has a lower id, and one in 2^28 of our stores
+_CLIENT_ID_BITS = 52  # Yjs draws from 2^32 ids: among ten thousand of them, two are equal with a chance of 1 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def facts(db: apsw.Connection) -> Facts:
 
 
 def reincarnate(db: apsw.Connection, device: str, boot: str, random: Random) -> None:
-    """Make a copy another incarnation, so that nothing it writes is taken for a write of the original."""
+    """Make a copy another incarnation, so that its writes are not confused with those of the original."""
     write(db, "incarnation", random(16).hex())
     _take_over_spaces(db, device, random)
     write(db, "device", device)
@@ -73,9 +73,9 @@ def reincarnate(db: apsw.Connection, device: str, boot: str, random: Random) -> 
 
 
 def _take_over_spaces(db: apsw.Connection, device: str, random: Random) -> None:
-    """Make this device the creator of spaces that the lost device key had made and nobody shares.
+    """Make this device the creator of the unshared spaces that the lost device key created.
 
-    Nobody could ever be invited into them otherwise.
+    Otherwise no device could ever be invited into them.
     """
     if device not in ("", read(db, "device")):  # a salvaged store gets its device when it is opened
         for (space,) in list(db.execute(_MADE_ALONE)):
@@ -90,7 +90,7 @@ SELECT space FROM spaces WHERE creator = (SELECT value FROM meta WHERE key = 'de
 
 
 def renew_client_id(db: apsw.Connection, boot: str, random: Random) -> None:
-    """Let all processes write under another client id from now on."""
+    """Change the client id of all processes."""
     write(db, "boot", boot)
     write(db, "client_id", (int.from_bytes(random(7), "big") >> (56 - _CLIENT_ID_BITS)) + 1)
 
@@ -98,7 +98,7 @@ def renew_client_id(db: apsw.Connection, boot: str, random: Random) -> None:
 def yielding_client_id(random: Random) -> int:
     """Return a client id for one transaction whose writes yield to other writes of the same registers.
 
-    Of concurrent writes, Yjs keeps the one with the greatest client id.
+    Of concurrent writes, Yjs keeps the write with the greatest client id.
     """
     return int.from_bytes(random(_YIELDING_BITS // 8), "big") + 1
 

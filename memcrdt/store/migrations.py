@@ -15,7 +15,7 @@ APPLICATION_ID = 0x6D637264  # "mcrd": marks a SQLite file as a store
 
 @cache
 def scripts() -> dict[int, str]:
-    """Return the SQL that leads to each version, ascending."""
+    """Return the SQL script of each version, in ascending order."""
     folder = resources.files("memcrdt.store") / "schema"
     found = {int(f.name[:4]): f.read_text("utf-8") for f in folder.iterdir() if f.name.endswith(".sql")}
     return dict(sorted(found.items()))
@@ -25,12 +25,12 @@ def check(db: apsw.Connection, path: Path) -> int:
     """Return the schema version of the file, 0 when it is empty.
 
     Raises:
-        SchemaError: It is not a store, or of a newer version.
-        CorruptError: Its header is damaged.
+        SchemaError: The file is not a store, or has a newer schema version.
+        CorruptError: The header of the file is damaged.
     """
     version = int(db.pragma("user_version"))
     if is_spoiled(db):
-        raise CorruptError(f"the header of {path} names schema {version}, which there never was; run `memcrdt doctor`")
+        raise CorruptError(f"the header of {path} names schema {version}, which does not exist; run `memcrdt doctor`")
     if is_ours(db):
         newest = max(scripts())
         if version > newest:
@@ -49,17 +49,17 @@ def is_ours(db: apsw.Connection) -> bool:
 
 
 def is_spoiled(db: apsw.Connection) -> bool:
-    """Return whether the file is marked as a store, with an impossible schema version."""
+    """Return whether the file is marked as a store but has an impossible schema version."""
     return is_ours(db) and int(db.pragma("user_version")) < 1
 
 
 def is_newest(db: apsw.Connection, path: Path) -> bool:
-    """Return whether the file is a store of the newest schema. Raises as `check` does."""
+    """Return whether the file is a store of the newest schema. Raises the errors of `check`."""
     return check(db, path) == max(scripts())
 
 
 def migrate(db: apsw.Connection, path: Path) -> None:
-    """Run the missing migrations. Several processes may call this at once: the write lock lets one do it."""
+    """Run the missing migrations. Several processes may call this at once: the write lock admits one."""
     if is_newest(db, path):
         return
     db.execute("BEGIN IMMEDIATE")
@@ -71,7 +71,7 @@ def migrate(db: apsw.Connection, path: Path) -> None:
                 db.execute(f"PRAGMA user_version = {number}")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute("COMMIT")
-    except BaseException:  # whatever it was, the file must stay as it was
+    except BaseException:  # also on Ctrl-C: the file must stay unchanged
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise

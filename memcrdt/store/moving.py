@@ -15,9 +15,9 @@ from memcrdt.store.transaction import Transaction
 
 
 class Moving:
-    """A plan that moves a memory to another space: it is born there anew under `new_id`, and forgotten here.
+    """A plan that moves a memory to another space: it is added there under `new_id`, and forgotten in its old space.
 
-    Text, tags, metadata, links, attributes and dates go with it. Its history does not, and is forgotten with it.
+    Text, tags, metadata, links, attributes and dates move with it. Its history is forgotten.
     """
 
     def __init__(self, memory_id: str, space: str, new_id: str) -> None:
@@ -26,7 +26,11 @@ class Moving:
         self._new_id = new_id
 
     def __call__(self, transaction: Transaction) -> str:
-        """Return the id of the memory in the other space: its own if it is there already. Raises NotFoundError."""
+        """Return the id of the memory in the other space, which is unchanged if it is already there.
+
+        Raises:
+            NotFoundError: There is no such memory or space.
+        """
         target = space_number(transaction.db, self._space)
         place = reads.place_of(transaction.db, self._memory_id)
         if place is None:
@@ -41,8 +45,8 @@ class Moving:
         return self._new_id
 
 
-# Conversations in a project are a range of scopes, from `…/conversation/` up to the text that follows all of them. A
-# pattern would take _ and % of a name for wildcards, and use no index.
+# The conversations of a project are a range of scopes, from `…/conversation/` up to the text that sorts after all of
+# them. A pattern would treat _ and % in a name as wildcards, and would not use an index.
 _TO_RENAME: Final = (
     "SELECT space, id, scope FROM memories WHERE scope = ?1"
     " OR (scope >= ?1 || '/conversation/' AND scope < ?1 || '/conversation0')"
@@ -50,10 +54,10 @@ _TO_RENAME: Final = (
 
 
 def rename_scope(old: str, new: str, transaction: Transaction) -> int:
-    """Give the memories of scope `old`, in all spaces, the scope `new`. Returns the number of memories.
+    """Change the scope `old` to `new` for all memories in all spaces. Return the number of memories.
 
-    The conversations of a project follow it to another project. Raises InputError where one of them would get a scope
-    that is not valid.
+    The conversations of a project follow it to another project. Raises InputError if one of them would get an invalid
+    scope.
     """
     count = 0
     found: list[tuple[Any, ...]] = transaction.db.execute(_TO_RENAME, (old,)).fetchall()

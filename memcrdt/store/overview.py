@@ -1,4 +1,4 @@
-"""The status of a store, and how far each device has followed: counted from the views and the receipts."""
+"""The status of a store and the progress of its peers, counted from the views and the receipts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,17 @@ from memcrdt.store.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceStatus:
-    """One space: its id and name, how much is in it, its digest (hexadecimal, equal where all is equal; empty where
-    rows of the log are damaged, of which `doctor` tells), and the devices it is shared with."""
+    """The status of one space.
+
+    Attributes:
+        name: The name of the space on this device.
+        id: The id of the space, the same on all its devices.
+        memories: The number of memories.
+        forgotten: The number of forgotten memories.
+        shards: The number of shards with content.
+        digest: A digest in hexadecimal, equal on devices with equal content. Empty if rows of the log are damaged.
+        members: The ids of the devices that share the space.
+    """
 
     name: str
     id: str
@@ -32,28 +41,43 @@ class SpaceStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerStatus:
-    """Another device, the names of the spaces that are shared with it, how many changes of ours (memories changed or
-    forgotten) it has not confirmed to hold, and of how many forgotten memories not that no byte is left in its file."""
+    """The progress of another device.
+
+    Attributes:
+        peer: The device.
+        spaces: The names of the spaces that are shared with it.
+        behind: The number of memories changed or forgotten here that it has yet to confirm.
+        unscrubbed: The number of forgotten memories that it has yet to confirm as scrubbed from its file.
+        confirmed_at: The time of its last confirmation in ms, or None.
+        agreed_at: The time in ms since when every shared space has been found equal, or None if one never was.
+    """
 
     peer: Peer
     spaces: tuple[str, ...]
     behind: int
     unscrubbed: int
-    confirmed_at: int | None  # ms: its last confirmation
-    agreed_at: int | None  # ms: since when all that is shared with it has been found equal; None for never
+    confirmed_at: int | None
+    agreed_at: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreStatus:
-    """What is in the store.
+    """The status of a store.
 
-    `ignored` counts registers that make no sense or are of no memory, and memories without a birth that does: they are
-    kept and not shown. `quarantined` counts updates that were refused, `to_scrub` the shards in which bytes of
-    something forgotten still wait to be scrubbed. `alarms` are what the user should know, oldest first.
+    Attributes:
+        device: The id of this device.
+        size: The size of the file in bytes.
+        spaces: The spaces.
+        peers: The other devices.
+        ignored: The number of registers that are invalid or belong to no memory, plus the number of memories without a
+            valid birth. They are kept, but not shown.
+        quarantined: The number of refused updates that are kept.
+        to_scrub: The number of shards that still have bytes of forgotten memories.
+        alarms: Messages for the user, oldest first.
     """
 
     device: str
-    size: int  # bytes
+    size: int
     spaces: tuple[SpaceStatus, ...]
     peers: tuple[PeerStatus, ...]
     ignored: int
@@ -64,8 +88,21 @@ class StoreStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """How much is remembered: memories, how many of them are expired, superseded or in conflict, their texts, and how
-    many there are of each space, category and kind (those without one are under None)."""
+    """Counts of the memories in a store.
+
+    Attributes:
+        memories: The number of memories.
+        expired: The number of memories past their expiry.
+        superseded: The number of memories that another memory supersedes.
+        conflicted: The number of memories with more than one head.
+        forgotten: The number of forgotten memories.
+        text_bytes: The total size of the texts in bytes.
+        oldest: The earliest creation time, or None without memories.
+        newest: The latest creation time, or None without memories.
+        by_space: The number of memories by name of the space.
+        by_category: The number of memories by category.
+        by_kind: The number of memories by kind. Memories without a kind are under None.
+    """
 
     memories: int
     expired: int
@@ -87,7 +124,7 @@ FROM memories"""
 
 
 def stats(db: apsw.Connection, now_ms: int) -> Stats:
-    """Return what the store holds at this moment."""
+    """Return the counts of the memories at `now_ms`."""
     total, expired, superseded, conflicted, size, oldest, newest, forgotten = db.execute(_TOTALS, (now_ms,)).get
     count = "SELECT {}, count(*) FROM memories m JOIN spaces s USING(space) GROUP BY 1 ORDER BY 1"
     return Stats(
@@ -116,7 +153,12 @@ def waiting_for_vectors(db: apsw.Connection) -> int:
 
 
 def overview(store: Store, *, served: bool = True) -> StoreStatus:
-    """Return the state of the store at this moment. `served`: whether a process runs its network."""
+    """Return the present status of the store.
+
+    Args:
+        store: The store.
+        served: Whether a process runs the network of the store.
+    """
     with store.reading() as db:
         names = list(db.execute("SELECT space, id, name FROM spaces ORDER BY space"))
         size = int(db.pragma("page_count")) * int(db.pragma("page_size"))
@@ -137,9 +179,9 @@ def overview(store: Store, *, served: bool = True) -> StoreStatus:
 
 
 def peer_states(store: Store, *, served: bool = True) -> tuple[PeerStatus, ...]:
-    """Return the other devices.
+    """Return the progress of every other device.
 
-    A killed process leaves its connections noted as open. So none counts unless a process runs the network.
+    A killed process leaves its connections noted as open. So connections count only if a process runs the network.
     """
     peers = Peers(store).all()
     if not served:

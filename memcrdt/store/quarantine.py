@@ -1,4 +1,4 @@
-"""Updates that were refused: kept for inspection, a limited number, never applied."""
+"""The quarantine: a limited number of refused updates, kept for inspection and never applied."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from memcrdt.model.limits import MIB
 from memcrdt.store.log import ShardRow
 
 ROWS = 64
-BYTES = 1 * MIB  # of one update; a longer one is cut: it is evidence and not data
+BYTES = 1 * MIB  # the part of one update that is kept: it is evidence, not data
 
 
 class RefusedUpdate(NamedTuple):
@@ -25,7 +25,7 @@ class RefusedUpdate(NamedTuple):
 
 
 def put(db: apsw.Connection, refused: RefusedUpdate) -> None:
-    """Keep an update, and delete the oldest ones beyond the limit."""
+    """Keep an update, and delete the oldest updates beyond the limit."""
     db.execute(
         "INSERT INTO quarantine(space, shard, origin, reason, bytes, at) VALUES(?, ?, ?, ?, ?, ?)",
         refused._replace(update=refused.update[:BYTES]),
@@ -34,7 +34,7 @@ def put(db: apsw.Connection, refused: RefusedUpdate) -> None:
 
 
 def drop_shard(db: apsw.Connection, shard: ShardRow) -> None:
-    """Delete the updates refused for a shard: they may hold text that was forgotten since."""
+    """Delete the updates refused for a shard: they may contain text that was forgotten later."""
     db.execute("DELETE FROM quarantine WHERE space = ? AND shard = ?", (shard.space, shard.number))
 
 

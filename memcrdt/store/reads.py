@@ -36,7 +36,7 @@ _FROM = "FROM memories m JOIN spaces s USING(space)"
 
 
 def time_of(ms: Any) -> datetime:
-    """Return a time of the views. Raises CorruptError for a value that can't be one."""
+    """Return the datetime of a time in the views. Raises CorruptError for an impossible value."""
     try:
         return from_ms(ms)
     except (ValueError, OverflowError, OSError, TypeError) as exc:
@@ -44,30 +44,32 @@ def time_of(ms: Any) -> datetime:
 
 
 def _spoiled() -> CorruptError:
-    return CorruptError("a time in the views is not what was written; run `memcrdt doctor --repair`")
+    return CorruptError("a time in the views is damaged; run `memcrdt doctor --repair`")
 
 
 def by_number(db: apsw.Connection, numbers: Sequence[int]) -> dict[int, MemoryRecord]:
-    """Return the memories with these local numbers, by number. A memory that is gone by now is left out."""
+    """Return the memories with these local numbers, by number. Missing memories are left out."""
     found = _rows(db, "WHERE m.memory IN (SELECT value FROM json_each(?))", (json.dumps(list(numbers)),))
     return {row[0]: _record(row) for row in found}
 
 
 def by_id(db: apsw.Connection, memory_id: str) -> MemoryRecord | None:
-    """Return the memory with this id, whatever its space."""
+    """Return the memory with this id from any space."""
     found = _rows(db, "WHERE m.id = ? ORDER BY m.space LIMIT 1", (memory_id,))
     return _record(found[0]) if found else None
 
 
 def by_ids(db: apsw.Connection, memory_ids: Sequence[str]) -> list[MemoryRecord]:
-    """Return the memories with these ids in the order of the ids; those that are not here are left out."""
+    """Return the memories with these ids in the order of the ids. Unknown ids are left out."""
     found = _rows(db, "WHERE m.id IN (SELECT value FROM json_each(?)) ORDER BY m.space DESC", (json.dumps(memory_ids),))
-    records = {record.id: record for record in map(_record, found)}  # of one id in several spaces, the lowest stays
+    records = {
+        record.id: record for record in map(_record, found)
+    }  # of one id in several spaces, the lowest space wins
     return [records[memory_id] for memory_id in memory_ids if memory_id in records]
 
 
 def where(db: apsw.Connection, clause: str, bindings: Iterable[Any], tail: str) -> list[MemoryRecord]:
-    """Return the memories for which `clause` holds, a condition on `memories m`. `tail` orders and limits them."""
+    """Return the memories that satisfy `clause`, a condition on `memories m`. `tail` orders and limits them."""
     return [_record(row) for row in _rows(db, f"WHERE {clause} {tail}", tuple(bindings))]
 
 
@@ -77,19 +79,19 @@ def place_of(db: apsw.Connection, memory_id: str) -> tuple[int, int] | None:
 
 
 def places_of(db: apsw.Connection, memory_id: str) -> list[Place]:
-    """Return all places of a memory: one that is imported into another space has the same id there."""
+    """Return all places of a memory. A memory that was imported into another space has the same id there."""
     return [(int(space), memory_id) for (space,) in db.execute("SELECT space FROM memories WHERE id = ?", (memory_id,))]
 
 
 def revisions(db: apsw.Connection, memory_id: str) -> list[Revision]:
-    """Return all texts of a memory, oldest first; none for a memory that is not here."""
+    """Return all texts of a memory, oldest first, or an empty list for an unknown memory."""
     place = place_of(db, memory_id)
     if place is None:
         return []
     sql = "SELECT revision, text, at, by, device, base, head FROM revisions WHERE memory = ?"
-    sql += " ORDER BY revision <> ?, at, revision"  # the birth comes first, whatever its time
+    sql += " ORDER BY revision <> ?, at, revision"  # the birth comes first, regardless of its time
     rows: list[tuple[Any, ...]] = db.execute(sql, (place[1], memory_id)).fetchall()
-    if not rows:  # never edited: the memory is its own only revision
+    if not rows:  # never edited: the birth is the only revision
         sql = "SELECT revision, text, created_at, author, device, '[]', 1 FROM memories WHERE memory = ?"
         rows = db.execute(sql, (place[1],)).fetchall()
     return [
@@ -111,11 +113,11 @@ def _bases(said: str) -> tuple[str, ...]:
     try:
         return tuple(json.loads(said))
     except (ValueError, TypeError) as exc:
-        raise CorruptError("a revision in the views is not what was written; run `memcrdt doctor --repair`") from exc
+        raise CorruptError("a revision in the views is damaged; run `memcrdt doctor --repair`") from exc
 
 
 def as_it_stood(db: apsw.Connection, record: MemoryRecord, moment: datetime) -> MemoryRecord:
-    """Return the memory with the text that it had at `moment`. Everything else is as today."""
+    """Return the memory with the text that it had at `moment`. Everything else is current."""
     if record.revision == record.id:  # never edited
         return record
     known = [
@@ -129,8 +131,8 @@ def as_it_stood(db: apsw.Connection, record: MemoryRecord, moment: datetime) -> 
 def _rows(db: apsw.Connection, rest: str, bindings: tuple[Any, ...]) -> list[list[Any]]:
     """Return the columns of all memories that the `rest` of a SELECT finds.
 
-    SQLite returns them as one row. With each row it lets other threads run, and a thread that computes gives the turn
-    back only after 5 ms: beside such a thread, a page of 100 memories took three times as long row by row.
+    SQLite returns them as one row. It releases the GIL for each row, and a computing thread may return the GIL only
+    after 5 ms. Beside such a thread, a page of 100 memories took three times as long row by row.
     """
     each = f"SELECT json_array({_COLUMNS}) AS found {_FROM} {rest}"
     rows: list[list[Any]] = json.loads(
@@ -150,18 +152,18 @@ def _record(row: Sequence[Any]) -> MemoryRecord:
     return MemoryRecord(
         space=space,
         tags=tuple(tags),
-        metadata=dict(metadata),  # pairs: SQLite cuts the keys of an object at a NUL
+        metadata=dict(metadata),  # pairs, because SQLite cuts the keys of an object at a NUL
         links=tuple(Link(rel, to) for rel, to in links),
         **dict(zip(_FIELDS, values, strict=True)),
     )
 
 
 def is_forgotten(db: apsw.Connection, memory_id: str) -> bool:
-    """Return whether a memory of this id was forgotten, here or elsewhere."""
+    """Return whether a memory with this id was forgotten on any device."""
     return db.execute("SELECT 1 FROM graves WHERE id = ?", (memory_id,)).fetchone() is not None
 
 
 def text_of(db: apsw.Connection, space: int, memory_id: str) -> str | None:
-    """Return the text of a memory in a space, or None if it is not there."""
+    """Return the text of a memory in a space, or None if it is not in the space."""
     text: str | None = db.execute("SELECT text FROM memories WHERE id = ? AND space = ?", (memory_id, space)).get
     return text

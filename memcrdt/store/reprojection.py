@@ -1,8 +1,8 @@
-"""What an older version left out of the views: registers of attributes that it did not know.
+"""Project memories again whose attributes an older version did not know.
 
-A version keeps the registers of attributes that it does not know, and shows nothing of them. After an upgrade the
-documents then say more than the views in the file. `meta` says which attributes the views were written with (the first
-versions noted none); where this version knows more, the memories that have them are projected again.
+A version keeps the registers of unknown attributes, but does not show them. After an upgrade the documents have more
+attributes than the views in the file. `meta` lists the attributes that the views were written with (the earliest
+schemas have no list). If this version knows more attributes, memories that have them are projected again.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ def note_all(db: apsw.Connection) -> None:
 
 
 def unknown_attributes(db: apsw.Connection) -> set[str]:
-    """Return the names of attributes that the views do not know; none unless the file comes from an older version."""
+    """Return the names of attributes that the views lack. There are none unless an older version wrote the file."""
     known: list[str] = json.loads(str(meta.read(db, _KEY) or "[]"))
     return IN_REGISTERS.keys() - known
 
 
 def plans(db: apsw.Connection, names: Collection[str]) -> list[Callable[[Transaction], None]]:
-    """Return commits, one for each shard, that project the memories with attributes of these names again."""
+    """Return plans, one for each shard, that project the memories with these attributes again."""
     return [partial(_reproject, shard, names) for shard in log.shard_numbers(db)]
 
 
 def _reproject(shard: int, names: Collection[str], transaction: Transaction) -> None:
     if log.shard_row(transaction.db, shard).damaged:
-        return  # the views are all that is left of what it has lost; it is projected when it is whole again
+        return  # the views are all that is left of its lost rows; it is projected when it is whole again
     ids = {
         memory_id
         for memory_id, found in transaction.registers_of(shard)

@@ -1,4 +1,4 @@
-"""A reserve of disk space for the day the disk is full: freeing space needs some space first."""
+"""A reserve of disk space for a full disk: freeing space in the store needs some space first."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _LEAST_FREE: Final = 4 * BYTES  # with less, the reserve itself would fill the d
 
 
 class Reserve:
-    """A file without content beside the store. Keeping it never fails: on a full disk there is none."""
+    """A file beside the store that only takes up space. Keeping it never fails: on a full disk there is no reserve."""
 
     def __init__(self, home: Path) -> None:
         self._path = home / FILE
 
     def keep(self) -> None:
-        """Make the file, if it is missing and the disk has room for it."""
+        """Make the file if it is missing and the disk has room for it."""
         with suppress(OSError):
             if self._path.exists() or shutil.disk_usage(self._path.parent).free < _LEAST_FREE:
                 return

@@ -1,7 +1,7 @@
 """A folder beside a store for temporary copies.
 
-The copies hold memories in plain text. So the leftovers of a killed process are deleted before the folder is used
-again, and when the store is next opened for writing. A lock tells leftovers from copies in use.
+The copies contain memories in plain text. So the leftovers of a killed process are deleted before the folder is used
+again, and when the store is next opened for writing. A lock distinguishes leftovers from copies in use.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOCK: Final = "store.scratch.lock"
 
 @contextmanager
 def folder(home: Path, doing: str) -> Iterator[Path]:
-    """Lend an empty folder to this caller alone, and delete it afterwards.
+    """Lend an empty folder for exclusive use, and delete it afterwards.
 
     Args:
         home: The folder of the store.
@@ -29,11 +29,13 @@ def folder(home: Path, doing: str) -> Iterator[Path]:
 
     Raises:
         LockedError: Another process uses the folder.
-        DiskFullError, StoreError: The folder can't be made.
+        DiskFullError, StoreError: The folder cannot be made.
     """
     with _locked(home, doing) as is_ours:
         if not is_ours:
-            raise LockedError(f"{doing}: another process restores or repairs {home} right now; try again after that")
+            raise LockedError(
+                f"{doing}: another process is restoring or repairing {home}; try again when it has finished"
+            )
         folder = home / FOLDER
         with _translated(home, doing):
             _clear(folder)
@@ -41,7 +43,7 @@ def folder(home: Path, doing: str) -> Iterator[Path]:
         try:
             yield folder
         finally:
-            with suppress(OSError):  # it is deleted the next time
+            with suppress(OSError):  # the next use deletes it
                 _clear(folder)
 
 
@@ -55,9 +57,9 @@ def delete_leftovers(home: Path) -> None:
 
 @contextmanager
 def _locked(home: Path, doing: str) -> Iterator[bool]:
-    """Give whether nobody else uses the folder, and lock it meanwhile.
+    """Lock the folder during the block. Yield whether that worked: False means that another process uses it.
 
-    The lock file stays: were it deleted, two processes could each lock a file of that name.
+    The lock file stays. If it were deleted, two processes could each lock a file of that name.
     """
     with _translated(home, doing):
         file = (home / LOCK).open("ab")
@@ -73,4 +75,4 @@ def _clear(folder: Path) -> None:
 
 
 def _translated(home: Path, doing: str) -> AbstractContextManager[None]:
-    return files.translated_os_errors(f"{doing}: nothing can be written in {home}", "check its mode")
+    return files.translated_os_errors(f"{doing}: the folder {home} is not writable", "check its mode")

@@ -1,7 +1,7 @@
-"""Scrubbing: remove what was forgotten from every byte of the file, and keep trying until that is done.
+"""Scrubbing: erase every byte of forgotten memories from the file, and retry until that is done.
 
 Forgetting marks its shards, and the mark stays in the file until they are scrubbed. Folding leaves deleted values out
-of the snapshot; SQLite overwrites the rows it deletes; then the WAL, which still has them, is emptied.
+of the snapshot, and SQLite overwrites the rows that it deletes. Then the WAL, which still has those rows, is emptied.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from memcrdt.store.database import Database
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 60.0
 
-# Blocked: a reader holds on to the WAL. Damaged: the rest is in shards that can't be folded before they are repaired.
+# Blocked: a reader keeps the WAL in use. Damaged: the remaining shards cannot be folded before they are repaired.
 ScrubOutcome: TypeAlias = Literal["done", "blocked", "damaged"]
 
 _log = logging.getLogger(__name__)
@@ -41,13 +41,13 @@ def scrub(database: Database) -> ScrubOutcome:
     if marked and not connections.truncate_wal(database.path, database.location.vfs):
         return "blocked"
     with database.writing() as db:
-        # A shard that was marked again in the meantime keeps its mark: that row is behind the scrubbed ones.
+        # A shard that was marked again in between keeps its mark, because the new row comes after the scrubbed rows.
         db.executemany("UPDATE shards SET to_scrub = 0 WHERE shard = ? AND to_scrub = ?", marked)
     return "damaged" if is_damaged else "done"
 
 
 class RetryThread:
-    """Calls `work` in a thread until it returns True, with pauses that double. No thread runs while nothing is due."""
+    """Calls `work` in a thread until it returns True, with doubling pauses. The thread ends when there is no work."""
 
     def __init__(self, work: Callable[[], bool]) -> None:
         self._work = work
@@ -57,7 +57,7 @@ class RetryThread:
         self._woken = False
 
     def wake(self) -> None:
-        """Run the work soon, not now. Further calls before that count as one."""
+        """Run the work soon, not now. Further calls before then count as one."""
         with self._lock:
             self._woken = True
             if self._thread is None and not self._stop.is_set():
@@ -65,7 +65,7 @@ class RetryThread:
                 self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, after the call of `work` that is under way."""
+        """End the thread after the current call of `work`."""
         self._stop.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
@@ -87,5 +87,5 @@ class RetryThread:
         try:
             return self._work()
         except MemcrdtError as exc:
-            _log.info("tried again later: %s", exc)
+            _log.info("will be retried: %s", exc)
             return False

@@ -1,4 +1,4 @@
-"""One shard within a transaction: what is gathered for it, what its document took, and its rows for the log."""
+"""One shard within a transaction: its gathered writes, the edits of its document, and its rows for the log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from memcrdt.store.log import Append, ShardRow
 if TYPE_CHECKING:
     from memcrdt.crdt.shard import Edit
 
-_REGISTER_BYTES: Final = 200  # of a register's key and fields, without the text of a birth
+_REGISTER_BYTES: Final = 200  # the size of a register's key and fields, without the text of a birth
 
 
 @dataclass(slots=True)
@@ -30,12 +30,12 @@ class ShardWork:
         document: Its live document.
         births: The number of memories born in it, gathered ones included.
         registers: The number of its registers, gathered ones included.
-        size: Its size in bytes; of what is gathered only roughly.
-        is_changed: Whether the document holds what the log does not.
+        size: Its size in bytes. Gathered writes count roughly.
+        is_changed: Whether the document has changes that the log does not have.
         is_mended: Whether this was a damaged shard that is whole again.
         to_scrub: Whether text was deleted whose bytes are still in the log.
-        pending: What is gathered, by memory.
-        born: All registers of memories that were not there before, as they were written.
+        pending: The gathered writes, by memory.
+        born: All registers of new memories, as they were written.
         updates: Updates for the log, each with its origin.
         touched: The memories with a changed register.
         unborn: The memories that lost their birth or tombstone and have no tombstone.
@@ -57,12 +57,12 @@ class ShardWork:
 
     @classmethod
     def start(cls, row: ShardRow, document: Document) -> ShardWork:
-        """Begin work on a shard whose document is up to date."""
+        """Return the work on a shard whose document is up to date."""
         return cls(row, document, document.live.births, document.live.register_count, row.size)
 
     @property
     def is_full(self) -> bool:
-        """Whether no more memories are to be born here."""
+        """Whether the shard takes no more births."""
         return (
             self.births >= limits.SHARD_BIRTHS
             or self.registers >= limits.SHARD_REGISTERS
@@ -70,11 +70,11 @@ class ShardWork:
         )
 
     def concerns(self, memory_id: str) -> bool:
-        """Return whether this transaction has anything to do with the memory here."""
+        """Return whether this transaction touches the memory in this shard."""
         return memory_id in self.pending or memory_id in self.touched
 
     def registers_of(self, memory_id: str) -> Registers:
-        """Return the registers of a memory, with what was gathered so far."""
+        """Return the registers of a memory, including gathered writes."""
         found: Registers = self.born.get(memory_id) or self.document.live.registers(memory_id)
         gathered = self.pending.get(memory_id)
         return _without_deleted({**found, **gathered}) if gathered else found
@@ -87,7 +87,7 @@ class ShardWork:
         self.size += sum(_size(value) for value in writes.values())
 
     def write_gathered(self) -> Edit | None:
-        """Write what was gathered as one Yjs transaction. Return the edit, or None when there was nothing."""
+        """Write the gathered registers as one Yjs transaction. Return the edit, or None if there were none."""
         gathered: Writes = {}
         for memory_id, writes in self.pending.items():
             gathered.update(writes)
@@ -102,12 +102,12 @@ class ShardWork:
         return self.document.live.write(gathered)
 
     def record(self, edit: Edit, origin: str) -> None:
-        """Record what an edit did to the document, for the log and the views."""
+        """Record an edit of the document, for the log and the views."""
         self.updates += ((update, origin) for update in edit.updates)
         self._touch(edit)
 
     def apply_waiting(self, db: apsw.Connection) -> None:
-        """Apply rows of a damaged shard that fit now; when none waits any more, the shard is whole again."""
+        """Apply the waiting rows of a damaged shard that now fit. When no row waits, the shard is whole again."""
         for edit in self.document.apply_waiting():
             self._touch(edit)
         if not self.document.waiting:
@@ -117,7 +117,7 @@ class ShardWork:
             self.touched |= views.at_home_in(db, self.row.shard)
 
     def append(self, db: apsw.Connection, at: int) -> int:
-        """Put the updates into the log. Return the seq of the last one, or 0 if there were none.
+        """Append the updates to the log. Return the seq of the last update, or 0 if there were none.
 
         Args:
             db: The write connection.
@@ -128,7 +128,7 @@ class ShardWork:
             seq = self.document.seq = log.append(db, Append(self.row.shard, update, origin, at))
         if self.updates or self.is_mended:
             self._write_head(db)
-        if self.is_mended:  # in the log, rows that waited still stand before the rows they waited for
+        if self.is_mended:  # in the log, waiting rows still come before the rows they waited for
             log.fold(db, self.row, self.document.live.snapshot())
         return seq
 

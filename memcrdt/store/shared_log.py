@@ -1,6 +1,6 @@
-"""The log as other devices may read it: updates of shared spaces, page by page.
+"""The part of the log that other devices may read: updates of shared spaces, page by page.
 
-The result types belong to the store, which does not know the sync protocol; `node/store_replica.py` translates them.
+The result types belong to the store, which does not know the sync protocol. `node/store_replica.py` translates them.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class SharedUpdate(NamedTuple):
 class SharedPage(NamedTuple):
     """A page of the shared log.
 
-    `next_seq` is the row to continue behind. `resync` lists the shards, by space id and number, whose rows are folded
-    into a snapshot or damaged: they have to be compared as a whole.
+    The next page starts after row `next_seq`. `resync` lists the shards, by space id and number, that must be compared
+    as a whole, because their rows are damaged or were folded into a snapshot.
     """
 
     updates: list[SharedUpdate]
@@ -70,8 +70,8 @@ class SharedPage(NamedTuple):
 
 
 def page(db: apsw.Connection, after_seq: int, limit: int) -> SharedPage:
-    """Return at most `limit` updates of shared spaces behind row `after_seq`. A damaged row is left out."""
-    with consistent_read(db):  # the log, its head and the snapshots have to be of one moment
+    """Return up to `limit` updates of shared spaces after row `after_seq`. Damaged rows are left out."""
+    with consistent_read(db):  # the log, its head and the snapshots must be of one moment
         rows = [SharedRow(*row) for row in db.execute(_ROWS, (after_seq, spaces.LOCAL, limit))]
         next_seq = rows[-1].seq if len(rows) == limit else log.head(db)
         folded = list(db.execute(_FOLDED, (after_seq, next_seq, spaces.LOCAL)))

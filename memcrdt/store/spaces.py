@@ -1,7 +1,7 @@
 """The table of spaces: names, ids, local numbers, and whether this device may write.
 
 A space has a local number, which never leaves the machine, and an id, which its members use. The id is the hash of the
-space's genesis, so only somebody who was told the genesis can know it.
+space's genesis, so only devices that know the genesis can know the id.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def add_space(db: apsw.Connection, name: str, genesis: Genesis, now_ms: int) -> 
 
 
 def find_space(db: apsw.Connection, name: str) -> int | None:
-    """Return the local number of the space called `name`, or None when it is not here."""
+    """Return the local number of the space called `name`, or None if there is none."""
     number: int | None = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get
     return number
 
@@ -55,12 +55,12 @@ def space_number(db: apsw.Connection, name: str) -> int:
     number = find_space(db, name)
     if number is None:
         names = ", ".join(known for (known,) in db.execute("SELECT name FROM spaces ORDER BY space"))
-        raise NotFoundError(f"there is no space called {name!r} here; there are {names}")
+        raise NotFoundError(f"there is no space called {name!r} here; the spaces are {names}")
     return number
 
 
 def shareable_space_number(db: apsw.Connection, name: str) -> int:
-    """Return the local number of a space that may leave the machine.
+    """Return the local number of a space that can be shared.
 
     Raises:
         InputError: The space is `local`.
@@ -72,9 +72,9 @@ def shareable_space_number(db: apsw.Connection, name: str) -> int:
 
 
 def shareable_space(db: apsw.Connection, space_id: str) -> int | None:
-    """Return the local number of the space with the id `space_id`, or None if no such space is here (any more).
+    """Return the local number of the space with the id `space_id`, or None if there is none.
 
-    The space `local` never leaves the machine, so its id is not found either.
+    The space `local` never leaves the machine, so this function does not find its id.
     """
     number = db.execute("SELECT space FROM spaces WHERE id = ? AND name <> ?", (space_id, LOCAL)).get
     return None if number is None else int(number)

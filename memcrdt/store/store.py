@@ -26,11 +26,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What subscribers hear after a commit.
+    """A notification to subscribers after a commit.
 
     Attributes:
-        changes: The local number of the space, the id of the memory, and the kind of change, of each change.
-        origin: Where the changes came from, as model.records.Change has it.
+        changes: For each change, the local number of the space, the id of the memory and the kind of change.
+        origin: The origin of the changes, as in model.records.Change.
         at: The time of the commit in ms.
         seq: The log row at which the commit ended.
     """
@@ -42,7 +42,7 @@ class Notice:
 
 
 class Store(Database):
-    """A database that can be changed. Scrubs in the background whatever a commit forgot."""
+    """A database with commits. It scrubs forgotten memories in the background."""
 
     def __init__(
         self, home: Path | Location, device: str, indexer: Indexer, options: StoreOptions | None = None
@@ -54,14 +54,14 @@ class Store(Database):
         super().__init__(home, device, options)
         try:
             self._catch_up()
-        except BaseException:  # the connections must not outlive a failed opening
+        except BaseException:  # do not leak connections when opening fails
             self.close()
             raise
         if self.was_to_scrub:
             self.scrub_later()
 
     def close(self) -> None:
-        """Close every connection. A second call does nothing; nor does one in a forked child, which owns none."""
+        """Close every connection. A second call does nothing, and so does a call in a forked child, which owns none."""
         if not self.is_inherited:
             self._scrubber.stop()
             super().close()
@@ -74,19 +74,20 @@ class Store(Database):
         origin: str = "local",
         by: str | None = None,
     ) -> T:
-        """Run `plan` under the write lock and make all that it did durable, or nothing.
+        """Run `plan` under the write lock, and make all of its changes durable or none.
 
-        Documents are first brought up to what other processes committed. When this returns, the change is on
-        disk, in the views and in the indexes. Only then do subscribers hear of it, and through them other devices.
+        Documents are first brought up to date with commits of other processes. When this returns, the change is on
+        disk, in the views and in the indexes. Subscribers are called after that, and other devices receive the change
+        through them.
 
         Args:
-            plan: Makes the change; what it returns is returned.
-            prepared: What indexer.prepare() made of the texts that the change brings.
-            origin: Where the change comes from, as model.records.Change has it.
+            plan: Makes the change. Its result is returned.
+            prepared: The result of indexer.prepare() for the texts of the change.
+            origin: The origin of the change, as in model.records.Change.
             by: The author of the change.
 
         Raises:
-            Exception: Whatever `plan` raises. Nothing was changed then.
+            Exception: Any error of `plan`. Nothing was changed.
             StoreError: The change could not be written. Nothing was changed.
         """
         with self._exclusive("committing") as db:
@@ -99,7 +100,7 @@ class Store(Database):
                 with self._own_commits.noting(done.seq, origin):
                     db.execute("COMMIT")
             except BaseException:
-                # A Yjs transaction does not roll back: documents ahead of the log go, and are loaded again.
+                # A Yjs transaction does not roll back, so documents ahead of the log are dropped and loaded again.
                 for shard in transaction.changed_shards:
                     self._documents.drop(shard)
                 raise
@@ -111,11 +112,11 @@ class Store(Database):
         return result
 
     def scrub(self) -> bool:
-        """Remove what was forgotten from every byte of the database and the WAL, and return whether that is done.
+        """Erase every byte of forgotten memories from the database and the WAL. Return whether that is done.
 
-        It is not while a reader holds on to the WAL, while the disk fails, or while a damaged shard waits to be
-        repaired. The shards then stay marked, and this or any other process tries again by itself. Raises nothing:
-        what was forgotten is forgotten already.
+        It is not done while a reader keeps the WAL in use, while the disk fails, or while a damaged shard waits for
+        repair. The shards then stay marked, and this or another process retries automatically. This method raises
+        nothing, because the memories are already forgotten.
         """
         try:
             outcome = self.using_reserve(lambda: scrubbing.scrub(self))
@@ -126,7 +127,7 @@ class Store(Database):
         return outcome == "done"
 
     def scrub_later(self) -> None:
-        """Scrub in the background, since there are bytes of something forgotten in the file."""
+        """Start scrubbing in the background."""
         self._scrubber.wake()
 
     def subscribe(self, callback: Callable[[Notice], None]) -> Callable[[], None]:
@@ -148,7 +149,7 @@ class Store(Database):
 
         Args:
             seq: The log row.
-            written: The origin that the row names; None when it has been folded away.
+            written: The origin that the row names, or None if the row has been folded away.
         """
         return self._own_commits.origin(seq) or (PROCESS if written in (None, log.LOCAL) else str(written))
 
@@ -158,10 +159,9 @@ class Store(Database):
             return spaces.space_number(db, name)
 
     def _catch_up(self) -> None:
-        """Project again what an older version left out of the views, a shard at a time.
+        """Project memories again whose attributes an older version left out of the views, a shard at a time.
 
-        A full disk or a file that is in use must not keep the store from opening: what fails is tried again when it
-        is opened next time.
+        A full disk or a locked file must not keep the store from opening. After a failure, the next opening retries.
         """
         if self.options.read_only:
             return
@@ -171,15 +171,17 @@ class Store(Database):
             plans = reprojection.plans(db, unknown)
         try:
             for plan in plans:
-                with suppress(CorruptError):  # the views stay as they are
+                with suppress(CorruptError):  # the views stay unchanged
                     self.commit(plan)
             with self.writing() as db:
                 reprojection.note_all(db)
         except StoreError as exc:
-            _log.warning("memories may lack attributes that a newer version gave them, until the next start: %s", exc)
+            _log.warning(
+                "some memories may lack attributes that a newer version wrote, until the store is opened again: %s", exc
+            )
 
     def _follow_up(self, transaction: Transaction) -> None:
-        """Do what a commit leaves to do. The commit is durable: what fails here is done later, and fails no caller."""
+        """Finish the work after a commit. A failure here is retried later and never reaches the caller."""
         rows = transaction.rows
         if head := max((row.head for row in rows), default=0):
             with self._lock:
@@ -196,5 +198,5 @@ class Store(Database):
         for callback in tuple(self._subscribers):
             try:
                 callback(notice)
-            except Exception:  # noqa: BLE001 - of whatever kind: the change is durable, and must not look as if it had failed
+            except Exception:  # noqa: BLE001 - any error: the change is durable, and must not look failed
                 _log.exception("a subscriber failed")

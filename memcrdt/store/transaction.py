@@ -1,7 +1,7 @@
-"""One change of the store, under its write lock: what it may read and do, and how it becomes rows.
+"""One change of the store under its write lock: its reads, its writes, and the rows they become.
 
 Writes are gathered for each shard, and each shard writes them as one Yjs transaction when the change is finished. So a
-batch of any size costs one update a shard. Reads see what was gathered.
+batch of any size costs one update per shard. Reads see gathered writes.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ if TYPE_CHECKING:
     from memcrdt.crdt.scan import Scan
     from memcrdt.crdt.shard import Edit, Shard
 
-# Advice for a space that this device may only read: for a new memory, and for a change of one.
-_ADD_ELSEWHERE: Final = "write into another space; `memcrdt space list` shows which there are"
+# Advice for a space that this device may only read: for a new memory, and for a change of a memory.
+_ADD_ELSEWHERE: Final = "write into another space; `memcrdt space list` shows the spaces"
 _KEPT_BY_OTHERS: Final = (
-    "do that on one that may write, or run memcrdt space leave {name}, which makes what is here a space of your own"
+    "do that on a device that may write, or run memcrdt space leave {name}, which makes this copy a space of your own"
 )
 
 
 class ImpostorError(RemoteProtocolError):
-    """Somebody else writes under our client id: this store was copied. Nothing was changed; take another id."""
+    """Another store uses our client id, so this store was copied. Nothing was changed. Take another client id."""
 
 
 class GapError(RemoteProtocolError):
-    """An update needs others before it that are not here. Nothing was changed; ask for them."""
+    """An update builds on updates that are missing here. Nothing was changed. Request them from a peer."""
 
 
 class Transaction:
-    """What a plan given to Store.commit may do.
+    """The operations of a plan given to Store.commit.
 
     Args:
         db: The write connection, within BEGIN IMMEDIATE.
         documents: The live documents.
-        stamp: When and on which device the change happens.
+        stamp: The time, device and author of the change.
         random: Returns the given number of random bytes, for ids and salts.
     """
 
@@ -70,12 +70,12 @@ class Transaction:
 
     @property
     def rows(self) -> list[ShardRow]:
-        """The shards that were used, as the transaction leaves them."""
+        """The rows of the shards that were used, as the transaction leaves them."""
         return [work.row for work in self._works.values()]
 
     @property
     def leaves_bytes(self) -> bool:
-        """Whether bytes of something forgotten are still in the file."""
+        """Whether this transaction leaves bytes of forgotten memories in the file."""
         return any(work.to_scrub and work.updates for work in self._works.values())
 
     @property
@@ -84,11 +84,11 @@ class Transaction:
         return [shard for shard, work in self._works.items() if work.is_changed]
 
     def state(self, space: int, memory_id: str) -> State:
-        """Return what a memory is, with what was gathered so far."""
+        """Return the state of a memory, including gathered writes."""
         return project(memory_id, [work.registers_of(memory_id) for work in self._homes(space, memory_id)])
 
     def registers_of(self, shard: int) -> Iterator[tuple[str, Registers]]:
-        """Give the id and the registers of every memory that a shard holds."""
+        """Yield the id and the registers of every memory in a shard."""
         live = self._work(log.shard_row(self.db, shard)).document.live
         with live.reading():
             for memory_id in live.ids():
@@ -103,7 +103,7 @@ class Transaction:
             space: The local number of the space.
             memory_id: The id of the memory.
             writes: Its registers.
-            shard: The local number of the shard; None takes the one that new memories go to.
+            shard: The local number of the shard; None takes the shard for new memories.
 
         Raises:
             ReadOnlyError: This device may only read the space.
@@ -113,7 +113,7 @@ class Transaction:
         work.add_birth(memory_id, writes)
 
     def edit(self, space: int, memory_id: str, writes: Writes) -> None:
-        """Gather changes of a memory that is there: in its lowest shard, and wherever a register already is.
+        """Gather changes of an existing memory, in its lowest shard and in every shard that already has a register.
 
         Raises:
             ReadOnlyError: This device may only read the space.
@@ -125,12 +125,12 @@ class Transaction:
             work.pending[memory_id].update(edits.kept_fields(here, found))
 
     def forget(self, space: int, memory_id: str, stamp: Stamp | None = None) -> None:
-        """Gather the end of a memory, in every shard that holds anything of it.
+        """Gather the forget of a memory, in every shard that has registers of it.
 
         Args:
             space: The local number of the space.
             memory_id: The id of the memory.
-            stamp: When it was forgotten, if that was not in this transaction.
+            stamp: The stamp of an earlier forget; None takes that of this transaction.
 
         Raises:
             ReadOnlyError: This device may only read the space.
@@ -145,13 +145,13 @@ class Transaction:
         """Apply an update from outside to a shard.
 
         Raises:
-            GapError: The update needs others before it.
+            GapError: The update builds on updates that are missing here.
             RemoteProtocolError: The update is refused.
         """
         work = self._work(log.make_shard(self.db, space, number))
         live = work.document.live
         if not clocks.covers(live.state_vector(), scanned.needs):
-            raise GapError(f"an update for shard {number} has a gap before it")
+            raise GapError(f"an update for shard {number} builds on missing updates")
         self._check_own(update, scanned, live)
         work.is_changed = True
         self._record(work, live.apply(update, scanned), origin)
@@ -159,7 +159,7 @@ class Transaction:
             work.apply_waiting(self.db)
 
     def prune(self, shard: int, most: int) -> int:
-        """Gather the end of the oldest revisions of memories that have too many of them.
+        """Gather the deletion of the oldest revisions of memories that have too many.
 
         Args:
             shard: The local number of the shard.
@@ -183,7 +183,7 @@ class Transaction:
     # --- finishing ----------------------------------------------------------------------------------------------------
 
     def finish(self) -> Projected:
-        """Make rows of all that was gathered: the log, the heads of the shards, the views."""
+        """Write all gathered changes to the log, the heads of the shards and the views."""
         self._write_gathered()
         states = self._settled_states()
         seq = 0
@@ -199,16 +199,16 @@ class Transaction:
 
     def _record(self, work: ShardWork, edit: Edit, origin: str) -> None:
         work.record(edit, origin)
-        # In a space that we may only read, a device that may write keeps the text that gave way.
+        # In a space that we may only read, a device that may write keeps the displaced text.
         for memory_id, old in edit.displaced.items() if not self._is_read_only(work.row.space) else ():
             new = work.document.live.registers(memory_id).get(memory_id)
             work.pending[memory_id].update(rivals(memory_id, [old, new]))
 
     def _settled_states(self) -> list[tuple[int, str, State]]:
-        """Return what every touched memory is now, as (space, id, state).
+        """Return the present state of every touched memory, as (space, id, state).
 
-        Before that, deletes whatever a tombstone covers: registers that came late, and those that a stock Yjs client
-        left behind when it deleted a birth.
+        First delete all registers that a tombstone covers: late registers, and registers that a stock Yjs client left
+        when it deleted a birth.
         """
         with ExitStack() as reading:
             for work in self._works.values():
@@ -219,13 +219,13 @@ class Transaction:
         return states
 
     def _settle(self, space: int, memory_id: str) -> State:
-        """Return what a memory is now, and gather what follows from that: its end, or the end of old revisions."""
+        """Return the present state of a memory. Gather its consequences: a forget, or the deletion of old revisions."""
         homes = self._homes(space, memory_id)
         state = project(memory_id, [work.registers_of(memory_id) for work in homes])
         if not isinstance(state, Tombstone) and any(memory_id in work.unborn for work in homes):
             state = Tombstone(memory_id, self.stamp.at, self.stamp.by, self.stamp.device)
         if not isinstance(state, Tombstone) and any(work.row.damaged or work.is_mended for work in homes):
-            state = views.tombstone_of(self.db, space, memory_id) or state  # its tombstone may be among the lost rows
+            state = views.tombstone_of(self.db, space, memory_id) or state  # the lost rows may include its tombstone
         if isinstance(state, Tombstone):
             self._bury(state, homes)
         if (
@@ -237,7 +237,7 @@ class Transaction:
         return state
 
     def _prune_revisions(self, state: LiveMemory, homes: list[ShardWork]) -> int:
-        """Gather the end of the oldest revisions of a memory that has too many. Return the number of them."""
+        """Gather the deletion of the oldest revisions of a memory that has too many. Return their number."""
         gone = [registers.revision_key(state.id, name) for name in edits.prunable(state)]
         if not gone or self._is_read_only(homes[0].row.space):
             return 0
@@ -247,7 +247,7 @@ class Transaction:
         return len(gone)
 
     def _bury(self, tombstone: Tombstone, homes: list[ShardWork]) -> None:
-        """Gather the tombstone of a memory where it is missing, and the end of its other registers."""
+        """Gather the tombstone of a memory where it is missing, and the deletion of its other registers."""
         stamp = Stamp(tombstone.at, tombstone.by, tombstone.device or self.stamp.device)
         for work in homes:
             work.to_scrub = True
@@ -274,7 +274,7 @@ class Transaction:
     def _check_writable(self, space: int, advice: str) -> None:
         if self._is_read_only(space):
             name = space_name(self.db, space)
-            raise ReadOnlyError(f"this device may read the space {name!r} and not write it; {advice.format(name=name)}")
+            raise ReadOnlyError(f"this device may only read the space {name!r}; {advice.format(name=name)}")
 
     def _is_read_only(self, space: int) -> bool:
         if space not in self._read_only:
@@ -292,12 +292,14 @@ class Transaction:
             return
         clock = first_difference(update, live.diff({**known, own: first}), own)
         if clock is not None:
-            raise ImpostorError(f"an update says under our own client id {own} what this store did not, at {clock}")
+            raise ImpostorError(
+                f"an update has content under our own client id {own} at clock {clock} that this store did not write"
+            )
 
     # --- shards -------------------------------------------------------------------------------------------------------
 
     def _homes(self, space: int, memory_id: str) -> list[ShardWork]:
-        """Return the shards that hold registers of a memory, gathered ones included, lowest number first."""
+        """Return the shards with registers of a memory, including gathered ones, lowest number first."""
         known = set(views.homes_of(self.db, space, memory_id))
         works = [self._works.get(shard) or self._work(log.shard_row(self.db, shard)) for shard in known]
         works += [

@@ -1,4 +1,4 @@
-"""`vec_distance_cosine` in SQL: sqlite-vec's, or the same in numpy where that extension is missing."""
+"""`vec_distance_cosine` in SQL: from sqlite-vec, or in numpy if that extension is missing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from memcrdt.errors import StoreError
 
 
 def load_vector_functions(db: apsw.Connection) -> bool:
-    """Register `vec_distance_cosine(blob, blob)`. Return whether it is the one of sqlite-vec.
+    """Register `vec_distance_cosine(blob, blob)`. Return whether sqlite-vec provides it.
 
-    sqlite-vec has no wheel for musl or Windows on Arm, and a system may forbid extensions: then numpy computes it.
+    sqlite-vec has no wheel for musl or Windows on Arm, and a system may forbid extensions. Then numpy computes it.
     """
     try:
         library = _library()
@@ -30,7 +30,7 @@ def load_vector_functions(db: apsw.Connection) -> bool:
 
 
 def _library() -> str:
-    """Return the file of the extension, without importing its package, which would import numpy: 70 ms for nothing."""
+    """Return the file of the extension. Importing its package would import numpy, which takes 70 ms."""
     package = find_spec("sqlite_vec")
     if package is None or not package.submodule_search_locations:
         raise ImportError("sqlite_vec is not installed")

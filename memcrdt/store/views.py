@@ -1,4 +1,4 @@
-"""The views: rows that hold the meaning of the registers, and can be read without any document."""
+"""The views: rows with the meaning of the registers, which can be read without any document."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from memcrdt.model.values import Json, canonical
 from memcrdt.store.indexer import IndexRow
 
 _PARTS = ("revisions", "tags", "metadata", "links")
-# Columns of `memories` that follow from the log: equal in all stores that hold the same.
+# Columns of `memories` that follow from the log. They are equal in all stores with equal content.
 COLUMNS: Final = (
     *("id", "text", "revision", "conflicted", "category", "created_at", "updated_at", "device", "ignored"),
     *("fingerprint", "salt"),
@@ -37,7 +37,7 @@ class Projected:
     """The result of writing views.
 
     Attributes:
-        seq: The row of the log that the views stand at.
+        seq: The row of the log that the views reflect.
         removed: Rows to take out of the indexes.
         added: Rows to put into the indexes.
         changes: Space, id and kind of change of every memory.
@@ -55,7 +55,7 @@ def write(db: apsw.Connection, states: Iterable[tuple[int, str, State]], seq: in
     Args:
         db: The write connection, in a transaction.
         states: Space, id and state of every memory; each memory once.
-        seq: The row of the log that the states stand at.
+        seq: The row of the log that the states reflect.
 
     Returns:
         The changes for the indexes and for subscribers.
@@ -85,7 +85,7 @@ def write(db: apsw.Connection, states: Iterable[tuple[int, str, State]], seq: in
 
 
 def write_homes(db: apsw.Connection, homes: Iterable[tuple[int, str, int, bool]]) -> None:
-    """Note which shards hold registers of an id: space, id, shard, and whether it does."""
+    """Note whether a shard has registers of an id. Each home is a space, an id, a shard and the answer."""
     known = list(homes)
     db.executemany(
         "INSERT OR IGNORE INTO homes(space, id, shard) VALUES(?, ?, ?)", [row[:3] for row in known if row[3]]
@@ -96,24 +96,24 @@ def write_homes(db: apsw.Connection, homes: Iterable[tuple[int, str, int, bool]]
 
 
 def homes_of(db: apsw.Connection, space: int, memory_id: str) -> list[int]:
-    """Return the local numbers of the shards that hold registers of an id."""
+    """Return the local numbers of the shards that have registers of an id."""
     return [row[0] for row in db.execute("SELECT shard FROM homes WHERE space = ? AND id = ?", (space, memory_id))]
 
 
 def at_home_in(db: apsw.Connection, shard: int) -> set[str]:
-    """Return the ids whose registers a shard is noted to hold. `shard` is its local number."""
+    """Return the ids that are noted for a shard (its local number)."""
     return {str(row[0]) for row in db.execute("SELECT id FROM homes WHERE shard = ?", (shard,))}
 
 
 def tombstone_of(db: apsw.Connection, space: int, memory_id: str) -> Tombstone | None:
-    """Return the tombstone of a memory, if one is known here."""
+    """Return the tombstone of a memory, or None."""
     sql = "SELECT at, by, device FROM graves WHERE space = ? AND id = ?"
     row = db.execute(sql, (space, memory_id)).fetchone()
     return None if row is None else Tombstone(memory_id, *row)
 
 
 def much_revised(db: apsw.Connection, space: int, ids: Iterable[str]) -> list[str]:
-    """Return those of the memories that have more revisions than are kept."""
+    """Return the ids of the memories with more revisions than are kept."""
     sql = (
         "SELECT id FROM memories m WHERE space = ? AND id IN (SELECT value FROM json_each(?))"
         " AND (SELECT count(*) FROM revisions r WHERE r.memory = m.memory) > ?"
@@ -122,7 +122,7 @@ def much_revised(db: apsw.Connection, space: int, ids: Iterable[str]) -> list[st
 
 
 def fingerprint(text: str) -> int:
-    """Return a hash of the text: 64 bits, signed as SQLite takes them."""
+    """Return a hash of the text: 64 bits, signed as in SQLite."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 
@@ -134,7 +134,7 @@ class _Existing:
 
 
 def _existing(db: apsw.Connection, ids: list[tuple[int, str]]) -> dict[tuple[int, str], _Existing]:
-    """Return the rows of these memories by space and id. Memories that the views don't know are left out."""
+    """Return the rows of these memories by space and id. Memories that are not in the views are left out."""
     sql = (
         "SELECT space, id, memory, born_seq, text, scope, created_at, author FROM memories"
         " WHERE id IN (SELECT value FROM json_each(?))"
@@ -147,7 +147,7 @@ def _existing(db: apsw.Connection, ids: list[tuple[int, str]]) -> dict[tuple[int
 
 @dataclass(slots=True)
 class _Rows:
-    """Rows to insert, by table: all at once take half the time. `last` is the greatest local number in use."""
+    """Rows to insert, by table. Inserting all at once halves the time. `last` is the greatest local number in use."""
 
     last: int
     memories: list[tuple[Any, ...]] = field(default_factory=list)
@@ -161,7 +161,7 @@ class _Rows:
         return cls(int(db.execute("SELECT coalesce(max(memory), 0) FROM memories").get))
 
     def put(self, space: int, state: LiveMemory, seq: int, before: _Existing | None) -> IndexRow:
-        """Note all rows of a memory under its local number, or a new one. Returns its row for the indexes."""
+        """Collect all rows of a memory under its local number, or a new one. Return its row for the indexes."""
         if before is None:
             self.last += 1
         memory, born_seq = (before.memory, before.born_seq) if before else (self.last, seq)
@@ -185,7 +185,7 @@ class _Rows:
 
 
 def _memory_values(state: LiveMemory) -> tuple[Any, ...]:
-    """Return the values of COLUMNS. Those of attributes need no conversion: SQLite keeps true as 1."""
+    """Return the values of COLUMNS. Attributes need no conversion: SQLite stores true as 1."""
     return (
         state.id,
         state.shown.text,
@@ -224,7 +224,7 @@ def _bury(db: apsw.Connection, space: int, tombstone: Tombstone, seq: int, done:
 
 
 def index_rows(db: apsw.Connection, after: int, limit: int) -> Sequence[IndexRow]:
-    """Return the rows for the indexes behind local number `after`, in order, to rebuild them page by page."""
+    """Return up to `limit` rows for the indexes after local number `after`, in order, to rebuild them page by page."""
     sql = "SELECT memory, text, scope, created_at, author FROM memories WHERE memory > ? ORDER BY memory LIMIT ?"
     return [IndexRow(*row) for row in db.execute(sql, (after, limit))]
 

@@ -20,7 +20,7 @@ SECTOR = 512  # bytes that a disk writes atomically
 
 Operation: TypeAlias = Literal["write", "sync", "truncate", "open", "delete"]
 OPERATIONS: Final[frozenset[Operation]] = frozenset({"write", "sync", "truncate", "open", "delete"})
-Kind: TypeAlias = Literal["error", "full", "cut"]
+FaultKind: TypeAlias = Literal["error", "full", "cut"]
 _Write: TypeAlias = tuple[int, bytes | None]  # an offset, and the bytes written there; None truncates
 
 
@@ -35,7 +35,7 @@ class Fault:
         lasting: Number of operations in a row that fail.
     """
 
-    kind: Kind
+    kind: FaultKind
     at: int
     operations: frozenset[Operation] = OPERATIONS
     lasting: int = 1

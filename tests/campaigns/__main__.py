@@ -28,7 +28,7 @@ from typing import Any, Final, TypeVar
 from memcrdt.model.limits import MIB
 from tests.campaigns import commands, fuzz, kill, mutants, powerloss, scenario, soak
 
-# The number of items that one process runs before it takes the next chunk.
+# The number of items in one chunk, which one process runs as a whole.
 _SCHEDULES: Final = 100
 _UPDATES: Final = 10_000
 _SEEDS: Final = 10
@@ -54,19 +54,19 @@ def main() -> None:
             kind.add_argument(f"--{name}", type=int, default=default)
         return kind
 
-    add(_powerloss, "seeded schedules of work over a disk that fails", schedules=1_000, first=0)
-    add(_kill, "writers that are killed at random moments", kills=50, seed=0)
-    of_soak = add(_soak, "three nodes that write, restart and lose each other", seed=0)
+    add(_powerloss, "seeded schedules of work on a failing disk", schedules=1_000, first=0)
+    add(_kill, "writers killed at random moments", kills=50, seed=0)
+    of_soak = add(_soak, "three nodes that write, restart and disconnect", seed=0)
     of_soak.add_argument("--minutes", type=float, default=1.0)
     add(_fuzz, "mutated updates, applied to documents with a history", updates=100_000, first=0)
-    of_sim = add(_sim, "seeded runs of a few devices and the network between them", seeds=300, first=0)
+    of_sim = add(_sim, "seeded runs of a few simulated devices and their network", seeds=300, first=0)
     of_sim.add_argument("--seed", type=int, help="replay this seed only")
     of_sim.add_argument("--jobs", type=int, default=os.cpu_count(), help="number of processes")
-    of_sim.add_argument("--rot", action="store_true", help="disks also change what was written")
+    of_sim.add_argument("--rot", action="store_true", help="disks also change written data")
     of_sim.add_argument("--verbose", action="store_true", help="print how often each event happened")
-    of_mutants = add(_mutants, "the simulator on builds that are broken on purpose", seeds=300, first=0)
+    of_mutants = add(_mutants, "the simulator on deliberately broken builds", seeds=300, first=0)
     of_mutants.add_argument("--jobs", type=int, default=os.cpu_count(), help="number of processes")
-    add(_commands, "commands that each open the home, write, and close it", count=1_000)
+    add(_commands, "commands that each open the home, write and close it", count=1_000)
     given = parser.parse_args()
     start = time.monotonic()
     print(f"{given.run(given)} in {time.monotonic() - start:.0f} s")
@@ -101,7 +101,7 @@ def _fuzz(given: argparse.Namespace) -> str:
         fates += each.fates
         grown += [] if each.grown_bytes is None else [each.grown_bytes]
     more = f"at most {max(grown) / MIB:.0f} MiB more memory" if grown else "memory not measured"
-    return f"every document stayed whole: {fates.total()} updates, by fate {dict(fates)}, {more},"
+    return f"every document stayed intact: {fates.total()} updates, by fate {dict(fates)}, {more},"
 
 
 def _sim(given: argparse.Namespace) -> str:
@@ -153,7 +153,7 @@ def _spread(
 ) -> Iterable[T]:
     """Yield the result of each chunk in order, computed in `jobs` processes (default: one per processor).
 
-    With `fresh`, each chunk gets a process of its own.
+    With `fresh`, each chunk gets a new process.
     """
     if len(chunks) == 1 and not fresh:
         yield work(chunks[0])

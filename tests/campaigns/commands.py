@@ -1,4 +1,4 @@
-"""Commands one after another, each of which opens the home, and the client ids that they leave."""
+"""Run many commands, each of which opens the home, and count the client ids that they leave."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def run(home: Path, count: int) -> int:
         The highest number of client ids in a shard.
 
     Raises:
-        LostError: It is more than a handful.
+        LostError: A shard has more than a handful.
     """
     with open_memory(home) as memory:
         memory_id = memory.add("it is changed by every command")

@@ -1,4 +1,4 @@
-"""Simulated computers: one home with a real store, used by the process of an agent and by the process that syncs."""
+"""Simulated computers: a home with a real store, used by the process of an agent and by the syncing process."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ from memcrdt.testing.faults import UNSYNCED, Disk, Fault, FaultyVfs
 from memcrdt.testing.simulator import Reactor, SimulatedNode, Simulator
 from tests.bare_device import spoil_rows
 
-DOORBELL_S: Final = 0.025  # until the syncing process learns of a commit of another process
-DEAF_S: Final = DOORBELL_S + PEERS_INTERVAL_S  # maximum time until it learns of a change of the peers
-SCRUB_S: Final = 0.05  # until waiting bytes are scrubbed
+DOORBELL_S: Final = 0.025  # delay until the syncing process learns of a commit of another process
+DEAF_S: Final = DOORBELL_S + PEERS_INTERVAL_S  # maximum delay until it learns of a change of the peers
+SCRUB_S: Final = 0.05  # delay until waiting bytes are scrubbed
 _EPOCH_MS: Final = 1_800_000_000_000
 _VECTOR: Final = "SELECT state_vector FROM shards JOIN spaces USING(space) WHERE id = ? AND number = ?"
 _LOG: Final = ("updates", "snapshots")
@@ -64,7 +64,7 @@ class QuietStore(Store):
 
 
 class _Replica(StoreReplica):
-    """A replica that reports new statements of members, as the syncing process learns of them after a commit."""
+    """A replica that reports new statements of members. A real syncing process learns of them after a commit."""
 
     def __init__(self, store: Store, learnt: Callable[[], None]) -> None:
         super().__init__(store)
@@ -80,7 +80,7 @@ class _Replica(StoreReplica):
 
     @contextmanager
     def noticing(self) -> Iterator[None]:
-        """Report what is written inside the block."""
+        """Report a change of the statements inside the block."""
         writer = self._store.writer()
         before = writer.total_changes()
         yield
@@ -90,7 +90,7 @@ class _Replica(StoreReplica):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The place of simulated computers: the simulator, and a folder for their homes."""
+    """The simulator, and a folder for the homes of the simulated computers."""
 
     sim: Simulator
     folder: Path
@@ -102,10 +102,10 @@ class Computer:
     While it is on, `memory` is the agent's memory, and `node` is the node of the simulation.
 
     Args:
-        site: Where it stands.
+        site: The simulator and the folder.
         name: The letter.
         skew_ms: The error of its clock. Each reading of the clock takes a millisecond.
-        on_mains: Whether its disk loses unsynced data when the power is cut. One computer of a simulation may have it.
+        on_mains: Whether its disk loses unsynced data when the power is cut. Only one computer of a simulation may.
     """
 
     def __init__(self, site: Site, name: str, *, skew_ms: int = 0, on_mains: bool = False) -> None:
@@ -118,7 +118,7 @@ class Computer:
         self.sim = site.sim
         self.skew_ms = skew_ms
         self.on = False
-        self.outcasts: dict[str, float] = {}  # devices that this store knows to be revoked, and since when
+        self.outcasts: dict[str, float] = {}  # devices that this store knows to be revoked, with the virtual time
         self._vfs = _MAINS.name if on_mains else UNSYNCED.name
         self._disk = Disk()
         self._marks = site.folder / f"{name} marks"
@@ -131,7 +131,7 @@ class Computer:
 
     @property
     def on_mains(self) -> bool:
-        """Return whether its power can be cut."""
+        """Whether its power can be cut."""
         return self._vfs == _MAINS.name
 
     def boot(self) -> None:
@@ -163,11 +163,11 @@ class Computer:
         self._refresh(self.node)
 
     def reactor(self, incarnation: str) -> Reactor:
-        """Return the state machine that speaks for this computer."""
+        """Return the state machine of this computer's syncing process."""
         return Gossip(self.id, incarnation, rng=Random(self._rng.random()))
 
     def stop(self) -> None:
-        """End both processes in order."""
+        """Shut both processes down in order."""
         self.on = False
         if self._reading is not None:
             self._reading.close()
@@ -177,7 +177,7 @@ class Computer:
         self._server.close()
 
     def crash(self) -> None:
-        """End both processes at once, and leave the files as they are."""
+        """Kill both processes, and leave the files unchanged."""
         left = self.files()
         self.stop()
         self.put(left)
@@ -193,17 +193,17 @@ class Computer:
                 return False
             table, seq = rng.choice(rows)
             spoil_rows(db, table, f"seq = {seq}")
-            db.execute("UPDATE shards SET digest = NULL")  # so that the change is found
+            db.execute("UPDATE shards SET digest = NULL")  # so that the damage is noticed
         self.crash()
         self.start()
         return True
 
     def lose_power_within(self, operations: int) -> None:
-        """Let the power fail at the given operation of the disk, counted from 1."""
+        """Make the power fail at the given operation of the disk, counted from 1."""
         self._disk.fault = Fault("cut", self._disk.done + operations)
 
     def cut_power(self) -> None:
-        """Cut the power, if it has not failed before. Unsynced data is lost or torn."""
+        """Cut the power, unless it has already failed. Unsynced data is lost or torn."""
         with tempfile.TemporaryDirectory(dir=self.home.parent) as folder:
             left = Path(folder)
             self._disk.after_power_cut(left, self._rng)
@@ -212,7 +212,7 @@ class Computer:
 
     @contextmanager
     def failing_disk(self) -> Iterator[None]:
-        """Let every commit of the agent fail inside the block."""
+        """Make every commit of the agent fail inside the block."""
         writer = self.memory.store.writer()
         writer.set_commit_hook(lambda: True)
         try:
@@ -221,7 +221,7 @@ class Computer:
             writer.set_commit_hook(None)
 
     def files(self) -> Files:
-        """Return the content of the store's files at this moment."""
+        """Return the present content of the store's files."""
         return {path.name: path.read_bytes() for path in (self.home / FILE, self.home / f"{FILE}-wal") if path.exists()}
 
     def put(self, files: Files) -> None:
@@ -238,7 +238,7 @@ class Computer:
         for path in other.home.glob("*-shm"):
             path.unlink()
 
-    # --- what is done with it -----------------------------------------------------------------------------------------
+    # --- operations ---------------------------------------------------------------------------------------------------
 
     def accept(self, other: Computer, spaces: Iterable[str], *, read_only: bool = False) -> None:
         """Trust another computer and share spaces with it."""
@@ -252,12 +252,12 @@ class Computer:
         self.told()
 
     def committed(self) -> None:
-        """Tell the syncing process, after a moment, that the agent has committed."""
+        """Notify the syncing process, after a delay, of a commit of the agent."""
         node = self.node
         self.sim.after(DOORBELL_S, lambda: self.sim.give(node, Committed()))
 
     def told(self) -> None:
-        """Tell the syncing process, after a moment, that the table of peers has changed."""
+        """Notify the syncing process, after a delay, of a change of the table of peers."""
         self._note_outcasts()
         node = self.node
         self.sim.after(self._rng.uniform(DOORBELL_S, DEAF_S), lambda: self._refresh(node))
@@ -266,7 +266,7 @@ class Computer:
         self.sim.give(self.node, SyncNow())
 
     def durable_vector(self, space: str, shard: int) -> StateVector | None:
-        """Return the state vector of the shard in the file; None if the space has another id now."""
+        """Return the state vector of the shard in the file, or None if the space has another id now."""
         if self._reader().execute("SELECT 1 FROM spaces WHERE id = ?", (space,)).get is None:
             return None
         row = self._reader().execute(_VECTOR, (space, shard)).get
@@ -277,23 +277,23 @@ class Computer:
         return self.memory.space(name).id()
 
     def name_of(self, space: str) -> str | None:
-        """Return the name of the space with this id, if it is here."""
+        """Return the name of the space with this id, or None."""
         name = self._reader().execute("SELECT name FROM spaces WHERE id = ?", (space,)).get
         return None if name is None else str(name)
 
     def may_write(self, name: str) -> bool:
-        """Return whether the statements known here let this computer write the space."""
+        """Return whether this computer may write the space by the statements in its store."""
         return Members(self.memory.store).of(name).may_write(self.id)
 
     def knows(self, other: Computer, space: str) -> bool:
-        """Return whether the statements known here make the other computer a member."""
+        """Return whether the other computer is a member by the statements in this computer's store."""
         return other.id in Members(self.memory.store).of(space).members
 
     def has_cast_out(self, other: Computer) -> bool:
         """Return whether this computer knows that the other was revoked."""
         return other.id in self.outcasts or other.id in Members(self.memory.store).of(PERSONAL).revoked
 
-    # --- its door -----------------------------------------------------------------------------------------------------
+    # --- access policy ------------------------------------------------------------------------------------------------
 
     def accepts(self, device: str) -> bool:
         """Implement AccessPolicy."""
@@ -316,10 +316,10 @@ class Computer:
         """Implement AccessPolicy."""
         return Introductions(self._server).to(device, HANDSHAKE_FRAME_BYTES)
 
-    # --- inside -------------------------------------------------------------------------------------------------------
+    # --- internals ----------------------------------------------------------------------------------------------------
 
     def _refresh(self, node: SimulatedNode) -> None:
-        """Do what the network driver does when peers may have changed. New devices are found at once."""
+        """Act like the network driver when peers may have changed. New devices are found at once."""
         if not node.running:
             return
         before = self._roster.devices
@@ -351,7 +351,7 @@ class Computer:
         )
         store = QuietStore(self.home, self.id, SearchIndex(None), options)
         store.on_scrub = lambda: self.sim.after(SCRUB_S, lambda: self._scrub(store))
-        store.on_scrub()  # the store asked for it before the callback was set
+        store.on_scrub()  # the store called it before the callback was set
         return store
 
     def _look(self) -> int:

@@ -1,7 +1,7 @@
 """Disks that change written data, in a simulated world.
 
-Data that other devices have comes back, and nothing else is disturbed. The time and the place of each fault follow
-from the seed, but from a random generator of their own: up to the first fault a run is the same as without faults.
+Data that other devices have comes back, and no other data is affected. The time and the place of each fault follow
+from the seed, but from a separate random generator: up to the first fault a run is the same as without faults.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from tests.campaigns.world import World
 
 _OFTEN: Final = 0.04  # share of the steps
 
-#: In the message of a store when sync meets a damaged row that is not set aside yet.
+#: Part of the error when sync reads a damaged row that is not set aside yet.
 TOLD: Final = "run `memcrdt doctor --repair`"
 
 
 def spoil(world: World) -> None:
-    """Let a disk change a row, now and then. What only its computer was told may be lost then."""
+    """Occasionally make a disk change a row. Data that only its computer has may then be lost."""
     if world.rot is None or world.rot.random() >= _OFTEN:
         return
     sound = [computer for computer in world.computers if computer.on and not computer.on_mains]
@@ -34,7 +34,7 @@ def spoil(world: World) -> None:
 
 
 def attempt(world: World, computer: Computer, act: Callable[[World, Computer], None]) -> None:
-    """Perform an action on the computer, and call the doctor if an error says so."""
+    """Perform an action on the computer, and run the doctor if an error recommends it."""
     try:
         act(world, computer)
     except CorruptError:
@@ -44,8 +44,8 @@ def attempt(world: World, computer: Computer, act: Callable[[World, Computer], N
 
 
 def give_up(world: World) -> None:
-    """Let every computer give up what nobody has brought back."""
-    for computer in world.everyone if world.spoiled else ():  # clones have what was spoiled before, too
+    """Make every computer give up rows that no other computer has sent again."""
+    for computer in world.everyone if world.spoiled else ():  # clones have earlier damage too
         _call_doctor(world, computer, give_up=True)
 
 

@@ -1,4 +1,4 @@
-"""The contents that a store must have after writes of which some were acknowledged and some were cut off."""
+"""The contents that a store must have after a mix of acknowledged and interrupted writes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from memcrdt.store.store import Store
 
 _DEVICE: Final = "P" * 52
 
-Texts: TypeAlias = dict[str, str | None]  # by id; None for a memory that is not there
+Texts: TypeAlias = dict[str, str | None]  # by id; None for a memory that does not exist
 
 
 class LostError(AssertionError):
@@ -28,14 +28,14 @@ class Expected:
     """The contents that a store must and may have.
 
     Attributes:
-        shown: Texts that were acknowledged or shown to somebody.
-        begun: Changes that were begun and cut off. They may stand in the place of shown texts.
+        shown: Texts that were acknowledged or returned by a read.
+        begun: Interrupted changes, which may have replaced shown texts.
         added: Texts of memories whose ids were never returned.
     """
 
     shown: Texts = field(default_factory=dict)
     begun: dict[str, set[str | None]] = field(default_factory=dict)
-    added: set[str] = field(default_factory=set)  # texts of memories whose ids were never told
+    added: set[str] = field(default_factory=set)
 
     def begin(self, memory_id: str | None, text: str | None) -> None:
         """Note that a memory is about to be added (no id yet), changed, or forgotten (text None)."""
@@ -51,16 +51,16 @@ class Expected:
         self.added.discard(str(text))
 
     def show(self, found: Texts) -> None:
-        """Note that somebody was shown these texts, so they have to be durable."""
+        """Note that a read returned these texts, so they must be durable."""
         self.shown.update(dict.fromkeys(self.shown.keys() - found.keys()))
         self.shown.update(found)
 
     def check(self, found: Texts, where: str) -> None:
-        """Raise LostError if the store can't hold these texts after the noted writes."""
+        """Raise LostError if the store cannot have these texts after the noted writes."""
         for memory_id, text in self.shown.items():
             there = found.get(memory_id)
             if there != text and there not in self.begun.get(memory_id, ()):
-                raise LostError(f"{where}: {memory_id} is {there!r} and has to be {text!r}")
+                raise LostError(f"{where}: {memory_id} is {there!r} but must be {text!r}")
         strange = [text for memory_id, text in found.items() if memory_id not in self.shown and text not in self.added]
         if strange:
             raise LostError(f"{where}: {strange} was never written")

@@ -10,8 +10,8 @@ from tests.campaigns import membership, work
 from tests.campaigns.computer import Computer
 from tests.campaigns.world import World
 
-MOST: Final = 5  # computers that keep to the rules
-_OPERATIONS: Final = 25  # of the disk, within which the power fails; a commit has about five
+MOST: Final = 5  # maximum number of honest computers
+_OPERATIONS: Final = 25  # disk operations within which the power fails; a commit has about five
 
 
 def cut(world: World) -> None:
@@ -56,7 +56,7 @@ def stop(world: World, computer: Computer) -> None:
 
 
 def lose_power(world: World) -> None:
-    """Cut the power while an agent writes. Everything acknowledged or sent before has to be there."""
+    """Cut the power while an agent writes. Everything acknowledged or sent before must survive."""
     for computer in world.writers():
         if computer.on_mains:
             computer.lose_power_within(world.rng.randrange(1, _OPERATIONS))
@@ -75,7 +75,7 @@ def back_up(world: World, computer: Computer) -> None:
 
 
 def restore(world: World, computer: Computer) -> None:
-    """Put the copy back. Everything since the copy is lost, perhaps memberships too."""
+    """Restore the copy. Everything since the copy is lost, perhaps memberships too."""
     if computer.id in world.backups:
         since, files = world.backups[computer.id]
         computer.stop()
@@ -86,11 +86,11 @@ def restore(world: World, computer: Computer) -> None:
         world.counts["store restored"] += 1
         membership.come_back(world, computer)
         if world.rng.random() < 0.5 and world.may_write(computer):
-            work.write(world, computer)  # before anybody can tell it what is missing
+            work.write(world, computer)  # before any device can send it the missing data
 
 
 def clone(world: World, computer: Computer) -> None:
-    """Copy the home of a computer to a new one, which has a key of its own."""
+    """Copy the home of a computer to a new computer with its own key."""
     if len(world.computers) < MOST and all(world.parts[computer.id].values()):
         computer.stop()
         copy = Computer(world.site, "EFGHIJKL"[world.counts["store cloned"]])

@@ -1,4 +1,4 @@
-"""Fuzzing of the checks between hostile bytes and a document."""
+"""Fuzz the checks between hostile bytes and a document."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fuzz_updates(rng: Random, rounds: int) -> Counter[Fate]:
         The number of updates by fate.
 
     Raises:
-        AssertionError: An update was applied and left a document that is not whole. Any other exception is a bug too.
+        AssertionError: An applied update left an inconsistent document. Any other exception is a bug too.
     """
     fates: Counter[Fate] = Counter()
     while (done := fates.total()) < rounds:
@@ -40,7 +40,7 @@ def fuzz_updates(rng: Random, rounds: int) -> Counter[Fate]:
 
 @dataclass(frozen=True, slots=True)
 class Fuzzed:
-    """The fates of the updates, and the peak growth of memory; None where the platform doesn't tell."""
+    """The fates of the updates, and the peak growth of memory, which is None if the platform does not report it."""
 
     fates: Counter[Fate]
     grown_bytes: int | None
@@ -52,7 +52,7 @@ def run(numbers: range) -> Fuzzed:
     Call it in a process of its own: earlier memory use would hide the growth.
 
     Raises:
-        AssertionError: As fuzz_updates(), or memory grew by more than MEMORY_BYTES.
+        AssertionError: See fuzz_updates(), or memory grew by more than MEMORY_BYTES.
     """
     before = _peak_bytes()
     for name, attack in ATTACKS.items():
@@ -65,7 +65,7 @@ def run(numbers: range) -> Fuzzed:
 
 
 def _peak_bytes() -> int | None:
-    """Return the peak memory use of this process; None on Windows."""
+    """Return the peak memory use of this process, or None on Windows."""
     if sys.platform == "win32":
         peak = None
     else:
@@ -101,13 +101,13 @@ def _fate(base: bytes, update: bytes) -> Fate:
         return "refused"
     _check_whole(shard, info, update)
     logged = Shard.load(2, [base, *edit.updates])
-    assert logged.digest() == shard.digest(), "the log does not give the document back"
+    assert logged.digest() == shard.digest(), "the log does not reproduce the document"
     return "applied"
 
 
 def _check_whole(shard: Shard, info: Scan, update: bytes) -> None:
     """Raise AssertionError if a part of the update is pending, or a copy of the document differs from it."""
-    assert covers(shard.state_vector(), info.after), "some of the update is missing"
+    assert covers(shard.state_vector(), info.after), "part of the update is missing"
     digest = shard.digest()
     snapshot = shard.snapshot()
     scan(snapshot)
@@ -115,10 +115,10 @@ def _check_whole(shard: Shard, info: Scan, update: bytes) -> None:
     assert copy.digest() == digest, "a copy has another digest"
     assert copy.births == shard.births, "a copy counts other births"
     assert _registers(copy) == _registers(shard), "a copy has other registers"
-    assert not shard.apply(update).touched, "an update that is known changes something"
-    assert shard.digest() == digest, "an update that is known changes the document"
+    assert not shard.apply(update).touched, "a known update changes registers"
+    assert shard.digest() == digest, "a known update changes the document"
 
 
 def _registers(shard: Shard) -> dict[str, str]:
-    # As text, because a hostile update may hold NaN, which does not equal itself.
+    # As text, because a hostile update may contain NaN, which does not equal itself.
     return {memory_id: canonical(shard.registers(memory_id)) for memory_id in shard.ids()}

@@ -12,7 +12,7 @@ _IDS = tuple(f"01JD8Z6Q4M00000000000000{number:02}" for number in range(6))
 
 
 class History:
-    """Copies of one shard, each with a client id of its own.
+    """Copies of one shard, each with its own client id.
 
     Args:
         rng: The source of every choice.
@@ -35,7 +35,7 @@ class History:
         return self
 
     def step(self) -> Edit:
-        """Let one copy write, or take from another copy what it lacks."""
+        """Make one copy write, or fetch its missing changes from another copy."""
         shard = self.rng.choice(self.shards)
         if self.rng.random() < 0.7:
             edit = shard.write(self._writes(shard))

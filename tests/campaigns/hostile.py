@@ -1,4 +1,4 @@
-"""Members that have been taken over: they speak the protocol, and break it now and then."""
+"""Compromised members, which speak the protocol and sometimes break it."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from tests.campaigns.computer import Computer
 from tests.campaigns.mutate import ATTACKS, mutated
 
 _SHARE: Final = 0.15  # share of its frames
-_SHARE_OF_GREETINGS: Final = 0.5  # of which there are few
-_SHARE_IN_DISORDER: Final = 0.1  # links never reorder frames; only a member can
-_SHARE_OF_ROLLS: Final = 0.3  # in the place of what is spoiled, since greetings say them where they differ only
+_SHARE_OF_GREETINGS: Final = 0.5  # higher, because greetings are rare
+_SHARE_IN_DISORDER: Final = 0.1  # links never reorder frames, but a member can
+_SHARE_OF_ROLLS: Final = 0.3  # of the spoiled frames, because greetings carry rolls only if they differ
 _ATTACK_BYTES: Final = 64 * 1024
-_ROLL_BYTES: Final = 900 * 1024  # that fits into a frame
-_ATTEMPTS: Final = 100  # to find a smaller id: of ten that were taken before, each is a tenth as likely
-_MANY: Final = 40  # statements: as long as they can be, they make a frame of 200 KB
+_ROLL_BYTES: Final = 900 * 1024  # still fits into a frame
+_ATTEMPTS: Final = 100  # to find a smaller id, which gets less likely each time the space is carried off
+_MANY: Final = 40  # statements, which at maximum length make a frame of 200 KB
 
 
 class _TakenOver(Computer):
-    """A computer in the hands of somebody else. Nothing that it promises counts."""
+    """A computer controlled by an attacker. Its promises do not count."""
 
     def carry_off(self) -> None:
-        """Continue the space `personal` under a smaller id that this computer creates, and tell the others."""
+        """Continue the space `personal` under a smaller id created by this computer, and tell the others."""
         with self._server.writing() as db:
             space = spaces.space_number(db, PERSONAL)
             taken = str(db.execute("SELECT id FROM spaces WHERE space = ?", (space,)).get)
@@ -64,7 +64,7 @@ class HostileComputer(_TakenOver):
 class TamperedComputer(_TakenOver):
     """A member that may only read, and ignores that.
 
-    It writes, sends and revokes others, except in spaces that it has carried off.
+    It writes, sends and revokes others, except in spaces that it has taken over under its own id.
     """
 
     def _refresh(self, node: SimulatedNode) -> None:
@@ -83,8 +83,9 @@ class TamperedComputer(_TakenOver):
 class _Hostile:
     """A Gossip whose frames are spoiled, repeated, or sent out of order.
 
-    It never sends a valid update with other content under the same clock. Two devices would differ for good then, and
-    members trust each other not to do that. Nor does it sign, as the member that it is, that another member is out.
+    It never sends a valid update with other content under the same clock. Two devices would then differ permanently,
+    and members trust each other not to do that. It also never signs a revocation of another member, which would be
+    valid.
     """
 
     def __init__(self, honest: Reactor, rng: Random) -> None:
@@ -92,7 +93,7 @@ class _Hostile:
         self._rng = rng
         self._frames: list[bytes] = [b""]
         self._greetings: list[bytes] = []
-        self._heard_members: MembershipUpdate | None = None  # the last statement that it has heard or sent
+        self._heard_members: MembershipUpdate | None = None  # the last membership update that it received or sent
         self._late: dict[int, SendFrame] = {}  # by link
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -149,7 +150,7 @@ class _Hostile:
         if choice == 0:
             return mutated(frame, self._greetings, self._rng)
         if choice == 1:
-            return self._rng.choice(self._greetings)  # perhaps one that it sent to another device
+            return self._rng.choice(self._greetings)  # perhaps a greeting that was meant for another device
         return encode(self._false_hello(message) if isinstance(message, Hello) else self._false_record(message))
 
     def _false_hello(self, hello: Hello) -> Hello:
@@ -191,14 +192,14 @@ def _with(members: MembershipUpdate, statements: list[bytes]) -> MembershipUpdat
 
 
 def _forged(statement: bytes) -> bytes:
-    """Return a statement as if its author had revoked the device in it."""
+    """Return a statement changed into a revocation by its author, with the old signature."""
     said = unpack(statement)
     claim = Claim(kind="revoke", space=said.claim.space, device=said.claim.device, at=1)
     return replace(said, claim=claim).packed()
 
 
 def _repeated(statement: bytes) -> list[bytes]:
-    """Repeat an item until there is one too many, if that fits into a frame."""
+    """Repeat a statement until there is one too many, if that fits into a frame."""
     return [statement] * min(STATEMENTS + 1, _ROLL_BYTES // (len(statement) + 8))
 
 
@@ -215,12 +216,12 @@ def _boast(signer: Identity, space: str, number: int) -> bytes:
 
 
 def signed(signer: Identity, kind: Kind, space: str, device: str, at: int = 1) -> Statement:
-    """Return a statement with a valid signature, whether or not its signer has the right to make it."""
+    """Return a statement with a valid signature, even if its signer has no right to make it."""
     claim = Claim(kind=kind, space=space, device=device, at=at)
     return Statement(claim, signer.public_key, signer.sign(CONTEXT + claim.packed()))
 
 
 def _stranger(rng: Random) -> Identity:
-    """Return the key of a device that nobody has added."""
+    """Return the key of a device that no member has added."""
     private = rng.randbytes(KEY_BYTES)
     return Identity(Path(), Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw(), private)

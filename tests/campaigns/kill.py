@@ -1,4 +1,4 @@
-"""Writers that are killed at random moments while they share one store. Acknowledged writes have to survive."""
+"""Writers that share one store and are killed at random moments. Acknowledged writes must survive."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ else:
 
 WRITERS: Final = 4
 _PAUSES_S: Final = (0.002, 0.05)  # between two kills
-_START_S: Final = 30.0  # within which a writer has to begin
+_START_S: Final = 30.0  # deadline for the first write of a writer
 
 
 def processes() -> Context:
-    """Return the multiprocessing context for tests: quick to start, and never a fork of a process with threads."""
+    """Return the multiprocessing context for tests: it starts quickly and never forks a process with threads."""
     if sys.platform == "win32":
         context = get_context("spawn")
     else:
@@ -37,7 +37,7 @@ def processes() -> Context:
 
 
 def run(home: Path, kills: int, seed: int) -> int:
-    """Let four writers work in `home`, and kill one after another.
+    """Run four writers in `home`, and kill one after another.
 
     Returns:
         The number of acknowledged writes.
@@ -64,7 +64,7 @@ def run(home: Path, kills: int, seed: int) -> int:
 
 
 def _started(home: Path, notes: Path) -> BaseProcess:
-    """Start a writer, and wait for its first acknowledged write, so that every kill meets a writer at work."""
+    """Start a writer, and wait for its first acknowledged write, so that every kill interrupts a working writer."""
     writer = processes().Process(target=_write, args=(home, notes))
     writer.start()
     deadline = time.monotonic() + _START_S

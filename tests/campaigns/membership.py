@@ -1,7 +1,7 @@
-"""The members of simulated spaces: invitations, rights and revocations, made by the product's own code.
+"""The members of simulated spaces: invitations, rights and revocations, made with the product's own code.
 
-Either all computers accept each other by hand, and spaces made apart become one; or one computer invites the next, as
-pairing does, and the rest learn of it from signed statements.
+Either all computers accept each other by hand, and their separate spaces become one. Or one computer invites the next,
+as pairing does, and the rest learn of it from signed statements.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from tests.campaigns.computer import Computer
 from tests.campaigns.hostile import HostileComputer, TamperedComputer
 from tests.campaigns.world import CLUB, TAMPERED_WORD, World
 
-_PORT: Final = 1  # nobody dials it
+_PORT: Final = 1  # never dialed
 _DAY_MS: Final = 86_400_000
-_CARRIED_OFF: Final = 0.3  # share of the chances
+_CARRIED_OFF: Final = 0.3  # share of the opportunities
 
 
 def set_up(world: World) -> None:
-    """Make the computers, and let those meet that know each other from the start."""
+    """Make the computers, and connect those that know each other from the start."""
     rng = world.rng
     world.by_hand = rng.random() < 0.4
     count = rng.choice((2, 3, 3, 4))
@@ -51,7 +51,7 @@ def set_up(world: World) -> None:
 
 
 def invite(world: World, computer: Computer) -> None:
-    """Invite a computer that was alone until now. The others learn of it."""
+    """Invite a computer that was alone until now. The other members learn of it."""
     if world.waiting and computer in world.inviters():
         late = world.waiting.pop()
         late.boot()
@@ -62,7 +62,7 @@ def invite(world: World, computer: Computer) -> None:
 
 
 def revoke(world: World, computer: Computer) -> None:
-    """Let a member revoke the suspect, and ignore it from then on."""
+    """Make a member revoke the suspect, whose later writes count for nothing."""
     suspect = world.suspect
     if suspect in (None, computer) or world.outcast or not computer.may_write(PERSONAL):
         return
@@ -75,9 +75,8 @@ def revoke(world: World, computer: Computer) -> None:
 def come_back(world: World, computer: Computer, like: Computer | None = None) -> None:
     """Pair a computer again, as far as needed.
 
-    Its store was restored, perhaps to a time before it met anybody, or is a copy of a computer (`like`) that has met
-    the
-    others.
+    Its store was restored, perhaps to a time before it met any other computer. Or it is a copy of a computer (`like`)
+    that has met the others.
     """
     if like is not None:
         world.parts[computer.id] = dict(world.parts[like.id])
@@ -107,7 +106,7 @@ def reunite(world: World) -> None:
     for computer in world.computers if world.counts["store restored"] else ():
         for space, writes in world.parts[computer.id].items():
             if world.by_hand and space == PERSONAL:
-                continue  # all accept each other there
+                continue  # there, all computers accept each other
             members = [each for each in world.inviters(space) if each.may_write(space)]
             others = [each for each in members if each is not computer]
             if others and not any(each.knows(computer, space) for each in others):
@@ -115,7 +114,7 @@ def reunite(world: World) -> None:
 
 
 def haunt(world: World) -> None:
-    """Let computers without rights go on writing, and let some carry the space off."""
+    """Make computers without rights continue to write, and make some take over the space under their own id."""
     for computer in world.strangers:
         if (
             computer.on
@@ -126,7 +125,7 @@ def haunt(world: World) -> None:
             world.counts["space under another id"] += 1
         is_tampered = isinstance(computer, TamperedComputer)
         if computer.on and (is_tampered or computer is world.outcast):
-            with suppress(ReadOnlyError):  # it has just learnt again that it may not write
+            with suppress(ReadOnlyError):  # it has just learned again that it may not write
                 computer.memory.add(f"{TAMPERED_WORD if is_tampered else ''} {world.text()}")
                 computer.committed()
                 world.counts["written by one who may not"] += 1
@@ -143,7 +142,7 @@ def _join(world: World, computer: Computer) -> None:
 
 
 def _let_in_others(world: World) -> None:
-    """Let in a reader, a tampered reader that ignores its limits, and a hostile member."""
+    """Add a reader, a tampered reader that ignores its limits, and a hostile member."""
     rng = world.rng
     if not world.by_hand and rng.random() < 0.25:
         reader = Computer(world.site, "V")
@@ -170,7 +169,7 @@ def _let_in_others(world: World) -> None:
 
 
 def _found_club(world: World) -> None:
-    """Let some computers share a space that the others must not learn of, perhaps one of them as a reader."""
+    """Make some computers share a space that must stay unknown to the others, perhaps one of them as a reader."""
     candidates = world.inviters()
     if len(candidates) < 2:
         return
@@ -189,7 +188,7 @@ def _found_club(world: World) -> None:
 
 
 def _meet(world: World, computer: Computer) -> None:
-    """Let a computer and all others accept each other by hand."""
+    """Make a computer and all others accept each other by hand."""
     for other in world.everyone:
         if other not in (computer, world.outcast):
             for one, whom in ((computer, other), (other, computer)):
@@ -199,7 +198,7 @@ def _meet(world: World, computer: Computer) -> None:
 
 
 def _pair(world: World, inviter: Computer, joiner: Computer, space: str, *, read_only: bool = False) -> None:
-    """Do what pairing does after the code was right. If it is refused, the joiner follows the advice of the error."""
+    """Do the steps of pairing after the correct code. After a refusal, the joiner follows the advice of the error."""
     known = {each: Members(each.memory.store) for each in (inviter, joiner)}
 
     def joined() -> tuple[Sequence[Entry], Sequence[Entry]]:
@@ -210,7 +209,7 @@ def _pair(world: World, inviter: Computer, joiner: Computer, space: str, *, read
 
     try:
         both = joined()
-    except PairingError:  # one of them was carried off, and the other was restored to before that
+    except PairingError:  # one of them is now in a taken-over space, and the other was restored to a time before that
         known[joiner].leave(space)
         both = joined()
     for computer, entries in zip((inviter, joiner), both, strict=True):

@@ -1,4 +1,4 @@
-"""Several processes that work on one store at once. Each checks that it sees the commits of the others."""
+"""Several processes that use one store at the same time. Each checks that it sees the others' commits."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from memcrdt.testing.faults import UNSYNCED
 from tests.campaigns.expected import LostError, Texts, open_memory, texts_of
 from tests.campaigns.kill import processes
 
-_LOOK_EVERY: Final = 20  # turns
+_LOOK_EVERY: Final = 20  # turns between two checks
 
 
 def run(home: Path, workers: int, turns: int) -> Texts:
-    """Let several processes add, update and forget.
+    """Run several processes that add, update and forget.
 
     Args:
         home: The home of the store.
-        workers: Number of processes.
-        turns: Number of changes of each.
+        workers: The number of processes.
+        turns: The number of changes by each process.
 
     Returns:
-        The memories that have to be there afterwards.
+        The memories that the store must have afterwards.
 
     Raises:
-        LostError: A process does not see an earlier commit of another one.
+        LostError: A process does not see an earlier commit of another process.
     """
     open_memory(home).close()
     with processes().Pool(workers) as pool:
@@ -60,4 +60,4 @@ def _work(home: Path, number: int, turns: int) -> Texts:
 def _look(home: Path, memory: Memory) -> None:
     told = {line for file in home.glob("kept-*") for line in file.read_text().splitlines() if len(line) == 26}
     if unseen := told - texts_of(memory).keys():
-        raise LostError(f"{sorted(unseen)} were committed by other processes before, and are not seen")
+        raise LostError(f"{sorted(unseen)} were committed by other processes earlier, but are not visible")

@@ -1,4 +1,4 @@
-"""Builds that are broken on purpose, each by one plausible mistake. The simulator has to catch every one."""
+"""Deliberately broken builds, each with one plausible mistake. The simulator must catch every one."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def _place(db: apsw.Connection, shard: int) -> tuple[str, int, int] | None:
 
 
 def _ignore_gaps() -> AbstractContextManager[object]:
-    """Apply updates whether or not their predecessors are there."""
+    """Apply updates even if their predecessors are missing."""
     return _all(patch.object(clocks, "covers", _yes), patch.object(shard, "covers", _yes))
 
 
 def _reuse_client_ids() -> AbstractContextManager[object]:
-    """Let a restored store go on as if nothing had happened."""
+    """Let a restored store continue under its old identity."""
     return _all(patch.object(HighWaterMarks, "suspicion", _nothing), patch.object(Transaction, "_check_own", _nothing))
 
 
@@ -117,12 +117,12 @@ def _sync_no_commit() -> AbstractContextManager[object]:
 
 
 def _take_from_readers() -> AbstractContextManager[object]:
-    """Take writes from members that may only read."""
+    """Accept writes from members that may only read."""
     return patch.object(StoreReplica, "_may_write", _yes)
 
 
 def _keep_talking() -> AbstractContextManager[object]:
-    """Keep a connection open after the device at its other end was revoked."""
+    """Keep a connection open after the peer was revoked."""
     read = TrustedPeers.read
 
     def reading(self: TrustedPeers) -> list[Any]:
@@ -144,12 +144,12 @@ def _offer_everything() -> AbstractContextManager[object]:
 
 
 def _follow_readers() -> AbstractContextManager[object]:
-    """Continue a space under any smaller id that a member has for it."""
+    """Adopt any smaller id that a member has for a space."""
     return patch.object(members, "_MOVABLE", members._MOVABLE.replace(", shares.read_only FROM", ", 0 FROM"))
 
 
 def _trust_signatures() -> AbstractContextManager[object]:
-    """Take statements without checking their signatures."""
+    """Accept statements without checking their signatures."""
     return patch.object(members, "checked", lambda data, space: unpack(data))
 
 
@@ -168,7 +168,7 @@ def _nothing(*_: Any) -> None:
     return None
 
 
-#: Each value is a context in which one thing is broken.
+#: Each value is a context manager that breaks one mechanism.
 MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[object]]]] = {
     "send before commit": _send_before_commit,
     "ignore gaps": _ignore_gaps,
@@ -189,7 +189,7 @@ def catch(name: str, seeds: Iterable[int]) -> scenario.SeedOutcome | None:
     """Play seeds with the named mutant until a promise is broken.
 
     Returns:
-        The outcome of the first seed that fails; None if the mutant survives all seeds.
+        The outcome of the first seed that fails, or None if the mutant survives all seeds.
     """
     with MUTANTS[name]():
         return next((outcome for outcome in map(scenario.play, seeds) if outcome.error), None)

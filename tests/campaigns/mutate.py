@@ -1,6 +1,6 @@
-"""Hostile Yjs updates: mutations of honest ones, and named attacks.
+"""Hostile Yjs updates: mutations of honest updates, and named attacks.
 
-No code of memcrdt is used here: a test of the scan must not share the mistakes of the scan.
+This module uses no code of memcrdt, because a test of the scan must not share its mistakes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _flip(data: bytes, others: Sequence[bytes], rng: Random) -> bytes:
 
 
 def _set(data: bytes, others: Sequence[bytes], rng: Random) -> bytes:
-    """Set a byte, most often to one that means something in the format."""
+    """Set a byte, most often to a value with a meaning in the format."""
     new = rng.choice((0, 1, 8, 10, 0x28, 0x7F, 0x80, 0xA8, 0xC8, 0xFF, 117, 118, 119, rng.randrange(256)))
     return _with_byte(data, rng, lambda old: new)
 
@@ -92,8 +92,8 @@ def _many(count: int, blocks: bytes) -> bytes:
 
 
 def _keys(count: int) -> bytes:
-    """Return the given number of items, each at a key of its own."""
-    blocks = bytearray()  # a list of the blocks would take ten times the memory, and hide what the attack takes
+    """Return the given number of items, each with its own key."""
+    blocks = bytearray()  # a list of the blocks would take ten times the memory, and hide the memory use of the attack
     for number in range(count):
         blocks += b"\x28\x01" + _MAP + b"\x07" + b"%07d" % number + _ANY_NULL
     return bytes(blocks)
@@ -102,7 +102,7 @@ def _keys(count: int) -> bytes:
 _ANY_NULL: Final = b"\x01\x7e"
 _NULL_ITEM: Final = b"\x28\x01" + _MAP + _KEY + _ANY_NULL
 
-#: Updates that no honest client makes, by their fault. A scan has to refuse every one of them.
+#: Updates that no honest client makes, by their fault. A scan must refuse every one of them.
 ATTACKS: Final[Mapping[str, bytes]] = {
     "nothing at all": b"",
     "arrays nested 20,000 deep": _item(b"\x01" + b"\x75\x01" * 20_000 + b"\x7e"),

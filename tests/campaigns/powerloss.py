@@ -1,4 +1,4 @@
-"""Seeded schedules of work with a real Memory over a failing disk. Acknowledged writes have to survive."""
+"""Seeded schedules of work with a real Memory on a failing disk. Acknowledged writes must survive."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from typing import Final, TypeVar
 from memcrdt.errors import MemcrdtError
 from memcrdt.memory.memory import Memory
 from memcrdt.store.location import FILE
-from memcrdt.testing.faults import Disk, Fault, FaultyVfs, Kind, Operation, unheard
+from memcrdt.testing.faults import Disk, Fault, FaultKind, FaultyVfs, Operation, unheard
 from tests.campaigns.expected import Expected, LostError, open_memory, texts_of
 
 _STEPS: Final = 8
-# Approximate numbers of operations in a schedule. Half of the faults count operations of any kind, half those of one
-# kind, because nearly all operations are writes.
+# Approximate numbers of operations in a schedule. Half of the faults count operations of any kind, and half of
+# one kind, because nearly all operations are writes.
 _ANY: Final = 160
 _OF_A_SORT: Final[dict[Operation, int]] = {"write": 120, "sync": 12, "open": 12, "truncate": 2, "delete": 2}
 _VFS: Final = FaultyVfs("memcrdt-faulty", Disk())
-_KINDS: Final[tuple[Kind, ...]] = ("error", "full", "cut")
-_MEMORY_DISK: Final = Path("/dev/shm")  # on Linux; elsewhere it takes three times as long
+_KINDS: Final[tuple[FaultKind, ...]] = ("error", "full", "cut")
+_MEMORY_DISK: Final = Path("/dev/shm")  # on Linux; a folder on a disk takes three times as long
 
 T = TypeVar("T")
 
@@ -33,10 +33,10 @@ def run(seeds: Iterable[int]) -> Counter[str]:
     """Run a schedule for each seed.
 
     Returns:
-        The number of schedules by kind of fault; "none" where the schedule ended before its fault.
+        The number of schedules by kind of fault. Schedules that ended before their fault count as "none".
 
     Raises:
-        LostError: A promise was broken. The first one ends the run.
+        LostError: A promise was broken. The first broken promise ends the run.
     """
     memory_disk = _MEMORY_DISK if _MEMORY_DISK.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="memcrdt-powerloss-", dir=memory_disk) as folder:
@@ -51,7 +51,7 @@ def run(seeds: Iterable[int]) -> Counter[str]:
 
 
 class _Schedule:
-    """One seeded run in the folder `home`, which holds an empty store."""
+    """One seeded run in the folder `home`, which contains an empty store."""
 
     def __init__(self, seed: int, home: Path) -> None:
         self._name = f"schedule {seed}"
@@ -73,7 +73,7 @@ class _Schedule:
         self._check_disk(left)
         return kind if self._disk.done >= fault.at else "none"
 
-    def _fault(self, kind: Kind) -> Fault:
+    def _fault(self, kind: FaultKind) -> Fault:
         lasting = self._rng.choice((1, 2, 5, 1_000))
         if self._rng.random() < 0.5:
             return Fault(kind, self._rng.randint(1, _ANY), lasting=lasting)

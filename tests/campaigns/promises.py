@@ -1,4 +1,4 @@
-"""The promises that stores made in a simulated run, and the checks that they were kept."""
+"""The promises that stores made in a simulated run, and checks that the stores kept them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUERIES: Final = ("amber basalt", "delta ember fjord")
 class _Promise:
     """A promise that the device `by` made at virtual time `at`.
 
-    It is void if the store was restored to an earlier state, or the device lost its trust.
+    The promise is void if the store was restored to an earlier state, or the device was revoked.
     """
 
     by: str
@@ -34,39 +34,38 @@ class Promises:
     """The acknowledged texts and forgets of a run.
 
     Args:
-        parts: For each computer (by id) the spaces in which it takes part, besides `local`, and whether it may write
-            each.
+        parts: For each computer (by id), its shared spaces and whether it may write each of them.
     """
 
     parts: Mapping[str, Mapping[str, bool]]
-    _space_of: dict[str, str] = field(default_factory=dict)  # of each memory
+    _space_of: dict[str, str] = field(default_factory=dict)  # by memory
     _texts: dict[str, dict[str, _Promise]] = field(default_factory=dict)
     _ends: dict[str, _Promise] = field(default_factory=dict)
-    # By device: memories in the space `local` that have to be there, and those that may be there.
+    # By device: memories that the space `local` must have, and memories that it may have.
     _local: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _local_once: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _graves: dict[str, set[str]] = field(default_factory=dict)
     _forgotten: dict[str, list[str]] = field(default_factory=dict)  # the texts of each memory when it was forgotten
     _confirmed: set[tuple[str, str, str]] = field(default_factory=set)  # asking device, confirming device, memory
-    _lost: bool = False  # whether data was lost: then a reader may be the only one to have it, and never forwards it
+    _lost: bool = False  # whether data was lost: a reader may then be the only device with it, and never forwards it
 
     def wrote(self, computer: Computer, memory_id: str, text: str, space: str) -> None:
-        """Note that a memory has got a text."""
+        """Note that a memory has a new text."""
         self._space_of[memory_id] = space
         self._texts.setdefault(memory_id, {}).setdefault(text, _Promise(computer.id, computer.sim.now))
 
     def kept_local(self, computer: Computer, memory_id: str) -> None:
-        """Note that a memory stands in the space `local`."""
+        """Note that a memory is in the space `local`."""
         self._local[computer.id].add(memory_id)
         self._local_once[computer.id].add(memory_id)
 
     def forgot(self, computer: Computer, memory_id: str, texts: Sequence[str]) -> None:
-        """Note that a memory is forgotten. `texts` is everything that the computer knew it to have said."""
+        """Note that a memory is forgotten. `texts` are all of its texts that the computer had."""
         self._ends[memory_id] = _Promise(computer.id, computer.sim.now)
         self._forgotten[memory_id] = [text for text in texts if text in self._texts.get(memory_id, {})]
 
     def doubtful(self, memory_id: str) -> None:
-        """Note that a memory may be forgotten: somebody deleted it without a promise."""
+        """Note that a memory may be forgotten, because it was deleted without a promise."""
         self._ends.setdefault(memory_id, _Promise("", 0.0, void=True))
 
     def know(self, memory_id: str, computer: Computer) -> bool:
@@ -74,13 +73,13 @@ class Promises:
         return any(promise.by != computer.id for promise in self._texts.get(memory_id, {}).values())
 
     def doubt(self, computer: Computer) -> None:
-        """Void the promises to a revoked computer or one with a spoiling disk, unless others know their content."""
+        """Void the promises to a computer that is revoked or has a bad disk, unless others have their content."""
         self._lost = True
         for promise in self._all():
             promise.void |= promise.by == computer.id
 
     def restored(self, computer: Computer, since: float) -> None:
-        """Void the promises to a computer since the given time, unless others know their content."""
+        """Void the promises to a computer since the given time, unless others have their content."""
         self._lost = True
         for promise in self._all():
             promise.void |= promise.by == computer.id and promise.at >= since
@@ -93,17 +92,17 @@ class Promises:
         self._local_once[clone.id] |= self._local_once[computer.id]
 
     def look(self, computer: Computer) -> None:
-        """Raise LostError if a memory is back that the computer knows to be forgotten."""
+        """Raise LostError if the computer shows a memory again that it knew to be forgotten."""
         with computer.memory.store.reading() as db:
             living = {str(row[0]) for row in db.execute("SELECT id FROM memories")}
             graves = {str(row[0]) for row in db.execute("SELECT id FROM graves")}
         seen = self._graves.setdefault(computer.id, set())
         if back := (seen | graves) & living:
-            raise LostError(f"{_name(computer)}: {sorted(back)} was forgotten and is there again")
+            raise LostError(f"{_name(computer)}: {sorted(back)} was forgotten and has come back")
         seen |= graves
 
     def look_at_confirmations(self, computers: Sequence[Computer]) -> int:
-        """Check every new confirmation of a forget: no byte of the memory may be in the file that moment.
+        """Check that no byte of a forgotten memory is in the file when a new confirmation arrives.
 
         Returns:
             The number of new confirmations.
@@ -122,7 +121,7 @@ class Promises:
         return len(self._confirmed) - before
 
     def agree(self, computers: Sequence[Computer]) -> bool:
-        """Return whether all computers have equal digests of each space in which they take part."""
+        """Return whether all computers have equal digests of each space that they share."""
         parts = [(each, space) for each in computers for space in self.parts[each.id]]
         found = {(space, _digest(each, space)) for each, space in parts if self._is_whole(each, space)}
         return len(found) == len(self._spaces(computers)) and all(
@@ -140,7 +139,7 @@ class Promises:
             self._check_local(computer)
         for space in sorted(self._spaces(computers)):
             _compare([each for each in computers if self._is_whole(each, space)], space)
-        # Search weighs words by everything that is there, so only equal sets of spaces give equal answers.
+        # Search weights words by all memories of the store, so only equal sets of spaces give equal answers.
         whole = [each for each in computers if all(self._is_whole(each, space) for space in self.parts[each.id])]
         for parts in {frozenset(self.parts[computer.id]) for computer in whole}:
             _compare_answers([each for each in whole if self.parts[each.id].keys() == parts])
@@ -151,7 +150,7 @@ class Promises:
         return {space for computer in computers for space in self.parts[computer.id]}
 
     def _is_whole(self, computer: Computer, space: str) -> bool:
-        """Return whether the computer takes part in the space, and holds nothing of it that the others can't get."""
+        """Return whether the computer shares the space and has no data of it that the others cannot get."""
         writes = self.parts[computer.id].get(space)
         return writes is not None and (writes or not self._lost)
 
@@ -169,23 +168,23 @@ class Promises:
             end = self._ends.get(memory_id)
             if end is not None:
                 if not end.void and memory_id in found:
-                    raise LostError(f"{_name(computer)}: {memory_id} was forgotten and is there")
+                    raise LostError(f"{_name(computer)}: {memory_id} was forgotten but is shown")
                 continue
             kept = {text for text, promise in texts.items() if not promise.void}
             if lost := kept - found.get(memory_id, set()):
                 raise LostError(f"{_name(computer)}: {memory_id} has lost {sorted(lost)}")
 
     def _check_local(self, computer: Computer) -> None:
-        """Check that local memories are where they were written, and nowhere else.
+        """Check that local memories are on their own computer, and nowhere else.
 
-        They are forgotten then, because search weighs words by everything that is there.
+        Then forget them, because search weights words by all memories of the store.
         """
         with computer.memory.store.reading() as db:
             sql = "SELECT m.id FROM memories m JOIN spaces s USING(space) WHERE s.name = 'local'"
             found = {str(row[0]) for row in db.execute(sql)}
         expected = self._local[computer.id]
         if not expected <= found <= self._local_once[computer.id]:
-            raise LostError(f"{_name(computer)}: `local` holds {sorted(found)} and not {sorted(expected)}")
+            raise LostError(f"{_name(computer)}: `local` has {sorted(found)} instead of {sorted(expected)}")
         for memory_id in sorted(found):
             computer.memory.forget(memory_id)
 
@@ -201,7 +200,7 @@ def _check_clean(computer: Computer, forgotten: Mapping[str, Iterable[str]]) -> 
     for memory_id, texts in forgotten.items():
         for text in texts:
             if text.encode() in content:
-                raise LostError(f"{_name(computer)}: {text!r} of {memory_id} was forgotten and is in the file")
+                raise LostError(f"{_name(computer)}: {text!r} of {memory_id} was forgotten but is still in the file")
 
 
 def _compare(computers: Sequence[Computer], space: str) -> None:
@@ -226,7 +225,7 @@ def _digest(computer: Computer, space: str) -> str:
 
 
 def _covers(one: Computer, other: Computer, space: str) -> bool:
-    """Return whether the reader knows everything that the writer knows."""
+    """Return whether the reader has everything that the writer has."""
     ours, theirs = _vectors(one, space), _vectors(other, space)
     return all(covers(ours.get(shard, {}), vector) for shard, vector in theirs.items())
 

@@ -1,4 +1,4 @@
-"""Seeded runs of a few computers: work and every kind of failure, then peace, in which everything is checked."""
+"""Seeded runs of a few computers: work with every kind of failure, then a period of peace and a check of everything."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.campaigns.expected import LostError
 from tests.campaigns.world import TAMPERED_WORD, World
 
 STEPS: Final = 45
-PEACE_S: Final = 30.0  # between two checks whether all agree, after everything is mended
-PATIENCE: Final = 20  # number of such checks
-_BROUGHT: Final = 3  # after so many checks everything that anybody has is everywhere
-_MEMORY_DISK: Final = Path("/dev/shm")  # on Linux; elsewhere it takes longer
+PEACE_S: Final = 30.0  # between two checks of whether all agree, after everything is mended
+PATIENCE: Final = 20  # the number of such checks
+_BROUGHT: Final = 3  # after this number of checks, all data of every computer is everywhere
+_MEMORY_DISK: Final = Path("/dev/shm")  # on Linux; a folder on a disk takes longer
 _COMPLAINTS: Final = ("refused", "protocol", "failed")
-# Two spaces became one, and messages on their way fail; or a direction is cut, and no greeting comes.
+# Two spaces became one and messages in flight fail, or one direction is cut and no greeting arrives.
 _HARMLESS: Final = ("no longer exists on this device", "no greeting came")
 _CALM: Final = NetworkConditions(latency_s=0.005, jitter_s=0.01)
 
@@ -38,7 +38,7 @@ class SeedOutcome:
 
     Attributes:
         seed: The seed.
-        error: The broken promise; empty if all were kept.
+        error: The broken promise, or an empty string if all were kept.
         trace: A digest of everything that happened.
         seconds: Virtual time.
         frames: Number of frames sent.
@@ -54,7 +54,7 @@ class SeedOutcome:
 
 
 def play(seed: int, *, rot: bool = False) -> SeedOutcome:
-    """Play one seed. The same seed gives the same outcome. With `rot`, disks also change written data."""
+    """Play one seed. The same seed has the same outcome. With `rot`, disks also change written data."""
     with _folder() as folder:
         world = World(seed, folder, rot=rot)
         error = ""
@@ -62,7 +62,7 @@ def play(seed: int, *, rot: bool = False) -> SeedOutcome:
             _play(world)
         except LostError as exc:
             error = str(exc)
-        except Exception as exc:  # noqa: BLE001 - of whatever kind: a computer would have stopped there
+        except Exception as exc:  # noqa: BLE001 - any error: a computer would have stopped there
             error = f"{type(exc).__name__}: {exc} at {traceback.extract_tb(exc.__traceback__)[-1]}"
         finally:
             _end(world)
@@ -111,7 +111,7 @@ def _conditions(rng: Random) -> NetworkConditions:
 
 
 def _step(world: World) -> None:
-    """Let one thing happen, to one computer or to all."""
+    """Perform one action, on one computer or on all."""
     (action,) = world.rng.choices(list(_ACTIONS), list(_ACTIONS.values()))
     at_work = [computer for computer in world.computers if computer.on]
     if action in _OF_ALL or not at_work:
@@ -133,7 +133,7 @@ def _look_at_confirmations(world: World) -> None:
 
 
 def _play_epilogue(world: World) -> None:
-    """Let little happen after a rest, so that no other change carries it along."""
+    """Make a few changes after a rest, so that no other change carries them along."""
     world.sim.mend()
     failures.boot(world)
     world.sim.run(PEACE_S)
@@ -145,7 +145,7 @@ def _play_epilogue(world: World) -> None:
 
 
 def _make_peace(world: World) -> None:
-    """Mend everything. Raise LostError if the computers do not come to hold the same."""
+    """Mend everything. Raise LostError if the computers do not become equal."""
     world.sim.conditions = _CALM
     world.sim.mend()
     failures.boot(world)
@@ -164,13 +164,13 @@ def _make_peace(world: World) -> None:
         ):
             _check_reports(world)
             return
-    raise LostError(f"the computers do not come to agree within {PATIENCE * PEACE_S:.0f} s")
+    raise LostError(f"the computers do not agree within {PATIENCE * PEACE_S:.0f} s")
 
 
 def _know_of_outcast(world: World) -> bool:
-    """Return whether nobody accepts the revoked computer any more.
+    """Return whether no computer accepts the revoked computer any more.
 
-    If nobody has heard of the revocation, it was lost with the store of its author.
+    If no computer knows of the revocation, it was lost with the store of its author.
     """
     outcast = world.outcast
     if outcast is None or not any(computer.has_cast_out(outcast) for computer in world.computers):
@@ -180,7 +180,7 @@ def _know_of_outcast(world: World) -> bool:
 
 
 def _check_reports(world: World) -> None:
-    """Raise LostError if a computer that keeps to the rules was reported to break them."""
+    """Raise LostError if a computer reports that an honest computer broke the rules."""
     strangers = {computer.id for computer in world.strangers}
     names = {computer.id: computer.name for computer in world.everyone}
     expected = (*_HARMLESS, disk_rot.TOLD) if world.spoiled else _HARMLESS
@@ -189,11 +189,11 @@ def _check_reports(world: World) -> None:
             harmless = any(text in report.text for text in expected)
             if report.kind in _COMPLAINTS and not harmless and report.peer not in strangers:
                 about = names.get(report.peer, "itself")
-                raise LostError(f"{computer.name} reports of {about}: {report.kind}: {report.text}")
+                raise LostError(f"{computer.name} reports about {about}: {report.kind}: {report.text}")
 
 
 def _look_for_traces(world: World, outcast: Computer) -> None:
-    """Check that writes of a revoked computer are nowhere else, and that it gets no writes of others."""
+    """Check that writes of a revoked computer reach no other computer, and that it receives no writes of others."""
     theirs, ours = world.text(), world.text()
     outcast.memory.add(theirs)
     outcast.committed()
@@ -205,20 +205,20 @@ def _look_for_traces(world: World, outcast: Computer) -> None:
     world.sim.run(PEACE_S)
     for computer in world.computers:
         if theirs.encode() in b"".join(computer.files().values()):
-            raise LostError(f"{computer.name} has what {outcast.name} wrote after it was revoked")
+            raise LostError(f"{computer.name} has a write that {outcast.name} made after it was revoked")
     if ours.encode() in b"".join(outcast.files().values()):
-        raise LostError(f"{outcast.name} was revoked and has got what {writer.name} wrote")
+        raise LostError(f"{outcast.name} was revoked but has received a write of {writer.name}")
     links = [{end.node.id for end in link.ends} for link in world.sim.links.values() if link.up]
     if any(outcast.id in ends and ends & world.parts.keys() - {outcast.id} for ends in links):
-        raise LostError(f"somebody is connected to {outcast.name}, which was revoked")
+        raise LostError(f"a computer is connected to {outcast.name}, which was revoked")
     world.counts["revocation everywhere"] += 1
 
 
 def _check_strangers(world: World) -> None:
-    """Check that computers that break the rules have changed nothing and filled nothing."""
+    """Check that misbehaving computers have changed nothing and have not filled the tables of others."""
     for computer in world.computers:
         if TAMPERED_WORD.encode() in b"".join(computer.files().values()):
-            raise LostError(f"{computer.name} has what a member wrote that may only read")
+            raise LostError(f"{computer.name} has a write of a member that may only read")
         with computer.memory.store.reading() as db:
             most = db.execute("SELECT ifnull(max(n), 0) FROM (SELECT count(*) n FROM members GROUP BY space)").get
         if most > STATEMENTS:

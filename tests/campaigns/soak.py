@@ -1,7 +1,7 @@
-"""A long run of three nodes that write, restart and lose each other all the time, and have to agree in the end.
+"""A long run of three nodes that constantly write, restart and disconnect, and must agree in the end.
 
-The amount of data stays the same: whoever adds a memory forgets another. So growth is a leak. One of the nodes runs all
-the time, so that leaks at the end of a node are seen too.
+The amount of data stays the same, because a node that adds a memory forgets another. So growth is a leak. One of the
+nodes is never restarted, so that leaks that a restart would clear are noticed too.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from memcrdt.store import digests
 from memcrdt.store.membership.peers import Peers
 
 NAMES: Final = ("laptop", "desktop", "phone")
-WRITE_S: Final = 0.2  # between two writes of one node; Yjs keeps some 200 bytes of each in each document
-REST_S: Final = 3.0  # between two disturbances, at most
+WRITE_S: Final = 0.2  # between two writes of one node; Yjs keeps about 200 bytes of each in each document
+REST_S: Final = 3.0  # maximum time between two disturbances
 AGREE_S: Final = 120.0
-KEPT: Final = 100  # memories of each node: to add one, it forgets another
-NEW: Final = 0.03  # share of writes that add and forget, and that edit: both leave a key of 2 KB in each document
+KEPT: Final = 100  # memories of each node; to add one, it forgets another
+NEW: Final = 0.03  # share of writes that add and forget, and share that edit; both leave a key of 2 KB in each document
 SAMPLE_S: Final = 2.0
-WARM: Final = 0.3  # share of the time after which nothing may grow any more
-WINDOW: Final = 0.2  # share of the time whose samples give the medians that are compared
+WARM: Final = 0.3  # share of the time after which nothing may grow
+WINDOW: Final = 0.2  # share of the time over which the compared medians are taken
 HANDLES: Final = 8  # allowed growth; the number that three nodes have open varies
 MEMORY_MB: Final = 24.0  # allowed growth; in ten minutes those keys take about half of it
 OBJECTS: Final = 0.1  # allowed growth, as a share of the objects that Python's collector tracks
@@ -76,7 +76,7 @@ class SoakOutcome:
 
     def __str__(self) -> str:
         done = f"{self.writes} writes, {self.restarts} restarts, {self.cuts} cuts"
-        return f"{done}; when warm {self.warm}, at the end {self.end}" if self.samples else done
+        return f"{done}; after warm-up {self.warm}, at the end {self.end}" if self.samples else done
 
 
 class _Machine:
@@ -87,9 +87,9 @@ class _Machine:
         self.memory: Memory = open_memory(home, embedder=None)
         self.device = self.memory.store.device
         self.node: Node | None = None
-        self.port = 0  # any at first; the same after a restart, so that others find it
+        self.port = 0  # any port at first, then the same after a restart, so that others find it
         self.written = self.memory.add_many(f"written at first {number}" for number in range(KEPT))
-        self.busy = asyncio.Lock()  # held while the memory is closed, so that nobody writes into it
+        self.busy = asyncio.Lock()  # held while the memory is closed, so that no task writes into it
 
     async def start(self) -> None:
         """Start the network."""
@@ -203,10 +203,10 @@ async def _agree(machines: list[_Machine]) -> None:
 
 def _note(outcome: SoakOutcome) -> None:
     if not Path("/proc/self/statm").exists():
-        return  # only Linux tells
+        return  # only Linux reports it
     gc.collect()
-    with suppress(AttributeError):  # other C libraries than glibc have no such call
-        ctypes.CDLL(None).malloc_trim(0)  # freed memory that malloc keeps is no leak: up to 90 MB
+    with suppress(AttributeError):  # only glibc has this call
+        ctypes.CDLL(None).malloc_trim(0)  # freed memory that malloc keeps, up to 90 MB, is not a leak
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     memory_mb = round(pages * mmap.PAGESIZE / (1 << 20), 1)
     handles = len(list(Path("/proc/self/fd").iterdir()))
@@ -225,8 +225,10 @@ def check(outcome: SoakOutcome) -> None:
         return
     warm, end = outcome.warm, outcome.end
     if end.handles > warm.handles + HANDLES:
-        raise SoakError(f"{end.handles} handles are open at the end, and were {warm.handles} when it was warm")
+        raise SoakError(f"{end.handles} handles are open at the end, compared with {warm.handles} after warm-up")
     if end.memory_mb > warm.memory_mb + MEMORY_MB:
-        raise SoakError(f"{end.memory_mb} MB of memory at the end, and {warm.memory_mb} when it was warm")
+        raise SoakError(
+            f"{end.memory_mb} MB of memory are in use at the end, compared with {warm.memory_mb} after warm-up"
+        )
     if end.objects > warm.objects * (1 + OBJECTS):
-        raise SoakError(f"{end.objects} objects at the end, and {warm.objects} when it was warm")
+        raise SoakError(f"{end.objects} objects exist at the end, compared with {warm.objects} after warm-up")

@@ -1,4 +1,4 @@
-"""The campaigns as commands: `python -m tests.campaigns`."""
+"""Tests of the command `python -m tests.campaigns`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 def test_a_simulation_says_that_no_seed_failed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The last line says so, and how much was simulated."""
+    """The last line has the number of failures and the amount simulated."""
     run(monkeypatch, "sim", "--seeds", "2")
     assert capsys.readouterr().out.startswith("0 of 2 seeds failed: ")
 
@@ -26,7 +26,7 @@ def test_a_simulation_says_that_no_seed_failed(
 def test_a_simulation_prints_a_line_for_each_seed_that_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The line names the seed. A run of that seed alone fails again, and so does the command."""
+    """The line names the seed. A run of that seed alone fails again with the same error, and so does the command."""
     with MUTANTS["forget by overwriting the birth"]():
         with pytest.raises(SystemExit, match=r"^1 of 1 seeds failed: "):
             run(monkeypatch, "sim", "--seeds", "1")
@@ -40,6 +40,6 @@ def test_a_simulation_prints_a_line_for_each_seed_that_fails(
 def test_a_fuzzing_says_how_much_memory_it_took(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The line also counts the fates of the updates."""
+    """The result has the fates of the updates and the memory use."""
     run(monkeypatch, "fuzz", "--updates", "200")
-    assert capsys.readouterr().out.startswith("every document stayed whole: 200 updates, by fate ")
+    assert capsys.readouterr().out.startswith("every document stayed intact: 200 updates, by fate ")

@@ -1,4 +1,4 @@
-"""Seeded runs of a few devices, in which everything goes wrong, end with every promise kept."""
+"""Tests of the simulator: after seeded runs with every kind of failure, every promise is kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.campaigns.mutants import MUTANTS
 
 SEEDS = 300
 CHUNK = 20
-CAUGHT_BY = {  # the first seed that catches it; the others are played only if it no longer does
+CAUGHT_BY = {  # the first seed that catches the mutant; other seeds are played only if it no longer does
     "send before commit": 0,
     "ignore gaps": 3,
     "reuse a client id": 10,
@@ -35,9 +35,8 @@ CAUGHT_BY = {  # the first seed that catches it; the others are played only if i
 def test_devices_agree_and_nothing_is_lost(first: int) -> None:
     """Replicas are equal by documents, digests, views and search.
 
-    Acknowledged texts are there, forgotten ones are not. Nothing was sent before it was durable, nobody got data of a
-    space
-    without taking part in it, and revoked devices are out.
+    Acknowledged texts are present, and forgotten texts are not. Nothing was sent before it was durable, only members
+    got data of a space, and revoked devices are excluded.
     """
     failed = [(outcome.seed, outcome.error) for outcome in scenario.run(range(first, first + CHUNK)) if outcome.error]
     assert failed == []
@@ -45,10 +44,10 @@ def test_devices_agree_and_nothing_is_lost(first: int) -> None:
 
 @pytest.mark.parametrize("seeds", [range(10), range(10, 20), (37, 303)])
 def test_a_disk_that_spoils_rows_costs_only_what_nobody_else_had(seeds: Iterable[int]) -> None:
-    """Everything else is as without faults.
+    """Everything else is the same as without faults.
 
-    Data that others know is there, forgotten data is not, no confirmation is false, and all agree in the end, once the
-    user has given up what nobody brings back.
+    Data that other devices have is present, forgotten data is not, and no confirmation is false. All devices agree in
+    the end, after the user has given up rows that no device sends again.
     """
     outcomes = scenario.run(seeds, rot=True)
     assert [(outcome.seed, outcome.error) for outcome in outcomes if outcome.error] == []
@@ -62,7 +61,7 @@ def test_a_build_that_is_broken_is_caught(name: str) -> None:
 
 
 def test_everything_that_is_to_be_tried_happens() -> None:
-    """A check of something that never happens would check nothing."""
+    """Every action and failure occurs. A check of an event that never happens would check nothing."""
     counts = sum((outcome.counts for outcome in scenario.run(range(SEEDS, SEEDS + 40))), Counter())
     rare = {
         "clock that is days off",
@@ -84,7 +83,7 @@ def test_everything_that_is_to_be_tried_happens() -> None:
 
 
 def test_a_seed_replays_identically() -> None:
-    """Another process, with other hashes, has the same events at the same times."""
+    """Another process, with other hash seeds, has the same events at the same times."""
     here = scenario.play(7)
     code = "from tests.campaigns import scenario; print(scenario.play(7).trace)"
     environment = {**os.environ, "PYTHONHASHSEED": "7"}

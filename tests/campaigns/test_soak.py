@@ -1,4 +1,4 @@
-"""A short soak. `python -m tests.campaigns soak --minutes 10` runs a long one."""
+"""A short soak test. `python -m tests.campaigns soak --minutes 10` runs a long one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tests.campaigns import soak
 from tests.campaigns.soak import Sample, SoakError, SoakOutcome
 
 
-@pytest.mark.timeout(240)  # a minute, and as long as the nodes need to agree
+@pytest.mark.timeout(240)  # a minute, and the time until the nodes agree
 async def test_three_nodes_agree_after_writes_restarts_and_cuts(tmp_path: Path) -> None:
-    """After a minute, handles, memory and objects are as after warm-up, or run() raises."""
+    """After a minute, run() raises if handles, memory or objects have grown since warm-up."""
     outcome = await soak.run(tmp_path, 60.0, seed=4)
     assert outcome.writes > 300
     assert outcome.restarts > 1
@@ -24,7 +24,7 @@ async def test_three_nodes_agree_after_writes_restarts_and_cuts(tmp_path: Path) 
     [(Sample(70, 80, 1000), "handles"), (Sample(50, 105, 1000), "MB"), (Sample(50, 80, 1101), "objects")],
 )
 def test_what_grows_is_an_error(grown: Sample, name: str) -> None:
-    """The medians after warm-up and at the end are compared: one sample says little."""
+    """The medians after warm-up and at the end are compared, because single samples vary."""
     warm = Sample(50, 80, 1000)
     steady = [Sample(1, 1, 1)] * 4 + [warm] * 11
     soak.check(SoakOutcome(samples=[*steady[:-1], grown]))

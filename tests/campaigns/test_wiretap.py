@@ -1,4 +1,4 @@
-"""What the wiretap finds in frames."""
+"""Tests of the wiretap."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memcrdt.sync.wire import encode
 from tests.campaigns.expected import LostError
 from tests.campaigns.wiretap import Wiretap
 
-SPACE = base64.b32encode(bytes(range(32))).decode().rstrip("=")  # which frames carry as 32 bytes
+SPACE = base64.b32encode(bytes(range(32))).decode().rstrip("=")  # frames carry it as 32 bytes
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ SPACE = base64.b32encode(bytes(range(32))).decode().rstrip("=")  # which frames 
     ids=lambda message: type(message).__name__,
 )
 def test_an_id_is_found_in_the_form_in_which_frames_carry_it(message: Message) -> None:
-    """A frame to a member may carry the id; a frame to anybody else may not."""
+    """A frame to a member may carry the id of a space. A frame to any other device may not."""
     computer: Any = SimpleNamespace(id="A", name="A", outcasts={})
     tap = Wiretap({SPACE.encode(): {"A", "B"}})
     tap.on(computer)

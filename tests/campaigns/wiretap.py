@@ -1,4 +1,4 @@
-"""A look at every frame of a simulation, for content that must not be sent."""
+"""A wiretap that checks every frame of a simulation for content that must not be sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from memcrdt.sync.wire import decode
 from tests.campaigns.computer import DEAF_S, Computer
 from tests.campaigns.expected import LostError
 
-_NOTHING = (b"", b"\0\0")  # and an update of no blocks and no deletions
+_NOTHING = (b"", b"\0\0")  # no bytes, and an update without blocks and deletions
 
 
 @dataclass(slots=True)
@@ -36,12 +36,12 @@ class Wiretap:
         self._sent[computer.id] = defaultdict(dict)
 
     def look(self, source: str, target: str, frame: bytes) -> None:
-        """Raise LostError if a frame tells a device what it must not know, or carries data that is not durable."""
+        """Raise LostError if a frame carries data that the device must not have, or data that is not durable."""
         computer = self._computers.get(source)
         if computer is None:
             return
         message = decode(frame)
-        said = frame + " ".join(_spaces(message)).encode()  # frames carry ids in another form
+        said = frame + " ".join(_spaces(message)).encode()  # frames carry ids in binary form
         for secret, devices in self.secrets.items():
             if secret in said and target not in devices:
                 raise LostError(f"{computer.name}: sent {secret!r} to a device that has no part in it")
@@ -52,7 +52,7 @@ class Wiretap:
             if since is not None and computer.node.read_at > since:
                 raise LostError(f"{computer.name}: read from its store for a device that it knows to be revoked")
             if (source, computer.name_of(message.space)) in self.readers:
-                raise LostError(f"{computer.name}: passed on what it may only read")
+                raise LostError(f"{computer.name}: forwarded data of a space that it may only read")
             self._check_durable(computer, message)
 
     def restored(self, computer: Computer) -> None:
@@ -64,7 +64,7 @@ class Wiretap:
         for (space, shard), sent in self._sent[computer.id].items():
             durable = computer.durable_vector(space, shard)
             if durable is not None and not covers(durable, sent):
-                raise LostError(f"{computer.name}: an update of shard {shard} was sent, and lost by a power cut")
+                raise LostError(f"{computer.name}: an update of shard {shard} was sent, but lost in a power cut")
 
     def _check_durable(self, computer: Computer, message: Push | Diff) -> None:
         key = (message.space, message.shard)

@@ -66,13 +66,13 @@ def forget(world: World, computer: Computer) -> None:
         memory_id, _ = found
         texts = [revision.text for revision in computer.memory.history(memory_id)]
         computer.memory.forget(memory_id)
-        # Texts of others under the same key may still arrive, and are deleted a moment later.
+        # Other computers' texts under the same key may still arrive, and are deleted a moment later.
         world.promises.forgot(computer, memory_id, texts if memory_id not in world.keyed else [])
         computer.committed()
 
 
 def fail(world: World, computer: Computer) -> None:
-    """Let the disk fail at the commit. Nothing is acknowledged, and nothing may be sent."""
+    """Make the disk fail at the commit. Nothing is acknowledged, and nothing may be sent."""
     with computer.failing_disk(), suppress(StoreError):
         computer.memory.add(world.text())
     computer.committed()
@@ -100,7 +100,7 @@ def compact(world: World, computer: Computer) -> None:
 
 
 def stock_edit(world: World, computer: Computer) -> None:
-    """Let a stock Yjs client edit the copy that it took before, perhaps elsewhere, and take a new one."""
+    """Make a stock Yjs client edit its copy, perhaps from another computer, and take a new copy."""
     if world.stock is not None:
         shard, space = world.stock
         writes = _stock_writes(world, shard)
@@ -113,7 +113,7 @@ def stock_edit(world: World, computer: Computer) -> None:
 
 
 def take_stock(world: World, computer: Computer) -> None:
-    """Let a stock Yjs client take a copy."""
+    """Make a stock Yjs client take a copy."""
     space = computer.space(PERSONAL)
     copy = Shard.load(world.rng.randrange(1, 1 << 32), [computer.replica.diff(space, 0, {}).update])
     world.stock = copy, space
@@ -129,7 +129,7 @@ def be_refused(world: World, computer: Computer) -> None:
     except ReadOnlyError:
         world.counts["write refused where one may only read"] += 1
     else:
-        raise LostError(f"{computer.name}: wrote into a space that it may only read")
+        raise LostError(f"{computer.name}: wrote to a space that it may only read")
 
 
 def _add(world: World, computer: Computer, space: str, *, key: str | None = None) -> None:
@@ -141,7 +141,7 @@ def _add(world: World, computer: Computer, space: str, *, key: str | None = None
 
 
 def _some(world: World, computer: Computer) -> tuple[str, str] | None:
-    """Return the id and the space of a memory that may be changed."""
+    """Return the id and the space of a memory that the computer may change, or None."""
     space = world.rng.choice(world.may_write(computer))
     found = sorted(record.id for record in computer.memory.list(limit=1_000, space=space).items)
     return (world.rng.choice(found), space) if found else None

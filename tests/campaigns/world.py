@@ -1,4 +1,4 @@
-"""The state of a simulated run: the computers, the promises, and everything around them."""
+"""The state of a simulated run: the computers, their promises and their environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.campaigns.computer import Computer, Files, Site
 from tests.campaigns.promises import Promises
 from tests.campaigns.wiretap import Wiretap
 
-CLUB: Final = "secret-club"  # a space that most computers don't know; its texts begin with this word too
+CLUB: Final = "secret-club"  # a space that most computers do not know; its texts begin with this word too
 LOCAL_WORD: Final = "only-here"
 TAMPERED_WORD: Final = "tampered-with"
 _WORDS: Final = ("amber", "basalt", "cedar", "delta", "ember", "fjord", "granite", "harbor", "iris", "juniper")
@@ -25,17 +25,19 @@ class World:
 
     def __init__(self, seed: int, folder: Path, *, rot: bool = False) -> None:
         self.rng = Random(seed)
-        self.rot = Random(f"rot {seed}") if rot else None  # decides when disks spoil data, and which
+        self.rot = Random(f"rot {seed}") if rot else None  # decides when disks spoil data, and which data
         self.spoiled: list[Computer] = []  # computers whose disks have spoiled data
         self.sim = Simulator(seed)
         self.site = Site(self.sim, folder)
-        self.parts: dict[str, dict[str, bool]] = {}  # by device: its spaces, and whether it may write each of them
+        self.parts: dict[
+            str, dict[str, bool]
+        ] = {}  # by device: its shared spaces, and whether it may write each of them
         self.promises = Promises(self.parts)
         self.wiretap = Wiretap({LOCAL_WORD.encode(): set(), TAMPERED_WORD.encode(): set()})
-        self.computers: list[Computer] = []  # computers that keep to the rules and have to agree
-        self.strangers: list[Computer] = []  # hostile, tampered or revoked computers, whose promises don't count
-        self.waiting: list[Computer] = []  # computers that are still to be invited
-        self.by_hand = False  # whether all accept each other; else one invites the next
+        self.computers: list[Computer] = []  # honest computers, which must agree in the end
+        self.strangers: list[Computer] = []  # hostile, tampered or revoked computers, whose promises do not count
+        self.waiting: list[Computer] = []  # computers that are not invited yet
+        self.by_hand = False  # whether all accept each other by hand; otherwise one invites the next
         self.suspect: Computer | None = None  # the computer that may be revoked
         self.outcast: Computer | None = None  # the computer that is revoked
         self.backups: dict[str, tuple[float, Files]] = {}
@@ -47,11 +49,11 @@ class World:
 
     @property
     def everyone(self) -> list[Computer]:
-        """Return all computers that have ever taken part."""
+        """All computers that have ever taken part."""
         return [*self.computers, *self.strangers]
 
     def enroll(self, computer: Computer, *, read_only: bool = False) -> None:
-        """Make a computer one that has to keep to the rules, and whose promises count."""
+        """Add an honest computer, whose promises count."""
         self.computers.append(computer)
         self.parts[computer.id] = {PERSONAL: not read_only}
         self.wiretap.on(computer)
@@ -65,7 +67,7 @@ class World:
         self.promises.doubt(computer)
 
     def text(self, space: str = PERSONAL) -> str:
-        """Return a new text. Its words tell where it may stand."""
+        """Return a new text. Its words show in which spaces and on which computers it may be."""
         self._texts += 1
         words = [*self.rng.sample(_WORDS, 4), f"zq{self._texts}q"]
         return " ".join(words if space == PERSONAL else [space, *words])
@@ -81,7 +83,7 @@ class World:
     def inviters(self, space: str = PERSONAL) -> list[Computer]:
         """Return the writers that may invite others.
 
-        The suspect may not: a computer that only the suspect has added would be out with it.
+        The suspect may not, because a computer that only the suspect has added would be revoked with it.
         """
         return [computer for computer in self.writers(space) if computer is not self.suspect]
 

@@ -98,4 +98,4 @@ def test_commands_that_read_do_so_in_a_home_that_may_not_be_written(
     assert "lantern" in cli("list").out
     assert "lantern" in cli("search", "lantern").out
     assert cli("status").code == 0
-    cli("add", "no").failed(1, "may not be written", "memories.db")
+    cli("add", "no").failed(1, "is not writable", "memories.db")

@@ -143,7 +143,7 @@ def test_backup_and_restore_refuse_the_wrong_files(cli: Cli, added: str, tmp_pat
     mine = tmp_path / "mine.txt"
     mine.write_text("mine " * 2_000)
     cli("backup", str(mine)).failed(2, "already")
-    cli("restore", str(mine), "--yes").failed(1, "no backup", "memcrdt backup")
+    cli("restore", str(mine), "--yes").failed(1, "not a backup", "memcrdt backup")
     cli("restore", str(tmp_path / "nowhere")).failed(2, "nowhere")
     assert mine.read_text() == "mine " * 2_000
     assert texts(cli) == {"Deploys go out on Tuesdays"}

@@ -60,5 +60,5 @@ def test_a_device_is_invited_into_a_space_and_revoked_from_it(cli: Cli, tmp_path
     }
     assert states[other] == ("revoked", None)
     assert cli("peers", "--json").json[0]["spaces"] == ["personal"]
-    cli("space", "revoke", "acme", "B" * 51 + "A").failed(3, "does not take part")
+    cli("space", "revoke", "acme", "B" * 51 + "A").failed(3, "does not share")
     cli("space", "invite", "acme", readable(other)[:-1]).failed(2, "55 in all")

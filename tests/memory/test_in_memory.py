@@ -147,7 +147,7 @@ def test_a_backup_of_it_can_be_restored_in_a_folder_and_the_other_way_round(tmp_
         with pytest.raises(InputError, match="no file"):
             memory.restore(tmp_path / "nothing")
         (tmp_path / "letter").write_text("a letter to a friend")
-        with pytest.raises(StoreError, match="no backup"):
+        with pytest.raises(StoreError, match="not a backup"):
             memory.restore(tmp_path / "letter")
 
 

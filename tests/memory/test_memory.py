@@ -268,7 +268,7 @@ class TestUpdates:
     def test_a_memory_cannot_supersede_itself(self, memory: Memory) -> None:
         """It would be hidden without a replacement."""
         added = memory.add("a")
-        with pytest.raises(InputError, match="its own place"):
+        with pytest.raises(InputError, match="supersede itself"):
             memory.update(added, superseded_by=added)
 
 
@@ -680,7 +680,7 @@ class TestBadInput:
     def test_a_file_that_is_no_store(self, tmp_path: Path) -> None:
         """No byte of the file is changed."""
         (tmp_path / "memories.db").write_bytes(b"a letter to a friend " * 100)
-        with pytest.raises(SchemaError, match="no SQLite file"):
+        with pytest.raises(SchemaError, match="not a SQLite file"):
             memcrdt.open(tmp_path, embedder=None)
         assert (tmp_path / "memories.db").read_bytes() == b"a letter to a friend " * 100
         assert [path.name for path in tmp_path.iterdir()] == ["memories.db"]
@@ -760,7 +760,7 @@ def test_reading_only_refuses_every_change(tmp_path: Path) -> None:
             lambda: memory.restore(tmp_path / "backup"),
             memory.compact,
         ):
-            with pytest.raises(memcrdt.ReadOnlyError, match="without read_only"):
+            with pytest.raises(memcrdt.ReadOnlyError, match="open it for writing"):
                 call()
         assert memory.get(added).text == "a fact"
 
@@ -856,7 +856,7 @@ def test_an_id_may_be_written_in_lower_case(memory: Memory) -> None:
     assert memory.get(one).links == (Link(rel="of", to=two),)
     memory.unlink(low, "of", two.lower())
     assert (memory.related(low), memory.conflicts(low), memory.similar(low)) == ([], [], [])
-    with pytest.raises(InputError, match="own place"):
+    with pytest.raises(InputError, match="supersede itself"):
         memory.update(low, superseded_by=one)
     assert memory.get(memory.move(three.lower(), space="local")).text == "three"
     assert memory.forget(low).count == 1
@@ -876,7 +876,7 @@ def test_a_space_that_is_not_here_is_no_empty_one(memory: Memory, tmp_path: Path
         lambda: memory.export(tmp_path / "out.jsonl", space="nope"),
         lambda: memory.scoped(project="x").list(space="nope"),
     ):
-        with pytest.raises(NotFoundError, match="'nope' here; there are personal, local"):
+        with pytest.raises(NotFoundError, match="'nope' here; the spaces are personal, local"):
             call()
     assert not (tmp_path / "out.jsonl").exists()
 

@@ -115,9 +115,9 @@ def test_our_own_device_and_strangers_are_told_apart(memory: Memory) -> None:
             call(own)
     with pytest.raises(NotFoundError, match="memcrdt peers"):
         memory.revoke(PHONE)
-    with pytest.raises(NotFoundError, match="there are personal, local"):
+    with pytest.raises(NotFoundError, match="the spaces are personal, local"):
         memory.accept(PHONE, spaces="nowhere")
-    with pytest.raises(NotFoundError, match="there are personal, local"):
+    with pytest.raises(NotFoundError, match="the spaces are personal, local"):
         memory.space("nowhere").revoke(PHONE)
 
 

@@ -257,9 +257,11 @@ async def test_a_refused_device_gets_an_error_on_both_sides(two: tuple[Memory, M
     laptop, desktop = two
     await pair(laptop, desktop)
     async with await invite(laptop, PairOptions(host="127.0.0.1", read_only=True)) as invitation:
-        with pytest.raises(PairingError, match=f"^{shown(laptop.store.device)} at .* says: .* may write the space"):
+        with pytest.raises(
+            PairingError, match=f"^{shown(laptop.store.device)} at .* says: .* may already write the space"
+        ):
             await join(desktop, str(invitation.code), LOOPBACK, at=invitation.addresses[0])
-        with pytest.raises(PairingError, match=r"^the code was typed, but the devices .* may write the space"):
+        with pytest.raises(PairingError, match=r"^the code was typed, but the devices .* may already write the space"):
             await invitation.joined()
 
 

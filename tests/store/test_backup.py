@@ -49,7 +49,7 @@ def test_a_backup_is_a_store_with_the_same_memories(device: Make, tmp_path: Path
 def test_a_backup_overwrites_nothing(device: Make, tmp_path: Path) -> None:
     """It may be the only good one."""
     (tmp_path / "backup").write_bytes(b"precious")
-    with pytest.raises(InputError, match="there already"):
+    with pytest.raises(InputError, match="already exists"):
         backup.back_up(device("A").store, tmp_path / "backup")
     assert (tmp_path / "backup").read_bytes() == b"precious"
 
@@ -58,7 +58,7 @@ def test_a_backup_overwrites_nothing(device: Make, tmp_path: Path) -> None:
 def test_a_backup_takes_no_links_place(device: Make, tmp_path: Path) -> None:
     """Also not of one that leads nowhere."""
     (tmp_path / "backup").symlink_to("nowhere")
-    with pytest.raises(InputError, match="there already"):
+    with pytest.raises(InputError, match="already exists"):
         backup.back_up(device("A").store, tmp_path / "backup")
     assert (tmp_path / "backup").is_symlink()
 
@@ -110,7 +110,7 @@ def test_what_is_no_backup_is_refused(device: Make, tmp_path: Path) -> None:
     with closing(apsw.Connection(str(tmp_path / "foreign"))) as db:
         db.execute("CREATE TABLE theirs (x)")
     for name in ("text", "empty", "foreign"):
-        with pytest.raises(SchemaError, match=f"{name} is no backup; name one"):
+        with pytest.raises(SchemaError, match=f"{name} is not a backup; name a file"):
             backup.restore(a.store, tmp_path / name)
     with pytest.raises(InputError, match="no file"):
         backup.restore(a.store, tmp_path / "nothing")

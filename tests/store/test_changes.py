@@ -63,7 +63,7 @@ class TestMoreThanAMemoryTakes:
         """Whatever is over its limit."""
         memory, added = overfull
         before = memory.get(added)
-        with pytest.raises(InputError, match="takes"):
+        with pytest.raises(InputError, match="the maximum is"):
             memory.update(added, **more)
         with pytest.raises(InputError, match="links"):
             memory.link(added, "more", added)

@@ -111,8 +111,8 @@ def test_what_keeps_two_spaces_apart_for_good_is_said_on_both_sides(make_home: M
     there, here = _adopted(writer, reader), _adopted(reader, writer)
     assert not there.moved
     assert not here.moved
-    assert there.hindrance.startswith("it may only read the space 'personal', and has another of that name")
-    assert here.hindrance.startswith("this device may only read the space 'personal' there, and has another")
+    assert there.hindrance.startswith("it may only read the space 'personal', but has its own space of that name")
+    assert here.hindrance.startswith("this device may only read the space 'personal' there, but has its own")
     assert "here: memcrdt pair --space personal --read-only" in there.hindrance
     assert "here: memcrdt space leave personal" in here.hindrance
 
@@ -152,7 +152,7 @@ def test_what_is_forged_moves_nobody(homes: list[Home]) -> None:
     first, second, third = homes
     genesis, (statement,) = smaller_space(second, first.space, [add(first)])
     other = smaller_space(third, first.space, [add(first)])[0]
-    with pytest.raises(RemoteProtocolError, match="not signed"):
+    with pytest.raises(RemoteProtocolError, match="wrong signature"):
         first.members.adopt(second.id, "personal", genesis, [statement[:-1] + bytes([statement[-1] ^ 1])])
     with pytest.raises(RemoteProtocolError, match="another space"):
         first.members.adopt(second.id, "personal", other, [statement])

@@ -1,4 +1,4 @@
-"""Introductions: how a device shows a member that does not know it that it belongs to a space of theirs."""
+"""Introductions: a device proves to a member that does not know it that both belong to the same space."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from memcrdt.store.membership.peers import Peers
 from memcrdt.store.membership.statement_store import checked
 from memcrdt.store.store import Store
 
-STATEMENTS: Final = 4  # in one introduction; the frame has room for about as many
+STATEMENTS: Final = 4  # maximum in one introduction; a frame has room for about this number
 
 
 class Introductions:
-    """The introductions that one store makes and receives."""
+    """The introductions that one store sends and receives."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._members = Members(store)
 
     def to(self, device: str, limit: int) -> bytes | None:
-        """Return a proof for the device that we take part in a space of its own, or None.
+        """Return a proof for the device that we are a member of one of its spaces, or None.
 
         Args:
             device: The id of the device.
@@ -42,7 +42,11 @@ class Introductions:
         return None
 
     def take(self, device: str, frame: bytes) -> bool:
-        """Learn from an introduction. Return whether its device is accepted now. Raises RemoteProtocolError."""
+        """Add the statements of a valid introduction. Return whether its device is now accepted.
+
+        Raises:
+            RemoteProtocolError: The introduction is malformed.
+        """
         space, packed = _unpacked(frame)
         genesis, known = self._members.roll(space)
         if genesis is None:
@@ -54,7 +58,7 @@ class Introductions:
         return Peers(self._store).is_accepted(device)
 
     def revoker_of(self, device: str) -> str | None:
-        """Return the device that revoked `device`, or our own id if no statement says; None if it is not revoked."""
+        """Return the device that revoked `device`, our own id if no statement does, or None if it is not revoked."""
         with self._store.reading() as db:
             if db.execute("SELECT 1 FROM peers WHERE device = ? AND state = 'revoked'", (device,)).get is None:
                 return None

@@ -1,7 +1,7 @@
 """The members of spaces: signed statements, and the peers and shares that follow from them.
 
-When the user accepts or revokes a device here, peers and shares change at once, without a key. `settle` makes signed
-statements of that before any other device hears of it.
+When the user accepts or revokes a device, peers and shares change at once, without the device key. `settle` signs
+statements about these changes before any other device learns of them.
 """
 
 from __future__ import annotations
@@ -55,18 +55,18 @@ COME_BACK = (
     "to come back it needs a new key: move its device.key (`memcrdt path` shows where) away, then run: memcrdt pair"
 )
 THEY_READ = (
-    "it may only read the space {name!r}, and has another of that name, so the two stay apart; run there: memcrdt space"
-    " leave {name}, and then pair it again; here: memcrdt pair --space {name} --read-only"
+    "it may only read the space {name!r}, but has its own space of that name, so the two stay separate; run there:"
+    " memcrdt space leave {name}, and then pair it again; here: memcrdt pair --space {name} --read-only"
 )
 WE_READ = (
-    "this device may only read the space {name!r} there, and has another of that name, so the two stay apart; run here:"
-    " memcrdt space leave {name}, and then pair again; there: memcrdt pair --space {name} --read-only"
+    "this device may only read the space {name!r} there, but has its own space of that name, so the two stay separate;"
+    " run here: memcrdt space leave {name}, and then pair again; there: memcrdt pair --space {name} --read-only"
 )
-NO_INVITATION = "this device may read the space {name!r} and invite nobody into it; do that on one that may write"
+NO_INVITATION = "this device may only read the space {name!r}, so it cannot invite; do that on a device that may write"
 
 
 class Entry(NamedTuple):
-    """A space as two devices that pair describe it. `shared`: whether other devices take part already."""
+    """The description of a space during pairing. `shared` is whether other devices already share it."""
 
     name: str
     id: str
@@ -81,12 +81,12 @@ class Members:
         self._store = store
 
     def of(self, name: str) -> Membership:
-        """Return the members of the space called `name`, as far as statements say so. Raises NotFoundError."""
+        """Return the members of the space called `name` by its signed statements. Raises NotFoundError."""
         with self._store.reading() as db:
             return known_members(db, space_number(db, name))
 
     def roll(self, space: str) -> tuple[Genesis | None, list[bytes]]:
-        """Return the genesis and all statements of the space with the id `space`; None and [] if it is not here."""
+        """Return the genesis and all statements of the space with the id `space`; None and [] for an unknown space."""
         with self._store.reading() as db:
             row = db.execute("SELECT space, creator, nonce FROM spaces WHERE id = ?", (space,)).fetchone()
             if row is None:
@@ -94,27 +94,27 @@ class Members:
             return Genesis(row[1], row[2]), packed(db, row[0])
 
     def learn(self, space: str, packed: Sequence[bytes]) -> None:
-        """Add statements that another device knows about a space that is here.
+        """Add statements from another device about a space of this store.
 
         Raises:
-            RemoteProtocolError: A statement is malformed, or about another space. Nothing is added then.
+            RemoteProtocolError: A statement is malformed, or about another space. Nothing is added.
         """
         known = set(self.roll(space)[1])
         statements = [checked(data, space) for data in packed if data not in known]
         with self._store.writing() as db:
             number = db.execute("SELECT space FROM spaces WHERE id = ?", (space,)).get
-            if number is not None and add_statements(db, int(number), statements):  # else it was left meanwhile
+            if number is not None and add_statements(db, int(number), statements):  # None: the user has just left it
                 self._derive(db, int(number))
 
     def adopt(self, peer: str, name: str, genesis: Genesis, packed: Sequence[bytes]) -> Adoption:
-        """Merge our space called `name` into the peer's space of that name, if the peer's id is the one that stays.
+        """Merge our space called `name` into the peer's space of that name, if the peer's id takes precedence.
 
-        Of two ids the smaller stays, unless its creator was revoked from the other space. The peer has to be one that
-        may write our space, and the statements of the members there must give us the same rights: so nobody can carry
-        the space off for good. A device that we know to be revoked stays revoked.
+        The smaller id takes precedence, unless its creator was revoked from the other space. The peer must have write
+        access to our space, and the members' statements in its space must give us the same rights that we have. So no
+        device can take the space away permanently. A device that we know to be revoked stays revoked.
 
         Raises:
-            RemoteProtocolError: A statement is malformed, or about another space. Nothing changes then.
+            RemoteProtocolError: A statement is malformed, or about another space. Nothing changes.
         """
         space_id, own = genesis.space_id, self._store.device
         statements = [checked(data, space_id) for data in packed]
@@ -124,7 +124,7 @@ class Members:
             if row is None:
                 return Adoption(False)
             space, our_id, creator, read_only, peer_reads = row
-            if peer_reads:  # a peer that may only read its own, too, is about to follow us
+            if peer_reads:  # if the peer may only read its own space too, it will adopt our id
                 return Adoption(False, THEY_READ.format(name=name) if there.may_write(peer) else "")
             out = known_members(db, space).revoked | withdrawn(db, space)
             keeps_rights = there.may_write(own) or (read_only and own in there.members)
@@ -140,14 +140,14 @@ class Members:
         return Adoption(True)
 
     def verdicts(self, device: str, spaces: Iterable[str]) -> Mapping[str, list[bytes]]:
-        """Return the statements that revoke the device, by the id of the space; only for these spaces."""
+        """Return the statements that revoke the device from these spaces, by the id of the space."""
         with self._store.reading() as db:
             known = list(db.execute(_KNOWN, (json.dumps([*spaces]),)))
             found = {str(space): revocations(db, int(number), device) for number, space in known}
         return {space: [each.packed() for each in statements] for space, statements in found.items() if statements}
 
     def settle(self, signer: Signer, own_name: str) -> None:
-        """Sign statements for what the user has decided since: devices accepted and revoked, and our own name."""
+        """Sign statements for the user's recent decisions: accepted devices, revoked devices, and our own name."""
         with self._store.reading() as db:
             spaces = list(db.execute("SELECT space, id FROM spaces WHERE name <> ?", (LOCAL,)))
             due = [
@@ -164,7 +164,7 @@ class Members:
                 self._derive(db, space)
 
     def entries(self, names: Iterable[str]) -> list[Entry]:
-        """Return the spaces with these names, for a device that may join them.
+        """Return the spaces with these names, for a device that is invited to them.
 
         Raises:
             NotFoundError: There is no such space.
@@ -179,22 +179,22 @@ class Members:
         return found
 
     def known_entries(self, names: Iterable[str]) -> list[Entry]:
-        """Return the spaces with these names that are here."""
+        """Return the spaces with these names that exist here."""
         with self._store.reading() as db:
             known = {str(name) for (name,) in db.execute("SELECT name FROM spaces")}
         return [self._entry(name) for name in names if name in known]
 
     def join(self, entry: Entry, *, read_only: bool = False) -> str | None:
-        """Join another device's space. Our own space of that name, if nobody shares it, becomes part of it.
+        """Join another device's space. Our own space of that name becomes part of it, if it is not shared.
 
         Args:
             entry: The space.
-            read_only: Only read it. Statements will say so, too; until they come, nothing must be written. If this
-                device wrote anything into its own space of that name, which nobody would take then, that stays as a
-                space of its own.
+            read_only: Only read the space. Statements will confirm this, and until they arrive nothing must be written.
+                Other devices would refuse anything that this device wrote into its own space of that name. So such a
+                space stays separate.
 
         Returns:
-            The new name of our own space, if it stays apart.
+            The new name of our own space if it stays separate, or None.
 
         Raises:
             InputError: Our own space of that name is shared with others.
@@ -228,7 +228,7 @@ class Members:
             return Entry(name, str(space_id), Genesis(str(creator), bytes(nonce)), is_shared(db, space))
 
     def _due_claims(self, db: apsw.Connection, space: int, space_id: str, own_name: str) -> list[Claim]:
-        """Return the claims that this device has to make about a space, and may."""
+        """Return the claims that this device must make about a space and is allowed to make."""
         own, now, known = self._store.device, self._store.now_ms(), known_members(db, space)
         if not known.may_write(own):
             return []
@@ -297,7 +297,7 @@ _SHARE = (
 
 
 def _unshared(db: apsw.Connection, name: str) -> int | None:
-    """Return our space of that name, if there is one. Raises InputError when it is shared with others."""
+    """Return our space of that name, or None. Raises InputError if it is shared with others."""
     space: int | None = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get
     if space is not None and is_shared(db, space):
         raise InputError(
@@ -307,7 +307,7 @@ def _unshared(db: apsw.Connection, name: str) -> int | None:
 
 
 def _rename(db: apsw.Connection, space: int, name: str) -> str:
-    """Give a space a name that is free. Return the name."""
+    """Give a space an unused name. Return the name."""
     taken = {known for (known,) in db.execute("SELECT name FROM spaces")}
     names = (f"{name[: limits.NAME_CHARS - len(tail)]}{tail}" for tail in map("-{}".format, count(2)))
     free = next(each for each in names if each not in taken)

@@ -1,4 +1,4 @@
-"""The other devices: which are accepted, which have knocked, and the last contact with each."""
+"""The other devices: accepted, pending and revoked ones, and the last contact with each."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from memcrdt.store.membership.sharing import share
 from memcrdt.store.spaces import shareable_space_number
 from memcrdt.store.store import Store
 
-ADDRESSES: Final = 8  # remembered for each device
-PENDING: Final = 64  # devices that knocked; a further one replaces the one that knocked longest ago
+ADDRESSES: Final = 8  # the number of addresses remembered for each device
+PENDING: Final = 64  # the number of pending devices; a new one replaces the device with the oldest attempt
 
 PeerState: TypeAlias = Literal["accepted", "pending", "revoked"]
 
@@ -28,14 +28,14 @@ _COLUMNS = "device, name, state, public_key, addresses, added_at, seen_at, conne
 
 @dataclass(frozen=True, slots=True)
 class PeerConnection:
-    """A connection that is open.
+    """An open connection.
 
     Attributes:
         via: Which end made it.
         address: The address of the other end.
-        since: When it was made, in ms.
+        since: The time when it was made, in ms.
         found: How the address was found, if we dialed it.
-        skew: How far the other clock is ahead of ours, in ms.
+        skew: The other clock minus ours, in ms.
     """
 
     via: Literal["dialed", "accepted"]
@@ -47,7 +47,7 @@ class PeerConnection:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Another device. Times in ms; `addresses` are "host:port", newest first; `error` is in plain words."""
+    """Another device. Times are in ms. `addresses` are "host:port", newest first. `error` is a message for the user."""
 
     device: str
     name: str | None
@@ -68,7 +68,7 @@ class Peers:
         self._store = store
 
     def all(self) -> list[Peer]:
-        """Return every known device in any state, in the order in which they came."""
+        """Return every known device in any state, in the order in which they became known."""
         with self._store.reading() as db:
             return [_peer(row) for row in db.execute(f"SELECT {_COLUMNS} FROM peers ORDER BY added_at, device")]
 
@@ -81,17 +81,17 @@ class Peers:
         return _peer(row)
 
     def is_accepted(self, device: str) -> bool:
-        """Return whether we talk to the device."""
+        """Return whether the device is accepted."""
         with self._store.reading() as db:
             return db.execute("SELECT 1 FROM peers WHERE device = ? AND state = 'accepted'", (device,)).get is not None
 
     def shares(self) -> frozenset[tuple[int, str]]:
-        """Return the pairs of a space (its local number) and a device that shares it."""
+        """Return pairs of a space (its local number) and a device that shares it."""
         with self._store.reading() as db:
             return frozenset(db.execute("SELECT space, device FROM shares"))
 
     def writers(self) -> frozenset[str]:
-        """Return the devices that may write in any of our spaces."""
+        """Return the devices that may write at least one of our spaces."""
         with self._store.reading() as db:
             return frozenset(device for (device,) in db.execute("SELECT device FROM shares WHERE NOT read_only"))
 
@@ -109,20 +109,20 @@ class Peers:
         spaces: Iterable[str] = (PERSONAL,),
         read_only: bool = False,
     ) -> None:
-        """Trust a device and share spaces with it, besides those that are shared already.
+        """Trust a device and share further spaces with it.
 
-        Also accepts a device that knocked, or one that was revoked if no other device has heard of that.
+        This also accepts a pending device, and a revoked device if no other device knows of the revocation.
 
         Args:
             device: The id of the device.
-            name: What to call it here.
-            address: Where to dial it.
+            name: The name of the device on this machine.
+            address: The address to dial.
             spaces: The names of the spaces to share.
             read_only: The device may only read them.
 
         Raises:
-            InputError: A space is `local`; or the device is this one, was revoked from a space, or is to read only and
-                may write already.
+            InputError: A space is `local`. Or the device is this device, was revoked from a space, or is to become
+                read-only but may already write.
             NotFoundError: There is no such space.
         """
         if device == self._store.device:
@@ -142,14 +142,14 @@ class Peers:
     def revoke(self, device: str) -> None:
         """Stop trusting a device, and remember that. Raises NotFoundError, and InputError for our own id."""
         if device == self._store.device:
-            raise InputError("that is this device's own id; to share a space no more, run: memcrdt space leave NAME")
+            raise InputError("that is this device's own id; to stop sharing a space, run: memcrdt space leave NAME")
         with self._store.writing() as db:
             db.execute("UPDATE peers SET state = 'revoked', connected = NULL WHERE device = ?", (device,))
             _check_changed(db, device)
             db.execute("DELETE FROM shares WHERE device = ?", (device,))
 
     def forget(self, device: str) -> None:
-        """Delete all that is known of a device, as if we had never met it. Raises NotFoundError."""
+        """Delete all information about a device, as if we had never met it. Raises NotFoundError."""
         with self._store.writing() as db:
             db.execute("DELETE FROM peers WHERE device = ?", (device,))
             _check_changed(db, device)
@@ -157,14 +157,15 @@ class Peers:
             receipts.void(db, device)
 
     def knocked(self, device: str, public_key: bytes, address: str | None) -> None:
-        """Note that a device which is not accepted has proven its key.
+        """Note a connection attempt by a device that is not accepted and has proven its key.
 
-        A revoked device stays revoked. At most 64 are pending: the one that knocked longest ago goes.
+        A revoked device stays revoked. Up to 64 devices are pending: a further one replaces the device whose last
+        attempt is the oldest.
 
         Args:
             device: The id of the device.
-            public_key: Its key.
-            address: Where it listens, if it does.
+            public_key: The public key of the device.
+            address: The address where the device listens, or None.
         """
         with self._store.writing() as db:
             now = self._store.now_ms()
@@ -182,7 +183,7 @@ class Peers:
             )
 
     def connected(self, device: str, public_key: bytes, link: PeerConnection, address: str | None = None) -> None:
-        """Note an open connection. `address` is where the device listens, if it does; it is remembered."""
+        """Note an open connection. `address` is where the device listens, or None. It is remembered."""
         shown = json.dumps(asdict(link))
         with self._store.writing() as db:
             db.execute(
@@ -194,7 +195,7 @@ class Peers:
                 _remember(db, device, address)
 
     def disconnected(self, device: str) -> None:
-        """Note that no connection to the device is open any more."""
+        """Note that the device is no longer connected."""
         with self._store.writing() as db:
             db.execute(
                 "UPDATE peers SET connected = NULL, seen_at = ? WHERE device = ? AND connected IS NOT NULL",
@@ -202,19 +203,19 @@ class Peers:
             )
 
     def all_disconnected(self) -> None:
-        """Note that nothing is connected: the process that ran the network before may have crashed."""
+        """Note that no device is connected: the process that ran the network before may have crashed."""
         with self._store.writing() as db:
             db.execute("UPDATE peers SET connected = NULL WHERE connected IS NOT NULL")
 
     def failed(self, device: str, message: str) -> None:
-        """Keep the last error with the device, in plain words."""
+        """Keep the last error with the device, a message for the user."""
         with self._store.writing() as db:
             db.execute(
                 "UPDATE peers SET error = ?, error_at = ? WHERE device = ?", (message, self._store.now_ms(), device)
             )
 
     def agreed(self, device: str, space: str) -> None:
-        """Note that the device and we hold the same of the space (its id) at this moment."""
+        """Note that the device and this store now have the same content of the space (its id)."""
         with self._store.writing() as db:
             db.execute(
                 "UPDATE shares SET agreed_at = ? WHERE device = ? AND space = (SELECT space FROM spaces WHERE id = ?)",
@@ -229,7 +230,7 @@ class Peers:
         return now
 
     def asked_to_sync(self) -> int:
-        """Return when that was last asked, in ms. The number grows each time it is asked."""
+        """Return the time of the last ask_to_sync() in ms. The number grows with each call."""
         with self._store.reading() as db:
             return self._asked(db)
 
@@ -244,7 +245,7 @@ class Peers:
                 meta.raise_alarm(db, self._store.now_ms(), text)
 
     def remember_address(self, device: str, address: str) -> None:
-        """Put an address first among those to dial. Raises NotFoundError."""
+        """Put an address first in the list of addresses to dial. Raises NotFoundError."""
         with self._store.writing() as db:
             _remember(db, device, address)
 
@@ -265,7 +266,7 @@ def _check_changed(db: apsw.Connection, device: str) -> None:
 
 
 def _unknown(device: str) -> NotFoundError:
-    return NotFoundError(f"no device {shown(device)} is known here; `memcrdt peers` lists those that are")
+    return NotFoundError(f"no device {shown(device)} is known here; `memcrdt peers` lists the known devices")
 
 
 def _peer(row: tuple[Any, ...]) -> Peer:

@@ -1,4 +1,4 @@
-"""Receipts: the rows of our log that other devices hold and have scrubbed, by device and shard."""
+"""Receipts: the rows of our log that other devices have received and scrubbed, by device and shard."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from memcrdt.store.store import Store
 
 
 class HeldRows(NamedTuple):
-    """What a device says to hold: rows of our log by the number of the shard.
+    """The confirmations of a device: rows of our log by the number of the shard.
 
     Attributes:
-        held: The device holds, durably, what the shard held here at this row.
-        scrubbed: And no byte of anything forgotten in it by this row.
+        held: The device durably has everything that the shard had here at this row.
+        scrubbed: In addition, the device has no byte of a memory that was forgotten in the shard by this row.
     """
 
     held: Mapping[int, int]
@@ -24,25 +24,25 @@ class HeldRows(NamedTuple):
 
 
 class Confirmations(NamedTuple):
-    """The devices that have to forget some memories.
+    """The devices that must forget some memories.
 
     Attributes:
-        confirmed: No byte of them is left in the files of these devices.
-        awaited: These devices have yet to confirm that.
+        confirmed: The devices without a byte of the memories in their files.
+        awaited: The devices that have yet to confirm that.
     """
 
     confirmed: tuple[str, ...]
     awaited: tuple[str, ...]
 
 
-# A device that has scrubbed all that was ever forgotten in a shard has nothing to scrub in later rows.
+# A device that has scrubbed every forgotten memory of a shard has nothing to scrub in later rows.
 _HELD = """
 INSERT INTO receipts(device, shard, seq, scrubbed, at)
 SELECT :device, shard, :seq, iif(forgotten > 0, 0, :seq), :at FROM shards WHERE space = :space AND number = :number
 ON CONFLICT DO UPDATE SET at = excluded.at, seq = max(seq, excluded.seq), scrubbed = iif(
   scrubbed >= (SELECT forgotten FROM shards s WHERE s.shard = receipts.shard), max(seq, excluded.seq), scrubbed)"""
 
-# A receipt that became void meanwhile is behind that row.
+# If the receipt has become void in between, its seq is lower and nothing is updated.
 _SCRUBBED = """
 UPDATE receipts SET scrubbed = max(scrubbed, :seq)
 WHERE device = :device AND seq >= :seq
@@ -54,9 +54,9 @@ WHERE r.device = ? AND s.space = ? AND r.scrubbed < min(r.seq, s.forgotten)"""
 
 
 def note(store: Store, device: str, space: int, rows: HeldRows) -> None:
-    """Write down what a device says to hold of a space (its local number).
+    """Record the confirmations of a device for a space (its local number).
 
-    If a power cut takes that, the device says it again when the copies are compared.
+    This does not wait for the disk. After a power cut, the device confirms again when the copies are compared.
     """
     base = {"device": device, "space": space, "at": store.now_ms()}
     with store.writing_unsynced() as db:
@@ -65,7 +65,7 @@ def note(store: Store, device: str, space: int, rows: HeldRows) -> None:
 
 
 def unscrubbed(store: Store, device: str, space: int) -> dict[int, int]:
-    """Return the shards of the space that the device has yet to confirm as scrubbed, with the row it holds of each."""
+    """Return the shards that the device has yet to confirm as scrubbed, each with the last row that it has received."""
     with store.reading() as db:
         return {int(number): int(seq) for number, seq in db.execute(_UNSCRUBBED, (device, space))}
 
@@ -81,7 +81,7 @@ def void_space(db: apsw.Connection, space: int) -> None:
 
 
 # After a commit to several shards, every memory has the last row of the commit. So a receipt is also compared with the
-# last row of the shard itself, and with the last one by which anything in the shard was forgotten.
+# last row of its shard, or with the last row that forgot a memory of the shard.
 _SHORT = """
 WITH short(shard, seq) AS (
   SELECT s.shard, coalesce(r.{said}, 0)
@@ -119,7 +119,7 @@ def to_scrub(db: apsw.Connection, device: str) -> int:
 
 
 def confirmations(db: apsw.Connection, ids: Sequence[str]) -> Confirmations:
-    """Return which devices have scrubbed all of these memories, and which have yet to."""
+    """Return the devices that have scrubbed all of these memories, and the devices that have yet to confirm."""
     found = [(str(device), bool(is_dirty)) for device, is_dirty in db.execute(_OF_MEMORIES, (json.dumps(ids),))]
     return Confirmations(
         tuple(device for device, is_dirty in found if not is_dirty),

@@ -1,4 +1,4 @@
-"""Which devices share which space: the tables `shares`, `withdrawn` and `peers`, as far as members need them."""
+"""The devices that share a space: the queries of `shares`, `withdrawn` and `peers` that members need."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _WRITTEN: Final = (
 
 
 def revoked_here(db: apsw.Connection) -> list[str]:
-    """Return the devices that we no longer talk to."""
+    """Return the revoked devices."""
     return [str(device) for (device,) in db.execute("SELECT device FROM peers WHERE state = 'revoked' ORDER BY device")]
 
 
 def withdrawn(db: apsw.Connection, space: int) -> set[str]:
-    """Return the devices that the user has taken out of the space, before a statement says so."""
+    """Return the devices that the user has removed from the space and no statement revokes yet."""
     return {str(device) for (device,) in db.execute("SELECT device FROM withdrawn WHERE space = ?", (space,))}
 
 
 def revoke_if_alone(db: apsw.Connection, device: str) -> None:
-    """Revoke the device if nothing is shared with it any more."""
+    """Revoke the device if no space is shared with it any more."""
     db.execute(
         "UPDATE peers SET state = 'revoked', connected = NULL WHERE device = ?1 AND state <> 'revoked'"
         " AND NOT EXISTS(SELECT 1 FROM shares WHERE device = ?1)",
@@ -40,7 +40,7 @@ def is_shared(db: apsw.Connection, space: int) -> bool:
 
 
 def has_written(db: apsw.Connection, space: int, device: str) -> bool:
-    """Return whether the device made, or forgot, anything in the space (its local number)."""
+    """Return whether the device has added or forgotten a memory in the space (its local number)."""
     return db.execute(_WRITTEN, (space, device)).get is not None
 
 

@@ -1,4 +1,4 @@
-"""Members of a space as its user sees and changes them. members.py makes signed statements of the changes."""
+"""The members of a space as users see and change them. members.py signs statements about the changes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RIGHTS: Final[tuple[Rights, Rights]] = ("read and write", "read")  # by read_on
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceMember(Record):
-    """A device that takes part in a space, or was revoked from it and has no rights. `ours`: it is this device."""
+    """A device that shares a space, or was revoked from it and has no rights. `ours` is whether it is this device."""
 
     device: str
     name: str | None
@@ -40,7 +40,7 @@ class Audience:
     Attributes:
         space: The name of the space.
         others: Whether other devices share it.
-        revoked: Whether this device was revoked from it, so that nobody takes what it writes.
+        revoked: Whether this device was revoked from it, so that other devices refuse its writes.
     """
 
     space: str
@@ -68,7 +68,7 @@ WHERE s.id = ? AND s.name <> ? AND p.state = 'accepted'"""
 
 
 def spaces_shared_with(db: apsw.Connection, device: str) -> list[tuple[str, str]]:
-    """Return the id and name of each space that an accepted device takes part in, ordered by id."""
+    """Return the id and name of each space that is shared with an accepted device, ordered by id."""
     return [(str(space), str(name)) for space, name in db.execute(_SHARED_WITH, (device, LOCAL))]
 
 
@@ -78,16 +78,16 @@ def devices_sharing(db: apsw.Connection, space: str) -> frozenset[str]:
 
 
 def may_write(db: apsw.Connection, space: int, device: str) -> bool:
-    """Return whether nothing limits the device to reading the space (its local number)."""
+    """Return whether the device is not limited to reading the space (its local number)."""
     sql = "SELECT 1 FROM shares WHERE space = ? AND device = ? AND read_only = 1"
     return db.execute(sql, (space, device)).get is None
 
 
 def check_may_invite(db: apsw.Connection, names: Iterable[str], device: str) -> None:
-    """Check that this device may invite another one into these spaces.
+    """Check that this device may invite another device into these spaces.
 
     Raises:
-        ReadOnlyError: This device may only read a space, and the other one does not take part in it already.
+        ReadOnlyError: This device may only read a space that the other device does not share yet.
         InputError: A space is `local`.
         NotFoundError: There is no such space.
     """
@@ -98,14 +98,14 @@ def check_may_invite(db: apsw.Connection, names: Iterable[str], device: str) -> 
 
 
 def share(db: apsw.Connection, space: int, device: str, *, read_only: bool) -> None:
-    """Share a space (its local number) with an accepted device. A device that takes part already keeps its rights.
+    """Share a space (its local number) with an accepted device. A device that already shares it keeps its rights.
 
     Raises:
-        InputError: The device was revoked from the space, or is to read only and may write already.
+        InputError: The device was revoked from the space, or is to become read-only but may already write.
     """
     if device in known_members(db, space).revoked:
         raise InputError(
-            f"the device {shown(device)} was revoked, and others have heard of it; to come back it needs a new key:"
+            f"the device {shown(device)} was revoked, and other devices know it; to come back it needs a new key:"
             " move its device.key away, start it again, and pair it"
         )
     db.execute("DELETE FROM withdrawn WHERE space = ? AND device = ?", (space, device))
@@ -113,13 +113,13 @@ def share(db: apsw.Connection, space: int, device: str, *, read_only: bool) -> N
     if read_only and not _shared_with(db, space)[device]:
         name = space_name(db, space)
         raise InputError(
-            f"the device {shown(device)} may write the space {name!r} already, and that is not taken back; to let it"
-            " only read, revoke it and pair it with a new key"
+            f"the device {shown(device)} may already write the space {name!r}, and this right cannot be withdrawn; to"
+            " let it only read, revoke it and pair it with a new key"
         )
 
 
 def invite(store: Store, name: str, device: str) -> None:
-    """Share a space with an accepted device, which may write. Raises InputError, NotFoundError, ReadOnlyError."""
+    """Share a space with an accepted device, with write access. Raises InputError, NotFoundError, ReadOnlyError."""
     _check_other(store, name, device)
     with store.writing() as db:
         check_may_invite(db, (name,), device)
@@ -135,27 +135,29 @@ def invite(store: Store, name: str, device: str) -> None:
 
 
 def revoke(store: Store, name: str, device: str) -> None:
-    """Remove a device from a space; stop talking to it if nothing else is shared with it. A second call does nothing.
+    """Remove a device from a space. Revoke it entirely if no other space is shared with it.
+
+    A second call does nothing.
 
     Raises:
-        InputError: It is this device, or the space is `local`.
+        InputError: The device is this device, or the space is `local`.
         ReadOnlyError: This device may only read the space.
-        NotFoundError: There is no such space, or the device does not take part in it.
+        NotFoundError: There is no such space, or the device does not share it.
     """
     _check_other(store, name, device)
     with store.writing() as db:
         space = shareable_space_number(db, name)
         if is_read_only(db, space):
             raise ReadOnlyError(
-                f"this device may read the space {name!r} and revoke nobody from it; do that on one that may write"
+                f"this device may only read the space {name!r}, so it cannot revoke; do that on a device that may write"
             )
         known = known_members(db, space)
         if device in known.revoked:
             return
         if device not in {*known.members, *_shared_with(db, space), *withdrawn(db, space)}:
             raise NotFoundError(
-                f"the device {shown(device)} does not take part in the space {name!r}; `memcrdt space members {name}`"
-                " lists those that do"
+                f"the device {shown(device)} does not share the space {name!r}; `memcrdt space members {name}`"
+                " lists the devices that do"
             )
         db.execute("INSERT OR IGNORE INTO withdrawn(space, device) VALUES(?, ?)", (space, device))
         db.execute("DELETE FROM shares WHERE space = ? AND device = ?", (space, device))
@@ -163,7 +165,7 @@ def revoke(store: Store, name: str, device: str) -> None:
 
 
 def members(store: Store, name: str) -> list[SpaceMember]:
-    """Return the devices that take part or were revoked, this one first, then by id. Raises NotFoundError."""
+    """Return the devices that share the space or were revoked, this device first, then by id. Raises NotFoundError."""
     with store.reading() as db:
         space = space_number(db, name)
         known, shared = known_members(db, space), _shared_with(db, space)
@@ -188,9 +190,9 @@ def members(store: Store, name: str) -> list[SpaceMember]:
 
 def _check_other(store: Store, name: str, device: str) -> None:
     if device == store.device:
-        raise InputError(f"that is this device's own id; to take it out of the space, run: memcrdt space leave {name}")
+        raise InputError(f"that is this device's own id; to leave the space, run: memcrdt space leave {name}")
 
 
 def _shared_with(db: apsw.Connection, space: int) -> dict[str, bool]:
-    """Return the devices that share a space (its local number), each with whether it may only read."""
+    """Return the devices that share a space (its local number), and whether each may only read."""
     return dict(db.execute("SELECT device, read_only FROM shares WHERE space = ?", (space,)))

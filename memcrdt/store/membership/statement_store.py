@@ -1,4 +1,4 @@
-"""Signed statements about members in the file: reading, checking, and adding them as far as there is room."""
+"""Signed statements about members in the file: reading, checking, and adding them within limits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OF_SPACE = "SELECT statement FROM members WHERE space = ? ORDER BY id"
 
 
 def packed(db: apsw.Connection, space: int) -> list[bytes]:
-    """Return all statements of a space (its local number), as they are sent."""
+    """Return all statements of a space (its local number), packed for sending."""
     return [bytes(data) for (data,) in db.execute(_OF_SPACE, (space,))]
 
 
@@ -42,7 +42,7 @@ def revocations(db: apsw.Connection, space: int, device: str) -> list[Statement]
 
 
 def known_members(db: apsw.Connection, space: int) -> Membership:
-    """Return the members of a space (its local number), as far as statements say so."""
+    """Return the members of a space (its local number) by its signed statements."""
     return membership(_creator(db, space), statements_of(db, space))
 
 
@@ -50,7 +50,7 @@ def checked(data: bytes, space: str) -> Statement:
     """Return the statement in `data`.
 
     Raises:
-        RemoteProtocolError: It is malformed, about another space, or its signature is wrong.
+        RemoteProtocolError: The statement is malformed, is about another space, or has a wrong signature.
     """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -62,12 +62,12 @@ def checked(data: bytes, space: str) -> Statement:
         key = Ed25519PublicKey.from_public_bytes(statement.key)
         key.verify(statement.signature, CONTEXT + statement.claim.packed())
     except InvalidSignature:
-        raise RemoteProtocolError(f"a statement of {statement.by} is not signed by it") from None
+        raise RemoteProtocolError(f"a statement of {statement.by} has a wrong signature") from None
     return statement
 
 
 def add_statements(db: apsw.Connection, space: int, statements: Iterable[Statement]) -> bool:
-    """Add the statements that have an effect, as far as there is room. Return whether one of them is new."""
+    """Add the statements that have an effect, within the limits of the space. Return whether one of them is new."""
     fresh = {each.id: each for each in statements}
     known = statements_of(db, space)
     for each in known:
@@ -82,9 +82,9 @@ def add_statements(db: apsw.Connection, space: int, statements: Iterable[Stateme
 
 
 class _Room:
-    """The room for statements of one space, beside the `known` ones.
+    """The room for further statements of one space after the `known` statements.
 
-    A part is reserved for revocations, a few by each device: so no member can prevent its own revocation.
+    Part of the room is reserved for a few revocations by each device, so no member can prevent its own revocation.
     """
 
     def __init__(self, known: Iterable[Statement]) -> None:
@@ -94,7 +94,7 @@ class _Room:
             self._put(statement)
 
     def take(self, statement: Statement) -> bool:
-        """Take the statement, if there is room. Return whether there was."""
+        """Take the statement if there is room. Return whether there was."""
         reserved = statement.claim.kind == "revoke" and self._revocations[statement.by] < BY_ONE
         kept_free = 0 if reserved else FOR_REVOCATIONS
         fits = self._count < STATEMENTS - kept_free
@@ -110,7 +110,7 @@ class _Room:
 
 
 def added_by(db: apsw.Connection, space: int, device: str) -> list[bytes]:
-    """Return the ids of all known claims by which the device added others: its revocation keeps them."""
+    """Return the ids of all known claims with which the device added others. Its revocation keeps them."""
     return [each.id for each in statements_of(db, space) if each.by == device and each.claim.kind == "add"][:KEPT]
 
 

@@ -1,4 +1,4 @@
-"""Tokens: what each stock Yjs client may do. Only the hash of a secret is kept."""
+"""Tokens: the rights of stock Yjs clients. The store keeps only the hash of each secret."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from memcrdt.store.spaces import shareable_space_number
 from memcrdt.store.store import Store
 
 SECRET_BYTES: Final = 32
-TOKENS: Final = 256  # every one is compared with what a client shows
-ORIGINS: Final = 16  # of one token
+TOKENS: Final = 256  # the secret of a client is compared with every token
+ORIGINS: Final = 16  # maximum for one token
 
 _NAME: Final = re.compile(r"[\w.-]{1,64}")
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]{1,253}")
@@ -28,7 +28,7 @@ _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]{1,253}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredToken:
-    """What a token opens. `origins` are web origins such as https://app.example; times are in ms."""
+    """A token and its rights. `origins` are web origins such as https://app.example. Times are in ms."""
 
     name: str
     spaces: tuple[str, ...]
@@ -52,7 +52,7 @@ class TokenTable:
         read_only: bool = False,
         origins: Iterable[str] = (),
     ) -> str:
-        """Make a token and return its secret, 64 hexadecimal digits that are shown only this once.
+        """Make a token and return its secret: 64 hexadecimal digits, which cannot be shown again.
 
         Args:
             name: The name of the token.
@@ -86,10 +86,10 @@ class TokenTable:
         with self._store.writing() as db:
             db.execute("DELETE FROM tokens WHERE name = ?", (name,))
             if not db.changes():
-                raise NotFoundError(f"there is no token called {name!r}; `memcrdt token list` shows those there are")
+                raise NotFoundError(f"there is no token called {name!r}; `memcrdt token list` shows the tokens")
 
     def find(self, secret: str) -> StoredToken | None:
-        """Return the token with this secret, or None. The time it takes tells nothing about other secrets."""
+        """Return the token with this secret, or None. The time it takes reveals nothing about other secrets."""
         shown = _hash(secret)
         found = None
         for token in self.all():
@@ -98,7 +98,7 @@ class TokenTable:
         return found
 
     def stands(self, token: StoredToken) -> bool:
-        """Return whether the token has not been revoked."""
+        """Return whether the token is still valid."""
         with self._store.reading() as db:
             sql = "SELECT 1 FROM tokens WHERE name = ? AND hash = ?"
             return db.execute(sql, (token.name, token.hash)).get is not None
@@ -113,21 +113,23 @@ FROM tokens t ORDER BY t.name"""
 
 def _check(name: str, origins: Iterable[str]) -> list[str]:
     if not _NAME.fullmatch(name):
-        raise InputError(f"{name[:80]!r} is no name for a token; use 1 to 64 letters, digits, dots and dashes")
+        raise InputError(f"{name[:80]!r} is not a valid name for a token; use 1 to 64 letters, digits, dots and dashes")
     allowed = sorted(set(origins))
     if len(allowed) > ORIGINS:
-        raise InputError(f"{len(allowed)} origins for one token; it takes {ORIGINS}")
+        raise InputError(f"{len(allowed)} origins for one token; the maximum is {ORIGINS}")
     for origin in allowed:
         if not _ORIGIN.fullmatch(origin):
-            raise InputError(f"{origin[:80]!r} is no web origin; write it as browsers do, such as https://app.example")
+            raise InputError(
+                f"{origin[:80]!r} is not a web origin; write it as browsers do, such as https://app.example"
+            )
     return allowed
 
 
 def _check_room(db: apsw.Connection, name: str) -> None:
     if db.execute("SELECT 1 FROM tokens WHERE name = ?", (name,)).get is not None:
-        raise InputError(f"there is a token called {name!r} already; revoke it first, or choose another name")
+        raise InputError(f"there already is a token called {name!r}; revoke it first, or choose another name")
     if db.execute("SELECT count(*) FROM tokens").get >= TOKENS:
-        raise InputError(f"there are {TOKENS} tokens already; revoke some first")
+        raise InputError(f"there already are {TOKENS} tokens; revoke some first")
 
 
 def _hash(secret: str) -> bytes:

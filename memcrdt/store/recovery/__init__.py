@@ -1,1 +1,1 @@
-"""What is wrong with a file, and how it is repaired."""
+"""Examine and repair damaged files."""

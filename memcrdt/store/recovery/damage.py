@@ -1,7 +1,7 @@
-"""Find rows of the log that are damaged or missing, and go on without them.
+"""Find damaged and missing rows of the log, and resume without them.
 
-Rows that build on a lost row stay in the log and wait until another device brings it again. Where nothing waits, the
-views are as new as the log was, and what the lost row had said is restored from them.
+Rows that build on a lost row stay in the log and wait until another device sends it again. If no row waits, the views
+are as new as the log was, and the content of the lost row is restored from them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class DamagedRow(NamedTuple):
-    """A row of the log, or a snapshot, that is not what was written, or that no store would write."""
+    """A row of the log, or a snapshot, that does not match its checksum or cannot be applied."""
 
     kind: log.RowKind
     shard: int
@@ -44,13 +44,13 @@ def damaged_rows(db: apsw.Connection, shard: int) -> list[DamagedRow]:
 
 
 def repair_shard(store: Store, shard: int) -> str | None:
-    """Set the damaged rows of a shard aside and resume without them, in one transaction; tell the user.
+    """Set the damaged rows of a shard aside, resume without them, and raise an alarm, all in one transaction.
 
-    Were that two transactions, an update from elsewhere could make the shard whole in between, before memories that
-    nobody else has are restored from the views.
+    With two transactions, an update from another device could make the shard whole in between, before memories that
+    no other device has are restored from the views.
 
     Returns:
-        What was found, in words; None if nothing is wrong.
+        A description of the damage for the user, or None if there is none.
     """
     with store.writing_documents() as (db, documents):
         if found := _set_aside(store, db, documents, shard):
@@ -64,28 +64,28 @@ def repair_shard(store: Store, shard: int) -> str | None:
 def set_aside(store: Store, shard: int) -> str | None:
     """Set the damaged rows of a shard aside.
 
-    The shard counts as damaged until `resume`, or until other devices have brought the missing rows. The store takes a
-    new client id: other devices may know what the rows had said under the one before.
+    The shard counts as damaged until `resume`, or until other devices have sent the missing rows. The store takes a new
+    client id, because other devices may have the content that the lost rows had under the old one.
 
     Returns:
-        What was found, in words; None if nothing is wrong.
+        A description of the damage for the user, or None if there is none.
     """
     with store.writing_documents() as (db, documents):
         return _set_aside(store, db, documents, shard)
 
 
 def resume(store: Store, shard: int) -> str:
-    """Resume work with what is left of a damaged shard.
+    """Resume work with the rest of a damaged shard.
 
-    What it had said is restored from the views, unless rows wait, or this device may only read the space: nobody would
-    take what it writes. The indexes are left as they are: they may be damaged, too, and have to be rebuilt afterwards.
+    Lost content is restored from the views, unless rows wait, or this device may only read the space: other devices
+    would refuse its writes. The indexes stay unchanged. They may be damaged too, and must be rebuilt afterwards.
 
     Returns:
-        What was done, in words.
+        A description of the repair for the user.
     """
     with store.writing_documents() as (db, documents):
         done = _resume(store, db, documents, shard, indexed=False)
-    store.scrub_later()  # which is not done while a shard is damaged
+    store.scrub_later()  # a damaged shard could not be scrubbed
     return done
 
 
@@ -93,7 +93,7 @@ def _set_aside(store: Store, db: apsw.Connection, documents: Documents, shard: i
     bad = damaged_rows(db, shard)
     for each in bad:
         log.set_aside(db, shard, each.seq, each.kind, store.now_ms())
-    documents.drop(shard)  # documents in memory say nothing about the file
+    documents.drop(shard)  # a document in memory may differ from the file
     if not bad and not _lacks_rows(db, documents, shard):
         return None
     db.execute("UPDATE shards SET damaged = 1 WHERE shard = ?", (shard,))
@@ -110,14 +110,14 @@ def _lacks_rows(db: apsw.Connection, documents: Documents, shard: int) -> bool:
 
 
 def _resume(store: Store, db: apsw.Connection, documents: Documents, shard: int, *, indexed: bool) -> str:
-    documents.use_client(meta.yielding_client_id(store.options.random))  # others may know more than the views
+    documents.use_client(meta.yielding_client_id(store.options.random))  # other devices may have more than the views
     row = log.shard_row(db, shard)
     document = documents.current(db, row)
     row = log.counted(row, document.live)
     if document.waiting or is_read_only(db, row.space):
         log.write_head(db, row)
         count = len(document.waiting)
-        return f"shard {shard} waits for other devices to bring what was lost; {count} rows of it build on that"
+        return f"shard {shard} waits for other devices to send the lost rows; {count} rows of it build on them"
     row = row._replace(damaged=False)
     log.write_head(db, row)
     transaction = Transaction(db, documents, store.stamp())
@@ -128,10 +128,10 @@ def _resume(store: Store, db: apsw.Connection, documents: Documents, shard: int,
         store.indexer.replace(db, done.removed, done.added, None)
     row = log.shard_row(db, shard)
     log.fold(db, row, documents.current(db, row).live.snapshot())
-    return f"read {count:,} memories of shard {shard} back from the views"
+    return f"restored {count:,} memories of shard {shard} from the views"
 
 
 _ALARM = (
-    "The log had {found}, as a failing disk leaves them. Other devices are asked for what they said, and what is shown"
-    " stays. Make a backup, and let `memcrdt doctor` look at the rest of the file"
+    "The log had {found}, perhaps because the disk is failing. The memories shown stay, and other devices are asked for"
+    " the lost rows. Make a backup, and examine the rest of the file with `memcrdt doctor`"
 )

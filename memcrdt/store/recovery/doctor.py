@@ -1,7 +1,7 @@
 """Examine a store, and repair it.
 
-The log is the truth, and the views can be made from it. But where rows of the log are lost, the views are all that is
-left of them. So a repair first restores from the views what the log has lost, and only then rebuilds the views.
+The log is the source of truth, and the views can be rebuilt from it. But the views are all that is left of lost rows of
+the log. So a repair first restores lost rows from the views, and only then rebuilds the views.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class DoctorReport(Record):
     Attributes:
         problems: The damage found.
         done: The repairs made.
-        notes: Remarks about things that are no damage.
+        notes: Remarks that are not about damage.
         left: The problems that a repair could not solve.
     """
 
@@ -49,12 +49,12 @@ def examine(store: Store) -> DoctorReport:
 
 
 def repair(store: Store, *, give_up: bool = False) -> DoctorReport:
-    """Repair what can be repaired.
+    """Repair the store as far as possible.
 
-    A file that SQLite can't read everywhere is salvaged. Damaged rows are set aside. Rows that build on them wait until
-    other devices bring the lost ones again. If there are no other devices, or with `give_up`, they are set aside, too,
-    and what they had said is restored from the views. Either way the store takes a new client id, since other devices
-    may know a lost row.
+    A file that SQLite cannot read everywhere is salvaged. Damaged rows are set aside. Rows that build on them wait
+    until other devices send the lost rows again. If there are no other devices, or with `give_up`, the waiting rows are
+    set aside too, and their content is restored from the views. In both cases the store takes a new client id, because
+    other devices may have a lost row.
     """
     problems = list(_problems(store))
     done: list[str] = []
@@ -72,20 +72,20 @@ def repair(store: Store, *, give_up: bool = False) -> DoctorReport:
         done += _give_up(store)
     corrected = rebuild.correct_views(store)
     if corrected:
-        done.append(f"made the views of {corrected:,} memories anew from the log")
+        done.append(f"rebuilt the views of {corrected:,} memories from the log")
     if corrected or done or any(_index_problems(store)):
-        done.append(f"made the indexes of {rebuild.reindex(store):,} memories anew")
+        done.append(f"rebuilt the indexes of {rebuild.reindex(store):,} memories")
     left = tuple(_problems(store)) if problems or done else ()
     return DoctorReport(tuple(problems), tuple(done), _notes(), left)
 
 
 def examine_file(home: Path) -> DoctorReport:
-    """Examine the file of a store that can't even be opened."""
+    """Examine the file of a store that cannot be opened."""
     return DoctorReport(tuple(f"the file is damaged: {line}" for line in file_check.file_problems(home / FILE)))
 
 
 def repair_file(home: Path) -> DoctorReport:
-    """Repair the file of a store that can't even be opened. Open it and call repair() after that.
+    """Repair the file of a store that cannot be opened. Then open it and call repair().
 
     Raises:
         CorruptError: No memory is found in the file.
@@ -102,19 +102,19 @@ def _notes() -> tuple[str, ...]:
         if load_vector_functions(db):
             return ()
     return (
-        "the extension sqlite-vec is missing or can't be loaded: numpy compares vectors in its place, which is slower;"
-        " install sqlite-vec where there is a wheel of it",
+        "the extension sqlite-vec is missing or cannot be loaded: numpy compares vectors instead, which is slower;"
+        " install sqlite-vec if your platform has a wheel",
     )
 
 
 def _problems(store: Store) -> Iterator[str]:
     if lines := file_check.file_problems(store.path, store.location.vfs):
         yield from (f"the file is damaged: {line}" for line in lines)
-        return  # the rest can be examined when all of it can be read
+        return  # the rest can be examined when the whole file can be read
     with store.reading() as db:
         shards = [log.shard_row(db, shard) for shard in log.shard_numbers(db)]
         if count := len(list(text_repair.unreadable_texts(db))):
-            yield f"{count:,} texts of the views are no text any more"
+            yield f"{count:,} texts of the views are no longer valid UTF-8"
             return  # reading them would fail
         bad = [each for row in shards for each in damage.damaged_rows(db, row.shard)]
     for each in bad:
@@ -129,24 +129,24 @@ def _problems(store: Store) -> Iterator[str]:
 
 def _shard_problems(store: Store, row: ShardRow) -> Iterator[str]:
     if row.damaged:
-        yield f"shard {row.shard} waits for other devices to bring rows that were lost; --give-up goes on without them"
+        yield f"shard {row.shard} waits for other devices to send lost rows; --give-up continues without them"
     try:
         with store.documents() as (db, documents), rebuild.empty_store() as beside:
-            documents.drop(row.shard)  # documents in memory say nothing about the file
+            documents.drop(row.shard)  # a document in memory may differ from the file
             now = log.shard_row(db, row.shard)
             live = documents.current(db, now).live
             ids = rebuild.differing_memories(db, documents, now, beside)
             if live.state_vector() != log.state_vector_of(now) or live.births != now.births:
-                yield f"shard {row.shard} is not where it says it is"
+                yield f"the document of shard {row.shard} differs from its row in the table of shards"
     except CorruptError as exc:
-        yield f"shard {row.shard} can't be loaded: {exc}"
+        yield f"shard {row.shard} cannot be loaded: {exc}"
         return
     if ids:
-        yield f"{len(ids):,} memories of shard {row.shard} are shown otherwise than the log says"
+        yield f"the views of {len(ids):,} memories of shard {row.shard} differ from the log"
 
 
 def _index_problems(store: Store) -> Iterator[str]:
-    """Compare the indexes with a fresh one of all memories, and find memories without a vector."""
+    """Compare the indexes with a new index of all memories, and find memories without a vector."""
     with store.reading() as db, rebuild.empty_store() as beside:
         db.execute("BEGIN")
         try:
@@ -174,11 +174,11 @@ def _set_aside_damaged(store: Store) -> Iterator[str]:
         shards = log.shard_numbers(db)
     for shard in shards:
         if found := damage.set_aside(store, shard):
-            yield f"went on without {found}, and took a new client id"
+            yield f"resumed without {found}, and took a new client id"
 
 
 def is_alone(store: Store) -> bool:
-    """Return whether there is no other device that could bring back lost rows."""
+    """Return whether there is no other device that could send lost rows again."""
     with store.reading() as db:
         return db.execute("SELECT 1 FROM peers WHERE state = 'accepted'").fetchone() is None
 
@@ -201,5 +201,5 @@ def _give_up(store: Store) -> Iterator[str]:
             for seq in rows:
                 log.set_aside(db, shard, seq, "update", store.now_ms())
             documents.drop(shard)
-        yield f"gave up {len(rows)} rows of shard {shard} that build on lost ones"
+        yield f"gave up {len(rows)} rows of shard {shard} that build on lost rows"
         yield damage.resume(store, shard)

@@ -1,4 +1,4 @@
-"""Whether SQLite can read a file, and what it finds wrong with it."""
+"""Check whether SQLite can read a file, and report the damage that it finds."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from memcrdt.store import connections, migrations
 from memcrdt.store.recovery import header_rebuild
 from memcrdt.store.recovery.partial_reader import readable_rows
 
-_SHOWN: Final = 20  # lines of SQLite's own check
+_SHOWN: Final = 20  # the number of lines of SQLite's check that are reported
 _TREE: Final = re.compile(r"\bTree (\d+)\b")
 
 
 def file_problems(path: Path, vfs: str | None = None) -> list[str]:
-    """Return what SQLite itself finds wrong with the file, in words for the user."""
-    # On a connection of its own: FTS5's check trusts the cache of a connection even if others changed the index.
+    """Return the damage that SQLite itself finds in the file, in words for the user."""
+    # On a new connection: FTS5's check trusts the cache of a connection even if other connections changed the index.
     try:
         with connections.translated(path, "checking"), closing(connect(path, vfs, read_only=True)) as db:
             return _checked(db)
-    except (CorruptError, SchemaError) as exc:  # its list of tables
+    except (CorruptError, SchemaError) as exc:  # the list of tables is damaged
         return [_header_problem(path) or str(exc.__cause__ or exc)]
 
 
@@ -43,12 +43,12 @@ def _checked(db: apsw.Connection) -> list[str]:
         return _corrupt_pages(db) or [str(exc)]
     found = [_named(part, names) for line in lines if line != "ok" for part in line.splitlines()]
     if migrations.is_spoiled(db):
-        found.append("its header names a version of the schema that there never was")
+        found.append("its header names a schema version that does not exist")
     return found
 
 
 def has_readable_schema(path: Path) -> bool:
-    """Return whether the list of the tables can be read: then salvage() may help, else salvage_unlisted()."""
+    """Return whether the list of tables can be read. If so, salvage() may help, otherwise salvage_unlisted()."""
     try:
         with connections.translated(path, "salvaging"):
             connect(path, None).close()
@@ -58,10 +58,10 @@ def has_readable_schema(path: Path) -> bool:
 
 
 def connect(path: Path, vfs: str | None, *, read_only: bool = False) -> apsw.Connection:
-    """Return a connection that knows the tables.
+    """Return a connection that has read the list of tables.
 
     Raises:
-        CorruptError: The list of the tables can't be read.
+        CorruptError: The list of tables cannot be read.
     """
     try:
         make = connections.connect_to_read if read_only else connections.connect
@@ -69,27 +69,27 @@ def connect(path: Path, vfs: str | None, *, read_only: bool = False) -> apsw.Con
         db.execute("SELECT sql FROM sqlite_schema").fetchall()
     except apsw.CorruptError as exc:
         raise CorruptError(
-            f"the list of the tables of {path} can't be read ({exc}); end all that has it open and let `memcrdt doctor"
-            " --repair` look for them"
+            f"the list of tables of {path} cannot be read ({exc}); end all processes that have the file open, then run"
+            " `memcrdt doctor --repair`"
         ) from exc
     return db
 
 
 def _corrupt_pages(db: apsw.Connection) -> list[str]:
-    """Return the pages that ended SQLite's check early, each with its table or index."""
+    """Return the damaged pages that ended SQLite's check early, each with its table or index."""
     sql = f"SELECT name, pageno FROM dbstat WHERE pagetype = 'corrupted' LIMIT {_SHOWN}"
-    return [f"{name}: page {page} makes no sense" for name, page in readable_rows(db, sql)]
+    return [f"{name}: page {page} is damaged" for name, page in readable_rows(db, sql)]
 
 
 def _named(line: str, names: dict[int, str]) -> str:
-    """Return a line of SQLite's check with the name of the table or index whose page it gives."""
+    """Return a line of SQLite's check, with the name of its table or index in front."""
     found = _TREE.search(line)
     return f"{names.get(int(found[1]), 'a table')}: {line}" if found else line
 
 
 @contextmanager
 def open_file(path: Path) -> Iterator[apsw.VFSFile]:
-    """Open the file through SQLite: opening and closing it in any other way would drop the locks of this process."""
+    """Open the file through SQLite. Opening and closing it in any other way would drop the locks of this process."""
     file = apsw.VFSFile("", str(path), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0])
     try:
         yield file

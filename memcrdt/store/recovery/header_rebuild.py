@@ -1,8 +1,8 @@
-"""Rebuild the first page of a file of which not even the list of tables can be read.
+"""Rebuild the first page of a file whose list of tables cannot be read.
 
-The first page is damaged, or the end of the file is missing. But SQLite puts the roots of tables at the front of a file
-that can be vacuumed, in the order in which they were made. So a copy of the file gets a new first page, with a list of
-the tables that matter.
+The first page is damaged, or the end of the file is missing. But in a file with auto-vacuum, SQLite puts the roots of
+tables at the front, in the order in which the tables were made. So a copy of the file gets a new first page, with a
+list of the tables that matter.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ import apsw
 HEADER: Final = 100  # bytes
 _PAGE: Final = 4_096  # bytes, as in every store
 _MAGIC: Final = b"SQLite format 3\0"
-_ROOT: Final = 1  # the entry of a root page in the map of pages: this byte, and four for its parent
+_ROOT: Final = 1  # the type of a root page in the pointer map; an entry is this byte and four bytes for the parent
 _MAP_ENTRY: Final = 5
-_FIRST_ROOT: Final = 3  # behind the list and the map
+_FIRST_ROOT: Final = 3  # after the list of tables and the pointer map
 
 
 def header_problem(header: bytes, size: int) -> str | None:
-    """Return what is wrong with a file by its first bytes and its size in bytes, in words for the user, or None."""
+    """Return the damage that a file's first bytes and its size in bytes show, in words for the user, or None."""
     if not header.startswith(_MAGIC):
-        return "it does not begin as a SQLite file does"
+        return "it does not begin like a SQLite file"
     pages = int.from_bytes(header[28:32], "big")
     return f"it ends after {size // _PAGE:,} of {pages:,} pages" if size < pages * _PAGE else None
 
 
 def rebuild_header(path: Path, target: Path, model: apsw.Connection, tables: Sequence[str]) -> list[str]:
-    """Copy a file and its WAL, and give the copy a first page with a new list of tables.
+    """Copy a file and its WAL, and give the copy a new first page with a list of tables.
 
     Args:
         path: The damaged file.
         target: The copy.
-        model: A whole and empty store.
+        model: An intact, empty store.
         tables: The tables to list.
 
     Returns:
-        The tables that can't be found.
+        The tables that were not found.
     """
     shutil.copyfile(path, target)
     wal = path.with_name(f"{path.name}-wal")
@@ -67,7 +67,7 @@ def _root_of(model: apsw.Connection, table: str) -> int:
 
 
 def _first_page(model: apsw.Connection, tables: Sequence[str], pages: int) -> bytes:
-    """Return the first page of a file with this number of pages and these tables, for a WAL beside it."""
+    """Return the first page of a file in WAL mode with this number of pages and these tables."""
     with closing(apsw.Connection(":memory:")) as db:
         db.execute(f"PRAGMA page_size = {_PAGE}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA writable_schema = ON")
         for name in tables:
@@ -78,12 +78,12 @@ def _first_page(model: apsw.Connection, tables: Sequence[str], pages: int) -> by
     page[44:48] = (4).to_bytes(4, "big")  # the format of rows
     page[56:60] = (1).to_bytes(4, "big")  # UTF-8
     page[28:32] = max(pages, 1).to_bytes(4, "big")
-    page[92:96] = page[24:28]  # the number of pages counts when this is the change it was written at
+    page[92:96] = page[24:28]  # the number of pages is valid only if this equals the change counter
     return bytes(page)
 
 
 def _definition(model: apsw.Connection, table: str) -> str:
-    """Return a short definition of a table, enough for reading: all definitions have to fit into one page."""
+    """Return a short definition of a table, enough for reading. All definitions must fit into one page."""
     info = [(str(row[1]), int(row[5])) for row in model.execute(f"PRAGMA table_info({table})")]
     key = ", ".join(name for name, place in sorted(info, key=lambda each: each[1]) if place)
     if model.execute("SELECT wr FROM pragma_table_list WHERE name = ?", (table,)).get:

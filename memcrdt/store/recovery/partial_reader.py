@@ -1,4 +1,4 @@
-"""Reading the rows of a table with damaged pages."""
+"""Read the rows of a table with damaged pages."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any, Final, TypeAlias
 
 import apsw
 
-# What SQLite raises for damaged bytes: it may find them corrupt, too big, or no text.
+# The errors for damaged bytes: SQLite finds them corrupt or too big, or they are not valid UTF-8.
 UNREADABLE: Final = (apsw.Error, UnicodeDecodeError, MemoryError)
 
 _LAST_ROWID: Final = 2**63 - 1
-_PROBES: Final = 100_000  # the number of times a table is probed behind damage
+_PROBES: Final = 100_000  # the maximum number of probes behind the damage in one table
 
 Values: TypeAlias = tuple[Any, ...]
 
 
 class DamagedTable:
-    """A table as far as it can be read. `is_whole` says, after `rows`, whether that was all of it.
+    """The readable part of a table. After `rows`, `is_whole` is whether every row was read.
 
     Args:
         db: The damaged database.
@@ -37,15 +37,15 @@ class DamagedTable:
         self._ended_well = False
 
     def rows(self, *, by_number: bool) -> Iterator[Values]:
-        """Yield all rows that can be read, each once; `by_number` in a table with rowids."""
+        """Yield every readable row once. `by_number` is for tables with rowids."""
         if by_number:
             return self._between(-1 - _LAST_ROWID, _LAST_ROWID)
         return self._from_both_ends()
 
     def _between(self, low: int, high: int) -> Iterator[Values]:
-        """Yield the rows with numbers in this range: up to the damage, down to it, and the rest in halves.
+        """Yield the rows with numbers in this range: upwards to the damage, downwards to it, and the rest in halves.
 
-        A damaged tree may give rows with other numbers, too: they must not move the ends apart.
+        A damaged tree may also yield rows outside the range. They must not widen it.
         """
         for row in self._run("BETWEEN ? AND ?", (low, high), ""):
             yield row
@@ -62,7 +62,7 @@ class DamagedTable:
             yield from self._between(middle + 1, high)
 
     def _from_both_ends(self) -> Iterator[Values]:
-        """Yield the rows up to the damage, and down to it."""
+        """Yield the rows upwards to the damage, and downwards to it."""
         last: Values | None = None
         for row in self._run("", (), ""):
             yield row
@@ -72,7 +72,7 @@ class DamagedTable:
             yield from self._run(behind, last or (), "DESC")
 
     def _run(self, which: str, bindings: Values, direction: str) -> Iterator[Values]:
-        """Yield rows in the order of the key until one can't be read; `_ended_well` says whether that happened."""
+        """Yield rows in key order until a row cannot be read. `_ended_well` is then whether all were read."""
         condition = f"WHERE ({', '.join(self._key)}) {which}" if which else ""
         order = ", ".join(f"{column} {direction}" for column in self._key)
         sql = f"SELECT {', '.join(self.columns)} FROM {self.name} NOT INDEXED {condition} ORDER BY {order}"
@@ -86,7 +86,7 @@ class DamagedTable:
 
 
 def readable_rows(old: apsw.Connection, sql: str) -> list[Values]:
-    """Return the rows of a query; none where they are damaged, too."""
+    """Return the rows of a query, or none if they are damaged too."""
     try:
         return list(old.execute(sql))
     except UNREADABLE:

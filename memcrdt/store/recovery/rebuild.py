@@ -20,9 +20,9 @@ from memcrdt.store.transaction import Transaction
 if TYPE_CHECKING:
     from memcrdt.store.store import Store
 
-PAGE: Final = 1_024  # memories that are indexed at once
+PAGE: Final = 1_024  # the number of memories that are indexed at once
 
-# Columns that do not come from the log, and one that older rows lack.
+# Columns that do not come from the log, and `salt`, which older rows lack.
 _LOCAL: Final = frozenset({"memory", "born_seq", "seq", "salt"})
 _PARTS: Final = ("revisions", "tags", "metadata", "links")
 _ORPHANS: Final = "memory NOT IN (SELECT memory FROM memories)"
@@ -37,7 +37,7 @@ _HOUSE: Final = f"INSERT INTO homes(space, id, shard) {_TO_HOUSE}"
 
 @contextmanager
 def empty_store() -> Iterator[apsw.Connection]:
-    """Open an empty store in memory, to write views into and compare them."""
+    """Open an empty store in memory, for views to compare with."""
     with closing(apsw.Connection(":memory:")) as db:
         for sql in migrations.scripts().values():
             db.execute(sql)
@@ -47,13 +47,13 @@ def empty_store() -> Iterator[apsw.Connection]:
 def differing_memories(db: apsw.Connection, documents: Documents, row: ShardRow, beside: apsw.Connection) -> set[str]:
     """Return the ids of memories of a shard for which the views differ from the log.
 
-    A damaged shard has none: there the views are all that is left of what the log lacks.
+    A damaged shard has none, because its views are all that is left of lost rows.
 
     Args:
         db: The store.
         documents: Its live documents.
         row: The shard.
-        beside: An empty store, for the views that the log leads to.
+        beside: An empty store for the views that follow from the log.
     """
     if row.damaged:
         return set()
@@ -66,9 +66,9 @@ def differing_memories(db: apsw.Connection, documents: Documents, row: ShardRow,
 
 
 def assign_homes(store: Store) -> None:
-    """Assign memories that no shard holds to a damaged shard of their space: they may be the last trace of lost rows.
+    """Assign memories without a shard to a damaged shard of their space: they may be the last trace of lost rows.
 
-    The homes of all memories that a log does know are corrected first.
+    The homes of all memories in the log are corrected first.
     """
     with store.reading() as db:
         if not db.execute(_ANY_TO_HOUSE).get:
@@ -81,7 +81,7 @@ def assign_homes(store: Store) -> None:
 def correct_views(store: Store) -> int:
     """Correct the views from the log, a shard at a time. Return the number of memories and rows corrected.
 
-    The indexes were made from the views, so they have to be rebuilt afterwards.
+    The indexes were made from the views, so they must be rebuilt afterwards.
     """
     count = _correct_shards(store)
     with store.writing() as db:
@@ -108,7 +108,7 @@ def _correct_shards(store: Store) -> int:
 
 
 def count_orphans(db: apsw.Connection) -> int:
-    """Return the number of rows of the views that belong to no memory."""
+    """Return the number of view rows that belong to no memory."""
     counts = [f"(SELECT count(*) FROM {table} WHERE {_ORPHANS})" for table in _PARTS]
     counts += [f"(SELECT count(*) FROM {table} WHERE {_HOMELESS.format(table)})" for table in ("memories", "graves")]
     return int(db.execute(f"SELECT {' + '.join(counts)}").get)
@@ -118,7 +118,7 @@ def reindex(store: Store) -> int:
     """Rebuild the indexes from the views. Return the number of memories in them."""
     with store.reading() as db:
         texts = [str(text) for (text,) in db.execute("SELECT text FROM memories")]
-    prepared = store.indexer.prepare(texts)  # the indexer itself prepares memories that are added meanwhile
+    prepared = store.indexer.prepare(texts)  # the indexer itself prepares memories that are added in between
     count = 0
     with store.writing() as db:
         store.indexer.clear(db)
@@ -130,7 +130,7 @@ def reindex(store: Store) -> int:
 
 
 def pages(db: apsw.Connection) -> Iterator[list[IndexRow]]:
-    """Yield the rows that the indexes should hold by the views, a page at a time."""
+    """Yield the rows that the indexes should have according to the views, a page at a time."""
     last = -1
     while rows := list(views.index_rows(db, last, PAGE)):
         yield rows
@@ -145,7 +145,7 @@ def _state(db: apsw.Connection, documents: Documents, row: ShardRow, memory_id: 
 
 
 def _view_rows(db: apsw.Connection, space: int, ids: Iterable[str]) -> dict[str, list[Any]]:
-    """Return all rows of the views about each memory, without local columns."""
+    """Return all view rows of each memory, without local columns."""
     said: dict[str, list[Any]] = defaultdict(list)
     for each in ids:
         key = (space, each)

@@ -1,6 +1,6 @@
-"""Salvage a file that SQLite can't read everywhere: the readable rows go into a new file, which takes its place.
+"""Salvage a file that SQLite cannot read everywhere: copy the readable rows into a new file, which replaces it.
 
-The doctor then rebuilds what is missing in the log, the views and the indexes. The damaged file is kept.
+The doctor then rebuilds missing parts of the log, the views and the indexes. The damaged file is kept.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from memcrdt.store.recovery import header_rebuild
 from memcrdt.store.recovery.file_check import connect, open_file
 from memcrdt.store.recovery.table_copy import SEQUENCE, copied_tables, copy_readable
 
-# Tables that only the user can fill again.
+# Tables that only the user can restore.
 _ONLY_USER_KNOWS: Final = frozenset({"peers", "shares", "members", "withdrawn", "tokens", "token_spaces"})
 _ANYTHING: Final = """
 SELECT EXISTS(SELECT 1 FROM updates) OR EXISTS(SELECT 1 FROM snapshots) OR EXISTS(SELECT 1 FROM memories)"""
 
 
 def salvage(path: Path, vfs: str | None = None) -> tuple[str, ...]:
-    """Copy all that can be read of the file at `path` into a new file, and put that in its place.
+    """Copy all readable rows of the file at `path` into a new file, and replace the content of `path` with it.
 
     Returns:
-        What was done, in words for the user.
+        Descriptions of the repair for the user.
 
     Raises:
-        CorruptError: Not even the list of the tables can be read.
-        StoreError: Somebody wrote meanwhile; nothing was changed.
+        CorruptError: The list of tables cannot be read.
+        StoreError: Another process wrote to the file during the repair. Nothing was changed.
     """
     with (
         scratch.folder(path.parent, "salvaging") as folder,
@@ -58,16 +58,16 @@ def salvage(path: Path, vfs: str | None = None) -> tuple[str, ...]:
 
 
 def salvage_unlisted(path: Path) -> tuple[str, ...]:
-    """Salvage a file of which not even the list of the tables can be read, and which nobody has open.
+    """Salvage a file whose list of tables cannot be read. No process may have it open.
 
     The result is another file, and so another incarnation of the store.
 
     Returns:
-        What was done, in words for the user.
+        Descriptions of the repair for the user.
 
     Raises:
-        CorruptError: No memory is found in the file; nothing was changed.
-        StoreError: Somebody wrote meanwhile; nothing was changed.
+        CorruptError: The file has no readable memory. Nothing was changed.
+        StoreError: Another process wrote to the file during the repair. Nothing was changed.
     """
     before = path.stat()
     with (
@@ -94,7 +94,7 @@ def salvage_unlisted(path: Path) -> tuple[str, ...]:
 
 
 def _put_in_place(made: Path, path: Path) -> Path:
-    """Replace a file by another. The old one is kept, together with its WAL."""
+    """Replace the file at `path` with `made`. Return the path where the old file and its WAL are kept."""
     kept = _kept_path(path)
     for suffix in ("", *connections.BESIDE):
         there = path.with_name(path.name + suffix)
@@ -109,16 +109,16 @@ def _put_in_place(made: Path, path: Path) -> Path:
 
 
 def _summary(kept: Path, copied: int, lacking: Sequence[str]) -> Iterator[str]:
-    yield f"kept the damaged file as {kept.name}; delete it when nothing is missed"
+    yield f"kept the damaged file as {kept.name}; delete it when you are sure that nothing is missing"
     yield f"made a new file of the {copied:,} rows that could be read"
     if lacking:
         yield f"could not read some rows of {', '.join(lacking)}"
     if lost := sorted(_ONLY_USER_KNOWS.intersection(lacking)):
-        yield f"what {', '.join(lost)} held has to be said again: see `memcrdt peers`, `space list` and `token list`"
+        yield f"restore lost rows of {', '.join(lost)} yourself: see `memcrdt peers`, `space list` and `token list`"
 
 
 def _keep_damaged(db: apsw.Connection, path: Path) -> Path:
-    """Copy the damaged file beside itself, after moving the WAL into it."""
+    """Move the WAL into the damaged file, and copy the file. Return the path of the copy, in the same folder."""
     db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
     kept = _kept_path(path)
     descriptor = os.open(kept, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)

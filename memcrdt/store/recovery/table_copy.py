@@ -1,6 +1,6 @@
-"""Copying: everything that can be read of a damaged store goes into a new one, and what follows from it is completed.
+"""Copy all readable rows of a damaged store into a new one, and complete the rows that follow from them.
 
-The views are copied with the truth: they are all that is left of whatever the log has lost. The indexes stay empty.
+The views are copied with the log, because they are all that is left of its lost rows. The indexes stay empty.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ SEQUENCE: Final = "sqlite_sequence"
 _NOT_COPIED: Final = frozenset({"sqlite_schema", SEQUENCE, "indexed", "vectors", "codes", "waiting"})
 _LOG: Final = frozenset({"updates", "snapshots", "shards"})
 
-# The indexes of `shards` and `spaces` hold most of their columns once more.
+# The indexes of `shards` and `spaces` have a second copy of most of their columns.
 _SHARDS_OF_INDEX: Final = (
     "SELECT shard, space, number FROM shards INDEXED BY sqlite_autoindex_shards_1 WHERE space >= 0"
 )
 _IDS_OF_INDEX: Final = "SELECT space, id FROM spaces INDEXED BY sqlite_autoindex_spaces_1 WHERE id >= ''"
 _NAMES_OF_INDEX: Final = "SELECT space, name FROM spaces INDEXED BY sqlite_autoindex_spaces_2 WHERE name >= ''"
 
-# A shard that another table names, and its space as far as that can be known.
+# A shard that another table names but `shards` lacks, and its most likely space.
 _LOST_SHARDS: Final = """
 SELECT shard, coalesce((SELECT space FROM homes h WHERE h.shard = named.shard LIMIT 1), 1)
 FROM (SELECT shard FROM updates UNION SELECT shard FROM snapshots UNION SELECT shard FROM homes) AS named
@@ -42,7 +42,7 @@ UPDATE shards SET damaged = 1,
              coalesce((SELECT seq FROM snapshots s WHERE s.shard = shards.shard), 0)),
   log_rows = (SELECT count(*) FROM updates u WHERE u.shard = shards.shard)
 WHERE shard = ?"""
-# Nobody knows which of its rows forgot something.
+# It is unknown which of its rows forgot memories.
 _DOUBT_SHARD: Final = "UPDATE shards SET to_scrub = head, forgotten = head WHERE shard = ?"
 _MARK_LOSSES: Final = """
 UPDATE shards SET damaged = 1
@@ -63,15 +63,15 @@ SELECT max(coalesce((SELECT max(seq) FROM updates), 0), coalesce((SELECT max(hea
 
 
 def copy_readable(old: apsw.Connection, new: apsw.Connection, missing: Sequence[str] = ()) -> tuple[int, list[str]]:
-    """Copy the rows that can be read, and complete what follows from them.
+    """Copy the readable rows, and complete the rows that follow from them.
 
     Args:
         old: The damaged store.
-        new: A whole and empty store.
-        missing: Tables that are lost.
+        new: An intact, empty store.
+        missing: The tables that are lost.
 
     Returns:
-        The number of rows copied, and the tables that lack some.
+        The number of rows copied, and the tables that lack rows.
     """
     count, lacking = 0, [name for name in missing if name != SEQUENCE]
     listed = {str(name) for (name,) in old.execute("SELECT name FROM sqlite_schema")}  # an older schema may lack some
@@ -91,7 +91,7 @@ def copy_readable(old: apsw.Connection, new: apsw.Connection, missing: Sequence[
 
 
 def copied_tables(new: apsw.Connection) -> dict[str, bool]:
-    """Return the tables to copy, and whether each is without rowids."""
+    """Return the names of the tables to copy, and whether each is a WITHOUT ROWID table."""
     tables = "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' ORDER BY name"
     return {str(name): bool(wr) for name, wr in new.execute(tables) if name not in _NOT_COPIED}
 
@@ -111,13 +111,13 @@ def _copy(new: apsw.Connection, table: DamagedTable, *, by_number: bool) -> int:
         try:
             new.execute(insert, row)
             count += 1
-        except apsw.Error:  # a value that its column does not take: nobody wrote this row
+        except apsw.Error:  # its column rejects the value, so no store wrote this row
             table.is_whole = False
     return count
 
 
 def _complete_shards(old: apsw.Connection, new: apsw.Connection) -> None:
-    """Put back shards that could not be read, and mark every shard that lost a part of its log."""
+    """Restore the rows of unreadable shards, and mark every shard that lost part of its log as damaged."""
     known = {int(shard) for (shard,) in new.execute("SELECT shard FROM shards")}
     again = {shard: row for row in readable_rows(old, _SHARDS_OF_INDEX) if (shard := row[0]) not in known}
     new.executemany(_ADD_SHARD, again.values())
@@ -128,14 +128,14 @@ def _complete_shards(old: apsw.Connection, new: apsw.Connection) -> None:
     new.executemany(_COUNT_SHARD, ((shard,) for shard in again))
     new.executemany(_DOUBT_SHARD, ((shard,) for shard in again))
     new.execute(_HOMES)
-    for table in ("revisions", "tags", "metadata", "links"):  # other memories may get their numbers
+    for table in ("revisions", "tags", "metadata", "links"):  # later memories may get the same numbers
         new.execute(f"DELETE FROM {table} WHERE memory NOT IN (SELECT memory FROM memories)")
 
 
 def _complete_spaces(old: apsw.Connection, new: apsw.Connection) -> None:
-    """Put back spaces that could not be read.
+    """Restore the rows of unreadable spaces.
 
-    Members tell each other who made a space. A space whose id is lost, too, becomes another space.
+    Members send each other the creator of a space. A space whose id is lost too becomes another space.
     """
     ids, names = (
         {int(space): str(value) for space, value in readable_rows(old, sql)} for sql in (_IDS_OF_INDEX, _NAMES_OF_INDEX)
@@ -152,9 +152,10 @@ def _complete_spaces(old: apsw.Connection, new: apsw.Connection) -> None:
 
 
 def _complete_facts(old: apsw.Connection, new: apsw.Connection, *, is_log_whole: bool) -> None:
-    """Complete the facts of the store, and the numbers that are never given out again.
+    """Complete the facts of the store, and the counters of numbers that must never be reused.
 
-    Without its facts it is another store. With rows lost it writes under another client id, since others may know them.
+    Without its facts, the store becomes another incarnation. If rows are lost, it takes another client id, because
+    other devices may have those rows.
     """
     known = {str(key) for (key,) in new.execute("SELECT key FROM meta")}
     if not {"incarnation", "device"} <= known:

@@ -1,8 +1,8 @@
 """Repair texts of the views that are no longer UTF-8.
 
-Every query that meets such a text fails, even those of the doctor. So each wrong byte becomes �. The right text then
-comes from the log; where the log has lost it, the rest is at least readable. Columns with an index need no check here:
-SQLite's own finds them.
+Every query that reads such a text fails, even in the doctor. So each invalid byte becomes �. The right text then comes
+from the log. If the log has lost it, the rest of the text is at least readable. Columns with an index need no check
+here, because SQLite's own check finds them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TEXTS: Final = (
 
 
 class UnreadableText(NamedTuple):
-    """A text that can't be read: its table, its column, the key of its row, and its bytes."""
+    """An unreadable text: its table, its column, the key of its row, and its bytes."""
 
     table: str
     column: str
@@ -29,7 +29,7 @@ class UnreadableText(NamedTuple):
 
 
 def unreadable_texts(db: apsw.Connection) -> Iterator[UnreadableText]:
-    """Yield all texts of the views that can't be read."""
+    """Yield all unreadable texts of the views."""
     for table in _KEYS:
         for column in [str(name) for (name,) in db.execute(_TEXTS, (table,))]:
             sql = f"SELECT CAST({column} AS BLOB), {', '.join(_KEYS[table])} FROM {table} WHERE {column} IS NOT NULL"

@@ -1,4 +1,4 @@
-"""Restore from the views what lost rows of the log had said: the views are as new as the log was."""
+"""Restore the content of lost log rows from the views, which are as new as the log was."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SALT_BYTES: Final = 16
 
 
 def restore_from_views(transaction: Transaction, shard: ShardRow) -> int:
-    """Gather writes that make the memories of a shard what the views say. Return the number of memories changed.
+    """Gather writes that make the memories of a shard equal to the views. Return the number of memories changed.
 
-    Registers get the names and texts that they had. So other devices may bring back the lost rows later; their version
-    of a register wins if this is written under a client id that yields.
+    Registers get their old names and texts, so other devices may send the lost rows again later. The other devices'
+    version of a register wins if the caller writes under a yielding client id.
     """
     ids = views.at_home_in(transaction.db, shard.shard)
     return sum(_restore(transaction, shard, memory_id) for memory_id in sorted(ids))
@@ -55,7 +55,7 @@ def _restore(transaction: Transaction, shard: ShardRow, memory_id: str) -> bool:
         new = _birth_of(record, texts[0].text if texts else record.text, salt or secrets.token_bytes(_SALT_BYTES))
         births = edits.born(new, Stamp(transaction.stamp.at, record.author, record.device))
         if project(memory_id, [{k: v for k, v in births.items() if not isinstance(v, Deleted)}]) is None:
-            return False  # not even its text makes sense
+            return False  # not even its text is valid
         transaction.add(space, memory_id, births, shard=shard.shard)
         state = transaction.state(space, memory_id)
     assert isinstance(state, LiveMemory)
@@ -65,10 +65,10 @@ def _restore(transaction: Transaction, shard: ShardRow, memory_id: str) -> bool:
 def _correct(
     transaction: Transaction, space: int, state: LiveMemory, record: MemoryRecord, texts: list[RevisionState]
 ) -> bool:
-    """Gather what the documents lack of the views, dated with the last change that the views know.
+    """Gather the content of the views that the documents lack, with the time of the last change in the views.
 
     Returns:
-        Whether they lack anything.
+        Whether the documents lacked anything.
     """
     known = {revision.revision for revision in state.revisions}
     lost = edits.retold(state.id, (text for text in texts if text.revision not in known))
@@ -83,7 +83,7 @@ def _correct(
 
 
 def _texts(db: apsw.Connection, space: int, memory_id: str) -> list[RevisionState]:
-    """Return the texts that the views know, that of the birth first; none for a memory that has had only one."""
+    """Return the revisions in the views, the birth first. A memory that has had only one text has none."""
     sql = (
         "SELECT r.revision, r.text, at, by, r.device, base, head = 1 FROM revisions r JOIN memories m USING(memory)"
         " WHERE space = ? AND id = ? ORDER BY r.revision <> id, at, r.revision"
@@ -95,12 +95,12 @@ def _texts(db: apsw.Connection, space: int, memory_id: str) -> list[RevisionStat
             )
             for name, text, at, by, device, base, head in db.execute(sql, (space, memory_id))
         ]
-    except (ValueError, TypeError):  # the views may be damaged, too
+    except (ValueError, TypeError):  # the views may be damaged too
         return []
 
 
 def _with_valid_attributes(record: MemoryRecord) -> MemoryRecord:
-    """Replace wrong attributes by defaults: the views may be damaged, too, and the text is worth more."""
+    """Replace invalid attributes with defaults: the views may be damaged too, and the text matters more."""
     wrong = [each for each in ATTRIBUTES if not each.is_valid(each.from_record(getattr(record, each.name)))]
     return replace(record, **{each.name: each.to_record(each.default) for each in wrong})
 

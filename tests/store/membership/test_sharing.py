@@ -128,10 +128,10 @@ def test_who_may_only_read_invites_and_revokes_nobody(make_home: Callable[[str],
     reader.hear(writer)
     assert [member.rights for member in reader.memory.space("personal").members()] == ["read", "read and write"]
     assert [member.rights for member in writer.memory.space("personal").members()] == ["read and write", "read"]
-    with pytest.raises(ReadOnlyError, match="invite nobody"):
+    with pytest.raises(ReadOnlyError, match="cannot invite"):
         reader.memory.accept(STRANGER)
     assert STRANGER not in {device.device for device in reader.memory.devices()}
-    with pytest.raises(ReadOnlyError, match="revoke nobody"):
+    with pytest.raises(ReadOnlyError, match="cannot revoke"):
         reader.memory.space("personal").revoke(writer.id)
     reader.memory.accept(writer.id)
 
@@ -145,5 +145,5 @@ def test_rights_are_not_changed_by_accepting_again(make_home: Callable[[str], Ho
     assert [member.rights for member in home.memory.space("personal").members()] == ["read and write", "read"]
     home.memory.space("acme").create()
     home.memory.accept(STRANGER, spaces="acme")
-    with pytest.raises(InputError, match="may write the space 'acme' already"):
+    with pytest.raises(InputError, match="may already write the space 'acme'"):
         home.peers.accept(STRANGER, spaces=["acme"], read_only=True)

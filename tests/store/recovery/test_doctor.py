@@ -66,7 +66,7 @@ def test_views_are_made_anew_from_the_log(device: Make, harm: str) -> None:
         for sql in harm.split(";"):
             db.execute(sql)
     assert doctor.examine(a.store).problems != ()
-    assert "anew from the log" in " ".join(doctor.repair(a.store).done)
+    assert "memories from the log" in " ".join(doctor.repair(a.store).done)
     assert (a.views(), a.digest()) == before
     assert doctor.examine(a.store).problems == ()
 
@@ -138,7 +138,7 @@ def test_without_peers_nothing_that_was_shown_is_lost(device: Make, lost: str) -
     before, facts = a.views(), a.store.facts
     spoil(a, "updates", lost)
     report = doctor.repair(a.store, give_up=True)
-    assert report.done[0].startswith("went on without ")
+    assert report.done[0].startswith("resumed without ")
     assert _readable(a.views()) == _readable(before)
     a.add("goes on")
     assert a.store.facts.client_id != facts.client_id
@@ -159,7 +159,7 @@ def test_rows_that_are_gone_are_damage_too(device: Make, lost: str) -> None:
     with pytest.raises(CorruptError, match="rows of the log of shard 1 are missing; run `memcrdt doctor --repair`"):
         a.update(ids[0], text="no")
     report = doctor.repair(a.store)
-    assert report.done[0] == "went on without missing rows of shard 1, and took a new client id"
+    assert report.done[0] == "resumed without missing rows of shard 1, and took a new client id"
     assert (a.views(), doctor.examine(a.store).problems) == (before, ())
     assert a.store.facts.client_id != facts.client_id
     assert set(ids) <= a.ids_of_documents()
@@ -288,7 +288,7 @@ def test_a_row_with_a_right_checksum_that_no_store_would_write_is_set_aside(devi
     """It is scanned as what comes from outside is: nested 20,000 deep it would end the process."""
     a, _ = _lossy(device)
     _poison(a)
-    assert "no update that may be applied" in doctor.examine(a.store).problems[0]
+    assert "not an update that can be applied" in doctor.examine(a.store).problems[0]
     doctor.repair(a.store, give_up=True)
     assert len(a.texts()) == 4
 
@@ -304,7 +304,7 @@ def test_the_index_is_made_anew(tmp_path: Any) -> None:
             memory.store.indexer.clear(db)
         assert "index" in doctor.examine(memory.store).problems[0]
         assert memory.search("quokka") == []
-        assert doctor.repair(memory.store).done == ("made the indexes of 3 memories anew",)
+        assert doctor.repair(memory.store).done == ("rebuilt the indexes of 3 memories",)
         assert [hit.memory.id for hit in memory.search("quokka")] == [ids[0]]
         assert doctor.examine(memory.store).problems == ()
 
@@ -319,7 +319,7 @@ def test_codes_of_another_layout_are_made_anew(tmp_path: Any) -> None:
             db.execute("UPDATE codes SET code = substr(code, 1, 64)")
         (problem,) = doctor.examine(memory.store).problems
         assert "no code of 96 bytes for 1 vectors" in problem
-        assert doctor.repair(memory.store).done == ("made the indexes of 1 memories anew",)
+        assert doctor.repair(memory.store).done == ("rebuilt the indexes of 1 memories",)
         assert doctor.examine(memory.store).problems == ()
         assert [hit.memory.id for hit in memory.search("quokka")] == [kept]
 

@@ -117,12 +117,12 @@ def test_a_damaged_list_of_tables_loses_nothing(whole: Whole, tmp_path: Path, pa
 @pytest.mark.parametrize(
     ("offset", "data", "problem"),
     [
-        (0, bytes(16), "does not begin as a SQLite file"),
-        (0, bytes(100), "does not begin as a SQLite file"),
-        (0, bytes(PAGE), "does not begin as a SQLite file"),
+        (0, bytes(16), "does not begin like a SQLite file"),
+        (0, bytes(100), "does not begin like a SQLite file"),
+        (0, bytes(PAGE), "does not begin like a SQLite file"),
         (16, bytes(2), "not a database"),
         (18, b"\x09\x09", "not a database"),
-        (60, b"\xff" * 4, "a version of the schema that there never was"),
+        (60, b"\xff" * 4, "a schema version that does not exist"),
     ],
 )
 def test_a_damaged_header_loses_nothing(whole: Whole, tmp_path: Path, offset: int, data: bytes, problem: str) -> None:
