@@ -1,4 +1,4 @@
-"""Stores of several devices in one process, driven by hand: what tests of merging and of the store are written with."""
+"""Stores of several devices in one process, without a network, for tests of merging and of the store."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from memcrdt.sync.replica import Applied
 from memcrdt.testing.faults import UNSYNCED
 from memcrdt.testing.indexers import PlainIndex
 
-ROUNDS = 8  # of exchange: far more than it takes
+ROUNDS = 8  # of exchanges: far more than necessary
 
 
 class BareDevice:
-    """One store and what is done to it. Every commit takes the next millisecond of `clock`.
+    """One store with methods to change it. Every commit takes the next millisecond of `clock`.
 
-    Commits are not synced to the disk: such tests end no power, and are quicker so.
+    Commits are not synced to the disk, because these tests cut no power. That makes them faster.
     """
 
     def __init__(self, home: Path, name: str, **options: Any) -> None:
@@ -51,7 +51,7 @@ class BareDevice:
         self.open()
 
     def use_client(self, client_id: int) -> None:
-        """Writes are made under this client id from now on."""
+        """Make later writes under this client id."""
         with self.store.writing() as db:
             meta.write(db, "client_id", client_id)
 
@@ -62,7 +62,7 @@ class BareDevice:
         return self.add_each([{"text": text} for text in texts])
 
     def add_each(self, items: Iterable[Mapping[str, Any]]) -> list[str]:
-        """Adds several in one commit, each given as the arguments of add()."""
+        """Add several memories in one commit. Each item has the arguments of add()."""
         return self.store.commit(
             changes.Adding([check_item(item, {}, self.store.now_ms()) for item in items], self._ulids)
         )
@@ -79,7 +79,7 @@ class BareDevice:
         self.store.scrub()
 
     def space(self, name: str = "personal") -> str:
-        """The id of a space."""
+        """Return the id of a space."""
         return str(self.rows("SELECT id FROM spaces WHERE name = ?", name)[0][0])
 
     def rows(self, sql: str, *bindings: Any) -> list[tuple[Any, ...]]:
@@ -87,11 +87,11 @@ class BareDevice:
             return list(db.execute(sql, bindings))
 
     def texts(self) -> dict[str, str]:
-        """The text of each memory, by id."""
+        """Return the text of each memory by id."""
         return {str(row[0]): str(row[1]) for row in self.rows("SELECT id, text FROM memories ORDER BY id")}
 
     def ids_of_documents(self) -> set[str]:
-        """The ids of all memories that the documents of all shards hold, loaded from the log."""
+        """Return the ids of all memories in the documents of all shards, loaded from the log."""
         with self.store.documents() as (db, documents):
             shards = [log.shard_row(db, shard) for shard in log.shard_numbers(db)]
             return {memory for row in shards for memory in documents.current(db, row).live.ids()}
@@ -100,16 +100,16 @@ class BareDevice:
         return {str(row[0]) for row in self.rows("SELECT id FROM graves")}
 
     def digest(self) -> str:
-        """That of the space `personal`."""
+        """Return the digest of the space `personal`."""
         return digests.whole(digests.of_space(self.store, self.store.space("personal")))
 
     def views(self) -> list[Any]:
-        """All that the views say of every memory, without what is local: numbers and rows of the log."""
+        """Return all view rows of all memories, without local numbers and rows of the log."""
         with self.store.reading() as db:
             return dump(db)
 
     def take(self, other: BareDevice) -> list[Applied]:
-        """Pulls what the other has of `personal` and this one lacks, a shard at a time."""
+        """Fetch the changes of `personal` that the other device has and this device lacks, a shard at a time."""
         space, theirs = self.space(), other.space()
         ours = self.replica.digests(space)
         differing = [
@@ -124,12 +124,12 @@ class BareDevice:
         return self.replica.apply(space, shard, diff.update, other.id)
 
     def stock_update(self, writes: Mapping[str, Json | Deleted], *, shard: int = 0, client_id: int = 77) -> bytes:
-        """What a stock Yjs client, which knows all that is in the shard, makes by these writes."""
+        """Return the update of a stock Yjs client that has the whole shard and makes these writes."""
         client = Shard.load(client_id, [self.replica.diff(self.space(), shard, {}).update])
         return client.write(writes).updates[0]
 
     def apply(self, update: bytes, shard: int = 0) -> Applied:
-        """Takes an update for a shard of `personal` from some other device."""
+        """Apply an update to a shard of `personal` as if another device had sent it."""
         return self.replica.apply(self.space(), shard, update, "Y" * 52)
 
     def _tick(self) -> int:
@@ -138,24 +138,24 @@ class BareDevice:
 
 
 def agree(devices: Sequence[BareDevice]) -> None:
-    """Lets devices exchange, each with each in the given order, until none has anything new for another."""
+    """Make all pairs of devices exchange in the given order until no device has anything new for another."""
     for _ in range(ROUNDS):
         taken = [applied for a in devices for b in devices if a is not b for applied in a.take(b)]
         assert all(applied.status == "applied" for applied in taken), taken
         if not taken:
             return
-    raise AssertionError("the devices do not come to rest")
+    raise AssertionError("the devices do not become equal")
 
 
 def spoil(device: BareDevice, table: str, where: str) -> None:
-    """Changes one byte in the middle of rows of the log (`updates`) or of `snapshots`, as a bad disk would."""
+    """Change a byte in the middle of rows of the log (`updates`) or of `snapshots`, as a bad disk would."""
     with device.store.writing() as db:
         spoil_rows(db, table, where)
     device.reopen()
 
 
 def spoil_rows(db: apsw.Connection, table: str, where: str) -> None:
-    """As `spoil`, by an open connection: documents in memory hide it."""
+    """Spoil rows like `spoil`, but over an open connection. Documents in memory hide the damage."""
     db.execute(
         f"UPDATE {table} SET bytes = CAST(substr(bytes, 1, length(bytes) / 2) || x'FE' ||"
         f" substr(bytes, length(bytes) / 2 + 2) AS BLOB) WHERE {where}"
@@ -163,7 +163,7 @@ def spoil_rows(db: apsw.Connection, table: str, where: str) -> None:
 
 
 def dump(db: apsw.Connection) -> list[Any]:
-    """All rows of the views in order, without local numbers and rows of the log."""
+    """Return all view rows in order, without local numbers and rows of the log."""
     return [list(db.execute(sql)) for sql in _DUMPS]
 
 

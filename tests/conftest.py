@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from memcrdt.testing.models import write_tiny_model
 
 pytest_plugins = ["tests.network"]
 
-# Machines under load are slow now and then: what a test finds must not depend on that.
+# Machines under load are sometimes slow. The result of a test must not depend on that.
 settings.register_profile("memcrdt", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("memcrdt")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test, nor any process that it starts, writes to the platform's own folders."""
+    """Keep tests, and the processes that they start, from writing to the platform's own folders."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, STATE_VARIABLE, str(tmp_path_factory.mktemp("state")))
         yield
@@ -59,11 +59,11 @@ def _open_memory(tmp_path: Path, clock: Clock, in_memory: bool) -> Iterator[Open
 
 @pytest.fixture(name="memory")
 def _memory(open_memory: OpenMemory) -> Memory:
-    """The memory of a device of its own."""
+    """Open the memory of device A."""
     return open_memory()
 
 
 @pytest.fixture(name="tiny_model")
 def _tiny_model(tmp_path: Path) -> Path:
-    """A folder with a model of 16 dimensions and a few words, as fastembed takes it."""
+    """Return a folder with a model of 16 dimensions and a few words, in the form that fastembed expects."""
     return write_tiny_model(tmp_path / "tiny", dim=16)

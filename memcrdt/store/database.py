@@ -122,7 +122,7 @@ class Database:
 
     @contextmanager
     def documents(self) -> Iterator[tuple[apsw.Connection, Documents]]:
-        """Lend the live documents and a connection that sees the durable state. This process cannot write meanwhile."""
+        """Lend the live documents and a connection that sees the durable state. Block writes of this process."""
         with self._lock, self.reading() as db:
             db.execute("BEGIN")  # heads and logs must be of one moment
             try:

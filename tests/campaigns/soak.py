@@ -38,7 +38,7 @@ OBJECTS: Final = 0.1  # allowed growth, as a share of the objects that Python's 
 
 
 class SoakError(AssertionError):
-    """The nodes differ, or something grew."""
+    """The nodes differ, or the process uses more resources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ def _median(samples: list[Sample]) -> Sample:
 
 
 def check(outcome: SoakOutcome) -> None:
-    """Raise SoakError if something grew."""
+    """Raise SoakError if handles, memory or objects grew."""
     if not outcome.samples:
         return
     warm, end = outcome.warm, outcome.end

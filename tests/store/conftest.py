@@ -1,4 +1,4 @@
-"""What the tests of the store share."""
+"""Fixtures for the tests of the store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.bare_device import BareDevice
 
 @pytest.fixture(scope="session", name="template")
 def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty file with the schema in it: making that takes longer than most tests."""
+    """Return an empty file with the schema. Making it takes longer than most tests, so the tests share it."""
     home = tmp_path_factory.mktemp("template")
     device = BareDevice(home, "T")
     with device.store.writing() as db:
@@ -36,7 +36,7 @@ def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(name="device")
 def _device(tmp_path: Path, template: Path) -> Iterator[Callable[..., BareDevice]]:
-    """Makes devices by name, each with a store of its own; they are closed at the end."""
+    """Make devices by name, each with its own store. They are closed after the test."""
     made: list[BareDevice] = []
 
     def make(name: str, **options: Any) -> BareDevice:
@@ -56,8 +56,10 @@ Apart = Callable[[Callable[[Path], None], Path], None]
 
 @pytest.fixture(scope="session", name="on_small_disk")
 def _on_small_disk() -> Apart:
-    """Runs a function of a test module with a folder on which a small file system is mounted, in a process whose mounts
-    nobody else sees. Skips where that can't be done."""
+    """Run a function of a test module with a folder on a small file system.
+
+    The function runs in a process with private mounts. Skip the test if the system does not allow that.
+    """
     alone = ["unshare", "--map-root-user", "--mount"]
     if shutil.which("unshare") is None or subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs unshare, and the right to mount")
@@ -67,8 +69,10 @@ def _on_small_disk() -> Apart:
 
 @pytest.fixture(scope="session", name="by_modes")
 def _by_modes() -> Apart:
-    """Runs a function of a test module with a folder, in a process that may do only what the modes of files allow.
-    Skips where root can't be held to them."""
+    """Run a function of a test module with a folder, in a process that is bound by file modes.
+
+    Skip the test if root cannot be bound by them.
+    """
     if sys.platform == "win32":
         pytest.skip("Windows has no modes")
     if os.geteuid():
@@ -86,7 +90,7 @@ def _run(prefix: list[str], function: Callable[[Path], None], folder: Path) -> N
 
 
 class Home:
-    """A memory with its key."""
+    """A memory with its device key."""
 
     def __init__(self, folder: Path) -> None:
         self.memory: Memory = memcrdt.open(folder, embedder=None)
@@ -107,12 +111,12 @@ class Home:
         return set(self.members.of("personal").members)
 
     def says(self, kind: Kind, device: str, space: str = "", **fields: Any) -> bytes:
-        """A statement signed with its key."""
+        """Return a statement signed with the device key."""
         claim = Claim(kind=kind, space=space or self.space, device=device, at=1, **fields)
         return Statement(claim, self.identity.public_key, self.identity.sign(CONTEXT + claim.packed())).packed()
 
     def hear(self, other: Home) -> None:
-        """Learns what the other knows of `personal`."""
+        """Learn the statements that another home has about `personal`."""
         self.members.learn(self.space, other.members.roll(self.space)[1])
 
 
@@ -131,7 +135,7 @@ def _make_home(tmp_path: Path) -> Iterator[Callable[[str], Home]]:
 
 @pytest.fixture(name="homes")
 def _homes(make_home: Callable[[str], Home]) -> list[Home]:
-    """Three members of one space: the first invited the second, that one the third."""
+    """Return three members of one space. The first invited the second, which invited the third."""
     first, second, third = (make_home(name) for name in ("first", "second", "third"))
     for inviter, joiner in ((first, second), (second, third)):
         inviter.peers.accept(joiner.id)

@@ -1,4 +1,4 @@
-"""Backups, and going back to one."""
+"""Tests of backup and restore."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _spoil(path: Path) -> None:
 
 
 def test_a_backup_is_a_store_with_the_same_memories(device: Make, tmp_path: Path) -> None:
-    """Written while the store is in use; only its owner may read it."""
+    """It is written while the store is in use, and only its owner can read it."""
     a = device("A")
     ids = a.add_many(["one", "two"])
     with a.store.reading() as db:
@@ -47,7 +47,7 @@ def test_a_backup_is_a_store_with_the_same_memories(device: Make, tmp_path: Path
 
 
 def test_a_backup_overwrites_nothing(device: Make, tmp_path: Path) -> None:
-    """It may be the only good one."""
+    """An existing file may be the only good backup."""
     (tmp_path / "backup").write_bytes(b"precious")
     with pytest.raises(InputError, match="already exists"):
         backup.back_up(device("A").store, tmp_path / "backup")
@@ -56,7 +56,7 @@ def test_a_backup_overwrites_nothing(device: Make, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows wants a right for links")
 def test_a_backup_takes_no_links_place(device: Make, tmp_path: Path) -> None:
-    """Also not of one that leads nowhere."""
+    """This includes dangling links."""
     (tmp_path / "backup").symlink_to("nowhere")
     with pytest.raises(InputError, match="already exists"):
         backup.back_up(device("A").store, tmp_path / "backup")
@@ -64,7 +64,7 @@ def test_a_backup_takes_no_links_place(device: Make, tmp_path: Path) -> None:
 
 
 def test_restoring_goes_back_and_peers_bring_the_rest(device: Make, tmp_path: Path) -> None:
-    """Invariant 4: the store is another incarnation; what was written since collides with nothing."""
+    """Invariant 4: the store is another incarnation, so its lost writes collide with nothing."""
     a, b = device("A"), device("B")
     kept = a.add("kept")
     backup.back_up(a.store, tmp_path / "backup")
@@ -87,7 +87,7 @@ def test_restoring_goes_back_and_peers_bring_the_rest(device: Make, tmp_path: Pa
 
 
 def test_other_processes_go_on_after_a_restore(device: Make, tmp_path: Path) -> None:
-    """Their documents are of the store as it was: they are loaded again."""
+    """Their documents reflect the store before the restore, so they are loaded again."""
     a = device("A")
     kept = a.add("kept")
     backup.back_up(a.store, tmp_path / "backup")
@@ -102,7 +102,7 @@ def test_other_processes_go_on_after_a_restore(device: Make, tmp_path: Path) -> 
 
 
 def test_what_is_no_backup_is_refused(device: Make, tmp_path: Path) -> None:
-    """What no SQLite has written, an empty file, and another program's. The store stays as it is."""
+    """Covers a file that is not SQLite, an empty file and another program's file. The store does not change."""
     a = device("A")
     a.add("kept")
     (tmp_path / "text").write_text("no database at all" * 100)
@@ -118,7 +118,7 @@ def test_what_is_no_backup_is_refused(device: Make, tmp_path: Path) -> None:
 
 
 def test_a_damaged_backup_is_refused(device: Make, tmp_path: Path) -> None:
-    """Every row of it is checked and scanned before it takes the place of anything."""
+    """Every row is checked and scanned before the store is replaced."""
     a = device("A")
     kept = a.add("kept")
     backup.back_up(a.store, tmp_path / "backup")
@@ -133,7 +133,7 @@ def test_a_damaged_backup_is_refused(device: Make, tmp_path: Path) -> None:
 def test_damage_to_a_backups_file_is_told_of_the_backup(
     device: Make, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
-    """Not of a store: the doctor looks at none but that of the home."""
+    """The error does not recommend the doctor, which examines only the store of the home."""
     a = device("A")
     kept = a.add("kept")
     backup.back_up(a.store, tmp_path / "backup")
@@ -144,7 +144,10 @@ def test_damage_to_a_backups_file_is_told_of_the_backup(
 
 
 def test_a_store_in_use_is_no_backup(device: Make, tmp_path: Path) -> None:
-    """Its file lacks what stands in the WAL: neither its own nor another's is taken, and nothing is changed."""
+    """Its file lacks the rows of its WAL.
+
+    Neither the store itself nor another store is accepted, and nothing changes.
+    """
     a, b = device("A"), device("B")
     for each in (a, b):
         kept = each.add("kept")
@@ -154,7 +157,7 @@ def test_a_store_in_use_is_no_backup(device: Make, tmp_path: Path) -> None:
 
 
 def test_half_a_backup_is_not_left_behind(device: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here of one whose disk fails at the end."""
+    """Here the disk fails at the end of the backup."""
 
     def fail(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

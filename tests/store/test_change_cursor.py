@@ -1,4 +1,4 @@
-"""Which commits a process knows for its own."""
+"""Tests of the record of a process's own commits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from memcrdt.store.change_cursor import OwnCommits
 
 
 def test_a_commit_that_fails_is_not_noted() -> None:
-    """The next row of that number may be another process's."""
+    """Another process may write the next row of that number."""
     own = OwnCommits()
     with pytest.raises(OSError, match="full"), own.noting(7, "local"):
         raise OSError("the disk is full")
@@ -20,7 +20,7 @@ def test_a_commit_that_fails_is_not_noted() -> None:
 
 
 def test_the_oldest_commits_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long a process runs, it keeps a bounded number."""
+    """The number of remembered commits is bounded."""
     monkeypatch.setattr(change_cursor, "OWN_COMMITS", 2)
     own = OwnCommits()
     for seq in (1, 2, 3):

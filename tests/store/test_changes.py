@@ -1,4 +1,4 @@
-"""The plans that change memories: what they let grow, and what they refuse."""
+"""Tests of plans that change memories: limits on growth."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OpenMemory = Callable[..., Memory]
 
 
 class TestMoreThanAMemoryTakes:
-    """Two devices that each fill one memory while apart make it hold more than either could have given it."""
+    """Two disconnected devices each fill one memory. Together they exceed its limits."""
 
     @pytest.fixture(name="overfull")
     def _overfull(self, open_memory: OpenMemory) -> tuple[Memory, str]:
@@ -35,7 +35,7 @@ class TestMoreThanAMemoryTakes:
         return memories[0], added
 
     def test_it_can_still_be_changed(self, overfull: tuple[Memory, str]) -> None:
-        """Its text, its attributes, its scope, what it says under its key; and it moves to another space whole."""
+        """Its text, attributes, scope and metadata can change, and it can move to another space with everything."""
         memory, added = overfull
         before = memory.get(added)
         assert [len(part) for part in (before.tags, before.metadata, before.links)] == [128, 128, 128]
@@ -47,7 +47,7 @@ class TestMoreThanAMemoryTakes:
         assert (moved.tags, moved.metadata, moved.links) == (before.tags, before.metadata, before.links)
 
     def test_it_can_be_made_smaller(self, overfull: tuple[Memory, str]) -> None:
-        """One thing at a time, down to what any memory takes."""
+        """Items can be removed one at a time, down to the limits."""
         memory, added = overfull
         assert len(memory.update(added, remove_tags=["a1"], metadata={"a1": None}).tags) == 127
         memory.unlink(added, "a1", added)
@@ -60,7 +60,7 @@ class TestMoreThanAMemoryTakes:
         ids=["tags", "keys", "bytes"],
     )
     def test_it_cannot_grow(self, overfull: tuple[Memory, str], more: Any) -> None:
-        """Whatever is over its limit."""
+        """Every part over its limit is refused."""
         memory, added = overfull
         before = memory.get(added)
         with pytest.raises(InputError, match="the maximum is"):
@@ -71,7 +71,7 @@ class TestMoreThanAMemoryTakes:
 
 
 def test_a_link_that_is_there_needs_no_room(memory: Memory) -> None:
-    """As a tag that is there: what changes nothing is never too much."""
+    """Adding an existing link or tag changes nothing, so it is never refused."""
     one, two = memory.add_many(["one", "two"])
     for n in range(limits.LINKS):
         memory.link(one, f"rel {n}", two)

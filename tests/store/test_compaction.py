@@ -1,4 +1,4 @@
-"""Folding, pruning, giving space back, and scrubbing."""
+"""Tests of folding, pruning, vacuuming and scrubbing."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from memcrdt.store.recovery import doctor
 from tests.bare_device import BareDevice, agree
 
 Make = Callable[..., BareDevice]
-SECRET = "zebrafish quokka wombat"  # words that nothing else here has
+SECRET = "zebrafish quokka wombat"  # words that occur nowhere else
 
 
 def _files_with(home: Path, words: str = SECRET) -> list[str]:
-    """The files of a home in which a word stands, whole or as full text stems it, and the snapshots, unpacked."""
+    """Return the files of a home, and the unpacked snapshots, that contain a word or its full-text stem."""
     needles = [word[:5].encode() for word in words.split()]
     with closing(apsw.Connection(str(home / FILE))) as db:
         snapshots = [piece for (packed,) in db.execute("SELECT bytes FROM snapshots") for piece in log.unpacked(packed)]
@@ -53,13 +53,13 @@ def _marks(device: BareDevice) -> int:
 
 
 def _digest(device: BareDevice) -> bytes:
-    """That of the first shard's document, computed."""
+    """Compute the digest of the first shard's document."""
     with device.store.documents() as (db, documents):
         return documents.current(db, log.shard_row(db, 1)).live.digest()
 
 
 def test_folding_changes_nothing_that_can_be_read(device: Make) -> None:
-    """Views, digest and documents are as they were, and the log is one snapshot."""
+    """Views, digest and documents stay the same, and the log is one snapshot."""
     a = device("A")
     ids = [a.add(f"memory {number}", tags=["t"]) for number in range(20)]
     a.forget(ids[4])
@@ -74,7 +74,7 @@ def test_folding_changes_nothing_that_can_be_read(device: Make) -> None:
 
 
 def test_a_log_is_folded_by_the_commit_that_makes_it_too_long(device: Make) -> None:
-    """So that a shard is quick to load, whoever never calls compact()."""
+    """So a shard loads fast even if compact() is never called."""
     a = device("A")
     memory = a.add("memory")
     for number in range(compaction.LOG_ROWS + 10):
@@ -85,8 +85,10 @@ def test_a_log_is_folded_by_the_commit_that_makes_it_too_long(device: Make) -> N
 
 
 def test_at_most_64_revisions_are_kept_and_none_comes_back_as_a_head(device: Make) -> None:
-    """The birth and the heads stay; the oldest of the others go, some at once and the rest at compaction, also on a
-    device that hears of it only then."""
+    """The birth and the heads stay, and the oldest of the others are deleted.
+
+    Some are deleted at once and the rest at compaction, also on a device that receives them only then.
+    """
     a, b = device("A"), device("B")
     memory = a.add("text 0")
     for number in range(100):
@@ -104,7 +106,7 @@ def test_at_most_64_revisions_are_kept_and_none_comes_back_as_a_head(device: Mak
 
 
 def test_a_large_shard_is_kept_in_pieces(device: Make) -> None:
-    """Of a bound size, so that nothing waits long while one is loaded; also as it comes from a peer."""
+    """The size of a piece is bounded, so that loading never blocks for long. This includes shards from a peer."""
     a, b = device("A"), device("B")
     ids = a.add_many([f"{number} " + "word " * 5_000 for number in range(30)])
     for turn, memory in product(range(3), ids):
@@ -124,7 +126,7 @@ def test_a_large_shard_is_kept_in_pieces(device: Make) -> None:
 
 
 def test_two_devices_that_prune_while_apart_agree(device: Make) -> None:
-    """Also when one of them has edited on: both let go of the same, oldest revisions first."""
+    """Even if one of them continued to edit, both delete the same revisions, oldest first."""
     a, b = device("A"), device("B")
     memory = a.add("text")
     for number in range(80):
@@ -144,7 +146,7 @@ def test_two_devices_that_prune_while_apart_agree(device: Make) -> None:
 
 
 def test_pruning_keeps_the_heads_of_any_history(device: Make) -> None:
-    """Random histories with forks and settlements, also with clocks that are wrong."""
+    """Random histories have forks, settlements and wrong clocks."""
     from memcrdt.model.edits import prunable
 
     for seed in range(30):
@@ -166,7 +168,7 @@ def test_pruning_keeps_the_heads_of_any_history(device: Make) -> None:
 
 
 def test_free_pages_are_given_back(device: Make) -> None:
-    """compact() leaves a file that is not much longer than one with the same content made anew."""
+    """After compact(), the file is not much longer than a new file with the same content."""
     a = device("A")
     ids = [memory for _ in range(10) for memory in a.add_many([f"some text {n} " * 20 for n in range(200)])]
     before = compaction.compact(a.store).after
@@ -177,7 +179,7 @@ def test_free_pages_are_given_back(device: Make) -> None:
 
 
 def test_readers_do_not_stop_compaction_nor_it_them(device: Make) -> None:
-    """A reader in the middle of a table sees what it saw, and folding does not wait for it."""
+    """A reader in the middle of a table keeps its view, and folding does not wait for it."""
     a = device("A")
     ids = a.add_many(f"memory {n}" for n in range(50))
     with a.store.reading() as db:
@@ -191,7 +193,7 @@ def test_readers_do_not_stop_compaction_nor_it_them(device: Make) -> None:
 
 
 def test_forgotten_text_is_in_no_byte_of_any_file(device: Make) -> None:
-    """Invariant 5: not in the database, nor the WAL, after forget has returned `done`; nor are revisions of it."""
+    """Invariant 5: when forget has returned `done`, neither database nor WAL has the text or its revisions."""
     a = device("A")
     memory = a.add(f"about {SECRET}", tags=["quokka"], metadata={"wombat": "zebrafish"}, source="zebrafish")
     a.add("another")
@@ -203,7 +205,7 @@ def test_forgotten_text_is_in_no_byte_of_any_file(device: Make) -> None:
 
 
 def test_forgotten_text_is_in_no_byte_at_a_peer_either(device: Make) -> None:
-    """Invariant 5: the commit that hears of it marks the shard, and the file is scrubbed in the background."""
+    """Invariant 5: the commit that receives the forget marks the shard, and the file is scrubbed in the background."""
     a, b = device("A"), device("B")
     memory = a.add(f"about {SECRET}", tags=["quokka"])
     agree([a, b])
@@ -214,7 +216,7 @@ def test_forgotten_text_is_in_no_byte_at_a_peer_either(device: Make) -> None:
 
 
 def test_late_text_for_a_forgotten_memory_is_scrubbed(device: Make) -> None:
-    """An edit that was made before its author heard of it leaves no byte where it arrives."""
+    """An edit whose author did not know of the forget leaves no byte at the receiver."""
     a, b = device("A"), device("B")
     memory = a.add("harmless")
     agree([a, b])
@@ -227,7 +229,7 @@ def test_late_text_for_a_forgotten_memory_is_scrubbed(device: Make) -> None:
 
 
 def test_with_a_reader_in_the_way_scrubbing_is_pending_and_no_writer_waits(device: Make) -> None:
-    """Invariant 5: it goes on by itself when the reader ends."""
+    """Invariant 5: scrubbing continues automatically when the reader ends."""
     a = device("A")
     memory = a.add(f"about {SECRET}")
     with a.store.reading() as db:
@@ -244,7 +246,7 @@ def test_with_a_reader_in_the_way_scrubbing_is_pending_and_no_writer_waits(devic
 
 
 def test_scrubbing_that_was_pending_is_finished_by_whoever_opens_next(device: Make) -> None:
-    """The mark is in the file: the process that forgot may have ended."""
+    """The mark is in the file, because the process that forgot may have ended."""
     a = device("A")
     memory = a.add(f"about {SECRET}")
     with a.store.reading() as db:
@@ -259,7 +261,7 @@ def test_scrubbing_that_was_pending_is_finished_by_whoever_opens_next(device: Ma
 
 
 def test_a_mark_made_during_scrubbing_stays(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What another process forgets between folding and truncating is not taken for scrubbed."""
+    """A forget by another process between folding and truncating does not count as scrubbed."""
     a = device("A")
     first, second = a.add("first"), a.add("second")
     truncate = connections.truncate_wal
@@ -277,7 +279,7 @@ def test_a_mark_made_during_scrubbing_stays(device: Make, monkeypatch: pytest.Mo
 
 
 def test_quarantined_bytes_of_the_shard_go_with_what_was_forgotten(device: Make) -> None:
-    """An update that was refused may hold the text, too."""
+    """A refused update may contain the text too."""
     a = device("A")
     memory = a.add("memory")
     with a.store.writing() as db:
@@ -288,7 +290,7 @@ def test_quarantined_bytes_of_the_shard_go_with_what_was_forgotten(device: Make)
 
 
 def test_rows_that_doctor_set_aside_go_with_what_was_forgotten(device: Make) -> None:
-    """One that was damaged, and one that builds on it: what can't be applied can still be read."""
+    """Covers a damaged row and a row that builds on it. They cannot be applied, but they can be read."""
     a = device("A")
     memory, other = a.add(SECRET), a.add("other")
     for text in (f"{SECRET} again", f"{SECRET} once more"):
@@ -303,7 +305,7 @@ def test_rows_that_doctor_set_aside_go_with_what_was_forgotten(device: Make) -> 
 
 
 def test_threads_of_one_store_lose_nothing(device: Make) -> None:
-    """A store is safe between threads: writes, folds and reads at once."""
+    """A store is safe between threads that write, fold and read at the same time."""
     a = device("A")
     ids: list[str] = []
 
@@ -325,7 +327,7 @@ def test_threads_of_one_store_lose_nothing(device: Make) -> None:
 
 
 def test_forgotten_words_and_vectors_are_in_no_byte_of_the_indexes(tmp_path: Path) -> None:
-    """Invariant 5: with the real indexes; neither stems in full text nor the embedding in the vectors."""
+    """Invariant 5, with the real indexes: neither stems of the text nor the embedding remain."""
     home = tmp_path / "home"
     with memcrdt.open(home) as memory:
         memory.add_many(["something else", "and another thing"])

@@ -1,4 +1,4 @@
-"""Invariants 2 and 6: whatever happens in whatever order, replicas end the same, and forgotten stays forgotten."""
+"""Tests of invariants 2 and 6: replicas become equal in any order of events, and forgotten memories stay forgotten."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _three(make: Make, client_ids: tuple[int, ...]) -> list[BareDevice]:
     return devices
 
 
-# What can happen to an item under a key while devices are apart: (which device, what).
+# The events of an item under a key while devices are disconnected: (device, event).
 EVENTS = {
     "forgotten": lambda d, memory: d[0].forget(memory),
     "edited": lambda d, memory: d[1].update(memory, text="edited", add_tags=["late"], metadata={"k": 1}),
@@ -44,8 +44,10 @@ ORDERS = list(permutations(EVENTS))
 
 @pytest.mark.parametrize("part", range(12))
 def test_forgotten_wins_in_every_order(device: Make, part: int) -> None:
-    """Invariant 6: forget, edit, second forget, import of the same item elsewhere, explicit add and exchanges, in all
-    720 orders, with client ids in every order: forgotten, unless it was added anew by one that knew."""
+    """Invariant 6: forget, edit, second forget, import, explicit add and exchanges, in all 720 orders.
+
+    With client ids in every order, the memory is forgotten unless a device that knew of the forget added it again.
+    """
     for number in range(part, len(ORDERS), 12):
         order, client_ids = ORDERS[number], CLIENT_IDS[(number + number // 12) % len(CLIENT_IDS)]
         devices = _three(device, client_ids)
@@ -69,7 +71,7 @@ def test_forgotten_wins_in_every_order(device: Make, part: int) -> None:
 
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
 def test_a_stock_client_cannot_undo_forgetting(device: Make, order: tuple[int, ...]) -> None:
-    """A tombstone that it deletes is written again by the commit that receives that."""
+    """The commit that receives the deletion of a tombstone writes it again."""
     devices = _three(device, (1, 2, 3))
     memory = devices[0].add("the item", key="item")
     agree(devices[:2])
@@ -84,7 +86,7 @@ def test_a_stock_client_cannot_undo_forgetting(device: Make, order: tuple[int, .
 @pytest.mark.parametrize("client_ids", CLIENT_IDS, ids=str)
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
 def test_texts_under_one_key_are_a_conflict(device: Make, order: tuple[int, ...], client_ids: tuple[int, ...]) -> None:
-    """Devices that were apart add under one key: one birth stands, no text is lost, and the next text settles it."""
+    """Disconnected devices add under one key: one birth remains, no text is lost, and the next text settles it."""
     devices = _three(device, client_ids)
     memory, *_ = [each.add(f"of {number}", key="item") for number, each in enumerate(devices)]
     agree([devices[n] for n in order])
@@ -98,7 +100,7 @@ def test_texts_under_one_key_are_a_conflict(device: Make, order: tuple[int, ...]
 
 @pytest.mark.parametrize("client_ids", CLIENT_IDS, ids=str)
 def test_who_may_only_read_keeps_no_text_by_itself(device: Make, client_ids: tuple[int, ...]) -> None:
-    """Of texts under one key it gets both from those who may write: nobody would take what it wrote."""
+    """It receives both texts of a key from devices that may write, because they would refuse its own writes."""
     a, b, reader = devices = _three(device, client_ids)
     a.add("of A", key="item")
     b.add("of B", key="item")
@@ -117,7 +119,7 @@ def test_who_may_only_read_keeps_no_text_by_itself(device: Make, client_ids: tup
 def test_a_late_edit_cannot_bring_anything_back(
     device: Make, order: tuple[int, ...], client_ids: tuple[int, ...]
 ) -> None:
-    """What arrives for a forgotten memory is deleted by the commit that receives it, on each replica."""
+    """The commit that receives registers of a forgotten memory deletes them, on each replica."""
     devices = _three(device, client_ids)
     memory = devices[0].add("the item", tags=["first"])
     agree(devices)
@@ -134,7 +136,7 @@ def test_a_late_edit_cannot_bring_anything_back(
 def test_an_explicit_add_starts_a_new_life_with_nothing_of_the_old(
     device: Make, client_ids: tuple[int, ...], forgets_first: bool
 ) -> None:
-    """Invariant 6: the same key, added after it was forgotten, has another id, and no tag of the first life."""
+    """Invariant 6: the same key, added after a forget, has another id and no tag of the first memory."""
     devices = _three(device, client_ids)
     first = devices[0].add("the item", key="item", tags=["old"], metadata={"old": True})
     agree(devices)
@@ -151,7 +153,7 @@ def test_an_explicit_add_starts_a_new_life_with_nothing_of_the_old(
 
 
 def test_two_devices_that_add_anew_while_apart_give_one_new_life(device: Make) -> None:
-    """The id of each life is derived from the key, so that the second life is one memory, too."""
+    """The id of each generation is derived from the key, so both devices add the same memory."""
     devices = _three(device, (1, 2, 3))
     first = devices[0].add("the item", key="item")
     agree(devices)
@@ -169,7 +171,7 @@ def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _born_twice(make: Make, client_ids: tuple[int, ...] = (1, 2, 3)) -> tuple[list[BareDevice], str]:
-    """Devices of which A has the item in shard 0, B and C in shard 1."""
+    """Return three devices. A has the item in shard 0, and B and C have it in shard 1."""
     devices = _three(make, client_ids)
     devices[1].add("another one of B")
     devices[2].add("another one of C")
@@ -180,7 +182,7 @@ def _born_twice(make: Make, client_ids: tuple[int, ...] = (1, 2, 3)) -> tuple[li
 @pytest.mark.usefixtures("small_shards")
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
 def test_a_memory_born_in_two_shards_is_one(device: Make, order: tuple[int, ...]) -> None:
-    """The birth in the lowest shard counts; the registers of all shards apply, and no text is lost."""
+    """The birth in the lowest shard counts, the registers of all shards apply, and no text is lost."""
     devices, item = _born_twice(device)
     agree([devices[n] for n in order])
     _assert_equal(devices)
@@ -214,7 +216,7 @@ def test_forgetting_in_one_shard_forgets_in_all(device: Make, order: tuple[int, 
 
 @pytest.mark.usefixtures("small_shards")
 def test_an_edit_of_a_memory_in_two_shards_stands(device: Make) -> None:
-    """Also that of an attribute which both shards hold: the greatest `at` counts."""
+    """If both shards have a register of an attribute, the greatest `at` counts."""
     devices, item = _born_twice(device)
     agree(devices)
     for number, each in enumerate(devices):
@@ -227,7 +229,7 @@ def test_an_edit_of_a_memory_in_two_shards_stands(device: Make) -> None:
 
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
 def test_a_birth_deleted_by_a_stock_client_is_forgotten_everywhere(device: Make, order: tuple[int, ...]) -> None:
-    """Its other registers go, too, and a tombstone is written."""
+    """Its other registers are deleted too, and a tombstone is written."""
     devices = _three(device, (1, 2, 3))
     memory = devices[0].add("the item", tags=["first"], metadata={"k": 1})
     other = devices[0].add("another")
@@ -243,7 +245,7 @@ def test_a_birth_deleted_by_a_stock_client_is_forgotten_everywhere(device: Make,
 
 
 def test_a_register_whose_birth_is_missing_waits(device: Make) -> None:
-    """It is no memory and no error; when the birth comes, it applies."""
+    """It is neither a memory nor an error. When the birth arrives, the register applies."""
     a, b = device("A"), device("B")
     memory = a.add("the item")
     birth = a.replica.diff(a.space(), 0, {}).update
@@ -256,7 +258,7 @@ def test_a_register_whose_birth_is_missing_waits(device: Make) -> None:
 
 
 def test_fields_of_a_newer_version_are_kept_when_a_register_is_written_again(device: Make) -> None:
-    """Who does not know them passes them on; what he does know is his."""
+    """An older version preserves unknown fields and changes only the fields that it knows."""
     a = device("A")
     memory = a.add("the item", importance=0.5)
     key = f"{memory}/a/importance"
@@ -268,7 +270,7 @@ def test_fields_of_a_newer_version_are_kept_when_a_register_is_written_again(dev
 
 
 def test_no_edit_is_lost_where_a_clock_is_days_ahead(device: Make) -> None:
-    """Two devices edit, apart, what a third wrote whose clock is ahead: each text has a revision of its own."""
+    """Two disconnected devices edit a memory of a device whose clock is ahead. Each text has its own revision."""
     a, b, c = devices = [device(name) for name in "ABC"]
     c.clock += 5 * 86_400_000
     memory = a.add("the item")
@@ -282,7 +284,7 @@ def test_no_edit_is_lost_where_a_clock_is_days_ahead(device: Make) -> None:
 
 
 def test_concurrent_edits_of_text_tags_and_metadata_all_survive(device: Make) -> None:
-    """Two texts are a conflict, of which the later is shown; the next edit settles it."""
+    """Two texts are a conflict, and the later one is shown. The next edit settles it."""
     a, b = device("A"), device("B")
     b.clock += 1_000
     memory = a.add("the item")

@@ -1,4 +1,4 @@
-"""Digests of shards, kept until the shard changes."""
+"""Tests of digests of shards, which are kept until the shard changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Make = Callable[..., BareDevice]
 
 @pytest.fixture(name="computed")
 def _computed(monkeypatch: pytest.MonkeyPatch) -> list[Shard]:
-    """The documents of which a digest was computed."""
+    """Record the documents whose digests are computed."""
     found: list[Shard] = []
     digest = Shard.digest
 
@@ -31,7 +31,7 @@ def _computed(monkeypatch: pytest.MonkeyPatch) -> list[Shard]:
 def test_digests_are_computed_for_shards_that_changed_and_for_no_others(
     device: Make, computed: list[Shard], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also after a restart: they are kept in the store."""
+    """This also holds after a restart, because the store keeps digests."""
     monkeypatch.setattr(limits, "SHARD_BIRTHS", 2)
     a = device("A")
     ids = a.add_many(f"text {number}" for number in range(6))
@@ -46,7 +46,7 @@ def test_digests_are_computed_for_shards_that_changed_and_for_no_others(
 
 
 def test_documents_that_are_loaded_are_digested_first(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others take their place: in the order of their numbers, each would be loaded again."""
+    """In order of shard numbers, other documents would evict them, and each would be loaded again."""
     monkeypatch.setattr(limits, "SHARD_BIRTHS", 2)
     a = device("A")
     a.add_many(f"text {number}" for number in range(2 * (CAPACITY + 2)))

@@ -1,4 +1,4 @@
-"""The cache of live documents: what it lets go of, it frees, and loads anew."""
+"""Tests of the cache of live documents: evicted documents are freed and loaded again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _free_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_was_used_longest_ago_is_freed_and_loaded_again(device: Make) -> None:
-    """With room for one document each shard is as it was, however often the other one was used in between."""
+    """With room for one document, each shard keeps its content, however often the other was used in between."""
     a = device("A")
     a.add("in the first shard")
     with a.store.writing() as db:
@@ -42,7 +42,7 @@ def test_what_was_used_longest_ago_is_freed_and_loaded_again(device: Make) -> No
 
 
 def test_a_document_that_was_folded_past_is_freed_and_loaded_again(device: Make) -> None:
-    """When another process has folded the rows that it lacks; not before that transaction is at its end."""
+    """Another process has folded rows that it lacks. It is freed only after the transaction ends."""
     a = device("A")
     memory = a.add("first")
     documents = Documents()

@@ -1,4 +1,4 @@
-"""Invariants 1 and 11: what was acknowledged survives every fault, and processes do not get into each other's way."""
+"""Tests of invariants 1 and 11: acknowledged changes survive every fault, and processes do not disturb each other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PARTS = 10
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_nothing_acknowledged_is_lost_by_a_failing_disk(part: int) -> None:
-    """Invariant 1: I/O errors, a full disk and power cuts at any operation; what the process shows is on the disk."""
+    """Invariant 1: I/O errors, a full disk and power cuts at any operation. Visible changes are on the disk."""
     size = SCHEDULES // PARTS
     counted = powerloss.run(range(part * size, (part + 1) * size))
     assert counted.total() == size
@@ -33,7 +33,7 @@ def test_nothing_acknowledged_is_lost_by_a_failing_disk(part: int) -> None:
 
 
 def test_a_store_that_does_not_sync_would_be_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The schedules do find a loss: with synchronous=NORMAL every third loses what was acknowledged."""
+    """The schedules detect losses: with synchronous=NORMAL every third schedule loses acknowledged changes."""
     monkeypatch.setattr(connections, "SYNCED", connections.UNSYNCED)
     with pytest.raises(LostError, match="after the power cut"):
         powerloss.run(range(60))
@@ -41,7 +41,7 @@ def test_a_store_that_does_not_sync_would_be_found_out(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_power_cut_does_not_undo_a_store_that_was_just_made(tmp_path: Path, seed: int) -> None:
-    """A file that was deleted may be there again, unless its folder was synced: the journal of the making must not."""
+    """A deleted file may reappear unless its folder was synced. The journal of a new store must not."""
     vfs = FaultyVfs(f"memcrdt-made-{seed}", Disk())
     left = tmp_path / "left"
     left.mkdir()
@@ -56,7 +56,7 @@ def test_a_power_cut_does_not_undo_a_store_that_was_just_made(tmp_path: Path, se
 
 @pytest.mark.parametrize("seed", range(6))
 def test_what_is_only_noted_waits_for_no_disk_and_what_follows_does(tmp_path: Path, seed: int) -> None:
-    """The power may take receipts, which are found out again, and never what was committed before or after them."""
+    """A power cut may lose receipts, which are determined again, but never commits before or after them."""
     vfs = FaultyVfs(f"memcrdt-noted-{seed}", Disk())
     left = tmp_path / "left"
     left.mkdir()
@@ -75,12 +75,12 @@ def test_what_is_only_noted_waits_for_no_disk_and_what_follows_does(tmp_path: Pa
 
 
 def test_nothing_acknowledged_is_lost_by_kill(tmp_path: Path) -> None:
-    """Invariant 1: of four writers on one store, killed 50 times."""
+    """Invariant 1, with four writers on one store, killed 50 times."""
     assert kill.run(tmp_path, kills=50, seed=0) >= 50
 
 
 def test_eight_processes_lose_nothing_and_see_each_other(tmp_path: Path) -> None:
-    """Invariant 11: 200 turns each; no lock error, and each sees every commit at its next read."""
+    """Invariant 11, with 200 turns each: no lock error, and each process sees every commit at its next read."""
     expected = multiprocess.run(tmp_path, workers=8, turns=200)
     assert len(expected) == 8 * 60
     with open_memory(tmp_path) as memory:
@@ -93,7 +93,10 @@ def test_eight_processes_lose_nothing_and_see_each_other(tmp_path: Path) -> None
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_gets_a_clear_error(tmp_path: Path) -> None:
-    """Invariant 1: for the inherited store, and for the same file opened anew; what the parent does is whole."""
+    """Invariant 1: the error covers the inherited store and the same file opened again.
+
+    The parent's changes are intact.
+    """
     parent = BareDevice(tmp_path, "A")
     parent.add("before")
     reader, writer = os.pipe()
@@ -115,7 +118,7 @@ def test_a_forked_child_gets_a_clear_error(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_child_may_open_what_its_parent_had_closed(tmp_path: Path) -> None:
-    """Nothing of it was inherited."""
+    """The child has inherited no open file."""
     parent = BareDevice(tmp_path, "A")
     parent.close()
     child = multiprocessing.get_context("fork").Process(target=_add_in_child, args=(parent,))
@@ -142,7 +145,7 @@ def _error(work: object) -> str:
 
 
 def test_a_closed_store_says_so(tmp_path: Path) -> None:
-    """It does not come to life again by a read."""
+    """A read does not open it again."""
     device = BareDevice(tmp_path, "A")
     device.close()
     with pytest.raises(StoreError, match="closed"):

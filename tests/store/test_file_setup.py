@@ -1,4 +1,4 @@
-"""Opening a store."""
+"""Tests of opening a store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from memcrdt.store.location import FILE
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
 def test_only_its_owner_can_read_a_store_in_a_folder_that_others_see(tmp_path: Path) -> None:
-    """The file, its WAL and its index are 0600, whatever the folder's mode and the umask."""
+    """The file, its WAL and its index have mode 0600, whatever the folder's mode and the umask are."""
     tmp_path.chmod(0o755)
     with memcrdt.open(tmp_path, embedder=None) as memory:
         memory.add("The safe is behind the calendar")
@@ -29,7 +29,7 @@ def test_only_its_owner_can_read_a_store_in_a_folder_that_others_see(tmp_path: P
 
 
 def test_text_that_is_no_utf8_any_more_is_damage(tmp_path: Path) -> None:
-    """A byte that went wrong within a text is a CorruptError, not a UnicodeDecodeError."""
+    """A wrong byte in a text is a CorruptError, not a UnicodeDecodeError."""
     with memcrdt.open(tmp_path, embedder=None) as memory:
         memory_id = memory.add("Lanterns hang in the harbour")
     path = tmp_path / FILE
@@ -56,7 +56,7 @@ def open_unwritable_files(home: Path) -> None:
 
 
 def test_a_file_that_may_not_be_written_is_named_and_leaves_nothing_behind(by_modes: Apart, tmp_path: Path) -> None:
-    """Not even SQLite's index of the WAL, with the mode of the file: it would keep the home from being opened."""
+    """SQLite's index of the WAL, with the file's mode, must not remain: it would prevent opening the home."""
     by_modes(open_unwritable_files, tmp_path)
 
 
@@ -71,7 +71,7 @@ def read_by_modes(folder: Path) -> None:
 
 
 def test_what_may_not_be_written_can_be_read(by_modes: Apart, tmp_path: Path) -> None:
-    """A folder, or the file alone; and nothing is left in it."""
+    """Either the folder or only the file is read-only, and no file is left in the folder."""
     by_modes(read_by_modes, tmp_path)
 
 
@@ -82,13 +82,13 @@ def read_mounted_to_read(folder: Path) -> None:
 
 
 def test_a_home_on_a_file_system_mounted_to_read_can_be_read(on_small_disk: Apart, tmp_path: Path) -> None:
-    """As from a medium that can't be written."""
+    """This is like a read-only medium."""
     on_small_disk(read_mounted_to_read, tmp_path)
 
 
 @pytest.mark.parametrize("missing", ["-shm", "-wal"])
 def test_a_snapshot_of_a_store_in_use_can_be_read(on_small_disk: Apart, tmp_path: Path, missing: str) -> None:
-    """What stands in its WAL counts, whether or not there is an index of it."""
+    """The rows in its WAL count, with or without an index of the WAL."""
     on_small_disk({"-shm": read_snapshot_without_index, "-wal": read_snapshot}[missing], tmp_path)
 
 
@@ -135,7 +135,7 @@ def _assert_read_only(home: Path) -> None:
 
 
 def test_what_somebody_else_writes_meanwhile_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no lock can be taken, a call during which the file was written says so, and the next one sees it."""
+    """Without locks, a call fails if the file was written during it. The next call sees the change."""
     home = _home(tmp_path)
     monkeypatch.setattr(connections, "is_unwritable", lambda _: True)
     with memcrdt.open(home, embedder=None, read_only=True) as reader:

@@ -1,4 +1,4 @@
-"""Filters as SQL: what each lets through."""
+"""Tests of filters as SQL."""
 
 from __future__ import annotations
 
@@ -97,14 +97,14 @@ def _insert(db: apsw.Connection, row: dict[str, Any]) -> None:
     ],
 )
 def test_each_filter_lets_through_what_it_says(db: apsw.Connection, asked: dict[str, Any], wanted: str) -> None:
-    """The IDs that a filter leaves, of six memories, at a fixed time."""
+    """The ids that a filter selects from six memories, at a fixed time."""
     condition = where(check_filters(asked), NOW)
     rows = db.execute(f"SELECT m.id FROM memories m WHERE {condition.sql} ORDER BY m.id", condition.bindings)
     assert "".join(str(row[0]) for row in rows) == wanted
 
 
 def test_a_thousand_values_are_one_binding(db: apsw.Connection) -> None:
-    """The longest list that is taken does not reach SQLite's limit of variables."""
+    """The longest allowed list does not reach SQLite's limit of variables."""
     condition = where(check_filters({"tags": [f"tag {n}" for n in range(1_000)]}), NOW)
     assert len(condition.bindings) == 2
     db.execute(f"SELECT m.id FROM memories m WHERE {condition.sql}", condition.bindings).fetchall()

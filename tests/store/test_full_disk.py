@@ -1,4 +1,4 @@
-"""A disk that is full to the last block: what is there can be read, a write says so, and forgetting makes room."""
+"""Tests of a completely full disk: reading works, writing fails with a clear error, and forgetting frees space."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def read_and_write(folder: Path) -> None:
 
 
 def test_a_store_on_a_full_disk_can_be_read_and_a_write_says_so(on_small_disk: Apart, tmp_path: Path) -> None:
-    """Opened before or after it was full; and it goes on by itself when there is room."""
+    """The store is opened before or after the disk is full, and resumes automatically when there is room."""
     on_small_disk(read_and_write, tmp_path)
 
 
@@ -86,7 +86,7 @@ def open_after_a_crash(folder: Path) -> None:
 
 
 def test_what_a_crash_left_in_the_wal_is_read_on_a_full_disk(on_small_disk: Apart, tmp_path: Path) -> None:
-    """Its index is made in memory."""
+    """The index of the WAL is made in memory."""
     on_small_disk(open_after_a_crash, tmp_path)
 
 
@@ -108,7 +108,7 @@ def forget_and_compact(folder: Path) -> None:
 
 
 def test_forgetting_on_a_full_disk_takes_the_reserve_and_makes_room(on_small_disk: Apart, tmp_path: Path) -> None:
-    """It is scrubbed, too; and when the disk has room again the reserve is put back."""
+    """The memory is also scrubbed. When the disk has room again, the reserve is restored."""
     on_small_disk(forget_and_compact, tmp_path)
 
 
@@ -128,7 +128,7 @@ def forget_without_reserve(folder: Path) -> None:
 
 
 def test_forgetting_without_a_reserve_says_that_the_disk_is_full(on_small_disk: Apart, tmp_path: Path) -> None:
-    """Nothing is lost or half done by it."""
+    """No memory is lost or half forgotten."""
     on_small_disk(forget_without_reserve, tmp_path)
 
 
@@ -152,7 +152,7 @@ def open_after_a_boot(folder: Path) -> None:
 def test_after_a_boot_a_store_on_a_full_disk_is_read_before_it_has_its_new_client_id(
     on_small_disk: Apart, tmp_path: Path
 ) -> None:
-    """Which it takes before it writes anything."""
+    """It takes the new client id before its first write."""
     on_small_disk(open_after_a_boot, tmp_path)
 
 
@@ -165,7 +165,7 @@ def make_a_home(folder: Path) -> None:
 
 
 def test_a_home_that_finds_no_room_says_so(on_small_disk: Apart, tmp_path: Path) -> None:
-    """What was begun of it is in nobody's way later."""
+    """A partly created home does not prevent a later attempt."""
     on_small_disk(make_a_home, tmp_path)
 
 
@@ -178,10 +178,10 @@ def read_in_threads(folder: Path) -> None:
         assert found == [COUNT] * 200
         (folder / "filler").unlink()
         memory.add("there is room again")
-        with memcrdt.open(home, embedder=None) as other:  # nobody has the file alone any more
+        with memcrdt.open(home, embedder=None) as other:  # the file is no longer locked exclusively
             assert _newest(other).text == "there is room again"
 
 
 def test_threads_can_read_on_a_full_disk_at_once(on_small_disk: Apart, tmp_path: Path) -> None:
-    """And none of them keeps others out afterwards."""
+    """Afterwards no thread locks out other connections."""
     on_small_disk(read_in_threads, tmp_path)

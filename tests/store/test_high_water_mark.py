@@ -1,4 +1,4 @@
-"""Invariant 4: no client id is used by two stores or two incarnations, however files are copied or restored."""
+"""Tests of invariant 4: no two stores or incarnations use one client id, however files are copied or restored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Make = Callable[..., BareDevice]
 
 @pytest.fixture(name="a")
 def _a(device: Make, tmp_path: Path) -> BareDevice:
-    """A device with a state folder of its own, on machine M, with one memory."""
+    """Return a device with its own state folder, on machine M, with one memory."""
     a = device("A", marks=tmp_path / "state", machine="M", boot="B1")
     a.add("first")
     return a
@@ -32,7 +32,7 @@ def _alarms(device: BareDevice) -> list[str]:
 
 
 def _assert_new(before: Facts, device: BareDevice, reason: str) -> None:
-    """The store is another one than before, and its user is told why."""
+    """Assert that the store has a new identity, and that an alarm tells its user why."""
     after = device.store.facts
     assert after.incarnation != before.incarnation
     assert after.client_id != before.client_id
@@ -44,7 +44,7 @@ def _copy(home: Path, to: Path) -> None:
 
 
 def test_a_store_that_is_opened_again_is_the_same(a: BareDevice) -> None:
-    """No new identity, no alarm, however often."""
+    """It never gets a new identity or an alarm."""
     facts = a.store.facts
     for _ in range(5):
         a.reopen()
@@ -53,7 +53,7 @@ def test_a_store_that_is_opened_again_is_the_same(a: BareDevice) -> None:
 
 
 def test_a_restored_file_is_noticed(a: BareDevice, tmp_path: Path) -> None:
-    """The mark beside the key is above it."""
+    """The mark beside the key is ahead of the file."""
     a.close()
     shutil.copy(a.home / FILE, tmp_path / "backup")
     a.open()
@@ -66,7 +66,7 @@ def test_a_restored_file_is_noticed(a: BareDevice, tmp_path: Path) -> None:
 
 
 def test_a_restored_home_is_noticed(a: BareDevice, tmp_path: Path) -> None:
-    """The mark beside the key was restored with it; the one in the state folder is above."""
+    """The mark beside the key was restored too, but the mark in the state folder is ahead."""
     a.close()
     _copy(a.home, tmp_path / "backup")
     a.open()
@@ -80,12 +80,12 @@ def test_a_restored_home_is_noticed(a: BareDevice, tmp_path: Path) -> None:
 
 
 def test_an_older_copy_of_an_earlier_incarnation_is_noticed(a: BareDevice, tmp_path: Path) -> None:
-    """Also one that had come exactly as far as that incarnation ever came."""
+    """This includes a copy with the last row that the incarnation ever had."""
     a.close()
     shutil.copy(a.home / FILE, tmp_path / "backup")
     (a.home / high_water_mark.FILE).unlink()
     shutil.rmtree(tmp_path / "state")
-    a.open()  # made elsewhere, as it seems: another incarnation
+    a.open()  # it seems to be made elsewhere, so it becomes another incarnation
     a.add("lost by the restore")
     a.close()
     facts = a.store.facts
@@ -106,7 +106,7 @@ def test_a_home_copied_to_another_machine_is_noticed(a: BareDevice, tmp_path: Pa
 
 
 def test_a_copy_on_the_same_machine_is_noticed_and_the_original_goes_on(a: BareDevice, tmp_path: Path) -> None:
-    """The copy is another file."""
+    """The copy has another inode."""
     a.close()
     _copy(a.home, tmp_path / "copy")
     copy = BareDevice(tmp_path / "copy", "A", marks=tmp_path / "state", machine="M", boot="B1")
@@ -117,7 +117,7 @@ def test_a_copy_on_the_same_machine_is_noticed_and_the_original_goes_on(a: BareD
 
 
 def test_a_file_without_any_mark_is_not_trusted(a: BareDevice, tmp_path: Path) -> None:
-    """It was put here by hand: nobody knows who else writes under its client id."""
+    """The user put it here by hand, and another store may write under its client id."""
     a.close()
     (tmp_path / "new").mkdir()
     shutil.copy(a.home / FILE, tmp_path / "new" / FILE)
@@ -127,7 +127,7 @@ def test_a_file_without_any_mark_is_not_trusted(a: BareDevice, tmp_path: Path) -
 
 
 def test_a_store_under_another_device_key_is_another_one(a: BareDevice, tmp_path: Path) -> None:
-    """Its facts name the new device from then on."""
+    """Its facts then name the new device."""
     a.close()
     other = BareDevice(a.home, "B", marks=tmp_path / "state", machine="M")
     _assert_new(a.store.facts, other, "another device key")
@@ -136,7 +136,7 @@ def test_a_store_under_another_device_key_is_another_one(a: BareDevice, tmp_path
 
 
 def test_a_mark_that_lags_is_no_suspicion(a: BareDevice, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A crash between COMMIT and the mark."""
+    """This happens after a crash between COMMIT and the mark."""
     facts = a.store.facts
     with monkeypatch.context() as patch:
         patch.setattr(high_water_mark.HighWaterMarks, "write", lambda *_: None)
@@ -147,7 +147,7 @@ def test_a_mark_that_lags_is_no_suspicion(a: BareDevice, monkeypatch: pytest.Mon
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_state_folder_that_cannot_be_written_is_done_without(device: Make, tmp_path: Path) -> None:
-    """The mark beside the key is there."""
+    """The mark beside the key is enough."""
     (tmp_path / "locked").mkdir(mode=0o500)
     a = device("A", marks=tmp_path / "locked" / "state")
     a.reopen()
@@ -155,7 +155,7 @@ def test_a_state_folder_that_cannot_be_written_is_done_without(device: Make, tmp
 
 
 def test_lost_writes_come_back_from_peers(a: BareDevice, device: Make, tmp_path: Path) -> None:
-    """And what the restored store writes meanwhile collides with nothing: digests are equal afterwards."""
+    """Writes of the restored store collide with nothing: the digests are equal afterwards."""
     a.close()
     shutil.copy(a.home / FILE, tmp_path / "backup")
     a.open()
@@ -173,7 +173,7 @@ def test_lost_writes_come_back_from_peers(a: BareDevice, device: Make, tmp_path:
 
 
 def test_a_new_boot_takes_a_new_client_id(a: BareDevice, tmp_path: Path) -> None:
-    """But stays the same incarnation: nothing is wrong."""
+    """The incarnation stays the same, without an alarm."""
     facts = a.store.facts
     a.close()
     again = BareDevice(a.home, "A", marks=tmp_path / "state", machine="M", boot="B2")
@@ -188,12 +188,12 @@ def test_a_new_boot_takes_a_new_client_id(a: BareDevice, tmp_path: Path) -> None
     [("x", "x", True), ("x", "y", False), ("minute 100", "minute 101", True), ("minute 100", "minute 104", False)],
 )
 def test_minutes_of_boot_that_differ_a_little_are_one_boot(one: str, other: str, same: bool) -> None:
-    """Where the kernel names no boot it is reckoned from clocks that are being set."""
+    """Without a boot id from the kernel, the time of the boot is computed from adjustable clocks."""
     assert machine.is_same_boot(one, other) is same
 
 
 def test_thousands_of_commands_leave_one_client_id(a: BareDevice) -> None:
-    """Invariant 4: each command opens the store, writes and closes it; the state vector does not grow."""
+    """Invariant 4: each command opens the store, writes and closes it. The state vector does not grow."""
     memory = a.add("memory")
     for number in range(300):
         a.reopen()
@@ -202,7 +202,10 @@ def test_thousands_of_commands_leave_one_client_id(a: BareDevice) -> None:
 
 
 def test_a_block_under_our_own_id_from_a_peer_is_the_tripwire(device: Make) -> None:
-    """Refused and quarantined, an alarm, and a new id: two stores under one id would differ for ever, silently."""
+    """It is refused and quarantined, with an alarm and a new client id.
+
+    Two stores under one client id would differ permanently and silently.
+    """
     a, b = device("A"), device("B")
     agree([a, b])
     a.add("of A")
@@ -219,7 +222,7 @@ def test_a_block_under_our_own_id_from_a_peer_is_the_tripwire(device: Make) -> N
 
 
 def test_our_own_blocks_come_back_without_alarm(device: Make) -> None:
-    """A peer's diff may hold what we wrote ourselves."""
+    """A peer's diff may contain our own writes."""
     a, b = device("A"), device("B")
     a.add("of A")
     agree([a, b])
@@ -231,7 +234,7 @@ def test_our_own_blocks_come_back_without_alarm(device: Make) -> None:
 def test_a_restore_that_no_mark_told_of_is_the_tripwire_at_the_next_exchange(
     a: BareDevice, device: Make, tmp_path: Path
 ) -> None:
-    """Also when the store has written as much since as was lost: what a peer still has says something else there."""
+    """This also works if the store has since written as much as was lost: a peer's old blocks differ there."""
     b = device("B")
     agree([a, b])
     a.close()
@@ -261,7 +264,7 @@ def test_a_restore_that_no_mark_told_of_is_the_tripwire_at_the_next_exchange(
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff" * 512, b'["a", "b", "c", "d"]', b"\0" * 512])
 def test_what_is_no_mark_is_as_if_it_were_lost(a: BareDevice, tmp_path: Path, content: bytes) -> None:
-    """The other mark suffices."""
+    """The other mark is enough."""
     a.close()
     (a.home / high_water_mark.FILE).write_bytes(content)
     a.open()
@@ -269,13 +272,13 @@ def test_what_is_no_mark_is_as_if_it_were_lost(a: BareDevice, tmp_path: Path, co
 
 
 def test_the_machine_stands_hashed_in_the_marks(a: BareDevice) -> None:
-    """What a machine is called is nobody's business."""
+    """The name of a machine is private."""
     assert high_water_mark.hashed("M") in (a.home / high_water_mark.FILE).read_text()
     assert len(high_water_mark.hashed("M")) == 32
 
 
 def test_the_judgment_needs_one_mark_to_agree_on_the_file() -> None:
-    """A home that was moved to another disk by its tools has one mark with the old file: still moved."""
+    """One mark with the present file is enough. A home whose only mark has another file was moved."""
     now = HighWaterMark("i", 5, "m", 1)
     assert judge(now, HighWaterMark("i", 5, "m", 1), HighWaterMark("i", 4, "m", 2)) is None
     assert judge(now, HighWaterMark("i", 5, "m", 2), None) == "its file was copied or moved"

@@ -1,4 +1,4 @@
-"""Conditions on metadata in SQL, held against an evaluation in plain Python."""
+"""Tests of metadata conditions in SQL against an evaluation in plain Python."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _SPECS = st.one_of(
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equality of JSON: a boolean is no number, and 1.0 is 1."""
+    """Return whether two JSON values are equal: a boolean is not a number, and 1.0 equals 1."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, list) and isinstance(other, list):
@@ -78,7 +78,7 @@ def _contains(stored: Any, operand: Any) -> bool:
 
 
 def _holds(stored: Any, name: str, operand: Any) -> bool:
-    """What docs/memory.md says of each operator, of a value or of _MISSING."""
+    """Evaluate an operator as docs/memory.md describes it, for a value or for _MISSING."""
     there = stored is not _MISSING
     if name == "$exists":
         return there is operand
@@ -111,7 +111,7 @@ def db() -> apsw.Connection:
 
 
 def _store(db: apsw.Connection, everything: list[dict[str, Any]]) -> None:
-    """One memory for each metadata, as views.py writes them."""
+    """Write one memory for each metadata, in the form of views.py."""
     db.execute("DELETE FROM memories; DELETE FROM metadata")
     for number, metadata in enumerate(everything):
         db.execute(
@@ -136,7 +136,7 @@ def _store(db: apsw.Connection, everything: list[dict[str, Any]]) -> None:
 def test_sql_answers_as_plain_python_does(
     db: apsw.Connection, everything: list[dict[str, Any]], asked: dict[str, Any]
 ) -> None:
-    """Any operators over any metadata: the same memories."""
+    """Any operators over any metadata select the same memories."""
     _store(db, everything)
     condition = narrowing(check_filters({"metadata": asked}))
     rows = db.execute(f"SELECT m.memory FROM memories m WHERE {condition.sql}", condition.bindings)
@@ -149,7 +149,7 @@ def test_sql_answers_as_plain_python_does(
 
 
 def test_a_thousand_values_are_one_binding(db: apsw.Connection) -> None:
-    """The longest list that an operator takes does not reach SQLite's limit of variables."""
+    """The longest allowed list of an operator does not reach SQLite's limit of variables."""
     condition = narrowing(check_filters({"metadata": {"k": {"$nin": list(range(1_000))}}}))
     assert len(condition.bindings) == 2
     db.execute(f"SELECT m.id FROM memories m WHERE {condition.sql}", condition.bindings).fetchall()

@@ -1,4 +1,4 @@
-"""What was refused is kept for a look, in a bounded heap, and shown."""
+"""Tests of the quarantine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Make = Callable[..., BareDevice]
 
 
 def test_the_newest_64_refused_updates_are_kept_and_counted(device: Make) -> None:
-    """With where they were for, whose they were, and why; nothing of the document changes."""
+    """Each has its shard, its sender and the reason. The document does not change."""
     a = device("A")
     a.add("text")
     before = a.views(), a.digest()
@@ -26,7 +26,7 @@ def test_the_newest_64_refused_updates_are_kept_and_counted(device: Make) -> Non
 
 
 def test_of_a_large_one_the_beginning_is_kept(device: Make) -> None:
-    """A peer can't fill the disk by being wrong: 64 MiB at most."""
+    """A peer cannot fill the disk with invalid updates. The maximum is 64 MiB."""
     a = device("A")
     assert a.apply(b"\xff" * (BYTES + 1)).status == "refused"
     assert a.rows("SELECT length(bytes) FROM quarantine") == [(BYTES,)]

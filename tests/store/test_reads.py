@@ -1,4 +1,4 @@
-"""Reading memories from the views."""
+"""Tests of reading memories from the views."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from memcrdt.testing.memories import Clock, open_memory
 
 
 def test_a_page_is_one_row_of_sqlite(tmp_path: Path) -> None:
-    """In which everything is as it was given; for each row a thread that computes may keep the reader waiting."""
+    """All fields keep their values. With a row per memory, a computing thread could delay the reader at each row."""
     rows: list[object] = []
     with open_memory(tmp_path, "A", Clock()) as memory:
         memory.add_many(f"text {number}" for number in range(8))

@@ -1,4 +1,4 @@
-"""What an older version did not know is shown as soon as this one opens the store."""
+"""Tests of attributes that an older version did not know and that this version shows when it opens the store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Make = Callable[[str], BareDevice]
 
 
 def _as_if_older(device: BareDevice, memory_id: str) -> None:
-    """Leaves the store as a version leaves it that does not know the register of `kind`."""
+    """Leave the store as a version would that does not know the register of `kind`."""
     with device.store.writing() as db:
         db.execute("DELETE FROM meta WHERE key = 'attributes'")
         db.execute("UPDATE memories SET kind = 'born' WHERE id = ?", (memory_id,))
@@ -27,7 +27,7 @@ def _kind(device: BareDevice, memory_id: str) -> object:
 
 
 def test_a_register_that_an_older_version_ignored_is_shown_at_the_next_start(device: Make) -> None:
-    """The document has had it all along; a store that was caught up is not read again."""
+    """The document already has it. A store that is up to date is not projected again."""
     laptop = device("L")
     memory_id = laptop.add("a memory", kind="born")
     laptop.update(memory_id, kind="changed")
@@ -40,14 +40,14 @@ def test_a_register_that_an_older_version_ignored_is_shown_at_the_next_start(dev
 
 
 def test_a_new_store_knows_every_attribute(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has nothing to catch up with."""
+    """It has nothing to project again."""
     laptop = device("L")
     monkeypatch.setattr(reprojection.log, "shard_numbers", lambda db: pytest.fail("it reads the shards"))
     laptop.reopen()
 
 
 def test_a_damaged_shard_keeps_its_views(device: Make) -> None:
-    """They may be all that is left of what its log has lost."""
+    """They may be all that is left of its lost rows."""
     laptop = device("L")
     memory_id = laptop.add("a memory", kind="born")
     laptop.update(memory_id, kind="changed")
@@ -59,7 +59,7 @@ def test_a_damaged_shard_keeps_its_views(device: Make) -> None:
 
 
 def test_a_conversation_in_a_project_gets_its_category_at_the_upgrade(device: Make) -> None:
-    """An older version had taken it for a project, and shown it as one."""
+    """An older version treated it as a project and showed it as one."""
     laptop = device("L")
     memory_id = laptop.add("a memory", scope="project/acme/conversation/standup")
     with laptop.store.writing() as db:

@@ -1,4 +1,4 @@
-"""Copies of a store that a killed process leaves beside it."""
+"""Tests of temporary copies of a store that a killed process leaves."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ backup.restore(BareDevice(Path(sys.argv[1]), "A").store, Path(sys.argv[2]))
 
 @contextmanager
 def _restoring(home: Path, path: Path) -> Iterator[None]:
-    """Another process is in the midst of restoring; it is killed at the end."""
+    """Start another process that is in the middle of a restore. It is killed at the end."""
     command = [sys.executable, "-c", _RESTORE, str(home), str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
@@ -56,7 +56,7 @@ def _is_in_scratch(home: Path) -> bool:
 
 
 def test_a_killed_restore_leaves_nothing_after_the_next_opening(device: Make, tmp_path: Path) -> None:
-    """The copy of the backup holds memories as they can be read. While it is in use it stays."""
+    """The copy of the backup has memories in plain text. It stays while it is in use."""
     a = device("A")
     file = _backed_up(a, tmp_path / "backup")
     with _restoring(a.home, file):
@@ -68,7 +68,10 @@ def test_a_killed_restore_leaves_nothing_after_the_next_opening(device: Make, tm
 
 
 def test_a_killed_restore_hinders_no_other(device: Make, tmp_path: Path) -> None:
-    """Of two at once the second is refused; after the death of the first it may be done, and leaves nothing, either."""
+    """While the first restore runs, a second is refused.
+
+    After the first was killed, the second succeeds and leaves no copy.
+    """
     a = device("A")
     file = _backed_up(a, tmp_path / "backup")
     later = a.add("later")
@@ -91,7 +94,7 @@ def test_opening_to_read_deletes_nothing(device: Make, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_deleted_hinders_no_opening(device: Make) -> None:
-    """Here a file stands where the folder would; who needs the folder is told."""
+    """A file is in the place of the folder. Only operations that need the folder fail."""
     a = device("A")
     (a.home / scratch.FOLDER).touch()
     a.reopen()

@@ -1,4 +1,4 @@
-"""The one commit path: all or nothing, on documents that are up to the log."""
+"""Tests of the commit path: a commit makes all changes or none, on documents that are up to date with the log."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Make = Callable[..., BareDevice]
 
 
 class _OnPurposeError(Exception):
-    """What the tests end a commit with."""
+    """An error with which the tests abort a commit."""
 
 
 def _second(first: BareDevice) -> BareDevice:
-    """The same store as another process has it: with documents of its own."""
+    """Return the same store as in another process, with its own documents."""
     second = BareDevice.__new__(BareDevice)
     second.__dict__.update(first.__dict__)
     second.open()
@@ -30,7 +30,7 @@ def _second(first: BareDevice) -> BareDevice:
 
 
 def test_a_plan_that_fails_changes_nothing(device: Make) -> None:
-    """The document is rolled back with the rows: the next commit builds on what is durable."""
+    """The document is rolled back with the rows, and the next commit builds on the durable state."""
     a = device("A")
     kept = a.add("kept")
     before = a.views(), a.digest()
@@ -51,7 +51,7 @@ def test_a_plan_that_fails_changes_nothing(device: Make) -> None:
 
 
 def test_an_indexer_that_fails_takes_the_commit_with_it(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Views, log and document stand where they stood."""
+    """Views, log and document do not change."""
     a = device("A")
     before = a.views(), a.digest()
 
@@ -68,7 +68,7 @@ def test_an_indexer_that_fails_takes_the_commit_with_it(device: Make, monkeypatc
 
 
 def test_half_a_batch_is_not_kept(device: Make) -> None:
-    """The third item is refused, so none is there."""
+    """The third item is refused, so no item is added."""
     a = device("A")
     taken = a.add("taken")
     with pytest.raises(InputError, match="taken"):
@@ -77,7 +77,7 @@ def test_half_a_batch_is_not_kept(device: Make) -> None:
 
 
 def test_a_document_catches_up_with_what_another_process_wrote(device: Make) -> None:
-    """Each commit builds on all before it, whoever made them; the digests agree with a fresh load."""
+    """Each commit builds on all earlier commits of any process. The digests equal those of a fresh load."""
     a = device("A")
     b = _second(a)
     memory = a.add("of a")
@@ -96,10 +96,10 @@ def test_a_document_catches_up_with_what_another_process_wrote(device: Make) -> 
 
 
 def test_a_document_that_another_process_compacted_past_is_reloaded(device: Make) -> None:
-    """Invariant 1: without that, the rows between would be missing here, and the next fold would lose them."""
+    """Invariant 1: otherwise the rows in between would be missing, and the next fold would lose them."""
     a = device("A")
     b = _second(a)
-    first = a.add("first, of a")  # a holds the document at row 1
+    first = a.add("first, of a")  # a has the document at row 1
     second = b.add("second, of b")  # acknowledged
     compaction.compact(b.store)  # row 2 is gone from the log: only the snapshot has it
     third = a.add("third, of a")
@@ -112,7 +112,7 @@ def test_a_document_that_another_process_compacted_past_is_reloaded(device: Make
 
 
 def test_a_row_of_the_log_is_never_numbered_twice(device: Make) -> None:
-    """Also when folding has emptied the log: readers continue from the last row that they saw."""
+    """This holds even if folding has emptied the log, because readers continue after the last row that they saw."""
     a = device("A")
     a.add("one")
     compaction.compact(a.store)
@@ -123,7 +123,7 @@ def test_a_row_of_the_log_is_never_numbered_twice(device: Make) -> None:
 
 
 def test_a_batch_of_long_texts_fills_several_shards(device: Make) -> None:
-    """None gets over 1 MiB and a text, which peers would refuse as too long an update."""
+    """No shard exceeds 1 MiB plus one text, because peers would refuse its update as too long."""
     a = device("A")
     a.add_many(["x" * limits.TEXT_BYTES] * 30)
     sizes = [size for (size,) in a.rows("SELECT bytes FROM shards")]
@@ -132,7 +132,7 @@ def test_a_batch_of_long_texts_fills_several_shards(device: Make) -> None:
 
 
 def test_new_memories_go_to_the_lowest_open_shard(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shard is full by births, forgotten ones included."""
+    """Forgotten births count when a shard fills up."""
     monkeypatch.setattr(limits, "SHARD_BIRTHS", 3)
     a = device("A")
     ids = a.add_many("abcdefg")
@@ -142,7 +142,7 @@ def test_new_memories_go_to_the_lowest_open_shard(device: Make, monkeypatch: pyt
 
 
 def test_a_fold_that_is_not_committed_leaves_no_document_ahead(device: Make) -> None:
-    """The row that it wrote last is not there, and its number goes to the next one, whoever writes that."""
+    """The last row was not written, and its number goes to the next row of any process."""
     a = device("A")
     memory = a.add("first")
     b = _second(a)
@@ -171,7 +171,7 @@ def _edit_in_vain(device: BareDevice, memory: str) -> None:
 
 
 def test_a_statement_that_is_left_open_keeps_nobody_in_the_past(device: Make) -> None:
-    """Somebody may hold on to the cursor of a read, as a debugger does: the next read sees what was committed since."""
+    """A debugger may keep the cursor of a read. The next read still sees later commits."""
     a = device("A")
     a.add("first")
     with a.store.reading() as db:

@@ -1,4 +1,4 @@
-"""Spaces of one name that devices made before they met: which go on as one, and what stays of who was in them."""
+"""Tests of spaces with one name that devices made before they met: which id remains, and which members."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Make = Callable[[str], "Home"]
 
 
 def by_hand(*homes: Home) -> None:
-    """Each accepts each of the others, and says so."""
+    """Make all devices accept each other and sign statements about it."""
     for home in homes:
         for other in homes:
             if other is not home:
@@ -30,7 +30,7 @@ def by_hand(*homes: Home) -> None:
 
 
 def follow(home: Home, other: Home) -> bool:
-    """Whether it goes on under the other's id, and says what it has to say then."""
+    """Let a device consider the other's id. Return whether it adopted it."""
     moved = _adopted(home, other).moved
     home.settle()
     return moved
@@ -43,7 +43,7 @@ def _adopted(home: Home, other: Home) -> Adoption:
 
 
 def smaller_space(owner: Home, than: str, statements: Sequence[Claim]) -> tuple[Genesis, list[bytes]]:
-    """One of the owner's making, with an id that is smaller than that, and what it says of its members."""
+    """Return a space of the owner with an id smaller than the given one, and its statements."""
     nonces = (number.to_bytes(16, "big") for number in range(1_000_000))
     genesis = next(Genesis(owner.id, nonce) for nonce in nonces if Genesis(owner.id, nonce).space_id < than)
     space = genesis.space_id
@@ -61,10 +61,10 @@ def add(home: Home, *, read_only: bool = False) -> Claim:
 
 
 def test_the_smaller_id_is_taken_with_those_who_are_in_it(make_home: Make) -> None:
-    """Once both have accepted each other; the one with the smaller id stays where it is."""
+    """This needs acceptance on both sides. The device with the smaller id does not change."""
     lower, upper = sorted((make_home("one"), make_home("two")), key=lambda home: home.space)
     memory, space = upper.memory.add("from before"), lower.space
-    assert not follow(upper, lower)  # which has not accepted it
+    assert not follow(upper, lower)  # the upper device has not accepted the lower one
     by_hand(lower, upper)
     assert not follow(lower, upper)
     assert follow(upper, lower)
@@ -75,7 +75,7 @@ def test_the_smaller_id_is_taken_with_those_who_are_in_it(make_home: Make) -> No
 
 
 def test_a_group_follows_the_member_that_has_moved(make_home: Make) -> None:
-    """Those that never accepted the newcomer hear of it by what the mover signs."""
+    """Members that never accepted the newcomer learn of it from the mover's statements."""
     first, second, newcomer = make_home("first"), make_home("second"), make_home("newcomer")
     by_hand(first, second)
     lower, upper = sorted((first, second), key=lambda home: home.space)
@@ -91,7 +91,7 @@ def test_a_group_follows_the_member_that_has_moved(make_home: Make) -> None:
 
 
 def test_who_may_only_read_moves_nobody(make_home: Make) -> None:
-    """It would be the creator of what it made, and could write."""
+    """It would become the creator of its space, and could write."""
     writer, reader = make_home("writer"), make_home("reader")
     writer.peers.accept(reader.id, read_only=True)
     writer.settle()
@@ -101,10 +101,10 @@ def test_who_may_only_read_moves_nobody(make_home: Make) -> None:
 
 
 def test_what_keeps_two_spaces_apart_for_good_is_said_on_both_sides(make_home: Make) -> None:
-    """With what to do on which of them, and in whichever order their ids are; of a stranger nothing is said."""
+    """Each side gets advice for both devices, whichever id is smaller. Unknown devices get none."""
     writer, reader = make_home("writer"), make_home("reader")
     writer.peers.accept(reader.id, read_only=True)
-    assert not _adopted(reader, writer).hindrance  # which is no peer yet
+    assert not _adopted(reader, writer).hindrance  # the writer is not a peer yet
     reader.peers.accept(writer.id)
     writer.settle()
     reader.settle()
@@ -118,7 +118,7 @@ def test_what_keeps_two_spaces_apart_for_good_is_said_on_both_sides(make_home: M
 
 
 def test_a_reader_that_is_about_to_follow_is_no_hindrance(homes: list[Home], make_home: Make) -> None:
-    """It still has the id that the writer had before: it may only read there, too, so it goes along."""
+    """It still has the writer's old id. It may only read there too, so it will follow."""
     first, _, _ = homes
     reader, newcomer = make_home("reader"), make_home("newcomer")
     reader.members.join(first.members.entries(["personal"])[0], read_only=True)
@@ -138,7 +138,7 @@ def test_a_reader_that_is_about_to_follow_is_no_hindrance(homes: list[Home], mak
 
 @pytest.mark.parametrize("terms", ["not a member", "only to read", "revoked"])
 def test_nobody_moves_to_where_it_would_have_no_say(homes: list[Home], terms: str) -> None:
-    """A member that has been taken over makes a space of its own; whom it lets in only on such terms stays."""
+    """A compromised member makes its own space. Devices that would have fewer rights there do not follow."""
     first, second, _ = homes
     revocation = Claim(kind="revoke", space="", device=first.id, at=1)
     claims = {"not a member": [], "only to read": [add(first, read_only=True)], "revoked": [add(first), revocation]}
@@ -148,7 +148,7 @@ def test_nobody_moves_to_where_it_would_have_no_say(homes: list[Home], terms: st
 
 
 def test_what_is_forged_moves_nobody(homes: list[Home]) -> None:
-    """Nor does it leave anything behind."""
+    """Forged statements are not kept either."""
     first, second, third = homes
     genesis, (statement,) = smaller_space(second, first.space, [add(first)])
     other = smaller_space(third, first.space, [add(first)])[0]
@@ -160,7 +160,7 @@ def test_what_is_forged_moves_nobody(homes: list[Home]) -> None:
 
 
 def test_who_was_revoked_stays_so_under_the_new_id(homes: list[Home]) -> None:
-    """Whoever moves the space lets it in again in vain: each that knew of the revocation says so there."""
+    """A mover cannot readmit a revoked device: each device that knows of the revocation signs it again there."""
     first, second, third = homes
     first.peers.revoke(third.id)
     first.settle()
@@ -176,7 +176,7 @@ def test_who_was_revoked_stays_so_under_the_new_id(homes: list[Home]) -> None:
 
 
 def test_who_was_revoked_from_this_space_only_stays_so_too(homes: list[Home]) -> None:
-    """It still shares another one with us, so that the table of peers says nothing of it."""
+    """It still shares another space with us, so the table of peers does not show the revocation."""
     first, second, third = homes
     first.memory.space("club").create()
     first.peers.accept(third.id, spaces=["club"])
@@ -193,7 +193,7 @@ def test_who_was_revoked_from_this_space_only_stays_so_too(homes: list[Home]) ->
 
 @pytest.mark.parametrize("read_only", [False, True])
 def test_who_was_carried_off_comes_back_when_the_carrier_is_revoked(make_home: Make, read_only: bool) -> None:
-    """Although the id there is the greater one. Where nobody was revoked, the smaller one stays."""
+    """This works although the other id is greater. Without a revocation, the smaller id takes precedence."""
     owner, carrier, carried = make_home("owner"), make_home("carrier"), make_home("carried")
     for home in (carrier, carried):
         owner.peers.accept(home.id, read_only=read_only and home is carried)
@@ -215,7 +215,7 @@ def test_who_was_carried_off_comes_back_when_the_carrier_is_revoked(make_home: M
 
 
 def test_the_space_local_is_never_moved(make_home: Make) -> None:
-    """Whatever others call theirs."""
+    """Another device's name for its space does not matter."""
     ours, other = make_home("ours"), make_home("other")
     by_hand(ours, other)
     genesis, statements = smaller_space(other, ours.memory.space("local").id(), [add(ours)])

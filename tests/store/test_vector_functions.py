@@ -1,4 +1,4 @@
-"""The distance of vectors in SQL, with sqlite-vec and without."""
+"""Tests of the distance of vectors in SQL, with and without sqlite-vec."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def distance(db: apsw.Connection, one: Any, other: Any) -> float:
 
 
 def test_sqlite_vec_answers_where_it_is_installed() -> None:
-    """The extension loads, and gives 0 for one direction, 1 for a right angle and 2 for the opposite."""
+    """The extension loads, and returns 0 for equal directions, 1 for a right angle and 2 for opposite directions."""
     pytest.importorskip("sqlite_vec")
     db = apsw.Connection(":memory:")
     assert load_vector_functions(db)
@@ -26,7 +26,7 @@ def test_sqlite_vec_answers_where_it_is_installed() -> None:
 
 
 def test_numpy_answers_the_same_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the extension a function of the same name gives the same distances to six digits."""
+    """Without the extension, a function of the same name returns the same distances to six digits."""
     with_extension, without = apsw.Connection(":memory:"), apsw.Connection(":memory:")
     if not load_vector_functions(with_extension):
         pytest.skip("sqlite-vec is not installed")

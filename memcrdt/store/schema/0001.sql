@@ -1,4 +1,4 @@
--- Times are in milliseconds since 1970, UTC. `space` and `shard` are local numbers and are never sent anywhere.
+-- Times are in milliseconds since 1970, UTC. `space` and `shard` are local numbers and never leave the machine.
 
 CREATE TABLE meta(                 -- incarnation, boot, client_id, device, alarms: see store/meta.py
   key   TEXT PRIMARY KEY,

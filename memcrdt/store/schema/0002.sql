@@ -3,15 +3,15 @@
 -- A passage is a window of the text of a memory: number n of memory m is the passage m * 256 + n. Short memories have
 -- one passage, number 0. Full text and vectors index passages, not memories.
 
--- The words of each passage, without content, positions or lengths: the score needs none of these (docs/search.md).
--- To delete a row, its words have to be given again; with secure-delete, no byte of them stays.
+-- The words of each passage, without content, positions or lengths, which the score does not need (docs/search.md). To
+-- delete a row, its words must be given again. With secure-delete, no byte of them remains.
 CREATE VIRTUAL TABLE fulltext USING fts5(
   words,
   content = '', detail = none, columnsize = 0,
   tokenize = "porter unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc'"
 );
 INSERT INTO fulltext(fulltext, rank) VALUES ('secure-delete', 1);
-CREATE VIRTUAL TABLE vocabulary USING fts5vocab(fulltext, row);  -- in how many passages each word is
+CREATE VIRTUAL TABLE vocabulary USING fts5vocab(fulltext, row);  -- the number of passages with each word
 
 CREATE TABLE indexed(              -- what full text holds, counted
   one      INTEGER PRIMARY KEY CHECK(one = 1),
@@ -46,7 +46,7 @@ CREATE TABLE waiting(              -- memories to be embedded with the next mode
   memory INTEGER PRIMARY KEY
 ) STRICT;
 
--- Filters that leave few memories: each has an index.
+-- Indexes for filters that select few memories.
 CREATE INDEX memories_by_updated ON memories(updated_at);
 CREATE INDEX memories_by_kind ON memories(kind) WHERE kind IS NOT NULL;
 CREATE INDEX memories_by_author ON memories(author) WHERE author IS NOT NULL;

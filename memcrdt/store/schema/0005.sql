@@ -1,4 +1,4 @@
--- Devices that the user has taken out of a space, before a signed statement says so: their shares do not come back
+-- Devices that the user has removed from a space and no signed statement revokes yet. Their shares must not come back
 -- (store/membership/members.py).
 
 CREATE TABLE withdrawn(

@@ -1,4 +1,4 @@
--- project/NAME/conversation/NAME is a scope of the category `conversation`. Older versions took it for a project. The
+-- project/NAME/conversation/NAME is a scope of the category `conversation`. Older versions treated it as a project. The
 -- conditions repeat the rule in memcrdt/model/scopes.py: the first '/conversation/' separates the two names, and neither
 -- name is empty or surrounded by spaces.
 

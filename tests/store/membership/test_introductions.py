@@ -1,4 +1,4 @@
-"""A device that was invited by one member meets another, at their stores."""
+"""Tests of introductions between the stores of members that do not know each other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIMIT = 1024
 
 
 class Home:
-    """A memory with its key."""
+    """A memory with its device key."""
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
@@ -34,7 +34,7 @@ class Home:
         self.members.settle(Identity.load_or_create(self.memory.home), self.memory.home.name)
 
     def invite(self, other: Home) -> None:
-        """Pairs with another, which hears of all members."""
+        """Pair with another home, which learns all members."""
         self.peers.accept(other.id)
         other.members.join(self.members.entries(["personal"])[0])
         other.peers.accept(self.id)
@@ -45,7 +45,7 @@ class Home:
 
 @pytest.fixture(name="homes")
 def _homes(tmp_path: Path) -> Iterator[tuple[Home, Home, Home]]:
-    """Laptop and desktop are members; then the desktop invited the phone, and the laptop has not heard of it."""
+    """Make laptop and desktop members. The desktop then invited the phone, which the laptop does not know."""
     with ExitStack() as stack:
         laptop, desktop, phone = (
             Home(stack.enter_context(memcrdt.open(tmp_path / name, embedder=None)))
@@ -57,7 +57,7 @@ def _homes(tmp_path: Path) -> Iterator[tuple[Home, Home, Home]]:
 
 
 def test_a_newcomer_is_accepted_by_what_it_presents(homes: tuple[Home, Home, Home]) -> None:
-    """In one frame of a handshake."""
+    """The introduction fits into one frame of a handshake."""
     laptop, _, phone = homes
     frame = phone.introductions.to(laptop.id, LIMIT)
     assert frame is not None
@@ -67,14 +67,14 @@ def test_a_newcomer_is_accepted_by_what_it_presents(homes: tuple[Home, Home, Hom
 
 
 def test_there_is_nothing_to_say_to_whoever_shares_no_space(homes: tuple[Home, Home, Home]) -> None:
-    """Nor where the chain does not fit the frame."""
+    """There is no introduction without a common space, or if the chain does not fit into the frame."""
     laptop, _, phone = homes
     assert phone.introductions.to("X" * 52, LIMIT) is None
     assert phone.introductions.to(laptop.id, 200) is None
 
 
 def test_an_introduction_is_worth_nothing_to_another_device(homes: tuple[Home, Home, Home]) -> None:
-    """Nor to a member of another space; and nothing of it is kept."""
+    """Another device or a member of another space does not accept it, and keeps nothing of it."""
     laptop, _, phone = homes
     frame = phone.introductions.to(laptop.id, LIMIT)
     before = laptop.peers.statements()
@@ -85,7 +85,7 @@ def test_an_introduction_is_worth_nothing_to_another_device(homes: tuple[Home, H
 
 
 def test_a_forged_introduction_is_refused(homes: tuple[Home, Home, Home]) -> None:
-    """The signature of the member that is said to have invited it does not fit."""
+    """The signature of the alleged inviting member is wrong."""
     laptop, _, phone = homes
     space, statements = msgpack.unpackb(phone.introductions.to(laptop.id, LIMIT))
     forged = statements[-1][:-1] + bytes([statements[-1][-1] ^ 1])
@@ -96,7 +96,7 @@ def test_a_forged_introduction_is_refused(homes: tuple[Home, Home, Home]) -> Non
 
 @pytest.mark.parametrize("revoked", ["phone", "desktop"])
 def test_a_revoked_device_is_not_introduced(homes: tuple[Home, Home, Home], revoked: str) -> None:
-    """Nor is one that a revoked device has invited since."""
+    """A device that a revoked device has invited since is not introduced either."""
     laptop, desktop, phone = homes
     frame = phone.introductions.to(laptop.id, LIMIT)
     laptop.peers.knocked(phone.id, b"k" * 32, None)
@@ -114,13 +114,16 @@ def test_a_revoked_device_is_not_introduced(homes: tuple[Home, Home, Home], revo
     ],
 )
 def test_what_is_no_introduction_is_refused(homes: tuple[Home, Home, Home], frame: bytes) -> None:
-    """As a breach of the protocol."""
+    """Malformed bytes are a breach of the protocol."""
     with pytest.raises(RemoteProtocolError):
         homes[0].introductions.take("X" * 52, frame)
 
 
 def test_who_revoked_a_device_is_known(homes: tuple[Home, Home, Home]) -> None:
-    """By the statement of whoever did; by nobody's, it was us; of others nothing is said."""
+    """The author of the statement is the revoker.
+
+    Without a statement it is us. A device that is not revoked has none.
+    """
     laptop, desktop, phone = homes
     desktop.peers.revoke(phone.id)
     assert desktop.introductions.revoker_of(phone.id) == desktop.id

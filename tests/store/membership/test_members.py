@@ -1,4 +1,4 @@
-"""The members of spaces, in the store."""
+"""Tests of the members of spaces in the store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STRANGER = "X" * 51 + "A"
 
 
 def test_pairing_with_one_member_joins_the_space_for_all(homes: list[Home]) -> None:
-    """The first has never met the third, and accepts it."""
+    """The first member has never met the third, but accepts it."""
     first, second, third = homes
     assert first.known == second.known == third.known == {home.id for home in homes}
     assert first.peers.is_accepted(third.id)
@@ -30,7 +30,7 @@ def test_pairing_with_one_member_joins_the_space_for_all(homes: list[Home]) -> N
 
 
 def test_settling_says_everything_once(homes: list[Home]) -> None:
-    """A second time there is nothing to say."""
+    """A second call has nothing to sign."""
     for home in homes:
         home.settle()
     counts = [home.peers.statements() for home in homes]
@@ -40,7 +40,7 @@ def test_settling_says_everything_once(homes: list[Home]) -> None:
 
 
 def test_devices_name_themselves(homes: list[Home]) -> None:
-    """The others learn it, whoever paired them."""
+    """The other members learn a device's name, whichever member paired it."""
     first, second, third = homes
     third.settle()
     second.hear(third)
@@ -49,7 +49,7 @@ def test_devices_name_themselves(homes: list[Home]) -> None:
 
 
 def test_a_revocation_spreads_and_stays(homes: list[Home]) -> None:
-    """To members that the revoking device has not met; nobody accepts that key again."""
+    """It reaches members that the revoking device has not met, and no member accepts the key again."""
     first, second, third = homes
     first.peers.revoke(third.id)
     first.settle()
@@ -64,7 +64,7 @@ def test_a_revocation_spreads_and_stays(homes: list[Home]) -> None:
 
 
 def test_revoking_a_device_keeps_those_that_it_added(homes: list[Home]) -> None:
-    """Which we had heard of by then."""
+    """Devices that we knew by then stay members."""
     first, second, third = homes
     first.peers.revoke(second.id)
     first.settle()
@@ -72,7 +72,7 @@ def test_revoking_a_device_keeps_those_that_it_added(homes: list[Home]) -> None:
 
 
 def test_a_device_that_hears_of_its_own_revocation_tells_its_user(homes: list[Home]) -> None:
-    """And shares the space with nobody; what is in it stays."""
+    """It raises an alarm and stops sharing the space, but keeps its memories."""
     first, _, third = homes
     first.peers.revoke(third.id)
     first.settle()
@@ -82,7 +82,7 @@ def test_a_device_that_hears_of_its_own_revocation_tells_its_user(homes: list[Ho
 
 
 def test_forged_statements_are_refused_whole(homes: list[Home]) -> None:
-    """One wrong signature, or one about another space, and nothing of the message is taken."""
+    """One wrong signature, or one statement about another space, rejects the whole message."""
     first, second, _ = homes
     statements = first.members.roll(first.space)[1]
     forged = bytearray(statements[0])
@@ -96,7 +96,7 @@ def test_forged_statements_are_refused_whole(homes: list[Home]) -> None:
 
 
 def test_there_is_always_room_for_a_revocation(homes: list[Home], monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many adds a member makes up."""
+    """The number of adds that a member invents does not matter."""
     first, _, third = homes
     said = len(first.peers.statements())
     monkeypatch.setattr("memcrdt.store.membership.statement_store.STATEMENTS", said + 1)
@@ -110,12 +110,12 @@ def test_there_is_always_room_for_a_revocation(homes: list[Home], monkeypatch: p
 
 
 def made_up_device(number: int) -> str:
-    """An id in the right form."""
+    """Return an invented device id in the right form."""
     return f"{number:052}".translate(str.maketrans("0189", "ABIJ"))
 
 
 def test_no_member_takes_the_room_of_revocations(homes: list[Home], monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many revocations it makes up, there is room for those by others, and it can be revoked."""
+    """However many revocations a member invents, others can still revoke devices, including that member."""
     first, _, third = homes
     monkeypatch.setattr("memcrdt.store.membership.statement_store.STATEMENTS", 40)
     monkeypatch.setattr("memcrdt.store.membership.statement_store.FOR_REVOCATIONS", 30)
@@ -128,7 +128,7 @@ def test_no_member_takes_the_room_of_revocations(homes: list[Home], monkeypatch:
 
 
 def test_a_roll_fits_into_a_frame(homes: list[Home]) -> None:
-    """Whatever a member says, and however many bytes it takes for that."""
+    """The number and the size of a member's statements do not matter."""
     first, _, third = homes
     keep = tuple(bytes([number]) * 16 for number in range(256))
     adds = [third.says("add", made_up_device(number), name=200 * "\U0001f600") for number in range(1_000)]
@@ -141,7 +141,7 @@ def test_a_roll_fits_into_a_frame(homes: list[Home]) -> None:
 
 
 def test_what_strangers_say_is_not_kept(homes: list[Home], make_home: Callable[[str], Home]) -> None:
-    """Nor what a member says that may only read: it would take room, and nothing follows from it."""
+    """Statements of strangers and of read-only members are dropped: they have no effect and would take room."""
     first = homes[0]
     stranger = make_home("stranger")
     first.peers.accept(stranger.id, read_only=True)
@@ -153,7 +153,7 @@ def test_what_strangers_say_is_not_kept(homes: list[Home], make_home: Callable[[
 
 
 def test_a_member_that_may_only_read_cannot_write(make_home: Callable[[str], Home]) -> None:
-    """Its own adds are refused, with what to do; it is shown as such to others."""
+    """Its own adds are refused with advice, and other members see that it is read-only."""
     writer, reader = make_home("writer"), make_home("reader")
     added = writer.memory.add("shared")
     writer.peers.accept(reader.id, read_only=True)
@@ -167,13 +167,13 @@ def test_a_member_that_may_only_read_cannot_write(make_home: Callable[[str], Hom
         reader.memory.add("mine")
     assert reader.memory.add("mine", space="local")
     assert writer.memory.get(added).text == "shared"
-    assert reader.peers.statements() == writer.peers.statements()  # it has no say
+    assert reader.peers.statements() == writer.peers.statements()  # its statements have no effect
     with pytest.raises(ReadOnlyError, match="cannot invite"):
         reader.members.entries(["personal"])
 
 
 def test_joining_brings_what_is_here_along(make_home: Callable[[str], Home]) -> None:
-    """The memories of `personal` are those of the joined space from then on."""
+    """The memories of the old `personal` now belong to the joined space."""
     inviter, joiner = make_home("inviter"), make_home("joiner")
     added = joiner.memory.add("from before")
     joiner.members.join(inviter.members.entries(["personal"])[0])
@@ -182,7 +182,7 @@ def test_joining_brings_what_is_here_along(make_home: Callable[[str], Home]) -> 
 
 
 def test_what_a_reader_made_stays_in_a_space_of_its_own(make_home: Callable[[str], Home]) -> None:
-    """Nobody would take it, and it could change nothing of it; it is told the name, which is one that is free."""
+    """Others would refuse them, and the reader could not change them. join() returns the unused name of the space."""
     writer, reader = make_home("writer"), make_home("reader")
     added, forgotten = reader.memory.add("from before"), reader.memory.add("not wanted")
     reader.memory.space("personal-2").create()
@@ -198,7 +198,7 @@ def test_what_a_reader_made_stays_in_a_space_of_its_own(make_home: Callable[[str
 
 
 def test_a_reader_that_forgot_all_it_made_joins_with_nothing(make_home: Callable[[str], Home]) -> None:
-    """Or its tombstones would make the copies differ for ever."""
+    """Otherwise its tombstones would make the copies differ permanently."""
     writer, reader = make_home("writer"), make_home("reader")
     reader.memory.forget(reader.memory.add("not wanted"))
     reader.members.join(writer.members.entries(["personal"])[0], read_only=True)
@@ -206,8 +206,10 @@ def test_a_reader_that_forgot_all_it_made_joins_with_nothing(make_home: Callable
 
 
 def test_what_others_made_goes_on_as_the_space_of_a_reader(make_home: Callable[[str], Home]) -> None:
-    """As with a new key, when it comes back: else it would have all of it twice. What it finds there all the same and
-    may not change, it can keep as a space of its own."""
+    """A reader that comes back with a new key does not get a second copy of the memories of others.
+
+    It may not change the memories that it finds in the joined space, but it can leave to keep them as its own space.
+    """
     writer, reader = make_home("writer"), make_home("reader")
     added = reader.memory.add("under the old key")
     reader.memory.close()
@@ -225,14 +227,14 @@ def test_what_others_made_goes_on_as_the_space_of_a_reader(make_home: Callable[[
 def test_a_space_that_is_shared_with_others_is_not_given_up(
     homes: list[Home], make_home: Callable[[str], Home]
 ) -> None:
-    """Two groups do not become one by accident: the error says how."""
+    """Two groups do not merge by accident. The error gives advice."""
     other = make_home("other")
     with pytest.raises(InputError, match="memcrdt space leave personal"):
         homes[0].members.join(other.members.entries(["personal"])[0])
 
 
 def test_a_space_of_another_name_is_made(make_home: Callable[[str], Home]) -> None:
-    """With the id that it has there; a second time nothing happens."""
+    """The space keeps its id. A second call does nothing."""
     inviter, joiner = make_home("inviter"), make_home("joiner")
     inviter.memory.space("acme").create()
     (entry,) = inviter.members.entries(["acme"])
@@ -242,7 +244,7 @@ def test_a_space_of_another_name_is_made(make_home: Callable[[str], Home]) -> No
 
 
 def test_a_new_key_can_share_what_the_old_one_had_made(homes: list[Home], make_home: Callable[[str], Home]) -> None:
-    """The key is lost. What nobody shared goes on as a space of the new one; what others share stays theirs."""
+    """After the loss of a key, its unshared spaces get the new key as creator. Shared spaces keep their creator."""
     first, lonely = homes[0], make_home("lonely")
     kept, space = lonely.memory.add("kept"), first.space
     for home in (first, lonely):
@@ -257,7 +259,7 @@ def test_a_new_key_can_share_what_the_old_one_had_made(homes: list[Home], make_h
 
 
 def test_leaving_ends_the_sharing_and_keeps_the_memories(homes: list[Home]) -> None:
-    """Under an id that nobody else knows."""
+    """The space gets a new id that no other device knows."""
     first, second, _ = homes
     added = second.memory.add("stays")
     second.memory.space("personal").leave()
@@ -269,13 +271,13 @@ def test_leaving_ends_the_sharing_and_keeps_the_memories(homes: list[Home]) -> N
 
 
 def test_entries_of_what_cannot_be_shared_are_refused(make_home: Callable[[str], Home]) -> None:
-    """`local` never leaves."""
+    """`local` is never shared."""
     with pytest.raises(InputError, match="never leaves"):
         make_home("one").members.entries(["local"])
 
 
 def test_an_entry_says_whether_others_take_part(homes: list[Home], make_home: Callable[[str], Home]) -> None:
-    """Which decides who joins whom."""
+    """This decides which device joins the other's space."""
     alone = make_home("alone")
     assert isinstance(alone.members.entries(["personal"])[0], Entry)
     assert [home.members.entries(["personal"])[0].shared for home in (homes[0], alone)] == [True, False]

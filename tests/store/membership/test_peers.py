@@ -1,4 +1,4 @@
-"""What the store knows of other devices."""
+"""Tests of the table of peers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _peers(store: Store) -> Peers:
 
 
 def test_an_accepted_device_shares_personal(peers: Peers, store: Store) -> None:
-    """That is the space by default; its name and address are kept."""
+    """`personal` is the default space. The device's name and address are kept."""
     peers.accept(DESKTOP, name="desk", address="192.168.1.20:27380")
     peer = peers.get(DESKTOP)
     assert (peer.state, peer.name, peer.addresses, peer.added_at) == ("accepted", "desk", ("192.168.1.20:27380",), 1000)
@@ -55,7 +55,7 @@ def test_an_accepted_device_shares_personal(peers: Peers, store: Store) -> None:
 
 
 def test_local_is_never_shared(peers: Peers, store: Store) -> None:
-    """Refused, and nothing of the acceptance is kept."""
+    """The call is refused, and the device is not accepted."""
     with pytest.raises(InputError, match="never leaves this machine"):
         peers.accept(DESKTOP, spaces=("personal", "local"))
     assert peers.all() == []
@@ -63,20 +63,20 @@ def test_local_is_never_shared(peers: Peers, store: Store) -> None:
 
 
 def test_a_space_that_is_not_here_is_named(peers: Peers) -> None:
-    """And the device is not accepted."""
+    """The error names the space, and the device is not accepted."""
     with pytest.raises(NotFoundError, match="'work'"):
         peers.accept(DESKTOP, spaces=("work",))
     assert not peers.is_accepted(DESKTOP)
 
 
 def test_our_own_id_cannot_be_accepted(peers: Peers) -> None:
-    """A frequent mistake when two windows are open."""
+    """This is a frequent mistake with two open windows."""
     with pytest.raises(InputError, match="own id"):
         peers.accept(OURS)
 
 
 def test_a_knock_is_pending_until_it_is_accepted(peers: Peers) -> None:
-    """With its key, and the address at which it may be dialed."""
+    """The key and the address to dial are kept."""
     peers.knocked(DESKTOP, KEY, "192.168.1.20:27380")
     pending = peers.get(DESKTOP)
     assert (pending.state, pending.public_key, pending.addresses) == ("pending", KEY, ("192.168.1.20:27380",))
@@ -86,7 +86,7 @@ def test_a_knock_is_pending_until_it_is_accepted(peers: Peers) -> None:
 
 
 def test_at_most_64_are_pending(peers: Peers, clock: list[int]) -> None:
-    """Who knocked longest ago goes; accepted devices don't count and don't go."""
+    """The device with the oldest attempt is dropped. Accepted devices do not count and stay."""
     peers.accept(DESKTOP)
     for number in range(PENDING + 3):
         clock[0] += 1
@@ -97,7 +97,7 @@ def test_at_most_64_are_pending(peers: Peers, clock: list[int]) -> None:
 
 
 def test_a_second_knock_renews_the_first(peers: Peers, clock: list[int]) -> None:
-    """So that who keeps trying is not pushed out by those who tried once."""
+    """So a device that keeps trying is not pushed out by devices that tried once."""
     for number in range(PENDING):
         clock[0] += 1
         peers.knocked(f"device {number}", KEY, "192.168.1.20:27380")
@@ -110,7 +110,7 @@ def test_a_second_knock_renews_the_first(peers: Peers, clock: list[int]) -> None
 
 
 def test_a_revoked_device_stays_revoked_when_it_knocks(peers: Peers, store: Store) -> None:
-    """It shares nothing any more; accepting it again is possible."""
+    """It no longer shares any space, but can be accepted again."""
     peers.accept(DESKTOP)
     peers.revoke(DESKTOP)
     peers.knocked(DESKTOP, KEY, "192.168.1.20:27380")
@@ -121,7 +121,7 @@ def test_a_revoked_device_stays_revoked_when_it_knocks(peers: Peers, store: Stor
 
 
 def test_a_forgotten_device_was_never_met(peers: Peers, store: Store) -> None:
-    """No row of it is left."""
+    """No row about it is left."""
     peers.accept(DESKTOP)
     peers.forget(DESKTOP)
     assert peers.all() == []
@@ -130,7 +130,7 @@ def test_a_forgotten_device_was_never_met(peers: Peers, store: Store) -> None:
 
 @pytest.mark.parametrize("method", ["get", "revoke", "forget"])
 def test_a_device_that_is_not_known_is_named(peers: Peers, method: str) -> None:
-    """With the command that lists those that are."""
+    """The error also names the command that lists the known devices."""
     with pytest.raises(NotFoundError, match=f"{shown(PHONE)}.*memcrdt peers"):
         getattr(peers, method)(PHONE)
     with pytest.raises(NotFoundError, match=shown(PHONE)):
@@ -138,7 +138,7 @@ def test_a_device_that_is_not_known_is_named(peers: Peers, method: str) -> None:
 
 
 def test_a_connection_is_shown_while_it_stands(peers: Peers, clock: list[int]) -> None:
-    """It ends the last error, and the address where the device listens is remembered."""
+    """A connection clears the last error, and the device's listening address is remembered."""
     peers.accept(DESKTOP)
     peers.failed(DESKTOP, "no answer")
     assert (peers.get(DESKTOP).error, peers.get(DESKTOP).error_at) == ("no answer", 1000)
@@ -152,14 +152,14 @@ def test_a_connection_is_shown_while_it_stands(peers: Peers, clock: list[int]) -
 
 
 def test_the_address_of_a_device_that_does_not_listen_is_not_remembered(peers: Peers) -> None:
-    """Its port is that of the dialing socket: nobody listens there."""
+    """Its port belongs to the dialing socket, where no server listens."""
     peers.accept(DESKTOP)
     peers.connected(DESKTOP, KEY, PeerConnection("accepted", "192.168.1.20:51234", 2000))
     assert peers.get(DESKTOP).addresses == ()
 
 
 def test_connections_left_by_a_crash_are_cleared(peers: Peers) -> None:
-    """By whoever serves next."""
+    """The next process that runs the network clears them."""
     for device in (DESKTOP, PHONE):
         peers.accept(device)
         peers.connected(device, KEY, PeerConnection("accepted", "192.168.1.20:51234", 2000))
@@ -168,7 +168,7 @@ def test_connections_left_by_a_crash_are_cleared(peers: Peers) -> None:
 
 
 def test_the_newest_eight_addresses_are_kept(peers: Peers) -> None:
-    """The one used last comes first, once."""
+    """The address used last comes first, and each address appears once."""
     peers.accept(DESKTOP)
     for number in [*range(ADDRESSES + 2), 5]:
         peers.remember_address(DESKTOP, f"10.0.0.{number}:27380")

@@ -1,4 +1,4 @@
-"""What other devices have said to hold and to have scrubbed, counted in memories."""
+"""Tests of receipts: rows that other devices have confirmed as received and scrubbed, counted in memories."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ B, C = "B" * 52, "C" * 52
 
 @pytest.fixture(name="here")
 def _here(tmp_path: Path) -> Iterator[BareDevice]:
-    """A device that shares `personal` with B."""
+    """Return a device that shares `personal` with B."""
     device = BareDevice(tmp_path / "A", "A")
     Peers(device.store).accept(B)
     yield device
@@ -26,7 +26,7 @@ def _here(tmp_path: Path) -> Iterator[BareDevice]:
 
 
 def hold_all(here: BareDevice, device: str = B) -> Mapping[int, int]:
-    """Lets a device confirm all that is here; returns what it has yet to scrub."""
+    """Make a device confirm everything that is here. Return the shards that it has yet to scrub."""
     rows = {number: digest.seq for number, digest in here.replica.digests(here.space()).items()}
     return here.replica.note_receipts(device, here.space(), rows, {})
 
@@ -51,7 +51,7 @@ def confirmations(here: BareDevice, *ids: str) -> Confirmations:
 
 
 def test_a_commit_over_many_shards_is_confirmed_shard_by_shard(here: BareDevice) -> None:
-    """Each shard has a row of its own in the log, and every memory the last row of the commit."""
+    """Each shard has its own row in the log, but every memory has the last row of the commit."""
     here.add_many(f"text {number}" for number in range(300))
     assert behind(here) == 300
     here.replica.note_receipts(B, here.space(), {0: 1}, {})
@@ -61,7 +61,7 @@ def test_a_commit_over_many_shards_is_confirmed_shard_by_shard(here: BareDevice)
 
 
 def test_a_later_change_of_a_shard_counts_alone(here: BareDevice) -> None:
-    """Also where the rest of the shard came in a commit whose last row was another shard's."""
+    """This holds even if the rest of the shard came in a commit whose last row belongs to another shard."""
     first, *_ = here.add_many(f"text {number}" for number in range(300))
     hold_all(here)
     here.update(first, text="changed")
@@ -69,7 +69,7 @@ def test_a_later_change_of_a_shard_counts_alone(here: BareDevice) -> None:
 
 
 def test_a_forgetting_is_to_be_scrubbed_where_it_is_durable(here: BareDevice) -> None:
-    """What is counted, who has confirmed, and the rows that the device is asked about; each shard has its own."""
+    """Covers the count, the confirmed devices and the rows to ask a device about. Each shard has its own row."""
     ids = here.add_many(f"text {number}" for number in range(300))
     hold_all(here)
     here.forget(ids[0], ids[280])
@@ -84,7 +84,7 @@ def test_a_forgetting_is_to_be_scrubbed_where_it_is_durable(here: BareDevice) ->
 
 
 def test_what_is_forgotten_later_leaves_what_was_confirmed(here: BareDevice) -> None:
-    """Also of a shard whose row was not the last one of the commit that forgot, and after changes in between."""
+    """This holds for a shard whose row was not the last row of the forgetting commit, and after later changes."""
     ids = here.add_many(f"text {number}" for number in range(300))
     here.forget(ids[0], ids[280])
     scrub(here, hold_all(here))
@@ -96,13 +96,13 @@ def test_what_is_forgotten_later_leaves_what_was_confirmed(here: BareDevice) -> 
 
 
 def test_nothing_is_asked_where_nothing_was_forgotten(here: BareDevice) -> None:
-    """A device that holds everything has nothing to scrub then."""
+    """A device that has everything then has nothing to scrub."""
     here.add("text")
     assert (hold_all(here), to_scrub(here)) == ({}, 0)
 
 
 def test_an_answer_about_receipts_that_are_void_counts_for_nothing(here: BareDevice) -> None:
-    """The device was restored between question and answer, and has not confirmed so much again."""
+    """The device was restored between question and answer, and has not confirmed these rows again."""
     forgotten = here.add("text")
     here.forget(forgotten)
     rows = hold_all(here)
@@ -113,7 +113,7 @@ def test_an_answer_about_receipts_that_are_void_counts_for_nothing(here: BareDev
 
 
 def test_a_space_that_was_left_has_no_receipts(here: BareDevice) -> None:
-    """Who takes part in it under its new id may hold none of it."""
+    """The members of the space under its new id may have none of its data."""
     here.add("text")
     hold_all(here)
     Members(here.store).leave("personal")
@@ -122,7 +122,7 @@ def test_a_space_that_was_left_has_no_receipts(here: BareDevice) -> None:
 
 
 def test_every_device_of_the_space_has_to_confirm(here: BareDevice) -> None:
-    """And a device that is no longer trusted is not waited for."""
+    """A revoked device is not waited for."""
     Peers(here.store).accept(C)
     forgotten = here.add("text")
     here.forget(forgotten)
@@ -133,7 +133,7 @@ def test_every_device_of_the_space_has_to_confirm(here: BareDevice) -> None:
 
 
 def test_a_file_is_scrubbed_when_no_reader_is_in_the_way(here: BareDevice) -> None:
-    """Only then is a question about it answered."""
+    """Only then is a question about the file answered."""
     forgotten = here.add("text")
     with here.store.reading() as db:
         db.execute("BEGIN")
@@ -141,5 +141,5 @@ def test_a_file_is_scrubbed_when_no_reader_is_in_the_way(here: BareDevice) -> No
         here.forget(forgotten)
         assert not here.replica.is_scrubbed(here.space())
         db.execute("ROLLBACK")
-    assert any(here.store.scrub() for _ in range(100))  # another thread may be at it
+    assert any(here.store.scrub() for _ in range(100))  # another thread may be scrubbing
     assert here.replica.is_scrubbed(here.space())

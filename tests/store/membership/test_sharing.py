@@ -1,4 +1,4 @@
-"""What the user decides of the devices in one space, before and after it is signed."""
+"""Tests of the user's decisions about devices in one space, before and after they are signed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _states(home: Home, space: str = "personal") -> dict[str, str]:
 
 
 def test_an_invited_device_is_a_member_at_once_and_signed_later(make_home: Callable[[str], Home]) -> None:
-    """With its name here; a second invitation says nothing new."""
+    """The statement has its name here. A second invitation signs nothing."""
     home = make_home("home")
     home.memory.space("acme").create()
     home.memory.accept(STRANGER, name="desktop", spaces=())
@@ -37,7 +37,7 @@ def test_an_invited_device_is_a_member_at_once_and_signed_later(make_home: Calla
 
 
 def test_who_is_not_accepted_cannot_be_invited(make_home: Callable[[str], Home]) -> None:
-    """Not known, knocked, or revoked: each is said, and what to do."""
+    """The error for unknown, pending and revoked devices gives the reason and advice."""
     home = make_home("home")
     space = home.memory.space("personal")
     with pytest.raises(NotFoundError, match="memcrdt pair"):
@@ -55,7 +55,7 @@ def test_who_is_not_accepted_cannot_be_invited(make_home: Callable[[str], Home])
 
 
 def test_a_revoked_device_does_not_come_back_before_it_is_signed(homes: list[Home]) -> None:
-    """What other members say meanwhile does not bring it back; the statement then ends the waiting."""
+    """Statements of other members do not bring it back. After signing, it is no member by the statements either."""
     first, second, third = homes
     first.memory.space("personal").revoke(third.id)
     first.memory.space("personal").revoke(third.id)
@@ -73,7 +73,7 @@ def test_a_revoked_device_does_not_come_back_before_it_is_signed(homes: list[Hom
 
 
 def test_what_is_written_is_for_those_who_share_the_space(homes: list[Home]) -> None:
-    """For nobody in one that is not shared, or from which we were revoked."""
+    """There is no audience in an unshared space, or in a space from which this device was revoked."""
     first, _, third = homes
     here, there = first.memory.store, third.memory.store
     assert audience(here, here.space("personal")) == Audience(space="personal", others=True, revoked=False)
@@ -85,7 +85,7 @@ def test_what_is_written_is_for_those_who_share_the_space(homes: list[Home]) -> 
 
 
 def test_a_revocation_that_nobody_has_heard_of_can_be_taken_back(make_home: Callable[[str], Home]) -> None:
-    """As with a device that is revoked as a whole."""
+    """This is the same as for a device that is revoked entirely."""
     home = make_home("home")
     for name in ("acme", "other"):
         home.memory.space(name).create()
@@ -97,7 +97,10 @@ def test_a_revocation_that_nobody_has_heard_of_can_be_taken_back(make_home: Call
 
 
 def test_a_device_that_shares_nothing_any_more_is_revoked(make_home: Callable[[str], Home]) -> None:
-    """From its last space: nothing is left to talk about. One that takes no part can't be revoked from a space."""
+    """Revoking it from its last space revokes it entirely.
+
+    A device that does not share a space cannot be revoked from it.
+    """
     home = make_home("home")
     home.memory.accept(STRANGER)
     home.memory.space("personal").revoke(STRANGER)
@@ -110,7 +113,7 @@ def test_a_device_that_shares_nothing_any_more_is_revoked(make_home: Callable[[s
 
 
 def test_a_space_that_was_left_forgets_whom_it_revoked(make_home: Callable[[str], Home]) -> None:
-    """It is another space from then on."""
+    """After leaving, it is another space."""
     home = make_home("home")
     home.memory.accept(STRANGER)
     home.memory.space("personal").revoke(STRANGER)
@@ -119,7 +122,7 @@ def test_a_space_that_was_left_forgets_whom_it_revoked(make_home: Callable[[str]
 
 
 def test_who_may_only_read_invites_and_revokes_nobody(make_home: Callable[[str], Home]) -> None:
-    """But may go on with those who take part already."""
+    """But it may continue to share the space with its members."""
     writer, reader = make_home("writer"), make_home("reader")
     writer.peers.accept(reader.id, read_only=True)
     reader.members.join(writer.members.entries(["personal"])[0])
@@ -137,7 +140,7 @@ def test_who_may_only_read_invites_and_revokes_nobody(make_home: Callable[[str],
 
 
 def test_rights_are_not_changed_by_accepting_again(make_home: Callable[[str], Home]) -> None:
-    """A reader stays one, whatever else is said of it; a writer can't be made one."""
+    """A reader stays a reader, and a writer cannot become a reader."""
     home = make_home("home")
     home.peers.accept(STRANGER, read_only=True)
     home.memory.accept(STRANGER, address="192.168.1.20")

@@ -1,4 +1,4 @@
-"""Tokens: what is kept of them, whom they let in, and what is refused."""
+"""Tests of tokens: storage, lookup and limits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _tokens(memory: Memory) -> TokenTable:
 
 
 def test_a_secret_finds_its_token_and_no_other(tokens: TokenTable) -> None:
-    """With what it may do; anything else that is shown finds none."""
+    """The token has its rights. Any other secret finds none."""
     secret = tokens.create("browser", read_only=True, origins=["https://app.example"])
     tokens.create("another")
     token = tokens.find(secret)
@@ -42,7 +42,7 @@ def test_a_secret_finds_its_token_and_no_other(tokens: TokenTable) -> None:
 
 
 def test_the_file_holds_no_secret(tokens: TokenTable, memory: Memory) -> None:
-    """Neither as text nor as the bytes it stands for."""
+    """The file has the secret neither as text nor as bytes."""
     secret = tokens.create("browser")
     found = b"".join(path.read_bytes() for path in memory.home.iterdir() if path.name.startswith(FILE))
     assert b"browser" in found
@@ -51,7 +51,7 @@ def test_the_file_holds_no_secret(tokens: TokenTable, memory: Memory) -> None:
 
 
 def test_secrets_are_compared_in_constant_time(tokens: TokenTable, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every token is compared, also behind the one that is found, and by compare_digest alone."""
+    """Every token is compared, even after a match, and only by compare_digest."""
     compared = []
     secrets = [tokens.create(name) for name in "abc"]
     monkeypatch.setattr(module.hmac, "compare_digest", lambda one, other: compared.append(one) or one == other)
@@ -60,7 +60,7 @@ def test_secrets_are_compared_in_constant_time(tokens: TokenTable, monkeypatch: 
 
 
 def test_a_revoked_token_stands_no_more_and_its_name_is_free(tokens: TokenTable) -> None:
-    """Another one under the same name is another one: who holds the old secret stays out."""
+    """A new token with the same name does not accept the old secret."""
     secret = tokens.create("browser")
     token = tokens.find(secret)
     assert token is not None
@@ -74,7 +74,7 @@ def test_a_revoked_token_stands_no_more_and_its_name_is_free(tokens: TokenTable)
 
 
 def test_what_cannot_be_is_refused(tokens: TokenTable) -> None:
-    """A name that is taken or odd, an origin with a path, the local space, a space or token that is not here."""
+    """Covers a taken or malformed name, an origin with a path, the space `local`, and unknown spaces and tokens."""
     tokens.create("browser")
     for name, options in (
         ("browser", {}),
@@ -96,7 +96,7 @@ def test_what_cannot_be_is_refused(tokens: TokenTable) -> None:
 
 
 def test_there_is_a_limit_to_tokens(tokens: TokenTable, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of them is compared at every request."""
+    """Every request compares all tokens."""
     monkeypatch.setattr(module, "TOKENS", 2)
     tokens.create("a")
     tokens.create("b")

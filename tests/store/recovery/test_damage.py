@@ -1,4 +1,4 @@
-"""Bit rot on a device that syncs: what is damaged is set aside by itself, and other devices bring it again."""
+"""Tests of bit rot on a device that syncs: damaged rows are set aside automatically, and peers send them again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Make = Callable[..., BareDevice]
 
 
 def _two(make: Make) -> tuple[BareDevice, BareDevice, list[str]]:
-    """Two devices that hold the same: what was added, edited and tagged on both."""
+    """Return two devices with equal content that was added, edited and tagged on both."""
     a, b = make("A"), make("B")
     for device, other in ((a, b), (b, a)):
         with device.store.writing() as db:
@@ -33,7 +33,7 @@ def _two(make: Make) -> tuple[BareDevice, BareDevice, list[str]]:
 
 
 def _meet(*devices: BareDevice) -> None:
-    """As sessions do: one in which a store fails is followed by another."""
+    """Exchange like sessions do: after a session with a failing store, another session follows."""
     try:
         agree(devices)
     except CorruptError:
@@ -47,7 +47,7 @@ def _alarms(device: BareDevice) -> list[str]:
 
 @pytest.mark.parametrize("lost", ["seq = 1", "seq = 3", "seq IN (2, 5)", "seq = 6", "1"])
 def test_other_devices_bring_damaged_rows_again_by_themselves(device: Make, lost: str) -> None:
-    """Nobody has to call the doctor; what both write meanwhile arrives, and the user is told."""
+    """No doctor is needed. Changes of both devices continue to arrive, and the user gets an alarm."""
     a, b, _ = _two(device)
     before, client = a.texts(), a.store.facts.client_id
     spoil(a, "updates", lost)
@@ -62,7 +62,7 @@ def test_other_devices_bring_damaged_rows_again_by_themselves(device: Make, lost
 
 
 def test_other_devices_bring_rows_again_that_are_gone(device: Make) -> None:
-    """As when a page was never written: nothing more is written under the client id whose clocks are lost."""
+    """As after an unwritten page. The store no longer writes under the client id whose clocks are lost."""
     a, b, _ = _two(device)
     before, client = a.texts(), a.store.facts.client_id
     with a.store.writing() as db:
@@ -76,7 +76,7 @@ def test_other_devices_bring_rows_again_that_are_gone(device: Make) -> None:
 
 
 def test_other_devices_bring_a_damaged_snapshot_again(device: Make) -> None:
-    """And what was written behind it is not lost, though nobody else has it yet."""
+    """Rows after the snapshot survive, although no other device has them yet."""
     a, b, _ = _two(device)
     compaction.compact(a.store)
     mine = a.add("behind the snapshot")
@@ -89,7 +89,10 @@ def test_other_devices_bring_a_damaged_snapshot_again(device: Make) -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_what_others_say_stands_against_what_is_read_back(device: Make, seed: int) -> None:
-    """Whatever client ids there are: a whole shard is read back before anybody brings it again, and yields then."""
+    """A whole shard is restored from the views before another device sends it.
+
+    The restored registers yield to those of the other device, whatever the client ids are.
+    """
     a, b, ids = _two(device)
     a.use_client(seed * 2**48 + 5)
     a.update(ids[1], text="edited twice", pinned=True)
@@ -109,7 +112,7 @@ def test_what_others_say_stands_against_what_is_read_back(device: Make, seed: in
 
 
 def test_what_only_the_damaged_row_had_is_read_back_from_the_views(device: Make) -> None:
-    """Where nothing builds on it, at once; also what was forgotten by it stays so."""
+    """If no row builds on it, this happens at once. Its forgotten memories stay forgotten."""
     a, b, ids = _two(device)
     mine = a.add("not sent yet")
     spoil(a, "updates", f"seq = {a.replica.head()}")
@@ -124,7 +127,7 @@ def test_what_only_the_damaged_row_had_is_read_back_from_the_views(device: Make)
 
 @pytest.mark.parametrize("lost", ["seq = 2", "seq = 6", "1"])
 def test_who_may_only_read_writes_nothing_to_mend_its_shard(device: Make, lost: str) -> None:
-    """It shows what it has shown, and waits for those that may write: what is read back would go to nobody."""
+    """It keeps its views and waits for a device that may write, because no device would accept restored registers."""
     a, b, _ = _two(device)
     with a.store.writing() as db:
         db.execute("UPDATE spaces SET read_only = 1")
@@ -140,7 +143,7 @@ def test_who_may_only_read_writes_nothing_to_mend_its_shard(device: Make, lost: 
 
 
 def test_rows_that_build_on_what_nobody_else_has_wait(device: Make) -> None:
-    """They are shown as before, and go on as soon as the user says that the rest is lost."""
+    """Their memories stay visible, and the shard resumes when the user gives up the lost rows."""
     a, b, _ = _two(device)
     first, second = a.add("not sent yet"), a.add("nor this")
     before = a.views()
@@ -158,7 +161,7 @@ def test_rows_that_build_on_what_nobody_else_has_wait(device: Make) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_three_devices_agree_whatever_row_is_damaged(device: Make, seed: int) -> None:
-    """Nothing is lost, and what was forgotten stays so, whether a row of the log or a snapshot is gone."""
+    """No data is lost, and forgotten memories stay forgotten, whether a row of the log or a snapshot is lost."""
     rng = Random(seed)
     devices = [device(name) for name in "ABC"]
     for _ in range(8):
@@ -180,7 +183,7 @@ def test_three_devices_agree_whatever_row_is_damaged(device: Make, seed: int) ->
 
 
 def _live(device: BareDevice, rng: Random) -> None:
-    """Adds and edits, and perhaps forgets and folds."""
+    """Add and edit memories, and perhaps forget and fold."""
     device.add(f"memory {rng.random()}", tags=["x"])
     there = sorted(device.texts())
     device.update(rng.choice(there), text=f"edited {rng.random()}")
@@ -191,7 +194,7 @@ def _live(device: BareDevice, rng: Random) -> None:
 
 
 def test_whoever_holds_the_same_as_a_damaged_shard_need_not_hold_its_rows(device: Make) -> None:
-    """So it gets no receipt for them: they wait here, or are lost, and are not in what was compared or sent."""
+    """It gets no receipt for waiting and lost rows, because they are not part of the comparison or the diff."""
     a, b, _ = _two(device)
     a.add("not sent yet")
     a.add("nor this")
@@ -205,7 +208,7 @@ def test_whoever_holds_the_same_as_a_damaged_shard_need_not_hold_its_rows(device
 
 
 def test_what_was_forgotten_stays_so_when_its_tombstone_is_lost(device: Make) -> None:
-    """Another device, which has not heard of it, brings the memory again while rows wait, and after they have come."""
+    """A device that does not know the forget sends the memory again, while rows wait and after they have arrived."""
     a, b, ids = _two(device)
     a.forget(ids[0])
     compaction.compact(a.store)
@@ -224,7 +227,7 @@ def test_what_was_forgotten_stays_so_when_its_tombstone_is_lost(device: Make) ->
 def test_what_was_forgotten_while_rows_waited_is_scrubbed_when_they_go_on(
     device: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As long as they wait their shard can't be folded; the update that makes it whole sees to it."""
+    """The shard cannot be folded while rows wait. The update that makes it whole starts the scrubbing."""
     a, b, ids = _two(device)
     spoil(a, "updates", "seq = 3")
     damage.repair_shard(a.store, 1)
@@ -238,7 +241,7 @@ def test_what_was_forgotten_while_rows_waited_is_scrubbed_when_they_go_on(
 
 
 def test_what_is_read_back_comes_into_the_shard_where_it_was(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There what other devices bring is the same; and a shard that is left empty is compared with nobody."""
+    """Other devices have it in the same shard. A shard that is left empty is not compared."""
     monkeypatch.setattr("memcrdt.model.limits.SHARD_BIRTHS", 3)
     a = device("A")
     a.add_many(["one", "two", "three"])
@@ -258,7 +261,7 @@ def test_what_is_read_back_comes_into_the_shard_where_it_was(device: Make, monke
 
 
 def test_a_damaged_row_is_not_sent(device: Make) -> None:
-    """One byte of a text may be wrong in an update that is well-formed: the shard is compared in its place."""
+    """A byte of text may be wrong in a well-formed update. The shard is compared instead."""
     a, b, _ = _two(device)
     with a.store.writing() as db:
         db.execute("INSERT INTO shares(space, device) SELECT space, ? FROM spaces WHERE name = 'personal'", (b.id,))
@@ -276,7 +279,7 @@ def test_a_damaged_row_is_not_sent(device: Make) -> None:
 
 
 def test_a_shard_is_mended_at_once_or_not_at_all(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Were its rows set aside and nothing read back, the next update would make the views say what is left."""
+    """If rows were set aside but not restored, the next update would reduce the views to the rest."""
     a, _, _ = _two(device)
     mine = a.add("not sent yet")
     before, head = a.views(), a.replica.head()
@@ -296,7 +299,7 @@ def _full(*_: object) -> int:
 
 
 def test_of_a_healthy_shard_nothing_is_set_aside(device: Make) -> None:
-    """Nor does the store take another client id."""
+    """The store keeps its client id."""
     a, _, _ = _two(device)
     before = a.store.facts, a.views(), a.digest()
     shards = [shard for (shard,) in a.rows("SELECT shard FROM shards")]

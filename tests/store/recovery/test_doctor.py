@@ -1,4 +1,4 @@
-"""Bit rot: what is damaged is found, set aside and mended, and a damaged row stops neither opening nor reading."""
+"""Tests of the doctor: damaged rows are found, set aside and repaired, and prevent neither opening nor reading."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Make = Callable[..., BareDevice]
 
 
 def _rich(make: Make, name: str = "A") -> tuple[BareDevice, list[str]]:
-    """A device with memories of all kinds."""
+    """Return a device with memories of all kinds."""
     a = make(name)
     ids = [a.add(f"memory {n}", tags=[f"t{n}"], metadata={"n": n}, importance=n / 10) for n in range(6)]
     a.update(ids[1], text="edited", pinned=True)
@@ -27,7 +27,7 @@ def _rich(make: Make, name: str = "A") -> tuple[BareDevice, list[str]]:
 
 
 def test_a_healthy_store_has_no_problems(device: Make) -> None:
-    """Also after folding, and nothing is changed by looking nor by repairing."""
+    """This also holds after folding. Neither examine() nor repair() changes anything."""
     a, _ = _rich(device)
     before = a.views(), a.digest(), a.store.facts
     assert doctor.examine(a.store).problems == ()
@@ -59,7 +59,7 @@ def test_a_healthy_store_has_no_problems(device: Make) -> None:
     ],
 )
 def test_views_are_made_anew_from_the_log(device: Make, harm: str) -> None:
-    """Invariant 10: rebuilt views are identical to those maintained live, whatever was wrong with them."""
+    """Invariant 10: rebuilt views are identical to views maintained live, whatever was wrong with them."""
     a, _ = _rich(device)
     before = a.views(), a.digest()
     with a.store.writing() as db:
@@ -72,7 +72,7 @@ def test_views_are_made_anew_from_the_log(device: Make, harm: str) -> None:
 
 
 def test_views_of_memories_in_two_shards_are_made_anew(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Invariant 10: registers of all their shards count."""
+    """Invariant 10: the registers of all their shards count."""
     monkeypatch.setattr("memcrdt.model.limits.SHARD_BIRTHS", 1)
     a, b = device("A"), device("B")
     b.add("another")
@@ -88,7 +88,7 @@ def test_views_of_memories_in_two_shards_are_made_anew(device: Make, monkeypatch
 
 
 def test_a_damaged_row_stops_neither_opening_nor_reading(device: Make) -> None:
-    """Nor adding: a new shard takes what is new. Who edits in the damaged one is told what to do."""
+    """It does not prevent adding either, which uses a new shard. An edit in the damaged shard fails with advice."""
     a, ids = _lossy(device)
     texts = a.texts()
     spoil(a, "updates", "seq = 2")
@@ -101,7 +101,7 @@ def test_a_damaged_row_stops_neither_opening_nor_reading(device: Make) -> None:
 
 
 def test_a_poisoned_row_stops_neither_opening_nor_reading_nor_the_status(device: Make) -> None:
-    """A peer's update that an older scan let through, say: the document is not loaded, nothing else needs it."""
+    """An older scan may have accepted such an update. Only the document cannot be loaded, and nothing else needs it."""
     a, ids = _lossy(device)
     texts = a.texts()
     _poison(a)
@@ -115,7 +115,7 @@ def test_a_poisoned_row_stops_neither_opening_nor_reading_nor_the_status(device:
 
 
 def _poison(a: BareDevice) -> None:
-    """Puts an update into the log that may not be applied, as if a peer had sent it."""
+    """Put an update into the log that cannot be applied, as if a peer had sent it."""
     hostile = b"\x01\x01\x05\x00\x08\x01\x08memories\x01" + b"\x75\x01" * 20_000
     with a.store.writing() as db:
         log.append(db, log.Append(1, hostile, "somebody", 7))
@@ -123,7 +123,7 @@ def _poison(a: BareDevice) -> None:
 
 
 def _lossy(make: Make) -> tuple[BareDevice, list[str]]:
-    """A device whose log is six updates, none of them folded."""
+    """Return a device whose log has six updates, none of them folded."""
     a = make("A")
     ids = [a.add(f"memory {n}", tags=[f"t{n}"], metadata={"n": n}) for n in range(4)]
     a.update(ids[1], text="edited", importance=0.5)
@@ -133,7 +133,7 @@ def _lossy(make: Make) -> tuple[BareDevice, list[str]]:
 
 @pytest.mark.parametrize("lost", ["seq = 1", "seq = 3", "seq = 5", "seq = 6", "seq IN (2, 5)"])
 def test_without_peers_nothing_that_was_shown_is_lost(device: Make, lost: str) -> None:
-    """The row is set aside, what built on it is given up, and all comes back from the views."""
+    """The row is set aside, rows that build on it are given up, and all content is restored from the views."""
     a, ids = _lossy(device)
     before, facts = a.views(), a.store.facts
     spoil(a, "updates", lost)
@@ -150,7 +150,7 @@ def test_without_peers_nothing_that_was_shown_is_lost(device: Make, lost: str) -
 
 @pytest.mark.parametrize("lost", ["seq = 1", "seq = 3", "seq = 6", "1"])
 def test_rows_that_are_gone_are_damage_too(device: Make, lost: str) -> None:
-    """As when a page was never written: all comes back from the views, and the lost clocks are not used again."""
+    """As after an unwritten page: all content is restored from the views, and the lost clocks are not reused."""
     a, ids = _lossy(device)
     before, facts = a.views(), a.store.facts
     with a.store.writing() as db:
@@ -166,7 +166,7 @@ def test_rows_that_are_gone_are_damage_too(device: Make, lost: str) -> None:
 
 
 def test_the_history_of_a_lost_shard_comes_back(device: Make) -> None:
-    """Every text that it has had, and conflicts that nobody has settled."""
+    """This covers every text that a memory has had, and unsettled conflicts."""
     a, b = device("A"), device("B")
     memory = a.add("first")
     a.update(memory, text="second")
@@ -186,7 +186,7 @@ def test_the_history_of_a_lost_shard_comes_back(device: Make) -> None:
 
 
 def test_what_has_lost_its_home_is_not_lost_with_the_log(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor is it taken for a memory of the damaged shard when another shard has it."""
+    """A memory in another shard is not assigned to the damaged shard."""
     monkeypatch.setattr("memcrdt.model.limits.SHARD_BIRTHS", 2)
     a, _ = _lossy(device)
     before = a.views()
@@ -200,7 +200,7 @@ def test_what_has_lost_its_home_is_not_lost_with_the_log(device: Make, monkeypat
 
 
 def test_what_is_damaged_in_the_log_and_the_views_is_saved_as_far_as_it_goes(device: Make) -> None:
-    """A wrong byte costs itself, and a scope that is none the scope; only what has no text any more is lost."""
+    """A wrong byte costs one character, and an invalid scope the scope. Only a memory without a text is lost."""
     a, ids = _lossy(device)
     spoil(a, "updates", "seq = 1")
     with a.store.writing() as db:
@@ -214,7 +214,7 @@ def test_what_is_damaged_in_the_log_and_the_views_is_saved_as_far_as_it_goes(dev
 
 
 def test_what_the_views_show_and_the_log_does_not_know_is_damage(device: Make) -> None:
-    """Whoever wants to change it is told what to do."""
+    """An attempt to change such a memory fails with advice."""
     a = device("A")
     memory = a.add("memory")
     with a.store.writing() as db:
@@ -226,13 +226,13 @@ def test_what_the_views_show_and_the_log_does_not_know_is_damage(device: Make) -
 
 
 def _know(device: BareDevice, other: BareDevice) -> None:
-    """Makes the other device one that the first has accepted."""
+    """Make the first device accept the other."""
     with device.store.writing() as db:
         db.execute("INSERT INTO peers(device, state, added_at) VALUES(?, 'accepted', 0)", (other.id,))
 
 
 def test_with_peers_the_lost_rows_come_back_as_they_were(device: Make) -> None:
-    """What builds on them waits in the log; the next exchange fills the gap, and all are equal."""
+    """Rows that build on them wait in the log. The next exchange fills the gap, and all devices are equal."""
     a, ids = _lossy(device)
     b = device("B")
     _know(a, b)
@@ -255,7 +255,7 @@ def test_with_peers_the_lost_rows_come_back_as_they_were(device: Make) -> None:
 
 
 def test_a_lost_snapshot_comes_back_from_peers(device: Make) -> None:
-    """All of the shard, and what was written behind it."""
+    """The whole shard comes back, with the rows after the snapshot."""
     a, _ = _lossy(device)
     b = device("B")
     _know(a, b)
@@ -272,7 +272,7 @@ def test_a_lost_snapshot_comes_back_from_peers(device: Make) -> None:
 
 
 def test_a_lost_forget_stays_forgotten(device: Make) -> None:
-    """Invariant 6: the views know of it, and it is written again."""
+    """Invariant 6: the views have the tombstone, and it is written again."""
     a = device("A")
     memory = a.add("memory")
     a.add("another")
@@ -285,7 +285,7 @@ def test_a_lost_forget_stays_forgotten(device: Make) -> None:
 
 
 def test_a_row_with_a_right_checksum_that_no_store_would_write_is_set_aside(device: Make) -> None:
-    """It is scanned as what comes from outside is: nested 20,000 deep it would end the process."""
+    """Rows are scanned like foreign updates: 20,000 levels of nesting would end the process."""
     a, _ = _lossy(device)
     _poison(a)
     assert "not an update that can be applied" in doctor.examine(a.store).problems[0]
@@ -294,7 +294,7 @@ def test_a_row_with_a_right_checksum_that_no_store_would_write_is_set_aside(devi
 
 
 def test_the_index_is_made_anew(tmp_path: Any) -> None:
-    """Words and vectors that are missing, or too many, are found; afterwards the search finds as before."""
+    """Missing and surplus words and vectors are found. After the repair, search works as before."""
     import memcrdt
 
     with memcrdt.open(tmp_path / "home", embedder=None) as memory:
@@ -310,7 +310,7 @@ def test_the_index_is_made_anew(tmp_path: Any) -> None:
 
 
 def test_codes_of_another_layout_are_made_anew(tmp_path: Any) -> None:
-    """They are found by their length; the repair leaves an index that answers."""
+    """Their length reveals them, and the repaired index answers."""
     import memcrdt
 
     with memcrdt.open(tmp_path / "home") as memory:
@@ -325,7 +325,7 @@ def test_codes_of_another_layout_are_made_anew(tmp_path: Any) -> None:
 
 
 def test_a_missing_extension_is_a_note_and_no_damage(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Vectors are compared by numpy then; with the extension there is nothing to note."""
+    """numpy then compares vectors. With the extension there is no note."""
     a = device("A")
     assert doctor.examine(a.store).notes == ()
     monkeypatch.setattr(doctor, "load_vector_functions", lambda db: False)
@@ -336,6 +336,6 @@ def test_a_missing_extension_is_a_note_and_no_damage(device: Make, monkeypatch: 
 
 
 def _readable(views: list[Any]) -> list[Any]:
-    """The views without what a rescue may change: times, and which revision a text is."""
+    """Return the views without the columns that a repair may change: times, and the revision of a text."""
     memories = [(*row[:3], *row[4:8], *row[10:17]) for row in views[0]]
     return [memories, views[2], views[3], views[4], [row[:2] for row in views[5]]]

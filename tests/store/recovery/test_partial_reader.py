@@ -1,4 +1,4 @@
-"""Reading around damage within a table."""
+"""Tests of reading around damage within a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memcrdt.store.recovery.partial_reader import DamagedTable
 
 
 def test_rows_of_wrong_numbers_do_not_lead_astray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A damaged tree gave rows before those that were asked for: the search between damage and damage has to end."""
+    """A damaged tree yields rows before the requested range. The search must still end."""
     monkeypatch.setattr(partial_reader, "_PROBES", 5_000)
 
     class Damaged:

@@ -1,4 +1,4 @@
-"""Damage that SQLite itself sees: whatever page it is on, a repair leaves all that is said anywhere else."""
+"""Tests of damage that SQLite detects: whatever page is damaged, a repair keeps all content of the other pages."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from memcrdt.store.recovery import doctor, rebuild
 
 COUNT = 120
 PAGE = 4_096
-DAMAGED = 1_500  # bytes of it
+DAMAGED = 1_500  # bytes of a page
 
 
 class Whole(NamedTuple):
-    """A home that is well, and what it says."""
+    """An undamaged home and its content."""
 
     home: Path
     said: dict[str, Any]
@@ -65,7 +65,7 @@ def _said(memory: memcrdt.Memory) -> dict[str, Any]:
 
 
 def _spoil(path: Path, name: str, offset: int) -> None:
-    """Overwrites a part of the middle page of a table or an index."""
+    """Overwrite part of the middle page of a table or an index."""
     with apsw.Connection(str(path)) as db:
         pages = [page for (page,) in db.execute("SELECT pageno FROM dbstat WHERE name = ? ORDER BY path", (name,))]
     db.close()
@@ -76,7 +76,7 @@ def _spoil(path: Path, name: str, offset: int) -> None:
 
 @pytest.mark.parametrize("name", _tables())
 def test_one_damaged_page_of_any_table_or_index_loses_nothing(whole: Whole, tmp_path: Path, name: str) -> None:
-    """Doctor reports it and mends it, and afterwards all is said as before."""
+    """The doctor reports the damage and repairs it, and all content is the same as before."""
     home = tmp_path / "home"
     shutil.copytree(whole.home, home)
     _spoil(home / FILE, name, 0)
@@ -104,7 +104,7 @@ def _overwrite(path: Path, offset: int, data: bytes) -> None:
 
 @pytest.mark.parametrize("part", range(6))
 def test_a_damaged_list_of_tables_loses_nothing(whole: Whole, tmp_path: Path, part: int) -> None:
-    """Where the tables begin is known. The damage is on any page of the list, and at either end of the first."""
+    """The roots of tables are known. The damage is on any page of the list, and at either end of the first page."""
     home = tmp_path / "home"
     shutil.copytree(whole.home, home)
     first, *others = _schema_pages(home)
@@ -126,7 +126,7 @@ def test_a_damaged_list_of_tables_loses_nothing(whole: Whole, tmp_path: Path, pa
     ],
 )
 def test_a_damaged_header_loses_nothing(whole: Whole, tmp_path: Path, offset: int, data: bytes, problem: str) -> None:
-    """Also when all of the first page is gone; and doctor says what is wrong with it."""
+    """This also works if the whole first page is lost. The doctor describes the damage."""
     home = tmp_path / "home"
     shutil.copytree(whole.home, home)
     _overwrite(home / FILE, offset, data)
@@ -147,7 +147,7 @@ def _assert_mended(home: Path, whole: Whole) -> list[str]:
 
 
 def test_what_a_damaged_file_has_in_its_wal_is_saved(whole: Whole, tmp_path: Path) -> None:
-    """After a crash, and damage to the first page, which the WAL does not have."""
+    """A crash left a WAL without the first page, which was damaged later."""
     home, crashed = tmp_path / "home", tmp_path / "crashed"
     shutil.copytree(whole.home, home)
     with memcrdt.open(home, embedder=None) as memory:
@@ -162,7 +162,7 @@ def test_what_a_damaged_file_has_in_its_wal_is_saved(whole: Whole, tmp_path: Pat
 
 
 def test_of_a_file_that_lost_its_end_the_rest_is_saved(whole: Whole, tmp_path: Path) -> None:
-    """Doctor says how much is missing, and the log and the views make up for each other."""
+    """The doctor reports how much is missing. The log and the views complement each other."""
     home = tmp_path / "home"
     shutil.copytree(whole.home, home)
     size = (home / FILE).stat().st_size
@@ -178,7 +178,7 @@ def test_of_a_file_that_lost_its_end_the_rest_is_saved(whole: Whole, tmp_path: P
 
 @pytest.mark.parametrize("content", [b"these are notes, no database" * 300, bytes(PAGE * 70), b"SQLite format 3\0"])
 def test_a_file_without_a_store_is_left_as_it_is(whole: Whole, tmp_path: Path, content: bytes) -> None:
-    """Doctor says that there is nothing to be found in it."""
+    """The doctor says that the file has no memory."""
     home = tmp_path / "home"
     shutil.copytree(whole.home, home)
     (home / FILE).write_bytes(content)
@@ -190,7 +190,7 @@ def test_a_file_without_a_store_is_left_as_it_is(whole: Whole, tmp_path: Path, c
 
 
 def test_an_emptied_file_is_told_of(whole: Whole, tmp_path: Path) -> None:
-    """A new store begins in it, and the user hears that there was another."""
+    """A new store begins in the file, and an alarm tells the user that there was another store."""
     home = tmp_path / "home"
     shutil.copytree(whole.home, home)
     (home / FILE).write_bytes(b"")
@@ -199,7 +199,7 @@ def test_an_emptied_file_is_told_of(whole: Whole, tmp_path: Path) -> None:
 
 
 def _repaired(home: Path) -> tuple[list[str], list[str]]:
-    """What was found and done, in a file that could not even be opened, too."""
+    """Return the problems and repairs of a file, even if it cannot be opened."""
     problems, done = [], []
     try:
         memory = memcrdt.open(home, embedder=None)
