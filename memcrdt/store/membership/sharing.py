@@ -129,7 +129,7 @@ def invite(store: Store, name: str, device: str) -> None:
                 f"no device {shown(device)} is known here; pair it (memcrdt pair), or accept its id (memcrdt accept)"
             )
         if state != "accepted":
-            has = "was revoked" if state == "revoked" else "has knocked"
+            has = "was revoked" if state == "revoked" else "has only tried to connect"
             raise InputError(f"the device {shown(device)} {has} and is not accepted; run memcrdt accept first")
         share(db, shareable_space_number(db, name), device, read_only=False)
 

@@ -43,7 +43,7 @@ def test_who_is_not_accepted_cannot_be_invited(make_home: Callable[[str], Home])
     with pytest.raises(NotFoundError, match="memcrdt pair"):
         space.invite(STRANGER)
     home.peers.knocked(STRANGER, b"k" * 32, None)
-    with pytest.raises(InputError, match="has knocked and is not accepted; run memcrdt accept"):
+    with pytest.raises(InputError, match="has only tried to connect and is not accepted; run memcrdt accept"):
         space.invite(STRANGER)
     home.memory.revoke(STRANGER)
     with pytest.raises(InputError, match="was revoked and is not accepted"):
