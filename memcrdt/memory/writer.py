@@ -14,7 +14,7 @@ from memcrdt.model.records import Forgotten
 from memcrdt.model.requests import AddRequest, UpdateRequest, check_alive
 from memcrdt.model.values import Vector
 from memcrdt.store import changes, listing, moving, reads
-from memcrdt.store.indexer import Connection
+from memcrdt.store.indexer import SqlConnection
 from memcrdt.store.membership import receipts
 from memcrdt.store.reads import Place
 from memcrdt.store.store import Store
@@ -97,7 +97,7 @@ def given_vectors(requests: Sequence[AddRequest]) -> dict[str, Vector]:
 
 def _to_forget(
     store: Store, memory_ids: Sequence[str] | None, wanted: CheckedFilters, *, is_filtered: bool
-) -> Callable[[Connection], list[Place]]:
+) -> Callable[[SqlConnection], list[Place]]:
     """Return a function that lists the memories to forget.
 
     Raises InputError unless either ids or narrowing filters are given, and NotFoundError for an unknown id.

@@ -17,7 +17,7 @@ from memcrdt.model.records import Hit, MemoryRecord
 from memcrdt.model.values import Vector, from_ms
 from memcrdt.search.arrays import normalised
 from memcrdt.store import listing, reads
-from memcrdt.store.indexer import Connection
+from memcrdt.store.indexer import SqlConnection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ CHANGED: Final = 1_000  # memories compared, the last changed first
 _STEM_CHARS: Final = 5  # words that share their first characters count as one
 
 
-def changed_since(db: Connection, filters: CheckedFilters, now: int) -> list[MemoryRecord]:
+def changed_since(db: SqlConnection, filters: CheckedFilters, now: int) -> list[MemoryRecord]:
     """Return the memories whose text has changed since `filters.as_of`, as they were at that time."""
     assert filters.as_of is not None
     today = listing.revised_since(db, replace(filters, contains=None), now, CHANGED)

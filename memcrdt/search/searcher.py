@@ -10,7 +10,7 @@ from memcrdt.model.records import Hit
 from memcrdt.search.as_of import changed_since, compare, merged
 from memcrdt.store import overview, reads
 from memcrdt.store.changes import missing
-from memcrdt.store.indexer import Connection
+from memcrdt.store.indexer import SqlConnection
 from memcrdt.store.store import Store
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Searcher:
         with self._store.reading() as db:
             return self._search(db, query, filters, options)
 
-    def _search(self, db: Connection, query: str, filters: CheckedFilters, options: SearchOptions) -> list[Hit]:
+    def _search(self, db: SqlConnection, query: str, filters: CheckedFilters, options: SearchOptions) -> list[Hit]:
         from memcrdt.search import search
         from memcrdt.search.query.highlights import Highlighter
 

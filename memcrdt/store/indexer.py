@@ -9,7 +9,7 @@ import apsw
 
 from memcrdt.model.values import Vector
 
-Connection: TypeAlias = apsw.Connection  # for search, which does not open SQLite itself
+SqlConnection: TypeAlias = apsw.Connection  # for search, which does not open SQLite itself
 Prepared: TypeAlias = Any  # the result of `prepare`, passed to `replace` unchanged
 
 

@@ -17,7 +17,7 @@ from memcrdt.errors import EmbedderError, InputError
 from memcrdt.search.embedders.calibration import UNKNOWN, unrelated_cosine
 from memcrdt.search.embedders.embedder import Embedder, make_embedder
 from memcrdt.store import meta
-from memcrdt.store.indexer import Connection
+from memcrdt.store.indexer import SqlConnection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,7 +121,7 @@ class WatchedEmbedders:
                 self._made[name] = _made(name)
             return self._made[name]
 
-    def unrelated(self, db: Connection, name: str) -> float:
+    def unrelated(self, db: SqlConnection, name: str) -> float:
         """Return the mean cosine of unrelated texts in a model; of a slow model, the value that the worker stored."""
         if name not in self._unrelated:
             embedder = self.get(name)
@@ -147,7 +147,7 @@ class WatchedEmbedders:
         return next((failure for pair in failures for failure in pair if failure), None)
 
 
-def note_unrelated(db: Connection, name: str, cosine: float) -> None:
+def note_unrelated(db: SqlConnection, name: str, cosine: float) -> None:
     """Store the mean cosine of unrelated texts in a slow model, so that no search has to compute it."""
     meta.write(db, _UNRELATED + name, str(cosine))
 

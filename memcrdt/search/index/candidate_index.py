@@ -9,7 +9,7 @@ from memcrdt.errors import CorruptError
 from memcrdt.search.arrays import are_allowed, parse_integers
 from memcrdt.search.index import binary_codes
 from memcrdt.search.index.passages import PER_MEMORY
-from memcrdt.store.indexer import Connection
+from memcrdt.store.indexer import SqlConnection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ class CandidateIndex:
         with self._lock:
             self._empty()
 
-    def refresh(self, db: Connection) -> CandidateSnapshot:
+    def refresh(self, db: SqlConnection) -> CandidateSnapshot:
         """Read the rows added since the last call, and return a snapshot that later calls do not change.
 
         Raises:

@@ -10,7 +10,7 @@ from memcrdt.model.filters import CheckedFilters
 from memcrdt.search.arrays import parse_integers
 from memcrdt.store import log
 from memcrdt.store.filtering import Where, hidden, narrowing, where
-from memcrdt.store.indexer import Connection
+from memcrdt.store.indexer import SqlConnection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ class FilterMasks:
         self._lock = threading.Lock()
         self._kept: OrderedDict[Where, tuple[int, Mask]] = OrderedDict()
 
-    def allowed(self, db: Connection, filters: CheckedFilters, now: int) -> Mask | None:
+    def allowed(self, db: SqlConnection, filters: CheckedFilters, now: int) -> Mask | None:
         """Return the mask of the memories that may be found at `now` (ms); None if all may be found."""
         import numpy as np
 
@@ -47,7 +47,7 @@ class FilterMasks:
             mask[numbers[numbers < len(mask)]] = False
         return mask
 
-    def _narrowed(self, db: Connection, condition: Where) -> Mask:
+    def _narrowed(self, db: SqlConnection, condition: Where) -> Mask:
         head = log.head(db)
         with self._lock:
             found = self._kept.get(condition)
@@ -72,6 +72,6 @@ def _mask(numbers: NDArray[np.int64]) -> Mask:
     return mask
 
 
-def _numbers(db: Connection, condition: Where) -> NDArray[np.int64]:
+def _numbers(db: SqlConnection, condition: Where) -> NDArray[np.int64]:
     sql = f"SELECT group_concat(m.memory) FROM memories m WHERE {condition.sql}"
     return parse_integers(db.execute(sql, condition.bindings).get)

@@ -15,7 +15,7 @@ from memcrdt.model.values import Vector
 from memcrdt.search.embedders.embedder import Embedder
 from memcrdt.search.index import passages, registry
 from memcrdt.search.index.registry import IndexedModel
-from memcrdt.store.indexer import Connection, IndexRow
+from memcrdt.store.indexer import IndexRow, SqlConnection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,7 @@ def check_embedder(embedder: Embedder | None) -> Embedder:
     return embedder
 
 
-def unit_vector(db: Connection, model: IndexedModel, embedder: Embedder, numbers: Vector) -> NDArray[np.float32]:
+def unit_vector(db: SqlConnection, model: IndexedModel, embedder: Embedder, numbers: Vector) -> NDArray[np.float32]:
     """Return a given vector as a unit vector [dim] of a model.
 
     Raises:
@@ -51,7 +51,7 @@ def unit_vector(db: Connection, model: IndexedModel, embedder: Embedder, numbers
 
 
 def passage_vectors(
-    db: Connection, model: IndexedModel, embedder: Embedder, rows: Sequence[IndexRow], given: Mapping[str, Vector]
+    db: SqlConnection, model: IndexedModel, embedder: Embedder, rows: Sequence[IndexRow], given: Mapping[str, Vector]
 ) -> list[tuple[int, NDArray[np.float32]]]:
     """Return the vectors [passages, dim] of the memories whose texts have a given vector. Raises InputError."""
     import numpy as np

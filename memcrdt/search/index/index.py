@@ -21,7 +21,7 @@ from memcrdt.search.index.filter_masks import FilterMasks
 from memcrdt.search.index.given import check_embedder, passage_vectors
 from memcrdt.search.index.registry import IndexedModel
 from memcrdt.search.words import searchable
-from memcrdt.store.indexer import Connection, IndexRow
+from memcrdt.store.indexer import IndexRow, SqlConnection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,7 +93,11 @@ class SearchIndex:
         return PreparedVectors(own.name, vectors, known)
 
     def replace(
-        self, db: Connection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: PreparedVectors | None
+        self,
+        db: SqlConnection,
+        removed: Sequence[IndexRow],
+        added: Sequence[IndexRow],
+        prepared: PreparedVectors | None,
     ) -> None:
         """Remove rows and add rows. Rows whose indexed fields are equal stay as they are."""
         before = {_content(row) for row in removed}
@@ -113,11 +117,11 @@ class SearchIndex:
             self._left_waiting = False
             self.on_waiting()
 
-    def clear(self, db: Connection) -> None:
+    def clear(self, db: SqlConnection) -> None:
         """Empty the indexes, before they are rebuilt through `replace`."""
         db.execute(_CLEAR)
 
-    def problems(self, db: Connection) -> Iterator[str]:
+    def problems(self, db: SqlConnection) -> Iterator[str]:
         """Yield the problems of the indexes: searches cannot find vectors without a code of the right length."""
         from memcrdt.search.index import binary_codes
 
@@ -125,7 +129,7 @@ class SearchIndex:
         if count:
             yield f"the index has no code of {binary_codes.BYTES} bytes for {count:,} vectors"
 
-    def embedder(self, db: Connection, model: IndexedModel) -> WatchedEmbedder | None:
+    def embedder(self, db: SqlConnection, model: IndexedModel) -> WatchedEmbedder | None:
         """Return the embedder of a model; None if it is not known here, like a function of another process.
 
         From then on, the embedder refuses vectors that cannot be compared with the stored ones.
@@ -143,14 +147,14 @@ class SearchIndex:
                 self._candidates = CandidateIndex(model)
             return self._candidates
 
-    def _ensure_model(self, db: Connection) -> bool:
+    def _ensure_model(self, db: SqlConnection) -> bool:
         """Give a store without a model the model of our own embedder. Return whether the store has a model now."""
         if registry.target(db) is None and self.embedders.own is not None:
             registry.use(db, self.embedders.own.name)
             self._left_waiting = True  # the memories added before there was a model
         return registry.target(db) is not None
 
-    def _remove(self, db: Connection, rows: Sequence[IndexRow]) -> int:
+    def _remove(self, db: SqlConnection, rows: Sequence[IndexRow]) -> int:
         words = [pair for row in rows for pair in _words(row)]
         db.executemany(_REMOVE_WORDS, words)
         spans = [passages.number_range(row.memory) for row in rows]
@@ -160,7 +164,7 @@ class SearchIndex:
         return len(words)
 
     def _add_given(
-        self, db: Connection, target: IndexedModel, rows: Sequence[IndexRow], given: Mapping[str, Vector]
+        self, db: SqlConnection, target: IndexedModel, rows: Sequence[IndexRow], given: Mapping[str, Vector]
     ) -> list[IndexRow]:
         """Write given vectors, and return the rows that have no given vector. Raises InputError."""
         embedded = passage_vectors(db, target, check_embedder(self.embedders.own), rows, given)
@@ -168,7 +172,7 @@ class SearchIndex:
         db.executemany(UNQUEUE, ((memory,) for memory, _ in embedded))
         return [row for row in rows if row.text not in given]
 
-    def _add_vectors(self, db: Connection, every: Sequence[IndexRow], prepared: PreparedVectors | None) -> None:
+    def _add_vectors(self, db: SqlConnection, every: Sequence[IndexRow], prepared: PreparedVectors | None) -> None:
         """Write vectors of the models whose embedder is fast, and queue the memories for a slow or failing one."""
         target = registry.target(db)
         others = every
@@ -188,7 +192,7 @@ class SearchIndex:
                 self._queued_last = vectors is None
 
     def _vectors(
-        self, db: Connection, model: IndexedModel, rows: Sequence[IndexRow], prepared: PreparedVectors | None
+        self, db: SqlConnection, model: IndexedModel, rows: Sequence[IndexRow], prepared: PreparedVectors | None
     ) -> TextVectors | None:
         """Return the vectors of the rows' texts; None if the embedder is slow or fails."""
         embedder = self.embedder(db, model)
@@ -222,7 +226,7 @@ def embed_texts(embedder: Embedder, texts: Sequence[str]) -> TextVectors:
     return embedded
 
 
-def write_vectors(db: Connection, model: int, embedded: Sequence[tuple[int, NDArray[np.float32]]]) -> None:
+def write_vectors(db: SqlConnection, model: int, embedded: Sequence[tuple[int, NDArray[np.float32]]]) -> None:
     """Write the vectors of the passages of each memory, [windows, dim], and their codes."""
     import numpy as np
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from memcrdt.search.index.passages import PER_MEMORY
-from memcrdt.store.indexer import Connection
+from memcrdt.store.indexer import SqlConnection
 
 ModelState = Literal["current", "next", "old"]
 
@@ -30,30 +30,30 @@ class IndexedModel(NamedTuple):
     state: ModelState
 
 
-def in_use(db: Connection) -> dict[ModelState, IndexedModel]:
+def in_use(db: SqlConnection) -> dict[ModelState, IndexedModel]:
     """Return the current and the next model, if they exist, by their state."""
     rows = db.execute("SELECT model, name, state FROM models WHERE state != 'old'")
     return {row[2]: IndexedModel(*row) for row in rows}
 
 
-def target(db: Connection) -> IndexedModel | None:
+def target(db: SqlConnection) -> IndexedModel | None:
     """Return the model that waiting memories are embedded with."""
     models = in_use(db)
     return models.get("next") or models.get("current")
 
 
-def dimensions(db: Connection, model: int) -> int | None:
+def dimensions(db: SqlConnection, model: int) -> int | None:
     """Return the dimensions of the vectors of a model; None while it has no vector."""
     found: int | None = db.execute(_DIMENSIONS, (model,)).get
     return found
 
 
-def unfinished(db: Connection) -> bool:
+def unfinished(db: SqlConnection) -> bool:
     """Return whether a change of model is under way, or vectors of an old model are left."""
     return db.execute("SELECT 1 FROM models WHERE state != 'current' LIMIT 1").fetchone() is not None
 
 
-def use(db: Connection, name: str) -> None:
+def use(db: SqlConnection, name: str) -> None:
     """Make `name` the model to search with: at once in a store without a model, otherwise after embedding all memories.
 
     This runs in the caller's transaction; the worker does the rest.
@@ -75,7 +75,7 @@ def use(db: Connection, name: str) -> None:
     db.execute(_QUEUE_ALL)
 
 
-def finish(db: Connection) -> bool:
+def finish(db: SqlConnection) -> bool:
     """Make the next model the current one if no memory waits for it. Return whether this was done."""
     models = in_use(db)
     if "next" not in models or db.execute("SELECT 1 FROM waiting LIMIT 1").fetchone():
@@ -85,7 +85,7 @@ def finish(db: Connection) -> bool:
     return True
 
 
-def discard(db: Connection, limit: int) -> bool:
+def discard(db: SqlConnection, limit: int) -> bool:
     """Delete up to `limit` vectors of an old model, and the model after its last vector. Return False without one."""
     old = db.execute("SELECT model FROM models WHERE state = 'old'").fetchone()
     if old is None:

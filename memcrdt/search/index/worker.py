@@ -14,7 +14,7 @@ from memcrdt.search.embedders.embedder import Embedder, make_embedder
 from memcrdt.search.embedders.watched import note_unrelated
 from memcrdt.search.index import registry
 from memcrdt.search.index.index import UNQUEUE, SearchIndex, embed_texts, write_vectors
-from memcrdt.store.indexer import Connection
+from memcrdt.store.indexer import SqlConnection
 
 if TYPE_CHECKING:
     from memcrdt.store.store import Store
@@ -91,7 +91,7 @@ class EmbeddingWorker:
                 return registry.finish(db) or registry.discard(db, DISCARD)
         return bool(batch)
 
-    def _batch(self, db: Connection) -> list[tuple[int, str]]:
+    def _batch(self, db: SqlConnection) -> list[tuple[int, str]]:
         """Return some waiting memories from a random place on, so that processes seldom take the same ones."""
         last = db.execute(_LAST_WAITING).get
         if last is None:

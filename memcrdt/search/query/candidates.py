@@ -17,7 +17,7 @@ from memcrdt.search.query import vectors
 from memcrdt.search.query.lexical import WordMatches
 from memcrdt.search.query.scores import PassageScores
 from memcrdt.search.query.vectors import QueryVector
-from memcrdt.store.indexer import Connection
+from memcrdt.store.indexer import SqlConnection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +91,7 @@ class Cosines:
     """
 
     def __init__(
-        self, db: Connection, index: SearchIndex, vector: QueryVector | None, allowed: NDArray[np.bool_] | None
+        self, db: SqlConnection, index: SearchIndex, vector: QueryVector | None, allowed: NDArray[np.bool_] | None
     ) -> None:
         self.vector = vector
         self._db = db
@@ -122,7 +122,7 @@ class Cosines:
         return self._known.at(passage)
 
 
-def choose_seeds(db: Connection, words: WordMatches, cosines: Cosines, least: int) -> NDArray[np.int64]:
+def choose_seeds(db: SqlConnection, words: WordMatches, cosines: Cosines, least: int) -> NDArray[np.int64]:
     """Return the memories worth ranking, ascending: the best by words, the best by meaning, then the best by both.
 
     Args:
@@ -142,7 +142,7 @@ def choose_seeds(db: Connection, words: WordMatches, cosines: Cosines, least: in
     return _top(db, chosen, words.shares(chosen) + COSINE_WEIGHT * cosines.of(chosen), max(SEEDS, least))
 
 
-def make_pool(db: Connection, seeds: NDArray[np.int64], cosines: Cosines) -> Pool:
+def make_pool(db: SqlConnection, seeds: NDArray[np.int64], cosines: Cosines) -> Pool:
     """Return the seeds with their neighbours in conversations."""
     import numpy as np
 
@@ -160,7 +160,7 @@ def make_pool(db: Connection, seeds: NDArray[np.int64], cosines: Cosines) -> Poo
     return Pool(memories, cosines.of(memories), [read[memory] for memory in memories.tolist()], after, before)
 
 
-def _top(db: Connection, memories: NDArray[np.int64], scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+def _top(db: SqlConnection, memories: NDArray[np.int64], scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     """Return the `count` memories with the highest scores and all that tie with the last, ascending by number.
 
     If very many tie, they are left out if enough memories are above them. Otherwise the newest of them are taken. So
@@ -178,7 +178,7 @@ def _top(db: Connection, memories: NDArray[np.int64], scores: NDArray[np.float64
     return np.sort(np.concatenate([above, tied]))
 
 
-def _next_in_conversation(db: Connection, memories: NDArray[np.int64]) -> dict[int, int]:
+def _next_in_conversation(db: SqlConnection, memories: NDArray[np.int64]) -> dict[int, int]:
     """Return the next memory by memory, around each of `memories` that belongs to a conversation."""
     following: dict[int, int] = {}
     for memory, before, behind in db.execute(_NEIGHBOURS, (NEIGHBOURS, NEIGHBOURS, json_list(memories))):
@@ -187,7 +187,7 @@ def _next_in_conversation(db: Connection, memories: NDArray[np.int64]) -> dict[i
     return following
 
 
-def _read(db: Connection, memories: NDArray[np.int64]) -> dict[int, Candidate]:
+def _read(db: SqlConnection, memories: NDArray[np.int64]) -> dict[int, Candidate]:
     if not len(memories):
         return {}
     return {int(row[0]): _candidate(row) for row in db.execute(_CANDIDATES, (json_list(memories),))}

@@ -18,7 +18,7 @@ from memcrdt.search.query.dates import find_time_mention
 from memcrdt.search.query.lexical import WordMatches
 from memcrdt.search.query.vectors import QueryVector
 from memcrdt.search.words import word_set
-from memcrdt.store.indexer import Connection
+from memcrdt.store.indexer import SqlConnection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,20 +77,20 @@ class ScoredMemory:
 class _Search:
     """One search: the question, and its sources of scores."""
 
-    db: Connection
+    db: SqlConnection
     options: SearchOptions
     words: WordMatches
     cosines: Cosines
 
 
-def _query_vector(db: Connection, index: SearchIndex, query: str, options: SearchOptions) -> QueryVector | None:
+def _query_vector(db: SqlConnection, index: SearchIndex, query: str, options: SearchOptions) -> QueryVector | None:
     if options.vector is not None:
         return vectors.of_numbers(db, index, options.vector)
     return vectors.of_text(db, index, query) if options.like is None else vectors.of_memory(db, index, options.like)
 
 
 def search(
-    db: Connection, index: SearchIndex, query: str, filters: CheckedFilters, options: SearchOptions
+    db: SqlConnection, index: SearchIndex, query: str, filters: CheckedFilters, options: SearchOptions
 ) -> list[ScoredMemory]:
     """Return the best memories for `query` that pass `filters`, best first; equally good ones by ID."""
     import numpy as np
@@ -205,5 +205,5 @@ def _best_passage(asked: _Search, memory: int) -> str | None:
     return windows[fits.index(max(fits))]
 
 
-def _text(db: Connection, memory: int) -> str:
+def _text(db: SqlConnection, memory: int) -> str:
     return str(db.execute(_TEXT, (memory,)).get or "")

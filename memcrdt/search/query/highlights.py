@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 from memcrdt.search.query import lexical
 from memcrdt.search.words import is_unspaced, stretches
-from memcrdt.store.indexer import Connection
+from memcrdt.store.indexer import SqlConnection
 
 Spans: TypeAlias = "tuple[tuple[int, int], ...]"
 
@@ -26,7 +26,7 @@ class _Token(NamedTuple):
 class Highlighter:
     """Finds the words of one query in texts."""
 
-    def __init__(self, db: Connection, query: str) -> None:
+    def __init__(self, db: SqlConnection, query: str) -> None:
         self._db = db
         stems = frozenset(lexical.query_words(db, query).values())
         single = {stem for stem in stems if len(stem) == 1 and is_unspaced(stem)}

@@ -15,7 +15,7 @@ from memcrdt.search.arrays import are_allowed, parse_integers
 from memcrdt.search.index.passages import PER_MEMORY
 from memcrdt.search.query.scores import PassageScores
 from memcrdt.search.words import STOP_WORDS, TOKENIZER, is_unspaced, searchable
-from memcrdt.store.indexer import Connection
+from memcrdt.store.indexer import SqlConnection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,7 +62,7 @@ class WordMatches:
         return self.scores.at(passage) / (self.total or 1.0)
 
 
-def find(db: Connection, query: str, allowed: NDArray[np.bool_] | None) -> WordMatches:
+def find(db: SqlConnection, query: str, allowed: NDArray[np.bool_] | None) -> WordMatches:
     """Look up the words of `query`; any text is a valid query. `allowed` is by memory number."""
     terms = query_terms(db, query)
     known = [term for term in terms if term.passages]
@@ -74,7 +74,7 @@ def find(db: Connection, query: str, allowed: NDArray[np.bool_] | None) -> WordM
     return WordMatches(scores, holders, sum(term.idf for term in terms))
 
 
-def _rows_of(db: Connection, known: list[QueryTerm]) -> list[NDArray[np.int64]]:
+def _rows_of(db: SqlConnection, known: list[QueryTerm]) -> list[NDArray[np.int64]]:
     """Return the passages that contain each word. For common words, only passages with a rarer word are included."""
     rows: list[NDArray[np.int64]] = []
     budget = ROWS
@@ -87,26 +87,26 @@ def _rows_of(db: Connection, known: list[QueryTerm]) -> list[NDArray[np.int64]]:
     return rows
 
 
-def query_terms(db: Connection, query: str) -> list[QueryTerm]:
+def query_terms(db: SqlConnection, query: str) -> list[QueryTerm]:
     """Return the words of the query, rarest first. Stop words are included only if the query has no other words."""
     passages = int(db.execute("SELECT passages FROM indexed").get)
     terms = [_term(db, word, stem, passages) for word, stem in list(query_words(db, query).items())[: 4 * TERMS]]
     return sorted(terms, key=lambda term: (term.passages, term.match))[:TERMS]
 
 
-def query_words(db: Connection, query: str) -> dict[str, str]:
+def query_words(db: SqlConnection, query: str) -> dict[str, str]:
     """Return the stem of each word of the query that counts, by word."""
     words = _words(db, query)
     return {word: stem for word, stem in words.items() if word not in STOP_WORDS} or words
 
 
-def tokens_with_offsets(db: Connection, text: bytes) -> list[tuple[int, int, str]]:
+def tokens_with_offsets(db: SqlConnection, text: bytes) -> list[tuple[int, int, str]]:
     """Return the start byte, the end byte and the stem of each word of `text`, as words.stretches() writes it."""
     made = db.fts5_tokenizer("porter", list(TOKENIZER))
     return cast("list[tuple[int, int, str]]", made(text, _DOCUMENT, None, include_colocated=False))
 
 
-def _words(db: Connection, query: str) -> dict[str, str]:
+def _words(db: SqlConnection, query: str) -> dict[str, str]:
     """Return the stem by word, in the order of the query; one word for each stem."""
     text = searchable(query).encode()
     words, stems = _tokens(db, text, *TOKENIZER), _tokens(db, text, "porter", *TOKENIZER)
@@ -114,12 +114,12 @@ def _words(db: Connection, query: str) -> dict[str, str]:
     return {word: stem for stem, word in reversed(by_stem.items())}
 
 
-def _tokens(db: Connection, text: bytes, tokenizer: str, *arguments: str) -> list[str]:
+def _tokens(db: SqlConnection, text: bytes, tokenizer: str, *arguments: str) -> list[str]:
     made = db.fts5_tokenizer(tokenizer, list(arguments))
     return [str(token) for token in made(text, _DOCUMENT, None, include_offsets=False, include_colocated=False)]
 
 
-def _term(db: Connection, word: str, stem: str, passages: int) -> QueryTerm:
+def _term(db: SqlConnection, word: str, stem: str, passages: int) -> QueryTerm:
     if len(word) == 1 and is_unspaced(word):
         count = int(db.execute(_COUNT_PREFIX, (word, word + _LAST)).get)
         return QueryTerm(f'"{word}" *', count, _idf(count, passages))
@@ -131,7 +131,7 @@ def _idf(count: int, passages: int) -> float:
     return math.log(1 + (max(passages - count, 0) + 0.5) / (count + 0.5))
 
 
-def _rows(db: Connection, match: str) -> NDArray[np.int64]:
+def _rows(db: SqlConnection, match: str) -> NDArray[np.int64]:
     return parse_integers(db.execute(_MATCHES, (match,)).get)
 
 

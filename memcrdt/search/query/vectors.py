@@ -18,7 +18,7 @@ from memcrdt.search.index.given import check_embedder, unit_vector
 from memcrdt.search.index.index import SearchIndex
 from memcrdt.search.index.passages import PER_MEMORY, number_range
 from memcrdt.search.query.scores import PassageScores
-from memcrdt.store.indexer import Connection
+from memcrdt.store.indexer import SqlConnection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +49,7 @@ class QueryVector:
     unrelated: float
 
 
-def of_text(db: Connection, index: SearchIndex, query: str) -> QueryVector | None:
+def of_text(db: SqlConnection, index: SearchIndex, query: str) -> QueryVector | None:
     """Embed the query with the model that is searched.
 
     Returns:
@@ -70,7 +70,7 @@ def of_text(db: Connection, index: SearchIndex, query: str) -> QueryVector | Non
     return QueryVector(vector, current.model, index.embedders.unrelated(db, current.name)) if vector.any() else None
 
 
-def of_numbers(db: Connection, index: SearchIndex, numbers: Vector) -> QueryVector | None:
+def of_numbers(db: SqlConnection, index: SearchIndex, numbers: Vector) -> QueryVector | None:
     """Return a given vector as a query; None while the store has no model. Raises InputError for another model."""
     embedder = check_embedder(index.embedders.own)
     current = registry.in_use(db).get("current")
@@ -80,7 +80,7 @@ def of_numbers(db: Connection, index: SearchIndex, numbers: Vector) -> QueryVect
     return QueryVector(vector, current.model, index.embedders.unrelated(db, current.name))
 
 
-def of_memory(db: Connection, index: SearchIndex, memory: int) -> QueryVector | None:
+def of_memory(db: SqlConnection, index: SearchIndex, memory: int) -> QueryVector | None:
     """Return the direction of a memory as a query; None while the memory has no vector."""
     current = registry.in_use(db).get("current")
     vector = mean_direction(db, memory, current.model) if current else None
@@ -89,7 +89,7 @@ def of_memory(db: Connection, index: SearchIndex, memory: int) -> QueryVector | 
     return QueryVector(vector, current.model, index.embedders.unrelated(db, current.name))
 
 
-def mean_direction(db: Connection, memory: int, model: int) -> NDArray[np.float32] | None:
+def mean_direction(db: SqlConnection, memory: int, model: int) -> NDArray[np.float32] | None:
     """Return the mean direction of a memory's passages as a unit vector [dim]; None while it has no vector."""
     import numpy as np
 
@@ -98,7 +98,7 @@ def mean_direction(db: Connection, memory: int, model: int) -> NDArray[np.float3
 
 
 def nearest(
-    db: Connection, query: QueryVector, candidates: CandidateIndex, allowed: NDArray[np.bool_] | None
+    db: SqlConnection, query: QueryVector, candidates: CandidateIndex, allowed: NDArray[np.bool_] | None
 ) -> PassageScores:
     """Return the cosines of the passages nearest to the query, and of some others. `allowed` is by memory number."""
     import numpy as np
@@ -112,13 +112,13 @@ def nearest(
     return found
 
 
-def cosines(db: Connection, query: QueryVector, memories: NDArray[np.int64]) -> PassageScores:
+def cosines(db: SqlConnection, query: QueryVector, memories: NDArray[np.int64]) -> PassageScores:
     """Return the cosines of all passages of these memories that have vectors."""
     return _scores(db, _BY_MEMORY, (query.vector.tobytes(), json_list(memories), query.model))
 
 
 def _propose(
-    db: Connection, query: QueryVector, candidates: CandidateIndex, allowed: NDArray[np.bool_] | None
+    db: SqlConnection, query: QueryVector, candidates: CandidateIndex, allowed: NDArray[np.bool_] | None
 ) -> tuple[PassageScores, int]:
     """Return the cosines of the proposed passages, and the number of proposed rows."""
     rows = candidates.refresh(db)
@@ -128,5 +128,5 @@ def _propose(
     return _scores(db, _BY_VECTOR, (query.vector.tobytes(), json_list(chosen))), len(chosen)
 
 
-def _scores(db: Connection, sql: str, bindings: tuple[bytes | str | int, ...]) -> PassageScores:
+def _scores(db: SqlConnection, sql: str, bindings: tuple[bytes | str | int, ...]) -> PassageScores:
     return PassageScores.of_rows(cast("list[tuple[int, float]]", db.execute(sql, bindings).fetchall()))
