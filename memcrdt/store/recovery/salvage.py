@@ -50,7 +50,7 @@ def salvage(path: Path, vfs: str | None = None) -> tuple[str, ...]:
         copied, lacking = copy_readable(old, new)
         kept = _keep_damaged(old, path)
         if connections.data_version(old) != before:
-            raise StoreError(f"another process wrote to {path} meanwhile; end it and try again: nothing was changed")
+            raise StoreError(f"another process wrote to {path}, so nothing was changed; end it and try again")
         with old.backup("main", new, "main") as backup:
             while not backup.done:
                 backup.step(-1)
@@ -88,7 +88,7 @@ def salvage_unlisted(path: Path) -> tuple[str, ...]:
                 " backup into a new home, or sync with the other devices into one"
             )
         if path.stat() != before:
-            raise StoreError(f"another process wrote to {path} meanwhile; end it and try again: nothing was changed")
+            raise StoreError(f"another process wrote to {path}, so nothing was changed; end it and try again")
         kept = _put_in_place(made, path)
     return tuple(_summary(kept, copied, lacking))
 
