@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 BATCH: Final = 32  # memories embedded and committed at once: some tenths of a second with a transformer
 DISCARD: Final = 2_000  # old vectors deleted at once: the write lock is held for some tens of milliseconds
-RETRY_S: Final = 30.0  # wait after a failure, unless something wakes the worker
+FIRST_RETRY_S: Final = 1.0  # wait after a failure, unless something wakes the worker; it doubles with each failure
+LAST_RETRY_S: Final = 30.0
 
 _WAITING = """
 SELECT memory, text FROM waiting JOIN memories USING(memory) WHERE memory >= ? ORDER BY memory LIMIT ?"""
@@ -105,6 +106,7 @@ class EmbeddingWorker:
                 f"the model {target.name} is not known to this process; choose one with `memcrdt model use`"
             )
         embedded = embed_texts(embedder, [text for _, text in batch])
+        self.error = None  # before the commit: no status shows an old failure beside an empty queue
         if target.name not in self._unrelated:
             self._unrelated[target.name] = unrelated_cosine(embedder)
         with self._store.writing() as db:
@@ -117,16 +119,18 @@ class EmbeddingWorker:
             db.executemany(UNQUEUE, ((memory,) for memory, _ in ready))
 
     def _run(self) -> None:
+        retry_s = FIRST_RETRY_S
         while not self._stop.is_set():
             self._wake.clear()
             try:
                 while not self._stop.is_set() and self.step():
-                    pass
+                    retry_s = FIRST_RETRY_S
                 self.error = None
                 self._wake.wait()
             except MemcrdtError as exc:  # a missing model, a full disk: the status shows it, and the worker tries again
                 self.error = exc
-                self._wake.wait(RETRY_S)
+                self._wake.wait(retry_s)
+                retry_s = min(2 * retry_s, LAST_RETRY_S)
 
 
 def use_model(store: Store, index: SearchIndex, spec: str) -> str:

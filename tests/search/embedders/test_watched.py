@@ -18,6 +18,7 @@ from memcrdt.memory.memory import Memory
 from memcrdt.search.embedders.embedder import make_embedder
 from memcrdt.search.embedders.watched import WatchedEmbedder
 from memcrdt.search.index.index import SearchIndex
+from memcrdt.search.index.worker import EmbeddingWorker
 
 DIMENSIONS = "abcdefgh"
 
@@ -223,3 +224,27 @@ def test_an_object_that_raises_is_an_embedder_error() -> None:
     model.spoil = on_strike
     with pytest.raises(EmbedderError, match="the embedder an object failed on 2 texts: the model is on strike"):
         embedder.embed(["one", "two"])
+
+
+def test_the_worker_retries_by_itself_and_reports_no_old_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow embedder that works again needs no other call, and no status shows its failure beside an empty queue."""
+    errors: list[object] = []
+    step = EmbeddingWorker.step
+
+    def watched_step(worker: EmbeddingWorker) -> bool:
+        if worked := step(worker):
+            errors.append(worker.error)
+        return worked
+
+    monkeypatch.setattr(EmbeddingWorker, "step", watched_step)
+    model = Model("slow", fast=False)
+    model.spoil = on_strike
+    with memcrdt.open(tmp_path, embedder=model) as memory:
+        memory.add("a bad cab")
+        until(lambda: memory.status().search.error)
+        model.spoil = None
+        until(lambda: not waiting(memory))
+        assert memory.status().search.error is None
+    assert errors == [None]
