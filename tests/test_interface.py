@@ -33,6 +33,7 @@ from memcrdt.memory.models import Models
 from memcrdt.memory.scoped import ScopedMemory
 from memcrdt.memory.spaces import Space
 from memcrdt.memory.sync import Sync
+from memcrdt.memory.threads import awaitable
 from memcrdt.memory.tokens import YjsTokens
 from memcrdt.model.attributes import AddOptions, UpdateOptions
 from memcrdt.model.filters import CheckedFilters, Filters, ScopedFilters
@@ -205,6 +206,30 @@ def test_all_of_it_is_awaitable_under_the_same_names(kind: type[Any], twin: type
     """With the same arguments. Both sides have the same names."""
     ours, theirs = _public(kind), _public(twin)
     assert {name: _told(method) for name, method in theirs.items()} == {name: _told(ours[name]) for name in ours}
+
+
+BLOCKING = {
+    "Self",
+    "Memory",
+    "ScopedMemory",
+    "Space",
+    "Files",
+    "Sync",
+    "YjsTokens",
+    "Models",
+    "Subscription",
+    "Invitation",
+}
+
+
+@pytest.mark.parametrize(
+    "twin", [AsyncMemory, AsyncScopedMemory, AsyncSpace, AsyncFiles, AsyncSync, AsyncYjsTokens, AsyncModels]
+)
+def test_no_awaitable_method_returns_an_object_that_blocks(twin: type[Any]) -> None:
+    """`awaitable` passes on the result of the synchronous method, so that method must not return such an object."""
+    passed_on = [each for each in _public(twin).values() if each.__code__ is awaitable(Memory.get).__code__]
+    returned = {each.__name__: set(re.findall(r"\w+", str(each.__annotations__.get("return")))) for each in passed_on}
+    assert {name: names & BLOCKING for name, names in returned.items() if names & BLOCKING} == {}
 
 
 @pytest.mark.parametrize("record", FIELDS)

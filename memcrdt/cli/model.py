@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from memcrdt.cli.face import Face, FaceGroup, command, pass_face
 from memcrdt.cli.output import Column, say, without
 
-_MODELS: tuple[Column[dict[str, Any]], ...] = (
-    Column("name", lambda model: model["name"]),
-    Column("here", lambda model: "here" if model["here"] else ""),
-    Column("MB", lambda model: f"{model['size_mb']:.0f}"),
-    Column("dimensions", lambda model: model["dim"]),
-    Column("description", lambda model: model["description"]),
+if TYPE_CHECKING:
+    from memcrdt import KnownModel
+
+_MODELS: tuple[Column[KnownModel], ...] = (
+    Column("name", lambda model: model.name),
+    Column("here", lambda model: "here" if model.here else ""),
+    Column("MB", lambda model: f"{model.size_mb:.0f}"),
+    Column("dimensions", lambda model: model.dim),
+    Column("description", lambda model: model.description),
 )
 
 
@@ -33,7 +36,7 @@ def list_command(face: Face) -> None:
     """List the known models, and show which are on this machine."""
     from memcrdt import Models
 
-    face.printer.table([model._asdict() for model in Models.list()], _MODELS)
+    face.printer.table(Models.list(), _MODELS)
 
 
 @command("pull")

@@ -21,7 +21,7 @@ from memcrdt.memory.feed import Subscription
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.threads import Threaded, awaitable, each, result_of
 from memcrdt.model.checks import check_callback
-from memcrdt.model.filters import Filters, Order
+from memcrdt.model.filters import Filters, Order, check_filters, check_order
 from memcrdt.model.records import Change, MemoryRecord
 
 THREADS: Final = 8
@@ -116,7 +116,8 @@ class AsyncMemory(Threaded[Memory]):
 
     def iterate(self, /, *, order: Order = "newest", **filters: Unpack[Filters]) -> AsyncIterator[MemoryRecord]:
         """Yield every memory that matches: `async for record in memory.iterate()`. See Memory.iterate()."""
-        return each(self, lambda: self.memory.iterate(order=order, **filters))
+        asked = check_order(order), check_filters(filters)  # now: a generator would check them at its first item
+        return each(self, lambda: self.memory._every(*asked))
 
     def scoped(
         self, *, project: str | None = None, agent: str | None = None, conversation: str | None = None

@@ -10,7 +10,7 @@ import asyncio
 import builtins
 from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial, update_wrapper
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from memcrdt.memory import models
 from memcrdt.memory.files import Files
@@ -21,7 +21,7 @@ from memcrdt.memory.spaces import Space
 from memcrdt.memory.sync import POLL_S, Sync, SyncResult
 from memcrdt.memory.threads import Threaded, awaitable, each
 from memcrdt.memory.tokens import YjsTokens
-from memcrdt.model.filters import Order, ScopedFilters
+from memcrdt.model.filters import Order, ScopedFilters, check_order
 from memcrdt.model.records import MemoryRecord
 
 if TYPE_CHECKING:
@@ -143,7 +143,8 @@ class AsyncScopedMemory(Threaded[ScopedMemory]):
 
     def iterate(self, /, *, order: Order = "newest", **filters: Unpack[ScopedFilters]) -> AsyncIterator[MemoryRecord]:
         """Yield every memory that matches: `async for record in scoped.iterate()`. See Memory.iterate()."""
-        return each(self, lambda: self._target.iterate(order=order, **filters))
+        asked = check_order(order), self._target._filters(filters)
+        return each(self, lambda: self._target.memory._every(*asked))
 
 
 class AsyncSpace(Threaded[Space]):
@@ -154,10 +155,16 @@ class AsyncSpace(Threaded[Space]):
         """The local name of the space."""
         return self._target.name
 
-    create = awaitable(Space.create)
     invite = awaitable(Space.invite)
     revoke = awaitable(Space.revoke)
     leave = awaitable(Space.leave)
     id = awaitable(Space.id)
     members = awaitable(Space.members)
     digest = awaitable(Space.digest)
+
+    async def create(self) -> Self:
+        await self._run(self._target.create)
+        return self
+
+
+update_wrapper(AsyncSpace.create, Space.create)

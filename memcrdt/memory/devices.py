@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, Literal
 
-from memcrdt.model.serialization import Record
+from memcrdt.model.serialization import Record, UtcTime
 from memcrdt.model.values import from_ms
 from memcrdt.store.overview import PeerStatus
 
@@ -46,16 +45,16 @@ class Device(Record):
     via: Literal["dialed", "accepted"] | None
     found: str | None
     address: str | None
-    since: datetime | None
+    since: UtcTime | None
     skew_ms: int | None
     behind: int
     unscrubbed: int
-    agreed_at: datetime | None
-    confirmed_at: datetime | None
-    seen_at: datetime | None
+    agreed_at: UtcTime | None
+    confirmed_at: UtcTime | None
+    seen_at: UtcTime | None
     addresses: tuple[str, ...]
     error: str | None
-    error_at: datetime | None
+    error_at: UtcTime | None
 
     @property
     def clock_differs(self) -> bool:
@@ -88,5 +87,5 @@ def device_of(status: PeerStatus) -> Device:
     )
 
 
-def _time(ms: int | None) -> datetime | None:
+def _time(ms: int | None) -> UtcTime | None:
     return None if ms is None else from_ms(ms)

@@ -28,7 +28,7 @@ from memcrdt.memory.writer import Writer
 from memcrdt.model import checks
 from memcrdt.model.attributes import AddOptions, UpdateOptions
 from memcrdt.model.edits import MemoryEdit
-from memcrdt.model.filters import Filters, Order, check_order
+from memcrdt.model.filters import CheckedFilters, Filters, Order, check_filters, check_order
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
 from memcrdt.model.requests import PERSONAL, UpdateRequest, check_add, check_items, check_update_of, check_updates
 from memcrdt.model.scopes import GLOBAL, check_scope
@@ -405,7 +405,11 @@ class Memory:
             >>> for record in memory.iterate(kind="fact"):
             ...     print(record.text)
         """
-        return self._reader.every(check_order(order), self._reader.filters(filters))
+        return self._every(check_order(order), check_filters(filters))
+
+    def _every(self, order: Order, filters: CheckedFilters) -> Iterator[MemoryRecord]:
+        """Yield as iterate() does, for a caller that checked the arguments earlier."""
+        return self._reader.every(order, self._reader.known(filters))
 
     def list(
         self, /, *, limit: int = 100, cursor: str | None = None, order: Order = "newest", **filters: Unpack[Filters]

@@ -39,7 +39,7 @@ class PairedDevice(Record):
     name: str
     address: str | None
     spaces: tuple[str, ...]
-    aside: Mapping[str, str] = field(default_factory=dict)
+    aside: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,10 @@ class Reader:
 
     def filters(self, given: Mapping[str, Any]) -> CheckedFilters:
         """Check filters. Raises InputError, and NotFoundError for an unknown space."""
-        filters = check_filters(given)
+        return self.known(check_filters(given))
+
+    def known(self, filters: CheckedFilters) -> CheckedFilters:
+        """Return the filters. Raises NotFoundError for an unknown space."""
         if filters.space:
             with self._store.reading() as db:
                 for name in filters.space:

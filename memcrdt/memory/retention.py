@@ -10,6 +10,7 @@ from typing import Final
 from memcrdt.config import Config
 from memcrdt.errors import MemcrdtError, StoreError
 from memcrdt.model.limits import BATCH_ITEMS, MIB
+from memcrdt.model.serialization import Record
 from memcrdt.store import changes, listing, overview
 from memcrdt.store.change_cursor import RETENTION
 from memcrdt.store.store import Store
@@ -22,7 +23,7 @@ _log = logging.getLogger("memcrdt.store")
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Record):
     """The size of a store.
 
     Attributes:

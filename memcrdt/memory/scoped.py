@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
 from memcrdt.model.attributes import ScopedAddOptions, UpdateOptions
 from memcrdt.model.checks import check_label
-from memcrdt.model.filters import Order, ScopedFilters, check_filters
+from memcrdt.model.filters import CheckedFilters, Order, ScopedFilters, check_filters, check_order
 from memcrdt.model.records import Forgotten, Hit, MemoryRecord, Page
 from memcrdt.model.scopes import CONVERSATION, GLOBAL, PROJECT, named, nested_in
 
@@ -121,7 +122,10 @@ class ScopedMemory:
 
     def iterate(self, /, *, order: Order = "newest", **filters: Unpack[ScopedFilters]) -> Iterator[MemoryRecord]:
         """Yield every memory of these scopes that matches the filters. See Memory.iterate()."""
-        return self.memory.iterate(order=order, **_checked(filters), scope=self.scopes)
+        return self.memory._every(check_order(order), self._filters(filters))
+
+    def _filters(self, filters: ScopedFilters) -> CheckedFilters:
+        return check_filters({**_checked(filters), "scope": self.scopes})
 
     def update(self, /, id: str, **changes: Unpack[UpdateOptions]) -> MemoryRecord:
         """Change a memory in any scope. See Memory.update()."""
@@ -142,7 +146,7 @@ class ScopedMemory:
         """
         if id is not None:
             return self.memory.forget(id, dry_run=dry_run, **filters)
-        if not check_filters(_checked(filters)).narrows():
+        if not replace(self._filters(filters), scope=()).narrows():
             raise InputError(
                 f"forget without an id needs a filter; without one it would forget everything in {self.scope}"
             )

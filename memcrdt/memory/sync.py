@@ -38,7 +38,7 @@ Look: TypeAlias = Callable[[], bool | None]  # whether the devices agree, or Non
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(Record):
     """The process that runs the network of a home.
 
     Attributes:

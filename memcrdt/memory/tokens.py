@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 
 from memcrdt.model.requests import PERSONAL
-from memcrdt.model.serialization import Record
+from memcrdt.model.serialization import Record, UtcTime
 from memcrdt.model.values import from_ms
 from memcrdt.store.membership.tokens import TokenTable
 from memcrdt.store.store import Store
@@ -29,7 +28,7 @@ class YjsToken(Record):
     spaces: tuple[str, ...]
     read_only: bool
     origins: tuple[str, ...]
-    created_at: datetime
+    created_at: UtcTime
 
 
 class YjsTokens:

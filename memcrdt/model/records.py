@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Literal, TypeAlias, overload
 
-from memcrdt.model.serialization import Record
+from memcrdt.model.serialization import Record, UtcTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +59,9 @@ class MemoryRecord(Record):
     tags: tuple[str, ...]
     metadata: Mapping[str, Any] = field(hash=False)  # JSON; pydantic does not accept the recursive alias Json
     links: tuple[Link, ...]
-    created_at: datetime
-    updated_at: datetime
-    expires_at: datetime | None
+    created_at: UtcTime
+    updated_at: UtcTime
+    expires_at: UtcTime | None
     pinned: bool
     importance: float | None
     author: str | None
@@ -92,7 +91,7 @@ class Revision(Record):
     id: str
     revision: str
     text: str
-    at: datetime
+    at: UtcTime
     by: str | None
     device: str
     base: tuple[str, ...]
@@ -168,7 +167,7 @@ class Change(Record):
     id: str
     space: str
     origin: str
-    at: datetime
+    at: UtcTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

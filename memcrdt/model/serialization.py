@@ -6,15 +6,48 @@ same form with --json.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    Self,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from memcrdt.errors import InputError
 from memcrdt.model.values import a_kind
+
+_NO_KEY: Final = ""  # the JSON form of the key None; no name is empty
+
+
+class _JsonForm:
+    """Makes pydantic dump a field as `to_dict` does, as metadata of `Annotated`.
+
+    `read` is called with a value before pydantic validates it.
+    """
+
+    def __init__(self, read: Callable[[Any], Any] | None = None) -> None:
+        self._read = read
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        """Return pydantic's schema of the field. Only pydantic calls it."""
+        from pydantic_core import core_schema
+
+        schema = handler(source)
+        if self._read is not None:
+            schema = core_schema.no_info_before_validator_function(self._read, schema)
+        return {**schema, "serialization": core_schema.plain_serializer_function_ser_schema(to_json, when_used="json")}
 
 
 class Record:
@@ -26,7 +59,8 @@ class Record:
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON values, under the names of its fields.
 
-        Times are ISO 8601 texts with an offset, tuples are lists, and records inside this one are dicts.
+        Times are ISO 8601 texts with an offset, tuples are lists, sets are sorted lists, and records inside this one
+        are dicts. The key None of a mapping is an empty text.
 
         Example:
             ```python
@@ -59,17 +93,31 @@ class Record:
 
 
 def to_json(value: object) -> Any:
-    """Return `value` as JSON values: dataclasses and mappings become dicts, tuples lists, times ISO 8601 texts."""
+    """Return `value` as JSON values: dataclasses and mappings become dicts, tuples and sets lists, times texts."""
     match value:
         case datetime():
             return value.isoformat()
         case Mapping():
-            return {key: to_json(item) for key, item in value.items()}
+            return {_NO_KEY if key is None else key: to_json(item) for key, item in value.items()}
         case tuple() | list():
             return [to_json(item) for item in value]
+        case frozenset():
+            return sorted(map(to_json, value))
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
     return value
+
+
+def _with_none_key(value: Any) -> Any:
+    """Return a mapping with its key None, which JSON lacks. Return any other value unchanged."""
+    if not isinstance(value, Mapping):
+        return value
+    return {None if key == _NO_KEY else key: item for key, item in value.items()}
+
+
+UtcTime: TypeAlias = Annotated[datetime, _JsonForm()]
+Counts: TypeAlias = Annotated[Mapping[str | None, int], _JsonForm(_with_none_key)]  # by name; None without a name
+Names: TypeAlias = Annotated[frozenset[str], _JsonForm()]
 
 
 @cache
@@ -88,7 +136,10 @@ def _read(kind: Any, value: Any, what: str) -> Any:
     if origin is datetime:
         return _time(value, what)
     if origin is Mapping:
-        return {key: _read(args[1], item, f"{what}[{key!r}]") for key, item in value.items()}
+        read = {key: _read(args[1], item, f"{what}[{key!r}]") for key, item in value.items()}
+        return read if args[0] is str else _with_none_key(read)
+    if origin is frozenset:
+        return frozenset(_read(args[0], item, f"{what}[{n}]") for n, item in enumerate(value))
     if origin is tuple:
         types = [args[0]] * len(value) if args[-1] is Ellipsis else args
         return tuple(_read(each, item, f"{what}[{n}]") for n, (each, item) in enumerate(zip(types, value, strict=True)))
@@ -103,6 +154,8 @@ def _fits(origin: Any, args: tuple[Any, ...], value: Any) -> bool:
         return isinstance(value, str)
     if origin is tuple:
         return isinstance(value, (list, tuple)) and (args[-1] is Ellipsis or len(args) == len(value))
+    if origin is frozenset:
+        return isinstance(value, list)
     if origin is Mapping or _is_record(origin):
         return isinstance(value, Mapping)
     return origin is Any or type(value) is origin or (origin is float and type(value) is int)

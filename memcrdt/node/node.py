@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from memcrdt.errors import LockedError
 from memcrdt.memory.offline import home_of
 from memcrdt.model.device_ids import parse_device_id
+from memcrdt.model.serialization import Names, Record
 from memcrdt.net.addresses import Address, own_hosts
 from memcrdt.node.lock import ServeLock
 from memcrdt.node.options import NetOptions
@@ -31,7 +32,7 @@ LOCK_RETRY_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class NodeStatus:
+class NodeStatus(Record):
     """The network of this process at one moment.
 
     Attributes:
@@ -42,7 +43,7 @@ class NodeStatus:
 
     device: str
     port: int | None
-    connected: frozenset[str]
+    connected: Names
 
 
 class RunningEndpoint(Protocol):

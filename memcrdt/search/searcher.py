@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.records import Hit
+from memcrdt.model.serialization import Record
 from memcrdt.search.as_of import changed_since, compare, merged
 from memcrdt.store import overview, reads
 from memcrdt.store.changes import missing
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchStatus:
+class SearchStatus(Record):
     """The state of search by meaning.
 
     Attributes:

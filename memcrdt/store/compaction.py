@@ -12,6 +12,7 @@ from typing import Final
 import apsw
 
 from memcrdt.model import limits
+from memcrdt.model.serialization import Record
 from memcrdt.store import connections, log
 from memcrdt.store.database import Database
 from memcrdt.store.documents import Documents
@@ -33,7 +34,7 @@ _VACUUM_PAGES: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
-class Compacted:
+class Compacted(Record):
     """What compact() did.
 
     Attributes:

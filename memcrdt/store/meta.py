@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, TypeAlias
 
 import apsw
 
 from memcrdt.model import limits
 from memcrdt.model.requests import PERSONAL
-from memcrdt.model.serialization import Record
+from memcrdt.model.serialization import Record, UtcTime
 from memcrdt.model.values import from_ms
 from memcrdt.store.spaces import LOCAL, NONCE_BYTES, Genesis, add_space
 
@@ -112,7 +111,7 @@ class StoreAlarm(Record):
         text: The message.
     """
 
-    at: datetime
+    at: UtcTime
     text: str
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 
 import apsw
 
 from memcrdt.errors import CorruptError
+from memcrdt.model.serialization import Counts, Record, UtcTime
 from memcrdt.store import digests, meta, quarantine, reads
 from memcrdt.store.membership import receipts
 from memcrdt.store.membership.peers import Peer, Peers
@@ -17,7 +17,7 @@ from memcrdt.store.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpaceStatus:
+class SpaceStatus(Record):
     """The status of one space.
 
     Attributes:
@@ -87,7 +87,7 @@ class StoreStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
+class Stats(Record):
     """Counts of the memories in a store.
 
     Attributes:
@@ -101,7 +101,8 @@ class Stats:
         newest: The latest creation time, or None without memories.
         by_space: The number of memories by name of the space.
         by_category: The number of memories by category.
-        by_kind: The number of memories by kind. Memories without a kind are under None.
+        by_kind: The number of memories by kind. Memories without a kind are under None, in JSON under an
+            empty text.
     """
 
     memories: int
@@ -110,11 +111,11 @@ class Stats:
     conflicted: int
     forgotten: int
     text_bytes: int
-    oldest: datetime | None
-    newest: datetime | None
-    by_space: Mapping[str, int]
-    by_category: Mapping[str, int]
-    by_kind: Mapping[str | None, int]
+    oldest: UtcTime | None
+    newest: UtcTime | None
+    by_space: Mapping[str, int] = field(hash=False)
+    by_category: Mapping[str, int] = field(hash=False)
+    by_kind: Counts = field(hash=False)
 
 
 _TOTALS = """

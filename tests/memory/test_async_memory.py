@@ -48,7 +48,7 @@ async def test_the_words_of_the_readme(tmp_path: Path) -> None:
         acme = memory.scoped(project="acme")
         assert [record.id for record in await acme.list()] == [added]
         team = memory.space("team")
-        await team.create()
+        assert await team.create() is team
         assert [each.device for each in await team.members()] == [memory.memory.store.device]
         assert (await memory.forget(added)).count == 1
     with pytest.raises(StoreError):

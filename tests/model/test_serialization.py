@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import replace
+import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 from fastapi import FastAPI
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 import memcrdt
+from memcrdt import testing
 from memcrdt.cli.output import as_json
 from memcrdt.errors import InputError
 from memcrdt.memory.transfer import RefusedLine
@@ -115,6 +119,45 @@ WRITTEN = {
     "revision": ID,
 }
 
+
+def _results() -> set[type[Record]]:
+    """Return the exported dataclasses that public functions, methods and fields give to callers."""
+    exported = [getattr(memcrdt, name) for name in memcrdt.__all__]
+    methods = [method for kind in exported if isinstance(kind, type) for method in vars(kind).values()]
+    functions = [getattr(each, "fget", None) or getattr(each, "__func__", each) for each in (*exported, *methods)]
+    returned = [getattr(each, "__annotations__", {}).get("return") for each in functions if not isinstance(each, type)]
+    held = [field.type for kind in exported if is_dataclass(kind) for field in fields(kind)]
+    names = set(re.findall(r"\w+", " ".join(map(str, (*returned, *held)))))
+    return {kind for kind in exported if is_dataclass(kind) and kind.__name__ in names}
+
+
+def _example(kind: Any, place: int) -> Any:
+    """Return a value of the type of a field: one item in each collection, and the last alternative of a literal."""
+    origin, args = get_origin(kind) or kind, get_args(kind)
+    if origin in (Union, UnionType):
+        return _example(next(each for each in args if each is not NoneType), place)
+    if origin is Literal:
+        return args[-1]
+    if origin is Mapping:
+        key = None if NoneType in get_args(args[0]) else "a"
+        return {key: _example(args[1], place), "b": _example(args[1], place)}
+    if origin is tuple:
+        return tuple(_example(each, place) for each in args if each is not Ellipsis)
+    if is_dataclass(origin):
+        return _example_of(origin)
+    plain = {str: f"text {place}", int: place, float: 0.5, bool: True, datetime: AT, Any: [1, None]}
+    return {**plain, frozenset: frozenset("abcde")}[origin]
+
+
+def _example_of(kind: type[Any], *, empty: bool = False) -> Any:
+    types = get_type_hints(kind)
+    values = {each.name: _example(types[each.name], place) for place, each in enumerate(fields(kind))}
+    nones = {name: None for name in values if empty and NoneType in get_args(types[name])}
+    return kind(**{**values, **nones})
+
+
+RESULTS = sorted(_results(), key=lambda kind: kind.__name__)
+
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
@@ -157,6 +200,41 @@ def test_the_json_form_is_pinned() -> None:
         "marks": [[4, 10], [17, 25]],
         "parts": {"words": 0.5},
     }
+
+
+def test_every_exported_dataclass_is_a_result_or_an_argument() -> None:
+    """So no result escapes the next test."""
+    exported = {getattr(memcrdt, name) for name in memcrdt.__all__ if is_dataclass(getattr(memcrdt, name))}
+    assert exported - set(RESULTS) == {memcrdt.YjsOptions}
+
+
+@pytest.mark.parametrize("empty", [False, True], ids=["full", "empty"])
+@pytest.mark.parametrize("kind", RESULTS, ids=lambda kind: kind.__name__)
+def test_every_result_has_the_same_json_form(kind: type[Record], empty: bool) -> None:
+    """It is hashable, survives JSON and pickle, and pydantic reads and writes the same form."""
+    result = _example_of(kind, empty=empty)
+    written = json.loads(json.dumps(result.to_dict()))
+    assert written == result.to_dict()
+    for read in (kind.from_dict(written), pickle.loads(pickle.dumps(result))):
+        assert read == result
+        assert hash(read) == hash(result)
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    assert adapter.dump_python(result, mode="json") == written
+    assert json.loads(adapter.dump_json(result)) == written
+    assert adapter.validate_python(written) == result
+    assert adapter.validate_json(json.dumps(written)) == result
+    assert adapter.json_schema(mode="serialization")["type"] == "object"
+
+
+def test_the_state_of_a_home_survives_json() -> None:
+    """With its parts, and with memories without a kind, whose count has no name."""
+    with testing.temporary() as memory:
+        memory.add_many(["a", {"text": "b", "kind": "fact"}])
+        status, stats = memory.status(), memory.stats()
+    assert memcrdt.Status.from_dict(json.loads(json.dumps(status.to_dict()))) == status
+    assert TypeAdapter(memcrdt.Status).validate_json(json.dumps(status.to_dict())) == status
+    assert stats.to_dict()["by_kind"] == {"": 1, "fact": 1}
+    assert memcrdt.Stats.from_dict(json.loads(json.dumps(stats.to_dict()))) == stats
 
 
 def test_a_time_of_another_zone_is_read_as_utc() -> None:

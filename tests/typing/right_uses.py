@@ -99,6 +99,10 @@ def scoped(memory: memcrdt.Memory) -> None:
     acme.forget(kind="note")
 
 
+async def created(memory: memcrdt.AsyncMemory) -> None:
+    assert_type(await memory.space("acme").create(), memcrdt.AsyncSpace)
+
+
 async def awaited() -> None:
     async with memcrdt.open_async("home", sync=True) as memory:
         assert_type(memory, memcrdt.AsyncMemory)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
 from memcrdt.errors import InputError
+from memcrdt.model.serialization import Record
 from memcrdt.search.embedders import static
 from memcrdt.search.embedders.fastembedder import FOLDER_PREFIX, cache_folder, text_embedding
 from memcrdt.search.embedders.hub import ModelRepository, Progress
@@ -14,7 +16,8 @@ _TOKENIZER: Final = "tokenizer.json"
 _USEFUL: Final = ("config.json", "tokenizer_config.json", "special_tokens_map.json", "preprocessor_config.json")
 
 
-class KnownModel(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class KnownModel(Record):
     """A model that can be used by name.
 
     Attributes:
