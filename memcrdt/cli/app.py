@@ -122,7 +122,7 @@ def _translated(problem: BaseException) -> tuple[str, int]:
             return f"{problem.filename or 'writing the output'}: {problem.strerror or problem}", ERROR
         case click.Abort() if isinstance(problem.__context__, EOFError):  # also raised for Ctrl-C
             click.echo(err=True)  # ends the line of the prompt
-            return "no answer on stdin; answer, or give --yes", ERROR
+            return "no answer came from stdin; answer the question, or give --yes", ERROR
     return "interrupted", INTERRUPTED
 
 

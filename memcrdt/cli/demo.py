@@ -11,7 +11,7 @@ from memcrdt.cli.face import Face, command, pass_face
 @pass_face
 @click.pass_context
 def demo_command(context: click.Context, face: Face) -> None:
-    """Show three nodes that sync on this machine, in a few seconds.
+    """Show three nodes that sync on this machine. This takes 10 to 20 seconds.
 
     Each node is a process with its own home. The nodes are paired, and memories are added on each. One node is cut off,
     the same memory is edited on both sides, and the node comes back. The exit code is 0 only if all three nodes then

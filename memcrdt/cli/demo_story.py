@@ -174,4 +174,6 @@ def _verdict(outcome: DemoOutcome) -> str:
             " both texts of the edited memory are kept, and the later one is shown"
         )
     standing = (f"{view.name}: {view.memories} memories, digest {view.digest}" for view in outcome.nodes)
-    return f"they differ after {outcome.seconds} s; {'; '.join(standing)}; {len(outcome.conflict)} texts in conflict"
+    return (
+        f"the nodes differ after {outcome.seconds} s; {'; '.join(standing)}; {len(outcome.conflict)} texts in conflict"
+    )

@@ -33,7 +33,7 @@ def accept_command(face: Face, device: str, name: str | None, address: str | Non
         shared = memory.accept(device, name=name, address=address, spaces=spaces or None).spaces
         own = readable(memory.device)
     options = "" if shared == (PERSONAL,) else "".join(f" --space {shlex.quote(space)}" for space in shared)
-    say(f"accepted; if not done already, run on the other device: memcrdt accept {own}{options}")
+    say(f"accepted; if you have not done so already, run on the other device: memcrdt accept {own}{options}")
 
 
 @command("revoke")
@@ -49,7 +49,10 @@ def revoke_command(face: Face, device: str) -> None:
         unheard = memory.revoke(device)
     say("revoked; the device keeps the data that it has")
     if unheard:
-        say(f"the other members of {', '.join(unheard)} are not told; revoke it on a device that may write there")
+        say(
+            f"this device cannot revoke it from {', '.join(unheard)}, which it may only read; do that on a device that "
+            "may write"
+        )
 
 
 @command("pair")
@@ -58,9 +61,9 @@ def revoke_command(face: Face, device: str) -> None:
 @several("--space", "spaces", "NAME", "Without CODE: a space to share; can be repeated. Default: personal.")
 @click.option("--read-only", is_flag=True, help="Without CODE: the other device may only read.")
 @click.option("--name", metavar="NAME", help="The local name of the other device. Default: its own name.")
-@click.option("--host", default="", help="Without CODE: listen at this local address only.")
-@click.option("--mdns/--no-mdns", default=None, help="Whether to announce and to search on the local network.")
-@click.option("--tailscale/--no-tailscale", default=None, help="Whether to search in the tailnet.")
+@click.option("--host", default="", help="Without CODE: listen on this local address only.")
+@click.option("--mdns/--no-mdns", default=None, help="Announce this device and look for others on the local network.")
+@click.option("--tailscale/--no-tailscale", default=None, help="Look for other devices in the tailnet.")
 @pass_face
 def pair_command(
     face: Face, /, words: tuple[str, ...], at: str | None, spaces: tuple[str, ...], **options: Any
@@ -72,7 +75,7 @@ def pair_command(
     """
     code = " ".join(words) or None  # a code told on the telephone may be typed as several words
     if code is None and at is not None:
-        raise click.UsageError("--at needs a CODE; it is the address of the device that shows the code")
+        raise click.UsageError("--at needs a CODE; it names the address of the device that shows the code")
     if code is not None and (spaces or options["read_only"]):
         raise click.UsageError("give --space and --read-only on the device that shows the code")
     with face.open() as memory:
@@ -92,7 +95,7 @@ async def _invite(face: Face, memory: Memory, options: dict[str, Any]) -> Paired
         face.printer.value("code", invitation.code)
         where = " or ".join(f"--at {address}" for address in invitation.addresses)
         say(
-            f"within five minutes run on the other device: memcrdt pair {invitation.code}   (if it does not find this "
+            f"within five minutes, run on the other device: memcrdt pair {invitation.code}   (if it does not find this "
             f"device, add {where})"
         )
         return await invitation.joined(timeout=WAIT_S)
@@ -115,6 +118,6 @@ def _print(face: Face, partner: PairedDevice) -> None:
     face.printer.record(partner if face.json else replace(partner, device=readable(partner.device)))
     for name, aside in partner.aside.items():
         say(
-            f"this device may only read {name!r} of {partner.name}; its own memories of {name!r} are now in the space "
-            f"{aside!r} and stay here; to add to them: memcrdt add --space {shlex.quote(aside)}"
+            f"this device may only read the space {name!r} of {partner.name}; its own memories in {name!r} are now in "
+            f"the space {aside!r} and are not shared; to add to them: memcrdt add --space {shlex.quote(aside)}"
         )

@@ -13,7 +13,7 @@ from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_o
 from memcrdt.cli.output import say
 
 _FILE = click.argument("file", type=click.Path())  # not normalized: ./- is a file
-_FORMAT = click.option("--format", metavar="NAME", help="jsonl. Default: the suffix of the file name.")
+_FORMAT = click.option("--format", metavar="NAME", help="The format: jsonl. Default: the suffix of the file name.")
 
 
 @command("import")
@@ -24,7 +24,7 @@ _FORMAT = click.option("--format", metavar="NAME", help="jsonl. Default: the suf
 @attribute_options("add")
 @allow_secret
 @click.option("--again", is_flag=True, help="Also add memories that were forgotten here.")
-@click.option("--dry-run", is_flag=True, help="Only count.")
+@click.option("--dry-run", is_flag=True, help="Count the memories, and change nothing.")
 @pass_face
 def import_command(face: Face, /, file: str, **options: Any) -> None:
     """Add the memories of FILE; `-` reads stdin.
@@ -51,7 +51,7 @@ def import_command(face: Face, /, file: str, **options: Any) -> None:
 def export_command(face: Face, /, file: str, format: str | None, **filters: Any) -> None:
     """Write memories to FILE as JSON, one per line; `-` writes to stdout.
 
-    The histories are not exported. An existing file is replaced.
+    Histories are not exported. An existing file is replaced.
     """
     wanted = asked(filters)
     with face.look() as memory:

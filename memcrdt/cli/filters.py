@@ -35,7 +35,7 @@ def _ranges(context: click.Context, parameter: click.Parameter, value: tuple[str
         key, equals, span = item.partition("=")
         low, dots, high = span.partition("..")
         if not (key and equals and dots):
-            raise click.BadParameter(f"{item!r} is not a range; write KEY=LOW..HIGH, where one end may be left out")
+            raise click.BadParameter(f"{item!r} is not a range; write KEY=LOW..HIGH, where one end may be empty")
         ranges[key] = (_end(low), _end(high))
     return ranges
 
@@ -82,14 +82,16 @@ allow_secret = click.option(
 )
 
 _OPTIONS = (
-    several("--space", "space", "NAME", "Any of these spaces."),
-    several("--scope", "scope", "SCOPE", f"Any of these scopes: {FORMS}."),
-    click.option("--ancestors", is_flag=True, default=None, help="With --scope: also the scopes that contain it."),
-    several("--category", "category", "NAME", "Any of these: global, project, agent, conversation."),
-    several("--kind", "kind", "NAME", "Any of these kinds."),
-    several("--tag", "tags", "TAG", "Any of these tags."),
-    several("--all-tag", "all_tags", "TAG", "All of these tags."),
-    several("--not-tag", "not_tags", "TAG", "None of these tags."),
+    several("--space", "space", "NAME", "In this space; if repeated, in any of them."),
+    several("--scope", "scope", "SCOPE", f"In this scope; if repeated, in any of them. Forms: {FORMS}."),
+    click.option("--ancestors", is_flag=True, default=None, help="With --scope: also in the scopes that contain it."),
+    several(
+        "--category", "category", "NAME", "Of this category: global, project, agent or conversation; can be repeated."
+    ),
+    several("--kind", "kind", "NAME", "Of this kind; if repeated, of any of them."),
+    several("--tag", "tags", "TAG", "With this tag; if repeated, with any of them."),
+    several("--all-tag", "all_tags", "TAG", "With this tag; if repeated, with all of them."),
+    several("--not-tag", "not_tags", "TAG", "Without this tag; can be repeated."),
     click.option("--after", metavar="TIME", help="Created after this time (ISO 8601 with an offset)."),
     click.option("--before", metavar="TIME", help="Created before this time."),
     click.option("--updated-after", metavar="TIME", help="Changed after this time."),
@@ -98,7 +100,7 @@ _OPTIONS = (
         "--metadata",
         metavar="JSON",
         callback=json_object,
-        help='Metadata with these values; a list matches any of its items. Operators: {"year": {"$gte": 2020}}.',
+        help='With these metadata values; a list matches any item. Example of an operator: {"year": {"$gte": 2020}}.',
     ),
     click.option(
         "--range",
@@ -106,14 +108,14 @@ _OPTIONS = (
         multiple=True,
         metavar="KEY=LOW..HIGH",
         callback=_ranges,
-        help="Metadata from LOW to HIGH, numbers or texts; one end may be left out.",
+        help="With a metadata value from LOW to HIGH, numbers or texts; one end may be empty.",
     ),
-    click.option("--contains", metavar="TEXT", help="The text contains TEXT, ignoring case."),
-    click.option("--pinned/--not-pinned", default=None, help="Only pinned memories, or only others."),
-    several("--author", "author", "NAME", "Any of these authors."),
-    several("--device", "device", "DEVICE", "Added on any of these devices."),
-    several("--source", "source", "SOURCE", "From any of these sources."),
-    several("--include", "include", "WHAT", "Hidden memories to show: expired, superseded."),
+    click.option("--contains", metavar="TEXT", help="With TEXT in the text, ignoring case."),
+    click.option("--pinned/--not-pinned", default=None, help="Only pinned memories, or only unpinned ones."),
+    several("--author", "author", "NAME", "By this author; if repeated, by any of them."),
+    several("--device", "device", "DEVICE", "Added on this device; if repeated, on any of them."),
+    several("--source", "source", "SOURCE", "From this source; if repeated, from any of them."),
+    several("--include", "include", "WHAT", "Also hidden memories: expired or superseded; can be repeated."),
     click.option("--as-of", metavar="TIME", help="The memories as they were at this time."),
 )
 

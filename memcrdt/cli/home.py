@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from memcrdt.cli.face import Face, command, pass_face
-from memcrdt.cli.output import Column, readable, say
+from memcrdt.cli.output import Column, memories, readable, say
 
 if TYPE_CHECKING:
     from memcrdt import DoctorReport
@@ -72,7 +72,7 @@ def path_command(face: Face) -> None:
 @command("config")
 @pass_face
 def config_command(face: Face) -> None:
-    """Show the settings of this home and their origins. Change them in its config.toml."""
+    """Show the settings of this home and where each is set. Change them in its config.toml."""
     from memcrdt import config
     from memcrdt.paths import home_folder
 
@@ -113,29 +113,29 @@ def backup_command(face: Face, file: Path) -> None:
     """
     with face.look() as memory:
         face.printer.record({"size": memory.backup(file)})
-    say("the backup has every memory in plain text; the key of this device and config.toml are not in it")
+    say(f"{file} contains every memory in plain text, but not the key of this device or config.toml")
 
 
 @command("restore")
 @click.argument("file", type=_FILE)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @pass_face
 def restore_command(face: Face, file: Path, yes: bool) -> None:
-    """Restore the store that `memcrdt backup` wrote to FILE. Asks first, unless the store is empty.
+    """Restore the store from FILE, which `memcrdt backup` wrote. Asks first, unless the store is empty.
 
-    Later additions are lost here, and memories forgotten later are back. If another device knows of those changes, the
-    next sync brings them again.
+    Changes made after the backup are undone here: memories added since are lost, and memories forgotten since are back.
+    If another device has those changes, the next sync brings them again.
     """
     from memcrdt.errors import InputError
 
     if not file.is_file():
-        raise InputError(f"there is no file {file}; name a file that `memcrdt backup` wrote")
+        raise InputError(f"the file {file} does not exist; name a file that `memcrdt backup` wrote")
     with face.open() as memory:
         here = memory.stats().memories
         if (
             here
             and not yes
-            and not click.confirm(f"memcrdt: replace {here:,} memories by the backup {file}?", err=True)
+            and not click.confirm(f"memcrdt: replace {memories(here)} with the backup {file}?", err=True)
         ):
             say("nothing was changed")
             raise click.exceptions.Exit(1)
@@ -145,13 +145,13 @@ def restore_command(face: Face, file: Path, yes: bool) -> None:
 
 @command("doctor")
 @click.option("--repair", is_flag=True, help="Repair the store.")
-@click.option("--give-up", is_flag=True, help="With --repair: continue without lost rows, which no other device has.")
+@click.option("--give-up", is_flag=True, help="With --repair: continue without lost rows that no other device has.")
 @pass_face
 def doctor_command(face: Face, repair: bool, give_up: bool) -> None:
     """Check the store, and repair it with --repair.
 
-    Checks every row, and changes nothing without --repair. The exit code is 0 if no problem was found or left, and 1
-    otherwise. Every line of output is a finding.
+    Checks every row, and changes nothing without --repair. The exit code is 0 if no problem was found, or all were
+    repaired, and 1 otherwise. Every line of output is a finding.
     """
     if give_up and not repair:
         raise click.UsageError("--give-up needs --repair")
@@ -183,4 +183,4 @@ def _judge(findings: Sequence[DoctorFinding], repair: bool) -> None:
                 " devices (memcrdt sync), or give up the lost rows with `memcrdt doctor --repair --give-up`"
             )
         raise CorruptError(f"problems found: {wrong}; repair them with `memcrdt doctor --repair`")
-    say("all problems are repaired" if any(finding.what == "problem" for finding in findings) else "no problems")
+    say("all problems are repaired" if any(finding.what == "problem" for finding in findings) else "no problems found")

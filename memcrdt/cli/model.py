@@ -26,7 +26,7 @@ _MODELS: tuple[Column[KnownModel], ...] = (
 def model_command() -> None:
     """List, download and choose the embedding models, for search by meaning.
 
-    A model is the shipped one, a model of fastembed, or a folder with a model.
+    A model is the shipped one, one that fastembed supports, or a folder with a model.
     """
 
 

@@ -120,6 +120,11 @@ def short(device: str, name: str | None) -> str:
     return f"{name} ({group})" if name else group
 
 
+def memories(count: int) -> str:
+    """Return a number of memories in words, for messages."""
+    return "1 memory" if count == 1 else f"{count:,} memories"
+
+
 def rich_table(items: Iterable[T], columns: Sequence[Column[T]]) -> Table:
     """Return a table for a terminal. Long cells are wrapped, not cut off."""
     from rich import box

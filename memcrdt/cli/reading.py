@@ -63,9 +63,9 @@ _REVISED: tuple[Column[Revision], ...] = (
 @click.option("--limit", type=int, default=10, show_default=True, help="Maximum number of results.")
 @click.option("--min-score", type=float, help="Leave out results with a lower score, from 0 to 1.")
 @click.option("--diversity", type=float, default=0.0, help="From 0 to 1: prefer results that differ from earlier ones.")
-@click.option("--recency", type=float, default=0.0, help="From 0 to 1: the newer of similar memories first.")
+@click.option("--recency", type=float, default=0.0, help="From 0 to 1: rank the newer of similar memories first.")
 @click.option(
-    "--importance", type=float, default=0.0, help="From 0 to 1: prefer important memories among similar scores."
+    "--importance", type=float, default=0.0, help="From 0 to 1: rank important memories first among similar scores."
 )
 @click.option("--fold", is_flag=True, help="Leave out results that repeat an earlier one.")
 @click.option("--explain", is_flag=True, help="Show the parts of each score.")
@@ -104,12 +104,12 @@ def get_command(face: Face, /, id: str) -> None:
 
 @command("list")
 @click.option("--limit", type=int, default=100, show_default=True, help="Maximum number of results.")
-@click.option("--all", "everything", is_flag=True, help="List all of them, without a limit.")
-@click.option("--order", default="newest", show_default=True, help="newest, oldest or updated.")
+@click.option("--all", "everything", is_flag=True, help="List all memories, without a limit.")
+@click.option("--order", default="newest", show_default=True, help="The order: newest, oldest or updated.")
 @filter_options
 @pass_face
 def list_command(face: Face, /, limit: int, everything: bool, order: str, **filters: Any) -> None:
-    """List memories, newest first."""
+    """List memories, by default the newest first."""
     wanted = {"order": order, **asked(filters)}
     with face.look() as memory:
         if everything:
@@ -118,7 +118,7 @@ def list_command(face: Face, /, limit: int, everything: bool, order: str, **filt
         page = memory.list(limit=limit, **wanted)
     face.printer.table(page, LISTED, on_terminal=LISTED_ON_TERMINAL)
     if page.next_cursor is not None:
-        say(f"there are more than these {len(page)}; give a --limit, or --all")
+        say(f"only the first {len(page)} are shown; raise --limit, or use --all")
 
 
 @command("history")
@@ -144,7 +144,7 @@ def conflicts_command(face: Face, /, id: str) -> None:
 
 @command("related")
 @click.argument("id")
-@click.option("--rel", metavar="REL", help="Only links by this relation.")
+@click.option("--rel", metavar="REL", help="Only links with this relation.")
 @pass_face
 def related_command(face: Face, /, id: str, rel: str | None) -> None:
     """List the memories that memory ID links to."""

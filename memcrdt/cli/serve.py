@@ -41,23 +41,38 @@ class ServeReport:
 
 
 @command("serve")
-@click.option("--host", default="", help="Listen at this local address only.")
+@click.option("--host", default="", help="Listen on this local address only.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: any free port."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="The port; 0 chooses a free one.",
 )
-@click.option("--mdns/--no-mdns", default=None, help="Whether to announce and to search on the local network.")
-@click.option("--tailscale/--no-tailscale", default=None, help="Whether to search in the tailnet.")
+@click.option("--mdns/--no-mdns", default=None, help="Announce this device and look for others on the local network.")
+@click.option("--tailscale/--no-tailscale", default=None, help="Look for other devices in the tailnet.")
 @click.option("--yjs", is_flag=True, help="Accept Yjs clients with a token (memcrdt token create).")
-@click.option("--yjs-host", default="127.0.0.1", show_default=True, help="Addresses of other machines need TLS.")
-@click.option("--yjs-port", type=click.IntRange(0, 65535), default=DEFAULT_YJS_PORT, show_default=True)
+@click.option(
+    "--yjs-host",
+    default="127.0.0.1",
+    show_default=True,
+    help="The local address for Yjs clients. An address that other machines can reach needs TLS.",
+)
+@click.option(
+    "--yjs-port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_YJS_PORT,
+    show_default=True,
+    help="The port for Yjs clients.",
+)
 @click.option("--yjs-cert", type=_FILE, help="A certificate with its chain (PEM), for TLS.")
-@click.option("--yjs-key", type=_FILE, help="The key (PEM), unless it is in the same file.")
+@click.option("--yjs-key", type=_FILE, help="The private key (PEM), if it is not in the file of the certificate.")
 @pass_face
 @click.pass_context
 def serve_command(context: click.Context, face: Face, /, yjs: bool, **options: Any) -> None:
     """Sync with the accepted devices until interrupted.
 
-    Prints its addresses at the start and at every change. It listens when a device is accepted.
+    Prints its addresses at the start and whenever they change. It listens while at least one device is accepted.
     """
     from memcrdt import Node
 
@@ -97,5 +112,5 @@ def _say_where(printer: Printer, node: Node, said: ServeReport | None) -> ServeR
     now = ServeReport(device=node.status().device, port=node.port, addresses=tuple(node.addresses), yjs=node.yjs_url)
     printer.record(now if printer.is_json else replace(now, device=readable(now.device)))
     if now.port is None:
-        say("no device is accepted yet, so none can connect; run `memcrdt pair`")
+        say("no device is accepted yet, so no device can connect; run `memcrdt pair`")
     return now

@@ -80,7 +80,7 @@ def invite_command(face: Face, name: str, device: str) -> None:
         memory.space(name).invite(device)
         own = readable(memory.device)
     say(
-        f"invited; if not done already, run on the other device: memcrdt space create {name}; "
+        f"invited; if you have not done so already, run on the other device: memcrdt space create {name}; "
         f"memcrdt space invite {name} {own}"
     )
 
@@ -103,7 +103,7 @@ def leave_command(face: Face, name: str) -> None:
     """Stop sharing the space NAME. Its memories stay here and on the other members."""
     with face.open() as memory:
         memory.space(name).leave()
-    say(f"left; the memories of {name!r} stay here and on the other members; nothing more is sent or received")
+    say(f"left; the memories of {name!r} stay here and on the other members, but are no longer synced")
 
 
 for _each in (create_command, list_command, members_command, invite_command, revoke_command, leave_command):

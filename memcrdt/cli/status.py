@@ -54,7 +54,7 @@ _PEERS_ON_TERMINAL: tuple[Column[Device], ...] = (
 
 
 @command("status")
-@click.option("--watch", is_flag=True, help="Show it again every second, until interrupted.")
+@click.option("--watch", is_flag=True, help="Repeat every second, until interrupted.")
 @pass_face
 def status_command(face: Face, watch: bool) -> None:
     """Show the state of the store, of the network and of other devices."""
@@ -63,7 +63,7 @@ def status_command(face: Face, watch: bool) -> None:
 
 
 @command("peers")
-@click.option("--watch", is_flag=True, help="Show them again every second, until interrupted.")
+@click.option("--watch", is_flag=True, help="Repeat every second, until interrupted.")
 @pass_face
 def peers_command(face: Face, watch: bool) -> None:
     """List the other devices: accepted, revoked, and pending (they tried to connect)."""
@@ -146,7 +146,7 @@ def _details(peer: Device) -> Iterator[str]:
     elif peer.seen_at:
         yield f"seen {as_seen(peer.seen_at)}"
     if peer.unscrubbed:
-        yield f"forgotten memories that it has not confirmed to have scrubbed: {peer.unscrubbed:,}"
+        yield f"forgotten memories without its confirmation that they are scrubbed: {peer.unscrubbed:,}"
     if peer.error:
         yield peer.error
 
@@ -154,27 +154,30 @@ def _details(peer: Device) -> Iterator[str]:
 def _skewed(line: Device) -> str:
     seconds = (line.skew_ms or 0) / 1_000
     side = "ahead of" if seconds > 0 else "behind"
-    return f"the clock of {short(line.device, line.name)} is {abs(seconds):,.0f} s {side} ours; set the wrong one"
+    name = short(line.device, line.name)
+    return f"the clock of {name} is {abs(seconds):,.0f} s {side} ours; correct the clock that is wrong"
 
 
 def _room(status: Status) -> str:
     limit = status.budget.limit
-    budget = "" if limit is None else f"; {status.budget.used / limit:.0%} of the budget of {limit:,} are in use"
+    budget = "" if limit is None else f"; {status.budget.used / limit:.0%} of the budget of {limit:,} bytes is in use"
     return f"{status.size:,} bytes{budget}"
 
 
 def _search(search: SearchStatus) -> str:
     """Return the model, its backlog, and its error."""
-    words = [search.model or "by words only"]
+    words = [search.model or "words only, without a model"]
     if search.next_model:
         words.append(f"changing to {search.next_model}")
     if search.waiting:
-        words.append(f"{search.waiting:,} memories wait to be embedded")
+        words.append(f"memories waiting to be embedded: {search.waiting:,}")
     return "; ".join([*words, search.error] if search.error else words)
 
 
 def _where(serving: Serving | None) -> str:
     if serving is None:
         return "no; nothing is sent or received until `memcrdt serve` runs"
-    where = "nowhere, since no device is accepted" if serving.port is None else f"at port {serving.port}"
-    return f"process {serving.pid}, listening {where}"
+    where = (
+        "not listening, because no device is accepted" if serving.port is None else f"listening on port {serving.port}"
+    )
+    return f"process {serving.pid}, {where}"

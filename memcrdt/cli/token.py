@@ -34,8 +34,10 @@ def token_command() -> None:
 @command("create")
 @click.argument("name")
 @several("--space", "spaces", "NAME", "A space that its clients can access; can be repeated. Default: personal.")
-@click.option("--read-only", is_flag=True, help="Drop writes of its clients.")
-@several("--origin", "origins", "URL", "A web origin whose pages may use it, such as https://app.example.")
+@click.option("--read-only", is_flag=True, help="Ignore writes from its clients.")
+@several(
+    "--origin", "origins", "URL", "A web origin that may use the token, such as https://app.example; can be repeated."
+)
 @pass_face
 def create_command(face: Face, name: str, spaces: tuple[str, ...], read_only: bool, origins: tuple[str, ...]) -> None:
     """Create the token NAME, and print its secret. It cannot be shown again."""

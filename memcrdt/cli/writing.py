@@ -9,7 +9,7 @@ import click
 
 from memcrdt.cli.face import Face, command, given, pass_face, read_text
 from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_options, json_object, several
-from memcrdt.cli.output import say, short
+from memcrdt.cli.output import memories, say, short
 from memcrdt.model.attributes import taken_by
 
 if TYPE_CHECKING:
@@ -23,17 +23,17 @@ _CLEARABLE = tuple(attribute.name for attribute in taken_by("update") if attribu
 @click.option("--space", metavar="NAME", help="The space: personal (default), local (this machine only), or your own.")
 @attribute_options("add")
 @several("--tag", "tags", "TAG", "A tag; can be repeated.")
-@click.option("--metadata", metavar="JSON", callback=json_object, help="A JSON object to filter by.")
+@click.option("--metadata", metavar="JSON", callback=json_object, help="A JSON object that filters can match.")
 @click.option("--created-at", metavar="TIME", help="The time of the fact, if not now (ISO 8601 with an offset).")
 @click.option("--id", metavar="ID", help="The id, a ULID. Default: a new one.")
-@click.option("--key", metavar="KEY", help="A name; adding under the same key again updates the memory.")
+@click.option("--key", metavar="KEY", help="A name for the memory; adding again with the same key updates it.")
 @click.option("--dedupe", is_flag=True, help="If the scope has the same text, print its id instead.")
 @allow_secret
 @pass_face
 def add_command(face: Face, /, text: str, **options: Any) -> None:
     """Add a memory with TEXT and print its id. `-` reads the text from stdin.
 
-    A text that starts with a dash follows two dashes: memcrdt add -- "-1 is no index".
+    Put a text that starts with a dash after two dashes: memcrdt add -- "-1 is not an index".
     """
     with face.changing() as memory:
         face.printer.value("id", memory.add(read_text(text), **given(options)))
@@ -71,20 +71,20 @@ def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, .
 @command("forget")
 @click.argument("id", required=False)
 @filter_options
-@click.option("--dry-run", is_flag=True, help="Only count.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Count the memories, and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @pass_face
 def forget_command(face: Face, /, id: str | None, dry_run: bool, yes: bool, **filters: Any) -> None:
     """Forget one memory, or all that match the filters, permanently and on every device.
 
-    Without an ID, it shows their number and asks. With the ID of a forgotten memory, it shows which devices have
-    confirmed that their files have no byte of it left.
+    Without an ID, it shows how many match and asks for confirmation. With the ID of a forgotten memory, it shows which
+    devices have confirmed that their files have no byte of it left.
     """
     wanted = asked(filters)
     with face.changing() as memory:
         if id is None and not dry_run and not yes:
             count = memory.forget(dry_run=True, **wanted).count
-            if count and not click.confirm(f"memcrdt: forget {_memories(count)} permanently?", err=True):
+            if count and not click.confirm(f"memcrdt: forget {memories(count)} permanently?", err=True):
                 say("nothing was forgotten")
                 raise click.exceptions.Exit(1)
         forgotten = memory.forget(id, dry_run=dry_run, **wanted)
@@ -147,7 +147,3 @@ def _named(memory: Memory, forgotten: Forgotten) -> Forgotten:
     shown = {each.device: short(each.device, each.name) for each in memory.devices()}
     confirmed, awaited = (tuple(map(shown.__getitem__, ids)) for ids in (forgotten.confirmed, forgotten.awaited))
     return replace(forgotten, confirmed=confirmed, awaited=awaited)
-
-
-def _memories(count: int) -> str:
-    return "1 memory" if count == 1 else f"{count:,} memories"

@@ -123,9 +123,11 @@ ATTRIBUTES: Final = (
         type=SCOPE,
         default=GLOBAL,
         in_birth=True,
-        help=f"What it belongs to: {FORMS}.",
+        help=f"The scope: {FORMS}.",
     ),
-    Attribute(name="kind", type=LABEL, subject="the kind", in_birth=True, help="What sort of memory it is."),
+    Attribute(
+        name="kind", type=LABEL, subject="the kind", in_birth=True, help="The kind of memory, such as fact or decision."
+    ),
     Attribute(
         name="author",
         type=LABEL,
@@ -133,7 +135,7 @@ ATTRIBUTES: Final = (
         in_birth=True,
         in_register=False,
         verbs=frozenset({"add", "import"}),
-        help="Who wrote it.",
+        help="The agent or person who wrote the text.",
     ),
     Attribute(
         name="source",
@@ -142,17 +144,19 @@ ATTRIBUTES: Final = (
         in_birth=True,
         in_register=False,
         verbs=frozenset({"add", "import"}),
-        help="Where it comes from.",
+        help="The source of the text, such as a URL.",
     ),
-    Attribute(name="trust", type=LABEL, help="How far to trust it."),
-    Attribute(name="importance", type=SHARE, subject="the importance", help="From 0 to 1."),
-    Attribute(name="pinned", type=FLAG, default=False, flag="--pin/--unpin", help="Pin or unpin it."),
-    Attribute(name="expires_at", type=TIME, help="When to hide it (ISO 8601 with an offset)."),
+    Attribute(name="trust", type=LABEL, help="A label for how far to trust the text."),
+    Attribute(name="importance", type=SHARE, subject="the importance", help="The importance, from 0 to 1."),
+    Attribute(name="pinned", type=FLAG, default=False, flag="--pin/--unpin", help="Whether the memory is pinned."),
+    Attribute(
+        name="expires_at", type=TIME, help="The time after which the memory is hidden (ISO 8601 with an offset)."
+    ),
     Attribute(
         name="superseded_by",
         type=MEMORY,
         verbs=frozenset({"update", "import"}),
-        help="The memory that replaces it.",
+        help="The id of the memory that replaces this one.",
     ),
 )
 

@@ -100,7 +100,7 @@ def test_who_may_only_read_is_told_that_others_do_not_hear_of_a_revocation(cli: 
         db.execute("UPDATE spaces SET read_only = 1 WHERE name = 'acme'")  # as after pairing with --read-only
     assert cli("revoke", other).err == (
         "memcrdt: revoked; the device keeps the data that it has\n"
-        "memcrdt: the other members of acme are not told; revoke it on a device that may write there\n"
+        "memcrdt: this device cannot revoke it from acme, which it may only read; do that on a device that may write\n"
     )
 
 

@@ -153,7 +153,7 @@ def test_a_healthy_store_has_no_findings(cli: Cli, added: str) -> None:
     """Stdout is empty and the exit code is 0, with and without --repair."""
     for arguments in (["doctor"], ["doctor", "--repair"]):
         ran = cli(*arguments)
-        assert (ran.code, ran.out, ran.err) == (0, "", "memcrdt: no problems\n")
+        assert (ran.code, ran.out, ran.err) == (0, "", "memcrdt: no problems found\n")
 
 
 def test_doctor_only_looks_until_told_to_repair(cli: Cli, home: Path, added: str) -> None:
@@ -175,7 +175,7 @@ def test_what_is_no_damage_is_a_note(cli: Cli, added: str, monkeypatch: pytest.M
     monkeypatch.setattr("memcrdt.store.recovery.doctor.load_vector_functions", lambda db: False)
     ran = cli("doctor", "--json")
     assert (ran.code, [finding["what"] for finding in ran.json]) == (0, ["note"])
-    assert ran.err == "memcrdt: no problems\n"
+    assert ran.err == "memcrdt: no problems found\n"
 
 
 def test_doctor_says_what_is_left_wrong(cli: Cli, home: Path, added: str) -> None:

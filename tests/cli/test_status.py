@@ -96,22 +96,22 @@ def test_status_shows_room_and_search(cli: Cli, home: Path) -> None:
     assert 0 < status["budget"]["used"] < status["budget"]["limit"] == 2**20
     assert status["search"] == {"model": "static-minilm-256", "next_model": None, "waiting": 0, "error": None}
     out = cli("status").out
-    assert "of the budget of 1,048,576 are in use" in out
+    assert "of the budget of 1,048,576 bytes is in use" in out
     assert "search\tstatic-minilm-256\n" in out
 
 
 def test_what_search_still_has_to_do_is_told_in_words() -> None:
     """The change of model, the backlog, and the error that stops it."""
-    assert _search(SearchStatus(None, None, 0, None)) == "by words only"
+    assert _search(SearchStatus(None, None, 0, None)) == "words only, without a model"
     changing = SearchStatus(model="a", next_model="b", waiting=1_200, error="no such file")
-    assert _search(changing) == "a; changing to b; 1,200 memories wait to be embedded; no such file"
+    assert _search(changing) == "a; changing to b; memories waiting to be embedded: 1,200; no such file"
 
 
 def test_clocks_that_differ_are_told_in_words() -> None:
     """The device, the difference, and what to do."""
     nothing = dict.fromkeys(Device.__dataclass_fields__)
     line = Device(**{**nothing, "device": "B" * 51 + "A", "name": "desktop", "skew_ms": -180_000})
-    assert _skewed(line) == "the clock of desktop (BBBBBBB) is 180 s behind ours; set the wrong one"
+    assert _skewed(line) == "the clock of desktop (BBBBBBB) is 180 s behind ours; correct the clock that is wrong"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
