@@ -60,7 +60,7 @@ def written(home: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):  # opening the home reports that it is not a folder
         return {}
     except OSError as exc:
-        raise InputError(f"{path} cannot be read ({exc.strerror}); check its owner and mode") from exc
+        raise InputError(f"{path} cannot be read ({exc.strerror}); check its owner and permissions") from exc
     if len(data) > FILE_BYTES:
         raise InputError(f"{path} has {len(data):,} bytes; the maximum for a configuration is {FILE_BYTES:,}")
     try:
@@ -101,7 +101,9 @@ def change(home: Path, name: str, value: str | int) -> Config:
         temporary.write_text("\n".join(lines) + "\n", "utf-8")
         os.replace(temporary, path)  # noqa: PTH105 - atomic on every platform
     except OSError as exc:
-        raise StoreError(f"{path} cannot be written ({exc.strerror or exc}); check the folder and its mode") from exc
+        raise StoreError(
+            f"{path} cannot be written ({exc.strerror or exc}); check the folder and its permissions"
+        ) from exc
     return config
 
 

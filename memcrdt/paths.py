@@ -44,7 +44,7 @@ def home_folder(home: str | os.PathLike[str] | None = None) -> Path:
     """
     given = named_home(home)
     if given == IN_MEMORY:
-        raise InputError(f"{IN_MEMORY} is not a folder; only memcrdt.open() in Python accepts it")
+        raise InputError(f"{IN_MEMORY} is not a folder; only memcrdt.open() and open_async() in Python accept it")
     if given is not None:
         return check_path(given, "the home").expanduser().absolute()
     from platformdirs import user_data_path

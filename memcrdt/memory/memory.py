@@ -515,7 +515,7 @@ class Memory:
         if given is not None and id is None:
             return self._searcher.search("", self._reader.filters(filters), options)
         if given is not None or id is None:
-            raise InputError("similar takes an id or a vector, one of the two")
+            raise InputError("similar takes either an id or a vector")
         return self._searcher.similar(checks.check_id(id), self._reader.filters(filters), options)
 
     def history(self, id: str) -> builtins.list[Revision]:

@@ -321,7 +321,7 @@ class Sync:
         ]
         waiting = tuple(each.space for each in found if each.others and not each.revoked)
         if waiting and self.serving() is None:
-            text = "the change is saved and not sent yet, since no process serves this home; `memcrdt serve` sends it"
+            text = "the change is saved, but not sent yet: no process serves this home; `memcrdt serve` sends it"
             warnings.append(SyncWarning(reason="not served", spaces=waiting, text=text))
         return tuple(warnings)
 

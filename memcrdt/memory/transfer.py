@@ -99,8 +99,7 @@ def _check_format(given: str | None, file: File) -> None:
     known = ", ".join(FORMATS)
     if given is None and isinstance(file, Path) and file.suffix[1:] not in FORMATS:
         raise InputError(
-            f"{file} has no known suffix; name a file that ends in .jsonl, or give the format (format=, --format):"
-            f" {known}"
+            f"{file} has no known suffix; name a file that ends in .jsonl, or give the format as well: {known}"
         )
     if given is not None and given not in FORMATS:
         raise InputError(f"the format {given!r} is unknown; the formats are {known}")
@@ -285,7 +284,7 @@ def _why(problem: Exception) -> str:
 
 def _request(line: bytes | None, defaults: Mapping[str, Any], store: Store) -> AddRequest:
     if line is None:
-        raise InputError(f"the line has over {LINE_BYTES // limits.KIB} KiB, which no memory needs")
+        raise InputError(f"the line is longer than {LINE_BYTES // limits.KIB} KiB, the maximum")
     try:
         item = json.loads(line)
     except (ValueError, RecursionError) as exc:
@@ -301,9 +300,7 @@ def _request(line: bytes | None, defaults: Mapping[str, Any], store: Store) -> A
 
 def _check_space(db: Any, name: str) -> None:
     if find_space(db, name) is None:
-        raise InputError(
-            f"the space {name!r} does not exist here; create it, or import into another space (space=, --space)"
-        )
+        raise InputError(f"the space {name!r} does not exist here; create it, or choose another space for the import")
 
 
 def _said(record: MemoryRecord) -> dict[str, Any]:

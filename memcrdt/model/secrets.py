@@ -47,8 +47,8 @@ def check_no_secret(*said: object) -> None:
     for text in _texts(said):
         if found := secret_in(text):
             raise InputError(
-                f"the memory contains what looks like {found}, which would travel to every device; remove it, or allow"
-                " it in add, update or import with allow_secret=True or --allow-secret"
+                f"the memory contains what looks like {found}, which would travel to every device; remove it, or"
+                " allow it (allow_secret=True in Python, --allow-secret on the command line)"
             )
 
 

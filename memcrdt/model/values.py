@@ -66,7 +66,10 @@ def check_json(value: object, what: str, depth: int = limits.METADATA_DEPTH) -> 
             return [check_json(item, what, depth - 1) for item in value]
         case dict():
             return {_check_key(key, what): check_json(item, what, depth - 1) for key, item in value.items()}
-    raise InputError(f"{what} has {a_kind(value)}, which is not JSON; use text, numbers, lists and objects")
+    raise InputError(
+        f"{what} has a value of the type {type(value).__name__}, which JSON does not have; use text, numbers, lists "
+        "and mappings"
+    )
 
 
 def check_unicode(text: str, what: str) -> str:

@@ -198,12 +198,13 @@ def check_host(address: Address) -> None:
 def _cannot_listen(address: Address, cause: OSError, option: str = "") -> InputError | LockedError:
     if cause.errno == errno.EADDRINUSE:
         return LockedError(
-            f"port {address.port} is in use by another program, perhaps another memcrdt; stop that program, or choose "
-            f"another port with --{option}port"
+            f"port {address.port} is in use by another program, perhaps another memcrdt; stop it, or choose "
+            f"another port (port= in Python, --{option}port on the command line)"
         )
     return InputError(
         f"cannot listen at {address.host or 'all interfaces'}, port {address.port}: {describe_os_error(cause)}; "
-        f"choose another --{option}host or --{option}port"
+        f"choose another host or port (host= and port= in Python, --{option}host and "
+        f"--{option}port on the command line)"
     )
 
 

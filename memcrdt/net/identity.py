@@ -92,7 +92,9 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise StoreError(f"cannot use the device key {path}: {exc.strerror or exc}; check the folder's mode") from exc
+        raise StoreError(
+            f"cannot use the device key {path}: {exc.strerror or exc}; check the folder's permissions"
+        ) from exc
 
 
 def _create(path: Path) -> None:

@@ -49,7 +49,7 @@ class ServeLock:
             self._file.close()
             whom = f"process {pid}" if (pid := _noted(home).pid) else "another process"
             raise LockedError(
-                f"{whom} runs the network of {home} already; stop that process, or let it run the network"
+                f"{whom} already runs the network of {home}; stop that process, or let it run the network"
             )
         self._signal_port: int | None = None
         self._planned: int | None = None
@@ -106,7 +106,7 @@ def _translated(path: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         raise StoreError(
-            f"cannot write {path}: {exc.strerror or exc}; check the folder, its mode and its disk"
+            f"cannot write {path}: {exc.strerror or exc}; check the disk, the folder and its permissions"
         ) from exc
 
 

@@ -44,9 +44,9 @@ OTHER_NUMBER: Final = "another code waits here"
 VOID: Final = "the code is used up"
 WRONG: Final = "the code is wrong"
 _MEANS: Final = {
-    OTHER_NUMBER: "shows another code; compare its number, or give another address with --at",
-    VOID: "shows no code any more; run memcrdt pair there again",
-    WRONG: "says that the code is wrong; one wrong guess ends a code, so run memcrdt pair there again",
+    OTHER_NUMBER: "shows another code; compare its number, or give another address",
+    VOID: "no longer shows a code; start pairing there again",
+    WRONG: "says that the code is wrong; one wrong guess invalidates a code, so start pairing there again",
 }
 
 

@@ -56,7 +56,7 @@ def parse_code(text: str) -> Code:
         if word not in known:
             like = get_close_matches(word, known, 1)
             hint = f"did you mean {like[0]!r}?" if like else "read it again from the other device"
-            raise InputError(f"no code has the word {word[:40]!r} in this place; {hint}")
+            raise InputError(f"the word {word[:40]!r} cannot be at this place in a code; {hint}")
     return Code(int(parts[0]), parts[1], parts[2])
 
 

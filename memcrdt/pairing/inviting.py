@@ -110,7 +110,7 @@ class InvitationListener:
             async with asyncio.timeout(expires_s):
                 return await asyncio.shield(self._partner)
         except TimeoutError:
-            raise PairingError(f"nobody typed the code within {expires_s:.0f} s; run memcrdt pair again") from None
+            raise PairingError(f"the code was not typed within {expires_s:.0f} s; start pairing again") from None
 
     async def admits(self, peer: AuthenticatedPeer, address: str) -> bool:
         """Implement AdmissionPolicy: any device that proves its key may try the code."""
@@ -163,7 +163,9 @@ class InvitationListener:
             await channel.send("proof", exchange.proof())
             return True
         device, address = shown(channel.connection.peer.device), channel.connection.address
-        self._fail(f"{device} at {address} typed a wrong code, which ends it; run memcrdt pair again")
+        self._fail(
+            f"{device} at {address} typed a wrong code, and one wrong guess invalidates the code; start pairing again"
+        )
         await channel.send("no", WRONG)
         return False
 

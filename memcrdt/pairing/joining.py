@@ -67,7 +67,7 @@ class JoinAttempt:
             failed = f"; a device that announces it was found, but {problems[0]}" if problems else ""
             raise PairingError(
                 f"no device that shows the code {self._code.number}-… was reached within {find_s:.0f} s{failed}; give "
-                "its address, which it shows next to the code: memcrdt pair CODE --at HOST:PORT"
+                "the address that it shows next to the code, as in: memcrdt pair CODE --at HOST:PORT"
             ) from None
         finally:
             await tasks.cancel()
@@ -86,7 +86,7 @@ class JoinAttempt:
                 await self._prove(channel)
                 return await self._agree(channel)
         except TimeoutError:
-            raise UnreachableError(f"{connection} stopped answering; run memcrdt pair there again") from None
+            raise UnreachableError(f"{connection} stopped answering; start pairing there again") from None
         finally:
             await connection.close()
 
@@ -129,8 +129,8 @@ class JoinAttempt:
         (proof,) = await channel.receive("proof", 1)
         if not exchange.proves(_bytes(proof, PROOF_BYTES)):
             raise PairingError(
-                f"{channel.connection} does not have the code; another device may be answering: run memcrdt pair again "
-                "on the device that showed the code, and give its address with --at"
+                f"{channel.connection} does not have the code; another device may be answering: start pairing again "
+                "on the device that showed the code, and give its address here"
             )
 
     async def _agree(self, channel: PairingChannel) -> PairedDevice:

@@ -53,9 +53,11 @@ def unit_rows(given: Any, count: int, name: str) -> NDArray[np.float32]:
     try:
         rows = np.array(given, np.float32)
     except (TypeError, ValueError) as exc:
-        raise EmbedderError(f"the embedder {name} gave no rows of numbers: {exc}") from exc
+        raise EmbedderError(f"the embedder {name} did not return rows of numbers: {exc}") from exc
     if rows.ndim != 2 or rows.shape[0] != count or not rows.shape[1]:
-        raise EmbedderError(f"the embedder {name} gave an array of shape {rows.shape} for {count} texts; one row each")
+        raise EmbedderError(
+            f"the embedder {name} must return one row per text ({count}), but returned an array of shape {rows.shape}"
+        )
     if not np.isfinite(rows).all():
-        raise EmbedderError(f"the embedder {name} gave a number that is not finite")
+        raise EmbedderError(f"the embedder {name} returned a number that is not finite")
     return normalised(rows)

@@ -147,4 +147,4 @@ def _make_newer(store: Store, source: apsw.Connection) -> None:
 
 
 def _of_file(path: Path, done: str) -> AbstractContextManager[None]:
-    return files.translated_os_errors(f"the backup {path} cannot be {done}", "check its folder and its mode")
+    return files.translated_os_errors(f"the backup {path} cannot be {done}", "check the folder and its permissions")

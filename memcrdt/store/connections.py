@@ -59,7 +59,7 @@ def translated(path: Path, doing: str) -> Iterator[None]:
     except (apsw.CorruptError, UnicodeDecodeError) as exc:  # all texts were written as UTF-8, so this text is damaged
         raise CorruptError(f"{doing}: {path} is damaged ({exc}); run `memcrdt doctor`") from exc
     except (apsw.ReadOnlyError, apsw.PermissionsError) as exc:
-        raise ReadOnlyError(f"{doing}: {path} is not writable ({exc}); check its owner and mode") from exc
+        raise ReadOnlyError(f"{doing}: {path} is not writable ({exc}); check its owner and permissions") from exc
     except apsw.CantOpenError as exc:
         raise StoreError(
             f"{doing}: {path} cannot be opened ({exc}); check that the folder exists and is yours"

@@ -10,7 +10,7 @@ from typing import Final
 from memcrdt.errors import NotFoundError, ReadOnlyError, StoreError
 from memcrdt.store import connections, files, migrations, scratch
 
-_READ_ONLY: Final = "check its owner and mode, or open the home for reading only (read_only=True)"
+_READ_ONLY: Final = "check its owner and permissions, or open the home for reading only (read_only=True)"
 
 
 def prepare(path: Path, *, read_only: bool) -> None:

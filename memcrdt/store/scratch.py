@@ -75,4 +75,4 @@ def _clear(folder: Path) -> None:
 
 
 def _translated(home: Path, doing: str) -> AbstractContextManager[None]:
-    return files.translated_os_errors(f"{doing}: the folder {home} is not writable", "check its mode")
+    return files.translated_os_errors(f"{doing}: the folder {home} is not writable", "check its permissions")

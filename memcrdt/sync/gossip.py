@@ -213,7 +213,7 @@ class Gossip:
             return "a device does not sync with itself"
         if older is None:
             full = not event.dialed and len(self._active()) >= ACCEPTED
-            return "there are connections enough" if full else ""
+            return "there are too many connections" if full else ""
         if event.dialed == older.dialed or self._now - older.since >= HEALTHY_S:
             return ""  # the older connection is dead; the other side noticed it first
         # Both dialed at the same time: both keep the connection that the device with the smaller id dialed.

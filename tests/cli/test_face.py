@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
 
-KEPT = "memcrdt: the change is saved and not sent yet, since no process serves this home; `memcrdt serve` sends it\n"
+KEPT = "memcrdt: the change is saved, but not sent yet: no process serves this home; `memcrdt serve` sends it\n"
 
 
 @pytest.fixture(name="other")

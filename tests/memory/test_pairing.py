@@ -58,7 +58,7 @@ async def test_two_devices_pair_in_an_event_loop(two: tuple[Memory, Memory]) -> 
 
 def test_a_code_that_nobody_types_expires(two: tuple[Memory, Memory]) -> None:
     """The caller sets the time. The invitation ends with its block, and a second close() does nothing."""
-    with two[0].sync.invite(host=LOOPBACK) as invitation, pytest.raises(PairingError, match="nobody typed"):
+    with two[0].sync.invite(host=LOOPBACK) as invitation, pytest.raises(PairingError, match="was not typed"):
         invitation.joined(timeout=0)
     invitation.close()
     assert _no_thread_is_left()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -313,7 +314,8 @@ async def test_a_port_in_use_is_named(pair: Pair) -> None:
 async def test_a_host_that_is_not_ours_is_named(pair: Pair, host: str, why: str) -> None:
     """192.0.2.0/24 is reserved for documentation."""
     laptop, _ = pair
-    with pytest.raises(InputError, match=f"^cannot listen at {host}, port 0: {why}; choose another --host or --port$"):
+    advice = "choose another host or port (host= and port= in Python, --host and --port on the command line)"
+    with pytest.raises(InputError, match=f"^cannot listen at {host}, port 0: {why}; {re.escape(advice)}$"):
         laptop.listener.start(Address(host, 0))
 
 

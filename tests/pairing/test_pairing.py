@@ -269,7 +269,7 @@ async def test_a_code_expires(two: tuple[Memory, Memory]) -> None:
     """After five minutes, here at once. Then nothing listens any more."""
     laptop, desktop = two
     async with await invite(laptop, LOOPBACK) as invitation:
-        with pytest.raises(PairingError, match="run memcrdt pair again"):
+        with pytest.raises(PairingError, match="start pairing again"):
             await invitation.joined(expires_s=0)
     with pytest.raises(UnreachableError):
         await join(desktop, str(invitation.code), LOOPBACK, at=invitation.addresses[0])

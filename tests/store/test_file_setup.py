@@ -48,7 +48,7 @@ def open_unwritable_files(home: Path) -> None:
         path.touch()
         path.chmod(0o400)
         before = sorted(home.iterdir())
-        with pytest.raises(ReadOnlyError, match=f"{path} is not writable; check its owner and mode, or open"):
+        with pytest.raises(ReadOnlyError, match=f"{path} is not writable; check its owner and permissions, or open"):
             memcrdt.open(home, embedder=None)
         assert sorted(home.iterdir()) == before
         path.chmod(0o600)

@@ -69,7 +69,11 @@ class MdnsFinder:
             try:
                 await self._run(found)
             except (OSError, RuntimeError, Error) as exc:  # no network, or another program uses the port exclusively
-                log.warning("mDNS cannot find other devices: %s; give their addresses, or use --no-mdns", exc)
+                log.warning(
+                    "mDNS cannot find other devices: %s; give their addresses, or turn mDNS off (mdns=False in Python, "
+                    "--no-mdns on the command line)",
+                    exc,
+                )
             await asyncio.sleep(RETRY_S)
 
     async def _run(self, found: Found) -> None:

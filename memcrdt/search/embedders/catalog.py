@@ -67,7 +67,7 @@ def pull(name: str, progress: Progress = lambda here, total: None) -> None:
     model = _descriptions().get(name)
     if model is None:
         raise InputError(
-            f"there is no model {name!r}; `memcrdt model list` names them, or give a folder to `model use`"
+            f"there is no model {name!r}; `memcrdt model list` shows the names; the folder of a model is accepted too"
         )
     _repository(model).pull(_needed(model), _USEFUL, progress)
 

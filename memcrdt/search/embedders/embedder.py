@@ -77,7 +77,7 @@ def make_embedder(spec: object) -> Embedder | None:
     if isinstance(spec, str):
         return _named(spec)
     if isinstance(spec, type):
-        raise InputError(f"the embedder is the class {spec.__name__}; give an object of it")
+        raise InputError(f"the embedder is the class {spec.__name__}; give an instance of it")
     if hasattr(type(spec), "embed") or "embed" in getattr(spec, "__dict__", {}):
         return _of_object(spec)
     if callable(spec):
@@ -173,7 +173,7 @@ class UserEmbedder:
             given = function(argument)
         except Exception as exc:  # a user's function may raise anything
             reason = str(exc) or type(exc).__name__
-            raise EmbedderError(f"the embedder {self.name} failed on {count} texts: {reason}") from exc
+            raise EmbedderError(f"the embedder {self.name} failed on a batch of {count}: {reason}") from exc
         if isinstance(given, Awaitable):
             if isinstance(given, Coroutine):
                 given.close()  # otherwise Python warns that it was never awaited

@@ -79,7 +79,7 @@ class FastEmbedder:
         try:
             return list(getattr(model, method)(texts, batch_size=BATCH))
         except Exception as exc:  # the errors of ONNX Runtime and fastembed have no other common base
-            raise EmbedderError(f"the model {self.name} failed on {len(texts)} texts: {exc}") from exc
+            raise EmbedderError(f"the model {self.name} failed on a batch of {len(texts)}: {exc}") from exc
 
     def _loaded(self) -> Any:
         with self._lock:

@@ -118,8 +118,8 @@ class ModelRepository:
         missing = sum(file.size - _size(parts / file.digest) for file in lacking)
         if missing > (free := shutil.disk_usage(parts).free):
             raise ModelMissingError(
-                f"{self._name} needs {missing / 1e6:,.1f} MB more, and {parts.parent} has room for {free / 1e6:,.1f};"
-                " make room, or name another folder in MEMCRDT_MODELS"
+                f"{self._name} needs {missing / 1e6:,.1f} MB more, but {parts.parent} has only {free / 1e6:,.1f} MB"
+                " free; make room, or set MEMCRDT_MODELS to another folder"
             )
 
     def _get_file(self, url: str, part: Path, file: RemoteFile, tell: Callable[[int], None]) -> None:

@@ -92,8 +92,8 @@ class WatchedEmbedder:
             expected = self.width = self.width or width
         if width != expected:
             raise EmbedderError(
-                f"the embedder {self.name} gave vectors of {width} numbers, but its other vectors have {expected}; if"
-                " this is another model, give it another name, and all memories are embedded again"
+                f"the embedder {self.name} returned vectors of {width} numbers, but its other vectors have {expected};"
+                " if this is another model, give it another name, and all memories are embedded again"
             )
 
     def _noted(self, error: EmbedderError, before: EmbedderFailure | None) -> EmbedderFailure:

@@ -154,7 +154,7 @@ def use_model(store: Store, index: SearchIndex, spec: str) -> str:
     embedder = make_embedder(spec)
     if embedder is None:
         raise InputError(
-            "'none' names no model to use; to search by words alone, write embedder = \"none\" into config.toml, "
+            "'none' is not a model; to search by words alone, write embedder = \"none\" into config.toml, "
             "or open the memory with embedder=None"
         )
     embedder.embed_query("a first question")

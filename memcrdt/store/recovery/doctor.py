@@ -129,7 +129,10 @@ def _problems(store: Store) -> Iterator[str]:
 
 def _shard_problems(store: Store, row: ShardRow) -> Iterator[str]:
     if row.damaged:
-        yield f"shard {row.shard} waits for other devices to send lost rows; --give-up continues without them"
+        yield (
+            f"shard {row.shard} waits for other devices to send lost rows; "
+            "give them up to continue without them (give_up=True in Python, --give-up on the command line)"
+        )
     try:
         with store.documents() as (db, documents), rebuild.empty_store() as beside:
             documents.drop(row.shard)  # a document in memory may differ from the file

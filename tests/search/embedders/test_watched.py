@@ -63,8 +63,8 @@ SPOILT: dict[str, tuple[Callable[[list[list[float]]], Any], str]] = {
     "raises": (on_strike, "on strike"),
     "too few rows": (lambda rows: rows[1:], "shape"),
     "one vector for all": (lambda rows: rows[0], "shape"),
-    "ragged": (lambda rows: [[1.0] * (n % 2 + 1) for n in range(len(rows) + 1)], "no rows of numbers|shape"),
-    "no numbers": (lambda rows: ["a"] * len(rows), "no rows of numbers"),
+    "ragged": (lambda rows: [[1.0] * (n % 2 + 1) for n in range(len(rows) + 1)], "not return rows of numbers|shape"),
+    "no numbers": (lambda rows: ["a"] * len(rows), "not return rows of numbers"),
     "not a number": (lambda rows: [[float("nan")] * len(row) for row in rows], "not finite"),
     "nothing": (lambda rows: None, "shape|no rows"),
     "other width": (lambda rows: [row[:3] for row in rows], "vectors of 3 numbers"),
@@ -208,7 +208,7 @@ def test_an_incomplete_embedder_is_refused_at_open(tmp_path: Path) -> None:
     given: Any
     for given, words in (
         (Half(), "has no fast and no embed_query"),
-        (Model, "is the class Model; give an object"),
+        (Model, "is the class Model; give an instance"),
         (Model("", fast=True), "the name of the embedder is ''"),
     ):
         with pytest.raises(InputError, match=words):
@@ -222,7 +222,7 @@ def test_an_object_that_raises_is_an_embedder_error() -> None:
     assert embedder is not None
     np.testing.assert_allclose(np.linalg.norm(embedder.embed(["one", "three"]), axis=1), 1, atol=1e-6)
     model.spoil = on_strike
-    with pytest.raises(EmbedderError, match="the embedder an object failed on 2 texts: the model is on strike"):
+    with pytest.raises(EmbedderError, match="the embedder an object failed on a batch of 2: the model is on strike"):
         embedder.embed(["one", "two"])
 
 

@@ -158,7 +158,7 @@ def test_similar_needs_an_id_or_a_vector(asked: Memory) -> None:
     """Both or neither are refused."""
     added = asked.add("one", vector=EAST)
     for given in ({}, {"id": added, "vector": EAST}):
-        with pytest.raises(InputError, match="one of the two"):
+        with pytest.raises(InputError, match="either an id or a vector"):
             asked.similar(given.get("id"), vector=given.get("vector"))
 
 
