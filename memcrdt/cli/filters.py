@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -13,6 +13,8 @@ from memcrdt.model.attributes import FLAG, SHARE, Attribute, Verb, taken_by
 from memcrdt.model.scopes import FORMS
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_UNIT_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def json_object(context: click.Context, parameter: click.Parameter, value: str | None) -> dict[str, Any] | None:
@@ -48,6 +50,19 @@ def _end(text: str) -> Any:
         return text
 
 
+def duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Parse a duration, such as 90, 90s, 15m, 12h or 30d, and return its seconds. Raises click.BadParameter."""
+    if value is None:
+        return None
+    number, unit = (value[:-1], value[-1]) if value[-1:] in _UNIT_S else (value, "s")
+    try:
+        return float(number) * _UNIT_S[unit]
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is not a duration; give seconds, or a form such as 15m, 12h or 30d"
+        ) from None
+
+
 def several(flag: str, name: str, metavar: str, text: str) -> Callable[[F], F]:
     """Return a decorator for an option that can be repeated."""
     return click.option(flag, name, multiple=True, metavar=metavar, help=text)
@@ -77,6 +92,12 @@ def _attribute_option(attribute: Attribute, verb: Verb) -> Callable[[F], F]:
     return click.option(flag, attribute.name, default=None, help=attribute.help, **kind)
 
 
+ttl = click.option(
+    "--ttl",
+    metavar="DURATION",
+    callback=duration,
+    help="The time until the memory is hidden, instead of --expires-at: seconds, or 90s, 15m, 12h, 30d.",
+)
 allow_secret = click.option(
     "--allow-secret", is_flag=True, default=None, help="Accept values that look like a key or a token."
 )

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from memcrdt.cli.face import Face, command, given, pass_face, read_text
-from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_options, json_object, several
+from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_options, json_object, several, ttl
 from memcrdt.cli.output import memories, say, short
 from memcrdt.model.attributes import taken_by
 
 if TYPE_CHECKING:
     from memcrdt import Forgotten, Memory
 
-_CLEARABLE = tuple(attribute.name for attribute in taken_by("update") if attribute.is_none(None))
+# What --clear removes, with the argument of update() that does it.
+_CLEARED: Final[dict[str, Any]] = {
+    "tags": (),
+    **{attribute.name: None for attribute in taken_by("update") if attribute.is_none(None)},
+}
 
 
 @command("add")
 @click.argument("text")
 @click.option("--space", metavar="NAME", help="The space: personal (default), local (this machine only), or your own.")
 @attribute_options("add")
+@ttl
 @several("--tag", "tags", "TAG", "A tag; can be repeated.")
 @click.option("--metadata", metavar="JSON", callback=json_object, help="A JSON object that filters can match.")
 @click.option("--created-at", metavar="TIME", help="The time of the fact, if not now (ISO 8601 with an offset).")
@@ -42,12 +47,14 @@ def add_command(face: Face, /, text: str, **options: Any) -> None:
 @command("update")
 @click.argument("id")
 @click.argument("text", required=False)
+@several("--tag", "tags", "TAG", "A tag; together they replace all present tags; can be repeated.")
 @several("--add-tag", "add_tags", "TAG", "Add a tag; can be repeated.")
 @several("--remove-tag", "remove_tags", "TAG", "Remove a tag; can be repeated.")
 @click.option("--metadata", metavar="JSON", callback=json_object, help="Entries to add or replace; null removes one.")
 @attribute_options("update")
+@ttl
 @click.option("--author", metavar="NAME", help="The agent or person who makes the change.")
-@click.option("--clear", multiple=True, type=click.Choice(_CLEARABLE), help="Remove this value; can be repeated.")
+@click.option("--clear", multiple=True, type=click.Choice(tuple(_CLEARED)), help="Remove this value; can be repeated.")
 @allow_secret
 @pass_face
 def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, ...], **options: Any) -> None:
@@ -58,8 +65,8 @@ def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, .
     if both := set(options["add_tags"]) & set(options["remove_tags"]):
         raise click.UsageError(f"add or remove the tag {min(both)!r}, not both")
     if both := given(options).keys() & set(clear):
-        raise click.UsageError(f"give --{min(both).replace('_', '-')} or clear it, not both")
-    changes = {**given(options), **dict.fromkeys(clear)}
+        raise click.UsageError(f"give --{_flag(min(both))} or clear it, not both")
+    changes = {**given(options), **{name: _CLEARED[name] for name in clear}}
     if text is not None:
         changes["text"] = read_text(text)
     if not changes:
@@ -138,6 +145,11 @@ def rename_scope_command(face: Face, /, old: str, new: str) -> None:
     """
     with face.changing() as memory:
         face.printer.record({"memories": memory.rename_scope(old, new)})
+
+
+def _flag(name: str) -> str:
+    """Return the option of an argument of update(), without dashes in front."""
+    return "tag" if name == "tags" else name.replace("_", "-")
 
 
 def _named(memory: Memory, forgotten: Forgotten) -> Forgotten:

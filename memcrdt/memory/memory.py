@@ -374,6 +374,9 @@ class Memory:
         Args:
             ids: Up to 100,000 ids.
 
+        Raises:
+            InputError: An item is not the id of a memory.
+
         Example:
             >>> {record.id: record for record in memory.get_many(ids)}
         """
@@ -540,8 +543,11 @@ class Memory:
     ) -> ScopedMemory:
         """Return a view of this memory in one scope.
 
-        Reads see the given scopes and `global`. add() writes to the narrowest given scope. With a project, the
-        conversation belongs to the project: neither other projects nor a view without the project see it.
+        Reads with filters see the given scopes and `global`. add() writes to the narrowest given scope. With a project,
+        the conversation belongs to the project: neither other projects nor a view without the project see it.
+
+        The view narrows reads and protects nothing: get(), update() and forget() reach a memory in any scope by its id.
+        forget() with filters covers only the narrowest scope.
 
         Example:
             >>> acme = memory.scoped(project="acme", conversation="standup")

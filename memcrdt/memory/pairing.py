@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, Self, TypedDict, TypeVar, cast
 
-from memcrdt.errors import InputError
+from memcrdt.errors import InputError, PairingError
 from memcrdt.model.checks import check_flag, check_names, check_optional_label, check_timeout
 from memcrdt.model.requests import PERSONAL
 from memcrdt.model.serialization import Record
@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 EXPIRES_S: Final = 300.0  # lifetime of a code
 FIND_S: Final = 60.0  # limit of the search for the other device
+CLOSED: Final = "the invitation is closed, so its code is invalid; create another invitation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ class AsyncInvitation:
             The other device.
 
         Raises:
-            PairingError: A wrong code was typed, or the time is up.
+            PairingError: A wrong code was typed, the time is up, or the invitation is closed.
         """
         limit_s = check_timeout(timeout)
         return await self._waiting.joined(EXPIRES_S if limit_s is None else limit_s)
@@ -220,8 +221,10 @@ class Invitation:
             The other device.
 
         Raises:
-            PairingError: A wrong code was typed, or the time is up.
+            PairingError: A wrong code was typed, the time is up, or the invitation is closed.
         """
+        if not self._loop.is_open:
+            raise PairingError(CLOSED)
         return self._loop.run(self._invitation.joined(timeout=timeout))
 
     def close(self) -> None:

@@ -22,7 +22,9 @@ T = TypeVar("T", bound=Mapping[str, Any])
 
 
 class ScopedMemory:
-    """A Memory seen from one scope. Reads see the named scopes and `global`; writes go to the narrowest of them.
+    """A Memory seen from one scope. Reads see the named scopes and `global`; new memories go to the narrowest of them.
+
+    The view does not protect other scopes: a method that takes an id reaches a memory in any scope.
 
     A conversation is narrower than an agent, and an agent is narrower than a project. With a project, the conversation
     is the conversation in that project, `project/NAME/conversation/NAME`. A conversation with the same name elsewhere

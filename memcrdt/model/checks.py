@@ -38,10 +38,12 @@ def check_query(query: object) -> str:
 
 def check_id(memory_id: object) -> str:
     """Return the id in upper case: callers may write a ULID in either case. Raises InputError."""
-    known = memory_id.upper() if isinstance(memory_id, str) and memory_id.isascii() else memory_id
-    if not isinstance(known, str) or not is_ulid(known):
+    if not isinstance(memory_id, str):
+        raise InputError(f"the id is {a_kind(memory_id)}; give the id of a memory, a text of 26 characters")
+    known = memory_id.upper() if memory_id.isascii() else memory_id
+    if not is_ulid(known):
         raise InputError(
-            f"{str(memory_id)[:40]!r} is not the id of a memory, which has 26 characters; `list` and `search` show ids"
+            f"{memory_id[:40]!r} is not the id of a memory, which has 26 characters; `list` and `search` show ids"
         )
     return known
 

@@ -12,7 +12,7 @@ from memcrdt.model import limits
 from memcrdt.model.checks import check_label, check_tags
 from memcrdt.model.metadata_conditions import Condition, check_metadata_conditions
 from memcrdt.model.scopes import CATEGORIES, Category, check_scope
-from memcrdt.model.values import Time, check_unicode, to_ms
+from memcrdt.model.values import Time, to_ms
 
 Include: TypeAlias = Literal["expired", "superseded"]
 Texts: TypeAlias = str | Iterable[str] | None
@@ -25,8 +25,8 @@ class ScopedFilters(TypedDict, total=False):
 
     Attributes:
         space: Names of spaces, any of which contains the memory.
-        ancestors: With a scope, also search the scopes that contain it: its project if it is a conversation in one,
-            and `global`.
+        ancestors: Also search the scopes that contain the scopes of the filter `scope`, which has to be given: the
+            project of a conversation in it, and `global`.
         category: Categories of scopes, any of which the memory's scope has.
         kind: Kinds, any of which the memory has.
         tags: Tags, any of which the memory has.
@@ -36,8 +36,8 @@ class ScopedFilters(TypedDict, total=False):
         before: Created before this time.
         updated_after: Last changed after this time.
         updated_before: Last changed before this time.
-        metadata: A condition for each key: a value, a list of accepted values, a tuple (low, high) that includes both
-            ends (None leaves one end open), or operators such as {"$gte": 2020}.
+        metadata: A condition for each key: a value, a list of accepted values ([] accepts none), a tuple (low,
+            high) that includes both ends (None leaves one end open), or operators such as {"$gte": 2020}.
         contains: Text that the memory's text contains, ignoring case.
         pinned: True for pinned memories, False for all others.
         author: Authors, any of whom added the memory.
@@ -128,7 +128,10 @@ def check_filters(given: Mapping[str, Any]) -> CheckedFilters:
     if unknown := sorted(set(given) - known):
         raise InputError(f"there is no filter {unknown[0]!r}; the filters are {', '.join(sorted(known))}")
     asked = {name: value for name, value in given.items() if value is not None}
-    return CheckedFilters(**{name: _CHECKS[name](value, name) for name, value in asked.items()})
+    checked = CheckedFilters(**{name: _CHECKS[name](value, name) for name, value in asked.items()})
+    if checked.ancestors and not checked.scope:
+        raise InputError('ancestors=True needs a filter for the scope, such as scope="project/acme"')
+    return checked
 
 
 def _several(value: object, what: str) -> tuple[Any, ...]:
@@ -174,9 +177,7 @@ def _time(value: Any, what: str) -> int:
 
 
 def _contains(value: object, what: str) -> str:
-    if not isinstance(value, str) or not value or len(value) > limits.QUERY_CHARS:
-        raise InputError(f"the filter {what} needs a text of 1 to {limits.QUERY_CHARS} characters")
-    return check_unicode(value, f"the filter {what}")
+    return check_label(value, f"the filter {what}", limits.QUERY_CHARS)
 
 
 def _includes(value: object, what: str) -> frozenset[str]:

@@ -5,19 +5,22 @@ A caller writes `{key: spec}`. A spec is one of these:
 | spec | the stored value |
 |---|---|
 | a plain value | equals it |
-| a list | equals any item of the list |
+| a list | equals any item of the list; so an empty list matches nothing |
 | a tuple `(low, high)` | lies between the two, both included; `None` leaves an end open |
 | a mapping of operators, `{"$gte": 2020, "$ne": 2023}` | satisfies all of them |
 
 All of these become tuples of `Condition`. A mapping without any key that begins with `$` is a plain value. To find a
 stored object that has such a key, write `{"$eq": {"$gt": 1}}`: the operand of an operator is always a plain value.
+
+Metadata may also have a key that begins with `$`. But `{"$or": […]}` is more likely a mistaken operator. So such a key
+needs operators: `{"$or": {"$eq": 1}}`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
@@ -46,6 +49,12 @@ def check_metadata_conditions(given: object, what: str) -> dict[str, tuple[Condi
     checked = {}
     for key, spec in given.items():
         name = check_label(key, f"a key of {what}", limits.METADATA_KEY_CHARS)
+        if name.startswith("$") and not _has_operators(spec):
+            raise InputError(
+                f"the filter {what} has the key {name[:40]!r}; an operator belongs inside a key, as in"
+                f' {{"year": {{"$gte": 2020}}}}. The operators are {", ".join(_OPERANDS)}. To find a stored key with'
+                " this name, give its value with $eq"
+            )
         checked[name] = _conditions(spec, f"the filter on the metadata {key!r}")
     return {name: conditions for name, conditions in checked.items() if conditions}
 
@@ -55,9 +64,13 @@ def _conditions(spec: object, what: str) -> tuple[Condition, ...]:
         return _range(spec, what)
     if isinstance(spec, list):
         return (Condition("$in", [check_json(item, what) for item in spec]),)
-    if isinstance(spec, Mapping) and any(isinstance(key, str) and key.startswith("$") for key in spec):
+    if _has_operators(spec):
         return _operators(spec, what)
     return (Condition("$eq", check_json(spec, what)),)
+
+
+def _has_operators(spec: object) -> TypeGuard[Mapping[Any, object]]:
+    return isinstance(spec, Mapping) and any(isinstance(key, str) and key.startswith("$") for key in spec)
 
 
 def _range(spec: tuple[object, ...], what: str) -> tuple[Condition, ...]:

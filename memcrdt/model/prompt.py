@@ -6,7 +6,7 @@ Tags fence the text, so that the model can tell memories and their authors from 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 
 from memcrdt.errors import InputError
@@ -43,6 +43,8 @@ def to_prompt(memories: Iterable[Hit | MemoryRecord], *, max_chars: int | None =
     """
     if max_chars is not None and (not isinstance(max_chars, int) or max_chars < MIN_CHARS):
         raise InputError(f"max_chars is {max_chars!r}; give a number of at least {MIN_CHARS}, or None")
+    if isinstance(memories, (str, bytes, Mapping)) or not isinstance(memories, Iterable):
+        raise InputError(f"the memories are {a_kind(memories)}; give a list of hits or records")
     blocks = [_block(item) for item in memories]
     if not blocks:
         return ""

@@ -137,7 +137,7 @@ def check_update(given: Mapping[str, Any], now_ms: int) -> MemoryEdit:
 
     The author of the change is checked, too, but is not part of the edit.
     """
-    asked = _without_ttl({name: value for name, value in given.items() if value is not ...}, now_ms)
+    asked = _without_ttl({name: value for name, value in given.items() if value is not ...}, now_ms, absent=...)
     if unknown := sorted(set(asked) - UpdateOptions.__optional_keys__):
         known = ", ".join(sorted(UpdateOptions.__optional_keys__))
         raise InputError(f"update has no argument {unknown[0]!r}; it takes {known}")
@@ -184,8 +184,10 @@ def upsert(request: AddRequest, state: LiveMemory, now: int) -> MemoryEdit:
 def _check_update_item(item: object, defaults: Mapping[str, Any], now_ms: int) -> UpdateRequest:
     if not isinstance(item, Mapping):
         raise InputError(f"an item is {a_kind(item)}; give a mapping of update()'s arguments, with the id")
-    given = _overlaid(defaults, item)
-    memory_id = checks.check_id(given.pop("id", None))
+    given = _overlaid(defaults, item, absent=...)
+    if "id" not in given:
+        raise InputError("the id is missing; give the id of the memory with the arguments of update()")
+    memory_id = checks.check_id(given.pop("id"))
     return check_update_of(memory_id, given, now_ms)
 
 
@@ -200,20 +202,27 @@ def _each(items: list[object], check: Callable[[object], T]) -> list[T]:
     return checked
 
 
-def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return both mappings of arguments as one. An expiry in `above` replaces any expiry in `below`."""
-    rivals = {"ttl": "expires_at", "expires_at": "ttl"}
-    hidden = {rival for name, rival in rivals.items() if above.get(name) is not None}
+def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any], absent: object = None) -> dict[str, Any]:
+    """Return both mappings of arguments as one. An expiry in `above` replaces any expiry in `below`.
+
+    `absent` is the value of `expires_at` that means no argument: None for add(), `...` for update().
+    """
+    hidden = {"expires_at"} if above.get("ttl") is not None else set()
+    if above.get("expires_at", absent) is not absent:
+        hidden.add("ttl")
     return {**{name: value for name, value in below.items() if name not in hidden}, **above}
 
 
-def _without_ttl(arguments: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
-    """Return the arguments with the time to live turned into an expiry. Raises InputError if both are given."""
+def _without_ttl(arguments: Mapping[str, Any], now_ms: int, absent: object = None) -> dict[str, Any]:
+    """Return the arguments with the time to live turned into an expiry. Raises InputError if both are given.
+
+    `absent` is as in `_overlaid`.
+    """
     given = dict(arguments)
     ttl = given.pop("ttl", None)
     if ttl is None:
         return given
-    if given.get("expires_at") is not None:
+    if given.get("expires_at", absent) is not absent:
         raise InputError("ttl and expires_at exclude each other; give one of them")
     return {**given, "expires_at": from_ms(min(now_ms + checks.check_ttl(ttl), limits.TIME_MAX_MS))}
 

@@ -64,8 +64,9 @@ def check_scope(text: object) -> str:
     if not isinstance(text, str) or not is_scope(text):
         shown = repr(text)[:60]
         raise InputError(
-            f"the scope {shown} is not known; use {FORMS}, with printable names of at most"
-            f" {limits.SCOPE_NAME_CHARS} characters together"
+            f"the scope {shown} is not known; use {FORMS}, with a printable name of at most"
+            f" {limits.SCOPE_NAME_CHARS} characters; the names of a project and a conversation in it have at most"
+            f" {limits.SCOPE_NAME_CHARS - len(_NESTING)} together"
         )
     return check_unicode(text, "the scope")
 

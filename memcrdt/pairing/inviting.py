@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from memcrdt.errors import LockedError, MemcrdtError, PairingError
-from memcrdt.memory.pairing import EXPIRES_S, PairedDevice
+from memcrdt.memory.pairing import CLOSED, EXPIRES_S, PairedDevice
 from memcrdt.model.device_ids import shown
 from memcrdt.model.ports import DEFAULT_PAIRING_PORT
 from memcrdt.net.addresses import Address, own_hosts
@@ -96,7 +96,8 @@ class InvitationListener:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._partner.cancel()
+        self._fail(CLOSED)  # ends a joined() that still waits
+        self._partner.exception()  # asyncio would log an error that no caller waits for
         await self._tasks.cancel()
         await self._listener.close()
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from memcrdt._open import assembled, store_in_memory
 from memcrdt.config import Config
-from memcrdt.errors import StoreError
+from memcrdt.errors import InputError, StoreError
 from memcrdt.memory.async_memory import AsyncMemory
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.offline import Offline
-from memcrdt.model.checks import check_name
+from memcrdt.model.checks import check_callback, check_name
 from memcrdt.model.requests import PERSONAL
-from memcrdt.model.values import Time, from_ms, to_ms
+from memcrdt.model.values import Time, a_kind, from_ms, to_ms
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.search import SearchIndex, make_embedder
 from memcrdt.search.searcher import Searcher
@@ -75,6 +75,9 @@ class temporary:  # noqa: N801 - used as a function
         embedder: The embedder, as for memcrdt.open(). None searches by words only.
         device_name: The name of the device.
 
+    Raises:
+        InputError: An argument is invalid.
+
     Example:
         with temporary(clock=Clock()) as memory:
             memory.add("The client wants invoices in PDF")
@@ -90,6 +93,8 @@ class temporary:  # noqa: N801 - used as a function
         name = None if device_name is None else check_name(device_name, "the device's name")
         self._config = Config(device_name=name)
         self._embedder = embedder
+        if clock is not None:
+            check_callback(clock, "the clock")
         self._options: dict[str, Any] = {} if clock is None else {"clock": clock}
         self._opened = ExitStack()
 
@@ -140,9 +145,13 @@ def exchange(*memories: Memory | AsyncMemory, space: str = PERSONAL) -> None:
 
     Raises:
         AssertionError: The memories differ afterwards.
+        InputError: An argument is not a memory.
         NotFoundError: One of them has no space of that name.
         StoreError: A memory refused an update.
     """
+    for each in memories:
+        if not isinstance(each, (Memory, AsyncMemory)):
+            raise InputError(f"exchange was given {a_kind(each)}; give memories")
     opened = [each.memory if isinstance(each, AsyncMemory) else each for each in memories]
     for _ in opened:
         for ours, theirs in permutations(opened, 2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -66,6 +67,42 @@ def test_what_looks_like_a_secret_is_refused_unless_it_is_allowed(cli: Cli) -> N
     added = add(cli, secret, "--allow-secret")
     cli("update", added, f"{secret}, too").failed(2, "AWS access key")
     assert cli("update", added, f"{secret}, too", "--allow-secret").code == 0
+
+
+@pytest.mark.parametrize(
+    ("ttl", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("15m", 900), ("12h", 43_200), ("30d", 2_592_000)]
+)
+def test_a_duration_sets_the_expiry(cli: Cli, ttl: str, seconds: int) -> None:
+    """Of a new memory, measured from its creation, and of a known one."""
+    memory = get(cli, add(cli, "one", "--ttl", ttl))
+    lived = datetime.fromisoformat(memory["expires_at"]) - datetime.fromisoformat(memory["created_at"])
+    assert abs(lived.total_seconds() - seconds) < 1  # the expiry is computed just before the write
+    before = datetime.now(UTC)
+    (changed,) = cli("update", memory["id"], "--ttl", ttl, "--json").json
+    assert datetime.fromisoformat(changed["expires_at"]) - before >= timedelta(seconds=seconds - 1)
+
+
+@pytest.mark.parametrize("ttl", ["", "s", "12x", "a day", "0", "-1h", "nan"])
+def test_a_wrong_duration_is_refused(cli: Cli, ttl: str) -> None:
+    """With exit code 2, and nothing is added."""
+    cli("add", "one", f"--ttl={ttl}").failed(2, "ttl")
+    assert count(cli) == 0
+
+
+def test_a_duration_and_an_expiry_exclude_each_other(cli: Cli) -> None:
+    """Also if the expiry is cleared."""
+    added = add(cli, "one")
+    cli("update", added, "--ttl", "1h", "--clear", "expires_at").failed(2, "exclude each other")
+    cli("update", added, "--ttl", "1h", "--expires-at", "2099-01-01T00:00:00Z").failed(2, "exclude each other")
+
+
+def test_update_replaces_all_tags(cli: Cli) -> None:
+    """--tag names the new tags, and --clear tags removes all."""
+    added = add(cli, "one", "--tag", "a", "--tag", "b")
+    assert cli("update", added, "--tag", "c", "--tag", "b", "--json").json[0]["tags"] == ["b", "c"]
+    cli("update", added, "--tag", "c", "--add-tag", "d").failed(2, "replaces all tags")
+    cli("update", added, "--tag", "c", "--clear", "tags").failed(2, "give --tag or clear it")
+    assert cli("update", added, "--clear", "tags", "--json").json[0]["tags"] == []
 
 
 def test_a_dash_reads_stdin(cli: Cli) -> None:

@@ -65,6 +65,17 @@ async def test_errors_are_the_same(memory: Memory) -> None:
     await threaded.close()
 
 
+async def test_iterate_checks_its_arguments_at_the_call(memory: Memory) -> None:
+    """Not only when the loop begins."""
+    async with AsyncMemory(memory) as threaded:
+        for each in (threaded, threaded.scoped(project="acme")):
+            for wrong in ({"foo": 1}, {"order": "random"}, {"tags": [5]}):
+                with pytest.raises(InputError):
+                    each.iterate(**wrong)
+        await threaded.add("a", tags=["b"])
+        assert [record.text async for record in threaded.iterate(tags=iter(["b"]))] == ["a"]
+
+
 async def test_many_calls_at_once(memory: Memory) -> None:
     """More calls than threads."""
     async with AsyncMemory(memory) as threaded:

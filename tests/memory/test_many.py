@@ -44,6 +44,16 @@ def test_get_many_takes_a_list_of_ids(memory: Memory, wrong: Any) -> None:
         memory.get_many(wrong)
 
 
+@pytest.mark.parametrize("wrong", [None, 5, b"id", ["id"]], ids=str)
+def test_a_value_that_is_no_text_is_no_id(memory: Memory, wrong: Any) -> None:
+    """The message has the type of the value, and so for a change without an id."""
+    for call in (memory.get, memory.history, memory.update, memory.conflicts, memory.related):
+        with pytest.raises(InputError, match=r"the id is (None|an? int|a bytes|a list); give"):
+            call(wrong)
+    with pytest.raises(InputError, match="item 0 of 1: the id is missing"):
+        memory.update_many([{"add_tags": ["a"]}])
+
+
 def test_get_many_gives_one_memory_for_an_id_in_two_spaces(open_memory: OpenMemory) -> None:
     """It is the memory that get() returns."""
     memory = open_memory()

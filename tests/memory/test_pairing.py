@@ -56,6 +56,27 @@ async def test_two_devices_pair_in_an_event_loop(two: tuple[Memory, Memory]) -> 
     assert [each.rights for each in two[1].space("personal").members() if each.ours] == ["read"]
 
 
+def test_a_closed_invitation_has_no_result(two: tuple[Memory, Memory]) -> None:
+    """joined() raises the documented error after close(), and when close() ends its wait."""
+    invitation = two[0].sync.invite(host=LOOPBACK)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(invitation.joined)
+        invitation.close()
+        with pytest.raises(PairingError, match="closed"):
+            waiting.result(20)
+    with pytest.raises(PairingError, match="closed"):
+        invitation.joined(timeout=1)
+    assert _no_thread_is_left()
+
+
+async def test_a_closed_invitation_has_no_result_in_an_event_loop(two: tuple[Memory, Memory]) -> None:
+    """The error is the same, and the task is not cancelled."""
+    async with await AsyncMemory(two[0]).sync.invite(host=LOOPBACK) as invitation:
+        pass
+    with pytest.raises(PairingError, match="closed"):
+        await invitation.joined(timeout=1)
+
+
 def test_a_code_that_nobody_types_expires(two: tuple[Memory, Memory]) -> None:
     """The caller sets the time. The invitation ends with its block, and a second close() does nothing."""
     with two[0].sync.invite(host=LOOPBACK) as invitation, pytest.raises(PairingError, match="was not typed"):

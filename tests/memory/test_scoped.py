@@ -75,6 +75,8 @@ def test_forgetting_by_filter_reaches_only_the_narrowest(filled: Memory) -> None
     scoped = filled.scoped(project="acme")
     with pytest.raises(InputError, match="everything in project/acme"):
         scoped.forget()
+    with pytest.raises(InputError, match="needs a filter"):
+        scoped.forget(ancestors=True)
     assert scoped.forget(contains="fact").count == 1
     assert _scopes(filled.list()) == {"global", "project/other", "agent/bot", NESTED, "conversation/c1"}
     assert scoped.forget(filled.list(scope="global").items[0].id).count == 1

@@ -34,6 +34,26 @@ def test_a_mapping_with_dollar_keys_is_operators(spec: Any, conditions: list[Any
     assert check_metadata_conditions({"k": spec}, "metadata") == {"k": tuple(conditions)}
 
 
+@pytest.mark.parametrize("given", [{"$or": [{"a": 1}]}, {"$gt": 1}, {"a": 1, "$and": {"b": 2}}, {"$": "x"}], ids=str)
+def test_an_operator_outside_a_key_is_refused(given: Any) -> None:
+    """It would find nothing. The message has the operators and their place."""
+    with pytest.raises(InputError) as raised:
+        check_metadata_conditions(given, "metadata")
+    assert OPERATORS in str(raised.value)
+    assert "inside a key" in str(raised.value)
+
+
+def test_a_stored_key_may_begin_with_a_dollar() -> None:
+    """Operators below it show that it is a key."""
+    assert check_metadata_conditions({"$or": {"$eq": 1}}, "metadata") == {"$or": (("$eq", 1),)}
+
+
+def test_an_empty_list_matches_nothing() -> None:
+    """As `$in` does. So forget() forgets nothing if a program computed no values."""
+    assert check_metadata_conditions({"k": []}, "metadata") == {"k": (("$in", []),)}
+    assert check_metadata_conditions({"k": {"$in": []}}, "metadata") == {"k": (("$in", []),)}
+
+
 def test_an_empty_nin_excludes_nothing() -> None:
     """It makes no condition, so that forget() does not count it as a filter."""
     assert check_metadata_conditions({"k": {"$nin": []}}, "metadata") == {}

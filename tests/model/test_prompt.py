@@ -125,8 +125,13 @@ def test_a_memory_that_fits_exactly_is_not_left_out() -> None:
     assert OMITTED.search(memcrdt.to_prompt(_said("first", "second"), max_chars=len(block) - 1))
 
 
-@pytest.mark.parametrize(("items", "max_chars"), [([RECORD], 99), ([RECORD], True), ([RECORD], "9"), (["text"], None)])
+_ALONE = [(alone, None) for alone in (RECORD, "text", b"text", None, 5, RECORD.to_dict())]
+
+
+@pytest.mark.parametrize(
+    ("items", "max_chars"), [([RECORD], 99), ([RECORD], True), ([RECORD], "9"), (["text"], None), *_ALONE]
+)
 def test_invalid_items_and_lengths_are_refused(items: Any, max_chars: Any) -> None:
-    """Items must be hits or records, and the length an integer of at least 100."""
-    with pytest.raises(InputError):
+    """Items must be a list of hits or records, and the length an integer of at least 100."""
+    with pytest.raises(InputError, match="give"):
         memcrdt.to_prompt(items, max_chars=max_chars)

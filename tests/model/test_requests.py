@@ -10,7 +10,7 @@ import pytest
 from memcrdt.errors import InputError
 from memcrdt.model import checks, limits
 from memcrdt.model.filters import CheckedFilters, check_filters
-from memcrdt.model.requests import check_add, check_imported, check_item, check_update
+from memcrdt.model.requests import check_add, check_imported, check_item, check_update, check_updates
 from memcrdt.model.scopes import category_of, check_scope, is_scope
 from memcrdt.model.values import from_ms
 
@@ -139,6 +139,18 @@ def test_the_expiry_of_an_item_overrides_the_default_expiry(item: str, defaults:
     assert check_imported(one, other, NOW).attributes == {"expires_at": wanted[defaults]}
 
 
+def test_the_expiry_of_a_change_overrides_the_default_expiry() -> None:
+    """None is an expiry in a change: never. `...` is none."""
+    one = {"id": "01JD8Z6Q4M0000000000000001"}
+    (never,) = check_updates([{**one, "expires_at": None}], {"ttl": 1}, NOW)
+    assert never.edit.attributes == {"expires_at": None}
+    (soon,) = check_updates([{**one, "ttl": 1}], {"expires_at": None}, NOW)
+    (kept,) = check_updates([{**one, "expires_at": ...}], {"ttl": 1}, NOW)
+    assert soon.edit.attributes == kept.edit.attributes == {"expires_at": NOW + 1_000}
+    with pytest.raises(InputError, match="exclude each other"):
+        check_updates([{**one, "ttl": 1, "expires_at": None}], {}, NOW)
+
+
 def test_tags_are_sorted_without_repeats() -> None:
     """The order of the arguments does not matter."""
     assert check_add("a", {"tags": ["b", "a", "b"]}, NOW).tags == ("a", "b")
@@ -161,6 +173,7 @@ def test_whole_floats_become_integers() -> None:
         {"tags": ["a"], "add_tags": ["b"]},
         {"tags": [], "remove_tags": ["b"]},
         {"ttl": 5, "expires_at": "9999-12-31T23:59:59Z"},
+        {"ttl": 5, "expires_at": None},
         {"ttl": 0},
         {"remove_tags": [1]},
         {"metadata": {"k": b"bytes"}},
@@ -237,6 +250,8 @@ def test_a_scope_has_a_category_and_a_name() -> None:
         {"scope": ["global"] * (limits.FILTER_VALUES + 1)},
         {"category": "team"},
         {"ancestors": 1},
+        {"ancestors": True},
+        {"ancestors": True, "scope": []},
         {"tags": [5]},
         {"after": "yesterday"},
         {"metadata": {"n": (None, None)}},
@@ -247,6 +262,7 @@ def test_a_scope_has_a_category_and_a_name() -> None:
         {"metadata": {"n": b"bytes"}},
         {"metadata": ["n"]},
         {"contains": ""},
+        {"contains": ["a"]},
         {"pinned": "yes"},
         {"include": "forgotten"},
         {"include": [["expired"]]},
@@ -278,7 +294,7 @@ def test_a_metadata_filter_is_a_value_values_or_a_range() -> None:
 def test_include_and_as_of_do_not_narrow() -> None:
     """forget() checks this: with no other filter it would forget everything."""
     assert not check_filters({"include": "expired", "as_of": "2026-01-01T00:00:00Z"}).narrows()
-    assert not check_filters({"ancestors": True, "tags": []}).narrows()
+    assert not CheckedFilters(ancestors=True).narrows()
     assert not check_filters({"metadata": {"a": {"$nin": []}}}).narrows()
     for given in (
         {"space": "personal"},

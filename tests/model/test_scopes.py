@@ -90,7 +90,7 @@ def test_both_names_of_a_nested_conversation_share_one_limit() -> None:
     project = "project/" + "x" * 100
     fitting = "y" * (limits.SCOPE_NAME_CHARS - 100 - len("/conversation/"))
     assert is_scope(nested_in(project, fitting))
-    with pytest.raises(InputError, match="together"):
+    with pytest.raises(InputError, match=f"at most {100 + len(fitting)} together"):
         nested_in(project, fitting + "y")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,16 @@ def test_the_example_of_the_documentation() -> None:
     assert len(tests) == 3
     for test in tests:
         test()
+
+
+@pytest.mark.parametrize("wrong", ["x", 5, object()])
+def test_wrong_types_are_named(wrong: Any) -> None:
+    """By the class of the argument."""
+    named = type(wrong).__name__
+    with pytest.raises(InputError, match=f"clock is an? {named}"):
+        testing.temporary(clock=wrong)
+    with pytest.raises(InputError, match=f"given an? {named}"):
+        testing.exchange(wrong, wrong)
 
 
 def test_a_clock_is_set_and_advanced() -> None:
