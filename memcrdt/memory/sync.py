@@ -313,13 +313,13 @@ class Sync:
             SyncWarning(
                 reason="revoked",
                 spaces=(each.space,),
-                text=f"the change stays here: this device was revoked from the space {each.space!r}; see"
-                " `memcrdt status`",
+                text=f"the change stays here: this device was revoked from the space {each.space!r} by"
+                f" {each.revoked_by}; see `memcrdt status`",
             )
             for each in found
-            if each.revoked
+            if each.revoked_by
         ]
-        waiting = tuple(each.space for each in found if each.others and not each.revoked)
+        waiting = tuple(each.space for each in found if each.others and not each.revoked_by)
         if waiting and self.serving() is None:
             text = "the change is saved, but not sent yet: no process serves this home; `memcrdt serve` sends it"
             warnings.append(SyncWarning(reason="not served", spaces=waiting, text=text))

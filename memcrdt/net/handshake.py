@@ -94,8 +94,11 @@ class TrustPolicy:
         """
         return None
 
-    async def revoked(self, by: str) -> str:
-        """Return a message for the user: the device `by` has revoked this device, and what to do about it."""
+    async def revoked(self, device: str, by: str) -> str:
+        """Return a message for the user: the device `by` has revoked this device, and what to do about it.
+
+        `device` is the device that refused us and told us so.
+        """
         return f"this device was revoked by {shown(by)}"
 
 
@@ -243,7 +246,7 @@ class _Dialing:
     async def _introduce_ourselves(self, device: str, refusal: AccessRefusal) -> None:
         """Answer a refusal with the statements that members have signed about us. Raises RefusedError without any."""
         if refusal.revoked_by is not None:
-            words = await self._trust.revoked(refusal.revoked_by)
+            words = await self._trust.revoked(device, refusal.revoked_by)
             raise RefusedError(f"{shown(device)} at {self._stream.remote} does not accept this device: {words}")
         introduction = await self._trust.introduction(device)
         if introduction is None:

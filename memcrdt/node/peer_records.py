@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("memcrdt.net")
 T = TypeVar("T")
 
+DIAL_GRACE_S: Final = 5.0  # failed dials are not logged before: a device that was just paired listens a moment later
 UNKNOWN_PER_S: Final = 8  # each is a commit or a long read; a flood of unknown devices must not keep the store busy
 
 
@@ -45,6 +46,7 @@ class PeerRecords(TrustPolicy):
         self._store = store
         self._unknown, self._revoked, self._introduced = _RateLimit(), _RateLimit(), _RateLimit()
         self._problems: dict[str, str] = {}  # the last problem of each device since its last connection
+        self._failing_since: dict[str, float] = {}  # the first failed dial of each device since its last connection
 
     async def is_accepted(self, device: str) -> bool:
         """Return whether we talk to the device. Raises StoreError."""
@@ -80,21 +82,24 @@ class PeerRecords(TrustPolicy):
         """Implement TrustPolicy. Raises StoreError."""
         return await self._call(partial(self._introductions.to, device, HANDSHAKE_FRAME_BYTES))
 
-    async def revoked(self, by: str) -> str:
-        """Implement TrustPolicy, and store an alarm. The failed dial logs the same text. Raises StoreError."""
+    async def revoked(self, device: str, by: str) -> str:
+        """Implement TrustPolicy, and store the refusal. The failed dial logs the same text. Raises StoreError."""
         name = None
         with suppress(NotFoundError):
             name = (await self._call(partial(self._peers.get, by))).name
-        words = f"this device was revoked by {name or shown(by)}; {COME_BACK}"
-        self._note(partial(self._peers.alarm, words))
-        return words
+        self._note(partial(self._peers.refused, device, by))
+        return f"this device was revoked by {name or shown(by)}; {COME_BACK}"
+
+    def accepted(self, device: str) -> None:
+        """Note that a device was accepted. Its next failures are not logged before it had time to listen."""
+        self._forget_failures(device)
 
     def connected(self, link: PeerLink) -> None:
         """Record that a device is connected."""
         connection = link.connection
         note = stored.PeerConnection(connection.via, connection.address, link.since_ms, connection.found, link.skew_ms)
         home = connection.listens_at
-        self._problems.pop(link.peer, None)
+        self._forget_failures(link.peer)
         self._note(partial(self._peers.connected, link.peer, connection.peer.public_key, note, home))
 
     def disconnected(self, device: str) -> None:
@@ -108,6 +113,15 @@ class PeerRecords(TrustPolicy):
             log.warning("%s", problem)
         self._note(partial(self._peers.failed, device, problem))
 
+    def dial_failed(self, device: str, problem: str) -> None:
+        """Record that no dial to the device succeeded. Log it, as failed() does, once dials have failed for 5 s."""
+        now = asyncio.get_running_loop().time()
+        if now - self._failing_since.setdefault(device, now) >= DIAL_GRACE_S:
+            self.failed(device, problem)
+        else:
+            log.debug("%s", problem)
+            self._note(partial(self._peers.failed, device, problem))
+
     def agreed(self, device: str, space: str) -> None:
         """Record that the device and this one have the same content in a space. `space` is the space's id."""
         self._note(partial(self._peers.agreed, device, space))
@@ -116,6 +130,10 @@ class PeerRecords(TrustPolicy):
         """Record and log a problem that the user has to solve."""
         log.warning("%s", text)
         self._note(partial(self._peers.alarm, text))
+
+    def _forget_failures(self, device: str) -> None:
+        self._problems.pop(device, None)
+        self._failing_since.pop(device, None)
 
     async def _appeal(self, peer: AuthenticatedPeer, limit: _RateLimit, ask: Callable[[], T]) -> T | None:
         """Ask the store about a device that is not accepted. None if the store fails, or if it was asked too often."""

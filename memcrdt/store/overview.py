@@ -10,7 +10,7 @@ import apsw
 from memcrdt.errors import CorruptError
 from memcrdt.model.serialization import Counts, Record, UtcTime
 from memcrdt.store import digests, meta, quarantine, reads
-from memcrdt.store.membership import receipts
+from memcrdt.store.membership import receipts, refusals
 from memcrdt.store.membership.peers import Peer, Peers
 from memcrdt.store.meta import StoreAlarm
 from memcrdt.store.store import Store
@@ -165,7 +165,7 @@ def overview(store: Store, *, served: bool = True) -> StoreStatus:
         size = int(db.pragma("page_count")) * int(db.pragma("page_size"))
         ignored = int(db.execute(_IGNORED).get)
         refused = quarantine.count(db)
-        alarms = meta.alarms(db)
+        alarms = sorted([*meta.alarms(db), *refusals.alarms(db)], key=lambda alarm: alarm.at)
         to_scrub = int(db.execute("SELECT count(*) FROM shards WHERE to_scrub > 0").get)
     return StoreStatus(
         device=store.device,

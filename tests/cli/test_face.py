@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from memcrdt.cli.face import run_loop
 from memcrdt.net.identity import Identity
 from memcrdt.node.lock import ServeLock
 from memcrdt.store.membership.members import Members
+from memcrdt.store.membership.peers import Peers
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -103,13 +105,22 @@ def test_while_something_serves_nothing_is_said(cli: Cli, other: str, home: Path
         lock.release()
 
 
+def refuse(ours: Path, theirs: Path) -> None:
+    """Let `theirs` refuse our device, which it has revoked from everything, when our device dials."""
+    with memcrdt.open(ours, embedder=None) as here, memcrdt.open(theirs, embedder=None) as there:
+        here.accept(there.device, name="laptop")
+        Peers(here.store).refused(there.device, there.device)
+
+
 @pytest.mark.parametrize("serves", [False, True])
+@pytest.mark.parametrize("learn", [revoke, refuse])
 def test_what_nobody_will_take_is_said_to_stay_here(
-    cli: Cli, other: str, home: Path, tmp_path: Path, serves: bool
+    cli: Cli, home: Path, tmp_path: Path, serves: bool, learn: Callable[[Path, Path], None]
 ) -> None:
-    """After a revocation, a change stays here whether or not a process serves."""
-    cli("init")
-    revoke(home, tmp_path / "other")
+    """After a revocation, a change stays here whether or not a process serves. `space members` agrees."""
+    for each in (home, tmp_path / "other"):
+        cli("init", "--home", str(each))
+    learn(home, tmp_path / "other")
     lock = ServeLock(home) if serves else None
     try:
         ran = cli("add", "Deploys go out on Tuesdays")
@@ -118,10 +129,15 @@ def test_what_nobody_will_take_is_said_to_stay_here(
             lock.release()
     assert ran.code == 0
     assert ran.err == (
-        "memcrdt: the change stays here: this device was revoked from the space 'personal'; see `memcrdt status`\n"
+        "memcrdt: the change stays here: this device was revoked from the space 'personal' by laptop;"
+        " see `memcrdt status`\n"
     )
     assert cli("list", "--json").json[0]["text"] == "Deploys go out on Tuesdays"
-    assert "new key" in cli("status", "--json").json[0]["alarms"][0]["text"]
+    (alarm,) = cli("status", "--json").json[0]["alarms"]
+    assert "new key" in alarm["text"]
+    assert "'personal'" in alarm["text"]
+    ours = next(member for member in cli("space", "members", "--json").json if member["ours"])
+    assert (ours["state"], ours["rights"]) == ("revoked", None)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")

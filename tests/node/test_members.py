@@ -11,6 +11,7 @@ import pytest
 import memcrdt
 from memcrdt.errors import InputError, UntrustedPeerError
 from memcrdt.memory.memory import Memory
+from memcrdt.net.identity import KEY_FILE
 from memcrdt.node.node import Node
 from memcrdt.store.membership.members import Members
 from memcrdt.store.membership.peers import Peers
@@ -232,3 +233,30 @@ async def test_a_read_only_member_receives_everything_and_sends_nothing(tmp_path
         after = writer.add("after", space="acme")
         await eventually(lambda: {record.id for record in reader.list()} == {kept, before, after})
         assert {record.id for record in writer.list()} == {before, after}
+
+
+async def test_a_device_that_is_revoked_altogether_knows_what_stays_here(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    """By the refusal, without a signed statement. With a new key, paired again, it is a member like before."""
+    with memcrdt.open(tmp_path / "laptop", embedder=None, device_name="laptop") as laptop:
+        with memcrdt.open(tmp_path / "phone", embedder=None, device_name="phone") as phone:
+            await _pair(laptop, phone, eventually)
+            async with Node(laptop, host="127.0.0.1", port=0) as there, Node(phone, host="127.0.0.1", port=0) as here:
+                await here.connect(there.addresses[0])
+                laptop.revoke(phone.store.device)
+                await eventually(lambda: phone.status().alarms)
+            phone.add("stays here")
+            (warning,) = phone.sync.warnings()
+            assert (warning.reason, warning.spaces) == ("revoked", ("personal",))
+            assert "by laptop" in warning.text
+            assert phone.store.device not in {member.device for member in phone.space("personal").members()}
+        (tmp_path / "phone" / KEY_FILE).rename(tmp_path / "old.key")
+        with memcrdt.open(tmp_path / "phone", embedder=None, device_name="phone") as phone:
+            await _pair(laptop, phone, eventually)
+            async with Node(laptop, host="127.0.0.1", port=0) as there, Node(phone, host="127.0.0.1", port=0) as here:
+                await here.connect(there.addresses[0])
+                phone.add("reaches the laptop")
+                await eventually(lambda: "reaches the laptop" in {record.text for record in laptop.list()})
+                assert phone.sync.warnings() == ()
+                assert not any("revoked" in alarm.text for alarm in phone.status().alarms)

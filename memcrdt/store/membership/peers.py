@@ -14,6 +14,7 @@ from memcrdt.model.device_ids import shown
 from memcrdt.model.requests import PERSONAL
 from memcrdt.store import meta
 from memcrdt.store.membership import receipts
+from memcrdt.store.membership.refusals import drop_refusal, note_refusal
 from memcrdt.store.membership.sharing import share
 from memcrdt.store.spaces import shareable_space_number
 from memcrdt.store.store import Store
@@ -134,6 +135,7 @@ class Peers:
                 " DO UPDATE SET state = 'accepted', name = ifnull(excluded.name, name), error = NULL, error_at = NULL",
                 (device, name, self._store.now_ms()),
             )
+            drop_refusal(db, device)
             for number in numbers:
                 share(db, number, device, read_only=read_only)
             if address is not None:
@@ -147,6 +149,7 @@ class Peers:
             db.execute("UPDATE peers SET state = 'revoked', connected = NULL WHERE device = ?", (device,))
             _check_changed(db, device)
             db.execute("DELETE FROM shares WHERE device = ?", (device,))
+            drop_refusal(db, device)
 
     def forget(self, device: str) -> None:
         """Delete all information about a device, as if we had never met it. Raises NotFoundError."""
@@ -155,6 +158,7 @@ class Peers:
             _check_changed(db, device)
             db.execute("DELETE FROM shares WHERE device = ?", (device,))
             receipts.void(db, device)
+            drop_refusal(db, device)
 
     def knocked(self, device: str, public_key: bytes, address: str | None) -> None:
         """Note a connection attempt by a device that is not accepted and has proven its key.
@@ -191,6 +195,7 @@ class Peers:
                 " WHERE device = ?",
                 (public_key, shown, link.since, device),
             )
+            drop_refusal(db, device)
             if address is not None:
                 _remember(db, device, address)
 
@@ -213,6 +218,11 @@ class Peers:
             db.execute(
                 "UPDATE peers SET error = ?, error_at = ? WHERE device = ?", (message, self._store.now_ms(), device)
             )
+
+    def refused(self, device: str, by: str) -> None:
+        """Note that an accepted device refuses this device because the device `by` revoked it."""
+        with self._store.writing() as db:
+            note_refusal(db, device, by, self._store.now_ms())
 
     def agreed(self, device: str, space: str) -> None:
         """Note that the device and this store now have the same content of the space (its id)."""

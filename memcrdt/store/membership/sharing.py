@@ -12,8 +12,9 @@ from memcrdt.errors import InputError, NotFoundError, ReadOnlyError
 from memcrdt.model.device_ids import shown
 from memcrdt.model.serialization import Record
 from memcrdt.store.membership.members import NO_INVITATION
+from memcrdt.store.membership.refusals import name_of, refused_by
 from memcrdt.store.membership.shares import revoke_if_alone, revoked_here, withdrawn
-from memcrdt.store.membership.statement_store import known_members
+from memcrdt.store.membership.statement_store import known_members, revocations
 from memcrdt.store.spaces import LOCAL, is_read_only, shareable_space_number, space_name, space_number
 from memcrdt.store.store import Store
 
@@ -40,21 +41,24 @@ class Audience:
     Attributes:
         space: The name of the space.
         others: Whether other devices share it.
-        revoked: Whether this device was revoked from it, so that other devices refuse its writes.
+        revoked_by: The name (or the id) of the device that revoked this device from it, so that other devices refuse
+            its writes; None if this device was not revoked.
     """
 
     space: str
     others: bool
-    revoked: bool
+    revoked_by: str | None
 
 
 def audience(store: Store, space: int) -> Audience:
     """Return the audience of a space (its local number)."""
     with store.reading() as db:
+        told = revocations(db, space, store.device) if store.device in known_members(db, space).revoked else []
+        by = told[0].by if told else refused_by(db, space)
         return Audience(
             space=space_name(db, space),
             others=bool(_shared_with(db, space)),
-            revoked=store.device in known_members(db, space).revoked,
+            revoked_by=None if by is None else name_of(db, by),
         )
 
 
@@ -176,6 +180,8 @@ def members(store: Store, name: str) -> list[SpaceMember]:
         out = known.revoked | withdrawn(db, space) | (known.members.keys() & set(revoked_here(db)))
         if is_read_only(db, space):
             reads.add(store.device)
+        if refused_by(db, space):
+            out |= {store.device}
     return [
         SpaceMember(
             device=device,

@@ -76,12 +76,14 @@ def test_what_is_written_is_for_those_who_share_the_space(homes: list[Home]) -> 
     """There is no audience in an unshared space, or in a space from which this device was revoked."""
     first, _, third = homes
     here, there = first.memory.store, third.memory.store
-    assert audience(here, here.space("personal")) == Audience(space="personal", others=True, revoked=False)
-    assert audience(here, here.space("local")) == Audience(space="local", others=False, revoked=False)
+    assert audience(here, here.space("personal")) == Audience(space="personal", others=True, revoked_by=None)
+    assert audience(here, here.space("local")) == Audience(space="local", others=False, revoked_by=None)
     first.memory.space("personal").revoke(third.id)
     first.settle()
     third.hear(first)
-    assert audience(there, there.space("personal")) == Audience(space="personal", others=False, revoked=True)
+    assert audience(there, there.space("personal")) == Audience(
+        space="personal", others=False, revoked_by=first.memory.home.name
+    )
 
 
 def test_a_revocation_that_nobody_has_heard_of_can_be_taken_back(make_home: Callable[[str], Home]) -> None:
