@@ -24,7 +24,8 @@ class SearchStatus(Record):
     """The state of search by meaning.
 
     Attributes:
-        model: The name of the model whose vectors are searched; None while there is no model.
+        model: The name of the model whose vectors are searched. In a store without vectors, the name of the model that
+            the first memory will be embedded with. None for search by words only.
         next_model: The name of the model that will replace it; None unless a change of model is under way.
         waiting: The number of memories that wait to be embedded.
         error: Why texts or queries cannot be embedded at present, and how often this failed; None if they can.
@@ -65,7 +66,7 @@ class Searcher:
             waiting = overview.waiting_for_vectors(db)
         names = [model.name for model in models.values()]
         problem = self._index.embedders.problem(names, waiting=waiting > 0) or (self._worker and self._worker.error)
-        current, following = models.get("current"), models.get("next")
+        current, following = models.get("current") or self._index.embedders.own, models.get("next")
         return SearchStatus(
             model=current.name if current else None,
             next_model=following.name if following else None,

@@ -100,6 +100,14 @@ def test_status_shows_room_and_search(cli: Cli, home: Path) -> None:
     assert "search\tstatic-minilm-256\n" in out
 
 
+def test_an_empty_home_shows_the_model_that_it_will_use(cli: Cli, home: Path) -> None:
+    """Before the first memory. Without a model, search is by words only."""
+    cli("init")
+    assert "search\tstatic-minilm-256\n" in cli("status").out
+    config.change(home, "embedder", "none")
+    assert "search\tby words only\n" in cli("status").out
+
+
 def test_what_search_still_has_to_do_is_told_in_words() -> None:
     """The change of model, the backlog, and the error that stops it."""
     assert _search(SearchStatus(None, None, 0, None)) == "words only, without a model"
