@@ -148,6 +148,7 @@ class Machine:
         self.replica = FakeReplica(client)
         self.change_signal = ManualChangeSignal(self.replica)
         self.ports: list[int | None] = []
+        self.port_error: str | None = None
         self.driver: Driver | None = None
 
     @property
@@ -164,8 +165,12 @@ class Machine:
             introductions=Introductions(self.memory.store),
             change_signal=self.change_signal,
         )
-        self.driver = Driver(parts, Address("127.0.0.1", port), self.ports.append)
+        self.driver = Driver(parts, Address("127.0.0.1", port), self.tell_port)
         await self.driver.start()
+
+    def tell_port(self, port: int | None, error: str | None) -> None:
+        self.ports.append(port)
+        self.port_error = error
 
     async def stop(self) -> None:
         if self.driver is not None:

@@ -13,7 +13,7 @@ from memcrdt.cli.output import Column, as_seen, readable, say, short, without
 from memcrdt.errors import PeerError, UnreachableError
 
 if TYPE_CHECKING:
-    from memcrdt import Device, SearchStatus, Serving, SpaceStatus, Status
+    from memcrdt import Device, SearchStatus, SpaceStatus, Status
 
 WATCH_S: Final = 1.0
 
@@ -114,7 +114,7 @@ def _print_status(face: Face, status: Status) -> None:
         {
             "home": status.home,
             "device": readable(status.device),
-            "serving": _where(status.serving),
+            "serving": _where(status),
             "size": _room(status),
             "search": _search(status.search),
             "ignored": status.ignored or None,
@@ -174,10 +174,16 @@ def _search(search: SearchStatus) -> str:
     return "; ".join([*words, search.error] if search.error else words)
 
 
-def _where(serving: Serving | None) -> str:
+def _where(status: Status) -> str:
+    serving = status.serving
     if serving is None:
         return "no; nothing is sent or received until `memcrdt serve` runs"
-    where = (
-        "not listening, because no device is accepted" if serving.port is None else f"listening on port {serving.port}"
-    )
+    if serving.port is not None:
+        where = f"listening on port {serving.port}"
+    elif serving.error is not None:
+        where = f"not listening: {serving.error}"
+    elif any(peer.state == "accepted" for peer in status.peers):
+        where = "not listening"  # it only dials, or begins to listen within a second
+    else:
+        where = "not listening, because no device is accepted"
     return f"process {serving.pid}, {where}"

@@ -44,10 +44,12 @@ class Serving(Record):
     Attributes:
         pid: The process id.
         port: The port it listens at, or None if it does not listen.
+        error: Why it cannot listen although a device is accepted, or None if it can.
     """
 
     pid: int
     port: int | None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

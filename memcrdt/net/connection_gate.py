@@ -181,16 +181,15 @@ def refusing_response(status: int) -> web.Response:
     return response
 
 
-def check_host(address: Address) -> None:
-    """Raise InputError, as ConnectionGate.open() would, for a host that is not one of this machine.
+def check_address(address: Address) -> None:
+    """Raise the error that ConnectionGate.open() would raise for the address. Accepts nothing, and frees the port.
 
-    Does not listen, and leaves no port in use.
+    Raises:
+        LockedError: Another program has the port.
+        InputError: The host is not one of this machine.
     """
     try:
-        if address.host:
-            sockets.getaddrinfo(address.host, 0)
-            with sockets.socket(_family(address)) as probe:
-                probe.bind((address.host, 0))
+        _listening(address).close()
     except OSError as exc:
         raise _cannot_listen(address, exc) from exc
 

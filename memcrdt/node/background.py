@@ -86,7 +86,7 @@ class BackgroundNode:
     def serving(self) -> Serving | None:
         """Return the process that runs the network for this home."""
         found = holder(self._home)
-        return None if found is None else Serving(found.pid, found.port)
+        return None if found is None else Serving(found.pid, found.port, found.error)
 
     def address(self, text: str) -> str:
         """Return HOST[:PORT] in the form in which it is stored."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from memcrdt.errors import MemcrdtError
-from memcrdt.net.connection_gate import check_host
+from memcrdt.net.connection_gate import check_address
 from memcrdt.net.dialer import Dialer, DialTarget
 from memcrdt.net.discovery.candidates import Candidates
 from memcrdt.net.listener import Listener
@@ -78,13 +78,16 @@ class Driver:
     It listens while a device is accepted, or was revoked and has to be told so when it dials.
     """
 
-    def __init__(self, parts: DriverParts, listen: Address | None, tell_port: Callable[[int | None], None]) -> None:
+    def __init__(
+        self, parts: DriverParts, listen: Address | None, tell_port: Callable[[int | None, str | None], None]
+    ) -> None:
         """Connect the parts; nothing runs yet.
 
         Args:
             parts: The parts.
             listen: The address to listen at; None to listen nowhere.
-            tell_port: Called with the port when listening begins, and with None when it ends.
+            tell_port: Called with the port when listening begins, and with None when it ends. The second argument is
+                the reason why the driver cannot listen although it has to, or None.
         """
         self._parts = parts
         self._listen = listen
@@ -110,6 +113,7 @@ class Driver:
             dial=self._dial,
         )
         self._is_stopping = False
+        self._port_error: str | None = None  # why listening failed the last time
 
     async def start(self) -> None:
         """Dial the accepted devices, and listen if a device is accepted or was revoked.
@@ -122,7 +126,8 @@ class Driver:
             StoreError: The table of peers cannot be read.
         """
         if self._listen is not None:
-            check_host(self._listen)  # nothing listens before a device is accepted, so a wrong host would go unnoticed
+            # Nothing listens before a device is accepted, so a wrong host or a port in use would go unnoticed.
+            check_address(self._listen)
         await self._in_store(self._parts.peers.all_disconnected)
         self._runner.handle(Started())
         await self._refresh_peers()
@@ -185,7 +190,7 @@ class Driver:
             connection = await self._race.dial(device)
         except MemcrdtError as exc:
             if device not in self.connected:
-                self._records.failed(device, str(exc))
+                self._records.dial_failed(device, str(exc))
             self._runner.handle(DialFailed(device))
         else:
             await self.serve(connection)
@@ -202,14 +207,18 @@ class Driver:
             self._runner.handle(Committed())
 
     async def _watch_peers(self) -> None:
+        logged = ""
         while True:
             await self._peers_changed.wait()
             self._peers_changed.clear()
             try:
                 await self._refresh_peers()
                 await self._listen_while_needed()
+                logged = ""
             except MemcrdtError as exc:
-                log.error("%s", exc)
+                if str(exc) != logged:
+                    logged = str(exc)
+                    log.error("%s", exc)
                 self._peers_changed.set()
                 await asyncio.sleep(PEERS_RETRY_S)
             await asyncio.sleep(PEERS_INTERVAL_S)
@@ -224,6 +233,7 @@ class Driver:
                 if isinstance(event, Revoked):
                     self._runner.hang_up(event.peer)
             for device in self._trusted.devices - before:
+                self._records.accepted(device)
                 if self._candidates.of(device):
                     self._found(device)
 
@@ -232,18 +242,23 @@ class Driver:
         if not self._trusted.is_sought:
             await self._stop_listening()
         elif self._listen is not None and self._listener.port is None:
-            self._listener.start(self._listen)
+            try:
+                self._listener.start(self._listen)
+            except MemcrdtError as exc:
+                if str(exc) != self._port_error:
+                    self._port_changed(str(exc))
+                raise
             self._port_changed()
 
     async def _stop_listening(self) -> None:
-        if self._listener.port is not None:
+        if self._listener.port is not None or self._port_error is not None:
             await self._listener.close()
             self._port_changed()
 
-    def _port_changed(self) -> None:
-        port = self._listener.port
+    def _port_changed(self, error: str | None = None) -> None:
+        port, self._port_error = self._listener.port, error
         self._dialer.port, self._dialer.channel_binding = port, self._listener.channel_binding
-        self._tell_port(port)
+        self._tell_port(port, error)
         self._candidates.announce(port)
 
     async def _in_store(self, call: Callable[[], T]) -> T:

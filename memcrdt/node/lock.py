@@ -30,12 +30,14 @@ class Holder(NamedTuple):
         port: The port where it listens; None if it does not listen.
         bell: The UDP port of its change signal; None if it has none.
         planned: The port where it will listen once a device is accepted; None for any free port, or if it never will.
+        error: Why it cannot listen although a device is accepted; None if it can.
     """
 
     pid: int
     port: int | None
     bell: int | None = None
     planned: int | None = None
+    error: str | None = None
 
 
 class ServeLock:
@@ -59,7 +61,14 @@ class ServeLock:
             self._file.close()
             raise
 
-    def write(self, port: int | None, *, signal_port: int | None = None, planned: int | None = None) -> None:
+    def write(
+        self,
+        port: int | None,
+        error: str | None = None,
+        *,
+        signal_port: int | None = None,
+        planned: int | None = None,
+    ) -> None:
         """Write the note for other processes. `signal_port` and `planned` keep their earlier values if not given.
 
         Raises:
@@ -67,7 +76,7 @@ class ServeLock:
         """
         self._signal_port = signal_port or self._signal_port
         self._planned = planned or self._planned
-        note = json.dumps(Holder(os.getpid(), port, self._signal_port, self._planned)._asdict())
+        note = json.dumps(Holder(os.getpid(), port, self._signal_port, self._planned, error)._asdict())
         with _translated(self._note):
             self._note.write_text(note, encoding="ascii")
 
@@ -113,7 +122,9 @@ def _translated(path: Path) -> Iterator[None]:
 def _noted(home: Path) -> Holder:
     try:
         note = json.loads((home / NOTE_FILE).read_bytes())
-        ports = (None if note.get(name) is None else int(note[name]) for name in ("port", "bell", "planned"))
-        return Holder(int(note["pid"]), *ports)
+        port, bell, planned = (
+            None if note.get(name) is None else int(note[name]) for name in ("port", "bell", "planned")
+        )
+        return Holder(int(note["pid"]), port, bell, planned, note.get("error"))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):  # it is missing, or being written just now
         return Holder(0, None)

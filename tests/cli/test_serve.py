@@ -88,10 +88,12 @@ def test_one_process_serves_a_home(cli: Cli, homes: list[Path], serve: Serve, pr
     process("serve", "--home", str(homes[0]), "--port", "0").failed(4, str(server.process.pid))
 
 
-def test_a_port_in_use_is_exit_code_4(cli: Cli, homes: list[Path], process: Cli) -> None:
-    """The message names the port."""
+@pytest.mark.parametrize("accepted", [True, False])
+def test_a_port_in_use_is_exit_code_4(cli: Cli, homes: list[Path], process: Cli, accepted: bool) -> None:
+    """The message names the port, whether or not a device is accepted yet."""
     laptop, desktop = homes
-    cli("accept", device_of(cli, desktop), "--home", str(laptop))
+    if accepted:
+        cli("accept", device_of(cli, desktop), "--home", str(laptop))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         process("serve", "--home", str(laptop), "--host", "127.0.0.1", "--port", port).failed(4, port)

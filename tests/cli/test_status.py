@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memcrdt import config
-from memcrdt.cli.status import _search, _skewed
+from memcrdt.cli.status import _search, _skewed, _where
 from memcrdt.memory.devices import Device
+from memcrdt.memory.status import Status
+from memcrdt.memory.sync import Serving
 from memcrdt.search.searcher import SearchStatus
 
 if TYPE_CHECKING:
@@ -106,6 +108,22 @@ def test_an_empty_home_shows_the_model_that_it_will_use(cli: Cli, home: Path) ->
     assert "search\tstatic-minilm-256\n" in cli("status").out
     config.change(home, "embedder", "none")
     assert "search\tby words only\n" in cli("status").out
+
+
+@pytest.mark.parametrize(
+    ("serving", "state", "words"),
+    [
+        (Serving(1, None), "pending", "process 1, not listening, because no device is accepted"),
+        (Serving(1, None, "port 27380 is in use"), "accepted", "process 1, not listening: port 27380 is in use"),
+        (Serving(1, None), "accepted", "process 1, not listening"),
+        (Serving(1, 27380), "accepted", "process 1, listening on port 27380"),
+    ],
+)
+def test_where_a_process_listens_is_told_with_the_true_reason(serving: Serving, state: str, words: str) -> None:
+    """It never says that no device is accepted above an accepted one."""
+    device = Device(**{**dict.fromkeys(Device.__dataclass_fields__), "state": state})
+    status = Status(**{**dict.fromkeys(Status.__dataclass_fields__), "serving": serving, "peers": (device,)})
+    assert _where(status) == words
 
 
 def test_what_search_still_has_to_do_is_told_in_words() -> None:

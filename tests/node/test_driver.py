@@ -449,12 +449,14 @@ async def test_a_panic_in_the_store_ends_the_session_and_not_the_node(
     assert "in Rust" in caplog.text
 
 
-async def test_a_port_in_use_is_an_error_at_the_start(make_machine: Make) -> None:
-    """And nothing is left running."""
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_a_port_in_use_is_an_error_at_the_start(make_machine: Make, accepted: bool) -> None:
+    """Even before a device is accepted, when nothing would listen yet. Nothing is left running."""
     desktop, laptop, other = make_machine("desktop"), make_machine("laptop"), make_machine("other")
     desktop.accept(laptop)
     await desktop.start()
-    other.accept(laptop)
+    if accepted:
+        other.accept(laptop)
     with pytest.raises(LockedError, match=f"port {desktop.driver.port} is in use"):
         await other.start(desktop.driver.port)
 
@@ -467,10 +469,51 @@ async def test_a_port_taken_later_is_logged_and_tried_again(
     caplog.set_level(logging.ERROR)
     desktop, laptop, other = make_machine("desktop"), make_machine("laptop"), make_machine("other")
     desktop.accept(laptop)
-    await desktop.start()
-    port = desktop.driver.port
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
     await other.start(port)
+    await desktop.start(port)
     other.accept(laptop)
     await eventually(lambda: f"port {port} is in use" in caplog.text)
+    assert f"port {port} is in use" in other.port_error
     await desktop.stop()
     await eventually(lambda: other.driver.port == port)
+    assert other.port_error is None
+
+
+def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_a_device_that_listens_a_moment_later_is_no_warning(
+    make_machine: Make, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after each pairing. The failure is in the status until the connection."""
+    monkeypatch.setattr("memcrdt.node.peer_records.DIAL_GRACE_S", 60)
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = Address("127.0.0.1", probe.getsockname()[1])
+    await laptop.start()
+    laptop.accept(desktop, address=address)
+    await eventually(lambda: laptop.peers.get(desktop.id).error)
+    desktop.accept(laptop)
+    await desktop.start(address.port)
+    await eventually(lambda: laptop.driver.connected)
+    await eventually(lambda: laptop.peers.get(desktop.id).error is None)
+    assert _warnings(caplog) == []
+
+
+async def test_a_device_that_stays_unreachable_is_one_warning(
+    make_machine: Make, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However often it is dialed. The failure is in the status."""
+    monkeypatch.setattr("memcrdt.node.peer_records.DIAL_GRACE_S", 0.2)
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    await laptop.start()
+    laptop.accept(desktop, address=Address("127.0.0.1", 1))
+    await eventually(lambda: _warnings(caplog))
+    last = laptop.peers.get(desktop.id).error_at
+    await eventually(lambda: laptop.peers.get(desktop.id).error_at > last)
+    (warning,) = _warnings(caplog)
+    assert "the connection was refused" in warning
+    assert laptop.peers.get(desktop.id).error == warning

@@ -183,6 +183,38 @@ async def test_a_port_in_use_is_an_error_and_leaves_nothing_locked(homes: tuple[
             assert node.port not in (None, port)
 
 
+async def test_a_port_taken_later_is_the_reason_in_the_status(make_memory: Callable[[str], Memory]) -> None:
+    """It is free at the start. It is taken when the first device is accepted and listening has to begin."""
+    desktop = make_memory("desktop")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    async with Node(desktop, host="127.0.0.1", port=port) as node:
+        with socket.create_server(("127.0.0.1", port)):
+            Peers(desktop.store).accept("B" * 52)
+            await _eventually(lambda: desktop.status().serving.error)
+            serving = desktop.sync.serving()
+            assert (serving.port, f"port {port} is in use" in serving.error) == (None, True)
+        Peers(desktop.store).revoke("B" * 52)
+        Peers(desktop.store).forget("B" * 52)
+        await _eventually(lambda: desktop.sync.serving().error is None)
+        assert node.port is None
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_start_sync_refuses_a_port_in_use(make_memory: Callable[[str], Memory], accepted: bool) -> None:
+    """Whether or not a device is accepted. Another port works afterwards."""
+    memory = make_memory("desktop")
+    if accepted:
+        Peers(memory.store).accept("B" * 52)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(LockedError, match=f"port {port} is in use"):
+            memory.start_sync(host="127.0.0.1", port=port)
+    assert memory.sync.serving() is None
+    memory.start_sync(**LOOPBACK)
+    memory.stop_sync()
+
+
 async def test_a_read_only_memory_has_no_network(homes: tuple[Memory, Memory]) -> None:
     """It could not store updates."""
     with memcrdt.open(homes[0].home, embedder=None, read_only=True) as memory, pytest.raises(ReadOnlyError):
