@@ -107,7 +107,7 @@ def test_an_empty_home_shows_the_model_that_it_will_use(cli: Cli, home: Path) ->
     cli("init")
     assert "search\tstatic-minilm-256\n" in cli("status").out
     config.change(home, "embedder", "none")
-    assert "search\tby words only\n" in cli("status").out
+    assert "search\twords only, without a model\n" in cli("status").out
 
 
 @pytest.mark.parametrize(
