@@ -99,7 +99,8 @@ def _check_format(given: str | None, file: File) -> None:
     known = ", ".join(FORMATS)
     if given is None and isinstance(file, Path) and file.suffix[1:] not in FORMATS:
         raise InputError(
-            f"{file} has no known suffix; name a file that ends in .jsonl, or give the format as well: {known}"
+            f"{file} has no known suffix; name a file that ends in .jsonl, or give the format (format= in Python, "
+            f"--format on the command line): {known}"
         )
     if given is not None and given not in FORMATS:
         raise InputError(f"the format {given!r} is unknown; the formats are {known}")
@@ -300,7 +301,10 @@ def _request(line: bytes | None, defaults: Mapping[str, Any], store: Store) -> A
 
 def _check_space(db: Any, name: str) -> None:
     if find_space(db, name) is None:
-        raise InputError(f"the space {name!r} does not exist here; create it, or choose another space for the import")
+        raise InputError(
+            f"the space {name!r} does not exist here; create it, or import into another space (space= in Python, "
+            "--space on the command line)"
+        )
 
 
 def _said(record: MemoryRecord) -> dict[str, Any]:

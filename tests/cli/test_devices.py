@@ -185,7 +185,7 @@ def test_who_may_only_read_is_told_where_its_memories_are(cli: Cli, tmp_path: Pa
         (address,) = re.findall(r"--at (\S+)\)", said)
         ran = cli("pair", code, "--at", address, "--home", str(desktop), "--json")
         assert process.wait(20) == 0
-    assert "its own memories of 'personal' are now in the space 'personal-2'" in ran.err
+    assert "its own memories in 'personal' are now in the space 'personal-2'" in ran.err
     assert ran.json[0]["aside"] == {"personal": "personal-2"}
     assert [each["space"] for each in cli("list", "--json", "--home", str(desktop)).json] == ["personal-2"]
     cli("add", "and after", "--home", str(desktop)).failed(1, "memcrdt space list")
