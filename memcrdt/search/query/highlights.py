@@ -58,7 +58,7 @@ class Highlighter:
         data = text.encode()
         last, characters = 0, 0
         for start, end, stem in lexical.tokens_with_offsets(self._db, data):
-            if stem in self._stems or stem[0] in self._characters:
+            if stem in self._stems or stem[:1] in self._characters:  # the stem of a lone combining mark is empty
                 characters += len(data[last:start].decode())
                 last = start
                 yield _Token(characters, characters + len(data[start:end].decode()), stem)

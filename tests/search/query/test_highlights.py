@@ -51,6 +51,13 @@ def test_marks_are_within_the_text_and_in_order(query: str, text: str) -> None:
         ends.append(end)
 
 
+@given(st.lists(st.text(alphabet=st.characters(categories=["Mn", "Mc", "Me"]), min_size=1, max_size=3)))
+def test_words_beside_combining_marks_are_marked(marks: list[str]) -> None:
+    """A word of combining marks alone, as in a text that was cut, neither matches nor hides other words."""
+    text = " ".join(["deploys", *marks, "on Tuesdays"])
+    assert "Tuesdays" in marked("deploys on a tuesday", text)
+
+
 @given(st.text(alphabet=st.characters(categories=["Lu", "Ll", "Nd", "Lo"]), min_size=1, max_size=12))
 def test_every_word_of_a_text_can_be_marked(word: str) -> None:
     """A query with a word of the text marks this word, in letters of any script."""
