@@ -141,7 +141,12 @@ def rich_table(items: Iterable[T], columns: Sequence[Column[T]]) -> Table:
 
 def as_seen(value: object) -> str:
     """Return the text of a value on a terminal, with times in short form and local time."""
-    return value.astimezone().strftime("%Y-%m-%d %H:%M") if isinstance(value, datetime) else as_text(value)
+    if not isinstance(value, datetime):
+        return as_text(value)
+    try:
+        return value.astimezone().strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, ValueError, OSError):  # at the edges of the calendar there is no local time
+        return value.isoformat(sep=" ", timespec="minutes")
 
 
 def _fields(item: Any) -> dict[str, Any]:

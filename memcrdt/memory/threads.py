@@ -37,6 +37,7 @@ async def result_of(begun: Future[T], undo: Callable[[T], object] | None = None)
 
 
 def _undo(undo: Callable[[T], object], done: Future[T]) -> None:
+    """Wait for `done`, and undo its result."""
     if not done.cancelled() and done.exception() is None:
         undo(done.result())
 
@@ -49,22 +50,33 @@ class Threaded(Generic[S]):
         self._threads = threads
 
     async def _run(self, call: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
+        return await result_of(self._submit(call), undo)
+
+    def _submit(self, call: Callable[[], T]) -> Future[T]:
         try:
-            begun = self._threads.submit(contextvars.copy_context().run, call)
+            return self._threads.submit(contextvars.copy_context().run, call)
         except RuntimeError as exc:  # the threads have been shut down
             raise StoreError("the memory is closed; open it again") from exc
-        return await result_of(begun, undo)
 
     @asynccontextmanager
     async def _entered(self, context: AbstractContextManager[T]) -> AsyncIterator[T]:
-        """Enter and exit `context` in threads. The exit runs even if the task is cancelled several times."""
+        """Enter and exit `context` in threads. A cancelled task ends after the exit, or when it is cancelled again."""
         leave = partial(context.__exit__, None, None, None)
-        entered = await self._run(context.__enter__, lambda _: leave())
+        begun = self._submit(context.__enter__)
+        try:
+            entered = await asyncio.wrap_future(begun)
+        except asyncio.CancelledError:
+            if not begun.cancelled():  # it has started, and cannot be stopped
+                await self._finish(partial(_undo, lambda _: leave(), begun))
+            raise
         try:
             yield entered
         finally:
-            with suppress(RuntimeError):  # the threads have been shut down: closing the memory has ended the context
-                await asyncio.shield(asyncio.wrap_future(self._threads.submit(leave)))
+            await self._finish(leave)
+
+    async def _finish(self, call: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the threads have been shut down: closing the memory has ended the context
+            await asyncio.shield(asyncio.wrap_future(self._threads.submit(call)))
 
 
 async def each(owner: Threaded[Any], begin: Callable[[], Iterator[T]]) -> AsyncIterator[T]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
 
-from memcrdt.cli.output import Column, Printer, as_text, show_messages
+from memcrdt.cli.output import Column, Printer, as_seen, as_text, show_messages
 
 AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
@@ -113,3 +114,26 @@ def test_a_bug_says_where(capsys: pytest.CaptureFixture[str]) -> None:
     assert out == ""
     assert err.startswith("memcrdt: a task ended\nTraceback")
     assert "lives have no end" in err
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="this platform cannot change the time zone of a process")
+@pytest.mark.parametrize(
+    ("zone", "at", "shown"),
+    [
+        ("EAST-14", AT, "2026-11-22 23:30"),
+        ("UTC0", datetime(9999, 12, 31, 23, 59, tzinfo=UTC), "9999-12-31 23:59"),
+        ("EAST-14", datetime(9999, 12, 31, 23, 59, tzinfo=UTC), "9999-12-31 23:59+00:00"),
+        ("WEST12", datetime(1, 1, 1, tzinfo=UTC), "0001-01-01 00:00+00:00"),
+    ],
+)
+def test_every_time_can_be_shown_in_every_zone(
+    zone: str, at: datetime, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The edges of the calendar have no local time in some zones. They are shown in UTC there."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert as_seen(at) == shown
+    finally:
+        monkeypatch.undo()
+        time.tzset()
