@@ -23,6 +23,8 @@ from memcrdt.net.tasks import BackgroundTasks
 if TYPE_CHECKING:
     import ssl
 
+    from aiohttp.web_protocol import RequestHandler
+
 log = logging.getLogger("memcrdt.net")
 
 IDENTIFY_S: Final = 3.0
@@ -36,12 +38,18 @@ _BACKLOG: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class PendingConnection:
-    """A connection from `address` (HOST:PORT). The code that identifies its client sets `identified`."""
+    """A connection from `address` (HOST:PORT) that takes one of the places for unidentified connections.
+
+    The code that identifies its client sets `identified`. The gate sets it when the connection ends, because nobody is
+    left to identify. Either frees the place. At the deadline the connection is aborted.
+    """
 
     address: str
     identified: asyncio.Event = field(default_factory=asyncio.Event)
+    deadline: asyncio.Timeout = field(default_factory=lambda: asyncio.timeout(IDENTIFY_S))
 
 
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Answer = Callable[[web.BaseRequest, PendingConnection], Awaitable[web.StreamResponse]]
 
 
@@ -53,12 +61,16 @@ class GateOptions:
         context: The TLS context, or None for plain HTTP.
         pending: Maximum number of unidentified connections.
         per_host: Maximum number of unidentified connections from one IPv4 address or one /64 IPv6 network.
+        displace: When all places are taken, abort the oldest unidentified connection instead of refusing the new one.
+            Right where a client identifies itself in its first bytes: it needs far less time than `pending` times
+            ACCEPT_PAUSE_S, so silent connections cannot keep it out.
         option: Prefix of the command-line options that choose the address; error messages name those options.
     """
 
     context: ssl.SSLContext | None
     pending: int
     per_host: int
+    displace: bool = False
     option: str = ""
 
 
@@ -71,8 +83,9 @@ class ConnectionGate:
     def __init__(self, answer: Answer, options: GateOptions) -> None:
         self._answer = answer
         self._options = options
-        self._server = web.Server(
+        self._server = _Server(
             self._handle,
+            ended=self._ended,
             access_log=None,
             logger=_HttpLog(log),
             keepalive_timeout=_KEEPALIVE_S,
@@ -123,14 +136,30 @@ class ConnectionGate:
             host = host.removeprefix("::ffff:")  # IPv4 on a dual-stack socket
             if ipv6 and (link := ipv6[1]):
                 host = f"{host}%{link}"  # a link-local address cannot be dialed without its link
-            here, everywhere = self._pending_at[host_group(host)], self._pending_at.total()
-            if everywhere < self._options.pending and here < self._options.per_host:
+            if self._has_place(host_group(host)) or self._displace():
                 self._pending_at[host_group(host)] += 1
                 self._tasks.spawn(self._attend(connected, Address(host, port)))
                 await asyncio.sleep(ACCEPT_PAUSE_S)
             else:
                 connected.close()
                 await asyncio.sleep(REJECT_PAUSE_S)
+
+    def _has_place(self, group: str) -> bool:
+        here, everywhere = self._pending_at[group], self._pending_at.total()
+        return everywhere < self._options.pending and here < self._options.per_host
+
+    def _displace(self) -> bool:
+        """Abort the oldest unidentified connection if the options say so. Return whether its place is free."""
+        waiting = (each for each in self._pending.values() if not (each.identified.is_set() or each.deadline.expired()))
+        oldest = next(waiting, None) if self._options.displace else None
+        if oldest is not None:
+            oldest.deadline.reschedule(asyncio.get_running_loop().time())
+        return oldest is not None
+
+    def _ended(self, protocol: object) -> None:
+        """Free the place of a connection that has ended: answered, or given up by its client."""
+        if pending := self._pending.get(protocol):
+            pending.identified.set()
 
     async def _attend(self, connected: sockets.socket, address: Address) -> None:
         loop = asyncio.get_running_loop()
@@ -140,7 +169,7 @@ class ConnectionGate:
         context = self._options.context
         in_time = {} if context is None else {"ssl_handshake_timeout": IDENTIFY_S, "ssl_shutdown_timeout": CLOSE_S}
         try:
-            async with asyncio.timeout(IDENTIFY_S):
+            async with pending.deadline:
                 transport, _ = await loop.connect_accepted_socket(lambda: protocol, connected, ssl=context, **in_time)
                 await pending.identified.wait()
         except OSError:  # the client did not speak TLS, left, or was too slow: SSLError and TimeoutError are OSErrors
@@ -155,6 +184,18 @@ class ConnectionGate:
         """Handle a request. Return when its connection ends."""
         pending = self._pending.get(request.protocol)
         return refusing_response(408) if pending is None else await self._answer(request, pending)
+
+
+class _Server(web.Server):
+    """aiohttp's server, which reports the end of every connection by its protocol object."""
+
+    def __init__(self, handler: Handler, *, ended: Callable[[object], None], **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._ended = ended
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        self._ended(handler)
 
 
 class _HttpLog(logging.LoggerAdapter[logging.Logger]):

@@ -10,6 +10,7 @@ checked, in case the page's own name resolves to this machine (DNS rebinding), a
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -29,21 +29,24 @@ from memcrdt.net.frame_stream import CLOSE_S
 from memcrdt.net.tasks import BackgroundTasks
 from memcrdt.net.websocket import WebSocketFrameStream
 from memcrdt.node.change_signal import StoreChangeSignal
+from memcrdt.store.membership.tokens import find_by_secret
 from memcrdt.yjs.client import ClientContext, YjsClient
 from memcrdt.yjs.protocol import FRAME_BYTES
 from memcrdt.yjs.room import Room, ShardRef
 from memcrdt.yjs.source import ShardSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from memcrdt.store.membership.tokens import StoredToken
     from memcrdt.store.store import Store
 
-CLIENTS: Final = 128
+CLIENTS: Final = 128  # WebSockets of one token: a stock client opens one per shard
 PENDING_MAX: Final = 64  # a client opens one socket per shard, all at the same time
+PREFLIGHT_S: Final = 600  # how long a browser may remember that a page may send the token in a header
 THREADS: Final = 2
+_HOST: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]{1,5})?", re.ASCII)
 PING_S: Final = 240.0  # an answer may take half of it, because on a slow line it waits behind megabytes
 
 
@@ -87,7 +90,7 @@ class YjsListener:
         self._store = store
         self._options = options or YjsOptions()
         self._source = ShardSource(store)
-        self._clients: set[YjsClient] = set()
+        self._clients: dict[YjsClient, bytes] = {}  # each with the hash of its token
         self._rooms: defaultdict[ShardRef, Room] = defaultdict(Room)
         self._held = AsyncExitStack()
         self.url = ""
@@ -111,7 +114,7 @@ class YjsListener:
             )
         gate = ConnectionGate(
             self._answer,
-            GateOptions(context=context, pending=PENDING_MAX, per_host=PENDING_MAX, option="yjs-"),
+            GateOptions(context=context, pending=PENDING_MAX, per_host=PENDING_MAX, displace=True, option="yjs-"),
         )
         async with AsyncExitStack() as held:
             change_signal = await held.enter_async_context(StoreChangeSignal(self._store))
@@ -141,35 +144,44 @@ class YjsListener:
 
     async def _answer(self, request: web.BaseRequest, pending: PendingConnection) -> web.StreamResponse:
         """Handle a request. Return when its connection ends."""
-        if self._is_clear and not _names_loopback(request.host):
+        if (host := _host(request)) is None:
+            return refusing_response(400)
+        if self._is_clear and not _is_loopback(host):
             return refusing_response(403)
         try:
-            token = await self._in_store(self._source.tokens.find, _secret(request))
-            if token is None:
-                return refusing_response(401)
-            pending.identified.set()
-            return await self._admitted(request, token)
-        except NotFoundError:
-            return refusing_response(404)
+            tokens = await self._in_store(self._source.tokens.all)
+            answer = await self._answered(request, pending, tokens)
         except MemcrdtError:  # the store cannot be read now
             return refusing_response(503)
+        if not answer.prepared and (origin := request.headers.get("Origin")) in _origins(tokens):
+            answer.headers["Access-Control-Allow-Origin"] = origin  # so that the page can read the status, too
+            answer.headers["Vary"] = "Origin"
+        return answer
 
-    async def _admitted(self, request: web.BaseRequest, token: StoredToken) -> web.StreamResponse:
+    async def _answered(
+        self, request: web.BaseRequest, pending: PendingConnection, tokens: Sequence[StoredToken]
+    ) -> web.StreamResponse:
+        if _is_preflight(request):  # a browser asks without the token, on behalf of a page
+            is_listed = request.headers["Origin"] in _origins(tokens)
+            return _preflight_response() if is_listed else refusing_response(403)
+        token = find_by_secret(tokens, _secret(request))
+        if token is None:
+            return refusing_response(401)
+        pending.identified.set()
         origin = request.headers.get("Origin")
         if origin is not None and origin not in token.origins:
             return refusing_response(403)
-        space, shard = _asked(request)
-        if space not in token.spaces:
+        try:
+            space, shard = _asked(request)
+            if space not in token.spaces:
+                return refusing_response(404)
+            return await (self._list(space) if shard is None else self._connect(request, token, (space, shard)))
+        except NotFoundError:
             return refusing_response(404)
-        if shard is None:
-            return await self._list(space, origin)
-        return await self._connect(request, token, (space, shard))
 
-    async def _list(self, space: str, origin: str | None) -> web.Response:
+    async def _list(self, space: str) -> web.Response:
         response = web.json_response(await self._in_store(self._source.listing, space))
         response.headers["Cache-Control"] = "no-store"
-        if origin is not None:
-            response.headers["Access-Control-Allow-Origin"] = origin
         response.force_close()
         return response
 
@@ -180,21 +192,22 @@ class YjsListener:
         socket = web.WebSocketResponse(timeout=CLOSE_S, heartbeat=PING_S, compress=False, max_msg_size=FRAME_BYTES + 1)
         if not socket.can_prepare(request):
             return refusing_response(426)
-        if len(self._clients) >= CLIENTS:
+        if list(self._clients.values()).count(token.hash) >= CLIENTS:
             return refusing_response(503)
         await socket.prepare(request)
         # The token authenticates the client, so no channel binding is needed.
         stream = WebSocketFrameStream(socket, b"", f"the Yjs client of token {token.name!r}")
         context = ClientContext(self._source, self._in_store, token, place, self._rooms[place])
-        await self._serve(YjsClient(stream, context), place)
+        await self._serve(YjsClient(stream, context), context)
         return socket
 
-    async def _serve(self, client: YjsClient, place: ShardRef) -> None:
-        self._clients.add(client)
+    async def _serve(self, client: YjsClient, context: ClientContext) -> None:
+        self._clients[client] = context.token.hash
+        place = context.place
         try:
             await client.run()
         finally:
-            self._clients.discard(client)
+            del self._clients[client]
             if self._rooms[place].is_empty:
                 del self._rooms[place]
 
@@ -205,7 +218,7 @@ def _asked(request: web.BaseRequest) -> tuple[str, int | None]:
     Raises:
         NotFoundError: Another path or method is requested.
     """
-    match request.method, request.url.parts:
+    match request.method, request.rel_url.parts:
         case "GET", ("/", "yjs", space):
             return space, None
         case "GET", ("/", "yjs", space, shard) if shard.isascii() and shard.isdigit() and len(shard) < 8:
@@ -219,12 +232,29 @@ def _secret(request: web.BaseRequest) -> str:
     return secret.strip() if scheme.lower() == "bearer" else request.query.get("token", "")
 
 
-def _names_loopback(host: str) -> bool:
-    """Return whether a Host header names the loopback interface, and not the name of a web page's own server."""
-    try:
-        return _is_loopback(urlsplit(f"//{host}").hostname or "")
-    except ValueError:
-        return False
+def _host(request: web.BaseRequest) -> str | None:
+    """Return the host that the Host header names, without port and brackets, or None if the header is malformed."""
+    headers = request.headers.getall("Host", [])
+    match = _HOST.fullmatch(headers[0]) if len(headers) == 1 else None
+    return match["host"].strip("[]").lower() if match else None
+
+
+def _origins(tokens: Iterable[StoredToken]) -> set[str]:
+    return {origin for token in tokens for origin in token.origins}
+
+
+def _is_preflight(request: web.BaseRequest) -> bool:
+    return request.method == "OPTIONS" and {"Origin", "Access-Control-Request-Method"} <= request.headers.keys()
+
+
+def _preflight_response() -> web.Response:
+    """Return the permission to send a GET with the token in its header, from a public page to this machine, too."""
+    response = refusing_response(204)
+    response.headers["Access-Control-Allow-Methods"] = "GET"
+    response.headers["Access-Control-Allow-Headers"] = "Authorization"
+    response.headers["Access-Control-Allow-Private-Network"] = "true"
+    response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_S)
+    return response
 
 
 def _is_loopback(host: str) -> bool:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import web
 
 import memcrdt
 from memcrdt.net import connection_gate
 from memcrdt.net.addresses import Address
+from memcrdt.net.connection_gate import Answer, ConnectionGate, GateOptions, PendingConnection, refusing_response
 from memcrdt.net.listener import PENDING_MAX, PENDING_PER_HOST_MAX
 from memcrdt.net.tls import dialer_context
 from memcrdt.node.node import Node
@@ -30,6 +32,7 @@ UPGRADE = (
 )
 Client = Callable[[asyncio.StreamWriter], Awaitable[None]]
 Pair = tuple["Device", "Device"]
+Eventually = Callable[[Callable[[], object]], Awaitable[None]]
 
 
 async def half_a_tls_hello(writer: asyncio.StreamWriter) -> None:
@@ -254,3 +257,67 @@ async def test_a_flood_leaves_the_event_loop_running(pair: Pair, monkeypatch: py
     for _ in range(3):
         await asyncio.sleep(0)
     assert taken <= 3
+
+
+@asynccontextmanager
+async def gate_of(answer: Answer, *, places: int, displace: bool = False) -> AsyncIterator[int]:
+    """Open a gate for plain HTTP on the loopback interface. Yields its port."""
+    gate = ConnectionGate(answer, GateOptions(context=None, pending=places, per_host=places, displace=displace))
+    port = gate.open(Address("127.0.0.1", 0))
+    try:
+        yield port
+    finally:
+        await gate.close()
+
+
+async def refuse(_: web.BaseRequest, __: PendingConnection) -> web.StreamResponse:
+    return refusing_response(401)
+
+
+async def answer_to(port: int, request: bytes = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") -> bytes:
+    """Return everything that the gate sends before it closes the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+async def test_a_refused_connection_gives_its_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its answer, so that refused clients keep nobody out. Invalid HTTP is refused the same way."""
+    monkeypatch.setattr(connection_gate, "IDENTIFY_S", 3600.0)
+    async with gate_of(refuse, places=1) as port:
+        for request, status in [
+            (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"401"),
+            (b"no HTTP at all\r\n\r\n", b"400"),
+        ] * 3:
+            assert status in (await answer_to(port, request)).split(b"\r\n", 1)[0]
+
+
+async def test_a_connection_that_its_client_gives_up_gives_its_place_back(
+    monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    """Even if the client has sent nothing."""
+    monkeypatch.setattr(connection_gate, "IDENTIFY_S", 3600.0)
+    gate = ConnectionGate(refuse, GateOptions(context=None, pending=1, per_host=1))
+    port = gate.open(Address("127.0.0.1", 0))
+    for _ in range(3):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        await eventually(lambda: len(gate._pending) == 1)
+        writer.close()
+        await eventually(lambda: not gate._pending)
+    await gate.close()
+
+
+async def test_silent_connections_are_displaced_by_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest first. So a client that sends its request at once is always answered."""
+    monkeypatch.setattr(connection_gate, "IDENTIFY_S", 3600.0)
+    async with gate_of(refuse, places=3, displace=True) as port:
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        assert b"401" in await answer_to(port)
+        with suppress(ConnectionResetError):
+            assert await silent[0][0].read() == b""
+        assert not any(reader.at_eof() for reader, _ in silent[1:])
+        for _, writer in silent:
+            writer.close()

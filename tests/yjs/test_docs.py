@@ -6,6 +6,7 @@ from pathlib import Path
 
 from memcrdt.model.attributes import IN_REGISTERS
 from memcrdt.model.ports import DEFAULT_YJS_PORT
+from memcrdt.net.connection_gate import IDENTIFY_S
 from memcrdt.yjs import client, listener, protocol, room, source
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +32,7 @@ def test_the_figures_agree_with_the_code() -> None:
     assert f"{source.WHOLE_BYTES >> 20} MiB go out as updates of about {source.PIECE_BYTES >> 10} KiB" in PAGE
     assert f"bring {room.PRESENCES} clients" in PAGE
     assert f"{protocol.PRESENCE_BYTES >> 10} KiB of state" in PAGE
-    assert f"{protocol.FRAME_BYTES >> 20} MiB. {listener.CLIENTS} clients" in PAGE
+    assert f"{protocol.FRAME_BYTES >> 20} MiB. {listener.CLIENTS} clients of one token" in PAGE
+    assert f"share {listener.PENDING_MAX} places, for up to {IDENTIFY_S:.0f} s" in PAGE
     assert f"close code {client.REFUSED} and" in PAGE
     assert f"ends with {client.REVOKED}." in PAGE

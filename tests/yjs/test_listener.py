@@ -13,6 +13,7 @@ import pytest
 
 from memcrdt.errors import InputError, LockedError
 from memcrdt.memory.memory import Memory
+from memcrdt.net import connection_gate
 from memcrdt.node.node import Node
 from memcrdt.store.membership.tokens import TokenTable
 from memcrdt.yjs import listener as module
@@ -114,16 +115,76 @@ async def test_web_pages_need_an_origin_that_the_token_lists(
         ("[::1]:1", 200),
         ("evil.example", 403),
         ("127.0.0.1.evil.example", 403),
-        ("[", 403),
+        ("localhost@evil.example", 400),
+        ("127.0.0.1:27381, evil.example", 400),
+        ("[", 400),
+        ("", 400),
     ],
 )
 async def test_without_tls_the_host_header_has_to_name_this_machine(
     served: Any, http: aiohttp.ClientSession, host: str, status: int
 ) -> None:
-    """A browser would send the token to an attacker's name that resolves to 127.0.0.1."""
+    """A browser would send the token to an attacker's name that resolves to 127.0.0.1. A malformed header is a 400."""
     headers = {**bearer(served.token), "Host": host}
     async with http.get(f"{served.spaces}/personal", headers=headers) as response:
         assert response.status == status
+
+
+async def test_a_preflight_of_a_listed_origin_allows_the_header(
+    memory: Memory, served: Any, http: aiohttp.ClientSession
+) -> None:
+    """Browsers ask without the token before they send a header. Pages of other origins are refused."""
+    TokenTable(memory.store).create("page", origins=[ORIGIN])
+    asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+    for path in ("/personal", "/personal/0"):
+        async with http.options(f"{served.spaces}{path}", headers={**asked, "Origin": ORIGIN}) as response:
+            assert (response.status, response.headers["Access-Control-Allow-Origin"]) == (204, ORIGIN)
+            assert response.headers["Access-Control-Allow-Headers"] == "Authorization"
+            assert response.headers["Access-Control-Allow-Methods"] == "GET"
+    async with http.options(
+        f"{served.spaces}/personal", headers={**asked, "Origin": "https://evil.example"}
+    ) as response:
+        assert (response.status, "Access-Control-Allow-Origin" in response.headers) == (403, False)
+
+
+async def test_a_page_of_a_listed_origin_can_read_the_status_of_a_refusal(
+    memory: Memory, served: Any, http: aiohttp.ClientSession
+) -> None:
+    """Without the header its script would see a network error instead of the 401 or 404."""
+    token = TokenTable(memory.store).create("page", origins=[ORIGIN])
+    for path, secret, status in (("/personal", "0" * 64, 401), ("/elsewhere", token, 404)):
+        headers = {**bearer(secret), "Origin": ORIGIN}
+        async with http.get(f"{served.spaces}{path}", headers=headers) as response:
+            assert (response.status, response.headers["Access-Control-Allow-Origin"]) == (status, ORIGIN)
+
+
+async def test_refused_requests_keep_no_client_out(
+    served: Any, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any number of requests with a bad token, with the Host of a web page, or given up."""
+    monkeypatch.setattr(connection_gate, "IDENTIFY_S", 3600.0)
+    monkeypatch.setattr(connection_gate, "ACCEPT_PAUSE_S", 0.0)
+    url = f"{served.spaces}/personal"
+    for headers, status in ((bearer("0" * 64), 401), ({**bearer(served.token), "Host": "evil.example"}, 403)):
+        for _ in range(module.PENDING_MAX + 1):
+            async with http.get(url, headers=headers) as response:
+                assert response.status == status
+    async with http.get(url, headers=bearer(served.token)) as response:
+        assert response.status == 200
+
+
+async def test_silent_sockets_keep_no_client_out(
+    served: Any, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as the listener holds, however long they stay."""
+    monkeypatch.setattr(connection_gate, "IDENTIFY_S", 3600.0)
+    monkeypatch.setattr(connection_gate, "ACCEPT_PAUSE_S", 0.0)
+    port = int(served.spaces.split(":")[2].split("/")[0])
+    silent = [(await asyncio.open_connection("localhost", port))[1] for _ in range(module.PENDING_MAX + 1)]
+    async with http.get(f"{served.spaces}/personal", headers=bearer(served.token)) as response:
+        assert response.status == 200
+    for writer in silent:
+        writer.close()
 
 
 async def test_other_interfaces_need_a_certificate(memory: Memory) -> None:
@@ -186,15 +247,17 @@ async def test_a_node_with_yjs_options_accepts_clients(memory: Memory, http: aio
 
 
 async def test_the_number_of_clients_is_limited(
-    served: Any, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+    memory: Memory, served: Any, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A further client is told to retry later, and is accepted once another has left."""
+    """For each token: a further client is told to retry later, and is accepted once another has left."""
     monkeypatch.setattr(module, "CLIENTS", 1)
     url, options = f"{served.personal}/0", {"headers": bearer(served.token)}
     first = await http.ws_connect(url, **options)
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await http.ws_connect(url, **options)
     assert refused.value.status == 503
+    other = TokenTable(memory.store).create("other")
+    await (await http.ws_connect(url, headers=bearer(other))).close()
     await first.close()
     async with asyncio.timeout(10):
         while served.listener._clients:  # noqa: ASYNC110  the set has no event

@@ -89,19 +89,24 @@ class TokenTable:
                 raise NotFoundError(f"there is no token called {name!r}; `memcrdt token list` shows the tokens")
 
     def find(self, secret: str) -> StoredToken | None:
-        """Return the token with this secret, or None. The time it takes reveals nothing about other secrets."""
-        shown = _hash(secret)
-        found = None
-        for token in self.all():
-            if hmac.compare_digest(token.hash, shown):
-                found = token
-        return found
+        """Return the token with this secret, or None."""
+        return find_by_secret(self.all(), secret)
 
     def stands(self, token: StoredToken) -> bool:
         """Return whether the token is still valid."""
         with self._store.reading() as db:
             sql = "SELECT 1 FROM tokens WHERE name = ? AND hash = ?"
             return db.execute(sql, (token.name, token.hash)).get is not None
+
+
+def find_by_secret(tokens: Iterable[StoredToken], secret: str) -> StoredToken | None:
+    """Return the token with this secret, or None. The time it takes reveals nothing about other secrets."""
+    shown = _hash(secret)
+    found = None
+    for token in tokens:
+        if hmac.compare_digest(token.hash, shown):
+            found = token
+    return found
 
 
 _TOKENS = """
