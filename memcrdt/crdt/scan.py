@@ -42,7 +42,22 @@ _HAS_KEY: Final = 0x20
 _COLLECTED: Final = 0
 _DELETED: Final = 1
 VALUES: Final = 8
+_BYTES: Final = 3
+_NESTED: Final = 7
 _SKIP: Final = 10
+
+# The content kinds and nested types that are refused, as users of Yjs know them.
+_CONTENTS: Final = {
+    2: "JSON in an outdated encoding",
+    _BYTES: "bytes (a Uint8Array)",
+    4: "the text of a Y.Text",
+    5: "an embedded object of a Y.Text",
+    6: "the formatting of a Y.Text",
+    _NESTED: "a Y type",
+    9: "a Y.Doc",
+}
+_TYPES: Final = ("Y.Array", "Y.Map", "Y.Text", "Y.XmlElement", "Y.XmlFragment", "Y.XmlHook", "Y.XmlText")
+_KEY_CHARS: Final = 48  # of a key in a message, which has to fit into the close frame of a WebSocket
 
 # The tags of lib0's values.
 CONSTANTS: Final = frozenset({120, 121, 126, 127})  # true, false, null, undefined
@@ -51,6 +66,7 @@ FIXED: Final = {124: 4, 123: 8, 122: 8}  # float32, float64 and bigint: their by
 STRING: Final = 119
 OBJECT: Final = 118
 ARRAY: Final = 117
+_UINT8_ARRAY: Final = 116
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +178,7 @@ class Cursor:
 class Walk(Cursor):
     """One pass over an update, which collects its blocks and the blocks it refers to."""
 
-    __slots__ = ("after", "blocks", "first", "memory", "needs", "own", "refers", "texts")
+    __slots__ = ("after", "blocks", "first", "memory", "named", "needs", "own", "refers", "texts")
 
     def __init__(self, update: bytes, own: bool) -> None:
         super().__init__(update)
@@ -172,6 +188,7 @@ class Walk(Cursor):
         self.needs: dict[int, int] = {}
         self.refers: dict[int, int] = {}  # per client, the clock after the last block that is referred to
         self.texts: list[str] = []
+        self.named: str | None = None  # the key of the current block, if the block names it
         self.blocks = 0
         self.memory = 0
 
@@ -228,6 +245,7 @@ class Walk(Cursor):
         """Walk the place of an item: after another item, or first at a key of the root."""
         if info & _HAS_RIGHT:
             self.refuse("a block with one to its right")
+        self.named = None
         if info & _HAS_ORIGIN:
             self.origin(client, clock)
         else:
@@ -244,19 +262,31 @@ class Walk(Cursor):
 
     def key(self, info: int) -> None:
         if not self.data.startswith(_ROOT_PARENT, self.at):
-            self.refuse(f"a block outside the map {ROOT!r}")
+            self.outside()
         if not info & _HAS_KEY:
-            self.refuse("a block without a key")
+            self.refuse(f"a Y.Array or Y.Text called {ROOT!r}, which has to be a Y.Map,")
         self.at += len(_ROOT_PARENT)
         self.take(_ROOTED_BYTES - _BLOCK_BYTES)
-        self.string()
+        self.named = self.string()
+
+    def outside(self) -> NoReturn:
+        if self.byte() != 1:
+            self.refuse(f"content in a nested Y type; only plain JSON in the map {ROOT!r} is allowed,")
+        self.refuse(f"another root, {_short(self.string())}; only the map {ROOT!r} is allowed,")
+
+    def refuse_value(self, what: str) -> NoReturn:
+        """Refuse the content of the current block, which is not plain JSON."""
+        where = "" if self.named is None else f" at key {_short(self.named)}"
+        self.refuse(f"{what}{where}, which is not plain JSON,")
 
     def content(self, kind: int) -> int:
         """Walk the content of an item. Return its length in clocks."""
         if kind == _DELETED:
             return self.number()
+        if kind == _NESTED and (nested := self.number()) < len(_TYPES):
+            self.refuse_value(f"a {_TYPES[nested]}")
         if kind != VALUES:
-            self.refuse(f"content of kind {kind}, which is not a plain value,")
+            self.refuse_value(_CONTENTS.get(kind, f"content of kind {kind}"))
         count = self.count()
         self.take(count * _VALUE_BYTES)
         for _ in range(count):
@@ -277,7 +307,7 @@ class Walk(Cursor):
         elif tag in (OBJECT, ARRAY):
             self.nested(tag, depth + 1)
         else:
-            self.refuse(f"a value with tag {tag}, which is not JSON,")
+            self.refuse_value(_CONTENTS[_BYTES] if tag == _UINT8_ARRAY else f"a value with tag {tag}")
         return None
 
     def integer(self) -> None:
@@ -315,3 +345,7 @@ class Walk(Cursor):
                 self.needs[client] = max(end, self.needs.get(client, 0))
         needs = {client: clock for client, clock in self.needs.items() if clock}
         return Scan(self.first, self.after, needs, tuple(self.texts))
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= _KEY_CHARS else f"{text[:_KEY_CHARS]}…")

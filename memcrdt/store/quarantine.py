@@ -25,12 +25,18 @@ class RefusedUpdate(NamedTuple):
 
 
 def put(db: apsw.Connection, refused: RefusedUpdate) -> None:
-    """Keep an update, and delete the oldest updates beyond the limit."""
-    db.execute(
-        "INSERT INTO quarantine(space, shard, origin, reason, bytes, at) VALUES(?, ?, ?, ?, ?, ?)",
-        refused._replace(update=refused.update[:BYTES]),
-    )
+    """Keep an update, and delete the oldest updates beyond the limit. An update that is kept already is not repeated.
+
+    A client that connects again after a refusal sends the same bytes again, and would displace all other evidence.
+    """
+    kept = refused._replace(update=refused.update[:BYTES])
+    if db.execute(_KEPT, (kept.space, kept.shard, kept.origin, kept.update)).get is not None:
+        return
+    db.execute("INSERT INTO quarantine(space, shard, origin, reason, bytes, at) VALUES(?, ?, ?, ?, ?, ?)", kept)
     db.execute("DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - ?", (ROWS,))
+
+
+_KEPT = "SELECT 1 FROM quarantine WHERE space = ? AND shard = ? AND origin = ? AND bytes = ?"
 
 
 def drop_shard(db: apsw.Connection, shard: ShardRow) -> None:

@@ -17,6 +17,12 @@ def yjs_sequence() -> list[bytes]:
     return [bytes.fromhex(update) for update in _RECORDED["sequence"]]
 
 
+@pytest.fixture
+def yjs_refused_by_name() -> dict[str, bytes]:
+    """The updates that are refused, by what is wrong with them."""
+    return {name: bytes.fromhex(update) for name, update in _RECORDED["refused"].items()}
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test with the argument `yjs_accepted` or `yjs_refused` once for each update of that sort."""
     for sort in ("accepted", "refused"):

@@ -14,6 +14,7 @@ from memcrdt.crdt.shard import Shard
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model import limits
 from memcrdt.model.clocks import covers
+from memcrdt.net.websocket import REASON_BYTES
 from tests.campaigns.histories import History
 from tests.campaigns.mutate import ATTACKS
 
@@ -39,6 +40,27 @@ def test_other_content_from_stock_yjs_is_refused(yjs_refused: bytes) -> None:
     """Nested types, documents, bytes and other roots are refused, even if they are well-formed."""
     with pytest.raises(RemoteProtocolError):
         scan(yjs_refused)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a nested map", f"a Y.Map at key '{ID}'"),
+        ("a nested text", f"a Y.Text at key '{ID}'"),
+        ("a nested document", f"a Y.Doc at key '{ID}'"),
+        ("bytes as a value", r"bytes \(a Uint8Array\) at key"),
+        ("bytes within a value", r"bytes \(a Uint8Array\) at key"),
+        ("a root array of that name", "a Y.Array or Y.Text called 'memories'"),
+        ("another root map", "another root, 'other'"),
+    ],
+)
+def test_a_refusal_says_in_words_of_yjs_what_is_not_allowed(
+    yjs_refused_by_name: dict[str, bytes], name: str, words: str
+) -> None:
+    """And where it is, so that the author of a client finds it. The reason fits into the close frame of a WebSocket."""
+    with pytest.raises(RemoteProtocolError, match=words) as refused:
+        scan(yjs_refused_by_name[name])
+    assert len(str(refused.value).encode()) <= REASON_BYTES
 
 
 def test_a_truncated_update_is_refused_wherever_it_is_cut() -> None:

@@ -30,3 +30,12 @@ def test_of_a_large_one_the_beginning_is_kept(device: Make) -> None:
     a = device("A")
     assert a.apply(b"\xff" * (BYTES + 1)).status == "refused"
     assert a.rows("SELECT length(bytes) FROM quarantine") == [(BYTES,)]
+
+
+def test_the_same_bytes_are_kept_once(device: Make) -> None:
+    """A client that connects again and repeats a refused update displaces nothing."""
+    a = device("A")
+    for _ in range(3):
+        assert a.apply(b"no update").status == "refused"
+    assert a.apply(b"another").status == "refused"
+    assert a.rows("SELECT bytes FROM quarantine ORDER BY id") == [(b"no update",), (b"another",)]
