@@ -6,7 +6,9 @@ Tags fence the text, so that the model can tell memories and their authors from 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 
 from memcrdt.errors import InputError
@@ -17,6 +19,32 @@ MIN_CHARS = 100  # room for the frame, and for the line that counts what is left
 
 _OPEN, _CLOSE = "<memories>\n", "</memories>\n"
 _TAG = re.compile(r"<(?=\s*/?\s*(?:memor(?:y|ies)|omitted)\b)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One memory in a prompt: the attributes of its tag, None for those that are left out, and its text."""
+
+    attributes: Mapping[str, str | None]
+    text: str
+
+    def block(self) -> str:
+        """Return the memory in its tag. Neither attributes nor text can forge or close a tag."""
+        said = "".join(f' {name}="{_quoted(value)}"' for name, value in self.attributes.items() if value)
+        return f"<memory{said}>\n{_TAG.sub('&lt;', self.text)}\n</memory>\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """Memories as one text block.
+
+    Attributes:
+        text: The block; empty if there are no memories.
+        taken: The positions of the entries in the block, in order.
+    """
+
+    text: str
+    taken: tuple[int, ...]
 
 
 def to_prompt(memories: Iterable[Hit | MemoryRecord], *, max_chars: int | None = None) -> str:
@@ -45,35 +73,43 @@ def to_prompt(memories: Iterable[Hit | MemoryRecord], *, max_chars: int | None =
         raise InputError(f"max_chars is {max_chars!r}; give a number of at least {MIN_CHARS}, or None")
     if isinstance(memories, (str, bytes, Mapping)) or not isinstance(memories, Iterable):
         raise InputError(f"the memories are {a_kind(memories)}; give a list of hits or records")
-    blocks = [_block(item) for item in memories]
+    return fenced([entry_of(item) for item in memories], max_chars).text
+
+
+def fenced(entries: Sequence[Entry], max_chars: int | None) -> Fenced:
+    """Return the entries as one block of at most `max_chars` characters, and which of them fitted."""
+    blocks = [entry.block() for entry in entries]
+    taken = list(range(len(blocks)))
     if not blocks:
-        return ""
+        return Fenced("", ())
     room = None if max_chars is None else max_chars - len(_OPEN) - len(_CLOSE)
+    rest = ""
     if room is not None and sum(map(len, blocks)) > room:
-        blocks = _fitting(blocks, room)
-    return _OPEN + "".join(blocks) + _CLOSE
+        taken = _fitting(blocks, room - len(_omitted(len(blocks))))
+        rest = _omitted(len(blocks) - len(taken))
+    return Fenced(_OPEN + "".join(blocks[each] for each in taken) + rest + _CLOSE, tuple(taken))
 
 
-def _fitting(blocks: list[str], room: int) -> list[str]:
-    """Return the blocks that fit into `room` characters, in order, and a line that counts the others."""
-    room -= len(_omitted(len(blocks)))
+def _fitting(blocks: Sequence[str], room: int) -> list[int]:
+    """Return the positions of the blocks that fit into `room` characters, in order."""
     taken = []
-    for block in blocks:
+    for position, block in enumerate(blocks):
         if len(block) <= room:
-            taken.append(block)
+            taken.append(position)
             room -= len(block)
-    return [*taken, _omitted(len(blocks) - len(taken))]
+    return taken
 
 
 def _omitted(count: int) -> str:
     return f'<omitted count="{count}"/>\n'
 
 
-def _block(item: object) -> str:
+def entry_of(item: object) -> Entry:
+    """Return a hit or a record with its provenance. Raises InputError."""
     record = item.memory if isinstance(item, Hit) else item
     if not isinstance(record, MemoryRecord):
         raise InputError(f"an item is {a_kind(item)}; give hits or records")
-    edited = record.updated_at if record.updated_at != record.created_at else None
+    edited = record.updated_at != record.created_at
     provenance = {
         "id": record.id,
         "scope": record.scope,
@@ -81,11 +117,14 @@ def _block(item: object) -> str:
         "author": record.author,
         "source": record.source,
         "trust": record.trust,
-        "created": record.created_at.isoformat(timespec="seconds"),
-        "updated": edited and edited.isoformat(timespec="seconds"),
+        "created": _time(record.created_at),
+        "updated": _time(record.updated_at) if edited else None,
     }
-    said = "".join(f' {name}="{_quoted(value)}"' for name, value in provenance.items() if value)
-    return f"<memory{said}>\n{_TAG.sub('&lt;', record.text)}\n</memory>\n"
+    return Entry(provenance, record.text)
+
+
+def _time(time: datetime) -> str:
+    return time.isoformat(timespec="seconds")
 
 
 def _quoted(value: str) -> str:

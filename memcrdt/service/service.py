@@ -1,0 +1,255 @@
+"""The calls that every face offers, over one Memory.
+
+A face turns its input into a call and prints the answer. It decides nothing: scopes, provenance, limits, fences and
+confirmations are the same for a command, a tool of a model, an HTTP route and a framework.
+"""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from memcrdt.errors import InputError
+from memcrdt.memory.memory import Memory
+from memcrdt.memory.sync import SyncWarning
+from memcrdt.model import limits
+from memcrdt.model.filters import Order
+from memcrdt.model.records import Forgotten, MemoryRecord, Revision
+from memcrdt.model.requests import PERSONAL
+from memcrdt.model.serialization import Record
+from memcrdt.model.values import from_ms
+from memcrdt.service.answers import MOST_CHARS, Answer, Origins, answer, check_chars
+from memcrdt.service.context import Context
+from memcrdt.service.problems import ConfirmationError
+
+TagMatch: TypeAlias = Literal["any", "all"]
+
+LIMIT: Final = 10
+MOST: Final = 100  # memories of one answer
+BATCH: Final = 200  # memories of one call of add_many
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved(Record):
+    """A memory that was added, changed or linked, and where it is.
+
+    Attributes:
+        id: The id of the memory.
+        scope: Its scope.
+        space: The space that contains it.
+        device: The name of this device.
+        known: Whether the memory existed before: the same text or the same key.
+    """
+
+    id: str
+    scope: str
+    space: str
+    device: str
+    known: bool = False
+
+
+class Service:
+    """The calls of all faces.
+
+    Args:
+        memory: The memory.
+        context: Where the agent works. It decides the scopes of calls that name none.
+
+    Example:
+        >>> service = Service(memory, Context(project="acme"))
+        >>> service.add("The client wants invoices in PDF").scope
+        'project/acme'
+    """
+
+    def __init__(self, memory: Memory, context: Context = Context()) -> None:  # noqa: B008 - immutable
+        self.memory = memory
+        self.context = context
+
+    def add(self, text: str, *, scope: str | None = None, **options: Any) -> Saved:
+        """Add a memory.
+
+        Args:
+            text: The text.
+            scope: As for Context.to_write().
+            **options: Arguments of Memory.add(), except `allow_secret`. Author and source default to the agent and the
+                conversation.
+        """
+        (saved,) = self.add_many([{"text": text, "scope": scope, **options}])
+        return saved
+
+    def add_many(self, items: Sequence[Mapping[str, Any]]) -> builtins.list[Saved]:
+        """Add several memories in one transaction, each with the arguments of add(). All are added or none is."""
+        if len(items) > BATCH:
+            raise InputError(f"one call adds at most {BATCH} memories, and got {len(items):,}; make several")
+        written = [self._provenance(item) for item in items]
+        started = from_ms(self.memory.store.now_ms())
+        ids = self.memory.add_many(written)
+        known = {record.id: record for record in self.memory.get_many(ids)}
+        return [self._saved(known[each], known=known[each].created_at < started) for each in ids]
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int = LIMIT,
+        scope: str | None = None,
+        min_score: float | None = None,
+        max_chars: int | None = None,
+        **filters: Any,
+    ) -> Answer:
+        """Return the memories that best answer a question, best first.
+
+        Args:
+            query: A question or keywords.
+            limit: Maximum number of memories, up to 100.
+            scope: As for Context.to_read().
+            min_score: Leave out memories below this score, from 0 to 1.
+            max_chars: Maximum length of the answer in characters.
+            **filters: As for filters_of().
+        """
+        scopes = self.context.to_read(scope)
+        chars = check_chars(max_chars)
+        found = self.memory.search(
+            query, limit=_limit(limit), min_score=min_score, fold=True, **self._filters(scopes, filters)
+        )
+        return answer(found, self.origins(), scopes, max_chars=chars)
+
+    def list(
+        self,
+        *,
+        limit: int = LIMIT,
+        scope: str | None = None,
+        order: Order = "newest",
+        cursor: str | None = None,
+        max_chars: int | None = None,
+        **filters: Any,
+    ) -> Answer:
+        """Return a page of memories. Arguments as for search() and Memory.list()."""
+        scopes = self.context.to_read(scope)
+        chars = check_chars(max_chars)
+        page = self.memory.list(limit=_limit(limit), order=order, cursor=cursor, **self._filters(scopes, filters))
+        return answer(page, self.origins(), scopes, max_chars=chars, next_cursor=page.next_cursor)
+
+    def get(self, id: str) -> Answer:
+        """Return one memory with its whole text. Raises NotFoundError."""
+        record = self.memory.get(id)
+        whole = len(record.text)
+        return answer([record], self.origins(), (record.scope,), max_chars=MOST_CHARS, row_chars=max(whole, 1))
+
+    def update(self, id: str, *, scope: str | None = None, **changes: Any) -> Saved:
+        """Change a memory. Arguments as for Memory.update(), except `allow_secret`."""
+        _refuse_secret_option(changes)
+        if scope is not None:
+            changes["scope"] = self.context.to_write(scope)
+        record = self.memory.update(id, **{"author": self.context.agent, **changes})
+        return self._saved(record, known=True)
+
+    def forget(
+        self,
+        id: str | Iterable[str] | None = None,
+        *,
+        scope: str | None = None,
+        dry_run: bool = False,
+        confirm: str | None = None,
+        **filters: Any,
+    ) -> Forgotten:
+        """Forget a memory on every device, permanently. Several memories need a confirmation.
+
+        Args:
+            id: The id of the memory, or several ids. Without it, at least one filter is required.
+            scope: With filters: as for Context.to_read().
+            dry_run: Whether to count without forgetting.
+            confirm: The value that ConfirmationError had for exactly these memories.
+            **filters: As for filters_of().
+
+        Raises:
+            ConfirmationError: More than one memory would be forgotten, and `confirm` does not fit.
+            InputError: Neither ids nor a filter are given, or both are.
+            NotFoundError: An id is unknown.
+        """
+        ids = self._to_forget(id, scope, filters)
+        if dry_run:
+            return self.memory.forget(ids, dry_run=True)
+        expected = hashlib.blake2b("\n".join(sorted(ids)).encode(), digest_size=6).hexdigest()
+        if len(ids) > 1 and confirm != expected:
+            raise ConfirmationError(len(ids), expected)
+        return self.memory.forget(ids)
+
+    def history(self, id: str) -> builtins.list[Revision]:
+        """Return the versions of a memory's text, newest first. Raises NotFoundError."""
+        return self.memory.history(id)
+
+    def link(self, id: str, rel: str, to: str) -> Saved:
+        """Link a memory to another one. Raises NotFoundError."""
+        self.memory.link(id, rel, to)
+        return self._saved(self.memory.get(id), known=True)
+
+    def warnings(self) -> tuple[SyncWarning, ...]:
+        """Return the reasons why changes do not leave this machine."""
+        return tuple(self.memory.sync.warnings())
+
+    def origins(self) -> Origins:
+        """Return the names of all known devices, and the devices of this user: the members of the space `personal`."""
+        own = {member.device for member in self.memory.space(PERSONAL).members()}
+        names = {device.device: device.name for device in self.memory.devices() if device.name}
+        names[self.memory.device] = "this device"
+        return Origins(names, own | {self.memory.device})
+
+    def _to_forget(
+        self, id: str | Iterable[str] | None, scope: str | None, filters: Mapping[str, Any]
+    ) -> builtins.list[str]:
+        if id is not None:
+            if filters or scope is not None:
+                raise InputError("forget takes an id or filters, not both")
+            return [id] if isinstance(id, str) else list(islice(id, limits.BATCH_ITEMS))
+        if not filters and scope is None:
+            raise InputError("forget needs an id or a filter; without one it would forget everything")
+        everything = {**self._filters(self.context.to_read(scope), filters), "include": ["expired", "superseded"]}
+        return [record.id for record in islice(self.memory.iterate(**everything), limits.BATCH_ITEMS)]
+
+    def _filters(self, scopes: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the filters of Memory for the filters of a face.
+
+        The names are those of memcrdt.Filters, and also `tag_match` ("any" or "all", for `tags`) and `agent` for
+        `author`. Raises InputError.
+        """
+        asked = {name: value for name, value in given.items() if value is not None}
+        match = asked.pop("tag_match", "any")
+        if match not in get_args(TagMatch):
+            raise InputError(f"tag_match is {match!r}; give any or all")
+        if match == "all" and "tags" in asked:
+            asked["all_tags"] = asked.pop("tags")
+        if "agent" in asked:
+            asked["author"] = asked.pop("agent")
+        return {**asked, "scope": scopes} if scopes else asked
+
+    def _provenance(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of Memory.add() for one memory. Raises InputError."""
+        given = {name: value for name, value in item.items() if value is not None}
+        _refuse_secret_option(given)
+        given["scope"] = self.context.to_write(given.get("scope"))
+        given.setdefault("author", self.context.agent)
+        if given.keys().isdisjoint({"id", "key"}):
+            given.setdefault("dedupe", True)  # agents repeat themselves
+        if self.context.conversation is not None:
+            given.setdefault("source", f"conversation/{self.context.conversation}")
+        return given
+
+    def _saved(self, record: MemoryRecord, *, known: bool) -> Saved:
+        return Saved(id=record.id, scope=record.scope, space=record.space, device="this device", known=known)
+
+
+def _limit(limit: object) -> int:
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST:
+        raise InputError(f"the limit is {limit!r}; give a number from 1 to {MOST}")
+    return limit
+
+
+def _refuse_secret_option(given: Mapping[str, Any]) -> None:
+    """An agent may be told to store a secret; only the user allows one, in Python or on the command line."""
+    if "allow_secret" in given:
+        raise InputError("allow_secret is not available here; use Python or the command line")
