@@ -113,7 +113,7 @@ def assembled(
     memory = Memory(folder, store, network, pairing=_Pairing, searcher=searcher, config=config)
     try:
         if not store.options.read_only:
-            memory.retention.look()
+            memory.retention.note_time()
             searcher.start()
         if sync:
             memory.start_sync()

@@ -58,7 +58,7 @@ SIGNATURES = {
     " trust=Ellipsis author=None allow_secret=False vector=None",
     "update_many": "items **",
     "forget": "id=None * dry_run=False **",
-    "forget_expired": "",
+    "forget_expired": "* trust_clock=False",
     "move": "id * space",
     "rename_scope": "old new",
     "history": "id",

@@ -172,7 +172,7 @@ def test_what_expired_30_days_ago_is_forgotten(open_memory: OpenMemory, clock: A
     added = memory.add("fact", expires_at=clock.time(hours=1))
     kept = memory.add("fact that stays")
     clock.advance(days=days, hours=1)
-    assert memory.forget_expired() == (1 if days > 30 else 0)
+    assert memory.forget_expired(trust_clock=True) == (1 if days > 30 else 0)
     assert memory.get(kept).text == "fact that stays"
     if days > 30:
         with pytest.raises(NotFoundError, match="forgotten"):
@@ -211,9 +211,9 @@ def test_what_is_imported_expired_is_hidden_and_waits_as_long_as_any(memory: Mem
     )
     assert (memory.import_(file).added, len(memory.list())) == (1, 0)
     clock.advance(days=29)
-    assert (memory.forget_expired(), len(memory.list(include="expired"))) == (0, 1)
+    assert (memory.forget_expired(trust_clock=True), len(memory.list(include="expired"))) == (0, 1)
     clock.advance(days=2)
-    assert (memory.forget_expired(), len(memory.list(include="expired"))) == (1, 0)
+    assert (memory.forget_expired(trust_clock=True), len(memory.list(include="expired"))) == (1, 0)
 
 
 def test_an_expired_memory_that_is_changed_waits_anew(memory: Memory, clock: Any) -> None:
@@ -222,9 +222,9 @@ def test_an_expired_memory_that_is_changed_waits_anew(memory: Memory, clock: Any
     clock.advance(days=29)
     memory.update(added, add_tags=["t"])
     clock.advance(days=29)
-    assert memory.forget_expired() == 0
+    assert memory.forget_expired(trust_clock=True) == 0
     clock.advance(days=2)
-    assert memory.forget_expired() == 1
+    assert memory.forget_expired(trust_clock=True) == 1
 
 
 def test_only_a_memory_that_is_here_can_supersede(memory: Memory) -> None:
@@ -250,8 +250,8 @@ def test_only_its_authors_device_forgets_what_expired(open_memory: OpenMemory, c
     added = laptop.add("fact", expires_at=clock.time(hours=1))
     exchange(laptop, desktop)
     clock.advance(days=60)
-    assert desktop.forget_expired() == 0
-    assert laptop.forget_expired() == 1
+    assert desktop.forget_expired(trust_clock=True) == 0
+    assert laptop.forget_expired(trust_clock=True) == 1
     exchange(laptop, desktop)
     with pytest.raises(NotFoundError, match="forgotten"):
         desktop.get(added)
@@ -263,7 +263,7 @@ def test_how_long_is_a_setting_and_zero_is_never(open_memory: OpenMemory, clock:
     for memory in (early, never):
         memory.add("fact", expires_at=clock.time(hours=1))
     clock.advance(days=400)
-    assert (early.forget_expired(), never.forget_expired()) == (1, 0)
+    assert tuple(each.forget_expired(trust_clock=True) for each in (early, never)) == (1, 0)
 
 
 def test_writing_looks_for_what_expired_once_an_hour(open_memory: OpenMemory, clock: Any) -> None:
@@ -271,7 +271,24 @@ def test_writing_looks_for_what_expired_once_an_hour(open_memory: OpenMemory, cl
     memory = open_memory()
     memory.add("first")
     gone = memory.add("fact", expires_at=clock.time(minutes=1))
-    clock.advance(days=31)
-    memory.add("second")
+    for _ in range(4):
+        clock.advance(days=10)
+        memory.add("second")
     with pytest.raises(NotFoundError):
         memory.get(gone)
+
+
+def test_a_clock_that_was_ahead_does_not_make_later_changes_lose(open_memory: OpenMemory, clock: Any) -> None:
+    """Changes that know an earlier change win over it, whatever their times say: texts, tags and attributes."""
+    laptop, desktop = open_memory("A"), open_memory("B")
+    clock.advance(days=4_000)
+    added = laptop.add("from the future", tags=["future"], trust="low")
+    laptop.update(added, text="also from the future", importance=0.9)
+    exchange(laptop, desktop)
+    clock.advance(days=-4_000)
+    desktop.update(added, text="now", tags=["now"], trust="high", importance=0.1)
+    exchange(laptop, desktop)
+    for memory in (laptop, desktop):
+        record = memory.get(added)
+        assert (record.text, record.tags, record.trust, record.importance) == ("now", ("now",), "high", 0.1)
+        assert not record.conflicted

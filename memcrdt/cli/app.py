@@ -34,6 +34,7 @@ _MODULES = {
     "add": "writing",
     "update": "writing",
     "forget": "writing",
+    "forget-expired": "writing",
     "search": "reading",
     "similar": "reading",
     "get": "reading",

@@ -98,6 +98,18 @@ def forget_command(face: Face, /, id: str | None, dry_run: bool, yes: bool, **fi
         face.printer.record(forgotten if face.json else _named(memory, forgotten))
 
 
+@command("forget-expired")
+@click.option("--trust-clock", is_flag=True, help="The clock of this device is right, although it has jumped.")
+@pass_face
+def forget_expired_command(face: Face, trust_clock: bool) -> None:
+    """Forget the memories of this device that expired long ago (`forget_expired_days` in config.toml).
+
+    memcrdt also does that after a write, once an hour. Both wait while the clock of this device is doubted.
+    """
+    with face.changing() as memory:
+        face.printer.record({"count": memory.forget_expired(trust_clock=trust_clock)})
+
+
 @command("link")
 @click.argument("id")
 @click.argument("rel")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import EllipsisType, TracebackType
@@ -294,15 +295,22 @@ class Memory:
         ids = None if id is None else checks.check_ids([id] if isinstance(id, str) else id)
         return self._writer.forget(ids, self._reader.filters(filters), is_filtered=bool(filters), dry_run=dry_run)
 
-    def forget_expired(self) -> int:
+    def forget_expired(self, *, trust_clock: bool = False) -> int:
         """Forget the memories of this device that expired and last changed over `forget_expired_days` days ago.
 
-        open() does the same, and so does the first write of each hour.
+        The first write of each hour does the same. Reading never does. If the clock of this device has jumped, both
+        wait until it is confirmed, by other devices, by a week of use, or by `trust_clock`.
+
+        Args:
+            trust_clock: Whether to confirm that the clock is right.
 
         Returns:
             The number of memories forgotten.
+
+        Raises:
+            StoreError: There are memories to forget, and the clock is not confirmed. Nothing was changed.
         """
-        return self.retention.forget_expired()
+        return self.retention.forget_expired(trust_clock=checks.check_flag(trust_clock, "trust_clock"))
 
     def link(self, id: str, rel: str, to: str) -> None:
         """Link memory `id` to memory `to` by the relation `rel`.
@@ -633,6 +641,7 @@ class Memory:
         """Return the state of the store, of search and of sync. It does not need a running network."""
         serving = self.sync.serving()
         held = overview.overview(self.store, served=serving is not None)
+        held = replace(held, alarms=(*held.alarms, *self.retention.alarms()))
         return status_of(self.home, held, serving, self.retention.budget(), self._searcher.status())
 
     def use_model(self, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -11,8 +12,13 @@ from memcrdt.config import Config
 from memcrdt.errors import MemcrdtError, StoreError
 from memcrdt.model.limits import BATCH_ITEMS, MIB
 from memcrdt.model.serialization import Record
-from memcrdt.store import changes, listing, overview
+from memcrdt.model.values import from_ms
+from memcrdt.store import changes, clock, listing, overview
 from memcrdt.store.change_cursor import RETENTION
+from memcrdt.store.clock import ClockNote
+from memcrdt.store.indexer import SqlConnection
+from memcrdt.store.meta import StoreAlarm
+from memcrdt.store.reads import Place
 from memcrdt.store.store import Store
 
 WARN_AT: Final = 0.9  # of the budget
@@ -73,30 +79,79 @@ class Retention:
                 self._config.budget_mb,
             )
 
+    def note_time(self) -> None:
+        """Note the time for later checks of the clock. An error is logged, because it must not fail an open()."""
+        try:
+            self._observe()
+        except MemcrdtError as exc:
+            _log.debug("the time could not be noted: %s", exc)
+
     def look(self) -> None:
         """Forget memories that expired long ago, at most once an hour.
 
-        An error is logged, and the work is tried again later. It must not fail the open() or the write that calls this.
+        An error is logged, and the work is tried again later. It must not fail the write that calls this.
         """
         now = self._store.now_ms()
-        if self._looked_at is None or now - self._looked_at >= EVERY_MS:
+        if self._looked_at is None or not 0 <= now - self._looked_at < EVERY_MS:
             self._looked_at = now
             try:
                 self.forget_expired()
             except MemcrdtError as exc:
                 _log.warning("expired memories could not be forgotten; memcrdt tries again in an hour: %s", exc)
 
-    def forget_expired(self) -> int:
-        """Forget the memories of this device that expired long ago, and return their number."""
-        if not self._config.forget_expired_days:
+    def forget_expired(self, *, trust_clock: bool = False) -> int:
+        """Forget the memories of this device that expired long ago, and return their number.
+
+        Raises StoreError if the clock is doubted (store/clock.py), unless `trust_clock` confirms it.
+        """
+        note = self._observe(confirm=trust_clock)
+        if (listed := self._due()) is None:
             return 0
-        until = self._store.now_ms() - self._config.forget_expired_days * _DAY_MS
-        listed = partial(listing.expired_places, until_ms=until, device=self._store.device, limit=BATCH_ITEMS)
-        with self._store.reading() as db:
-            if not listed(db):
-                return 0
+        if note.before is not None:
+            raise StoreError(self._doubt(note.before))
         plan = partial(changes.forget, listed)
         count = len(self._store.using_reserve(lambda: self._store.commit(plan, origin=RETENTION)))
         self._store.scrub()
         _log.info("forgot %d memories that expired over %d days ago", count, self._config.forget_expired_days)
         return count
+
+    def alarms(self) -> tuple[StoreAlarm, ...]:
+        """Return the alarm that expired memories are kept because the clock is doubted, or nothing."""
+        with self._store.reading() as db:
+            before = clock.read(db).moved_to(self._store.now_ms()).before
+        if before is None or self._due() is None:
+            return ()
+        return (StoreAlarm(at=from_ms(self._store.now_ms()), text=self._doubt(before)),)
+
+    def _observe(self, *, confirm: bool = False) -> ClockNote:
+        """Note the time, at most once an hour, and return the note."""
+        now = self._store.now_ms()
+        with self._store.reading() as db:
+            note, is_noted = clock.read(db), clock.is_noted(db)
+        if is_noted and not confirm and 0 <= now - note.seen < clock.NOTE_INTERVAL_MS:
+            return note
+        with self._store.writing() as db:
+            note = ClockNote(now) if confirm else clock.read(db).moved_to(now)
+            clock.write(db, note)
+        return note
+
+    def _due(self) -> Callable[[SqlConnection], list[Place]] | None:
+        """Return a function that lists the memories to forget, or None if there are none."""
+        if not self._config.forget_expired_days:
+            return None
+        until = self._store.now_ms() - self._config.forget_expired_days * _DAY_MS
+        listed = partial(listing.expired_places, until_ms=until, device=self._store.device, limit=BATCH_ITEMS)
+        with self._store.reading() as db:
+            return listed if listed(db) else None
+
+    def _doubt(self, before: int) -> str:
+        return (
+            f"the clock of this device shows {_minute(self._store.now_ms())}, but by an earlier use or by another"
+            f" device it was {_minute(before)}; nothing is forgotten for its age until the clock is confirmed. If it is"
+            " right, run `memcrdt forget-expired --trust-clock` (in Python: forget_expired(trust_clock=True)); if not,"
+            " correct it"
+        )
+
+
+def _minute(ms: int) -> str:
+    return f"{from_ms(ms):%Y-%m-%d %H:%M} UTC"

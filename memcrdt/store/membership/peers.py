@@ -12,7 +12,7 @@ import apsw
 from memcrdt.errors import InputError, NotFoundError
 from memcrdt.model.device_ids import shown
 from memcrdt.model.requests import PERSONAL
-from memcrdt.store import meta
+from memcrdt.store import clock, meta
 from memcrdt.store.membership import receipts
 from memcrdt.store.membership.refusals import drop_refusal, note_refusal
 from memcrdt.store.membership.sharing import share
@@ -187,7 +187,10 @@ class Peers:
             )
 
     def connected(self, device: str, public_key: bytes, link: PeerConnection, address: str | None = None) -> None:
-        """Note an open connection. `address` is where the device listens, or None. It is remembered."""
+        """Note an open connection, and the clock of the other device (store/clock.py).
+
+        `address` is where the device listens, or None. It is remembered.
+        """
         shown = json.dumps(asdict(link))
         with self._store.writing() as db:
             db.execute(
@@ -196,6 +199,7 @@ class Peers:
                 (public_key, shown, link.since, device),
             )
             drop_refusal(db, device)
+            clock.compare(db, self._store.now_ms(), link.skew)
             if address is not None:
                 _remember(db, device, address)
 
