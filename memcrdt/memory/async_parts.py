@@ -58,7 +58,7 @@ class AsyncSync(Threaded[Sync]):
         timeout: float | None = None,  # noqa: ASYNC109 - as Sync's
         peers: Iterable[str] | None = None,
     ) -> SyncResult:
-        started = self._target._now()
+        started = self._target._event()
         async with self._entered(self._target._asking(timeout, peers)) as look:
             while (synced := await self._run(look)) is None:  # noqa: ASYNC110 - the answer is in a file, which has no event
                 await asyncio.sleep(POLL_S)  # without a thread

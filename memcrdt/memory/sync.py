@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, Literal, Protocol, TypeAlias, Unpack
 
 from memcrdt.memory.devices import Device, device_of
@@ -25,11 +24,11 @@ from memcrdt.model import checks
 from memcrdt.model.device_ids import parse_device_id
 from memcrdt.model.requests import PERSONAL
 from memcrdt.model.serialization import Record
-from memcrdt.model.values import from_ms
 from memcrdt.store import overview
 from memcrdt.store.log import LOCAL
 from memcrdt.store.membership import sharing
 from memcrdt.store.membership.peers import Peers
+from memcrdt.store.overview import PeerStatus
 from memcrdt.store.store import Notice, Store
 
 POLL_S: Final = 0.05  # between two looks at the state of the sync
@@ -164,20 +163,22 @@ class Sync:
             >>> memory.sync.wait(timeout=30).synced
             True
         """
-        started = self._now()
+        started = self._event()
         with self._asking(timeout, peers) as look:
             while (synced := look()) is None:
                 time.sleep(POLL_S)
         return self._result(synced, started)
 
-    def _now(self) -> datetime:
-        return from_ms(self._store.now_ms())
+    def _event(self) -> int:
+        return Peers(self._store).event()
 
-    def _result(self, synced: bool, started: datetime) -> SyncResult:
-        """Return the result of a sync that started at this time."""
-        accepted = tuple(device for device in self.devices() if device.state == "accepted")
-        reached = (each for each in accepted if each.connected or (each.seen_at and each.seen_at >= started))
-        return SyncResult(synced=synced, devices=accepted, reached=tuple(reached))
+    def _result(self, synced: bool, started: int) -> SyncResult:
+        """Return the result of a sync that started after the event of this number."""
+        accepted = [state for state in self._states() if state.peer.state == "accepted"]
+        reached = [state for state in accepted if state.peer.connected or state.peer.seen_event > started]
+        return SyncResult(
+            synced=synced, devices=tuple(map(device_of, accepted)), reached=tuple(map(device_of, reached))
+        )
 
     def _asking(self, timeout: float | None, peers: Iterable[str] | None) -> AbstractContextManager[Look]:
         """Sync inside the context. For callers that wait in their own way."""
@@ -186,8 +187,10 @@ class Sync:
 
     def devices(self) -> list[Device]:
         """Return the other devices: accepted and revoked ones, and pending devices that tried to connect."""
-        served = self.serving() is not None
-        return [device_of(status) for status in overview.peer_states(self._store, served=served)]
+        return [device_of(state) for state in self._states()]
+
+    def _states(self) -> tuple[PeerStatus, ...]:
+        return overview.peer_states(self._store, served=self.serving() is not None)
 
     def accept(
         self,

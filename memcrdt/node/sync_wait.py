@@ -42,7 +42,7 @@ class SyncWait:
         peers = Peers(store)
         for device in devices or ():
             peers.get(device)  # raises NotFoundError before the wait begins
-        self._asked_ms = peers.ask_to_sync()
+        self._asked_event = peers.ask_to_sync()
         self._asked = self._moved = time.monotonic()
         self._seen: object = None
 
@@ -68,7 +68,7 @@ class SyncWait:
         A device that accepts less from us than we share with it never agrees, so the wait for it has to end.
         """
         with self._store.reading() as db:
-            seen = log.head(db), [(state.peer.device, state.behind, state.agreed_at) for state in states]
+            seen = log.head(db), [(state.peer.device, state.behind, state.agreed_event) for state in states]
         if seen != self._seen:
             self._seen, self._moved = seen, time.monotonic()
         return time.monotonic() - self._moved >= STILL_S
@@ -77,7 +77,7 @@ class SyncWait:
         return state.peer.device in self._devices if self._devices else state.peer.state == "accepted"
 
     def _has_agreed(self, state: PeerStatus) -> bool:
-        return not state.behind and state.agreed_at is not None and state.agreed_at >= self._asked_ms
+        return not state.behind and state.agreed_event > self._asked_event
 
     def _is_away(self, state: PeerStatus) -> bool:
         peer, waited_s = state.peer, time.monotonic() - self._asked
@@ -87,4 +87,4 @@ class SyncWait:
             return False
         if not peer.addresses:
             return waited_s >= FIND_S
-        return waited_s >= REACH_S or (peer.error_at is not None and peer.error_at >= self._asked_ms)
+        return waited_s >= REACH_S or (peer.error is not None and peer.error_event > self._asked_event)

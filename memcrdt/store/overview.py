@@ -50,6 +50,7 @@ class PeerStatus:
         unscrubbed: The number of forgotten memories that it has yet to confirm as scrubbed from its file.
         confirmed_at: The time of its last confirmation in ms, or None.
         agreed_at: The time in ms since when every shared space has been found equal, or None if one never was.
+        agreed_event: The number of that event, in the order of Peers.event(), or 0.
     """
 
     peer: Peer
@@ -58,6 +59,7 @@ class PeerStatus:
     unscrubbed: int
     confirmed_at: int | None
     agreed_at: int | None
+    agreed_event: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +228,7 @@ SELECT (SELECT coalesce(sum(ignored), 0) FROM memories)
 
 def _peer(db: apsw.Connection, peer: Peer) -> PeerStatus:
     is_accepted = peer.state == "accepted"
-    agreed, never = db.execute(_AGREED, (peer.device,)).get
+    agreed, event, never = db.execute(_AGREED, (peer.device,)).get
     return PeerStatus(
         peer=peer,
         spaces=tuple(str(name) for (name,) in db.execute(_SHARED, (peer.device,))),
@@ -234,8 +236,9 @@ def _peer(db: apsw.Connection, peer: Peer) -> PeerStatus:
         unscrubbed=receipts.to_scrub(db, peer.device) if is_accepted else 0,
         confirmed_at=db.execute("SELECT max(at) FROM receipts WHERE device = ?", (peer.device,)).get,
         agreed_at=None if never else agreed,
+        agreed_event=0 if never else event,
     )
 
 
-_AGREED = "SELECT min(agreed_at), coalesce(sum(agreed_at IS NULL), 1) FROM shares WHERE device = ?"
+_AGREED = "SELECT min(agreed_at), min(agreed_event), coalesce(sum(agreed_at IS NULL), 1) FROM shares WHERE device = ?"
 _SHARED = "SELECT name FROM shares JOIN spaces USING(space) WHERE device = ? ORDER BY space"

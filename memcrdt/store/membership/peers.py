@@ -24,7 +24,9 @@ PENDING: Final = 64  # the number of pending devices; a new one replaces the dev
 
 PeerState: TypeAlias = Literal["accepted", "pending", "revoked"]
 
-_COLUMNS = "device, name, state, public_key, addresses, added_at, seen_at, connected, error, error_at"
+_COLUMNS = (
+    "device, name, state, public_key, addresses, added_at, seen_at, connected, error, error_at, seen_event, error_event"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,14 @@ class PeerConnection:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Another device. Times are in ms. `addresses` are "host:port", newest first. `error` is a message for the user."""
+    """Another device. Times are in ms.
+
+    Attributes:
+        addresses: "host:port", newest first.
+        error: A message for the user.
+        seen_event: The number of the last contact, in the order of Peers.event(), or 0.
+        error_event: The number of the last error, or 0.
+    """
 
     device: str
     name: str | None
@@ -60,6 +69,8 @@ class Peer:
     connected: PeerConnection | None
     error: str | None
     error_at: int | None
+    seen_event: int = 0
+    error_event: int = 0
 
 
 class Peers:
@@ -194,9 +205,9 @@ class Peers:
         shown = json.dumps(asdict(link))
         with self._store.writing() as db:
             db.execute(
-                "UPDATE peers SET public_key = ?, connected = ?, seen_at = ?, error = NULL, error_at = NULL"
-                " WHERE device = ?",
-                (public_key, shown, link.since, device),
+                "UPDATE peers SET public_key = ?, connected = ?, seen_at = ?, seen_event = ?, error = NULL,"
+                " error_at = NULL WHERE device = ?",
+                (public_key, shown, link.since, _next_event(db), device),
             )
             drop_refusal(db, device)
             clock.compare(db, self._store.now_ms(), link.skew)
@@ -207,8 +218,9 @@ class Peers:
         """Note that the device is no longer connected."""
         with self._store.writing() as db:
             db.execute(
-                "UPDATE peers SET connected = NULL, seen_at = ? WHERE device = ? AND connected IS NOT NULL",
-                (self._store.now_ms(), device),
+                "UPDATE peers SET connected = NULL, seen_at = ?, seen_event = ?"
+                " WHERE device = ? AND connected IS NOT NULL",
+                (self._store.now_ms(), _next_event(db), device),
             )
 
     def all_disconnected(self) -> None:
@@ -220,7 +232,8 @@ class Peers:
         """Keep the last error with the device, a message for the user."""
         with self._store.writing() as db:
             db.execute(
-                "UPDATE peers SET error = ?, error_at = ? WHERE device = ?", (message, self._store.now_ms(), device)
+                "UPDATE peers SET error = ?, error_at = ?, error_event = ? WHERE device = ?",
+                (message, self._store.now_ms(), _next_event(db), device),
             )
 
     def refused(self, device: str, by: str) -> None:
@@ -232,25 +245,30 @@ class Peers:
         """Note that the device and this store now have the same content of the space (its id)."""
         with self._store.writing() as db:
             db.execute(
-                "UPDATE shares SET agreed_at = ? WHERE device = ? AND space = (SELECT space FROM spaces WHERE id = ?)",
-                (self._store.now_ms(), device, space),
+                "UPDATE shares SET agreed_at = ?, agreed_event = ?"
+                " WHERE device = ? AND space = (SELECT space FROM spaces WHERE id = ?)",
+                (self._store.now_ms(), _next_event(db), device, space),
             )
 
     def ask_to_sync(self) -> int:
-        """Ask the process that runs the network to compare with every device at once. Return the time in ms."""
+        """Ask the process that runs the network to compare with every device at once. Return the number of the event.
+
+        Events have ascending numbers, whatever the clock does: a contact, an error, an agreement, and this request.
+        """
         with self._store.writing() as db:
-            now = self._store.now_ms()
-            meta.write(db, "sync_asked", max(now, self._asked(db) + 1))
-        return now
+            event = _next_event(db)
+            meta.write(db, "sync_asked", event)
+        return event
 
     def asked_to_sync(self) -> int:
-        """Return the time of the last ask_to_sync() in ms. The number grows with each call."""
+        """Return the number of the last ask_to_sync()."""
         with self._store.reading() as db:
-            return self._asked(db)
+            return int(meta.read(db, "sync_asked") or 0)
 
-    @staticmethod
-    def _asked(db: apsw.Connection) -> int:
-        return int(meta.read(db, "sync_asked") or 0)
+    def event(self) -> int:
+        """Return the number of the last event. Later ones are greater."""
+        with self._store.reading() as db:
+            return _last_event(db)
 
     def alarm(self, text: str) -> None:
         """Raise an alarm for the user, unless the same one was raised before."""
@@ -262,6 +280,16 @@ class Peers:
         """Put an address first in the list of addresses to dial. Raises NotFoundError."""
         with self._store.writing() as db:
             _remember(db, device, address)
+
+
+def _last_event(db: apsw.Connection) -> int:
+    return int(meta.read(db, "sync_events") or 0)
+
+
+def _next_event(db: apsw.Connection) -> int:
+    event = _last_event(db) + 1
+    meta.write(db, "sync_events", event)
+    return event
 
 
 def _remember(db: apsw.Connection, device: str, address: str) -> None:
@@ -284,6 +312,6 @@ def _unknown(device: str) -> NotFoundError:
 
 
 def _peer(row: tuple[Any, ...]) -> Peer:
-    device, name, state, public_key, addresses, added_at, seen_at, connected, error, error_at = row
+    device, name, state, public_key, addresses, added_at, seen_at, connected, *problem = row
     link = None if connected is None else PeerConnection(**json.loads(connected))
-    return Peer(device, name, state, public_key, tuple(json.loads(addresses)), added_at, seen_at, link, error, error_at)
+    return Peer(device, name, state, public_key, tuple(json.loads(addresses)), added_at, seen_at, link, *problem)
