@@ -123,6 +123,8 @@ def backup_command(face: Face, file: Path) -> None:
 def restore_command(face: Face, file: Path, yes: bool) -> None:
     """Restore the store from FILE, which `memcrdt backup` wrote. Asks first, unless the store is empty.
 
+    A backup brings memories, not trust: devices, members, revocations and tokens stay as they are.
+
     Changes made after the backup are undone here: memories added since are lost, and memories forgotten since are back.
     If another device has those changes, the next sync brings them again.
     """

@@ -79,12 +79,14 @@ class Scan:
         needs: The state vector that a document must cover so that the update fits without a gap. An update that skips
             over blocks needs these, too.
         texts: The strings under `text` in its values: the texts of births and revisions, in a well-formed memory.
+        memory: The memory in bytes that yrs takes at most for it.
     """
 
     first: StateVector
     after: StateVector
     needs: StateVector
     texts: tuple[str, ...]
+    memory: int = 0
 
 
 def scan(update: bytes, *, own: bool = False) -> Scan:
@@ -344,7 +346,7 @@ class Walk(Cursor):
             if end > self.after.get(client, 0):
                 self.needs[client] = max(end, self.needs.get(client, 0))
         needs = {client: clock for client, clock in self.needs.items() if clock}
-        return Scan(self.first, self.after, needs, tuple(self.texts))
+        return Scan(self.first, self.after, needs, tuple(self.texts), self.memory)
 
 
 def _short(text: str) -> str:

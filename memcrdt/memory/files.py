@@ -118,14 +118,19 @@ class Files:
         return backup.back_up(self._store, check_path(path, "the file for the backup"))
 
     def restore(self, path: str | os.PathLike[str]) -> None:
-        """Return the store to the state of a backup. Other devices send back later changes that they know.
+        """Return the memories to the state of a backup. Other devices send back later changes that they know.
+
+        A backup brings memories, not trust: devices, members, revocations and tokens stay as they are here. The file
+        may come from anybody. Its rows are checked, and nothing else of it is kept.
 
         Raises:
             InputError: The file does not exist, or is a store in use.
-            SchemaError, CorruptError: The file is not a backup.
-            LockedError: Another process restores a backup into this store.
+            SchemaError, CorruptError: The file is not a backup, is damaged, or unpacks to more than a backup can have.
+            LockedError: Another process restores a backup into this store, or changed its spaces meanwhile.
         """
-        backup.restore(self._store, check_path(path, "the backup"))
+        from memcrdt.store.recovery import restore
+
+        restore.restore(self._store, check_path(path, "the backup"))
 
     def doctor(self, *, repair: bool = False, give_up: bool = False) -> DoctorReport:
         """Check every row of the store, and repair it on request.

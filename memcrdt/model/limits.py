@@ -46,6 +46,10 @@ VALUE_DEPTH: Final = 64
 STATE_VECTOR_BYTES: Final = 1 * MIB
 CLIENT_ID_MAX: Final = (1 << 53) - 1  # above it Yjs loses bits
 
+# A store file from elsewhere.
+ROW_BYTES: Final = 256 * MIB
+SNAPSHOT_PIECE_BYTES: Final = 32 * MIB  # unpacked; we write pieces of 1 MiB, and one value has at most 16 MiB
+
 # Milliseconds since 1970, up to the end of the year 9999, the last year that datetime supports.
 TIME_MAX_MS: Final = 253_402_300_799_999
 INTEGER_MAX: Final = (1 << 53) - 1  # JSON numbers are doubles to a JavaScript reader

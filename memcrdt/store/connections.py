@@ -197,6 +197,9 @@ def _set_up(db: apsw.Connection) -> apsw.Connection:
         db.set_busy_handler(_BusyHandler())
         db.execute("PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON")
         db.execute("PRAGMA cache_size = -16000; PRAGMA trusted_schema = OFF")
+        # A store has no triggers and no views. In a file from elsewhere they must not act; doctor reports them.
+        db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+        db.config(apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0)
         db.execute(SYNCED)
         load_vector_functions(db)
         filtering.add_functions(db)

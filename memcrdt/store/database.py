@@ -238,11 +238,27 @@ class Database:
         self._documents.use_client(known.client_id)
         self.facts = known
 
-    def replace_content(self, source: apsw.Connection) -> None:
-        """Replace the content of this store with that of another store, in one step."""
+    def replace_content(self, source: apsw.Connection, complete: Callable[[apsw.Connection], None]) -> None:
+        """Replace the content of this store with that of another store, in one step.
+
+        Args:
+            source: The write connection of the other store.
+            complete: Called with a connection to this store when no process can write to it any more. What it writes
+                through `source` is part of the replacement.
+
+        Raises:
+            Exception: Any error of `complete`. Nothing was changed.
+        """
         self.check_writable("restoring")
         with self._lock:
+            if not self.location.readable_while_locked:  # the only process that can write is this one
+                with self.reading() as now:
+                    complete(now)
             with translated(self.path, "restoring"), self.writer().backup("main", source, "main") as backup:
+                backup.step(1)  # takes the write lock, until the end of the block
+                if self.location.readable_while_locked:
+                    with self.reading() as now:
+                        complete(now)
                 while not backup.done:
                     backup.step(-1)
             self.content_replaced()

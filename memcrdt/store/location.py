@@ -6,9 +6,8 @@ The methods of a location do everything that depends on it. The rest of the pack
 from __future__ import annotations
 
 import secrets
-import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -23,8 +22,6 @@ _MEMORY_VFS: Final = "memdb"  # SQLite's own: connections of one process that na
 _MEMORY_FOLDER: Final = (
     "/:memory:"  # memdb shares a database only if its name starts with a slash; no such folder exists
 )
-_FORMAT_VERSIONS: Final = slice(18, 20)  # the bytes of a SQLite header with the write and read versions
-_ROLLBACK_JOURNAL: Final = b"\1\1"
 
 
 class FolderLocation:
@@ -34,7 +31,12 @@ class FolderLocation:
         folder: The home of the store.
         marks: The folder for the second copy of the high-water mark (None: $MEMCRDT_STATE, or the platform's).
         vfs: An APSW VFS (None: SQLite's default).
+
+    Attributes:
+        readable_while_locked: Whether other connections can read while one replaces the database.
     """
+
+    readable_while_locked = True
 
     def __init__(self, folder: Path, *, marks: Path | None = None, vfs: str | None = None) -> None:
         self.path = folder / FILE
@@ -100,18 +102,15 @@ class FolderLocation:
         db.execute("VACUUM INTO ?", (str(path),))
 
     @contextmanager
-    def copied(self, path: Path) -> Iterator[apsw.Connection]:
-        """Lend a connection to a copy of the database file `path`.
+    def temporary(self, doing: str) -> Iterator[Location]:
+        """Lend the location of a new store beside this one, which is deleted afterwards.
 
         Raises:
             LockedError: Another process is restoring or repairing the store.
-            OSError: The file cannot be read or copied.
+            DiskFullError, StoreError: The folder cannot be made.
         """
-        with scratch.folder(self.path.parent, "restoring") as folder:
-            copy = folder / "copy.db"
-            shutil.copyfile(path, copy)
-            with closing(connections.connect(copy, read_only=False, vfs=self.vfs)) as db:
-                yield db
+        with scratch.folder(self.path.parent, doing) as folder:
+            yield FolderLocation(folder, marks=folder, vfs=self.vfs)
 
 
 class MemoryLocation:
@@ -123,6 +122,7 @@ class MemoryLocation:
 
     vfs = _MEMORY_VFS
     file_number = 0
+    readable_while_locked = False
 
     def __init__(self) -> None:
         self.path = Path(_MEMORY_FOLDER, secrets.token_hex(8))
@@ -156,12 +156,8 @@ class MemoryLocation:
             path.write_bytes(db.serialize("main"))
 
     @contextmanager
-    def copied(self, path: Path) -> Iterator[apsw.Connection]:
-        data = bytearray(path.read_bytes())
-        data[_FORMAT_VERSIONS] = _ROLLBACK_JOURNAL  # SQLite refuses a WAL for a database in memory
-        with closing(connections.connect(Path(":memory:"), read_only=False, vfs=None)) as db:
-            db.deserialize("main", bytes(data))
-            yield db
+    def temporary(self, doing: str) -> Iterator[Location]:
+        yield MemoryLocation()
 
 
 Location: TypeAlias = FolderLocation | MemoryLocation

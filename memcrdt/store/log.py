@@ -16,6 +16,7 @@ from memcrdt.errors import CorruptError, RemoteProtocolError
 from memcrdt.model import clocks, limits
 
 if TYPE_CHECKING:
+    from memcrdt.crdt.scan import Scan
     from memcrdt.crdt.shard import Shard
 
 LOCAL = "local"  # the origin of rows written on this device
@@ -200,17 +201,21 @@ def unpacked(snapshot: bytes) -> list[bytes]:
     Raises:
         CorruptError: The snapshot cannot be unpacked.
     """
-    pieces: list[bytes] = []
+    return list(_pieces(snapshot))
+
+
+def _pieces(snapshot: bytes) -> Iterator[bytes]:
     while snapshot:
         unpacking = zlib.decompressobj()
         try:
-            pieces.append(unpacking.decompress(snapshot))
+            piece = unpacking.decompress(snapshot, limits.SNAPSHOT_PIECE_BYTES)
         except zlib.error as exc:
             raise CorruptError(f"a snapshot cannot be unpacked ({exc}); run `memcrdt doctor --repair`") from exc
         if not unpacking.eof:
-            raise CorruptError("a snapshot ends too early; run `memcrdt doctor --repair`")
+            what = "has a piece that is too large" if unpacking.unconsumed_tail else "ends too early"
+            raise CorruptError(f"a snapshot {what}; run `memcrdt doctor --repair`")
+        yield piece
         snapshot = unpacking.unused_data
-    return pieces
 
 
 def snapshot_seq(db: apsw.Connection, shard: int) -> int:
@@ -272,16 +277,29 @@ def row_problem(kind: RowKind, shard: int, data: bytes, kept: bytes) -> str | No
         data: The bytes of the row.
         kept: The checksum stored with it.
     """
+    try:
+        for _ in scans_of(kind, shard, data, kept):
+            pass
+    except CorruptError as exc:
+        return str(exc)
+    return None
+
+
+def scans_of(kind: RowKind, shard: int, data: bytes, kept: bytes) -> Iterator[tuple[int, Scan]]:
+    """Yield the size in bytes and the scan of each update of a stored row, one after the other. See `row_problem`.
+
+    Raises:
+        CorruptError: The row cannot be loaded, in words that follow its name.
+    """
     from memcrdt.crdt.scan import scan
 
     if checksum(shard, data) != kept:
-        return "does not match its checksum"
+        raise CorruptError("does not match its checksum")
     try:
-        for piece in [data] if kind == "update" else unpacked(data):
-            scan(piece, own=True)
+        for piece in [data] if kind == "update" else _pieces(data):
+            yield len(piece), scan(piece, own=True)
     except (RemoteProtocolError, CorruptError) as exc:
-        return f"is not an update that can be applied: {exc}"
-    return None
+        raise CorruptError(f"is not an update that can be applied: {exc}") from exc
 
 
 def state_vector_of(row: ShardRow) -> dict[int, int]:

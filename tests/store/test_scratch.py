@@ -12,6 +12,7 @@ import pytest
 
 from memcrdt.errors import LockedError, StoreError
 from memcrdt.store import backup, scratch
+from memcrdt.store.recovery import restore
 from tests.bare_device import BareDevice
 
 Make = Callable[..., BareDevice]
@@ -20,15 +21,15 @@ TEXT = "the text of a memory"
 _RESTORE = """
 import sys
 from pathlib import Path
-from memcrdt.store import backup
+from memcrdt.store.recovery import restore
 from tests.bare_device import BareDevice
 
 def stop(*_):
     print("copied", flush=True)
     sys.stdin.read()
 
-backup._check_rows = stop
-backup.restore(BareDevice(Path(sys.argv[1]), "A").store, Path(sys.argv[2]))
+restore.rebuild.correct_views = stop
+restore.restore(BareDevice(Path(sys.argv[1]), "A").store, Path(sys.argv[2]))
 """
 
 
@@ -76,9 +77,9 @@ def test_a_killed_restore_hinders_no_other(device: Make, tmp_path: Path) -> None
     file = _backed_up(a, tmp_path / "backup")
     later = a.add("later")
     with _restoring(a.home, file), pytest.raises(LockedError, match="try again"):
-        backup.restore(a.store, file)
+        restore.restore(a.store, file)
     assert later in a.texts()
-    backup.restore(a.store, file)
+    restore.restore(a.store, file)
     assert list(a.texts().values()) == [TEXT]
     assert not (a.home / scratch.FOLDER).exists()
 

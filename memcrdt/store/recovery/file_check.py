@@ -12,7 +12,7 @@ import apsw
 
 from memcrdt.errors import CorruptError, SchemaError
 from memcrdt.store import connections, migrations
-from memcrdt.store.recovery import header_rebuild
+from memcrdt.store.recovery import header_rebuild, schema_check
 from memcrdt.store.recovery.partial_reader import readable_rows
 
 _SHOWN: Final = 20  # the number of lines of SQLite's check that are reported
@@ -44,7 +44,7 @@ def _checked(db: apsw.Connection) -> list[str]:
     found = [_named(part, names) for line in lines if line != "ok" for part in line.splitlines()]
     if migrations.is_spoiled(db):
         found.append("its header names a schema version that does not exist")
-    return found
+    return found or list(schema_check.problems(db))
 
 
 def has_readable_schema(path: Path) -> bool:

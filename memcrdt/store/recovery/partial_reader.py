@@ -24,9 +24,10 @@ class DamagedTable:
         name: The name of the table.
         columns: The columns to read.
         key: The columns of the primary key: the rowid, or all columns of the key in a table without rowids.
+        most: The maximum number of rows. A damaged tree may lead back to itself.
     """
 
-    def __init__(self, db: apsw.Connection, name: str, columns: Sequence[str], key: Sequence[str]) -> None:
+    def __init__(self, db: apsw.Connection, name: str, columns: Sequence[str], key: Sequence[str], most: int) -> None:
         self.name = name
         self.columns = columns
         self.is_whole = True
@@ -34,6 +35,7 @@ class DamagedTable:
         self._key = key
         self._places = [columns.index(column) for column in key]
         self._probes = _PROBES
+        self._left = most
         self._ended_well = False
 
     def rows(self, *, by_number: bool) -> Iterator[Values]:
@@ -49,12 +51,12 @@ class DamagedTable:
         """
         for row in self._run("BETWEEN ? AND ?", (low, high), ""):
             yield row
-            low = max(low, row[self._places[0]] + 1)
+            low = max(low, _number(row[self._places[0]], low) + 1)
         if self._ended_well:
             return
         for row in self._run("BETWEEN ? AND ?", (low, high), "DESC"):
             yield row
-            high = min(high, row[self._places[0]] - 1)
+            high = min(high, _number(row[self._places[0]], high) - 1)
         self._probes -= 1
         if low < high and self._probes > 0:
             middle = (low + high) // 2
@@ -78,11 +80,21 @@ class DamagedTable:
         sql = f"SELECT {', '.join(self.columns)} FROM {self.name} NOT INDEXED {condition} ORDER BY {order}"
         self._ended_well = False
         try:
-            yield from self._db.execute(sql, bindings)
+            for row in self._db.execute(sql, bindings):
+                if self._left <= 0:
+                    self.is_whole = False
+                    return
+                self._left -= 1
+                yield row
         except UNREADABLE:
             self.is_whole = False
             return
         self._ended_well = True
+
+
+def _number(value: object, otherwise: int) -> int:
+    """Return the number of a row. A file from elsewhere may have other keys."""
+    return value if isinstance(value, int) else otherwise
 
 
 def readable_rows(old: apsw.Connection, sql: str) -> list[Values]:

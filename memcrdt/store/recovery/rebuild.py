@@ -27,6 +27,7 @@ _LOCAL: Final = frozenset({"memory", "born_seq", "seq", "salt"})
 _PARTS: Final = ("revisions", "tags", "metadata", "links")
 _ORPHANS: Final = "memory NOT IN (SELECT memory FROM memories)"
 _HOMELESS: Final = "NOT EXISTS(SELECT 1 FROM homes h WHERE h.space = {0}.space AND h.id = {0}.id)"
+_DELETE_GRAVE: Final = "DELETE FROM graves WHERE space = ? AND id = ?"  # only the log knows who is forgotten
 _DAMAGED: Final = "(SELECT shard FROM shards s WHERE s.space = m.space AND s.damaged ORDER BY number LIMIT 1)"
 _TO_HOUSE: Final = f"""
 SELECT space, id, {_DAMAGED} FROM (SELECT space, id FROM memories UNION SELECT space, id FROM graves) AS m
@@ -83,11 +84,12 @@ def correct_views(store: Store) -> int:
 
     The indexes were made from the views, so they must be rebuilt afterwards.
     """
-    count = _correct_shards(store)
+    with store.writing() as db:
+        count = delete_orphans(db)  # first, because new rows may get the numbers that they name
+    count += _correct_shards(store)
     with store.writing() as db:
         count += count_orphans(db)
-        for table in _PARTS:
-            db.execute(f"DELETE FROM {table} WHERE {_ORPHANS}")
+        delete_orphans(db)
         for table in ("memories", "graves"):
             db.execute(f"DELETE FROM {table} WHERE {_HOMELESS.format(table)}")
     return count
@@ -100,10 +102,24 @@ def _correct_shards(store: Store) -> int:
     for shard in shards:
         with store.writing_documents() as (db, documents), empty_store() as beside:
             ids = differing_memories(db, documents, log.shard_row(db, shard), beside)
+            space = log.shard_row(db, shard).space
+            db.executemany(_DELETE_GRAVE, ((space, each) for each in ids))
             transaction = Transaction(db, documents, store.stamp())
             transaction.reproject(shard, ids)
             transaction.finish()
             count += len(ids)
+    return count
+
+
+def delete_orphans(db: apsw.Connection) -> int:
+    """Delete tags, metadata, links and revisions of no memory. Return their number.
+
+    A later memory may get the local number that they name.
+    """
+    count = 0
+    for table in _PARTS:
+        db.execute(f"DELETE FROM {table} WHERE {_ORPHANS}")
+        count += db.changes()
     return count
 
 

@@ -14,7 +14,10 @@ import apsw
 
 from memcrdt.model.requests import PERSONAL
 from memcrdt.store import machine, meta
+from memcrdt.store.recovery.foreign_file import most_rows, plain_columns
 from memcrdt.store.recovery.partial_reader import DamagedTable, readable_rows
+from memcrdt.store.recovery.rebuild import delete_orphans
+from memcrdt.store.recovery.row_checks import NUMBER_MAX, is_valid
 from memcrdt.store.spaces import LOCAL, NONCE_BYTES, Genesis
 
 SEQUENCE: Final = "sqlite_sequence"
@@ -79,7 +82,9 @@ def copy_readable(old: apsw.Connection, new: apsw.Connection, missing: Sequence[
     for name, is_without_rowid in copied_tables(new).items():
         if name not in listed:
             continue
-        table = _table(old, new, name)
+        if (table := _table(old, new, name)) is None:
+            lacking.append(name)
+            continue
         count += _copy(new, table, by_number=not is_without_rowid)
         if not table.is_whole:
             lacking.append(name)
@@ -96,11 +101,15 @@ def copied_tables(new: apsw.Connection) -> dict[str, bool]:
     return {str(name): bool(wr) for name, wr in new.execute(tables) if name not in _NOT_COPIED}
 
 
-def _table(old: apsw.Connection, new: apsw.Connection, name: str) -> DamagedTable:
-    there = {str(row[1]) for row in old.execute(f"PRAGMA table_info({name})")}  # an older schema may lack some
+def _table(old: apsw.Connection, new: apsw.Connection, name: str) -> DamagedTable | None:
+    """Return a table to copy; None if something else has its name."""
+    there = plain_columns(old, name)  # an older schema may lack some
     info = [(str(row[1]), int(row[5])) for row in new.execute(f"PRAGMA table_info({name})")]
     key = [column for column, place in sorted(info, key=lambda each: each[1]) if place]
-    return DamagedTable(old, name, [column for column, _ in info if column in there], key)
+    columns = [column for column, _ in info if column in there]
+    if not set(key) <= set(columns):
+        return None
+    return DamagedTable(old, name, columns, key, most_rows(old))
 
 
 def _copy(new: apsw.Connection, table: DamagedTable, *, by_number: bool) -> int:
@@ -109,17 +118,23 @@ def _copy(new: apsw.Connection, table: DamagedTable, *, by_number: bool) -> int:
     count = 0
     for row in table.rows(by_number=by_number):
         try:
-            new.execute(insert, row)
-            count += 1
-        except apsw.Error:  # its column rejects the value, so no store wrote this row
-            table.is_whole = False
+            if is_valid(table.name, table.columns, row):
+                new.execute(insert, row)
+                count += 1
+                continue
+        except apsw.Error:  # its column rejects the value
+            pass
+        table.is_whole = False  # no store wrote this row
     return count
 
 
 def _complete_shards(old: apsw.Connection, new: apsw.Connection) -> None:
     """Restore the rows of unreadable shards, and mark every shard that lost part of its log as damaged."""
     known = {int(shard) for (shard,) in new.execute("SELECT shard FROM shards")}
-    again = {shard: row for row in readable_rows(old, _SHARDS_OF_INDEX) if (shard := row[0]) not in known}
+    found = [
+        row for row in readable_rows(old, _SHARDS_OF_INDEX) if is_valid("shards", ("shard", "space", "number"), row)
+    ]
+    again = {row[0]: row for row in found if row[0] not in known}
     new.executemany(_ADD_SHARD, again.values())
     for shard, space in new.execute(_LOST_SHARDS).fetchall():
         new.execute(_ADD_SHARD, (shard, space, None))
@@ -128,8 +143,7 @@ def _complete_shards(old: apsw.Connection, new: apsw.Connection) -> None:
     new.executemany(_COUNT_SHARD, ((shard,) for shard in again))
     new.executemany(_DOUBT_SHARD, ((shard,) for shard in again))
     new.execute(_HOMES)
-    for table in ("revisions", "tags", "metadata", "links"):  # later memories may get the same numbers
-        new.execute(f"DELETE FROM {table} WHERE memory NOT IN (SELECT memory FROM memories)")
+    delete_orphans(new)
 
 
 def _complete_spaces(old: apsw.Connection, new: apsw.Connection) -> None:
@@ -138,7 +152,8 @@ def _complete_spaces(old: apsw.Connection, new: apsw.Connection) -> None:
     Members send each other the creator of a space. A space whose id is lost too becomes another space.
     """
     ids, names = (
-        {int(space): str(value) for space, value in readable_rows(old, sql)} for sql in (_IDS_OF_INDEX, _NAMES_OF_INDEX)
+        {row[0]: row[1] for row in readable_rows(old, sql) if is_valid("spaces", ("space", column), row)}
+        for column, sql in (("id", _IDS_OF_INDEX), ("name", _NAMES_OF_INDEX))
     )
     named = {int(space) for (space,) in new.execute(_NAMED_SPACES)} | ids.keys() | names.keys()
     known = {int(space) for (space,) in new.execute("SELECT space FROM spaces")}
@@ -163,7 +178,7 @@ def _complete_facts(old: apsw.Connection, new: apsw.Connection, *, is_log_whole:
     elif not is_log_whole or not {"client_id", "boot"} <= known:
         meta.renew_client_id(new, machine.boot_id(), secrets.token_bytes)
     counted = readable_rows(old, "SELECT name, seq FROM sqlite_sequence")
-    numbers = {str(name): seq for name, seq in counted if isinstance(seq, int)}
+    numbers = {str(name): seq for name, seq in counted if isinstance(seq, int) and seq <= NUMBER_MAX}
     new.execute("DELETE FROM sqlite_sequence")
     for table, least in (("updates", int(new.execute(_HEAD).get)), ("vectors", 0)):
         new.execute("INSERT INTO sqlite_sequence VALUES(?, ?)", (table, max(least, numbers.get(table, 0))))

@@ -339,3 +339,18 @@ def _readable(views: list[Any]) -> list[Any]:
     """Return the views without the columns that a repair may change: times, and the revision of a text."""
     memories = [(*row[:3], *row[4:8], *row[10:17]) for row in views[0]]
     return [memories, views[2], views[3], views[4], [row[:2] for row in views[5]]]
+
+
+def test_rows_of_no_memory_hinder_no_new_memory(device: Make) -> None:
+    """A memory that is written again may get the number that they name."""
+    a = device("A")
+    kept = a.add("kept", tags=["t"], metadata={"n": 1})
+    before = a.views(), a.digest()
+    with a.store.writing() as db:
+        db.execute("UPDATE memories SET memory = 1000, id = 'of no shard'")
+        db.execute(
+            "INSERT INTO tags VALUES(1001, 't'); INSERT INTO graves SELECT space, id, 0, NULL, NULL, 1 FROM homes"
+        )
+    doctor.repair(a.store)
+    assert (a.views(), a.digest(), list(a.texts())) == (*before, [kept])
+    assert doctor.examine(a.store).problems == ()

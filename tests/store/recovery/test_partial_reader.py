@@ -22,6 +22,20 @@ def test_rows_of_wrong_numbers_do_not_lead_astray(monkeypatch: pytest.MonkeyPatc
             raise apsw.CorruptError("malformed")
 
     damaged: Any = Damaged()
-    table = DamagedTable(damaged, "memories", ["memory"], ["memory"])
+    table = DamagedTable(damaged, "memories", ["memory"], ["memory"], most=1_000_000)
     assert len(list(table.rows(by_number=True))) <= 4 * 5_000
+    assert not table.is_whole
+
+
+def test_a_tree_that_leads_back_to_itself_ends() -> None:
+    """No table has more rows than fit into its file."""
+
+    class Looping:
+        def execute(self, sql: str, ends: tuple[int, int]) -> Iterator[tuple[int]]:
+            while True:
+                yield (1,)
+
+    looping: Any = Looping()
+    table = DamagedTable(looping, "memories", ["memory"], ["memory"], most=1_000)
+    assert len(list(table.rows(by_number=True))) == 1_000
     assert not table.is_whole
