@@ -67,6 +67,8 @@ def written(home: Path) -> dict[str, Any]:
         found = tomllib.loads(data.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise InputError(f"{path} is not valid TOML: {exc}") from exc
+    except RecursionError as exc:
+        raise InputError(f"{path} is nested too deeply; a setting is a text, a number, true or false") from exc
     return _checked(found, path)
 
 

@@ -46,6 +46,7 @@ def test_settings_are_read(tmp_path: Path) -> None:
         (f'device_name = "{"x" * 201}"', "200"),
         ("embedder = 5", "embedder"),
         ("budget_mb =", "not valid TOML"),
+        ("a = " + "[" * 30_000, "nested too deeply"),
         ("# " + "x" * config.FILE_BYTES, "bytes"),
     ],
 )

@@ -10,7 +10,7 @@ import click
 
 from memcrdt.cli.face import STDIO, Face, command, given, pass_face
 from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_options, several
-from memcrdt.cli.output import say
+from memcrdt.cli.output import TerminalJson, say
 
 _FILE = click.argument("file", type=click.Path())  # not normalized: ./- is a file
 _FORMAT = click.option("--format", metavar="NAME", help="The format: jsonl. Default: the suffix of the file name.")
@@ -56,7 +56,8 @@ def export_command(face: Face, /, file: str, format: str | None, **filters: Any)
     wanted = asked(filters)
     with face.look() as memory:
         if file == STDIO:
-            memory.export(sys.stdout.buffer, format=format, **wanted)
+            to_terminal = sys.stdout.isatty()
+            memory.export(TerminalJson() if to_terminal else sys.stdout.buffer, format=format, **wanted)
         else:
             face.printer.record({"memories": memory.export(file, format=format, **wanted)})
 

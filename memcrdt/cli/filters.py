@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -11,6 +10,7 @@ import click
 from memcrdt.cli.face import given
 from memcrdt.model.attributes import FLAG, SHARE, Attribute, Verb, taken_by
 from memcrdt.model.scopes import FORMS
+from memcrdt.model.values import parse_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,8 +22,8 @@ def json_object(context: click.Context, parameter: click.Parameter, value: str |
     if value is None:
         return None
     try:
-        parsed = json.loads(value)
-    except (ValueError, RecursionError):
+        parsed = parse_json(value)
+    except ValueError:
         parsed = None
     if not isinstance(parsed, dict):
         raise click.BadParameter('give a JSON object, such as \'{"by": "ops"}\'')
@@ -45,8 +45,8 @@ def _ranges(context: click.Context, parameter: click.Parameter, value: tuple[str
 def _end(text: str) -> Any:
     """Return a JSON value, such as a number, or the text itself if it is not JSON."""
     try:
-        return json.loads(text) if text else None
-    except (ValueError, RecursionError):
+        return parse_json(text) if text else None
+    except ValueError:
         return text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import logging
 import sys
@@ -20,9 +21,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Control characters would move the cursor, or break a line or a field. They are shown as Python escapes.
-_CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
+# Control characters would move the cursor, or break a line or a field. Bidirectional embeddings, overrides and isolates
+# would show the text of a memory in another order, or take the rest of the line along. All are shown as Python escapes.
+_BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_SEPARATORS = (0x2028, 0x2029)  # of lines and paragraphs
+_UNSEEN = (*range(32), *range(127, 160), *_BIDI, *_SEPARATORS)
+_CONTROLS = {code: ascii(chr(code))[1:-1] for code in _UNSEEN}
 _FIELD = {**_CONTROLS, ord("\\"): r"\\"}
+_JSON = {code: f"\\u{code:04x}" for code in _UNSEEN if code >= 32}  # JSON itself escapes the others
 _SEVERAL_LINES = {code: shown for code, shown in _CONTROLS.items() if chr(code) not in "\n\t"}
 
 
@@ -78,7 +84,8 @@ class Printer:
 
     def value(self, name: str, value: str) -> None:
         """Print one bare value, such as an id, or {name: value} as JSON."""
-        click.echo(as_json({name: value}) if self.is_json else value)
+        shown = value.translate(_CONTROLS) if sys.stdout.isatty() else value
+        click.echo(as_json({name: value}) if self.is_json else shown)
 
 
 def say(message: str) -> None:
@@ -87,8 +94,19 @@ def say(message: str) -> None:
 
 
 def as_json(item: object) -> str:
-    """Return one line of JSON. Dataclasses are objects, and times are ISO 8601."""
-    return json.dumps(to_json(item), ensure_ascii=False)
+    """Return one line of JSON. Dataclasses are objects, and times are ISO 8601.
+
+    Characters that are unsafe to print are escaped.
+    """
+    return json.dumps(to_json(item), ensure_ascii=False).translate(_JSON)
+
+
+class TerminalJson(io.BytesIO):
+    """A stream for whole lines of JSON on a terminal. Characters that are unsafe to print are escaped."""
+
+    def write(self, data: Any) -> int:
+        click.echo(bytes(data).decode().translate(_JSON), nl=False)
+        return len(data)
 
 
 def as_text(value: object) -> str:

@@ -21,7 +21,7 @@ from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.records import MemoryRecord
 from memcrdt.model.requests import AddRequest, check_imported, check_item
 from memcrdt.model.serialization import Record
-from memcrdt.model.values import Vector
+from memcrdt.model.values import Vector, parse_json
 from memcrdt.paths import Stream
 from memcrdt.store import listing
 from memcrdt.store.importing import Importing
@@ -278,8 +278,8 @@ def _why(problem: Exception) -> str:
             return f"{problem.msg} at character {problem.pos + 1}"
         case UnicodeDecodeError():
             return "it is not UTF-8"
-        case RecursionError():
-            return "it is nested too deeply"
+    if isinstance(problem.__cause__, RecursionError):
+        return str(problem)
     return "a number has too many digits"
 
 
@@ -287,8 +287,8 @@ def _request(line: bytes | None, defaults: Mapping[str, Any], store: Store) -> A
     if line is None:
         raise InputError(f"the line is longer than {LINE_BYTES // limits.KIB} KiB, the maximum")
     try:
-        item = json.loads(line)
-    except (ValueError, RecursionError) as exc:
+        item = parse_json(line)
+    except ValueError as exc:
         raise InputError(f"the line is not JSON: {_why(exc)}") from exc
     given = {"text": item} if isinstance(item, str) else item
     if not isinstance(given, dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
@@ -24,6 +24,18 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=F
 def canonical(value: Json) -> str:
     """Return a JSON text with sorted keys and without spaces. Equal values have the same text."""
     return _encode(value)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text from outside. The caller has limited its size.
+
+    Raises:
+        ValueError: The text is not JSON, or is nested too deeply. json.loads has another error for the latter.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as exc:
+        raise ValueError("it is nested too deeply") from exc
 
 
 def restored(value: Json) -> Json:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from memcrdt.errors import CorruptError, NotFoundError, StoreError
 from memcrdt.model.device_ids import KEY_BYTES, device_id
+from memcrdt.model.values import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,7 +152,7 @@ def _read(path: Path) -> bytes:
 def _parse(path: Path, data: bytes) -> tuple[bytes, bytes]:
     """Return the public and the private half of the key."""
     try:
-        content = json.loads(data)
+        content = parse_json(data)
         if content["format"] != _FORMAT:
             raise ValueError(content["format"])
         halves = bytes.fromhex(content["public_key"]), bytes.fromhex(content["private_key"])

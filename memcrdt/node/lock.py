@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from memcrdt.errors import LockedError, StoreError
+from memcrdt.model.values import parse_json
 from memcrdt.store import locks
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 LOCK_FILE = "serve.lock"
 NOTE_FILE = "serve.json"
+_NOTE_BYTES = 16_384  # an error message is the longest part
 
 
 class Holder(NamedTuple):
@@ -121,7 +123,8 @@ def _translated(path: Path) -> Iterator[None]:
 
 def _noted(home: Path) -> Holder:
     try:
-        note = json.loads((home / NOTE_FILE).read_bytes())
+        with (home / NOTE_FILE).open("rb") as file:
+            note = parse_json(file.read(_NOTE_BYTES))
         port, bell, planned = (
             None if note.get(name) is None else int(note[name]) for name in ("port", "bell", "planned")
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from memcrdt.model.values import parse_json
 from memcrdt.paths import STATE_VARIABLE
 
 FILE: Final = "store.mark"
@@ -111,7 +112,7 @@ def judge(now: HighWaterMark, beside: HighWaterMark | None, beyond: HighWaterMar
 
 def _read(path: Path) -> HighWaterMark | None:
     try:
-        incarnation, head, machine, file = json.loads(path.read_bytes()[:_BYTES])
+        incarnation, head, machine, file = parse_json(path.read_bytes()[:_BYTES])
         return HighWaterMark(str(incarnation), int(head), str(machine), int(file))
     except (OSError, ValueError, TypeError):  # missing or malformed: both count as lost
         return None

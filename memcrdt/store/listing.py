@@ -15,7 +15,7 @@ from memcrdt.model.filters import CheckedFilters, Order
 from memcrdt.model.ids import is_ulid
 from memcrdt.model.predicates import is_time
 from memcrdt.model.records import MemoryRecord, Page
-from memcrdt.model.values import from_ms, to_ms
+from memcrdt.model.values import from_ms, parse_json, to_ms
 from memcrdt.store import reads
 from memcrdt.store.filtering import where
 from memcrdt.store.reads import Place
@@ -112,8 +112,8 @@ def _cursor(order: Order, last: MemoryRecord, column: str) -> str:
 
 def _position(asked: Listing) -> tuple[int, str]:
     try:
-        order, at, memory_id = json.loads(base64.urlsafe_b64decode(asked.cursor or ""))
-    except (ValueError, TypeError, RecursionError) as exc:
+        order, at, memory_id = parse_json(base64.urlsafe_b64decode(asked.cursor or ""))
+    except (ValueError, TypeError) as exc:
         raise InputError("the cursor does not come from list(); start again without it") from exc
     if order != asked.order or not is_time(at) or not is_ulid(memory_id):
         raise InputError(f"the cursor belongs to a list in another order than {asked.order!r}; start again without it")

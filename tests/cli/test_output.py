@@ -8,10 +8,15 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
+import click
 import pytest
 
 from memcrdt.cli.output import Column, Printer, as_seen, as_text, show_messages
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
 
 AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
@@ -137,3 +142,34 @@ def test_every_time_can_be_shown_in_every_zone(
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+_UNSAFE = "\x1b]0;t\x07 \x7f \x85 \x9b31m \u202a \u202e \u2066 \u2069 \u2028 \u2029 \r"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+@pytest.mark.parametrize(
+    "command",
+    [["list"], ["list", "--json"], ["get", "ID"], ["get", "ID", "--json"], ["history", "ID"], ["search", "lantern"]],
+    ids=" ".join,
+)
+def test_no_text_of_a_memory_steers_a_terminal(
+    cli: Cli, command: list[str], is_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control characters and bidirectional controls are shown as escapes, in JSON too, where they mean the same."""
+    added = cli("add", f"lantern {_UNSAFE} end", "--tag", f"t{_UNSAFE}t").out.strip()
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: is_terminal)
+    out = click.unstyle(cli(*(added if word == "ID" else word for word in command)).out)
+    assert "lantern" in out
+    assert set(out) & set(_UNSAFE) <= {" ", *"0;t31m]"}
+    if "--json" in command:
+        assert json.loads(out)["text"] == f"lantern {_UNSAFE} end"
+
+
+def test_an_export_to_a_terminal_is_escaped(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the same JSON. An export to a file or a pipe has every character as it is."""
+    cli("add", f"lantern {_UNSAFE} end")
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True)
+    out = cli("export", "-").out
+    assert not set(out) & set("\x1b\x07\x7f\x85\x9b\u202e\u2066\u2028")
+    assert json.loads(out)["text"] == f"lantern {_UNSAFE} end"

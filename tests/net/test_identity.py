@@ -82,7 +82,9 @@ def test_a_signature_verifies_with_the_public_key(tmp_path: Path) -> None:
     Ed25519PublicKey.from_public_bytes(identity.public_key).verify(identity.sign(b"message"), b"message")
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff\xfe", b'{"format": "of another program"}'])
+@pytest.mark.parametrize(
+    "content", [b"[" * 4_000, b"", b"{}", b"[1]", b"\xff\xfe", b'{"format": "of another program"}']
+)
 def test_a_file_that_is_not_a_key_is_refused(tmp_path: Path, content: bytes) -> None:
     """It is never overwritten, because it may be the only copy of something."""
     path = tmp_path / "device.key"

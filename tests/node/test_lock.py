@@ -56,7 +56,7 @@ def test_the_end_of_the_process_releases_the_lock(tmp_path: Path) -> None:
     ServeLock(tmp_path).release()
 
 
-@pytest.mark.parametrize("note", [b"", b"{}", b"[]", b'{"pid": "x", "port": null}'])
+@pytest.mark.parametrize("note", [b"[" * 100_000, b"", b"{}", b"[]", b'{"pid": "x", "port": null}'])
 def test_an_invalid_note_is_not_an_error(tmp_path: Path, note: bytes) -> None:
     """It may be incomplete, or edited."""
     lock = ServeLock(tmp_path)

@@ -8,7 +8,6 @@ memcrdt's default port. Format of the list: https://pkg.go.dev/tailscale.com/ipn
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ import aiohttp
 
 from memcrdt.errors import InputError
 from memcrdt.model.ports import DEFAULT_PORT
+from memcrdt.model.values import parse_json
 from memcrdt.net.addresses import Address
 from memcrdt.net.discovery.finder import AddressCandidate, Found
 
@@ -137,6 +137,6 @@ def _find_program() -> str | None:
 
 
 def _parsed(document: bytes) -> object:
-    with suppress(ValueError, RecursionError):
-        return json.loads(document)
+    with suppress(ValueError):
+        return parse_json(document)
     return None

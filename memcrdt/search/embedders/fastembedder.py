@@ -7,7 +7,6 @@ downloads it.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import threading
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memcrdt.errors import EmbedderError, InputError, ModelMissingError
+from memcrdt.model.values import parse_json
 from memcrdt.search.arrays import unit_rows
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ CACHE_VARIABLE = "MEMCRDT_MODELS"
 FOLDER_PREFIX = "folder:"
 BATCH = 32  # texts per run, of about equal length: padding costs more than calls
 _SAMPLE_BYTES = 65_536
+_CONFIG_BYTES = 1 << 20
 
 
 def cache_folder() -> Path:
@@ -136,7 +137,11 @@ class FolderEmbedder(FastEmbedder):
         path = self._folder / name
         if not path.is_file():
             return {}
-        found = json.loads(path.read_text("utf-8"))
+        try:
+            with path.open("rb") as file:
+                found = parse_json(file.read(_CONFIG_BYTES))
+        except ValueError as exc:
+            raise EmbedderError(f"{path} is not JSON ({exc}); pull the model again, or name another folder") from exc
         return found if isinstance(found, dict) else {}
 
 

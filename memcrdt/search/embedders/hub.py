@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import json
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, TypeAlias
 
 from memcrdt.errors import InputError, ModelMissingError
+from memcrdt.model.values import parse_json
 
 Progress: TypeAlias = Callable[[int, int], None]  # called with the bytes that are here, and the total bytes
 
@@ -94,9 +94,9 @@ class ModelRepository:
         url = f"{endpoint()}/api/models/{self._name}/revision/{self._revision() or 'main'}?blobs=true"
         with _request(url, self._name, ANSWER_TIMEOUT_S) as answer:
             try:
-                listing = json.loads(answer.read(MAX_LISTING_BYTES))
+                listing = parse_json(answer.read(MAX_LISTING_BYTES))
                 return _commit(listing), {file.path: file for file in map(_remote_file, listing["siblings"])}
-            except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError) as exc:
+            except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as exc:
                 raise ModelMissingError(f"{endpoint()} lists no files of {self._name}: {exc!r}; {_ADVICE}") from exc
 
     def _get(self, revision: str, wanted: list[RemoteFile], progress: Progress) -> None:

@@ -6,7 +6,6 @@ numbers fit into times and row numbers, its texts have a limit, and its JSON can
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -14,6 +13,7 @@ from memcrdt.model import limits
 from memcrdt.model.attributes import ATTRIBUTES, Attribute
 from memcrdt.model.ids import is_ulid
 from memcrdt.model.predicates import is_metadata_key, is_metadata_value, is_tag, is_text
+from memcrdt.model.values import parse_json
 
 Check: TypeAlias = Callable[[Any], bool]
 
@@ -64,8 +64,8 @@ def _parsed(value: object) -> object:
     if not isinstance(value, str) or len(value) > limits.MIB:
         return None
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return parse_json(value)
+    except ValueError:
         return None
 
 
