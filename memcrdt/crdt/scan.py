@@ -80,6 +80,7 @@ class Scan:
             over blocks needs these, too.
         texts: The strings under `text` in its values: the texts of births and revisions, in a well-formed memory.
         memory: The memory in bytes that yrs takes at most for it.
+        largest: The bytes of its largest block, which is a register with its key.
     """
 
     first: StateVector
@@ -87,6 +88,7 @@ class Scan:
     needs: StateVector
     texts: tuple[str, ...]
     memory: int = 0
+    largest: int = 0
 
 
 def scan(update: bytes, *, own: bool = False) -> Scan:
@@ -180,7 +182,7 @@ class Cursor:
 class Walk(Cursor):
     """One pass over an update, which collects its blocks and the blocks it refers to."""
 
-    __slots__ = ("after", "blocks", "first", "memory", "named", "needs", "own", "refers", "texts")
+    __slots__ = ("after", "blocks", "first", "largest", "memory", "named", "needs", "own", "refers", "texts")
 
     def __init__(self, update: bytes, own: bool) -> None:
         super().__init__(update)
@@ -192,6 +194,7 @@ class Walk(Cursor):
         self.texts: list[str] = []
         self.named: str | None = None  # the key of the current block, if the block names it
         self.blocks = 0
+        self.largest = 0
         self.memory = 0
 
     def take(self, size: int) -> None:
@@ -226,6 +229,7 @@ class Walk(Cursor):
 
     def block(self, client: int, clock: int) -> int:
         """Walk the block at (client, clock). Return the clock after it."""
+        start = self.at
         info = self.byte()
         kind = info & _KIND
         if kind in (_COLLECTED, _SKIP):
@@ -233,6 +237,9 @@ class Walk(Cursor):
         else:
             self.place(info, client, clock)
             size = self.content(kind)
+        self.largest = max(self.largest, self.at - start)
+        if self.largest > limits.REGISTER_BYTES and not self.own:
+            self.refuse(f"a register of {self.largest} bytes, more than {limits.REGISTER_BYTES},")
         end = clock + size
         if not clock < end <= limits.UPDATE_CLOCK:
             self.refuse(f"a block of client {client} from clock {clock} to {end}")
@@ -346,7 +353,7 @@ class Walk(Cursor):
             if end > self.after.get(client, 0):
                 self.needs[client] = max(end, self.needs.get(client, 0))
         needs = {client: clock for client, clock in self.needs.items() if clock}
-        return Scan(self.first, self.after, needs, tuple(self.texts), self.memory)
+        return Scan(self.first, self.after, needs, tuple(self.texts), self.memory, self.largest)
 
 
 def _short(text: str) -> str:

@@ -21,6 +21,7 @@ from memcrdt.crdt.pieces import cut
 from memcrdt.crdt.scan import ROOT, Cursor, Scan, scan
 from memcrdt.errors import CorruptError, RemoteProtocolError
 from memcrdt.model.clocks import StateVector, covers, decode_state_vector, encode_state_vector
+from memcrdt.model.edits import is_sendable, sendable
 from memcrdt.model.ids import is_ulid
 from memcrdt.model.registers import FORGOTTEN, Deleted, forgotten_key, split
 from memcrdt.model.values import Json, canonical, restored
@@ -103,6 +104,12 @@ class Shard:
         """Return all registers of one memory; empty if it has none."""
         with self._transaction() as transaction:
             return {key: self._value(transaction, key) for key in self._keys.get(memory_id, ())}
+
+    def shrink(self) -> Edit:
+        """Write again, without their largest fields, the registers that are too large to be sent."""
+        with self._transaction() as transaction:
+            values = {key: self._value(transaction, key) for key in self._sorted_keys()}
+        return self.write({key: sendable(value) for key, value in values.items() if not is_sendable(value)})
 
     def write(self, writes: Mapping[str, Json | Deleted]) -> Edit:
         """Write registers in one transaction. A register that has the value already is not written again."""

@@ -10,13 +10,15 @@ from typing import Final
 
 from memcrdt.model import limits, registers
 from memcrdt.model.attributes import BY_NAME
-from memcrdt.model.projection import LiveMemory, RevisionState
-from memcrdt.model.registers import DELETED, Registers, Writes
-from memcrdt.model.values import Json
+from memcrdt.model.projection import LiveMemory, RevisionState, Tombstone
+from memcrdt.model.registers import DELETED, Deleted, Registers, Writes
+from memcrdt.model.values import Json, encoded_size
 
 # A commit that gives a memory more revisions than this prunes the memory at once. Compaction prunes all others. So no
 # shard grows without bound. The number exceeds the number of revisions kept, so that few commits have to prune.
 TOO_MANY_REVISIONS: Final = limits.REVISIONS + limits.REVISIONS // 8
+
+_KEY_BYTES: Final = 1 * limits.KIB  # room for the key of a register, and for what Yjs writes before a value
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ def born(new: NewMemory, stamp: Stamp) -> Writes:
 def edited(state: LiveMemory, edit: MemoryEdit, stamp: Stamp, revision: str) -> Writes:
     """Return the registers to write for an edit, except those whose value stays the same.
 
-    A new text settles a conflict: it names all heads as its base.
+    A new text settles a conflict: it names all heads as its base. If there are more heads than a revision can name, it
+    names the latest of them, and all other revisions are deleted: so many heads alone are as many texts as are kept.
 
     Args:
         state: The memory before the edit.
@@ -110,8 +113,11 @@ def edited(state: LiveMemory, edit: MemoryEdit, stamp: Stamp, revision: str) -> 
     """
     writes: Writes = {}
     if edit.text is not None and (edit.text != state.shown.text or len(state.heads) > 1):
-        bases = [head.revision for head in state.heads]
+        bases = [head.revision for head in state.heads[-limits.BASES :]]
         writes |= _revision(state.id, revision, edit.text, stamp, bases)
+        if len(state.heads) > len(bases):
+            gone = {each.revision for each in state.revisions[1:]} - set(bases)
+            writes |= dict.fromkeys((registers.revision_key(state.id, each) for each in gone), DELETED)
     writes |= _tags(state.id, state.salt, (tag for tag in edit.add_tags if tag not in state.tags), stamp.at)
     removed: Writes = {
         registers.tag_key(state.id, state.salt, t): {"tag": None, "at": stamp.at}
@@ -133,13 +139,16 @@ def retold(memory_id: str, revisions: Iterable[RevisionState]) -> Writes:
     return writes
 
 
-def forgotten(memory_id: str, found: Registers, stamp: Stamp) -> Writes:
-    """Return the tombstone of a memory and the deletion of all its other registers in one shard.
+def forgotten(tombstone: Tombstone, found: Registers) -> Writes:
+    """Return the register of a tombstone, and the deletion of all other registers of the memory in one shard.
 
     Both belong in one transaction, so that the state vector always advances. A deletion alone does not advance it.
+
+    The register says exactly what the tombstone says, also if it lacks a device. So a copy of it in another shard does
+    not change what the tombstones of the memory mean together.
     """
-    tombstone: Json = {"at": stamp.at, "by": stamp.by, "device": stamp.device}
-    return {**swept(memory_id, found), registers.forgotten_key(memory_id): tombstone}
+    value: Json = {"at": tombstone.at, "by": tombstone.by, "device": tombstone.device}
+    return {**swept(tombstone.id, found), registers.forgotten_key(tombstone.id): value}
 
 
 def swept(memory_id: str, found: Registers) -> Writes:
@@ -175,11 +184,31 @@ def prunable(state: LiveMemory, most: int = limits.REVISIONS) -> list[str]:
 
 
 def kept_fields(writes: Writes, found: Registers) -> Writes:
-    """Return `writes` with the fields that a newer version added to the same registers, so that no field is lost."""
-    return {
-        key: {**old, **value} if isinstance(value, dict) and isinstance(old := found.get(key), dict) else value
-        for key, value in writes.items()
-    }
+    """Return `writes` with the fields that a newer version added to the same registers, so that no field is lost.
+
+    Fields that would make a register too large to be sent are left out. No version writes such fields.
+    """
+    return {key: _with_fields(value, found.get(key)) for key, value in writes.items()}
+
+
+def _with_fields(value: Json | Deleted, old: Json) -> Json | Deleted:
+    if not isinstance(value, dict) or not isinstance(old, dict) or old.keys() <= value.keys():
+        return value
+    both: Json = {**old, **value}
+    return both if is_sendable(both) else value
+
+
+def is_sendable(value: Json) -> bool:
+    """Return whether other devices accept a register with this value."""
+    return encoded_size(value) <= limits.REGISTER_BYTES - _KEY_BYTES
+
+
+def sendable(value: Json) -> Json:
+    """Return a value that is too large to be sent without its largest fields; null if it has no fields."""
+    fields = dict(value) if isinstance(value, dict) else None
+    while fields and not is_sendable(fields):
+        del fields[max(fields, key=lambda name: encoded_size({name: fields[name]}))]
+    return fields
 
 
 def _revision(memory_id: str, revision: str, text: str, stamp: Stamp, base: Iterable[str]) -> Writes:

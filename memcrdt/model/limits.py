@@ -22,7 +22,7 @@ LABEL_CHARS: Final = 256  # kind, author, device, trust, the name of a relation
 SOURCE_CHARS: Final = 2 * KIB  # an address or a path
 KEY_CHARS: Final = 1 * KIB
 REVISIONS: Final = 64
-BASES: Final = 64  # heads that one revision can settle
+BASES: Final = 64  # heads that one revision can name; a memory with more keeps the latest
 
 # One call.
 BATCH_ITEMS: Final = 100_000
@@ -39,6 +39,7 @@ SHARDS: Final = 1 << 20
 
 # Bytes from outside.
 UPDATE_BYTES: Final = 16 * MIB
+REGISTER_BYTES: Final = 256 * KIB  # key and value; a birth with every field at its limit has 85 KiB
 UPDATE_CLIENTS: Final = 65_536
 UPDATE_BLOCKS: Final = 1 << 20
 UPDATE_CLOCK: Final = 1 << 31

@@ -12,10 +12,8 @@ from memcrdt.model.values import Json, canonical, check_json
 def is_text(value: Json) -> TypeGuard[str]:
     """Return whether `value` can be a memory's text."""
     # A character has at most four bytes, so most texts can be measured without encoding them.
-    return (
-        isinstance(value, str)
-        and value != ""
-        and (len(value) * 4 <= limits.TEXT_BYTES or len(value.encode()) <= limits.TEXT_BYTES)
+    return _is_string(value, limits.TEXT_BYTES) and (
+        len(value) * 4 <= limits.TEXT_BYTES or len(value.encode()) <= limits.TEXT_BYTES
     )
 
 
@@ -26,7 +24,7 @@ def is_time(value: Json) -> TypeGuard[int]:
 
 def is_label(value: Json) -> TypeGuard[str]:
     """Return whether `value` is a short text, such as a kind or a name."""
-    return isinstance(value, str) and 0 < len(value) <= limits.LABEL_CHARS
+    return _is_string(value, limits.LABEL_CHARS)
 
 
 def is_optional_label(value: Json) -> TypeGuard[str | None]:
@@ -36,23 +34,25 @@ def is_optional_label(value: Json) -> TypeGuard[str | None]:
 
 def is_source(value: Json) -> TypeGuard[str]:
     """Return whether `value` can name the source of a memory."""
-    return isinstance(value, str) and 0 < len(value) <= limits.SOURCE_CHARS
+    return _is_string(value, limits.SOURCE_CHARS)
 
 
 def is_tag(value: Json) -> TypeGuard[str]:
     """Return whether `value` can be a tag."""
-    return isinstance(value, str) and 0 < len(value) <= limits.TAG_CHARS
+    return _is_string(value, limits.TAG_CHARS)
 
 
 def is_metadata_key(value: Json) -> TypeGuard[str]:
     """Return whether `value` can be a key of the metadata."""
-    return isinstance(value, str) and 0 < len(value) <= limits.METADATA_KEY_CHARS
+    return _is_string(value, limits.METADATA_KEY_CHARS)
 
 
 def is_metadata_value(value: Json) -> bool:
     """Return whether every JSON reader accepts `value`. Yjs also has infinities and integers of any size."""
-    if value is None or isinstance(value, bool) or (isinstance(value, str) and len(value) * 6 < limits.METADATA_BYTES):
-        return True  # an escaped character has at most six bytes, so there is no need to measure
+    if value is None or isinstance(value, bool):
+        return True
+    if isinstance(value, str) and len(value) * 6 < limits.METADATA_BYTES:
+        return value == "" or _is_string(value, limits.METADATA_BYTES)  # an escaped character has at most six bytes
     try:
         return len(canonical(check_json(value, "metadata")).encode()) <= limits.METADATA_BYTES
     except InputError:
@@ -67,3 +67,13 @@ def is_flag(value: Json) -> TypeGuard[bool]:
 def is_share(value: Json) -> TypeGuard[float]:
     """Return whether `value` is a number from 0 to 1."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _is_string(value: Json, chars: int) -> TypeGuard[str]:
+    """Return whether `value` is text of 1 to `chars` characters that can be encoded as UTF-8."""
+    if not isinstance(value, str) or not 0 < len(value) <= chars:
+        return False
+    try:
+        return value.isascii() or bool(value.encode())
+    except UnicodeEncodeError:  # a lone surrogate
+        return False

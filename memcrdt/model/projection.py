@@ -206,23 +206,25 @@ def _birth(value: Json) -> _Birth | None:
     return _Birth(text, created_at, device, salt, attributes)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Found:
     """The values of the registers of one memory, collected while they are read."""
 
+    id: str
+    salt: bytes
     tags: set[str] = field(default_factory=set)
     metadata: dict[str, Json] = field(default_factory=dict)
     links: set[tuple[str, str]] = field(default_factory=set)
     attributes: dict[str, Json] = field(default_factory=dict)
     revisions: list[RevisionState] = field(default_factory=list)
-    latest: int = 0
+    latest: int
     ignored: int = 0
 
 
 def _live(memory_id: str, birth: _Birth, united: Mapping[str, Json]) -> LiveMemory:
-    found = _Found(latest=birth.created_at)
+    found = _Found(id=memory_id, salt=birth.salt, latest=birth.created_at)
     for key, value in united.items():
-        _read(found, birth.salt, registers.part_of(memory_id, key), value)
+        _read(found, registers.part_of(memory_id, key), value)
     revisions = _revisions(memory_id, birth, found.revisions)
     shown = next(revision for revision in reversed(revisions) if revision.head)
     born, others = birth.attributes, found.attributes
@@ -248,7 +250,7 @@ def _live(memory_id: str, birth: _Birth, united: Mapping[str, Json]) -> LiveMemo
     )
 
 
-def _read(found: _Found, salt: bytes, part: tuple[str, str], value: Json) -> None:
+def _read(found: _Found, part: tuple[str, str], value: Json) -> None:
     field, name = part
     reader = _READERS.get(field)
     if reader is None or (field == registers.ATTRIBUTE and name not in IN_REGISTERS):
@@ -256,7 +258,7 @@ def _read(found: _Found, salt: bytes, part: tuple[str, str], value: Json) -> Non
     if value is None and field in _NAMED_BY:
         return  # a stock Yjs client may remove an item this way
     at = value.get("at") if isinstance(value, dict) else None
-    if isinstance(value, dict) and is_time(at) and (_is_removed(field, value) or reader(found, salt, name, value)):
+    if isinstance(value, dict) and is_time(at) and (_is_removed(field, value) or reader(found, name, value)):
         found.latest = max(found.latest, at)
     else:
         found.ignored += 1
@@ -266,42 +268,43 @@ def _is_removed(field: str, value: Mapping[str, Json]) -> bool:
     return field in _NAMED_BY and value.get(_NAMED_BY[field]) is None
 
 
-def _read_tag(found: _Found, salt: bytes, name: str, value: Mapping[str, Json]) -> bool:
+def _read_tag(found: _Found, name: str, value: Mapping[str, Json]) -> bool:
     tag = value.get("tag")
-    if not (is_tag(tag) and registers.tag_name(salt, tag) == name):
+    if not (is_tag(tag) and registers.tag_name(found.salt, tag) == name):
         return False
     found.tags.add(tag)
     return True
 
 
-def _read_metadata(found: _Found, salt: bytes, name: str, value: Mapping[str, Json]) -> bool:
+def _read_metadata(found: _Found, name: str, value: Mapping[str, Json]) -> bool:
     key = value.get("key")
     if not (is_metadata_key(key) and "value" in value and is_metadata_value(value["value"])):
         return False
-    if registers.metadata_name(salt, key) != name:
+    if registers.metadata_name(found.salt, key) != name:
         return False
     found.metadata[key] = value["value"]
     return True
 
 
-def _read_link(found: _Found, salt: bytes, name: str, value: Mapping[str, Json]) -> bool:
+def _read_link(found: _Found, name: str, value: Mapping[str, Json]) -> bool:
     rel, to = value.get("rel"), value.get("to")
-    if not (is_label(rel) and is_ulid(to) and isinstance(to, str) and registers.link_name(salt, rel, to) == name):
+    if not (is_label(rel) and is_ulid(to) and isinstance(to, str) and registers.link_name(found.salt, rel, to) == name):
         return False
     found.links.add((rel, to))
     return True
 
 
-def _read_attribute(found: _Found, _salt: bytes, name: str, value: Mapping[str, Json]) -> bool:
-    said = value.get("value")
-    if not IN_REGISTERS[name].is_valid(said):
+def _read_attribute(found: _Found, name: str, value: Mapping[str, Json]) -> bool:
+    if "value" not in value or not IN_REGISTERS[name].is_valid(said := value["value"]):
         return False
     found.attributes[name] = said  # None as well: it removes the value of the birth
     return True
 
 
-def _read_revision(found: _Found, _salt: bytes, name: str, value: Mapping[str, Json]) -> bool:
+def _read_revision(found: _Found, name: str, value: Mapping[str, Json]) -> bool:
     text, by, device, base, at = (value.get(field) for field in ("text", "by", "device", "base", "at"))
+    if name == found.id:
+        return False  # the birth has this name
     if not (is_ulid(name) and is_text(text) and is_optional_label(by) and is_label(device) and is_time(at)):
         return False
     if not (isinstance(base, list) and len(base) <= limits.BASES and all(is_ulid(each) for each in base)):
@@ -311,7 +314,7 @@ def _read_revision(found: _Found, _salt: bytes, name: str, value: Mapping[str, J
     return True
 
 
-_READERS: dict[str, Callable[[_Found, bytes, str, Mapping[str, Json]], bool]] = {
+_READERS: dict[str, Callable[[_Found, str, Mapping[str, Json]], bool]] = {
     registers.TAG: _read_tag,
     registers.METADATA: _read_metadata,
     registers.LINK: _read_link,
@@ -369,6 +372,7 @@ def _salt(value: Json) -> bytes | None:
     if not isinstance(value, str) or len(value) != 32:
         return None
     try:
-        return bytes.fromhex(value)
+        salt = bytes.fromhex(value)
     except ValueError:
         return None
+    return salt if len(salt) == 16 else None  # fromhex() skips spaces

@@ -103,6 +103,11 @@ def check_imported(item: Mapping[str, Any], defaults: Mapping[str, Any], now_ms:
 
     A line has arguments of add(), and attributes and links that only an import takes. `defaults` override the line.
     """
+    if "allow_secret" in item:
+        raise InputError(
+            "a line cannot allow its own secret; allow secrets for the whole import (allow_secret=True in Python,"
+            " --allow-secret on the command line)"
+        )
     given = _overlaid(item, defaults)
     links = _check_links(given.pop("links", ()))
     said = {name: BY_NAME[name].check(given.pop(name)) for name in _IMPORT_ONLY & given.keys()}

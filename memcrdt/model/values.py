@@ -38,6 +38,17 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from exc
 
 
+def encoded_size(value: Json) -> int:
+    """Return the maximum number of bytes that `value` takes in an update of Yjs."""
+    if isinstance(value, str):
+        return 6 + len(value.encode(errors="surrogatepass"))
+    if isinstance(value, dict):
+        return 6 + sum(encoded_size(key) + encoded_size(item) for key, item in value.items())
+    if isinstance(value, list):
+        return 6 + sum(map(encoded_size, value))
+    return 11
+
+
 def restored(value: Json) -> Json:
     """Return `value` as it was before Yjs turned its integers into floats: whole floats become integers again.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from memcrdt.crdt.pieces import cut
@@ -84,6 +85,9 @@ class StoreReplica(Replica):
         """
         number = self._number(space)
         diff = self._mending(lambda: self._lacking(number, shard, theirs))
+        if _is_too_large_in_part(diff.update) and not self.is_read_only(space):
+            self._store.commit(partial(_shrink, number, shard))
+            diff = self._mending(lambda: self._lacking(number, shard, theirs))
         if len(diff.update) <= limits.UPDATE_BYTES:
             return diff
         first = next(cut(diff.update, PIECE_BYTES))
@@ -190,6 +194,17 @@ class StoreReplica(Replica):
     def _set_aside(self, refused: RefusedUpdate) -> None:
         with self._store.writing() as db:
             quarantine.put(db, refused)
+
+
+def _is_too_large_in_part(update: bytes) -> bool:
+    """Return whether an update has a register that other devices refuse. Only an older version let it into a store."""
+    return len(update) > limits.REGISTER_BYTES and scan(update, own=True).largest > limits.REGISTER_BYTES
+
+
+def _shrink(space: int, number: int, transaction: Transaction) -> None:
+    row = log.find_shard(transaction.db, space, number)
+    if row is not None and not row.damaged:
+        transaction.shrink(row.shard)
 
 
 _IMPOSTOR = (

@@ -124,21 +124,21 @@ class Transaction:
             here: Writes = {key: value for key, value in writes.items() if place == 0 or key in found}
             work.pending[memory_id].update(edits.kept_fields(here, found))
 
-    def forget(self, space: int, memory_id: str, stamp: Stamp | None = None) -> None:
+    def forget(self, space: int, memory_id: str, tombstone: Tombstone | None = None) -> None:
         """Gather the forget of a memory, in every shard that has registers of it.
 
         Args:
             space: The local number of the space.
             memory_id: The id of the memory.
-            stamp: The stamp of an earlier forget; None takes that of this transaction.
+            tombstone: The tombstone of an earlier forget; None makes one with the stamp of this transaction.
 
         Raises:
             ReadOnlyError: This device may only read the space.
         """
         self._check_writable(space, _KEPT_BY_OTHERS)
+        tombstone = tombstone or self._tombstone(memory_id)
         for work in self._homes(space, memory_id):
-            found = work.registers_of(memory_id)
-            work.pending[memory_id].update(edits.forgotten(memory_id, found, stamp or self.stamp))
+            work.pending[memory_id].update(edits.forgotten(tombstone, work.registers_of(memory_id)))
             work.to_scrub = True
 
     def apply(self, space: int, number: int, update: bytes, scanned: Scan, origin: str) -> None:
@@ -157,6 +157,15 @@ class Transaction:
         self._record(work, live.apply(update, scanned), origin)
         if work.row.damaged:
             work.apply_waiting(self.db)
+
+    def shrink(self, shard: int) -> None:
+        """Write the registers of a shard (its local number) that are too large to be sent again, without the excess.
+
+        No device takes such a register any more, but an older version did.
+        """
+        work = self._work(log.shard_row(self.db, shard))
+        work.is_changed = True
+        self._record(work, work.document.live.shrink(), log.LOCAL)
 
     def prune(self, shard: int, most: int) -> int:
         """Gather the deletion of the oldest revisions of memories that have too many.
@@ -223,7 +232,7 @@ class Transaction:
         homes = self._homes(space, memory_id)
         state = project(memory_id, [work.registers_of(memory_id) for work in homes])
         if not isinstance(state, Tombstone) and any(memory_id in work.unborn for work in homes):
-            state = Tombstone(memory_id, self.stamp.at, self.stamp.by, self.stamp.device)
+            state = self._tombstone(memory_id)
         if not isinstance(state, Tombstone) and any(work.row.damaged or work.is_mended for work in homes):
             state = views.tombstone_of(self.db, space, memory_id) or state  # the lost rows may include its tombstone
         if isinstance(state, Tombstone):
@@ -246,16 +255,18 @@ class Transaction:
             work.pending[state.id].update((key, DELETED) for key in gone if key in found)
         return len(gone)
 
+    def _tombstone(self, memory_id: str) -> Tombstone:
+        return Tombstone(memory_id, self.stamp.at, self.stamp.by, self.stamp.device)
+
     def _bury(self, tombstone: Tombstone, homes: list[ShardWork]) -> None:
         """Gather the tombstone of a memory where it is missing, and the deletion of its other registers."""
-        stamp = Stamp(tombstone.at, tombstone.by, tombstone.device or self.stamp.device)
         for work in homes:
             work.to_scrub = True
             if self._is_read_only(work.row.space):
                 continue
             found = work.registers_of(tombstone.id)
             if registers.forgotten_key(tombstone.id) not in found:
-                work.pending[tombstone.id].update(edits.forgotten(tombstone.id, found, stamp))
+                work.pending[tombstone.id].update(edits.forgotten(tombstone, found))
             elif len(found) > 1:
                 work.pending[tombstone.id].update(edits.swept(tombstone.id, found))
 

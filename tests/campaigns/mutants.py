@@ -16,7 +16,7 @@ from memcrdt.crdt import shard
 from memcrdt.crdt.shard import Shard
 from memcrdt.model import clocks, edits, registers
 from memcrdt.model.clocks import encode_state_vector
-from memcrdt.model.edits import Stamp
+from memcrdt.model.projection import Tombstone
 from memcrdt.model.registers import Registers, Writes
 from memcrdt.model.statements import unpack
 from memcrdt.node.store_replica import StoreReplica
@@ -91,8 +91,8 @@ def _compare_state_vectors_only() -> AbstractContextManager[object]:
 def _forget_by_overwriting() -> AbstractContextManager[object]:
     """Forget by writing null over the birth, without a tombstone."""
 
-    def forgotten(memory_id: str, found: Registers, stamp: Stamp) -> Writes:
-        return {**edits.swept(memory_id, found), registers.birth_key(memory_id): None}
+    def forgotten(tombstone: Tombstone, found: Registers) -> Writes:
+        return {**edits.swept(tombstone.id, found), registers.birth_key(tombstone.id): None}
 
     return patch.object(edits, "forgotten", forgotten)
 

@@ -77,6 +77,15 @@ def test_an_update_above_the_size_limit_is_refused_unread() -> None:
         scan(bytes(limits.UPDATE_BYTES + 1))
 
 
+def test_a_register_that_is_too_large_is_refused() -> None:
+    """A register has to fit easily into every update. A row of our own log may have one from an earlier version."""
+    fits, excess = (Shard(5).write({ID: {"text": "x" * size}}).updates[0] for size in (200_000, limits.REGISTER_BYTES))
+    assert 200_000 < scan(fits).largest < 201_000
+    with pytest.raises(RemoteProtocolError, match="register of"):
+        scan(excess)
+    assert scan(excess, own=True).largest > limits.REGISTER_BYTES
+
+
 def test_the_empty_update_brings_and_needs_nothing() -> None:
     """Two zeros are a valid update."""
     info = scan(b"\x00\x00")

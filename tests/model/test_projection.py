@@ -10,11 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memcrdt.model import limits, registers
-from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp, born, edited, forgotten, kept_fields
+from memcrdt.model.edits import (
+    MemoryEdit,
+    NewMemory,
+    Stamp,
+    born,
+    edited,
+    forgotten,
+    is_sendable,
+    kept_fields,
+    prunable,
+    sendable,
+)
 from memcrdt.model.projection import LiveMemory, Tombstone, project, unite
 from memcrdt.model.records import Link
 from memcrdt.model.registers import DELETED, Deleted
 from memcrdt.model.values import Json
+from tests.odd_registers import MEMORIES, OddRegisters
 
 ID, OTHER = "01JD8Z6Q4M0000000000000001", "01JD8Z6Q4M0000000000000002"
 SALT = bytes(range(16))
@@ -35,6 +47,7 @@ BIRTH: Json = {
 
 times = st.integers(0, 5)
 names = st.sampled_from(["a", "b", "c"])
+randoms = st.integers(0, 1 << 32).map(random.Random)  # st.randoms() takes a hundred times as long for so many choices
 junk = st.sampled_from([None, 0, 1.5, True, "text", [], {}, {"at": -1}, {"at": True}, {"at": 1, "tag": 7}])
 
 
@@ -115,6 +128,35 @@ def test_every_live_memory_is_consistent(found: Part) -> None:
     assert list(edits) == sorted(edits, key=lambda r: (r.at, r.revision))
     assert state.revisions[0].revision == ID
     assert not (edits and state.revisions[0].head)
+
+
+@settings(max_examples=400)
+@given(randoms)
+def test_no_register_of_any_shape_is_an_error(rng: random.Random) -> None:
+    """Registers are a memory, a tombstone or nothing, in any order. A memory can be edited and pruned."""
+    odd = OddRegisters(rng, surrogates=True)
+    parts = [odd.registers_of(MEMORIES[0]) for _ in range(rng.randint(1, 2))]
+    state = project(MEMORIES[0], parts)
+    shuffled = [dict(rng.sample(list(part.items()), len(part))) for part in parts]
+    assert repr(project(MEMORIES[0], shuffled)) == repr(state)  # as text, because NaN does not equal itself
+    if isinstance(state, LiveMemory):
+        edit = MemoryEdit(text="new", add_tags=("one",), metadata={"one": 1}, attributes={"trust": "high"})
+        writes = edited(state, edit, Stamp(limits.TIME_MAX_MS, None, DEVICE), R1)
+        after = project(MEMORIES[0], [_written(part, kept_fields(writes, part)) for part in parts])
+        assert isinstance(after, LiveMemory)
+        assert ([head.text for head in after.heads], after.attributes["trust"]) == (["new"], "high")
+        assert {"one"} <= {*after.tags} & {*after.metadata}
+        assert len(prunable(after, 1)) < len(after.revisions)
+
+
+@given(st.lists(st.one_of(st.none(), st.builds(OddRegisters, randoms).map(OddRegisters.tombstone))))
+def test_a_copy_of_a_tombstone_in_another_shard_changes_nothing(tombstones: list[Json]) -> None:
+    """Tombstones of any shape mean the same before and after a device writes what they say to another shard."""
+    key = registers.forgotten_key(ID)
+    parts: list[Part] = [{key: value} for value in tombstones]
+    state = project(ID, parts)
+    if isinstance(state, Tombstone):
+        assert project(ID, [*parts, _written({ID: BIRTH}, forgotten(state, {ID: BIRTH}))]) == state
 
 
 @given(st.permutations(range(4)))
@@ -225,6 +267,8 @@ def test_a_broken_birth_gives_way_to_the_next_shards() -> None:
         ("source", "x" * (limits.SOURCE_CHARS + 1)),
         ("salt", "00"),
         ("salt", "z" * 32),
+        ("salt", " " * 32),
+        ("text", "\ud800"),
         ("salt", None),
     ],
 )
@@ -249,12 +293,15 @@ def test_a_birth_that_breaks_a_limit_is_ignored(field: str, value: Json) -> None
         (registers.link_key(ID, SALT, "of", "nobody"), {"rel": "of", "to": "nobody", "at": 1}),
         (registers.attribute_key(ID, "importance"), {"value": 2, "at": 1}),
         (registers.attribute_key(ID, "scope"), {"value": None, "at": 1}),
+        (registers.attribute_key(ID, "trust"), {"at": 1}),
+        (registers.attribute_key(ID, "trust"), {"value": "\ud800", "at": 1}),
         (registers.attribute_key(ID, "pinned"), None),
         (registers.revision_key(ID, "nonsense"), {"text": "t", "at": 1, "by": None, "device": DEVICE, "base": []}),
         (registers.revision_key(ID, R1), {"text": "", "at": 1, "by": None, "device": DEVICE, "base": []}),
         (registers.revision_key(ID, R1), {"text": "t", "at": 1, "by": None, "device": DEVICE, "base": ["x"]}),
         (registers.revision_key(ID, R1), {"text": "t", "at": 1, "by": None, "device": DEVICE, "base": [R2] * 65}),
         (registers.revision_key(ID, R1), None),
+        (registers.revision_key(ID, ID), {"text": "t", "at": 1, "by": None, "device": DEVICE, "base": []}),
     ],
 )
 def test_an_invalid_register_is_ignored_and_counted(key: str, value: Json) -> None:
@@ -386,10 +433,36 @@ def test_the_same_text_again_settles_a_conflict() -> None:
     assert sorted(value["base"]) == [R1, R2]
 
 
+@pytest.mark.parametrize("count", [limits.BASES, limits.BASES + 1, 3 * limits.BASES])
+def test_an_edit_settles_any_number_of_heads(count: int) -> None:
+    """A revision names at most 64 others. If there are more heads, the latest are named, and the others are deleted."""
+    found: Part = {ID: BIRTH}
+    for number in range(count):
+        before, after = (f"01JD8Z6Q4M0000000000{kind}{number:05}" for kind in "RS")
+        found |= _revision(before, 200, ID) | _revision(after, 300 + number, before)
+    state = _live(found)
+    writes = edited(state, MemoryEdit(text="settled"), Stamp(900, None, DEVICE), R1)
+    settled = _live(_written(found, writes))
+    assert (len(state.heads), [head.text for head in settled.heads], settled.ignored) == (count, ["settled"], 0)
+    assert {head.revision for head in state.heads[-limits.BASES :]} <= {each.revision for each in settled.revisions}
+
+
+def test_fields_that_cannot_be_sent_are_dropped() -> None:
+    """A register keeps the fields of a newer version, unless they would make it too large for other devices."""
+    key, long = registers.attribute_key(ID, "trust"), "x" * limits.REGISTER_BYTES
+    writes: registers.Writes = {key: {"value": "high", "at": 1}}
+    assert kept_fields(writes, {key: {"value": "low", "mood": "fine"}}) == {
+        key: {"value": "high", "at": 1, "mood": "fine"}
+    }
+    assert kept_fields(writes, {key: {"value": "low", "mood": long}}) == writes
+    assert sendable({"a": 1, "b": long, "c": [long]}) == {"a": 1}
+    assert (sendable(long), sendable([long]), is_sendable({"text": "x" * limits.TEXT_BYTES})) == (None, None, True)
+
+
 def test_forgetting_leaves_only_the_tombstone() -> None:
     """Every other register of the shard is deleted, including registers of newer versions."""
     found: Part = {ID: BIRTH, **_tag("a"), f"{ID}/q/newer": 1}
-    after = _written(found, forgotten(ID, found, Stamp(5, "me", DEVICE)))
+    after = _written(found, forgotten(Tombstone(ID, 5, "me", DEVICE), found))
     assert after == {registers.forgotten_key(ID): {"at": 5, "by": "me", "device": DEVICE}}
 
 

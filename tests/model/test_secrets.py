@@ -112,6 +112,16 @@ def test_secrets_in_names_of_relations_scopes_and_spaces_are_refused(tmp_path: P
         assert memory.import_(file, allow_secret=True).added == 1
 
 
+def test_a_line_of_an_import_cannot_allow_its_own_secret(tmp_path: Path) -> None:
+    """Only the caller decides, for the whole import. A file may come from anywhere."""
+    file = tmp_path / "lines.jsonl"
+    file.write_text(json.dumps({"text": SECRET, "allow_secret": True}) + "\n" + json.dumps({"text": "other"}))
+    with memcrdt.open(tmp_path, embedder=None) as memory:
+        report = memory.import_(file)
+        assert (report.added, report.refusals[0].line) == (1, 1)
+        assert "allow_secret=True in Python" in report.refusals[0].reason
+
+
 @pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret[:12].strip())
 def test_a_secret_is_accepted_if_allowed(secret: str) -> None:
     """allow_secret switches the check off for add() and update()."""

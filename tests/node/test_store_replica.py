@@ -13,7 +13,7 @@ from memcrdt.node import store_replica
 from memcrdt.store import compaction, log
 from memcrdt.store.membership.peers import Peers
 from memcrdt.testing.replicas import ReplicaAcceptance, ReplicaScene
-from tests.bare_device import BareDevice
+from tests.bare_device import BareDevice, agree
 
 
 def test_a_diff_that_is_too_large_is_taken_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,6 +33,27 @@ def test_a_diff_that_is_too_large_is_taken_in_parts(tmp_path: Path, monkeypatch:
         if not diff.partial:
             break
     assert (parts > 3, there.digest(), there.views()) == (True, here.digest(), here.views())
+    here.close()
+    there.close()
+
+
+def test_a_shard_with_a_register_that_is_too_large_is_sent_without_the_excess(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store from before the limit may have such a register. It is written again with the fields that fit."""
+    here, there = BareDevice(tmp_path / "A", "A"), BareDevice(tmp_path / "B", "B")
+    memory = here.add("a text")
+    [(birth_text,)] = here.rows("SELECT text FROM memories")
+    with monkeypatch.context() as before:
+        before.setattr(limits, "REGISTER_BYTES", limits.UPDATE_BYTES)
+        long = "x" * (limits.UPDATE_BYTES - 1_000)
+        assert here.apply(here.stock_update({"junk": long}, client_id=70)).status == "applied"
+        trust = {"value": "high", "at": 1, "odd": "y" * limits.MIB}
+        assert here.apply(here.stock_update({f"{memory}/a/trust": trust}, client_id=71)).status == "applied"
+    assert there.apply(here.stock_update({"more junk": long[: limits.REGISTER_BYTES]})).status == "refused"
+    agree([here, there])
+    assert (there.digest(), there.views()) == (here.digest(), here.views())
+    assert there.rows("SELECT text, trust FROM memories") == [(birth_text, "high")]
     here.close()
     there.close()
 

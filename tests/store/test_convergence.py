@@ -9,7 +9,9 @@ import pytest
 
 from memcrdt.crdt.shard import Shard
 from memcrdt.model import limits
+from memcrdt.model.ids import derive
 from memcrdt.model.registers import DELETED
+from memcrdt.model.values import Json
 from tests.bare_device import BareDevice, agree
 
 Make = Callable[..., BareDevice]
@@ -212,6 +214,44 @@ def test_forgetting_in_one_shard_forgets_in_all(device: Make, order: tuple[int, 
     for each in devices:
         assert each.rows("SELECT number FROM homes JOIN shards USING(shard) WHERE id = ?", item) == [(0,), (1,)]
         assert each.rows("SELECT count(*) FROM tags") == [(0,)]
+
+
+@pytest.mark.parametrize("tombstone", [None, {"at": 5}, {"at": 5, "by": 7, "device": ""}], ids=str)
+def test_a_tombstone_of_any_shape_means_the_same_in_all_shards(device: Make, tombstone: Json) -> None:
+    """The device that writes a stock client's tombstone to the other shards adds nothing to it."""
+    devices = [device("A"), device("B")]
+    memory = devices[0].add("in two shards")
+    devices[0].apply(devices[0].stock_update({f"{memory}/a/pinned": {"value": True, "at": 1}}, shard=1), shard=1)
+    agree(devices)
+    devices[0].apply(devices[0].stock_update({f"{memory}/x": tombstone}))
+    agree(devices)
+    _assert_equal(devices)
+    assert devices[1].rows("SELECT by, device FROM graves") == [(None, None)]
+
+
+def test_a_memory_with_many_heads_is_settled_on_all_devices(device: Make) -> None:
+    """update() and add(key=) show the new text, also if a stock client wrote more heads than one revision can name."""
+    devices = [device("A"), device("B")]
+    memory = devices[0].add("the item", key="item")
+    for number, settle in enumerate(
+        (lambda: devices[0].update(memory, text="text 0"), lambda: devices[1].add("text 1", key="item"))
+    ):
+        heads = {
+            f"{memory}/r/{derive('head', number, each)[0]}": {
+                "text": "t",
+                "at": each,
+                "by": None,
+                "device": "d",
+                "base": [],
+            }
+            for each in range(limits.BASES + 1)
+        }
+        devices[0].apply(devices[0].stock_update(heads, client_id=70 + number))
+        agree(devices)
+        settle()
+        agree(devices)
+        _assert_equal(devices)
+        assert devices[0].rows("SELECT text, conflicted, ignored FROM memories") == [(f"text {number}", 0, 0)]
 
 
 @pytest.mark.usefixtures("small_shards")

@@ -42,8 +42,7 @@ def _restore(transaction: Transaction, shard: ShardRow, memory_id: str) -> bool:
     state = transaction.state(space, memory_id)
     if (tombstone := views.tombstone_of(transaction.db, space, memory_id)) is not None:
         if not isinstance(state, Tombstone):
-            stamp = Stamp(tombstone.at, tombstone.by, tombstone.device or transaction.stamp.device)
-            transaction.forget(space, memory_id, stamp)
+            transaction.forget(space, memory_id, tombstone)
         return not isinstance(state, Tombstone)
     found = reads.where(transaction.db, "m.space = ? AND m.id = ?", (space, memory_id), "")
     if not found or isinstance(state, Tombstone):
