@@ -68,6 +68,10 @@ class WebSocketFrameStream:
         if message.type is aiohttp.WSMsgType.TEXT:
             raise RemoteProtocolError(f"{self.remote} sent a text frame; this protocol is binary")
         if isinstance(message.data, aiohttp.WebSocketError):
+            if message.data.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
+                raise RemoteProtocolError(
+                    f"{self.remote} sent a frame of more than {limit} bytes, which is the maximum"
+                )
             raise RemoteProtocolError(f"{self.remote} broke the WebSocket protocol: {message.data}")
         return None
 

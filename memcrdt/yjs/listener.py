@@ -2,6 +2,7 @@
 
     GET /yjs/SPACE          the shards of a space, as JSON
     GET /yjs/SPACE/SHARD    a WebSocket that speaks y-protocols
+    GET /yjs/SPACE          as a WebSocket: all shards of the space, see space_protocol.py
 
 Without TLS it listens on the loopback interface only. A web page could still connect there. So the Host header is
 checked, in case the page's own name resolves to this machine (DNS rebinding), and the token has to list the Origin.
@@ -10,16 +11,16 @@ checked, in case the page's own name resolves to this machine (DNS rebinding), a
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
-from collections import defaultdict
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 
 from memcrdt.errors import InputError, MemcrdtError, NotFoundError
 from memcrdt.model.ports import DEFAULT_YJS_PORT
@@ -30,13 +31,15 @@ from memcrdt.net.tasks import BackgroundTasks
 from memcrdt.net.websocket import WebSocketFrameStream
 from memcrdt.node.change_signal import StoreChangeSignal
 from memcrdt.store.membership.tokens import find_by_secret
-from memcrdt.yjs.client import ClientContext, YjsClient
-from memcrdt.yjs.protocol import FRAME_BYTES
-from memcrdt.yjs.room import Room, ShardRef
+from memcrdt.yjs import http
+from memcrdt.yjs.client import RefusalDelays, ShardClient, SpaceClient, YjsClient
+from memcrdt.yjs.exchange import ClientContext
+from memcrdt.yjs.room import Rooms
 from memcrdt.yjs.source import ShardSource
+from memcrdt.yjs.space_protocol import FRAME_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from memcrdt.store.membership.tokens import StoredToken
@@ -44,9 +47,7 @@ if TYPE_CHECKING:
 
 CLIENTS: Final = 128  # WebSockets of one token: a stock client opens one per shard
 PENDING_MAX: Final = 64  # a client opens one socket per shard, all at the same time
-PREFLIGHT_S: Final = 600  # how long a browser may remember that a page may send the token in a header
 THREADS: Final = 2
-_HOST: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]{1,5})?", re.ASCII)
 PING_S: Final = 240.0  # an answer may take half of it, because on a slow line it waits behind megabytes
 
 
@@ -91,7 +92,8 @@ class YjsListener:
         self._options = options or YjsOptions()
         self._source = ShardSource(store)
         self._clients: dict[YjsClient, bytes] = {}  # each with the hash of its token
-        self._rooms: defaultdict[ShardRef, Room] = defaultdict(Room)
+        self._rooms = Rooms()
+        self._refusals = RefusalDelays(time.monotonic)
         self._held = AsyncExitStack()
         self.url = ""
 
@@ -144,7 +146,7 @@ class YjsListener:
 
     async def _answer(self, request: web.BaseRequest, pending: PendingConnection) -> web.StreamResponse:
         """Handle a request. Return when its connection ends."""
-        if (host := _host(request)) is None:
+        if (host := http.host(request)) is None:
             return refusing_response(400)
         if self._is_clear and not _is_loopback(host):
             return refusing_response(403)
@@ -153,7 +155,7 @@ class YjsListener:
             answer = await self._answered(request, pending, tokens)
         except MemcrdtError:  # the store cannot be read now
             return refusing_response(503)
-        if not answer.prepared and (origin := request.headers.get("Origin")) in _origins(tokens):
+        if not answer.prepared and (origin := request.headers.get("Origin")) in http.origins(tokens):
             answer.headers["Access-Control-Allow-Origin"] = origin  # so that the page can read the status, too
             answer.headers["Vary"] = "Origin"
         return answer
@@ -161,10 +163,10 @@ class YjsListener:
     async def _answered(
         self, request: web.BaseRequest, pending: PendingConnection, tokens: Sequence[StoredToken]
     ) -> web.StreamResponse:
-        if _is_preflight(request):  # a browser asks without the token, on behalf of a page
-            is_listed = request.headers["Origin"] in _origins(tokens)
-            return _preflight_response() if is_listed else refusing_response(403)
-        token = find_by_secret(tokens, _secret(request))
+        if http.is_preflight(request):  # a browser asks without the token, on behalf of a page
+            is_listed = request.headers["Origin"] in http.origins(tokens)
+            return http.preflight_response() if is_listed else refusing_response(403)
+        token = find_by_secret(tokens, http.secret(request))
         if token is None:
             return refusing_response(401)
         pending.identified.set()
@@ -172,89 +174,57 @@ class YjsListener:
         if origin is not None and origin not in token.origins:
             return refusing_response(403)
         try:
-            space, shard = _asked(request)
+            space, shard = http.asked(request)
             if space not in token.spaces:
                 return refusing_response(404)
-            return await (self._list(space) if shard is None else self._connect(request, token, (space, shard)))
+            return await self._admitted(request, token, space, shard)
         except NotFoundError:
             return refusing_response(404)
 
-    async def _list(self, space: str) -> web.Response:
-        response = web.json_response(await self._in_store(self._source.listing, space))
-        response.headers["Cache-Control"] = "no-store"
-        response.force_close()
-        return response
-
-    async def _connect(
-        self, request: web.BaseRequest, token: StoredToken, asked: tuple[str, int]
+    async def _admitted(
+        self, request: web.BaseRequest, token: StoredToken, space: str, shard: int | None
     ) -> web.StreamResponse:
-        place = await self._in_store(self._source.place, *asked)
-        socket = web.WebSocketResponse(timeout=CLOSE_S, heartbeat=PING_S, compress=False, max_msg_size=FRAME_BYTES + 1)
-        if not socket.can_prepare(request):
+        socket = _Socket(timeout=CLOSE_S, heartbeat=PING_S, compress=False, max_msg_size=FRAME_BYTES + 1)
+        is_websocket = bool(socket.can_prepare(request))
+        if shard is None and not is_websocket:
+            return await self._list(token, space)
+        place = None if shard is None else await self._in_store(self._source.place, space, shard)
+        if not is_websocket:
             return refusing_response(426)
         if list(self._clients.values()).count(token.hash) >= CLIENTS:
             return refusing_response(503)
         await socket.prepare(request)
         # The token authenticates the client, so no channel binding is needed.
         stream = WebSocketFrameStream(socket, b"", f"the Yjs client of token {token.name!r}")
-        context = ClientContext(self._source, self._in_store, token, place, self._rooms[place])
-        await self._serve(YjsClient(stream, context), context)
+        given = stream, ClientContext(self._source, self._in_store, token)
+        refusal_s = partial(self._refusals.next_s, (token.hash, space, shard))
+        if place is None:
+            await self._serve(SpaceClient(*given, refusal_s, space, self._rooms), token)
+        else:
+            await self._serve(ShardClient(*given, refusal_s, place, self._rooms), token)
         return socket
 
-    async def _serve(self, client: YjsClient, context: ClientContext) -> None:
-        self._clients[client] = context.token.hash
-        place = context.place
+    async def _list(self, token: StoredToken, space: str) -> web.Response:
+        state = await self._in_store(self._source.state, token, space)
+        response = web.json_response(state.listing)
+        response.headers["Cache-Control"] = "no-store"
+        response.force_close()
+        return response
+
+    async def _serve(self, client: YjsClient, token: StoredToken) -> None:
+        self._clients[client] = token.hash
         try:
             await client.run()
         finally:
             del self._clients[client]
-            if self._rooms[place].is_empty:
-                del self._rooms[place]
 
 
-def _asked(request: web.BaseRequest) -> tuple[str, int | None]:
-    """Return the requested space and shard. The shard is None if the list of shards is requested.
+class _Socket(web.WebSocketResponse):
+    """A WebSocket that its owner closes, also after a message that is too long."""
 
-    Raises:
-        NotFoundError: Another path or method is requested.
-    """
-    match request.method, request.rel_url.parts:
-        case "GET", ("/", "yjs", space):
-            return space, None
-        case "GET", ("/", "yjs", space, shard) if shard.isascii() and shard.isdigit() and len(shard) < 8:
-            return space, int(shard)
-    raise NotFoundError(f"there is nothing at {request.path}")
-
-
-def _secret(request: web.BaseRequest) -> str:
-    """Return the token of a request. It may be in the query, because browsers cannot set a WebSocket's headers."""
-    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    return secret.strip() if scheme.lower() == "bearer" else request.query.get("token", "")
-
-
-def _host(request: web.BaseRequest) -> str | None:
-    """Return the host that the Host header names, without port and brackets, or None if the header is malformed."""
-    headers = request.headers.getall("Host", [])
-    match = _HOST.fullmatch(headers[0]) if len(headers) == 1 else None
-    return match["host"].strip("[]").lower() if match else None
-
-
-def _origins(tokens: Iterable[StoredToken]) -> set[str]:
-    return {origin for token in tokens for origin in token.origins}
-
-
-def _is_preflight(request: web.BaseRequest) -> bool:
-    return request.method == "OPTIONS" and {"Origin", "Access-Control-Request-Method"} <= request.headers.keys()
-
-
-def _preflight_response() -> web.Response:
-    """Return the permission to send a GET with the token in its header, from a public page to this machine, too."""
-    response = refusing_response(204)
-    response.headers["Access-Control-Allow-Methods"] = "GET"
-    response.headers["Access-Control-Allow-Headers"] = "Authorization"
-    response.headers["Access-Control-Allow-Private-Network"] = "true"
-    response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_S)
-    return response
+    async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
+        """Ignore aiohttp's own close after a message that is too long: with its code, clients would connect again."""
+        return code != WSCloseCode.MESSAGE_TOO_BIG and await super().close(code=code, message=message, drain=drain)
 
 
 def _is_loopback(host: str) -> bool:

@@ -82,3 +82,23 @@ class Room:
         if news:
             for member in self._members:
                 member.tell(news)
+
+
+class Rooms:
+    """The rooms of all shards that have a connection."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[ShardRef, Room] = {}
+
+    def join(self, place: ShardRef, member: Participant) -> Room:
+        """Add a connection to the room of a shard, and return the room."""
+        room = self._rooms.setdefault(place, Room())
+        room.join(member)
+        return room
+
+    def leave(self, place: ShardRef, member: Participant) -> None:
+        """Remove a connection from the room of a shard."""
+        room = self._rooms[place]
+        room.leave(member)
+        if room.is_empty:
+            del self._rooms[place]

@@ -6,7 +6,7 @@ nothing is sent before it is durable, and commits of other processes reach it in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -40,6 +40,33 @@ class Position:
     known: StateVector
 
 
+@dataclass(frozen=True, slots=True)
+class SpaceState:
+    """A space as clients see it.
+
+    Attributes:
+        space: Its name, "open": the shard for new memories, and "read_only": why the client may not write, or None.
+        shards: Its shards.
+    """
+
+    space: Mapping[str, Any]
+    shards: Sequence[ShardRow]
+
+    @property
+    def heads(self) -> dict[int, int]:
+        """The newest row of the log of each shard."""
+        return {row.number: row.head for row in self.shards}
+
+    @property
+    def listing(self) -> dict[str, Any]:
+        """The space with its shards and their sizes, as JSON."""
+        shards = (
+            {"shard": row.number, "births": row.births, "registers": row.registers, "bytes": row.size}
+            for row in self.shards
+        )
+        return {**self.space, "shards": list(shards)}
+
+
 class ShardSource:
     """The shards of one store. Every call is synchronous; run it off the event loop.
 
@@ -51,20 +78,19 @@ class ShardSource:
         self._replica = StoreReplica(store)
         self.tokens = TokenTable(store)
 
-    def listing(self, name: str) -> dict[str, Any]:
-        """Return the shards of a space as JSON. "open" is the shard for new memories. Raises NotFoundError."""
+    def state(self, token: StoredToken, name: str) -> SpaceState:
+        """Return the shards of a space, and where their logs end. Raises NotFoundError."""
+        self.check(token)
         with self._store.reading() as db:
-            space, _ = _space(db, name)
+            space, space_id = _space(db, name)
             shards = log.shards_of(db, space)
             free = log.open_shards(db, space)
-        return {
+        known = {
             "space": name,
             "open": free[0].number if free else _after(shards),
-            "shards": [
-                {"shard": row.number, "births": row.births, "registers": row.registers, "bytes": row.size}
-                for row in shards
-            ],
+            "read_only": self.denial(token, space_id),
         }
+        return SpaceState(known, shards)
 
     def place(self, name: str, shard: int) -> ShardRef:
         """Return an existing shard of the space called `name`, or the next new one. Raises NotFoundError."""
@@ -96,18 +122,18 @@ class ShardSource:
                 return _rows(db, row, position)
         return self.answer(token, place, position.known)
 
-    def denial(self, token: StoredToken, place: ShardRef) -> str | None:
-        """Return why clients with this token may not write the shard; None if they may."""
+    def denial(self, token: StoredToken, space: str) -> str | None:
+        """Return why clients with this token may not write a space, given by its id; None if they may."""
         if token.read_only:
             return f"the token {token.name!r} is read-only; make another with `memcrdt token create`"
-        if self._replica.is_read_only(place.space):
+        if self._replica.is_read_only(space):
             return "this device may only read the space; connect to a device that may write it, or use another space"
         return None
 
     def take(self, token: StoredToken, place: ShardRef, update: bytes) -> Applied:
         """Commit an update from a client like one from a peer. Raises ReadOnlyError if the client may not write."""
         self.check(token)
-        if update != NOTHING and (denial := self.denial(token, place)):
+        if update != NOTHING and (denial := self.denial(token, place.space)):
             raise ReadOnlyError(denial)
         return self._replica.apply(*place, update, f"{log.STOCK}{token.name}")
 

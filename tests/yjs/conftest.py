@@ -16,6 +16,7 @@ import pytest
 import memcrdt
 from memcrdt.memory.memory import Memory
 from memcrdt.store.membership.tokens import TokenTable
+from memcrdt.yjs import client
 from memcrdt.yjs.listener import YjsListener, YjsOptions
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "yjs"
@@ -117,7 +118,8 @@ class Served:
 
 
 @pytest.fixture(name="served")
-async def _served(memory: Memory) -> AsyncIterator[Served]:
+async def _served(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
+    monkeypatch.setattr(client, "REFUSAL_FIRST_S", 0.05)
     token = TokenTable(memory.store).create("browser")
     async with YjsListener(memory.store, YjsOptions(port=0)) as listener:
         yield Served(listener, token)

@@ -19,7 +19,8 @@ from memcrdt.model.registers import DELETED
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.store.membership.tokens import TokenTable
 from memcrdt.yjs import client as serving
-from memcrdt.yjs import protocol, source
+from memcrdt.yjs import protocol, source, space_protocol
+from memcrdt.yjs.listener import YjsListener, YjsOptions
 from memcrdt.yjs.protocol import Awareness, Presence, Step1, Update
 
 ID = "01JD8Z6Q4M0000000000000001"
@@ -172,9 +173,11 @@ async def test_a_refused_update_ends_the_connection_with_a_reason(memory: Memory
     client = await talk()
     await client.sync()
     await client.send(protocol.update(text.get_update()))
+    told = await client.until(lambda message: message is None)  # read() skips the "permission denied"
     code, reason = await client.end()
     assert code == serving.REFUSED == 4400
-    assert "update" in reason
+    assert told is None
+    assert "Y.Array or Y.Text called 'memories'" in reason
     assert memory.status().quarantined == 1
     assert list(memory.list()) == []
 
@@ -189,11 +192,51 @@ async def test_a_malformed_message_ends_the_connection(memory: Memory, talk: Any
 
 
 async def test_a_message_over_16_mib_ends_the_connection(talk: Any) -> None:
-    """By its length alone, before memory is allocated for it."""
+    """By its length alone, before memory is allocated for it. With a code after which clients do not connect again."""
     client = await talk()
-    header = b"\x82\xff" + (protocol.FRAME_BYTES + 2).to_bytes(8, "big") + b"mask"
+    header = b"\x82\xff" + (space_protocol.FRAME_BYTES + 2).to_bytes(8, "big") + b"mask"
     client.socket._writer.transport.write(header)
-    assert (await client.end())[0] == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+    code, reason = await client.end()
+    assert code == serving.REFUSED
+    assert f"more than {space_protocol.FRAME_BYTES} bytes" in reason
+
+
+def test_each_refusal_of_a_client_keeps_its_connection_open_longer() -> None:
+    """Up to 20 s, because old clients connect again at once. Other clients and later refusals are not affected."""
+    now = [0.0]
+    delays = serving.RefusalDelays(lambda: now[0])
+    assert [delays.next_s("ada") for _ in range(7)] == [1, 2, 4, 8, 16, 20, 20]
+    assert delays.next_s("grace") == 1
+    now[0] = serving.REFUSAL_FORGET_S
+    assert delays.next_s("ada") == 1
+
+
+async def test_a_refused_client_may_leave_before_the_connection_is_closed(
+    served: Any, talk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place is free at once, and whatever it has still sent is dropped."""
+    monkeypatch.setattr(serving, "REFUSAL_FIRST_S", 3600.0)
+    client = await talk()
+    for _ in range(3):
+        await client.send(b"\0\3\0")
+    await client.until(lambda message: message is None)
+    await client.socket.close()
+    await eventually(lambda: not served.listener._clients)
+
+
+async def test_the_listener_stops_although_a_refused_client_stays(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after a message that was too long, behind which nothing can be read."""
+    monkeypatch.setattr(serving, "REFUSAL_FIRST_S", 3600.0)
+    token = TokenTable(memory.store).create("browser")
+    async with aiohttp.ClientSession() as session, YjsListener(memory.store, YjsOptions(port=0)) as listener:
+        sockets = [await session.ws_connect(f"{listener.url}/personal/0?token={token}") for _ in range(2)]
+        await sockets[0].send_bytes(b"\0\3\0")
+        sockets[1]._writer.transport.write(b"\x82\xff" + (1 << 40).to_bytes(8, "big") + b"mask")
+        for socket in sockets:
+            while (await socket.receive_bytes())[0] != 2:  # the "permission denied"
+                pass
 
 
 async def _check_only_reads(memory: Memory, client: Talk, reason: str) -> None:

@@ -35,4 +35,7 @@ def test_the_figures_agree_with_the_code() -> None:
     assert f"{protocol.FRAME_BYTES >> 20} MiB. {listener.CLIENTS} clients of one token" in PAGE
     assert f"share {listener.PENDING_MAX} places, for up to {IDENTIFY_S:.0f} s" in PAGE
     assert f"close code {client.REFUSED} and" in PAGE
+    assert f"{client.REFUSED} after a refusal, or {client.UNKNOWN} if" in PAGE
+    assert f"stays open for {client.REFUSAL_FIRST_S:.0f} s" in PAGE
+    assert f"up to {client.REFUSAL_MAX_S:.0f} s" in PAGE
     assert f"ends with {client.REVOKED}." in PAGE

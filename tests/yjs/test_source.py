@@ -40,25 +40,33 @@ def copy_of(updates: Iterable[bytes]) -> Shard:
     return copy
 
 
-def test_an_empty_space_has_no_shard_and_shard_0_is_open(source: ShardSource) -> None:
+def test_an_empty_space_has_no_shard_and_shard_0_is_open(source: ShardSource, token: StoredToken) -> None:
     """The first writer creates shard 0."""
-    assert source.listing("personal") == {"space": "personal", "open": 0, "shards": []}
+    listed = source.state(token, "personal").listing
+    assert listed == {"space": "personal", "open": 0, "read_only": None, "shards": []}
+
+
+def test_the_list_says_why_the_client_may_not_write(source: ShardSource) -> None:
+    """So that it can say so before somebody writes."""
+    token = source.tokens.find(source.tokens.create("screen", read_only=True))
+    assert token is not None
+    assert "'screen' is read-only" in source.state(token, "personal").listing["read_only"]
 
 
 def test_the_list_names_sizes_and_the_open_shard(
-    memory: Memory, source: ShardSource, monkeypatch: pytest.MonkeyPatch
+    memory: Memory, source: ShardSource, token: StoredToken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full shard is listed and no longer open. Then the next shard is open, even before it exists."""
     monkeypatch.setattr(limits, "SHARD_BIRTHS", 2)
     memory.add_many(["one", "two"])
-    listed = source.listing("personal")
+    listed = source.state(token, "personal").listing
     assert listed["open"] == 1
     (shard,) = listed["shards"]
     assert (shard["shard"], shard["births"], shard["registers"]) == (0, 2, 2)
     assert shard["bytes"] > 300
     memory.add("three")
-    assert [shard["shard"] for shard in source.listing("personal")["shards"]] == [0, 1]
-    assert source.listing("personal")["open"] == 1
+    assert [shard["shard"] for shard in source.state(token, "personal").listing["shards"]] == [0, 1]
+    assert source.state(token, "personal").listing["open"] == 1
 
 
 def test_only_existing_shards_and_the_next_one_can_be_opened(memory: Memory, source: ShardSource) -> None:
