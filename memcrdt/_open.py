@@ -13,7 +13,7 @@ from memcrdt import config as configuration
 from memcrdt.config import Config
 from memcrdt.errors import CorruptError, InputError, SchemaError
 from memcrdt.memory.memory import Memory
-from memcrdt.model.checks import check_flag, check_name
+from memcrdt.model.checks import check_flag, check_name, check_port
 from memcrdt.model.device_ids import KEY_BYTES, device_id
 from memcrdt.paths import IN_MEMORY, home_folder, named_home
 from memcrdt.search.searcher import Searcher
@@ -37,6 +37,7 @@ def open(  # noqa: A001 - the name of the public interface
     device_name: str | None = None,
     read_only: bool = False,
     sync: bool = False,
+    port: int | str | None = None,
 ) -> Memory:
     """Open the memory of a home, and create it if it does not exist. Use it as a context manager.
 
@@ -49,7 +50,10 @@ def open(  # noqa: A001 - the name of the public interface
             config.toml.
         device_name: The name that other devices see. Default: the setting of config.toml.
         read_only: Whether to refuse every write and create nothing. The home must exist.
-        sync: Whether to sync with other devices in the background.
+        sync: Whether to sync with other devices in the background. The memory opens even if another program has the
+            port. Then this device only dials, and Memory.serving() has the reason.
+        port: The port to listen at; 0 for any free one, "auto" for 27380, or for another one if that is taken. Default:
+            the setting of config.toml, which is "auto".
 
     Returns:
         The open memory.
@@ -77,6 +81,8 @@ def open(  # noqa: A001 - the name of the public interface
     config = Config() if folder is None else configuration.load(folder)
     if device_name is not None:
         config = replace(config, device_name=check_name(device_name, "the device's name"))
+    if port is not None:
+        config = replace(config, port=check_port(port, "the port"))
     index = SearchIndex(make_embedder(config.embedder if isinstance(embedder, EllipsisType) else embedder))
     if folder is None:
         if read_only:
@@ -116,7 +122,7 @@ def assembled(
             memory.retention.note_time()
             searcher.start()
         if sync:
-            memory.start_sync()
+            memory.start_sync(must_listen=False)
     except BaseException:  # on any failure, leave nothing open
         memory.close()
         raise
@@ -130,6 +136,7 @@ def open_async(
     device_name: str | None = None,
     read_only: bool = False,
     sync: bool = False,
+    port: int | str | None = None,
 ) -> OpeningMemory:
     """Open the memory of a home without blocking the event loop. If the task is cancelled, nothing stays open.
 
@@ -139,6 +146,7 @@ def open_async(
         device_name: The name that other devices see.
         read_only: Whether to refuse every write and create nothing.
         sync: Whether to sync with other devices in the background.
+        port: The port to listen at, as for open().
 
     Returns:
         An object to await or to enter, which returns an AsyncMemory. `async with` closes the memory at the end of the
@@ -157,7 +165,9 @@ def open_async(
     """
     from memcrdt.memory.async_memory import OpeningMemory
 
-    return OpeningMemory(lambda: open(home, embedder=embedder, device_name=device_name, read_only=read_only, sync=sync))
+    return OpeningMemory(
+        lambda: open(home, embedder=embedder, device_name=device_name, read_only=read_only, sync=sync, port=port)
+    )
 
 
 def doctor(home: str | os.PathLike[str] | None = None, *, repair: bool = False, give_up: bool = False) -> DoctorReport:

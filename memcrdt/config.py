@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from memcrdt.errors import InputError, StoreError
-from memcrdt.model.checks import check_label, check_name
+from memcrdt.model.checks import check_label, check_name, check_port
+from memcrdt.model.ports import AUTO
 
 FILE: Final = "config.toml"
 FILE_BYTES: Final = 64 * 1024
@@ -30,6 +31,7 @@ class Config:
         device_name: The name that other devices see; None for the name of the machine.
         mdns: Whether to announce this device and find other devices by multicast DNS.
         tailscale: Whether to ask the machines of the tailnet for other devices.
+        port: The port to listen at; 0 for any free one, "auto" for 27380, or for another one if that is taken.
     """
 
     budget_mb: int = 4_096
@@ -38,6 +40,7 @@ class Config:
     device_name: str | None = None
     mdns: bool = True
     tailscale: bool = True
+    port: int | str = AUTO
 
 
 def load(home: Path) -> Config:
@@ -122,6 +125,8 @@ def _checked(found: dict[str, Any], path: Path) -> dict[str, Any]:
             raise InputError(f"{path}: {name} is {found[name]!r}; write true or false")
     if "embedder" in found:
         check_label(found["embedder"], f"{path}: embedder")
+    if "port" in found:
+        check_port(found["port"], f"{path}: port")
     if "device_name" in found:
         check_name(found["device_name"], f"{path}: device_name")
     return found

@@ -155,7 +155,7 @@ class Machine:
     def address(self) -> Address:
         return Address("127.0.0.1", self.driver.port)
 
-    async def start(self, port: int = 0) -> None:
+    async def start(self, port: int = 0, *, must_listen: bool = True) -> None:
         gossip = Gossip(self.id, "incarnation", rng=Random(self.replica.client))
         parts = DriverParts(
             identity=self.identity,
@@ -165,7 +165,7 @@ class Machine:
             introductions=Introductions(self.memory.store),
             change_signal=self.change_signal,
         )
-        self.driver = Driver(parts, Address("127.0.0.1", port), self.tell_port)
+        self.driver = Driver(parts, [Address("127.0.0.1", port)], self.tell_port, must_listen=must_listen)
         await self.driver.start()
 
     def tell_port(self, port: int | None, error: str | None) -> None:

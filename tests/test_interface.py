@@ -250,7 +250,7 @@ def test_opening_takes_what_is_documented() -> None:
     assert (
         _told(open_async)
         == _told(open_memory)
-        == "home=None * embedder=Ellipsis device_name=None read_only=False sync=False"
+        == "home=None * embedder=Ellipsis device_name=None read_only=False sync=False port=None"
     )
 
 

@@ -45,9 +45,7 @@ class ServeReport:
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    default=DEFAULT_PORT,
-    show_default=True,
-    help="The port; 0 chooses a free one.",
+    help=f"The port; 0 chooses a free one. Default: the setting `port`, or {DEFAULT_PORT} or the next free one.",
 )
 @click.option("--mdns/--no-mdns", default=None, help="Announce this device and look for others on the local network.")
 @click.option("--tailscale/--no-tailscale", default=None, help="Look for other devices in the tailnet.")
@@ -80,6 +78,8 @@ def serve_command(context: click.Context, face: Face, /, yjs: bool, **options: A
     for name in to_yjs:
         if not yjs and context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise click.UsageError(f"--{name.replace('_', '-')} needs --yjs")
+    if options["port"] is None:
+        del options["port"]  # follow the settings
     with face.open() as memory:
         run_loop(_serve(Node(memory, yjs=_yjs(**to_yjs) if yjs else None, **options), face.printer))
 

@@ -10,6 +10,7 @@ from itertools import islice
 from memcrdt.errors import InputError
 from memcrdt.model import limits
 from memcrdt.model.ids import is_ulid
+from memcrdt.model.ports import AUTO
 from memcrdt.model.values import Json, Vector, a_kind, canonical, check_json, check_unicode
 
 
@@ -133,6 +134,13 @@ def check_flag(value: object, what: str) -> bool:
     if not isinstance(value, bool):
         raise InputError(f"{what} is {value!r}; give True or False")
     return value
+
+
+def check_port(value: object, what: str) -> int | str:
+    """Return a port to listen at, or "auto". Raises InputError."""
+    if value == AUTO or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 65536):
+        return value
+    raise InputError(f'{what} is {value!r}; give a number from 0 to 65535, or "{AUTO}"')
 
 
 def check_callback(value: object, what: str) -> None:

@@ -7,3 +7,7 @@ from typing import Final
 DEFAULT_PORT: Final = 27380  # "CRDT" on a telephone's keys, and 0; not registered with IANA, below the ephemeral ports
 DEFAULT_YJS_PORT: Final = DEFAULT_PORT + 1
 DEFAULT_PAIRING_PORT: Final = DEFAULT_PORT + 2
+
+AUTO: Final = "auto"  # the first free one of these ports, or else any free port
+# Few, and the same every time, because other devices remember the port and firewalls know it.
+AUTO_PORTS: Final = (DEFAULT_PORT, *range(DEFAULT_PORT + 3, DEFAULT_PORT + 10))

@@ -8,7 +8,7 @@ import logging
 import socket as sockets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +34,7 @@ LOG_INTERVAL_S: Final = 60.0  # between two log lines about clients that do not 
 _KEEPALIVE_S: Final = 15.0
 _ACCEPT_RETRY_S: Final = 1.0  # after the process ran out of file handles; asyncio's own servers wait as long too
 _BACKLOG: Final = 64
+_IN_SETTINGS: Final = ', or port = "auto" in config.toml'
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,24 +223,29 @@ def refusing_response(status: int) -> web.Response:
     return response
 
 
-def check_address(address: Address) -> None:
-    """Raise the error that ConnectionGate.open() would raise for the address. Accepts nothing, and frees the port.
+def free_address(addresses: Sequence[Address]) -> Address:
+    """Return the first of the addresses, at least one, where ConnectionGate.open() would succeed. Accepts nothing.
 
     Raises:
-        LockedError: Another program has the port.
+        LockedError: Other programs have all of the ports.
         InputError: The host is not one of this machine.
     """
-    try:
-        _listening(address).close()
-    except OSError as exc:
-        raise _cannot_listen(address, exc) from exc
+    for address in addresses:
+        try:
+            _listening(address).close()
+        except OSError as exc:
+            if exc.errno != errno.EADDRINUSE or address == addresses[-1]:
+                raise _cannot_listen(address, exc) from exc
+        else:
+            break
+    return address
 
 
 def _cannot_listen(address: Address, cause: OSError, option: str = "") -> InputError | LockedError:
     if cause.errno == errno.EADDRINUSE:
         return LockedError(
             f"port {address.port} is in use by another program, perhaps another memcrdt; stop it, or choose "
-            f"another port (port= in Python, --{option}port on the command line)"
+            f"another port (port= in Python, --{option}port on the command line{'' if option else _IN_SETTINGS})"
         )
     return InputError(
         f"cannot listen at {address.host or 'all interfaces'}, port {address.port}: {describe_os_error(cause)}; "

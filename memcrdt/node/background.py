@@ -18,6 +18,7 @@ from memcrdt.errors import LockedError, MemcrdtError
 from memcrdt.memory.offline import home_of
 from memcrdt.memory.sync import Look, Serving
 from memcrdt.model.device_ids import parse_device_id
+from memcrdt.model.ports import AUTO, DEFAULT_PORT
 from memcrdt.net.addresses import Address
 from memcrdt.node.change_signal import signal_change
 from memcrdt.node.lock import ServeLock, holder
@@ -110,8 +111,9 @@ class BackgroundNode:
                         self._end()
 
     def _begin_for_a_while(self) -> None:
+        port = self._memory.config.port
         try:
-            self._begin(NetOptions())
+            self._begin(NetOptions(port=DEFAULT_PORT if port == AUTO else port))
         except LockedError:
             # The port is in use, perhaps by another home. Dialing needs no port, and other devices would remember one
             # where nothing listens any more after this.

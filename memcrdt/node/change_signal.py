@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from memcrdt.store.store import Notice, Store
 
 POLL_S: Final = 0.025  # one check takes 2 µs
-_LOOPBACK: Final = "127.0.0.1"
+_LOOPBACK: Final = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}  # a machine may lack either
 
 
 class StoreChangeSignal:
     """Signals the commits of every process on the store. An async context manager.
 
     Attributes:
-        port: The UDP port for the signals of other processes.
+        port: The UDP port for the signals of other processes; None if the machine has no loopback address.
     """
 
     def __init__(self, store: Store) -> None:
-        self.port: int
+        self.port: int | None = None
         self._store = store
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -44,11 +44,14 @@ class StoreChangeSignal:
         # Version numbers of different connections cannot be compared, so one connection is used for all checks.
         self._db = self._held.enter_context(self._store.reading())
         self._seen = self._version()
-        transport, _ = await self._loop.create_datagram_endpoint(
-            lambda: _DatagramListener(self), local_addr=(_LOOPBACK, 0)
-        )
-        self._held.callback(transport.close)
-        self.port = transport.get_extra_info("sockname")[1]
+        for host in _LOOPBACK.values():
+            with suppress(OSError):  # without a loopback address, polling detects the changes
+                transport, _ = await self._loop.create_datagram_endpoint(
+                    lambda: _DatagramListener(self), local_addr=(host, 0)
+                )
+                self._held.callback(transport.close)
+                self.port = transport.get_extra_info("sockname")[1]
+                break
         self._poll()
         return self
 
@@ -94,6 +97,8 @@ class _DatagramListener(asyncio.DatagramProtocol):
 def signal_change(home: Path, _: Notice) -> None:
     """Signal a commit to the process that runs the network of a home, if it is another process."""
     if port := noted_signal_port(home):
-        with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            sender.setblocking(False)  # if the datagram is lost, that process detects the change by polling
-            sender.sendto(b"", (_LOOPBACK, port))
+        for family, host in _LOOPBACK.items():
+            with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sender:
+                sender.setblocking(False)  # if the datagram is lost, that process detects the change by polling
+                sender.sendto(b"", (host, port))
+                return

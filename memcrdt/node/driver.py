@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from memcrdt.errors import MemcrdtError
-from memcrdt.net.connection_gate import check_address
+from memcrdt.errors import LockedError, MemcrdtError
+from memcrdt.net.connection_gate import free_address
 from memcrdt.net.dialer import Dialer, DialTarget
 from memcrdt.net.discovery.candidates import Candidates
 from memcrdt.net.listener import Listener
@@ -79,19 +79,26 @@ class Driver:
     """
 
     def __init__(
-        self, parts: DriverParts, listen: Address | None, tell_port: Callable[[int | None, str | None], None]
+        self,
+        parts: DriverParts,
+        listen: Sequence[Address],
+        tell_port: Callable[[int | None, str | None], None],
+        *,
+        must_listen: bool = True,
     ) -> None:
         """Connect the parts; nothing runs yet.
 
         Args:
             parts: The parts.
-            listen: The address to listen at; None to listen nowhere.
+            listen: The addresses to listen at: the first free one is taken. Empty to listen nowhere.
             tell_port: Called with the port when listening begins, and with None when it ends. The second argument is
                 the reason why the driver cannot listen although it has to, or None.
+            must_listen: Whether start() fails if no address is free.
         """
         self._parts = parts
         self._listen = listen
         self._tell_port = tell_port
+        self._must_listen = must_listen
         self._store = ThreadPoolExecutor(1, "memcrdt-sync")
         self._tasks = BackgroundTasks()
         self._trusted = TrustedPeers(parts.peers)
@@ -121,17 +128,23 @@ class Driver:
         Call stop() afterwards, even after an error.
 
         Raises:
-            LockedError: Another program has the port.
+            LockedError: Another program has the port, and the driver must listen.
             InputError: The host is not one of this machine.
             StoreError: The table of peers cannot be read.
         """
-        if self._listen is not None:
+        if self._listen and self._must_listen:
             # Nothing listens before a device is accepted, so a wrong host or a port in use would go unnoticed.
-            check_address(self._listen)
+            free_address(self._listen)
         await self._in_store(self._parts.peers.all_disconnected)
         self._runner.handle(Started())
         await self._refresh_peers()
-        await self._listen_while_needed()
+        try:
+            await self._listen_while_needed()
+        except LockedError as exc:
+            if self._must_listen:
+                raise
+            log.warning("%s; until then this device only dials", exc)
+            self._peers_changed.set()  # try again
         self._candidates.start()
         self._tasks.spawn(self._watch_store())
         self._tasks.spawn(self._watch_peers())
@@ -241,9 +254,9 @@ class Driver:
         """Start or stop listening, as the accepted and revoked devices require. Raises LockedError or InputError."""
         if not self._trusted.is_sought:
             await self._stop_listening()
-        elif self._listen is not None and self._listener.port is None:
+        elif self._listen and self._listener.port is None:
             try:
-                self._listener.start(self._listen)
+                self._listener.start(free_address(self._listen))
             except MemcrdtError as exc:
                 if str(exc) != self._port_error:
                     self._port_changed(str(exc))

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from memcrdt.errors import InputError
-from memcrdt.model.checks import check_flag
-from memcrdt.model.ports import DEFAULT_PAIRING_PORT, DEFAULT_PORT
+from memcrdt.model.checks import check_flag, check_port
+from memcrdt.model.ports import AUTO, AUTO_PORTS, DEFAULT_PAIRING_PORT, DEFAULT_PORT
 from memcrdt.net.addresses import Address
 
 if TYPE_CHECKING:
@@ -28,19 +28,24 @@ class NetOptions:
 
     Attributes:
         host: The host to listen at. Empty: all interfaces.
-        port: The port; 0 for any free one, None to listen nowhere.
+        port: The port; 0 for any free one, None to listen nowhere, "auto" to follow the home's settings.
         mdns: Whether to find devices on the local network. None: follow the home's settings.
         tailscale: Whether to look for devices in the tailnet. None: follow the home's settings.
+        must_listen: Whether a port that another program has is an error at the start. Otherwise the network only dials
+            and tries again every few seconds, and the status has the reason.
     """
 
     host: str = ""
-    port: int | None = DEFAULT_PORT
+    port: int | str | None = AUTO
     mdns: bool | None = None
     tailscale: bool | None = None
+    must_listen: bool = True
 
     def __post_init__(self) -> None:
-        _ = self.address
-        for name in ("mdns", "tailscale"):
+        Address(self.host, 0)
+        if self.port is not None:
+            check_port(self.port, "the port")
+        for name in ("mdns", "tailscale", "must_listen"):
             if (given := getattr(self, name)) is not None:
                 check_flag(given, name)
 
@@ -74,10 +79,13 @@ class NetOptions:
             )
         return finders
 
-    @property
-    def address(self) -> Address | None:
-        """The address to listen at; None to listen nowhere."""
-        return None if self.port is None else Address(self.host, self.port)
+    def addresses(self, config: Config) -> tuple[Address, ...]:
+        """Return the addresses to listen at, of which the first free one is taken; none to listen nowhere."""
+        port = config.port if self.port == AUTO else self.port
+        if port is None:
+            return ()
+        ports = (*AUTO_PORTS, 0) if port == AUTO else (int(port),)
+        return tuple(Address(self.host, each) for each in ports)
 
 
 def _is_ip(host: str) -> bool:

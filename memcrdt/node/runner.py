@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import platform
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
+from memcrdt.errors import MemcrdtError
 from memcrdt.memory.offline import home_of
+from memcrdt.net.connection_gate import free_address
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from memcrdt.memory.memory import Memory
+    from memcrdt.net.addresses import Address
     from memcrdt.node.driver import Driver
     from memcrdt.node.lock import ServeLock
     from memcrdt.node.options import NetOptions
@@ -38,7 +41,8 @@ async def running(memory: Memory, options: NetOptions, lock: ServeLock) -> Async
         stack.callback(lock.release)
         store, identity = memory.store, Identity.load_or_create(home_of(memory))
         change_signal = await stack.enter_async_context(StoreChangeSignal(store))
-        lock.write(None, signal_port=change_signal.port, planned=options.port)
+        addresses = options.addresses(memory.config)
+        lock.write(None, signal_port=change_signal.port, planned=_planned_port(addresses))
         parts = DriverParts(
             identity=identity,
             gossip=Gossip(identity.device_id, store.facts.incarnation, rng=SystemRandom()),
@@ -49,7 +53,14 @@ async def running(memory: Memory, options: NetOptions, lock: ServeLock) -> Async
             settle=partial(Members(store).settle, identity, memory.config.device_name or platform.node()),
             finders=options.finders(identity.device_id, memory.config),
         )
-        driver = Driver(parts, options.address, lock.write)
+        driver = Driver(parts, addresses, lock.write, must_listen=options.must_listen)
         stack.push_async_callback(driver.stop)
         await driver.start()
         yield driver
+
+
+def _planned_port(addresses: Sequence[Address]) -> int | None:
+    """Return the port where the network will listen; None if it is not known."""
+    with suppress(MemcrdtError):  # the driver reports it
+        return free_address(addresses).port or None if addresses else None
+    return addresses[0].port or None

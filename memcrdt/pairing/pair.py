@@ -74,18 +74,20 @@ def _ours(memory: Memory, options: PairOptions) -> PairingContext:
     home = home_of(memory)
     offer = PairingOffer(
         memory.config.device_name or platform.node() or "device",
-        _port(home),
+        _port(home, memory.config.port),
         options.read_only,
         tuple(Members(memory.store).entries(options.spaces)),
     )
     return PairingContext(identity=Identity.load_or_create(home), store=memory.store, offer=offer, name=options.name)
 
 
-def _port(home: Path) -> int:
+def _port(home: Path, port: int | str) -> int:
     """Return the port where the other device will find us; 0 if it is not known.
 
-    If no process runs the network, this is the default port of `memcrdt serve`. A process that runs the network may
-    begin to listen only after the pairing, at its planned port.
+    If no process runs the network, this is the port of the settings, or the default port of `memcrdt serve`. A process
+    that runs the network may begin to listen only after the pairing, at its planned port.
     """
     serving = holder(home)
-    return DEFAULT_PORT if serving is None else serving.port or serving.planned or 0
+    if serving is None:
+        return port if isinstance(port, int) else DEFAULT_PORT
+    return serving.port or serving.planned or 0

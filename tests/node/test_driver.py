@@ -517,3 +517,22 @@ async def test_a_device_that_stays_unreachable_is_one_warning(
     (warning,) = _warnings(caplog)
     assert "the connection was refused" in warning
     assert laptop.peers.get(desktop.id).error == warning
+
+
+async def test_a_driver_that_need_not_listen_starts_and_says_why_it_does_not(
+    make_machine: Make, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dials meanwhile, and listens as soon as the port is free."""
+    monkeypatch.setattr("memcrdt.node.driver.PEERS_RETRY_S", 0.01)
+    desktop, laptop, other = make_machine("desktop"), make_machine("laptop"), make_machine("other")
+    desktop.accept(laptop)
+    await desktop.start()
+    port = desktop.driver.port
+    assert port is not None
+    other.accept(laptop)
+    await other.start(port, must_listen=False)
+    assert f"port {port} is in use" in other.port_error
+    assert "config.toml" in other.port_error
+    await desktop.stop()
+    await eventually(lambda: other.driver.port == port)
+    assert other.port_error is None
