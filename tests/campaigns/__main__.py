@@ -26,11 +26,12 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from memcrdt.model.limits import MIB
-from tests.campaigns import commands, fuzz, kill, mutants, powerloss, scenario, soak
+from tests.campaigns import commands, fuzz, kill, mutants, nonsense, powerloss, scenario, soak
 
 # The number of items in one chunk, which one process runs as a whole.
 _SCHEDULES: Final = 100
 _UPDATES: Final = 10_000
+_ODD_SHARE: Final = 10  # one update of nonsensical registers for so many mutated updates: it takes 50 times as long
 _SEEDS: Final = 10
 
 T = TypeVar("T")
@@ -58,7 +59,9 @@ def main() -> None:
     add(_kill, "writers killed at random moments", kills=50, seed=0)
     of_soak = add(_soak, "three nodes that write, restart and disconnect", seed=0)
     of_soak.add_argument("--minutes", type=float, default=1.0)
-    add(_fuzz, "mutated updates, applied to documents with a history", updates=100_000, first=0)
+    add(
+        _fuzz, "mutated updates, and a tenth as many of nonsensical registers in whole stores", updates=100_000, first=0
+    )
     of_sim = add(_sim, "seeded runs of a few simulated devices and their network", seeds=300, first=0)
     of_sim.add_argument("--seed", type=int, help="replay this seed only")
     of_sim.add_argument("--jobs", type=int, default=os.cpu_count(), help="number of processes")
@@ -100,7 +103,10 @@ def _fuzz(given: argparse.Namespace) -> str:
     for each in _spread(fuzz.run, _chunks(given.first, given.updates, _UPDATES), fresh=True):
         fates += each.fates
         grown += [] if each.grown_bytes is None else [each.grown_bytes]
+    odd = _chunks(given.first, given.updates // _ODD_SHARE, _UPDATES // _ODD_SHARE)
+    shown = sum(_spread(nonsense.run, odd))
     more = f"at most {max(grown) / MIB:.0f} MiB more memory" if grown else "memory not measured"
+    more += f"; {shown} odd memories shown"
     return f"every document stayed intact: {fates.total()} updates, by fate {dict(fates)}, {more},"
 
 
