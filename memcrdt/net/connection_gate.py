@@ -41,11 +41,15 @@ _IN_SETTINGS: Final = ', or port = "auto" in config.toml'
 class PendingConnection:
     """A connection from `address` (HOST:PORT) that takes one of the places for unidentified connections.
 
+    `known` is whether a trusted device was at that host, and `since` the event loop's time when it was accepted.
+
     The code that identifies its client sets `identified`. The gate sets it when the connection ends, because nobody is
     left to identify. Either frees the place. At the deadline the connection is aborted.
     """
 
     address: str
+    known: bool = False
+    since: float = 0.0
     identified: asyncio.Event = field(default_factory=asyncio.Event)
     deadline: asyncio.Timeout = field(default_factory=lambda: asyncio.timeout(IDENTIFY_S))
 
@@ -60,18 +64,21 @@ class GateOptions:
 
     Attributes:
         context: The TLS context, or None for plain HTTP.
-        pending: Maximum number of unidentified connections.
+        pending: Maximum number of unidentified connections, and as many again from known hosts.
         per_host: Maximum number of unidentified connections from one IPv4 address or one /64 IPv6 network.
-        displace: When all places are taken, abort the oldest unidentified connection instead of refusing the new one.
-            Right where a client identifies itself in its first bytes: it needs far less time than `pending` times
-            ACCEPT_PAUSE_S, so silent connections cannot keep it out.
+        displace_after_s: When all places are taken, abort the oldest unidentified connection instead of refusing the
+            new one, if it has had this time, so that silent connections cannot keep others out. 0 is right where a
+            client identifies itself in its first bytes: it needs far less time than `pending` times ACCEPT_PAUSE_S.
+            None refuses the new one.
+        knows: Whether a host is one where a trusted device was. Strangers never take the places of such hosts.
         option: Prefix of the command-line options that choose the address; error messages name those options.
     """
 
     context: ssl.SSLContext | None
     pending: int
     per_host: int
-    displace: bool = False
+    displace_after_s: float | None = None
+    knows: Callable[[str], bool] = lambda host: False
     option: str = ""
 
 
@@ -95,7 +102,7 @@ class ConnectionGate:
         )
         self._socket: sockets.socket | None = None
         self._pending: dict[object, PendingConnection] = {}  # by aiohttp's protocol object of the connection
-        self._pending_at: Counter[str] = Counter()  # by host
+        self._pending_at: Counter[tuple[bool, str]] = Counter()  # by whether the host is known, and its group
         self._accepting = BackgroundTasks()
         self._tasks = BackgroundTasks()
 
@@ -137,34 +144,45 @@ class ConnectionGate:
             host = host.removeprefix("::ffff:")  # IPv4 on a dual-stack socket
             if ipv6 and (link := ipv6[1]):
                 host = f"{host}%{link}"  # a link-local address cannot be dialed without its link
-            if self._has_place(host_group(host)) or self._displace():
-                self._pending_at[host_group(host)] += 1
-                self._tasks.spawn(self._attend(connected, Address(host, port)))
+            known = self._options.knows(host)
+            if self._has_place(known, host_group(host)):
+                self._pending_at[known, host_group(host)] += 1
+                self._tasks.spawn(self._attend(connected, Address(host, port), known))
                 await asyncio.sleep(ACCEPT_PAUSE_S)
             else:
                 connected.close()
                 await asyncio.sleep(REJECT_PAUSE_S)
 
-    def _has_place(self, group: str) -> bool:
-        here, everywhere = self._pending_at[group], self._pending_at.total()
-        return everywhere < self._options.pending and here < self._options.per_host
+    def _has_place(self, known: bool, group: str) -> bool:
+        everywhere = sum(count for (of_known, _), count in self._pending_at.items() if of_known == known)
+        if everywhere < self._options.pending:
+            return self._pending_at[known, group] < self._options.per_host
+        # A host that has all of its places displaces nobody, unless it may have every place there is.
+        is_at_limit = self._pending_at[known, group] >= self._options.per_host < self._options.pending
+        return not is_at_limit and self._displace(known)
 
-    def _displace(self) -> bool:
-        """Abort the oldest unidentified connection if the options say so. Return whether its place is free."""
-        waiting = (each for each in self._pending.values() if not (each.identified.is_set() or each.deadline.expired()))
-        oldest = next(waiting, None) if self._options.displace else None
-        if oldest is not None:
-            oldest.deadline.reschedule(asyncio.get_running_loop().time())
-        return oldest is not None
+    def _displace(self, known: bool) -> bool:
+        """Abort the oldest unidentified connection if the options allow it. Return whether its place is free."""
+        now, least = asyncio.get_running_loop().time(), self._options.displace_after_s
+        waiting = (
+            each
+            for each in self._pending.values()
+            if each.known == known and not (each.identified.is_set() or each.deadline.expired())
+        )
+        oldest = next(waiting, None)
+        if oldest is None or least is None or now - oldest.since < least:
+            return False
+        oldest.deadline.reschedule(now)
+        return True
 
     def _ended(self, protocol: object) -> None:
         """Free the place of a connection that has ended: answered, or given up by its client."""
         if pending := self._pending.get(protocol):
             pending.identified.set()
 
-    async def _attend(self, connected: sockets.socket, address: Address) -> None:
+    async def _attend(self, connected: sockets.socket, address: Address, known: bool) -> None:
         loop = asyncio.get_running_loop()
-        pending, protocol = PendingConnection(str(address)), self._server()
+        pending, protocol = PendingConnection(str(address), known, loop.time()), self._server()
         self._pending[protocol] = pending
         transport: asyncio.Transport | None = None
         context = self._options.context
@@ -179,7 +197,7 @@ class ConnectionGate:
             if transport is not None and not pending.identified.is_set():
                 transport.abort()
             del self._pending[protocol]
-            self._pending_at -= Counter((host_group(address.host),))
+            self._pending_at -= Counter(((known, host_group(address.host)),))
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Handle a request. Return when its connection ends."""

@@ -1,8 +1,9 @@
 """Answers the dials of other devices: TLS, one WebSocket path, authentication, and nothing else.
 
 Unauthenticated devices get few resources: 3 s, frames of 1 KiB, and 16 connections in total, of which one address may
-have 4. The limits apply from the TCP connection on. Web pages cannot connect: browsers send an Origin header, and any
-request with an Origin is refused.
+have 4. When all are taken, a new one displaces the oldest that has had half a second. Addresses where accepted devices
+are or were have 16 places of their own. The limits apply from the TCP connection on. Web pages cannot connect: browsers
+send an Origin header, and any request with an Origin is refused.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from memcrdt.model.device_ids import Signer
+from memcrdt.net.addresses import Address, host_group
 from memcrdt.net.connection import Connection
 from memcrdt.net.connection_gate import ConnectionGate, GateOptions, PendingConnection, refusing_response
 from memcrdt.net.handshake import AdmissionPolicy, LocalDevice, authenticate_as_listener
@@ -21,10 +23,12 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from memcrdt.net.addresses import Address
-
 PENDING_MAX: Final = 16
 PENDING_PER_HOST_MAX: Final = 4
+DISPLACE_AFTER_S: Final = (
+    0.5  # a handshake has five round trips, of 10 ms in a local network and 100 ms across an ocean
+)
+HOSTS_MAX: Final = 256  # where devices were accepted since the start
 
 
 Serve: TypeAlias = "Callable[[Connection], Awaitable[None]]"  # serves an accepted device until the connection ends
@@ -38,7 +42,24 @@ class Listener:
         channel_binding: The hash of its TLS certificate, whose key no other process has; None while it does not listen.
     """
 
-    def __init__(self, identity: Signer, policy: AdmissionPolicy, serve: Serve, path: str = PATH) -> None:
+    def __init__(
+        self,
+        identity: Signer,
+        policy: AdmissionPolicy,
+        serve: Serve,
+        path: str = PATH,
+        *,
+        knows: Callable[[str], bool] = lambda host: False,
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            identity: The key of this device.
+            policy: Decides which devices are accepted.
+            serve: Serves an accepted device.
+            path: The path of the WebSocket.
+            knows: Whether the address of an accepted device is at a host.
+        """
         self.port: int | None = None
         self.channel_binding: bytes | None = None
         self._identity = identity
@@ -46,6 +67,8 @@ class Listener:
         self._serve = serve
         self._path = path
         self._gate: ConnectionGate | None = None
+        self._knows = knows
+        self._hosts: dict[str, None] = {}  # groups of hosts where devices were accepted, the latest last
 
     def start(self, address: Address) -> int:
         """Listen under a new certificate. Call it inside the running event loop.
@@ -63,7 +86,13 @@ class Listener:
         credentials = new_credentials()
         gate = ConnectionGate(
             self._answer,
-            GateOptions(context=credentials.context, pending=PENDING_MAX, per_host=PENDING_PER_HOST_MAX),
+            GateOptions(
+                context=credentials.context,
+                pending=PENDING_MAX,
+                per_host=PENDING_PER_HOST_MAX,
+                displace_after_s=DISPLACE_AFTER_S,
+                knows=lambda host: host_group(host) in self._hosts or self._knows(host),
+            ),
         )
         self.port = gate.open(address)
         self.channel_binding, self._gate = credentials.certificate, gate
@@ -74,6 +103,12 @@ class Listener:
         if self._gate is not None:
             await self._gate.close()
         self.port = self.channel_binding = self._gate = None
+
+    def _note_host(self, group: str) -> None:
+        self._hosts.pop(group, None)
+        self._hosts[group] = None
+        if len(self._hosts) > HOSTS_MAX:
+            del self._hosts[next(iter(self._hosts))]
 
     async def _answer(self, request: web.BaseRequest, pending: PendingConnection) -> web.StreamResponse:
         """Handle a request. Return when its connection ends."""
@@ -87,5 +122,6 @@ class Listener:
         finally:
             pending.identified.set()
         if peer is not None:
+            self._note_host(host_group(Address.parse(pending.address).host))
             await self._serve(Connection(stream, peer, "accepted"))
         return socket

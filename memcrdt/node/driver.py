@@ -106,7 +106,7 @@ class Driver:
         self._peers_changed = asyncio.Event()
         self._records = PeerRecords(parts.peers, parts.introductions, self._store)
         self._dialer = Dialer(parts.identity, self._records)
-        self._listener = Listener(parts.identity, self._records, self.serve)
+        self._listener = Listener(parts.identity, self._records, self.serve, knows=self._trusted.has_host)
         self._candidates = Candidates(
             parts.finders, accepted=self._trusted.__contains__, fresh=self._found, identify=self._dialer.identify
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memcrdt.net.addresses import Address
 from memcrdt.sync.events import Known, Revoked, SpacesChanged, SyncNow
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ class TrustedPeers:
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
         self._addresses: dict[str, frozenset[str]] = {}
+        self._hosts: set[str] = set()
         self._writers: frozenset[str] = frozenset()
         self._shares: frozenset[tuple[int, str]] = frozenset()
         self._statements: frozenset[bytes] = frozenset()
@@ -35,6 +37,10 @@ class TrustedPeers:
         """Whether we have to listen: for accepted devices, or to tell revoked devices that they were revoked."""
         return self._revoked or bool(self._addresses)
 
+    def has_host(self, host: str) -> bool:
+        """Return whether the address of an accepted device is at this host."""
+        return host in self._hosts
+
     def known(self, device: str) -> Known:
         """Return the event that lets the gossip dial an accepted device."""
         return Known(device, device in self._writers)
@@ -44,6 +50,7 @@ class TrustedPeers:
         before, wrote, said_before = self._addresses, self._writers, (self._shares, self._statements)
         known = self._peers.all()
         self._addresses = {peer.device: frozenset(peer.addresses) for peer in known if peer.state == "accepted"}
+        self._hosts = {Address.parse(each).host for addresses in self._addresses.values() for each in addresses}
         self._revoked = any(peer.state == "revoked" for peer in known)
         self._writers = self._peers.writers()
         self._shares, self._statements = self._peers.shares(), self._peers.statements()

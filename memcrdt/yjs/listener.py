@@ -116,7 +116,7 @@ class YjsListener:
             )
         gate = ConnectionGate(
             self._answer,
-            GateOptions(context=context, pending=PENDING_MAX, per_host=PENDING_MAX, displace=True, option="yjs-"),
+            GateOptions(context=context, pending=PENDING_MAX, per_host=PENDING_MAX, displace_after_s=0, option="yjs-"),
         )
         async with AsyncExitStack() as held:
             change_signal = await held.enter_async_context(StoreChangeSignal(self._store))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -260,9 +261,18 @@ async def test_a_flood_leaves_the_event_loop_running(pair: Pair, monkeypatch: py
 
 
 @asynccontextmanager
-async def gate_of(answer: Answer, *, places: int, displace: bool = False) -> AsyncIterator[int]:
+async def gate_of(
+    answer: Answer,
+    *,
+    places: int,
+    displace_after_s: float | None = None,
+    knows: Callable[[str], bool] = lambda host: False,
+) -> AsyncIterator[int]:
     """Open a gate for plain HTTP on the loopback interface. Yields its port."""
-    gate = ConnectionGate(answer, GateOptions(context=None, pending=places, per_host=places, displace=displace))
+    gate = ConnectionGate(
+        answer,
+        GateOptions(context=None, pending=places, per_host=places, displace_after_s=displace_after_s, knows=knows),
+    )
     port = gate.open(Address("127.0.0.1", 0))
     try:
         yield port
@@ -313,11 +323,36 @@ async def test_a_connection_that_its_client_gives_up_gives_its_place_back(
 async def test_silent_connections_are_displaced_by_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest first. So a client that sends its request at once is always answered."""
     monkeypatch.setattr(connection_gate, "IDENTIFY_S", 3600.0)
-    async with gate_of(refuse, places=3, displace=True) as port:
+    async with gate_of(refuse, places=3, displace_after_s=0) as port:
         silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
         assert b"401" in await answer_to(port)
         with suppress(ConnectionResetError):
             assert await silent[0][0].read() == b""
         assert not any(reader.at_eof() for reader, _ in silent[1:])
+        for _, writer in silent:
+            writer.close()
+
+
+async def test_a_connection_is_displaced_only_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise many new connections would leave none of them the time for a handshake."""
+    monkeypatch.setattr(connection_gate, "IDENTIFY_S", 3600.0)
+    async with gate_of(refuse, places=1, displace_after_s=3600.0) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with suppress(ConnectionResetError):
+            assert await answer_to(port) == b""
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"401" in await reader.read()
+        writer.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs several addresses on the loopback interface")
+async def test_strangers_do_not_take_the_places_of_known_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strangers at another address have all their places, and a known host is answered."""
+    monkeypatch.setattr(connection_gate, "IDENTIFY_S", 3600.0)
+    async with gate_of(refuse, places=2, knows="127.0.0.1".__eq__) as port:
+        silent = [await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.9", 0)) for _ in range(3)]
+        with suppress(ConnectionResetError):
+            assert await silent[2][0].read() == b""
+        assert b"401" in await answer_to(port)
         for _, writer in silent:
             writer.close()

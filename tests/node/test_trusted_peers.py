@@ -86,3 +86,15 @@ def test_listening_is_needed_for_a_revoked_device(peers: Peers) -> None:
     peers.forget(DESKTOP)
     trusted.read()
     assert not trusted.is_sought
+
+
+def test_hosts_of_accepted_devices_are_known(peers: Peers) -> None:
+    """A revoked device is a stranger, wherever it is."""
+    peers.accept(DESKTOP, address="192.0.2.7:27380")
+    trusted = TrustedPeers(peers)
+    trusted.read()
+    assert trusted.has_host("192.0.2.7")
+    assert not trusted.has_host("192.0.2.8")
+    peers.revoke(DESKTOP)
+    trusted.read()
+    assert not trusted.has_host("192.0.2.7")
