@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from memcrdt.model import limits, registers
-from memcrdt.model.attributes import IN_BIRTH, IN_REGISTERS, Attribute
+from memcrdt.model.attributes import BY_NAME, IN_BIRTH, IN_REGISTERS, Attribute
 from memcrdt.model.ids import derive, is_ulid
 from memcrdt.model.predicates import (
     is_label,
@@ -58,6 +58,7 @@ class LiveMemory:
     Attributes:
         shown: The revision whose text is shown: the latest head.
         attributes: The attributes that are set, except those that have fields here.
+        superseded_at: The time at which `superseded_by` was last set, or None.
         revisions: All revisions in order of time, the birth first.
         ignored: The number of registers that were skipped because they are invalid.
     """
@@ -76,6 +77,7 @@ class LiveMemory:
     metadata: Mapping[str, Json]
     links: tuple[Link, ...]
     attributes: Mapping[str, Json]
+    superseded_at: int | None
     revisions: tuple[RevisionState, ...]
     ignored: int
 
@@ -216,6 +218,7 @@ class _Found:
     metadata: dict[str, Json] = field(default_factory=dict)
     links: set[tuple[str, str]] = field(default_factory=set)
     attributes: dict[str, Json] = field(default_factory=dict)
+    superseded_at: int | None = None
     revisions: list[RevisionState] = field(default_factory=list)
     latest: int
     ignored: int = 0
@@ -245,6 +248,7 @@ def _live(memory_id: str, birth: _Birth, united: Mapping[str, Json]) -> LiveMemo
         metadata=dict(sorted(found.metadata.items())),
         links=tuple(Link(rel, to) for rel, to in sorted(found.links)),
         attributes={name: value for name, value in sorted(others.items()) if value is not None},
+        superseded_at=found.superseded_at,
         revisions=revisions,
         ignored=found.ignored,
     )
@@ -298,6 +302,8 @@ def _read_attribute(found: _Found, name: str, value: Mapping[str, Json]) -> bool
     if "value" not in value or not IN_REGISTERS[name].is_valid(said := value["value"]):
         return False
     found.attributes[name] = said  # None as well: it removes the value of the birth
+    if name == _SUPERSEDED_BY:
+        found.superseded_at = value["at"]  # type: ignore[assignment]  # _read has checked that it is a time
     return True
 
 
@@ -314,6 +320,7 @@ def _read_revision(found: _Found, name: str, value: Mapping[str, Json]) -> bool:
     return True
 
 
+_SUPERSEDED_BY = BY_NAME["superseded_by"].name
 _READERS: dict[str, Callable[[_Found, str, Mapping[str, Json]], bool]] = {
     registers.TAG: _read_tag,
     registers.METADATA: _read_metadata,

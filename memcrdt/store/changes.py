@@ -16,6 +16,7 @@ from memcrdt.model.requests import PERSONAL, AddRequest, UpdateRequest, upsert
 from memcrdt.store import reads, spaces, views
 from memcrdt.store.meta import Random
 from memcrdt.store.reads import Place
+from memcrdt.store.supersession import CIRCLE_MEMORIES
 from memcrdt.store.transaction import Transaction
 
 SALT_BYTES = 16
@@ -99,7 +100,7 @@ def bear(transaction: Transaction, space: int, request: AddRequest, identity: tu
 
 
 def update(memory_id: str, edit: MemoryEdit, author: str | None, transaction: Transaction) -> None:
-    """Gather the change of one memory.
+    """Gather the change of one memory. If it would close a circle of supersession, its successor is shown again.
 
     Raises:
         NotFoundError: The memory, or its successor, is not in the store.
@@ -115,6 +116,25 @@ def update(memory_id: str, edit: MemoryEdit, author: str | None, transaction: Tr
         raise missing(transaction.db, memory_id)
     for space, _ in places:
         change(transaction, space, state_of(transaction, space, memory_id), edit, author)
+    if isinstance(successor, str) and _is_superseded_by(transaction, successor, memory_id):
+        show = MemoryEdit(attributes={"superseded_by": None})
+        for space, _ in reads.places_of(transaction.db, successor):
+            change(transaction, space, state_of(transaction, space, successor), show, author)
+
+
+def _is_superseded_by(transaction: Transaction, memory_id: str, successor: str) -> bool:
+    """Return whether a memory is superseded by the other, directly or over others."""
+    current = memory_id
+    for _ in range(CIRCLE_MEMORIES):
+        place = reads.places_of(transaction.db, current)
+        state = transaction.state(*place[0]) if place else None
+        following = state.attributes.get("superseded_by") if isinstance(state, LiveMemory) else None
+        if not isinstance(following, str):
+            return False
+        if following == successor:
+            return True
+        current = following
+    return False
 
 
 def update_all(requests: Sequence[UpdateRequest], transaction: Transaction) -> None:
@@ -162,7 +182,7 @@ def missing(db: apsw.Connection, memory_id: str) -> NotFoundError:
 
 _TWIN = """
 SELECT id FROM memories WHERE fingerprint = ? AND space = ? AND scope = ? AND text = ?
-AND superseded_by IS NULL AND (expires_at IS NULL OR expires_at > ?) ORDER BY id LIMIT 1"""
+AND (superseded_by IS NULL OR circular = 1) AND (expires_at IS NULL OR expires_at > ?) ORDER BY id LIMIT 1"""
 
 
 def _twin(transaction: Transaction, space: int, scope: str, text: str) -> str | None:

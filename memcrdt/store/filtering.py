@@ -71,7 +71,7 @@ def hidden(filters: CheckedFilters, now: int) -> Iterable[Where]:
     if "expired" not in filters.include:
         yield Where("m.expires_at <= ?", (now,))
     if "superseded" not in filters.include:
-        yield Where("m.superseded_by IS NOT NULL", ())
+        yield Where("m.superseded_by IS NOT NULL AND m.circular = 0", ())
 
 
 def _all(parts: Iterable[Where]) -> Where:
@@ -133,11 +133,11 @@ def _hiding(filters: CheckedFilters, now: int) -> Iterable[Where]:
     if "superseded" in filters.include:
         return
     if filters.as_of is None:
-        yield Where("m.superseded_by IS NULL", ())
+        yield Where("(m.superseded_by IS NULL OR m.circular = 1)", ())
     else:
         # A forgotten successor has no time any more. The memory was superseded no later than its last change.
         yield Where(
-            "(m.superseded_by IS NULL OR coalesce("
+            "(m.superseded_by IS NULL OR m.circular = 1 OR coalesce("
             "(SELECT min(s.created_at) FROM memories s WHERE s.id = m.superseded_by), m.updated_at) > ?)",
             (moment,),
         )

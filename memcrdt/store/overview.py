@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Final
 
 import apsw
 
 from memcrdt.errors import CorruptError
 from memcrdt.model.serialization import Counts, Record, UtcTime
-from memcrdt.store import digests, meta, quarantine, reads
+from memcrdt.store import digests, meta, quarantine, reads, supersession
 from memcrdt.store.membership import receipts, refusals
 from memcrdt.store.membership.peers import Peer, Peers
 from memcrdt.store.meta import StoreAlarm
 from memcrdt.store.store import Store
+
+CIRCLES: Final = 5  # circles of supersession, and members of each, that the alarms name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +125,8 @@ class Stats(Record):
 
 
 _TOTALS = """
-SELECT count(*), count(*) FILTER (WHERE expires_at <= ?), count(superseded_by), coalesce(sum(conflicted), 0),
+SELECT count(*), count(*) FILTER (WHERE expires_at <= ?),
+  count(*) FILTER (WHERE superseded_by IS NOT NULL AND circular = 0), coalesce(sum(conflicted), 0),
   coalesce(sum(octet_length(text)), 0), min(created_at), max(created_at), (SELECT count(*) FROM graves)
 FROM memories"""
 
@@ -167,7 +172,7 @@ def overview(store: Store, *, served: bool = True) -> StoreStatus:
         size = int(db.pragma("page_count")) * int(db.pragma("page_size"))
         ignored = int(db.execute(_IGNORED).get)
         refused = quarantine.count(db)
-        alarms = sorted([*meta.alarms(db), *refusals.alarms(db)], key=lambda alarm: alarm.at)
+        alarms = sorted([*meta.alarms(db), *refusals.alarms(db), *_circles(db)], key=lambda alarm: alarm.at)
         to_scrub = int(db.execute("SELECT count(*) FROM shards WHERE to_scrub > 0").get)
     return StoreStatus(
         device=store.device,
@@ -179,6 +184,19 @@ def overview(store: Store, *, served: bool = True) -> StoreStatus:
         to_scrub=to_scrub,
         alarms=tuple(alarms),
     )
+
+
+def _circles(db: apsw.Connection) -> Iterator[StoreAlarm]:
+    """Yield an alarm for each of the first circles of supersession."""
+    for circle in islice(supersession.circles(db), CIRCLES):
+        shown, *others = (memory_id for memory_id, _ in circle)
+        rest = "" if len(others) <= CIRCLES else f" and {len(others) - CIRCLES:,} more"
+        yield StoreAlarm(
+            at=reads.time_of(max(at for _, at in circle)),
+            text=f"the memories {shown}, {', '.join(others[:CIRCLES])}{rest} supersede each other, because devices"
+            f" that were apart decided differently; the last decision counts, so {shown} is shown. To settle it, run"
+            f" `memcrdt update {shown} --clear superseded-by`",
+        )
 
 
 def peer_states(store: Store, *, served: bool = True) -> tuple[PeerStatus, ...]:

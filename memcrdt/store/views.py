@@ -16,13 +16,14 @@ from memcrdt.model.projection import LiveMemory, State, Tombstone
 from memcrdt.model.records import ChangeKind
 from memcrdt.model.scopes import category_of
 from memcrdt.model.values import Json, canonical
+from memcrdt.store import supersession
 from memcrdt.store.indexer import IndexRow
 
 _PARTS = ("revisions", "tags", "metadata", "links")
 # Columns of `memories` that follow from the log. They are equal in all stores with equal content.
 COLUMNS: Final = (
     *("id", "text", "revision", "conflicted", "category", "created_at", "updated_at", "device", "ignored"),
-    *("fingerprint", "salt"),
+    *("fingerprint", "salt", "superseded_at"),
     *(attribute.name for attribute in ATTRIBUTES),
 )
 _LOCAL_COLUMNS: Final = ("memory", "space", "born_seq", "seq")
@@ -63,6 +64,7 @@ def write(db: apsw.Connection, states: Iterable[tuple[int, str, State]], seq: in
     known = list(states)
     existing = _existing(db, [(space, memory_id) for space, memory_id, _ in known])
     done, rows = Projected(seq), _Rows.behind(db)
+    in_circles = supersession.members(db, [place for place, before in existing.items() if before.is_superseded])
     for space, memory_id, state in known:
         before = existing.get((space, memory_id))
         if isinstance(state, LiveMemory):
@@ -81,7 +83,22 @@ def write(db: apsw.Connection, states: Iterable[tuple[int, str, State]], seq: in
         elif before is not None:
             done.changes.append((space, memory_id, "forgotten"))
     rows.insert(db)
+    in_circles |= supersession.members(db, [(space, each) for space, each, state in known if _is_superseded(state)])
+    _settle_circles(db, in_circles, done)
     return done
+
+
+def _is_superseded(state: State) -> bool:
+    return isinstance(state, LiveMemory) and "superseded_by" in state.attributes
+
+
+def _settle_circles(db: apsw.Connection, members: set[tuple[int, str]], done: Projected) -> None:
+    """Decide which members of circles stay visible. A memory that this shows or hides has changed."""
+    written = {(space, memory_id) for space, memory_id, _ in done.changes}
+    for space, memory_id in supersession.settle(db, members):
+        if (space, memory_id) not in written:
+            db.execute("UPDATE memories SET seq = ? WHERE id = ? AND space = ?", (done.seq, memory_id, space))
+            done.changes.append((space, memory_id, "updated"))
 
 
 def write_homes(db: apsw.Connection, homes: Iterable[tuple[int, str, int, bool]]) -> None:
@@ -131,17 +148,19 @@ class _Existing:
     memory: int
     born_seq: int
     row: IndexRow
+    is_superseded: bool
 
 
 def _existing(db: apsw.Connection, ids: list[tuple[int, str]]) -> dict[tuple[int, str], _Existing]:
     """Return the rows of these memories by space and id. Memories that are not in the views are left out."""
     sql = (
-        "SELECT space, id, memory, born_seq, text, scope, created_at, author FROM memories"
+        "SELECT space, id, memory, born_seq, text, scope, created_at, author, superseded_by FROM memories"
         " WHERE id IN (SELECT value FROM json_each(?))"
     )
     wanted = json.dumps([memory_id for _, memory_id in ids])
     return {
-        (row[0], row[1]): _Existing(row[2], row[3], IndexRow(row[2], *row[4:])) for row in db.execute(sql, (wanted,))
+        (row[0], row[1]): _Existing(row[2], row[3], IndexRow(row[2], *row[4:8]), row[8] is not None)
+        for row in db.execute(sql, (wanted,))
     }
 
 
@@ -198,6 +217,7 @@ def _memory_values(state: LiveMemory) -> tuple[Any, ...]:
         state.ignored,
         fingerprint(state.shown.text),
         state.salt,
+        state.superseded_at,
         *(state.value(attribute) for attribute in ATTRIBUTES),
     )
 

@@ -16,7 +16,7 @@ import apsw
 
 from memcrdt.errors import CorruptError
 from memcrdt.model.serialization import Record
-from memcrdt.store import log
+from memcrdt.store import log, supersession
 from memcrdt.store.location import FILE
 from memcrdt.store.log import ShardRow
 from memcrdt.store.recovery import damage, file_check, rebuild, salvage, text_repair
@@ -124,6 +124,8 @@ def _problems(store: Store) -> Iterator[str]:
     with store.reading() as db:
         if count := rebuild.count_orphans(db):
             yield f"{count:,} rows of the views belong to no memory"
+        if count := supersession.wrong(db):
+            yield f"{count:,} memories in circles of supersession are shown or hidden by mistake"
     yield from _index_problems(store)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from memcrdt.model.projection import State, project
-from memcrdt.store import log, migrations, views
+from memcrdt.store import log, migrations, supersession, views
 from memcrdt.store.documents import Documents
 from memcrdt.store.indexer import IndexRow
 from memcrdt.store.log import ShardRow
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 PAGE: Final = 1_024  # the number of memories that are indexed at once
 
-# Columns that do not come from the log, and `salt`, which older rows lack.
-_LOCAL: Final = frozenset({"memory", "born_seq", "seq", "salt"})
+# Columns that do not come from the log or not from one memory alone, and `salt`, which older rows lack.
+_LOCAL: Final = frozenset({"memory", "born_seq", "seq", "salt", "circular"})
 _PARTS: Final = ("revisions", "tags", "metadata", "links")
 _ORPHANS: Final = "memory NOT IN (SELECT memory FROM memories)"
 _HOMELESS: Final = "NOT EXISTS(SELECT 1 FROM homes h WHERE h.space = {0}.space AND h.id = {0}.id)"
@@ -92,6 +92,7 @@ def correct_views(store: Store) -> int:
         delete_orphans(db)
         for table in ("memories", "graves"):
             db.execute(f"DELETE FROM {table} WHERE {_HOMELESS.format(table)}")
+        count += supersession.settle_all(db)
     return count
 
 

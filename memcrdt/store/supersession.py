@@ -1,0 +1,101 @@
+"""Circles of supersession: A is superseded by B, and B by A, or over more memories.
+
+A device that closes a circle opens it again: the new successor is no longer superseded (store/changes.py). Two devices
+that are apart may still close one together, and so may a stock Yjs client. Then every member would be hidden. So one
+member of the circle stays visible: the successor that was named last, by time, and of equal times the one named for the
+greater id. This follows from the registers of the circle alone, so all devices show the same member.
+
+Only circles in one space count, because another device may not have the other space, and only those of up to 100
+memories, so that a walk along a chain is short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import apsw
+
+CIRCLE_MEMORIES: Final = 100
+
+
+def shown_of(circle: Sequence[tuple[str, int]]) -> str:
+    """Return the id of the member that stays visible.
+
+    Args:
+        circle: The id of each member and the time at which it was superseded by the next one, in ms. The last member is
+            superseded by the first.
+    """
+    last = max(range(len(circle)), key=lambda place: (circle[place][1], circle[place][0]))
+    return circle[(last + 1) % len(circle)][0]
+
+
+def circle_of(db: apsw.Connection, space: int, memory_id: str) -> list[tuple[str, int]]:
+    """Return the circle that a memory is in, as shown_of() takes it, or []."""
+    circle: list[tuple[str, int]] = []
+    current = memory_id
+    while len(circle) < CIRCLE_MEMORIES:
+        row = db.execute(_SUPERSEDED, (current, space)).fetchone()
+        if row is None:
+            return []
+        successor, at = row
+        circle.append((current, at or 0))
+        if successor == memory_id:
+            return circle
+        current = successor
+    return []
+
+
+def members(db: apsw.Connection, places: Iterable[tuple[int, str]]) -> set[tuple[int, str]]:
+    """Return the places of all members of the circles that these memories are in."""
+    found: set[tuple[int, str]] = set()
+    for space, start in places:
+        if (space, start) not in found:
+            found.update((space, memory_id) for memory_id, _ in circle_of(db, space, start))
+    return found
+
+
+def settle(db: apsw.Connection, places: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Note in the views which of these memories stay visible in a circle. Return those for which that changed."""
+    changed = []
+    for (space, memory_id), is_shown in sorted(_shown(db, places).items()):
+        db.execute(_NOTE, (is_shown, memory_id, space, is_shown))
+        if db.changes():
+            changed.append((space, memory_id))
+    return changed
+
+
+def settle_all(db: apsw.Connection) -> int:
+    """Note all circles again. Return the number of memories for which that changed."""
+    return len(settle(db, [(space, memory_id) for space, memory_id, _ in list(db.execute(_NOTED))]))
+
+
+def wrong(db: apsw.Connection) -> int:
+    """Return the number of memories that settle_all() would change."""
+    noted = {(space, memory_id): bool(circular) for space, memory_id, circular in list(db.execute(_NOTED))}
+    right = _shown(db, noted)
+    return sum(right[place] != is_shown for place, is_shown in noted.items())
+
+
+def _shown(db: apsw.Connection, places: Iterable[tuple[int, str]]) -> dict[tuple[int, str], bool]:
+    """Return for each of these memories, and for the other members of their circles, whether its circle shows it."""
+    shown: dict[tuple[int, str], bool] = {}
+    for space, start in places:
+        if (space, start) not in shown:
+            shown[space, start] = False
+            if circle := circle_of(db, space, start):
+                shown.update({(space, memory_id): memory_id == shown_of(circle) for memory_id, _ in circle})
+    return shown
+
+
+def circles(db: apsw.Connection) -> list[list[tuple[str, int]]]:
+    """Return all circles, each beginning with the member that is shown."""
+    found = db.execute("SELECT space, id FROM memories WHERE circular = 1 ORDER BY memory")
+    return [circle for space, memory_id in found if (circle := circle_of(db, space, memory_id))]
+
+
+_SUPERSEDED: Final = (
+    "SELECT superseded_by, superseded_at FROM memories WHERE id = ? AND space = ? AND superseded_by IS NOT NULL"
+)
+_NOTE: Final = "UPDATE memories SET circular = ? WHERE id = ? AND space = ? AND circular <> ?"
+_NOTED: Final = "SELECT space, id, circular FROM memories WHERE superseded_by IS NOT NULL OR circular = 1"
