@@ -70,7 +70,7 @@ SIGNATURES = {
     "subscribe": "callback **",
     "changes": "**",
     "import_": "path * format=None again=False dry_run=False progress=None **",
-    "export": "path * format=None **",
+    "export": "path * format=None history=False **",
     "stats": "",
     "status": "",
     "compact": "",
@@ -114,7 +114,7 @@ TOKENS = {"create": "name * spaces=('personal',) read_only=False origins=()", "l
 MODELS = {"list": "", "pull": "name * progress=None", "use": "name", "status": "", "wait": "* timeout=None"}
 FIELDS: dict[type[Any], str] = {
     MemoryRecord: "id text space scope category kind tags metadata links created_at updated_at expires_at pinned"
-    " importance author device source trust superseded_by conflicted revision",
+    " importance author device source trust superseded_by imported_from conflicted revision",
     Revision: "id revision text at by device base head",
     Hit: "memory score passage marks parts",
     Page: "items next_cursor",

@@ -46,20 +46,27 @@ def import_command(face: Face, /, file: str, **options: Any) -> None:
 @command("export")
 @_FILE
 @_FORMAT
+@click.option(
+    "--history", is_flag=True, help="Also write all texts of each memory, the time of its last change, and its device."
+)
 @filter_options
 @pass_face
-def export_command(face: Face, /, file: str, format: str | None, **filters: Any) -> None:
+def export_command(face: Face, /, file: str, format: str | None, history: bool, **filters: Any) -> None:
     """Write memories to FILE as JSON, one per line; `-` writes to stdout.
 
-    Histories are not exported. An existing file is replaced.
+    Expired and superseded memories are included, unless --include names one of the two. An existing file is replaced.
     """
     wanted = asked(filters)
     with face.look() as memory:
         if file == STDIO:
             to_terminal = sys.stdout.isatty()
-            memory.export(TerminalJson() if to_terminal else sys.stdout.buffer, format=format, **wanted)
+            memory.export(
+                TerminalJson() if to_terminal else sys.stdout.buffer, format=format, history=history, **wanted
+            )
         else:
-            face.printer.record({"memories": memory.export(file, format=format, **wanted)})
+            face.printer.record({"memories": memory.export(file, format=format, history=history, **wanted)})
+            if not history:
+                say("only the present texts were exported; --history adds the earlier ones, and the devices")
 
 
 def _show_progress(lines: int) -> None:

@@ -11,7 +11,7 @@ from memcrdt.memory.reader import Reader
 from memcrdt.memory.writer import Writer
 from memcrdt.model import checks
 from memcrdt.model.attributes import AddOptions
-from memcrdt.model.filters import Filters
+from memcrdt.model.filters import INCLUDES, Filters
 from memcrdt.paths import check_path
 from memcrdt.store import backup, compaction
 from memcrdt.store.store import Store
@@ -42,6 +42,8 @@ class Files:
         **defaults: Unpack[AddOptions],
     ) -> ImportReport:
         """Add the memories of a file. Each line is an object as written by export(), or a JSON string.
+
+        This device adds the memories. The device that a line names becomes `imported_from`.
 
         An existing memory does not change, unless the line has its key: then the line updates the memory. A forgotten
         memory stays forgotten, unless `again` is set. An expired memory is added and hidden.
@@ -77,14 +79,22 @@ class Files:
         return taken.run(file, defaults, progress)
 
     def export(
-        self, /, path: str | os.PathLike[str] | BinaryIO, *, format: str | None = None, **filters: Unpack[Filters]
+        self,
+        /,
+        path: str | os.PathLike[str] | BinaryIO,
+        *,
+        format: str | None = None,
+        history: bool = False,
+        **filters: Unpack[Filters],
     ) -> int:
-        """Write memories to a file, one per line, without their histories.
+        """Write memories to a file, one per line. Expired and superseded ones are included.
 
         Args:
             path: The file, or a binary stream. An existing file is replaced.
             format: `jsonl`. Without it, the suffix of the file name decides.
-            **filters: Filters as for Memory.list().
+            history: Whether to write all texts of each memory, the time of its last change, and its device.
+            **filters: Filters as for Memory.list(), but `include` is everything unless it is given. include=[] leaves
+                expired and superseded memories out.
 
         Returns:
             The number of memories.
@@ -100,10 +110,11 @@ class Files:
         from memcrdt.memory import transfer
 
         file = transfer.check_file(self._home, path, format, "the file to export to")
-        wanted = self._reader.filters(filters)
+        wanted = self._reader.filters({**filters, "include": INCLUDES} if filters.get("include") is None else filters)
+        history = checks.check_flag(history, "history")
         if isinstance(file, Path):
-            return transfer.export(self._store, file, wanted)
-        return transfer.write(self._store, file, wanted)
+            return transfer.export(self._store, file, wanted, history=history)
+        return transfer.write(self._store, file, wanted, history=history)
 
     def backup(self, path: str | os.PathLike[str]) -> int:
         """Write a copy of the store to a new file. Reads and writes continue. The device key is not in the copy.

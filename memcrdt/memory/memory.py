@@ -611,10 +611,16 @@ class Memory:
         return self.files.import_(path, format=format, again=again, dry_run=dry_run, progress=progress, **defaults)
 
     def export(
-        self, /, path: str | os.PathLike[str] | BinaryIO, *, format: str | None = None, **filters: Unpack[Filters]
+        self,
+        /,
+        path: str | os.PathLike[str] | BinaryIO,
+        *,
+        format: str | None = None,
+        history: bool = False,
+        **filters: Unpack[Filters],
     ) -> int:
         """Write memories to a file and return their number. See Files.export()."""
-        return self.files.export(path, format=format, **filters)
+        return self.files.export(path, format=format, history=history, **filters)
 
     def backup(self, path: str | os.PathLike[str]) -> int:
         """Write a copy of the store to a new file and return its size in bytes. See Files.backup()."""

@@ -1,4 +1,8 @@
-"""Memories as files: JSON Lines, one memory per line, with the argument names of Memory.add()."""
+"""Memories as files: JSON Lines, one memory per line, with the argument names of Memory.add().
+
+With its history, the line of a memory also has `updated_at` and `device`, and is followed by a line for each of its
+texts, if there were several. Such a line has the id of the memory and a `revision`, so each line stays short.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -17,13 +21,14 @@ from memcrdt.errors import InputError, StoreError
 from memcrdt.memory.writer import given_vectors
 from memcrdt.model import limits
 from memcrdt.model.attributes import taken_by
+from memcrdt.model.edits import TOO_MANY_REVISIONS
 from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.records import MemoryRecord
-from memcrdt.model.requests import AddRequest, check_imported, check_item
+from memcrdt.model.requests import AddRequest, check_imported, check_item, check_past_text
 from memcrdt.model.serialization import Record
 from memcrdt.model.values import Vector, parse_json
 from memcrdt.paths import Stream
-from memcrdt.store import listing
+from memcrdt.store import listing, reads
 from memcrdt.store.importing import Importing
 from memcrdt.store.spaces import find_space, space_number
 from memcrdt.store.store import Store
@@ -33,6 +38,7 @@ File: TypeAlias = Path | Stream
 FORMATS: Final = ("jsonl",)
 LINE_BYTES: Final = 512 * limits.KIB  # a text of 64 KiB, escaped, with all other fields of a memory
 BATCH: Final = 1_000  # memories in one transaction
+BATCH_BYTES: Final = 16 * limits.MIB  # of the lines of one transaction, which a memory with its history may exceed
 REFUSED: Final = 100  # refused lines in a report
 
 # The fields of a line: the arguments of add(), and two more that only imports take.
@@ -41,6 +47,7 @@ _SAID: Final = (
     *(attribute.name for attribute in taken_by("import")),
     "links",
 )
+_PAST_TEXT: Final = ("id", "revision", "text", "at", "by", "device", "base")  # the fields of the line of a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,26 +185,38 @@ class Import:
 
     def _batches(self, file: Stream, defaults: Mapping[str, Any]) -> Iterator[tuple[int, list[AddRequest]]]:
         batch: list[AddRequest] = []
-        number = 0
+        number = size = 0
         for number, line in enumerate(_lines(file), 1):
-            if request := self._read(number, line, defaults):
+            before, request = self._read(number, line, defaults, batch[-1] if batch else None)
+            if before is not None:
+                batch[-1] = before
+            if request is not None:
+                if len(batch) == BATCH or size >= BATCH_BYTES:
+                    yield number - 1, batch
+                    batch, size = [], 0
                 batch.append(request)
-            if len(batch) == BATCH:
-                yield number, batch
-                batch = []
+            size += len(line or b"")
         yield number, batch
 
-    def _read(self, number: int, line: bytes | None, defaults: Mapping[str, Any]) -> AddRequest | None:
-        """Return the request of one line, or None for an empty or refused line."""
+    def _read(
+        self, number: int, line: bytes | None, defaults: Mapping[str, Any], before: AddRequest | None
+    ) -> tuple[AddRequest | None, AddRequest | None]:
+        """Return the request before this line with the text that the line adds to it, and the request of the line.
+
+        Either may be None. Both are for an empty or refused line.
+        """
         if line is not None and not line.strip():
-            return None
+            return None, None
         try:
-            return _request(line, defaults, self._store)
+            given = _object(line)
+            if "revision" in given:
+                return _with_past_text(before, given, defaults, self._store.now_ms()), None
+            return None, _request(given, defaults, self._store)
         except InputError as exc:
             self._refused += 1
             if len(self._refusals) < REFUSED:
                 self._refusals.append(RefusedLine(number, str(exc)))
-            return None
+            return None, None
 
     def _take(self, requests: list[AddRequest]) -> None:
         if not requests:
@@ -210,7 +229,7 @@ class Import:
             self._add(partial(self._plan.plan, requests), texts, given_vectors(requests))
 
 
-def export(store: Store, path: Path, filters: CheckedFilters) -> int:
+def export(store: Store, path: Path, filters: CheckedFilters, *, history: bool) -> int:
     """Write the memories that match the filters to a file, oldest first, and return their number.
 
     The file appears when it is complete. Raises StoreError, and InputError if the path is not a regular file.
@@ -221,7 +240,7 @@ def export(store: Store, path: Path, filters: CheckedFilters) -> int:
         _check_replaceable(path, real)
         temporary.unlink(missing_ok=True)  # left by a crash, perhaps with another mode
         with os.fdopen(_created(temporary), "wb") as file:
-            count = write(store, file, filters)
+            count = write(store, file, filters, history=history)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(real)
@@ -232,13 +251,23 @@ def export(store: Store, path: Path, filters: CheckedFilters) -> int:
     return count
 
 
-def write(store: Store, file: Stream, filters: CheckedFilters) -> int:
+def write(store: Store, file: Stream, filters: CheckedFilters, *, history: bool) -> int:
     """Write memories to a stream, oldest first, and return their number. Raises the errors of the stream."""
     count = 0
     for record in listing.every(store, "oldest", filters):
-        _write_all(file, json.dumps(_said(record), ensure_ascii=False).encode() + b"\n")
+        for line in _with_history(store, record) if history else [_said(record, _SAID)]:
+            _write_all(file, json.dumps(line, ensure_ascii=False).encode() + b"\n")
         count += 1
     return count
+
+
+def _with_history(store: Store, record: MemoryRecord) -> Iterator[dict[str, Any]]:
+    """Yield the line of a memory with its dates and its device, and the lines of its texts if there are several."""
+    yield _said(record, (*_SAID, "updated_at", "device"))
+    with store.reading() as db:
+        texts = reads.revisions(db, record.id)
+    for each in texts if len(texts) > 1 else ():
+        yield {name: value for name, value in each.to_dict().items() if name in _PAST_TEXT and value is not None}
 
 
 def _write_all(file: Stream, line: bytes) -> None:
@@ -283,7 +312,8 @@ def _why(problem: Exception) -> str:
     return "a number has too many digits"
 
 
-def _request(line: bytes | None, defaults: Mapping[str, Any], store: Store) -> AddRequest:
+def _object(line: bytes | None) -> dict[str, Any]:
+    """Return the object of a line, or an object for its text. Raises InputError."""
     if line is None:
         raise InputError(f"the line is longer than {LINE_BYTES // limits.KIB} KiB, the maximum")
     try:
@@ -293,6 +323,23 @@ def _request(line: bytes | None, defaults: Mapping[str, Any], store: Store) -> A
     given = {"text": item} if isinstance(item, str) else item
     if not isinstance(given, dict):
         raise InputError("the line is neither a JSON object nor a JSON string")
+    return given
+
+
+def _with_past_text(
+    before: AddRequest | None, given: Mapping[str, Any], defaults: Mapping[str, Any], now_ms: int
+) -> AddRequest:
+    """Return the request before a line with the earlier text of the line. Raises InputError."""
+    allowed = {"allow_secret": defaults["allow_secret"]} if "allow_secret" in defaults else {}
+    memory_id, text = check_past_text({**given, **allowed}, now_ms)
+    if before is None or before.id != memory_id:
+        raise InputError("an earlier text must follow the line of its memory, which is not before it, or was refused")
+    if len(before.history) >= TOO_MANY_REVISIONS:
+        raise InputError(f"a memory has at most {TOO_MANY_REVISIONS} earlier texts")
+    return replace(before, history=(*before.history, text))
+
+
+def _request(given: Mapping[str, Any], defaults: Mapping[str, Any], store: Store) -> AddRequest:
     request = check_imported(given, defaults, store.now_ms())
     with store.reading() as db:
         _check_space(db, request.space)
@@ -307,9 +354,9 @@ def _check_space(db: Any, name: str) -> None:
         )
 
 
-def _said(record: MemoryRecord) -> dict[str, Any]:
-    """Return the fields that differ from the defaults, as JSON values."""
-    values = {name: getattr(record, name) for name in _SAID}
+def _said(record: MemoryRecord, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the fields with these names that differ from the defaults, as JSON values."""
+    values = {name: getattr(record, name) for name in names}
     values["links"] = [[link.rel, link.to] for link in record.links]
     for name, value in values.items():
         if isinstance(value, datetime):

@@ -158,6 +158,12 @@ ATTRIBUTES: Final = (
         verbs=frozenset({"update", "import"}),
         help="The id of the memory that replaces this one.",
     ),
+    Attribute(
+        name="imported_from",
+        type=LABEL,
+        verbs=frozenset({"import"}),
+        help="The device that added the memory before it was imported, as the file says.",
+    ),
 )
 
 

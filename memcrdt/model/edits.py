@@ -32,13 +32,17 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMemory:
-    """A checked request to add a memory. The salt has 16 bytes. Times are in ms."""
+    """A checked request to add a memory. The salt has 16 bytes. Times are in ms.
+
+    `updated_at` is the time of its last change, if it is not `created_at`: an imported memory may have been changed.
+    """
 
     id: str
     salt: bytes
     text: str
     scope: str
     created_at: int
+    updated_at: int | None = None
     kind: str | None = None
     source: str | None = None
     tags: tuple[str, ...] = ()
@@ -89,7 +93,7 @@ def born(new: NewMemory, stamp: Stamp) -> Writes:
             "salt": new.salt.hex(),
         }
     }
-    at = new.created_at  # an unedited memory was last changed when it was created
+    at = max(new.created_at, new.updated_at or 0)  # an unedited memory was last changed when it was created
     writes |= _tags(new.id, new.salt, new.tags, at)
     writes |= _metadata(new.id, new.salt, new.metadata, at)
     expires_at = new.attributes.get("expires_at")

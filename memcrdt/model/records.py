@@ -46,6 +46,7 @@ class MemoryRecord(Record):
         source: Where the memory comes from, such as an address or a path.
         trust: How far to trust the memory.
         superseded_by: The id of the memory that replaces this one.
+        imported_from: The id of the device that added the memory before it was imported, as the file says.
         conflicted: Whether the text has rivals: concurrent edits that no later edit has settled.
         revision: The ULID of the revision that is shown; the id of the memory for the first text.
     """
@@ -69,6 +70,7 @@ class MemoryRecord(Record):
     source: str | None
     trust: str | None
     superseded_by: str | None
+    imported_from: str | None
     conflicted: bool
     revision: str
 

@@ -10,7 +10,7 @@ from memcrdt.errors import InputError
 from memcrdt.model import checks, limits
 from memcrdt.model.attributes import BY_NAME, IN_BIRTH, AddOptions, UpdateOptions, Verb, taken_by
 from memcrdt.model.edits import MemoryEdit
-from memcrdt.model.projection import LiveMemory
+from memcrdt.model.projection import LiveMemory, RevisionState
 from memcrdt.model.scopes import GLOBAL
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Json, Vector, a_kind, from_ms, to_ms
@@ -37,12 +37,15 @@ class AddRequest:
     id: str | None = None
     key: str | None = None
     dedupe: bool = False
-    links: tuple[tuple[str, str], ...] = ()  # (rel, to); only an import has links
+    links: tuple[tuple[str, str], ...] = ()  # (rel, to); only an import has links and the next two
+    updated_at: int | None = None
+    history: tuple[RevisionState, ...] = ()
     vector: Vector | None = None
 
 
 _VERBS: Final[tuple[Verb, ...]] = ("add", "update", "import")
 _ATTRIBUTES: Final = {verb: {each.name: each for each in taken_by(verb)} for verb in _VERBS}
+_PAST_TEXT: Final = frozenset({"id", "revision", "text", "at", "by", "device", "base", "allow_secret"})
 _IMPORT_ONLY: Final = _ATTRIBUTES["import"].keys() - _ATTRIBUTES["add"].keys()
 
 
@@ -101,7 +104,9 @@ def check_item(item: object, defaults: Mapping[str, Any], now_ms: int) -> AddReq
 def check_imported(item: Mapping[str, Any], defaults: Mapping[str, Any], now_ms: int) -> AddRequest:
     """Return the request for one line of an import. Raises InputError.
 
-    A line has arguments of add(), and attributes and links that only an import takes. `defaults` override the line.
+    A line has arguments of add(), and attributes, links and dates that only an import takes. `defaults` override the
+    line. The `device` of the line becomes the attribute `imported_from`: this device adds the memory, and does not
+    claim that another one did.
     """
     if "allow_secret" in item:
         raise InputError(
@@ -110,12 +115,44 @@ def check_imported(item: Mapping[str, Any], defaults: Mapping[str, Any], now_ms:
         )
     given = _overlaid(item, defaults)
     links = _check_links(given.pop("links", ()))
+    updated_at, device = given.pop("updated_at", None), given.pop("device", None)
+    if device is not None:
+        given.setdefault("imported_from", device)
     said = {name: BY_NAME[name].check(given.pop(name)) for name in _IMPORT_ONLY & given.keys()}
     request = check_item(given, {}, now_ms)
     if not given.get("allow_secret"):
         check_no_secret(links, said)
     brought = {name: value for name, value in said.items() if value != BY_NAME[name].default}
-    return replace(request, attributes={**request.attributes, **brought}, links=links)
+    return replace(
+        request,
+        attributes={**request.attributes, **brought},
+        links=links,
+        updated_at=None if updated_at is None else min(to_ms(updated_at, "updated_at"), now_ms),
+    )
+
+
+def check_past_text(item: Mapping[str, Any], now_ms: int) -> tuple[str, RevisionState]:
+    """Return the id of a memory and one of its earlier texts, from a line of an import. Raises InputError.
+
+    The device of the line is not taken over, for the reason that check_imported() gives.
+    """
+    if unknown := sorted(set(item) - _PAST_TEXT):
+        raise InputError(f"an earlier text has no {unknown[0]!r}; it takes {', '.join(sorted(_PAST_TEXT))}")
+    text, by = checks.check_text(item.get("text")), checks.check_optional_label(item.get("by"), "the author")
+    base = item.get("base", [])
+    if not isinstance(base, list) or len(base) > limits.BASES:
+        raise InputError(f"the base of an earlier text must be a list of at most {limits.BASES} revisions")
+    if not item.get("allow_secret"):
+        check_no_secret(text, by)
+    return checks.check_id(item.get("id")), RevisionState(
+        revision=checks.check_id(item.get("revision")),
+        text=text,
+        at=min(to_ms(item.get("at", ""), "the time of an earlier text"), now_ms),
+        by=by,
+        device="",
+        base=tuple(sorted(map(checks.check_id, base))),
+        head=False,
+    )
 
 
 def check_items(items: object, defaults: Mapping[str, Any], now_ms: int) -> list[AddRequest]:

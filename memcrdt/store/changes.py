@@ -88,6 +88,7 @@ def bear(transaction: Transaction, space: int, request: AddRequest, identity: tu
         text=request.text,
         scope=request.scope,
         created_at=transaction.stamp.at if request.created_at is None else request.created_at,
+        updated_at=request.updated_at,
         kind=request.kind,
         source=request.source,
         tags=request.tags,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple, TypeAlias
 
 import apsw
 
+from memcrdt.model import edits
+from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.ids import derive
 from memcrdt.model.requests import AddRequest, upsert
 from memcrdt.store import reads
@@ -59,7 +62,7 @@ class Importing:
             space = space_number(transaction.db, request.space)
             outcome, memory_id, salt = self._decide(transaction.db, space, request)
             if outcome == "added":
-                bear(transaction, space, request, (memory_id, salt))
+                _add(transaction, space, request, (memory_id, salt))
             elif outcome != "forgotten" and request.key is not None:
                 state = state_of(transaction, space, memory_id)
                 change(transaction, space, state, upsert(request, state, transaction.stamp.at), request.author)
@@ -86,6 +89,21 @@ class Importing:
         before = self._outcomes.setdefault(place, outcome)
         if (before, outcome) == ("known", "updated"):
             self._outcomes[place] = outcome
+
+
+def _add(transaction: Transaction, space: int, request: AddRequest, identity: tuple[str, bytes]) -> None:
+    """Add a memory with its earlier texts. This device states them, with the times and authors that the file gives.
+
+    A text that was changed in the file counts as the latest one.
+    """
+    device = transaction.stamp.device
+    first = next((each for each in request.history if each.revision == request.id), None)
+    bear(transaction, space, request if first is None else replace(request, text=first.text), identity)
+    later = [replace(each, device=device) for each in request.history if each is not first]
+    transaction.edit(space, identity[0], edits.retold(identity[0], later))
+    state = state_of(transaction, space, identity[0])
+    if state.shown.text != request.text:
+        change(transaction, space, state, MemoryEdit(text=request.text), request.author)
 
 
 def _identities(db: apsw.Connection, space: int, request: AddRequest) -> Iterator[tuple[str, bytes]]:

@@ -195,7 +195,7 @@ def _circles(db: apsw.Connection) -> Iterator[StoreAlarm]:
             at=reads.time_of(max(at for _, at in circle)),
             text=f"the memories {shown}, {', '.join(others[:CIRCLES])}{rest} supersede each other, because devices"
             f" that were apart decided differently; the last decision counts, so {shown} is shown. To settle it, run"
-            f" `memcrdt update {shown} --clear superseded-by`",
+            f" `memcrdt update {shown} --clear superseded_by`",
         )
 
 

@@ -120,3 +120,13 @@ def test_what_to_do_is_said_in_options(cli: Cli, file: Path, tmp_path: Path) -> 
     cli("export", str(tmp_path / "all")).failed(2, "--format")
     file.write_text(json.dumps({"text": "one", "space": "nowhere"}) + "\n")
     assert "--space" in cli("import", str(file)).err
+
+
+def test_an_export_says_what_it_leaves_out(cli: Cli, tmp_path: Path) -> None:
+    """Earlier texts and devices are in the file only with --history."""
+    memory_id = cli("add", "one").out.strip()
+    cli("update", memory_id, "two")
+    assert "--history" in cli("export", str(tmp_path / "a.jsonl")).err
+    assert cli("export", str(tmp_path / "b.jsonl"), "--history").err == ""
+    lines = [json.loads(line) for line in (tmp_path / "b.jsonl").read_text("utf-8").splitlines()]
+    assert [line["text"] for line in lines] == ["two", "one", "two"]

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+import memcrdt
 from memcrdt.errors import InputError, NotFoundError, StoreError
 from memcrdt.memory import transfer
 from memcrdt.memory.memory import Memory
+from memcrdt.model.edits import TOO_MANY_REVISIONS
 from memcrdt.model.records import MemoryRecord
 from memcrdt.store import listing
 from memcrdt.testing.memories import exchange
@@ -63,7 +65,7 @@ def test_an_export_is_imported_whole(open_memory: OpenMemory, tmp_path: Path, cl
     ours.update(two, expires_at=clock.time(days=1), superseded_by=one)
     ours.link(one, "of", two)
     file = tmp_path / "all.jsonl"
-    assert ours.export(file, include=["superseded"]) == 2
+    assert ours.export(file) == 2
     report = theirs.import_(file)
     assert (report.added, report.known, report.forgotten, report.refused) == (2, 0, 0, 0)
     for memory_id in (one, two):
@@ -339,3 +341,97 @@ def test_memories_go_through_streams(memory: Memory, open_memory: OpenMemory) ->
     text: Any = io.StringIO()
     with pytest.raises(InputError, match="StringIO"):
         memory.import_(text)
+
+
+def test_an_export_leaves_out_what_is_hidden_only_on_request(memory: Memory, tmp_path: Path, clock: Any) -> None:
+    """Expired and superseded memories are in it by default; `include` decides otherwise."""
+    old, new = memory.add_many(["old", "new"])
+    memory.update(old, superseded_by=new)
+    memory.add("over", expires_at=clock.time(days=1))
+    clock.advance(days=2)
+    file = tmp_path / "memories.jsonl"
+    assert memory.export(file) == 3
+    assert memory.export(file, include="expired") == 2
+    assert memory.export(file, include=[]) == 1
+
+
+def test_a_history_comes_along_on_request(open_memory: OpenMemory, tmp_path: Path, clock: Any) -> None:
+    """Dates, all texts with their authors, and conflicts. A second export of the copy says the same."""
+    ours, other, theirs = open_memory("A"), open_memory("B"), open_memory("C")
+    plain, changed, disputed = ours.add_many(["plain", "first", "one"], author="bot")
+    ours.update(changed, text="second", author="ada")
+    ours.update(changed, text="third")
+    exchange(ours, other)
+    ours.update(disputed, text="ours")
+    other.update(disputed, text="theirs", add_tags=["t"])
+    exchange(ours, other)
+    file, again = tmp_path / "all.jsonl", tmp_path / "again.jsonl"
+    assert ours.export(file, history=True) == 3
+    clock.advance(days=3)
+    report = theirs.import_(file)
+    assert (report.added, report.refused) == (3, 0)
+    for memory_id in (plain, changed, disputed):
+        before, after = ours.get(memory_id), theirs.get(memory_id)
+        assert (after.text, after.created_at, after.updated_at) == (before.text, before.created_at, before.updated_at)
+        assert (after.conflicted, after.device, after.imported_from) == (before.conflicted, theirs.device, ours.device)
+        assert [_without_device(each) for each in theirs.history(memory_id)] == [
+            _without_device(each) for each in ours.history(memory_id)
+        ]
+        assert {each.device for each in theirs.history(memory_id)} == {theirs.device}
+    assert theirs.doctor().problems == ()
+    assert theirs.export(again, history=True) == 3
+    fourth = open_memory("D")
+    fourth.import_(again)
+    assert fourth.get(changed).imported_from == ours.device
+    assert len(fourth.history(changed)) == 3
+
+
+def test_a_text_that_was_changed_in_the_file_is_the_latest(open_memory: OpenMemory, tmp_path: Path) -> None:
+    """Its history stays below it."""
+    ours, theirs = open_memory("A"), open_memory("B")
+    changed = ours.add("first")
+    ours.update(changed, text="second")
+    file = tmp_path / "all.jsonl"
+    ours.export(file, history=True)
+    line, *texts = file.read_text("utf-8").splitlines()
+    file.write_text("\n".join([json.dumps({**json.loads(line), "text": "corrected"}), *texts]), "utf-8")
+    theirs.import_(file)
+    assert [each.text for each in theirs.history(changed)] == ["first", "second", "corrected"]
+    assert not theirs.get(changed).conflicted
+
+
+def test_earlier_texts_are_checked_like_memories(memory: Memory, tmp_path: Path) -> None:
+    """They belong to the line before, have limits, and may not contain what looks like a secret."""
+    one, other = "01JD8Z6Q4M0000000000000001", "01JD8Z6Q4M0000000000000002"
+    text = {"id": one, "revision": other, "text": "earlier", "at": "2026-01-01T00:00:00Z", "base": []}
+    wrong: tuple[dict[str, Any], ...] = (
+        {"id": other}, {"revision": "x"}, {"text": ""}, {"at": None}, {"at": "yesterday"}, {"base": "x"},
+        {"base": [other] * 65}, {"base": [5]}, {"by": 5}, {"head": True}, {"text": "ghp_" + "a1B2" * 9},
+    )  # fmt: skip
+    lines = [{"text": "now", "id": one}, *({**text, **each} for each in wrong)]
+    report = memory.import_(_write(tmp_path / "in.jsonl", text, *lines))
+    assert (report.added, report.refused) == (1, 1 + len(wrong))
+    assert "must follow the line of its memory" in report.refusals[0].reason
+    assert len(memory.history(one)) == 1
+
+
+def test_a_history_has_a_limit(memory: Memory, tmp_path: Path) -> None:
+    """Further texts of one memory are refused before they are kept."""
+    one = "01JD8Z6Q4M0000000000000001"
+    texts = [
+        {
+            "id": one,
+            "revision": f"01JD8Z6Q4M00000000000{n:05}",
+            "text": f"{n}",
+            "at": "2026-01-01T00:00:00Z",
+            "base": [f"01JD8Z6Q4M00000000000{n - 1:05}"] if n else [],
+        }
+        for n in range(100)
+    ]
+    report = memory.import_(_write(tmp_path / "in.jsonl", {"text": "now", "id": one}, *texts))
+    assert (report.added, report.refused) == (1, 100 - TOO_MANY_REVISIONS)
+    assert memory.get(one).text == "now"
+
+
+def _without_device(revision: memcrdt.Revision) -> dict[str, Any]:
+    return {name: value for name, value in revision.to_dict().items() if name != "device"}
