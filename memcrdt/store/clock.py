@@ -15,11 +15,12 @@ Smaller jumps are not noticed. With `forget_expired_days` at 14 or more, they on
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Final
 
 import apsw
 
+from memcrdt.model.predicates import is_time
 from memcrdt.store import meta
 
 NOTE_INTERVAL_MS: Final = 3_600_000  # between two notes of the time; each is a write
@@ -70,19 +71,27 @@ class ClockNote:
 
 def read(db: apsw.Connection) -> ClockNote:
     """Return the last note. A store without one has the time of its last commit, or else of its creation."""
-    if is_noted(db):
-        return ClockNote(**json.loads(str(meta.read(db, _KEY))))
-    return ClockNote(int(db.execute(_LAST_USE).get))
+    return _noted(db) or ClockNote(int(db.execute(_LAST_USE).get))
 
 
 def is_noted(db: apsw.Connection) -> bool:
     """Return whether the store has a note."""
-    return meta.read(db, _KEY) is not None
+    return _noted(db) is not None
 
 
 def write(db: apsw.Connection, note: ClockNote) -> None:
     """Keep a note."""
-    meta.write(db, _KEY, json.dumps(asdict(note)))
+    meta.write(db, _KEY, json.dumps(astuple(note)))
+
+
+def _noted(db: apsw.Connection) -> ClockNote | None:
+    """Return the note in the file, which may be damaged or come from elsewhere, or None."""
+    try:
+        seen, before, steady = json.loads(str(meta.read(db, _KEY)))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    is_valid = is_time(seen) and is_time(steady) and (before is None or is_time(before))
+    return ClockNote(seen, before, steady) if is_valid else None
 
 
 def compare(db: apsw.Connection, now: int, skew: int) -> None:

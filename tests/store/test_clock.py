@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from memcrdt.memory.memory import Memory
+from memcrdt.store import clock, meta
 from memcrdt.store.clock import AGREES_MS, JUMP_MS, STEADY_MS, ClockNote
 
 DAY = 86_400_000
@@ -69,3 +73,16 @@ def test_a_clock_behind_another_devices_is_not_doubted() -> None:
     """It forgets too late, which harms nobody. It does not confirm a doubted clock either."""
     assert not ClockNote(NOW).compared(NOW, 100 * DAY).is_doubted
     assert ClockNote(NOW, before=NOW - 100 * DAY).compared(NOW, 100 * DAY).is_doubted
+
+
+@pytest.mark.parametrize("note", ["[]", "[1, 2]", '["x", null, 0]', "[1, null, -1]", "[" * 100_000, "5", "x"])
+def test_a_damaged_note_is_none(open_memory: Callable[..., Memory], note: str) -> None:
+    """The file may come from elsewhere. The time of the last commit takes its place."""
+    memory = open_memory()
+    memory.add("fact")
+    with memory.store.writing() as db:
+        meta.write(db, "clock", note)
+        assert not clock.is_noted(db)
+        assert not clock.read(db).is_doubted
+        assert clock.read(db).seen > NOW
+    assert memory.forget_expired() == 0
