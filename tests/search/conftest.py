@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from memcrdt.model.filters import check_filters
 from memcrdt.search import ScoredMemory, SearchIndex, SearchOptions, make_embedder, search
+from memcrdt.store import migrations
 from memcrdt.store.indexer import IndexRow
 from memcrdt.store.vector_functions import load_vector_functions
 
@@ -26,8 +26,8 @@ class Shelf:
         self.db = apsw.Connection(str(path))
         load_vector_functions(self.db)
         self.db.execute("PRAGMA journal_mode = WAL; PRAGMA secure_delete = ON").fetchall()
-        for script in ("0001.sql", "0002.sql"):
-            self.db.execute((resources.files("memcrdt.store") / "schema" / script).read_text("utf-8"))
+        for script in migrations.scripts().values():
+            self.db.execute(script)
         self.db.execute(
             "INSERT INTO spaces(space, id, name, creator, nonce, created_at) VALUES(1,'s','personal','d',x'00',0)"
         )

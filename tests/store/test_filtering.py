@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Any
 
 import apsw
 import pytest
 
 from memcrdt.model.filters import check_filters
+from memcrdt.store import migrations
 from memcrdt.store.filtering import add_functions, where
 
 NOW = 1_000_000
@@ -32,9 +32,13 @@ METADATA = {
 def db() -> apsw.Connection:
     made = apsw.Connection(":memory:")
     add_functions(made)
-    made.execute((resources.files("memcrdt.store") / "schema" / "0001.sql").read_text("utf-8"))
+    for script in migrations.scripts().values():
+        made.execute(script)
     for number, name in ((1, "personal"), (2, "team")):
-        made.execute("INSERT INTO spaces VALUES(?, ?, ?, 'd', x'00', 0)", (number, name, name))
+        made.execute(
+            "INSERT INTO spaces(space, id, name, creator, nonce, created_at) VALUES(?, ?, ?, 'd', x'00', 0)",
+            (number, name, name),
+        )
     for row in ROWS:
         _insert(made, row)
     return made

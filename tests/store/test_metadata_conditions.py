@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from importlib import resources
 from typing import Any, Final
 
 import apsw
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from memcrdt.model.filters import check_filters
 from memcrdt.model.values import canonical, check_json
+from memcrdt.store import migrations
 from memcrdt.store.filtering import add_functions, narrowing
 
 _ORDER: Final = {"$gt": operator.gt, "$gte": operator.ge, "$lt": operator.lt, "$lte": operator.le}
@@ -105,8 +105,11 @@ def _satisfies(stored: Any, spec: Any) -> bool:
 def db() -> apsw.Connection:
     made = apsw.Connection(":memory:")
     add_functions(made)
-    made.execute((resources.files("memcrdt.store") / "schema" / "0001.sql").read_text("utf-8"))
-    made.execute("INSERT INTO spaces VALUES(1, 'personal', 'personal', 'd', x'00', 0)")
+    for script in migrations.scripts().values():
+        made.execute(script)
+    made.execute(
+        "INSERT INTO spaces(space, id, name, creator, nonce, created_at) VALUES(1, 'personal', 'personal', 'd', x'00', 0)"
+    )
     return made
 
 
