@@ -107,9 +107,8 @@ def db() -> apsw.Connection:
     add_functions(made)
     for script in migrations.scripts().values():
         made.execute(script)
-    made.execute(
-        "INSERT INTO spaces(space, id, name, creator, nonce, created_at) VALUES(1, 'personal', 'personal', 'd', x'00', 0)"
-    )
+    sql = "INSERT INTO spaces(space, id, name, creator, nonce, created_at) VALUES(1, 'personal', ?, 'd', x'00', 0)"
+    made.execute(sql, ("personal",))
     return made
 
 
