@@ -32,6 +32,7 @@ RECORD = memcrdt.MemoryRecord(
     source=None,
     trust="verified",
     superseded_by=None,
+    imported_from=None,
     conflicted=False,
     revision="01JD8Z6Q4M0000000000000001",
 )

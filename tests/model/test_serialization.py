@@ -48,6 +48,7 @@ RECORD = memcrdt.MemoryRecord(
     source=None,
     trust="verified",
     superseded_by=None,
+    imported_from=None,
     conflicted=False,
     revision=ID,
 )
@@ -115,6 +116,7 @@ WRITTEN = {
     "source": None,
     "trust": "verified",
     "superseded_by": None,
+    "imported_from": None,
     "conflicted": False,
     "revision": ID,
 }
