@@ -55,6 +55,7 @@ _MODULES = {
     "accept": "devices",
     "revoke": "devices",
     "serve": "serve",
+    "mcp": "mcp",
     "space": "space",
     "token": "token",
     "model": "model",

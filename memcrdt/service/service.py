@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from memcrdt.errors import InputError
+from memcrdt.memory.devices import Device
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.sync import SyncWarning
 from memcrdt.model import limits
@@ -174,10 +175,19 @@ class Service:
         ids = self._to_forget(id, scope, filters)
         if dry_run:
             return self.memory.forget(ids, dry_run=True)
-        expected = hashlib.blake2b("\n".join(sorted(ids)).encode(), digest_size=6).hexdigest()
-        if len(ids) > 1 and confirm != expected:
-            raise ConfirmationError(len(ids), expected)
+        if len(ids) > 1 and confirm != _confirmation(ids):
+            raise ConfirmationError(len(ids), _confirmation(ids))
         return self.memory.forget(ids)
+
+    def count_to_forget(
+        self, id: str | Iterable[str] | None = None, *, scope: str | None = None, **filters: Any
+    ) -> int:
+        """Return the number of memories that forget() with these arguments would forget."""
+        return len(self._to_forget(id, scope, filters))
+
+    def confirmation(self, id: str | Iterable[str] | None = None, *, scope: str | None = None, **filters: Any) -> str:
+        """Return the value of `confirm` for forget() with these arguments, after the user has confirmed."""
+        return _confirmation(self._to_forget(id, scope, filters))
 
     def history(self, id: str) -> builtins.list[Revision]:
         """Return the versions of a memory's text, newest first. Raises NotFoundError."""
@@ -191,6 +201,21 @@ class Service:
     def warnings(self) -> tuple[SyncWarning, ...]:
         """Return the reasons why changes do not leave this machine."""
         return tuple(self.memory.sync.warnings())
+
+    def sync_state(self) -> dict[str, Any]:
+        """Return the state of sync: a sentence for each device, and the same as JSON values."""
+        status = self.memory.status()
+        peers = [peer for peer in status.peers if peer.state == "accepted"]
+        lines = [_sync_line(peer) for peer in peers] or ["No other device is paired with this one."]
+        lines += [warning.text for warning in self.warnings()]
+        return {
+            "text": "\n".join(lines),
+            "serving": status.serving is not None,
+            "devices": [
+                {"name": self.origins().name(peer.device), "connected": peer.connected, "behind": peer.behind}
+                for peer in peers
+            ],
+        }
 
     def origins(self) -> Origins:
         """Return the names of all known devices, and the devices of this user: the members of the space `personal`."""
@@ -241,6 +266,18 @@ class Service:
 
     def _saved(self, record: MemoryRecord, *, known: bool) -> Saved:
         return Saved(id=record.id, scope=record.scope, space=record.space, device="this device", known=known)
+
+
+def _sync_line(peer: Device) -> str:
+    name = peer.name or peer.device[:7]
+    seen = "never seen" if peer.seen_at is None else f"last seen {peer.seen_at.isoformat(timespec='seconds')}"
+    state = "connected" if peer.connected else seen
+    behind = f"{peer.behind:,} changes not there yet" if peer.behind else "has all changes"
+    return f"{name}: {state}, {behind}" + (f" ({peer.error})" if peer.error else "")
+
+
+def _confirmation(ids: Iterable[str]) -> str:
+    return hashlib.blake2b("\n".join(sorted(ids)).encode(), digest_size=6).hexdigest()
 
 
 def _limit(limit: object) -> int:

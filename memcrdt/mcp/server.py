@@ -1,0 +1,72 @@
+"""The server: tools, resources and prompts over one workspace."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+
+import memcrdt
+from memcrdt.mcp.texts import ALIASES, INSTRUCTIONS, RECALL_PROMPT, WRAP_UP_PROMPT
+from memcrdt.mcp.tools import Tools
+from memcrdt.mcp.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mcp_types import CallToolResult, InputRequiredResult
+
+
+class MemoryServer(MCPServer[Any]):
+    """An MCP server over a workspace, for every transport.
+
+    Args:
+        workspace: The memory. It is opened when the server starts, and closed when it ends.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        @asynccontextmanager
+        async def lifespan(server: MCPServer[Any]) -> AsyncIterator[None]:
+            workspace.start()
+            try:
+                yield
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(workspace.close)
+
+        super().__init__(
+            "memcrdt",
+            title="memcrdt",
+            instructions=INSTRUCTIONS,
+            version=memcrdt.__version__,
+            log_level="WARNING",
+            lifespan=lifespan,
+        )
+        Tools(workspace).add_to(self)
+        self._add_prompts()
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Call a tool. Accept the names that models use for parameters, and refuse unknown ones by name."""
+        tool = self._tool_manager.get_tool(name)
+        known = {} if tool is None else tool.parameters["properties"]
+        given = {
+            key if key in known or ALIASES.get(key) not in known else ALIASES[key]: value
+            for key, value in arguments.items()
+        }
+        if unknown := sorted(given.keys() - known) if tool is not None else ():
+            raise ToolError(f"{name} has no parameter {unknown[0]!r}. Its parameters are {', '.join(known)}.")
+        return await super().call_tool(name, given, context)
+
+    def _add_prompts(self) -> None:
+        @self.prompt("recall", title="Recall", description="Recall what we know about a topic")
+        def recall(topic: str) -> str:
+            return RECALL_PROMPT.format(topic=topic)
+
+        @self.prompt("wrap-up", title="Wrap up this session", description="Store what the next session needs")
+        def wrap_up() -> str:
+            return WRAP_UP_PROMPT
