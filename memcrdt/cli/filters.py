@@ -113,7 +113,7 @@ _OPTIONS = (
     several("--tag", "tags", "TAG", "With this tag; if repeated, with any of them."),
     several("--all-tag", "all_tags", "TAG", "With this tag; if repeated, with all of them."),
     several("--not-tag", "not_tags", "TAG", "Without this tag; can be repeated."),
-    click.option("--after", metavar="TIME", help="Created after this time (ISO 8601 with an offset)."),
+    click.option("--after", metavar="TIME", help="Created after this time (ISO 8601; without an offset it is local)."),
     click.option("--before", metavar="TIME", help="Created before this time."),
     click.option("--updated-after", metavar="TIME", help="Changed after this time."),
     click.option("--updated-before", metavar="TIME", help="Changed before this time."),

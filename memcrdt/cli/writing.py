@@ -29,7 +29,7 @@ _CLEARED: Final[dict[str, Any]] = {
 @ttl
 @several("--tag", "tags", "TAG", "A tag; can be repeated.")
 @click.option("--metadata", metavar="JSON", callback=json_object, help="A JSON object that filters can match.")
-@click.option("--created-at", metavar="TIME", help="The time of the fact, if not now (ISO 8601 with an offset).")
+@click.option("--created-at", metavar="TIME", help="The time of the fact, if not now (ISO 8601).")
 @click.option("--id", metavar="ID", help="The id, a ULID. Default: a new one.")
 @click.option("--key", metavar="KEY", help="A name for the memory; adding again with the same key updates it.")
 @click.option("--dedupe", is_flag=True, help="If the scope has the same text, print its id instead.")

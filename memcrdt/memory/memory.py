@@ -145,7 +145,8 @@ class Memory:
             ttl: Seconds or a timedelta until the memory is hidden, instead of `expires_at`.
             id: A ULID for the memory. Without it, memcrdt generates one.
             key: A name from which the id is derived. Adding under the same key again, on any device, updates the
-                memory. If the memory was forgotten, the key starts a new one.
+                memory: given tags replace its tags, and other given values its values. If the memory was forgotten,
+                the key starts a new one.
             dedupe: Whether to return the id of an existing memory with the same text in the same space and scope.
             allow_secret: Whether to accept a text that looks like a secret.
             vector: The embedding of the text, [dim], made by the model of this store. It replaces a call of the
@@ -464,7 +465,7 @@ class Memory:
         and can be compared between queries.
 
         Args:
-            query: A question or keywords.
+            query: A question or keywords. Only the first 8,192 characters count, to the end of a word.
             limit: Maximum number of hits, up to 1,000.
             min_score: Leave out hits below this score, from 0 to 1.
             explain: Whether to set the `parts` of each hit.

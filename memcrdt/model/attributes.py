@@ -149,9 +149,7 @@ ATTRIBUTES: Final = (
     Attribute(name="trust", type=LABEL, help="A label for how far to trust the text."),
     Attribute(name="importance", type=SHARE, subject="the importance", help="The importance, from 0 to 1."),
     Attribute(name="pinned", type=FLAG, default=False, flag="--pin/--unpin", help="Whether the memory is pinned."),
-    Attribute(
-        name="expires_at", type=TIME, help="The time after which the memory is hidden (ISO 8601 with an offset)."
-    ),
+    Attribute(name="expires_at", type=TIME, help="The time after which the memory is hidden (ISO 8601)."),
     Attribute(
         name="superseded_by",
         type=MEMORY,

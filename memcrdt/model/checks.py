@@ -30,10 +30,13 @@ def check_text(text: object) -> str:
 
 
 def check_query(query: object) -> str:
+    """Return the query, cut to 8,192 characters at a word: callers pass whole prompts. Raises InputError."""
     if not isinstance(query, str):
         raise InputError(f"the query is {a_kind(query)}; give a string")
     if len(query) > limits.QUERY_CHARS:
-        raise InputError(f"the query has {len(query):,} characters; the maximum is {limits.QUERY_CHARS:,}")
+        start = query[: limits.QUERY_CHARS]
+        is_word_cut = not query[limits.QUERY_CHARS].isspace()
+        query = start.rsplit(None, 1)[0] if is_word_cut and start.strip() else start
     return check_unicode(query, "the query")
 
 

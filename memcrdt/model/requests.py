@@ -216,7 +216,7 @@ def upsert(request: AddRequest, state: LiveMemory, now: int) -> MemoryEdit:
         hidden["expires_at"] = None
     return MemoryEdit(
         text=request.text,
-        add_tags=request.tags,
+        tags=request.tags or None,
         metadata=request.metadata,
         attributes={**hidden, **_overriding(request), **request.attributes},
         add_links=request.links,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, TypeAlias
+from uuid import UUID
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
-Time: TypeAlias = datetime | str  # aware, or ISO 8601 with an offset
+Time: TypeAlias = datetime | date | str  # ISO 8601; local time without a zone; a date is its start
 Vector: TypeAlias = tuple[float, ...]  # an embedding that a caller computed
 
 _START: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -72,6 +73,7 @@ def check_json(value: object, what: str, depth: int = limits.METADATA_DEPTH) -> 
     """Return `value`, restored, if it is plain JSON that every Yjs client can read. Raises InputError."""
     if depth < 0:
         raise InputError(f"{what} is nested more than {limits.METADATA_DEPTH} deep; flatten it")
+    value = _plain(value)
     match value:
         case None | bool():
             return value
@@ -95,6 +97,20 @@ def check_json(value: object, what: str, depth: int = limits.METADATA_DEPTH) -> 
     )
 
 
+def _plain(value: object) -> object:
+    """Return a date, a time or a UUID as its text, and a scalar of numpy as a value of Python."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    item = getattr(value, "item", None)  # numpy is not imported: its scalars can convert themselves
+    if getattr(value, "shape", None) == () and callable(item):
+        return item()
+    return value
+
+
 def check_unicode(text: str, what: str) -> str:
     """Return `text` if it can be encoded as UTF-8. Raises InputError for a lone surrogate."""
     try:
@@ -110,24 +126,29 @@ def a_kind(value: object) -> str:
     return "None" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
-def to_ms(time: Time, what: str = "the time") -> int:
+def to_ms(given: Time, what: str = "the time") -> int:
     """Return a time in whole milliseconds since 1970.
 
     Fractions of a millisecond are dropped, as in the clock of a store.
 
     Args:
-        time: An aware datetime, or an ISO 8601 text with an offset.
+        given: A datetime, a date, or an ISO 8601 text of either. Without a time zone it is local time on this machine.
+            A date is the start of that day.
         what: The name of the time in messages.
 
     Raises:
-        InputError: `time` is not such a time, has no time zone, or is not between 1970 and 9999 in UTC.
+        InputError: `given` is not such a time, or is not between 1970 and 9999 in UTC.
     """
-    moment = _parse(time, what) if isinstance(time, str) else time
+    moment = _parse(given, what) if isinstance(given, str) else given
+    if isinstance(moment, date) and not isinstance(moment, datetime):
+        moment = datetime(moment.year, moment.month, moment.day)  # noqa: DTZ001 - local time, as documented
     if not isinstance(moment, datetime):
-        raise InputError(f"{what} is {a_kind(time)}; give a datetime or an ISO 8601 string")
-    if moment.utcoffset() is None:  # a tzinfo may have no offset
-        raise InputError(f"{what}, {moment.isoformat()}, has no time zone; add one, such as +00:00")
-    ms = (moment - _START) // _MS
+        raise InputError(f"{what} is {a_kind(given)}; give a datetime, a date or an ISO 8601 string")
+    try:
+        aware = moment.replace(tzinfo=None).astimezone() if moment.utcoffset() is None else moment
+        ms = (aware - _START) // _MS
+    except (OverflowError, ValueError, OSError):  # local time at the edges of the calendar
+        ms = -1
     if not 0 <= ms <= limits.TIME_MAX_MS:
         raise InputError(f"{what}, {moment.isoformat()}, is not between 1970 and 9999 in UTC")
     return ms

@@ -15,6 +15,8 @@ from typing import Final
 from memcrdt.errors import InputError
 
 NUMBERS: Final = 99
+# A chat may turn hyphens into other dashes: hyphens, figure, en and em dash, bar, minus, small and full width.
+_DASHES: Final = dict.fromkeys(map(ord, "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"), " ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def new_code() -> Code:
 
 
 def parse_code(text: str) -> Code:
-    """Parse a typed code. Upper case and spaces instead of dashes are accepted.
+    """Parse a typed code. Upper case, and spaces or other dashes instead of hyphens, are accepted.
 
     A mistyped word is an error that suggests the most similar word. So a typing error is found before it is sent, and
     does not end the code.
@@ -49,7 +51,7 @@ def parse_code(text: str) -> Code:
     Raises:
         InputError: The text is not a code.
     """
-    parts = text.lower().replace("-", " ").split()
+    parts = text.lower().translate(_DASHES).split()
     if len(parts) != 3 or not parts[0].isdecimal() or not 1 <= int(parts[0][:4]) <= NUMBERS:
         raise InputError(f"{text[:80]!r} is not a code; a code is a number and two words, such as 7-crossover-granite")
     for word, known in zip(parts[1:], _words(), strict=True):

@@ -210,7 +210,7 @@ BAD = {
     "oversized metadata": (["add", "x", "--metadata", f'{{"a": "{"x" * 9000}"}}'], b"", "8,192"),
     "importance out of range": (["add", "x", "--importance", "7"], b"", "0 to 1"),
     "importance that is NaN": (["add", "x", "--importance", "nan"], b"", "0 to 1"),
-    "time without a zone": (["add", "x", "--expires-at", "2026-01-01"], b"", "time zone"),
+    "a past date": (["add", "x", "--expires-at", "2020-01-01"], b"", "not in the future"),
     "malformed id": (["add", "x", "--id", "abc"], b"", "abc"),
     "id and key": (["add", "x", "--id", UNKNOWN, "--key", "k"], b"", "exclude"),
     "update of a malformed id": (["update", "abc", "text"], b"", "abc"),

@@ -92,12 +92,12 @@ class TestKeys:
     """`key=` derives the id."""
 
     def test_the_same_key_updates(self, memory: Memory) -> None:
-        """Text, tags, metadata and attributes change. Arguments that are not given stay."""
+        """Given tags replace the tags, and metadata is added. Arguments that are not given stay."""
         first = memory.add("one", key="k", tags=["a"], metadata={"x": 1}, importance=0.5)
         second = memory.add("two", key="k", tags=["b"], metadata={"y": 2}, pinned=True)
         found = memory.get(first)
         assert first == second
-        assert (found.text, found.tags, found.metadata) == ("two", ("a", "b"), {"x": 1, "y": 2})
+        assert (found.text, found.tags, found.metadata) == ("two", ("b",), {"x": 1, "y": 2})
         assert (found.importance, found.pinned) == (0.5, True)
         assert len(memory.history(first)) == 2
 

@@ -82,7 +82,7 @@ BEYOND: list[dict[str, Any]] = [
     {"importance": float("nan")},
     {"pinned": 1},
     {"dedupe": "yes"},
-    {"created_at": "2026-01-01T00:00:00"},
+    {"created_at": "2026-01-01T25:00:00"},
     {"created_at": 5},
     {"expires_at": "never"},
     {"ttl": 0},
@@ -221,9 +221,12 @@ def test_a_number_of_results_must_be_within_bounds(limit: object) -> None:
 
 
 def test_the_query_has_a_limit() -> None:
-    """It must be text. An empty query is valid and finds nothing."""
+    """It must be text. A longer one is cut at a word, because callers pass whole prompts."""
     assert checks.check_query("x" * limits.QUERY_CHARS)
-    for query in ("x" * (limits.QUERY_CHARS + 1), None, "\ud800"):
+    assert checks.check_query("x" * (limits.QUERY_CHARS + 1)) == "x" * limits.QUERY_CHARS
+    assert checks.check_query("word " * 10_000) == "word " * (limits.QUERY_CHARS // 5 - 1) + "word"
+    assert checks.check_query(" " * 10_000).isspace()
+    for query in (None, "\ud800"):
         with pytest.raises(InputError):
             checks.check_query(query)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Any
+from uuid import UUID
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,9 +96,9 @@ def test_times_of_any_zone_are_accepted() -> None:
 @pytest.mark.parametrize(
     "time",
     [
-        datetime(2026, 1, 1),  # noqa: DTZ001 - what is refused
-        datetime(2026, 1, 1, tzinfo=_Nowhere()),
-        "2026-01-01",
+        "0001-01-01",
+        date(1, 1, 1),
+        datetime(9999, 12, 31, 23, 59, tzinfo=timezone(timedelta(hours=-5))),
         "yesterday",
         5,
         None,
@@ -105,8 +107,8 @@ def test_times_of_any_zone_are_accepted() -> None:
         "9999-12-31T23:59:59-05:00",
     ],
 )
-def test_a_time_without_zone_or_out_of_range_is_refused(time: Any) -> None:
-    """A guessed zone would be wrong on some device."""
+def test_a_time_that_is_none_or_out_of_range_is_refused(time: Any) -> None:
+    """Also at the edges of the calendar, where local time has no UTC."""
     with pytest.raises(InputError):
         to_ms(time)
 
@@ -117,3 +119,43 @@ def _through_yjs(value: Json) -> Json:
     if isinstance(value, dict):
         return {key: _through_yjs(item) for key, item in value.items()}
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def test_a_time_without_a_zone_is_local() -> None:
+    """In every form, and a date is the start of its day."""
+    naive = datetime(2026, 11, 22, 9, 30)  # noqa: DTZ001 - what is tested
+    for given in (naive, naive.replace(tzinfo=_Nowhere()), "2026-11-22T09:30", "2026-11-22 09:30"):
+        assert to_ms(given) == to_ms(naive.astimezone())
+    midnight = naive.replace(hour=0, minute=0).astimezone()
+    for day in (date(2026, 11, 22), "2026-11-22", "20261122"):
+        assert to_ms(day) == to_ms(midnight)
+
+
+class _Scalar:
+    """Looks like a scalar of numpy."""
+
+    shape = ()
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def item(self) -> object:
+        return self.value
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        (date(2026, 11, 22), "2026-11-22"),
+        (datetime(2026, 11, 22, 9, 30, tzinfo=UTC), "2026-11-22T09:30:00+00:00"),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (_Scalar(5), 5),
+        (_Scalar(True), True),
+        ([_Scalar(2.5)], [2.5]),
+        (np.float32(0.5), 0.5),
+        (np.int64(7), 7),
+    ],
+)
+def test_common_scalars_become_json(value: object, wanted: Json) -> None:
+    """Dates and UUIDs become text, and scalars of numpy become numbers."""
+    assert check_json(value, "it") == wanted

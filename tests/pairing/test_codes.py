@@ -23,7 +23,16 @@ def test_the_words_are_256_and_256_and_all_different() -> None:
     assert all(word.isascii() and word.islower() for word in (*first, *second))
 
 
-@pytest.mark.parametrize("text", ["7-crossover-granite", "7 Crossover Granite", " 7-CROSSOVER-granite "])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "7-crossover-granite",
+        "7 Crossover Granite",
+        "7\u2013crossover\u2014granite",
+        "7\u2011crossover\u2212granite",
+        " 7-CROSSOVER-granite ",
+    ],
+)
 def test_case_and_dashes_do_not_matter(text: str) -> None:
     """The user types the code."""
     assert parse_code(text) == Code(7, "crossover", "granite")

@@ -68,9 +68,9 @@ def test_any_text_is_a_valid_query(asked: Memory, query: str) -> None:
             assert all(0 <= start < end <= len(hit.memory.text) for start, end in hit.marks)
 
 
-@pytest.mark.parametrize("query", ["\ud800", "a\udfffb", "x" * (limits.QUERY_CHARS + 1), "word " * 20_000, 5, None])
+@pytest.mark.parametrize("query", ["\ud800", "a\udfffb", 5, None])
 def test_an_invalid_query_is_refused(asked: Memory, query: Any) -> None:
-    """Lone surrogates, a hundred kilobytes and values that are not text raise an InputError that names the query."""
+    """Lone surrogates and values that are not text raise an InputError that names the query."""
     with pytest.raises(InputError, match="query"):
         asked.search(query)
 
