@@ -120,7 +120,7 @@ def test_an_item_with_a_key_updates(memory: Memory, tmp_path: Path) -> None:
     assert report == dataclasses.replace(expected, dry_run=False)
     assert (report.added, report.updated, report.known, report.repeated) == (1, 1, 0, 1)
     assert [(record.text, record.tags) for record in memory.list(order="oldest")] == [
-        ("two", ("a", "b")),
+        ("two", ("b",)),
         ("three", ()),
     ]
 

@@ -124,8 +124,8 @@ def _through_yjs(value: Json) -> Json:
 def test_a_time_without_a_zone_is_local() -> None:
     """In every form, and a date is the start of its day."""
     naive = datetime(2026, 11, 22, 9, 30)  # noqa: DTZ001 - what is tested
-    for given in (naive, naive.replace(tzinfo=_Nowhere()), "2026-11-22T09:30", "2026-11-22 09:30"):
-        assert to_ms(given) == to_ms(naive.astimezone())
+    for moment in (naive, naive.replace(tzinfo=_Nowhere()), "2026-11-22T09:30", "2026-11-22 09:30"):
+        assert to_ms(moment) == to_ms(naive.astimezone())
     midnight = naive.replace(hour=0, minute=0).astimezone()
     for day in (date(2026, 11, 22), "2026-11-22", "20261122"):
         assert to_ms(day) == to_ms(midnight)
