@@ -16,7 +16,7 @@ from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
 from memcrdt.net.connection import listening_address
 from memcrdt.net.handshake import TrustPolicy
 from memcrdt.store.membership import peers as stored
-from memcrdt.store.membership.members import COME_BACK
+from memcrdt.store.membership.shares import COME_BACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from memcrdt.errors import StoreError
 from memcrdt.model.clocks import StateVector
-from memcrdt.model.statements import Adoption
+from memcrdt.model.membership import Adoption
 
 ShardKey: TypeAlias = tuple[str, int]
 """A space's id and a shard's number."""

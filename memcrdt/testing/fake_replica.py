@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from memcrdt.errors import NotFoundError, StoreError
-from memcrdt.model.statements import Adoption
+from memcrdt.model.membership import Adoption
 from memcrdt.sync.replica import Applied, Digest, LogEntry, LogPage, MembershipRecord, Replica, ShardDiff, SharedSpace
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from memcrdt.memory.memory import Memory
 from memcrdt.memory.offline import Offline
 from memcrdt.model.clocks import StateVector, decode_state_vector
 from memcrdt.model.device_ids import KEY_BYTES
+from memcrdt.model.membership import Adoption
 from memcrdt.model.requests import PERSONAL
-from memcrdt.model.statements import Adoption
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
 from memcrdt.net.identity import Identity
 from memcrdt.node.driver import PEERS_INTERVAL_S

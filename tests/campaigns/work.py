@@ -10,7 +10,7 @@ from memcrdt.crdt.shard import Shard
 from memcrdt.errors import ReadOnlyError, StoreError
 from memcrdt.model.registers import DELETED, REVISION, Writes, split
 from memcrdt.model.requests import PERSONAL, check_add
-from memcrdt.store import compaction
+from memcrdt.store import compaction, log
 from memcrdt.store.importing import Importing
 from tests.campaigns.computer import Computer
 from tests.campaigns.expected import LostError
@@ -106,7 +106,7 @@ def stock_edit(world: World, computer: Computer) -> None:
         writes = _stock_writes(world, shard)
         if writes and space == computer.space(PERSONAL):
             for update in shard.write(writes).updates:
-                computer.replica.apply(space, 0, update, "stock")
+                computer.replica.apply(space, 0, update, f"{log.STOCK}editor")
                 world.counts["stock edit applied"] += 1
                 computer.committed()
     take_stock(world, computer)

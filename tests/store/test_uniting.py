@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memcrdt.errors import InputError, RemoteProtocolError
-from memcrdt.model.statements import CONTEXT, Adoption, Claim, Statement
+from memcrdt.model.membership import Adoption
+from memcrdt.model.statements import CONTEXT, Claim, Statement
 from memcrdt.store.spaces import Genesis
 
 if TYPE_CHECKING:

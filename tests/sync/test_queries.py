@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memcrdt.model.statements import Adoption
+from memcrdt.model.membership import Adoption
 from memcrdt.sync.queries import Failed, Query, ask, perform, query
 from memcrdt.sync.replica import Applied, Digest, LogPage, MembershipRecord, Replica, ShardDiff, SharedSpace
 from memcrdt.testing.fake_replica import FakeReplica

@@ -9,7 +9,7 @@ import msgpack
 import pytest
 
 from memcrdt.errors import LocalProtocolError
-from memcrdt.model.statements import Adoption
+from memcrdt.model.membership import Adoption
 from memcrdt.sync.events import Answered, Committed, Connected, Lost, SpacesChanged, SyncNow, SyncReport, Timer
 from memcrdt.sync.membership import EARLY
 from memcrdt.sync.messages import (

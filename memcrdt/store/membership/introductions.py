@@ -9,7 +9,8 @@ import msgpack
 
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model.device_ids import DEVICE_ID_CHARS
-from memcrdt.model.statements import chain, unpack, vouches
+from memcrdt.model.membership import chain, vouches
+from memcrdt.model.statements import unpack
 from memcrdt.store.membership.members import Members
 from memcrdt.store.membership.peers import Peers
 from memcrdt.store.membership.statement_store import checked

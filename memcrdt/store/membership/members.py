@@ -1,14 +1,15 @@
 """The members of spaces: signed statements, and the peers and shares that follow from them.
 
 When the user accepts or revokes a device, peers and shares change at once, without the device key. `settle` signs
-statements about these changes before any other device learns of them.
+statements about these changes before any other device learns of them. The rule by which statements make members is in
+memcrdt/model/membership.py.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import count
 from typing import NamedTuple
 
@@ -17,43 +18,43 @@ import apsw
 from memcrdt.errors import InputError, ReadOnlyError
 from memcrdt.model import limits
 from memcrdt.model.device_ids import Signer, shown
-from memcrdt.model.statements import (
-    CONTEXT,
-    NAME_CHARS,
-    Adoption,
-    Claim,
-    Kind,
-    Member,
-    Membership,
-    Side,
-    Statement,
-    membership,
-    stays,
-)
+from memcrdt.model.membership import Adoption, Membership, Side, membership, stays
+from memcrdt.model.roll import retained
+from memcrdt.model.statements import CONTEXT, NAME_CHARS, Claim, Kind, Statement
 from memcrdt.store import meta
 from memcrdt.store.membership.shares import (
+    derive,
     has_written,
     is_shared,
     replace_genesis,
-    revoke_if_alone,
     revoked_here,
+    shared_with,
+    shares_due,
     withdrawn,
 )
 from memcrdt.store.membership.statement_store import (
     add_statements,
-    added_by,
+    adds_to_keep,
     checked,
+    creator_of,
     known_members,
     names_claimed,
     packed,
     revocations,
+    statements_of,
 )
-from memcrdt.store.spaces import LOCAL, Genesis, is_read_only, shareable_space_number, space_number
+from memcrdt.store.spaces import (
+    LOCAL,
+    Genesis,
+    id_of_space,
+    is_read_only,
+    shareable_space_number,
+    space_name,
+    space_number,
+)
 from memcrdt.store.store import Store
 
-COME_BACK = (
-    "to come back it needs a new key: move its device.key (`memcrdt path` shows where) away, then run: memcrdt pair"
-)
+SIGNED_AT_ONCE = 64  # statements in one transaction, so that other processes wait only shortly
 THEY_READ = (
     "it may only read the space {name!r}, but has its own space of that name, so the two stay separate; run there:"
     " memcrdt space leave {name}, and then pair it again; here: memcrdt pair --space {name} --read-only"
@@ -62,6 +63,17 @@ WE_READ = (
     "this device may only read the space {name!r} there, but has its own space of that name, so the two stay separate;"
     " run here: memcrdt space leave {name}, and then pair again; there: memcrdt pair --space {name} --read-only"
 )
+_FULL = {
+    "add": (
+        "the device {device} shares the space {name!r} with this device only, because the list of its members is full;"
+        " revoke devices that are no longer used: memcrdt space members {name}"
+    ),
+    "revoke": (
+        "this device no longer shares the space {name!r} with the device {device}, but the other members do not learn"
+        " that it was revoked, because the list of members is full; revoke it on them too: memcrdt space revoke {name}"
+        " {device}"
+    ),
+}
 NO_INVITATION = "this device may only read the space {name!r}, so it cannot invite; do that on a device that may write"
 
 
@@ -104,7 +116,7 @@ class Members:
         with self._store.writing() as db:
             number = db.execute("SELECT space FROM spaces WHERE id = ?", (space,)).get
             if number is not None and add_statements(db, int(number), statements):  # None: the user has just left it
-                self._derive(db, int(number))
+                derive(db, int(number), self._store.device, self._store.now_ms())
 
     def adopt(self, peer: str, name: str, genesis: Genesis, packed: Sequence[bytes]) -> Adoption:
         """Merge our space called `name` into the peer's space of that name, if the peer's id takes precedence.
@@ -133,11 +145,23 @@ class Members:
                 return Adoption(False, WE_READ.format(name=name) if own in there.members else "")
             if not stays(theirs, ours):
                 return Adoption(False)
+            along = self._brought_along(db, space, there.revoked)
             replace_genesis(db, space, genesis)
+            db.executemany(_BRING, along)
             db.executemany("INSERT INTO withdrawn(space, device) VALUES(?, ?)", [(space, each) for each in out])
             add_statements(db, space, statements)
-            self._derive(db, space)
+            derive(db, space, own, self._store.now_ms())
         return Adoption(True)
+
+    def _brought_along(self, db: apsw.Connection, space: int, revoked: Set[str]) -> list[tuple[int, str, bool]]:
+        """Return the shares that we sign again under another id, where these devices are revoked.
+
+        These are the devices that would be members here if they were revoked here. So no device comes along that only a
+        revoked device has let in.
+        """
+        known = membership(creator_of(db, space), statements_of(db, space), revoked)
+        due = shares_due(db, space, self._store.device, known)
+        return [(space, device, read_only) for device, read_only in due.items()]
 
     def verdicts(self, device: str, spaces: Iterable[str]) -> Mapping[str, list[bytes]]:
         """Return the statements that revoke the device from these spaces, by the id of the space."""
@@ -147,21 +171,51 @@ class Members:
         return {space: [each.packed() for each in statements] for space, statements in found.items() if statements}
 
     def settle(self, signer: Signer, own_name: str) -> None:
-        """Sign statements for the user's recent decisions: accepted devices, revoked devices, and our own name."""
+        """Sign statements for the user's recent decisions: accepted devices, revoked devices, and our own name.
+
+        Signs up to 64 statements in one transaction. If the list of members has no room for a statement, raises an
+        alarm for the user.
+        """
         with self._store.reading() as db:
-            spaces = list(db.execute("SELECT space, id FROM spaces WHERE name <> ?", (LOCAL,)))
-            due = [
-                (int(space), claim)
-                for space, space_id in spaces
-                for claim in self._due_claims(db, int(space), str(space_id), own_name[:NAME_CHARS])
-            ]
-        if not due:
-            return
+            spaces = [int(space) for (space,) in db.execute("SELECT space FROM spaces WHERE name <> ?", (LOCAL,))]
+        for space in spaces:
+            tried: set[tuple[Kind, str]] = set()
+            while claims := self._claims(space, own_name[:NAME_CHARS], tried):
+                tried |= {(claim.kind, claim.device) for claim in claims}
+                self._sign(space, claims, signer)
+
+    def _claims(self, space: int, own_name: str, tried: Set[tuple[Kind, str]]) -> list[Claim]:
+        """Return the next claims to sign. Bring the shares up to date if there are none, and they are not."""
+        own = self._store.device
+        with self._store.reading() as db:
+            due = [each for each in self._due_claims(db, space, own_name) if (each.kind, each.device) not in tried]
+            is_stale = shared_with(db, space) != shares_due(db, space, own, known_members(db, space))
+        if is_stale and not due:
+            self._change(space, ())
+        return due[:SIGNED_AT_ONCE]
+
+    def _sign(self, space: int, claims: Sequence[Claim], signer: Signer) -> None:
+        signed = [Statement(each, signer.public_key, signer.sign(CONTEXT + each.packed())) for each in claims]
+        with self._store.reading() as db:
+            roll = {each.id for each in retained(creator_of(db, space), [*statements_of(db, space), *signed])}
+            name = space_name(db, space)
+        if fitting := [each for each in signed if each.id in roll]:
+            self._change(space, fitting)
+        for each in signed:
+            if each.id not in roll:
+                self._alarm(_FULL[each.claim.kind].format(device=shown(each.claim.device), name=name))
+
+    def _change(self, space: int, statements: Sequence[Statement]) -> None:
         with self._store.writing() as db:
-            for space, claim in due:
-                signature = signer.sign(CONTEXT + claim.packed())
-                add_statements(db, space, [Statement(claim, signer.public_key, signature)])
-                self._derive(db, space)
+            add_statements(db, space, statements)
+            derive(db, space, self._store.device, self._store.now_ms())
+
+    def _alarm(self, text: str) -> None:
+        with self._store.reading() as db:
+            if any(known.text == text for known in meta.alarms(db)):
+                return
+        with self._store.writing() as db:
+            meta.raise_alarm(db, self._store.now_ms(), text)
 
     def entries(self, names: Iterable[str]) -> list[Entry]:
         """Return the spaces with these names, for a device that is invited to them.
@@ -217,7 +271,8 @@ class Members:
         """Stop sharing a space. Its memories stay here. Raises NotFoundError, InputError."""
         with self._store.writing() as db:
             space = shareable_space_number(db, name)
-            db.execute("DELETE FROM shares WHERE space = ?", (space,))
+            for table in ("shares", "invited"):
+                db.execute(f"DELETE FROM {table} WHERE space = ?", (space,))
             genesis = Genesis(self._store.device, secrets.token_bytes(16))
             replace_genesis(db, space, genesis)
 
@@ -227,53 +282,25 @@ class Members:
             space_id, creator, nonce = db.execute("SELECT id, creator, nonce FROM spaces WHERE space = ?", (space,)).get
             return Entry(name, str(space_id), Genesis(str(creator), bytes(nonce)), is_shared(db, space))
 
-    def _due_claims(self, db: apsw.Connection, space: int, space_id: str, own_name: str) -> list[Claim]:
+    def _due_claims(self, db: apsw.Connection, space: int, own_name: str) -> list[Claim]:
         """Return the claims that this device must make about a space and is allowed to make."""
         own, now, known = self._store.device, self._store.now_ms(), known_members(db, space)
         if not known.may_write(own):
             return []
+        space_id = id_of_space(db, space)
 
         def claim(kind: Kind, device: str, name: str = "", read_only: bool = False) -> Claim:
-            keep = tuple(added_by(db, space, device)) if kind == "revoke" else ()
+            keep = tuple(adds_to_keep(db, space, device)) if kind == "revoke" else ()
             return Claim(kind=kind, space=space_id, device=device, at=now, name=name, read_only=read_only, keep=keep)
 
-        out = {*withdrawn(db, space), *(device for device in revoked_here(db) if device in known.members)}
+        out = withdrawn(db, space) | known.members.keys() & set(revoked_here(db))
         claims = [claim("revoke", device) for device in sorted(out)]
-        for device, name, read_only in db.execute(_SHARED, (space,)):
-            if device not in known.members and device not in known.revoked:
+        for device, name, read_only in db.execute(_INVITED, (space,)):
+            if device not in known.members and device not in known.revoked | out:
                 claims.append(claim("add", device, (name or "")[:NAME_CHARS], bool(read_only)))
         if is_shared(db, space) and own_name not in names_claimed(db, space, own):
             claims.append(claim("add", own, own_name))
         return claims
-
-    def _derive(self, db: apsw.Connection, space: int) -> None:
-        """Update peers and shares from the statements."""
-        own, known, out = self._store.device, known_members(db, space), withdrawn(db, space)
-        for device, member in known.members.items():
-            if device != own and device not in out:
-                self._admit(db, space, device, member)
-        for device in known.revoked:
-            for table in ("shares", "withdrawn"):
-                db.execute(f"DELETE FROM {table} WHERE space = ? AND device = ?", (space, device))
-            revoke_if_alone(db, device)
-        if own in known.revoked:
-            self._leave_after_revocation(db, space)
-        elif own in known.members:
-            db.execute("UPDATE spaces SET read_only = ? WHERE space = ?", (known.members[own].read_only, space))
-
-    def _admit(self, db: apsw.Connection, space: int, device: str, member: Member) -> None:
-        db.execute(_ACCEPT, (device, member.name or None, self._store.now_ms()))
-        if db.execute("SELECT state FROM peers WHERE device = ?", (device,)).get == "accepted":
-            db.execute(_SHARE, (space, device, member.read_only))
-
-    def _leave_after_revocation(self, db: apsw.Connection, space: int) -> None:
-        db.execute("DELETE FROM shares WHERE space = ?", (space,))
-        if db.changes():
-            name = db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get
-            by = revocations(db, space, self._store.device)[0].by
-            who = db.execute("SELECT name FROM peers WHERE device = ?", (by,)).get or f"the device {shown(by)}"
-            text = f"this device was revoked from the space {name!r} by {who}; {COME_BACK}"
-            meta.raise_alarm(db, self._store.now_ms(), text)
 
 
 _MOVABLE = (
@@ -282,18 +309,11 @@ _MOVABLE = (
 )
 _JOIN = "INSERT INTO spaces(id, name, creator, nonce, read_only, created_at) VALUES(?, ?, ?, ?, ?, ?)"
 _KNOWN = "SELECT space, id FROM spaces WHERE id IN (SELECT value FROM json_each(?))"
-_SHARED = (
-    "SELECT device, name, read_only FROM shares JOIN peers USING(device) WHERE space = ? AND state = 'accepted'"
+_INVITED = (
+    "SELECT device, name, read_only FROM invited JOIN peers USING(device) WHERE space = ? AND state = 'accepted'"
     " ORDER BY device"
 )
-_ACCEPT = (
-    "INSERT INTO peers(device, name, state, added_at) VALUES(?, ?, 'accepted', ?) ON CONFLICT(device) DO UPDATE"
-    " SET state = 'accepted', name = ifnull(name, excluded.name) WHERE state <> 'revoked'"
-)
-_SHARE = (
-    "INSERT INTO shares(space, device, read_only) VALUES(?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET read_only = excluded.read_only"
-)
+_BRING = "INSERT OR IGNORE INTO invited(space, device, read_only) VALUES(?, ?, ?)"
 
 
 def _unshared(db: apsw.Connection, name: str) -> int | None:

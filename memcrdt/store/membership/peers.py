@@ -15,7 +15,7 @@ from memcrdt.model.requests import PERSONAL
 from memcrdt.store import clock, meta
 from memcrdt.store.membership import receipts
 from memcrdt.store.membership.refusals import drop_refusal, note_refusal
-from memcrdt.store.membership.sharing import share
+from memcrdt.store.membership.sharing import confirm_revocations, share
 from memcrdt.store.spaces import shareable_space_number
 from memcrdt.store.store import Store
 
@@ -142,8 +142,9 @@ class Peers:
         with self._store.writing() as db:
             numbers = [shareable_space_number(db, space) for space in spaces]
             db.execute(
-                "INSERT INTO peers(device, name, state, added_at) VALUES(?, ?, 'accepted', ?) ON CONFLICT(device)"
-                " DO UPDATE SET state = 'accepted', name = ifnull(excluded.name, name), error = NULL, error_at = NULL",
+                "INSERT INTO peers(device, name, state, added_at) VALUES(?, ?, 'accepted', ?)"
+                " ON CONFLICT(device) DO UPDATE SET state = 'accepted', derived = 0, error = NULL, error_at = NULL,"
+                " name = ifnull(excluded.name, name)",
                 (device, name, self._store.now_ms()),
             )
             drop_refusal(db, device)
@@ -159,7 +160,9 @@ class Peers:
         with self._store.writing() as db:
             db.execute("UPDATE peers SET state = 'revoked', connected = NULL WHERE device = ?", (device,))
             _check_changed(db, device)
-            db.execute("DELETE FROM shares WHERE device = ?", (device,))
+            confirm_revocations(db, self._store.device, device)
+            for table in ("shares", "invited"):
+                db.execute(f"DELETE FROM {table} WHERE device = ?", (device,))
             drop_refusal(db, device)
 
     def forget(self, device: str) -> None:
@@ -167,7 +170,8 @@ class Peers:
         with self._store.writing() as db:
             db.execute("DELETE FROM peers WHERE device = ?", (device,))
             _check_changed(db, device)
-            db.execute("DELETE FROM shares WHERE device = ?", (device,))
+            for table in ("shares", "invited"):
+                db.execute(f"DELETE FROM {table} WHERE device = ?", (device,))
             receipts.void(db, device)
             drop_refusal(db, device)
 

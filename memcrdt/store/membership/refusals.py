@@ -15,7 +15,7 @@ import apsw
 from memcrdt.model.device_ids import shown
 from memcrdt.model.values import from_ms
 from memcrdt.store import meta
-from memcrdt.store.membership.members import COME_BACK
+from memcrdt.store.membership.shares import COME_BACK
 from memcrdt.store.meta import StoreAlarm
 
 _KEY: Final = "refusals"

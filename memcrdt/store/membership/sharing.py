@@ -13,8 +13,8 @@ from memcrdt.model.device_ids import shown
 from memcrdt.model.serialization import Record
 from memcrdt.store.membership.members import NO_INVITATION
 from memcrdt.store.membership.refusals import name_of, refused_by
-from memcrdt.store.membership.shares import revoke_if_alone, revoked_here, withdrawn
-from memcrdt.store.membership.statement_store import known_members, revocations
+from memcrdt.store.membership.shares import revoke_if_alone, revoked_here, shared_with, withdrawn
+from memcrdt.store.membership.statement_store import known_members, revocations, revoked_by
 from memcrdt.store.spaces import LOCAL, is_read_only, shareable_space_number, space_name, space_number
 from memcrdt.store.store import Store
 
@@ -57,7 +57,7 @@ def audience(store: Store, space: int) -> Audience:
         by = told[0].by if told else refused_by(db, space)
         return Audience(
             space=space_name(db, space),
-            others=bool(_shared_with(db, space)),
+            others=bool(shared_with(db, space)),
             revoked_by=None if by is None else name_of(db, by),
         )
 
@@ -70,6 +70,12 @@ _DEVICES: Final = """
 SELECT device FROM shares JOIN spaces s USING(space) JOIN peers p USING(device)
 WHERE s.id = ? AND s.name <> ? AND p.state = 'accepted'"""
 
+_READ_ONLY: Final = """
+SELECT read_only FROM shares JOIN peers USING(device) WHERE space = ? AND device = ? AND state = 'accepted'"""
+
+_HAS_MEMBERS: Final = """
+SELECT EXISTS(SELECT 1 FROM shares WHERE space = ?1) OR EXISTS(SELECT 1 FROM members WHERE space = ?1)"""
+
 
 def spaces_shared_with(db: apsw.Connection, device: str) -> list[tuple[str, str]]:
     """Return the id and name of each space that is shared with an accepted device, ordered by id."""
@@ -81,10 +87,15 @@ def devices_sharing(db: apsw.Connection, space: str) -> frozenset[str]:
     return frozenset(device for (device,) in db.execute(_DEVICES, (space, LOCAL)))
 
 
-def may_write(db: apsw.Connection, space: int, device: str) -> bool:
-    """Return whether the device is not limited to reading the space (its local number)."""
-    sql = "SELECT 1 FROM shares WHERE space = ? AND device = ? AND read_only = 1"
-    return db.execute(sql, (space, device)).get is None
+def rights_of(db: apsw.Connection, space: int, device: str) -> Rights | None:
+    """Return the rights of another device in a space (its local number); None if it does not share the space."""
+    read_only: int | None = db.execute(_READ_ONLY, (space, device)).get
+    return None if read_only is None else _RIGHTS[bool(read_only)]
+
+
+def has_members(db: apsw.Connection, space: int) -> bool:
+    """Return whether the space (its local number) is or was shared with other devices."""
+    return bool(db.execute(_HAS_MEMBERS, (space,)).get)
 
 
 def check_may_invite(db: apsw.Connection, names: Iterable[str], device: str) -> None:
@@ -113,8 +124,10 @@ def share(db: apsw.Connection, space: int, device: str, *, read_only: bool) -> N
             " move its device.key away, start it again, and pair it"
         )
     db.execute("DELETE FROM withdrawn WHERE space = ? AND device = ?", (space, device))
-    db.execute("INSERT OR IGNORE INTO shares(space, device, read_only) VALUES(?, ?, ?)", (space, device, read_only))
-    if read_only and not _shared_with(db, space)[device]:
+    for table in ("invited", "shares"):
+        sql = f"INSERT OR IGNORE INTO {table}(space, device, read_only) VALUES(?, ?, ?)"
+        db.execute(sql, (space, device, read_only))
+    if read_only and not shared_with(db, space)[device]:
         name = space_name(db, space)
         raise InputError(
             f"the device {shown(device)} may already write the space {name!r}, and this right cannot be withdrawn; to"
@@ -156,23 +169,37 @@ def revoke(store: Store, name: str, device: str) -> None:
                 f"this device may only read the space {name!r}, so it cannot revoke; do that on a device that may write"
             )
         known = known_members(db, space)
-        if device in known.revoked:
+        if device in known.revoked - known.contested | revoked_by(db, space, store.device):
             return
-        if device not in {*known.members, *_shared_with(db, space), *withdrawn(db, space)}:
+        if device not in {*known.members, *known.contested, *shared_with(db, space), *withdrawn(db, space)}:
             raise NotFoundError(
                 f"the device {shown(device)} does not share the space {name!r}; `memcrdt space members {name}`"
                 " lists the devices that do"
             )
         db.execute("INSERT OR IGNORE INTO withdrawn(space, device) VALUES(?, ?)", (space, device))
-        db.execute("DELETE FROM shares WHERE space = ? AND device = ?", (space, device))
+        for table in ("shares", "invited"):
+            db.execute(f"DELETE FROM {table} WHERE space = ? AND device = ?", (space, device))
         revoke_if_alone(db, device)
+
+
+def confirm_revocations(db: apsw.Connection, own: str, device: str) -> None:
+    """Decide to revoke the device from the spaces from which only devices that depend on it have revoked it.
+
+    Args:
+        db: A connection with the write lock.
+        own: The id of this device.
+        device: The id of the other device.
+    """
+    for (space,) in list(db.execute("SELECT space FROM spaces")):
+        if device in known_members(db, space).contested - revoked_by(db, space, own):
+            db.execute("INSERT OR IGNORE INTO withdrawn(space, device) VALUES(?, ?)", (space, device))
 
 
 def members(store: Store, name: str) -> list[SpaceMember]:
     """Return the devices that share the space or were revoked, this device first, then by id. Raises NotFoundError."""
     with store.reading() as db:
         space = space_number(db, name)
-        known, shared = known_members(db, space), _shared_with(db, space)
+        known, shared = known_members(db, space), shared_with(db, space)
         reads = {device for device, read_only in shared.items() if read_only}
         reads |= {device for device, member in known.members.items() if member.read_only}
         names = {device: member.name for device, member in known.members.items() if member.name}
@@ -197,8 +224,3 @@ def members(store: Store, name: str) -> list[SpaceMember]:
 def _check_other(store: Store, name: str, device: str) -> None:
     if device == store.device:
         raise InputError(f"that is this device's own id; to leave the space, run: memcrdt space leave {name}")
-
-
-def _shared_with(db: apsw.Connection, space: int) -> dict[str, bool]:
-    """Return the devices that share a space (its local number), and whether each may only read."""
-    return dict(db.execute("SELECT device, read_only FROM shares WHERE space = ?", (space,)))

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 
 import apsw
 
 from memcrdt.errors import RemoteProtocolError
-from memcrdt.model.statements import (
-    BY_ONE,
-    CONTEXT,
-    FOR_REVOCATIONS,
-    KEPT,
-    REVOCATION_BYTES,
-    ROLL_BYTES,
-    STATEMENTS,
-    Membership,
-    Statement,
-    heard,
-    membership,
-    unpack,
-)
+from memcrdt.model.membership import Membership, membership
+from memcrdt.model.roll import retained
+from memcrdt.model.statements import CONTEXT, KEPT, Statement, unpack
 
 _OF_SPACE = "SELECT statement FROM members WHERE space = ? ORDER BY id"
+_MET = "SELECT device FROM peers WHERE seen_at IS NOT NULL"
+
+_stored = lru_cache(4_096)(unpack)  # only what was taken into a roll, which has a limit
+
+
+@lru_cache(16)  # spaces; the members are asked for much more often than they change
+def _derived(creator: str, statements: tuple[bytes, ...]) -> Membership:
+    return membership(creator, [_stored(data) for data in statements])
 
 
 def packed(db: apsw.Connection, space: int) -> list[bytes]:
@@ -33,7 +30,7 @@ def packed(db: apsw.Connection, space: int) -> list[bytes]:
 
 def statements_of(db: apsw.Connection, space: int) -> list[Statement]:
     """Return all statements of a space (its local number)."""
-    return [unpack(data) for data in packed(db, space)]
+    return [_stored(data) for data in packed(db, space)]
 
 
 def revocations(db: apsw.Connection, space: int, device: str) -> list[Statement]:
@@ -41,9 +38,19 @@ def revocations(db: apsw.Connection, space: int, device: str) -> list[Statement]
     return [each for each in statements_of(db, space) if (each.claim.kind, each.claim.device) == ("revoke", device)]
 
 
+def revoked_by(db: apsw.Connection, space: int, signer: str) -> set[str]:
+    """Return the devices that the signer has revoked from the space (its local number)."""
+    return {each.claim.device for each in statements_of(db, space) if (each.claim.kind, each.by) == ("revoke", signer)}
+
+
 def known_members(db: apsw.Connection, space: int) -> Membership:
     """Return the members of a space (its local number) by its signed statements."""
-    return membership(_creator(db, space), statements_of(db, space))
+    return _derived(creator_of(db, space), tuple(packed(db, space)))
+
+
+def creator_of(db: apsw.Connection, space: int) -> str:
+    """Return the id of the device that created the space (its local number)."""
+    return str(db.execute("SELECT creator FROM spaces WHERE space = ?", (space,)).get)
 
 
 def checked(data: bytes, space: str) -> Statement:
@@ -67,57 +74,32 @@ def checked(data: bytes, space: str) -> Statement:
 
 
 def add_statements(db: apsw.Connection, space: int, statements: Iterable[Statement]) -> bool:
-    """Add the statements that have an effect, within the limits of the space. Return whether one of them is new."""
-    fresh = {each.id: each for each in statements}
-    known = statements_of(db, space)
-    for each in known:
-        fresh.pop(each.id, None)
-    says = {each.id for each in heard(_creator(db, space), [*known, *fresh.values()])}
-    room = _Room(known)
-    taken = [statement for statement in fresh.values() if statement.id in says and room.take(statement)]
-    for statement in taken:
-        row = (space, statement.id, statement.packed())
-        db.execute("INSERT INTO members(space, id, statement) VALUES(?, ?, ?)", row)
-    return bool(taken)
+    """Add the statements that have an effect. In a full roll they may displace others. Return whether it changed."""
+    known = {each.id: each for each in statements_of(db, space)}
+    together = known | {each.id: each for each in statements}
+    if len(together) == len(known):
+        return False
+    roll = {each.id: each for each in retained(creator_of(db, space), together.values())}
+    displaced, added = known.keys() - roll.keys(), roll.keys() - known.keys()
+    db.executemany("DELETE FROM members WHERE space = ? AND id = ?", [(space, each) for each in displaced])
+    db.executemany(
+        "INSERT INTO members(space, id, statement) VALUES(?, ?, ?)",
+        [(space, each, roll[each].packed()) for each in added],
+    )
+    return bool(displaced or added)
 
 
-class _Room:
-    """The room for further statements of one space after the `known` statements.
+def adds_to_keep(db: apsw.Connection, space: int, device: str) -> list[bytes]:
+    """Return the ids of the adds by the device that its revocation keeps: those that stand, of devices that we know.
 
-    Part of the room is reserved for a few revocations by each device, so no member can prevent its own revocation.
+    If there are too many, the devices with which we had contact come first.
     """
-
-    def __init__(self, known: Iterable[Statement]) -> None:
-        self._count = self._bytes = 0
-        self._revocations: Counter[str] = Counter()
-        for statement in known:
-            self._put(statement)
-
-    def take(self, statement: Statement) -> bool:
-        """Take the statement if there is room. Return whether there was."""
-        reserved = statement.claim.kind == "revoke" and self._revocations[statement.by] < BY_ONE
-        kept_free = 0 if reserved else FOR_REVOCATIONS
-        fits = self._count < STATEMENTS - kept_free
-        fits &= self._bytes + len(statement.packed()) <= ROLL_BYTES - kept_free * REVOCATION_BYTES
-        if fits:
-            self._put(statement)
-        return fits
-
-    def _put(self, statement: Statement) -> None:
-        self._count += 1
-        self._bytes += len(statement.packed())
-        self._revocations[statement.by] += statement.claim.kind == "revoke"
-
-
-def added_by(db: apsw.Connection, space: int, device: str) -> list[bytes]:
-    """Return the ids of all known claims with which the device added others. Its revocation keeps them."""
-    return [each.id for each in statements_of(db, space) if each.by == device and each.claim.kind == "add"][:KEPT]
+    standing = known_members(db, space).standing
+    met = {str(each) for (each,) in db.execute(_MET)}
+    adds = [each for each in statements_of(db, space) if each.by == device and each.id in standing]
+    return [each.id for each in sorted(adds, key=lambda add: (add.claim.device not in met, add.id))][:KEPT]
 
 
 def names_claimed(db: apsw.Connection, space: int, device: str) -> set[str]:
     """Return the names that a device has given itself."""
     return {each.claim.name for each in statements_of(db, space) if each.by == each.claim.device == device}
-
-
-def _creator(db: apsw.Connection, space: int) -> str:
-    return str(db.execute("SELECT creator FROM spaces WHERE space = ?", (space,)).get)

@@ -161,6 +161,7 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "error_at": _or_none(_TIME),
         "seen_event": _COUNT,
         "error_event": _COUNT,
+        "derived": _FLAG,
     },
     "shares": {
         "space": _KEY,
@@ -171,6 +172,7 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
     },
     "receipts": {"device": _ID, "shard": _KEY, "seq": _COUNT, "scrubbed": _COUNT, "at": _TIME},
     "members": {"space": _KEY, "id": _blob(16), "statement": _blob(limits.MIB)},
+    "invited": {"space": _KEY, "device": _ID, "read_only": _FLAG},
     "withdrawn": {"space": _KEY, "device": _ID},
     "tokens": {
         "name": _ID,
