@@ -10,7 +10,7 @@ origin. Deletes go last, when the blocks that they delete are there.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,15 +23,16 @@ from memcrdt.model.clocks import varuint
 # memories is smaller, so few updates are ever cut, which takes longer than loading them.
 PIECE_BYTES: Final = 768 * limits.KIB
 _RUNS: Final = 32  # the minimum number of runs in a piece; each run is copied in one step
-_BLOCK_BYTES: Final = 192  # the minimum size to count for a block or a deleted range: short ones take as long to apply
+BLOCK_BYTES: Final = 192  # the minimum size to count for a block or a deleted range: short ones take as long to apply
 
 
-def cut(update: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
+def cut(update: bytes, piece_bytes: int = PIECE_BYTES) -> Generator[bytes, int | None, None]:
     """Yield the pieces of a scanned update. Applied in order, they have the effect of the update.
 
     Args:
         update: The update. If it has at most `piece_bytes`, it is the only piece.
-        piece_bytes: The approximate maximum size of a piece.
+        piece_bytes: The approximate maximum size of a piece. A block counts with at least 192 bytes. Send another size
+            to change it for the next pieces.
 
     Raises:
         RemoteProtocolError: Blocks of the update wait for each other.
@@ -44,12 +45,12 @@ def cut(update: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
     piece = _Piece()
     for client, run in _in_order(walk.found):
         if piece.size >= piece_bytes:
-            yield piece.encoded()
+            piece_bytes = (yield piece.encoded()) or piece_bytes
             piece = _Piece()
         piece.add(client, run, update)
     for client, start, end in walk.id_ranges():
         if piece.size >= piece_bytes:
-            yield piece.encoded()
+            piece_bytes = (yield piece.encoded()) or piece_bytes
             piece = _Piece()
         piece.delete(client, start, end)
     yield piece.encoded()
@@ -91,7 +92,7 @@ class _Runs(Walk):
         else:
             runs[-1].count += 1
             runs[-1].stop = self.at
-        runs[-1].size += max(self.at - start, _BLOCK_BYTES)
+        runs[-1].size += max(self.at - start, BLOCK_BYTES)
         return end
 
     def origin(self, client: int, clock: int) -> None:
@@ -122,7 +123,7 @@ class _Piece:
 
     def delete(self, client: int, start: int, end: int) -> None:
         self.deletes[client].append(varuint(start) + varuint(end - start))
-        self.size += _BLOCK_BYTES
+        self.size += BLOCK_BYTES
 
     def encoded(self) -> bytes:
         out = bytearray(varuint(len(self.first)))

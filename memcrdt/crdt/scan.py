@@ -81,6 +81,7 @@ class Scan:
         texts: The strings under `text` in its values: the texts of births and revisions, in a well-formed memory.
         memory: The memory in bytes that yrs takes at most for it.
         largest: The bytes of its largest block, which is a register with its key.
+        contested: The number of its blocks that may have to find their place among other writes of the same key.
     """
 
     first: StateVector
@@ -89,6 +90,7 @@ class Scan:
     texts: tuple[str, ...]
     memory: int = 0
     largest: int = 0
+    contested: int = 0
 
 
 def scan(update: bytes, *, own: bool = False) -> Scan:
@@ -182,7 +184,20 @@ class Cursor:
 class Walk(Cursor):
     """One pass over an update, which collects its blocks and the blocks it refers to."""
 
-    __slots__ = ("after", "blocks", "first", "largest", "memory", "named", "needs", "own", "refers", "texts")
+    __slots__ = (
+        "after",
+        "blocks",
+        "contested",
+        "first",
+        "keys",
+        "largest",
+        "memory",
+        "named",
+        "needs",
+        "own",
+        "refers",
+        "texts",
+    )
 
     def __init__(self, update: bytes, own: bool) -> None:
         super().__init__(update)
@@ -195,6 +210,8 @@ class Walk(Cursor):
         self.named: str | None = None  # the key of the current block, if the block names it
         self.blocks = 0
         self.largest = 0
+        self.contested = 0
+        self.keys: set[str] = set()
         self.memory = 0
 
     def take(self, size: int) -> None:
@@ -264,6 +281,7 @@ class Walk(Cursor):
         """Walk the id of the left neighbour of the block at (client, clock)."""
         other = self.number(limits.CLIENT_ID_MAX)
         end = self.number() + 1
+        self.contested += 1
         if other == client and end > clock:
             self.refuse(f"a block of client {client} whose origin is not before it")
         if end > self.refers.get(other, 0):
@@ -277,6 +295,8 @@ class Walk(Cursor):
         self.at += len(_ROOT_PARENT)
         self.take(_ROOTED_BYTES - _BLOCK_BYTES)
         self.named = self.string()
+        self.contested += self.named in self.keys
+        self.keys.add(self.named)
 
     def outside(self) -> NoReturn:
         if self.byte() != 1:
@@ -353,7 +373,7 @@ class Walk(Cursor):
             if end > self.after.get(client, 0):
                 self.needs[client] = max(end, self.needs.get(client, 0))
         needs = {client: clock for client, clock in self.needs.items() if clock}
-        return Scan(self.first, self.after, needs, tuple(self.texts), self.memory, self.largest)
+        return Scan(self.first, self.after, needs, tuple(self.texts), self.memory, self.largest, self.contested)
 
 
 def _short(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import Any, Final
 
 from pycrdt import Doc, Map, MapEvent, Snapshot, TransactionEvent
 
-from memcrdt.crdt.pieces import cut
+from memcrdt.crdt.pieces import BLOCK_BYTES, PIECE_BYTES, cut
 from memcrdt.crdt.scan import ROOT, Cursor, Scan, scan
 from memcrdt.errors import CorruptError, RemoteProtocolError
 from memcrdt.model.clocks import StateVector, covers, decode_state_vector, encode_state_vector
@@ -27,6 +28,13 @@ from memcrdt.model.registers import FORGOTTEN, Deleted, forgotten_key, split
 from memcrdt.model.values import Json, canonical, restored
 
 _JSON_TYPES: Final = frozenset({type(None), bool, int, float, str, list, dict})
+
+# Competing writes of one key take yrs time in proportion to their square. So they are applied some at a time, and the
+# other threads of the process get their turn in between. An update that takes longer than a third of the time that
+# writers wait for the lock is refused. Updates of honest devices take milliseconds.
+_CONTESTED: Final = 64  # blocks in one call
+_STEP_S: Final = 0.010  # of processor time: a longer call halves the number of blocks in the next
+_TOTAL_S: Final = 10.0
 
 _DIGESTED_TOGETHER: Final = 256  # registers: takes 2 ms; the hash releases the interpreter's lock after them
 _FREED_AT_ONCE: Final = 8_192  # registers: takes 16 ms
@@ -137,8 +145,7 @@ class Shard:
         info = info or scan(update)
         record = _Record()
         with _observed(self._doc, record.on_update), _observed(self._map, record.on_keys):
-            for piece in cut(update):
-                self._integrate(piece, lambda exc: RemoteProtocolError(f"yrs refused an update: {exc}"))
+            self._apply_in_pieces(update, info.contested)
         known = self.state_vector()
         if not covers(known, info.after) or not covers(known, info.needs):
             raise RemoteProtocolError("an update is incomplete: some of its blocks wait for missing blocks")
@@ -218,6 +225,25 @@ class Shard:
         """Open a transaction for the calls below pycrdt's Map, whose own reads and writes take twice as long."""
         with self._doc.transaction() as transaction:
             yield transaction._txn
+
+    def _apply_in_pieces(self, update: bytes, contested: int) -> None:
+        most = most_bytes = _CONTESTED * BLOCK_BYTES if contested > _CONTESTED else PIECE_BYTES
+        pieces = cut(update, most_bytes)
+        piece, begin = next(pieces, None), time.thread_time()
+        while piece is not None:
+            before = time.thread_time()
+            self._integrate(piece, lambda exc: RemoteProtocolError(f"yrs refused an update: {exc}"))
+            now = time.thread_time()
+            if now - begin > _TOTAL_S:
+                raise RemoteProtocolError(
+                    f"an update has so many competing writes of one key that it takes over {_TOTAL_S:.0f} s to apply"
+                )
+            if contested > _CONTESTED:
+                most_bytes = max(BLOCK_BYTES, most_bytes // 2) if now - before > _STEP_S else min(most, most_bytes * 2)
+            try:
+                piece = pieces.send(most_bytes)
+            except StopIteration:
+                piece = None
 
     def _integrate(self, update: bytes, error: Callable[[BaseException], Exception]) -> None:
         try:

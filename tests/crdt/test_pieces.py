@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from random import Random
 
 import pytest
@@ -62,7 +61,7 @@ def test_an_update_in_pieces_has_the_effect_of_the_whole(seed: int) -> None:
     whole, parts = Shard.load(1, [before]), Shard.load(2, [before])
     wanted = whole.apply(update)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "cut", partial(cut, piece_bytes=1))
+        patch.setattr(shards, "PIECE_BYTES", 1)
         edit = parts.apply(update)
     assert edit == Edit(edit.updates, wanted.touched, wanted.unborn, wanted.displaced)
     assert parts.digest() == whole.digest()
@@ -80,7 +79,7 @@ def test_a_birth_that_several_pieces_replace_is_reported_with_its_first_value() 
     after = Shard.load(3, [update, between]).write(births[2]).updates[0]
     merged = merge_updates(between, after)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "cut", partial(cut, piece_bytes=1))
+        patch.setattr(shards, "PIECE_BYTES", 1)
         assert parts.apply(merged).displaced == {ID: {"text": "before"}}
     assert whole.apply(merged).displaced == {ID: {"text": "before"}}
     assert parts.registers(ID) == whole.registers(ID) == births[2]

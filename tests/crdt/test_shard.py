@@ -17,7 +17,7 @@ from memcrdt.crdt import shard as shards
 from memcrdt.crdt.scan import Cursor, Scan, scan
 from memcrdt.crdt.shard import Edit, Shard
 from memcrdt.errors import CorruptError, RemoteProtocolError
-from memcrdt.model.clocks import covers
+from memcrdt.model.clocks import covers, varuint
 from memcrdt.model.registers import DELETED
 from memcrdt.model.values import canonical, restored
 from tests.campaigns.histories import History
@@ -404,3 +404,32 @@ def test_a_shard_may_be_used_by_one_thread_after_another() -> None:
         thread.start()
         thread.join()
     assert shards == []
+
+
+def _rivals(chain: int, beside: int) -> bytes:
+    """Return an update with a chain of writes of one key by one client, and writes of the same key by another."""
+
+    def item(client: int, clock: int) -> bytes:
+        return b"\xa8" + varuint(client) + varuint(clock) + b"\x01\x7e"
+
+    first = b"\x28\x01\x08memories\x01k\x01\x7e"
+    later = varuint(1 + beside) + b"\x0a\x00" + item(9, chain - 1) + first * beside
+    earlier = varuint(chain) + b"\x09\x00" + first + b"".join(item(9, clock) for clock in range(chain - 1))
+    return b"\x02" + later + earlier + b"\x00"
+
+
+def test_competing_writes_of_one_key_are_applied_some_at_a_time() -> None:
+    """In one call, they would keep all other threads waiting. The document is the same."""
+    update = _rivals(2_000, 200)
+    assert scan(update).contested == 2_000 + 200 - 1 + 1
+    here, whole = Shard(1), Shard.load(2, [update])
+    edit = here.apply(update)
+    assert len(edit.updates) > 30
+    assert (here.digest(), here.state_vector()) == (whole.digest(), {9: 2_000, 10: 201})
+
+
+def test_competing_writes_that_take_too_long_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says what is wrong with the update."""
+    monkeypatch.setattr(shards, "_TOTAL_S", 0)
+    with pytest.raises(RemoteProtocolError, match="competing writes of one key"):
+        Shard(1).apply(_rivals(2_000, 200))
