@@ -20,6 +20,7 @@ from typing import Final, NoReturn
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector, read_varuint
+from memcrdt.model.values import Json
 
 ROOT: Final = "memories"
 
@@ -30,6 +31,7 @@ _ROOTED_BYTES: Final = 1024  # a block with a key
 _BLOCK_BYTES: Final = 288
 _NESTED_BYTES: Final = 448  # an array or an object, besides its values
 _VALUE_BYTES: Final = 64
+_KEY_BYTES: Final = 128  # our longest key, and the lengths and tags of values
 
 _ROOT_PARENT: Final = b"\x01" + bytes([len(ROOT)]) + ROOT.encode()  # 1: by name, not by id
 
@@ -69,6 +71,13 @@ ARRAY: Final = 117
 _UINT8_ARRAY: Final = 116
 
 
+class ShardFullError(RemoteProtocolError):
+    """An update has, or makes of its shard, more than a shard may have from outside. Nothing was changed.
+
+    This need not be the fault of the sender, which may only pass on what an older version accepted.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Scan:
     """The contents of a well-formed update, and the blocks it builds on.
@@ -79,7 +88,7 @@ class Scan:
         needs: The state vector that a document must cover so that the update fits without a gap. An update that skips
             over blocks needs these, too.
         texts: The strings under `text` in its values: the texts of births and revisions, in a well-formed memory.
-        memory: The memory in bytes that yrs takes at most for it.
+        memory: The memory in bytes that its blocks take in a document, at most.
         largest: The bytes of its largest block, which is a register with its key.
         contested: The number of its blocks that may have to find their place among other writes of the same key.
     """
@@ -98,10 +107,11 @@ def scan(update: bytes, *, own: bool = False) -> Scan:
 
     Args:
         update: The update, in the v1 encoding.
-        own: Whether the update is a row of our own log, which may be larger: each update was within the limit when it
-            arrived, but a snapshot of all of them may exceed it.
+        own: Whether the update is part of a document of ours, which may be larger: each update was within the limits
+            when it arrived, but a snapshot of all of them may exceed them, and our own changes are not limited.
 
     Raises:
+        ShardFullError: The update alone has more than a shard may have.
         RemoteProtocolError: The update is not well-formed, or has content that is not allowed.
     """
     if len(update) > limits.UPDATE_BYTES and not own:
@@ -111,6 +121,26 @@ def scan(update: bytes, *, own: bool = False) -> Scan:
     walk.deletes()
     walk.end()
     return walk.result()
+
+
+def memory_added(update: bytes, known: StateVector) -> int:
+    """Return the memory in bytes of the blocks of a scanned update that a document at `known` does not have yet."""
+    walk = _NewBlocks(update, known)
+    walk.clients()
+    return walk.memory
+
+
+def memory_of(value: Json) -> int:
+    """Return the memory in bytes that a register of ours with this value takes in a document, at most."""
+    return _ROOTED_BYTES + _KEY_BYTES + _value_memory(value)
+
+
+def _value_memory(value: Json) -> int:
+    if isinstance(value, dict):
+        return _VALUE_BYTES + _NESTED_BYTES + sum(len(key) + _value_memory(each) for key, each in value.items())
+    if isinstance(value, list):
+        return _VALUE_BYTES + _NESTED_BYTES + sum(map(_value_memory, value))
+    return _VALUE_BYTES + (len(value.encode()) if isinstance(value, str) else 0)
 
 
 class Cursor:
@@ -218,12 +248,14 @@ class Walk(Cursor):
         """Count `size` more bytes of memory."""
         self.memory += size
         if self.memory > MEMORY_BYTES and not self.own:
-            self.refuse(f"content that would take {self.memory} bytes of memory")
+            raise ShardFullError(f"an update would take more than {MEMORY_BYTES:,} bytes of memory")
 
     def clients(self) -> None:
         count = self.count(3)
-        if count > limits.UPDATE_CLIENTS:
-            self.refuse(f"blocks of {count} clients, more than {limits.UPDATE_CLIENTS},")
+        if count > limits.UPDATE_CLIENTS and not self.own:
+            raise ShardFullError(
+                f"an update has blocks of {count:,} clients; at most {limits.UPDATE_CLIENTS:,} are allowed"
+            )
         for _ in range(count):
             self.client_blocks()
 
@@ -242,7 +274,7 @@ class Walk(Cursor):
         """Count more blocks or deleted ranges."""
         self.blocks += count
         if self.blocks > limits.UPDATE_BLOCKS and not self.own:
-            self.refuse(f"{self.blocks} {what}, more than {limits.UPDATE_BLOCKS},")
+            raise ShardFullError(f"an update has {self.blocks:,} {what}; at most {limits.UPDATE_BLOCKS:,} are allowed")
 
     def block(self, client: int, clock: int) -> int:
         """Walk the block at (client, clock). Return the clock after it."""
@@ -264,7 +296,7 @@ class Walk(Cursor):
             self.needs[client] = end
         else:
             self.after[client] = end
-        self.take(_BLOCK_BYTES)
+        self.take(_BLOCK_BYTES + self.at - start)
         return end
 
     def place(self, info: int, client: int, clock: int) -> None:
@@ -317,7 +349,7 @@ class Walk(Cursor):
         if kind != VALUES:
             self.refuse_value(_CONTENTS.get(kind, f"content of kind {kind}"))
         count = self.count()
-        self.take(count * _VALUE_BYTES)
+        self.take(count * _VALUE_BYTES + max(count - 1, 0) * _BLOCK_BYTES)  # a delete can make each a block of its own
         for _ in range(count):
             self.value(0)
         return count
@@ -374,6 +406,23 @@ class Walk(Cursor):
                 self.needs[client] = max(end, self.needs.get(client, 0))
         needs = {client: clock for client, clock in self.needs.items() if clock}
         return Scan(self.first, self.after, needs, tuple(self.texts), self.memory, self.largest, self.contested)
+
+
+class _NewBlocks(Walk):
+    """Counts the memory of the blocks that are not known yet."""
+
+    __slots__ = ("known",)
+
+    def __init__(self, update: bytes, known: StateVector) -> None:
+        super().__init__(update, own=True)
+        self.known = known
+
+    def block(self, client: int, clock: int) -> int:
+        before = self.memory
+        end = super().block(client, clock)
+        if end <= self.known.get(client, 0):
+            self.memory = before
+        return end
 
 
 def _short(text: str) -> str:

@@ -155,7 +155,7 @@ class Shard:
 
     def state_vector(self) -> dict[int, int]:
         """Return the state vector of the document."""
-        return decode_state_vector(self._doc.get_state())
+        return decode_state_vector(self._doc.get_state(), own=True)
 
     def diff(self, theirs: StateVector) -> bytes:
         """Return the update that brings a copy with the state vector `theirs` to the state of this one."""

@@ -29,17 +29,23 @@ def encode_state_vector(vector: StateVector) -> bytes:
     return bytes(out)
 
 
-def decode_state_vector(data: bytes) -> dict[int, int]:
+def decode_state_vector(data: bytes, *, own: bool = False) -> dict[int, int]:
     """Return the vector that `data` encodes.
 
-    Raises RemoteProtocolError for anything but a well-formed vector of at most 65,536 clients, before memory is
-    allocated for the number of entries that it claims.
+    Args:
+        data: The vector, in Yjs' encoding.
+        own: Whether it is the vector of a document of ours, which may have any number of clients: they entered within
+            the limits, and our own came on top.
+
+    Raises:
+        RemoteProtocolError: It is not well-formed or has more than 65,536 clients. No memory was allocated for the
+            number of entries that it claims.
     """
-    if len(data) > limits.STATE_VECTOR_BYTES:
+    if len(data) > limits.STATE_VECTOR_BYTES and not own:
         raise RemoteProtocolError(
             f"a state vector has {len(data)} bytes; at most {limits.STATE_VECTOR_BYTES} are allowed"
         )
-    count, at = read_varuint(data, 0, limits.UPDATE_CLIENTS)
+    count, at = read_varuint(data, 0, limits.CLIENT_ID_MAX if own else limits.UPDATE_CLIENTS)
     vector: dict[int, int] = {}
     for _ in range(count):
         client, at = read_varuint(data, at, limits.CLIENT_ID_MAX)
@@ -50,6 +56,11 @@ def decode_state_vector(data: bytes) -> dict[int, int]:
     if at != len(data):
         raise RemoteProtocolError(f"{len(data) - at} bytes after the end of a state vector")
     return vector
+
+
+def client_count(vector: bytes) -> int:
+    """Return the number of clients in an encoded state vector of ours, without decoding the rest."""
+    return read_varuint(vector, 0, limits.CLIENT_ID_MAX)[0]
 
 
 def read_varuint(data: bytes, at: int, maximum: int) -> tuple[int, int]:

@@ -35,7 +35,14 @@ VECTOR_DIMENSIONS: Final = 65_536
 SHARD_BIRTHS: Final = 256
 SHARD_REGISTERS: Final = 4_096
 SHARD_BYTES: Final = 1 * MIB
+SHARD_CLIENTS: Final = 1_024
 SHARDS: Final = 1 << 20
+
+# What other devices and clients may make of a shard. Our own changes are not limited: at half of these limits they go
+# to another shard. A shard of 256 memories with 64 revisions each takes a quarter of the memory.
+SHARD_CLIENTS_MAX: Final = 16_384
+SHARD_MEMORY_MAX: Final = 128 * MIB  # as crdt/scan.py counts it: up to twice the memory that Yjs takes
+SHARDS_AHEAD: Final = 256  # a new shard has a number below the number of shards that exist here, plus this
 
 # Bytes from outside.
 UPDATE_BYTES: Final = 16 * MIB

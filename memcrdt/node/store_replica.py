@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from memcrdt.crdt.pieces import cut
-from memcrdt.crdt.scan import Scan, scan
+from memcrdt.crdt.scan import Scan, ShardFullError, scan
 from memcrdt.errors import RemoteProtocolError, StoreError
 from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
+from memcrdt.model.device_ids import shown
 from memcrdt.model.membership import Adoption
 from memcrdt.model.predicates import is_text
 from memcrdt.store import digests, log, meta, quarantine, shared_log, spaces
@@ -22,7 +23,7 @@ from memcrdt.store.quarantine import RefusedUpdate
 from memcrdt.store.recovery import damage
 from memcrdt.store.spaces import Genesis, is_read_only
 from memcrdt.store.store import Store
-from memcrdt.store.transaction import GapError, ImpostorError, Transaction
+from memcrdt.store.transaction import GapError, ImpostorError, ShardAheadError, Transaction
 from memcrdt.sync.replica import Applied, Digest, LogEntry, LogPage, MembershipRecord, Replica, ShardDiff, SharedSpace
 
 PIECE_BYTES = 4 * limits.MIB  # parts of an update that is too large to be sent; larger parts would take long to apply
@@ -116,13 +117,9 @@ class StoreReplica(Replica):
         except SpoiledError as exc:
             damage.repair_shard(self._store, exc.shard)
             raise  # the update has a gap before it now, but that is not the sender's fault
-        except GapError as exc:
-            return Applied("gap", self.state_vector(space, shard), str(exc))
         except RemoteProtocolError as exc:
-            if isinstance(exc, ImpostorError):
-                self._store.renew_client(_IMPOSTOR.format(peer=origin[:7], exc=exc))
-            self._set_aside(RefusedUpdate(number, shard, origin, str(exc), update, self._store.now_ms()))
-            return Applied("refused", self.state_vector(space, shard), str(exc))
+            refused = RefusedUpdate(number, shard, origin, str(exc), update, self._store.now_ms())
+            return Applied(self._not_taken(exc, refused), self.state_vector(space, shard), str(exc))
         return Applied("applied", self.state_vector(space, shard))
 
     def log(self, after_seq: int, limit: int) -> LogPage:
@@ -197,9 +194,23 @@ class StoreReplica(Replica):
                 if damage.repair_shard(self._store, exc.shard) is None:
                     raise
 
-    def _set_aside(self, refused: RefusedUpdate) -> None:
+    def _not_taken(
+        self, exc: RemoteProtocolError, refused: RefusedUpdate
+    ) -> Literal["gap", "ahead", "full", "refused"]:
+        """Note for the user why an update was not taken, if it is of interest. Return the status."""
+        if isinstance(exc, GapError):
+            return "gap"
+        if isinstance(exc, ShardAheadError):
+            return "ahead"
+        if isinstance(exc, ImpostorError):
+            self._store.renew_client(_IMPOSTOR.format(peer=refused.origin[:7], exc=exc))
         with self._store.writing() as db:
+            if isinstance(exc, ShardFullError):
+                alarm = _FULL.format(sender=_sender(refused.origin), shard=refused.shard, exc=exc)
+                meta.raise_alarm_once(db, refused.at, alarm)
+                return "full"
             quarantine.put(db, refused)
+        return "refused"
 
 
 def _is_too_large_in_part(update: bytes) -> bool:
@@ -217,6 +228,17 @@ _IMPOSTOR = (
     "The device {peer}… sent changes in the name of this store ({exc}): another copy of this store is in use. Give each"
     " copy its own home and device key. From now on, this store writes under a new client id"
 )
+
+
+_FULL = (
+    "{sender} sent more than shard {shard} may hold, and it was not taken ({exc}). Nothing was lost here, and the other"
+    " shards sync. If you do not trust where it comes from, revoke it"
+)
+
+
+def _sender(origin: str) -> str:
+    stock, _, name = origin.partition(log.STOCK)
+    return f"A Yjs client with the token {name!r}" if name and not stock else f"The device {shown(origin)}"
 
 
 @dataclass(frozen=True, slots=True)

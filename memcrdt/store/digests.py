@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import apsw
 
 from memcrdt.errors import DiskFullError
 from memcrdt.store import log
-from memcrdt.store.log import ShardRow
 from memcrdt.store.store import Store
 
 
@@ -22,15 +21,20 @@ class ShardDigest(NamedTuple):
     head: int
 
 
+_KNOWN: Final = """
+SELECT shard, number, digest, iif(damaged, 0, head) FROM shards
+WHERE space = ? AND state_vector <> x'00' ORDER BY number"""
+
+
 def of_space(store: Store, space: int) -> list[ShardDigest]:
     """Return the digest of every non-empty shard of a space, lowest number first.
 
     Forgotten memories count. A shard is empty only if all its rows were lost.
     """
     with store.reading() as db:
-        rows = [row for row in log.shards_of(db, space) if log.state_vector_of(row)]
-    known = [ShardDigest(row.number, row.digest, _head(row)) for row in rows if row.digest is not None]
-    computed = _computed(store, [row.shard for row in rows if row.digest is None])
+        rows = list(db.execute(_KNOWN, (space,)))
+    known = [ShardDigest(number, digest, head) for _, number, digest, head in rows if digest is not None]
+    computed = _computed(store, [shard for shard, _, digest, _ in rows if digest is None])
     if computed:
         _keep(store, space, computed)
     return sorted([*known, *computed])
@@ -56,11 +60,8 @@ def _computed(store: Store, shards: list[int]) -> list[ShardDigest]:
 def _compute(store: Store, shard: int) -> ShardDigest:
     with store.documents() as (db, documents):
         row = log.shard_row(db, shard)
-        return ShardDigest(row.number, documents.current(db, row).live.digest(), _head(row))
-
-
-def _head(row: ShardRow) -> int:
-    return 0 if row.damaged else row.head
+        head = 0 if row.damaged else row.head
+        return ShardDigest(row.number, documents.current(db, row).live.digest(), head)
 
 
 def _keep(store: Store, space: int, digests: list[ShardDigest]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from memcrdt.errors import CorruptError, RemoteProtocolError
-from memcrdt.model import clocks
+from memcrdt.model import clocks, limits
 from memcrdt.store import log
 from memcrdt.store.log import ShardRow
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 CAPACITY = 32  # a loaded full shard with five registers per memory takes about 2.5 MB
+CAPACITY_BYTES = 256 * limits.MIB  # of memory, as shards count it; a single document may take more
 
 
 class SpoiledError(CorruptError):
@@ -36,11 +37,13 @@ class Document:
     Attributes:
         live: The document.
         seq: The row of the log up to which it is current.
+        memory: The memory that it takes, in bytes, as its shard counts it.
         waiting: Updates of a damaged shard that build on lost rows. They are in the log, but not in the document.
     """
 
     live: Shard
     seq: int
+    memory: int = 0
     waiting: list[bytes] = field(default_factory=list)
 
     def apply_waiting(self) -> list[Edit]:
@@ -97,6 +100,7 @@ class Documents:
                 document = self._load(db, row)
         except CorruptError as exc:
             raise SpoiledError(row.shard, str(exc)) from exc
+        document.memory = row.memory
         self._cached[row.shard] = document
         return document
 
@@ -106,7 +110,9 @@ class Documents:
         Do not call this within a transaction. It may need documents with uncommitted changes, and other processes would
         wait while large documents are freed.
         """
-        while len(self._cached) > self._capacity:
+        memory = sum(document.memory for document in self._cached.values())
+        while len(self._cached) > self._capacity or (memory > CAPACITY_BYTES and len(self._cached) > 1):
+            memory -= next(iter(self._cached.values())).memory
             self._gone.append(self._cached.popitem(last=False)[1])
         while self._gone:
             self._gone.pop().live.free()
@@ -143,7 +149,7 @@ class Documents:
                 live.free()
                 raise CorruptError(f"rows of the log of shard {row.shard} are missing; run `memcrdt doctor --repair`")
             return Document(live, row.head)
-        document = Document(Shard.load(self.client_id, folded), row.head, later)
+        document = Document(Shard.load(self.client_id, folded), row.head, waiting=later)
         document.apply_waiting()
         return document
 

@@ -24,6 +24,7 @@ STOCK = "yjs:"  # the origin of rows sent by a stock Yjs client: the name of its
 RowKind: TypeAlias = Literal["update", "snapshot"]
 
 _CHECKSUM_BYTES = 8
+_MEASURED = limits.SHARD_MEMORY_MAX // 8  # a shard that has gathered that much is measured when it is folded
 _PACKING = 1  # the fastest level of zlib: the output of level 6 is a sixth smaller and takes three times as long
 
 
@@ -46,12 +47,42 @@ class ShardRow(NamedTuple):
     state_vector: bytes
     digest: bytes | None
     damaged: bool
+    memory: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the shard takes no more births."""
+        return (
+            self.births >= limits.SHARD_BIRTHS
+            or self.registers >= limits.SHARD_REGISTERS
+            or self.size >= limits.SHARD_BYTES
+            or self.clients >= limits.SHARD_CLIENTS
+            or self.is_closed
+        )
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether our own changes go to another shard, because others soon refuse what makes this one larger."""
+        return 2 * self.clients >= limits.SHARD_CLIENTS_MAX or 2 * self.memory >= limits.SHARD_MEMORY_MAX
+
+    @property
+    def clients(self) -> int:
+        """The number of client ids that have written to the shard."""
+        return clocks.client_count(self.state_vector)
 
 
 _COLUMNS = (
     "shard, space, number, births, registers, foreign_keys, bytes, log_rows, log_bytes, head, state_vector, digest,"
-    " damaged"
+    " damaged, memory"
 )
+_FREE_NUMBER = """
+SELECT 0 WHERE NOT EXISTS(SELECT 1 FROM shards WHERE space = ?1 AND number = 0)
+UNION ALL
+SELECT * FROM (
+  SELECT number + 1 FROM shards s
+  WHERE space = ?1 AND NOT EXISTS(SELECT 1 FROM shards n WHERE n.space = ?1 AND n.number = s.number + 1)
+  ORDER BY number LIMIT 1)
+LIMIT 1"""
 
 
 def shard_row(db: apsw.Connection, shard: int) -> ShardRow:
@@ -86,19 +117,35 @@ def shard_numbers(db: apsw.Connection, condition: str = "1") -> list[int]:
     return [int(shard) for (shard,) in db.execute(f"SELECT shard FROM shards WHERE {condition} ORDER BY shard")]
 
 
-def open_shards(db: apsw.Connection, space: int) -> list[ShardRow]:
-    """Return the shards with room for new memories, lowest number first."""
-    sql = (
-        f"SELECT {_COLUMNS} FROM shards WHERE space = ? AND births < ? AND registers < ? AND bytes < ? ORDER BY number"
-    )
-    wanted = (space, limits.SHARD_BIRTHS, limits.SHARD_REGISTERS, limits.SHARD_BYTES)
-    return [ShardRow(*row) for row in db.execute(sql, wanted)]
+def open_shards(db: apsw.Connection, space: int) -> Iterator[ShardRow]:
+    """Yield the shards with room for new memories, lowest number first. The first costs the same with any number."""
+    sql = f"SELECT {_COLUMNS} FROM shards WHERE space = ? AND NOT is_full AND number > ? ORDER BY number LIMIT 1"
+    number = -1
+    while (row := db.execute(sql, (space, number)).fetchone()) is not None:
+        yield ShardRow(*row)
+        number = ShardRow(*row).number
+
+
+def shard_count(db: apsw.Connection, space: int) -> int:
+    """Return the number of shards of a space."""
+    return int(db.execute("SELECT count(*) FROM shards WHERE space = ?", (space,)).get)
+
+
+def free_number(db: apsw.Connection, space: int) -> int:
+    """Return the lowest number that no shard of the space has, which is the number of its next shard."""
+    return int(db.execute(_FREE_NUMBER, (space,)).get)
 
 
 def add_shard(db: apsw.Connection, space: int) -> ShardRow:
-    """Make a shard with the next number of its space."""
-    top = db.execute("SELECT coalesce(max(number), -1) FROM shards WHERE space = ?", (space,)).get
-    return make_shard(db, space, top + 1)
+    """Make a shard with the lowest free number of its space.
+
+    If no number is free, return the shard that takes the least memory: a new memory always finds a place.
+    """
+    if (number := free_number(db, space)) < limits.SHARDS:
+        return make_shard(db, space, number)
+    sql = f"SELECT {_COLUMNS} FROM shards WHERE space = ? AND NOT damaged ORDER BY memory LIMIT 1"
+    (row,) = db.execute(sql, (space,))
+    return ShardRow(*row)
 
 
 class Append(NamedTuple):
@@ -123,7 +170,7 @@ def write_head(db: apsw.Connection, head: ShardRow) -> None:
     """Write the counts and the head of a shard after an append. Its digest is computed on demand."""
     db.execute(
         "UPDATE shards SET births = ?, registers = ?, foreign_keys = ?, bytes = ?, log_rows = ?, log_bytes = ?,"
-        " head = ?, state_vector = ?, digest = NULL, damaged = ? WHERE shard = ?",
+        " head = ?, state_vector = ?, digest = NULL, damaged = ?, memory = ?, is_full = ? WHERE shard = ?",
         (
             head.births,
             head.registers,
@@ -134,6 +181,8 @@ def write_head(db: apsw.Connection, head: ShardRow) -> None:
             head.head,
             head.state_vector,
             head.damaged,
+            head.memory,
+            head.is_full,
             head.shard,
         ),
     )
@@ -254,13 +303,28 @@ def fold(db: apsw.Connection, shard: ShardRow, snapshot: bytes) -> None:
     """
     from memcrdt.crdt.pieces import cut
 
+    folded = measured(shard, snapshot)._replace(size=len(snapshot))
     packed = b"".join(zlib.compress(piece, _PACKING) for piece in cut(snapshot))
     db.execute(
         "INSERT OR REPLACE INTO snapshots(shard, seq, bytes, checksum) VALUES(?, ?, ?, ?)",
         (shard.shard, shard.head, packed, checksum(shard.shard, packed)),
     )
     db.execute("DELETE FROM updates WHERE shard = ? AND seq <= ?", (shard.shard, shard.head))
-    db.execute("UPDATE shards SET bytes = ?, log_rows = 0, log_bytes = 0 WHERE shard = ?", (len(snapshot), shard.shard))
+    db.execute(
+        "UPDATE shards SET bytes = ?, log_rows = 0, log_bytes = 0, memory = ?, is_full = ? WHERE shard = ?",
+        (folded.size, folded.memory, folded.is_full, shard.shard),
+    )
+
+
+def measured(row: ShardRow, snapshot: bytes) -> ShardRow:
+    """Return the row of a shard with the memory that its document takes now.
+
+    Overwritten values, and updates that came twice, were counted when they came. Counting takes seven times as long as
+    encoding, so a shard of usual size keeps its sum.
+    """
+    from memcrdt.crdt.scan import memory_added
+
+    return row if row.memory < _MEASURED else row._replace(memory=memory_added(snapshot, {}))
 
 
 def checksum(shard: int, data: bytes) -> bytes:
@@ -304,7 +368,7 @@ def scans_of(kind: RowKind, shard: int, data: bytes, kept: bytes) -> Iterator[tu
 
 def state_vector_of(row: ShardRow) -> dict[int, int]:
     """Return the state vector of a shard at its head."""
-    return clocks.decode_state_vector(row.state_vector)
+    return clocks.decode_state_vector(row.state_vector, own=True)
 
 
 def head(db: apsw.Connection) -> int:

@@ -125,6 +125,12 @@ def raise_alarm(db: apsw.Connection, at_ms: int, text: str) -> None:
     write(db, "alarms", json.dumps([*_alarms(db), (at_ms, text)][-ALARMS:]))
 
 
+def raise_alarm_once(db: apsw.Connection, at_ms: int, text: str) -> None:
+    """Keep an alarm for `status`, unless it is there already."""
+    if all(text != known for _, known in _alarms(db)):
+        raise_alarm(db, at_ms, text)
+
+
 def _alarms(db: apsw.Connection) -> list[tuple[int, str]]:
     return [(at, text) for at, text in json.loads(str(read(db, "alarms") or "[]"))]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from memcrdt.model import limits
 from memcrdt.model.registers import Deleted, Registers, Writes
 from memcrdt.model.values import Json
 from memcrdt.store import log, views
@@ -63,11 +63,7 @@ class ShardWork:
     @property
     def is_full(self) -> bool:
         """Whether the shard takes no more births."""
-        return (
-            self.births >= limits.SHARD_BIRTHS
-            or self.registers >= limits.SHARD_REGISTERS
-            or self.size >= limits.SHARD_BYTES
-        )
+        return self.row._replace(births=self.births, registers=self.registers, size=self.size).is_full
 
     def concerns(self, memory_id: str) -> bool:
         """Return whether this transaction touches the memory in this shard."""
@@ -79,15 +75,17 @@ class ShardWork:
         gathered = self.pending.get(memory_id)
         return _without_deleted({**found, **gathered}) if gathered else found
 
-    def add_birth(self, memory_id: str, writes: Writes) -> None:
-        """Gather the registers of a new memory."""
+    def gather(self, memory_id: str, writes: Mapping[str, Json | Deleted], *, is_birth: bool = False) -> None:
+        """Gather registers of a memory that is new in this shard."""
         self.pending[memory_id].update(writes)
-        self.births += 1
+        self.births += is_birth
         self.registers += len(writes)
         self.size += sum(_size(value) for value in writes.values())
 
     def write_gathered(self) -> Edit | None:
         """Write the gathered registers as one Yjs transaction. Return the edit, or None if there were none."""
+        from memcrdt.crdt.scan import memory_of
+
         gathered: Writes = {}
         for memory_id, writes in self.pending.items():
             gathered.update(writes)
@@ -99,7 +97,12 @@ class ShardWork:
         if not gathered:
             return None
         self.is_changed = True
+        self.count_memory(sum(memory_of(value) for value in gathered.values() if not isinstance(value, Deleted)))
         return self.document.live.write(gathered)
+
+    def count_memory(self, more: int) -> None:
+        """Count the memory in bytes that new blocks of the document take."""
+        self.row = self.row._replace(memory=self.row.memory + more)
 
     def record(self, edit: Edit, origin: str) -> None:
         """Record an edit of the document, for the log and the views."""
@@ -144,6 +147,7 @@ class ShardWork:
             log_bytes=self.row.log_bytes + new,
             head=self.document.seq,
         )
+        self.document.memory = self.row.memory
         log.write_head(db, self.row)
         if self.to_scrub:
             log.mark_to_scrub(db, self.row.shard, self.row.head)

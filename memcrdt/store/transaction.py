@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import apsw
 
 from memcrdt.errors import CorruptError, ReadOnlyError, RemoteProtocolError
-from memcrdt.model import clocks, edits, registers
+from memcrdt.model import clocks, edits, limits, registers
 from memcrdt.model.edits import Stamp
 from memcrdt.model.projection import LiveMemory, State, Tombstone, project, rivals
 from memcrdt.model.registers import DELETED, Registers, Writes
@@ -29,6 +29,7 @@ from memcrdt.store.views import Projected
 if TYPE_CHECKING:
     from memcrdt.crdt.scan import Scan
     from memcrdt.crdt.shard import Edit, Shard
+    from memcrdt.model.clocks import StateVector
 
 # Advice for a space that this device may only read: for a new memory, and for a change of a memory.
 _ADD_ELSEWHERE: Final = "write into another space; `memcrdt space list` shows the spaces"
@@ -43,6 +44,10 @@ class ImpostorError(RemoteProtocolError):
 
 class GapError(RemoteProtocolError):
     """An update builds on updates that are missing here. Nothing was changed. Request them from a peer."""
+
+
+class ShardAheadError(RemoteProtocolError):
+    """The number of a new shard is too far above those that exist here. Nothing was changed. Take the others first."""
 
 
 class Transaction:
@@ -110,19 +115,31 @@ class Transaction:
         """
         self._check_writable(space, _ADD_ELSEWHERE)
         work = self._birth_shard(space) if shard is None else self._work(log.shard_row(self.db, shard))
-        work.add_birth(memory_id, writes)
+        work.gather(memory_id, writes, is_birth=True)
 
     def edit(self, space: int, memory_id: str, writes: Writes) -> None:
         """Gather changes of an existing memory, in its lowest shard and in every shard that already has a register.
+
+        A closed shard only loses the registers, and an open one takes over what they had.
 
         Raises:
             ReadOnlyError: This device may only read the space.
         """
         self._check_writable(space, _KEPT_BY_OTHERS)
-        for place, work in enumerate(self._homes(space, memory_id)):
+        homes = self._homes(space, memory_id)
+        closed = [work for work in homes if work.row.is_closed]
+        before: Registers = {}
+        for work in closed:
+            found = work.registers_of(memory_id)
+            before = {**before, **found}
+            work.pending[memory_id].update((key, DELETED) for key in writes if key in found)
+        opened = [work for work in homes if not work.row.is_closed]
+        if not opened:
+            self._birth_shard(space).gather(memory_id, edits.kept_fields(writes, before))
+        for place, work in enumerate(opened):
             found = work.registers_of(memory_id)
             here: Writes = {key: value for key, value in writes.items() if place == 0 or key in found}
-            work.pending[memory_id].update(edits.kept_fields(here, found))
+            work.pending[memory_id].update(edits.kept_fields(here, {**before, **found}))
 
     def forget(self, space: int, memory_id: str, tombstone: Tombstone | None = None) -> None:
         """Gather the forget of a memory, in every shard that has registers of it.
@@ -136,23 +153,25 @@ class Transaction:
             ReadOnlyError: This device may only read the space.
         """
         self._check_writable(space, _KEPT_BY_OTHERS)
-        tombstone = tombstone or self._tombstone(memory_id)
-        for work in self._homes(space, memory_id):
-            work.pending[memory_id].update(edits.forgotten(tombstone, work.registers_of(memory_id)))
-            work.to_scrub = True
+        self._bury(tombstone or self._tombstone(memory_id), space, self._homes(space, memory_id))
 
     def apply(self, space: int, number: int, update: bytes, scanned: Scan, origin: str) -> None:
         """Apply an update from outside to a shard.
 
         Raises:
             GapError: The update builds on updates that are missing here.
+            ShardAheadError: There is no such shard here, and its number is not one of the next.
+            ShardFullError: The shard may not have more from outside.
             RemoteProtocolError: The update is refused.
         """
-        work = self._work(log.make_shard(self.db, space, number))
+        work = self._work(self._foreign_shard(space, number))
         live = work.document.live
-        if not clocks.covers(live.state_vector(), scanned.needs):
+        known = live.state_vector()
+        if not clocks.covers(known, scanned.needs):
             raise GapError(f"an update for shard {number} builds on missing updates")
         self._check_own(update, scanned, live)
+        if not clocks.covers(known, scanned.after):  # deletes have room in every shard
+            work.count_memory(self._checked_memory(work, known, update, scanned))
         work.is_changed = True
         self._record(work, live.apply(update, scanned), origin)
         if work.row.damaged:
@@ -202,7 +221,7 @@ class Transaction:
         return views.write(self.db, states, seq)
 
     def _write_gathered(self) -> None:
-        for work in self._works.values():
+        for work in tuple(self._works.values()):
             if (edit := work.write_gathered()) is not None:
                 self._record(work, edit, log.LOCAL)
 
@@ -211,7 +230,8 @@ class Transaction:
         # In a space that we may only read, a device that may write keeps the displaced text.
         for memory_id, old in edit.displaced.items() if not self._is_read_only(work.row.space) else ():
             new = work.document.live.registers(memory_id).get(memory_id)
-            work.pending[memory_id].update(rivals(memory_id, [old, new]))
+            home = self._birth_shard(work.row.space) if work.row.is_closed else work
+            home.gather(memory_id, rivals(memory_id, [old, new]))
 
     def _settled_states(self) -> list[tuple[int, str, State]]:
         """Return the present state of every touched memory, as (space, id, state).
@@ -236,7 +256,7 @@ class Transaction:
         if not isinstance(state, Tombstone) and any(work.row.damaged or work.is_mended for work in homes):
             state = views.tombstone_of(self.db, space, memory_id) or state  # the lost rows may include its tombstone
         if isinstance(state, Tombstone):
-            self._bury(state, homes)
+            self._bury(state, space, homes)
         if (
             isinstance(state, LiveMemory)
             and len(state.revisions) > edits.TOO_MANY_REVISIONS
@@ -258,17 +278,25 @@ class Transaction:
     def _tombstone(self, memory_id: str) -> Tombstone:
         return Tombstone(memory_id, self.stamp.at, self.stamp.by, self.stamp.device)
 
-    def _bury(self, tombstone: Tombstone, homes: list[ShardWork]) -> None:
-        """Gather the tombstone of a memory where it is missing, and the deletion of its other registers."""
+    def _bury(self, tombstone: Tombstone, space: int, homes: list[ShardWork]) -> None:
+        """Gather the tombstone of a memory where it is missing, and the deletion of its other registers.
+
+        A closed shard only loses registers. If all are closed, another shard takes the tombstone.
+        """
+        memory_id, tombstones = tombstone.id, 0
         for work in homes:
             work.to_scrub = True
-            if self._is_read_only(work.row.space):
+            found = work.registers_of(memory_id)
+            has_tombstone = registers.forgotten_key(memory_id) in found
+            tombstones += has_tombstone or not work.row.is_closed
+            if self._is_read_only(space):
                 continue
-            found = work.registers_of(tombstone.id)
-            if registers.forgotten_key(tombstone.id) not in found:
-                work.pending[tombstone.id].update(edits.forgotten(tombstone, found))
-            elif len(found) > 1:
-                work.pending[tombstone.id].update(edits.swept(tombstone.id, found))
+            if has_tombstone or work.row.is_closed:
+                work.pending[memory_id].update(edits.swept(memory_id, found))
+            else:
+                work.pending[memory_id].update(edits.forgotten(tombstone, found))
+        if not tombstones and not self._is_read_only(space):
+            self._birth_shard(space).gather(memory_id, edits.forgotten(tombstone, {}), is_birth=True)
 
     def _write_homes(self) -> None:
         views.write_homes(
@@ -291,6 +319,36 @@ class Transaction:
         if space not in self._read_only:
             self._read_only[space] = is_read_only(self.db, space)
         return self._read_only[space]
+
+    def _foreign_shard(self, space: int, number: int) -> ShardRow:
+        """Return a shard for an update from outside. Make it if its number is one of the next.
+
+        Members send their shards in the order of the numbers, so an honest one never has to skip many.
+        """
+        if (row := log.find_shard(self.db, space, number)) is not None:
+            return row
+        if number >= log.shard_count(self.db, space) + limits.SHARDS_AHEAD:
+            raise ShardAheadError(f"shard {number} is too far ahead of the shards that exist here")
+        return log.make_shard(self.db, space, number)
+
+    def _checked_memory(self, work: ShardWork, known: StateVector, update: bytes, scanned: Scan) -> int:
+        """Return the memory in bytes that an update adds to a shard. Raises ShardFullError."""
+        from memcrdt.crdt.scan import ShardFullError, memory_added
+
+        if len(known.keys() | scanned.after.keys()) > max(limits.SHARD_CLIENTS_MAX, len(known)):
+            raise ShardFullError(
+                f"shard {work.row.number} would have more than {limits.SHARD_CLIENTS_MAX:,} Yjs clients"
+            )
+        if work.row.memory + scanned.memory <= limits.SHARD_MEMORY_MAX:
+            return scanned.memory
+        # Count exactly: the sum includes overwritten values, and the update may bring blocks that are here.
+        work.row = log.measured(work.row, work.document.live.snapshot())
+        more = memory_added(update, known)
+        if work.row.memory + more > limits.SHARD_MEMORY_MAX:
+            raise ShardFullError(
+                f"shard {work.row.number} would take more than {limits.SHARD_MEMORY_MAX:,} bytes of memory"
+            )
+        return more
 
     def _check_own(self, update: bytes, scanned: Scan, live: Shard) -> None:
         """Raise ImpostorError if the update has blocks under our client id that are not ours."""

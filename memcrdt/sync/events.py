@@ -172,7 +172,8 @@ class SyncReport:
     Kinds:
     - `ready`: greetings were exchanged;
     - `agreed`: a space (`text` is its id) has the same content on both devices;
-    - `refused`: an update was malformed;
+    - `refused`: an update was malformed, or would have made a shard too large;
+    - `declined`: the peer did not take an update of ours;
     - `protocol`: the peer broke the protocol;
     - `apart`: two spaces of one name cannot become one;
     - `failed`: our store failed to answer a query;
@@ -180,7 +181,7 @@ class SyncReport:
     """
 
     peer: str
-    kind: Literal["ready", "agreed", "refused", "protocol", "apart", "failed", "alarm"]
+    kind: Literal["ready", "agreed", "refused", "declined", "protocol", "apart", "failed", "alarm"]
     text: str
 
 

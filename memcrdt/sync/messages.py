@@ -16,6 +16,7 @@
 | 12 | Scrub | tell me when your file has no byte of anything that was forgotten in this space |
 | 13 | Scrubbed | it has none |
 | 14 | MembershipDigest | a digest of these statements, if the greetings differ about the space |
+| 15 | Declined | why I did not take a Diff or Push; the Ack follows |
 
 """
 
@@ -193,6 +194,14 @@ class MembershipDigest:
 
 
 @dataclass(frozen=True, slots=True)
+class Declined:
+    """The reason, for the user of the receiver, why the Diff or Push with this batch was not taken. Its Ack follows."""
+
+    batch: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A message of a newer version; it is skipped."""
 
@@ -200,4 +209,4 @@ class Unknown:
 
 
 SpaceMessage: TypeAlias = MembershipUpdate | MembershipDigest | Range | Have | Want | Diff | Push | Scrub | Scrubbed
-Message: TypeAlias = Hello | Ack | Bye | Fragment | More | SpaceMessage
+Message: TypeAlias = Hello | Ack | Bye | Fragment | More | Declined | SpaceMessage

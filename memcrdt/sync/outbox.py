@@ -69,7 +69,9 @@ class Outbox:
         """Have a Timer event with this name arrive after `delay_s` seconds."""
         self._emit(Schedule(self.link, delay_s, name))
 
-    def report(self, kind: Literal["ready", "agreed", "refused", "protocol", "apart", "failed"], text: str) -> None:
+    def report(
+        self, kind: Literal["ready", "agreed", "refused", "declined", "protocol", "apart", "failed"], text: str
+    ) -> None:
         """Report something about this peer to the driver."""
         self._emit(SyncReport(self.peer, kind, text))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model.clocks import StateVector, covers
 from memcrdt.model.limits import MIB
-from memcrdt.sync.messages import Ack, Diff, Fragment, More, Push, Want
+from memcrdt.sync.messages import Ack, Declined, Diff, Fragment, More, Push, Want
 from memcrdt.sync.queries import ask
 from memcrdt.sync.replica import Replica
 from memcrdt.sync.sender import WANTS
@@ -53,6 +53,7 @@ class Receiver:
         self._parts: list[bytes] = []
         self._parts_batch = 0
         self._held_bytes = 0
+        self._full: set[ShardKey] = set()  # not wanted again in this session
 
     @property
     def idle(self) -> bool:
@@ -61,6 +62,8 @@ class Receiver:
 
     def want(self, key: ShardKey, missing: StateVector) -> None:
         """Request the shard from the peer, which has a part of it that we lack, at least `missing`."""
+        if key in self._full:
+            return
         small = missing if len(missing) <= MISSING_CLIENTS else {}
         if key in self._wanted:
             self._wanted[key].missing = small
@@ -158,13 +161,22 @@ class Receiver:
     def _acknowledge(self, message: Diff | Push, applied: Applied) -> bool:
         """Acknowledge an update, and return whether it is durable here.
 
-        An update that cannot be applied, or that contained less than its message said, is a strike.
+        An update that cannot be applied, or that contained less than its message said, is a strike. An update for which
+        there is no room is none: the peer may have it from an older version, which set no limit.
         """
         key = (message.space, message.shard)
         durable = applied.status == "applied"
+        if applied.status in ("full", "ahead") and isinstance(message, Diff):
+            self._outbox.send(Declined(message.batch, applied.reason))
         self._outbox.send(Ack(message.batch, durable=durable))
         if applied.status == "refused":
             self._outbox.strike("refused", f"shard {key[1]} of space {key[0]}: {applied.reason}")
+        elif applied.status == "full":
+            if len(self._full) < WANTS_WAITING:
+                self._full.add(key)
+            self._outbox.report("refused", f"shard {key[1]} of space {key[0]}: {applied.reason}")
+        elif applied.status == "ahead":
+            pass  # the shards before it are compared, and come first
         elif not durable:
             text = f"shard {key[1]} of space {key[0]}: the answer does not continue from our state"
             self._outbox.strike("protocol", text)

@@ -103,11 +103,13 @@ class Applied:
     Statuses:
     - `applied`: the update is durable;
     - `gap`: an update before it is missing, and nothing changed;
+    - `ahead`: the shard is new here, and its number is not one of the next. Nothing changed; lower shards come first;
+    - `full`: the shard may not have that much from outside. Nothing changed, and the sender need not be at fault;
     - `refused`: the update is malformed or its sender may not write. Nothing changed, and malformed updates are in
       quarantine.
     """
 
-    status: Literal["applied", "gap", "refused"]
+    status: Literal["applied", "gap", "ahead", "full", "refused"]
     state_vector: StateVector
     reason: str = ""
 

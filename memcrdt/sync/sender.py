@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model.limits import KIB, MIB, UPDATE_BYTES, UPDATE_CLIENTS
-from memcrdt.sync.messages import Ack, Diff, Fragment, More, Push, Want
+from memcrdt.sync.messages import Ack, Declined, Diff, Fragment, More, Push, Want
 from memcrdt.sync.queries import ask
 from memcrdt.sync.replica import Replica
 from memcrdt.sync.wire import FRAGMENT_BYTES
@@ -123,6 +123,7 @@ class Sender:
         self._batch = 0
         self._pieces: deque[_Pieces] = deque()
         self._fragments = 0
+        self._declined: set[ShardKey] = set()  # not offered again in this session
 
     @property
     def idle(self) -> bool:
@@ -170,7 +171,7 @@ class Sender:
 
     def offer(self, key: ShardKey, theirs: StateVector) -> None:
         """Queue a diff that the peer did not request. Its copy is at `theirs` and lacks updates of ours."""
-        if self._offers.has_room(theirs):
+        if self._offers.has_room(theirs) and key not in self._declined:
             self._offers.add(key, theirs)
 
     def take_ack(self, ack: Ack) -> None:
@@ -186,6 +187,15 @@ class Sender:
                 self._receipts.acked(flight.key, flight.seq)
             else:
                 self._receipts.established(flight.key, flight.seq, flight.asked)
+
+    def take_declined(self, declined: Declined) -> None:
+        """Report why the peer does not take a Diff or Push. Its Ack follows."""
+        flight = self._pushes.flights.get(declined.batch) or self._diffs.flights.get(declined.batch)
+        if flight is None:
+            raise RemoteProtocolError(f"batch {declined.batch} was declined, but is not in flight")
+        space, shard = flight.key
+        self._declined.add(flight.key)
+        self._outbox.report("declined", f"it does not take shard {shard} of space {space}: {declined.reason}")
 
     def take_more(self, more: More) -> None:
         """Note that a fragment has arrived at the peer."""

@@ -52,6 +52,7 @@ from memcrdt.sync.membership import MembershipExchange, SpaceMerge
 from memcrdt.sync.messages import (
     Ack,
     Bye,
+    Declined,
     Diff,
     Fragment,
     Have,
@@ -153,6 +154,7 @@ class Session:
             Unknown: Rule(Phase.CONNECTED, _skip),
             Ack: Rule(Phase.GREETED, self._sender.take_ack),
             More: Rule(Phase.GREETED, self._sender.take_more),
+            Declined: Rule(Phase.GREETED, self._sender.take_declined),
             Fragment: Rule(Phase.GREETED, self._receiver.take_fragment),
             MembershipUpdate: Rule(Phase.NAMED, self._take_membership),
             MembershipDigest: Rule(Phase.MET, self._take_membership_digest),

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
@@ -27,6 +27,7 @@ from memcrdt.sync.events import FRAME_BYTES
 from memcrdt.sync.messages import (
     Ack,
     Bye,
+    Declined,
     Diff,
     Fragment,
     Have,
@@ -165,6 +166,11 @@ def _items(value: object, maximum: int) -> tuple[object, ...]:
 
 def _vector(value: object) -> StateVector:
     return decode_state_vector(_bytes(value, limits.STATE_VECTOR_BYTES))
+
+
+def _packed_vector(vector: StateVector) -> bytes:
+    """Return the encoded vector, with as many clients as a receiver takes. With less known, it is sent more."""
+    return encode_state_vector(dict(islice(vector.items(), limits.UPDATE_CLIENTS)))
 
 
 def _offered_digest(value: object) -> bytes:
@@ -338,7 +344,7 @@ _BOUND: Final = _integer(limits.SHARDS)
 _BATCH: Final = _integer(BATCH_MAX)
 _INDEX: Final = _integer(limits.UPDATE_BYTES // FRAGMENT_BYTES - 1)
 _UPDATE: Final = _binary(FRAGMENT_BYTES)
-_VECTOR: Final = _Codec(_vector, encode_state_vector)
+_VECTOR: Final = _Codec(_vector, _packed_vector)
 _DIGEST: Final = _Codec(_digest)
 _REASON: Final = _Codec(partial(_text, chars=REASON_CHARS), lambda text: text[:REASON_CHARS])
 _RECORD: Final = (_ID, _binary(NONCE_BYTES), _list(_binary(STATEMENT_BYTES), STATEMENTS))
@@ -363,5 +369,6 @@ _LAYOUTS: Final[dict[type, _Layout]] = {
     Scrub: _message(12, Scrub, _ID, _BATCH),
     Scrubbed: _message(13, Scrubbed, _ID, _BATCH),
     MembershipDigest: _message(14, MembershipDigest, _ID, _DIGEST),
+    Declined: _message(15, Declined, _BATCH, _REASON),
 }
 _BY_NUMBER: Final = {layout.number: layout for layout in _LAYOUTS.values()}

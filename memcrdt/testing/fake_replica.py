@@ -53,6 +53,8 @@ class FakeReplica(Replica):
         scrubbed: Rows up to which peers have scrubbed, likewise.
         reading: Whether a reader keeps deleted texts in the file.
         piece: Maximum number of texts in a diff; 0 for any number.
+        ahead: A new shard needs a number below the number of shards plus this; 0 for any number.
+        full: The numbers of the shards that take nothing new.
         revoked: For each space (by id) the revoked peers.
         failing: The message of the StoreError that every call raises; empty for none.
         applied_new: Number of updates with new data.
@@ -68,6 +70,8 @@ class FakeReplica(Replica):
         self.unscrubbed: set[tuple[str, int, str]] = set()  # space, shard and text of each deleted text in the file
         self.incarnations: dict[str, str] = {}
         self.piece = 0
+        self.ahead = 0
+        self.full: set[int] = set()
         self.revoked: dict[str, set[str]] = {}
         self.learnt: list[tuple[str, str, MembershipRecord]] = []
         self.failing = ""
@@ -170,6 +174,10 @@ class FakeReplica(Replica):
         if any(start > known.get(client, 0) for client, start, _ in blocks):
             return Applied("gap", known)
         new = any(start + len(items) > known.get(client, 0) for client, start, items in blocks)
+        if new and shard in self.full:
+            return Applied("full", known, "it is full")
+        if self.ahead and not known and shard >= len(self.digests(space)) + self.ahead:
+            return Applied("ahead", known, "others come first")
         if new or not ours.deleted.issuperset(deleted):
             self._commit((space, shard), update, origin)
             self.applied_new += 1

@@ -84,10 +84,11 @@ class ShardSource:
         with self._store.reading() as db:
             space, space_id = _space(db, name)
             shards = log.shards_of(db, space)
-            free = log.open_shards(db, space)
+            opened = next(log.open_shards(db, space), None)
+            free = log.free_number(db, space)
         known = {
             "space": name,
-            "open": free[0].number if free else _after(shards),
+            "open": free if opened is None else opened.number,
             "read_only": self.denial(token, space_id),
         }
         return SpaceState(known, shards)
@@ -96,7 +97,8 @@ class ShardSource:
         """Return an existing shard of the space called `name`, or the next new one. Raises NotFoundError."""
         with self._store.reading() as db:
             space, space_id = _space(db, name)
-            if not 0 <= shard <= min(_after(log.shards_of(db, space)), limits.SHARDS - 1):
+            exists = log.find_shard(db, space, shard) is not None
+            if not exists and (shard != log.free_number(db, space) or shard >= limits.SHARDS):
                 raise NotFoundError(f"the space {name!r} has no shard {shard}")
         return ShardRef(space_id, shard)
 
@@ -153,10 +155,6 @@ def _row(db: apsw.Connection, place: ShardRef) -> ShardRow | None:
 def _space(db: apsw.Connection, name: str) -> tuple[int, str]:
     number = spaces.space_number(db, name)
     return number, spaces.id_of_space(db, number)
-
-
-def _after(shards: Sequence[ShardRow]) -> int:
-    return shards[-1].number + 1 if shards else 0
 
 
 def _rows(db: apsw.Connection, row: ShardRow, position: Position) -> tuple[list[bytes], Position]:

@@ -25,7 +25,7 @@ def test_what_was_used_longest_ago_is_freed_and_loaded_again(device: Make) -> No
     a.add("in the first shard")
     with a.store.writing() as db:
         log.add_shard(db, 1)
-        db.execute("UPDATE shards SET births = 2000 WHERE number = 0")
+        db.execute("UPDATE shards SET is_full = 1 WHERE number = 0")
     a.add("in the second")
     documents = Documents(capacity=1)
     seen: list[list[bytes]] = []

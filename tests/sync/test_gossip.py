@@ -475,3 +475,45 @@ def test_two_versions_of_the_protocol_can_talk(world: World) -> None:
     assert len(a.texts()) == 3
     assert a.texts() == b.texts()
     assert {report.kind for node in (a, b) for report in node.reports} == {"ready", "agreed"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_new_device_gets_any_number_of_shards_although_it_takes_only_the_next_ones(
+    make_world: type[World], seed: int
+) -> None:
+    """From two devices at once, of which each has shards that the other lacks, while both write to the last ones."""
+    world = make_world(seed, latency=0.1, store=0.05)
+    a, b, c = world.nodes_sharing("ABC")
+    for shard in range(400):
+        for node in (a, b) if shard % 3 else (a if shard % 2 else b,):
+            node.replica.write("S", shard, f"{node.id} {shard}")
+    c.replica.ahead = 64
+    world.connect(a, c)
+    world.connect(b, c)
+    for number in range(10):
+        world.write(a, 399 + number, f"new {number}")
+        world.run(0.1)
+    world.run(120)
+    assert c.texts() == a.texts() == b.texts()
+    assert len(c.replica.digests("S")) == 409
+    assert c.kinds() <= {"ready", "agreed"}
+
+
+def test_what_a_device_does_not_take_is_told_on_both_sides_and_never_confirmed(world: World) -> None:
+    """The other shards sync. The refused one is not sent again and again."""
+    a, b = world.nodes_sharing("AB")
+    world.write(a, 0, "too much")
+    world.write(a, 1, "fine")
+    b.replica.full = {0}
+    connect_all(world, (a, b))
+    world.run(300)
+    world.write(a, 1, "fine, too")
+    world.run(60)
+    assert b.texts() == {"fine", "fine, too"}
+    assert [report.text for report in a.reports if report.kind == "declined"] == [
+        "it does not take shard 0 of space S: it is full"
+    ]
+    assert [report.text for report in b.reports if report.kind == "refused"] == ["shard 0 of space S: it is full"]
+    assert ("B", "S", 0) not in a.replica.receipts
+    assert a.replica.receipts["B", "S", 1] == a.replica.head()
+    assert "agreed" not in a.kinds() | b.kinds()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from memcrdt.sync.messages import Ack, Bye, Diff, Fragment, Have, Leaf, More, Push, Range, Want
+from memcrdt.sync.messages import Ack, Bye, Declined, Diff, Fragment, Have, Leaf, More, Push, Range, Want
 from memcrdt.sync.outbox import STRIKES
 from memcrdt.sync.receiver import MISSING_CLIENTS
 from memcrdt.sync.sender import WANTS
@@ -94,6 +94,33 @@ def test_a_refused_update_is_a_strike_and_three_end_the_session(harness: Session
     assert [report.kind for report in harness.reports] == ["ready", *["refused"] * STRIKES]
     assert harness.closed == f"{STRIKES} of the updates were invalid"
     assert harness.replica.head() == 0
+
+
+def test_an_update_without_room_here_is_no_strike_and_not_wanted_again(harness: SessionHarness) -> None:
+    """The peer may only pass it on. It is told the reason, other shards sync, and the session stays."""
+    harness.greet().replica.full = {0}
+    for batch in range(1, 2 * STRIKES, 2):
+        diff = Diff("S", 0, update(0, "much"), {2: 1}, batch, asked=False)
+        assert harness.receive(diff) == [Declined(batch, "it is full"), Ack(batch, durable=False)]
+        assert harness.receive(Push("S", 0, update(0, "much"), {}, {2: 1}, batch + 1)) == [
+            Ack(batch + 1, durable=False)
+        ]
+    wants = harness.receive(Have("S", (Leaf(0, 2, ((0, b"d" * 16), (1, b"d" * 16))),)))
+    assert wants == [Want("S", 1, {})]
+    assert harness.receive(Diff("S", 1, update(0, "other"), {2: 1}, 9, asked=True)) == [Ack(9, durable=True)]
+    assert harness.replica.texts("S") == {"other"}
+    assert {report.kind for report in harness.reports} == {"ready", "refused"}
+
+
+def test_a_shard_that_is_too_far_ahead_is_wanted_after_the_others(harness: SessionHarness) -> None:
+    """A push of it is not wanted at once, and the next comparison finds it."""
+    harness.greet().replica.ahead = 1
+    assert harness.receive(Push("S", 1, update(0, "later"), {}, {2: 1}, 1)) == [Ack(1, durable=False)]
+    leaf = Have("S", (Leaf(0, 2, ((0, b"d" * 16), (1, b"d" * 16))),))
+    assert harness.receive(leaf) == [Want("S", 0, {}), Want("S", 1, {})]
+    harness.receive(Diff("S", 0, update(0, "first"), {2: 1}, 2, asked=True))
+    assert harness.receive(Diff("S", 1, update(0, "later"), {2: 1}, 3, asked=True)) == [Ack(3, durable=True)]
+    assert harness.reports[1:] == []
 
 
 @pytest.mark.parametrize(

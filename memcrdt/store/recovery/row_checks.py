@@ -117,10 +117,11 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "space": _KEY,
         "number": _integer(0, limits.SHARDS - 1),
         **dict.fromkeys(("births", "registers", "foreign_keys", "bytes", "log_rows", "log_bytes"), _COUNT),
-        **dict.fromkeys(("head", "to_scrub", "forgotten"), _COUNT),
+        **dict.fromkeys(("head", "to_scrub", "forgotten", "memory"), _COUNT),
         "state_vector": _blob(limits.ROW_BYTES),
         "digest": _or_none(_blob(16)),
         "damaged": _FLAG,
+        "is_full": _FLAG,
     },
     "updates": {
         "seq": _KEY,

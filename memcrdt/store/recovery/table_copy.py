@@ -13,7 +13,7 @@ from typing import Final
 import apsw
 
 from memcrdt.model.requests import PERSONAL
-from memcrdt.store import machine, meta
+from memcrdt.store import log, machine, meta
 from memcrdt.store.recovery.foreign_file import most_rows, plain_columns
 from memcrdt.store.recovery.partial_reader import DamagedTable, readable_rows
 from memcrdt.store.recovery.rebuild import delete_orphans
@@ -36,9 +36,7 @@ _LOST_SHARDS: Final = """
 SELECT shard, coalesce((SELECT space FROM homes h WHERE h.shard = named.shard LIMIT 1), 1)
 FROM (SELECT shard FROM updates UNION SELECT shard FROM snapshots UNION SELECT shard FROM homes) AS named
 WHERE shard NOT IN (SELECT shard FROM shards) ORDER BY shard"""
-_ADD_SHARD: Final = """
-INSERT INTO shards(shard, space, number)
-VALUES(?1, ?2, coalesce(?3, (SELECT max(number) + 1 FROM shards WHERE space = ?2), 0))"""
+_ADD_SHARD: Final = "INSERT INTO shards(shard, space, number) VALUES(?, ?, ?)"
 _COUNT_SHARD: Final = """
 UPDATE shards SET damaged = 1,
   head = max(coalesce((SELECT max(seq) FROM updates u WHERE u.shard = shards.shard), 0),
@@ -136,8 +134,9 @@ def _complete_shards(old: apsw.Connection, new: apsw.Connection) -> None:
     ]
     again = {row[0]: row for row in found if row[0] not in known}
     new.executemany(_ADD_SHARD, again.values())
-    for shard, space in new.execute(_LOST_SHARDS).fetchall():
-        new.execute(_ADD_SHARD, (shard, space, None))
+    lost: list[tuple[int, int]] = list(new.execute(_LOST_SHARDS))
+    for shard, space in lost:
+        new.execute(_ADD_SHARD, (shard, space, log.free_number(new, space)))
         again[shard] = ()
     new.execute(_MARK_LOSSES)
     new.executemany(_COUNT_SHARD, ((shard,) for shard in again))
