@@ -149,6 +149,7 @@ class Machine:
         self.change_signal = ManualChangeSignal(self.replica)
         self.ports: list[int | None] = []
         self.port_error: str | None = None
+        self.incarnation = "incarnation"
         self.driver: Driver | None = None
 
     @property
@@ -156,7 +157,7 @@ class Machine:
         return Address("127.0.0.1", self.driver.port)
 
     async def start(self, port: int = 0, *, must_listen: bool = True) -> None:
-        gossip = Gossip(self.id, "incarnation", rng=Random(self.replica.client))
+        gossip = Gossip(self.id, self.incarnation, rng=Random(self.replica.client))
         parts = DriverParts(
             identity=self.identity,
             gossip=gossip,
@@ -164,6 +165,7 @@ class Machine:
             peers=self.peers,
             introductions=Introductions(self.memory.store),
             change_signal=self.change_signal,
+            incarnation=lambda: self.incarnation,
         )
         self.driver = Driver(parts, [Address("127.0.0.1", port)], self.tell_port, must_listen=must_listen)
         await self.driver.start()

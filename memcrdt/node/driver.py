@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from memcrdt.errors import LockedError, MemcrdtError
+from memcrdt.errors import LockedError, MemcrdtError, StoreError
 from memcrdt.net.connection_gate import free_address
 from memcrdt.net.dialer import Dialer, DialTarget
 from memcrdt.net.discovery.candidates import Candidates
@@ -60,6 +61,7 @@ class DriverParts:
         change_signal: Signals changes of the store.
         finders: Sources of addresses.
         settle: Signs the user's decisions about the members of spaces. It runs in a thread.
+        incarnation: Returns the incarnation of the store, or None if it never changes. It runs in a thread.
     """
 
     identity: Signer
@@ -70,6 +72,7 @@ class DriverParts:
     change_signal: ChangeSignal
     finders: Sequence[Finder] = ()
     settle: Callable[[], None] = lambda: None
+    incarnation: Callable[[], str | None] = lambda: None
 
 
 class Driver:
@@ -218,6 +221,16 @@ class Driver:
             await self._parts.change_signal.changed()
             self._peers_changed.set()
             self._runner.handle(Committed())
+            with suppress(StoreError):  # the next change is looked at again
+                await self._follow_restore()
+
+    async def _follow_restore(self) -> None:
+        """Greet anew if another process has restored the store: other devices must not count on what it confirmed."""
+        incarnation = await self._in_store(self._parts.incarnation)
+        if incarnation is not None and incarnation != self._parts.gossip.incarnation:
+            self._parts.gossip.restored(incarnation)
+            for device in self.connected:
+                self._runner.hang_up(device)
 
     async def _watch_peers(self) -> None:
         logged = ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from memcrdt.errors import MemcrdtError
 from memcrdt.memory.offline import home_of
 from memcrdt.net.connection_gate import free_address
+from memcrdt.store import meta
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from memcrdt.node.driver import Driver
     from memcrdt.node.lock import ServeLock
     from memcrdt.node.options import NetOptions
+    from memcrdt.store.store import Store
 
 
 @asynccontextmanager
@@ -51,12 +53,18 @@ async def running(memory: Memory, options: NetOptions, lock: ServeLock) -> Async
             introductions=Introductions(store),
             change_signal=change_signal,
             settle=partial(Members(store).settle, identity, memory.config.device_name or platform.node()),
+            incarnation=partial(_incarnation, store),
             finders=options.finders(identity.device_id, memory.config),
         )
         driver = Driver(parts, addresses, lock.write, must_listen=options.must_listen)
         stack.push_async_callback(driver.stop)
         await driver.start()
         yield driver
+
+
+def _incarnation(store: Store) -> str:
+    with store.reading() as db:
+        return meta.facts(db).incarnation
 
 
 def _planned_port(addresses: Sequence[Address]) -> int | None:

@@ -86,6 +86,15 @@ class Gossip:
         self._reading = False
         self._grown = False
 
+    @property
+    def incarnation(self) -> str:
+        """The incarnation of our store, which greetings name."""
+        return self._me.incarnation
+
+    def restored(self, incarnation: str) -> None:
+        """Name another incarnation in later greetings: the store was restored. The driver ends the connections."""
+        self._me = LocalNode(self._me.device, incarnation)
+
     def status(self) -> list[ConnectionStatus]:
         """Return the connections over which greetings were exchanged."""
         return [

@@ -536,3 +536,16 @@ async def test_a_driver_that_need_not_listen_starts_and_says_why_it_does_not(
     await desktop.stop()
     await eventually(lambda: other.driver.port == port)
     assert other.port_error is None
+
+
+async def test_a_restore_by_another_process_is_told_to_the_peers(make_machine: Make, eventually: Eventually) -> None:
+    """Otherwise they would count on what the store confirmed before."""
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    laptop.accept(desktop)
+    await laptop.start()
+    desktop.accept(laptop, address=laptop.address)
+    await desktop.start()
+    await eventually(lambda: laptop.replica.incarnations.get(desktop.id) == "incarnation")
+    desktop.incarnation = "another"
+    desktop.change_signal.event.set()
+    await eventually(lambda: laptop.replica.incarnations.get(desktop.id) == "another")
