@@ -13,7 +13,7 @@ import apsw
 
 from memcrdt.model import limits
 from memcrdt.model.serialization import Record
-from memcrdt.store import connections, log
+from memcrdt.store import log
 from memcrdt.store.database import Database
 from memcrdt.store.documents import Documents
 from memcrdt.store.log import ShardRow
@@ -93,7 +93,7 @@ def compact(database: Database) -> Compacted:
     while has_more:
         with database.writing() as db:
             has_more = _release_pages(db)
-    connections.truncate_wal(database.path, database.location.vfs)
+    database.truncate_wal()
     return Compacted(before, _size(database), len(shards), pruned)
 
 

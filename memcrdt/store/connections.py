@@ -16,13 +16,12 @@ from pathlib import Path
 import apsw
 
 from memcrdt.errors import CorruptError, DiskFullError, LockedError, ReadOnlyError, SchemaError, StoreError
-from memcrdt.store import filtering
+from memcrdt.store import files, filtering
 from memcrdt.store.vector_functions import load_vector_functions
 
 BUSY_TIMEOUT_S = 30.0  # a batch of 100,000 memories holds the write lock for about 20 s
 _BUSY_PAUSES_S = (0.0005, 0.003)  # SQLite's own pauses grow to 0.1 s, and then one of eight busy writers starves
 READERS = 4  # idle read connections kept; more are made when more threads read at once
-BESIDE = ("-wal", "-shm")  # suffixes of the files that SQLite keeps beside an open one
 # With a WAL this is the same as FULL. But while a file is made, the deletion of its rollback journal must be durable. A
 # journal that reappears after a power cut undoes later commits (tests/store/test_durability.py).
 SYNCED = "PRAGMA synchronous = EXTRA"
@@ -130,7 +129,7 @@ def _connect_anyhow(path: Path, *, read_only: bool) -> apsw.Connection:
 
 def is_unwritable(path: Path) -> bool:
     """Return whether a file beside the store is missing and the read-only store or folder prevents its creation."""
-    if all(path.with_name(path.name + suffix).exists() for suffix in BESIDE):
+    if all(path.with_name(path.name + suffix).exists() for suffix in files.BESIDE):
         return False
     return not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
@@ -194,7 +193,7 @@ def _identity(path: Path) -> tuple[int, ...]:
 
 def _set_up(db: apsw.Connection) -> apsw.Connection:
     try:
-        db.set_busy_handler(_BusyHandler())
+        db.set_busy_handler(BusyHandler())
         db.execute("PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON")
         db.execute("PRAGMA cache_size = -16000; PRAGMA trusted_schema = OFF")
         # A store has no triggers and no views. In a file from elsewhere they must not act; doctor reports them.
@@ -215,7 +214,12 @@ def close(db: apsw.Connection) -> None:
         db.close()
 
 
-class _BusyHandler:
+def keep_wal(db: apsw.Connection) -> None:
+    """Let the connection change no file when it is closed."""
+    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+
+
+class BusyHandler:
     """Waits for a lock in short, random steps, for up to BUSY_TIMEOUT_S."""
 
     def __init__(self) -> None:
@@ -233,7 +237,8 @@ class _BusyHandler:
 
 def use_wal(db: apsw.Connection) -> None:
     """Put the file into WAL mode. SQLite does not call the busy handler here, so this function retries."""
-    db.execute(AUTO_VACUUM)
+    if not db.pragma("auto_vacuum"):  # it may be set once; setting it again would write without our lock
+        db.execute(AUTO_VACUUM)
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while db.pragma("journal_mode") != "wal":
         try:
@@ -242,6 +247,7 @@ def use_wal(db: apsw.Connection) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+    data_version(db)  # a read, which creates the index of the WAL
 
 
 def truncate_wal(path: Path, vfs: str | None) -> bool:
@@ -285,6 +291,11 @@ class Readers:
             self._take_back(db)
             if isinstance(db, SingleUseConnection):
                 db.check()
+
+    @property
+    def stay_open(self) -> bool:
+        """Whether connections are kept, so that SQLite has the file open from the first read on."""
+        return not self._idle.empty()
 
     @contextmanager
     def none_alone(self) -> Iterator[None]:

@@ -91,6 +91,7 @@ class Database:
             return
         with self._lock:
             self._closed = True
+            self.location.closing(self._writer)
             self._readers.close()
             if self._writer is not None:
                 connections.close(self._writer)
@@ -101,7 +102,8 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
         """Lend a connection for reading. No read transaction may outlive the block."""
-        self._check_there()
+        self._check_open()
+        self.location.check_there()
         with translated(self.path, "reading"), self._readers.connection() as db:
             yield db
 
@@ -160,36 +162,42 @@ class Database:
         finally:
             self.location.keep_reserve()
 
+    def truncate_wal(self) -> bool:
+        """Move the WAL into the database and empty it, unless a reader uses it. Return whether it is empty."""
+        with translated(self.path, "scrubbing"), self.location.writing():
+            return connections.truncate_wal(self.path, self.location.vfs)
+
     def check_writable(self, doing: str) -> None:
         """Check that the store can be written.
 
         Raises:
             ReadOnlyError: The store was opened for reading only.
-            StoreError: The store is closed, or its file is gone.
+            StoreError: The store is closed, or this is a forked child.
         """
-        self._check_there()
+        self._check_open()
         if self.options.read_only:
             raise ReadOnlyError(f"{doing}: {self.path} was opened for reading only; open it for writing")
 
     @contextmanager
     def _exclusive(self, doing: str, *, is_synced: bool = True) -> Iterator[apsw.Connection]:
         self.check_writable(doing)
-        with self._lock, translated(self.path, doing), _immediate(self.writer(), is_synced) as db:
-            yield db
+        with self._lock, translated(self.path, doing):
+            db = self.writer()
+            with self.location.writing(), _immediate(db, is_synced):
+                yield db
 
-    def _check_there(self) -> None:
-        """Raise StoreError in a forked child, after close(), and if the path no longer leads to the opened file."""
+    def _check_open(self) -> None:
+        """Raise StoreError in a forked child, and after close()."""
         if self.is_inherited:
             raise files.inherited_error(self.path)
         if self._closed:
             raise StoreError("the store is closed; open it again")
-        self.location.check_there()
 
     # --- opening ------------------------------------------------------------------------------------------------------
 
     def writer(self) -> apsw.Connection:
         """Return the write connection. The first call opens it. The caller holds the lock, or is the only user."""
-        self._check_there()
+        self._check_open()
         if self._writer is None:
             with translated(self.path, "opening"):
                 self._writer = self._open_writer()
@@ -205,7 +213,11 @@ class Database:
             with self.reading() as db:
                 if migrations.check(db, self.path) == 0:
                     raise StoreError(f"{self.path} is empty; open it once for writing, or restore a backup")
-                return meta.facts(db)
+                found = meta.facts(db)
+            if self._readers.stay_open:
+                with translated(self.path, "opening"):
+                    self.location.stays_open()
+            return found
         try:
             self.writer()
         except DiskFullError:
@@ -222,9 +234,11 @@ class Database:
         try:
             migrations.check(db, self.path)  # before a byte of a foreign file changes
             self.location.set_up(db)
-            migrations.migrate(db, self.path)
+            self.location.stays_open()
             files.note_opened(self, self.path)
-            with _immediate(db):
+            with self.location.writing():
+                migrations.migrate(db, self.path)
+            with self.location.writing(), _immediate(db):
                 self.facts = self._incarnation.establish(db)
                 self.was_to_scrub = log.is_anything_to_scrub(db)
         except BaseException:  # also on Ctrl-C: the file must not stay open
@@ -254,7 +268,11 @@ class Database:
             if not self.location.readable_while_locked:  # the only process that can write is this one
                 with self.reading() as now:
                     complete(now)
-            with translated(self.path, "restoring"), self.writer().backup("main", source, "main") as backup:
+            with (
+                translated(self.path, "restoring"),
+                self.location.writing(),
+                self.writer().backup("main", source, "main") as backup,
+            ):
                 backup.step(1)  # takes the write lock, until the end of the block
                 if self.location.readable_while_locked:
                     with self.reading() as now:

@@ -59,7 +59,7 @@ def _check_writable(path: Path) -> None:
     Without this check, SQLite would create the index of the WAL with the mode of the read-only file, leave it there,
     and fail on it.
     """
-    beside = [path.with_name(path.name + suffix) for suffix in connections.BESIDE]
+    beside = [path.with_name(path.name + suffix) for suffix in files.BESIDE]
     for file in (path, *beside):
         if file.exists() and not os.access(file, os.W_OK):
             raise ReadOnlyError(f"opening: {file} is not writable; {_READ_ONLY}")

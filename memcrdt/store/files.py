@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
@@ -19,6 +20,8 @@ from weakref import WeakKeyDictionary
 from memcrdt.errors import DiskFullError, StoreError
 
 FileIdentity: TypeAlias = tuple[int, int]  # device and inode
+OpenFile: TypeAlias = tuple[Path, FileIdentity]
+BESIDE = ("-wal", "-shm")  # suffixes of the files that SQLite keeps beside an open one
 
 _open: WeakKeyDictionary[object, Path] = WeakKeyDictionary()
 _inherited: set[FileIdentity] = set()
@@ -30,19 +33,39 @@ def identity(path: Path) -> FileIdentity:
     return found.st_dev, found.st_ino
 
 
-def check_same(path: Path, expected: FileIdentity) -> None:
-    """Check that the expected file is still at `path`.
+def opened(path: Path, *beside: str) -> tuple[OpenFile, ...]:
+    """Return the database file at `path` and those with the suffixes `beside`, as far as they exist.
+
+    Raises:
+        OSError: The database file is not there.
+    """
+    found = [(path, identity(path))]
+    if sys.platform != "win32":  # Windows deletes no open file
+        for each in (path.with_name(path.name + suffix) for suffix in beside):
+            with suppress(FileNotFoundError):
+                found.append((each, identity(each)))
+    return tuple(found)
+
+
+def check_same(expected: tuple[OpenFile, ...]) -> None:
+    """Check that the expected files are still at their paths.
 
     A write into a deleted or replaced file would be acknowledged and lost.
 
     Raises:
         StoreError: Another file is there, or none.
     """
-    if not _is_there(path, expected):
-        raise StoreError(
-            f"{path} was deleted, moved or replaced while it was open; close it and open it again: nothing was changed,"
-            " and the content of the old file is no longer visible"
-        )
+    for path, known in expected:
+        if not _is_there(path, known):
+            raise StoreError(
+                f"{path} was deleted, moved or replaced while it was open, so the last changes may be lost; close the"
+                " store, open it again, and look whether they are there"
+            )
+
+
+def is_any_replaced(expected: tuple[OpenFile, ...]) -> bool:
+    """Return whether another file is at the path of one of the expected files. A missing file does not count."""
+    return any(path.exists() and not _is_there(path, known) for path, known in expected)
 
 
 def _is_there(path: Path, expected: FileIdentity) -> bool:

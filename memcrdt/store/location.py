@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import apsw
 
-from memcrdt.store import connections, file_setup, files, scratch
+from memcrdt.store import connections, file_setup, files, open_file_locks, scratch
 from memcrdt.store.high_water_mark import HighWaterMark, HighWaterMarks, state_folder
 from memcrdt.store.reserve import Reserve
 
@@ -43,7 +43,8 @@ class FolderLocation:
         self.vfs = vfs
         self._marks = HighWaterMarks(folder, marks or state_folder())
         self._reserve = Reserve(folder)
-        self._identity: files.FileIdentity | None = None
+        self._opened: tuple[files.OpenFile, ...] = ()
+        self._locks: open_file_locks.OpenFileLocks | None = None
 
     def prepare(self, *, read_only: bool) -> None:
         """Create the folder and the file, unless `read_only` is set.
@@ -60,22 +61,58 @@ class FolderLocation:
         connections.use_wal(db)
 
     def opened(self) -> None:
-        """Remember which file is open."""
-        self._identity = files.identity(self.path)
+        """Remember which file is open, and watch it from here on."""
+        self._opened = self._opened or files.opened(self.path)
+
+    def stays_open(self) -> None:
+        """Watch and lock the files that SQLite has beside the open one, until `close`. A connection has to stay open.
+
+        Raises:
+            apsw.BusyError: Another process kept them locked.
+        """
+        if self._locks is None:
+            self._locks = open_file_locks.join(self.path)
+        self._opened = files.opened(self.path, *files.BESIDE)
 
     def check_there(self) -> None:
-        """Raise StoreError if the path no longer leads to the file that is open."""
-        if self._identity is not None:
-            files.check_same(self.path, self._identity)
+        """Raise StoreError if a path no longer leads to the file that is open."""
+        files.check_same(self._opened)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep other processes from writing in the block.
+
+        Raises:
+            apsw.BusyError: Another process kept the store locked for over BUSY_TIMEOUT_S.
+            StoreError: A file was deleted or replaced. If that is found after the block, what was written may be lost.
+        """
+        with self._locks.writing() if self._locks else nullcontext():
+            self.check_there()
+            yield
+            self.check_there()
+
+    def closing(self, writer: apsw.Connection | None) -> None:
+        """Let `writer` move the WAL into the database and delete it if it is closed last, unless the WAL is another."""
+        if self._locks is not None:
+            self._locks.leave()
+        if writer is not None and files.is_any_replaced(self._opened):
+            connections.keep_wal(writer)
 
     def close(self) -> None:
-        """Close the files beside the database."""
+        """Close the files beside the database, after its connections."""
         self._marks.close()
+        if self._locks is not None:
+            self._locks.close()
+            self._locks = None
 
     @property
     def file_number(self) -> int:
         """The inode of the file. A copied or replaced file has another one."""
         return self.path.stat().st_ino
+
+    def is_at(self, path: Path) -> bool:
+        """Return whether this store is in the file at `path`, which may be another name of it. Raises OSError."""
+        return files.identity(path) == files.identity(self.path)
 
     def had_store(self) -> bool:
         """Return whether this folder had a store before the present one was made."""
@@ -134,9 +171,20 @@ class MemoryLocation:
 
     def opened(self) -> None: ...
 
+    def stays_open(self) -> None: ...
+
     def check_there(self) -> None: ...
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        yield
+
+    def closing(self, writer: apsw.Connection | None) -> None: ...
+
     def close(self) -> None: ...
+
+    def is_at(self, path: Path) -> bool:
+        return False
 
     def had_store(self) -> bool:
         return False

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
 from memcrdt.errors import MemcrdtError
-from memcrdt.store import compaction, connections, log, quarantine
+from memcrdt.store import compaction, log, quarantine
 from memcrdt.store.database import Database
 
 FIRST_PAUSE_S: Final = 0.05
@@ -38,7 +38,7 @@ def scrub(database: Database) -> ScrubOutcome:
             compaction.fold(db, documents, shard)
             quarantine.drop_shard(db, log.shard_row(db, shard))
             log.drop_set_aside(db, shard)
-    if marked and not connections.truncate_wal(database.path, database.location.vfs):
+    if marked and not database.truncate_wal():
         return "blocked"
     with database.writing() as db:
         # A shard that was marked again in between keeps its mark, because the new row comes after the scrubbed rows.

@@ -1,4 +1,7 @@
-"""Writers that share one store and are killed at random moments. Acknowledged writes must survive."""
+"""Writers that share one store and are killed at random moments. Acknowledged writes must survive.
+
+Each writer has a thread that opens and closes the files of the store in other ways.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.campaigns.expected import Expected, LostError, open_memory, texts_of
+from tests.campaigns.peeks import keep_peeking
 
 if sys.platform == "win32":
     from multiprocessing.context import SpawnContext as Context
@@ -85,6 +89,7 @@ def _write(home: Path, notes: Path) -> None:
         os.write(file, (json.dumps([kind, memory_id, text]) + "\n").encode())
 
     memory = open_memory(home)
+    keep_peeking(home, random.Random(notes.name))
     for number in count():
         text = f"{notes.name}: {number}"
         if not mine or rng.random() < 0.5:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import closing
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import apsw
 import pytest
@@ -18,7 +17,7 @@ import memcrdt
 from memcrdt.crdt.pieces import PIECE_BYTES
 from memcrdt.model import edits, limits
 from memcrdt.model.projection import project
-from memcrdt.store import compaction, connections, log, quarantine
+from memcrdt.store import compaction, log, quarantine
 from memcrdt.store.location import FILE
 from memcrdt.store.quarantine import RefusedUpdate
 from memcrdt.store.recovery import doctor
@@ -264,14 +263,14 @@ def test_a_mark_made_during_scrubbing_stays(device: Make, monkeypatch: pytest.Mo
     """A forget by another process between folding and truncating does not count as scrubbed."""
     a = device("A")
     first, second = a.add("first"), a.add("second")
-    truncate = connections.truncate_wal
+    truncate = a.store.truncate_wal
 
-    def forget_meanwhile(*given: Any) -> bool:
-        done = truncate(*given)
+    def forget_meanwhile() -> bool:
+        done = truncate()
         a.store.commit(lambda transaction: transaction.forget(1, second))
         return done
 
-    monkeypatch.setattr(connections, "truncate_wal", forget_meanwhile)
+    monkeypatch.setattr(a.store, "truncate_wal", forget_meanwhile)
     monkeypatch.setattr(a.store, "scrub_later", lambda: None)
     a.store.commit(lambda transaction: transaction.forget(1, first))
     a.store.scrub()

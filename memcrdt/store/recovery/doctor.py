@@ -59,7 +59,8 @@ def repair(store: Store, *, give_up: bool = False) -> DoctorReport:
     problems = list(_problems(store))
     done: list[str] = []
     if file_check.file_problems(store.path, store.location.vfs):
-        done += salvage.salvage(store.path, store.location.vfs)
+        with store.location.writing():
+            done += salvage.salvage(store.path, store.location.vfs)
         store.content_replaced()
         problems += _problems(store)
     with store.writing() as db:

@@ -64,7 +64,7 @@ def restore(store: Store, path: Path) -> None:
     store.check_writable("restoring")
     if not path.is_file():
         raise InputError(f"there is no file {path}; name a backup that `memcrdt backup` made")
-    _check_unused(path)
+    _check_unused(store, path)
     _check_kind(path)
     with _translated(path), foreign_file.opened(path) as source:
         _check_ours(source, path)
@@ -79,12 +79,13 @@ def restore(store: Store, path: Path) -> None:
     store.indexer.committed()
 
 
-def _check_unused(path: Path) -> None:
-    """Raise InputError for a store with a WAL beside it: its file lacks the last writes.
+def _check_unused(store: Store, path: Path) -> None:
+    """Raise InputError for the file of this store, by any name, and for a store with a WAL beside it.
 
-    This also protects a file that this process has open: closing a second handle would drop SQLite's locks.
+    Such a file lacks the last writes.
     """
-    if path.with_name(f"{path.name}-wal").exists():
+    there = path.resolve()  # the WAL is beside the file, not beside a link to it
+    if store.location.is_at(there) or there.with_name(f"{there.name}-wal").exists():
         raise InputError(
             f"{path} is the file of a store that is in use, or was not closed, so it may be incomplete; name a"
             " backup that `memcrdt backup` made of that store"

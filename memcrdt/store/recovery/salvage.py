@@ -17,7 +17,7 @@ import apsw
 
 from memcrdt.errors import CorruptError, StoreError
 from memcrdt.model.limits import MIB
-from memcrdt.store import connections, migrations, scratch
+from memcrdt.store import connections, files, migrations, scratch
 from memcrdt.store.recovery import header_rebuild
 from memcrdt.store.recovery.file_check import connect, open_file
 from memcrdt.store.recovery.table_copy import SEQUENCE, copied_tables, copy_readable
@@ -96,12 +96,12 @@ def salvage_unlisted(path: Path) -> tuple[str, ...]:
 def _put_in_place(made: Path, path: Path) -> Path:
     """Replace the file at `path` with `made`. Return the path where the old file and its WAL are kept."""
     kept = _kept_path(path)
-    for suffix in ("", *connections.BESIDE):
+    for suffix in ("", *files.BESIDE):
         there = path.with_name(path.name + suffix)
         if there.exists():
             shutil.copyfile(there, kept.with_name(kept.name + suffix))
             kept.with_name(kept.name + suffix).chmod(0o600)
-    for suffix in connections.BESIDE:
+    for suffix in files.BESIDE:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     made.chmod(0o600)
     made.replace(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import zlib
 from collections.abc import Callable
 from contextlib import closing
@@ -126,6 +127,19 @@ def test_a_store_in_use_is_no_backup(device: Make, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="in use"):
             restore.restore(a.store, each.store.path)
         assert each.texts() == {kept: "kept"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
+def test_a_link_to_a_store_in_use_is_no_backup(device: Make, tmp_path: Path) -> None:
+    """The WAL is beside the file that the link leads to, and a hard link is another name of the file."""
+    a, b = device("A"), device("B")
+    link, to_other, name = (tmp_path / each for each in ("link", "other", "name"))
+    link.symlink_to(a.store.path)
+    to_other.symlink_to(b.store.path)
+    name.hardlink_to(a.store.path)
+    for path in (link, to_other, name):
+        with pytest.raises(InputError, match="in use"):
+            restore.restore(a.store, path)
 
 
 def _crafted(path: Path, sql: str, *bindings: Any) -> Path:
