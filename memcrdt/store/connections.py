@@ -214,6 +214,14 @@ def close(db: apsw.Connection) -> None:
         db.close()
 
 
+def write_again(db: apsw.Connection) -> None:
+    """Write something that changes nothing, so that the commit syncs the WAL.
+
+    A process that failed or was killed may have left a commit in it that is not on the disk, and that others now see.
+    """
+    db.execute(f"PRAGMA user_version = {int(db.pragma('user_version'))}")
+
+
 def keep_wal(db: apsw.Connection) -> None:
     """Let the connection change no file when it is closed."""
     db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -237,7 +245,7 @@ class BusyHandler:
 
 def use_wal(db: apsw.Connection) -> None:
     """Put the file into WAL mode. SQLite does not call the busy handler here, so this function retries."""
-    if not db.pragma("auto_vacuum"):  # it may be set once; setting it again would write without our lock
+    if not db.pragma("auto_vacuum"):  # setting it again would be a write, and this process has no lock yet
         db.execute(AUTO_VACUUM)
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while db.pragma("journal_mode") != "wal":

@@ -239,6 +239,7 @@ class Database:
             with self.location.writing():
                 migrations.migrate(db, self.path)
             with self.location.writing(), _immediate(db):
+                connections.write_again(db)
                 self.facts = self._incarnation.establish(db)
                 self.was_to_scrub = log.is_anything_to_scrub(db)
         except BaseException:  # also on Ctrl-C: the file must not stay open
