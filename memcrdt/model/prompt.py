@@ -22,7 +22,7 @@ _TAG = re.compile(r"<(?=\s*/?\s*(?:memor(?:y|ies)|omitted)\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PromptEntry:
     """One memory in a prompt: the attributes of its tag, None for those that are left out, and its text."""
 
     attributes: Mapping[str, str | None]
@@ -76,7 +76,7 @@ def to_prompt(memories: Iterable[Hit | MemoryRecord], *, max_chars: int | None =
     return fenced([entry_of(item) for item in memories], max_chars).text
 
 
-def fenced(entries: Sequence[Entry], max_chars: int | None) -> Fenced:
+def fenced(entries: Sequence[PromptEntry], max_chars: int | None) -> Fenced:
     """Return the entries as one block of at most `max_chars` characters, and which of them fitted."""
     blocks = [entry.block() for entry in entries]
     taken = list(range(len(blocks)))
@@ -104,7 +104,7 @@ def _omitted(count: int) -> str:
     return f'<omitted count="{count}"/>\n'
 
 
-def entry_of(item: object) -> Entry:
+def entry_of(item: object) -> PromptEntry:
     """Return a hit or a record with its provenance. Raises InputError."""
     record = item.memory if isinstance(item, Hit) else item
     if not isinstance(record, MemoryRecord):
@@ -120,7 +120,7 @@ def entry_of(item: object) -> Entry:
         "created": _time(record.created_at),
         "updated": _time(record.updated_at) if edited else None,
     }
-    return Entry(provenance, record.text)
+    return PromptEntry(provenance, record.text)
 
 
 def _time(time: datetime) -> str:

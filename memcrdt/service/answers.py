@@ -8,7 +8,7 @@ from typing import Final
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
-from memcrdt.model.prompt import Entry, entry_of, fenced
+from memcrdt.model.prompt import PromptEntry, entry_of, fenced
 from memcrdt.model.records import Hit, MemoryRecord
 from memcrdt.model.serialization import Record, UtcTime
 
@@ -109,7 +109,7 @@ def answer(
     return Answer(text=block.text, rows=rows, omitted=len(items) - len(rows), scopes=scopes, next_cursor=next_cursor)
 
 
-def _entry(item: Hit | MemoryRecord, origins: Origins, row_chars: int) -> Entry:
+def _entry(item: Hit | MemoryRecord, origins: Origins, row_chars: int) -> PromptEntry:
     record = item.memory if isinstance(item, Hit) else item
     entry = entry_of(record)
     shown = _shown(item, row_chars)
@@ -122,7 +122,7 @@ def _entry(item: Hit | MemoryRecord, origins: Origins, row_chars: int) -> Entry:
         "conflicted": "rival versions exist" if record.conflicted else None,
         "cut": f"{len(record.text):,} characters in all" if len(record.text) > row_chars else None,
     }
-    return Entry(attributes, shown)
+    return PromptEntry(attributes, shown)
 
 
 def _shown(item: Hit | MemoryRecord, row_chars: int) -> str:
