@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 
 
-POLL_S: Final = 0.1  # between two looks at the address
+POLL_S: Final = 1.0  # between two looks at the address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,7 +82,9 @@ class BackgroundNode:
 
         devices = None if peers is None else {parse_device_id(peer) for peer in peers}
         with self._running_meanwhile():
-            yield SyncWait(self._memory.store, devices, timeout_s).look
+            wait = SyncWait(self._memory.store, devices, timeout_s)
+            signal_change(self._home)
+            yield wait.look
 
     def serving(self) -> Serving | None:
         """Return the process that runs the network for this home."""

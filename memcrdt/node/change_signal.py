@@ -1,7 +1,8 @@
 """Detects changes of a store by any process.
 
 The store reports the commits of this process. Other processes send an empty datagram on the loopback interface after a
-commit. A datagram may be lost, so SQLite's own version number is also read every 25 ms.
+commit, or to ask for a sync. A datagram may be lost, and other writes send none, so SQLite's own version number is also
+read four times a second.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from memcrdt.store.store import Notice, Store
 
-POLL_S: Final = 0.025  # one check takes 2 µs
+POLL_S: Final = 0.25  # a shorter time costs battery: an idle process wakes for nothing else
 _LOOPBACK: Final = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}  # a machine may lack either
 
 
@@ -94,8 +95,8 @@ class _DatagramListener(asyncio.DatagramProtocol):
         self._signal.look()
 
 
-def signal_change(home: Path, _: Notice) -> None:
-    """Signal a commit to the process that runs the network of a home, if it is another process."""
+def signal_change(home: Path, _: Notice | None = None) -> None:
+    """Signal a change to the process that runs the network of a home, if it is another process."""
     if port := noted_signal_port(home):
         for family, host in _LOOPBACK.items():
             with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sender:
