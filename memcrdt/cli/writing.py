@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -94,8 +95,13 @@ def forget_command(face: Face, /, id: str | None, dry_run: bool, yes: bool, **fi
             if count and not click.confirm(f"memcrdt: forget {memories(count)} permanently?", err=True):
                 say("nothing was forgotten")
                 raise click.exceptions.Exit(1)
-        forgotten = memory.forget(id, dry_run=dry_run, **wanted)
+        forgotten = memory.forget(id, dry_run=dry_run, progress=_show_progress, **wanted)
         face.printer.record(forgotten if face.json else _named(memory, forgotten))
+
+
+def _show_progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"\rmemcrdt: {done:,} of {total:,} memories\r", nl=False, err=True)
 
 
 @command("forget-expired")

@@ -268,16 +268,26 @@ class Memory:
         return [found[request.id] for request in requests if request.id in found]
 
     def forget(
-        self, /, id: str | Iterable[str] | None = None, *, dry_run: bool = False, **filters: Unpack[Filters]
+        self,
+        /,
+        id: str | Iterable[str] | None = None,
+        *,
+        dry_run: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        **filters: Unpack[Filters],
     ) -> Forgotten:
         """Forget memories permanently, on this and every other device: by id, or all that match the filters.
 
-        Filters also match expired and superseded memories. Each device confirms when its file has no byte of the
-        memories left. To see which devices have confirmed, call forget() again with the same ids.
+        Filters also match expired and superseded memories. Ids are forgotten all or none. Memories that match filters
+        are forgotten in many short transactions. If one of them fails or the process ends, call again for the rest.
+
+        Each device confirms when its file has no byte of the memories left. To see which devices have confirmed, call
+        forget() again with the same ids.
 
         Args:
             id: The id of the memory, or several ids. Without it, at least one filter is required.
             dry_run: Whether to count without forgetting.
+            progress: Called after each transaction with the number of memories forgotten and the number to forget.
             **filters: Filters as for list().
 
         Returns:
@@ -294,7 +304,13 @@ class Memory:
         """
         checks.check_flag(dry_run, "dry_run")
         ids = None if id is None else checks.check_ids([id] if isinstance(id, str) else id)
-        return self._writer.forget(ids, self._reader.filters(filters), is_filtered=bool(filters), dry_run=dry_run)
+        if progress is not None:
+            checks.check_callback(progress, "progress")
+        if ids is None:
+            return self._writer.forget_matching(self._reader.filters(filters), dry_run=dry_run, progress=progress)
+        if filters:
+            raise InputError("forget takes an id or filters, not both")
+        return self._writer.forget(ids, dry_run=dry_run)
 
     def forget_expired(self, *, trust_clock: bool = False) -> int:
         """Forget the memories of this device that expired and last changed over `forget_expired_days` days ago.

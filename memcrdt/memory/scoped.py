@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
@@ -140,19 +140,25 @@ class ScopedMemory:
         return self.memory.update_many(items, **defaults)
 
     def forget(
-        self, /, id: str | Iterable[str] | None = None, *, dry_run: bool = False, **filters: Unpack[ScopedFilters]
+        self,
+        /,
+        id: str | Iterable[str] | None = None,
+        *,
+        dry_run: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        **filters: Unpack[ScopedFilters],
     ) -> Forgotten:
         """Forget memories in any scope by id, or memories in the narrowest scope that match the filters.
 
         See Memory.forget().
         """
         if id is not None:
-            return self.memory.forget(id, dry_run=dry_run, **filters)
+            return self.memory.forget(id, dry_run=dry_run, progress=progress, **filters)
         if not replace(self._filters(filters), scope=()).narrows():
             raise InputError(
                 f"forget without an id needs a filter; without one it would forget everything in {self.scope}"
             )
-        return self.memory.forget(dry_run=dry_run, **filters, scope=self.scope)
+        return self.memory.forget(dry_run=dry_run, progress=progress, **filters, scope=self.scope)
 
 
 def _scope(category: str, name: object) -> str:

@@ -48,18 +48,49 @@ class Writer:
         given = {request.edit.text: request.vector for request in requests if request.edit.text and request.vector}
         self.bring(partial(changes.update_all, requests), texts, given)
 
-    def forget(self, ids: list[str] | None, filters: CheckedFilters, *, is_filtered: bool, dry_run: bool) -> Forgotten:
-        """Forget memories by id, or those that match the filters. Raises InputError and NotFoundError."""
-        listed = _to_forget(self._store, ids, filters, is_filtered=is_filtered)
+    def forget(self, ids: list[str], *, dry_run: bool) -> Forgotten:
+        """Forget memories by id, in one transaction. Raises NotFoundError for an unknown id."""
         with self._store.reading() as db:
-            count = len(listed(db))
+            _check_known(db, ids)
+            count = len(_places(db, ids))
         if dry_run:
             return Forgotten(count=count, status="done")
         gone: list[str] = []
         if count:
-            gone = self._store.using_reserve(lambda: self._commit(partial(changes.forget, listed)))
+            plan = partial(changes.forget, lambda db: _places(db, ids))
+            gone = self._store.using_reserve(lambda: self._commit(plan))
             self._store.scrub()
-        return _forgotten(self._store, len(gone), gone if ids is None else ids)
+        return _forgotten(self._store, len(gone), ids)
+
+    def forget_matching(
+        self, filters: CheckedFilters, *, dry_run: bool, progress: Callable[[int, int], None] | None = None
+    ) -> Forgotten:
+        """Forget the memories that the filters select, in short transactions. Raises InputError without a filter."""
+        if not filters.narrows():
+            raise InputError("forget without an id needs a filter; without one it would forget everything")
+        # Without the hidden memories, the user would take them for forgotten.
+        everything = replace(filters, include=frozenset(INCLUDES))
+        if dry_run:
+            with self._store.reading() as db:
+                return Forgotten(count=listing.count(db, everything, self._store.now_ms()), status="done")
+        gone: list[str] = []
+        self._store.using_reserve(lambda: self._forget_in_batches(everything, gone, progress))
+        if gone:
+            self._store.scrub()
+        return _forgotten(self._store, len(gone), gone)
+
+    def _forget_in_batches(
+        self, filters: CheckedFilters, gone: list[str], progress: Callable[[int, int], None] | None
+    ) -> None:
+        """Forget batch by batch, and add the ids to `gone`."""
+        with self._store.reading() as db:
+            batches = listing.batches(db, filters, self._store.now_ms())
+        total = len(gone) + sum(map(len, batches))
+        for batch in batches:
+            listed = partial(listing.places, filters=filters, now_ms=self._store.now_ms(), among=batch)
+            gone += self._commit(partial(changes.forget, listed))
+            if progress is not None:
+                progress(len(gone), total)
 
     def move(self, memory_id: str, text: str, space: str) -> str:
         """Move a memory with this text to another space, and return its new id."""
@@ -95,27 +126,15 @@ def given_vectors(requests: Sequence[AddRequest]) -> dict[str, Vector]:
     return {request.text: request.vector for request in requests if request.vector}
 
 
-def _to_forget(
-    store: Store, memory_ids: Sequence[str] | None, wanted: CheckedFilters, *, is_filtered: bool
-) -> Callable[[SqlConnection], list[Place]]:
-    """Return a function that lists the memories to forget.
+def _check_known(db: SqlConnection, memory_ids: Sequence[str]) -> None:
+    """Raise NotFoundError for an unknown id. A forgotten one is known: another device may have forgotten the memory."""
+    for memory_id in memory_ids:
+        if reads.place_of(db, memory_id) is None and not reads.is_forgotten(db, memory_id):
+            raise changes.missing(db, memory_id)
 
-    Raises InputError unless either ids or narrowing filters are given, and NotFoundError for an unknown id.
-    """
-    if memory_ids is None:
-        if not wanted.narrows():
-            raise InputError("forget without an id needs a filter; without one it would forget everything")
-        # Without the hidden memories, the user would take them for forgotten.
-        everything = replace(wanted, include=frozenset(INCLUDES))
-        return lambda db: listing.places(db, everything, store.now_ms())
-    if is_filtered:
-        raise InputError("forget takes an id or filters, not both")
-    with store.reading() as db:
-        for memory_id in memory_ids:
-            # A forgotten id is not unknown: another device may have forgotten the memory.
-            if reads.place_of(db, memory_id) is None and not reads.is_forgotten(db, memory_id):
-                raise changes.missing(db, memory_id)
-    return lambda db: [place for memory_id in memory_ids for place in reads.places_of(db, memory_id)]
+
+def _places(db: SqlConnection, memory_ids: Sequence[str]) -> list[Place]:
+    return [place for memory_id in memory_ids for place in reads.places_of(db, memory_id)]
 
 
 def _forgotten(store: Store, count: int, ids: list[str]) -> Forgotten:

@@ -44,6 +44,14 @@ class Indexer(Protocol):
         """
         ...
 
+    def erase_removed(self, db: apsw.Connection) -> bool:
+        """Erase bytes that removed rows left in the indexes, inside the caller's transaction, which must stay short.
+
+        Returns:
+            Whether there are more. Memories count as scrubbed only when a call has returned False.
+        """
+        ...
+
     def committed(self) -> None:
         """Note that the transaction of the last `replace` is durable: in-memory copies may be updated now."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,7 @@ import apsw
 from memcrdt.errors import InputError
 from memcrdt.model.filters import CheckedFilters, Order
 from memcrdt.model.ids import is_ulid
+from memcrdt.model.limits import KIB
 from memcrdt.model.predicates import is_time
 from memcrdt.model.records import MemoryRecord, Page
 from memcrdt.model.values import from_ms, parse_json, to_ms
@@ -21,6 +22,8 @@ from memcrdt.store.filtering import where
 from memcrdt.store.reads import Place
 from memcrdt.store.store import Store
 
+BATCH: Final = 100  # memories that one transaction of many changes, so that other writers wait less than 0.1 s
+BATCH_BYTES: Final = 128 * KIB  # of their texts
 PAGE: Final = 500  # memories that every() reads at once
 
 _ORDERS: dict[Order, tuple[str, str]] = {
@@ -82,11 +85,30 @@ def count(db: apsw.Connection, filters: CheckedFilters, now_ms: int) -> int:
     return int(db.execute(f"SELECT count(*) FROM memories m WHERE {clause}", bindings).get)
 
 
-def places(db: apsw.Connection, filters: CheckedFilters, now_ms: int) -> list[Place]:
-    """Return the places of all memories that the filters select."""
+def places(
+    db: apsw.Connection, filters: CheckedFilters, now_ms: int, among: Collection[str] | None = None
+) -> list[Place]:
+    """Return the places of all memories that the filters select, or of those whose ids are in `among`."""
     clause, bindings = where(filters, now_ms)
+    if among is not None:
+        clause = f"m.id IN (SELECT value FROM json_each(?)) AND ({clause})"
+        bindings = (json.dumps(list(among)), *bindings)
     found = db.execute(f"SELECT m.space, m.id FROM memories m WHERE {clause}", bindings)
     return [(int(space), str(memory_id)) for space, memory_id in found]
+
+
+def batches(db: apsw.Connection, filters: CheckedFilters, now_ms: int) -> list[list[str]]:
+    """Return the ids of all memories that the filters select, in batches that one transaction can change quickly."""
+    clause, bindings = where(filters, now_ms)
+    found: list[list[str]] = []
+    size = BATCH_BYTES
+    for memory_id, more in db.execute(f"SELECT m.id, octet_length(m.text) FROM memories m WHERE {clause}", bindings):
+        if size + more > BATCH_BYTES or len(found[-1]) == BATCH:
+            found.append([])
+            size = 0
+        found[-1].append(str(memory_id))
+        size += more
+    return found
 
 
 def expired_places(db: apsw.Connection, until_ms: int, device: str, limit: int) -> list[Place]:

@@ -1,7 +1,8 @@
 """Scrubbing: erase every byte of forgotten memories from the file, and retry until that is done.
 
 Forgetting marks its shards, and the mark stays in the file until they are scrubbed. Folding leaves deleted values out
-of the snapshot, and SQLite overwrites the rows that it deletes. Then the WAL, which still has those rows, is emptied.
+of the snapshot, and SQLite overwrites the rows that it deletes. The indexes erase what they left for later. Then the
+WAL, which still has those rows, is emptied.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import logging
 import threading
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
+
+import apsw
 
 from memcrdt.errors import MemcrdtError
 from memcrdt.store import compaction, log, quarantine
@@ -24,8 +27,12 @@ ScrubOutcome: TypeAlias = Literal["done", "blocked", "damaged"]
 _log = logging.getLogger(__name__)
 
 
-def scrub(database: Database) -> ScrubOutcome:
+def scrub(database: Database, erase_in_indexes: Callable[[apsw.Connection], bool]) -> ScrubOutcome:
     """Scrub every marked shard that is not damaged.
+
+    Args:
+        database: The database.
+        erase_in_indexes: Erases bytes of removed memories in the indexes, and returns whether there are more.
 
     Raises:
         StoreError: The file could not be written; the shards stay marked.
@@ -38,6 +45,10 @@ def scrub(database: Database) -> ScrubOutcome:
             compaction.fold(db, documents, shard)
             quarantine.drop_shard(db, log.shard_row(db, shard))
             log.drop_set_aside(db, shard)
+    while marked:
+        with database.writing() as db:
+            if not erase_in_indexes(db):
+                break
     if marked and not database.truncate_wal():
         return "blocked"
     with database.writing() as db:

@@ -119,7 +119,7 @@ class Store(Database):
         nothing, because the memories are already forgotten.
         """
         try:
-            outcome = self.using_reserve(lambda: scrubbing.scrub(self))
+            outcome = self.using_reserve(lambda: scrubbing.scrub(self, self.indexer.erase_removed))
         except StoreError:
             outcome = "blocked"
         if outcome == "blocked":

@@ -42,6 +42,9 @@ class PlainIndex:
         self, db: apsw.Connection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: Prepared
     ) -> None: ...
 
+    def erase_removed(self, db: apsw.Connection) -> bool:
+        return False
+
     def committed(self) -> None: ...
 
     def clear(self, db: apsw.Connection) -> None: ...
@@ -132,6 +135,7 @@ class IndexerAcceptance:
             with memory.store.writing() as db:
                 indexer.replace(db, [], [], indexer.prepare([]))
                 indexer.clear(db)
+                assert not indexer.erase_removed(db)
                 assert list(indexer.problems(db)) == []
             indexer.committed()
             assert memory.doctor().problems == ()

@@ -23,6 +23,7 @@ from memcrdt.memory.memory import Memory
 from memcrdt.model import limits
 from memcrdt.model.records import Link
 from memcrdt.paths import home_folder
+from memcrdt.store.listing import BATCH, BATCH_BYTES
 from memcrdt.store.location import FILE
 from memcrdt.testing.memories import exchange
 
@@ -440,6 +441,40 @@ class TestForgetting:
         assert len(memory.list()) == 4
         assert memory.forget(scope="project/acme").count == 3
         assert [record.id for record in memory.list()] == [kept]
+
+    def test_forgetting_by_filter_goes_on_after_an_interruption(self, memory: Memory) -> None:
+        """The memories of the transactions before it are gone, and the same call forgets the rest."""
+        memory.add_many([f"note {n}" for n in range(2 * BATCH + 10)], tags=["bulk"])
+        kept = memory.add("kept")
+
+        def stop(done: int, total: int) -> None:
+            raise KeyboardInterrupt(done, total)
+
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            memory.forget(tags=["bulk"], progress=stop)
+        assert stopped.value.args == (BATCH, 2 * BATCH + 10)
+        steps: list[tuple[int, int]] = []
+        assert memory.forget(tags=["bulk"], progress=lambda *step: steps.append(step)).count == BATCH + 10
+        assert steps == [(BATCH, BATCH + 10), (BATCH + 10, BATCH + 10)]
+        assert [record.id for record in memory.list()] == [kept]
+
+    def test_a_transaction_forgets_only_what_still_matches(self, memory: Memory) -> None:
+        """A memory that was changed after the call had counted it stays."""
+        ids = memory.add_many([f"note {n}" for n in range(BATCH + 1)], tags=["bulk"])
+
+        def change(done: int, _: int) -> None:
+            if done == BATCH:
+                memory.update_many([{"id": r.id, "remove_tags": ["bulk"]} for r in memory.list(limit=10)])
+
+        assert memory.forget(tags=["bulk"], progress=change).count == BATCH
+        assert len(memory.list()) == len(ids) - BATCH
+
+    def test_long_texts_are_forgotten_in_smaller_transactions(self, memory: Memory) -> None:
+        """The texts of one transaction are bounded together. A longer one has a transaction of its own."""
+        memory.add_many([f"{n} " * (BATCH_BYTES // 5) for n in range(5)], tags=["bulk"])
+        steps: list[int] = []
+        memory.forget(tags=["bulk"], progress=lambda done, _: steps.append(done))
+        assert steps == [2, 4, 5]
 
     @pytest.mark.parametrize(
         "filters",

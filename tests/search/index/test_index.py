@@ -50,3 +50,31 @@ def test_a_change_of_fields_that_are_not_indexed_keeps_the_index(shelf: Any) -> 
     with shelf.db:
         shelf.index.replace(shelf.db, [row], [row._replace(scope="project/acme")], {})
     assert shelf.db.execute("SELECT vector FROM vectors").fetchall() == before
+
+
+def test_many_removed_passages_leave_no_byte_after_merges(shelf: Any) -> None:
+    """They are not erased one by one. Until the merges are done, the index says that there are more."""
+    stays = shelf.add("something else stays")
+    numbered = " ".join(f"xylophone{n} quarrels{n}" for n in range(2_500))
+    memories = [shelf.add(f"{numbered} and {n}") for n in range(3)]
+    removed = [shelf.rows[memory] for memory in memories]
+    with shelf.db:
+        shelf.db.executemany("DELETE FROM memories WHERE memory = ?", ((memory,) for memory in memories))
+        shelf.index.replace(shelf.db, removed, [], None)
+    assert shelf.search("xylophone7", explain=True)[0].parts["lexical"] == 0
+    steps = 1
+    while _erase(shelf):
+        steps += 1
+        shelf.change(stays, f"something else, changed between two steps: {steps}")
+    assert steps > 1
+    assert not _erase(shelf)
+    words = {str(word) for (word,) in shelf.db.execute("SELECT term FROM vocabulary")}
+    assert not [word for word in words if word.startswith(("xyloph", "quarrel"))]
+    shelf.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    assert b"xyloph" not in shelf.path.read_bytes()
+    assert shelf.found("something else") == [shelf.rows[stays].text]
+
+
+def _erase(shelf: Any) -> bool:
+    with shelf.db:
+        return bool(shelf.index.erase_removed(shelf.db))
