@@ -128,9 +128,9 @@ class BareDevice:
         client = Shard.load(client_id, [self.replica.diff(self.space(), shard, {}).update])
         return client.write(writes).updates[0]
 
-    def apply(self, update: bytes, shard: int = 0) -> Applied:
-        """Apply an update to a shard of `personal` as if another device had sent it."""
-        return self.replica.apply(self.space(), shard, update, "Y" * 52)
+    def apply(self, update: bytes, shard: int = 0, *, origin: str = "Y" * 52) -> Applied:
+        """Apply an update to a shard of `personal` as if another device, or a stock Yjs client, had sent it."""
+        return self.replica.apply(self.space(), shard, update, origin)
 
     def _tick(self) -> int:
         self.clock += 1

@@ -11,9 +11,10 @@ only where both updates still have them.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from typing import Final, NamedTuple, TypeAlias
 
-from memcrdt.crdt.scan import ARRAY, CONSTANTS, FIXED, INTEGER, STRING, VALUES, Walk
+from memcrdt.crdt.scan import ARRAY, CONSTANTS, FIXED, INTEGER, ROOT_PARENT, STRING, VALUES, Cursor, Walk
 from memcrdt.model import limits
 from memcrdt.model.values import Json, canonical, restored
 
@@ -28,6 +29,13 @@ def first_difference(one: bytes, other: bytes, client: int) -> int | None:
     """Return the first clock at which blocks of `client` in two scanned updates are known to differ, or None."""
     ours, theirs = _contents(one, client), _contents(other, client)
     return next((clock for clock in sorted(ours.keys() & theirs.keys()) if _differ(ours[clock], theirs[clock])), None)
+
+
+def written_by(client: int, snapshot: bytes) -> set[str]:
+    """Return the keys whose present value, in a whole document, was written by `client`."""
+    walk = _KeyWalk(snapshot, client)
+    walk.clients()
+    return {key for block in walk.living if (key := walk.key_of(block)) is not None}
 
 
 class _Content(NamedTuple):
@@ -47,38 +55,90 @@ def _contents(update: bytes, client: int) -> dict[int, _Content]:
     return walk.contents
 
 
-class _ContentWalk(Walk):
-    """Collects the content at each clock of one client."""
+class _PlaceWalk(Walk):
+    """Notes the place of each block: `place` is None if it is gone."""
 
-    __slots__ = ("client", "contents", "is_collecting", "places", "values")
+    __slots__ = ("place_of_block",)
 
-    def __init__(self, update: bytes, client: int) -> None:
+    def __init__(self, update: bytes) -> None:
         super().__init__(update, own=True)
-        self.client = client
-        self.contents: dict[int, _Content] = {}
-        self.is_collecting = False
-        self.places: list[_Place] = []  # of the current block, none if it is gone
-        self.values: list[str | None] = []
+        self.place_of_block: _Place | None = None
 
     def block(self, client: int, clock: int) -> int:
-        self.is_collecting, self.places, self.values = client == self.client, [], []
-        end = super().block(client, clock)
-        if self.is_collecting and self.places:
-            places = [*self.places, *((client, at) for at in range(clock, end - 1))]  # each after its predecessor
-            values = self.values or [None] * len(places)
-            self.contents.update(zip(range(clock, end), map(_Content, places, values), strict=True))
-        return end
+        self.place_of_block = None
+        return super().block(client, clock)
 
     def origin(self, client: int, clock: int) -> None:
         start = self.at
         super().origin(client, clock)
         self.at = start
-        self.places = [(self.number(limits.CLIENT_ID_MAX), self.number())]
+        self.place_of_block = (self.number(limits.CLIENT_ID_MAX), self.number())
 
     def key(self, info: int) -> None:
         start = self.at
         super().key(info)
-        self.places = [self.data[start : self.at]]
+        self.place_of_block = self.data[start : self.at]
+
+
+class _KeyWalk(_PlaceWalk):
+    """Finds the key of each block, and the blocks of one client that have a value."""
+
+    __slots__ = ("client", "has_value", "living", "places", "starts")
+
+    def __init__(self, snapshot: bytes, client: int) -> None:
+        super().__init__(snapshot)
+        self.client = client
+        self.has_value = False
+        self.living: list[tuple[int, int]] = []
+        self.places: dict[tuple[int, int], _Place] = {}  # by client and first clock of the block
+        self.starts: dict[int, list[int]] = {}  # by client: the first clocks of its blocks, in order
+
+    def block(self, client: int, clock: int) -> int:
+        self.has_value = False
+        end = super().block(client, clock)
+        self.starts.setdefault(client, []).append(clock)
+        if self.place_of_block is not None:
+            self.places[client, clock] = self.place_of_block
+        if self.has_value and client == self.client:
+            self.living.append((client, end - 1))  # of several values in a block, the last is the value of the key
+        return end
+
+    def content(self, kind: int) -> int:
+        self.has_value = kind == VALUES
+        return super().content(kind)
+
+    def key_of(self, block: tuple[int, int]) -> str | None:
+        """Return the key of the block with the given client and clock; None if its place is gone."""
+        place: _Place | None = block
+        while isinstance(place, tuple):
+            client, clock = place
+            starts = self.starts.get(client, [])
+            at = bisect_right(starts, clock)
+            place = self.places.get((client, starts[at - 1])) if at else None
+        return None if place is None else Cursor(place.removeprefix(ROOT_PARENT)).string()
+
+
+class _ContentWalk(_PlaceWalk):
+    """Collects the content at each clock of one client."""
+
+    __slots__ = ("client", "contents", "is_collecting", "values")
+
+    def __init__(self, update: bytes, client: int) -> None:
+        super().__init__(update)
+        self.client = client
+        self.contents: dict[int, _Content] = {}
+        self.is_collecting = False
+        self.values: list[str] = []
+
+    def block(self, client: int, clock: int) -> int:
+        self.is_collecting, self.values = client == self.client, []
+        end = super().block(client, clock)
+        if self.is_collecting and self.place_of_block is not None:
+            # Each value is after its predecessor. A deleted block may claim any number of clocks: the first is enough.
+            later = range(clock, clock + len(self.values) - 1)
+            self.contents[clock] = _Content(self.place_of_block, self.values[0] if self.values else None)
+            self.contents |= {at + 1: _Content((client, at), self.values[at + 1 - clock]) for at in later}
+        return end
 
     def content(self, kind: int) -> int:
         start = self.at

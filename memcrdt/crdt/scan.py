@@ -33,7 +33,7 @@ _NESTED_BYTES: Final = 448  # an array or an object, besides its values
 _VALUE_BYTES: Final = 64
 _KEY_BYTES: Final = 128  # our longest key, and the lengths and tags of values
 
-_ROOT_PARENT: Final = b"\x01" + bytes([len(ROOT)]) + ROOT.encode()  # 1: by name, not by id
+ROOT_PARENT: Final = b"\x01" + bytes([len(ROOT)]) + ROOT.encode()  # 1: by name, not by id
 
 # An item's first byte: five bits of content kind, and what follows.
 _KIND: Final = 0x1F
@@ -320,11 +320,11 @@ class Walk(Cursor):
             self.refers[other] = end
 
     def key(self, info: int) -> None:
-        if not self.data.startswith(_ROOT_PARENT, self.at):
+        if not self.data.startswith(ROOT_PARENT, self.at):
             self.outside()
         if not info & _HAS_KEY:
             self.refuse(f"a Y.Array or Y.Text called {ROOT!r}, which has to be a Y.Map,")
-        self.at += len(_ROOT_PARENT)
+        self.at += len(ROOT_PARENT)
         self.take(_ROOTED_BYTES - _BLOCK_BYTES)
         self.named = self.string()
         self.contested += self.named in self.keys

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
-from pycrdt import Doc, Map, MapEvent, Snapshot, TransactionEvent
+from pycrdt import Doc, Map, MapEvent, Snapshot, TransactionEvent, merge_updates
 
 from memcrdt.crdt.pieces import BLOCK_BYTES, PIECE_BYTES, cut
 from memcrdt.crdt.scan import ROOT, Cursor, Scan, scan
@@ -50,12 +50,14 @@ class Edit:
         touched: The memories with a changed register.
         unborn: The memories whose birth or tombstone was deleted, and which have no tombstone.
         displaced: The former births of memories whose birth an update has replaced, by memory.
+        removed: The registers that an update has deleted and not replaced, with their last values, by key.
     """
 
     updates: tuple[bytes, ...]
     touched: frozenset[str]
     unborn: frozenset[str]
     displaced: Mapping[str, Json] = field(default_factory=dict)
+    removed: Mapping[str, Json] = field(default_factory=dict)
 
 
 class Shard:
@@ -152,6 +154,19 @@ class Shard:
         if record.foreign or set(self._doc.keys()) != {ROOT}:
             raise RemoteProtocolError(f"an update has more than plain values in the map {ROOT!r}")
         return self._edit(record)
+
+    def restate(self, writes: Mapping[str, Json], client_id: int) -> Edit:
+        """Write registers as a client that has seen nothing of this document.
+
+        An ordinary write names the block that it replaces. A copy that does not have that block would drop the write,
+        too. These writes name no block, so every copy takes them. Where a copy has a value, the greater client id wins.
+
+        Args:
+            writes: The registers.
+            client_id: A client id that has written nothing, greater than those it has to win over.
+        """
+        (update,) = Shard(client_id).write(writes).updates
+        return self.apply(update, scan(update, own=True))
 
     def state_vector(self) -> dict[int, int]:
         """Return the state vector of the document."""
@@ -254,11 +269,14 @@ class Shard:
             raise error(exc) from exc
 
     def _edit(self, record: _Record) -> Edit:
-        there = (key for key in record.replaced if record.changes[key] and key in self._keys.get(key, ()))
-        displaced = {key: record.replaced[key] for key in there}  # before the index follows
+        births = (key for key in record.former if is_ulid(key) and record.changes[key])
+        displaced = {
+            key: record.former[key] for key in births if key in self._keys.get(key, ())
+        }  # before the index follows
         touched, deleted = self._index(record.changes.items())
         unborn = (born for born in deleted if forgotten_key(born) not in self._keys.get(born, ()))
-        return Edit(tuple(record.updates), frozenset(touched), frozenset(unborn), displaced)
+        removed = {key: value for key, value in record.former.items() if not record.changes[key] and split(key)}
+        return Edit(tuple(record.updates), frozenset(touched), frozenset(unborn), displaced, removed)
 
     def _index(self, changes: Iterable[tuple[str, bool]]) -> tuple[set[str], set[str]]:
         """Update the index after changes of keys. Each change says whether the key exists now.
@@ -300,7 +318,7 @@ class _Record:
 
     updates: list[bytes] = field(default_factory=list)
     changes: dict[str, bool] = field(default_factory=dict)
-    replaced: dict[str, Json] = field(default_factory=dict)  # births that were removed, with their first value
+    former: dict[str, Json] = field(default_factory=dict)  # the values before the change of the keys that had one
     foreign: bool = False  # whether a value is not plain JSON
 
     def on_update(self, event: TransactionEvent) -> None:
@@ -309,11 +327,16 @@ class _Record:
     def on_keys(self, event: MapEvent) -> None:
         changes: dict[str, dict[str, Any]] = event.keys  # type: ignore[attr-defined]  # in __slots__ only
         for key, change in changes.items():
+            if change["action"] != "add" and key not in self.changes:
+                self.former[key] = restored(change["oldValue"])
             self.changes[key] = change["action"] != "delete"
-            if change["action"] != "add" and is_ulid(key):
-                self.replaced.setdefault(key, restored(change["oldValue"]))
             if type(change.get("newValue")) not in _JSON_TYPES:
                 self.foreign = True
+
+
+def merged(updates: Iterable[bytes]) -> bytes:
+    """Return one update with the blocks and deletes of several updates, each of which builds on the ones before it."""
+    return merge_updates(*updates)
 
 
 @contextmanager

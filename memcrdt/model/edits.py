@@ -187,6 +187,25 @@ def prunable(state: LiveMemory, most: int = limits.REVISIONS) -> list[str]:
     return gone
 
 
+def may_be_pruned(memory_id: str, before: Registers, found: Registers) -> set[str]:
+    """Return the keys of the revisions that a device may have deleted because the memory has too many.
+
+    Args:
+        memory_id: The memory.
+        before: Its registers, including the deleted ones.
+        found: Its registers that are left.
+    """
+
+    def revisions(of: Registers) -> dict[str, Json]:
+        return {key: of[key] for key in of if registers.part_of(memory_id, key)[0] == registers.REVISION}
+
+    if len(revisions(found)) + 1 < limits.REVISIONS:
+        return set()
+    values = [value for value in revisions(before).values() if isinstance(value, dict)]
+    bases = [base for value in values if isinstance(listed := value.get("base"), list) for base in listed]
+    return {registers.revision_key(memory_id, base) for base in bases if isinstance(base, str)}
+
+
 def kept_fields(writes: Writes, found: Registers) -> Writes:
     """Return `writes` with the fields that a newer version added to the same registers, so that no field is lost.
 

@@ -16,6 +16,7 @@ from memcrdt.model.device_ids import shown
 from memcrdt.model.membership import Adoption
 from memcrdt.model.predicates import is_text
 from memcrdt.store import digests, log, meta, quarantine, shared_log, spaces
+from memcrdt.store.claims import ImpostorError
 from memcrdt.store.documents import SpoiledError
 from memcrdt.store.membership import receipts, sharing
 from memcrdt.store.membership.members import Members
@@ -23,7 +24,7 @@ from memcrdt.store.quarantine import RefusedUpdate
 from memcrdt.store.recovery import damage
 from memcrdt.store.spaces import Genesis, is_read_only
 from memcrdt.store.store import Store
-from memcrdt.store.transaction import GapError, ImpostorError, ShardAheadError, Transaction
+from memcrdt.store.transaction import GapError, ShardAheadError, Transaction
 from memcrdt.sync.replica import Applied, Digest, LogEntry, LogPage, MembershipRecord, Replica, ShardDiff, SharedSpace
 
 PIECE_BYTES = 4 * limits.MIB  # parts of an update that is too large to be sent; larger parts would take long to apply
@@ -117,6 +118,9 @@ class StoreReplica(Replica):
         except SpoiledError as exc:
             damage.repair_shard(self._store, exc.shard)
             raise  # the update has a gap before it now, but that is not the sender's fault
+        except ImpostorError as exc:
+            self._store.renew_client(_IMPOSTOR.format(peer=shown(origin), exc=exc))
+            return self.apply(space, shard, update, origin)
         except RemoteProtocolError as exc:
             refused = RefusedUpdate(number, shard, origin, str(exc), update, self._store.now_ms())
             return Applied(self._not_taken(exc, refused), self.state_vector(space, shard), str(exc))
@@ -202,8 +206,6 @@ class StoreReplica(Replica):
             return "gap"
         if isinstance(exc, ShardAheadError):
             return "ahead"
-        if isinstance(exc, ImpostorError):
-            self._store.renew_client(_IMPOSTOR.format(peer=refused.origin[:7], exc=exc))
         with self._store.writing() as db:
             if isinstance(exc, ShardFullError):
                 alarm = _FULL.format(sender=_sender(refused.origin), shard=refused.shard, exc=exc)
@@ -225,8 +227,9 @@ def _shrink(space: int, number: int, transaction: Transaction) -> None:
 
 
 _IMPOSTOR = (
-    "The device {peer}… sent changes in the name of this store ({exc}): another copy of this store is in use. Give each"
-    " copy its own home and device key. From now on, this store writes under a new client id"
+    "The device {peer} sent changes in the name of this store ({exc}): another copy of this store is in use, or a"
+    " member forges changes. Give each copy its own home and device key, and revoke devices that you do not trust."
+    " Nothing is lost: this store now writes under a new client id, and writes again what others may lack"
 )
 
 

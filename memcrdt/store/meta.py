@@ -7,7 +7,7 @@ lock keeps its clock correct. Two stores with the same client id would diverge p
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -23,7 +23,11 @@ Random: TypeAlias = Callable[[int], bytes]  # returns the given number of random
 
 ALARMS: Final = 16  # the number of alarms kept
 _YIELDING_BITS = 24  # one in 256 stock Yjs clients has a lower id, and one in 2^28 of our stores
-_CLIENT_ID_BITS = 52  # Yjs draws from 2^32 ids: among ten thousand of them, two are equal with a chance of 1 %
+_CLIENT_ID_BITS: Final = 52  # Yjs draws from 2^32 ids: among ten thousand of them, two are equal with a chance of 1 %
+
+_ASSERTING_STEP: Final = 1 << 38  # leaves room for 16,000 steps
+_ASSERTING_MAX: Final = limits.CLIENT_ID_MAX - _ASSERTING_STEP
+FORMER_CLIENTS: Final = 64  # former client ids that are remembered: one for each boot of the machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,24 @@ SELECT space FROM spaces WHERE creator = (SELECT value FROM meta WHERE key = 'de
 def renew_client_id(db: apsw.Connection, boot: str, random: Random) -> None:
     """Change the client id of all processes."""
     write(db, "boot", boot)
+    if (former := read(db, "client_id")) is not None:
+        write(db, "former_clients", json.dumps([*former_client_ids(db), former][-FORMER_CLIENTS:]))
     write(db, "client_id", (int.from_bytes(random(7), "big") >> (56 - _CLIENT_ID_BITS)) + 1)
+
+
+def former_client_ids(db: apsw.Connection) -> list[int]:
+    """Return the last client ids that this store wrote under before its present one, oldest first."""
+    return [int(client) for client in json.loads(str(read(db, "former_clients") or "[]"))]
+
+
+def asserting_client_id(random: Random, known: Iterable[int]) -> int:
+    """Return a client id for one transaction whose writes win over other writes of the same registers.
+
+    It is greater than every id that a store takes otherwise, and than the asserting ids in `known`, the client ids of
+    the document. Ids at the very top are disregarded: no store takes them, and they would leave no room.
+    """
+    highest = max((client for client in known if client <= _ASSERTING_MAX), default=0)
+    return max(highest, 1 << _CLIENT_ID_BITS) + 1 + (int.from_bytes(random(5), "big") & (_ASSERTING_STEP - 1))
 
 
 def yielding_client_id(random: Random) -> int:
@@ -135,4 +156,4 @@ def _alarms(db: apsw.Connection) -> list[tuple[int, str]]:
     return [(at, text) for at, text in json.loads(str(read(db, "alarms") or "[]"))]
 
 
-assert (1 << _CLIENT_ID_BITS) <= limits.CLIENT_ID_MAX
+assert 1 << _CLIENT_ID_BITS <= _ASSERTING_MAX < limits.CLIENT_ID_MAX

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
+from memcrdt.model import limits
 from memcrdt.model.registers import Deleted, Registers, Writes
 from memcrdt.model.values import Json
 from memcrdt.store import log, views
@@ -33,6 +34,7 @@ class ShardWork:
         size: Its size in bytes. Gathered writes count roughly.
         is_changed: Whether the document has changes that the log does not have.
         is_mended: Whether this was a damaged shard that is whole again.
+        is_completed: Whether the gathered writes complete an update from outside: they go into one row of the log.
         to_scrub: Whether text was deleted whose bytes are still in the log.
         pending: The gathered writes, by memory.
         born: All registers of new memories, as they were written.
@@ -48,6 +50,7 @@ class ShardWork:
     size: int
     is_changed: bool = False
     is_mended: bool = False
+    is_completed: bool = False
     to_scrub: bool = False
     pending: dict[str, dict[str, Json | Deleted]] = field(default_factory=lambda: defaultdict(dict))
     born: dict[str, Registers] = field(default_factory=dict)
@@ -127,6 +130,8 @@ class ShardWork:
             at: The time of the commit in ms.
         """
         seq = 0
+        if self.is_completed:
+            self._unite_updates()
         for update, origin in self.updates:
             seq = self.document.seq = log.append(db, Append(self.row.shard, update, origin, at))
         if self.updates or self.is_mended:
@@ -134,6 +139,13 @@ class ShardWork:
         if self.is_mended:  # in the log, waiting rows still come before the rows they waited for
             log.fold(db, self.row, self.document.live.snapshot())
         return seq
+
+    def _unite_updates(self) -> None:
+        """Make one row of all updates, so that no device receives a deletion without the writes that complete it."""
+        from memcrdt.crdt.shard import merged
+
+        if sum(len(update) for update, _ in self.updates) <= limits.UPDATE_BYTES:
+            self.updates = [(merged(update for update, _ in self.updates), self.updates[0][1])]
 
     def _touch(self, edit: Edit) -> None:
         self.touched |= edit.touched

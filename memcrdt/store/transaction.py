@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -18,17 +19,18 @@ from memcrdt.model import clocks, edits, limits, registers
 from memcrdt.model.edits import Stamp
 from memcrdt.model.projection import LiveMemory, State, Tombstone, project, rivals
 from memcrdt.model.registers import DELETED, Registers, Writes
-from memcrdt.store import log, views
+from memcrdt.model.values import Json
+from memcrdt.store import claims, log, views
 from memcrdt.store.documents import Documents
 from memcrdt.store.log import ShardRow
-from memcrdt.store.meta import Random
+from memcrdt.store.meta import Random, asserting_client_id, former_client_ids
 from memcrdt.store.shard_work import ShardWork
 from memcrdt.store.spaces import is_read_only, space_name
 from memcrdt.store.views import Projected
 
 if TYPE_CHECKING:
     from memcrdt.crdt.scan import Scan
-    from memcrdt.crdt.shard import Edit, Shard
+    from memcrdt.crdt.shard import Edit
     from memcrdt.model.clocks import StateVector
 
 # Advice for a space that this device may only read: for a new memory, and for a change of a memory.
@@ -36,10 +38,6 @@ _ADD_ELSEWHERE: Final = "write into another space; `memcrdt space list` shows th
 _KEPT_BY_OTHERS: Final = (
     "do that on a device that may write, or run memcrdt space leave {name}, which makes this copy a space of your own"
 )
-
-
-class ImpostorError(RemoteProtocolError):
-    """Another store uses our client id, so this store was copied. Nothing was changed. Take another client id."""
 
 
 class GapError(RemoteProtocolError):
@@ -169,11 +167,13 @@ class Transaction:
         known = live.state_vector()
         if not clocks.covers(known, scanned.needs):
             raise GapError(f"an update for shard {number} builds on missing updates")
-        self._check_own(update, scanned, live)
+        incoming = claims.Incoming(update, scanned, live)
+        at_stake = incoming.at_stake(self._documents.client_id, former_client_ids(self.db))
         if not clocks.covers(known, scanned.after):  # deletes have room in every shard
             work.count_memory(self._checked_memory(work, known, update, scanned))
         work.is_changed = True
-        self._record(work, live.apply(update, scanned), origin)
+        edit = live.apply(update, scanned)
+        self._keep(work, edit, origin, claims.still_at_stake(live, at_stake))
         if work.row.damaged:
             work.apply_waiting(self.db)
 
@@ -185,6 +185,28 @@ class Transaction:
         work = self._work(log.shard_row(self.db, shard))
         work.is_changed = True
         self._record(work, work.document.live.shrink(), log.LOCAL)
+
+    def _keep(self, work: ShardWork, edit: Edit, origin: str, at_stake: Registers) -> None:
+        """Record an update from outside, and write the registers again that it must not take away (claims.py).
+
+        Only a stock Yjs client of this device forgets a memory by deleting its birth.
+        """
+        is_stock = origin.startswith(log.STOCK)
+        self._record(work, edit if is_stock else replace(edit, unborn=frozenset()), origin)
+        work.is_completed |= is_stock and bool(edit.removed)
+        if self._is_read_only(work.row.space):
+            return
+        kept: dict[str, Json] = {}
+        for memory_id, lost in claims.by_memory({**at_stake, **edit.removed}).items():
+            if not (is_stock and memory_id in edit.unborn):
+                homes = self._homes(work.row.space, memory_id)
+                is_forgotten = any(registers.forgotten_key(memory_id) in home.registers_of(memory_id) for home in homes)
+                kept |= claims.unexplained(memory_id, lost, work.registers_of(memory_id), is_forgotten=is_forgotten)
+        if kept and not is_stock:
+            client_id = asserting_client_id(self.random, work.document.live.state_vector())
+            self._record(work, work.document.live.restate(kept, client_id), log.LOCAL)
+        for memory_id, writes in claims.by_memory(kept).items():  # what is there already is not written again
+            work.pending[memory_id].update(writes)
 
     def prune(self, shard: int, most: int) -> int:
         """Gather the deletion of the oldest revisions of memories that have too many.
@@ -349,21 +371,6 @@ class Transaction:
                 f"shard {work.row.number} would take more than {limits.SHARD_MEMORY_MAX:,} bytes of memory"
             )
         return more
-
-    def _check_own(self, update: bytes, scanned: Scan, live: Shard) -> None:
-        """Raise ImpostorError if the update has blocks under our client id that are not ours."""
-        from memcrdt.crdt.block_diff import first_difference
-
-        own, known = self._documents.client_id, live.state_vector()
-        if scanned.after.get(own, 0) > known.get(own, 0):
-            raise ImpostorError(f"an update has blocks under our own client id {own} that this store did not write")
-        if (first := scanned.first.get(own)) is None:
-            return
-        clock = first_difference(update, live.diff({**known, own: first}), own)
-        if clock is not None:
-            raise ImpostorError(
-                f"an update has content under our own client id {own} at clock {clock} that this store did not write"
-            )
 
     # --- shards -------------------------------------------------------------------------------------------------------
 

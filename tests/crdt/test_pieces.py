@@ -63,7 +63,7 @@ def test_an_update_in_pieces_has_the_effect_of_the_whole(seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shards, "PIECE_BYTES", 1)
         edit = parts.apply(update)
-    assert edit == Edit(edit.updates, wanted.touched, wanted.unborn, wanted.displaced)
+    assert edit == Edit(edit.updates, wanted.touched, wanted.unborn, wanted.displaced, wanted.removed)
     assert parts.digest() == whole.digest()
     assert Shard.load(3, [before, *edit.updates]).digest() == whole.digest()
 

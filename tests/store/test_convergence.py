@@ -12,6 +12,7 @@ from memcrdt.model import limits
 from memcrdt.model.ids import derive
 from memcrdt.model.registers import DELETED
 from memcrdt.model.values import Json
+from memcrdt.store import log
 from tests.bare_device import BareDevice, agree
 
 Make = Callable[..., BareDevice]
@@ -79,7 +80,8 @@ def test_a_stock_client_cannot_undo_forgetting(device: Make, order: tuple[int, .
     agree(devices[:2])
     devices[0].forget(memory)
     agree(devices[:2])
-    assert devices[order[0] % 2].apply(devices[0].stock_update({f"{memory}/x": DELETED})).status == "applied"
+    update = devices[0].stock_update({f"{memory}/x": DELETED})
+    assert devices[order[0] % 2].apply(update, origin=f"{log.STOCK}editor").status == "applied"
     agree([devices[n] for n in order])
     _assert_equal(devices)
     assert (devices[2].texts(), devices[2].graves()) == ({}, {memory})
@@ -275,8 +277,8 @@ def test_a_birth_deleted_by_a_stock_client_is_forgotten_everywhere(device: Make,
     other = devices[0].add("another")
     agree(devices)
     raw = devices[0].stock_update({memory: DELETED})
-    assert devices[order[0]].apply(raw).status == "applied"
-    assert devices[order[1]].apply(raw).status == "applied"
+    assert devices[order[0]].apply(raw, origin=f"{log.STOCK}editor").status == "applied"
+    assert devices[order[1]].apply(raw, origin=f"{log.STOCK}editor").status == "applied"
     devices[order[2]].update(memory, text="a late edit")
     agree([devices[n] for n in order])
     _assert_equal(devices)

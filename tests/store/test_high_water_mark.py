@@ -202,7 +202,7 @@ def test_thousands_of_commands_leave_one_client_id(a: BareDevice) -> None:
 
 
 def test_a_block_under_our_own_id_from_a_peer_is_the_tripwire(device: Make) -> None:
-    """It is refused and quarantined, with an alarm and a new client id.
+    """It is applied under a new client id, with an alarm.
 
     Two stores under one client id would differ permanently and silently.
     """
@@ -212,13 +212,15 @@ def test_a_block_under_our_own_id_from_a_peer_is_the_tripwire(device: Make) -> N
     b.use_client(a.store.facts.client_id)
     b.add("of B under A's id")
     b.add("another")
-    before = a.views(), a.store.facts.client_id
-    assert [applied.status for applied in a.take(b)] == ["refused"]
-    assert a.rows("SELECT count(*) FROM quarantine") == [(1,)]
+    before = a.store.facts.client_id
+    assert [applied.status for applied in a.take(b)] == ["applied"]
+    assert a.rows("SELECT count(*) FROM quarantine") == [(0,)]
     assert "another copy of this store is in use" in _alarms(a)[0]
-    assert a.views() == before[0]
     a.add("goes on")
-    assert a.store.facts.client_id != before[1]
+    assert a.store.facts.client_id != before
+    agree([a, b])
+    assert set(a.texts().values()) == {"of A", "of B under A's id", "another", "goes on"}
+    assert (a.views(), a.digest()) == (b.views(), b.digest())
 
 
 def test_our_own_blocks_come_back_without_alarm(device: Make) -> None:
@@ -241,7 +243,7 @@ def test_a_restore_that_no_mark_told_of_is_the_tripwire_at_the_next_exchange(
     _copy(a.home, tmp_path / "backup")
     _copy(tmp_path / "state", tmp_path / "backup of the state")
     a.open()
-    a.add("lost by the restore")
+    lost = a.add("lost by the restore")
     agree([a, b])
     a.close()
     facts = a.store.facts
@@ -254,12 +256,14 @@ def test_a_restore_that_no_mark_told_of_is_the_tripwire_at_the_next_exchange(
     a.add("and more")
     b.take(a)
     (applied,) = a.take(b)
-    assert applied.status == "refused"
-    assert "under our own client id" in applied.reason
+    assert applied.status == "applied"
     assert "another copy of this store is in use" in _alarms(a)[0]
     a.add("goes on")
     assert a.store.facts.client_id != facts.client_id
-    assert a.rows("SELECT count(*) FROM quarantine") == [(1,)]
+    agree([a, b])
+    assert a.texts()[lost] == "lost by the restore"
+    assert set(a.texts().values()) >= {"written after the restore", "and more", "goes on"}
+    assert (a.views(), a.digest()) == (b.views(), b.digest())
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff" * 512, b'["a", "b", "c", "d"]', b"\0" * 512])
