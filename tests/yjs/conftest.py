@@ -26,24 +26,30 @@ INSTALL_S = 60
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests that need npm packages in one worker, which installs them once."""
     for item in items:
-        if Path(__file__).parent in item.path.parents and "node" in getattr(item, "fixturenames", ()):
+        if Path(__file__).parent in item.path.parents and "packages" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("node"))
 
 
 @pytest.fixture(scope="session", name="packages")
 def _packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the example, its installed packages, and the driver of the tests."""
+    """Return a folder with the example, the driver of the tests, and the installed packages of both."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         pytest.skip("there is no Node.js with npm here")
     folder = tmp_path_factory.mktemp("npm")
-    for file in (*EXAMPLE.glob("*.js"), EXAMPLE / "package.json", Path(__file__).with_name("driver.mjs")):
+    here = Path(__file__).parent
+    for file in (*EXAMPLE.glob("*.js"), here / "driver.mjs", here / "uses.ts"):
         shutil.copy(file, folder)
+    package = json.loads((EXAMPLE / "package.json").read_text(encoding="utf-8"))
+    package["dependencies"] |= json.loads((here / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    (folder / "package.json").write_text(json.dumps(package), encoding="utf-8")
     command = [
         npm,
         "install",
         "--no-audit",
         "--no-fund",
+        "--ignore-scripts",
+        "--omit=optional",
         "--loglevel=error",
         "--fetch-retries=1",
         "--fetch-retry-mintimeout=500",

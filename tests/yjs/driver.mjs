@@ -3,13 +3,21 @@ import { createInterface } from 'node:readline'
 import WebSocket from 'ws'
 import { WebsocketProvider } from 'y-websocket'
 import * as Y from 'yjs'
+import * as memcrdt from './memcrdt.js'
 
 const state = {} // what one snippet leaves for the next
 
-function connect (url, shard, token, options = {}) {
+const providers = { 3.1: WebsocketProvider }
+
+/** Import another version of y-websocket for connect(). */
+async function load (version) {
+  providers[version] ??= (await import(`y-websocket-${version}`)).WebsocketProvider
+}
+
+function connect (url, shard, token, { version = '3.1', ...options } = {}) {
   const doc = new Y.Doc()
   const params = token === null ? {} : { token }
-  const provider = new WebsocketProvider(url, shard, doc, {
+  const provider = new providers[version](url, shard, doc, {
     params, WebSocketPolyfill: WebSocket, disableBc: true, maxBackoffTime: 100, ...options
   })
   const closes = []
@@ -25,7 +33,8 @@ async function until (condition, seconds = 30) {
   }
 }
 
-const scope = { Y, WebSocket, WebsocketProvider, connect, until, state }
+const open = (url, token, options = {}) => memcrdt.open(url, token, { WebSocket, device: 'test', ...options })
+const scope = { Y, WebSocket, memcrdt, open, load, WebsocketProvider, connect, until, state }
 for await (const line of createInterface({ input: process.stdin })) {
   const { code, given } = JSON.parse(line)
   let answer
