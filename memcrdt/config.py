@@ -13,6 +13,7 @@ from typing import Any, Final
 from memcrdt.errors import InputError, StoreError
 from memcrdt.model.checks import check_label, check_name, check_port
 from memcrdt.model.ports import AUTO
+from memcrdt.paths import make_private
 
 FILE: Final = "config.toml"
 FILE_BYTES: Final = 64 * 1024
@@ -102,7 +103,7 @@ def change(home: Path, name: str, value: str | int) -> Config:
         lines.insert(0, line)  # before the first table, if there is one
     temporary = path.with_suffix(".new")
     try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(home)
         temporary.write_text("\n".join(lines) + "\n", "utf-8")
         os.replace(temporary, path)  # noqa: PTH105 - atomic on every platform
     except OSError as exc:

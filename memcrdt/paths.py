@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -46,10 +49,32 @@ def home_folder(home: str | os.PathLike[str] | None = None) -> Path:
     if given == IN_MEMORY:
         raise InputError(f"{IN_MEMORY} is not a folder; only memcrdt.open() and open_async() in Python accept it")
     if given is not None:
-        return check_path(given, "the home").expanduser().absolute()
+        with _told_of_no_user():
+            return check_path(given, "the home").expanduser().absolute()
     from platformdirs import user_data_path
 
-    return user_data_path("memcrdt", appauthor=False)
+    with _told_of_no_user():
+        return user_data_path("memcrdt", appauthor=False)
+
+
+@contextmanager
+def _told_of_no_user() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as exc:
+        raise InputError(
+            "this user has no home folder (no $HOME, and no entry in the list of users), as in some containers;"
+            f" name the folder of the memory in full: home= in Python, --home on the command line, or ${HOME_VARIABLE}"
+        ) from exc
+
+
+def make_private(folder: Path) -> None:
+    """Create a folder and its missing parents for this user alone, whatever the umask. Raises OSError."""
+    missing = [folder, *folder.parents]
+    for each in reversed(missing[: next((at for at, path in enumerate(missing) if path.exists()), 0)]):
+        each.mkdir(mode=0o700, exist_ok=True)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
 
 def named_home(home: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:

@@ -28,6 +28,7 @@ def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep tests, and the processes that they start, from writing to the platform's own folders."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, STATE_VARIABLE, str(tmp_path_factory.mktemp("state")))
+        patch.setitem(os.environ, "XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         yield
 
 

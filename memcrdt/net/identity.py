@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from memcrdt.errors import CorruptError, NotFoundError, StoreError
 from memcrdt.model.device_ids import KEY_BYTES, device_id
 from memcrdt.model.values import parse_json
+from memcrdt.paths import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +105,7 @@ def _create(path: Path) -> None:
 
     if path.parent.exists() and not path.parent.is_dir():
         raise StoreError(f"the home {path.parent} is not a folder; name a folder, or move the file away")
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(path.parent)
     key = Ed25519PrivateKey.generate()
     content = {
         "format": _FORMAT,

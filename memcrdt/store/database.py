@@ -37,7 +37,9 @@ class Database:
     def __init__(self, home: Path | Location, device: str, options: StoreOptions | None = None) -> None:
         self.options = options or StoreOptions()
         self.location = (
-            FolderLocation(home, marks=self.options.marks, vfs=self.options.vfs) if isinstance(home, Path) else home
+            FolderLocation(home, marks=self.options.marks, runtime=self.options.runtime, vfs=self.options.vfs)
+            if isinstance(home, Path)
+            else home
         )
         self.path = self.location.path
         self.device = device

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from memcrdt.errors import NotFoundError, ReadOnlyError, StoreError
+from memcrdt.paths import make_private
 from memcrdt.store import connections, files, migrations, scratch
 
 _READ_ONLY: Final = "check its owner and permissions, or open the home for reading only (read_only=True)"
@@ -50,7 +51,7 @@ def check_file(path: Path) -> None:
 
 def _make_home(home: Path) -> None:
     with files.translated_os_errors(f"the home {home} cannot be created", "name another folder"):
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(home)
 
 
 def _check_writable(path: Path) -> None:

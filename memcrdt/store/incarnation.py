@@ -1,7 +1,7 @@
 """Incarnations: detect a file that is not the store that was in this home, and give it a new identity.
 
-A client id belongs to one incarnation of the store and one boot of the machine. A file that was copied, restored or
-moved to another machine becomes another incarnation, with another client id, before it is written.
+A client id belongs to one incarnation of the store, one boot of the machine and one mounted volume. A file that was
+copied, restored or moved to another machine becomes another incarnation, with another client id, before it is written.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _GONE: Final = (
     "The store of this home is gone: its file was missing or empty, and this is a new one. Restore a backup, if you"
     " have one, or pair again with devices that have its memories"
 )
+_VOLUME: Final = "volume"  # the key of the file system's name in the facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,7 @@ class StoreOptions:
         read_only: Open the file for reading only. It must exist.
         vfs: The name of an APSW VFS; None uses the default of the platform.
         marks: The folder for the second copies of high-water marks; None uses $MEMCRDT_STATE or the platform's folder.
+        runtime: The folder for the third copies; None uses the platform's folder for temporary files.
         machine: A name of this machine; None asks the system.
         boot: A name of this boot of the machine; None asks the system.
         clock: Returns the time in ms since 1970.
@@ -47,6 +49,7 @@ class StoreOptions:
     read_only: bool = False
     vfs: str | None = None
     marks: Path | None = None
+    runtime: Path | None = None
     machine: str | None = None
     boot: str | None = None
     clock: Callable[[], int] = field(default=lambda: time.time_ns() // 1_000_000)
@@ -81,8 +84,9 @@ class Incarnation:
             meta.reincarnate(db, self._device, self.boot, random)
             text = f"This is not the store that was in this home: {suspicion}. {_REINCARNATED}"
             meta.raise_alarm(db, now_ms, text)
-        elif not machine.is_same_boot(meta.read(db, "boot"), self.boot):
-            meta.renew_client_id(db, self.boot, random)
+        elif not (self._is_same_boot(db) and meta.read(db, _VOLUME) in (None, self._location.volume)):
+            meta.renew_client_id(db, self.boot, random)  # two clones of a disk are two volumes at least
+        meta.write(db, _VOLUME, self._location.volume)
         self._write_mark(db)  # before COMMIT: from now on, a file without this incarnation counts as an older copy
         return meta.facts(db)
 
@@ -99,7 +103,13 @@ class Incarnation:
     def _suspicion(self, db: apsw.Connection) -> str | None:
         if meta.facts(db).device != self._device:
             return "it belongs to another device key"
-        return self._location.suspicion(self._mark(db))
+        mark = self._mark(db)
+        if self._is_same_boot(db):  # it is this machine, whatever its id: containers get one of their own
+            mark = replace(mark, machine="")
+        return self._location.suspicion(mark)
+
+    def _is_same_boot(self, db: apsw.Connection) -> bool:
+        return machine.is_same_boot(meta.read(db, "boot"), self.boot)
 
     def _write_mark(self, db: apsw.Connection) -> None:
         self._marked = self._mark(db)
@@ -109,6 +119,6 @@ class Incarnation:
         return HighWaterMark(
             incarnation=meta.facts(db).incarnation,
             head=log.head(db),
-            machine=hashed(self._options.machine or machine.machine_id()),
+            machine=hashed(machine.machine_id() if self._options.machine is None else self._options.machine),
             file=self._location.file_number,
         )

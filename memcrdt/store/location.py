@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 import apsw
 
 from memcrdt.store import connections, file_setup, files, open_file_locks, scratch
-from memcrdt.store.high_water_mark import HighWaterMark, HighWaterMarks, state_folder
+from memcrdt.store.high_water_mark import HighWaterMark, HighWaterMarks, runtime_folder, state_folder
 from memcrdt.store.reserve import Reserve
 
 FILE: Final = "memories.db"
@@ -30,6 +30,7 @@ class FolderLocation:
     Args:
         folder: The home of the store.
         marks: The folder for the second copy of the high-water mark (None: $MEMCRDT_STATE, or the platform's).
+        runtime: The folder for the third copy (None: that of the platform for temporary files).
         vfs: An APSW VFS (None: SQLite's default).
 
     Attributes:
@@ -38,10 +39,12 @@ class FolderLocation:
 
     readable_while_locked = True
 
-    def __init__(self, folder: Path, *, marks: Path | None = None, vfs: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, marks: Path | None = None, runtime: Path | None = None, vfs: str | None = None
+    ) -> None:
         self.path = folder / FILE
         self.vfs = vfs
-        self._marks = HighWaterMarks(folder, marks or state_folder())
+        self._marks = HighWaterMarks(folder, marks or state_folder(), runtime or runtime_folder())
         self._reserve = Reserve(folder)
         self._opened: tuple[files.OpenFile, ...] = ()
         self._locks: open_file_locks.OpenFileLocks | None = None
@@ -110,6 +113,11 @@ class FolderLocation:
         """The inode of the file. A copied or replaced file has another one."""
         return self.path.stat().st_ino
 
+    @property
+    def volume(self) -> str:
+        """The name of the mounted file system of the file. It lasts for a mount at most, and a clone has another."""
+        return str(self.path.stat().st_dev)
+
     def is_at(self, path: Path) -> bool:
         """Return whether this store is in the file at `path`, which may be another name of it. Raises OSError."""
         return files.identity(path) == files.identity(self.path)
@@ -159,6 +167,7 @@ class MemoryLocation:
 
     vfs = _MEMORY_VFS
     file_number = 0
+    volume = ""
     readable_while_locked = False
 
     def __init__(self) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 import subprocess
 import sys
 import time
-import uuid
 from functools import cache
 from pathlib import Path
 
 _LINUX_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _LINUX_MACHINE = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+_UNSET = "uninitialized"  # what systemd writes there before the first boot
 _MINUTE = "minute "
 _MINUTES_APART = 2
 
@@ -19,8 +18,8 @@ _MINUTES_APART = 2
 @cache
 def boot_id() -> str:
     """Return a name of this boot of the machine: the kernel's boot id, or the minute of the boot."""
-    if _LINUX_BOOT.exists():
-        return _LINUX_BOOT.read_text().strip()
+    if found := _content(_LINUX_BOOT):
+        return found
     if sys.platform == "darwin" and (found := _output("sysctl", "-n", "kern.bootsessionuuid")):
         return found
     return f"{_MINUTE}{round((time.time() - time.monotonic()) / 60)}"
@@ -35,13 +34,38 @@ def is_same_boot(one: object, other: str) -> bool:
 
 @cache
 def machine_id() -> str:
-    """Return a name of this machine that stays the same between boots."""
+    """Return the id that the system gave this machine, or "" if it has none, as in most containers.
+
+    The host name and the network's addresses do not count: both change while the machine stays the same.
+    """
     for path in _LINUX_MACHINE:
-        if path.exists() and (found := path.read_text().strip()):
+        if (found := _content(path)) not in ("", _UNSET):
             return found
-    if sys.platform == "darwin" and (found := _output("sysctl", "-n", "kern.uuid")):
-        return found
-    return f"{platform.node()} {uuid.getnode():012x}"
+    if sys.platform == "darwin":
+        return _output("sysctl", "-n", "kern.uuid")
+    return _windows_machine()
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+if sys.platform == "win32":
+    import winreg
+
+    def _windows_machine() -> str:
+        try:
+            with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"SOFTWARE\Microsoft\Cryptography") as key:
+                return str(winreg.QueryValueEx(key, "MachineGuid")[0])
+        except OSError:
+            return ""
+else:
+
+    def _windows_machine() -> str:
+        return ""
 
 
 def _output(*command: str) -> str:

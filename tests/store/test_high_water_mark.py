@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import platformdirs
 import pytest
 
+from memcrdt.paths import STATE_VARIABLE
 from memcrdt.store import high_water_mark, machine, meta
 from memcrdt.store.high_water_mark import HighWaterMark, judge
-from memcrdt.store.location import FILE
+from memcrdt.store.location import FILE, FolderLocation
 from memcrdt.store.meta import Facts
 from tests.bare_device import BareDevice, agree
 
@@ -20,8 +23,8 @@ Make = Callable[..., BareDevice]
 
 @pytest.fixture(name="a")
 def _a(device: Make, tmp_path: Path) -> BareDevice:
-    """Return a device with its own state folder, on machine M, with one memory."""
-    a = device("A", marks=tmp_path / "state", machine="M", boot="B1")
+    """Return a device with its own folders for marks, on machine M, with one memory."""
+    a = device("A", marks=tmp_path / "state", runtime=tmp_path / "runtime", machine="M", boot="B1")
     a.add("first")
     return a
 
@@ -85,6 +88,7 @@ def test_an_older_copy_of_an_earlier_incarnation_is_noticed(a: BareDevice, tmp_p
     shutil.copy(a.home / FILE, tmp_path / "backup")
     (a.home / high_water_mark.FILE).unlink()
     shutil.rmtree(tmp_path / "state")
+    shutil.rmtree(tmp_path / "runtime")
     a.open()  # it seems to be made elsewhere, so it becomes another incarnation
     a.add("lost by the restore")
     a.close()
@@ -247,6 +251,7 @@ def test_a_restore_that_no_mark_told_of_is_the_tripwire_at_the_next_exchange(
     agree([a, b])
     a.close()
     facts = a.store.facts
+    shutil.rmtree(tmp_path / "runtime")
     for folder, kept in ((a.home, "backup"), (tmp_path / "state", "backup of the state")):
         for file in folder.iterdir():
             file.write_bytes((tmp_path / kept / file.name).read_bytes())
@@ -284,5 +289,93 @@ def test_the_machine_stands_hashed_in_the_marks(a: BareDevice) -> None:
 def test_the_judgment_needs_one_mark_to_agree_on_the_file() -> None:
     """One mark with the present file is enough. A home whose only mark has another file was moved."""
     now = HighWaterMark("i", 5, "m", 1)
-    assert judge(now, HighWaterMark("i", 5, "m", 1), HighWaterMark("i", 4, "m", 2)) is None
-    assert judge(now, HighWaterMark("i", 5, "m", 2), None) == "its file was copied or moved"
+    assert judge(now, HighWaterMark("i", 5, "m", 1), [HighWaterMark("i", 4, "m", 2)]) is None
+    assert judge(now, HighWaterMark("i", 5, "m", 2), [None]) == "its file was copied or moved"
+
+
+def test_a_home_and_a_state_folder_that_were_put_back_together_are_noticed(a: BareDevice, tmp_path: Path) -> None:
+    """A disk that is rolled back takes both along, but not the mark in the folder for temporary files."""
+    a.close()
+    _copy(a.home, tmp_path / "backup")
+    _copy(tmp_path / "state", tmp_path / "backup of the state")
+    a.open()
+    a.add("lost by the roll-back")
+    a.close()
+    facts = a.store.facts
+    for folder, kept in ((a.home, "backup"), (tmp_path / "state", "backup of the state")):
+        for file in folder.iterdir():
+            file.write_bytes((tmp_path / kept / file.name).read_bytes())
+    a.open()
+    _assert_new(facts, a, "restored from an older copy")
+
+
+def test_a_clone_on_another_volume_takes_a_new_client_id(a: BareDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clone of a disk has the same files, marks and incarnation. An unmounted and mounted disk raises no alarm."""
+    facts = a.store.facts
+    a.close()
+    monkeypatch.setattr(FolderLocation, "volume", "a clone")
+    a.open()
+    assert a.store.facts.incarnation == facts.incarnation
+    assert a.store.facts.client_id != facts.client_id
+    assert _alarms(a) == []
+    cloned = a.store.facts
+    a.reopen()
+    assert a.store.facts == cloned
+
+
+@pytest.mark.parametrize("machine", ["", "of a container"])
+def test_a_container_that_is_made_anew_keeps_the_store_of_its_volume(
+    a: BareDevice, tmp_path: Path, machine: str
+) -> None:
+    """It has no id, or another one each time, and new folders for marks. The kernel knows that it is one machine."""
+    facts = a.store.facts
+    for run in range(3):
+        a.close()
+        named = machine and f"{machine} {run}"
+        a = BareDevice(a.home, "A", marks=tmp_path / f"s{run}", runtime=tmp_path / f"r{run}", machine=named, boot="B1")
+        a.add(f"run {run}")
+    assert (a.store.facts, _alarms(a)) == (facts, [])
+    a.close()
+
+
+def test_a_machine_without_an_id_is_not_taken_for_another_after_a_reboot(a: BareDevice, tmp_path: Path) -> None:
+    """Its host name may be another, too."""
+    facts = a.store.facts
+    a.close()
+    a = BareDevice(a.home, "A", marks=tmp_path / "state", runtime=tmp_path / "runtime", machine="", boot="B2")
+    assert (a.store.facts.incarnation, _alarms(a)) == (facts.incarnation, [])
+    a.close()
+
+
+def test_the_host_name_is_not_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without an id of the system, a machine has none, and an id that systemd has not set yet is none."""
+    monkeypatch.setattr(machine, "_LINUX_MACHINE", (tmp_path / "missing", tmp_path / "unset"))
+    (tmp_path / "unset").write_text("uninitialized\n")
+    monkeypatch.setattr(machine.sys, "platform", "linux")
+    machine.machine_id.cache_clear()
+    try:
+        assert machine.machine_id() == ""
+    finally:
+        machine.machine_id.cache_clear()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has a folder for each user")
+def test_a_temporary_folder_that_others_may_write_is_not_believed(a: BareDevice, tmp_path: Path) -> None:
+    """Another user could make the store look restored each time it is opened."""
+    facts = a.store.facts
+    a.close()
+    (tmp_path / "runtime").chmod(0o777)
+    (tmp_path / "runtime" / f"{facts.incarnation}.mark").write_text(json.dumps([facts.incarnation, 99, "", 1]))
+    a.open()
+    assert (a.store.facts, _alarms(a)) == (facts, [])
+
+
+def test_a_user_without_a_home_folder_has_no_second_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Containers run as users that are in no list and have no $HOME."""
+
+    def unknown(*_: object, **__: object) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.delenv(STATE_VARIABLE)
+    monkeypatch.setattr(platformdirs, "user_state_path", unknown)
+    assert high_water_mark.state_folder() is None
