@@ -10,6 +10,7 @@ from itertools import islice
 from memcrdt.errors import InputError
 from memcrdt.model import limits
 from memcrdt.model.ids import is_ulid
+from memcrdt.model.normalization import nfc, nfc_json
 from memcrdt.model.ports import AUTO
 from memcrdt.model.values import Json, Vector, a_kind, canonical, check_json, check_unicode
 
@@ -64,12 +65,13 @@ def check_optional_id(memory_id: object) -> str | None:
 
 
 def check_label(value: object, what: str, chars: int = limits.LABEL_CHARS) -> str:
-    """Return a short text, such as a kind or a name. Raises InputError."""
+    """Return a short text, such as a kind or a name, in NFC. Raises InputError."""
     if not isinstance(value, str):
         raise InputError(f"{what} is {a_kind(value)}; give a string")
-    if not 0 < len(value) <= chars:
-        raise InputError(f"{what} has {len(value):,} characters; 1 to {chars:,} are allowed")
-    return check_unicode(value, what)
+    composed = nfc(check_unicode(value, what))
+    if not 0 < len(composed) <= chars:
+        raise InputError(f"{what} has {len(composed):,} characters; 1 to {chars:,} are allowed")
+    return composed
 
 
 def check_name(value: object, what: str) -> str:
@@ -95,7 +97,7 @@ def check_tags(tags: object, what: str = "tags", most: int = limits.TAGS) -> tup
 
 
 def check_metadata(metadata: object) -> dict[str, Json]:
-    """Return the metadata: a mapping of plain JSON with at most 64 keys and 8 KiB. Raises InputError."""
+    """Return the metadata in NFC: a mapping of plain JSON with at most 64 keys and 8 KiB. Raises InputError."""
     if metadata is None:
         return {}
     if not isinstance(metadata, Mapping):
@@ -104,8 +106,9 @@ def check_metadata(metadata: object) -> dict[str, Json]:
         check_label(key, "a key of the metadata", limits.METADATA_KEY_CHARS): check_json(value, f"the metadata {key!r}")
         for key, value in metadata.items()
     }
-    check_metadata_size(checked)
-    return checked
+    composed = {key: nfc_json(value) for key, value in checked.items()}
+    check_metadata_size(composed)
+    return composed
 
 
 def check_metadata_size(metadata: Mapping[str, Json], before: Mapping[str, Json] | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from memcrdt.model import limits, registers
 from memcrdt.model.attributes import BY_NAME
+from memcrdt.model.normalization import nfc
 from memcrdt.model.projection import LiveMemory, RevisionState, Tombstone
 from memcrdt.model.registers import DELETED, Deleted, Registers, Writes
 from memcrdt.model.values import Json, encoded_size
@@ -124,13 +125,16 @@ def edited(state: LiveMemory, edit: MemoryEdit, stamp: Stamp, revision: str) -> 
             writes |= dict.fromkeys((registers.revision_key(state.id, each) for each in gone), DELETED)
     writes |= _tags(state.id, state.salt, (tag for tag in edit.add_tags if tag not in state.tags), stamp.at)
     removed: Writes = {
-        registers.tag_key(state.id, state.salt, t): {"tag": None, "at": stamp.at}
-        for t in edit.remove_tags
-        if t in state.tags
+        registers.tag_key(state.id, state.salt, spelling): {"tag": None, "at": stamp.at}
+        for tag in edit.remove_tags
+        if tag in state.tags
+        for spelling in (tag, *_spellings(state, tag))
     }
     changed = {key: value for key, value in edit.metadata.items() if state.metadata.get(key) != value}
     writes |= removed
     writes |= _metadata(state.id, state.salt, changed, stamp.at)
+    respelled = (spelling for key in changed for spelling in _spellings(state, key))
+    writes |= _metadata(state.id, state.salt, dict.fromkeys(respelled), stamp.at)
     writes |= _attributes(state.id, _changed_attributes(state, edit.attributes), stamp.at)
     return writes | _links(state, edit, stamp.at)
 
@@ -237,6 +241,11 @@ def sendable(value: Json) -> Json:
 def _revision(memory_id: str, revision: str, text: str, stamp: Stamp, base: Iterable[str]) -> Writes:
     value: Json = {"text": text, "at": stamp.at, "by": stamp.by, "device": stamp.device, "base": list(base)}
     return {registers.revision_key(memory_id, revision): value}
+
+
+def _spellings(state: LiveMemory, name: str) -> list[str]:
+    """Return the other spellings of a tag or a key, each of which may have a register of its own."""
+    return [spelling for spelling in state.spellings if nfc(spelling) == name]
 
 
 def _tags(memory_id: str, salt: bytes, tags: Iterable[str], at: int) -> Writes:

@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple, TypeGuard
 from memcrdt.errors import InputError
 from memcrdt.model import limits
 from memcrdt.model.checks import check_label
+from memcrdt.model.normalization import nfc_json
 from memcrdt.model.values import Json, a_kind, check_json
 
 # The SQL signs of the operators that compare by size.
@@ -63,10 +64,10 @@ def _conditions(spec: object, what: str) -> tuple[Condition, ...]:
     if isinstance(spec, tuple):
         return _range(spec, what)
     if isinstance(spec, list):
-        return (Condition("$in", [check_json(item, what) for item in spec]),)
+        return (Condition("$in", [_check_operand(item, what) for item in spec]),)
     if _has_operators(spec):
         return _operators(spec, what)
-    return (Condition("$eq", check_json(spec, what)),)
+    return (Condition("$eq", _check_operand(spec, what)),)
 
 
 def _has_operators(spec: object) -> TypeGuard[Mapping[Any, object]]:
@@ -78,7 +79,7 @@ def _range(spec: tuple[object, ...], what: str) -> tuple[Condition, ...]:
         raise InputError(f"{what} is {spec!r}; a range has two ends, (low, high)")
     if spec == (None, None):
         raise InputError(f"{what} is a range without ends; give the low one, the high one, or both")
-    ends = [check_json(end, what) for end in spec]
+    ends = [_check_operand(end, what) for end in spec]
     if len({_scale(end, what) for end in ends if end is not None}) > 1:
         raise InputError(
             f"{what} goes from {_shown(ends[0])} to {_shown(ends[1])}; a range has two numbers or two texts"
@@ -109,13 +110,17 @@ def _operators(spec: Mapping[Any, object], what: str) -> tuple[Condition, ...]:
     return tuple(condition for condition in conditions if condition != ("$nin", []))
 
 
+def _check_operand(value: object, what: str) -> Json:
+    return nfc_json(check_json(value, what))
+
+
 def _any_json(value: object, what: str) -> Json:
-    return check_json(value, what)
+    return _check_operand(value, what)
 
 
 def _number_or_text(value: object, what: str) -> Json:
     if isinstance(value, str) or _is_number(value):
-        return check_json(value, what)
+        return _check_operand(value, what)
     raise _wrong(value, what, "a number or a text")
 
 
@@ -124,7 +129,7 @@ def _list(value: object, what: str) -> Json:
         raise _wrong(value, what, "a list of values")
     if len(value) > limits.FILTER_VALUES:
         raise InputError(f"{what} has over {limits.FILTER_VALUES:,} values; give fewer")
-    return [check_json(item, what) for item in value]
+    return [_check_operand(item, what) for item in value]
 
 
 def _boolean(value: object, what: str) -> Json:
@@ -137,7 +142,7 @@ def _content(value: object, what: str) -> Json:
     if isinstance(value, str) and not 1 <= len(value) <= limits.QUERY_CHARS:
         raise InputError(f"{what} needs a text of 1 to {limits.QUERY_CHARS:,} characters")
     if isinstance(value, (str, bool)) or _is_number(value):
-        return check_json(value, what)
+        return _check_operand(value, what)
     raise _wrong(value, what, "a text, a number, true or false")
 
 

@@ -2,7 +2,8 @@
 
 Yjs decides which value a register has. This module derives everything else from the set of registers alone, so the
 order in which they arrived never matters. A well-formed register with an invalid value is skipped and counted. It is
-never an error: it may come from a newer version or from a stock Yjs client.
+never an error: it may come from a newer version or from a stock Yjs client. Names and metadata are shown in NFC,
+whatever form their registers have: earlier versions and other clients write any form.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, TypeAlias
 from memcrdt.model import limits, registers
 from memcrdt.model.attributes import BY_NAME, IN_BIRTH, IN_REGISTERS, Attribute
 from memcrdt.model.ids import derive, is_ulid
+from memcrdt.model.normalization import nfc, nfc_json
 from memcrdt.model.predicates import (
     is_label,
     is_metadata_key,
@@ -61,6 +63,7 @@ class LiveMemory:
         superseded_at: The time at which `superseded_by` was last set, or None.
         revisions: All revisions in order of time, the birth first.
         ignored: The number of registers that were skipped because they are invalid.
+        spellings: The tags and the keys of metadata that a register has in another form than NFC.
     """
 
     id: str
@@ -80,6 +83,7 @@ class LiveMemory:
     superseded_at: int | None
     revisions: tuple[RevisionState, ...]
     ignored: int
+    spellings: frozenset[str] = frozenset()
 
     def value(self, attribute: Attribute) -> Json:
         """Return the value of an attribute, or its default."""
@@ -174,7 +178,7 @@ def _grave(memory_id: str, tombstones: Iterable[Json]) -> Tombstone:
     return Tombstone(
         memory_id,
         at if is_time(at) else 0,
-        by if is_label(by) else None,
+        nfc(by) if is_label(by) else None,
         device if is_label(device) else None,
     )
 
@@ -204,7 +208,7 @@ def _birth(value: Json) -> _Birth | None:
     for name, is_valid in _BORN:
         if not is_valid(said := get(name)):
             return None
-        attributes[name] = said
+        attributes[name] = nfc_json(said)
     return _Birth(text, created_at, device, salt, attributes)
 
 
@@ -215,7 +219,8 @@ class _Found:
     id: str
     salt: bytes
     tags: set[str] = field(default_factory=set)
-    metadata: dict[str, Json] = field(default_factory=dict)
+    metadata: dict[str, tuple[Any, Json]] = field(default_factory=dict)  # time and value
+    spellings: set[str] = field(default_factory=set)
     links: set[tuple[str, str]] = field(default_factory=set)
     attributes: dict[str, Json] = field(default_factory=dict)
     superseded_at: int | None = None
@@ -245,12 +250,13 @@ def _live(memory_id: str, birth: _Birth, united: Mapping[str, Json]) -> LiveMemo
         device=birth.device,
         source=born["source"],
         tags=tuple(sorted(found.tags)),
-        metadata=dict(sorted(found.metadata.items())),
+        metadata={key: value for key, (_, value) in sorted(found.metadata.items())},
         links=tuple(Link(rel, to) for rel, to in sorted(found.links)),
         attributes={name: value for name, value in sorted(others.items()) if value is not None},
         superseded_at=found.superseded_at,
         revisions=revisions,
         ignored=found.ignored,
+        spellings=frozenset(found.spellings),
     )
 
 
@@ -276,7 +282,7 @@ def _read_tag(found: _Found, name: str, value: Mapping[str, Json]) -> bool:
     tag = value.get("tag")
     if not (is_tag(tag) and registers.tag_name(found.salt, tag) == name):
         return False
-    found.tags.add(tag)
+    found.tags.add(_composed(found, tag))
     return True
 
 
@@ -286,8 +292,18 @@ def _read_metadata(found: _Found, name: str, value: Mapping[str, Json]) -> bool:
         return False
     if registers.metadata_name(found.salt, key) != name:
         return False
-    found.metadata[key] = value["value"]
+    name, entry = _composed(found, key), (value["at"], nfc_json(value["value"]))
+    before = found.metadata.get(name)  # an entry whose key has another spelling: the later one counts
+    if before is None or (before[0], canonical(before[1])) < (entry[0], canonical(entry[1])):
+        found.metadata[name] = entry
     return True
+
+
+def _composed(found: _Found, name: str) -> str:
+    composed = nfc(name)
+    if composed != name:
+        found.spellings.add(name)
+    return composed
 
 
 def _read_link(found: _Found, name: str, value: Mapping[str, Json]) -> bool:
@@ -301,7 +317,7 @@ def _read_link(found: _Found, name: str, value: Mapping[str, Json]) -> bool:
 def _read_attribute(found: _Found, name: str, value: Mapping[str, Json]) -> bool:
     if "value" not in value or not IN_REGISTERS[name].is_valid(said := value["value"]):
         return False
-    found.attributes[name] = said  # None as well: it removes the value of the birth
+    found.attributes[name] = nfc_json(said)  # None as well: it removes the value of the birth
     if name == _SUPERSEDED_BY:
         found.superseded_at = value["at"]  # type: ignore[assignment]  # _read has checked that it is a time
     return True
@@ -316,7 +332,10 @@ def _read_revision(found: _Found, name: str, value: Mapping[str, Json]) -> bool:
     if not (isinstance(base, list) and len(base) <= limits.BASES and all(is_ulid(each) for each in base)):
         return False
     bases = tuple(sorted(str(each) for each in base))
-    found.revisions.append(RevisionState(revision=name, text=text, at=at, by=by, device=device, base=bases, head=False))
+    author = None if by is None else nfc(by)
+    found.revisions.append(
+        RevisionState(revision=name, text=text, at=at, by=author, device=device, base=bases, head=False)
+    )
     return True
 
 

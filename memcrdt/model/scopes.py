@@ -25,6 +25,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
+from memcrdt.model.normalization import nfc
 from memcrdt.model.values import check_unicode
 
 Category: TypeAlias = Literal["global", "project", "agent", "conversation"]
@@ -60,15 +61,16 @@ def is_scope(text: object) -> bool:
 
 
 def check_scope(text: object) -> str:
-    """Return `text` if it is a scope. Raises InputError."""
-    if not isinstance(text, str) or not is_scope(text):
+    """Return `text` in NFC if it is a scope. Raises InputError."""
+    composed = nfc(text) if isinstance(text, str) else text
+    if not isinstance(composed, str) or not is_scope(composed):
         shown = repr(text)[:60]
         raise InputError(
             f"the scope {shown} is not known; use {FORMS}, with a printable name of at most"
             f" {limits.SCOPE_NAME_CHARS} characters; the names of a project and a conversation in it have at most"
             f" {limits.SCOPE_NAME_CHARS - len(_NESTING)} together"
         )
-    return check_unicode(text, "the scope")
+    return check_unicode(composed, "the scope")
 
 
 def nested(scope: str) -> Nested | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import EmbedderError
 from memcrdt.model.filters import CheckedFilters
+from memcrdt.model.normalization import caseless
 from memcrdt.model.records import Hit, MemoryRecord
 from memcrdt.model.values import Vector, from_ms
 from memcrdt.search.arrays import normalised
@@ -35,11 +36,11 @@ def changed_since(db: SqlConnection, filters: CheckedFilters, now: int) -> list[
     today = listing.revised_since(db, replace(filters, contains=None), now, CHANGED)
     moment = from_ms(filters.as_of)
     then = [reads.as_it_stood(db, record, moment) for record in today]
-    part = (filters.contains or "").casefold()
+    part = caseless(filters.contains or "")
     return [
         before
         for before, after in zip(then, today, strict=True)
-        if before.text != after.text and part in before.text.casefold()
+        if before.text != after.text and part in caseless(before.text)
     ]
 
 

@@ -11,6 +11,7 @@ from memcrdt.errors import CorruptError, InputError, NotFoundError
 from memcrdt.model import checks, edits, limits
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
 from memcrdt.model.ids import RANDOM_BYTES, derive, next_ulid
+from memcrdt.model.normalization import nfc
 from memcrdt.model.projection import LiveMemory, Tombstone
 from memcrdt.model.requests import PERSONAL, AddRequest, UpdateRequest, upsert
 from memcrdt.store import reads, spaces, views
@@ -47,7 +48,7 @@ class Adding:
 
     def _add(self, transaction: Transaction, request: AddRequest) -> str:
         space = self._space(transaction.db, request.space)
-        same = (space, request.scope, request.text)
+        same = (space, request.scope, nfc(request.text))
         if request.dedupe and (twin := self._added.get(same) or _twin(transaction, *same)):
             return twin
         if request.key is not None:
@@ -182,7 +183,7 @@ def missing(db: apsw.Connection, memory_id: str) -> NotFoundError:
 
 
 _TWIN = """
-SELECT id FROM memories WHERE fingerprint = ? AND space = ? AND scope = ? AND text = ?
+SELECT id FROM memories WHERE fingerprint = ? AND space = ? AND scope = ? AND nfc(text) = ?
 AND (superseded_by IS NULL OR circular = 1) AND (expires_at IS NULL OR expires_at > ?) ORDER BY id LIMIT 1"""
 
 

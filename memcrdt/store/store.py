@@ -159,16 +159,16 @@ class Store(Database):
             return spaces.space_number(db, name)
 
     def _catch_up(self) -> None:
-        """Project memories again whose attributes an older version left out of the views, a shard at a time.
+        """Project memories again whose views an older version wrote in another way, a shard at a time.
 
         A full disk or a locked file must not keep the store from opening. After a failure, the next opening retries.
         """
         if self.options.read_only:
             return
         with self.reading() as db:
-            if not (unknown := reprojection.unknown_attributes(db)):
+            if (is_outdated := reprojection.outdated(db)) is None:
                 return
-            plans = reprojection.plans(db, unknown)
+            plans = reprojection.plans(db, is_outdated)
         try:
             for plan in plans:
                 with suppress(CorruptError):  # the views stay unchanged

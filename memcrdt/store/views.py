@@ -12,6 +12,7 @@ import apsw
 
 from memcrdt.model import limits
 from memcrdt.model.attributes import ATTRIBUTES
+from memcrdt.model.normalization import nfc
 from memcrdt.model.projection import LiveMemory, State, Tombstone
 from memcrdt.model.records import ChangeKind
 from memcrdt.model.scopes import category_of
@@ -139,8 +140,8 @@ def much_revised(db: apsw.Connection, space: int, ids: Iterable[str]) -> list[st
 
 
 def fingerprint(text: str) -> int:
-    """Return a hash of the text: 64 bits, signed as in SQLite."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
+    """Return a hash of the text in NFC: 64 bits, signed as in SQLite."""
+    return int.from_bytes(hashlib.blake2b(nfc(text).encode(), digest_size=8).digest(), "big", signed=True)
 
 
 @dataclass(frozen=True, slots=True)

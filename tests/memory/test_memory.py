@@ -934,3 +934,15 @@ def _everything(memory: Memory) -> Any:
 def _head(memory: Memory) -> int:
     with memory.store.reading() as db:
         return int(db.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'updates'").get)
+
+
+def test_names_and_texts_are_the_same_in_every_unicode_form(memory: Memory) -> None:
+    """File names on a Mac are decomposed, what people type is composed. The text itself stays as it was given."""
+    first = memory.add(
+        "u\u0308ber", key="Cafe\u0301", tags=["e\u0301"], scope="project/Zu\u0308rich", author="Zoe\u0308"
+    )
+    assert memory.add("u\u0308ber", key="Café", scope="project/Zürich") == first
+    assert memory.add("über", scope="project/Zürich", dedupe=True) == first
+    for filters in ({"tags": "é"}, {"scope": "project/Zürich"}, {"author": "Zoë"}, {"contains": "ÜBER"}):
+        assert [found.id for found in memory.list(**filters)] == [first]  # type: ignore[arg-type]
+    assert memory.get(first).text == "u\u0308ber"

@@ -470,3 +470,24 @@ def _written(found: Part, writes: registers.Writes) -> Part:
     united = {**found, **writes}
     assert DELETED not in found.values()
     return {key: value for key, value in united.items() if not isinstance(value, Deleted)}
+
+
+def test_names_are_shown_composed_and_removed_in_every_spelling() -> None:
+    """Earlier versions and other clients wrote registers under decomposed names."""
+    spelt = "Cafe\u0301"
+    part: Part = {ID: {**BIRTH, "author": "Zoe\u0308", "scope": "project/Zu\u0308rich"}}  # type: ignore[dict-item]
+    part |= _tag(spelt) | _tag("Café")
+    part[registers.metadata_key(ID, SALT, spelt)] = {"key": spelt, "value": "u\u0308", "at": 2}
+    part[registers.metadata_key(ID, SALT, "Café")] = {"key": "Café", "value": "earlier", "at": 1}
+    state = project(ID, [part])
+    assert isinstance(state, LiveMemory)
+    assert (state.author, state.scope, state.tags, state.metadata) == (
+        "Zoë",
+        "project/Zürich",
+        ("Café",),
+        {"Café": "ü"},
+    )
+    edit = MemoryEdit(remove_tags=("Café",), metadata={"Café": None})
+    after = project(ID, [{**part, **edited(state, edit, Stamp(3, None, DEVICE), R1)}])  # type: ignore[dict-item]
+    assert isinstance(after, LiveMemory)
+    assert (after.tags, after.metadata) == ((), {})

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from memcrdt.model import attributes
+from memcrdt.model import attributes, checks, scopes
 from memcrdt.store import meta, reprojection
 from memcrdt.store.recovery import doctor
 from tests.bare_device import BareDevice
@@ -66,4 +66,25 @@ def test_a_conversation_in_a_project_gets_its_category_at_the_upgrade(device: Ma
         db.execute("UPDATE memories SET category = 'project'; PRAGMA user_version = 6")
     laptop.reopen()
     assert laptop.rows("SELECT category FROM memories WHERE id = ?", memory_id) == [("conversation",)]
+    assert doctor.examine(laptop.store).problems == ()
+
+
+def test_names_of_an_earlier_version_are_composed_at_the_next_start(
+    device: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It wrote them as they were given. Their registers stay as they are."""
+    laptop = device("L")
+    with monkeypatch.context() as earlier:
+        for module in (checks, scopes):
+            earlier.setattr(module, "nfc", lambda text: text)
+        memory_id = laptop.add("a memory", scope="project/Zu\u0308rich", tags=("Cafe\u0301",))
+    with laptop.store.writing() as db:
+        db.execute("DELETE FROM meta WHERE key = 'unicode_form'")
+        db.execute("UPDATE memories SET scope = 'project/Zu\u0308rich'")
+        db.execute("UPDATE tags SET tag = 'Cafe\u0301'")
+    before = laptop.rows("SELECT seq FROM updates")
+    laptop.reopen()
+    assert laptop.rows("SELECT scope FROM memories WHERE id = ?", memory_id) == [("project/Zürich",)]
+    assert laptop.rows("SELECT tag FROM tags") == [("Café",)]
+    assert laptop.rows("SELECT seq FROM updates") == before
     assert doctor.examine(laptop.store).problems == ()
