@@ -6,10 +6,12 @@ The key file is beside the store and never in it, so a copy of the store is not 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import shlex
 import stat
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +30,9 @@ KEY_FILE = "device.key"
 
 _FORMAT = "memcrdt device key 1: the private half is secret, never copy it to another device"
 _FILE_BYTES_MAX = 4096
+_TURNS, _TURN_S = 20, 0.05  # how often, and how long, to wait for a process that makes the key
+
+_log = logging.getLogger(__name__)
 
 
 class Identity:
@@ -129,10 +134,11 @@ def _publish(temporary: Path, path: Path) -> None:
         if os.name == "nt":
             temporary.rename(path)  # never replaces a file on Windows
             return
-        # A file system without hard links has no file modes either, so _read would refuse the key anyway.
         os.link(temporary, path)
     except FileExistsError:
         return
+    except OSError:
+        _publish_without_links(temporary, path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -140,14 +146,67 @@ def _publish(temporary: Path, path: Path) -> None:
         os.close(folder)
 
 
+def _publish_without_links(temporary: Path, path: Path) -> None:
+    """Give the temporary file its final name on a file system that has no hard links, such as exFAT.
+
+    An empty file of another name decides which of several processes may do it. It is left only by a process that was
+    killed here, and then the rename is done by the next one after a moment.
+    """
+    turn = path.with_name(f".{path.name}.turn")
+    for _ in range(_TURNS):
+        try:
+            os.close(os.open(turn, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            break
+        except FileExistsError:
+            time.sleep(_TURN_S)
+    try:
+        if not path.exists():
+            temporary.rename(path)
+    finally:
+        turn.unlink(missing_ok=True)
+
+
 def _read(path: Path) -> bytes:
     with path.open("rb") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if os.name != "nt" and mode & 0o077:
-            raise StoreError(
-                f"other users can read the device key {path} (mode {mode:04o}); run: chmod 600 {shlex.quote(str(path))}"
-            )
+        if os.name != "nt":
+            _keep_private(file.fileno(), path)
         return file.read(_FILE_BYTES_MAX)
+
+
+def _keep_private(descriptor: int, path: Path) -> None:
+    """Check that nobody else can read the key, and take away what the group may do with it.
+
+    Kubernetes gives a group all rights to the files of a volume (fsGroup) at every start. Where that cannot be taken
+    back, because the file is another user's or the volume is read-only, it is enough that the group is our own.
+
+    Raises:
+        StoreError: Other users can read the file.
+    """
+    found = os.fstat(descriptor)
+    mode = stat.S_IMODE(found.st_mode)
+    if not mode & 0o077:
+        return
+    if not mode & 0o007:
+        try:
+            os.fchmod(descriptor, 0o600)
+        except OSError:
+            if found.st_gid in (os.getegid(), *os.getgroups()):
+                _log.warning(
+                    "the group %d can read the device key %s (mode %04o), and this process cannot change that; make"
+                    " sure that nobody else is in that group",
+                    found.st_gid,
+                    path,
+                    mode,
+                )
+                return
+        else:
+            if not stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+                _log.warning("the group could read the device key %s (mode %04o); it can no longer", path, mode)
+                return
+    raise StoreError(
+        f"other users can read the device key {path} (mode {mode:04o}); run: chmod 600 {shlex.quote(str(path))}"
+        " (if that changes nothing, the file system has no modes: move the home, or mount it with umask=077)"
+    )
 
 
 def _parse(path: Path, data: bytes) -> tuple[bytes, bytes]:

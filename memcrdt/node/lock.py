@@ -108,7 +108,7 @@ def noted_signal_port(home: Path) -> int | None:
 def _open(home: Path) -> IO[bytes]:
     path = home / LOCK_FILE
     with _translated(path):
-        return path.open("ab")
+        return locks.open_to_lock(path)
 
 
 @contextmanager

@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import IO
+
+
+def open_to_lock(path: Path) -> IO[bytes]:
+    """Open a file for `take`, and create it if it is missing. Raises OSError.
+
+    Only its owner can open it: whoever may open a file, even for reading, may lock it, and keep others from it.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(path, flags, 0o600), "ab")
+    if sys.platform != "win32" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+        with suppress(OSError):  # it is another user's
+            os.fchmod(file.fileno(), 0o600)
+    return file
+
 
 if sys.platform == "win32":
     import msvcrt

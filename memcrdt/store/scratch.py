@@ -62,7 +62,7 @@ def _locked(home: Path, doing: str) -> Iterator[bool]:
     The lock file stays. If it were deleted, two processes could each lock a file of that name.
     """
     with _translated(home, doing):
-        file = (home / LOCK).open("ab")
+        file = locks.open_to_lock(home / LOCK)
     with file:
         with _translated(home, doing):
             is_ours = locks.take(file)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from memcrdt.errors import CorruptError, NotFoundError, StoreError
+from memcrdt.net import identity
 from memcrdt.net.identity import Identity, device_id_of
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")
@@ -32,7 +33,7 @@ def test_only_the_owner_can_read_the_key_file(tmp_path: Path) -> None:
 
 
 @posix_only
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602])
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o664, 0o602])
 def test_a_key_that_other_users_can_read_is_refused_with_the_fix(tmp_path: Path, mode: int) -> None:
     """The message contains the command that fixes the mode, and the command works."""
     Identity.load_or_create(tmp_path)
@@ -40,8 +41,54 @@ def test_a_key_that_other_users_can_read_is_refused_with_the_fix(tmp_path: Path,
     path.chmod(mode)
     with pytest.raises(StoreError, match="chmod 600") as caught:
         Identity.load_or_create(tmp_path)
-    subprocess.run(str(caught.value).rpartition("run: ")[2], shell=True, check=True)
+    subprocess.run(str(caught.value).rpartition("run: ")[2].partition(" (if")[0], shell=True, check=True)
     assert Identity.load_or_create(tmp_path).device_id
+
+
+@posix_only
+@pytest.mark.parametrize("mode", [0o640, 0o660, 0o620])
+def test_the_rights_of_the_group_are_taken_back(tmp_path: Path, mode: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Kubernetes gives a group all rights to a volume at every start. A message says so."""
+    known = Identity.load_or_create(tmp_path).device_id
+    (tmp_path / "device.key").chmod(mode)
+    assert Identity.load_or_create(tmp_path).device_id == known
+    assert (tmp_path / "device.key").stat().st_mode & 0o777 == 0o600
+    assert "the group could read" in caplog.text
+
+
+@posix_only
+def test_our_own_group_may_keep_its_rights_where_they_cannot_be_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The volume is read-only, or its files are another user's. Another group's rights are refused."""
+    known = Identity.load_or_create(tmp_path).device_id
+    (tmp_path / "device.key").chmod(0o660)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    assert Identity.load_or_create(tmp_path).device_id == known
+    assert "make sure that nobody else is in that group" in caplog.text
+    monkeypatch.setattr(os, "getegid", lambda: 4_000_000)
+    monkeypatch.setattr(os, "getgroups", list)
+    with pytest.raises(StoreError, match="other users can read"):
+        Identity.load_or_create(tmp_path)
+
+
+@posix_only
+def test_a_key_is_made_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems have none. A process that was killed on the way there holds up nobody for long."""
+    monkeypatch.setattr(identity, "_TURN_S", 0)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / ".device.key.turn").touch()
+    known = Identity.load_or_create(tmp_path).device_id
+    assert Identity.load_or_create(tmp_path).device_id == known
+    assert [path.name for path in tmp_path.iterdir()] == ["device.key"]
 
 
 def test_processes_that_race_get_the_same_key(tmp_path: Path) -> None:
@@ -78,8 +125,8 @@ def test_a_signature_verifies_with_the_public_key(tmp_path: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     Identity.load_or_create(tmp_path)
-    identity = Identity.load_or_create(tmp_path)
-    Ed25519PublicKey.from_public_bytes(identity.public_key).verify(identity.sign(b"message"), b"message")
+    device = Identity.load_or_create(tmp_path)
+    Ed25519PublicKey.from_public_bytes(device.public_key).verify(device.sign(b"message"), b"message")
 
 
 @pytest.mark.parametrize(
@@ -105,9 +152,9 @@ def test_a_truncated_key_is_refused(tmp_path: Path) -> None:
 def test_halves_that_do_not_match_do_not_sign(tmp_path: Path) -> None:
     """Checked before the first signature, when cryptography is loaded anyway."""
     _rewrite(tmp_path, private_key="00" * 32)
-    identity = Identity.load_or_create(tmp_path)
+    device = Identity.load_or_create(tmp_path)
     with pytest.raises(CorruptError, match="do not match"):
-        identity.sign(b"message")
+        device.sign(b"message")
 
 
 def test_the_home_is_created_with_the_key(tmp_path: Path) -> None:

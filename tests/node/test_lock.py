@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from memcrdt.errors import LockedError, StoreError
-from memcrdt.node.lock import Holder, ServeLock, holder
+from memcrdt.node.lock import LOCK_FILE, Holder, ServeLock, holder
 
 _HOLD = (
     "import sys, pathlib; from memcrdt.node.lock import ServeLock; lock = ServeLock(pathlib.Path(sys.argv[1]));"
@@ -69,3 +69,12 @@ def test_a_missing_home_is_named(tmp_path: Path) -> None:
     """An OSError is never raised as such."""
     with pytest.raises(StoreError, match="nowhere"):
         ServeLock(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")
+def test_only_the_owner_can_open_the_lock(tmp_path: Path) -> None:
+    """Another user who could open it, even for reading, could lock it first and keep the network from running."""
+    (tmp_path / LOCK_FILE).touch(mode=0o644)
+    (tmp_path / LOCK_FILE).chmod(0o644)
+    ServeLock(tmp_path).release()
+    assert (tmp_path / LOCK_FILE).stat().st_mode & 0o777 == 0o600
