@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from memcrdt.errors import StoreError
 from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.records import Hit
 from memcrdt.model.serialization import Record
@@ -46,7 +48,15 @@ class Searcher:
         self._worker: EmbeddingWorker | None = None
 
     def start(self) -> None:
-        """Start the thread."""
+        """Index words again that an earlier version folded otherwise, and start the thread.
+
+        If that fails, as on a full disk, the store is opened all the same, and the next opening tries again.
+        """
+        with self._store.reading() as db:
+            is_folded = self._index.is_folded(db)
+        if not is_folded:
+            with suppress(StoreError), self._store.writing() as db:
+                self._index.fold_again(db)
         from memcrdt.search.index.worker import EmbeddingWorker
 
         self._worker = EmbeddingWorker(self._store, self._index)

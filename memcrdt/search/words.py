@@ -1,13 +1,17 @@
 """Words: how a text is prepared for the full-text index. Stored texts and queries are prepared in the same way.
 
-SQLite's tokenizer (unicode61, accents folded, porter stems) splits text with spaces into words. Scripts written without
-spaces are first turned into overlapping pairs of characters, so that any substring of two or more characters is found.
+Letters are folded first (folding.py). SQLite's tokenizer (unicode61, accents folded, porter stems) splits text with
+spaces into words. Scripts written without spaces are first turned into overlapping pairs of characters, so that any
+substring of two or more characters is found.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Final, NamedTuple
+
+from memcrdt.model.normalization import nfc
+from memcrdt.search.folding import fold
 
 # Thai, Lao, Myanmar, Khmer; kana; CJK ideographs with their extensions; Hangul.
 _UNSPACED: Final = re.compile(
@@ -34,9 +38,10 @@ STOP_WORDS: Final = frozenset(
 
 
 def searchable(text: str) -> str:
-    """Return `text` for the full-text index: runs of unspaced script as pairs of characters, pictures as words."""
+    """Return `text`, folded, for the full-text index: unspaced script as pairs of characters, pictures as words."""
     if text.isascii():
         return text
+    text = fold(nfc(text))
     named = _PICTURE.sub(lambda picture: f" {_named(picture[0])} ", text)
     if named != text:
         named = _VARIED.sub(" ", named)
@@ -57,6 +62,7 @@ class Stretch(NamedTuple):
 
 def stretches(text: str) -> list[Stretch]:
     """Return what searchable() makes of `text`, part by part: plain text, pairs of characters, pictures."""
+    text = fold(text)  # of the same length
     found, end = [], 0
     for special in [] if text.isascii() else _SPECIAL.finditer(text):
         start, run = special.start(), special[0]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from memcrdt.errors import EmbedderError
 from memcrdt.model.values import Vector
+from memcrdt.search import folding
 from memcrdt.search.embedders.embedder import Embedder
 from memcrdt.search.embedders.watched import WatchedEmbedder, WatchedEmbedders
 from memcrdt.search.index import passages, registry
@@ -21,6 +22,7 @@ from memcrdt.search.index.filter_masks import FilterMasks
 from memcrdt.search.index.given import check_embedder, passage_vectors
 from memcrdt.search.index.registry import IndexedModel
 from memcrdt.search.words import searchable
+from memcrdt.store import views
 from memcrdt.store.indexer import IndexRow, SqlConnection
 
 if TYPE_CHECKING:
@@ -50,6 +52,12 @@ _WITHOUT_CODE = """
 SELECT count(*) FROM vectors LEFT JOIN codes USING(vector) WHERE code IS NULL OR length(code) != ?"""
 _QUEUE = "INSERT OR IGNORE INTO waiting(memory) VALUES(?)"
 UNQUEUE: Final = "DELETE FROM waiting WHERE memory = ?"
+_FOLDED = "SELECT folding FROM indexed"
+_NOTE_FOLDING = "UPDATE indexed SET folding = ?"
+_CLEAR_WORDS = """
+INSERT INTO fulltext(fulltext) VALUES('delete-all');
+UPDATE indexed SET passages = 0"""
+_PAGE: Final = 1_024  # memories whose words are read at once
 _CLEAR = """
 INSERT INTO fulltext(fulltext) VALUES('delete-all');
 UPDATE indexed SET passages = 0;
@@ -133,6 +141,23 @@ class SearchIndex:
         self._pages_to_merge = _MERGED_PAGES
         db.execute(_ERASE, (1,))
         return False
+
+    def is_folded(self, db: SqlConnection) -> bool:
+        """Return whether the words of full text are folded by the rules of this version."""
+        return bool(db.execute(_FOLDED).get == folding.VERSION)
+
+    def fold_again(self, db: SqlConnection) -> None:
+        """Write full text again, unless it is folded by the rules of this version. Vectors stay."""
+        if self.is_folded(db):
+            return
+        db.execute(_CLEAR_WORDS)
+        last = -1
+        while rows := views.index_rows(db, last, _PAGE):
+            words = [pair for row in rows for pair in _words(row)]
+            db.executemany(_ADD_WORDS, words)
+            db.execute(_COUNT, (len(words),))
+            last = rows[-1].memory
+        db.execute(_NOTE_FOLDING, (folding.VERSION,))
 
     def committed(self) -> None:
         """Wake the worker if the last commit left memories to embed. Copies in memory refresh at the next search."""
