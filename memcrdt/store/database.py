@@ -6,6 +6,7 @@ only this module.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -25,6 +26,9 @@ from memcrdt.store.location import FolderLocation, Location
 from memcrdt.store.meta import Facts
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+_warned_of: set[Path] = set()  # the files in bad places that were opened by this process
 
 
 class Database:
@@ -55,6 +59,7 @@ class Database:
         try:
             self.facts = self._begin()
             self.location.opened()
+            self._warn_of_place()
         except BaseException:  # do not leak connections when opening fails
             self.close()
             raise
@@ -248,6 +253,12 @@ class Database:
             connections.close(db)
             raise
         return db
+
+    def _warn_of_place(self) -> None:
+        """Log once for each file that it is in a bad place. `status` says so every time."""
+        if self.location.advice is not None and self.path not in _warned_of:
+            _warned_of.add(self.path)
+            _log.warning("%s", self.location.advice)
 
     def _use_facts(self, db: apsw.Connection) -> None:
         """Read the facts again: another process may have found that the store was copied, or restored a backup."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import apsw
 
-from memcrdt.store import connections, file_setup, files, open_file_locks, scratch
+from memcrdt.store import connections, file_setup, file_systems, files, open_file_locks, scratch
 from memcrdt.store.high_water_mark import HighWaterMark, HighWaterMarks, runtime_folder, state_folder
 from memcrdt.store.reserve import Reserve
 
@@ -118,6 +119,11 @@ class FolderLocation:
         """The name of the mounted file system of the file. It lasts for a mount at most, and a clone has another."""
         return str(self.path.stat().st_dev)
 
+    @cached_property
+    def advice(self) -> str | None:
+        """Why this is a bad place for a store, in words for the user, or None."""
+        return file_systems.advice(self.path)
+
     def is_at(self, path: Path) -> bool:
         """Return whether this store is in the file at `path`, which may be another name of it. Raises OSError."""
         return files.identity(path) == files.identity(self.path)
@@ -168,6 +174,7 @@ class MemoryLocation:
     vfs = _MEMORY_VFS
     file_number = 0
     volume = ""
+    advice = None
     readable_while_locked = False
 
     def __init__(self) -> None:

@@ -11,6 +11,7 @@ import apsw
 
 from memcrdt.errors import CorruptError
 from memcrdt.model.serialization import Counts, Record, UtcTime
+from memcrdt.model.values import from_ms
 from memcrdt.store import digests, meta, quarantine, reads, supersession
 from memcrdt.store.membership import receipts, refusals
 from memcrdt.store.membership.peers import Peer, Peers
@@ -174,6 +175,8 @@ def overview(store: Store, *, served: bool = True) -> StoreStatus:
         refused = quarantine.count(db)
         alarms = sorted([*meta.alarms(db), *refusals.alarms(db), *_circles(db)], key=lambda alarm: alarm.at)
         to_scrub = int(db.execute("SELECT count(*) FROM shards WHERE to_scrub > 0").get)
+    if store.location.advice is not None:
+        alarms.append(StoreAlarm(at=from_ms(store.now_ms()), text=store.location.advice))
     return StoreStatus(
         device=store.device,
         size=size,
