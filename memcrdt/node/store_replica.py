@@ -119,7 +119,7 @@ class StoreReplica(Replica):
             damage.repair_shard(self._store, exc.shard)
             raise  # the update has a gap before it now, but that is not the sender's fault
         except ImpostorError as exc:
-            self._store.renew_client(_IMPOSTOR.format(peer=shown(origin), exc=exc))
+            self._store.renew_client(_IMPOSTOR.format(sender=_sender(origin), exc=exc))
             return self.apply(space, shard, update, origin)
         except RemoteProtocolError as exc:
             refused = RefusedUpdate(number, shard, origin, str(exc), update, self._store.now_ms())
@@ -227,7 +227,7 @@ def _shrink(space: int, number: int, transaction: Transaction) -> None:
 
 
 _IMPOSTOR = (
-    "The device {peer} sent changes in the name of this store ({exc}): another copy of this store is in use, or a"
+    "{sender} sent changes in the name of this store ({exc}): another copy of this store is in use, or a"
     " member forges changes. Give each copy its own home and device key, and revoke devices that you do not trust."
     " Nothing is lost: this store now writes under a new client id, and writes again what others may lack"
 )

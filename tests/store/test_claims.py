@@ -104,6 +104,17 @@ def test_a_claim_of_the_clocks_ahead_makes_the_owner_take_another_client_id(devi
     assert b.rows("SELECT count(*) FROM quarantine") == [(0,)]
 
 
+def test_a_claim_by_a_stock_client_is_answered_in_the_same_way(device: Make) -> None:
+    """The alarm names its token."""
+    a = device("A")
+    a.add("first")
+    client, clock = _next(a)
+    claimed = claim(client, clock, _collected(9))
+    assert a.replica.apply(a.space(), 0, claimed, f"{log.STOCK}editor").status == "applied"
+    assert a.store.facts.client_id != client
+    assert "the token 'editor'" in _alarms(a)[0]
+
+
 @pytest.mark.parametrize("count", [2, 500])
 def test_claims_of_a_former_client_id_take_nothing(device: Make, tmp_path: Path, count: int) -> None:
     """The machine was restarted twice in between, and so the store has had three client ids."""
