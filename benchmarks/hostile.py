@@ -1,6 +1,6 @@
-"""Measure how much slower a node's own searches are while strangers attack its network.
+"""Measure how much slower a node's own searches are while strangers attack its network, and what hostile data costs.
 
-    python benchmarks/hostile.py [--memories 10000] [--seconds 10]
+    python benchmarks/hostile.py [--memories 10000] [--seconds 10] [--data]
 
 The node runs in a thread of the process that searches. The attacker is another process. Searches alone and under
 attack take turns, so that other work on the machine affects both. The attacker also takes a core of the same machine:
@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from corpus import questions, sentences
 from figures import machine
+from hostile_data import measure_data
 
 import memcrdt
 from memcrdt.errors import MemcrdtError
@@ -188,8 +189,14 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=10.0, help="seconds of searches alone, and as many under each attack"
     )
+    parser.add_argument("--data", action="store_true", help="measure only hostile data, without a network")
     given = parser.parse_args()
     print(machine())
+    with tempfile.TemporaryDirectory() as folder, memcrdt.open(Path(folder)) as memory:
+        memory.add_many(sentences(given.memories))
+        measure_data(memory)
+    if given.data:
+        return
     with tempfile.TemporaryDirectory() as folder, memcrdt.open(Path(folder)) as memory:
         memory.add_many(sentences(given.memories))
         Peers(memory.store).accept("A" * 52)
