@@ -20,7 +20,11 @@ SALT: Final = bytes(range(16))
 MEMORIES: Final = tuple(derive("odd memory", number)[0] for number in range(4))
 _REVISIONS: Final = tuple(derive("odd revision", number)[0] for number in range(5))
 _NAMES: Final = ("one", "two", "ümlaut", "\u0301", "a\x00b", "\u202eback", "x" * limits.TAG_CHARS)
-_TIMES: Final = (0, 1, 5, 10**12, limits.TIME_MAX_MS, limits.TIME_MAX_MS + 1, -1, 1.5, True, None, "1", [1], 1e300)
+_ODD_TIME: Final[Json] = [1]
+_TIMES: Final = (
+    *(0, 1, 5, 10**12, limits.TIME_MAX_MS, limits.TIME_MAX_MS + 1, -1, 1.5, True, None, "1"),
+    *(_ODD_TIME, 1e300),
+)
 _SCOPES: Final = ("global", "project/x", "project/x/conversation/y", "agent/a", "nope", "project/", "", 7, None)
 _TEXTS: Final = (
     "a text",
@@ -35,9 +39,11 @@ _TEXTS: Final = (
     3,
 )
 _BIG: Final = (2**53, 2**53 + 1, -(2**63), 2**62, 1e308, -1e-320, math.inf, -math.inf, math.nan, -0.0)
+_SHAPES: Final[tuple[Json, ...]] = ([], {}, [[]], [None], {"": None}, {"at": 1}, {"value": 1}, {"tag": {}})
+_DEEPER: Final[tuple[Json, ...]] = ({"at": {"at": 1}}, [MEMORIES[0], MEMORIES[0], MEMORIES[0]])
 _ODD: Final[tuple[Json, ...]] = (
     *(None, True, False, 0, -1, 1.5, *_BIG, "", " ", "x" * 300, "é" * 5_000, "00" * 16, MEMORIES[0]),
-    *([], {}, [[]], [None], {"": None}, {"at": 1}, {"value": 1}, {"tag": {}}, {"at": {"at": 1}}, [MEMORIES[0]] * 3),
+    *(*_SHAPES, *_DEEPER),
 )
 _SURROGATES: Final[tuple[Json, ...]] = ("\ud800", "a\udfffb", ["\ud800"], {"\udc00": 1})
 _FIELDS: Final = (

@@ -231,6 +231,12 @@ class Simulator:
             if link.other(node).node.id == peer:
                 self._close(node, link.number)
 
+    def broadcast(self, node: SimulatedNode, frame: bytes) -> None:
+        """Send a frame on every open link of a node, as a compromised device does, whatever its state machine says."""
+        for link in self._links_of(node):
+            if link.end(node).is_open:
+                self._send(node, link.number, frame)
+
     def block(self, sources: Iterable[str], targets: Iterable[str]) -> None:
         """Block all frames from the sources to the targets. Links between them end after a while."""
         others = list(targets)

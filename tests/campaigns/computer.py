@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import apsw
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,6 +23,7 @@ from memcrdt.model.clocks import StateVector, decode_state_vector
 from memcrdt.model.device_ids import KEY_BYTES
 from memcrdt.model.membership import Adoption
 from memcrdt.model.requests import PERSONAL
+from memcrdt.model.statements import Statement, unpack
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
 from memcrdt.net.identity import Identity
 from memcrdt.node.driver import PEERS_INTERVAL_S
@@ -34,6 +36,7 @@ from memcrdt.store.location import FILE
 from memcrdt.store.membership.introductions import Introductions
 from memcrdt.store.membership.members import Members
 from memcrdt.store.membership.peers import Peers
+from memcrdt.store.recovery.restore import restore
 from memcrdt.store.store import Store
 from memcrdt.sync.events import Committed, Revoked, SyncNow
 from memcrdt.sync.gossip import Gossip
@@ -50,8 +53,24 @@ _VECTOR: Final = "SELECT state_vector FROM shards JOIN spaces USING(space) WHERE
 _LOG: Final = ("updates", "snapshots")
 _REVOKED: Final = "SELECT device FROM peers WHERE state = 'revoked'"
 _MAINS: Final = FaultyVfs("memcrdt-mains", Disk())  # only one computer of a simulation can lose its power
+_CRAFTED: Final = """
+INSERT INTO peers(device, name, state, added_at) VALUES(:device, 'old laptop', 'accepted', 1);
+INSERT OR REPLACE INTO shares(space, device, read_only) SELECT space, :device, 0 FROM spaces;
+INSERT OR REPLACE INTO invited(space, device, read_only) SELECT space, :device, 0 FROM spaces;
+CREATE TRIGGER hide AFTER INSERT ON updates BEGIN DELETE FROM memories; DELETE FROM revisions; END;
+UPDATE sqlite_sequence SET seq = 9223372036854775807 WHERE name = 'updates'"""
+_TRUST: Final = (
+    "SELECT device, name, state FROM peers ORDER BY device",
+    "SELECT space, device, read_only FROM shares ORDER BY space, device",
+    "SELECT space, device, read_only FROM invited ORDER BY space, device",
+    "SELECT space, id FROM members ORDER BY space, id",
+    "SELECT type, name, sql FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name",
+)
 
 Files = dict[str, bytes]
+
+
+logging.getLogger("memcrdt").addHandler(logging.NullHandler())  # warnings are expected
 
 
 class QuietStore(Store):
@@ -104,7 +123,7 @@ class Computer:
     Args:
         site: The simulator and the folder.
         name: The letter.
-        skew_ms: The error of its clock. Each reading of the clock takes a millisecond.
+        skew_ms: The error of its clock, which may change. Each reading of the clock takes a millisecond.
         on_mains: Whether its disk loses unsynced data when the power is cut. Only one computer of a simulation may.
     """
 
@@ -152,6 +171,7 @@ class Computer:
             searcher=Searcher(agent, SearchIndex(None)),
             config=Config(budget_mb=0),
         )
+        self.memory.retention.note_time()  # as memcrdt.open() does
         self.replica = _Replica(self._server, self.told)
         self.peers = Peers(self._server)
         self.members = Members(self._server)
@@ -232,6 +252,23 @@ class Computer:
             (self.home / name).write_bytes(content)
         self._disk = Disk()
 
+    def restore_crafted(self, files: Files, stranger: str) -> None:
+        """Restore a backup into which somebody has put a device, triggers, and a sequence at its end."""
+        self.stop()
+        with tempfile.TemporaryDirectory(dir=self.home.parent) as folder, closing(self._open()) as store:
+            for name, content in files.items():
+                (Path(folder) / name).write_bytes(content)
+            path = Path(folder) / FILE
+            with closing(apsw.Connection(str(path))) as db:
+                db.pragma("journal_mode", "delete")
+                db.execute(_CRAFTED, {"device": stranger})
+            restore(store, path)
+        self.start()
+
+    def trust(self) -> list[tuple[Any, ...]]:
+        """Return everything by which other devices are trusted, and what could act on its own in the file."""
+        return [row for sql in _TRUST for row in self._reader().execute(sql)]
+
     def copy_to(self, other: Computer) -> None:
         """Copy this home to a new computer."""
         shutil.copytree(self.home, other.home)
@@ -272,6 +309,10 @@ class Computer:
         row = self._reader().execute(_VECTOR, (space, shard)).get
         return decode_state_vector(row) if row else {}
 
+    def true_ms(self) -> int:
+        """Return the virtual time in ms since 1970, which a correct clock shows."""
+        return _EPOCH_MS + round(1000 * self.sim.now)
+
     def space(self, name: str) -> str:
         """Return the id of the space with this name."""
         return self.memory.space(name).id()
@@ -288,6 +329,11 @@ class Computer:
     def knows(self, other: Computer, space: str) -> bool:
         """Return whether the other computer is a member by the statements in this computer's store."""
         return other.id in Members(self.memory.store).of(space).members
+
+    def statements(self, space: str) -> list[Statement]:
+        """Return the statements about the space with this name in this computer's store."""
+        sql = "SELECT statement FROM members JOIN spaces USING(space) WHERE name = ?"
+        return [unpack(bytes(data)) for (data,) in self._reader().execute(sql, (space,))]
 
     def has_cast_out(self, other: Computer) -> bool:
         """Return whether this computer knows that the other was revoked."""
@@ -356,7 +402,7 @@ class Computer:
 
     def _look(self) -> int:
         self._looks += 1
-        return _EPOCH_MS + self.skew_ms + round(1000 * self.sim.now) + self._looks
+        return self.true_ms() + self.skew_ms + self._looks
 
     def _scrub(self, store: Store) -> None:
         if self.on and store in (self.memory.store, self._server):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -16,9 +17,10 @@ from memcrdt.model.statements import CONTEXT, KEPT, STATEMENTS, Claim, Kind, Sta
 from memcrdt.net.identity import Identity
 from memcrdt.store import spaces
 from memcrdt.store.membership.shares import replace_genesis
+from memcrdt.store.membership.statement_store import creator_of, packed
 from memcrdt.store.spaces import Genesis
 from memcrdt.sync.events import Effect, Event, FrameReceived, SendFrame
-from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, MembershipUpdate, Offer, Push, Unknown
+from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, MembershipUpdate, Message, Offer, Push, Unknown
 from memcrdt.sync.wire import decode, encode
 from memcrdt.testing.simulator import Reactor, SimulatedNode
 from tests.campaigns.computer import Computer
@@ -34,7 +36,7 @@ _ATTEMPTS: Final = 100  # to find a smaller id, which gets less likely each time
 _MANY: Final = 40  # statements, which at maximum length make a frame of 200 KB
 
 
-class _TakenOver(Computer):
+class TakenOverComputer(Computer):
     """A computer controlled by an attacker. Its promises do not count."""
 
     def carry_off(self) -> None:
@@ -49,9 +51,30 @@ class _TakenOver(Computer):
                     break
         self.told()
 
+    def state(self, statements: Iterable[Statement]) -> None:
+        """Put signed statements about the space `personal` into this computer's list, and tell the others.
 
-class HostileComputer(_TakenOver):
+        A message has room for so many. The others are left out.
+        """
+        with self._server.writing() as db:
+            space = spaces.space_number(db, PERSONAL)
+            room = STATEMENTS - len(packed(db, space))
+            rows = [(space, each.id, each.packed()) for each in islice(statements, room)]
+            db.executemany("INSERT OR IGNORE INTO members(space, id, statement) VALUES(?, ?, ?)", rows)
+        self.told()
+
+    def created(self, name: str) -> bool:
+        """Return whether this computer created the space with this name, perhaps by taking it over."""
+        with self._server.reading() as db:
+            return creator_of(db, spaces.space_number(db, name)) == self.id
+
+
+class HostileComputer(TakenOverComputer):
     """A computer that spoils a share of its frames."""
+
+    def say(self, message: Message) -> None:
+        """Send a message to every device that it is connected with."""
+        self.sim.broadcast(self.node, encode(message))
 
     def reactor(self, incarnation: str) -> Reactor:
         return _Hostile(super().reactor(incarnation), Random(self.sim.rng.random()))
@@ -61,7 +84,7 @@ class HostileComputer(_TakenOver):
         return None if honest is None else mutated(honest, [honest], self._rng)
 
 
-class TamperedComputer(_TakenOver):
+class TamperedComputer(TakenOverComputer):
     """A member that may only read, and ignores that.
 
     It writes, sends and revokes others, except in spaces that it has taken over under its own id.
@@ -172,7 +195,7 @@ class _Hostile:
     def _false_record(self, members: MembershipUpdate) -> MembershipUpdate:
         rng, record, space = self._rng, members.record, members.space
         statements = list(record.statements)
-        stranger = _stranger(rng)
+        stranger = new_identity(rng)
         some: list[Callable[[], MembershipUpdate]] = [
             lambda: replace(members, space="0" * 52),
             lambda: replace(members, record=replace(record, creator=stranger.device_id)),
@@ -215,13 +238,16 @@ def _boast(signer: Identity, space: str, number: int) -> bytes:
     return Statement(claim, signer.public_key, signer.sign(CONTEXT + claim.packed())).packed()
 
 
-def signed(signer: Identity, kind: Kind, space: str, device: str, at: int = 1) -> Statement:
-    """Return a statement with a valid signature, even if its signer has no right to make it."""
-    claim = Claim(kind=kind, space=space, device=device, at=at)
+def signed(signer: Identity, kind: Kind, space: str, device: str, **more: Any) -> Statement:
+    """Return a statement with a valid signature, even if its signer has no right to make it.
+
+    `more` are further fields of its claim. It is dated to the year 1970 unless they say otherwise.
+    """
+    claim = Claim(**{"kind": kind, "space": space, "device": device, "at": 1, **more})
     return Statement(claim, signer.public_key, signer.sign(CONTEXT + claim.packed()))
 
 
-def _stranger(rng: Random) -> Identity:
+def new_identity(rng: Random) -> Identity:
     """Return the key of a device that no member has added."""
     private = rng.randbytes(KEY_BYTES)
     return Identity(Path(), Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw(), private)

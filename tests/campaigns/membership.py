@@ -17,6 +17,7 @@ from memcrdt.store.membership.members import Entry, Members
 from tests.campaigns import work
 from tests.campaigns.computer import Computer
 from tests.campaigns.hostile import HostileComputer, TamperedComputer
+from tests.campaigns.second_key import SecondKey
 from tests.campaigns.world import CLUB, TAMPERED_WORD, World
 
 _PORT: Final = 1  # never dialed
@@ -166,6 +167,9 @@ def _let_in_others(world: World) -> None:
         world.counts["member that was taken over"] += 1
         if world.suspect is None and rng.random() < 0.5:
             world.suspect = hostile
+            if not world.by_hand:
+                world.second_key = SecondKey(world.site, hostile)
+                world.second_key.prepare()
 
 
 def _found_club(world: World) -> None:

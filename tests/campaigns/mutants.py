@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -14,18 +14,21 @@ import apsw
 
 from memcrdt.crdt import shard
 from memcrdt.crdt.shard import Shard
-from memcrdt.model import clocks, edits, registers
+from memcrdt.model import clocks, edits, limits, membership, registers, roll
 from memcrdt.model.clocks import encode_state_vector
+from memcrdt.model.membership import Membership
 from memcrdt.model.projection import Tombstone
 from memcrdt.model.registers import Registers, Writes
-from memcrdt.model.statements import unpack
+from memcrdt.model.statements import Statement, unpack
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.node.trusted_peers import TrustedPeers
-from memcrdt.store import compaction, connections, log, shared_log
+from memcrdt.store import claims, compaction, connections, log, shared_log
+from memcrdt.store.clock import ClockNote
 from memcrdt.store.documents import Documents
 from memcrdt.store.high_water_mark import HighWaterMarks
 from memcrdt.store.log import Append
-from memcrdt.store.membership import members
+from memcrdt.store.membership import members, shares, statement_store
+from memcrdt.store.recovery import restore
 from memcrdt.store.shared_log import SharedRow
 from memcrdt.store.spaces import LOCAL
 from memcrdt.store.transaction import Transaction
@@ -153,6 +156,71 @@ def _trust_signatures() -> AbstractContextManager[object]:
     return patch.object(members, "checked", lambda data, space: unpack(data))
 
 
+def _let_the_latest_add_decide() -> AbstractContextManager[object]:
+    """Give a member the right of its latest add, so that a right can be taken away."""
+    derive = membership.membership
+
+    def deriving(creator: str, statements: Collection[Statement], revoked: Collection[str] = ()) -> Membership:
+        found = derive(creator, statements, revoked)
+        standing = sorted((each for each in statements if each.id in found.standing), key=lambda each: each.claim.at)
+        rights = {each.claim.device: each.claim.read_only for each in standing}
+        members = {
+            device: replace(member, read_only=rights.get(device, member.read_only))
+            for device, member in found.members.items()
+        }
+        return replace(found, members=members)
+
+    return patch.object(statement_store, "membership", deriving)
+
+
+def _cut_lists_of_members() -> AbstractContextManager[object]:
+    """Fill a list of members with the first statements by their ids, whoever signed them."""
+
+    def retained(creator: str, statements: Collection[Statement]) -> list[Statement]:
+        room = len(roll.retained(creator, statements))
+        return sorted(membership.heard(creator, statements), key=lambda each: each.id)[:room]
+
+    return _all(patch.object(statement_store, "retained", retained), patch.object(members, "retained", retained))
+
+
+def _leave_shares() -> AbstractContextManager[object]:
+    """Leave the shares of devices that are no members any more."""
+    replace_shares = shares._replace
+
+    def replacing(db: apsw.Connection, space: int, due: Mapping[str, bool]) -> set[str]:
+        return replace_shares(db, space, {**shares.shared_with(db, space), **due})
+
+    return patch.object(shares, "_replace", replacing)
+
+
+def _trust_the_clock() -> AbstractContextManager[object]:
+    """Forget expired memories by a clock that has just jumped."""
+    return patch.object(ClockNote, "moved_to", lambda self, now: ClockNote(now))
+
+
+def _take_any_number_of_clients() -> AbstractContextManager[object]:
+    """Take client ids from others without a limit."""
+    return patch.object(Transaction, "_checked_memory", lambda self, work, known, update, scanned: scanned.memory)
+
+
+def _take_any_shard() -> AbstractContextManager[object]:
+    """Make a shard of any number that others send."""
+    return patch.object(limits, "SHARDS_AHEAD", limits.SHARDS)
+
+
+def _write_nothing_again() -> AbstractContextManager[object]:
+    """Take updates that claim our clocks, or delete registers, as they come."""
+    unnoticed = patch.object(claims.Incoming, "_forged", _nothing)
+    return _all(unnoticed, patch.object(claims, "unexplained", lambda *_, **__: {}))
+
+
+def _restore_trust() -> AbstractContextManager[object]:
+    """Take devices and shares from a backup."""
+    trust = ("peers", "shares")
+    of_now = tuple(table for table in restore.OF_NOW if table not in trust)
+    return _all(patch.object(restore, "OF_NOW", of_now), patch.object(restore, "VIEWS", (*restore.VIEWS, *trust)))
+
+
 def _all(*patches: AbstractContextManager[object]) -> AbstractContextManager[object]:
     stack = ExitStack()
     for each in patches:
@@ -182,6 +250,14 @@ MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[object]]]] = {
     "offer every space to everyone": _offer_everything,
     "trust signatures": _trust_signatures,
     "follow readers to another id": _follow_readers,
+    "let the latest add decide": _let_the_latest_add_decide,
+    "cut lists of members": _cut_lists_of_members,
+    "leave shares": _leave_shares,
+    "trust the clock": _trust_the_clock,
+    "take any number of client ids": _take_any_number_of_clients,
+    "take any shard": _take_any_shard,
+    "write nothing again": _write_nothing_again,
+    "restore trust": _restore_trust,
 }
 
 
@@ -191,5 +267,9 @@ def catch(name: str, seeds: Iterable[int]) -> scenario.SeedOutcome | None:
     Returns:
         The outcome of the first seed that fails, or None if the mutant survives all seeds.
     """
-    with MUTANTS[name]():
-        return next((outcome for outcome in map(scenario.play, seeds) if outcome.error), None)
+    statement_store._derived.cache_clear()  # it has the members of the same seeds from other builds
+    try:
+        with MUTANTS[name]():
+            return next((outcome for outcome in map(scenario.play, seeds) if outcome.error), None)
+    finally:
+        statement_store._derived.cache_clear()

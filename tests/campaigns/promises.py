@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from memcrdt.model.clocks import StateVector, covers
+from memcrdt.model.values import canonical
 from memcrdt.store import digests, log
 from memcrdt.store.membership import receipts
 from tests.bare_device import dump
@@ -242,7 +243,7 @@ def _registers(computer: Computer, space: str) -> list[Any]:
         found = []
         for row in log.shards_of(db, number):
             live = documents.current(db, row).live
-            found += [(row.number, i, sorted(live.registers(i).items(), key=str)) for i in sorted(live.ids())]
+            found += [(row.number, each, canonical(live.registers(each))) for each in sorted(live.ids())]
         return found
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from memcrdt.errors import MemcrdtError
+from memcrdt.errors import MemcrdtError, ReadOnlyError
 from memcrdt.model.requests import PERSONAL
-from memcrdt.model.statements import STATEMENTS
 from memcrdt.testing.simulator import NetworkConditions
-from tests.campaigns import disk_rot, failures, membership, work
+from tests.campaigns import attacks, disk_rot, failures, membership, work
 from tests.campaigns.computer import Computer
 from tests.campaigns.expected import LostError
 from tests.campaigns.world import TAMPERED_WORD, World
@@ -59,7 +58,8 @@ def play(seed: int, *, rot: bool = False) -> SeedOutcome:
         world = World(seed, folder, rot=rot)
         error = ""
         try:
-            _play(world)
+            with attacks.small_limits(world):
+                _play(world)
         except LostError as exc:
             error = str(exc)
         except Exception as exc:  # noqa: BLE001 - any error: a computer would have stopped there
@@ -81,13 +81,16 @@ def _play(world: World) -> None:
         world.sim.run(world.rng.expovariate(1.0) if world.rng.random() < 0.8 else 0.0)
         _look_at_confirmations(world)
         _step(world)
+        attacks.strike(world)
         disk_rot.spoil(world)
     if world.rng.random() < 0.5:
         _play_epilogue(world)
     _make_peace(world)
     world.promises.check(world.computers)
-    if world.outcast is not None:
-        _look_for_traces(world, world.outcast)
+    attacks.check(world)
+    for outcast in (world.outcast, attacks.second_outcast(world)):
+        if outcast is not None:
+            _look_for_traces(world, outcast)
     _check_strangers(world)
 
 
@@ -145,24 +148,35 @@ def _play_epilogue(world: World) -> None:
 
 
 def _make_peace(world: World) -> None:
-    """Mend everything. Raise LostError if the computers do not become equal."""
+    """Mend everything. Raise LostError if the computers do not become equal, or cannot go on after an attack."""
     world.sim.conditions = _CALM
     world.sim.mend()
     failures.boot(world)
+    attacks.make_peace(world)
     membership.reunite(world)
+    _settle(world, brought=_BROUGHT)
+    if world.was_attacked:
+        for computer in world.writers():
+            for act in (work.write, work.update, work.tag, work.forget):
+                disk_rot.attempt(world, computer, act)
+        _settle(world)
+        world.counts["work after an attack"] += 1
+    _check_reports(world)
+
+
+def _settle(world: World, *, brought: int = 0) -> None:
+    """Let the computers sync until they are equal. Raise LostError if they do not become equal.
+
+    After `brought` rests, all data of every computer is everywhere, and spoiled rows that did not come back are lost.
+    """
     for rest in range(PATIENCE):
-        if rest == _BROUGHT:
+        if rest == brought > 0:
             disk_rot.give_up(world)
         for computer in world.computers:
             computer.sync_now()
         world.sim.run(PEACE_S)
         _look_at_confirmations(world)
-        if (
-            (rest >= _BROUGHT or not world.spoiled)
-            and world.promises.agree(world.computers)
-            and _know_of_outcast(world)
-        ):
-            _check_reports(world)
+        if (rest >= brought or not world.spoiled) and world.promises.agree(world.computers) and _know_of_outcast(world):
             return
     raise LostError(f"the computers do not agree within {PATIENCE * PEACE_S:.0f} s")
 
@@ -195,7 +209,8 @@ def _check_reports(world: World) -> None:
 def _look_for_traces(world: World, outcast: Computer) -> None:
     """Check that writes of a revoked computer reach no other computer, and that it receives no writes of others."""
     theirs, ours = world.text(), world.text()
-    outcast.memory.add(theirs)
+    with suppress(ReadOnlyError):  # it has heard that it is no member
+        outcast.memory.add(theirs)
     outcast.committed()
     writer = world.rng.choice(world.writers())
     writer.memory.add(ours)
@@ -221,7 +236,7 @@ def _check_strangers(world: World) -> None:
             raise LostError(f"{computer.name} has a write of a member that may only read")
         with computer.memory.store.reading() as db:
             most = db.execute("SELECT ifnull(max(n), 0) FROM (SELECT count(*) n FROM members GROUP BY space)").get
-        if most > STATEMENTS:
+        if most > world.roll:
             raise LostError(f"{computer.name} keeps {most} statements of members")
 
 

@@ -10,12 +10,15 @@ from memcrdt.crdt.shard import Shard
 from memcrdt.errors import ReadOnlyError, StoreError
 from memcrdt.model.registers import DELETED, REVISION, Writes, split
 from memcrdt.model.requests import PERSONAL, check_add
+from memcrdt.model.values import from_ms
 from memcrdt.store import compaction, log
 from memcrdt.store.importing import Importing
 from tests.campaigns.computer import Computer
 from tests.campaigns.expected import LostError
 from tests.campaigns.world import LOCAL_WORD, World
+from tests.odd_registers import MEMORIES
 
+_LIFE_MS: Final = 60 * 86_400_000
 _SHARED_ITEMS: Final = 12
 _WORDS: Final = ("red", "green", "blue")
 
@@ -31,6 +34,17 @@ def write(world: World, computer: Computer) -> None:
 def write_keyed(world: World, computer: Computer) -> None:
     """Add a memory under a key that other computers use too."""
     _add(world, computer, PERSONAL, key=f"key {world.rng.randrange(3)}")
+    computer.committed()
+
+
+def write_expiring(world: World, computer: Computer) -> None:
+    """Add a memory that expires in 60 days, by the true time or by this computer's clock if that is later.
+
+    A computer forgets memories of its own 30 days after they expired, so none is forgotten in a run.
+    """
+    text = world.text()
+    memory_id = computer.memory.add(text, expires_at=from_ms(computer.true_ms() + max(computer.skew_ms, 0) + _LIFE_MS))
+    world.promises.wrote(computer, memory_id, text, PERSONAL)
     computer.committed()
 
 
@@ -141,9 +155,9 @@ def _add(world: World, computer: Computer, space: str, *, key: str | None = None
 
 
 def _some(world: World, computer: Computer) -> tuple[str, str] | None:
-    """Return the id and the space of a memory that the computer may change, or None."""
+    """Return the id and the space of a memory that the computer may change, or None. Nonsense is left alone."""
     space = world.rng.choice(world.may_write(computer))
-    found = sorted(record.id for record in computer.memory.list(limit=1_000, space=space).items)
+    found = sorted({record.id for record in computer.memory.list(limit=1_000, space=space).items} - {*MEMORIES})
     return (world.rng.choice(found), space) if found else None
 
 

@@ -9,9 +9,14 @@ from typing import Final
 
 from memcrdt.crdt.shard import Shard
 from memcrdt.model.requests import PERSONAL
+from memcrdt.model.statements import STATEMENTS
+from memcrdt.sync.messages import Bye
+from memcrdt.sync.wire import decode
 from memcrdt.testing.simulator import SimulatedNode, Simulator
-from tests.campaigns.computer import Computer, Files, Site
+from tests.campaigns.computer import DEAF_S, Computer, Files, Site
+from tests.campaigns.expected import LostError
 from tests.campaigns.promises import Promises
+from tests.campaigns.second_key import SecondKey
 from tests.campaigns.wiretap import Wiretap
 
 CLUB: Final = "secret-club"  # a space that most computers do not know; its texts begin with this word too
@@ -26,6 +31,10 @@ class World:
     def __init__(self, seed: int, folder: Path, *, rot: bool = False) -> None:
         self.rng = Random(seed)
         self.rot = Random(f"rot {seed}") if rot else None  # decides when disks spoil data, and which data
+        self.attacks = Random(f"attacks {seed}")  # decides which attacks there are, and when
+        self.roll = STATEMENTS  # maximum in a list of members
+        self.was_attacked = False  # by a member
+        self.has_crafted_files = self.attacks.random() < 0.2  # and clocks that jump
         self.spoiled: list[Computer] = []  # computers whose disks have spoiled data
         self.sim = Simulator(seed)
         self.site = Site(self.sim, folder)
@@ -40,11 +49,13 @@ class World:
         self.by_hand = False  # whether all accept each other by hand; otherwise one invites the next
         self.suspect: Computer | None = None  # the computer that may be revoked
         self.outcast: Computer | None = None  # the computer that is revoked
+        self.second_key: SecondKey | None = None  # of a member that was taken over; a stranger once it has arrived
         self.backups: dict[str, tuple[float, Files]] = {}
         self.stock: tuple[Shard, str] | None = None  # the copy of a stock Yjs client, and the id of its space
         self.keyed: set[str] = set()  # memories that several computers may add under one id
         self.counts: Counter[str] = Counter()
         self._texts = 0
+        self._heard_at: dict[str, float] = {}  # by device: when it first talked to the second key as an outsider
         self.sim.watch = self._watch
 
     @property
@@ -89,3 +100,16 @@ class World:
 
     def _watch(self, source: SimulatedNode, target: SimulatedNode, frame: bytes) -> None:
         self.wiretap.look(source.id, target.id, frame)
+        if target is getattr(self.second_key, "node", None):
+            self._check_second_key(source, frame)
+
+    def _check_second_key(self, source: SimulatedNode, frame: bytes) -> None:
+        """Raise LostError if an honest computer talks to the second key although its thief was revoked."""
+        honest = {computer.id: computer for computer in self.computers}
+        computer = honest.get(source.id)
+        if computer is None or self.second_key is None or isinstance(decode(frame), Bye):
+            return
+        if not self.second_key.is_out_at(computer, {*honest}):
+            self._heard_at.pop(source.id, None)
+        elif self.sim.now > self._heard_at.setdefault(source.id, self.sim.now) + DEAF_S:
+            raise LostError(f"{computer.name}: talks to the second key of a device that it knows to be revoked")
