@@ -218,7 +218,6 @@ def test_an_unknown_id_is_exit_code_3_and_a_malformed_one_2(cli: Cli, ids: dict[
         ["search", "x", "--diversity", "2"],
         ["search", "x", "--min-score", "-1"],
         ["search", "x", "--limit", "1001"],
-        ["search", "x" * 9000],
     ],
 )
 def test_bad_filters_are_usage_errors(cli: Cli, ids: dict[str, str], arguments: list[str]) -> None:

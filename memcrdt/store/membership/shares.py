@@ -92,8 +92,7 @@ def derive(db: apsw.Connection, space: int, own: str, now_ms: int) -> None:
     for device in known.revoked - {own}:
         revoke_if_alone(db, device)
     if own in known.revoked:
-        if gone:
-            _tell_revoked(db, space, own, now_ms)
+        _tell_revoked(db, space, own, now_ms)
         return  # the other members stay known: they are asked again, and refuse this device
     db.executemany(_FORGET_IF_ALONE, [(device,) for device in gone - known.revoked])
     if own in known.members:
@@ -125,11 +124,13 @@ def _is_known(db: apsw.Connection, device: str) -> bool:
 
 
 def _tell_revoked(db: apsw.Connection, space: int, own: str, now_ms: int) -> None:
+    """Raise an alarm, unless it is there already: statements are derived from again and again."""
     name = db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get
     by = revocations(db, space, own)[0].by
     who = db.execute("SELECT name FROM peers WHERE device = ?", (by,)).get or f"the device {shown(by)}"
     text = f"this device was revoked from the space {name!r} by {who}; {COME_BACK}"
-    meta.raise_alarm(db, now_ms, text)
+    if all(known.text != text for known in meta.alarms(db)):
+        meta.raise_alarm(db, now_ms, text)
 
 
 _INVITED: Final = "SELECT device, read_only FROM invited WHERE space = ?"
