@@ -119,6 +119,7 @@ class _Key:
 
 def _measure_statements(memory: Memory) -> None:
     """Measure how a device learns a list that a member has filled, and how it revokes that member."""
+    assert memory.home is not None
     own, members, peers = Identity.load_or_create(memory.home), Members(memory.store), Peers(memory.store)
     thief, keys = _Key(), [_Key() for _ in range(_KEYS)]
     peers.accept(thief.device)

@@ -38,6 +38,9 @@ class NoIndex:
 
     def clear(self, db: Any) -> None: ...
 
+    def erase_removed(self, db: Any) -> bool:
+        return False
+
     def problems(self, db: Any) -> Iterator[str]:
         return iter(())
 

@@ -11,6 +11,7 @@ import os
 import secrets
 import shlex
 import stat
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -168,45 +169,48 @@ def _publish_without_links(temporary: Path, path: Path) -> None:
 
 def _read(path: Path) -> bytes:
     with path.open("rb") as file:
-        if os.name != "nt":
+        if sys.platform != "win32":
             _keep_private(file.fileno(), path)
         return file.read(_FILE_BYTES_MAX)
 
 
-def _keep_private(descriptor: int, path: Path) -> None:
-    """Check that nobody else can read the key, and take away what the group may do with it.
+if sys.platform != "win32":
 
-    Kubernetes gives a group all rights to the files of a volume (fsGroup) at every start. Where that cannot be taken
-    back, because the file is another user's or the volume is read-only, it is enough that the group is our own.
+    def _keep_private(descriptor: int, path: Path) -> None:
+        """Check that nobody else can read the key, and take away what the group may do with it.
 
-    Raises:
-        StoreError: Other users can read the file.
-    """
-    found = os.fstat(descriptor)
-    mode = stat.S_IMODE(found.st_mode)
-    if not mode & 0o077:
-        return
-    if not mode & 0o007:
-        try:
-            os.fchmod(descriptor, 0o600)
-        except OSError:
-            if found.st_gid in (os.getegid(), *os.getgroups()):
-                _log.warning(
-                    "the group %d can read the device key %s (mode %04o), and this process cannot change that; make"
-                    " sure that nobody else is in that group",
-                    found.st_gid,
-                    path,
-                    mode,
-                )
-                return
-        else:
-            if not stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
-                _log.warning("the group could read the device key %s (mode %04o); it can no longer", path, mode)
-                return
-    raise StoreError(
-        f"other users can read the device key {path} (mode {mode:04o}); run: chmod 600 {shlex.quote(str(path))}"
-        " (if that changes nothing, the file system has no modes: move the home, or mount it with umask=077)"
-    )
+        Kubernetes gives a group all rights to the files of a volume (fsGroup) at every start. Where that cannot be
+        taken back, because the file is another user's or the volume is read-only, it is enough that the group is our
+        own.
+
+        Raises:
+            StoreError: Other users can read the file.
+        """
+        found = os.fstat(descriptor)
+        mode = stat.S_IMODE(found.st_mode)
+        if not mode & 0o077:
+            return
+        if not mode & 0o007:
+            try:
+                os.fchmod(descriptor, 0o600)
+            except OSError:
+                if found.st_gid in (os.getegid(), *os.getgroups()):
+                    _log.warning(
+                        "the group %d can read the device key %s (mode %04o), and this process cannot change that; make"
+                        " sure that nobody else is in that group",
+                        found.st_gid,
+                        path,
+                        mode,
+                    )
+                    return
+            else:
+                if not stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+                    _log.warning("the group could read the device key %s (mode %04o); it can no longer", path, mode)
+                    return
+        raise StoreError(
+            f"other users can read the device key {path} (mode {mode:04o}); run: chmod 600 {shlex.quote(str(path))}"
+            " (if that changes nothing, the file system has no modes: move the home, or mount it with umask=077)"
+        )
 
 
 def _parse(path: Path, data: bytes) -> tuple[bytes, bytes]:

@@ -119,7 +119,7 @@ def _synchronized(folder: Path) -> str | None:
 
 def _remote(folder: Path) -> str | None:
     """Return the type of the file system of a folder if that is another machine's, or None."""
-    if sys.platform == "win32":
+    if os.name == "nt":
         return _remote_drive(folder)
     mounts = parse_proc_mounts(_MOUNTS.read_bytes()) if _MOUNTS.exists() else parse_mount(_listed_mounts())
     return remote_kind(folder, mounts)

@@ -152,9 +152,10 @@ def _is_private(folder: Path) -> bool:
         found = folder.lstat()
     except OSError:
         return False
-    if not hasattr(os, "getuid"):  # Windows has a folder for temporary files for each user
+    geteuid = getattr(os, "geteuid", None)
+    if geteuid is None:  # Windows has a folder for temporary files for each user
         return True
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == geteuid() and not found.st_mode & 0o022
 
 
 def _read(path: Path) -> HighWaterMark | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 import time
@@ -41,7 +42,7 @@ def machine_id() -> str:
     for path in _LINUX_MACHINE:
         if (found := _content(path)) not in ("", _UNSET):
             return found
-    if sys.platform == "darwin":
+    if platform.system() == "Darwin":
         return _output("sysctl", "-n", "kern.uuid")
     return _windows_machine()
 

@@ -404,9 +404,10 @@ def test_earlier_texts_are_checked_like_memories(memory: Memory, tmp_path: Path)
     """They belong to the line before, have limits, and may not contain what looks like a secret."""
     one, other = "01JD8Z6Q4M0000000000000001", "01JD8Z6Q4M0000000000000002"
     text = {"id": one, "revision": other, "text": "earlier", "at": "2026-01-01T00:00:00Z", "base": []}
+    token = "ghp_" + "q7Zt3LmXv92K" + "dWpB4sRy8NcF" + "1hJg6TaEuQ0i"
     wrong: tuple[dict[str, Any], ...] = (
         {"id": other}, {"revision": "x"}, {"text": ""}, {"at": None}, {"at": "yesterday"}, {"base": "x"},
-        {"base": [other] * 65}, {"base": [5]}, {"by": 5}, {"head": True}, {"text": "ghp_" + "a1B2" * 9},
+        {"base": [other] * 65}, {"base": [5]}, {"by": 5}, {"head": True}, {"text": token},
     )  # fmt: skip
     lines = [{"text": "now", "id": one}, *({**text, **each} for each in wrong)]
     report = memory.import_(_write(tmp_path / "in.jsonl", text, *lines))
