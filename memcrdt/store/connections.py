@@ -223,8 +223,9 @@ def write_again(db: apsw.Connection) -> None:
 
 
 def keep_wal(db: apsw.Connection) -> None:
-    """Let the connection change no file when it is closed."""
-    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    """Let the connection change no file when it is closed, unless it is closed already."""
+    with suppress(apsw.ConnectionClosedError):
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
 
 
 class BusyHandler:
