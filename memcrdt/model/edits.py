@@ -206,7 +206,10 @@ def may_be_pruned(memory_id: str, before: Registers, found: Registers) -> set[st
     if len(revisions(found)) + 1 < limits.REVISIONS:
         return set()
     values = [value for value in revisions(before).values() if isinstance(value, dict)]
-    bases = [base for value in values if isinstance(listed := value.get("base"), list) for base in listed]
+    listed = [each for value in values if isinstance(each := value.get("base"), list)]
+    if any(len(each) >= limits.BASES for each in listed):  # an edit of more heads deletes all others (updated)
+        return set(revisions(before))
+    bases = [base for each in listed for base in each]
     return {registers.revision_key(memory_id, base) for base in bases if isinstance(base, str)}
 
 

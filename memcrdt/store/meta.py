@@ -115,6 +115,11 @@ def asserting_client_id(random: Random, known: Iterable[int]) -> int:
     return max(highest, 1 << _CLIENT_ID_BITS) + 1 + (int.from_bytes(random(5), "big") & (_ASSERTING_STEP - 1))
 
 
+def is_asserting(client_id: int) -> bool:
+    """Return whether asserting_client_id() may have made a client id."""
+    return client_id > 1 << _CLIENT_ID_BITS
+
+
 def yielding_client_id(random: Random) -> int:
     """Return a client id for one transaction whose writes yield to other writes of the same registers.
 

@@ -7,6 +7,7 @@ batch of any size costs one update per shard. Reads see gathered writes.
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -23,7 +24,7 @@ from memcrdt.model.values import Json
 from memcrdt.store import claims, log, views
 from memcrdt.store.documents import Documents
 from memcrdt.store.log import ShardRow
-from memcrdt.store.meta import Random, asserting_client_id, former_client_ids
+from memcrdt.store.meta import Random, asserting_client_id, former_client_ids, is_asserting
 from memcrdt.store.shard_work import ShardWork
 from memcrdt.store.spaces import is_read_only, space_name
 from memcrdt.store.views import Projected
@@ -357,7 +358,10 @@ class Transaction:
         """Return the memory in bytes that an update adds to a shard. Raises ShardFullError."""
         from memcrdt.crdt.scan import ShardFullError, memory_added
 
-        if len(known.keys() | scanned.after.keys()) > max(limits.SHARD_CLIENTS_MAX, len(known)):
+        new = scanned.after.keys() - known.keys()
+        # Ids under which a device writes again what was taken away have as much room of their own.
+        wanted, held = (Counter(map(is_asserting, ids)) for ids in (new, known))
+        if any(held[kind] + wanted[kind] > limits.SHARD_CLIENTS_MAX for kind in wanted):
             raise ShardFullError(
                 f"shard {work.row.number} would have more than {limits.SHARD_CLIENTS_MAX:,} Yjs clients"
             )

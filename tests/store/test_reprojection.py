@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.resources import files
 
 import pytest
 
@@ -63,7 +64,8 @@ def test_a_conversation_in_a_project_gets_its_category_at_the_upgrade(device: Ma
     laptop = device("L")
     memory_id = laptop.add("a memory", scope="project/acme/conversation/standup")
     with laptop.store.writing() as db:
-        db.execute("UPDATE memories SET category = 'project'; PRAGMA user_version = 6")
+        db.execute("UPDATE memories SET category = 'project'")
+        db.execute(files("memcrdt.store").joinpath("schema", "0007.sql").read_text("utf-8"))
     laptop.reopen()
     assert laptop.rows("SELECT category FROM memories WHERE id = ?", memory_id) == [("conversation",)]
     assert doctor.examine(laptop.store).problems == ()
