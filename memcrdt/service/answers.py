@@ -84,6 +84,11 @@ class Origins:
         return record.trust or (None if record.device in self.own else "untrusted")
 
 
+def record_of(item: Hit | MemoryRecord) -> MemoryRecord:
+    """Return the memory of a hit or of a record."""
+    return item.memory if isinstance(item, Hit) else item
+
+
 def check_chars(max_chars: object) -> int:
     """Return the budget of an answer in characters. Raises InputError."""
     if max_chars is None:
@@ -110,7 +115,7 @@ def answer(
 
 
 def _entry(item: Hit | MemoryRecord, origins: Origins, row_chars: int) -> PromptEntry:
-    record = item.memory if isinstance(item, Hit) else item
+    record = record_of(item)
     entry = entry_of(record)
     shown = _shown(item, row_chars)
     attributes = {
@@ -127,7 +132,7 @@ def _entry(item: Hit | MemoryRecord, origins: Origins, row_chars: int) -> Prompt
 
 def _shown(item: Hit | MemoryRecord, row_chars: int) -> str:
     """Return the text, or of a long text the passage that matched, or its start."""
-    text = item.memory.text if isinstance(item, Hit) else item.text
+    text = record_of(item).text
     if len(text) <= row_chars:
         return text
     passage = item.passage if isinstance(item, Hit) and item.passage else text
@@ -135,7 +140,7 @@ def _shown(item: Hit | MemoryRecord, row_chars: int) -> str:
 
 
 def _row(item: Hit | MemoryRecord, origins: Origins, row_chars: int) -> Row:
-    record, score = (item.memory, round(item.score, 3)) if isinstance(item, Hit) else (item, None)
+    record, score = record_of(item), round(item.score, 3) if isinstance(item, Hit) else None
     return Row(
         id=record.id,
         scope=record.scope,

@@ -19,11 +19,11 @@ from memcrdt.memory.memory import Memory
 from memcrdt.memory.sync import SyncWarning
 from memcrdt.model import limits
 from memcrdt.model.filters import Order
-from memcrdt.model.records import Forgotten, MemoryRecord, Revision
+from memcrdt.model.records import Forgotten, Hit, MemoryRecord, Revision
 from memcrdt.model.requests import PERSONAL
 from memcrdt.model.serialization import Record
 from memcrdt.model.values import from_ms
-from memcrdt.service.answers import MOST_CHARS, Answer, Origins, answer, check_chars
+from memcrdt.service.answers import MOST_CHARS, Answer, Origins, answer, check_chars, record_of
 from memcrdt.service.context import Context
 from memcrdt.service.problems import ConfirmationError
 
@@ -117,7 +117,7 @@ class Service:
         found = self.memory.search(
             query, limit=_limit(limit), min_score=min_score, fold=True, **self._filters(scopes, filters)
         )
-        return answer(found, self.origins(), scopes, max_chars=chars)
+        return answer(found, self.origins(found), scopes, max_chars=chars)
 
     def list(
         self,
@@ -133,13 +133,13 @@ class Service:
         scopes = self.context.to_read(scope)
         chars = check_chars(max_chars)
         page = self.memory.list(limit=_limit(limit), order=order, cursor=cursor, **self._filters(scopes, filters))
-        return answer(page, self.origins(), scopes, max_chars=chars, next_cursor=page.next_cursor)
+        return answer(page, self.origins(page), scopes, max_chars=chars, next_cursor=page.next_cursor)
 
     def get(self, id: str) -> Answer:
         """Return one memory with its whole text. Raises NotFoundError."""
         record = self.memory.get(id)
         whole = len(record.text)
-        return answer([record], self.origins(), (record.scope,), max_chars=MOST_CHARS, row_chars=max(whole, 1))
+        return answer([record], self.origins([record]), (record.scope,), max_chars=MOST_CHARS, row_chars=max(whole, 1))
 
     def update(self, id: str, *, scope: str | None = None, **changes: Any) -> Saved:
         """Change a memory. Arguments as for Memory.update(), except `allow_secret`."""
@@ -204,25 +204,25 @@ class Service:
 
     def sync_state(self) -> dict[str, Any]:
         """Return the state of sync: a sentence for each device, and the same as JSON values."""
-        status = self.memory.status()
-        peers = [peer for peer in status.peers if peer.state == "accepted"]
+        peers = [peer for peer in self.memory.devices() if peer.state == "accepted"]
         lines = [_sync_line(peer) for peer in peers] or ["No other device is paired with this one."]
         lines += [warning.text for warning in self.warnings()]
         return {
             "text": "\n".join(lines),
-            "serving": status.serving is not None,
-            "devices": [
-                {"name": self.origins().name(peer.device), "connected": peer.connected, "behind": peer.behind}
-                for peer in peers
-            ],
+            "serving": self.memory.sync.serving() is not None,
+            "devices": [{"name": _name_of(peer), "connected": peer.connected, "behind": peer.behind} for peer in peers],
         }
 
-    def origins(self) -> Origins:
-        """Return the names of all known devices, and the devices of this user: the members of the space `personal`."""
-        own = {member.device for member in self.memory.space(PERSONAL).members()}
-        names = {device.device: device.name for device in self.memory.devices() if device.name}
-        names[self.memory.device] = "this device"
-        return Origins(names, own | {self.memory.device})
+    def origins(self, found: Iterable[Hit | MemoryRecord]) -> Origins:
+        """Return the names of the devices behind memories, and the devices of this user: those that share `personal`.
+
+        Members are read, and not the state of their sync, which takes far longer.
+        """
+        spaces = {PERSONAL, *(record_of(item).space for item in found)}
+        members = {space: self.memory.space(space).members(revoked=True) for space in spaces}
+        names = {each.device: each.name for of in members.values() for each in of if each.name}
+        own = {each.device for each in members[PERSONAL] if each.state == "member"}
+        return Origins({**names, self.memory.device: "this device"}, own | {self.memory.device})
 
     def _to_forget(
         self, id: str | Iterable[str] | None, scope: str | None, filters: Mapping[str, Any]
@@ -268,12 +268,15 @@ class Service:
         return Saved(id=record.id, scope=record.scope, space=record.space, device="this device", known=known)
 
 
+def _name_of(peer: Device) -> str:
+    return peer.name or peer.device[:7]
+
+
 def _sync_line(peer: Device) -> str:
-    name = peer.name or peer.device[:7]
     seen = "never seen" if peer.seen_at is None else f"last seen {peer.seen_at.isoformat(timespec='seconds')}"
     state = "connected" if peer.connected else seen
     behind = f"{peer.behind:,} changes not there yet" if peer.behind else "has all changes"
-    return f"{name}: {state}, {behind}" + (f" ({peer.error})" if peer.error else "")
+    return f"{_name_of(peer)}: {state}, {behind}" + (f" ({peer.error})" if peer.error else "")
 
 
 def _confirmation(ids: Iterable[str]) -> str:
