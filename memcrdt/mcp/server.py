@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -37,12 +38,13 @@ class MemoryServer(MCPServer[Any]):
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(workspace.close)
 
+        # The SDK sets up logging unless there is a handler. Its own prints messages of any library with tracebacks.
+        logging.getLogger().addHandler(logging.NullHandler())
         super().__init__(
             "memcrdt",
             title="memcrdt",
             instructions=INSTRUCTIONS,
             version=memcrdt.__version__,
-            log_level="WARNING",
             lifespan=lifespan,
         )
         Tools(workspace).add_to(self)
