@@ -252,8 +252,11 @@ class Computer:
             (self.home / name).write_bytes(content)
         self._disk = Disk()
 
-    def restore_crafted(self, files: Files, stranger: str) -> None:
-        """Restore a backup into which somebody has put a device, triggers, and a sequence at its end."""
+    def restore_crafted(self, files: Files, stranger: str) -> list[tuple[Any, ...]]:
+        """Restore a backup into which somebody has put a device, triggers, and a sequence at its end.
+
+        Return what trust() finds before this computer starts again, and signs what it has not signed yet.
+        """
         self.stop()
         with tempfile.TemporaryDirectory(dir=self.home.parent) as folder, closing(self._open()) as store:
             for name, content in files.items():
@@ -263,7 +266,9 @@ class Computer:
                 db.pragma("journal_mode", "delete")
                 db.execute(_CRAFTED, {"device": stranger})
             restore(store, path)
+        found = self.trust()
         self.start()
+        return found
 
     def trust(self) -> list[tuple[Any, ...]]:
         """Return everything by which other devices are trusted, and what could act on its own in the file."""
