@@ -296,7 +296,8 @@ class Members:
         out = withdrawn(db, space) | known.members.keys() & set(revoked_here(db))
         claims = [claim("revoke", device) for device in sorted(out)]
         for device, name, read_only in db.execute(_INVITED, (space,)):
-            if device not in known.members and device not in known.revoked | out:
+            has_less = device not in known.members or (known.members[device].read_only and not read_only)
+            if has_less and device not in known.revoked | out:
                 claims.append(claim("add", device, (name or "")[:NAME_CHARS], bool(read_only)))
         if is_shared(db, space) and own_name not in names_claimed(db, space, own):
             claims.append(claim("add", own, own_name))

@@ -222,6 +222,20 @@ def test_a_device_that_the_user_accepted_stays_known(homes: list[Home]) -> None:
     assert third.id in first.known
 
 
+def test_a_device_that_the_user_let_write_is_signed_for_although_another_member_lets_it_read(
+    make_home: Callable[[str], Home],
+) -> None:
+    """Otherwise a member could keep two devices apart by naming one of them as a reader first."""
+    first, second, third = map(make_home, ("first", "second", "third"))
+    first.peers.accept(second.id, name="second")
+    first.settle()
+    first.peers.accept(third.id, name="third")
+    first.members.learn(first.space, [second.says("add", third.id, first.space, read_only=True)])
+    assert first.members.of("personal").members[third.id].read_only
+    first.settle()
+    assert not first.members.of("personal").members[third.id].read_only
+
+
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_the_user_confirms_a_revocation_by_devices_that_depend_on_the_revoked_one(
     homes: list[Home], everywhere: bool
