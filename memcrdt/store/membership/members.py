@@ -201,21 +201,22 @@ class Members:
             name = space_name(db, space)
         if fitting := [each for each in signed if each.id in roll]:
             self._change(space, fitting)
-        for each in signed:
-            if each.id not in roll:
-                self._alarm(_FULL[each.claim.kind].format(device=shown(each.claim.device), name=name))
+        lost = [each.claim for each in signed if each.id not in roll]
+        self._alarm(dict.fromkeys(_FULL[each.kind].format(device=shown(each.device), name=name) for each in lost))
 
     def _change(self, space: int, statements: Sequence[Statement]) -> None:
         with self._store.writing() as db:
             add_statements(db, space, statements)
             derive(db, space, self._store.device, self._store.now_ms())
 
-    def _alarm(self, text: str) -> None:
+    def _alarm(self, texts: Iterable[str]) -> None:
+        """Raise alarms, except those that are there already."""
         with self._store.reading() as db:
-            if any(known.text == text for known in meta.alarms(db)):
-                return
-        with self._store.writing() as db:
-            meta.raise_alarm(db, self._store.now_ms(), text)
+            known = {each.text for each in meta.alarms(db)}
+        if new := [text for text in texts if text not in known]:
+            with self._store.writing() as db:
+                for text in new:
+                    meta.raise_alarm(db, self._store.now_ms(), text)
 
     def entries(self, names: Iterable[str]) -> list[Entry]:
         """Return the spaces with these names, for a device that is invited to them.
