@@ -19,7 +19,7 @@ CAUGHT_BY = {  # the first seed that catches the mutant; other seeds are played 
     "send before commit": 0,
     "ignore gaps": 3,
     "reuse a client id": 10,
-    "compare state vectors only": 143,
+    "compare state vectors only": 25,
     "forget by overwriting the birth": 0,
     "compact a stale document": 24,
     "leave commits unsynced": 2,
