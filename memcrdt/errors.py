@@ -18,6 +18,10 @@ class InputError(MemcrdtError, ValueError):
     """An argument is invalid. Nothing was changed."""
 
 
+class SecretError(InputError):
+    """A memory contains what looks like a key, a token or a password. Nothing was changed."""
+
+
 class NotFoundError(MemcrdtError, KeyError):
     """The memory, space or device does not exist in this store."""
 

@@ -131,6 +131,7 @@ ERRORS = {
     "LockedError": "StoreError",
     "CorruptError": "StoreError",
     "SchemaError": "StoreError",
+    "SecretError": "InputError",
     "DiskFullError": "StoreError",
     "ProtocolError": "MemcrdtError",
     "RemoteProtocolError": "ProtocolError",

@@ -11,12 +11,13 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
 from memcrdt import __version__, errors
-from memcrdt.cli.face import FaceGroup
-from memcrdt.cli.output import say
+from memcrdt.cli.face import Face, FaceGroup
+from memcrdt.cli.output import as_json, say
 
 OK, ERROR, USAGE, NOT_FOUND, LOCKED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
@@ -94,19 +95,23 @@ def root() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code. An error prints one line on stderr.
+    """Run one command line and return its exit code. An error prints one line on stderr, with --json a JSON object.
 
     Codes: 0 ok, 1 error, 2 usage, 3 not found, 4 locked, 5 unreachable, 130 interrupted.
     """
     _prepare_streams()
+    face = Face()
     try:
-        code = root.main(list(arguments), prog_name="memcrdt", standalone_mode=False)
+        code = root.main(list(arguments), prog_name="memcrdt", standalone_mode=False, obj=face)
     except click.exceptions.NoArgsIsHelpError as exc:
         exc.show()
         code = USAGE
     except (click.ClickException, click.Abort, errors.MemcrdtError, OSError, KeyboardInterrupt) as exc:
         message, code = _translated(exc)
-        say(message)
+        if face.json or "--json" in arguments:  # an error in the arguments comes before the option is read
+            click.echo(as_json(_problem(exc, message)), err=True)
+        else:
+            say(message)
     return code if isinstance(code, int) else OK
 
 
@@ -126,6 +131,18 @@ def _translated(problem: BaseException) -> tuple[str, int]:
             click.echo(err=True)  # ends the line of the prompt
             return "no answer came from stdin; answer the question, or give --yes", ERROR
     return "interrupted", INTERRUPTED
+
+
+def _problem(error: BaseException, message: str) -> dict[str, Any]:
+    """Return an error as JSON values, with the codes that every face uses."""
+    from memcrdt.service.problems import problem_of
+
+    if isinstance(error, errors.MemcrdtError):
+        return problem_of(error).to_dict()
+    if isinstance(error, click.Abort):
+        return {"code": "confirmation_required", "reason": message, "remedy": "Repeat the command with --yes."}
+    code = "invalid_input" if isinstance(error, click.UsageError) else "failed"
+    return {"code": code, "reason": message, "remedy": "Correct the command line or its input, and repeat the command."}
 
 
 def _help_of(context: click.Context | None) -> str:

@@ -234,13 +234,13 @@ def _check_update_item(item: object, defaults: Mapping[str, Any], now_ms: int) -
 
 
 def _each(items: list[object], check: Callable[[object], T]) -> list[T]:
-    """Return the requests for all items. Raises InputError that names the index of the invalid item, from 0."""
+    """Return the requests for all items. Raises the InputError of an item with the index of the item, from 0."""
     checked: list[T] = []
     for place, item in enumerate(items):
         try:
             checked.append(check(item))
         except InputError as exc:
-            raise InputError(f"item {place} of {len(items):,}: {exc}") from exc
+            raise type(exc)(f"item {place} of {len(items):,}: {exc}") from exc
     return checked
 
 

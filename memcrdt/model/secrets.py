@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from memcrdt.errors import InputError
+from memcrdt.errors import SecretError
 
 # Name, prefixes, and the minimum number of characters after the prefix.
 _ISSUERS: Final = (
@@ -129,14 +129,14 @@ def _changes_often(weighed: str) -> bool:
 
 
 def check_no_secret(*said: object) -> None:
-    """Raise InputError if a text contains a secret. The message does not repeat the secret.
+    """Raise SecretError if a text contains a secret. The message does not repeat the secret.
 
     Args:
         said: Texts, or lists and mappings of texts. The keys of mappings are checked, too.
     """
     for text in _texts(said):
         if found := secret_in(text):
-            raise InputError(
+            raise SecretError(
                 f"the memory contains what looks like {found}, which would travel to every device; remove it, or"
                 " allow it (allow_secret=True in Python, --allow-secret on the command line)"
             )

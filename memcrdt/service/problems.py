@@ -19,6 +19,7 @@ from memcrdt.errors import (
     ProtocolError,
     ReadOnlyError,
     SchemaError,
+    SecretError,
     StoreError,
     UnreachableError,
     UntrustedPeerError,
@@ -61,6 +62,11 @@ class ConfirmationError(InputError):
 # The first class that fits decides, so subclasses stand before their base.
 _KINDS: Final[tuple[tuple[type[MemcrdtError], str, str], ...]] = (
     (ConfirmationError, "confirmation_required", "Show the user what would be forgotten, then repeat the call with"),
+    (
+        SecretError,
+        "secret_refused",
+        "Leave the secret out. Only the user can allow it, in Python or on the command line.",
+    ),
     (InputError, "invalid_input", "Correct the argument and repeat the call."),
     (NotFoundError, "not_found", "Search or list to get an id that exists. The memory may have been forgotten."),
     (ReadOnlyError, "read_only", "Use a device or a space that may write."),

@@ -79,8 +79,9 @@ class Service:
             **options: Arguments of Memory.add(), except `allow_secret`. Author and source default to the agent and the
                 conversation.
         """
-        (saved,) = self.add_many([{"text": text, "scope": scope, **options}])
-        return saved
+        started = from_ms(self.memory.store.now_ms())
+        record = self.memory.get(self.memory.add(**self._provenance({"text": text, "scope": scope, **options})))
+        return self._saved(record, known=record.created_at < started and "created_at" not in options)
 
     def add_many(self, items: Sequence[Mapping[str, Any]]) -> builtins.list[Saved]:
         """Add several memories in one transaction, each with the arguments of add(). All are added or none is."""
@@ -90,7 +91,10 @@ class Service:
         started = from_ms(self.memory.store.now_ms())
         ids = self.memory.add_many(written)
         known = {record.id: record for record in self.memory.get_many(ids)}
-        return [self._saved(known[each], known=known[each].created_at < started) for each in ids]
+        return [
+            self._saved(known[each], known=known[each].created_at < started and "created_at" not in item)
+            for each, item in zip(ids, written, strict=True)
+        ]
 
     def search(
         self,
@@ -190,7 +194,7 @@ class Service:
         return _confirmation(self._to_forget(id, scope, filters))
 
     def history(self, id: str) -> builtins.list[Revision]:
-        """Return the versions of a memory's text, newest first. Raises NotFoundError."""
+        """Return the versions of a memory's text, oldest first. Raises NotFoundError."""
         return self.memory.history(id)
 
     def link(self, id: str, rel: str, to: str) -> Saved:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -201,3 +202,17 @@ def test_closed_streams_are_no_crash(home: Path, closed: str, code: int) -> None
 def test_a_home_whose_name_is_no_text_is_refused(cli: Cli) -> None:
     """Such bytes are not UTF-8."""
     cli("list", "--home", "a\udcffb").failed(2, "UTF-8")
+
+
+def test_with_json_an_error_is_a_problem_in_json(cli: Cli) -> None:
+    """It has the code, the reason and the remedy that every face uses, in one line on stderr."""
+    ran = cli("get", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "--json")
+    problem = json.loads(ran.err)
+    assert (ran.code, ran.out, problem["code"]) == (3, "", "not_found")
+    assert "01ARZ3NDEKTSV4RRFFQ69G5FAV" in problem["reason"]
+    assert json.loads(cli("list", "--json", "--limit", "0").err)["code"] == "invalid_input"
+    assert json.loads(cli("list", "--json", "--bogus").err)["code"] == "invalid_input"
+    cli("add", "one")
+    assert (
+        json.loads(cli("forget", "--scope", "global", "--json").err.splitlines()[-1])["code"] == "confirmation_required"
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from memcrdt.errors import InputError, NotFoundError
+from memcrdt.errors import InputError, NotFoundError, SecretError
 from memcrdt.memory.memory import Memory
 from memcrdt.service.context import Context
 from memcrdt.service.problems import ConfirmationError, problem_of
@@ -166,3 +166,20 @@ def test_a_change_names_the_agent(service: Service, memory: Memory) -> None:
     other = service.add("Ask Ada before a deploy")
     assert service.link(saved.id, "see", other.id).id == saved.id
     assert memory.get(saved.id).links[0].to == other.id
+
+
+def test_a_fact_of_the_past_is_not_taken_for_a_known_one(service: Service) -> None:
+    """`created_at` is the time of the fact. It does not say that the memory existed."""
+    assert not service.add("The company was founded", created_at="2001-04-01").known
+    (saved,) = service.add_many([{"text": "The first office was in Graz", "created_at": "2001-05-01"}])
+    assert not saved.known
+
+
+def test_a_secret_is_refused_with_a_code_of_its_own(service: Service) -> None:
+    """Also in a list. The refusal does not repeat the secret."""
+    token = "ghp_" + "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3z0A"
+    for call in (lambda: service.add(f"use {token}"), lambda: service.add_many([{"text": "x"}, {"text": token}])):
+        with pytest.raises(SecretError) as refused:
+            call()
+        assert token not in str(refused.value)
+        assert problem_of(refused.value).code == "secret_refused"

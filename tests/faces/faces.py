@@ -1,0 +1,187 @@
+"""The faces: each makes the calls in its own way and returns outcomes that can be compared."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memcrdt.cli.app import run
+from memcrdt.errors import MemcrdtError
+from memcrdt.service.problems import ConfirmationError, problem_of
+from memcrdt.service.service import Saved, Service
+from tests.faces.calls import Ids, Outcome
+
+if TYPE_CHECKING:
+    from mcp import Client
+
+
+class ServiceFace:
+    """The service layer itself, which the others have to agree with."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._ids = Ids()
+
+    async def call(self, name: str, given: Mapping[str, Any]) -> Outcome:
+        """Make one call."""
+        arguments = self._ids.fill(given)
+        try:
+            return self._done(name, arguments)
+        except MemcrdtError as exc:
+            return "problem", problem_of(exc).code
+
+    def _done(self, name: str, arguments: dict[str, Any]) -> Outcome:
+        match name:
+            case "add" | "update" | "link":
+                return self._saved([getattr(self._service, name)(**arguments)])
+            case "add_many":
+                return self._saved(self._service.add_many(arguments["items"]))
+            case "search" | "list" | "get":
+                found = getattr(self._service, name)(**arguments)
+                return "found", [self._ids.number(row.id) for row in found.rows]
+            case "history":
+                return "history", [(revision.text, revision.head) for revision in self._service.history(**arguments)]
+            case "forget":
+                return "forgotten", self._forget(**arguments)
+        return "sync", [each["name"] for each in self._service.sync_state()["devices"]]
+
+    def _forget(self, *, confirmed: bool = False, **arguments: Any) -> int:
+        try:
+            return self._service.forget(**arguments).count
+        except ConfirmationError as exc:
+            if not confirmed:
+                raise
+            return self._service.forget(**arguments, confirm=exc.confirm).count
+
+    def _saved(self, saved: list[Saved]) -> Outcome:
+        return "saved", [(self._ids.number(each.id), each.scope) for each in saved]
+
+
+_TOOLS = {
+    "add": "add_memory",
+    "add_many": "add_memories",
+    "search": "search_memories",
+    "list": "list_memories",
+    "get": "get_memory",
+    "update": "update_memory",
+    "history": "memory_history",
+    "link": "link_memories",
+    "forget": "forget_memory",
+    "sync_status": "sync_status",
+}
+
+
+class McpFace:
+    """The tools of the MCP server, called by a client."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._ids = Ids()
+
+    async def call(self, name: str, given: Mapping[str, Any]) -> Outcome:
+        """Make one call."""
+        arguments = self._ids.fill(given)
+        confirmed = arguments.pop("confirmed", False)
+        if name == "add_many":
+            arguments = {"memories": arguments["items"]}
+        if name == "forget" and "id" not in arguments:
+            dry_run = arguments.pop("dry_run", False)
+            arguments = {"filters": arguments, "dry_run": dry_run}
+        result = await self._client.call_tool(_TOOLS[name], arguments)
+        said: dict[str, Any] = result.structured_content or {}
+        if confirmed and said.get("code") == "confirmation_required":
+            arguments["confirm"] = said["remedy"].split('"')[1]
+            result = await self._client.call_tool(_TOOLS[name], arguments)
+            said = result.structured_content or {}
+        if result.is_error:
+            return "problem", said["code"]
+        return self._outcome(name, said, result.content[0].text)
+
+    def _outcome(self, name: str, said: dict[str, Any], text: str) -> Outcome:
+        match name:
+            case "search" | "list" | "get":
+                return "found", [self._ids.number(row["id"]) for row in said.get("rows", ())]
+            case "history":
+                texts = [line.partition(": ")[2] for line in text.splitlines()]
+                return "history", [(shown, each["head"]) for shown, each in zip(texts, said["revisions"], strict=True)]
+            case "forget":
+                return "forgotten", said["count"]
+            case "sync_status":
+                return "sync", [each["name"] for each in said["devices"]]
+        return "saved", [(self._ids.number(each["id"]), each["scope"]) for each in said["memories"]]
+
+
+class CliFace:
+    """The command line with --json."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._ids = Ids()
+
+    async def call(self, name: str, given: Mapping[str, Any]) -> Outcome:
+        """Make one call."""
+        arguments = self._ids.fill(given)
+        if name == "add_many":  # the command line adds one memory at a time
+            added = [await self.call("add", item) for item in arguments["items"]]
+            return "saved", [each for _, saved in added for each in saved]
+        code, lines, error = self._run(*_command(name, dict(arguments)))
+        return ("problem", error["code"]) if code else self._outcome(name, arguments, lines)
+
+    def _outcome(self, name: str, arguments: Mapping[str, Any], lines: list[Any]) -> Outcome:
+        match name:
+            case "search":
+                return "found", [self._ids.number(each["memory"]["id"]) for each in lines]
+            case "list" | "get":
+                return "found", [self._ids.number(each["id"]) for each in lines]
+            case "history":
+                return "history", [(each["text"], each["head"]) for each in lines]
+            case "forget":
+                return "forgotten", lines[0]["count"]
+            case "sync_status":
+                return "sync", [each["name"] for each in lines]
+        changed = arguments["id"] if name == "link" else lines[0]["id"]
+        _, (record,), _ = self._run("get", changed)
+        return "saved", [(self._ids.number(changed), record["scope"])]
+
+    def _run(self, *arguments: str) -> tuple[int, list[Any], dict[str, Any]]:
+        """Return the exit code, the JSON lines of stdout, and the problem on stderr."""
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = run(["--home", str(self._home), "--json", *arguments])
+        error = json.loads(err.getvalue().splitlines()[-1]) if code else {}
+        return code, [json.loads(line) for line in out.getvalue().splitlines()], error
+
+
+def _command(name: str, arguments: dict[str, Any]) -> list[str]:
+    """Return the command line of a call."""
+    if name == "sync_status":
+        return ["peers"]
+    positional = [arguments.pop(each) for each in ("id", "rel", "to", "query", "text") if each in arguments]
+    if arguments.get("scope") == "all":
+        del arguments["scope"]
+    if arguments.pop("tag_match", None) == "all":
+        arguments["all_tag"] = arguments.pop("tags")
+    options = {"tags": "tag", "confirmed": "yes", "pinned": "pin"}
+    if name == "add":
+        arguments["dedupe"] = "key" not in arguments  # agents get that by default
+    return [name, *_options({options.get(each, each): value for each, value in arguments.items()}), "--", *positional]
+
+
+def _options(arguments: Mapping[str, Any]) -> list[str]:
+    words: list[str] = []
+    for name, value in arguments.items():
+        flag = "--" + name.replace("_", "-")
+        for each in value if isinstance(value, list) else [value]:
+            if each is True:
+                words.append(flag)
+            elif each is not False:
+                words += [flag, json.dumps(each) if isinstance(each, dict) else str(each)]
+    return words
+
+
+Face = ServiceFace | McpFace | CliFace
+Caller = Callable[[str, Mapping[str, Any]], Awaitable[Outcome]]
