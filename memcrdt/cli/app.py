@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,45 +29,58 @@ _EXIT_CODES: tuple[tuple[type[errors.MemcrdtError], int], ...] = (
     (errors.MemcrdtError, ERROR),
 )
 
-_MODULES = {
-    "init": "home",
-    "path": "home",
-    "add": "writing",
-    "update": "writing",
-    "forget": "writing",
-    "forget-expired": "writing",
-    "search": "reading",
-    "similar": "reading",
-    "get": "reading",
-    "list": "reading",
-    "history": "reading",
-    "conflicts": "reading",
-    "link": "writing",
-    "unlink": "writing",
-    "related": "reading",
-    "move": "writing",
-    "rename-scope": "writing",
-    "import": "files",
-    "export": "files",
-    "status": "status",
-    "peers": "status",
-    "sync": "status",
-    "pair": "devices",
-    "accept": "devices",
-    "revoke": "devices",
-    "serve": "serve",
-    "mcp": "mcp",
-    "space": "space",
-    "token": "token",
-    "model": "model",
-    "config": "home",
-    "stats": "home",
-    "compact": "home",
-    "backup": "home",
-    "restore": "home",
-    "doctor": "home",
-    "demo": "demo",
+# The sections of the help page, with the module of each command.
+_SECTIONS: dict[str, dict[str, str]] = {
+    "Remember": {
+        "add": "writing",
+        "update": "writing",
+        "link": "writing",
+        "unlink": "writing",
+        "move": "writing",
+        "rename-scope": "writing",
+        "forget": "writing",
+        "forget-expired": "writing",
+        "import": "files",
+    },
+    "Find": {
+        "search": "reading",
+        "similar": "reading",
+        "list": "reading",
+        "get": "reading",
+        "history": "reading",
+        "conflicts": "reading",
+        "related": "reading",
+        "stats": "home",
+        "export": "files",
+    },
+    "Devices": {
+        "pair": "devices",
+        "accept": "devices",
+        "revoke": "devices",
+        "peers": "status",
+        "space": "space",
+        "status": "status",
+        "sync": "status",
+        "serve": "serve",
+        "mcp": "mcp",
+        "token": "token",
+    },
+    "Upkeep": {
+        "init": "home",
+        "path": "home",
+        "config": "home",
+        "model": "model",
+        "backup": "home",
+        "restore": "home",
+        "doctor": "home",
+        "compact": "home",
+        "completion": "completion",
+        "demo": "demo",
+        "help": "help",
+        "version": "help",
+    },
 }
+_MODULES = {name: module for section in _SECTIONS.values() for name, module in section.items()}
 
 
 class LazyGroup(FaceGroup):
@@ -75,6 +88,9 @@ class LazyGroup(FaceGroup):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_MODULES)
+
+    def sections(self, ctx: click.Context) -> Mapping[str, Iterable[str]]:
+        return _SECTIONS
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _MODULES:
@@ -89,7 +105,7 @@ class LazyGroup(FaceGroup):
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 def root() -> None:
     """A memory for AI agents that stays on your own machines and merges without conflicts."""
 

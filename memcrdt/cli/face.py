@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -96,6 +97,9 @@ class FaceCommand(click.Command):
         super().__init__(*args, **kwargs)
         self.params.extend(_shared_options())
 
+    def get_short_help_str(self, limit: int = limits.TEXT_BYTES) -> str:
+        return super().get_short_help_str(limit)  # the first sentence, where click would cut it off
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
             return super().parse_args(ctx, args)
@@ -105,11 +109,37 @@ class FaceCommand(click.Command):
 
 
 class FaceGroup(click.Group):
-    """A group with the options --home and --json, which flushes the output at the end."""
+    """A group with the options --home and --json. Its help shows the first sentence of each command, never cut off.
+
+    It flushes the output at the end.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.extend(_shared_options())
+
+    def get_short_help_str(self, limit: int = limits.TEXT_BYTES) -> str:
+        return super().get_short_help_str(limit)  # the first sentence, where click would cut it off
+
+    def sections(self, ctx: click.Context) -> Mapping[str, Iterable[str]]:
+        """Return the names of the commands, by the heading of their section on the help page."""
+        return {"Commands": self.list_commands(ctx)}
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, names in self.sections(ctx).items():
+            rows = [(name, found.get_short_help_str()) for name in names if (found := self.get_command(ctx, name))]
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            close = get_close_matches(name, self.list_commands(ctx), n=2)
+            hint = f"; did you mean {' or '.join(close)}?" if close else ""
+            ctx.fail(f"there is no command {name!r}{hint}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         result = super().invoke(ctx)

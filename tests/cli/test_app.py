@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
 HEAVY = {"asyncio", "numpy", "pycrdt", "apsw", "aiohttp", "cryptography", "rich", "tokenizers", "fastembed", "msgpack"}
+GROUPS = ("token", "space", "model")
 COMMANDS = root.list_commands(click.Context(root))
 
 
@@ -49,18 +50,53 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stderr.strip() == "set()"
 
 
-@pytest.mark.parametrize("group", [(), ("token",), ("space",), ("model",)])
-def test_no_command_shows_the_help_as_a_usage_error(cli: Cli, group: tuple[str, ...]) -> None:
+def test_help_shows_the_commands_in_sections_and_cuts_none_off(cli: Cli) -> None:
+    """Each section has a heading, and each command its whole first sentence."""
+    out = cli("--help").out
+    assert [heading for heading in ("Remember:", "Find:", "Devices:", "Upkeep:") if f"\n{heading}\n" not in out] == []
+    assert [line for line in out.splitlines()[1:] if line.endswith(("...", "…"))] == []
+
+
+@pytest.mark.parametrize(("group", "heading"), [((), "Remember"), *(((name,), "Commands") for name in GROUPS)])
+def test_no_command_shows_the_help_as_a_usage_error(cli: Cli, group: tuple[str, ...], heading: str) -> None:
     """The help is printed on stderr, and the exit code is 2."""
     ran = cli(*group)
-    assert "\nCommands:\n" in ran.err
     assert (ran.code, ran.out) == (2, "")
-    assert "Commands:" in ran.err
+    assert f"\n{heading}:\n" in ran.err
 
 
 def test_the_version_is_that_of_the_package(cli: Cli) -> None:
-    """`memcrdt --version` prints name and version."""
-    assert cli("--version").out == f"memcrdt {__version__}\n"
+    """`memcrdt --version`, `-V` and `version` print name and version."""
+    assert {cli(word).out for word in ("--version", "-V", "version")} == {f"memcrdt {__version__}\n"}
+    assert cli("version", "--json").json == [{"version": __version__}]
+
+
+def test_help_is_a_command_too(cli: Cli) -> None:
+    """`help COMMAND` prints the help of the command, also of one in a group."""
+    assert cli("help").out == cli("--help").out == cli("-h").out
+    assert cli("help", "space", "create").out == cli("space", "create", "--help").out
+    cli("help", "get", "more").failed(2, "memcrdt get has no commands of its own")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["serch", "x"], "search"),
+        (["conflict"], "conflicts"),
+        (["space", "creat", "x"], "create"),
+        (["help", "ad"], "add"),
+    ],
+)
+def test_a_mistyped_command_is_suggested(cli: Cli, typed: list[str], meant: str) -> None:
+    """The error names the commands that are spelled nearly the same."""
+    cli(*typed).failed(2, "did you mean", meant)
+
+
+def test_a_word_that_resembles_no_command_gets_no_suggestion(cli: Cli) -> None:
+    """Only the help is named."""
+    ran = cli("xyzzy")
+    ran.failed(2, "there is no command 'xyzzy'", "memcrdt --help")
+    assert "did you mean" not in ran.err
 
 
 @pytest.mark.parametrize(
