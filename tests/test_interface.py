@@ -121,7 +121,7 @@ FIELDS: dict[type[Any], str] = {
     Change: "kind id space origin at",
     Forgotten: "count status confirmed awaited",
     CheckedFilters: "space scope ancestors category kind tags all_tags not_tags after before updated_after"
-    " updated_before metadata contains pinned author device source include as_of",
+    " updated_before metadata contains pinned conflicts author device source include as_of",
 }
 ERRORS = {
     "InputError": "MemcrdtError ValueError",

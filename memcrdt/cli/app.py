@@ -34,6 +34,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
     "Remember": {
         "add": "writing",
         "update": "writing",
+        "resolve": "conflicts",
         "link": "writing",
         "unlink": "writing",
         "move": "writing",
@@ -48,7 +49,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "list": "reading",
         "get": "reading",
         "history": "reading",
-        "conflicts": "reading",
+        "conflicts": "conflicts",
         "related": "reading",
         "stats": "home",
         "export": "files",

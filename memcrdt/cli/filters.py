@@ -133,6 +133,9 @@ _OPTIONS = (
     ),
     click.option("--contains", metavar="TEXT", help="With TEXT in the text, ignoring case."),
     click.option("--pinned/--not-pinned", default=None, help="Only pinned memories, or only unpinned ones."),
+    click.option(
+        "--conflicts/--no-conflicts", default=None, help="Only memories with competing texts, or only others."
+    ),
     several("--author", "author", "NAME", "By this author; if repeated, by any of them."),
     several("--device", "device", "DEVICE", "Added on this device; if repeated, on any of them."),
     several("--source", "source", "SOURCE", "From this source; if repeated, from any of them."),

@@ -19,6 +19,8 @@ from memcrdt.model.serialization import to_json
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from memcrdt import Memory
+
 T = TypeVar("T")
 
 # Control characters would move the cursor, or break a line or a field. Bidirectional embeddings, overrides and isolates
@@ -136,6 +138,16 @@ def short(device: str, name: str | None) -> str:
     """Return a short form of a device: the name, if any, and the first group of the id."""
     group = readable(device).partition("-")[0]
     return f"{name} ({group})" if name else group
+
+
+def on_terminal(text: str) -> str:
+    """Return a text of several lines without characters that would steer a terminal."""
+    return text.translate(_SEVERAL_LINES)
+
+
+def device_names(memory: Memory) -> dict[str, str]:
+    """Return short forms of the known devices by id. Our own is `this device`."""
+    return {memory.device: "this device", **{each.device: short(each.device, each.name) for each in memory.devices()}}
 
 
 def memories(count: int) -> str:

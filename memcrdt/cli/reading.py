@@ -1,15 +1,15 @@
-"""`memcrdt search`, `similar`, `get`, `list`, `history`, `conflicts` and `related`: commands that show memories."""
+"""`memcrdt search`, `similar`, `get`, `list`, `history` and `related`: commands that show memories."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from memcrdt.cli.face import Face, command, pass_face
 from memcrdt.cli.filters import asked, filter_options
-from memcrdt.cli.output import Column, say
+from memcrdt.cli.output import Column, device_names, say, short
 from memcrdt.model import limits
 from memcrdt.model.scopes import GLOBAL
 
@@ -22,6 +22,11 @@ def _about(memory: MemoryRecord) -> str:
     return ", ".join([memory.scope, *memory.tags] if memory.scope != GLOBAL else memory.tags)
 
 
+def _text(memory: MemoryRecord) -> str:
+    """Return the text for a terminal, with a mark if there are competing texts."""
+    return f"[conflict] {memory.text}" if memory.conflicted else memory.text
+
+
 LISTED: tuple[Column[MemoryRecord], ...] = (
     Column("id", lambda memory: memory.id, whole=True),
     Column("created", lambda memory: memory.created_at, whole=True),
@@ -32,7 +37,7 @@ LISTED: tuple[Column[MemoryRecord], ...] = (
 LISTED_ON_TERMINAL: tuple[Column[MemoryRecord], ...] = (
     *LISTED[:2],
     Column("about", _about),
-    LISTED[-1],
+    Column("text", _text),
 )
 _FOUND: tuple[Column[Hit], ...] = (
     Column("id", lambda hit: hit.memory.id, whole=True),
@@ -44,18 +49,23 @@ _FOUND: tuple[Column[Hit], ...] = (
 _FOUND_ON_TERMINAL: tuple[Column[Hit], ...] = (
     *_FOUND[:2],
     Column("about", lambda hit: _about(hit.memory)),
-    _FOUND[-1],
+    Column("text", lambda hit: _text(hit.memory)),
 )
 _PARTS: Column[Hit] = Column(
     "parts", lambda hit: ", ".join(f"{k} {v:.3f}" for k, v in hit.parts.items() if round(v, 3))
 )
-_REVISED: tuple[Column[Revision], ...] = (
-    Column("revision", lambda revision: revision.revision),
-    Column("at", lambda revision: revision.at, whole=True),
-    Column("by", lambda revision: revision.by),
-    Column("head", lambda revision: "head" if revision.head else ""),
-    Column("text", lambda revision: revision.text),
-)
+
+
+def revised(names: Mapping[str, str]) -> tuple[Column[Revision], ...]:
+    """Return the columns of a history, with the names of devices by id."""
+    return (
+        Column("revision", lambda revision: revision.revision),
+        Column("at", lambda revision: revision.at, whole=True),
+        Column("device", lambda revision: names.get(revision.device) or short(revision.device, None)),
+        Column("by", lambda revision: revision.by),
+        Column("head", lambda revision: "head" if revision.head else ""),
+        Column("text", lambda revision: revision.text),
+    )
 
 
 @command("search")
@@ -127,19 +137,8 @@ def list_command(face: Face, /, limit: int, everything: bool, order: str, **filt
 def history_command(face: Face, /, id: str) -> None:
     """Show every text that a memory has had, oldest first."""
     with face.look() as memory:
-        face.printer.table(memory.history(id), _REVISED)
-
-
-@command("conflicts")
-@click.argument("id")
-@pass_face
-def conflicts_command(face: Face, /, id: str) -> None:
-    """Show the competing texts that devices wrote while disconnected.
-
-    The list is empty if the memory has one current text. `memcrdt update ID TEXT` settles a conflict.
-    """
-    with face.look() as memory:
-        face.printer.table(memory.conflicts(id), _REVISED)
+        names = device_names(memory)
+        face.printer.table(memory.history(id), revised(names))
 
 
 @command("related")

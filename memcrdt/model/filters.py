@@ -40,6 +40,7 @@ class ScopedFilters(TypedDict, total=False):
             high) that includes both ends (None leaves one end open), or operators such as {"$gte": 2020}.
         contains: Text that the memory's text contains, ignoring case.
         pinned: True for pinned memories, False for all others.
+        conflicts: True for memories with competing texts, False for all others.
         author: Authors, any of whom added the memory.
         device: Ids of devices, any of which added the memory.
         source: Sources, any of which the memory has.
@@ -61,6 +62,7 @@ class ScopedFilters(TypedDict, total=False):
     metadata: Mapping[str, Any] | None
     contains: str | None
     pinned: bool | None
+    conflicts: bool | None
     author: Texts
     device: Texts
     source: Texts
@@ -101,6 +103,7 @@ class CheckedFilters:
     metadata: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
     contains: str | None = None
     pinned: bool | None = None
+    conflicts: bool | None = None
     author: tuple[str, ...] = ()
     device: tuple[str, ...] = ()
     source: tuple[str, ...] = ()
@@ -203,6 +206,7 @@ _CHECKS: dict[str, Any] = {
     "metadata": check_metadata_conditions,
     "contains": _contains,
     "pinned": _flag,
+    "conflicts": _flag,
     "author": _labels,
     "device": _labels,
     "source": _labels,

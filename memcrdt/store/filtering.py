@@ -115,6 +115,8 @@ def _narrowing(filters: CheckedFilters) -> Iterable[Where]:
         yield from _metadata(key, conditions)
     if filters.pinned is not None:
         yield Where("m.pinned = 1" if filters.pinned else "m.pinned = 0", ())
+    if filters.conflicts is not None:
+        yield Where("m.conflicted = 1" if filters.conflicts else "m.conflicted = 0", ())
     if filters.contains is not None:
         yield Where("holds(m.text, ?)", (caseless(filters.contains),))
 

@@ -1,4 +1,4 @@
-"""`memcrdt search`, `similar`, `get`, `list`, `history` and `conflicts`."""
+"""`memcrdt search`, `similar`, `get`, `list` and `history`."""
 
 from __future__ import annotations
 
@@ -186,12 +186,6 @@ def test_history_has_every_text(cli: Cli, ids: dict[str, str]) -> None:
         ("Deploys go out on Wednesdays", "ada", True),
     ]
     assert cli("history", ids["release"]).out.count("\n") == 2
-
-
-def test_without_a_conflict_there_is_nothing_to_show(cli: Cli, ids: dict[str, str]) -> None:
-    """A memory with one current text has no conflicts."""
-    ran = cli("conflicts", ids["release"])
-    assert (ran.code, ran.out, ran.err) == (0, "", "")
 
 
 @pytest.mark.parametrize("name", ["get", "history", "conflicts", "similar"])

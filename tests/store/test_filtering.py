@@ -14,7 +14,15 @@ from memcrdt.store.filtering import add_functions, where
 NOW = 1_000_000
 ROWS: list[dict[str, Any]] = [
     {"id": "1", "text": "Alpha 50% done", "scope": "global", "kind": "fact", "created_at": 100, "updated_at": 500},
-    {"id": "2", "text": "beta", "scope": "project/acme", "author": "ana", "created_at": 200, "updated_at": 200},
+    {
+        "id": "2",
+        "text": "beta",
+        "conflicted": 1,
+        "scope": "project/acme",
+        "author": "ana",
+        "created_at": 200,
+        "updated_at": 200,
+    },
     {"id": "3", "text": "gamma", "scope": "conversation/x", "source": "mail", "created_at": 300, "pinned": 1},
     {"id": "4", "text": "delta", "scope": "agent/bob", "device": "phone", "created_at": 400, "expires_at": 450},
     {"id": "5", "text": "epsilon", "scope": "project/acme", "space": 2, "created_at": 500, "superseded_by": "6"},
@@ -90,6 +98,8 @@ def _insert(db: apsw.Connection, row: dict[str, Any]) -> None:
         ({"contains": "GRÖSSE"}, "6"),
         ({"pinned": True}, "3"),
         ({"pinned": False}, "126"),
+        ({"conflicts": True}, "2"),
+        ({"conflicts": False}, "136"),
         ({"author": "ana"}, "2"),
         ({"device": "laptop"}, "1236"),
         ({"source": "mail"}, "3"),

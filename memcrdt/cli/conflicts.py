@@ -1,0 +1,188 @@
+"""`memcrdt conflicts` and `resolve`: competing texts that devices wrote while disconnected."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from memcrdt.cli.face import Face, command, pass_face, read_text
+from memcrdt.cli.filters import asked, filter_options
+from memcrdt.cli.output import Column, as_seen, device_names, on_terminal, say, short
+from memcrdt.errors import InputError, NotFoundError
+
+if TYPE_CHECKING:
+    from memcrdt import Memory, Revision
+
+_WORDS = re.compile(r"\s+|\w+|[^\w\s]")
+
+
+def _program(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    """Split a command line into words. Raises click.BadParameter."""
+    if value is None:
+        return None
+    try:
+        words = [word.strip("\"'") if os.name == "nt" else word for word in shlex.split(value, posix=os.name != "nt")]
+    except ValueError:
+        words = []
+    if not words:
+        raise click.BadParameter(f"{value!r} is not a command line")
+    return words
+
+
+@command("conflicts")
+@click.argument("id", required=False)
+@click.option(
+    "--merge-tool",
+    "tool",
+    metavar="CMD",
+    callback=_program,
+    help="Run CMD with a file for each text and one for the result.",
+)
+@filter_options
+@pass_face
+def conflicts_command(face: Face, /, id: str | None, tool: list[str] | None, **filters: Any) -> None:
+    """Show the competing texts of one memory, or of all that have some.
+
+    `memcrdt resolve` settles a conflict. The list is empty if every memory has one current text.
+    """
+    filters.pop("conflicts")
+    wanted = asked(filters)
+    if id is not None and wanted:
+        raise click.UsageError("give an ID or filters, not both")
+    with face.look() if tool is None else face.changing() as memory:
+        found = (memory.conflicts(each) for each in ([id] if id else _conflicted(memory, wanted)))
+        conflicts = [heads for heads in found if heads]
+        if tool is not None:
+            for heads in conflicts:
+                _merge(memory, heads, tool)
+        elif sys.stdout.isatty() and not face.json:
+            for heads in conflicts:
+                _show(memory, heads)
+        else:
+            face.printer.table((head for heads in conflicts for head in heads), _columns(device_names(memory)))
+        if not conflicts:
+            say("no conflicts: every memory has one current text" if id is None else "this memory has one current text")
+
+
+@command("resolve")
+@click.argument("id")
+@click.option("--keep", metavar="REVISION", help="Keep the text of this revision, which `memcrdt conflicts` shows.")
+@click.option("--text", metavar="TEXT", help="Replace the texts by TEXT; `-` reads it from stdin.")
+@pass_face
+def resolve_command(face: Face, /, id: str, keep: str | None, text: str | None) -> None:
+    """Settle the conflict of memory ID, and show the memory. The other texts stay in its history.
+
+    Without --keep and --text it shows the texts and asks, on a terminal.
+    """
+    if keep is not None and text is not None:
+        raise click.UsageError("give --keep or --text, not both")
+    with face.changing() as memory:
+        heads = memory.conflicts(id)
+        if not heads:
+            raise InputError(f"memory {id} has one current text, so there is nothing to resolve")
+        if keep is not None:
+            chosen = _kept(heads, keep)
+        else:
+            chosen = read_text(text) if text is not None else _chosen(memory, heads)
+        face.printer.record(memory.update(id, text=chosen))
+
+
+def _conflicted(memory: Memory, filters: dict[str, Any]) -> Iterator[str]:
+    return (each.id for each in memory.iterate(conflicts=True, **filters))
+
+
+def _columns(names: dict[str, str]) -> tuple[Column[Revision], ...]:
+    return (
+        Column("memory", lambda head: head.id),
+        Column("revision", lambda head: head.revision),
+        Column("at", lambda head: head.at),
+        Column("device", lambda head: names.get(head.device) or short(head.device, None)),
+        Column("by", lambda head: head.by),
+        Column("text", lambda head: head.text),
+    )
+
+
+def _show(memory: Memory, heads: Sequence[Revision]) -> None:
+    """Print the texts of one memory for a terminal, numbered, with the words in which each differs from the first."""
+    names = device_names(memory)
+    click.echo(click.style(f"memory {heads[0].id}", bold=True))
+    for number, head in enumerate(heads, 1):
+        device = names.get(head.device) or short(head.device, None)
+        click.echo(
+            on_terminal(f"{number}  {head.revision}  {as_seen(head.at)}  {device}" + f" ({head.by})" * bool(head.by))
+        )
+        shown = on_terminal(head.text) if number == 1 else _difference(heads[0].text, head.text)
+        click.echo("   " + shown.replace("\n", "\n   "))
+    click.echo()
+
+
+def _difference(old: str, new: str) -> str:
+    """Return `new` for a terminal: words that only `old` has are struck through in red, added words are green."""
+    a, b = _WORDS.findall(old), _WORDS.findall(new)
+    shown = []
+    for operation, a1, a2, b1, b2 in difflib.SequenceMatcher(None, a, b, autojunk=True).get_opcodes():
+        gone, added = on_terminal("".join(a[a1:a2])), on_terminal("".join(b[b1:b2]))
+        if operation == "equal":
+            shown.append(added)
+            continue
+        shown.append(click.style(f"[-{gone}-]", fg="red") if gone else "")
+        shown.append(click.style(f"{{+{added}+}}", fg="green") if added else "")
+    return "".join(shown)
+
+
+def _kept(heads: Sequence[Revision], revision: str) -> str:
+    """Return the text of a head. Raises NotFoundError."""
+    for head in heads:
+        if head.revision == revision.upper():
+            return head.text
+    choices = ", ".join(head.revision for head in heads)
+    raise NotFoundError(f"{revision[:40]} is none of the competing texts; they are {choices}")
+
+
+def _chosen(memory: Memory, heads: Sequence[Revision]) -> str:
+    """Ask which text to keep. Raises InputError without a terminal."""
+    if not sys.stdin.isatty():
+        raise InputError("give --keep REVISION or --text TEXT; `memcrdt conflicts` shows the competing texts")
+    _show(memory, heads)
+    numbers = [str(number + 1) for number in range(len(heads))]
+    answer = click.prompt("memcrdt: keep which text (e: edit)", type=click.Choice([*numbers, "e"]), err=True)
+    if answer != "e":
+        return heads[int(answer) - 1].text
+    written = click.edit("\n".join(head.text for head in heads))
+    if written is None:
+        raise click.Abort
+    return written.rstrip("\r\n")
+
+
+def _merge(memory: Memory, heads: Sequence[Revision], tool: Sequence[str]) -> None:
+    """Run a program of the user on the texts of one memory, and take its result."""
+    with TemporaryDirectory(prefix="memcrdt-merge-") as folder:  # only its owner can read it
+        paths = [Path(folder) / f"text-{number}.txt" for number in range(1, len(heads) + 1)]
+        for path, head in zip(paths, heads, strict=True):
+            path.write_text(head.text, encoding="utf-8", newline="")
+        result = Path(folder) / "result.txt"
+        result.write_text(heads[-1].text, encoding="utf-8", newline="")
+        before = result.stat().st_mtime_ns
+        code = subprocess.run([*tool, *map(str, paths), str(result)], check=False).returncode  # noqa: S603 - it is the command of the user
+        merged = result.read_bytes()
+        unchanged = result.stat().st_mtime_ns == before and merged == heads[-1].text.encode()
+    if code or unchanged:
+        reason = f"ended with code {code}" if code else "changed nothing"
+        say(f"memory {heads[0].id} is as it was, because {tool[0]} {reason}")
+        return
+    try:
+        text = merged.decode("utf-8-sig").removesuffix("\n")
+    except UnicodeDecodeError as exc:
+        raise InputError(f"the result of {tool[0]} is not UTF-8; memory {heads[0].id} is as it was") from exc
+    memory.update(heads[0].id, text=text)
+    say(f"memory {heads[0].id} has the merged text")
