@@ -102,6 +102,7 @@ SYNC = {
     "serving": "",
     "wait": "* timeout=None peers=None",
     "devices": "",
+    "find": "device",
     "accept": "device * name=None address=None spaces=None",
     "revoke": "device",
     "invite": "**",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +12,7 @@ import click
 
 from memcrdt.cli.face import Face, command, given, pass_face, run_loop
 from memcrdt.cli.filters import several
-from memcrdt.cli.output import readable, say
+from memcrdt.cli.output import readable, say, short
 
 if TYPE_CHECKING:
     from memcrdt import Memory, PairedDevice
@@ -38,21 +40,35 @@ def accept_command(face: Face, device: str, name: str | None, address: str | Non
 
 @command("revoke")
 @click.argument("device")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @pass_face
-def revoke_command(face: Face, device: str) -> None:
-    """Stop trusting DEVICE, and remove it from every space.
+def revoke_command(face: Face, device: str, *, yes: bool) -> None:
+    """Stop trusting DEVICE, and remove it from every space. On a terminal, it asks first.
 
-    This device and the other members no longer send to it or accept data from it. Its key cannot become a member again.
+    DEVICE is a name, an id, or the first characters of one, 4 or more. This device and the other members no longer send
+    to it or accept data from it. Its key cannot become a member again.
     `memcrdt space revoke` removes it from one space.
     """
     with face.open() as memory:
-        unheard = memory.revoke(device)
-    say("revoked; the device keeps the data that it has")
+        found = memory.sync.find(device)
+        known = next((each for each in memory.devices() if each.device == found), None)
+        name = short(found, known.name if known else None)
+        spaces = known.spaces if known else ()
+        if not yes and sys.stdin.isatty() and not click.confirm(f"memcrdt: revoke {name}{_from(spaces)}?", err=True):
+            say("nothing was revoked")
+            raise click.exceptions.Exit(1)
+        unheard = memory.revoke(found)
+    left = [space for space in spaces if space not in unheard]
+    say(f"revoked {name}{_from(left)}; the device keeps the data that it has")
     if unheard:
         say(
             f"this device cannot revoke it from {', '.join(unheard)}, which it may only read; do that on a device that "
             "may write"
         )
+
+
+def _from(spaces: Sequence[str]) -> str:
+    return f" from {', '.join(spaces)}" if spaces else ""
 
 
 @command("pair")

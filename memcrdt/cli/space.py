@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memcrdt.cli.face import Face, FaceGroup, command, pass_face
-from memcrdt.cli.output import Column, readable, say, short
+from memcrdt.cli.output import Column, device_names, readable, say, short
 
 if TYPE_CHECKING:
     from memcrdt import SpaceMember, SpaceStatus
@@ -77,7 +77,7 @@ def invite_command(face: Face, name: str, device: str) -> None:
     The other device has to do the same with its space of that name. Then the two spaces become one.
     """
     with face.open() as memory:
-        memory.space(name).invite(device)
+        memory.space(name).invite(memory.sync.find(device))
         own = readable(memory.device)
     say(
         f"invited; if you have not done so already, run on the other device: memcrdt space create {name}; "
@@ -92,8 +92,10 @@ def invite_command(face: Face, name: str, device: str) -> None:
 def revoke_command(face: Face, name: str, device: str) -> None:
     """Remove DEVICE from the space NAME, for all members. Its key cannot become a member again."""
     with face.open() as memory:
-        memory.space(name).revoke(device)
-    say("revoked; the device keeps the data that it has")
+        found = memory.sync.find(device)
+        memory.space(name).revoke(found)
+        shown = device_names(memory).get(found, readable(found))
+    say(f"revoked {shown} from {name}; the device keeps the data that it has")
 
 
 @command("leave")

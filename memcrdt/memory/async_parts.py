@@ -47,6 +47,7 @@ class AsyncSync(Threaded[Sync]):
     stop = awaitable(Sync.stop)
     serving = awaitable(Sync.serving)
     devices = awaitable(Sync.devices)
+    find = awaitable(Sync.find)
     accept = awaitable(Sync.accept)
     revoke = awaitable(Sync.revoke)
     spell = awaitable(Sync.spell)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from memcrdt.errors import InputError, NotFoundError
+from memcrdt.model.device_ids import DEVICE_ID_CHARS, parse_device_id, shown
 from memcrdt.model.serialization import Record, UtcTime
 from memcrdt.model.values import from_ms
+from memcrdt.store.membership.peers import Peer
 from memcrdt.store.overview import PeerStatus
 
 SKEW_MS: Final = 60_000
+PREFIX_CHARS: Final = 4  # fewer are too easily those of another device, now or later
+LISTED: Final = 10  # devices in an error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,30 @@ class Device(Record):
     def clock_differs(self) -> bool:
         """Whether the two clocks differ by over a minute. The clocks decide which of two edits is the later one."""
         return self.skew_ms is not None and abs(self.skew_ms) > SKEW_MS
+
+
+def find_device(peers: Iterable[Peer], text: str) -> str:
+    """Return the id of the one device that `text` names. Sync.find() has the contract."""
+    plain = "".join(text.upper().replace("-", "").split())
+    if len(plain) >= DEVICE_ID_CHARS:
+        return parse_device_id(text)
+    known = [peer for peer in peers if peer.state != "pending"]  # a stranger can choose the first characters of its id
+    found = [peer for peer in known if peer.name == text]
+    if not found and len(text) >= PREFIX_CHARS:
+        found = [
+            peer
+            for peer in known
+            if shown(peer.device).replace("-", "").startswith(plain) or (peer.name or "").startswith(text)
+        ]
+    if len(found) == 1:
+        return found[0].device
+    listed = ", ".join(f"{peer.name or 'unnamed'} ({shown(peer.device)})" for peer in (found or known)[:LISTED])
+    if found:
+        raise InputError(f"{text[:80]!r} is more than one device: {listed}; give more of the id")
+    raise NotFoundError(
+        f"no device has the name {text[:80]!r}, or an id that begins so ({PREFIX_CHARS} characters or more); "
+        + (f"the devices are {listed}" if listed else "no other device is known here")
+    )
 
 
 def device_of(status: PeerStatus) -> Device:

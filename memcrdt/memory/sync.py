@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeAlias, Unpack
 
-from memcrdt.memory.devices import Device, device_of
+from memcrdt.memory.devices import Device, device_of, find_device
 from memcrdt.memory.pairing import (
     FIND_S,
     Invitation,
@@ -188,6 +188,22 @@ class Sync:
     def devices(self) -> list[Device]:
         """Return the other devices: accepted and revoked ones, and pending devices that tried to connect."""
         return [device_of(state) for state in self._states()]
+
+    def find(self, device: str) -> str:
+        """Return the id of a device that is named in a shorter way.
+
+        Args:
+            device: The local name of an accepted or revoked device, the first characters (4 or more) of its name or id,
+                or the whole id of any device.
+
+        Raises:
+            InputError: Several devices are named so, or the id is mistyped. The message lists the devices.
+            NotFoundError: No device is named so.
+
+        Example:
+            >>> memory.revoke(memory.sync.find("laptop-c"))
+        """
+        return find_device(Peers(self._store).all(), device)
 
     def _states(self) -> tuple[PeerStatus, ...]:
         return overview.peer_states(self._store, served=self.serving() is not None)

@@ -59,12 +59,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+class _Keyboard(io.TextIOWrapper):
+    """The stdin of a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.fixture
 def cli(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Run a command in this process, with `stdin` as its input."""
+    """Run a command in this process, with `stdin` as its input, or `typed` on a terminal."""
 
-    def ran(*arguments: str, stdin: bytes = b"") -> Ran:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
+    def ran(*arguments: str, stdin: bytes = b"", typed: str | None = None) -> Ran:
+        given = stdin if typed is None else typed.encode()
+        stream = io.TextIOWrapper if typed is None else _Keyboard
+        monkeypatch.setattr(sys, "stdin", stream(io.BytesIO(given), encoding="utf-8"))
         capsys.readouterr()
         code = run(arguments)
         out, err = capsys.readouterr()

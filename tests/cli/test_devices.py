@@ -99,9 +99,45 @@ def test_who_may_only_read_is_told_that_others_do_not_hear_of_a_revocation(cli: 
     with memcrdt.open(home, embedder=None) as memory, memory.store.writing() as db:
         db.execute("UPDATE spaces SET read_only = 1 WHERE name = 'acme'")  # as after pairing with --read-only
     assert cli("revoke", other).err == (
-        "memcrdt: revoked; the device keeps the data that it has\n"
+        f"memcrdt: revoked {other[:7]} from personal; the device keeps the data that it has\n"
         "memcrdt: this device cannot revoke it from acme, which it may only read; do that on a device that may write\n"
     )
+
+
+@pytest.mark.parametrize("named", ["laptop-c", "lapt", "ID"])
+def test_a_device_is_named_by_name_or_beginning(cli: Cli, other: str, named: str) -> None:
+    """By its name, or the first characters of its name or id. The message says who was revoked, and from what."""
+    cli("space", "create", "acme")
+    cli("accept", other, "--name", "laptop-c", "--space", "acme", "--space", "personal")
+    ran = cli("space", "revoke", "acme", other[:9].lower() if named == "ID" else named)
+    assert ran.err == f"memcrdt: revoked laptop-c ({other[:7]}) from acme; the device keeps the data that it has\n"
+    ran = cli("revoke", other[:9].lower() if named == "ID" else named)
+    assert ran.err == f"memcrdt: revoked laptop-c ({other[:7]}) from personal; the device keeps the data that it has\n"
+    assert peers(cli)[0]["state"] == "revoked"
+
+
+def test_an_ambiguous_name_lists_the_devices(cli: Cli, other: str) -> None:
+    """No device is revoked. An exact name goes before beginnings, and three characters are no beginning."""
+    second = shown("B" * 51 + "A")
+    cli("accept", other, "--name", "laptop-b")
+    cli("accept", second, "--name", "laptop-c")
+    cli("revoke", "laptop").failed(2, "laptop-b", "laptop-c", other, second)
+    cli("revoke", "lap").failed(3, "4 characters", "laptop-b")
+    cli("revoke", "nobody").failed(3, "nobody", "laptop-c")
+    assert {peer["state"] for peer in peers(cli)} == {"accepted"}
+    cli("accept", second, "--name", "laptop")
+    assert cli("revoke", "laptop").code == 0
+    assert {peer["name"]: peer["state"] for peer in peers(cli)} == {"laptop-b": "accepted", "laptop": "revoked"}
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_revoke_asks_on_a_terminal(cli: Cli, other: str, answer: str) -> None:
+    """It names the device and its spaces. Without a yes, nothing changes and the exit code is 1."""
+    cli("accept", other, "--name", "desktop")
+    ran = cli("revoke", "desktop", typed=f"{answer}\n")
+    assert f"revoke desktop ({other[:7]}) from personal?" in ran.err
+    assert ran.code == (0 if answer == "y" else 1)
+    assert peers(cli)[0]["state"] == ("revoked" if answer == "y" else "accepted")
 
 
 def test_only_known_devices_can_be_revoked(cli: Cli, other: str) -> None:
