@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from memcrdt.errors import MemcrdtError
 from memcrdt.memory.offline import home_of
-from memcrdt.net.connection_gate import free_address
 from memcrdt.store import meta
 
 if TYPE_CHECKING:
@@ -69,6 +68,8 @@ def _incarnation(store: Store) -> str:
 
 def _planned_port(addresses: Sequence[Address]) -> int | None:
     """Return the port where the network will listen; None if it is not known."""
+    from memcrdt.net.connection_gate import free_address  # loads aiohttp, which most programs never need
+
     with suppress(MemcrdtError):  # the driver reports it
         return free_address(addresses).port or None if addresses else None
     return addresses[0].port or None

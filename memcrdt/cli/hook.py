@@ -1,0 +1,97 @@
+"""`memcrdt hook`: memories for a coding agent at the start of a session and with each prompt.
+
+A client waits for its hooks and may stop on an error of one. So this command always exits with 0 and prints one JSON
+object, which is empty if there is nothing to say. Problems go to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from memcrdt.cli.face import Face, command, pass_face
+from memcrdt.cli.output import say
+from memcrdt.model import limits
+
+INPUT_BYTES: Final = 1024 * limits.KIB  # of the JSON of a client; more is not read
+FOLDER_CHARS: Final = 4_096
+
+_STARTS: Final = frozenset({"SessionStart", "sessionStart"})
+_PROMPTS: Final = frozenset({"UserPromptSubmit", "BeforeAgent"})  # Cursor takes no context with a prompt
+
+
+@command("hook")
+@click.argument("event")
+@click.option("--project", help="The name of the project. Default: the git repository of the client's folder.")
+@pass_face
+def hook_command(face: Face, event: str, project: str | None) -> None:
+    """Answer the hook EVENT of a coding agent, whose JSON is on stdin.
+
+    EVENT is SessionStart, UserPromptSubmit, BeforeAgent or sessionStart, as the client spells it. Any other event gets
+    an empty answer. The exit code is always 0.
+    """
+    told = ""
+    try:
+        told = _context(face, event, project, _asked(sys.stdin.buffer.read(INPUT_BYTES + 1)))
+    except Exception as exc:  # noqa: BLE001 - whatever is wrong here, the client goes on without memories
+        say(f"no memories for {event[:40]}: {exc}")
+    click.echo(json.dumps(_answer(event, told)))  # ASCII: some clients read stdout in the encoding of the system
+
+
+def _asked(data: bytes) -> Mapping[str, Any]:
+    """Return the object of a client; empty if it is too big or no JSON object."""
+    if len(data) > INPUT_BYTES:
+        return {}
+    try:
+        asked = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return asked if isinstance(asked, dict) else {}
+
+
+def _context(face: Face, event: str, project: str | None, asked: Mapping[str, Any]) -> str:
+    """Return the memories for an event as text; empty if there are none or the home does not exist."""
+    from memcrdt._open import open as open_memory
+    from memcrdt.paths import home_folder
+    from memcrdt.service import recall
+    from memcrdt.service.context import Context
+    from memcrdt.service.projects import find_project
+
+    prompt = asked.get("prompt")
+    if event in _PROMPTS and not (isinstance(prompt, str) and recall.is_worth_recall(prompt)):
+        return ""
+    home = home_folder(face.home)
+    if event not in _STARTS | _PROMPTS or not home.is_dir():
+        return ""
+    context = Context(project=find_project(project, os.environ, _folder(asked)))
+    # Words alone find what a prompt names, and no model has to be loaded.
+    with open_memory(home, read_only=True, embedder=None) as memory:
+        return (
+            recall.session_context(memory, context)
+            if event in _STARTS
+            else recall.prompt_context(memory, context, str(prompt))
+        )
+
+
+def _folder(asked: Mapping[str, Any]) -> Path:
+    """Return the folder that the client works in, or the folder of this process if it names none."""
+    roots = asked.get("workspace_roots")
+    for said in (asked.get("cwd"), *(roots[:1] if isinstance(roots, list) else ())):
+        if isinstance(said, str) and 0 < len(said) <= FOLDER_CHARS and "\0" not in said:
+            return Path(said)
+    return Path.cwd()
+
+
+def _answer(event: str, told: str) -> dict[str, Any]:
+    """Return the answer in the form of the client that has this event."""
+    if not told:
+        return {}
+    if event == "sessionStart":
+        return {"additional_context": told}
+    return {"hookSpecificOutput": {"hookEventName": event, "additionalContext": told}}
