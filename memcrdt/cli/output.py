@@ -28,10 +28,10 @@ T = TypeVar("T")
 _BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _SEPARATORS = (0x2028, 0x2029)  # of lines and paragraphs
 _UNSEEN = (*range(32), *range(127, 160), *_BIDI, *_SEPARATORS)
-_CONTROLS = {code: ascii(chr(code))[1:-1] for code in _UNSEEN}
-_FIELD = {**_CONTROLS, ord("\\"): r"\\"}
+CONTROLS = {code: ascii(chr(code))[1:-1] for code in _UNSEEN}
+_FIELD = {**CONTROLS, ord("\\"): r"\\"}
 _JSON = {code: f"\\u{code:04x}" for code in _UNSEEN if code >= 32}  # JSON itself escapes the others
-_SEVERAL_LINES = {code: shown for code, shown in _CONTROLS.items() if chr(code) not in "\n\t"}
+_SEVERAL_LINES = {code: shown for code, shown in CONTROLS.items() if chr(code) not in "\n\t"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,17 +82,17 @@ class Printer:
         """Print lines below a table on a terminal, for data that the table has no room for."""
         if not self.is_json and sys.stdout.isatty():
             for line in lines:
-                click.echo(line.translate(_CONTROLS))
+                click.echo(line.translate(CONTROLS))
 
     def value(self, name: str, value: str) -> None:
         """Print one bare value, such as an id, or {name: value} as JSON."""
-        shown = value.translate(_CONTROLS) if sys.stdout.isatty() else value
+        shown = value.translate(CONTROLS) if sys.stdout.isatty() else value
         click.echo(as_json({name: value}) if self.is_json else shown)
 
 
 def say(message: str) -> None:
     """Print a message for people on stderr, as one line."""
-    click.echo(f"memcrdt: {message}".translate(_CONTROLS), err=True)
+    click.echo(f"memcrdt: {message}".translate(CONTROLS), err=True)
 
 
 def as_json(item: object) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,11 +12,15 @@ import click
 
 from memcrdt.cli.face import Face, command, given, pass_face, read_text
 from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_options, json_object, several, ttl
-from memcrdt.cli.output import memories, say, short
+from memcrdt.cli.output import CONTROLS, memories, say, short
+from memcrdt.errors import NotFoundError
 from memcrdt.model.attributes import taken_by
 
 if TYPE_CHECKING:
-    from memcrdt import Forgotten, Memory
+    from memcrdt import Forgotten, Memory, MemoryRecord
+
+UNDO_S: Final = 10
+SHOWN: Final = 10  # memories that are shown before they are forgotten
 
 # What --clear removes, with the argument of update() that does it.
 _CLEARED: Final[dict[str, Any]] = {
@@ -81,22 +87,59 @@ def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, .
 @filter_options
 @click.option("--dry-run", is_flag=True, help="Count the memories, and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--now", is_flag=True, help="On a terminal: do not wait ten seconds in which Ctrl-C takes it back.")
 @pass_face
-def forget_command(face: Face, /, id: str | None, dry_run: bool, yes: bool, **filters: Any) -> None:
+def forget_command(face: Face, /, id: str | None, *, dry_run: bool, yes: bool, now: bool, **filters: Any) -> None:
     """Forget one memory, or all that match the filters, permanently and on every device.
 
-    Without an ID, it shows how many match and asks for confirmation. With the ID of a forgotten memory, it shows which
-    devices have confirmed that their files have no byte of it left.
+    It shows the memories and asks for confirmation: without an ID always, with an ID on a terminal. With the ID of a
+    forgotten memory, it shows which devices have confirmed that their files have no byte of it left.
     """
     wanted = asked(filters)
+    on_terminal = sys.stdin.isatty()
     with face.changing() as memory:
-        if id is None and not dry_run and not yes:
-            count = memory.forget(dry_run=True, **wanted).count
-            if count and not click.confirm(f"memcrdt: forget {memories(count)} permanently?", err=True):
-                say("nothing was forgotten")
-                raise click.exceptions.Exit(1)
+        if not dry_run and not yes and (on_terminal or id is None):
+            _confirm(memory, id, wanted, wait=on_terminal and not now)
         forgotten = memory.forget(id, dry_run=dry_run, progress=_show_progress, **wanted)
         face.printer.record(forgotten if face.json else _named(memory, forgotten))
+
+
+def _confirm(memory: Memory, id: str | None, wanted: dict[str, Any], *, wait: bool) -> None:
+    """Show what will be forgotten, and ask. With `wait`, let the user take the answer back. Raises Exit for a no."""
+    if id is not None and wanted:
+        return  # forget() refuses both together
+    try:
+        count = memory.forget(id, dry_run=True, **wanted).count
+        first = _first(memory, wanted) if id is None else [memory.get(id)]
+    except NotFoundError:
+        return  # forget() reports an unknown memory, and who has confirmed a forgotten one
+    if not count:
+        return
+    for record in first:
+        lines = record.text.splitlines() or [""]
+        click.echo(f"  {record.id}  {lines[0]}{' …' * (len(lines) > 1)}".translate(CONTROLS), err=True)
+    if count > len(first):
+        click.echo(f"  and {count - len(first):,} more", err=True)
+    if not click.confirm(f"memcrdt: forget {memories(count)} permanently?", err=True):
+        say("nothing was forgotten")
+        raise click.exceptions.Exit(1)
+    if wait:
+        _wait_for_second_thoughts()
+
+
+def _first(memory: Memory, wanted: dict[str, Any]) -> Sequence[MemoryRecord]:
+    """Return the first memories that forget() would forget, hidden ones too."""
+    return memory.list(limit=SHOWN, **{**wanted, "include": ("expired", "superseded")}).items
+
+
+def _wait_for_second_thoughts() -> None:
+    """Wait ten seconds, in which Ctrl-C takes the answer back, because nothing can undo a forget."""
+    say(f"forgetting in {UNDO_S} s; Ctrl-C takes it back (--now does not wait)")
+    try:
+        time.sleep(UNDO_S)
+    except KeyboardInterrupt:
+        say("taken back; nothing was forgotten")
+        raise
 
 
 def _show_progress(done: int, total: int) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import memcrdt
+from memcrdt.cli.writing import UNDO_S
 from memcrdt.model import limits
 from memcrdt.model.attributes import FLAG, LABEL, MEMORY, SCOPE, SHARE, TIME, Attribute, taken_by
 
@@ -164,6 +167,49 @@ def test_forget_by_filters_counts_and_asks(cli: Cli) -> None:
     assert count(cli) == 3
     assert cli("forget", "--tag", "old", "--json", stdin=b"y\n").json[0]["count"] == 2
     assert [memory["text"] for memory in cli("list", "--json").json] == ["three"]
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+@pytest.mark.parametrize(("answer", "left"), [("y", 0), ("n", 1)])
+def test_forget_shows_and_asks_on_a_terminal(cli: Cli, *, by_id: bool, answer: str, left: int) -> None:
+    """Also with an id: the first line of the memory, and the question."""
+    memory = add(cli, "one\ntwo", "--tag", "old")
+    ran = cli("forget", *([memory] if by_id else ["--tag", "old"]), "--now", typed=f"{answer}\n")
+    assert f"  {memory}  one …\n" in ran.err
+    assert "two" not in ran.err
+    assert "forget 1 memory permanently?" in ran.err
+    assert ran.code == (1 if left else 0)
+    assert len(cli("list", "--json").json) == left
+
+
+def test_forget_shows_ten_memories(cli: Cli) -> None:
+    """It counts the rest."""
+    with memcrdt.open(os.environ["MEMCRDT_HOME"], embedder=None) as memory:
+        memory.add_many({"text": f"text {number}", "tags": ["old"]} for number in range(12))
+    said = cli("forget", "--tag", "old", typed="n\n").err
+    assert said.count("  text ") == 10
+    assert "  and 2 more\n" in said
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_a_forget_can_be_taken_back(cli: Cli, monkeypatch: pytest.MonkeyPatch, *, interrupted: bool) -> None:
+    """On a terminal it waits before it commits. Ctrl-C then means that nothing is forgotten. --yes does not wait."""
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if interrupted:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("memcrdt.cli.writing.time.sleep", wait)
+    memory = add(cli, "one")
+    ran = cli("forget", memory, typed="y\n")
+    assert waited == [UNDO_S]
+    assert "Ctrl-C takes it back" in ran.err
+    assert (ran.code, count(cli)) == ((130, 1) if interrupted else (0, 0))
+    assert ("nothing was forgotten" in ran.err) == interrupted
+    cli("forget", add(cli, "two"), "--yes", typed="")
+    assert waited == [UNDO_S]
 
 
 def test_forget_without_an_answer_changes_nothing(cli: Cli) -> None:
