@@ -20,8 +20,10 @@ from memcrdt.store.database import Database
 
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 60.0
+_TRANSACTIONS_AT_ONCE: Final = 16  # to erase in the indexes, because the caller of forget() waits for them
 
-# Blocked: a reader keeps the WAL in use. Damaged: the remaining shards cannot be folded before they are repaired.
+# Blocked: a reader keeps the WAL in use, or the indexes have more to erase.
+# Damaged: the remaining shards cannot be folded before they are repaired.
 ScrubOutcome: TypeAlias = Literal["done", "blocked", "damaged"]
 
 _log = logging.getLogger(__name__)
@@ -45,16 +47,21 @@ def scrub(database: Database, erase_in_indexes: Callable[[apsw.Connection], bool
             compaction.fold(db, documents, shard)
             quarantine.drop_shard(db, log.shard_row(db, shard))
             log.drop_set_aside(db, shard)
-    while marked:
-        with database.writing() as db:
-            if not erase_in_indexes(db):
-                break
-    if marked and not database.truncate_wal():
+    if marked and not (_erase(database, erase_in_indexes) and database.truncate_wal()):
         return "blocked"
     with database.writing() as db:
         # A shard that was marked again in between keeps its mark, because the new row comes after the scrubbed rows.
         db.executemany("UPDATE shards SET to_scrub = 0 WHERE shard = ? AND to_scrub = ?", marked)
     return "damaged" if is_damaged else "done"
+
+
+def _erase(database: Database, erase_in_indexes: Callable[[apsw.Connection], bool]) -> bool:
+    """Erase in the indexes, in a bounded number of transactions. Return whether nothing is left to erase."""
+    for _ in range(_TRANSACTIONS_AT_ONCE):
+        with database.writing() as db:
+            if not erase_in_indexes(db):
+                return True
+    return False
 
 
 class RetryThread:

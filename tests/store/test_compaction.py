@@ -259,6 +259,23 @@ def test_scrubbing_that_was_pending_is_finished_by_whoever_opens_next(device: Ma
     assert _files_with(a.home) == []
 
 
+def test_scrubbing_stops_and_continues_later_while_an_index_has_more_to_erase(
+    device: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller does not wait for ever. The shards stay marked until a later scrubbing sees the end."""
+    a = device("A")
+    memory = a.add(f"about {SECRET}")
+    monkeypatch.setattr(a.store, "scrub_later", lambda: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(a.store.indexer, "erase_removed", lambda db: True)
+        a.store.commit(lambda transaction: transaction.forget(1, memory))
+        assert not a.store.scrub()
+        assert _marks(a) == 1
+    assert a.store.scrub()
+    assert _marks(a) == 0
+    assert _files_with(a.home) == []
+
+
 def test_a_mark_made_during_scrubbing_stays(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A forget by another process between folding and truncating does not count as scrubbed."""
     a = device("A")

@@ -130,12 +130,14 @@ class SearchIndex:
             self._add_vectors(db, new, prepared)
 
     def erase_removed(self, db: SqlConnection) -> bool:
-        """Merge the words of removed rows out of full text, some pages at a time. Return whether there are more."""
+        """Merge the words of removed rows out of full text, some pages at a time. Return whether there are more.
+
+        One call both ends the merge and sees its end. Over two transactions, each commit in between would give the
+        second one something to merge, and another committer could keep that up for ever.
+        """
         if db.execute(_ERASES_AT_ONCE).get:
             return False
-        before = db.total_changes()
-        db.execute(_MERGE, (-self._pages_to_merge,))
-        if db.total_changes() - before >= _MERGE_CHANGES:
+        if _merge(db, self._pages_to_merge) and _merge(db, self._pages_to_merge):
             self._pages_to_merge *= 2  # a commit in between makes the merge begin again: it must still come to an end
             return True
         self._pages_to_merge = _MERGED_PAGES
@@ -301,6 +303,13 @@ def write_vectors(db: SqlConnection, model: int, embedded: Sequence[tuple[int, N
             for v, p, c in zip(ids, numbers.tolist(), binary_codes.encode(vectors), strict=True)
         ),
     )
+
+
+def _merge(db: SqlConnection, pages: int) -> bool:
+    """Merge up to this many pages of full text. Return whether there was anything to merge."""
+    before = db.total_changes()
+    db.execute(_MERGE, (-pages,))
+    return db.total_changes() - before >= _MERGE_CHANGES
 
 
 def _content(row: IndexRow) -> tuple[int, str, str | None]:
