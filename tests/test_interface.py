@@ -111,7 +111,12 @@ SYNC = {
     "warnings": "",
 }
 FILES = {name: SIGNATURES[name] for name in ("import_", "export", "backup", "restore", "doctor", "compact")}
-TOKENS = {"create": "name * spaces=('personal',) read_only=False origins=()", "list": "", "revoke": "name"}
+TOKENS = {
+    "create": "name * spaces=('personal',) read_only=False origins=()",
+    "list": "",
+    "find": "secret",
+    "revoke": "name",
+}
 MODELS = {"list": "", "pull": "name * progress=None", "use": "name", "status": "", "wait": "* timeout=None"}
 FIELDS: dict[type[Any], str] = {
     MemoryRecord: "id text space scope category kind tags metadata links created_at updated_at expires_at pinned"

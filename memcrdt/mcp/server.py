@@ -13,9 +13,11 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 
 import memcrdt
+from memcrdt.mcp.http import access_of_request, with_tokens
 from memcrdt.mcp.texts import ALIASES, INSTRUCTIONS, RECALL_PROMPT, WRAP_UP_PROMPT
 from memcrdt.mcp.tools import Tools
 from memcrdt.mcp.workspace import Workspace
+from memcrdt.service.access import Access
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult, InputRequiredResult
@@ -26,9 +28,10 @@ class MemoryServer(MCPServer[Any]):
 
     Args:
         workspace: The memory. It is opened when the server starts, and closed when it ends.
+        url: The address of the server, if it speaks HTTP. Every request then needs a token, and has its rights.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, url: str | None = None) -> None:
         @asynccontextmanager
         async def lifespan(server: MCPServer[Any]) -> AsyncIterator[None]:
             workspace.start()
@@ -46,8 +49,9 @@ class MemoryServer(MCPServer[Any]):
             instructions=INSTRUCTIONS,
             version=memcrdt.__version__,
             lifespan=lifespan,
+            **({} if url is None else with_tokens(workspace, url)),
         )
-        Tools(workspace).add_to(self)
+        Tools(workspace, Access if url is None else access_of_request).add_to(self)
         self._add_prompts()
 
     async def call_tool(

@@ -16,6 +16,7 @@ from memcrdt.mcp.texts import DESCRIPTIONS, PARAMETERS
 from memcrdt.mcp.workspace import Workspace
 from memcrdt.model import limits
 from memcrdt.model.serialization import to_json
+from memcrdt.service.access import Access
 from memcrdt.service.answers import Answer
 from memcrdt.service.problems import problem_of
 from memcrdt.service.service import Saved, Service
@@ -35,10 +36,16 @@ class Confirmation(BaseModel):
 
 
 class Tools:
-    """The tools over one workspace."""
+    """The tools over one workspace.
 
-    def __init__(self, workspace: Workspace) -> None:
+    Args:
+        workspace: The memory.
+        access: Returns the rights of the call that is running.
+    """
+
+    def __init__(self, workspace: Workspace, access: Callable[[], Access] = Access) -> None:
         self._workspace = workspace
+        self._access = access
 
     def add_to(self, server: MCPServer[Any]) -> None:
         """Register the tools, in a fixed order."""
@@ -250,16 +257,19 @@ class Tools:
     def _count(self, ctx: Context[Any, Any], filters: Mapping[str, Any]) -> int:
         """Return the number of memories that would be forgotten; 0 if the tool itself will report a problem."""
         try:
-            return self._workspace.service(client_name(ctx)).count_to_forget(None, **filters)
+            return self._service(ctx).count_to_forget(None, **filters)
         except MemcrdtError:
             return 0
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
+    def _service(self, ctx: Context[Any, Any]) -> Service:
+        return self._workspace.service(client_name(ctx), self._access())
+
     def _call(self, ctx: Context[Any, Any], call: Callable[[Service], CallToolResult]) -> CallToolResult:
         """Make a call for the client. A failure becomes a problem that the model can act on."""
         try:
-            return call(self._workspace.service(client_name(ctx)))
+            return call(self._service(ctx))
         except MemcrdtError as exc:
             problem = problem_of(exc)
             return CallToolResult(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from memcrdt.errors import MemcrdtError, PeerError, StoreError
+from memcrdt.service.access import Access
 from memcrdt.service.context import Context
 
 if TYPE_CHECKING:
@@ -52,11 +53,11 @@ class Workspace:
             raise self._error or StoreError("the memory could not be opened; run `memcrdt status`")
         return self._memory
 
-    def service(self, agent: str | None = None) -> Service:
+    def service(self, agent: str | None, access: Access) -> Service:
         """Return the service for a call of an agent."""
         from memcrdt.service.service import Service
 
-        return Service(self.memory, replace(self.context, agent=self.context.agent or agent))
+        return Service(self.memory, replace(self.context, agent=self.context.agent or agent), access)
 
     def _open(self) -> None:
         try:

@@ -94,6 +94,7 @@ class AsyncYjsTokens(Threaded[YjsTokens]):
 
     create = awaitable(YjsTokens.create)
     list = awaitable(YjsTokens.list)
+    find = awaitable(YjsTokens.find)
     revoke = awaitable(YjsTokens.revoke)
 
 

@@ -1,4 +1,4 @@
-"""`memory.tokens`: access tokens of stock Yjs clients."""
+"""`memory.tokens`: access tokens of stock Yjs clients and of MCP clients over HTTP."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from memcrdt.model.requests import PERSONAL
 from memcrdt.model.serialization import Record, UtcTime
 from memcrdt.model.values import from_ms
-from memcrdt.store.membership.tokens import TokenTable
+from memcrdt.store.membership.tokens import StoredToken, TokenTable
 from memcrdt.store.store import Store
 
 
@@ -67,17 +67,23 @@ class YjsTokens:
 
     def list(self) -> list[YjsToken]:
         """Return all tokens, sorted by name."""
-        return [
-            YjsToken(
-                name=token.name,
-                spaces=token.spaces,
-                read_only=token.read_only,
-                origins=token.origins,
-                created_at=from_ms(token.created_at),
-            )
-            for token in self._tokens.all()
-        ]
+        return [_shown(token) for token in self._tokens.all()]
+
+    def find(self, secret: str) -> YjsToken | None:
+        """Return the token that has this secret, or None."""
+        token = self._tokens.find(secret)
+        return None if token is None else _shown(token)
 
     def revoke(self, name: str) -> None:
         """Revoke a token, and disconnect its clients. They keep their data. Raises NotFoundError."""
         self._tokens.revoke(name)
+
+
+def _shown(token: StoredToken) -> YjsToken:
+    return YjsToken(
+        name=token.name,
+        spaces=token.spaces,
+        read_only=token.read_only,
+        origins=token.origins,
+        created_at=from_ms(token.created_at),
+    )

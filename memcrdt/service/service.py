@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from memcrdt.errors import InputError
+from memcrdt.errors import InputError, NotFoundError
 from memcrdt.memory.devices import Device
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.sync import SyncWarning
@@ -23,6 +23,7 @@ from memcrdt.model.records import Forgotten, Hit, MemoryRecord, Revision
 from memcrdt.model.requests import PERSONAL
 from memcrdt.model.serialization import Record
 from memcrdt.model.values import from_ms
+from memcrdt.service.access import Access
 from memcrdt.service.answers import MOST_CHARS, Answer, Origins, answer, check_chars, record_of
 from memcrdt.service.context import Context
 from memcrdt.service.problems import ConfirmationError
@@ -59,6 +60,7 @@ class Service:
     Args:
         memory: The memory.
         context: Where the agent works. It decides the scopes of calls that name none.
+        access: The rights of the caller. What it may not read does not exist for it.
 
     Example:
         >>> service = Service(memory, Context(project="acme"))
@@ -66,9 +68,15 @@ class Service:
         'project/acme'
     """
 
-    def __init__(self, memory: Memory, context: Context = Context()) -> None:  # noqa: B008 - immutable
+    def __init__(
+        self,
+        memory: Memory,
+        context: Context = Context(),  # noqa: B008 - immutable
+        access: Access = Access(),  # noqa: B008 - immutable
+    ) -> None:
         self.memory = memory
         self.context = context
+        self.access = access
 
     def add(self, text: str, *, scope: str | None = None, **options: Any) -> Saved:
         """Add a memory.
@@ -141,13 +149,14 @@ class Service:
 
     def get(self, id: str) -> Answer:
         """Return one memory with its whole text. Raises NotFoundError."""
-        record = self.memory.get(id)
+        record = self._get(id)
         whole = len(record.text)
         return answer([record], self.origins([record]), (record.scope,), max_chars=MOST_CHARS, row_chars=max(whole, 1))
 
     def update(self, id: str, *, scope: str | None = None, **changes: Any) -> Saved:
         """Change a memory. Arguments as for Memory.update(), except `allow_secret`."""
         _refuse_secret_option(changes)
+        self._check_change(id)
         if scope is not None:
             changes["scope"] = self.context.to_write(scope)
         record = self.memory.update(id, **{"author": self.context.agent, **changes})
@@ -179,6 +188,7 @@ class Service:
         ids = self._to_forget(id, scope, filters)
         if dry_run:
             return self.memory.forget(ids, dry_run=True)
+        self.access.check_write()
         if len(ids) > 1 and confirm != _confirmation(ids):
             raise ConfirmationError(len(ids), _confirmation(ids))
         return self.memory.forget(ids)
@@ -195,10 +205,12 @@ class Service:
 
     def history(self, id: str) -> builtins.list[Revision]:
         """Return the versions of a memory's text, oldest first. Raises NotFoundError."""
+        self._check_seen(id)
         return self.memory.history(id)
 
     def link(self, id: str, rel: str, to: str) -> Saved:
         """Link a memory to another one. Raises NotFoundError."""
+        self._check_change(id, to)
         self.memory.link(id, rel, to)
         return self._saved(self.memory.get(id), known=True)
 
@@ -234,7 +246,9 @@ class Service:
         if id is not None:
             if filters or scope is not None:
                 raise InputError("forget takes an id or filters, not both")
-            return [id] if isinstance(id, str) else list(islice(id, limits.BATCH_ITEMS))
+            ids = [id] if isinstance(id, str) else list(islice(id, limits.BATCH_ITEMS))
+            self._check_seen(*ids)
+            return ids
         if not filters and scope is None:
             raise InputError("forget needs an id or a filter; without one it would forget everything")
         everything = {**self._filters(self.context.to_read(scope), filters), "include": ["expired", "superseded"]}
@@ -254,6 +268,9 @@ class Service:
             asked["all_tags"] = asked.pop("tags")
         if "agent" in asked:
             asked["author"] = asked.pop("agent")
+        spaces = self.access.to_read(asked.get("space"))
+        if spaces is not None:
+            asked["space"] = spaces
         return {**asked, "scope": scopes} if scopes else asked
 
     def _provenance(self, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -261,12 +278,44 @@ class Service:
         given = {name: value for name, value in item.items() if value is not None}
         _refuse_secret_option(given)
         given["scope"] = self.context.to_write(given.get("scope"))
+        given["space"] = self.access.to_write(given.get("space"))
+        if "id" in given:
+            self._check_new(given["id"])
         given.setdefault("author", self.context.agent)
         if given.keys().isdisjoint({"id", "key"}):
             given.setdefault("dedupe", True)  # agents repeat themselves
         if self.context.conversation is not None:
             given.setdefault("source", f"conversation/{self.context.conversation}")
         return given
+
+    def _get(self, id: str) -> MemoryRecord:
+        """Return a memory that the caller may read. Raises NotFoundError."""
+        record = self.memory.get(id)
+        if not self.access.sees(record.space):
+            raise NotFoundError(f"no memory that this token opens has the id {id}")
+        return record
+
+    def _check_seen(self, *ids: str) -> None:
+        """Raise NotFoundError if the caller may not read a memory."""
+        if self.access.spaces is not None:
+            for each in ids:
+                self._get(each)
+
+    def _check_change(self, *ids: str) -> None:
+        """Raise NotFoundError or ReadOnlyError if the caller may not change a memory."""
+        self.access.check_write()
+        self._check_seen(*ids)
+
+    def _check_new(self, id: str) -> None:
+        """Raise NotFoundError if the id is that of a memory that the caller may not read."""
+        if self.access.spaces is None:
+            return
+        try:
+            space = self.memory.get(id).space
+        except NotFoundError:
+            return
+        if not self.access.sees(space):
+            raise NotFoundError(f"the id {id} cannot be used with this token; leave it out")
 
     def _saved(self, record: MemoryRecord, *, known: bool) -> Saved:
         return Saved(id=record.id, scope=record.scope, space=record.space, device="this device", known=known)
