@@ -14,11 +14,16 @@ from memcrdt.cli.output import TerminalJson, say
 
 _FILE = click.argument("file", type=click.Path())  # not normalized: ./- is a file
 _FORMAT = click.option("--format", metavar="NAME", help="The format: jsonl. Default: the suffix of the file name.")
+_IMPORT_FORMAT = click.option(
+    "--format",
+    metavar="NAME",
+    help="The format: jsonl, or server-memory (the MCP server). Default: the suffix of the file name.",
+)
 
 
 @command("import")
 @_FILE
-@_FORMAT
+@_IMPORT_FORMAT
 @click.option("--space", metavar="NAME", help="The space for all memories, instead of the space in the file.")
 @several("--tag", "tags", "TAG", "A tag for all memories, instead of the tags in the file; can be repeated.")
 @attribute_options("add")

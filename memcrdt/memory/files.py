@@ -50,7 +50,8 @@ class Files:
 
         Args:
             path: The file, or a binary stream.
-            format: `jsonl`. Without it, the suffix of the file name decides.
+            format: `jsonl`, or `server-memory` for the file of the MCP server of that name. Without it, the suffix of
+                the file name decides.
             again: Whether to add forgotten memories again.
             dry_run: Whether to count without adding.
             progress: Called after every batch with the number of lines read.
@@ -70,12 +71,12 @@ class Files:
         """
         from memcrdt.memory import transfer
 
-        file = transfer.check_file(self._home, path, format, "the file to import")
+        file = transfer.check_file(self._home, path, format, "the file to import", transfer.IMPORTED)
         if progress is not None:
             checks.check_callback(progress, "progress")
         transfer.check_defaults(self._store, defaults)
         again, dry_run = checks.check_flag(again, "again"), checks.check_flag(dry_run, "dry_run")
-        taken = transfer.Import(self._store, self._writer.bring, again=again, dry_run=dry_run)
+        taken = transfer.Import(self._store, self._writer.bring, format=format, again=again, dry_run=dry_run)
         return taken.run(file, defaults, progress)
 
     def export(
@@ -109,7 +110,7 @@ class Files:
         """
         from memcrdt.memory import transfer
 
-        file = transfer.check_file(self._home, path, format, "the file to export to")
+        file = transfer.check_file(self._home, path, format, "the file to export to", transfer.EXPORTED)
         wanted = self._reader.filters({**filters, "include": INCLUDES} if filters.get("include") is None else filters)
         history = checks.check_flag(history, "history")
         if isinstance(file, Path):

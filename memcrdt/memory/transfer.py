@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 
 from memcrdt import paths
 from memcrdt.errors import InputError, StoreError
+from memcrdt.importing import server_memory
 from memcrdt.memory.writer import given_vectors
 from memcrdt.model import limits
 from memcrdt.model.attributes import taken_by
@@ -35,7 +36,12 @@ from memcrdt.store.store import Store
 
 File: TypeAlias = Path | Stream
 
-FORMATS: Final = ("jsonl",)
+EXPORTED: Final = ("jsonl",)  # formats
+# The translation of the object of a line into arguments of an import, by format.
+IMPORTED: Final[Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    "jsonl": lambda given: given,
+    server_memory.SOURCE: server_memory.translate,
+}
 LINE_BYTES: Final = 512 * limits.KIB  # a text of 64 KiB, escaped, with all other fields of a memory
 BATCH: Final = 1_000  # memories in one transaction
 BATCH_BYTES: Final = 16 * limits.MIB  # of the lines of one transaction, which a memory with its history may exceed
@@ -89,27 +95,27 @@ class ImportReport(Record):
     dry_run: bool
 
 
-def check_file(home: Path | None, given: object, format: str | None, what: str) -> File:
+def check_file(home: Path | None, given: object, format: str | None, what: str, formats: Collection[str]) -> File:
     """Return the path or stream to import or export. Raises InputError for an unsuitable file or an unknown format.
 
     `what` names the file in the message.
     """
     file = paths.check_file(given, what)
-    _check_format(format, file)
+    _check_format(format, file, formats)
     if home is not None:
         _check_apart(home, file)
     return file
 
 
-def _check_format(given: str | None, file: File) -> None:
+def _check_format(given: str | None, file: File, formats: Collection[str]) -> None:
     """Raise InputError for an unknown format. None takes the suffix of the file name, or jsonl for a stream."""
-    known = ", ".join(FORMATS)
-    if given is None and isinstance(file, Path) and file.suffix[1:] not in FORMATS:
+    known = ", ".join(formats)
+    if given is None and isinstance(file, Path) and file.suffix != ".jsonl":
         raise InputError(
             f"{file} has no known suffix; name a file that ends in .jsonl, or give the format (format= in Python, "
             f"--format on the command line): {known}"
         )
-    if given is not None and given not in FORMATS:
+    if given is not None and given not in formats:
         raise InputError(f"the format {given!r} is unknown; the formats are {known}")
 
 
@@ -139,10 +145,12 @@ class Import:
         store: Store,
         add: Callable[[Any, list[str], Mapping[str, Vector]], None],
         *,
+        format: str | None,
         again: bool,
         dry_run: bool,
     ) -> None:
         self._store = store
+        self._translate = IMPORTED[format or "jsonl"]
         self._add = add
         self._dry_run = dry_run
         self._plan = Importing(again=again)
@@ -208,7 +216,7 @@ class Import:
         if line is not None and not line.strip():
             return None, None
         try:
-            given = _object(line)
+            given = self._translate(_object(line))
             if "revision" in given:
                 return _with_past_text(before, given, defaults, self._store.now_ms()), None
             return None, _request(given, defaults, self._store)
