@@ -120,15 +120,18 @@ def get_command(face: Face, /, id: str) -> None:
 @pass_face
 def list_command(face: Face, /, limit: int, everything: bool, order: str, **filters: Any) -> None:
     """List memories, by default the newest first."""
-    wanted = {"order": order, **asked(filters)}
+    selected = asked(filters)
+    wanted = {"order": order, **selected}
     with face.look() as memory:
         if everything:
             face.printer.table(_pages(memory, wanted), LISTED, on_terminal=LISTED_ON_TERMINAL)
             return
         page = memory.list(limit=limit, **wanted)
+        total = len(page) if page.next_cursor is None else memory.count(**selected)
     face.printer.table(page, LISTED, on_terminal=LISTED_ON_TERMINAL)
     if page.next_cursor is not None:
-        say(f"only the first {len(page)} are shown; raise --limit, or use --all")
+        raised = f"--limit {total} or --all" if total <= limits.RESULTS else "--all"
+        say(f"{len(page):,} of {total:,}; {raised} shows all")
 
 
 @command("history")

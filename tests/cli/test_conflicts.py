@@ -119,3 +119,13 @@ def test_a_program_of_the_user_merges(
     assert ran.code == 0
     assert said in ran.err
     assert texts(home, conflicted) == (before if left else wanted, left)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_resolve_asks_on_a_terminal(cli: Cli, home: Path, conflicted: str, number: int) -> None:
+    """It shows the texts with numbers, and the number chooses one."""
+    wanted = cli("conflicts", "--json").json[number - 1]["text"]
+    ran = cli("resolve", conflicted, typed=f"{number}\n")
+    assert ran.code == 0
+    assert "keep which text" in ran.err
+    assert texts(home, conflicted) == (wanted, 0)

@@ -108,6 +108,7 @@ def test_list_says_when_there_are_more(cli: Cli, ids: dict[str, str]) -> None:
     ran = cli("list", "--limit", "2")
     assert ran.out.count("\n") == 2
     assert "--all" in ran.err
+    assert cli("list", "--limit", "1").err == "memcrdt: 1 of 3; --limit 3 or --all shows all\n"
     ran = cli("list", "--limit", "2", "--all")
     assert (ran.out.count("\n"), ran.err) == (3, "")
 
