@@ -12,6 +12,7 @@ from memcrdt.cli.app import root
 from memcrdt.cli.demo_story import DemoOutcome
 from memcrdt.cli.filters import filter_options
 from memcrdt.cli.home import DoctorFinding, SettingLine
+from memcrdt.cli.mcp_install import ClientChange
 from memcrdt.cli.serve import ServeReport
 from memcrdt.memory.devices import Device
 from memcrdt.memory.pairing import PairedDevice
@@ -44,7 +45,7 @@ STATES = [
     SettingLine,
     YjsToken,
 ]
-PRINTED = [*RECORDS, *REPORTS, *STATES, ServeReport, DemoOutcome]
+PRINTED = [*RECORDS, *REPORTS, *STATES, ClientChange, ServeReport, DemoOutcome]
 
 
 @pytest.mark.parametrize("name", root.list_commands(click.Context(root)))

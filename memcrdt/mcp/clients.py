@@ -1,0 +1,156 @@
+"""The MCP clients that memcrdt can be installed in: the file of each, and the entry in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from memcrdt.errors import InputError
+from memcrdt.mcp.config_text import edit_json, edit_toml
+from memcrdt.model import limits
+
+NAME: Final = "memcrdt"
+START_S: Final = 30  # Codex waits 10 s, which a computer under load may need
+FILE_BYTES: Final = 16 * limits.KIB * limits.KIB
+
+_BACKUP: Final = ".memcrdt-backup"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpClient:
+    """A client.
+
+    Attributes:
+        user: Its file for all projects: parts below the home of the user, or below the folder for settings.
+        project: Its file in a project; None if it has none.
+        key: The table of servers in the file.
+        extra: Values of the entry beside the command.
+        settings: Whether `user` is below the folder where programs of this platform keep settings.
+    """
+
+    user: str
+    project: str | None
+    key: str = "mcpServers"
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    settings: bool = False
+
+    def file(self, folder: Path | None) -> Path:
+        """Return the file for a project in `folder`, or for all projects if it is None. Raises InputError."""
+        if folder is None:
+            return (_settings_folder() if self.settings else Path.home()) / self.user
+        if self.project is None:
+            raise InputError("this client has no settings for one project; leave out --project")
+        return folder / self.project
+
+    def entry(self, command: list[str]) -> dict[str, Any]:
+        """Return the entry that starts a command."""
+        if self.key == "mcp":
+            return {**self.extra, "command": command}
+        return {**self.extra, "command": command[0], "args": command[1:]}
+
+
+CLIENTS: Final[Mapping[str, McpClient]] = {
+    "claude-code": McpClient(user=".claude.json", project=".mcp.json", extra={"type": "stdio"}),
+    "claude-desktop": McpClient(user="Claude/claude_desktop_config.json", project=None, settings=True),
+    "codex": McpClient(
+        user=".codex/config.toml",
+        project=".codex/config.toml",
+        key="mcp_servers",
+        extra={"startup_timeout_sec": START_S},
+    ),
+    "cursor": McpClient(user=".cursor/mcp.json", project=".cursor/mcp.json"),
+    "vscode": McpClient(
+        user="Code/User/mcp.json", project=".vscode/mcp.json", key="servers", extra={"type": "stdio"}, settings=True
+    ),
+    "gemini": McpClient(user=".gemini/settings.json", project=".gemini/settings.json"),
+    "opencode": McpClient(
+        user=".config/opencode/opencode.json", project="opencode.json", key="mcp", extra={"type": "local"}
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A change of the file of a client, not yet written."""
+
+    file: Path
+    before: str
+    after: str
+
+    def write(self) -> Path | None:
+        """Write the file at once or not at all, and return the copy of the former one, if there was one."""
+        target = self.file.resolve()  # a link to a file under version control stays a link
+        target.parent.mkdir(parents=True, exist_ok=True)
+        backup = None
+        if target.exists():
+            backup = target.with_name(target.name + _BACKUP)
+            shutil.copy2(target, backup)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(self.after.encode())
+                file.flush()
+                os.fsync(file.fileno())
+            if backup is not None:
+                shutil.copymode(backup, name)
+            Path(name).replace(target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        return backup
+
+
+def edit(client: McpClient, folder: Path | None, command: list[str] | None) -> Edit:
+    """Return the change that makes a client start a command, or that removes memcrdt if it is None.
+
+    Raises:
+        InputError: The file cannot be read or is not understood. Nothing is changed.
+    """
+    file = client.file(folder)
+    before = _read(file)
+    change = edit_toml if file.suffix == ".toml" else edit_json
+    try:
+        after = (
+            before
+            if command is None and not before
+            else change(before, (client.key, NAME), None if command is None else client.entry(command))
+        )
+    except InputError as exc:
+        raise InputError(f"{file} is left as it is: {exc}; edit it by hand") from exc
+    return Edit(file, before, after)
+
+
+def server_command(home: str | None) -> list[str]:
+    """Return the command of the server with absolute paths: clients have other search paths than a shell."""
+    program = shutil.which("memcrdt", path=str(Path(sys.executable).parent))
+    start = [str(Path(program).absolute())] if program else [sys.executable, "-m", "memcrdt"]
+    return [*start, "mcp", *(["--home", str(Path(home).expanduser().absolute())] if home else [])]
+
+
+def _read(file: Path) -> str:
+    """Return the text of a file, empty if it does not exist. Raises InputError."""
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(FILE_BYTES + 1)
+        if len(data) > FILE_BYTES:
+            raise InputError(f"{file} has over {FILE_BYTES:,} bytes; edit it by hand")
+        return data.decode()
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as exc:
+        raise InputError(f"{file} is not UTF-8; edit it by hand") from exc
+
+
+def _settings_folder() -> Path:
+    """Return the folder where programs of this platform keep the settings of the user."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    if sys.platform == "win32":
+        return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")

@@ -1,0 +1,113 @@
+"""memcrdt mcp install and uninstall, in the files of each client."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memcrdt.mcp.clients import CLIENTS
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture(autouse=True)
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the home of a new user, in whose project the commands run."""
+    folder = tmp_path / "user"
+    (folder / "work").mkdir(parents=True)
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(folder))
+    monkeypatch.setenv("APPDATA", str(folder / "AppData"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.chdir(folder / "work")
+    return folder
+
+
+def settings(file: str | Path) -> Any:
+    """Return what the file of a client says."""
+    text = Path(file).read_text(encoding="utf-8")
+    return tomllib.loads(text) if str(file).endswith(".toml") else json.loads(text)
+
+
+@pytest.mark.parametrize("project", [False, True])
+@pytest.mark.parametrize("name", [name for name in CLIENTS if name != "claude-desktop"])
+def test_a_client_gets_its_own_form(cli: Cli, user: Path, name: str, project: bool) -> None:
+    """The entry has an absolute command and the words of the client, below the user's home or in the project."""
+    ran = cli("mcp", "install", "--client", name, "--json", *(["--project"] if project else []))
+    done = ran.json[0]
+    entry = settings(done["file"])[CLIENTS[name].key]["memcrdt"]
+    started = entry["command"] if name == "opencode" else [entry["command"], *entry["args"]]
+    assert (ran.code, done["changed"]) == (0, True)
+    assert (user / "work" in Path(done["file"]).parents) is project
+    assert user in Path(done["file"]).parents
+    assert Path(started[0]).is_absolute()
+    assert os.access(started[0], os.X_OK)
+    assert started[-1] == "mcp"
+    assert (entry.get("startup_timeout_sec") == 30) is (name == "codex")
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+def test_claude_desktop_has_a_file_on_each_platform(
+    cli: Cli, user: Path, platform: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file is where the platform keeps settings, and it has none for a project."""
+    places = {"linux": ".config", "darwin": "Library/Application Support", "win32": "AppData"}
+    monkeypatch.setattr(sys, "platform", platform)
+    done = cli("mcp", "install", "--client", "claude-desktop", "--json").json[0]
+    assert Path(done["file"]) == user / places[platform] / "Claude" / "claude_desktop_config.json"
+    cli("mcp", "install", "--client", "claude-desktop", "--project").failed(2, "--project")
+
+
+def test_uninstall_restores_the_file(cli: Cli, user: Path) -> None:
+    """Comments and other servers stay, the former file is kept, and the home that was named is in the command."""
+    file = user / ".cursor" / "mcp.json"
+    file.parent.mkdir()
+    before = '{\n  // mine\n  "mcpServers": {\n    "files": {"command": "npx"}\n  }\n}\n'
+    file.write_text(before, encoding="utf-8")
+    done = cli("mcp", "install", "--client", "cursor", "--home", str(user / "memory"), "--json").json[0]
+    assert json.dumps(str(user / "memory")) in file.read_text(encoding="utf-8")
+    assert Path(done["backup"]).read_text(encoding="utf-8") == before
+    assert cli("mcp", "uninstall", "--client", "cursor").code == 0
+    assert file.read_text(encoding="utf-8") == before
+
+
+def test_a_dry_run_shows_the_change_and_writes_nothing(cli: Cli, user: Path) -> None:
+    """The change is a unified diff, and no file is created."""
+    ran = cli("mcp", "install", "--client", "codex", "--dry-run")
+    assert "+[mcp_servers.memcrdt]" in ran.out.splitlines()
+    assert [each.name for each in user.iterdir()] == ["work"]
+
+
+def test_a_second_time_changes_nothing(cli: Cli) -> None:
+    """Installing again and removing what is not there write nothing."""
+    assert cli("mcp", "uninstall", "--client", "gemini", "--json").json[0]["changed"] is False
+    cli("mcp", "install", "--client", "gemini")
+    again = cli("mcp", "install", "--client", "gemini", "--json").json[0]
+    assert (again["changed"], again["backup"]) == (False, None)
+
+
+def test_a_file_that_is_not_understood_is_left_alone(cli: Cli, user: Path) -> None:
+    """The error names the file and the next step."""
+    file = user / ".claude.json"
+    file.write_text('{"mcpServers": ', encoding="utf-8")
+    cli("mcp", "install", "--client", "claude-code").failed(2, str(file), "left as it is", "by hand")
+    assert file.read_text(encoding="utf-8") == '{"mcpServers": '
+    assert not list(user.glob("*backup*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_a_link_stays_a_link(cli: Cli, user: Path) -> None:
+    """A file that is kept elsewhere and linked is changed where it is, with its permissions."""
+    kept = user / "kept.json"
+    kept.write_text("{}", encoding="utf-8")
+    kept.chmod(0o600)
+    (user / ".claude.json").symlink_to(kept)
+    assert cli("mcp", "install", "--client", "claude-code").code == 0
+    assert (user / ".claude.json").is_symlink()
+    assert "memcrdt" in settings(kept)["mcpServers"]
+    assert kept.stat().st_mode & 0o777 == 0o600
