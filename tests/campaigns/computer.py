@@ -31,6 +31,7 @@ from memcrdt.node.store_replica import StoreReplica
 from memcrdt.node.trusted_peers import TrustedPeers
 from memcrdt.search import SearchIndex
 from memcrdt.search.searcher import Searcher
+from memcrdt.store import log
 from memcrdt.store.incarnation import StoreOptions
 from memcrdt.store.location import FILE
 from memcrdt.store.membership.introductions import Introductions
@@ -243,6 +244,11 @@ class Computer:
     def files(self) -> Files:
         """Return the present content of the store's files."""
         return {path.name: path.read_bytes() for path in (self.home / FILE, self.home / f"{FILE}-wal") if path.exists()}
+
+    def has_to_scrub(self) -> bool:
+        """Return whether the store knows of bytes of forgotten memories that it has yet to erase."""
+        with self.memory.store.reading() as db:
+            return log.is_anything_to_scrub(db)
 
     def put(self, files: Files) -> None:
         """Overwrite the files of the store while the computer is off."""

@@ -118,7 +118,8 @@ class Promises:
                     devices = receipts.confirmations(db, [memory_id]).confirmed
                 for device in awaited.intersection(devices):
                     self._confirmed.add((computer.id, device, memory_id))
-                    _check_clean(by_id[device], {memory_id: texts})
+                    if not by_id[device].has_to_scrub():  # a device that did not know has sent it the text again
+                        _check_clean(by_id[device], {memory_id: texts})
         return len(self._confirmed) - before
 
     def agree(self, computers: Sequence[Computer]) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from memcrdt.crdt.shard import Shard
 from memcrdt.model import limits
 from memcrdt.model.ids import derive
-from memcrdt.model.registers import DELETED
+from memcrdt.model.registers import DELETED, birth_key
 from memcrdt.model.values import Json
 from memcrdt.store import log
 from tests.bare_device import BareDevice, agree
@@ -116,6 +116,20 @@ def test_who_may_only_read_keeps_no_text_by_itself(device: Make, client_ids: tup
     agree(devices)
     _assert_equal(devices)
     assert reader.rows("SELECT text FROM revisions WHERE head ORDER BY text") == [("of A",), ("of B",)]
+
+
+def test_who_may_only_read_erases_what_others_delete(device: Make) -> None:
+    """The tombstone may be in another shard and come later. Then this shard is no home of the memory any more."""
+    writer, reader = device("A"), device("B")
+    memory = writer.add("a word that must go: zq7q")
+    with reader.store.writing() as db:
+        db.execute("UPDATE spaces SET read_only = 1")
+    reader.take(writer)
+    reader.apply(writer.stock_update({birth_key(memory): DELETED}), origin=writer.id)
+    reader.store.scrub()
+    assert reader.rows("SELECT 1 FROM shards WHERE to_scrub > 0") == []
+    reader.close()
+    assert b"zq7q" not in b"".join(path.read_bytes() for path in reader.home.glob("memories.db*"))
 
 
 @pytest.mark.parametrize("client_ids", CLIENT_IDS, ids=str)
