@@ -75,7 +75,7 @@ async def test_a_token_opens_its_spaces_and_no_other(served: Served, mode: str) 
     """A memory of another space does not exist for it: not in a search, not by id, not by a filter."""
     async with _client(served, "personal", mode) as personal, _client(served, "team", mode) as team:
         assert "stored" in await _call(personal, "add_memory", text=f"The {mode} harbour is at Kiel")
-        (row,) = (await personal.call_tool("search_memories", {"query": f"{mode} harbour"})).structured_content["rows"]
+        row, *_ = (await personal.call_tool("search_memories", {"query": f"{mode} harbour"})).structured_content["rows"]
         assert "No memories found" in await _call(team, "search_memories", query="harbour")
         assert "No memories found" in await _call(team, "list_memories")
         for call, more in (
