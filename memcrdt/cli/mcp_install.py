@@ -16,7 +16,7 @@ from memcrdt.mcp.clients import CLIENTS, edit, server_command
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memcrdt.mcp.clients import Edit
+    from memcrdt.mcp.clients import SettingsChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def uninstall_command(face: Face, /, client: str, *, project: bool, dry_run: boo
     _finish(face, client, change, dry_run=dry_run)
 
 
-def _finish(face: Face, client: str, change: Edit, *, dry_run: bool) -> None:
+def _finish(face: Face, client: str, change: SettingsChange, *, dry_run: bool) -> None:
     """Write or show a change."""
     changed = change.after != change.before
     backup = change.write() if changed and not dry_run else None
@@ -87,7 +87,7 @@ def _finish(face: Face, client: str, change: Edit, *, dry_run: bool) -> None:
     )
 
 
-def _diff(change: Edit) -> str:
+def _diff(change: SettingsChange) -> str:
     name = str(change.file)
     lines = difflib.unified_diff(change.before.splitlines(), change.after.splitlines(), name, name, lineterm="")
     return "".join(f"{line}\n" for line in lines)

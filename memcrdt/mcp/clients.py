@@ -76,7 +76,7 @@ CLIENTS: Final[Mapping[str, McpClient]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class SettingsChange:
     """A change of the file of a client, not yet written."""
 
     file: Path
@@ -106,7 +106,7 @@ class Edit:
         return backup
 
 
-def edit(client: McpClient, folder: Path | None, command: list[str] | None) -> Edit:
+def edit(client: McpClient, folder: Path | None, command: list[str] | None) -> SettingsChange:
     """Return the change that makes a client start a command, or that removes memcrdt if it is None.
 
     Raises:
@@ -123,7 +123,7 @@ def edit(client: McpClient, folder: Path | None, command: list[str] | None) -> E
         )
     except InputError as exc:
         raise InputError(f"{file} is left as it is: {exc}; edit it by hand") from exc
-    return Edit(file, before, after)
+    return SettingsChange(file, before, after)
 
 
 def server_command(home: str | None) -> list[str]:

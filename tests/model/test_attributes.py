@@ -151,12 +151,12 @@ def test_every_attribute_has_its_argument_its_field_and_its_column() -> None:
 def test_an_attribute_is_named_in_few_files() -> None:
     """Only the table, the record, the signatures and a column in the schema name an attribute.
 
-    Other files name it only for special behaviour: `trust` is shown in prompts. In `net` the word is about
-    devices.
+    Other files name it only for special behaviour: `trust` is shown in prompts, and set by importers. In `net`
+    the word is about devices.
     """
     files = (path for path in (ROOT / "memcrdt").rglob("*.py") if path.parent.name != "net")
     named = {path.relative_to(ROOT / "memcrdt").as_posix() for path in files if "trust" in _names(path)}
-    assert named - {"model/prompt.py", "service/answers.py"} == {
+    assert named - {"model/prompt.py", "service/answers.py", "importing/server_memory.py"} == {
         "model/attributes.py",
         "model/records.py",
         "memory/memory.py",
