@@ -117,9 +117,10 @@ class Promises:
                 with computer.memory.store.reading() as db:
                     devices = receipts.confirmations(db, [memory_id]).confirmed
                 for device in awaited.intersection(devices):
+                    if by_id[device].has_to_scrub():  # it may have been sent the text again: look later
+                        continue
                     self._confirmed.add((computer.id, device, memory_id))
-                    if not by_id[device].has_to_scrub():  # a device that did not know has sent it the text again
-                        _check_clean(by_id[device], {memory_id: texts})
+                    _check_clean(by_id[device], {memory_id: texts})
         return len(self._confirmed) - before
 
     def agree(self, computers: Sequence[Computer]) -> bool:
