@@ -117,10 +117,11 @@ class Promises:
                 with computer.memory.store.reading() as db:
                     devices = receipts.confirmations(db, [memory_id]).confirmed
                 for device in awaited.intersection(devices):
-                    if by_id[device].has_to_scrub():  # it may have been sent the text again: look later
+                    other = by_id[device]
+                    if not other.on or other.has_to_scrub():  # it may have been sent the text again: look later
                         continue
                     self._confirmed.add((computer.id, device, memory_id))
-                    _check_clean(by_id[device], {memory_id: texts})
+                    _check_clean(other, {memory_id: texts})
         return len(self._confirmed) - before
 
     def agree(self, computers: Sequence[Computer]) -> bool:
