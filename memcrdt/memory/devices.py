@@ -75,7 +75,7 @@ def find_device(peers: Iterable[Peer], text: str) -> str:
         return parse_device_id(text)
     known = [peer for peer in peers if peer.state != "pending"]  # a stranger can choose the first characters of its id
     found = [peer for peer in known if peer.name == text]
-    if not found and len(text) >= PREFIX_CHARS:
+    if not found and len(plain) >= PREFIX_CHARS:  # without dashes and blanks: these say nothing about an id
         found = [
             peer
             for peer in known

@@ -124,6 +124,8 @@ def test_an_ambiguous_name_lists_the_devices(cli: Cli, other: str) -> None:
     cli("revoke", "laptop").failed(2, "laptop-b", "laptop-c", other, second)
     cli("revoke", "lap").failed(3, "4 characters", "laptop-b")
     cli("revoke", "nobody").failed(3, "nobody", "laptop-c")
+    for nothing in ("", "    ", "----", f"{other[:1]}---"):  # blanks and dashes do not make a beginning longer
+        cli("revoke", "--", nothing).failed(3, "4 characters")
     assert {peer["state"] for peer in peers(cli)} == {"accepted"}
     cli("accept", second, "--name", "laptop")
     assert cli("revoke", "laptop").code == 0
