@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 
 import memcrdt
-from memcrdt.mcp.http import access_of_request, with_tokens
 from memcrdt.mcp.texts import ALIASES, INSTRUCTIONS, RECALL_PROMPT, WRAP_UP_PROMPT
 from memcrdt.mcp.tools import Tools
 from memcrdt.mcp.workspace import Workspace
@@ -41,6 +40,7 @@ class MemoryServer(MCPServer[Any]):
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(workspace.close)
 
+        options, access = _for_http(workspace, url) if url is not None else ({}, Access)
         # The SDK sets up logging unless there is a handler. Its own prints messages of any library with tracebacks.
         logging.getLogger().addHandler(logging.NullHandler())
         super().__init__(
@@ -49,9 +49,9 @@ class MemoryServer(MCPServer[Any]):
             instructions=INSTRUCTIONS,
             version=memcrdt.__version__,
             lifespan=lifespan,
-            **({} if url is None else with_tokens(workspace, url)),
+            **options,
         )
-        Tools(workspace, Access if url is None else access_of_request).add_to(self)
+        Tools(workspace, access).add_to(self)
         self._add_prompts()
 
     async def call_tool(
@@ -76,3 +76,10 @@ class MemoryServer(MCPServer[Any]):
         @self.prompt("wrap-up", title="Wrap up this session", description="Store what the next session needs")
         def wrap_up() -> str:
             return WRAP_UP_PROMPT
+
+
+def _for_http(workspace: Workspace, url: str) -> tuple[dict[str, Any], Callable[[], Access]]:
+    """Return the options of a server that wants a token with each request, and what returns the rights of a request."""
+    from memcrdt.mcp.http import access_of_request, with_tokens  # loads what a server over stdio never needs
+
+    return with_tokens(workspace, url), access_of_request
