@@ -57,6 +57,8 @@ def _asked(data: bytes) -> Mapping[str, Any]:
 
 def _context(face: Face, event: str, project: str | None, asked: Mapping[str, Any]) -> str:
     """Return the memories for an event as text; empty if there are none or the home does not exist."""
+    if event not in _STARTS | _PROMPTS:
+        return ""
     from memcrdt._open import open as open_memory
     from memcrdt.paths import home_folder
     from memcrdt.service import recall
@@ -67,7 +69,7 @@ def _context(face: Face, event: str, project: str | None, asked: Mapping[str, An
     if event in _PROMPTS and not (isinstance(prompt, str) and recall.is_worth_recall(prompt)):
         return ""
     home = home_folder(face.home)
-    if event not in _STARTS | _PROMPTS or not home.is_dir():
+    if not home.is_dir():
         return ""
     context = Context(project=find_project(project, os.environ, _folder(asked)))
     # Words alone find what a prompt names, and no model has to be loaded.
