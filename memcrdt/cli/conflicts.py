@@ -17,7 +17,8 @@ import click
 
 from memcrdt.cli.face import Face, command, pass_face, read_text
 from memcrdt.cli.filters import asked, filter_options
-from memcrdt.cli.output import Column, as_seen, device_names, on_terminal, say, short
+from memcrdt.cli.output import Column, as_seen, device_name, device_names, on_terminal, say
+from memcrdt.cli.reading import revised
 from memcrdt.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -102,14 +103,8 @@ def _conflicted(memory: Memory, filters: dict[str, Any]) -> Iterator[str]:
 
 
 def _columns(names: dict[str, str]) -> tuple[Column[Revision], ...]:
-    return (
-        Column("memory", lambda head: head.id),
-        Column("revision", lambda head: head.revision),
-        Column("at", lambda head: head.at),
-        Column("device", lambda head: names.get(head.device) or short(head.device, None)),
-        Column("by", lambda head: head.by),
-        Column("text", lambda head: head.text),
-    )
+    """Return the columns of a history, all of whose texts are heads, behind the memory."""
+    return (Column("memory", lambda head: head.id), *(each for each in revised(names) if each.heading != "head"))
 
 
 def _show(memory: Memory, heads: Sequence[Revision]) -> None:
@@ -117,7 +112,7 @@ def _show(memory: Memory, heads: Sequence[Revision]) -> None:
     names = device_names(memory)
     click.echo(click.style(f"memory {heads[0].id}", bold=True))
     for number, head in enumerate(heads, 1):
-        device = names.get(head.device) or short(head.device, None)
+        device = device_name(names, head.device)
         click.echo(
             on_terminal(f"{number}  {head.revision}  {as_seen(head.at)}  {device}" + f" ({head.by})" * bool(head.by))
         )

@@ -150,6 +150,11 @@ def device_names(memory: Memory) -> dict[str, str]:
     return {memory.device: "this device", **{each.device: short(each.device, each.name) for each in memory.devices()}}
 
 
+def device_name(names: Mapping[str, str], device: str) -> str:
+    """Return the short form of a device from device_names(), or the beginning of the id of an unknown one."""
+    return names.get(device) or short(device, None)
+
+
 def memories(count: int) -> str:
     """Return a number of memories in words, for messages."""
     return "1 memory" if count == 1 else f"{count:,} memories"

@@ -9,7 +9,7 @@ import click
 
 from memcrdt.cli.face import Face, command, pass_face
 from memcrdt.cli.filters import asked, filter_options
-from memcrdt.cli.output import Column, device_names, say, short
+from memcrdt.cli.output import Column, device_name, device_names, say
 from memcrdt.model import limits
 from memcrdt.model.scopes import GLOBAL
 
@@ -61,7 +61,7 @@ def revised(names: Mapping[str, str]) -> tuple[Column[Revision], ...]:
     return (
         Column("revision", lambda revision: revision.revision),
         Column("at", lambda revision: revision.at, whole=True),
-        Column("device", lambda revision: names.get(revision.device) or short(revision.device, None)),
+        Column("device", lambda revision: device_name(names, revision.device)),
         Column("by", lambda revision: revision.by),
         Column("head", lambda revision: "head" if revision.head else ""),
         Column("text", lambda revision: revision.text),

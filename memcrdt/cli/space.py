@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memcrdt.cli.face import Face, FaceGroup, command, pass_face
-from memcrdt.cli.output import Column, device_names, readable, say, short
+from memcrdt.cli.output import Column, device_name, device_names, readable, say, short
 
 if TYPE_CHECKING:
     from memcrdt import SpaceMember, SpaceStatus
@@ -94,7 +94,7 @@ def revoke_command(face: Face, name: str, device: str) -> None:
     with face.open() as memory:
         found = memory.sync.find(device)
         memory.space(name).revoke(found)
-        shown = device_names(memory).get(found, readable(found))
+        shown = device_name(device_names(memory), found)
     say(f"revoked {shown} from {name}; the device keeps the data that it has")
 
 
