@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,4 +184,3 @@ def _options(arguments: Mapping[str, Any]) -> list[str]:
 
 
 Face = ServiceFace | McpFace | CliFace
-Caller = Callable[[str, Mapping[str, Any]], Awaitable[Outcome]]

@@ -54,15 +54,19 @@ def test_a_change_of_fields_that_are_not_indexed_keeps_the_index(shelf: Any) -> 
     assert shelf.db.execute("SELECT vector FROM vectors").fetchall() == before
 
 
-def test_many_removed_passages_leave_no_byte_after_merges(shelf: Any) -> None:
-    """They are not erased one by one. Until the merges are done, the index says that there are more."""
-    stays = shelf.add("something else stays")
-    numbered = " ".join(f"xylophone{n} quarrels{n}" for n in range(2_500))
-    memories = [shelf.add(f"{numbered} and {n}") for n in range(3)]
+def _add_and_remove(shelf: Any, text: str) -> None:
+    """Add three memories with a long text, and remove them in one commit."""
+    memories = [shelf.add(f"{text} and {n}") for n in range(3)]
     removed = [shelf.rows[memory] for memory in memories]
     with shelf.db:
         shelf.db.executemany("DELETE FROM memories WHERE memory = ?", ((memory,) for memory in memories))
         shelf.index.replace(shelf.db, removed, [], None)
+
+
+def test_many_removed_passages_leave_no_byte_after_merges(shelf: Any) -> None:
+    """They are not erased one by one. Until the merges are done, the index says that there are more."""
+    stays = shelf.add("something else stays")
+    _add_and_remove(shelf, " ".join(f"xylophone{n} quarrels{n}" for n in range(2_500)))
     assert shelf.search("xylophone7", explain=True)[0].parts["lexical"] == 0
     shelf.add(" ".join(f"kept{n}" for n in range(2_500)))
     shelf.index._pages_to_merge = 1  # so that a small index takes several steps
@@ -81,12 +85,7 @@ def test_many_removed_passages_leave_no_byte_after_merges(shelf: Any) -> None:
 
 def test_erasing_ends_beside_another_committer(shelf: Any) -> None:
     """Another connection adds words before each call. The removed words are erased after a few calls all the same."""
-    numbered = " ".join(f"xylophone{n}" for n in range(2_500))
-    memories = [shelf.add(f"{numbered} and {n}") for n in range(3)]
-    removed = [shelf.rows[memory] for memory in memories]
-    with shelf.db:
-        shelf.db.executemany("DELETE FROM memories WHERE memory = ?", ((memory,) for memory in memories))
-        shelf.index.replace(shelf.db, removed, [], None)
+    _add_and_remove(shelf, " ".join(f"xylophone{n}" for n in range(2_500)))
     other = apsw.Connection(str(shelf.path))
     calls = 1
     other.execute("INSERT INTO fulltext(rowid, words) VALUES(1000000, 'word')")
