@@ -126,9 +126,8 @@ def run(arguments: Sequence[str]) -> int:
         code = USAGE
     except (click.ClickException, click.Abort, errors.MemcrdtError, OSError, KeyboardInterrupt) as exc:
         message, code = _translated(exc)
-        if code != INTERRUPTED and (
-            face.json or "--json" in arguments
-        ):  # an error in the arguments comes before the option is read
+        as_problem = face.json or "--json" in arguments  # an error in the arguments comes before the option is read
+        if as_problem and code != INTERRUPTED:
             click.echo(as_json(_problem(exc, message)), err=True)
         else:
             say(message)
