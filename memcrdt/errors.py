@@ -26,6 +26,20 @@ class NotFoundError(MemcrdtError, KeyError):
     """The memory, space or device does not exist in this store."""
 
 
+class StaleRevisionError(MemcrdtError):
+    """A change expected other revisions of a memory than are there. Nothing was changed.
+
+    Attributes:
+        id: The id of the memory, or None if there is no memory.
+        heads: The revisions that are there: one, several if the texts compete, none if there is no memory.
+    """
+
+    def __init__(self, message: str, id: str | None = None, heads: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.id = id
+        self.heads = heads
+
+
 class ReadOnlyError(MemcrdtError):
     """The store is open for reading only, or this device may only read the space."""
 

@@ -42,10 +42,11 @@ from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Re
 # `*` comes before keyword-only arguments, `**` stands for filters, options or arguments of add().
 SIGNATURES = {
     "add": "text * space='personal' scope='global' kind=None tags=() metadata=None author=None source=None trust=None"
-    " importance=None pinned=False created_at=None expires_at=None ttl=None id=None key=None dedupe=False"
-    " allow_secret=False vector=None",
+    " importance=None pinned=False created_at=None expires_at=None ttl=None id=None key=None dedupe=False replace=False"
+    " expected=None allow_secret=False vector=None",
     "add_many": "items **",
     "get": "id",
+    "get_by_key": "key * space='personal' scope='global'",
     "get_many": "ids",
     "count": "**",
     "iterate": "* order='newest' **",
@@ -55,7 +56,7 @@ SIGNATURES = {
     "list": "* limit=100 cursor=None order='newest' **",
     "update": "id * text=Ellipsis tags=Ellipsis add_tags=() remove_tags=() metadata=None kind=Ellipsis"
     " importance=Ellipsis pinned=Ellipsis expires_at=Ellipsis ttl=None superseded_by=Ellipsis scope=Ellipsis"
-    " trust=Ellipsis author=None allow_secret=False vector=None",
+    " trust=Ellipsis author=None expected=None allow_secret=False vector=None",
     "update_many": "items **",
     "forget": "id=None * dry_run=False progress=None **",
     "forget_expired": "* trust_clock=False",
@@ -132,6 +133,7 @@ FIELDS: dict[type[Any], str] = {
 ERRORS = {
     "InputError": "MemcrdtError ValueError",
     "NotFoundError": "MemcrdtError KeyError",
+    "StaleRevisionError": "MemcrdtError",
     "ReadOnlyError": "MemcrdtError",
     "StoreError": "MemcrdtError",
     "LockedError": "StoreError",

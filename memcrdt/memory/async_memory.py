@@ -75,6 +75,7 @@ class AsyncMemory(Threaded[Memory]):
     add = awaitable(Memory.add)
     add_many = awaitable(Memory.add_many)
     get = awaitable(Memory.get)
+    get_by_key = awaitable(Memory.get_by_key)
     get_many = awaitable(Memory.get_many)
     count = awaitable(Memory.count)
     search = awaitable(Memory.search)

@@ -26,7 +26,7 @@ from memcrdt.memory.status import Status, status_of
 from memcrdt.memory.sync import Network, Sync
 from memcrdt.memory.tokens import YjsTokens
 from memcrdt.memory.writer import Writer
-from memcrdt.model import checks
+from memcrdt.model import checks, limits
 from memcrdt.model.attributes import AddOptions, UpdateOptions
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.filters import CheckedFilters, Filters, Order, check_filters, check_order
@@ -123,6 +123,8 @@ class Memory:
         id: str | None = None,
         key: str | None = None,
         dedupe: bool = False,
+        replace: bool = False,
+        expected: str | Iterable[str] | None = None,
         allow_secret: bool = False,
         vector: Iterable[float] | None = None,
     ) -> str:
@@ -148,6 +150,10 @@ class Memory:
                 memory: given tags replace its tags, and other given values its values. If the memory was forgotten,
                 the key starts a new one.
             dedupe: Whether to return the id of an existing memory with the same text in the same space and scope.
+            replace: With `key`: whether values that are not given are removed from the existing memory. Its links and
+                its history stay.
+            expected: With `key`: the revision of the memory that this call changes, or all revisions of conflicts()
+                if its texts compete; [] if there must be no memory of the key yet. It is compared under the write lock.
             allow_secret: Whether to accept a text that looks like a secret.
             vector: The embedding of the text, [dim], made by the model of this store. It replaces a call of the
                 embedder. It stays on this device.
@@ -158,6 +164,7 @@ class Memory:
         Raises:
             InputError: An argument is invalid or looks like a secret.
             NotFoundError: The space does not exist here.
+            StaleRevisionError: The memory of the key is not at the expected revision.
             StoreError: The store is over its budget or cannot be written.
 
         Example:
@@ -207,6 +214,7 @@ class Memory:
         scope: str | EllipsisType = ...,
         trust: str | EllipsisType | None = ...,
         author: str | None = None,
+        expected: str | Iterable[str] | None = None,
         allow_secret: bool = False,
         vector: Iterable[float] | None = None,
     ) -> MemoryRecord:
@@ -228,6 +236,8 @@ class Memory:
             scope: The new scope.
             trust: The new trust label, or None to remove it.
             author: The agent or person who makes the change.
+            expected: The `revision` of the record that the change was made from, or all revisions of conflicts() if
+                its texts compete. It is compared under the write lock, so no other change can come in between.
             allow_secret: Whether to accept values that look like a secret.
             vector: The embedding of the new text, as for add().
 
@@ -237,6 +247,11 @@ class Memory:
         Raises:
             InputError: An argument is invalid or looks like a secret.
             NotFoundError: The memory or its replacement does not exist here.
+            StaleRevisionError: The memory is not at the expected revision. The error has the revisions that are there.
+
+        Example:
+            >>> record = memory.get(id)
+            >>> memory.update(id, text=record.text + " at noon", expected=record.revision)
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "id")}
         memory_id = checks.check_id(id)
@@ -390,6 +405,28 @@ class Memory:
     def get(self, id: str) -> MemoryRecord:
         """Return the memory with this id. Raises NotFoundError for an unknown or forgotten id."""
         return self._reader.get(checks.check_id(id))
+
+    def get_by_key(self, key: str, *, space: str = PERSONAL, scope: str = GLOBAL) -> MemoryRecord:
+        """Return the memory that add() under this key in this space and scope would change.
+
+        Args:
+            key: The key.
+            space: The space.
+            scope: The scope in which the key was used. The memory may be in another scope now.
+
+        Raises:
+            NotFoundError: There is no such memory or space, or the memory was forgotten.
+
+        Example:
+            >>> memory.add("Staging is at port 8443", key="staging-port")
+            >>> memory.get_by_key("staging-port").text
+            'Staging is at port 8443'
+        """
+        return self._reader.get_by_key(
+            checks.check_label(space, "the space"),
+            check_scope(scope),
+            checks.check_label(key, "the key", limits.KEY_CHARS),
+        )
 
     def get_many(self, ids: Iterable[str]) -> builtins.list[MemoryRecord]:
         """Return the memories with these ids, in the order of the ids.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from memcrdt.errors import NotFoundError
 from memcrdt.model.filters import CheckedFilters, Order, check_filters
 from memcrdt.model.records import MemoryRecord, Page, Revision
 from memcrdt.store import changes, listing, reads
@@ -38,6 +39,16 @@ class Reader:
             if record is None:
                 raise changes.missing(db, memory_id)
         return record
+
+    def get_by_key(self, space: str, scope: str, key: str) -> MemoryRecord:
+        """Return the memory of a key."""
+        with self._store.reading() as db:
+            for memory_id, _ in changes.generations(db, space_number(db, space), scope, key):
+                if found := reads.where(db, "m.id = ? AND s.name = ?", (memory_id, space), ""):
+                    return found[0]
+                if not reads.is_forgotten(db, memory_id):
+                    raise NotFoundError(f"there is no memory under the key {key[:60]!r} in {scope}")
+        raise AssertionError("generations have no end")
 
     def get_many(self, ids: list[str]) -> list[MemoryRecord]:
         """Return the memories with these ids, in order and without unknown ids."""

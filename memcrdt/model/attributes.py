@@ -183,6 +183,8 @@ class ScopedAddOptions(TypedDict, total=False):
     id: str | None
     key: str | None
     dedupe: bool
+    replace: bool
+    expected: str | Iterable[str] | None
     allow_secret: bool
     vector: Iterable[float] | None
 
@@ -210,6 +212,7 @@ class UpdateOptions(TypedDict, total=False):
     scope: str | EllipsisType
     trust: str | EllipsisType | None
     author: str | None
+    expected: str | Iterable[str] | None
     allow_secret: bool
     vector: Iterable[float] | None
 

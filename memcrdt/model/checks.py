@@ -60,6 +60,21 @@ def check_ids(ids: object) -> list[str]:
     return list(dict.fromkeys(check_id(memory_id) for memory_id in check_batch(ids)))
 
 
+def check_expected(revisions: object, *, of_key: bool = True) -> tuple[str, ...] | None:
+    """Return the revisions that a change expects, sorted; None for any, and () for no memory. Raises InputError.
+
+    Args:
+        revisions: One revision or several.
+        of_key: Whether the change is an add under a key, so that there may be no memory.
+    """
+    if revisions is None:
+        return None
+    expected = tuple(sorted(check_ids([revisions] if isinstance(revisions, str) else revisions)))
+    if not expected and not of_key:
+        raise InputError("expected has no revision; give the revision of the record, or all revisions of conflicts()")
+    return expected
+
+
 def check_optional_id(memory_id: object) -> str | None:
     return None if memory_id is None else check_id(memory_id)
 

@@ -37,6 +37,8 @@ class AddRequest:
     id: str | None = None
     key: str | None = None
     dedupe: bool = False
+    replace: bool = False
+    expected: tuple[str, ...] | None = None
     links: tuple[tuple[str, str], ...] = ()  # (rel, to); only an import has links and the next two
     updated_at: int | None = None
     history: tuple[RevisionState, ...] = ()
@@ -57,6 +59,7 @@ class UpdateRequest:
     edit: MemoryEdit
     author: str | None = None
     vector: Vector | None = None  # of the new text
+    expected: tuple[str, ...] | None = None
 
 
 def check_add(text: object, arguments: Mapping[str, Any], now_ms: int) -> AddRequest:
@@ -68,6 +71,12 @@ def check_add(text: object, arguments: Mapping[str, Any], now_ms: int) -> AddReq
     get = given.get
     if get("id") is not None and get("key") is not None:
         raise InputError("id and key exclude each other: a key derives the id")
+    if get("key") is None and (get("expected") is not None or get("replace")):
+        raise InputError("expected and replace need a key; to change a memory that you know by its id, use update")
+    if get("dedupe") and get("expected") is not None:
+        raise InputError(
+            "dedupe and expected exclude each other; the memory of the key is the only one to compare with"
+        )
     created_at = get("created_at")
     said = {name: each.check(get(name, each.default)) for name, each in _ATTRIBUTES["add"].items()}
     born: dict[str, Any] = {each.name: said.pop(each.name) for each in IN_BIRTH}
@@ -81,6 +90,8 @@ def check_add(text: object, arguments: Mapping[str, Any], now_ms: int) -> AddReq
         id=checks.check_optional_id(get("id")),
         key=checks.check_optional_label(get("key"), "the key", limits.KEY_CHARS),
         dedupe=checks.check_flag(get("dedupe", False), "dedupe"),
+        replace=checks.check_flag(get("replace", False), "replace"),
+        expected=checks.check_expected(get("expected")),
         vector=checks.check_vector(get("vector")),
         **born,
     )
@@ -171,7 +182,9 @@ def check_update_of(memory_id: str, given: Mapping[str, Any], now_ms: int) -> Up
     vector = checks.check_vector(given.get("vector"))
     if vector is not None and edit.text is None:
         raise InputError("a vector is only accepted for a new text; give the text with it")
-    return UpdateRequest(memory_id, edit, given.get("author"), vector)
+    return UpdateRequest(
+        memory_id, edit, given.get("author"), vector, checks.check_expected(given.get("expected"), of_key=False)
+    )
 
 
 def check_update(given: Mapping[str, Any], now_ms: int) -> MemoryEdit:
@@ -214,10 +227,14 @@ def upsert(request: AddRequest, state: LiveMemory, now: int) -> MemoryEdit:
     expires_at = state.attributes.get("expires_at")
     if isinstance(expires_at, int) and expires_at <= now:
         hidden["expires_at"] = None
+    others: dict[str, Json] = {}
+    if request.replace:
+        hidden |= {name: each.default for name, each in _ATTRIBUTES["add"].items() if each.in_register}
+        others = dict.fromkeys(state.metadata)
     return MemoryEdit(
         text=request.text,
-        tags=request.tags or None,
-        metadata=request.metadata,
+        tags=request.tags if request.replace else request.tags or None,
+        metadata={**others, **request.metadata},
         attributes={**hidden, **_overriding(request), **request.attributes},
         add_links=request.links,
     )

@@ -7,7 +7,7 @@ from itertools import count
 
 import apsw
 
-from memcrdt.errors import CorruptError, InputError, NotFoundError
+from memcrdt.errors import CorruptError, InputError, NotFoundError, StaleRevisionError
 from memcrdt.model import checks, edits, limits
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
 from memcrdt.model.ids import RANDOM_BYTES, derive, next_ulid
@@ -66,6 +66,8 @@ class Adding:
         """Add or update the memory that the key names. If that memory was forgotten, begin the next generation."""
         for memory_id, salt in generations(transaction.db, space, request.scope, request.key or ""):
             state = transaction.state(space, memory_id)
+            if not isinstance(state, Tombstone):
+                _check_expected(request.expected, state)
             if isinstance(state, LiveMemory):
                 change(transaction, space, state, upsert(request, state, transaction.stamp.at), request.author)
             elif state is None:
@@ -101,13 +103,15 @@ def bear(transaction: Transaction, space: int, request: AddRequest, identity: tu
     transaction.add(space, memory_id, edits.born(new, stamp))
 
 
-def update(memory_id: str, edit: MemoryEdit, author: str | None, transaction: Transaction) -> None:
+def update(request: UpdateRequest, transaction: Transaction) -> None:
     """Gather the change of one memory. If it would close a circle of supersession, its successor is shown again.
 
     Raises:
         NotFoundError: The memory, or its successor, is not in the store.
         InputError: The memory would break a limit, or supersede itself.
+        StaleRevisionError: The memory has other revisions than the request expects.
     """
+    memory_id, edit = request.id, request.edit
     successor = edit.attributes.get("superseded_by")
     if successor == memory_id:
         raise InputError(f"the memory {memory_id} cannot supersede itself; name another memory in superseded_by")
@@ -117,11 +121,13 @@ def update(memory_id: str, edit: MemoryEdit, author: str | None, transaction: Tr
     if not places:
         raise missing(transaction.db, memory_id)
     for space, _ in places:
-        change(transaction, space, state_of(transaction, space, memory_id), edit, author)
+        state = state_of(transaction, space, memory_id)
+        _check_expected(request.expected, state)
+        change(transaction, space, state, edit, request.author)
     if isinstance(successor, str) and _is_superseded_by(transaction, successor, memory_id):
         show = MemoryEdit(attributes={"superseded_by": None})
         for space, _ in reads.places_of(transaction.db, successor):
-            change(transaction, space, state_of(transaction, space, successor), show, author)
+            change(transaction, space, state_of(transaction, space, successor), show, request.author)
 
 
 def _is_superseded_by(transaction: Transaction, memory_id: str, successor: str) -> bool:
@@ -142,7 +148,7 @@ def _is_superseded_by(transaction: Transaction, memory_id: str, successor: str) 
 def update_all(requests: Sequence[UpdateRequest], transaction: Transaction) -> None:
     """Gather the changes of several memories in order. Raises the errors of update()."""
     for request in requests:
-        update(request.id, request.edit, request.author, transaction)
+        update(request, transaction)
 
 
 def state_of(transaction: Transaction, space: int, memory_id: str) -> LiveMemory:
@@ -192,6 +198,20 @@ def _twin(transaction: Transaction, space: int, scope: str, text: str) -> str | 
     bindings = (views.fingerprint(text), space, scope, text, transaction.stamp.at)
     found: str | None = transaction.db.execute(_TWIN, bindings).get
     return found
+
+
+def _check_expected(expected: tuple[str, ...] | None, state: LiveMemory | None) -> None:
+    """Raise StaleRevisionError if the heads of a memory are not the expected ones. None is no memory."""
+    heads = () if state is None else tuple(head.revision for head in state.heads)
+    if expected is None or expected == tuple(sorted(heads)):
+        return
+    there = f"the memory {state.id} is at {_named(heads)}" if state else "there is no memory under this key"
+    wanted = f"not at {_named(expected)}" if expected else "and no memory was expected under this key"
+    raise StaleRevisionError(f"{there}, {wanted}; nothing was changed", state.id if state else None, heads)
+
+
+def _named(revisions: tuple[str, ...]) -> str:
+    return " and ".join(f"revision {each}" for each in revisions[:3]) + (" and others" if revisions[3:] else "")
 
 
 def _check_free(transaction: Transaction, space: int, memory_id: str) -> None:
