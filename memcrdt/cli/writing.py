@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -13,7 +14,7 @@ import click
 from memcrdt.cli.face import Face, command, given, pass_face, read_text
 from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_options, json_object, several, ttl
 from memcrdt.cli.output import CONTROLS, memories, say, short
-from memcrdt.errors import NotFoundError
+from memcrdt.model import limits
 from memcrdt.model.attributes import taken_by
 
 if TYPE_CHECKING:
@@ -96,40 +97,43 @@ def forget_command(face: Face, /, id: str | None, *, dry_run: bool, yes: bool, n
     forgotten memory, it shows which devices have confirmed that their files have no byte of it left.
     """
     wanted = asked(filters)
+    if id is not None and wanted:
+        raise click.UsageError("give an ID or filters, not both")
     on_terminal = sys.stdin.isatty()
     with face.changing() as memory:
+        ids: str | Sequence[str] | None = id
         if not dry_run and not yes and (on_terminal or id is None):
-            _confirm(memory, id, wanted, wait=on_terminal and not now)
-        forgotten = memory.forget(id, dry_run=dry_run, progress=_show_progress, **wanted)
+            ids = _confirmed(memory, id, wanted, wait=on_terminal and not now)
+        forgotten = memory.forget(ids, dry_run=dry_run, progress=_show_progress, **wanted)
         face.printer.record(forgotten if face.json else _named(memory, forgotten))
 
 
-def _confirm(memory: Memory, id: str | None, wanted: dict[str, Any], *, wait: bool) -> None:
-    """Show what will be forgotten, and ask. With `wait`, let the user take the answer back. Raises Exit for a no."""
-    if id is not None and wanted:
-        return  # forget() refuses both together
-    try:
-        count = memory.forget(id, dry_run=True, **wanted).count
-        first = _first(memory, wanted) if id is None else [memory.get(id)]
-    except NotFoundError:
-        return  # forget() reports an unknown memory, and who has confirmed a forgotten one
+def _confirmed(memory: Memory, id: str | None, wanted: dict[str, Any], *, wait: bool) -> str | Sequence[str] | None:
+    """Show what will be forgotten, and ask. Return what the user has confirmed: no memory that is added meanwhile.
+
+    With `wait`, let the user take the answer back. Raises Exit for a no.
+    """
+    count = memory.forget(id, dry_run=True, **wanted).count
     if not count:
-        return
+        return id  # already forgotten, or no match
+    everything = {**wanted, "include": ("expired", "superseded")}
+    ids = [id] if id else [record.id for record in islice(memory.iterate(**everything), limits.BATCH_ITEMS)]
+    _show_first(memory.get_many(ids[:SHOWN]), len(ids))
+    if not click.confirm(f"memcrdt: forget {memories(len(ids))} permanently?", err=True):
+        say("nothing was forgotten")
+        raise click.exceptions.Exit(1)
+    if wait:
+        _wait_for_second_thoughts()
+    return id or ids
+
+
+def _show_first(first: Sequence[MemoryRecord], count: int) -> None:
+    """Show the first line of each memory, and how many more there are."""
     for record in first:
         lines = record.text.splitlines() or [""]
         click.echo(f"  {record.id}  {lines[0]}{' …' * (len(lines) > 1)}".translate(CONTROLS), err=True)
     if count > len(first):
         click.echo(f"  and {count - len(first):,} more", err=True)
-    if not click.confirm(f"memcrdt: forget {memories(count)} permanently?", err=True):
-        say("nothing was forgotten")
-        raise click.exceptions.Exit(1)
-    if wait:
-        _wait_for_second_thoughts()
-
-
-def _first(memory: Memory, wanted: dict[str, Any]) -> Sequence[MemoryRecord]:
-    """Return the first memories that forget() would forget, hidden ones too."""
-    return memory.list(limit=SHOWN, **{**wanted, "include": ("expired", "superseded")}).items
 
 
 def _wait_for_second_thoughts() -> None:

@@ -295,6 +295,8 @@ class Memory:
 
         Filters also match expired and superseded memories. Ids are forgotten all or none. Memories that match filters
         are forgotten in many short transactions. If one of them fails or the process ends, call again for the rest.
+        With ids and filters, it forgets those of the ids that match: after a user has confirmed a list of memories,
+        nothing that was added or changed meanwhile is forgotten with them.
 
         Each device confirms when its file has no byte of the memories left. To see which devices have confirmed, call
         forget() again with the same ids.
@@ -310,8 +312,8 @@ class Memory:
             memcrdt finishes the work in the background.
 
         Raises:
-            InputError: Neither ids nor a filter are given, or both are.
-            NotFoundError: An id is unknown. Then nothing is forgotten.
+            InputError: Neither ids nor a filter are given.
+            NotFoundError: An id is unknown, and no filters are given. Then nothing is forgotten.
 
         Example:
             >>> memory.forget([hit.memory.id for hit in memory.search("the old address")])
@@ -321,11 +323,10 @@ class Memory:
         ids = None if id is None else checks.check_ids([id] if isinstance(id, str) else id)
         if progress is not None:
             checks.check_callback(progress, "progress")
-        if ids is None:
-            return self._writer.forget_matching(self._reader.filters(filters), dry_run=dry_run, progress=progress)
-        if filters:
-            raise InputError("forget takes an id or filters, not both")
-        return self._writer.forget(ids, dry_run=dry_run)
+        if ids is not None and not filters:
+            return self._writer.forget(ids, dry_run=dry_run)
+        wanted = self._reader.filters(filters)
+        return self._writer.forget_matching(wanted, among=ids, dry_run=dry_run, progress=progress)
 
     def forget_expired(self, *, trust_clock: bool = False) -> int:
         """Forget the memories of this device that expired and last changed over `forget_expired_days` days ago.

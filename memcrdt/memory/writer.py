@@ -63,28 +63,41 @@ class Writer:
         return _forgotten(self._store, len(gone), ids)
 
     def forget_matching(
-        self, filters: CheckedFilters, *, dry_run: bool, progress: Callable[[int, int], None] | None = None
+        self,
+        filters: CheckedFilters,
+        *,
+        among: Sequence[str] | None = None,
+        dry_run: bool,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Forgotten:
-        """Forget the memories that the filters select, in short transactions. Raises InputError without a filter."""
+        """Forget the memories that the filters select, all or those `among` some ids, in short transactions.
+
+        Raises InputError without a filter.
+        """
         if not filters.narrows():
             raise InputError("forget without an id needs a filter; without one it would forget everything")
         # Without the hidden memories, the user would take them for forgotten.
         everything = replace(filters, include=frozenset(INCLUDES))
         if dry_run:
             with self._store.reading() as db:
-                return Forgotten(count=listing.count(db, everything, self._store.now_ms()), status="done")
+                count = len(listing.places(db, everything, self._store.now_ms(), among))
+            return Forgotten(count=count, status="done")
         gone: list[str] = []
-        self._store.using_reserve(lambda: self._forget_in_batches(everything, gone, progress))
+        self._store.using_reserve(lambda: self._forget_in_batches(everything, among, gone, progress))
         if gone:
             self._store.scrub()
         return _forgotten(self._store, len(gone), gone)
 
     def _forget_in_batches(
-        self, filters: CheckedFilters, gone: list[str], progress: Callable[[int, int], None] | None
+        self,
+        filters: CheckedFilters,
+        among: Sequence[str] | None,
+        gone: list[str],
+        progress: Callable[[int, int], None] | None,
     ) -> None:
         """Forget batch by batch, and add the ids to `gone`."""
         with self._store.reading() as db:
-            batches = listing.batches(db, filters, self._store.now_ms())
+            batches = listing.batches(db, filters, self._store.now_ms(), among)
         total = len(gone) + sum(map(len, batches))
         for batch in batches:
             listed = partial(listing.places, filters=filters, now_ms=self._store.now_ms(), among=batch)

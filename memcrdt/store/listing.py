@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -89,17 +89,16 @@ def places(
     db: apsw.Connection, filters: CheckedFilters, now_ms: int, among: Collection[str] | None = None
 ) -> list[Place]:
     """Return the places of all memories that the filters select, or of those whose ids are in `among`."""
-    clause, bindings = where(filters, now_ms)
-    if among is not None:
-        clause = f"m.id IN (SELECT value FROM json_each(?)) AND ({clause})"
-        bindings = (json.dumps(list(among)), *bindings)
+    clause, bindings = _where(filters, now_ms, among)
     found = db.execute(f"SELECT m.space, m.id FROM memories m WHERE {clause}", bindings)
     return [(int(space), str(memory_id)) for space, memory_id in found]
 
 
-def batches(db: apsw.Connection, filters: CheckedFilters, now_ms: int) -> list[list[str]]:
-    """Return the ids of all memories that the filters select, in batches that one transaction can change quickly."""
-    clause, bindings = where(filters, now_ms)
+def batches(
+    db: apsw.Connection, filters: CheckedFilters, now_ms: int, among: Collection[str] | None = None
+) -> list[list[str]]:
+    """Return the ids of the memories that places() selects, in batches that one transaction can change quickly."""
+    clause, bindings = _where(filters, now_ms, among)
     found: list[list[str]] = []
     size = BATCH_BYTES
     for memory_id, more in db.execute(f"SELECT m.id, octet_length(m.text) FROM memories m WHERE {clause}", bindings):
@@ -125,6 +124,13 @@ def revised_since(db: apsw.Connection, filters: CheckedFilters, now_ms: int, lim
     clause, bindings = where(filters, now_ms)
     tail = f"ORDER BY m.updated_at DESC, m.id LIMIT {limit}"
     return reads.where(db, f"{clause} AND {_REVISED_SINCE}", (*bindings, filters.as_of), tail)
+
+
+def _where(filters: CheckedFilters, now_ms: int, among: Collection[str] | None) -> tuple[str, tuple[Any, ...]]:
+    clause, bindings = where(filters, now_ms)
+    if among is None:
+        return clause, bindings
+    return f"m.id IN (SELECT value FROM json_each(?)) AND ({clause})", (json.dumps(list(among)), *bindings)
 
 
 def _cursor(order: Order, last: MemoryRecord, column: str) -> str:

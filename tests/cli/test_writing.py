@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -210,6 +211,21 @@ def test_a_forget_can_be_taken_back(cli: Cli, monkeypatch: pytest.MonkeyPatch, *
     assert ("nothing was forgotten" in ran.err) == interrupted
     cli("forget", add(cli, "two"), "--yes", typed="")
     assert waited == [UNDO_S]
+
+
+def test_what_is_added_before_the_answer_counts_is_kept(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the memories that were shown are forgotten, and of them only those that still match."""
+    add(cli, "shown", "--tag", "old")
+    changed = add(cli, "changed", "--tag", "old")
+
+    def meanwhile(seconds: float) -> None:
+        with memcrdt.open(home, embedder=None) as memory:
+            memory.add("added meanwhile", tags=["old"])
+            memory.update(changed, tags=["kept"])
+
+    monkeypatch.setattr("memcrdt.cli.writing.time.sleep", meanwhile)
+    assert cli("forget", "--tag", "old", "--json", typed="y\n").json[0]["count"] == 1
+    assert {memory["text"] for memory in cli("list", "--json").json} == {"added meanwhile", "changed"}
 
 
 def test_forget_without_an_answer_changes_nothing(cli: Cli) -> None:

@@ -198,8 +198,6 @@ def test_forget_forgets_all_or_none(memory: Memory, ids: list[str]) -> None:
     """An unknown id is found before any memory is forgotten."""
     with pytest.raises(NotFoundError):
         memory.forget([*ids, UNKNOWN])
-    with pytest.raises(InputError, match="not both"):
-        memory.forget(ids, kind="fact")
     with pytest.raises(InputError):
         memory.forget(5)  # type: ignore[arg-type]
     assert memory.count() == 5

@@ -557,11 +557,15 @@ class TestForgetting:
         with pytest.raises(InputError, match="forgotten"):
             memory.add("a", id=added)
 
-    def test_an_id_and_a_filter_exclude_each_other(self, memory: Memory) -> None:
-        """The meaning would be ambiguous."""
-        added = memory.add("a")
-        with pytest.raises(InputError, match="not both"):
-            memory.forget(added, scope="global")
+    def test_ids_and_filters_forget_the_ids_that_match(self, memory: Memory) -> None:
+        """Nothing that was added or changed since the ids were listed, and not what the filters never selected."""
+        ids = memory.add_many(["kept by its tag", "forgotten"], tags=["old"])
+        other = memory.add("never selected")
+        memory.update(ids[0], tags=["new"])
+        later = memory.add("added later", tags=["old"])
+        assert memory.forget([*ids, other], tags=["old"], dry_run=True).count == 1
+        assert memory.forget([*ids, other], tags=["old"]).count == 1
+        assert {record.id for record in memory.list()} == {ids[0], other, later}
 
 
 class TestHistory:
