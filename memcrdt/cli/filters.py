@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import click
 
 from memcrdt.cli.face import given
+from memcrdt.cli.output import say
 from memcrdt.model.attributes import FLAG, SHARE, Attribute, Verb, taken_by
 from memcrdt.model.scopes import FORMS
 from memcrdt.model.values import parse_json
+from memcrdt.service.times import parse_past
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,6 +68,17 @@ def duration(context: click.Context, parameter: click.Parameter, value: str | No
         ) from None
 
 
+def past(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+    """Parse a time such as `yesterday` or `2w`, and show on a terminal how it was understood. Raises InputError."""
+    if value is None:
+        return None
+    flag = parameter.opts[0]
+    moment = parse_past(value, time.time_ns() // 1_000_000, flag)
+    if sys.stderr.isatty():
+        say(f"{flag} is {moment:%Y-%m-%d %H:%M %Z}")
+    return moment
+
+
 def several(flag: str, name: str, metavar: str, text: str) -> Callable[[F], F]:
     """Return a decorator for an option that can be repeated."""
     return click.option(flag, name, multiple=True, metavar=metavar, help=text)
@@ -113,10 +129,12 @@ _OPTIONS = (
     several("--tag", "tags", "TAG", "With this tag; if repeated, with any of them."),
     several("--all-tag", "all_tags", "TAG", "With this tag; if repeated, with all of them."),
     several("--not-tag", "not_tags", "TAG", "Without this tag; can be repeated."),
-    click.option("--after", metavar="TIME", help="Created after this time (ISO 8601; without an offset it is local)."),
-    click.option("--before", metavar="TIME", help="Created before this time."),
-    click.option("--updated-after", metavar="TIME", help="Changed after this time."),
-    click.option("--updated-before", metavar="TIME", help="Changed before this time."),
+    click.option(
+        "--after", metavar="TIME", callback=past, help="Created after this time: 2026-11-01, yesterday, 12h or 2w."
+    ),
+    click.option("--before", metavar="TIME", callback=past, help="Created before this time."),
+    click.option("--updated-after", metavar="TIME", callback=past, help="Changed after this time."),
+    click.option("--updated-before", metavar="TIME", callback=past, help="Changed before this time."),
     click.option(
         "--metadata",
         metavar="JSON",
@@ -140,7 +158,7 @@ _OPTIONS = (
     several("--device", "device", "DEVICE", "Added on this device; if repeated, on any of them."),
     several("--source", "source", "SOURCE", "From this source; if repeated, from any of them."),
     several("--include", "include", "WHAT", "Also hidden memories: expired or superseded; can be repeated."),
-    click.option("--as-of", metavar="TIME", help="The memories as they were at this time."),
+    click.option("--as-of", metavar="TIME", callback=past, help="The memories as they were at this time."),
 )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from memcrdt.cli.face import Face, command, given, pass_face, read_text
-from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_options, json_object, several, ttl
+from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_options, json_object, past, several, ttl
 from memcrdt.cli.output import CONTROLS, memories, say, short
 from memcrdt.model import limits
 from memcrdt.model.attributes import taken_by
@@ -37,7 +37,7 @@ _CLEARED: Final[dict[str, Any]] = {
 @ttl
 @several("--tag", "tags", "TAG", "A tag; can be repeated.")
 @click.option("--metadata", metavar="JSON", callback=json_object, help="A JSON object that filters can match.")
-@click.option("--created-at", metavar="TIME", help="The time of the fact, if not now (ISO 8601).")
+@click.option("--created-at", metavar="TIME", callback=past, help="The time of the fact, if not now: 2026-11-01, 2w.")
 @click.option("--id", metavar="ID", help="The id, a ULID. Default: a new one.")
 @click.option("--key", metavar="KEY", help="A name for the memory; adding again with the same key updates it.")
 @click.option("--dedupe", is_flag=True, help="If the scope has the same text, print its id instead.")

@@ -27,6 +27,7 @@ from memcrdt.service.access import Access
 from memcrdt.service.answers import MOST_CHARS, Answer, Origins, answer, check_chars, record_of
 from memcrdt.service.context import Context
 from memcrdt.service.problems import ConfirmationError
+from memcrdt.service.times import TIME_FILTERS, parse_past
 
 TagMatch: TypeAlias = Literal["any", "all"]
 
@@ -258,12 +259,15 @@ class Service:
         """Return the filters of Memory for the filters of a face.
 
         The names are those of memcrdt.Filters, and also `tag_match` ("any" or "all", for `tags`) and `agent` for
-        `author`. Raises InputError.
+        `author`. Times may also have the forms of parse_past(). Raises InputError.
         """
         asked = {name: value for name, value in given.items() if value is not None}
         match = asked.pop("tag_match", "any")
         if match not in get_args(TagMatch):
             raise InputError(f"tag_match is {match!r}; give any or all")
+        for name in TIME_FILTERS:
+            if isinstance(asked.get(name), str):
+                asked[name] = parse_past(asked[name], self.memory.store.now_ms(), name)
         if match == "all" and "tags" in asked:
             asked["all_tags"] = asked.pop("tags")
         if "agent" in asked:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,12 +138,21 @@ def test_all_goes_over_pages(cli: Cli, home: Path) -> None:
         (["--metadata", '{"by": "ops"}'], []),
         (["--after", "2099-01-01T00:00:00Z"], []),
         (["--before", "2099-01-01T00:00:00Z", "--tag", "office"], ["office"]),
+        (["--after", "2w", "--tag", "office"], ["office"]),
+        (["--before", "yesterday"], []),
     ],
 )
 def test_filters_narrow(cli: Cli, ids: dict[str, str], options: list[str], found: list[str]) -> None:
     """Each option is the filter of that name."""
     listed = {memory["id"] for memory in cli("list", "--json", *options).json}
     assert listed == {ids[tag] for tag in found}
+
+
+def test_a_terminal_shows_how_a_time_was_understood(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On stderr, so that the list can be piped on."""
+    monkeypatch.setattr(type(sys.stderr), "isatty", lambda self: True)
+    day = (datetime.now().astimezone() - timedelta(days=1)).strftime("%Y-%m-%d 00:00")
+    assert cli("list", "--after", "yesterday").err.startswith(f"memcrdt: --after is {day} ")
 
 
 @pytest.mark.parametrize(
@@ -203,7 +214,7 @@ def test_an_unknown_id_is_exit_code_3_and_a_malformed_one_2(cli: Cli, ids: dict[
         ["list", "--order", "random"],
         ["list", "--scope", "planet/earth"],
         ["list", "--category", "planet"],
-        ["list", "--after", "yesterday"],
+        ["list", "--after", "soon"],
         ["list", "--metadata", "nonsense"],
         ["list", "--include", "everything"],
         ["list", "--range", "n"],

@@ -183,3 +183,12 @@ def test_a_secret_is_refused_with_a_code_of_its_own(service: Service) -> None:
             call()
         assert token not in str(refused.value)
         assert problem_of(refused.value).code == "secret_refused"
+
+
+def test_times_are_taken_as_people_write_them(service: Service) -> None:
+    """An age or a day in a filter, for every face."""
+    service.add("Deploys are on Tuesdays")
+    assert len(service.list(after="1h").rows) == len(service.search("deploys", after="yesterday").rows) == 1
+    assert service.list(before="2w ago").rows == ()
+    with pytest.raises(InputError, match="after, 'soon', is not a time"):
+        service.list(after="soon")
