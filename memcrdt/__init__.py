@@ -64,9 +64,9 @@ if TYPE_CHECKING:
     from memcrdt.search.embedders.catalog import KnownModel
     from memcrdt.search.embedders.embedder import Embedder, EmbedFunction
     from memcrdt.search.searcher import SearchStatus
+    from memcrdt.store.alarms import StoreAlarm
     from memcrdt.store.compaction import Compacted
     from memcrdt.store.membership.sharing import SpaceMember
-    from memcrdt.store.meta import StoreAlarm
     from memcrdt.store.overview import SpaceStatus, Stats
     from memcrdt.store.recovery.doctor import DoctorReport
     from memcrdt.yjs.listener import YjsOptions
@@ -195,7 +195,7 @@ _HOMES = {
     "memcrdt.search.searcher": ("SearchStatus",),
     "memcrdt.store.compaction": ("Compacted",),
     "memcrdt.store.membership.sharing": ("SpaceMember",),
-    "memcrdt.store.meta": ("StoreAlarm",),
+    "memcrdt.store.alarms": ("StoreAlarm",),
     "memcrdt.store.overview": ("SpaceStatus", "Stats"),
     "memcrdt.store.recovery.doctor": ("DoctorReport",),
     "memcrdt.yjs.listener": ("YjsOptions",),

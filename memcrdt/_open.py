@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from memcrdt import config as configuration
 from memcrdt.config import Config
-from memcrdt.errors import CorruptError, InputError, SchemaError
+from memcrdt.errors import CorruptError, InputError, LockedError, SchemaError
 from memcrdt.memory.memory import Memory
 from memcrdt.model.checks import check_flag, check_name, check_port
 from memcrdt.model.device_ids import KEY_BYTES, device_id
@@ -70,6 +70,7 @@ def open(  # noqa: A001 - the name of the public interface
     from memcrdt.memory.offline import Offline
     from memcrdt.net.identity import KEY_FILE, Identity, device_id_of
     from memcrdt.node.background import BackgroundNode
+    from memcrdt.node.lock import holder
     from memcrdt.search import SearchIndex, make_embedder
     from memcrdt.store.file_setup import check_file
     from memcrdt.store.incarnation import StoreOptions
@@ -90,6 +91,11 @@ def open(  # noqa: A001 - the name of the public interface
         return assembled(None, store_in_memory(index), index, Offline, config, sync=sync)
     if not (folder / KEY_FILE).exists():  # do not create a key for a home that cannot be opened
         check_file(folder / FILE)
+        if (server := holder(folder)) is not None:  # its connections prove the former key until it ends
+            raise LockedError(
+                f"{folder} has no device key any more, but process {server.pid} still syncs with the former one; end"
+                " that process first (`memcrdt serve`, or a program that syncs)"
+            )
     device = device_id_of(folder) if read_only else Identity.load_or_create(folder).device_id
     store = Store(folder, device, index, StoreOptions(read_only=read_only))
     return assembled(folder, store, index, BackgroundNode, config, sync=sync)

@@ -74,6 +74,7 @@ SIGNATURES = {
     "export": "path * format=None history=False **",
     "stats": "",
     "status": "",
+    "acknowledge_alarms": "",
     "compact": "",
     "backup": "path",
     "restore": "path",

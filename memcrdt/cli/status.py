@@ -13,7 +13,7 @@ from memcrdt.cli.output import Column, as_seen, readable, say, short, without
 from memcrdt.errors import PeerError, UnreachableError
 
 if TYPE_CHECKING:
-    from memcrdt import Device, SearchStatus, SpaceStatus, Status
+    from memcrdt import Device, SearchStatus, SpaceStatus, Status, StoreAlarm
 
 WATCH_S: Final = 1.0
 
@@ -30,6 +30,10 @@ _SPACES: tuple[Column[SpaceStatus], ...] = (
     Column("forgotten", lambda space: space.forgotten),
     Column("devices", lambda space: len(space.members)),
     Column("digest", lambda space: space.digest or "damaged, see memcrdt doctor"),
+)
+_ALARMS: tuple[Column[StoreAlarm], ...] = (
+    Column("since", lambda alarm: alarm.at),
+    Column("alarm", lambda alarm: alarm.text),
 )
 _PEERS: tuple[Column[Device], ...] = (
     Column("device", lambda line: readable(line.device)),
@@ -55,9 +59,16 @@ _PEERS_ON_TERMINAL: tuple[Column[Device], ...] = (
 
 @command("status")
 @click.option("--watch", is_flag=True, help="Repeat every second, until interrupted.")
+@click.option(
+    "--ack", is_flag=True, help="Acknowledge the alarms: show them once more, and then only if one comes back."
+)
 @pass_face
-def status_command(face: Face, watch: bool) -> None:
+def status_command(face: Face, watch: bool, ack: bool) -> None:
     """Show the state of the store, of the network and of other devices."""
+    if ack:
+        with face.open() as memory:
+            face.printer.table(memory.acknowledge_alarms(), _ALARMS)
+        return
     with face.look() as memory:
         _show(watch, lambda: _print_status(face, memory.status()))
 

@@ -96,6 +96,7 @@ class AsyncMemory(Threaded[Memory]):
     export = awaitable(Memory.export)
     stats = awaitable(Memory.stats)
     status = awaitable(Memory.status)
+    acknowledge_alarms = awaitable(Memory.acknowledge_alarms)
     use_model = awaitable(Memory.use_model)
     compact = awaitable(Memory.compact)
     backup = awaitable(Memory.backup)

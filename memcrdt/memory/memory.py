@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import EllipsisType, TracebackType
@@ -22,7 +21,7 @@ from memcrdt.memory.reader import Reader
 from memcrdt.memory.retention import Retention
 from memcrdt.memory.scoped import ScopedMemory
 from memcrdt.memory.spaces import Space
-from memcrdt.memory.status import Status, status_of
+from memcrdt.memory.status import Status, acknowledge, status_of
 from memcrdt.memory.sync import Network, Sync
 from memcrdt.memory.tokens import YjsTokens
 from memcrdt.memory.writer import Writer
@@ -37,6 +36,7 @@ from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Time
 from memcrdt.search.searcher import Searcher
 from memcrdt.store import overview
+from memcrdt.store.alarms import StoreAlarm
 from memcrdt.store.listing import Listing
 from memcrdt.store.store import Store
 
@@ -700,10 +700,16 @@ class Memory:
 
     def status(self) -> Status:
         """Return the state of the store, of search and of sync. It does not need a running network."""
-        serving = self.sync.serving()
-        held = overview.overview(self.store, served=serving is not None)
-        held = replace(held, alarms=(*held.alarms, *self.retention.alarms()))
-        return status_of(self.home, held, serving, self.retention.budget(), self._searcher.status())
+        return status_of(self.home, self.store, self.sync.serving(), self.retention, self._searcher.status())
+
+    def acknowledge_alarms(self) -> tuple[StoreAlarm, ...]:
+        """Hide the present alarms from status(), and return them. An alarm is shown again if its cause comes back.
+
+        Example:
+            >>> for alarm in memory.acknowledge_alarms():
+            ...     print(alarm.text)
+        """
+        return acknowledge(self.store, self.retention)
 
     def use_model(self, name: str) -> str:
         """Switch to another embedding model, and return its full name. See Models.use()."""

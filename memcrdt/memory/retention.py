@@ -13,11 +13,11 @@ from memcrdt.errors import MemcrdtError, StoreError
 from memcrdt.model.limits import BATCH_ITEMS, MIB
 from memcrdt.model.serialization import Record
 from memcrdt.model.values import from_ms
-from memcrdt.store import changes, clock, listing, overview
+from memcrdt.store import alarms, changes, clock, listing, overview
+from memcrdt.store.alarms import StoreAlarm
 from memcrdt.store.change_cursor import RETENTION
 from memcrdt.store.clock import ClockNote
 from memcrdt.store.indexer import SqlConnection
-from memcrdt.store.meta import StoreAlarm
 from memcrdt.store.reads import Place
 from memcrdt.store.store import Store
 
@@ -121,7 +121,7 @@ class Retention:
             before = clock.read(db).moved_to(self._store.now_ms()).before
         if before is None or self._due() is None:
             return ()
-        return (StoreAlarm(at=from_ms(self._store.now_ms()), text=self._doubt(before)),)
+        return (alarms.alarm(self._store.now_ms(), self._doubt(before), "clock", before),)
 
     def _observe(self, *, confirm: bool = False) -> ClockNote:
         """Note the time, at most once an hour, and return the note."""

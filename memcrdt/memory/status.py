@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from memcrdt.memory.devices import Device, device_of
-from memcrdt.memory.retention import Budget
+from memcrdt.memory.retention import Budget, Retention
 from memcrdt.memory.sync import Serving
 from memcrdt.model.serialization import Record
 from memcrdt.search.searcher import SearchStatus
-from memcrdt.store.meta import StoreAlarm
-from memcrdt.store.overview import SpaceStatus, StoreStatus
+from memcrdt.store import alarms, overview
+from memcrdt.store.alarms import StoreAlarm
+from memcrdt.store.overview import SpaceStatus
+from memcrdt.store.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,8 @@ class Status(Record):
         ignored: The number of registers that are malformed or belong to no memory. They are kept and not shown.
         quarantined: The number of refused updates.
         to_scrub: The number of shards with bytes of forgotten memories that wait to be scrubbed.
-        alarms: The alarms, oldest first.
+        alarms: The alarms that nobody has acknowledged, oldest first.
+        acknowledged: The alarms that were acknowledged and whose cause is still the same.
         spaces: The spaces with their sizes and digests.
         peers: The other devices, as Memory.devices() returns them.
     """
@@ -43,25 +47,57 @@ class Status(Record):
     quarantined: int
     to_scrub: int
     alarms: tuple[StoreAlarm, ...]
+    acknowledged: tuple[StoreAlarm, ...]
     spaces: tuple[SpaceStatus, ...]
     peers: tuple[Device, ...]
 
 
 def status_of(
-    home: Path | None, store: StoreStatus, serving: Serving | None, budget: Budget, search: SearchStatus
+    home: Path | None, store: Store, serving: Serving | None, retention: Retention, search: SearchStatus
 ) -> Status:
     """Combine the parts into the status for users."""
+    held = overview.overview(store, served=serving is not None)
+    new, seen = _alarms(store, retention)
+    if not store.options.read_only:
+        _forget_acknowledgments(store, {alarm.id for alarm in seen})
     return Status(
         home=None if home is None else str(home),
-        device=store.device,
+        device=held.device,
         serving=serving,
-        size=store.size,
-        budget=budget,
+        size=held.size,
+        budget=retention.budget(),
         search=search,
-        ignored=store.ignored,
-        quarantined=store.quarantined,
-        to_scrub=store.to_scrub,
-        alarms=store.alarms,
-        spaces=store.spaces,
-        peers=tuple(device_of(peer) for peer in store.peers),
+        ignored=held.ignored,
+        quarantined=held.quarantined,
+        to_scrub=held.to_scrub,
+        alarms=new,
+        acknowledged=seen,
+        spaces=held.spaces,
+        peers=tuple(device_of(peer) for peer in held.peers),
     )
+
+
+def acknowledge(store: Store, retention: Retention) -> tuple[StoreAlarm, ...]:
+    """Acknowledge the present alarms, and return those that were not acknowledged before."""
+    new, seen = _alarms(store, retention)
+    if new:
+        with store.writing() as db:
+            alarms.acknowledge(db, {alarm.id for alarm in (*new, *seen)})
+    return new
+
+
+def _alarms(store: Store, retention: Retention) -> tuple[tuple[StoreAlarm, ...], tuple[StoreAlarm, ...]]:
+    """Return the present alarms: those that nobody has acknowledged, and the others."""
+    present = (*overview.alarms_of(store), *retention.alarms())
+    with store.reading() as db:
+        known = alarms.acknowledged(db)
+    return tuple(each for each in present if each.id not in known), tuple(each for each in present if each.id in known)
+
+
+def _forget_acknowledgments(store: Store, present: Set[str]) -> None:
+    """Forget acknowledgments of alarms that have ended, so that an alarm is shown if its cause comes back."""
+    with store.reading() as db:
+        ended = alarms.acknowledged(db) - present
+    if ended:
+        with store.writing() as db:
+            alarms.acknowledge(db, alarms.acknowledged(db) - ended)

@@ -15,7 +15,7 @@ from memcrdt.model.clocks import StateVector
 from memcrdt.model.device_ids import shown
 from memcrdt.model.membership import Adoption
 from memcrdt.model.predicates import is_text
-from memcrdt.store import digests, log, meta, quarantine, shared_log, spaces
+from memcrdt.store import alarms, digests, log, meta, quarantine, shared_log, spaces
 from memcrdt.store.claims import ImpostorError
 from memcrdt.store.documents import SpoiledError
 from memcrdt.store.membership import receipts, sharing
@@ -209,7 +209,7 @@ class StoreReplica(Replica):
         with self._store.writing() as db:
             if isinstance(exc, ShardFullError):
                 alarm = _FULL.format(sender=_sender(refused.origin), shard=refused.shard, exc=exc)
-                meta.raise_alarm_once(db, refused.at, alarm)
+                alarms.raise_alarm_once(db, refused.at, alarm)
                 return "full"
             quarantine.put(db, refused)
         return "refused"

@@ -18,7 +18,7 @@ import apsw
 
 from memcrdt.errors import DiskFullError, ReadOnlyError, StoreError
 from memcrdt.model.edits import Stamp
-from memcrdt.store import connections, files, log, meta, migrations
+from memcrdt.store import alarms, connections, files, log, meta, migrations
 from memcrdt.store.connections import Readers, translated
 from memcrdt.store.documents import Documents
 from memcrdt.store.incarnation import Incarnation, StoreOptions
@@ -88,7 +88,7 @@ class Database:
         """Switch to a new client id, because another store uses ours, and raise an alarm with the reason."""
         with self.writing() as db:
             meta.renew_client_id(db, self.boot, self.options.random)
-            meta.raise_alarm(db, self.now_ms(), alarm)
+            alarms.raise_alarm(db, self.now_ms(), alarm)
 
     # --- connections --------------------------------------------------------------------------------------------------
 

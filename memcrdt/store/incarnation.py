@@ -15,7 +15,7 @@ from typing import Final
 
 import apsw
 
-from memcrdt.store import log, machine, meta, reprojection
+from memcrdt.store import alarms, log, machine, meta, reprojection
 from memcrdt.store.high_water_mark import HighWaterMark, hashed
 from memcrdt.store.location import Location
 from memcrdt.store.meta import Facts
@@ -23,6 +23,10 @@ from memcrdt.store.meta import Facts
 _REINCARNATED: Final = (
     "It continues under a new identity, so that its writes are not confused with those of the original. Missing changes"
     " come back from paired devices. Never use two copies with one device key: give one of them a home of its own"
+)
+NEW_KEY: Final = (
+    "this home has a new device key, so it is another device than before; other devices do not know it until it is"
+    " paired: run `memcrdt pair`, and there revoke the former device, unless that was done"
 )
 _GONE: Final = (
     "The store of this home is gone: its file was missing or empty, and this is a new one. Restore a backup, if you"
@@ -79,11 +83,14 @@ class Incarnation:
             meta.renew_client_id(db, self.boot, random)
             reprojection.note_all(db)
             if self._location.had_store():
-                meta.raise_alarm(db, now_ms, _GONE)
+                alarms.raise_alarm(db, now_ms, _GONE)
+        elif meta.facts(db).device != self._device:
+            meta.reincarnate(db, self._device, self.boot, random)
+            alarms.raise_alarm(db, now_ms, NEW_KEY)
         elif suspicion := self._suspicion(db):
             meta.reincarnate(db, self._device, self.boot, random)
             text = f"This is not the store that was in this home: {suspicion}. {_REINCARNATED}"
-            meta.raise_alarm(db, now_ms, text)
+            alarms.raise_alarm(db, now_ms, text)
         elif not (self._is_same_boot(db) and meta.read(db, _VOLUME) in (None, self._location.volume)):
             meta.renew_client_id(db, self.boot, random)  # two clones of a disk are two volumes at least
         meta.write(db, _VOLUME, self._location.volume)
@@ -101,8 +108,6 @@ class Incarnation:
         self._location.write_mark(replace(self._marked, incarnation=incarnation, head=head))
 
     def _suspicion(self, db: apsw.Connection) -> str | None:
-        if meta.facts(db).device != self._device:
-            return "it belongs to another device key"
         mark = self._mark(db)
         if self._is_same_boot(db):  # it is this machine, whatever its id: containers get one of their own
             mark = replace(mark, machine="")

@@ -1,4 +1,4 @@
-"""The facts of the store (its incarnation, device and Yjs client id) and the alarms for its user.
+"""The facts of the store: its incarnation, device and Yjs client id.
 
 A client id belongs to one incarnation of the store and one boot of the machine. All processes share it, and the write
 lock keeps its clock correct. Two stores with the same client id would diverge permanently and silently.
@@ -15,13 +15,10 @@ import apsw
 
 from memcrdt.model import limits
 from memcrdt.model.requests import PERSONAL
-from memcrdt.model.serialization import Record, UtcTime
-from memcrdt.model.values import from_ms
 from memcrdt.store.spaces import LOCAL, NONCE_BYTES, Genesis, add_space
 
 Random: TypeAlias = Callable[[int], bytes]  # returns the given number of random bytes
 
-ALARMS: Final = 16  # the number of alarms kept
 _YIELDING_BITS = 24  # one in 256 stock Yjs clients has a lower id, and one in 2^28 of our stores
 _CLIENT_ID_BITS: Final = 52  # Yjs draws from 2^32 ids: among ten thousand of them, two are equal with a chance of 1 %
 
@@ -126,39 +123,6 @@ def yielding_client_id(random: Random) -> int:
     Of concurrent writes, Yjs keeps the write with the greatest client id.
     """
     return int.from_bytes(random(_YIELDING_BITS // 8), "big") + 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreAlarm(Record):
-    """A message about the store that stays in `status`.
-
-    Attributes:
-        at: The time of the event.
-        text: The message.
-    """
-
-    at: UtcTime
-    text: str
-
-
-def alarms(db: apsw.Connection) -> list[StoreAlarm]:
-    """Return the alarms, oldest first."""
-    return [StoreAlarm(at=from_ms(at), text=text) for at, text in _alarms(db)]
-
-
-def raise_alarm(db: apsw.Connection, at_ms: int, text: str) -> None:
-    """Keep an alarm for `status`. Beyond the limit, the oldest alarm is dropped."""
-    write(db, "alarms", json.dumps([*_alarms(db), (at_ms, text)][-ALARMS:]))
-
-
-def raise_alarm_once(db: apsw.Connection, at_ms: int, text: str) -> None:
-    """Keep an alarm for `status`, unless it is there already."""
-    if all(text != known for _, known in _alarms(db)):
-        raise_alarm(db, at_ms, text)
-
-
-def _alarms(db: apsw.Connection) -> list[tuple[int, str]]:
-    return [(at, text) for at, text in json.loads(str(read(db, "alarms") or "[]"))]
 
 
 assert 1 << _CLIENT_ID_BITS <= _ASSERTING_MAX < limits.CLIENT_ID_MAX

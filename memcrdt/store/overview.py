@@ -11,11 +11,10 @@ import apsw
 
 from memcrdt.errors import CorruptError
 from memcrdt.model.serialization import Counts, Record, UtcTime
-from memcrdt.model.values import from_ms
-from memcrdt.store import digests, meta, quarantine, reads, supersession
+from memcrdt.store import alarms, digests, quarantine, reads, supersession
+from memcrdt.store.alarms import StoreAlarm
 from memcrdt.store.membership import receipts, refusals
 from memcrdt.store.membership.peers import Peer, Peers
-from memcrdt.store.meta import StoreAlarm
 from memcrdt.store.store import Store
 
 CIRCLES: Final = 5  # circles of supersession, and members of each, that the alarms name
@@ -33,6 +32,7 @@ class SpaceStatus(Record):
         shards: The number of shards with content.
         digest: A digest in hexadecimal, equal on devices with equal content. Empty if rows of the log are damaged.
         members: The ids of the devices that share the space.
+        revoked_by: The name (or the id) of the device that revoked this device from the space; None if none did.
     """
 
     name: str
@@ -42,6 +42,7 @@ class SpaceStatus(Record):
     shards: int
     digest: str
     members: tuple[str, ...]
+    revoked_by: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,6 @@ class StoreStatus:
             valid birth. They are kept, but not shown.
         quarantined: The number of refused updates that are kept.
         to_scrub: The number of shards that still have bytes of forgotten memories.
-        alarms: Messages for the user, oldest first.
     """
 
     device: str
@@ -90,7 +90,6 @@ class StoreStatus:
     ignored: int
     quarantined: int
     to_scrub: int
-    alarms: tuple[StoreAlarm, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,10 +172,7 @@ def overview(store: Store, *, served: bool = True) -> StoreStatus:
         size = int(db.pragma("page_count")) * int(db.pragma("page_size"))
         ignored = int(db.execute(_IGNORED).get)
         refused = quarantine.count(db)
-        alarms = sorted([*meta.alarms(db), *refusals.alarms(db), *_circles(db)], key=lambda alarm: alarm.at)
         to_scrub = int(db.execute("SELECT count(*) FROM shards WHERE to_scrub > 0").get)
-    if store.location.advice is not None:
-        alarms.append(StoreAlarm(at=from_ms(store.now_ms()), text=store.location.advice))
     return StoreStatus(
         device=store.device,
         size=size,
@@ -185,8 +181,16 @@ def overview(store: Store, *, served: bool = True) -> StoreStatus:
         ignored=ignored,
         quarantined=refused,
         to_scrub=to_scrub,
-        alarms=tuple(alarms),
     )
+
+
+def alarms_of(store: Store) -> tuple[StoreAlarm, ...]:
+    """Return the alarms of the store, oldest first, whether or not they are acknowledged."""
+    with store.reading() as db:
+        found = [*alarms.raised(db), *refusals.revoked_alarms(db), *_circles(db)]
+    if (advice := store.location.advice) is not None:
+        found.append(alarms.alarm(store.now_ms(), advice, "location", advice))
+    return tuple(sorted(found, key=lambda each: each.at))
 
 
 def _circles(db: apsw.Connection) -> Iterator[StoreAlarm]:
@@ -194,11 +198,13 @@ def _circles(db: apsw.Connection) -> Iterator[StoreAlarm]:
     for circle in islice(supersession.circles(db), CIRCLES):
         shown, *others = (memory_id for memory_id, _ in circle)
         rest = "" if len(others) <= CIRCLES else f" and {len(others) - CIRCLES:,} more"
-        yield StoreAlarm(
-            at=reads.time_of(max(at for _, at in circle)),
-            text=f"the memories {shown}, {', '.join(others[:CIRCLES])}{rest} supersede each other, because devices"
+        decided = max(at for _, at in circle)
+        yield alarms.alarm(
+            decided,
+            f"the memories {shown}, {', '.join(others[:CIRCLES])}{rest} supersede each other, because devices"
             f" that were apart decided differently; the last decision counts, so {shown} is shown. To settle it, run"
             f" `memcrdt update {shown} --clear superseded_by`",
+            *("circle", shown, decided),
         )
 
 
@@ -217,7 +223,7 @@ def peer_states(store: Store, *, served: bool = True) -> tuple[PeerStatus, ...]:
 def _space(store: Store, space: int, space_id: str, name: str) -> SpaceStatus:
     digest = _digest(store, space)
     with store.reading() as db:
-        count = db.execute
+        count, revoked = db.execute, refusals.revocation(db, space)
         return SpaceStatus(
             name=name,
             id=space_id,
@@ -229,6 +235,7 @@ def _space(store: Store, space: int, space_id: str, name: str) -> SpaceStatus:
                 str(device)
                 for (device,) in count("SELECT device FROM shares WHERE space = ? ORDER BY device", (space,))
             ),
+            revoked_by=None if revoked is None else refusals.name_of(db, revoked.by),
         )
 
 

@@ -24,9 +24,9 @@ from memcrdt.memory.transfer import ImportReport, RefusedLine
 from memcrdt.model.records import Forgotten, Hit, Link, MemoryRecord, Revision
 from memcrdt.search.embedders.catalog import KnownModel
 from memcrdt.search.searcher import SearchStatus
+from memcrdt.store.alarms import StoreAlarm
 from memcrdt.store.compaction import Compacted
 from memcrdt.store.membership.sharing import SpaceMember
-from memcrdt.store.meta import StoreAlarm
 from memcrdt.store.overview import SpaceStatus, Stats
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")

@@ -90,6 +90,21 @@ def test_status_shows_alarms(cli: Cli, home: Path) -> None:
     assert "alarms\ttwo stores take turns" in cli("status").out
 
 
+def test_alarms_are_acknowledged(cli: Cli, home: Path) -> None:
+    """They are printed once more. JSON still has them, apart from the others."""
+    import memcrdt
+    from memcrdt.store.membership.peers import Peers
+
+    with memcrdt.open(home, embedder=None) as memory:
+        Peers(memory.store).alarm("two stores take turns")
+    acknowledged = cli("status", "--ack")
+    assert (acknowledged.code, acknowledged.out.split("\t")[1]) == (0, "two stores take turns\n")
+    (status,) = cli("status", "--json").json
+    assert (status["alarms"], [alarm["text"] for alarm in status["acknowledged"]]) == ([], ["two stores take turns"])
+    assert "two stores" not in cli("status").out
+    assert cli("status", "--ack").out == ""
+
+
 def test_status_shows_room_and_search(cli: Cli, home: Path) -> None:
     """The used part of the budget, and the model in use."""
     cli("add", "Deploys go out on Tuesdays")

@@ -95,7 +95,7 @@ async def test_the_status_of_a_revoked_device_says_what_to_do(three: list[Home],
     laptop.peers.revoke(phone.id)
     await eventually(lambda: phone.memory.status().alarms)
     (alarm,) = phone.memory.status().alarms
-    assert alarm.text.startswith("this device was revoked by laptop; to come back it needs a new key")
+    assert alarm.text.startswith("this device was revoked from 'personal' by laptop; to come back it needs a new key")
 
 
 async def _pair(inviter: Memory, joiner: Memory, eventually: Eventually) -> None:
@@ -185,9 +185,7 @@ async def test_a_device_that_is_revoked_from_one_space_keeps_the_others(
     assert desktop.state_of(phone) == "accepted"
     await eventually(lambda: phone.memory.status().alarms)
     (alarm,) = phone.memory.status().alarms
-    assert alarm.text.startswith(
-        "this device was revoked from the space 'acme' by laptop; to come back it needs a new key"
-    )
+    assert alarm.text.startswith("this device was revoked from 'acme' by laptop; to come back it needs a new key")
     with pytest.raises(InputError, match="new key"):
         desktop.memory.space("acme").invite(phone.id)
 

@@ -10,7 +10,7 @@ import pytest
 
 from memcrdt.model.clocks import varuint
 from memcrdt.model.registers import DELETED
-from memcrdt.store import log, meta
+from memcrdt.store import alarms, log
 from tests.bare_device import BareDevice, agree
 
 Make = Callable[..., BareDevice]
@@ -45,7 +45,7 @@ def _next(device: BareDevice) -> tuple[int, int]:
 
 def _alarms(device: BareDevice) -> list[str]:
     with device.store.reading() as db:
-        return [alarm.text for alarm in meta.alarms(db)]
+        return [alarm.text for alarm in alarms.raised(db)]
 
 
 def _assert_equal(devices: list[BareDevice]) -> None:

@@ -15,7 +15,7 @@ from memcrdt.model.ids import derive
 from memcrdt.model.registers import DELETED
 from memcrdt.store import compaction, documents, log, migrations
 from memcrdt.store.meta import is_asserting
-from memcrdt.store.overview import overview
+from memcrdt.store.overview import alarms_of
 from memcrdt.store.recovery import doctor
 from tests.bare_device import BareDevice, agree
 
@@ -120,7 +120,7 @@ def test_clients_beyond_the_limit_are_not_taken_and_deletes_are(device: Make) ->
         full = a.apply(_of_clients([client]))
         assert (full.status, "more than 40 Yjs clients" in full.reason) == ("full", True)
     assert (a.views(), a.digest()) == before
-    (alarm,) = overview(a.store).alarms
+    (alarm,) = alarms_of(a.store)
     assert "YYYY" in alarm.text
     assert a.apply(_of_clients([100], clock=1)).status == "applied"
     client = Shard.load(3, [a.replica.diff(a.space(), 0, {}).update])

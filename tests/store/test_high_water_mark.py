@@ -12,7 +12,7 @@ import platformdirs
 import pytest
 
 from memcrdt.paths import STATE_VARIABLE
-from memcrdt.store import high_water_mark, machine, meta
+from memcrdt.store import alarms, high_water_mark, machine
 from memcrdt.store.high_water_mark import HighWaterMark, judge
 from memcrdt.store.location import FILE, FolderLocation
 from memcrdt.store.meta import Facts
@@ -31,7 +31,7 @@ def _a(device: Make, tmp_path: Path) -> BareDevice:
 
 def _alarms(device: BareDevice) -> list[str]:
     with device.store.reading() as db:
-        return [alarm.text for alarm in meta.alarms(db)]
+        return [alarm.text for alarm in alarms.raised(db)]
 
 
 def _assert_new(before: Facts, device: BareDevice, reason: str) -> None:
@@ -134,7 +134,7 @@ def test_a_store_under_another_device_key_is_another_one(a: BareDevice, tmp_path
     """Its facts then name the new device."""
     a.close()
     other = BareDevice(a.home, "B", marks=tmp_path / "state", machine="M")
-    _assert_new(a.store.facts, other, "another device key")
+    _assert_new(a.store.facts, other, "another device than before")
     assert other.store.device == "B" * 52
     other.close()
 

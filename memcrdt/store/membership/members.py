@@ -21,7 +21,7 @@ from memcrdt.model.device_ids import Signer, shown
 from memcrdt.model.membership import Adoption, Membership, Side, membership, stays
 from memcrdt.model.roll import retained
 from memcrdt.model.statements import CONTEXT, NAME_CHARS, Claim, Kind, Statement
-from memcrdt.store import meta
+from memcrdt.store import alarms
 from memcrdt.store.membership.shares import (
     derive,
     has_written,
@@ -201,22 +201,24 @@ class Members:
             name = space_name(db, space)
         if fitting := [each for each in signed if each.id in roll]:
             self._change(space, fitting)
-        lost = [each.claim for each in signed if each.id not in roll]
-        self._alarm(dict.fromkeys(_FULL[each.kind].format(device=shown(each.device), name=name) for each in lost))
+        lost = [each for each in signed if each.id not in roll]
+        self._alarm([_no_room(each, name) for each in lost], ended=[_no_room(each, name) for each in fitting])
 
     def _change(self, space: int, statements: Sequence[Statement]) -> None:
         with self._store.writing() as db:
             add_statements(db, space, statements)
             derive(db, space, self._store.device, self._store.now_ms())
 
-    def _alarm(self, texts: Iterable[str]) -> None:
-        """Raise alarms, except those that are there already."""
+    def _alarm(self, texts: Iterable[str], *, ended: Iterable[str]) -> None:
+        """Raise the alarms that are not there yet, and drop those that have ended."""
         with self._store.reading() as db:
-            known = {each.text for each in meta.alarms(db)}
-        if new := [text for text in texts if text not in known]:
+            known = {each.text for each in alarms.raised(db)}
+        new, over = [text for text in texts if text not in known], known & set(ended)
+        if new or over:
             with self._store.writing() as db:
+                alarms.end_alarms(db, over)
                 for text in new:
-                    meta.raise_alarm(db, self._store.now_ms(), text)
+                    alarms.raise_alarm_once(db, self._store.now_ms(), text)
 
     def entries(self, names: Iterable[str]) -> list[Entry]:
         """Return the spaces with these names, for a device that is invited to them.
@@ -316,6 +318,11 @@ _INVITED = (
     " ORDER BY device"
 )
 _BRING = "INSERT OR IGNORE INTO invited(space, device, read_only) VALUES(?, ?, ?)"
+
+
+def _no_room(statement: Statement, name: str) -> str:
+    """Return the alarm that the list of the members of a space has no room for a statement."""
+    return _FULL[statement.claim.kind].format(device=shown(statement.claim.device), name=name)
 
 
 def _unshared(db: apsw.Connection, name: str) -> int | None:

@@ -12,7 +12,8 @@ import apsw
 from memcrdt.errors import InputError, NotFoundError
 from memcrdt.model.device_ids import shown
 from memcrdt.model.requests import PERSONAL
-from memcrdt.store import clock, meta
+from memcrdt.store import alarms, clock, meta
+from memcrdt.store.incarnation import NEW_KEY
 from memcrdt.store.membership import receipts
 from memcrdt.store.membership.refusals import drop_refusal, note_refusal
 from memcrdt.store.membership.sharing import confirm_revocations, share
@@ -148,6 +149,7 @@ class Peers:
                 (device, name, self._store.now_ms()),
             )
             drop_refusal(db, device)
+            alarms.end_alarms(db, [NEW_KEY])
             for number in numbers:
                 share(db, number, device, read_only=read_only)
             if address is not None:
@@ -275,10 +277,9 @@ class Peers:
             return _last_event(db)
 
     def alarm(self, text: str) -> None:
-        """Raise an alarm for the user, unless the same one was raised before."""
+        """Raise an alarm for the user about an event."""
         with self._store.writing() as db:
-            if all(known.text != text for known in meta.alarms(db)):
-                meta.raise_alarm(db, self._store.now_ms(), text)
+            alarms.raise_alarm(db, self._store.now_ms(), text)
 
     def remember_address(self, device: str, address: str) -> None:
         """Put an address first in the list of addresses to dial. Raises NotFoundError."""

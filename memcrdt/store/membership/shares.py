@@ -12,11 +12,9 @@ from typing import Final
 
 import apsw
 
-from memcrdt.model.device_ids import shown
 from memcrdt.model.membership import Membership
-from memcrdt.store import meta
 from memcrdt.store.membership import receipts
-from memcrdt.store.membership.statement_store import known_members, revocations, revoked_by
+from memcrdt.store.membership.statement_store import known_members, revoked_by
 from memcrdt.store.spaces import Genesis
 
 COME_BACK: Final = (
@@ -92,7 +90,6 @@ def derive(db: apsw.Connection, space: int, own: str, now_ms: int) -> None:
     for device in known.revoked - {own}:
         revoke_if_alone(db, device)
     if own in known.revoked:
-        _tell_revoked(db, space, own, now_ms)
         return  # the other members stay known: they are asked again, and refuse this device
     db.executemany(_FORGET_IF_ALONE, [(device,) for device in gone - known.revoked])
     if own in known.members:
@@ -121,16 +118,6 @@ def _is_known(db: apsw.Connection, device: str) -> bool:
     """Return whether the device is revoked, or accepted with a name."""
     sql = "SELECT 1 FROM peers WHERE device = ? AND (state = 'revoked' OR state = 'accepted' AND name IS NOT NULL)"
     return db.execute(sql, (device,)).get is not None
-
-
-def _tell_revoked(db: apsw.Connection, space: int, own: str, now_ms: int) -> None:
-    """Raise an alarm, unless it is there already: statements are derived from again and again."""
-    name = db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get
-    by = revocations(db, space, own)[0].by
-    who = db.execute("SELECT name FROM peers WHERE device = ?", (by,)).get or f"the device {shown(by)}"
-    text = f"this device was revoked from the space {name!r} by {who}; {COME_BACK}"
-    if all(known.text != text for known in meta.alarms(db)):
-        meta.raise_alarm(db, now_ms, text)
 
 
 _INVITED: Final = "SELECT device, read_only FROM invited WHERE space = ?"

@@ -12,9 +12,9 @@ from memcrdt.errors import InputError, NotFoundError, ReadOnlyError
 from memcrdt.model.device_ids import shown
 from memcrdt.model.serialization import Record
 from memcrdt.store.membership.members import NO_INVITATION
-from memcrdt.store.membership.refusals import name_of, refused_by
+from memcrdt.store.membership.refusals import name_of, revocation
 from memcrdt.store.membership.shares import revoke_if_alone, revoked_here, shared_with, withdrawn
-from memcrdt.store.membership.statement_store import known_members, revocations, revoked_by
+from memcrdt.store.membership.statement_store import known_members, revoked_by
 from memcrdt.store.spaces import LOCAL, is_read_only, shareable_space_number, space_name, space_number
 from memcrdt.store.store import Store
 
@@ -53,12 +53,11 @@ class Audience:
 def audience(store: Store, space: int) -> Audience:
     """Return the audience of a space (its local number)."""
     with store.reading() as db:
-        told = revocations(db, space, store.device) if store.device in known_members(db, space).revoked else []
-        by = told[0].by if told else refused_by(db, space)
+        found = revocation(db, space)
         return Audience(
             space=space_name(db, space),
             others=bool(shared_with(db, space)),
-            revoked_by=None if by is None else name_of(db, by),
+            revoked_by=None if found is None else name_of(db, found.by),
         )
 
 
@@ -207,7 +206,7 @@ def members(store: Store, name: str) -> list[SpaceMember]:
         out = known.revoked | withdrawn(db, space) | (known.members.keys() & set(revoked_here(db)))
         if is_read_only(db, space):
             reads.add(store.device)
-        if refused_by(db, space):
+        if revocation(db, space):
             out |= {store.device}
     return [
         SpaceMember(

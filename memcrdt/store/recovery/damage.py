@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from memcrdt.store import log, meta, views
+from memcrdt.store import alarms, log, meta, views
 from memcrdt.store.documents import Documents, SpoiledError
 from memcrdt.store.recovery.views_to_log import restore_from_views
 from memcrdt.store.spaces import is_read_only
@@ -55,7 +55,7 @@ def repair_shard(store: Store, shard: int) -> str | None:
     with store.writing_documents() as (db, documents):
         if found := _set_aside(store, db, documents, shard):
             _resume(store, db, documents, shard, indexed=True)
-            meta.raise_alarm(db, store.now_ms(), _ALARM.format(found=found))
+            alarms.raise_alarm(db, store.now_ms(), _ALARM.format(found=found))
     if found:
         store.scrub_later()
     return found

@@ -18,7 +18,7 @@ import apsw
 
 from memcrdt.errors import CorruptError, InputError, LockedError, SchemaError
 from memcrdt.model import limits
-from memcrdt.store import connections, files, log, meta, migrations
+from memcrdt.store import alarms, connections, files, log, migrations
 from memcrdt.store.recovery import foreign_file, rebuild
 from memcrdt.store.recovery.row_checks import is_valid
 from memcrdt.store.spaces import LOCAL, NONCE_BYTES, Genesis
@@ -195,7 +195,7 @@ class _Filling:
             facts = [fact for fact in now.execute("SELECT key, value FROM meta") if fact[0] not in _IDENTITY]
             db.executemany("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)", facts)
             self._continue_numbers(now, db)
-            meta.raise_alarm(db, self.store.now_ms(), self._alarm())
+            alarms.raise_alarm(db, self.store.now_ms(), self._alarm())
 
     def _alarm(self) -> str:
         text = (

@@ -81,7 +81,7 @@ def test_a_device_that_hears_of_its_own_revocation_tells_its_user(homes: list[Ho
     first.settle()
     third.hear(first)
     assert third.peers.shares() == frozenset()
-    assert "revoked from the space 'personal'" in third.memory.status().alarms[-1].text
+    assert "revoked from 'personal' by" in third.memory.status().alarms[-1].text
 
 
 def test_forged_statements_are_refused_whole(homes: list[Home]) -> None:

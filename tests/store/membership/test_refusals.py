@@ -33,7 +33,7 @@ def _lost(memory: Memory) -> bool:
     warned = any(each.reason == "revoked" and each.spaces == ("personal",) for each in memory.sync.warnings())
     (ours,) = (each for each in memory.space("personal").members(revoked=True) if each.ours)
     assert (ours.state == "revoked") == warned
-    assert any("changes in 'personal' stay here" in alarm.text for alarm in memory.status().alarms) == warned
+    assert any("revoked from 'personal' by" in alarm.text for alarm in memory.status().alarms) == warned
     return warned
 
 
@@ -48,7 +48,7 @@ def test_a_refusal_by_a_writer_ends_the_membership(here: Home) -> None:
         "the change stays here: this device was revoked from the space 'personal' by laptop; see `memcrdt status`"
     )
     (alarm,) = here.memory.status().alarms
-    assert alarm.text.startswith("this device was revoked by laptop; to come back it needs a new key")
+    assert alarm.text.startswith("this device was revoked from 'personal' by laptop; to come back it needs a new key")
 
 
 def test_spaces_that_the_refusing_device_does_not_share_are_not_lost(here: Home) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from memcrdt.crdt.scan import scan
 from memcrdt.errors import CorruptError, DiskFullError
-from memcrdt.store import compaction, meta
+from memcrdt.store import alarms, compaction
 from memcrdt.store.recovery import damage, doctor
 from memcrdt.sync.replica import LogPage
 from tests.bare_device import BareDevice, agree, spoil
@@ -42,7 +42,7 @@ def _meet(*devices: BareDevice) -> None:
 
 def _alarms(device: BareDevice) -> list[str]:
     with device.store.reading() as db:
-        return [alarm.text for alarm in meta.alarms(db)]
+        return [alarm.text for alarm in alarms.raised(db)]
 
 
 @pytest.mark.parametrize("lost", ["seq = 1", "seq = 3", "seq IN (2, 5)", "seq = 6", "1"])

@@ -15,7 +15,7 @@ import pytest
 
 from memcrdt.errors import CorruptError, InputError, LockedError, SchemaError
 from memcrdt.model import limits
-from memcrdt.store import backup, log, meta
+from memcrdt.store import alarms, backup, log
 from memcrdt.store.membership.peers import Peers
 from memcrdt.store.membership.shares import replace_genesis
 from memcrdt.store.membership.tokens import TokenTable
@@ -156,7 +156,7 @@ def _backup(device: BareDevice, path: Path) -> Path:
 
 def _alarms(device: BareDevice) -> str:
     with device.store.reading() as db:
-        return " ".join(alarm.text for alarm in meta.alarms(db))
+        return " ".join(alarm.text for alarm in alarms.raised(db))
 
 
 def test_every_table_is_restored_kept_or_made_anew() -> None:
