@@ -11,7 +11,7 @@ import apsw
 
 from memcrdt.crdt.shard import Shard
 from memcrdt.model.registers import Deleted
-from memcrdt.model.requests import check_add, check_item, check_update
+from memcrdt.model.requests import UpdateRequest, check_add, check_item, check_update
 from memcrdt.model.values import Json
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.store import changes, digests, log, meta, reads
@@ -69,7 +69,7 @@ class BareDevice:
 
     def update(self, memory_id: str, **given: Any) -> None:
         edit = check_update(given, self.store.now_ms())
-        self.store.commit(partial(changes.update, memory_id, edit, None))
+        self.store.commit(partial(changes.update, UpdateRequest(memory_id, edit)))
 
     def forget(self, *memory_ids: str) -> None:
         def listed(db: apsw.Connection) -> list[reads.Place]:
