@@ -58,7 +58,7 @@ SIGNATURES = {
     " importance=Ellipsis pinned=Ellipsis expires_at=Ellipsis ttl=None superseded_by=Ellipsis scope=Ellipsis"
     " trust=Ellipsis author=None expected=None allow_secret=False vector=None",
     "update_many": "items **",
-    "forget": "id=None * dry_run=False progress=None **",
+    "forget": "id=None * dry_run=False expected=None progress=None **",
     "forget_expired": "* trust_clock=False",
     "move": "id * space",
     "rename_scope": "old new",

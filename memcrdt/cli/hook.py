@@ -64,6 +64,7 @@ def _context(face: Face, event: str, project: str | None, asked: Mapping[str, An
     from memcrdt.service import recall
     from memcrdt.service.context import Context
     from memcrdt.service.projects import find_project
+    from memcrdt.service.service import Service
 
     prompt = asked.get("prompt")
     if event in _PROMPTS and not (isinstance(prompt, str) and recall.is_worth_recall(prompt)):
@@ -74,11 +75,8 @@ def _context(face: Face, event: str, project: str | None, asked: Mapping[str, An
     context = Context(project=find_project(project, os.environ, _folder(asked)))
     # Words alone find what a prompt names, and no model has to be loaded.
     with open_memory(home, read_only=True, embedder=None) as memory:
-        return (
-            recall.session_context(memory, context)
-            if event in _STARTS
-            else recall.prompt_context(memory, context, str(prompt))
-        )
+        service = Service(memory, context)
+        return recall.session_context(service) if event in _STARTS else recall.prompt_context(service, str(prompt))
 
 
 def _folder(asked: Mapping[str, Any]) -> Path:

@@ -288,6 +288,7 @@ class Memory:
         id: str | Iterable[str] | None = None,
         *,
         dry_run: bool = False,
+        expected: str | Iterable[str] | None = None,
         progress: Callable[[int, int], None] | None = None,
         **filters: Unpack[Filters],
     ) -> Forgotten:
@@ -304,6 +305,7 @@ class Memory:
         Args:
             id: The id of the memory, or several ids. Without it, at least one filter is required.
             dry_run: Whether to count without forgetting.
+            expected: With one id: the revision that the memory must still be at, as for update().
             progress: Called after each transaction with the number of memories forgotten and the number to forget.
             **filters: Filters as for list().
 
@@ -314,6 +316,7 @@ class Memory:
         Raises:
             InputError: Neither ids nor a filter are given.
             NotFoundError: An id is unknown, and no filters are given. Then nothing is forgotten.
+            StaleRevisionError: The memory is not at the expected revision.
 
         Example:
             >>> memory.forget([hit.memory.id for hit in memory.search("the old address")])
@@ -321,10 +324,13 @@ class Memory:
         """
         checks.check_flag(dry_run, "dry_run")
         ids = None if id is None else checks.check_ids([id] if isinstance(id, str) else id)
+        heads = checks.check_expected(expected, of_key=False)
+        if heads is not None and (filters or ids is None or len(ids) != 1):
+            raise InputError("expected is the revision of one memory; give one id with it, and no filters")
         if progress is not None:
             checks.check_callback(progress, "progress")
         if ids is not None and not filters:
-            return self._writer.forget(ids, dry_run=dry_run)
+            return self._writer.forget(ids, dry_run=dry_run, expected=heads)
         wanted = self._reader.filters(filters)
         return self._writer.forget_matching(wanted, among=ids, dry_run=dry_run, progress=progress)
 

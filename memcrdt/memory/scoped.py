@@ -145,6 +145,7 @@ class ScopedMemory:
         id: str | Iterable[str] | None = None,
         *,
         dry_run: bool = False,
+        expected: str | Iterable[str] | None = None,
         progress: Callable[[int, int], None] | None = None,
         **filters: Unpack[ScopedFilters],
     ) -> Forgotten:
@@ -153,12 +154,12 @@ class ScopedMemory:
         See Memory.forget().
         """
         if id is not None:
-            return self.memory.forget(id, dry_run=dry_run, progress=progress, **filters)
+            return self.memory.forget(id, dry_run=dry_run, expected=expected, progress=progress, **filters)
         if not replace(self._filters(filters), scope=()).narrows():
             raise InputError(
                 f"forget without an id needs a filter; without one it would forget everything in {self.scope}"
             )
-        return self.memory.forget(dry_run=dry_run, progress=progress, **filters, scope=self.scope)
+        return self.memory.forget(dry_run=dry_run, expected=expected, progress=progress, **filters, scope=self.scope)
 
 
 def _scope(category: str, name: object) -> str:

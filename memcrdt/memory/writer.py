@@ -48,8 +48,8 @@ class Writer:
         given = {request.edit.text: request.vector for request in requests if request.edit.text and request.vector}
         self.bring(partial(changes.update_all, requests), texts, given)
 
-    def forget(self, ids: list[str], *, dry_run: bool) -> Forgotten:
-        """Forget memories by id, in one transaction. Raises NotFoundError for an unknown id."""
+    def forget(self, ids: list[str], *, dry_run: bool, expected: tuple[str, ...] | None = None) -> Forgotten:
+        """Forget memories by id, in one transaction. Raises NotFoundError and StaleRevisionError."""
         with self._store.reading() as db:
             _check_known(db, ids)
             count = len(_places(db, ids))
@@ -57,7 +57,7 @@ class Writer:
             return Forgotten(count=count, status="done")
         gone: list[str] = []
         if count:
-            plan = partial(changes.forget, lambda db: _places(db, ids))
+            plan = partial(changes.forget, lambda db: _places(db, ids), expected=expected)
             gone = self._store.using_reserve(lambda: self._commit(plan))
             self._store.scrub()
         return _forgotten(self._store, len(gone), ids)

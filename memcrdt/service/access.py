@@ -33,6 +33,10 @@ class Access:
     def to_write(self, space: str | None) -> str:
         """Return the space for a new memory. Raises NotFoundError, ReadOnlyError."""
         self.check_write()
+        return self.one(space)
+
+    def one(self, space: str | None) -> str:
+        """Return the space of a call that concerns one space; None for the usual one. Raises NotFoundError."""
         if space is None:
             return PERSONAL if self.spaces is None or PERSONAL in self.spaces else self._allowed()[0]
         return self._checked(space)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -105,6 +105,29 @@ class Service:
             for each, item in zip(ids, written, strict=True)
         ]
 
+    def find(
+        self,
+        query: str,
+        *,
+        limit: int = LIMIT,
+        scope: str | None = None,
+        min_score: float | None = None,
+        fold: bool = True,
+        **filters: Any,
+    ) -> builtins.list[Hit]:
+        """Return what search() shows as hits, for a face that hands them to a framework.
+
+        Args:
+            query: A question or keywords.
+            limit: Maximum number of hits, up to 1,000.
+            scope: As for Context.to_read().
+            min_score: Leave out memories below this score, from 0 to 1.
+            fold: Whether to leave out hits that repeat an earlier hit.
+            **filters: As for _filters().
+        """
+        asked = self._filters(self.context.to_read(scope), filters)
+        return self.memory.search(query, limit=limit, min_score=min_score, fold=fold, **asked)
+
     def search(
         self,
         query: str,
@@ -127,9 +150,7 @@ class Service:
         """
         scopes = self.context.to_read(scope)
         chars = check_chars(max_chars)
-        found = self.memory.search(
-            query, limit=_limit(limit), min_score=min_score, fold=True, **self._filters(scopes, filters)
-        )
+        found = self.find(query, limit=_limit(limit), scope=scope, min_score=min_score, **filters)
         return answer(found, self.origins(found), scopes, max_chars=chars)
 
     def list(
@@ -148,9 +169,17 @@ class Service:
         page = self.memory.list(limit=_limit(limit), order=order, cursor=cursor, **self._filters(scopes, filters))
         return answer(page, self.origins(page), scopes, max_chars=chars, next_cursor=page.next_cursor)
 
+    def iterate(self, *, scope: str | None = None, order: Order = "newest", **filters: Any) -> Iterator[MemoryRecord]:
+        """Return an iterator of all memories that list() pages through. Arguments as for list()."""
+        return self.memory.iterate(order=order, **self._filters(self.context.to_read(scope), filters))
+
+    def get_by_key(self, key: str, *, scope: str | None = None, space: str | None = None) -> MemoryRecord:
+        """Return the memory that add() under this key would change. Raises NotFoundError."""
+        return self.memory.get_by_key(key, space=self.access.one(space), scope=self.context.to_write(scope))
+
     def get(self, id: str) -> Answer:
         """Return one memory with its whole text. Raises NotFoundError."""
-        record = self._get(id)
+        record = self.record(id)
         whole = len(record.text)
         return answer([record], self.origins([record]), (record.scope,), max_chars=MOST_CHARS, row_chars=max(whole, 1))
 
@@ -170,6 +199,7 @@ class Service:
         scope: str | None = None,
         dry_run: bool = False,
         confirm: str | None = None,
+        expected: str | Iterable[str] | None = None,
         **filters: Any,
     ) -> Forgotten:
         """Forget a memory on every device, permanently. Several memories need a confirmation.
@@ -179,12 +209,14 @@ class Service:
             scope: With filters: as for Context.to_read().
             dry_run: Whether to count without forgetting.
             confirm: The value that ConfirmationError had for exactly these memories.
+            expected: With one id: the revision that the memory must still be at.
             **filters: As for filters_of().
 
         Raises:
             ConfirmationError: More than one memory would be forgotten, and `confirm` does not fit.
             InputError: Neither ids nor a filter are given, or both are.
             NotFoundError: An id is unknown.
+            StaleRevisionError: The memory is not at the expected revision.
         """
         ids = self._to_forget(id, scope, filters)
         if dry_run:
@@ -192,7 +224,7 @@ class Service:
         self.access.check_write()
         if len(ids) > 1 and confirm != _confirmation(ids):
             raise ConfirmationError(len(ids), _confirmation(ids))
-        return self.memory.forget(ids)
+        return self.memory.forget(ids, expected=expected)
 
     def count_to_forget(
         self, id: str | Iterable[str] | None = None, *, scope: str | None = None, **filters: Any
@@ -292,7 +324,7 @@ class Service:
             given.setdefault("source", f"conversation/{self.context.conversation}")
         return given
 
-    def _get(self, id: str) -> MemoryRecord:
+    def record(self, id: str) -> MemoryRecord:
         """Return a memory that the caller may read. Raises NotFoundError."""
         record = self.memory.get(id)
         if not self.access.sees(record.space):
@@ -303,7 +335,7 @@ class Service:
         """Raise NotFoundError if the caller may not read a memory."""
         if self.access.spaces is not None:
             for each in ids:
-                self._get(each)
+                self.record(each)
 
     def _check_change(self, *ids: str) -> None:
         """Raise NotFoundError or ReadOnlyError if the caller may not change a memory."""

@@ -169,7 +169,11 @@ def change(transaction: Transaction, space: int, state: LiveMemory, edit: Memory
     transaction.edit(space, state.id, edits.edited(state, edit, stamp, revision))
 
 
-def forget(listed: Callable[[apsw.Connection], Sequence[Place]], transaction: Transaction) -> list[str]:
+def forget(
+    listed: Callable[[apsw.Connection], Sequence[Place]],
+    transaction: Transaction,
+    expected: tuple[str, ...] | None = None,
+) -> list[str]:
     """Forget memories permanently, and return their ids.
 
     The memories are listed under the write lock. So a memory stays if a concurrent change has removed it from the
@@ -177,6 +181,8 @@ def forget(listed: Callable[[apsw.Connection], Sequence[Place]], transaction: Tr
     """
     places = listed(transaction.db)
     for space, memory_id in places:
+        if expected is not None:
+            _check_expected(expected, state_of(transaction, space, memory_id))
         transaction.forget(space, memory_id)
     return [memory_id for _, memory_id in places]
 

@@ -1,0 +1,206 @@
+"""A tree of files over the memories of one scope: a path is a key, a version is the revisions of the text.
+
+Directories exist as long as a file is in them. The trees of two devices merge like all memories: of two texts that were
+written apart, the later one is shown, and both are in `rivals`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from memcrdt.errors import InputError, NotFoundError, StaleRevisionError
+from memcrdt.frameworks.threads import in_thread
+from memcrdt.model.records import MemoryRecord
+from memcrdt.service.service import Service
+
+Version: TypeAlias = tuple[str, ...]  # the revisions whose texts are current; one, unless texts compete
+
+KIND: Final = "file"
+NEW: Final[Version] = ()  # the version of a file that does not exist
+PATH_CHARS: Final = 1_000  # a key has at most 1,024
+
+_KEY: Final = "file:"
+_LAST: Final = "\U0010ffff"
+_ATTEMPTS: Final = 8  # of an edit, while others change the same file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """A file.
+
+    Attributes:
+        path: Its path in the tree, without a slash at the start.
+        text: Its text.
+        version: The version to expect in the next change.
+        updated_at: The time of its last change.
+        rivals: The texts that devices wrote while disconnected and nobody has settled; empty if there is one text.
+        id: The id of the memory.
+    """
+
+    path: str
+    text: str
+    version: Version
+    updated_at: datetime
+    rivals: tuple[str, ...]
+    id: str
+
+
+class FileTree:
+    """Files of one scope. Each method has an awaitable twin, such as `aread`.
+
+    A method that takes `expected` raises StaleRevisionError if the file is at another version. The comparison is under
+    the write lock, so no change of another process gets lost.
+
+    Args:
+        service: The calls over the memory.
+        scope: The scope; None for the project, or `global` outside of projects.
+        space: The space of new files; None for the usual one.
+        root: A folder that all paths are in. Trees with the same root, scope and space have the same files.
+
+    Example:
+        >>> tree = FileTree(Service(memory), root="notes")
+        >>> draft = tree.write("todo.md", "Ask Ada")
+        >>> tree.write("todo.md", "Ask Ada and Ben", expected=draft.version).text
+        'Ask Ada and Ben'
+    """
+
+    def __init__(self, service: Service, *, scope: str | None = None, space: str | None = None, root: str = "") -> None:
+        self._service = service
+        self._scope = service.context.to_write(scope)
+        self._space = service.access.one(space)
+        self._root = f"{_checked(root)}/" if root else ""
+
+    def read(self, path: str) -> StoredFile:
+        """Return a file. Raises NotFoundError if there is none."""
+        try:
+            return self._file(self._service.get_by_key(self._key(path), scope=self._scope, space=self._space))
+        except NotFoundError as exc:
+            raise _missing(path) from exc
+
+    def write(self, path: str, text: str, *, expected: Version | None = None) -> StoredFile:
+        """Create a file or replace its text, and return the file as it is then.
+
+        Args:
+            path: The path.
+            text: The whole text. Maximum: 64 KiB of UTF-8.
+            expected: The version that is replaced; NEW if there must be no file yet; None for any.
+
+        Raises:
+            InputError: The path or the text is not valid.
+            StaleRevisionError: The file is at another version.
+        """
+        full = self._full(path)
+        metadata = {"path": full} if text.strip() else {"path": full, "blank": text}
+        self._service.add(
+            text if text.strip() else _shown_blank(full, text),
+            scope=self._scope,
+            space=self._space,
+            kind=KIND,
+            key=_KEY + full,
+            metadata=metadata,
+            replace=True,
+            expected=expected,
+        )
+        return self.read(path)
+
+    def edit(self, path: str, change: Callable[[str], str]) -> StoredFile:
+        """Replace the text of a file by what a function returns for it, again if the file changes meanwhile.
+
+        Raises:
+            NotFoundError: There is no such file.
+            StaleRevisionError: Others kept changing the file.
+        """
+        for attempt in range(_ATTEMPTS):
+            file = self.read(path)
+            try:
+                return self.write(path, change(file.text), expected=file.version)
+            except StaleRevisionError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def delete(self, path: str, *, expected: Version | None = None) -> None:
+        """Delete a file on every device, with its history. Raises NotFoundError and StaleRevisionError."""
+        file = self.read(path)
+        try:
+            self._service.forget(file.id, expected=expected)
+        except NotFoundError as exc:
+            raise _missing(path) from exc
+
+    def rename(self, old: str, new: str) -> StoredFile:
+        """Give a file another path, under which its history begins anew. If the process ends meanwhile, both remain.
+
+        Raises:
+            NotFoundError: There is no file at `old`.
+            StaleRevisionError: There is a file at `new`, or the file has changed meanwhile.
+        """
+        file = self.read(old)
+        made = self.write(new, file.text, expected=NEW)
+        try:
+            self.delete(old, expected=file.version)
+        except (NotFoundError, StaleRevisionError):
+            self.delete(new, expected=made.version)
+            raise
+        return made
+
+    def files(self, folder: str = "") -> list[StoredFile]:
+        """Return the files in a folder and below it, sorted by path; all files without a folder."""
+        start = f"{self._full(folder)}/" if folder.strip("/") else self._root
+        inside = {"$gte": start, "$lt": start + _LAST} if start else {"$exists": True}
+        found = self._service.iterate(scope=self._scope, space=self._space, kind=KIND, metadata={"path": inside})
+        return sorted(map(self._file, found), key=lambda file: file.path)
+
+    def _file(self, record: MemoryRecord) -> StoredFile:
+        """Return the file of a memory. Text and version come from one read, so that they fit together."""
+        full = str(record.metadata.get("path", ""))
+        heads = [(record.revision, record.text)]
+        if record.conflicted:
+            heads = [(each.revision, each.text) for each in self._service.history(record.id) if each.head]
+        blank = record.metadata.get("blank")
+        texts = [blank if isinstance(blank, str) and text == _shown_blank(full, blank) else text for _, text in heads]
+        return StoredFile(
+            path=full.removeprefix(self._root),
+            text=texts[-1],
+            version=tuple(revision for revision, _ in heads),
+            updated_at=record.updated_at,
+            rivals=tuple(texts) if len(texts) > 1 else (),
+            id=record.id,
+        )
+
+    def _full(self, path: str) -> str:
+        return _checked(self._root + path.strip("/"))
+
+    def _key(self, path: str) -> str:
+        return _KEY + self._full(path)
+
+    aread = in_thread(read)
+    awrite = in_thread(write)
+    aedit = in_thread(edit)
+    adelete = in_thread(delete)
+    arename = in_thread(rename)
+    afiles = in_thread(files)
+
+
+def _checked(path: str) -> str:
+    """Return a path if it names a file or a folder in the tree. Raises InputError."""
+    if len(path) > PATH_CHARS or not all(
+        part.isprintable() and part.strip() not in ("", ".", "..") for part in path.split("/")
+    ):
+        raise InputError(
+            f"the path {path[:60]!r} is not valid; use printable names separated by /, without . and .., at most"
+            f" {PATH_CHARS:,} characters"
+        )
+    return path
+
+
+def _missing(path: str) -> NotFoundError:
+    return NotFoundError(f"there is no file {path[:60]!r}; list the files to see what there is")
+
+
+def _shown_blank(path: str, text: str) -> str:
+    """Return the text of the memory of a blank file: a memory needs one."""
+    return f"{path} is blank: {json.dumps(text)}"

@@ -1,0 +1,158 @@
+"""Files over memories: paths, versions, and what happens when others write at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from memcrdt.errors import InputError, NotFoundError, StaleRevisionError
+from memcrdt.frameworks.files import NEW, PATH_CHARS, FileTree
+from memcrdt.memory.memory import Memory
+from memcrdt.service.context import Context
+from memcrdt.service.service import Service
+from memcrdt.testing.memories import exchange
+
+OpenMemory = Callable[..., Memory]
+
+
+@pytest.fixture(name="tree")
+def _tree(memory: Memory) -> FileTree:
+    return FileTree(Service(memory, Context(project="acme")))
+
+
+def test_a_file_is_a_memory_of_the_scope(tree: FileTree, memory: Memory) -> None:
+    """So other faces find it. A tree of another scope does not, and one of a folder has the same file."""
+    made = tree.write("notes/todo.md", "Ask Ada")
+    record = memory.get(made.id)
+    assert (record.text, record.scope, record.kind) == ("Ask Ada", "project/acme", "file")
+    assert tree.read("/notes/todo.md") == made
+    assert FileTree(Service(memory)).files() == []
+    assert FileTree(Service(memory, Context(project="acme")), root="notes").read("todo.md").id == made.id
+
+
+def test_files_are_listed_by_folder(tree: FileTree) -> None:
+    """A folder is not a prefix of a name."""
+    for path in ("b/c.md", "b.md", "b/a/d.md", "bc/e.md"):
+        tree.write(path, path)
+    assert [file.path for file in tree.files()] == ["b.md", "b/a/d.md", "b/c.md", "bc/e.md"]
+    assert [file.path for file in tree.files("/b/")] == ["b/a/d.md", "b/c.md"]
+    assert tree.files("b.md") == []
+
+
+@pytest.mark.parametrize("text", ["", "\n", "a\n", "  x", 'notes.md is blank: ""'])
+def test_every_text_comes_back_as_it_was(tree: FileTree, text: str) -> None:
+    """Also blank ones, which a memory cannot have, and one that looks like what stands for them."""
+    tree.write("notes.md", "before")
+    assert tree.write("notes.md", text).text == text
+    assert tree.write("notes.md", "after").text == "after"
+
+
+def test_a_correction_by_another_face_is_the_text_of_a_blank_file(tree: FileTree, memory: Memory) -> None:
+    """The mark of a blank file counts only as long as nobody has changed the text."""
+    made = tree.write("notes.md", "")
+    memory.update(made.id, text="Written elsewhere")
+    assert tree.read("notes.md").text == "Written elsewhere"
+
+
+def test_a_change_of_an_old_version_is_refused(tree: FileTree) -> None:
+    """Whether it writes, creates or deletes."""
+    old = tree.write("a.md", "one", expected=NEW)
+    new = tree.write("a.md", "two", expected=old.version)
+    for expected in (NEW, old.version):
+        with pytest.raises(StaleRevisionError) as stale:
+            tree.write("a.md", "three", expected=expected)
+        assert stale.value.heads == new.version
+    with pytest.raises(StaleRevisionError):
+        tree.delete("a.md", expected=old.version)
+    tree.delete("a.md", expected=new.version)
+    with pytest.raises(StaleRevisionError):
+        tree.write("a.md", "three", expected=new.version)
+    for gone in (tree.read, tree.delete):
+        with pytest.raises(NotFoundError, match=r"there is no file 'a\.md'"):
+            gone("a.md")
+
+
+def test_an_edit_is_made_again_on_what_others_wrote(tree: FileTree) -> None:
+    """So both changes are in the file."""
+    tree.write("a.md", "one")
+    seen = []
+
+    def change(text: str) -> str:
+        seen.append(text)
+        if len(seen) == 1:
+            tree.write("a.md", "one\ntwo")
+        return text + "\nthree"
+
+    assert tree.edit("a.md", change).text == "one\ntwo\nthree"
+    assert seen == ["one", "one\ntwo"]
+
+
+def test_an_edit_does_not_fight_for_ever(tree: FileTree) -> None:
+    """Somebody writes before each attempt."""
+    tree.write("a.md", "0")
+    with pytest.raises(StaleRevisionError):
+        tree.edit("a.md", lambda text: tree.write("a.md", str(int(text) + 1)).text + "!")
+    assert tree.read("a.md").text == "8"
+
+
+def test_a_renamed_file_leaves_its_old_path(tree: FileTree) -> None:
+    """It takes no path that is in use, and keeps a change that somebody makes meanwhile."""
+    tree.write("a.md", "one")
+    tree.write("b.md", "two")
+    with pytest.raises(StaleRevisionError):
+        tree.rename("a.md", "b.md")
+    assert tree.rename("a.md", "c/a.md").text == "one"
+    assert [(file.path, file.text) for file in tree.files()] == [("b.md", "two"), ("c/a.md", "one")]
+    with pytest.raises(NotFoundError):
+        tree.rename("a.md", "d.md")
+
+
+def test_a_rename_gives_way_to_a_change(tree: FileTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that changed between the copy and the deletion stays, and the copy goes."""
+    tree.write("a.md", "one")
+    delete = tree.delete
+
+    def late(path: str, **options: object) -> None:
+        monkeypatch.undo()
+        tree.write("a.md", "two")
+        delete(path, **options)
+
+    monkeypatch.setattr(tree, "delete", late)
+    with pytest.raises(StaleRevisionError):
+        tree.rename("a.md", "b.md")
+    assert [(file.path, file.text) for file in tree.files()] == [("a.md", "two")]
+
+
+def test_texts_written_apart_are_both_there(open_memory: OpenMemory) -> None:
+    """The next write on what is shown settles them, if it has seen both."""
+    ours, theirs = open_memory("A"), open_memory("B")
+    trees = [FileTree(Service(each)) for each in (ours, theirs)]
+    for name, tree in zip(("ours", "theirs"), trees, strict=True):
+        tree.write("a.md", name)
+    exchange(ours, theirs)
+    merged = trees[0].read("a.md")
+    assert merged == trees[1].read("a.md")
+    assert (merged.text, set(merged.rivals), len(merged.version)) == (merged.rivals[-1], {"ours", "theirs"}, 2)
+    with pytest.raises(StaleRevisionError):
+        trees[0].write("a.md", "both", expected=merged.version[-1:])
+    assert trees[0].write("a.md", "both", expected=merged.version).rivals == ()
+
+
+@pytest.mark.parametrize("path", ["", "/", "a//b", "../a", "a/./b", "a/\n", "a\0", "x" * (PATH_CHARS + 1)], ids=repr)
+def test_a_path_stays_in_the_tree(tree: FileTree, path: str) -> None:
+    """And can be printed."""
+    for call in (tree.read, tree.delete, lambda path: tree.write(path, "text")):
+        with pytest.raises(InputError, match="is not valid; use printable names"):
+            call(path)
+
+
+async def test_the_awaitable_twins_do_the_same(tree: FileTree) -> None:
+    """In a thread, so that the loop goes on."""
+    made = await tree.awrite("a.md", "one")
+    assert await tree.aread("a.md") == made
+    assert (await tree.aedit("a.md", str.upper)).text == "ONE"
+    assert [file.path for file in await tree.afiles()] == ["a.md"]
+    await tree.arename("a.md", "b.md")
+    await tree.adelete("b.md")
+    assert tree.files() == []
