@@ -15,6 +15,7 @@ from memcrdt.cli.mcp_install import install_command, uninstall_command
 from memcrdt.errors import InputError
 
 if TYPE_CHECKING:
+    from memcrdt.mcp.server import Offer
     from memcrdt.mcp.workspace import Workspace
 
 
@@ -28,11 +29,28 @@ if TYPE_CHECKING:
     metavar="[HOST:PORT]",
     help="Speak HTTP on this machine, by default on 127.0.0.1:27383. Clients need a token (memcrdt token create).",
 )
+@click.option(
+    "--tools", type=click.Choice(["search,fetch"]), help="Offer only search and fetch, as ChatGPT connectors want it."
+)
+@click.option(
+    "--compat",
+    type=click.Choice(["server-memory"]),
+    help="Offer the tools of that MCP server, as a graph over the same memories.",
+)
 @click.option("--sync/--no-sync", default=True, show_default=True, help="Sync with other devices meanwhile.")
 @pass_face
 @click.pass_context
 def mcp_command(
-    context: click.Context, face: Face, /, project: str | None, agent: str | None, http: str | None, *, sync: bool
+    context: click.Context,
+    face: Face,
+    /,
+    project: str | None,
+    agent: str | None,
+    http: str | None,
+    *,
+    tools: str | None,
+    compat: str | None,
+    sync: bool,
 ) -> None:
     """Serve the memory to an MCP client over stdin and stdout, until stdin ends.
 
@@ -41,6 +59,8 @@ def mcp_command(
     """
     if context.invoked_subcommand is not None:
         return
+    if tools and compat:
+        raise InputError("--tools and --compat exclude each other")
     from memcrdt.service.context import Context
     from memcrdt.service.projects import find_project
 
@@ -55,21 +75,23 @@ def mcp_command(
         conversation=os.environ.get("CLAUDE_CODE_SESSION_ID"),
     )
     workspace = Workspace(face.open, where, sync=sync)
+    offer: Offer = "documents" if tools else "server-memory" if compat else "memories"
     if http is None:
-        MemoryServer(workspace).run("stdio")
+        MemoryServer(workspace, offer=offer).run("stdio")
     else:
-        _serve_http(workspace, http, face)
+        _serve_http(workspace, http, face, offer)
 
 
-def _serve_http(workspace: Workspace, address: str, face: Face) -> None:
+def _serve_http(workspace: Workspace, address: str, face: Face, offer: Offer) -> None:
     from memcrdt.mcp.http import listen, serve, url_of
     from memcrdt.mcp.server import MemoryServer
 
     with listen(address) as listener:
+        # The web server ends on it, closes the memory, and raises it again. Before that, it ends the process.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         face.printer.value("url", url_of(listener))
         sys.stdout.flush()
-        signal.signal(signal.SIGTERM, lambda *_: None)  # the web server ends on it, and then raises it again
-        run_loop(serve(MemoryServer(workspace, url_of(listener)), listener))
+        run_loop(serve(MemoryServer(workspace, url_of(listener), offer), listener))
 
 
 mcp_command.add_command(install_command)

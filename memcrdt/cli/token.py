@@ -1,4 +1,4 @@
-"""`memcrdt token create`, `list` and `revoke`: access tokens of stock Yjs clients."""
+"""`memcrdt token create`, `list` and `revoke`: access tokens of MCP and Yjs clients."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _TOKENS: tuple[Column[YjsToken], ...] = (
 
 @click.group("token", cls=FaceGroup)
 def token_command() -> None:
-    """Create, list and revoke the tokens of Yjs clients.
+    """Create, list and revoke the tokens of clients that connect over HTTP.
 
-    `memcrdt serve --yjs` accepts the clients.
+    `memcrdt mcp --http` accepts MCP clients, and `memcrdt serve --yjs` accepts Yjs clients.
     """
 
 
@@ -36,7 +36,10 @@ def token_command() -> None:
 @several("--space", "spaces", "NAME", "A space that its clients can access; can be repeated. Default: personal.")
 @click.option("--read-only", is_flag=True, help="Ignore writes from its clients.")
 @several(
-    "--origin", "origins", "URL", "A web origin that may use the token, such as https://app.example; can be repeated."
+    "--origin",
+    "origins",
+    "URL",
+    "A web origin that may use the token in Yjs, such as https://app.example; can be repeated.",
 )
 @pass_face
 def create_command(face: Face, name: str, spaces: tuple[str, ...], read_only: bool, origins: tuple[str, ...]) -> None:

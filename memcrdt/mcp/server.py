@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import anyio.to_thread
 from mcp.server import MCPServer
@@ -13,13 +13,30 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 
 import memcrdt
-from memcrdt.mcp.texts import ALIASES, INSTRUCTIONS, RECALL_PROMPT, WRAP_UP_PROMPT
+from memcrdt.mcp.calls import Calls
+from memcrdt.mcp.texts import (
+    ALIASES,
+    DOCUMENTS_INSTRUCTIONS,
+    INSTRUCTIONS,
+    RECALL_PROMPT,
+    SERVER_MEMORY_INSTRUCTIONS,
+    WRAP_UP_PROMPT,
+)
 from memcrdt.mcp.tools import Tools
 from memcrdt.mcp.workspace import Workspace
 from memcrdt.service.access import Access
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult, InputRequiredResult
+
+#: What a server offers: the ten tools, `search` and `fetch` alone, or the tools of the MCP server server-memory.
+Offer: TypeAlias = Literal["memories", "documents", "server-memory"]
+
+_INSTRUCTIONS: Final[Mapping[Offer, str]] = {
+    "memories": INSTRUCTIONS,
+    "documents": DOCUMENTS_INSTRUCTIONS,
+    "server-memory": SERVER_MEMORY_INSTRUCTIONS,
+}
 
 
 class MemoryServer(MCPServer[Any]):
@@ -28,9 +45,10 @@ class MemoryServer(MCPServer[Any]):
     Args:
         workspace: The memory. It is opened when the server starts, and closed when it ends.
         url: The address of the server, if it speaks HTTP. Every request then needs a token, and has its rights.
+        offer: What the server offers.
     """
 
-    def __init__(self, workspace: Workspace, url: str | None = None) -> None:
+    def __init__(self, workspace: Workspace, url: str | None = None, offer: Offer = "memories") -> None:
         @asynccontextmanager
         async def lifespan(server: MCPServer[Any]) -> AsyncIterator[None]:
             workspace.start()
@@ -46,13 +64,25 @@ class MemoryServer(MCPServer[Any]):
         super().__init__(
             "memcrdt",
             title="memcrdt",
-            instructions=INSTRUCTIONS,
+            instructions=_INSTRUCTIONS[offer],
             version=memcrdt.__version__,
             lifespan=lifespan,
             **options,
         )
-        Tools(workspace, access).add_to(self)
-        self._add_prompts()
+        self._offer(offer, Calls(workspace, access))
+
+    def _offer(self, offer: Offer, calls: Calls) -> None:
+        if offer == "documents":
+            from memcrdt.mcp.documents import DocumentTools
+
+            DocumentTools(calls).add_to(self)
+        elif offer == "server-memory":
+            from memcrdt.mcp.server_memory import ServerMemoryTools
+
+            ServerMemoryTools(calls).add_to(self)
+        else:
+            Tools(calls).add_to(self)
+            self._add_prompts()
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None

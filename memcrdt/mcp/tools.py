@@ -8,17 +8,14 @@ from typing import Annotated, Any, Final, TypeAlias
 from mcp.server import MCPServer
 from mcp.server.elicitation import AcceptedElicitation, ElicitationResult
 from mcp.server.mcpserver import Context, Elicit, Resolve
-from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from mcp_types import CallToolResult, ToolAnnotations
 from pydantic import BaseModel, Field
 
 from memcrdt.errors import MemcrdtError
+from memcrdt.mcp.calls import Calls, result
 from memcrdt.mcp.texts import DESCRIPTIONS, PARAMETERS
-from memcrdt.mcp.workspace import Workspace
-from memcrdt.model import limits
 from memcrdt.model.serialization import to_json
-from memcrdt.service.access import Access
 from memcrdt.service.answers import Answer
-from memcrdt.service.problems import problem_of
 from memcrdt.service.service import Saved, Service
 
 Tags: TypeAlias = list[str] | None
@@ -39,13 +36,11 @@ class Tools:
     """The tools over one workspace.
 
     Args:
-        workspace: The memory.
-        access: Returns the rights of the call that is running.
+        calls: Makes the calls.
     """
 
-    def __init__(self, workspace: Workspace, access: Callable[[], Access] = Access) -> None:
-        self._workspace = workspace
-        self._access = access
+    def __init__(self, calls: Calls) -> None:
+        self.calls = calls
 
     def add_to(self, server: MCPServer[Any]) -> None:
         """Register the tools, in a fixed order."""
@@ -208,17 +203,17 @@ class Tools:
                 f"{each['at']} {each['by'] or ''} {'(now)' if each['head'] else ''}: {each['text']}"
                 for each in revisions
             ]
-            return _result("\n".join(lines), {"revisions": [{**each, "text": None} for each in revisions]})
+            return result("\n".join(lines), {"revisions": [{**each, "text": None} for each in revisions]})
 
-        return self._call(ctx, call)
+        return self.calls.call(ctx, call)
 
     def sync_status(self, ctx: Context[Any, Any]) -> CallToolResult:
         def call(service: Service) -> CallToolResult:
             state = service.sync_state()
-            why = (state["text"], self._workspace.sync_error)
-            return _result("\n".join(line for line in why if line), {**state, "error": self._workspace.sync_error})
+            why = (state["text"], self.calls.workspace.sync_error)
+            return result("\n".join(line for line in why if line), {**state, "error": self.calls.workspace.sync_error})
 
-        return self._call(ctx, call)
+        return self.calls.call(ctx, call)
 
     def forget_memory(self) -> Callable[..., CallToolResult]:
         """Return the tool that forgets. If the client can ask the user, the user confirms several memories."""
@@ -243,13 +238,13 @@ class Tools:
                 token = confirm
                 if not dry_run and can_ask(ctx) and service.count_to_forget(id, **given) > 1:
                     if not (isinstance(asked, AcceptedElicitation) and asked.data.forget):
-                        return _result("The user declined. Nothing was forgotten.", {"count": 0, "declined": True})
+                        return result("The user declined. Nothing was forgotten.", {"count": 0, "declined": True})
                     token = service.confirmation(id, **given)
                 done = service.forget(id, dry_run=dry_run, confirm=token, **given)
                 said = "would be forgotten" if dry_run else "forgotten here, and on every other device when it syncs"
-                return _result(f"{counted(done.count)} {said}", done.to_dict())
+                return result(f"{counted(done.count)} {said}", done.to_dict())
 
-            return self._call(ctx, call)
+            return self.calls.call(ctx, call)
 
         forget_memory.__annotations__["asked"] = Annotated[ElicitationResult[Confirmation], Resolve(ask)]
         return forget_memory
@@ -257,35 +252,20 @@ class Tools:
     def _count(self, ctx: Context[Any, Any], filters: Mapping[str, Any]) -> int:
         """Return the number of memories that would be forgotten; 0 if the tool itself will report a problem."""
         try:
-            return self._service(ctx).count_to_forget(None, **filters)
+            return self.calls.service(ctx).count_to_forget(None, **filters)
         except MemcrdtError:
             return 0
 
     # --- inside -------------------------------------------------------------------------------------------------------
-
-    def _service(self, ctx: Context[Any, Any]) -> Service:
-        return self._workspace.service(client_name(ctx), self._access())
-
-    def _call(self, ctx: Context[Any, Any], call: Callable[[Service], CallToolResult]) -> CallToolResult:
-        """Make a call for the client. A failure becomes a problem that the model can act on."""
-        try:
-            return call(self._service(ctx))
-        except MemcrdtError as exc:
-            problem = problem_of(exc)
-            return CallToolResult(
-                content=[TextContent(type="text", text=str(problem))],
-                structured_content=problem.to_dict(),
-                is_error=True,
-            )
 
     def _answer(self, ctx: Context[Any, Any], call: Callable[[Service], Answer]) -> CallToolResult:
         def answer(service: Service) -> CallToolResult:
             found = call(service)
             said = found.to_dict()
             text = said.pop("text") or f"No memories found in {', '.join(found.scopes) or 'any scope'}."
-            return _result(text, {name: value for name, value in said.items() if value not in (None, [], 0)})
+            return result(text, {name: value for name, value in said.items() if value not in (None, [], 0)})
 
-        return self._call(ctx, answer)
+        return self.calls.call(ctx, answer)
 
     def _saved(
         self, ctx: Context[Any, Any], call: Callable[[Service], list[Saved]], done: str = "stored"
@@ -298,15 +278,9 @@ class Tools:
                 for each in memories
             ]
             notes = [warning.text for warning in service.warnings()]
-            return _result("\n".join([*lines, *notes]), {"memories": [each.to_dict() for each in memories]})
+            return result("\n".join([*lines, *notes]), {"memories": [each.to_dict() for each in memories]})
 
-        return self._call(ctx, saved)
-
-
-def client_name(ctx: Context[Any, Any]) -> str | None:
-    """Return the name that the client gives itself, such as `claude-code`."""
-    params = ctx.session.client_params
-    return None if params is None else params.client_info.name[: limits.LABEL_CHARS]
+        return self.calls.call(ctx, saved)
 
 
 def can_ask(ctx: Context[Any, Any]) -> bool:
@@ -340,10 +314,6 @@ def compact(schema: dict[str, Any], told: set[str]) -> dict[str, Any]:
 def counted(count: int) -> str:
     """Return a number of memories in words."""
     return "1 memory" if count == 1 else f"{count:,} memories"
-
-
-def _result(text: str, said: dict[str, Any]) -> CallToolResult:
-    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=said)
 
 
 def _given(**arguments: Any) -> dict[str, Any]:

@@ -146,7 +146,7 @@ class Service:
             scope: As for Context.to_read().
             min_score: Leave out memories below this score, from 0 to 1.
             max_chars: Maximum length of the answer in characters.
-            **filters: As for filters_of().
+            **filters: As for _filters().
         """
         scopes = self.context.to_read(scope)
         chars = check_chars(max_chars)
@@ -210,7 +210,7 @@ class Service:
             dry_run: Whether to count without forgetting.
             confirm: The value that ConfirmationError had for exactly these memories.
             expected: With one id: the revision that the memory must still be at.
-            **filters: As for filters_of().
+            **filters: As for _filters().
 
         Raises:
             ConfirmationError: More than one memory would be forgotten, and `confirm` does not fit.
@@ -248,12 +248,12 @@ class Service:
         return self._saved(self.memory.get(id), known=True)
 
     def warnings(self) -> tuple[SyncWarning, ...]:
-        """Return the reasons why changes do not leave this machine."""
-        return tuple(self.memory.sync.warnings())
+        """Return the reasons why changes do not leave this machine, for the spaces that the caller sees."""
+        return tuple(each for each in self.memory.sync.warnings() if any(map(self.access.sees, each.spaces)))
 
     def sync_state(self) -> dict[str, Any]:
-        """Return the state of sync: a sentence for each device, and the same as JSON values."""
-        peers = [peer for peer in self.memory.devices() if peer.state == "accepted"]
+        """Return the state of sync: a sentence for each device that shares a space of the caller, and JSON values."""
+        peers = [peer for peer in self.memory.devices() if peer.state == "accepted" and self._shares(peer)]
         lines = [_sync_line(peer) for peer in peers] or ["No other device is paired with this one."]
         lines += [warning.text for warning in self.warnings()]
         return {
@@ -272,6 +272,10 @@ class Service:
         names = {each.device: each.name for of in members.values() for each in of if each.name}
         own = {each.device for each in members[PERSONAL] if each.state == "member"}
         return Origins({**names, self.memory.device: "this device"}, own | {self.memory.device})
+
+    def _shares(self, peer: Device) -> bool:
+        """Return whether the caller may know of a device."""
+        return self.access.spaces is None or any(map(self.access.sees, peer.spaces))
 
     def _to_forget(
         self, id: str | Iterable[str] | None, scope: str | None, filters: Mapping[str, Any]

@@ -36,7 +36,7 @@ def test_entities_and_relations_become_memories(memory: Memory, file: Path) -> N
     assert _import(memory, _write(file, ADA, KNOWS)).added == 2
     told = {(each.text, each.kind, each.source, each.trust) for each in memory.list()}
     assert told == {
-        ("Ada\nlikes tea\nlives in Bern", "person", "server-memory", "imported"),
+        ("Ada\n- likes tea\n- lives in Bern", "person", "server-memory", "imported"),
         ("Ada knows Max", "relation", "server-memory", "imported"),
     }
     assert _import(memory, file).known == 2
@@ -56,7 +56,7 @@ def test_new_observations_update_the_memory_of_their_entity(memory: Memory, file
     """The key is made of the name alone."""
     _import(memory, _write(file, ADA))
     assert _import(memory, _write(file, {**ADA, "observations": ["moved to Rome"]})).updated == 1
-    assert [each.text for each in memory.list()] == ["Ada\nmoved to Rome"]
+    assert [each.text for each in memory.list()] == ["Ada\n- moved to Rome"]
 
 
 def test_a_forgotten_memory_stays_forgotten_unless_asked_for(memory: Memory, file: Path) -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +31,19 @@ class Served(NamedTuple):
     url: str
     tokens: dict[str, str]
     home: Path
-    process: subprocess.Popen[str]
+
+
+@contextmanager
+def _serve(home: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Start a server, and return its address and its process."""
+    command = [sys.executable, "-m", "memcrdt", "--home", str(home), "mcp", "--no-sync", "--http", "127.0.0.1:0"]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("CLAUDE", "MEMCRDT_PROJECT"))}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=home, env=environ) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip(), process
+        finally:
+            process.kill()
 
 
 @pytest.fixture(name="served", scope="module")
@@ -45,14 +57,8 @@ def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             "team": memory.tokens.create("team", spaces=["team"]),
             "other": memory.tokens.create("other"),
         }
-    command = [sys.executable, "-m", "memcrdt", "--home", str(home), "mcp", "--no-sync", "--http", "127.0.0.1:0"]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("CLAUDE", "MEMCRDT_PROJECT"))}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=home, env=environ) as process:
-        try:
-            assert process.stdout is not None
-            yield Served(process.stdout.readline().strip(), tokens, home, process)
-        finally:
-            process.kill()
+    with _serve(home) as (url, _):
+        yield Served(url, tokens, home)
 
 
 @asynccontextmanager
@@ -146,7 +152,9 @@ def test_a_port_in_use_is_reported() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send")
-def test_the_server_ends_at_once_when_terminated(served: Served) -> None:
-    """It closes the memory, and the exit code is 0. It is the last test of the server."""
-    served.process.send_signal(signal.SIGTERM)
-    assert served.process.wait(PATIENCE_S) == 0
+def test_the_server_ends_at_once_when_terminated(tmp_path: Path) -> None:
+    """It closes the memory, and the exit code is 0."""
+    with _serve(tmp_path) as (url, process):
+        assert url.startswith("http://127.0.0.1:")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0

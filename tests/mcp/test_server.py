@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -19,31 +17,10 @@ from memcrdt.mcp.server import MemoryServer
 from memcrdt.mcp.texts import ALIASES, DESCRIPTIONS, INSTRUCTIONS, PARAMETERS
 from memcrdt.mcp.workspace import Workspace
 from memcrdt.service.context import Context
-
-Connect = Callable[..., AbstractAsyncContextManager[Client]]
+from tests.mcp.conftest import Connect
 
 CUT_BYTES = 2_048  # where clients cut instructions and descriptions
 LIST_BYTES = 6_144
-
-
-@pytest.fixture(name="mode", params=["legacy", "auto"])
-def _mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(name="connect")
-def _connect(mode: str) -> Connect:
-    """Connect to a server over an empty memory of the project acme."""
-
-    @asynccontextmanager
-    async def connect(context: Context = Context(project="acme"), **options: Any) -> AsyncIterator[Client]:  # noqa: B008
-        def opener() -> memcrdt.Memory:
-            return memcrdt.open(":memory:", embedder=None)
-
-        async with Client(MemoryServer(Workspace(opener, context, sync=False)), mode=mode, **options) as client:
-            yield client
-
-    return connect
 
 
 async def _call(client: Client, name: str, **arguments: Any) -> tuple[str, dict[str, Any]]:

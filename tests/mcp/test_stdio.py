@@ -80,3 +80,20 @@ def test_the_server_ends_when_stdin_ends_and_prints_only_messages(tmp_path: Path
     assert (done.returncode, done.stderr) == (0, "")
     (answer,) = [json.loads(line) for line in done.stdout.splitlines()]
     assert answer["result"]["serverInfo"]["name"] == "memcrdt"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"), [(("--tools", "search,fetch"), "search fetch"), (("--compat", "server-memory"), None)]
+)
+async def test_an_option_offers_other_tools(tmp_path: Path, options: tuple[str, str], expected: str | None) -> None:
+    """Exactly two for research tools, or the nine of server-memory."""
+    async with Client(_parameters(tmp_path / "home", tmp_path, *options)) as client:
+        names = [tool.name for tool in (await client.list_tools()).tools]
+    assert " ".join(names) == expected if expected else (len(names), names[0]) == (9, "create_entities")
+
+
+def test_the_options_exclude_each_other(tmp_path: Path) -> None:
+    """One server offers one set of tools."""
+    parameters = _parameters(tmp_path / "home", tmp_path, "--tools", "search,fetch", "--compat", "server-memory")
+    done = subprocess.run([parameters.command, *parameters.args], capture_output=True, text=True, check=False)
+    assert "exclude each other" in done.stderr

@@ -8,6 +8,7 @@ import pytest
 
 from memcrdt.errors import InputError, NotFoundError, SecretError
 from memcrdt.memory.memory import Memory
+from memcrdt.service.access import Access
 from memcrdt.service.context import Context
 from memcrdt.service.problems import ConfirmationError, problem_of
 from memcrdt.service.service import Service
@@ -192,3 +193,16 @@ def test_times_are_taken_as_people_write_them(service: Service) -> None:
     assert service.list(before="2w ago").rows == ()
     with pytest.raises(InputError, match="after, 'soon', is not a time"):
         service.list(after="soon")
+
+
+def test_a_token_learns_only_of_devices_that_share_its_spaces(open_memory: OpenMemory) -> None:
+    """The names of a user's devices are nobody else's business."""
+    mine, theirs = open_memory("A"), open_memory("B")
+    mine.space("team").create()
+    Peers(mine.store).accept(theirs.device, name="phone", spaces=["personal"])
+
+    def names(access: Access) -> list[str]:
+        return [each["name"] for each in Service(mine, access=access).sync_state()["devices"]]
+
+    assert names(Access()) == names(Access(spaces=("personal",))) == ["phone"]
+    assert names(Access(spaces=("team",))) == []

@@ -1,0 +1,56 @@
+"""What every set of tools shares: the service for the caller, and problems that a model can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mcp.server.mcpserver import Context
+from mcp_types import CallToolResult, TextContent
+
+from memcrdt.errors import MemcrdtError
+from memcrdt.mcp.workspace import Workspace
+from memcrdt.model import limits
+from memcrdt.service.access import Access
+from memcrdt.service.problems import problem_of
+from memcrdt.service.service import Service
+
+
+class Calls:
+    """Makes calls of the service for a client.
+
+    Args:
+        workspace: The memory.
+        access: Returns the rights of the request that is being answered.
+    """
+
+    def __init__(self, workspace: Workspace, access: Callable[[], Access] = Access) -> None:
+        self.workspace = workspace
+        self._access = access
+
+    def service(self, ctx: Context[Any, Any]) -> Service:
+        """Return the service for the client, with its rights. Raises what opening the memory raised."""
+        return self.workspace.service(client_name(ctx), self._access())
+
+    def call(self, ctx: Context[Any, Any], call: Callable[[Service], CallToolResult]) -> CallToolResult:
+        """Make a call for the client. A failure becomes a problem that the model can act on."""
+        try:
+            return call(self.service(ctx))
+        except MemcrdtError as exc:
+            problem = problem_of(exc)
+            return CallToolResult(
+                content=[TextContent(type="text", text=str(problem))],
+                structured_content=problem.to_dict(),
+                is_error=True,
+            )
+
+
+def client_name(ctx: Context[Any, Any]) -> str | None:
+    """Return the name that the client gives itself, such as `claude-code`."""
+    params = ctx.session.client_params
+    return None if params is None else params.client_info.name[: limits.LABEL_CHARS]
+
+
+def result(text: str, said: dict[str, Any] | None = None) -> CallToolResult:
+    """Return a result with a text for the model, and JSON for programs."""
+    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=said)
