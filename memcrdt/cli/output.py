@@ -6,7 +6,9 @@ import dataclasses
 import io
 import json
 import logging
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -77,6 +79,14 @@ class Printer:
                 click.echo(f"{click.style(name.ljust(width), dim=True)}  {shown}")
             else:
                 click.echo(f"{name}\t{text.translate(_FIELD)}")
+
+    def headline(self, name: str, text: str) -> None:
+        """Print a sentence that stands above everything else: bold on a terminal, otherwise as record() prints it."""
+        if sys.stdout.isatty():
+            width = shutil.get_terminal_size().columns
+            click.secho(textwrap.fill(text.translate(CONTROLS), width, break_long_words=False), bold=True)
+        else:
+            self.record({name: text})
 
     def below(self, lines: Iterable[str]) -> None:
         """Print lines below a table on a terminal, for data that the table has no room for."""
@@ -153,6 +163,16 @@ def device_names(memory: Memory) -> dict[str, str]:
 def device_name(names: Mapping[str, str], device: str) -> str:
     """Return the short form of a device from device_names(), or the beginning of the id of an unknown one."""
     return names.get(device) or short(device, None)
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for people, such as `1.4 MB`. JSON has the number."""
+    value, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1_000, larger
+    return f"{value:,.{0 if unit == 'bytes' or value >= 99.95 else 1}f} {unit}"
 
 
 def memories(count: int) -> str:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memcrdt.cli.face import Face, command, pass_face
-from memcrdt.cli.output import Column, as_seen, readable, say, short, without
+from memcrdt.cli.output import Column, as_seen, readable, say, short, size, without
 from memcrdt.errors import PeerError, UnreachableError
 
 if TYPE_CHECKING:
-    from memcrdt import Device, SearchStatus, SpaceStatus, Status, StoreAlarm
+    from memcrdt import Device, Memory, SearchStatus, SpaceStatus, Status, StoreAlarm
 
 WATCH_S: Final = 1.0
 
@@ -24,13 +24,20 @@ def _connection(line: Device) -> str:
     return f"{line.via} {line.address}" + (f" ({line.found})" if line.found not in (None, "address") else "")
 
 
+def _standing(space: SpaceStatus) -> str:
+    if not space.digest:
+        return "damaged, see memcrdt doctor"
+    return f"revoked by {space.revoked_by}" if space.revoked_by else ""
+
+
 _SPACES: tuple[Column[SpaceStatus], ...] = (
     Column("space", lambda space: space.name),
     Column("memories", lambda space: space.memories),
     Column("forgotten", lambda space: space.forgotten),
     Column("devices", lambda space: len(space.members)),
-    Column("digest", lambda space: space.digest or "damaged, see memcrdt doctor"),
+    Column("state", _standing),
 )
+_DIGESTS: tuple[Column[SpaceStatus], ...] = (*_SPACES, Column("digest", lambda space: space.digest))
 _ALARMS: tuple[Column[StoreAlarm], ...] = (
     Column("since", lambda alarm: alarm.at),
     Column("alarm", lambda alarm: alarm.text),
@@ -62,15 +69,16 @@ _PEERS_ON_TERMINAL: tuple[Column[Device], ...] = (
 @click.option(
     "--ack", is_flag=True, help="Acknowledge the alarms: show them once more, and then only if one comes back."
 )
+@click.option("-v", "--verbose", is_flag=True, help="Show more: digests, the budget, the model, acknowledged alarms.")
 @pass_face
-def status_command(face: Face, watch: bool, ack: bool) -> None:
-    """Show the state of the store, of the network and of other devices."""
+def status_command(face: Face, watch: bool, ack: bool, verbose: bool) -> None:
+    """Say whether the devices have the same memories, and show the state of the home and of other devices."""
     if ack:
         with face.open() as memory:
             face.printer.table(memory.acknowledge_alarms(), _ALARMS)
         return
     with face.look() as memory:
-        _show(watch, lambda: _print_status(face, memory.status()))
+        _show(watch, lambda: _print_status(face, memory, verbose))
 
 
 @command("peers")
@@ -117,27 +125,38 @@ def _show(watch: bool, show: Callable[[], None]) -> None:
         show()
 
 
-def _print_status(face: Face, status: Status) -> None:
+def _print_status(face: Face, memory: Memory, verbose: bool) -> None:
+    from datetime import UTC, datetime
+
+    from memcrdt.service.verdict import verdict
+
+    status = memory.status()
+    judged = verdict(status, datetime.now(UTC))
     if face.json:
-        face.printer.record(status)
+        face.printer.record({"verdict": judged, **status.to_dict()})
         return
-    face.printer.record(
-        {
-            "home": status.home,
-            "device": readable(status.device),
-            "serving": _where(status),
-            "size": _room(status),
-            "search": _search(status.search),
-            "ignored": status.ignored or None,
-            "quarantined": status.quarantined or None,
-            "to scrub": status.to_scrub or None,
-            "clocks": tuple(_skewed(peer) for peer in status.peers if peer.clock_differs),
-            "alarms": tuple(alarm.text for alarm in status.alarms),
-        }
-    )
-    face.printer.table(status.spaces, _SPACES)
+    face.printer.headline("verdict", judged.text)
+    face.printer.record(_lines(status, verbose))
+    face.printer.table(status.spaces, _DIGESTS if verbose else _SPACES)
     if status.peers:
         _print_peers(face, status.peers)
+
+
+def _lines(status: Status, verbose: bool) -> dict[str, object]:
+    """Return the lines about the home. Without `verbose`, those that are as usual are left out."""
+    return {
+        "home": status.home,
+        "device": readable(status.device),
+        "serving": _where(status),
+        "size": _room(status, verbose),
+        "search": _search(status.search) if verbose or not status.search.is_ready else None,
+        "ignored": status.ignored or None,
+        "quarantined": status.quarantined or None,
+        "to scrub": status.to_scrub or None,
+        "clocks": tuple(_skewed(peer) for peer in status.peers if peer.clock_differs),
+        "alarms": tuple(alarm.text for alarm in status.alarms),
+        "acknowledged": tuple(alarm.text for alarm in status.acknowledged) if verbose else None,
+    }
 
 
 def _print_peers(face: Face, peers: Sequence[Device]) -> None:
@@ -169,10 +188,11 @@ def _skewed(line: Device) -> str:
     return f"the clock of {name} is {abs(seconds):,.0f} s {side} ours; correct the clock that is wrong"
 
 
-def _room(status: Status) -> str:
-    limit = status.budget.limit
-    budget = "" if limit is None else f"; {status.budget.used / limit:.0%} of the budget of {limit:,} bytes is in use"
-    return f"{status.size:,} bytes{budget}"
+def _room(status: Status, verbose: bool) -> str:
+    budget = status.budget
+    if budget.limit is None or not (verbose or budget.near):
+        return size(status.size)
+    return f"{size(status.size)}; {budget.used / budget.limit:.0%} of the budget of {size(budget.limit)} is in use"
 
 
 def _search(search: SearchStatus) -> str:

@@ -38,6 +38,11 @@ class SearchStatus(Record):
     waiting: int
     error: str | None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether every memory is found by meaning now."""
+        return self.model is not None and not (self.next_model or self.waiting or self.error)
+
 
 class Searcher:
     """The search of one store, and the thread that embeds texts that could not be embedded at once."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -28,6 +28,7 @@ from memcrdt.service.answers import MOST_CHARS, Answer, Origins, answer, check_c
 from memcrdt.service.context import Context
 from memcrdt.service.problems import ConfirmationError
 from memcrdt.service.times import TIME_FILTERS, parse_past
+from memcrdt.service.verdict import line_of, name_of, verdict
 
 TagMatch: TypeAlias = Literal["any", "all"]
 
@@ -252,14 +253,17 @@ class Service:
         return tuple(each for each in self.memory.sync.warnings() if any(map(self.access.sees, each.spaces)))
 
     def sync_state(self) -> dict[str, Any]:
-        """Return the state of sync: a sentence for each device that shares a space of the caller, and JSON values."""
-        peers = [peer for peer in self.memory.devices() if peer.state == "accepted" and self._shares(peer)]
-        lines = [_sync_line(peer) for peer in peers] or ["No other device is paired with this one."]
-        lines += [warning.text for warning in self.warnings()]
+        """Return the state of sync in the spaces of the caller: verdict, devices, and JSON values."""
+        now, status = from_ms(self.memory.store.now_ms()), self.memory.status()
+        peers = tuple(peer for peer in status.peers if peer.state == "accepted" and self._shares(peer))
+        spaces = tuple(space for space in status.spaces if self.access.sees(space.name))
+        judged = verdict(replace(status, peers=peers, spaces=spaces), now)
+        lines = [judged.text, *(line_of(peer, now) for peer in peers), *(each.text for each in self.warnings())]
         return {
             "text": "\n".join(lines),
-            "serving": self.memory.sync.serving() is not None,
-            "devices": [{"name": _name_of(peer), "connected": peer.connected, "behind": peer.behind} for peer in peers],
+            "state": judged.state,
+            "serving": status.serving is not None,
+            "devices": [{"name": name_of(peer), "connected": peer.connected, "behind": peer.behind} for peer in peers],
         }
 
     def origins(self, found: Iterable[Hit | MemoryRecord]) -> Origins:
@@ -359,17 +363,6 @@ class Service:
 
     def _saved(self, record: MemoryRecord, *, known: bool) -> Saved:
         return Saved(id=record.id, scope=record.scope, space=record.space, device="this device", known=known)
-
-
-def _name_of(peer: Device) -> str:
-    return peer.name or peer.device[:7]
-
-
-def _sync_line(peer: Device) -> str:
-    seen = "never seen" if peer.seen_at is None else f"last seen {peer.seen_at.isoformat(timespec='seconds')}"
-    state = "connected" if peer.connected else seen
-    behind = f"{peer.behind:,} changes not there yet" if peer.behind else "has all changes"
-    return f"{_name_of(peer)}: {state}, {behind}" + (f" ({peer.error})" if peer.error else "")
 
 
 def _confirmation(ids: Iterable[str]) -> str:

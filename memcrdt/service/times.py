@@ -70,3 +70,22 @@ def _local(moment: datetime) -> datetime:
         return moment.astimezone()
     except (OverflowError, ValueError, OSError):
         return moment
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """Return how long ago a time was, in words: `just now`, `12 s ago`, `3 h ago`, `yesterday`, `5 days ago`.
+
+    A time that is still to come, by a clock that was ahead, is `just now`. Days are those of this machine's time zone.
+
+    Example:
+        >>> ago(datetime(2026, 11, 1, 9, 30, tzinfo=UTC), datetime(2026, 11, 1, 12, 40, tzinfo=UTC))
+        '3 h ago'
+    """
+    seconds = int((now - moment).total_seconds())
+    if seconds < 1:
+        return "just now"
+    for most, size, unit in ((60, 1, "s"), (3_600, 60, "min"), (86_400, 3_600, "h")):
+        if seconds < most:
+            return f"{seconds // size} {unit} ago"
+    days = (_local(now).date() - _local(moment).date()).days
+    return "yesterday" if days <= 1 else f"{days:,} days ago"

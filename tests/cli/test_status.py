@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memcrdt import config
-from memcrdt.cli.status import _search, _skewed, _where
+from memcrdt.cli.output import size
+from memcrdt.cli.status import _room, _search, _skewed, _where
 from memcrdt.memory.devices import Device
+from memcrdt.memory.retention import Budget
 from memcrdt.memory.status import Status
 from memcrdt.memory.sync import Serving
 from memcrdt.search.searcher import SearchStatus
@@ -105,22 +107,52 @@ def test_alarms_are_acknowledged(cli: Cli, home: Path) -> None:
     assert cli("status", "--ack").out == ""
 
 
-def test_status_shows_room_and_search(cli: Cli, home: Path) -> None:
-    """The used part of the budget, and the model in use."""
+def test_status_begins_with_the_verdict(cli: Cli, home: Path) -> None:
+    """One sentence, in JSON with its state."""
+    cli("init")
+    alone = "No other device shares the memories of this one; `memcrdt pair` adds one."
+    assert cli("status").out.startswith(f"verdict\t{alone}\nhome\t")
+    (status,) = cli("status", "--json").json
+    assert status["verdict"] == {"state": "alone", "text": alone}
+    assert status["home"] == str(home)
+
+
+def test_status_leaves_out_what_is_as_usual(cli: Cli, home: Path) -> None:
+    """The budget, the model and the digests, unless they matter or --verbose asks for them."""
+    cli("add", "Deploys go out on Tuesdays")
+    brief, long = cli("status").out, cli("status", "--verbose").out
+    for word in ("budget", "search\t", cli("status", "--json").json[0]["spaces"][0]["digest"]):
+        assert (word in brief, word in long) == (False, True)
+    assert "personal\t1\t0\t0\t\n" in brief
+
+
+def test_a_budget_that_is_nearly_used_up_is_shown(cli: Cli, home: Path) -> None:
+    """From nine tenths on. Sizes are rounded."""
     cli("add", "Deploys go out on Tuesdays")
     config.change(home, "budget_mb", 1)
     (status,) = cli("status", "--json").json
     assert 0 < status["budget"]["used"] < status["budget"]["limit"] == 2**20
-    assert status["search"] == {"model": "static-minilm-256", "next_model": None, "waiting": 0, "error": None}
-    out = cli("status").out
-    assert "of the budget of 1,048,576 bytes is in use" in out
-    assert "search\tstatic-minilm-256\n" in out
+    assert "of the budget" not in cli("status").out
+    assert "of the budget of 1.0 MB is in use" in cli("status", "--verbose").out
+    near = Budget(used=95, limit=100)
+    blank = Status(**{**dict.fromkeys(Status.__dataclass_fields__), "size": 258_048, "budget": near})
+    assert _room(blank, False) == "258 kB; 95% of the budget of 100 bytes is in use"
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(999, "999 bytes"), (1_000, "1.0 kB"), (99_960, "100 kB"), (999_900, "1.0 MB"), (4 << 30, "4.3 GB")],
+)
+def test_sizes_are_readable(count: int, shown: str) -> None:
+    """In units of 1,000, with one digit behind the point if there is room."""
+    assert size(count) == shown
 
 
 def test_an_empty_home_shows_the_model_that_it_will_use(cli: Cli, home: Path) -> None:
-    """Before the first memory. Without a model, search is by words only."""
+    """Before the first memory. Only without a model, search is by words only."""
     cli("init")
-    assert "search\tstatic-minilm-256\n" in cli("status").out
+    assert "search" not in cli("status").out
+    assert "search\tstatic-minilm-256\n" in cli("status", "--verbose").out
     config.change(home, "embedder", "none")
     assert "search\twords only, without a model\n" in cli("status").out
 

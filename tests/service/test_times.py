@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from memcrdt.errors import InputError
 from memcrdt.model.values import to_ms
-from memcrdt.service.times import parse_past
+from memcrdt.service.times import ago, parse_past
 
 NOW = datetime(2026, 3, 31, 10, 30, tzinfo=UTC)  # two days after the clocks of Europe went forward
 
@@ -66,3 +66,23 @@ def test_a_time_outside_of_the_calendar_is_refused(text: str) -> None:
     """Memories have times from 1970 to 9999."""
     with pytest.raises(InputError, match="after"):
         parsed(text)
+
+
+@pytest.mark.parametrize(
+    ("back", "words"),
+    [
+        ({"seconds": -5}, "just now"),
+        ({"milliseconds": 900}, "just now"),
+        ({"seconds": 59}, "59 s ago"),
+        ({"seconds": 119}, "1 min ago"),
+        ({"minutes": 59}, "59 min ago"),
+        ({"hours": 23, "minutes": 59}, "23 h ago"),
+        ({"days": 1, "hours": 13}, "2 days ago"),
+        ({"days": 1}, "yesterday"),
+        ({"days": 1_000}, "1,000 days ago"),
+    ],
+)
+def test_an_age_is_told_in_words(back: dict[str, int], words: str) -> None:
+    """The largest unit that fits. Days begin at midnight."""
+    now = datetime(2026, 11, 1, 12, 0).astimezone()
+    assert ago(now - timedelta(**back), now) == words
