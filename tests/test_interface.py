@@ -50,6 +50,8 @@ SIGNATURES = {
     "get_many": "ids",
     "count": "**",
     "iterate": "* order='newest' **",
+    "find_id": "id",
+    "find_space": "space",
     "search": "query * limit=10 min_score=None explain=False diversity=0.0 fold=False recency=0.0 importance=0.0"
     " vector=None **",
     "similar": "id=None * limit=10 vector=None **",

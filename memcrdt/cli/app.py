@@ -64,7 +64,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "sync": "status",
         "serve": "serve",
         "mcp": "mcp",
-        "hook": "hook_command",
+        "hook": "hook",
         "token": "token",
     },
     "Upkeep": {

@@ -17,6 +17,7 @@ import click
 
 from memcrdt.cli.face import Face, command, pass_face, read_text
 from memcrdt.cli.filters import asked, filter_options
+from memcrdt.cli.names import memory_id, with_names
 from memcrdt.cli.output import Column, as_seen, device_name, device_names, on_terminal, say
 from memcrdt.cli.reading import revised
 from memcrdt.errors import InputError, NotFoundError
@@ -61,7 +62,8 @@ def conflicts_command(face: Face, /, id: str | None, tool: list[str] | None, **f
     if id is not None and wanted:
         raise click.UsageError("give an ID or filters, not both")
     with face.look() if tool is None else face.changing() as memory:
-        found = (memory.conflicts(each) for each in ([id] if id else _conflicted(memory, wanted)))
+        ids = [memory_id(memory, id)] if id else _conflicted(memory, with_names(memory, wanted))
+        found = (memory.conflicts(each) for each in ids)
         conflicts = [heads for heads in found if heads]
         if tool is not None:
             for heads in conflicts:
@@ -88,14 +90,15 @@ def resolve_command(face: Face, /, id: str, keep: str | None, text: str | None) 
     if keep is not None and text is not None:
         raise click.UsageError("give --keep or --text, not both")
     with face.changing() as memory:
-        heads = memory.conflicts(id)
+        found = memory_id(memory, id)
+        heads = memory.conflicts(found)
         if not heads:
-            raise InputError(f"memory {id} has one current text, so there is nothing to resolve")
+            raise InputError(f"memory {found} has one current text, so there is nothing to resolve")
         if keep is not None:
             chosen = _kept(heads, keep)
         else:
             chosen = read_text(text) if text is not None else _chosen(memory, heads)
-        face.printer.record(memory.update(id, text=chosen))
+        face.printer.record(memory.update(found, text=chosen))
 
 
 def _conflicted(memory: Memory, filters: dict[str, Any]) -> Iterator[str]:

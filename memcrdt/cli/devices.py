@@ -12,6 +12,7 @@ import click
 
 from memcrdt.cli.face import Face, command, given, pass_face, run_loop
 from memcrdt.cli.filters import several
+from memcrdt.cli.names import with_names
 from memcrdt.cli.output import readable, say, short
 
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ FIND_S: Final = 60.0  # for the other device to be found
 @pass_face
 def accept_command(face: Face, device: str, name: str | None, address: str | None, spaces: tuple[str, ...]) -> None:
     """Trust DEVICE and share spaces with it. The other device has to accept this device too."""
-    from memcrdt.model.scopes import PERSONAL
+    from memcrdt.model.requests import PERSONAL
 
     with face.open() as memory:
-        shared = memory.accept(device, name=name, address=address, spaces=spaces or None).spaces
+        wanted = [memory.find_space(space) for space in spaces]
+        shared = memory.accept(device, name=name, address=address, spaces=wanted or None).spaces
         own = readable(memory.device)
     options = "" if shared == (PERSONAL,) else "".join(f" --space {shlex.quote(space)}" for space in shared)
     say(f"accepted; if you have not done so already, run on the other device: memcrdt accept {own}{options}")
@@ -96,7 +98,7 @@ def pair_command(
         raise click.UsageError("give --space and --read-only on the device that shows the code")
     with face.open() as memory:
         if code is None:
-            partner = run_loop(_invite(face, memory, given({"spaces": spaces, **options})))
+            partner = run_loop(_invite(face, memory, with_names(memory, given({"spaces": spaces, **options}))))
         else:
             partner = run_loop(_join(memory, code, at, options))
         serving = memory.sync.serving()

@@ -10,6 +10,7 @@ import click
 
 from memcrdt.cli.face import STDIO, Face, command, given, pass_face
 from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_options, several
+from memcrdt.cli.names import with_names
 from memcrdt.cli.output import TerminalJson, say
 
 _FILE = click.argument("file", type=click.Path())  # not normalized: ./- is a file
@@ -40,7 +41,7 @@ def import_command(face: Face, /, file: str, **options: Any) -> None:
     """
     with face.changing() as memory:
         source = sys.stdin.buffer if file == STDIO else file
-        report = memory.import_(source, progress=_show_progress, **given(options))
+        report = memory.import_(source, progress=_show_progress, **with_names(memory, given(options)))
         face.printer.record(report if face.json else {**asdict(report), "refusals": None, "dry_run": None})
         for refusal in report.refusals:
             say(f"line {refusal.line}: {refusal.reason}")
@@ -63,6 +64,7 @@ def export_command(face: Face, /, file: str, format: str | None, history: bool, 
     """
     wanted = asked(filters)
     with face.look() as memory:
+        wanted = with_names(memory, wanted)
         if file == STDIO:
             to_terminal = sys.stdout.isatty()
             memory.export(

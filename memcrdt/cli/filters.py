@@ -170,17 +170,10 @@ def filter_options(command: F) -> F:
 
 
 def asked(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the filters and other options that were given, with device ids in canonical form.
-
-    Raises InputError for a mistyped device id, and click.UsageError for --ancestors without --scope.
-    """
+    """Return the filters and other options that were given. Raises click.UsageError for --ancestors without --scope."""
     filters = given(options)
     if "ancestors" in filters and "scope" not in filters:
         raise click.UsageError("--ancestors needs --scope")
     if ranges := filters.pop("ranges", None):
         filters["metadata"] = {**filters.get("metadata", {}), **ranges}
-    if "device" in filters:
-        from memcrdt.model.device_ids import parse_device_id
-
-        filters["device"] = [parse_device_id(device) for device in filters["device"]]
     return filters

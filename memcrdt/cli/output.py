@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import click
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from memcrdt import Memory
 
 T = TypeVar("T")
+
+THIS_DEVICE: Final = "this device"
 
 # Control characters would move the cursor, or break a line or a field. Bidirectional embeddings, overrides and isolates
 # would show the text of a memory in another order, or take the rest of the line along. All are shown as Python escapes.
@@ -157,7 +159,7 @@ def on_terminal(text: str) -> str:
 
 def device_names(memory: Memory) -> dict[str, str]:
     """Return short forms of the known devices by id. Our own is `this device`."""
-    return {memory.device: "this device", **{each.device: short(each.device, each.name) for each in memory.devices()}}
+    return {memory.device: THIS_DEVICE, **{each.device: short(each.device, each.name) for each in memory.devices()}}
 
 
 def device_name(names: Mapping[str, str], device: str) -> str:

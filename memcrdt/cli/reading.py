@@ -9,6 +9,7 @@ import click
 
 from memcrdt.cli.face import Face, command, pass_face
 from memcrdt.cli.filters import asked, filter_options
+from memcrdt.cli.names import memory_id, with_names
 from memcrdt.cli.output import Column, device_name, device_names, say
 from memcrdt.model import limits
 from memcrdt.model.scopes import GLOBAL
@@ -85,7 +86,7 @@ def search_command(face: Face, /, query: str, **options: Any) -> None:
     """Find the memories that best answer QUERY, best first."""
     wanted = asked(options)
     with face.look() as memory:
-        hits = memory.search(query, **wanted)
+        hits = memory.search(query, **with_names(memory, wanted))
     more = (_PARTS,) if options["explain"] else ()
     face.printer.table(hits, (*_FOUND, *more), on_terminal=(*_FOUND_ON_TERMINAL, *more))
 
@@ -99,7 +100,7 @@ def similar_command(face: Face, /, id: str, limit: int, **filters: Any) -> None:
     """Find the memories most similar to memory ID, best first."""
     wanted = asked(filters)
     with face.look() as memory:
-        hits = memory.similar(id, limit=limit, **wanted)
+        hits = memory.similar(memory_id(memory, id), limit=limit, **with_names(memory, wanted))
     face.printer.table(hits, _FOUND, on_terminal=_FOUND_ON_TERMINAL)
 
 
@@ -109,7 +110,7 @@ def similar_command(face: Face, /, id: str, limit: int, **filters: Any) -> None:
 def get_command(face: Face, /, id: str) -> None:
     """Show one memory with all fields."""
     with face.look() as memory:
-        face.printer.record(memory.get(id))
+        face.printer.record(memory.get(memory_id(memory, id)))
 
 
 @command("list")
@@ -120,9 +121,10 @@ def get_command(face: Face, /, id: str) -> None:
 @pass_face
 def list_command(face: Face, /, limit: int, everything: bool, order: str, **filters: Any) -> None:
     """List memories, by default the newest first."""
-    selected = asked(filters)
-    wanted = {"order": order, **selected}
+    wanted = asked(filters)
     with face.look() as memory:
+        selected = with_names(memory, wanted)
+        wanted = {"order": order, **selected}
         if everything:
             face.printer.table(_pages(memory, wanted), LISTED, on_terminal=LISTED_ON_TERMINAL)
             return
@@ -141,7 +143,7 @@ def history_command(face: Face, /, id: str) -> None:
     """Show every text that a memory has had, oldest first."""
     with face.look() as memory:
         names = device_names(memory)
-        face.printer.table(memory.history(id), revised(names))
+        face.printer.table(memory.history(memory_id(memory, id)), revised(names))
 
 
 @command("related")
@@ -151,7 +153,7 @@ def history_command(face: Face, /, id: str) -> None:
 def related_command(face: Face, /, id: str, rel: str | None) -> None:
     """List the memories that memory ID links to."""
     with face.look() as memory:
-        face.printer.table(memory.related(id, rel), LISTED, on_terminal=LISTED_ON_TERMINAL)
+        face.printer.table(memory.related(memory_id(memory, id), rel), LISTED, on_terminal=LISTED_ON_TERMINAL)
 
 
 def _pages(memory: Memory, wanted: dict[str, Any]) -> Iterator[MemoryRecord]:

@@ -62,7 +62,7 @@ def list_command(face: Face) -> None:
 def members_command(face: Face, name: str) -> None:
     """List the members of the space NAME (default: personal), and the devices revoked from it."""
     with face.look() as memory:
-        members = memory.space(name).members(revoked=True)
+        members = memory.space(memory.find_space(name)).members(revoked=True)
     face.printer.table(members, _MEMBERS, on_terminal=_MEMBERS_ON_TERMINAL)
     face.printer.below(readable(line.device) for line in members)
 
@@ -77,6 +77,7 @@ def invite_command(face: Face, name: str, device: str) -> None:
     The other device has to do the same with its space of that name. Then the two spaces become one.
     """
     with face.open() as memory:
+        name = memory.find_space(name)
         memory.space(name).invite(memory.sync.find(device))
         own = readable(memory.device)
     say(
@@ -93,6 +94,7 @@ def revoke_command(face: Face, name: str, device: str) -> None:
     """Remove DEVICE from the space NAME, for all members. Its key cannot become a member again."""
     with face.open() as memory:
         found = memory.sync.find(device)
+        name = memory.find_space(name)
         memory.space(name).revoke(found)
         shown = device_name(device_names(memory), found)
     say(f"revoked {shown} from {name}; the device keeps the data that it has")
@@ -104,6 +106,7 @@ def revoke_command(face: Face, name: str, device: str) -> None:
 def leave_command(face: Face, name: str) -> None:
     """Stop sharing the space NAME. Its memories stay here and on the other members."""
     with face.open() as memory:
+        name = memory.find_space(name)
         memory.space(name).leave()
     say(f"left; the memories of {name!r} stay here and on the other members, but are no longer synced")
 

@@ -8,6 +8,7 @@ import click
 
 from memcrdt.cli.face import Face, FaceGroup, command, given, pass_face
 from memcrdt.cli.filters import several
+from memcrdt.cli.names import with_names
 from memcrdt.cli.output import Column, say
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def token_command() -> None:
 def create_command(face: Face, name: str, spaces: tuple[str, ...], read_only: bool, origins: tuple[str, ...]) -> None:
     """Create the token NAME, and print its secret. It cannot be shown again."""
     with face.open() as memory:
-        secret = memory.tokens.create(name, read_only=read_only, **given({"spaces": spaces, "origins": origins}))
+        options = with_names(memory, given({"spaces": spaces, "origins": origins}))
+        secret = memory.tokens.create(name, read_only=read_only, **options)
     face.printer.value("token", secret)
     say("keep it secret: anyone with the token can read these memories; it cannot be shown again, only revoked")
 

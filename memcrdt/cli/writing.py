@@ -13,6 +13,7 @@ import click
 
 from memcrdt.cli.face import Face, command, given, pass_face, read_text
 from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_options, json_object, past, several, ttl
+from memcrdt.cli.names import memory_id, with_names
 from memcrdt.cli.output import CONTROLS, memories, say, short
 from memcrdt.model import limits
 from memcrdt.model.attributes import taken_by
@@ -49,7 +50,7 @@ def add_command(face: Face, /, text: str, **options: Any) -> None:
     Put a text that starts with a dash after two dashes: memcrdt add -- "-1 is not an index".
     """
     with face.changing() as memory:
-        face.printer.value("id", memory.add(read_text(text), **given(options)))
+        face.printer.value("id", memory.add(read_text(text), **with_names(memory, given(options))))
 
 
 @command("update")
@@ -80,7 +81,7 @@ def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, .
     if not changes:
         raise click.UsageError("nothing to change; give a TEXT or an option")
     with face.changing() as memory:
-        face.printer.record(memory.update(id, **changes))
+        face.printer.record(memory.update(memory_id(memory, id), **with_names(memory, changes)))
 
 
 @command("forget")
@@ -101,9 +102,11 @@ def forget_command(face: Face, /, id: str | None, *, dry_run: bool, yes: bool, n
         raise click.UsageError("give an ID or filters, not both")
     on_terminal = sys.stdin.isatty()
     with face.changing() as memory:
-        ids: str | Sequence[str] | None = id
+        wanted = with_names(memory, wanted)
+        one = None if id is None else memory_id(memory, id)
+        ids: str | Sequence[str] | None = one
         if not dry_run and not yes and (on_terminal or id is None):
-            ids = _confirmed(memory, id, wanted, wait=on_terminal and not now)
+            ids = _confirmed(memory, one, wanted, wait=on_terminal and not now)
         forgotten = memory.forget(ids, dry_run=dry_run, progress=_show_progress, **wanted)
         face.printer.record(forgotten if face.json else _named(memory, forgotten))
 
@@ -171,7 +174,7 @@ def forget_expired_command(face: Face, trust_clock: bool) -> None:
 def link_command(face: Face, /, id: str, rel: str, to: str) -> None:
     """Link memory ID to memory TO by relation REL, such as: memcrdt link ID causes TO."""
     with face.changing() as memory:
-        memory.link(id, rel, to)
+        memory.link(memory_id(memory, id), rel, memory_id(memory, to))
 
 
 @command("unlink")
@@ -182,7 +185,7 @@ def link_command(face: Face, /, id: str, rel: str, to: str) -> None:
 def unlink_command(face: Face, /, id: str, rel: str, to: str) -> None:
     """Remove a link. Removing a missing link is not an error."""
     with face.changing() as memory:
-        memory.unlink(id, rel, to)
+        memory.unlink(memory_id(memory, id), rel, memory_id(memory, to))
 
 
 @command("move")
@@ -195,7 +198,7 @@ def move_command(face: Face, /, id: str, space: str) -> None:
     The history and the links to the memory are not moved. The memory is forgotten in its old space.
     """
     with face.changing() as memory:
-        face.printer.value("id", memory.move(id, space=space))
+        face.printer.value("id", memory.move(memory_id(memory, id), space=memory.find_space(space)))
 
 
 @command("rename-scope")

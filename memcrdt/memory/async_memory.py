@@ -78,6 +78,8 @@ class AsyncMemory(Threaded[Memory]):
     get_by_key = awaitable(Memory.get_by_key)
     get_many = awaitable(Memory.get_many)
     count = awaitable(Memory.count)
+    find_id = awaitable(Memory.find_id)
+    find_space = awaitable(Memory.find_space)
     search = awaitable(Memory.search)
     similar = awaitable(Memory.similar)
     list = awaitable(Memory.list)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from memcrdt.errors import InputError, NotFoundError
+from memcrdt.model import limits
 from memcrdt.model.device_ids import DEVICE_ID_CHARS, parse_device_id, shown
 from memcrdt.model.serialization import Record, UtcTime
 from memcrdt.model.values import from_ms
@@ -14,7 +15,6 @@ from memcrdt.store.membership.peers import Peer
 from memcrdt.store.overview import PeerStatus
 
 SKEW_MS: Final = 60_000
-PREFIX_CHARS: Final = 4  # fewer are too easily those of another device, now or later
 LISTED: Final = 10  # devices in an error
 
 
@@ -75,7 +75,7 @@ def find_device(peers: Iterable[Peer], text: str) -> str:
         return parse_device_id(text)
     known = [peer for peer in peers if peer.state != "pending"]  # a stranger can choose the first characters of its id
     found = [peer for peer in known if peer.name == text]
-    if not found and len(plain) >= PREFIX_CHARS:  # without dashes and blanks: these say nothing about an id
+    if not found and len(plain) >= limits.PREFIX_CHARS:  # without dashes and blanks: these say nothing about an id
         found = [
             peer
             for peer in known
@@ -87,7 +87,7 @@ def find_device(peers: Iterable[Peer], text: str) -> str:
     if found:
         raise InputError(f"{text[:80]!r} is more than one device: {listed}; give more of the id")
     raise NotFoundError(
-        f"no device has the name {text[:80]!r}, or an id that begins so ({PREFIX_CHARS} characters or more); "
+        f"no device has the name {text[:80]!r}, or an id that begins so ({limits.PREFIX_CHARS} characters or more); "
         + (f"the devices are {listed}" if listed else "no other device is known here")
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack
 
 from memcrdt.config import Config
 from memcrdt.errors import InputError
-from memcrdt.memory import feed
+from memcrdt.memory import feed, names
 from memcrdt.memory.devices import Device
 from memcrdt.memory.files import Files
 from memcrdt.memory.models import Models
@@ -30,8 +30,8 @@ from memcrdt.model.attributes import AddOptions, UpdateOptions
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.filters import CheckedFilters, Filters, Order, check_filters, check_order
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
-from memcrdt.model.requests import UpdateRequest, check_add, check_items, check_update_of, check_updates
-from memcrdt.model.scopes import GLOBAL, PERSONAL, check_scope
+from memcrdt.model.requests import PERSONAL, UpdateRequest, check_add, check_items, check_update_of, check_updates
+from memcrdt.model.scopes import GLOBAL, check_scope
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Time
 from memcrdt.search.searcher import Searcher
@@ -406,6 +406,37 @@ class Memory:
         """
         check_no_secret(new)
         return self._writer.rename_scope(check_scope(old), check_scope(new))
+
+    # Names
+
+    def find_id(self, id: str) -> str:
+        """Return the id of a memory that is named by the first characters of its id.
+
+        Args:
+            id: The first characters, 4 or more, or a whole id, which need not exist here.
+
+        Raises:
+            InputError: Several ids begin so, or none can. The message lists the memories.
+            NotFoundError: No memory has such an id.
+
+        Example:
+            >>> memory.get(memory.find_id("01K9XQ3V"))
+        """
+        with self.store.reading() as db:
+            return names.find_id(db, id)
+
+    def find_space(self, space: str) -> str:
+        """Return the name of a space that is named by the first characters of its name.
+
+        Args:
+            space: The first characters, 4 or more, or the whole name, which wins over longer ones.
+
+        Raises:
+            InputError: Several spaces are named so. The message lists them.
+            NotFoundError: No space is named so. The message lists the spaces.
+        """
+        with self.store.reading() as db:
+            return names.find_space(db, space)
 
     # Reading
 

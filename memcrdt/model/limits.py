@@ -17,6 +17,7 @@ METADATA_KEY_CHARS: Final = 128
 METADATA_DEPTH: Final = 16
 LINKS: Final = 64
 SCOPE_NAME_CHARS: Final = 200
+PREFIX_CHARS: Final = 4  # that name a device, a space or a memory: fewer are too easily those of another one later
 NAME_CHARS: Final = 200  # of a device or a space, as other devices see it
 LABEL_CHARS: Final = 256  # kind, author, device, trust, the name of a relation
 SOURCE_CHARS: Final = 2 * KIB  # an address or a path

@@ -54,9 +54,13 @@ def space_number(db: apsw.Connection, name: str) -> int:
     """
     number = find_space(db, name)
     if number is None:
-        names = ", ".join(known for (known,) in db.execute("SELECT name FROM spaces ORDER BY space"))
-        raise NotFoundError(f"there is no space called {name!r} here; the spaces are {names}")
+        raise NotFoundError(f"there is no space called {name!r} here; the spaces are {', '.join(space_names(db))}")
     return number
+
+
+def space_names(db: apsw.Connection) -> list[str]:
+    """Return the names of the spaces, oldest first."""
+    return [str(name) for (name,) in db.execute("SELECT name FROM spaces ORDER BY space")]
 
 
 def shareable_space_number(db: apsw.Connection, name: str) -> int:

@@ -186,7 +186,10 @@ def test_a_device_may_be_named_as_people_see_it(cli: Cli, ids: dict[str, str]) -
     assert shown != plain
     for device in (shown, plain):
         assert cli("list", "--device", device).out.count("\n") == 3
-    cli("list", "--device", "laptop").failed(2, "device id")
+    assert cli("list", "--device", shown[:9].lower()).out.count("\n") == 3
+    assert cli("list", "--device", "this device").out.count("\n") == 3
+    cli("list", "--device", shown[:-1] + "A").failed(2, "mistyped")
+    cli("list", "--device", "laptop").failed(3, "no device has the name 'laptop'")
 
 
 def test_history_has_every_text(cli: Cli, ids: dict[str, str]) -> None:

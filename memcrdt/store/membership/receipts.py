@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import apsw
 
-if TYPE_CHECKING:
-    from memcrdt.store.store import Store
+from memcrdt.store.store import Store
 
 
 class HeldRows(NamedTuple):
