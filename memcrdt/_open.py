@@ -73,8 +73,8 @@ def open(  # noqa: A001 - the name of the public interface
     from memcrdt.node.lock import holder
     from memcrdt.search import SearchIndex, make_embedder
     from memcrdt.store.file_setup import check_file
+    from memcrdt.store.files import FILE
     from memcrdt.store.incarnation import StoreOptions
-    from memcrdt.store.location import FILE
     from memcrdt.store.store import Store
 
     read_only, sync = check_flag(read_only, "read_only"), check_flag(sync, "sync")

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from memcrdt.errors import NotFoundError
 from memcrdt.memory.memory import Memory
-from memcrdt.store.location import FILE
+from memcrdt.store.files import FILE
 from memcrdt.testing.memories import Clock, exchange, open_memory, pull
 
 EVERY = {"include": ("expired", "superseded"), "limit": 1_000}

@@ -64,7 +64,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "sync": "status",
         "serve": "serve",
         "mcp": "mcp",
-        "hook": "hook",
+        "hook": "hook_command",
         "token": "token",
     },
     "Upkeep": {

@@ -30,7 +30,7 @@ FIND_S: Final = 60.0  # for the other device to be found
 @pass_face
 def accept_command(face: Face, device: str, name: str | None, address: str | None, spaces: tuple[str, ...]) -> None:
     """Trust DEVICE and share spaces with it. The other device has to accept this device too."""
-    from memcrdt.model.requests import PERSONAL
+    from memcrdt.model.scopes import PERSONAL
 
     with face.open() as memory:
         wanted = [memory.find_space(space) for space in spaces]

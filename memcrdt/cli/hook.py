@@ -1,7 +1,8 @@
 """`memcrdt hook`: memories for a coding agent at the start of a session and with each prompt.
 
 A client waits for its hooks and may stop on an error of one. So this command always exits with 0 and prints one JSON
-object, which is empty if there is nothing to say. Problems go to stderr.
+object, which is empty if there is nothing to say. Problems go to stderr. Imports happen where they are used, and click
+is not among them (see main()): importing everything takes several times longer than the answer.
 """
 
 from __future__ import annotations
@@ -13,35 +14,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import click
-
-from memcrdt.cli.face import Face, command, pass_face
-from memcrdt.cli.output import say
-from memcrdt.model import limits
-
-INPUT_BYTES: Final = 1024 * limits.KIB  # of the JSON of a client; more is not read
+INPUT_BYTES: Final = 1024 * 1024  # of the JSON of a client; more is not read
 FOLDER_CHARS: Final = 4_096
 
 _STARTS: Final = frozenset({"SessionStart", "sessionStart"})
 _PROMPTS: Final = frozenset({"UserPromptSubmit", "BeforeAgent"})  # Cursor takes no context with a prompt
 
 
-@command("hook")
-@click.argument("event")
-@click.option("--project", help="The name of the project. Default: the git repository of the client's folder.")
-@pass_face
-def hook_command(face: Face, event: str, project: str | None) -> None:
-    """Answer the hook EVENT of a coding agent, whose JSON is on stdin.
+def respond(event: str, *, home: str | None = None, project: str | None = None) -> None:
+    """Answer the hook `event` of a client, whose JSON is on stdin. Raises nothing but KeyboardInterrupt.
 
-    EVENT is SessionStart, UserPromptSubmit, BeforeAgent or sessionStart, as the client spells it. Any other event gets
-    an empty answer. The exit code is always 0.
+    Args:
+        event: The name of the event, as the client spells it.
+        home: The folder of the memory; None for the default.
+        project: The name of the project; None to find it.
     """
     told = ""
     try:
-        told = _context(face, event, project, _asked(sys.stdin.buffer.read(INPUT_BYTES + 1)))
+        told = _context(event, home, project, _asked(sys.stdin.buffer.read(INPUT_BYTES + 1)))
     except Exception as exc:  # noqa: BLE001 - whatever is wrong here, the client goes on without memories
-        say(f"no memories for {event[:40]}: {exc}")
-    click.echo(json.dumps(_answer(event, told)))  # ASCII: some clients read stdout in the encoding of the system
+        print(f"memcrdt: no memories for {ascii(event[:40])[1:-1]}: {ascii(str(exc))[1:-1]}", file=sys.stderr)
+    print(json.dumps(_answer(event, told)))  # ASCII: some clients read stdout in the encoding of the system
 
 
 def _asked(data: bytes) -> Mapping[str, Any]:
@@ -55,27 +48,23 @@ def _asked(data: bytes) -> Mapping[str, Any]:
     return asked if isinstance(asked, dict) else {}
 
 
-def _context(face: Face, event: str, project: str | None, asked: Mapping[str, Any]) -> str:
+def _context(event: str, home: str | None, project: str | None, asked: Mapping[str, Any]) -> str:
     """Return the memories for an event as text; empty if there are none or the home does not exist."""
     if event not in _STARTS | _PROMPTS:
         return ""
-    from memcrdt._open import open as open_memory
     from memcrdt.paths import home_folder
     from memcrdt.service import recall
     from memcrdt.service.context import Context
     from memcrdt.service.projects import find_project
-    from memcrdt.service.service import Service
 
     prompt = asked.get("prompt")
     if event in _PROMPTS and not (isinstance(prompt, str) and recall.is_worth_recall(prompt)):
         return ""
-    home = home_folder(face.home)
-    if not home.is_dir():
+    folder = home_folder(home)
+    if not folder.is_dir():
         return ""
     context = Context(project=find_project(project, os.environ, _folder(asked)))
-    # Words alone find what a prompt names, and no model has to be loaded.
-    with open_memory(home, read_only=True, embedder=None) as memory:
-        service = Service(memory, context)
+    with recall.quick_service(folder, context) as service:
         return recall.session_context(service) if event in _STARTS else recall.prompt_context(service, str(prompt))
 
 

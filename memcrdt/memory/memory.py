@@ -30,8 +30,8 @@ from memcrdt.model.attributes import AddOptions, UpdateOptions
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.filters import CheckedFilters, Filters, Order, check_filters, check_order
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
-from memcrdt.model.requests import PERSONAL, UpdateRequest, check_add, check_items, check_update_of, check_updates
-from memcrdt.model.scopes import GLOBAL, check_scope
+from memcrdt.model.requests import UpdateRequest, check_add, check_items, check_update_of, check_updates
+from memcrdt.model.scopes import GLOBAL, PERSONAL, check_scope
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Time
 from memcrdt.search.searcher import Searcher

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, Self, TypedDict, TypeVar, cast
 
 from memcrdt.errors import InputError, PairingError
 from memcrdt.model.checks import check_flag, check_names, check_optional_label, check_timeout
-from memcrdt.model.requests import PERSONAL
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.serialization import Record
 
 T = TypeVar("T")

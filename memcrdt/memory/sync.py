@@ -22,7 +22,7 @@ from memcrdt.memory.pairing import (
 )
 from memcrdt.model import checks
 from memcrdt.model.device_ids import parse_device_id
-from memcrdt.model.requests import PERSONAL
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.serialization import Record
 from memcrdt.store import overview
 from memcrdt.store.log import LOCAL

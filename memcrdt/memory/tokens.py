@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from memcrdt.model.requests import PERSONAL
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.serialization import Record, UtcTime
 from memcrdt.model.values import from_ms
 from memcrdt.store.membership.tokens import StoredToken, TokenTable

@@ -143,7 +143,7 @@ def _check_known(db: SqlConnection, memory_ids: Sequence[str]) -> None:
     """Raise NotFoundError for an unknown id. A forgotten one is known: another device may have forgotten the memory."""
     for memory_id in memory_ids:
         if reads.place_of(db, memory_id) is None and not reads.is_forgotten(db, memory_id):
-            raise changes.missing(db, memory_id)
+            raise reads.missing(db, memory_id)
 
 
 def _places(db: SqlConnection, memory_ids: Sequence[str]) -> list[Place]:

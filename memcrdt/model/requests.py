@@ -11,13 +11,11 @@ from memcrdt.model import checks, limits
 from memcrdt.model.attributes import BY_NAME, IN_BIRTH, AddOptions, UpdateOptions, Verb, taken_by
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.projection import LiveMemory, RevisionState
-from memcrdt.model.scopes import GLOBAL
+from memcrdt.model.scopes import GLOBAL, PERSONAL
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Json, Vector, a_kind, from_ms, to_ms
 
 T = TypeVar("T")
-
-PERSONAL = "personal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ from memcrdt.model.values import check_unicode
 
 Category: TypeAlias = Literal["global", "project", "agent", "conversation"]
 
+PERSONAL: Final = "personal"  # the space of a memory that names none: who has it, where a scope says what it is about
 GLOBAL: Final = "global"
 PROJECT: Final = "project"
 CONVERSATION: Final = "conversation"

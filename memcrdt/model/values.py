@@ -6,7 +6,6 @@ import json
 import math
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, TypeAlias
-from uuid import UUID
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
@@ -103,6 +102,8 @@ def _plain(value: object) -> object:
         return value
     if isinstance(value, (date, time)):
         return value.isoformat()
+    from uuid import UUID
+
     if isinstance(value, UUID):
         return str(value)
     item = getattr(value, "item", None)  # numpy is not imported: its scalars can convert themselves

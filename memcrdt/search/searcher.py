@@ -12,7 +12,6 @@ from memcrdt.model.records import Hit
 from memcrdt.model.serialization import Record
 from memcrdt.search.as_of import changed_since, compare, merged
 from memcrdt.store import overview, reads
-from memcrdt.store.changes import missing
 from memcrdt.store.indexer import SqlConnection
 from memcrdt.store.store import Store
 
@@ -124,6 +123,6 @@ class Searcher:
         with self._store.reading() as db:
             record, place = reads.by_id(db, memory_id), reads.place_of(db, memory_id)
             if record is None or place is None:
-                raise missing(db, memory_id)
+                raise reads.missing(db, memory_id)
             hits = self._search(db, record.text, filters, replace(options, limit=options.limit + 1, like=place[1]))
         return [hit for hit in hits if hit.memory.id != memory_id][: options.limit]

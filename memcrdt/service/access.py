@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from memcrdt.errors import NotFoundError, ReadOnlyError
-from memcrdt.model.requests import PERSONAL
+from memcrdt.model.scopes import PERSONAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

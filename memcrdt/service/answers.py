@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
 from memcrdt.model.prompt import PromptEntry, entry_of, fenced
 from memcrdt.model.records import Hit, MemoryRecord
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.serialization import Record, UtcTime
+
+if TYPE_CHECKING:
+    from memcrdt.store.membership.sharing import SpaceMember
 
 MAX_CHARS: Final = 6_000  # about 1,500 tokens; see the page of the MCP server
 MIN_CHARS: Final = 200
@@ -82,6 +86,24 @@ class Origins:
     def trust(self, record: MemoryRecord) -> str | None:
         """Return the trust of a memory: as it is set, or `untrusted` for a device of somebody else."""
         return record.trust or (None if record.device in self.own else "untrusted")
+
+
+def origins_of(
+    found: Iterable[Hit | MemoryRecord], device: str, members: Callable[[str], Iterable[SpaceMember]]
+) -> Origins:
+    """Return the names of the devices behind memories, and the devices of this user: those that share `personal`.
+
+    Members are read, and not the state of their sync, which takes far longer.
+
+    Args:
+        found: The memories.
+        device: The id of this device.
+        members: Returns the devices that share a space or were revoked from it.
+    """
+    known = {space: list(members(space)) for space in {PERSONAL, *(record_of(item).space for item in found)}}
+    names = {each.device: each.name for of in known.values() for each in of if each.name}
+    own = {each.device for each in known[PERSONAL] if each.state == "member"}
+    return Origins({**names, device: "this device"}, own | {device})
 
 
 def record_of(item: Hit | MemoryRecord) -> MemoryRecord:

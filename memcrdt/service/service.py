@@ -20,11 +20,10 @@ from memcrdt.memory.sync import SyncWarning
 from memcrdt.model import limits
 from memcrdt.model.filters import Order
 from memcrdt.model.records import Forgotten, Hit, MemoryRecord, Revision
-from memcrdt.model.requests import PERSONAL
 from memcrdt.model.serialization import Record
 from memcrdt.model.values import from_ms
 from memcrdt.service.access import Access
-from memcrdt.service.answers import MOST_CHARS, Answer, Origins, answer, check_chars, record_of
+from memcrdt.service.answers import MOST_CHARS, Answer, Origins, answer, check_chars, origins_of
 from memcrdt.service.context import Context
 from memcrdt.service.problems import ConfirmationError
 from memcrdt.service.times import TIME_FILTERS, parse_past
@@ -267,15 +266,8 @@ class Service:
         }
 
     def origins(self, found: Iterable[Hit | MemoryRecord]) -> Origins:
-        """Return the names of the devices behind memories, and the devices of this user: those that share `personal`.
-
-        Members are read, and not the state of their sync, which takes far longer.
-        """
-        spaces = {PERSONAL, *(record_of(item).space for item in found)}
-        members = {space: self.memory.space(space).members(revoked=True) for space in spaces}
-        names = {each.device: each.name for of in members.values() for each in of if each.name}
-        own = {each.device for each in members[PERSONAL] if each.state == "member"}
-        return Origins({**names, self.memory.device: "this device"}, own | {self.memory.device})
+        """Return the devices behind memories."""
+        return origins_of(found, self.memory.device, lambda space: self.memory.space(space).members(revoked=True))
 
     def _shares(self, peer: Device) -> bool:
         """Return whether the caller may know of a device."""

@@ -7,13 +7,14 @@ from itertools import count
 
 import apsw
 
-from memcrdt.errors import CorruptError, InputError, NotFoundError, StaleRevisionError
+from memcrdt.errors import CorruptError, InputError, StaleRevisionError
 from memcrdt.model import checks, edits, limits
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
 from memcrdt.model.ids import RANDOM_BYTES, derive, next_ulid
 from memcrdt.model.normalization import nfc
 from memcrdt.model.projection import LiveMemory, Tombstone
-from memcrdt.model.requests import PERSONAL, AddRequest, UpdateRequest, upsert
+from memcrdt.model.requests import AddRequest, UpdateRequest, upsert
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.store import reads, spaces, views
 from memcrdt.store.meta import Random
 from memcrdt.store.reads import Place
@@ -116,10 +117,10 @@ def update(request: UpdateRequest, transaction: Transaction) -> None:
     if successor == memory_id:
         raise InputError(f"the memory {memory_id} cannot supersede itself; name another memory in superseded_by")
     if isinstance(successor, str) and reads.place_of(transaction.db, successor) is None:
-        raise missing(transaction.db, successor)
+        raise reads.missing(transaction.db, successor)
     places = reads.places_of(transaction.db, memory_id)
     if not places:
-        raise missing(transaction.db, memory_id)
+        raise reads.missing(transaction.db, memory_id)
     for space, _ in places:
         state = state_of(transaction, space, memory_id)
         _check_expected(request.expected, state)
@@ -185,13 +186,6 @@ def forget(
             _check_expected(expected, state_of(transaction, space, memory_id))
         transaction.forget(space, memory_id)
     return [memory_id for _, memory_id in places]
-
-
-def missing(db: apsw.Connection, memory_id: str) -> NotFoundError:
-    """Return the error that says why a memory is not in the store."""
-    if reads.is_forgotten(db, memory_id):
-        return NotFoundError(f"the memory {memory_id} was forgotten; nothing of it is left")
-    return NotFoundError(f"there is no memory {memory_id} here; `list` and `search` show the ids")
 
 
 _TWIN = """

@@ -14,13 +14,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary
 
 from memcrdt.errors import DiskFullError, StoreError
 
 FileIdentity: TypeAlias = tuple[int, int]  # device and inode
 OpenFile: TypeAlias = tuple[Path, FileIdentity]
+FILE: Final = "memories.db"  # of a store, in the folder of its home
 BESIDE = ("-wal", "-shm")  # suffixes of the files that SQLite keeps beside an open one
 
 _open: WeakKeyDictionary[object, Path] = WeakKeyDictionary()

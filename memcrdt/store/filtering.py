@@ -92,16 +92,18 @@ def _narrowing(filters: CheckedFilters) -> Iterable[Where]:
         yield in_spaces("m.space", filters.space)
     above = (each for scope in filters.scope for each in ancestors(scope)) if filters.ancestors else ()
     scopes = tuple(dict.fromkeys((*filters.scope, *above)))
+    # Without statistics, SQLite would walk through the whole scope to find the few pinned memories.
+    scope_column = "+m.scope" if filters.pinned else "m.scope"
     for column, values in (
-        ("scope", scopes),
-        ("category", filters.category),
-        ("kind", filters.kind),
-        ("author", filters.author),
-        ("device", filters.device),
-        ("source", filters.source),
+        (scope_column, scopes),
+        ("m.category", filters.category),
+        ("m.kind", filters.kind),
+        ("m.author", filters.author),
+        ("m.device", filters.device),
+        ("m.source", filters.source),
     ):
         if values:
-            yield _any_of(f"m.{column}", values)
+            yield _any_of(column, values)
     yield from _tags(filters)
     for sql, at in (
         ("m.created_at > ?", filters.after),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
@@ -20,7 +20,9 @@ from memcrdt.model.values import from_ms, parse_json, to_ms
 from memcrdt.store import reads
 from memcrdt.store.filtering import where
 from memcrdt.store.reads import Place
-from memcrdt.store.store import Store
+
+if TYPE_CHECKING:
+    from memcrdt.store.reading import Readable
 
 BATCH: Final = 100  # memories that one transaction of many changes, so that other writers wait less than 0.1 s
 BATCH_BYTES: Final = 128 * KIB  # of their texts
@@ -53,13 +55,8 @@ class Listing:
 def page(db: apsw.Connection, asked: Listing, now_ms: int) -> Page:
     """Return a page, with the cursor of the next page if there is one. Raises InputError for a wrong cursor."""
     column, direction = _ORDERS[asked.order]
-    clause, bindings = where(asked.filters, now_ms)
-    if asked.cursor is not None:
-        comparison = "<" if direction == "DESC" else ">"
-        clause = f"({clause}) AND (m.{column}, m.id) {comparison} (?, ?)"
-        bindings = (*bindings, *_position(asked))
-    tail = f"ORDER BY m.{column} {direction}, m.id {direction} LIMIT {asked.limit + 1}"
-    found = reads.where(db, clause, bindings, tail)
+    found = [record for filters in _sorted_parts(asked.filters) for record in _first(db, asked, filters, now_ms)]
+    found.sort(key=lambda record: (getattr(record, column), record.id), reverse=direction == "DESC")
     items = tuple(found[: asked.limit])
     cursor = _cursor(asked.order, items[-1], column) if len(found) > asked.limit else None
     if asked.filters.as_of is not None:
@@ -68,12 +65,35 @@ def page(db: apsw.Connection, asked: Listing, now_ms: int) -> Page:
     return Page(items, cursor)
 
 
-def every(store: Store, order: Order, filters: CheckedFilters) -> Iterator[MemoryRecord]:
+def _sorted_parts(filters: CheckedFilters) -> list[CheckedFilters]:
+    """Return filters whose results together are those of `filters`, each in the order of an index if possible.
+
+    The index of scopes has the memories of each scope in order, so of several scopes only the first ones of each have
+    to be read. Otherwise SQLite would sort them all: 70 ms for the newest 8 of 33,000 memories.
+    """
+    if len(filters.scope) < 2 or filters.ancestors or replace(filters, scope=()).narrows():
+        return [filters]
+    return [replace(filters, scope=(scope,)) for scope in dict.fromkeys(filters.scope)]
+
+
+def _first(db: apsw.Connection, asked: Listing, filters: CheckedFilters, now_ms: int) -> list[MemoryRecord]:
+    """Return the first memories of a page that the filters select, and one more."""
+    column, direction = _ORDERS[asked.order]
+    clause, bindings = where(filters, now_ms)
+    if asked.cursor is not None:
+        comparison = "<" if direction == "DESC" else ">"
+        clause = f"({clause}) AND (m.{column}, m.id) {comparison} (?, ?)"
+        bindings = (*bindings, *_position(asked))
+    tail = f"ORDER BY m.{column} {direction}, m.id {direction} LIMIT {asked.limit + 1}"
+    return reads.where(db, clause, bindings, tail)
+
+
+def every(store: Readable, order: Order, filters: CheckedFilters, *, page_size: int = PAGE) -> Iterator[MemoryRecord]:
     """Yield all memories that the filters select, in `order`. No read transaction outlives a page."""
     cursor = None
     while True:
         with store.reading() as db:
-            found = page(db, Listing(PAGE, cursor, order, filters), store.now_ms())
+            found = page(db, Listing(page_size, cursor, order, filters), store.now_ms())
         yield from found
         if (cursor := found.next_cursor) is None:
             return

@@ -15,10 +15,10 @@ from typing import Final, TypeAlias
 import apsw
 
 from memcrdt.store import connections, file_setup, file_systems, files, open_file_locks, scratch
+from memcrdt.store.files import FILE
 from memcrdt.store.high_water_mark import HighWaterMark, HighWaterMarks, runtime_folder, state_folder
 from memcrdt.store.reserve import Reserve
 
-FILE: Final = "memories.db"
 _MEMORY_VFS: Final = "memdb"  # SQLite's own: connections of one process that name the same path share a database
 _MEMORY_FOLDER: Final = (
     "/:memory:"  # memdb shares a database only if its name starts with a slash; no such folder exists

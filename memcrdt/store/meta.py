@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 import apsw
 
 from memcrdt.model import limits
-from memcrdt.model.requests import PERSONAL
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.store.spaces import LOCAL, NONCE_BYTES, Genesis, add_space
 
 Random: TypeAlias = Callable[[int], bytes]  # returns the given number of random bytes

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 import apsw
 
 from memcrdt.errors import CorruptError, SchemaError
 
+NEWEST = 13  # the number of the last file: to read a store, nobody should have to list the folder
 APPLICATION_ID = 0x6D637264  # "mcrd": marks a SQLite file as a store
 
 
 @cache
 def scripts() -> dict[int, str]:
     """Return the SQL script of each version, in ascending order."""
+    from importlib import resources
+
     folder = resources.files("memcrdt.store") / "schema"
     found = {int(f.name[:4]): f.read_text("utf-8") for f in folder.iterdir() if f.name.endswith(".sql")}
     return dict(sorted(found.items()))
@@ -32,10 +34,9 @@ def check(db: apsw.Connection, path: Path) -> int:
     if is_spoiled(db):
         raise CorruptError(f"the header of {path} names schema {version}, which does not exist; run `memcrdt doctor`")
     if is_ours(db):
-        newest = max(scripts())
-        if version > newest:
+        if version > NEWEST:
             raise SchemaError(
-                f"{path} was written by a newer memcrdt (schema {version}, this one knows {newest}); upgrade memcrdt"
+                f"{path} was written by a newer memcrdt (schema {version}, this one knows {NEWEST}); upgrade memcrdt"
             )
         return version
     if db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None:
@@ -55,7 +56,7 @@ def is_spoiled(db: apsw.Connection) -> bool:
 
 def is_newest(db: apsw.Connection, path: Path) -> bool:
     """Return whether the file is a store of the newest schema. Raises the errors of `check`."""
-    return check(db, path) == max(scripts())
+    return check(db, path) == NEWEST
 
 
 def migrate(db: apsw.Connection, path: Path) -> None:

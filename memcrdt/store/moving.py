@@ -9,7 +9,8 @@ from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
 from memcrdt.model.projection import LiveMemory
 from memcrdt.model.scopes import renamed
 from memcrdt.store import reads
-from memcrdt.store.changes import SALT_BYTES, change, missing, state_of
+from memcrdt.store.changes import SALT_BYTES, change, state_of
+from memcrdt.store.reads import missing
 from memcrdt.store.spaces import space_number
 from memcrdt.store.transaction import Transaction
 

@@ -10,9 +10,8 @@ from typing import Any, Final, TypeAlias
 
 import apsw
 
-from memcrdt.errors import CorruptError
+from memcrdt.errors import CorruptError, NotFoundError
 from memcrdt.model.attributes import ATTRIBUTES, BY_NAME, unchanged
-from memcrdt.model.projection import heads_of
 from memcrdt.model.records import Link, MemoryRecord, Revision
 from memcrdt.model.values import from_ms
 
@@ -120,6 +119,8 @@ def as_it_stood(db: apsw.Connection, record: MemoryRecord, moment: datetime) -> 
     """Return the memory with the text that it had at `moment`. Everything else is current."""
     if record.revision == record.id:  # never edited
         return record
+    from memcrdt.model.projection import heads_of  # few readers look back, and it takes 7 ms to import
+
     known = [
         revision for revision in revisions(db, record.id) if revision.at <= moment or revision.revision == record.id
     ]
@@ -176,6 +177,13 @@ def _ids_from(db: apsw.Connection, table: str, beginning: str, limit: int) -> li
 def is_forgotten(db: apsw.Connection, memory_id: str) -> bool:
     """Return whether a memory with this id was forgotten on any device."""
     return db.execute("SELECT 1 FROM graves WHERE id = ?", (memory_id,)).fetchone() is not None
+
+
+def missing(db: apsw.Connection, memory_id: str) -> NotFoundError:
+    """Return the error that says why a memory is not in the store."""
+    if is_forgotten(db, memory_id):
+        return NotFoundError(f"the memory {memory_id} was forgotten; nothing of it is left")
+    return NotFoundError(f"there is no memory {memory_id} here; `list` and `search` show the ids")
 
 
 def text_of(db: apsw.Connection, space: int, memory_id: str) -> str | None:

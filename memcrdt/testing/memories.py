@@ -17,7 +17,7 @@ from memcrdt.memory.async_memory import AsyncMemory
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.offline import Offline
 from memcrdt.model.checks import check_callback, check_name
-from memcrdt.model.requests import PERSONAL
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.values import Time, a_kind, from_ms, to_ms
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.search import SearchIndex, make_embedder

@@ -17,7 +17,7 @@ from memcrdt.model import limits
 from memcrdt.model.clocks import varuint
 from memcrdt.model.device_ids import KEY_BYTES, device_id
 from memcrdt.model.registers import DELETED
-from memcrdt.model.requests import PERSONAL
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.statements import Statement
 from memcrdt.store import log
 from memcrdt.store.clock import JUMP_MS

@@ -22,7 +22,7 @@ from memcrdt.memory.offline import Offline
 from memcrdt.model.clocks import StateVector, decode_state_vector
 from memcrdt.model.device_ids import KEY_BYTES
 from memcrdt.model.membership import Adoption
-from memcrdt.model.requests import PERSONAL
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.statements import Statement, unpack
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
 from memcrdt.net.identity import Identity
@@ -32,8 +32,8 @@ from memcrdt.node.trusted_peers import TrustedPeers
 from memcrdt.search import SearchIndex
 from memcrdt.search.searcher import Searcher
 from memcrdt.store import log
+from memcrdt.store.files import FILE
 from memcrdt.store.incarnation import StoreOptions
-from memcrdt.store.location import FILE
 from memcrdt.store.membership.introductions import Introductions
 from memcrdt.store.membership.members import Members
 from memcrdt.store.membership.peers import Peers

@@ -12,7 +12,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from memcrdt.model.device_ids import KEY_BYTES, device_id
-from memcrdt.model.requests import PERSONAL
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.statements import CONTEXT, KEPT, STATEMENTS, Claim, Kind, Statement, unpack
 from memcrdt.net.identity import Identity
 from memcrdt.store import spaces

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from memcrdt.errors import PairingError, ReadOnlyError
-from memcrdt.model.requests import PERSONAL
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.pairing.channel import PairingOffer, spaces_to_join
 from memcrdt.store.membership.members import Entry, Members
 from tests.campaigns import work

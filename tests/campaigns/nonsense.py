@@ -10,7 +10,7 @@ from typing import Final
 from memcrdt.crdt.shard import Shard
 from memcrdt.errors import InputError, NotFoundError
 from memcrdt.memory.memory import Memory
-from memcrdt.model.requests import PERSONAL
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.testing.memories import Clock, exchange, temporary
 from tests.bare_device import dump

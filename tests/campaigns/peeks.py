@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from memcrdt.store.location import FILE
+from memcrdt.store.files import FILE
 
 
 def query(home: Path) -> None:

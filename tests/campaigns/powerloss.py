@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from memcrdt.errors import MemcrdtError
 from memcrdt.memory.memory import Memory
-from memcrdt.store.location import FILE
+from memcrdt.store.files import FILE
 from memcrdt.testing.faults import Disk, Fault, FaultKind, FaultyVfs, Operation, unheard
 from tests.campaigns.expected import Expected, LostError, open_memory, texts_of
 

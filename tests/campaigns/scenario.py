@@ -13,7 +13,7 @@ from random import Random
 from typing import Final
 
 from memcrdt.errors import MemcrdtError, ReadOnlyError
-from memcrdt.model.requests import PERSONAL
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.testing.simulator import NetworkConditions
 from tests.campaigns import attacks, disk_rot, failures, membership, work
 from tests.campaigns.computer import Computer

@@ -7,7 +7,7 @@ key, which nobody has heard of. Later the second key arrives, with a revocation 
 from __future__ import annotations
 
 from memcrdt.model.device_ids import KEY_BYTES, device_id
-from memcrdt.model.requests import PERSONAL
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.statements import Statement
 from memcrdt.store.membership.members import Members
 from tests.campaigns.computer import Computer, Site

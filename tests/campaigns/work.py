@@ -9,7 +9,8 @@ from typing import Final
 from memcrdt.crdt.shard import Shard
 from memcrdt.errors import ReadOnlyError, StoreError
 from memcrdt.model.registers import DELETED, REVISION, Writes, split
-from memcrdt.model.requests import PERSONAL, check_add
+from memcrdt.model.requests import check_add
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.values import from_ms
 from memcrdt.store import compaction, log
 from memcrdt.store.importing import Importing

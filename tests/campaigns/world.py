@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from memcrdt.crdt.shard import Shard
-from memcrdt.model.requests import PERSONAL
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.statements import STATEMENTS
 from memcrdt.sync.messages import Bye
 from memcrdt.sync.wire import decode

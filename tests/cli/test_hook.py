@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -123,10 +124,10 @@ def test_a_text_cannot_leave_its_fence(cli: Cli, folder: Path, home: Path) -> No
 
 
 def test_a_hook_loads_only_what_it_needs(folder: Path) -> None:
-    """The user waits for each prompt, so neither the network nor a model nor the MCP SDK is loaded."""
+    """The user waits for each prompt, so neither the documents nor numpy nor the network is loaded, nor click."""
     program = (
-        "import sys; from memcrdt.cli.app import run; run(['hook', 'UserPromptSubmit']);"
-        "print(sorted({'aiohttp', 'mcp', 'model2vec', 'fastembed', 'zeroconf', 'rich'} & set(sys.modules)))"
+        "import sys; from memcrdt.cli.hook import respond; respond('UserPromptSubmit');"
+        "print(sorted({'click', 'numpy', 'pycrdt', 'cryptography', 'asyncio', 'mcp'} & set(sys.modules)))"
     )
     asked = json.dumps({"cwd": str(folder), "prompt": ASKED})
     ran = subprocess.run(
@@ -135,3 +136,35 @@ def test_a_hook_loads_only_what_it_needs(folder: Path) -> None:
     answer, loaded = ran.stdout.splitlines()
     assert "make ship" in answer
     assert loaded == "[]"
+
+
+@pytest.mark.parametrize("options", [[], ["--project", PROJECT]])
+def test_the_process_of_a_hook_answers_and_ends_well(folder: Path, options: list[str]) -> None:
+    """The command that a client starts says the same on the fast way and with options."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "memcrdt", "hook", "UserPromptSubmit", *options],
+        input=json.dumps({"cwd": str(folder), "prompt": ASKED}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "make ship" in json.loads(ran.stdout)["hookSpecificOutput"]["additionalContext"]
+    assert ran.stderr == ""
+
+
+def test_a_client_that_closed_its_pipes_gets_no_error() -> None:
+    """Nothing is to be read, and nobody reads the answer."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = subprocess.run(
+        [sys.executable, "-m", "memcrdt", "hook", "Stop"],
+        stdin=subprocess.DEVNULL,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -24,8 +24,8 @@ from memcrdt.memory.memory import Memory
 from memcrdt.model import limits
 from memcrdt.model.records import Link
 from memcrdt.paths import home_folder
+from memcrdt.store.files import FILE
 from memcrdt.store.listing import BATCH, BATCH_BYTES
-from memcrdt.store.location import FILE
 from memcrdt.testing.memories import exchange
 
 UNKNOWN = "01JD8Z6Q4M0000000000000001"

@@ -17,7 +17,7 @@ import memcrdt
 from memcrdt.memory.memory import Memory
 from memcrdt.model.statements import CONTEXT, Claim, Kind, Statement
 from memcrdt.net.identity import Identity
-from memcrdt.store.location import FILE
+from memcrdt.store.files import FILE
 from memcrdt.store.membership.members import Members
 from memcrdt.store.membership.peers import Peers
 from tests.bare_device import BareDevice

@@ -18,7 +18,7 @@ from memcrdt.crdt.pieces import PIECE_BYTES
 from memcrdt.model import edits, limits
 from memcrdt.model.projection import project
 from memcrdt.store import compaction, log, quarantine
-from memcrdt.store.location import FILE
+from memcrdt.store.files import FILE
 from memcrdt.store.quarantine import RefusedUpdate
 from memcrdt.store.recovery import doctor
 from tests.bare_device import BareDevice, agree

@@ -15,7 +15,7 @@ import memcrdt
 from memcrdt.errors import CorruptError, LockedError, ReadOnlyError
 from memcrdt.net.identity import KEY_FILE
 from memcrdt.store import connections
-from memcrdt.store.location import FILE
+from memcrdt.store.files import FILE
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")

@@ -13,7 +13,7 @@ import pytest
 import memcrdt
 from memcrdt.errors import DiskFullError, StoreError
 from memcrdt.store import reserve
-from memcrdt.store.location import FILE
+from memcrdt.store.files import FILE
 from tests.bare_device import BareDevice
 
 COUNT = 300

@@ -13,8 +13,9 @@ import pytest
 
 from memcrdt.paths import STATE_VARIABLE
 from memcrdt.store import alarms, high_water_mark, machine
+from memcrdt.store.files import FILE
 from memcrdt.store.high_water_mark import HighWaterMark, judge
-from memcrdt.store.location import FILE, FolderLocation
+from memcrdt.store.location import FolderLocation
 from memcrdt.store.meta import Facts
 from tests.bare_device import BareDevice, agree
 

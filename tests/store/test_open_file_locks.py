@@ -11,7 +11,7 @@ import pytest
 
 from memcrdt.errors import LockedError, StoreError
 from memcrdt.store import connections, open_file_locks
-from memcrdt.store.location import FILE
+from memcrdt.store.files import FILE
 from memcrdt.store.meta import write as write_meta
 from tests.bare_device import BareDevice
 from tests.campaigns.kill import processes

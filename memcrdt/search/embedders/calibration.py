@@ -7,13 +7,14 @@ some common words with it. So the share of the words counts by its cube. docs/se
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
-
-from memcrdt.search.embedders.embedder import Embedder
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from memcrdt.search.embedders.embedder import Embedder
 
 UNKNOWN: Final = 0.1  # the cosine of unrelated texts that is assumed until it is measured
 _MIDDLE, _SLOPE = 3.5, 8.0  # the score is a half where the evidence is 3.5 / 8
@@ -44,6 +45,11 @@ def unrelated_cosine(embedder: Embedder) -> float:
     vectors = embedder.embed(_UNRELATED)
     every, same = float((vectors.sum(axis=0) ** 2).sum()), float((vectors**2).sum())
     return round(min(max((every - same) / (len(vectors) * (len(vectors) - 1)), 0.0), 0.9), 3)
+
+
+def score_of_share(share: float) -> float:
+    """Return calibrated() without vectors for one share of the query's idf, without numpy."""
+    return round(1 / (1 + math.exp(_MIDDLE - _SLOPE * share)), 4)
 
 
 def calibrated(

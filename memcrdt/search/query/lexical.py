@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TERMS: Final = 64  # words of a query that count: the rarest
 ROWS: Final = 20_000  # rows read for candidates: about 2 ms; more common words only score these candidates
 
-_MATCHES = "SELECT group_concat(rowid) FROM fulltext WHERE fulltext MATCH ?"
+PASSAGES: Final = "SELECT group_concat(rowid) FROM fulltext WHERE fulltext MATCH ?"
 _COUNT = "SELECT coalesce((SELECT doc FROM vocabulary WHERE term = ?), 0)"
 _COUNT_PREFIX = "SELECT coalesce(sum(doc), 0) FROM vocabulary WHERE term >= ? AND term < ?"
 _LAST = "\U0010ffff"
@@ -66,7 +66,7 @@ def find(db: SqlConnection, query: str, allowed: NDArray[np.bool_] | None) -> Wo
     """Look up the words of `query`; any text is a valid query. `allowed` is by memory number."""
     terms = query_terms(db, query)
     known = [term for term in terms if term.passages]
-    rows = _rows_of(db, known)
+    rows = [_rows(db, match) for match in matches(known)]
     shown = [_allowed(found, allowed) for found in rows]
     idfs = [term.idf for term in known]
     scores = PassageScores(*_summed(shown, idfs))
@@ -74,17 +74,19 @@ def find(db: SqlConnection, query: str, allowed: NDArray[np.bool_] | None) -> Wo
     return WordMatches(scores, holders, sum(term.idf for term in terms))
 
 
-def _rows_of(db: SqlConnection, known: list[QueryTerm]) -> list[NDArray[np.int64]]:
-    """Return the passages that contain each word. For common words, only passages with a rarer word are included."""
-    rows: list[NDArray[np.int64]] = []
+def matches(known: list[QueryTerm]) -> list[str]:
+    """Return the FTS5 expression to read each word with. For common words, it asks only for passages with a rarer word.
+
+    Args:
+        known: The words that some passage contains, rarest first.
+    """
     budget = ROWS
     for asked, term in enumerate(known):
         if asked and term.passages > budget:
             rare = " OR ".join(other.match for other in known[:asked])
-            return rows + [_rows(db, f"{other.match} AND ({rare})") for other in known[asked:]]
-        rows.append(_rows(db, term.match))
+            return [other.match if at < asked else f"{other.match} AND ({rare})" for at, other in enumerate(known)]
         budget -= term.passages
-    return rows
+    return [term.match for term in known]
 
 
 def query_terms(db: SqlConnection, query: str) -> list[QueryTerm]:
@@ -132,7 +134,7 @@ def _idf(count: int, passages: int) -> float:
 
 
 def _rows(db: SqlConnection, match: str) -> NDArray[np.int64]:
-    return parse_integers(db.execute(_MATCHES, (match,)).get)
+    return parse_integers(db.execute(PASSAGES, (match,)).get)
 
 
 def _allowed(rows: NDArray[np.int64], allowed: NDArray[np.bool_] | None) -> NDArray[np.int64]:

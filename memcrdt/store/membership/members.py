@@ -11,7 +11,7 @@ import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import count
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
 
@@ -23,6 +23,7 @@ from memcrdt.model.roll import retained
 from memcrdt.model.statements import CONTEXT, NAME_CHARS, Claim, Kind, Statement
 from memcrdt.store import alarms
 from memcrdt.store.membership.shares import (
+    NO_INVITATION,
     derive,
     has_written,
     is_shared,
@@ -52,7 +53,9 @@ from memcrdt.store.spaces import (
     space_name,
     space_number,
 )
-from memcrdt.store.store import Store
+
+if TYPE_CHECKING:
+    from memcrdt.store.store import Store
 
 SIGNED_AT_ONCE = 64  # statements in one transaction, so that other processes wait only shortly
 THEY_READ = (
@@ -74,7 +77,6 @@ _FULL = {
         " {device}"
     ),
 }
-NO_INVITATION = "this device may only read the space {name!r}, so it cannot invite; do that on a device that may write"
 
 
 class Entry(NamedTuple):

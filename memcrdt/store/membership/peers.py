@@ -11,7 +11,7 @@ import apsw
 
 from memcrdt.errors import InputError, NotFoundError
 from memcrdt.model.device_ids import shown
-from memcrdt.model.requests import PERSONAL
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.store import alarms, clock, meta
 from memcrdt.store.incarnation import NEW_KEY
 from memcrdt.store.membership import receipts

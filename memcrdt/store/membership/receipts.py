@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
 
-from memcrdt.store.store import Store
+if TYPE_CHECKING:
+    from memcrdt.store.store import Store
 
 
 class HeldRows(NamedTuple):

@@ -8,15 +8,20 @@ this device (`invited`, `withdrawn`), which count before they are signed. So do 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from memcrdt.model.membership import Membership
 from memcrdt.store.membership import receipts
 from memcrdt.store.membership.statement_store import known_members, revoked_by
 from memcrdt.store.spaces import Genesis
 
+if TYPE_CHECKING:
+    from memcrdt.model.membership import Membership
+
+NO_INVITATION: Final = (
+    "this device may only read the space {name!r}, so it cannot invite; do that on a device that may write"
+)
 COME_BACK: Final = (
     "to come back it needs a new key: move its device.key (`memcrdt path` shows where) away, then run: memcrdt pair"
 )

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import apsw
 
 from memcrdt.errors import InputError, NotFoundError, ReadOnlyError
 from memcrdt.model.device_ids import shown
 from memcrdt.model.serialization import Record
-from memcrdt.store.membership.members import NO_INVITATION
 from memcrdt.store.membership.refusals import name_of, revocation
-from memcrdt.store.membership.shares import revoke_if_alone, revoked_here, shared_with, withdrawn
-from memcrdt.store.membership.statement_store import known_members, revoked_by
+from memcrdt.store.membership.shares import NO_INVITATION, revoke_if_alone, revoked_here, shared_with, withdrawn
+from memcrdt.store.membership.statement_store import creator_of, known_members, revoked_by
 from memcrdt.store.spaces import LOCAL, is_read_only, shareable_space_number, space_name, space_number
-from memcrdt.store.store import Store
+
+if TYPE_CHECKING:
+    from memcrdt.store.reading import Readable
+    from memcrdt.store.store import Store
 
 Rights = Literal["read", "read and write"]
 
@@ -194,10 +196,13 @@ def confirm_revocations(db: apsw.Connection, own: str, device: str) -> None:
             db.execute("INSERT OR IGNORE INTO withdrawn(space, device) VALUES(?, ?)", (space, device))
 
 
-def members(store: Store, name: str) -> list[SpaceMember]:
+def members(store: Readable, name: str) -> list[SpaceMember]:
     """Return the devices that share the space or were revoked, this device first, then by id. Raises NotFoundError."""
     with store.reading() as db:
         space = space_number(db, name)
+        if creator_of(db, space) == store.device and not (has_members(db, space) or withdrawn(db, space)):
+            rights = _RIGHTS[is_read_only(db, space)]
+            return [SpaceMember(device=store.device, name=None, rights=rights, state="member", ours=True)]
         known, shared = known_members(db, space), shared_with(db, space)
         reads = {device for device, read_only in shared.items() if read_only}
         reads |= {device for device, member in known.members.items() if member.read_only}

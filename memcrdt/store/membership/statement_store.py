@@ -1,25 +1,37 @@
-"""Signed statements about members in the file: reading, checking, and adding them within limits."""
+"""Signed statements about members in the file: reading, checking, and adding them within limits.
+
+The rules of statements are imported only where there are any: most stores are not shared.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import apsw
 
 from memcrdt.errors import RemoteProtocolError
-from memcrdt.model.membership import Membership, membership
-from memcrdt.model.roll import retained
-from memcrdt.model.statements import CONTEXT, KEPT, Statement, unpack
+
+if TYPE_CHECKING:
+    from memcrdt.model.membership import Membership
+    from memcrdt.model.statements import Statement
 
 _OF_SPACE = "SELECT statement FROM members WHERE space = ? ORDER BY id"
 _MET = "SELECT device FROM peers WHERE seen_at IS NOT NULL"
 
-_stored = lru_cache(4_096)(unpack)  # only what was taken into a roll, which has a limit
+
+@lru_cache(4_096)  # only what was taken into a roll, which has a limit
+def _stored(data: bytes) -> Statement:
+    from memcrdt.model.statements import unpack
+
+    return unpack(data)
 
 
 @lru_cache(16)  # spaces; the members are asked for much more often than they change
 def _derived(creator: str, statements: tuple[bytes, ...]) -> Membership:
+    from memcrdt.model.membership import membership
+
     return membership(creator, [_stored(data) for data in statements])
 
 
@@ -62,6 +74,8 @@ def checked(data: bytes, space: str) -> Statement:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+    from memcrdt.model.statements import CONTEXT, unpack
+
     statement = unpack(data)
     if statement.claim.space != space:
         raise RemoteProtocolError("a statement is about another space")
@@ -75,6 +89,8 @@ def checked(data: bytes, space: str) -> Statement:
 
 def add_statements(db: apsw.Connection, space: int, statements: Iterable[Statement]) -> bool:
     """Add the statements that have an effect. In a full roll they may displace others. Return whether it changed."""
+    from memcrdt.model.roll import retained
+
     known = {each.id: each for each in statements_of(db, space)}
     together = known | {each.id: each for each in statements}
     if len(together) == len(known):
@@ -94,6 +110,8 @@ def adds_to_keep(db: apsw.Connection, space: int, device: str) -> list[bytes]:
 
     If there are too many, the devices with which we had contact come first.
     """
+    from memcrdt.model.statements import KEPT
+
     standing = known_members(db, space).standing
     met = {str(each) for (each,) in db.execute(_MET)}
     adds = [each for each in statements_of(db, space) if each.by == device and each.id in standing]

@@ -14,7 +14,7 @@ from typing import Any, Final
 import apsw
 
 from memcrdt.errors import InputError, NotFoundError
-from memcrdt.model.requests import PERSONAL
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.store.spaces import shareable_space_number
 from memcrdt.store.store import Store
 

@@ -17,7 +17,7 @@ import apsw
 from memcrdt.errors import CorruptError
 from memcrdt.model.serialization import Record
 from memcrdt.store import log, supersession
-from memcrdt.store.location import FILE
+from memcrdt.store.files import FILE
 from memcrdt.store.log import ShardRow
 from memcrdt.store.recovery import damage, file_check, rebuild, salvage, text_repair
 from memcrdt.store.vector_functions import load_vector_functions

@@ -25,7 +25,7 @@ _SPACE: Final = re.compile(r"\s+")
 
 def problems(db: apsw.Connection) -> Iterator[str]:
     """Yield the differences, in words for the user. A file of an older schema has none: it is migrated first."""
-    if int(db.pragma("user_version")) == max(migrations.scripts()):
+    if int(db.pragma("user_version")) == migrations.NEWEST:
         found, wanted = _schema_of(db), _schema()
         for kind, name in sorted(found.keys() - wanted.keys()):
             yield f"it has the {kind} {name!r}, which memcrdt did not make"

@@ -12,7 +12,7 @@ from typing import Final
 
 import apsw
 
-from memcrdt.model.requests import PERSONAL
+from memcrdt.model.scopes import PERSONAL
 from memcrdt.store import log, machine, meta
 from memcrdt.store.recovery.foreign_file import most_rows, plain_columns
 from memcrdt.store.recovery.partial_reader import DamagedTable, readable_rows

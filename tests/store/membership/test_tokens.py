@@ -9,7 +9,7 @@ import pytest
 import memcrdt
 from memcrdt.errors import InputError, NotFoundError
 from memcrdt.memory.memory import Memory
-from memcrdt.store.location import FILE
+from memcrdt.store.files import FILE
 from memcrdt.store.membership import tokens as module
 from memcrdt.store.membership.tokens import TokenTable
 

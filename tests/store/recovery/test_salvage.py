@@ -12,7 +12,7 @@ import pytest
 import memcrdt
 from memcrdt.errors import CorruptError, SchemaError
 from memcrdt.store import scratch
-from memcrdt.store.location import FILE
+from memcrdt.store.files import FILE
 from memcrdt.store.recovery import doctor, rebuild
 
 COUNT = 120
