@@ -206,7 +206,7 @@ def move_command(face: Face, /, id: str, space: str) -> None:
 @click.argument("new")
 @pass_face
 def rename_scope_command(face: Face, /, old: str, new: str) -> None:
-    """Rename scope OLD to NEW in all its memories, in one transaction.
+    """Rename scope OLD to NEW in all its memories.
 
     If both are projects, the conversations of the project are renamed too. Older versions kept conversations outside of
     their project. To move one: memcrdt rename-scope conversation/standup project/acme/conversation/standup

@@ -177,7 +177,11 @@ class Memory:
     def add_many(
         self, /, items: Iterable[str | Mapping[str, Any]], **defaults: Unpack[AddOptions]
     ) -> builtins.list[str]:
-        """Add several memories in one transaction: all or none.
+        """Add several memories. All arguments are checked before the first memory is added.
+
+        Up to 500 memories with 2 MiB of text are one transaction: all or none. More of them are written in several
+        such transactions, so that other processes wait less than a second. If one fails, the error says how many
+        memories are added. With `key` or `dedupe` the same call can be repeated.
 
         Args:
             items: Texts, or mappings with the arguments of add().
@@ -261,7 +265,9 @@ class Memory:
     def update_many(
         self, /, items: Iterable[Mapping[str, Any]], **defaults: Unpack[UpdateOptions]
     ) -> builtins.list[MemoryRecord]:
-        """Change several memories in one transaction: all or none.
+        """Change several memories: all or none, up to 500 memories with 2 MiB of new text.
+
+        More of them are changed in several such transactions, as with add_many().
 
         Args:
             items: Mappings with the `id` of a memory and arguments of update(). An id may occur more than once.
@@ -294,8 +300,8 @@ class Memory:
     ) -> Forgotten:
         """Forget memories permanently, on this and every other device: by id, or all that match the filters.
 
-        Filters also match expired and superseded memories. Ids are forgotten all or none. Memories that match filters
-        are forgotten in many short transactions. If one of them fails or the process ends, call again for the rest.
+        Filters also match expired and superseded memories. Several memories are forgotten in many short transactions,
+        so that no other process waits long. If one of them fails or the process ends, call again for the rest.
         With ids and filters, it forgets those of the ids that match: after a user has confirmed a list of memories,
         nothing that was added or changed meanwhile is forgotten with them.
 
@@ -330,7 +336,7 @@ class Memory:
         if progress is not None:
             checks.check_callback(progress, "progress")
         if ids is not None and not filters:
-            return self._writer.forget(ids, dry_run=dry_run, expected=heads)
+            return self._writer.forget(ids, dry_run=dry_run, expected=heads, progress=progress)
         wanted = self._reader.filters(filters)
         return self._writer.forget_matching(wanted, among=ids, dry_run=dry_run, progress=progress)
 
@@ -388,9 +394,10 @@ class Memory:
         return self._writer.move(checks.check_id(id), self.get(id).text, space)
 
     def rename_scope(self, old: str, new: str) -> int:
-        """Change the scope of every memory in scope `old` to `new`, in one transaction.
+        """Change the scope of every memory in scope `old` to `new`, in transactions of up to 500 memories.
 
-        If both are projects, the conversations of the project are renamed too.
+        If both are projects, the conversations of the project are renamed too. If the process ends before the last
+        transaction, call again for the rest.
 
         Returns:
             The number of memories changed.

@@ -11,7 +11,7 @@ from memcrdt.errors import NotFoundError
 from memcrdt.model.filters import CheckedFilters, Order, check_filters
 from memcrdt.model.records import Hit, MemoryRecord, Page, Revision
 from memcrdt.store import listing, reads
-from memcrdt.store.listing import PAGE, Listing
+from memcrdt.store.listing import Listing
 from memcrdt.store.membership import sharing
 from memcrdt.store.membership.sharing import SpaceMember
 from memcrdt.store.reading import Readable, StoreFile
@@ -109,7 +109,7 @@ class Reader:
         with self._store.reading() as db:
             return listing.page(db, asked, self._store.now_ms())
 
-    def every(self, order: Order, filters: CheckedFilters, *, page: int = PAGE) -> Iterator[MemoryRecord]:
+    def every(self, order: Order, filters: CheckedFilters, *, page: int | None = None) -> Iterator[MemoryRecord]:
         """Yield every memory that matches the filters, a page at a time."""
         return listing.every(self._store, order, filters, page_size=page)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from memcrdt.config import Config
 from memcrdt.errors import MemcrdtError, StoreError
-from memcrdt.model.limits import BATCH_ITEMS, MIB
+from memcrdt.model.limits import MIB
 from memcrdt.model.serialization import Record
 from memcrdt.model.values import from_ms
 from memcrdt.store import alarms, changes, clock, listing, overview
@@ -109,11 +109,15 @@ class Retention:
             return 0
         if note.before is not None:
             raise StoreError(self._doubt(note.before))
-        plan = partial(changes.forget, listed)
-        count = len(self._store.using_reserve(lambda: self._store.commit(plan, origin=RETENTION)))
+        count = 0
+        while gone := self._store.using_reserve(lambda: self._forget(listed)):
+            count += len(gone)
         self._store.scrub()
         _log.info("forgot %d memories that expired over %d days ago", count, self._config.forget_expired_days)
         return count
+
+    def _forget(self, listed: Callable[[SqlConnection], list[Place]]) -> list[str]:
+        return self._store.commit(partial(changes.forget, listed), origin=RETENTION)
 
     def alarms(self) -> tuple[StoreAlarm, ...]:
         """Return the alarm that expired memories are kept because the clock is doubted, or nothing."""
@@ -136,11 +140,11 @@ class Retention:
         return note
 
     def _due(self) -> Callable[[SqlConnection], list[Place]] | None:
-        """Return a function that lists the memories to forget, or None if there are none."""
+        """Return a function that lists the memories for one transaction to forget, or None if there are none."""
         if not self._config.forget_expired_days:
             return None
         until = self._store.now_ms() - self._config.forget_expired_days * _DAY_MS
-        listed = partial(listing.expired_places, until_ms=until, device=self._store.device, limit=BATCH_ITEMS)
+        listed = partial(listing.expired_places, until_ms=until, device=self._store.device, limit=listing.BATCH)
         with self._store.reading() as db:
             return listed if listed(db) else None
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
-from memcrdt.errors import InputError
+from memcrdt.errors import InputError, MemcrdtError
 from memcrdt.memory.retention import Retention
+from memcrdt.model import limits
 from memcrdt.model.filters import INCLUDES, CheckedFilters
 from memcrdt.model.records import Forgotten
 from memcrdt.model.requests import AddRequest, UpdateRequest, check_alive
 from memcrdt.model.values import Vector
 from memcrdt.store import changes, listing, moving, reads
+from memcrdt.store.filtering import Where, both, where, with_ids
 from memcrdt.store.indexer import SqlConnection
 from memcrdt.store.membership import receipts
-from memcrdt.store.reads import Place
 from memcrdt.store.store import Store
 from memcrdt.store.transaction import Transaction
 
 T = TypeVar("T")
+Progress: TypeAlias = Callable[[int, int], None]  # called with the number done and the number in all
 
 
 class Writer:
@@ -32,34 +35,54 @@ class Writer:
         self._ulids = changes.Ulids()
 
     def add(self, requests: list[AddRequest]) -> list[str]:
-        """Add memories in one transaction and return their ids in order."""
+        """Add memories and return their ids in order. Many memories take several transactions."""
         now = self._store.now_ms()
         for request in requests:
             check_alive(request.attributes, now)
-        texts = [request.text for request in requests]
-        return self.bring(changes.Adding(requests, self._ulids), texts, given_vectors(requests))
+        batches = list(_batches(requests, lambda request: request.text))
+        if len(batches) > 1:
+            self._retention.check_budget([request.text for request in requests])
+            with self._store.reading() as db:
+                changes.check_addable(db, requests)
+        added: list[str] = []
+        for batch in batches:
+            with _saying_how_far("added", len(added), len(requests)):
+                texts = [request.text for request in batch]
+                added += self.bring(changes.Adding(batch, self._ulids), texts, given_vectors(batch))
+        return added
 
     def update(self, requests: list[UpdateRequest]) -> None:
-        """Change memories in one transaction. Raises NotFoundError."""
+        """Change memories. Many memories take several transactions. Raises NotFoundError."""
         now = self._store.now_ms()
         for request in requests:
             check_alive(request.edit.attributes, now)
-        texts = [request.edit.text for request in requests if request.edit.text is not None]
-        given = {request.edit.text: request.vector for request in requests if request.edit.text and request.vector}
-        self.bring(partial(changes.update_all, requests), texts, given)
+        batches = list(_batches(requests, lambda request: request.edit.text or ""))
+        if len(batches) > 1:
+            self._retention.check_budget([request.edit.text for request in requests if request.edit.text])
+            with self._store.reading() as db:
+                changes.check_updatable(db, requests)
+        done = 0
+        for batch in batches:
+            with _saying_how_far("changed", done, len(requests)):
+                texts = [request.edit.text for request in batch if request.edit.text is not None]
+                given = {each.edit.text: each.vector for each in batch if each.edit.text and each.vector}
+                self.bring(partial(changes.update_all, batch), texts, given)
+            done += len(batch)
 
-    def forget(self, ids: list[str], *, dry_run: bool, expected: tuple[str, ...] | None = None) -> Forgotten:
-        """Forget memories by id, in one transaction. Raises NotFoundError and StaleRevisionError."""
+    def forget(
+        self,
+        ids: list[str],
+        *,
+        dry_run: bool,
+        expected: tuple[str, ...] | None = None,
+        progress: Progress | None = None,
+    ) -> Forgotten:
+        """Forget memories by id, in short transactions. Raises NotFoundError and StaleRevisionError."""
         with self._store.reading() as db:
             _check_known(db, ids)
-            count = len(_places(db, ids))
         if dry_run:
-            return Forgotten(count=count, status="done")
-        gone: list[str] = []
-        if count:
-            plan = partial(changes.forget, lambda db: _places(db, ids), expected=expected)
-            gone = self._store.using_reserve(lambda: self._commit(plan))
-            self._store.scrub()
+            return self._counted(with_ids(ids))
+        gone = self._forget(with_ids(ids), Where("TRUE", ()), expected=expected, progress=progress)
         return _forgotten(self._store, len(gone), ids)
 
     def forget_matching(
@@ -68,7 +91,7 @@ class Writer:
         *,
         among: Sequence[str] | None = None,
         dry_run: bool,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Forgotten:
         """Forget the memories that the filters select, all or those `among` some ids, in short transactions.
 
@@ -77,33 +100,42 @@ class Writer:
         if not filters.narrows():
             raise InputError("forget without an id needs a filter; without one it would forget everything")
         # Without the hidden memories, the user would take them for forgotten.
-        everything = replace(filters, include=frozenset(INCLUDES))
+        matching = where(replace(filters, include=frozenset(INCLUDES)), self._store.now_ms())
+        wanted = matching if among is None else both(with_ids(among), matching)
         if dry_run:
-            with self._store.reading() as db:
-                count = len(listing.places(db, everything, self._store.now_ms(), among))
-            return Forgotten(count=count, status="done")
-        gone: list[str] = []
-        self._store.using_reserve(lambda: self._forget_in_batches(everything, among, gone, progress))
-        if gone:
-            self._store.scrub()
+            return self._counted(wanted)
+        gone = self._forget(wanted, matching, progress=progress)
         return _forgotten(self._store, len(gone), gone)
 
-    def _forget_in_batches(
-        self,
-        filters: CheckedFilters,
-        among: Sequence[str] | None,
-        gone: list[str],
-        progress: Callable[[int, int], None] | None,
-    ) -> None:
-        """Forget batch by batch, and add the ids to `gone`."""
+    def _counted(self, condition: Where) -> Forgotten:
         with self._store.reading() as db:
-            batches = listing.batches(db, filters, self._store.now_ms(), among)
-        total = len(gone) + sum(map(len, batches))
-        for batch in batches:
-            listed = partial(listing.places, filters=filters, now_ms=self._store.now_ms(), among=batch)
-            gone += self._commit(partial(changes.forget, listed))
-            if progress is not None:
-                progress(len(gone), total)
+            return Forgotten(count=len(listing.places(db, condition)), status="done")
+
+    def _forget(
+        self,
+        condition: Where,
+        still: Where,
+        *,
+        expected: tuple[str, ...] | None = None,
+        progress: Progress | None,
+    ) -> list[str]:
+        """Forget the memories that satisfy `condition`, unless they no longer satisfy `still`. Return their ids."""
+        gone: list[str] = []
+
+        def forget() -> None:
+            with self._store.reading() as db:
+                batches = listing.batches(db, condition)
+            total = len(gone) + sum(map(len, batches))
+            for batch in batches:
+                listed = partial(listing.places, condition=both(with_ids(batch), still))
+                gone.extend(self._commit(partial(changes.forget, listed, expected=expected)))
+                if progress is not None:
+                    progress(len(gone), total)
+
+        self._store.using_reserve(forget)  # after a full disk, it goes on with the rest
+        if gone:
+            self._store.scrub()
+        return gone
 
     def move(self, memory_id: str, text: str, space: str) -> str:
         """Move a memory with this text to another space, and return its new id."""
@@ -116,8 +148,12 @@ class Writer:
         return moved
 
     def rename_scope(self, old: str, new: str) -> int:
-        """Change scope `old` to `new` in every memory, and return their number."""
-        return self._commit(partial(moving.rename_scope, old, new))
+        """Change scope `old` to `new` in every memory, and return their number. Many take several transactions."""
+        with self._store.reading() as db:
+            places = moving.to_rename(db, old, new)
+        return sum(
+            self._commit(partial(moving.rename_scope, batch, old, new)) for batch in _batches(places, lambda place: "")
+        )
 
     def bring(self, plan: Callable[[Transaction], T], texts: list[str], given: Mapping[str, Vector]) -> T:
         """Commit a plan that adds these texts, some with given vectors.
@@ -134,6 +170,31 @@ class Writer:
         return done
 
 
+def _batches(items: Sequence[T], text_of: Callable[[T], str]) -> Iterator[Sequence[T]]:
+    """Yield the items in batches that one transaction writes quickly."""
+    first = size = 0
+    for place, item in enumerate(items):
+        if place - first == limits.TRANSACTION_ITEMS or size >= limits.TRANSACTION_BYTES:
+            yield items[first:place]
+            first, size = place, 0
+        size += len(text_of(item).encode())
+    if items:
+        yield items[first:]
+
+
+@contextmanager
+def _saying_how_far(done: str, count: int, total: int) -> Iterator[None]:
+    """Say in an error how many memories the transactions before have `done`."""
+    try:
+        yield
+    except MemcrdtError as exc:
+        if not count:
+            raise
+        told = f"the first {count:,} of {total:,} memories are {done}; the next transaction failed: {exc}"
+        exc.args = (told, *exc.args[1:])
+        raise
+
+
 def given_vectors(requests: Sequence[AddRequest]) -> dict[str, Vector]:
     """Return the vectors from callers, by text."""
     return {request.text: request.vector for request in requests if request.vector}
@@ -144,10 +205,6 @@ def _check_known(db: SqlConnection, memory_ids: Sequence[str]) -> None:
     for memory_id in memory_ids:
         if reads.place_of(db, memory_id) is None and not reads.is_forgotten(db, memory_id):
             raise reads.missing(db, memory_id)
-
-
-def _places(db: SqlConnection, memory_ids: Sequence[str]) -> list[Place]:
-    return [place for memory_id in memory_ids for place in reads.places_of(db, memory_id)]
 
 
 def _forgotten(store: Store, count: int, ids: list[str]) -> Forgotten:

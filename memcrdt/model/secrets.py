@@ -64,17 +64,23 @@ _FORMS: Final = tuple(
 # Words that announce a secret, and a value that has to be random.
 _WORDS: Final = ("key", "token", "secret", "passw", "pwd", "bearer", "://")
 _ANNOUNCED: Final = re.compile(
-    r"""(?:(?:api|access|auth|bearer|client|deploy|account|master|private|refresh|secret|signing|encryption)
-    [ _-]?(?:access[ _-]?)?(?:key|token|secret)|(?<![a-z])(?:secret|password|passwort|passwd|pwd|bearer))
-    ["'`]?[ ]{0,2}(?:[:=]|[ ]is[ ]|(?<=bearer)[ ])[ ]{0,2}["'`]?([^\s"'`,;<>{}()\[\]]{12,200})""",
+    r"""(key|token|secret|password|passwort|passwd|pwd|bearer)
+    ["'`]?[ ]{0,2}(?:[:=]|[ ]is[ ]|(?<=bearer)[ ])[ ]{0,2}["'`]?(?=([^\s"'`,;<>{}()\[\]]{12,64}))""",
     re.IGNORECASE | re.VERBOSE,
 )
+# What has to stand before such a word. It is looked at only where a value follows, which is three times as fast.
+_BEFORE: Final = re.compile(
+    r"""(?:(?:api|access|auth|bearer|client|deploy|account|master|private|refresh|secret|signing|encryption)
+    [ _-]?(?:access[ _-]?)?)$""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_BEFORE_CHARS: Final = 24
 _IN_URL: Final = re.compile(r"://[^\s:/@]{0,64}:([^\s@/]{8,128})@")
 
 _JUMPS: Final = 3
 _JUMP_SHARE: Final = 0.22
 _KINDS: Final = 8  # different characters
-_WEIGHED: Final = 64  # characters
+_WEIGHED: Final = 64  # characters, as many as _ANNOUNCED takes
 
 
 def secret_in(text: str) -> str | None:
@@ -88,8 +94,18 @@ def secret_in(text: str) -> str | None:
     lower = text.lower()
     if not any(word in lower for word in _WORDS):
         return None
-    announced = (found[1] for form in (_ANNOUNCED, _IN_URL) for found in form.finditer(text))
-    return "a password or a key" if any(map(_is_random, announced)) else None
+    values = itertools.chain(_announced(text), (found[1] for found in _IN_URL.finditer(text)))
+    return "a password or a key" if any(map(_is_random, values)) else None
+
+
+def _announced(text: str) -> Iterator[str]:
+    """Yield the values that follow words such as `api key:` or `password=`."""
+    for found in _ANNOUNCED.finditer(text):
+        before = text[max(0, found.start() - _BEFORE_CHARS) : found.start()]
+        word = found[1].lower()
+        is_alone = word not in ("key", "token") and not (before[-1:].isascii() and before[-1:].isalpha())
+        if is_alone or (word in ("key", "token", "secret") and _BEFORE.search(before)):
+            yield found[2]
 
 
 def _is_issued(text: str, prefix: str, least: int) -> bool:

@@ -92,7 +92,10 @@ class Searcher:
         """Make `spec` the model to search with, and return its name. Raises as search.index.worker.use_model() does."""
         from memcrdt.search.index.worker import use_model
 
-        return use_model(self._store, self._index, spec)
+        name = use_model(self._store, self._index, spec)
+        if self._worker is not None:
+            self._worker.error = None  # it was about the former model
+        return name
 
     def search(self, query: str, filters: CheckedFilters, options: SearchOptions) -> list[Hit]:
         """Return the memories that answer `query` best, best first."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -93,7 +93,10 @@ class Service:
         return self._saved(record, known=record.created_at < started and "created_at" not in options)
 
     def add_many(self, items: Sequence[Mapping[str, Any]]) -> builtins.list[Saved]:
-        """Add several memories in one transaction, each with the arguments of add(). All are added or none is."""
+        """Add several memories, each with the arguments of add().
+
+        With up to 2 MiB of text in all, all are added or none is, as with Memory.add_many().
+        """
         if len(items) > BATCH:
             raise InputError(f"one call adds at most {BATCH} memories, and got {len(items):,}; make several")
         written = [self._provenance(item) for item in items]
@@ -200,9 +203,13 @@ class Service:
         dry_run: bool = False,
         confirm: str | None = None,
         expected: str | Iterable[str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
         **filters: Any,
     ) -> Forgotten:
         """Forget a memory on every device, permanently. Several memories need a confirmation.
+
+        Many memories are forgotten in short transactions, as with Memory.forget(). If one of them fails, ask again for
+        the rest, which needs another confirmation.
 
         Args:
             id: The id of the memory, or several ids. Without it, at least one filter is required.
@@ -210,6 +217,7 @@ class Service:
             dry_run: Whether to count without forgetting.
             confirm: The value that ConfirmationError had for exactly these memories.
             expected: With one id: the revision that the memory must still be at.
+            progress: As for Memory.forget().
             **filters: As for _filters().
 
         Raises:
@@ -224,7 +232,7 @@ class Service:
         self.access.check_write()
         if len(ids) > 1 and confirm != _confirmation(ids):
             raise ConfirmationError(len(ids), _confirmation(ids))
-        return self.memory.forget(ids, expected=expected)
+        return self.memory.forget(ids, expected=expected, progress=progress)
 
     def count_to_forget(
         self, id: str | Iterable[str] | None = None, *, scope: str | None = None, **filters: Any
@@ -279,13 +287,16 @@ class Service:
         if id is not None:
             if filters or scope is not None:
                 raise InputError("forget takes an id or filters, not both")
-            ids = [id] if isinstance(id, str) else list(islice(id, limits.BATCH_ITEMS))
+            ids = [id] if isinstance(id, str) else list(islice(id, limits.BATCH_ITEMS + 1))
             self._check_seen(*ids)
             return ids
         if not filters and scope is None:
             raise InputError("forget needs an id or a filter; without one it would forget everything")
         everything = {**self._filters(self.context.to_read(scope), filters), "include": ["expired", "superseded"]}
-        return [record.id for record in islice(self.memory.iterate(**everything), limits.BATCH_ITEMS)]
+        found = [record.id for record in islice(self.memory.iterate(**everything), limits.BATCH_ITEMS + 1)]
+        if len(found) > limits.BATCH_ITEMS:
+            raise InputError(f"over {limits.BATCH_ITEMS:,} memories match; forget them in parts, with narrower filters")
+        return found
 
     def _filters(self, scopes: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the filters of Memory for the filters of a face.

@@ -42,7 +42,7 @@ class Adding:
         self._requests = requests
         self._ulids = ulids
         self._spaces: dict[str, int] = {}
-        self._added: dict[tuple[int, str, str], str] = {}  # memories of this batch, for `dedupe`
+        self._added: dict[tuple[int, str, str], str] = {}  # memories of this plan, for `dedupe`
 
     def __call__(self, transaction: Transaction) -> list[str]:
         return [self._add(transaction, request) for request in self._requests]
@@ -81,6 +81,20 @@ class Adding:
         if name not in self._spaces:
             self._spaces[name] = spaces.space_number(db, name)
         return self._spaces[name]
+
+
+def check_addable(db: apsw.Connection, requests: Sequence[AddRequest]) -> None:
+    """Check many requests before the first of them is written, in a transaction of its own.
+
+    Raises NotFoundError for an unknown space, and InputError for an id that is taken or repeated.
+    """
+    for name in {request.space for request in requests}:
+        spaces.space_number(db, name)
+    seen: set[str] = set()
+    for memory_id in (request.id for request in requests if request.id is not None):
+        if memory_id in seen or reads.place_of(db, memory_id) or reads.is_forgotten(db, memory_id):
+            raise _taken(memory_id)
+        seen.add(memory_id)
 
 
 def bear(transaction: Transaction, space: int, request: AddRequest, identity: tuple[str, bytes]) -> None:
@@ -144,6 +158,13 @@ def _is_superseded_by(transaction: Transaction, memory_id: str, successor: str) 
             return True
         current = following
     return False
+
+
+def check_updatable(db: apsw.Connection, requests: Sequence[UpdateRequest]) -> None:
+    """Check many requests before the first of them is written. Raises NotFoundError for an unknown memory."""
+    for memory_id in {request.id for request in requests}:
+        if reads.place_of(db, memory_id) is None:
+            raise reads.missing(db, memory_id)
 
 
 def update_all(requests: Sequence[UpdateRequest], transaction: Transaction) -> None:
@@ -216,7 +237,11 @@ def _named(revisions: tuple[str, ...]) -> str:
 
 def _check_free(transaction: Transaction, space: int, memory_id: str) -> None:
     if transaction.state(space, memory_id) is not None:
-        raise InputError(f"the id {memory_id} is taken, or was forgotten; leave it out to get a new one")
+        raise _taken(memory_id)
+
+
+def _taken(memory_id: str) -> InputError:
+    return InputError(f"the id {memory_id} is taken, or was forgotten; leave it out to get a new one")
 
 
 def generations(db: apsw.Connection, space: int, *named: str) -> Iterator[tuple[str, bytes]]:

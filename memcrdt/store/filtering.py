@@ -65,6 +65,16 @@ def narrowing(filters: CheckedFilters) -> Where:
     return _all(_narrowing(filters))
 
 
+def with_ids(ids: Iterable[str]) -> Where:
+    """Return the condition that a memory has one of these ids."""
+    return _any_of("m.id", ids)
+
+
+def both(one: Where, other: Where) -> Where:
+    """Return the condition that two conditions hold."""
+    return _all([one, other])
+
+
 def in_spaces(column: str, names: Sequence[str]) -> Where:
     """Return the condition that a column is the local number of one of these spaces."""
     named = _any_of("name", names)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
@@ -18,13 +18,13 @@ from memcrdt.model.predicates import is_time
 from memcrdt.model.records import MemoryRecord, Page
 from memcrdt.model.values import from_ms, parse_json, to_ms
 from memcrdt.store import reads
-from memcrdt.store.filtering import where
+from memcrdt.store.filtering import Where, where
 from memcrdt.store.reads import Place
 
 if TYPE_CHECKING:
     from memcrdt.store.reading import Readable
 
-BATCH: Final = 100  # memories that one transaction of many changes, so that other writers wait less than 0.1 s
+BATCH: Final = 100  # memories that one transaction forgets, so that other writers wait less than 0.1 s
 BATCH_BYTES: Final = 128 * KIB  # of their texts
 PAGE: Final = 500  # memories that every() reads at once
 
@@ -88,12 +88,14 @@ def _first(db: apsw.Connection, asked: Listing, filters: CheckedFilters, now_ms:
     return reads.where(db, clause, bindings, tail)
 
 
-def every(store: Readable, order: Order, filters: CheckedFilters, *, page_size: int = PAGE) -> Iterator[MemoryRecord]:
+def every(
+    store: Readable, order: Order, filters: CheckedFilters, *, page_size: int | None = None
+) -> Iterator[MemoryRecord]:
     """Yield all memories that the filters select, in `order`. No read transaction outlives a page."""
     cursor = None
     while True:
         with store.reading() as db:
-            found = page(db, Listing(page_size, cursor, order, filters), store.now_ms())
+            found = page(db, Listing(page_size or PAGE, cursor, order, filters), store.now_ms())
         yield from found
         if (cursor := found.next_cursor) is None:
             return
@@ -105,23 +107,18 @@ def count(db: apsw.Connection, filters: CheckedFilters, now_ms: int) -> int:
     return int(db.execute(f"SELECT count(*) FROM memories m WHERE {clause}", bindings).get)
 
 
-def places(
-    db: apsw.Connection, filters: CheckedFilters, now_ms: int, among: Collection[str] | None = None
-) -> list[Place]:
-    """Return the places of all memories that the filters select, or of those whose ids are in `among`."""
-    clause, bindings = _where(filters, now_ms, among)
-    found = db.execute(f"SELECT m.space, m.id FROM memories m WHERE {clause}", bindings)
+def places(db: apsw.Connection, condition: Where) -> list[Place]:
+    """Return the places of all memories that satisfy a condition."""
+    found = db.execute(f"SELECT m.space, m.id FROM memories m WHERE {condition.sql}", condition.bindings)
     return [(int(space), str(memory_id)) for space, memory_id in found]
 
 
-def batches(
-    db: apsw.Connection, filters: CheckedFilters, now_ms: int, among: Collection[str] | None = None
-) -> list[list[str]]:
-    """Return the ids of the memories that places() selects, in batches that one transaction can change quickly."""
-    clause, bindings = _where(filters, now_ms, among)
+def batches(db: apsw.Connection, condition: Where) -> list[list[str]]:
+    """Return the ids of all memories that satisfy a condition, in batches that one transaction forgets quickly."""
     found: list[list[str]] = []
     size = BATCH_BYTES
-    for memory_id, more in db.execute(f"SELECT m.id, octet_length(m.text) FROM memories m WHERE {clause}", bindings):
+    sql = f"SELECT m.id, octet_length(m.text) FROM memories m WHERE {condition.sql}"
+    for memory_id, more in db.execute(sql, condition.bindings):
         if size + more > BATCH_BYTES or len(found[-1]) == BATCH:
             found.append([])
             size = 0
@@ -144,13 +141,6 @@ def revised_since(db: apsw.Connection, filters: CheckedFilters, now_ms: int, lim
     clause, bindings = where(filters, now_ms)
     tail = f"ORDER BY m.updated_at DESC, m.id LIMIT {limit}"
     return reads.where(db, f"{clause} AND {_REVISED_SINCE}", (*bindings, filters.as_of), tail)
-
-
-def _where(filters: CheckedFilters, now_ms: int, among: Collection[str] | None) -> tuple[str, tuple[Any, ...]]:
-    clause, bindings = where(filters, now_ms)
-    if among is None:
-        return clause, bindings
-    return f"m.id IN (SELECT value FROM json_each(?)) AND ({clause})", (json.dumps(list(among)), *bindings)
 
 
 def _cursor(order: Order, last: MemoryRecord, column: str) -> str:

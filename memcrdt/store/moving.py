@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
+
+import apsw
 
 from memcrdt.model import edits
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
@@ -10,7 +13,7 @@ from memcrdt.model.projection import LiveMemory
 from memcrdt.model.scopes import renamed
 from memcrdt.store import reads
 from memcrdt.store.changes import SALT_BYTES, change, state_of
-from memcrdt.store.reads import missing
+from memcrdt.store.reads import Place, missing
 from memcrdt.store.spaces import space_number
 from memcrdt.store.transaction import Transaction
 
@@ -52,20 +55,27 @@ _TO_RENAME: Final = (
     "SELECT space, id, scope FROM memories WHERE scope = ?1"
     " OR (scope >= ?1 || '/conversation/' AND scope < ?1 || '/conversation0')"
 )
+_SCOPE: Final = "SELECT scope FROM memories WHERE space = ? AND id = ?"
 
 
-def rename_scope(old: str, new: str, transaction: Transaction) -> int:
-    """Change the scope `old` to `new` for all memories in all spaces. Return the number of memories.
+def to_rename(db: apsw.Connection, old: str, new: str) -> list[Place]:
+    """Return the places of the memories that get another scope when the scope `old` becomes `new`.
 
     The conversations of a project follow it to another project. Raises InputError if one of them would get an invalid
     scope.
     """
+    found = db.execute(_TO_RENAME, (old,))
+    return [(space, memory_id) for space, memory_id, scope in found if renamed(scope, old, new) is not None]
+
+
+def rename_scope(places: Iterable[Place], old: str, new: str, transaction: Transaction) -> int:
+    """Change the scope `old` to `new` for those of these memories that still have it. Return their number."""
     count = 0
-    found: list[tuple[Any, ...]] = transaction.db.execute(_TO_RENAME, (old,)).fetchall()
-    for space, memory_id, scope in found:
-        if (changed := renamed(scope, old, new)) is not None:
-            state = state_of(transaction, space, memory_id)
-            change(transaction, space, state, MemoryEdit(attributes={"scope": changed}), None)
+    for place in places:
+        scope = transaction.db.execute(_SCOPE, place).get
+        if scope is not None and (changed := renamed(scope, old, new)) is not None:
+            edit = MemoryEdit(attributes={"scope": changed})
+            change(transaction, place[0], state_of(transaction, *place), edit, None)
             count += 1
     return count
 

@@ -9,6 +9,7 @@ python -m tests.campaigns sim --seeds 300 --rot
 python -m tests.campaigns mutants --seeds 300
 python -m tests.campaigns fuzz --updates 1000000
 python -m tests.campaigns commands --count 10000
+python -m tests.campaigns heavy --memories 5000
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from memcrdt.model.limits import MIB
-from tests.campaigns import commands, fuzz, kill, mutants, nonsense, powerloss, scenario, soak
+from tests.campaigns import commands, fuzz, heavy, kill, mutants, nonsense, powerloss, scenario, soak
 
 # The number of items in one chunk, which one process runs as a whole.
 _SCHEDULES: Final = 100
@@ -70,6 +71,7 @@ def main() -> None:
     of_mutants = add(_mutants, "the simulator on deliberately broken builds", seeds=300, first=0)
     of_mutants.add_argument("--jobs", type=int, default=os.cpu_count(), help="number of processes")
     add(_commands, "commands that each open the home, write and close it", count=1_000)
+    add(_heavy, "heavy calls of one process beside everyday calls of another, with the longest waits", memories=2_000)
     given = parser.parse_args()
     start = time.monotonic()
     print(f"{given.run(given)} in {time.monotonic() - start:.0f} s")
@@ -90,6 +92,17 @@ def _kill(given: argparse.Namespace) -> str:
 def _commands(given: argparse.Namespace) -> str:
     with tempfile.TemporaryDirectory(prefix="memcrdt-commands-") as home:
         return f"client ids in a shard: {commands.run(Path(home), given.count)} after {given.count} commands,"
+
+
+def _heavy(given: argparse.Namespace) -> str:
+    with tempfile.TemporaryDirectory(prefix="memcrdt-heavy-") as folder:
+        for name, beside in heavy.run(Path(folder), given.memories).items():
+            print(
+                f"{name}: {beside.took_s:.1f} s; beside it {beside.rounds} rounds of everyday calls, the longest call"
+                f" {beside.longest_s * 1e3:.0f} ms ({beside.slowest})",
+                flush=True,
+            )
+    return f"no call failed beside heavy calls over {given.memories} memories,"
 
 
 def _soak(given: argparse.Namespace) -> str:

@@ -15,6 +15,7 @@ import memcrdt
 from memcrdt.errors import InputError
 from memcrdt.memory.feed import QUEUE, Subscription
 from memcrdt.memory.memory import Memory
+from memcrdt.model import limits
 from memcrdt.model.records import Change
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.testing.memories import Clock, exchange
@@ -207,9 +208,10 @@ def test_every_own_change_is_called_local(memory: Memory) -> None:
     assert {change.origin for change in told} == {"local"}
 
 
-def test_a_large_batch_is_heard_whole_through_a_short_queue(memory: Memory) -> None:
+def test_a_large_batch_is_heard_whole_through_a_short_queue(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changes that do not fit wait in the tables. None is missed, and no `missed` change is sent."""
     count = QUEUE * 2 + 10
+    monkeypatch.setattr(limits, "TRANSACTION_ITEMS", count)  # a later commit would send a `missed` change
     with memory.changes() as changes:
         ids = memory.add_many([f"text {n}" for n in range(count)])
         deadline = time.monotonic() + WAIT_S

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 import memcrdt
-from memcrdt.errors import InputError, NotFoundError
+from memcrdt.errors import InputError, NotFoundError, StoreError
 from memcrdt.memory.memory import Memory
+from memcrdt.model import limits
 from memcrdt.store import listing
 from memcrdt.testing.memories import Clock, exchange
 
@@ -242,3 +243,106 @@ async def test_they_are_awaitable(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             _ = [record async for record in memory.iterate(tag="a")]  # type: ignore[call-arg]
         assert [record.tags for record in await memory.update_many([{"id": ids[0], "tags": ["a"]}])] == [("a",)]
         assert (await memory.forget(ids)).count == 3
+
+
+@pytest.fixture(name="commits")
+def _commits(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Make transactions of up to three memories, and return the number of changes of each."""
+    monkeypatch.setattr(limits, "TRANSACTION_ITEMS", 3)
+    commits: list[int] = []
+    memory.store.subscribe(lambda notice: commits.append(len(notice.changes)))
+    return commits
+
+
+def test_many_are_added_in_several_transactions(memory: Memory, commits: list[int]) -> None:
+    """In order, and other writers get their turn in between. A repeated text is known over all of them."""
+    ids = memory.add_many([*map(str, range(7)), "0"], dedupe=True)
+    assert commits == [3, 3, 1]
+    assert [record.text for record in memory.list(order="oldest")] == [str(n) for n in range(7)]
+    assert ids == [*sorted(ids[:7]), ids[0]]
+
+
+def test_long_texts_are_added_in_smaller_transactions(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the texts of a transaction have reached its size."""
+    monkeypatch.setattr(limits, "TRANSACTION_BYTES", 10)
+    commits: list[int] = []
+    memory.store.subscribe(lambda notice: commits.append(len(notice.changes)))
+    memory.add_many(["ééé", "éé", "e" * 20, "e", "e"])
+    assert commits == [2, 1, 2]
+
+
+@pytest.mark.parametrize("bad", [{"id": UNKNOWN}, {"space": "nowhere"}, {"id": UNKNOWN[:-1] + "2"}])
+def test_one_bad_item_among_many_and_none_is_added(memory: Memory, commits: list[int], bad: dict[str, Any]) -> None:
+    """A taken id, a repeated id and an unknown space are found before the first transaction."""
+    memory.add("there", id=UNKNOWN)
+    commits.clear()
+    with pytest.raises((InputError, NotFoundError)):
+        memory.add_many([{"text": "a", "id": UNKNOWN[:-1] + "2"}, *"bcdef", {"text": "g", **bad}])
+    assert commits == []
+
+
+def test_one_unknown_memory_among_many_and_none_is_changed(memory: Memory, commits: list[int], ids: list[str]) -> None:
+    """It is found before the first transaction."""
+    commits.clear()
+    with pytest.raises(NotFoundError):
+        memory.update_many([{"id": each, "pinned": True} for each in (*ids, UNKNOWN)])
+    assert commits == []
+
+
+def test_an_error_between_transactions_says_how_far_it_came(memory: Memory, commits: list[int], ids: list[str]) -> None:
+    """What can only be found under the lock: here, a limit that a memory would break."""
+    memory.update(ids[4], tags=[f"tag {n}" for n in range(limits.TAGS)])
+    commits.clear()
+    with pytest.raises(InputError, match=r"the first 3 of 5 memories are changed; .*the maximum is 64"):
+        memory.update_many([{"id": each, "add_tags": ["one more"]} for each in ids])
+    assert commits == [3]
+
+
+def test_the_budget_of_many_is_checked_before_the_first_transaction(
+    open_memory: OpenMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So nothing is added that would have to be removed again."""
+    memory = open_memory(budget_mb=1)
+    monkeypatch.setattr(limits, "TRANSACTION_ITEMS", 3)
+    with pytest.raises(StoreError, match="nothing was changed"):
+        memory.add_many("x" * limits.TEXT_BYTES for _ in range(17))
+    assert memory.count() == 0
+
+
+def test_a_scope_is_renamed_in_several_transactions(memory: Memory, commits: list[int]) -> None:
+    """A memory that changed its scope meanwhile keeps it."""
+    ids = memory.add_many(map(str, range(7)), scope="project/old")
+    commits.clear()
+    memory.store.subscribe(lambda _: memory.update(ids[6], scope="agent/x") if len(commits) == 1 else None)
+    assert memory.rename_scope("project/old", "project/new") == 6
+    assert commits == [3, 1, 3]
+    assert memory.get(ids[6]).scope == "agent/x"
+
+
+def test_several_ids_are_forgotten_in_short_transactions(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With progress. After an interruption, the same call forgets the rest."""
+    monkeypatch.setattr(listing, "BATCH", 3)
+    ids = memory.add_many(map(str, range(7)))
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt(done, total)
+
+    with pytest.raises(KeyboardInterrupt, match="3, 7"):
+        memory.forget(ids, progress=stop)
+    steps: list[tuple[int, int]] = []
+    assert memory.forget(ids, progress=lambda *step: steps.append(step)).count == 4
+    assert steps == [(3, 4), (4, 4)]
+
+
+def test_expired_memories_are_forgotten_in_short_transactions(
+    open_memory: OpenMemory, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them in one call."""
+    monkeypatch.setattr(listing, "BATCH", 3)
+    memory = open_memory()
+    memory.add_many(map(str, range(7)), expires_at=clock.time(hours=1))
+    clock.advance(days=31)
+    commits: list[int] = []
+    memory.store.subscribe(lambda notice: commits.append(len(notice.changes)))
+    assert memory.forget_expired(trust_clock=True) == 7
+    assert commits == [3, 3, 1]

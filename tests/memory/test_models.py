@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import memcrdt
@@ -36,3 +37,17 @@ async def test_models_are_listed_without_a_memory_and_awaitable_with_one(tmp_pat
         assert isinstance(memory, AsyncMemory)
         assert (await memory.models.list())[0].name == "static"
         assert (await memory.models.wait()).waiting == 0
+
+
+def test_a_change_of_the_model_ends_the_error_of_the_former_one(tmp_path: Path) -> None:
+    """Here a model that only another process had."""
+    with memcrdt.open(tmp_path / "home", embedder=lambda texts: [[1.0, len(text)] for text in texts]) as other:
+        other.add("Deploys go out on Tuesdays")
+    with memcrdt.open(tmp_path / "home") as memory:
+        memory.add("Invoices are sent as PDF")
+        deadline = time.monotonic() + 20
+        while memory.models.status().error is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert "not known to this process" in str(memory.models.status().error)
+        memory.models.use("static")
+        assert memory.models.wait(timeout=60).waiting == 0

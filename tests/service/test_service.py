@@ -12,6 +12,7 @@ from memcrdt.service.access import Access
 from memcrdt.service.context import Context
 from memcrdt.service.problems import ConfirmationError, problem_of
 from memcrdt.service.service import Service
+from memcrdt.store import listing
 from memcrdt.store.membership.peers import Peers
 from memcrdt.testing.memories import exchange
 
@@ -122,6 +123,19 @@ def test_forgetting_several_memories_needs_a_confirmation_of_just_these(service:
     problem = problem_of(asked.value)
     assert problem.code == "confirmation_required"
     assert asked.value.confirm in problem.remedy
+
+
+def test_confirmed_memories_are_forgotten_in_short_transactions(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that no other process waits for many of them."""
+    monkeypatch.setattr(listing, "BATCH", 3)
+    service.add_many([{"text": f"note {number}", "tags": ["old"]} for number in range(7)])
+    with pytest.raises(ConfirmationError) as asked:
+        service.forget(tags=["old"])
+    steps: list[tuple[int, int]] = []
+    service.forget(tags=["old"], confirm=asked.value.confirm, progress=lambda *step: steps.append(step))
+    assert steps == [(3, 7), (6, 7), (7, 7)]
 
 
 def test_forget_without_an_id_or_filter_is_refused(service: Service) -> None:

@@ -23,6 +23,7 @@ BATCH: Final = 32  # memories embedded and committed at once: some tenths of a s
 DISCARD: Final = 2_000  # old vectors deleted at once: the write lock is held for some tens of milliseconds
 FIRST_RETRY_S: Final = 1.0  # wait after a failure, unless something wakes the worker; it doubles with each failure
 LAST_RETRY_S: Final = 30.0
+LOOK_S: Final = 2.0  # between two looks without work: a process with another model may have left memories waiting
 
 _WAITING = """
 SELECT memory, text FROM waiting JOIN memories USING(memory) WHERE memory >= ? ORDER BY memory LIMIT ?"""
@@ -49,7 +50,7 @@ class EmbeddingWorker:
         self.error: MemcrdtError | None = None  # why the work has stopped; None while it goes on
 
     def start(self) -> None:
-        """Start the thread. It wakes after every commit that leaves memories waiting.
+        """Start the thread. It wakes after every commit of this process that leaves memories waiting.
 
         If the memory was opened with another embedder than the shipped one, its model becomes the model of the store:
         see registry.use.
@@ -126,7 +127,7 @@ class EmbeddingWorker:
                 while not self._stop.is_set() and self.step():
                     retry_s = FIRST_RETRY_S
                 self.error = None
-                self._wake.wait()
+                self._wake.wait(LOOK_S)
             except MemcrdtError as exc:  # a missing model, a full disk: the status shows it, and the worker tries again
                 self.error = exc
                 self._wake.wait(retry_s)

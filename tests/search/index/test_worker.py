@@ -89,6 +89,24 @@ def test_without_an_embedder_searches_use_words_alone(tmp_path: Path) -> None:
         assert count(memory, "SELECT count(*) FROM vectors") == 2
 
 
+def test_the_worker_embeds_what_another_process_left_waiting(
+    tmp_path: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a commit of its own process: the other process may not have the model, or may have ended."""
+    monkeypatch.setattr("memcrdt.search.index.worker.LOOK_S", 0.01)
+    memory.add("the first text gives the store its model")
+    _, worker = parts(memory)
+    worker.start()
+    try:
+        with memcrdt.open(tmp_path / "home", embedder=None) as other:
+            assert other.models.wait(timeout=20).waiting == 0
+            other.add("the harbour crane")
+            assert other.models.wait(timeout=20).waiting == 0
+    finally:
+        worker.close()
+    assert count(memory, "SELECT count(*) FROM vectors") == 2
+
+
 def test_a_text_that_changes_while_it_is_embedded_gets_its_own_vector(memory: Memory) -> None:
     """The vector of an old text is never stored for a new text."""
     changed = memory.add("aaaa aaaa")
