@@ -233,6 +233,18 @@ def without(logger: str) -> Iterator[None]:
         quiet.removeFilter(_nothing)
 
 
+@contextmanager
+def telling(logger: str, level: int) -> Iterator[None]:
+    """Print the messages of a logger from this level on, inside the block."""
+    talkative = logging.getLogger(logger)
+    before = talkative.level
+    talkative.setLevel(level)
+    try:
+        yield
+    finally:
+        talkative.setLevel(before)
+
+
 def _nothing(record: logging.LogRecord) -> bool:
     return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from contextlib import suppress
@@ -13,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from memcrdt.cli.face import Face, command, pass_face, run_loop
-from memcrdt.cli.output import readable, say
+from memcrdt.cli.output import readable, say, telling
 from memcrdt.model.ports import DEFAULT_PORT, DEFAULT_YJS_PORT
 
 if TYPE_CHECKING:
@@ -65,12 +66,14 @@ class ServeReport:
 )
 @click.option("--yjs-cert", type=_FILE, help="A certificate with its chain (PEM), for TLS.")
 @click.option("--yjs-key", type=_FILE, help="The private key (PEM), if it is not in the file of the certificate.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the addresses of other devices, and every dial that fails.")
 @pass_face
 @click.pass_context
-def serve_command(context: click.Context, face: Face, /, yjs: bool, **options: Any) -> None:
+def serve_command(context: click.Context, face: Face, /, yjs: bool, verbose: bool, **options: Any) -> None:
     """Sync with the accepted devices until interrupted.
 
-    Prints its addresses at the start and whenever they change. It listens while at least one device is accepted.
+    Prints its addresses at the start and whenever they change, and one line on stderr for each change of another
+    device. It listens while at least one device is accepted.
     """
     from memcrdt import Node
 
@@ -80,7 +83,7 @@ def serve_command(context: click.Context, face: Face, /, yjs: bool, **options: A
             raise click.UsageError(f"--{name.replace('_', '-')} needs --yjs")
     if options["port"] is None:
         del options["port"]  # follow the settings
-    with face.open() as memory:
+    with face.open() as memory, telling("memcrdt.net.peers", logging.DEBUG if verbose else logging.INFO):
         run_loop(_serve(Node(memory, yjs=_yjs(**to_yjs) if yjs else None, **options), face.printer))
 
 

@@ -107,7 +107,7 @@ class Driver:
         self._trusted = TrustedPeers(parts.peers)
         self._reading = asyncio.Lock()  # of the peers table
         self._peers_changed = asyncio.Event()
-        self._records = PeerRecords(parts.peers, parts.introductions, self._store)
+        self._records = PeerRecords(parts.peers, parts.introductions, self._store, self._trusted.name)
         self._dialer = Dialer(parts.identity, self._records)
         self._listener = Listener(parts.identity, self._records, self.serve, knows=self._trusted.has_host)
         self._candidates = Candidates(
@@ -155,6 +155,7 @@ class Driver:
     async def stop(self) -> None:
         """Close all connections and free the port, within a few seconds."""
         self._is_stopping = True
+        self._records.stop()
         await asyncio.gather(self._runner.stop(), self._candidates.stop())
         await self._tasks.cancel()
         await self._stop_listening()
@@ -206,7 +207,7 @@ class Driver:
             connection = await self._race.dial(device)
         except MemcrdtError as exc:
             if device not in self.connected:
-                self._records.dial_failed(device, str(exc))
+                self._records.dial_failed(device, exc)
             self._runner.handle(DialFailed(device))
         else:
             await self.serve(connection)
@@ -257,6 +258,7 @@ class Driver:
             for event in await self._in_store(self._trusted.read):
                 self._runner.handle(event)
                 if isinstance(event, Revoked):
+                    self._records.removed(event.peer)
                     self._runner.hang_up(event.peer)
             for device in self._trusted.devices - before:
                 self._records.accepted(device)

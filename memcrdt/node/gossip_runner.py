@@ -196,7 +196,7 @@ class GossipRunner:
 
     def _report(self, report: SyncReport) -> None:
         if report.kind == "ready":
-            log.debug("%s shares %s", shown(report.peer), report.text or "nothing")
+            self._records.shares(report.peer, [space for space in report.text.split(", ") if space])
         elif report.kind == "agreed":
             self._records.agreed(report.peer, report.text)
         elif report.kind == "alarm":

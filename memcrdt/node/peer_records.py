@@ -9,17 +9,18 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from memcrdt.errors import MemcrdtError, NotFoundError, StoreError
+from memcrdt.errors import MemcrdtError, NotFoundError, StoreError, UnreachableError
 from memcrdt.model.device_ids import shown
 from memcrdt.net.addresses import Address
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
 from memcrdt.net.connection import listening_address
 from memcrdt.net.handshake import TrustPolicy
+from memcrdt.node.peer_lines import PeerLines
 from memcrdt.store.membership import peers as stored
 from memcrdt.store.membership.shares import COME_BACK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from concurrent.futures import Executor, Future
 
     from memcrdt.net.auth import AuthenticatedPeer
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from memcrdt.store.membership.peers import Peers
 
 log = logging.getLogger("memcrdt.net")
+peers_log = logging.getLogger("memcrdt.net.peers")  # one line for each change of a device, addresses at DEBUG
 T = TypeVar("T")
 
 DIAL_GRACE_S: Final = 5.0  # failed dials are not logged before: a device that was just paired listens a moment later
@@ -40,8 +42,14 @@ class PeerRecords(TrustPolicy):
     Implements AdmissionPolicy and TrustPolicy.
     """
 
-    def __init__(self, peers: Peers, introductions: Introductions, store: Executor) -> None:
+    def __init__(
+        self, peers: Peers, introductions: Introductions, store: Executor, name_of: Callable[[str], str]
+    ) -> None:
+        """`name_of` returns how messages call a device."""
         self._peers = peers
+        self._name_of = name_of
+        self._lines = PeerLines(name_of)
+        self._held: asyncio.TimerHandle | None = None  # says the lines that were held back
         self._introductions = introductions
         self._store = store
         self._unknown, self._revoked, self._introduced = _RateLimit(), _RateLimit(), _RateLimit()
@@ -90,9 +98,26 @@ class PeerRecords(TrustPolicy):
         self._note(partial(self._peers.refused, device, by))
         return f"this device was revoked by {name or shown(by)}; {COME_BACK}"
 
+    def stop(self) -> None:
+        """Say nothing any more."""
+        if self._held is not None:
+            self._held.cancel()
+
     def accepted(self, device: str) -> None:
         """Note that a device was accepted. Its next failures are not logged before it had time to listen."""
         self._forget_failures(device)
+        self._lines.accepted(device)
+        self._say()
+
+    def removed(self, device: str) -> None:
+        """Note that a device is no longer accepted."""
+        self._lines.removed(device)
+        self._say()
+
+    def shares(self, device: str, spaces: Iterable[str]) -> None:
+        """Note the ids of the spaces that a connected device and this one share."""
+        self._lines.shares(device, spaces)
+        self._say()
 
     def connected(self, link: PeerLink) -> None:
         """Record that a device is connected."""
@@ -100,36 +125,66 @@ class PeerRecords(TrustPolicy):
         note = stored.PeerConnection(connection.via, connection.address, link.since_ms, connection.found, link.skew_ms)
         home = connection.listens_at
         self._forget_failures(link.peer)
+        self._lines.connected(link.peer, connection.found)
+        peers_log.debug("%s is at %s, %s", self._name_of(link.peer), connection.address, connection.via)
+        self._say()
         self._note(partial(self._peers.connected, link.peer, connection.peer.public_key, note, home))
 
     def disconnected(self, device: str) -> None:
         """Record that a device is no longer connected."""
+        self._lines.disconnected(device)
+        self._say()
         self._note(partial(self._peers.disconnected, device))
 
     def failed(self, device: str, problem: str) -> None:
         """Record a problem with the device, in words for the user. Log it if it differs from the last problem."""
+        problem = self._named(device, problem)
         if self._problems.get(device) != problem:
             self._problems[device] = problem
             log.warning("%s", problem)
         self._note(partial(self._peers.failed, device, problem))
 
-    def dial_failed(self, device: str, problem: str) -> None:
-        """Record that no dial to the device succeeded. Log it, as failed() does, once dials have failed for 5 s."""
-        now = asyncio.get_running_loop().time()
-        if now - self._failing_since.setdefault(device, now) >= DIAL_GRACE_S:
+    def dial_failed(self, device: str, error: MemcrdtError) -> None:
+        """Record that no dial to the device succeeded. Log it, as failed() does, once dials have failed for 5 s.
+
+        A device that does not answer is switched off, or not there yet. It is waited for without a warning.
+        """
+        now, problem = asyncio.get_running_loop().time(), self._named(device, str(error))
+        is_away = isinstance(error, UnreachableError)
+        if now - self._failing_since.setdefault(device, now) >= DIAL_GRACE_S and not is_away:
             self.failed(device, problem)
-        else:
-            log.debug("%s", problem)
-            self._note(partial(self._peers.failed, device, problem))
+            return
+        if is_away:
+            self._lines.unreachable(device, now)
+            self._say()
+        peers_log.debug("%s", problem)
+        self._note(partial(self._peers.failed, device, problem))
 
     def agreed(self, device: str, space: str) -> None:
         """Record that the device and this one have the same content in a space. `space` is the space's id."""
+        self._lines.agreed(device, space)
+        self._say()
         self._note(partial(self._peers.agreed, device, space))
 
     def alarm(self, text: str) -> None:
         """Record and log a problem that the user has to solve."""
         log.warning("%s", text)
         self._note(partial(self._peers.alarm, text))
+
+    def _say(self) -> None:
+        """Log the lines that are due, and those that are held back when their time has come."""
+        loop = asyncio.get_running_loop()
+        for line in self._lines.take(loop.time()):
+            peers_log.info("%s", line)
+        if self._held is not None:
+            self._held.cancel()
+        held_s = self._lines.held_s(loop.time())
+        self._held = None if held_s is None else loop.call_later(held_s, self._say)
+
+    def _named(self, device: str, problem: str) -> str:
+        """Return the problem with the name of the device in place of its id. A command that it names keeps the id."""
+        name = self._name_of(device)
+        return problem if name in shown(device) else problem.replace(shown(device), name, 1)  # not in a command
 
     def _forget_failures(self, device: str) -> None:
         self._problems.pop(device, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memcrdt.model.device_ids import shown
 from memcrdt.net.addresses import Address
 from memcrdt.sync.events import Known, Revoked, SpacesChanged, SyncNow
 
@@ -17,6 +18,7 @@ class TrustedPeers:
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
         self._addresses: dict[str, frozenset[str]] = {}
+        self._names: dict[str, str] = {}
         self._hosts: set[str] = set()
         self._writers: frozenset[str] = frozenset()
         self._shares: frozenset[tuple[int, str]] = frozenset()
@@ -41,6 +43,13 @@ class TrustedPeers:
         """Return whether the address of an accepted device is at this host."""
         return host in self._hosts
 
+    def name(self, device: str) -> str:
+        """Return how messages call a device: its name and, if another device has that too, the beginning of its id."""
+        name, group = self._names.get(device), shown(device).partition("-")[0]
+        if name is None:
+            return group
+        return f"{name} ({group})" if [*self._names.values()].count(name) > 1 else name
+
     def known(self, device: str) -> Known:
         """Return the event that lets the gossip dial an accepted device."""
         return Known(device, device in self._writers)
@@ -50,6 +59,7 @@ class TrustedPeers:
         before, wrote, said_before = self._addresses, self._writers, (self._shares, self._statements)
         known = self._peers.all()
         self._addresses = {peer.device: frozenset(peer.addresses) for peer in known if peer.state == "accepted"}
+        self._names = {peer.device: peer.name for peer in known if peer.name and peer.state != "pending"}
         self._hosts = {Address.parse(each).host for addresses in self._addresses.values() for each in addresses}
         self._revoked = any(peer.state == "revoked" for peer in known)
         self._writers = self._peers.writers()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
+from memcrdt import config
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli, Server
 
@@ -51,6 +53,30 @@ def test_what_one_device_adds_another_finds(cli: Cli, homes: list[Path], serve: 
     assert here["peers"][0]["connected"]
     assert here["spaces"][0]["digest"] == there["spaces"][0]["digest"]
     assert there["serving"]["port"] == listening["port"]
+
+
+def test_serve_says_what_becomes_of_each_device(
+    cli: Cli, homes: list[Path], serve: Serve, eventually: Eventually
+) -> None:
+    """One line for each change, on stderr, with the name. Addresses are for --verbose."""
+    laptop, desktop = homes
+    for home in homes:
+        config.change(home, "mdns", False)
+    cli("accept", device_of(cli, laptop), "--home", str(desktop), "--name", "laptop")
+    address = serve(desktop).says()["addresses"][0]
+    cli("accept", device_of(cli, desktop), "--home", str(laptop), "--at", address, "--name", "desktop")
+    for options, shown in (((), False), (("--verbose",), True)):
+        before = peers(cli, laptop)[0]["agreed_at"]
+        server = serve(laptop, *options)
+        server.says()
+        eventually(lambda before=before: peers(cli, laptop)[0]["agreed_at"] not in (None, before))
+        server.process.terminate()
+        said = server.ended().err
+        lines = ["waiting for desktop", "connected to desktop", "desktop is up to date"]
+        assert [line for line in said.splitlines() if line.removeprefix("memcrdt: ") in lines] == [
+            f"memcrdt: {line}" for line in lines
+        ]
+        assert (address in said) == shown
 
 
 def test_serve_listens_as_soon_as_somebody_is_accepted(cli: Cli, homes: list[Path], serve: Serve) -> None:

@@ -503,20 +503,62 @@ async def test_a_device_that_listens_a_moment_later_is_no_warning(
     assert _warnings(caplog) == []
 
 
-async def test_a_device_that_stays_unreachable_is_one_warning(
+async def test_a_device_that_is_away_is_waited_for_without_a_warning(
     make_machine: Make, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """However often it is dialed. The failure is in the status."""
-    monkeypatch.setattr("memcrdt.node.peer_records.DIAL_GRACE_S", 0.2)
+    """However often it is dialed. The failure is in the status, and addresses are for those who ask for them."""
+    monkeypatch.setattr("memcrdt.node.peer_records.DIAL_GRACE_S", 0)
+    caplog.set_level(logging.DEBUG, "memcrdt.net.peers")
     laptop, desktop = make_machine("laptop"), make_machine("desktop")
     await laptop.start()
     laptop.accept(desktop, address=Address("127.0.0.1", 1))
-    await eventually(lambda: _warnings(caplog))
+    await eventually(lambda: laptop.peers.get(desktop.id).error_at)
     last = laptop.peers.get(desktop.id).error_at
     await eventually(lambda: laptop.peers.get(desktop.id).error_at > last)
-    (warning,) = _warnings(caplog)
-    assert "the connection was refused" in warning
-    assert laptop.peers.get(desktop.id).error == warning
+    assert _warnings(caplog) == []
+    assert _said(caplog) == [f"waiting for {desktop.id[:7]}"]
+    error = laptop.peers.get(desktop.id).error
+    assert "the connection was refused" in error
+    assert error in caplog.messages
+
+
+def _said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the lines about other devices."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if (record.name, record.levelno) == ("memcrdt.net.peers", logging.INFO)
+    ]
+
+
+async def test_each_change_of_a_device_is_one_line(
+    make_machine: Make, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With its name. A device that refuses us is a warning, with its name too."""
+    caplog.set_level(logging.INFO, "memcrdt.net.peers")
+    laptop, desktop = make_machine("laptop"), make_machine("desktop")
+    desktop.accept(laptop)
+    await desktop.start()
+    caplog.clear()
+    await laptop.start()
+    laptop.peers.accept(desktop.id, name="desktop")
+    laptop.accept(desktop)
+    await eventually(lambda: "waiting for desktop" in _said(caplog))
+    laptop.find(desktop, desktop.address)
+    await eventually(lambda: "desktop is up to date" in _said(caplog))
+    await desktop.stop()
+    await eventually(lambda: "lost desktop, trying again" in _said(caplog))
+    laptop.peers.revoke(desktop.id)
+    laptop.change_signal.event.set()
+    await eventually(lambda: "desktop is no longer accepted" in _said(caplog))
+    mine = [line for line in _said(caplog) if "desktop" in line]
+    assert mine == [
+        "waiting for desktop",
+        "connected to desktop (mDNS)",
+        "desktop is up to date",
+        "lost desktop, trying again",
+        "desktop is no longer accepted",
+    ]
 
 
 async def test_a_driver_that_need_not_listen_starts_and_says_why_it_does_not(

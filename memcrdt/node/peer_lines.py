@@ -1,0 +1,117 @@
+"""One line for each change of another device, for whoever watches `memcrdt serve` or the log.
+
+A device is waited for, connected, up to date, or lost. The lines follow this state, not the single events: dials that
+fail, a second connection or repeated comparisons change nothing. A device that comes and goes has a limited number of
+lines a minute. Then its line is held back, and the next one shows its state at that time. So the last line is true.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+LINES: Final = 10  # of one device in WINDOW_S
+WINDOW_S: Final = 60.0
+STILL_S: Final = 30.0  # of failed dials, after which a line says where to look
+
+_FOUND: Final = {"mdns": " (mDNS)", "tailscale": " (Tailscale)"}
+
+
+@dataclass(slots=True)
+class _Peer:
+    line: str  # about the present state
+    said: str = ""  # the last line that was said
+    said_at: deque[float] = field(default_factory=lambda: deque(maxlen=LINES))
+    is_connected: bool = False
+    waits_since: float | None = None  # the first failed dial since the last connection
+    shared: frozenset[str] = frozenset()  # the ids of the spaces in the greetings of this connection
+    differing: frozenset[str] = frozenset()  # those that have yet to be found equal
+
+    def held_s(self, now: float) -> float:
+        """Return the seconds until the line may be said: 0 if it may be said now."""
+        return max(0.0, self.said_at[0] + WINDOW_S - now) if len(self.said_at) == LINES else 0.0
+
+
+class PeerLines:
+    """The lines about other devices. Takes events and the time in seconds, and returns lines.
+
+    Args:
+        name_of: Returns how a device is called in a line.
+
+    Example:
+        >>> lines = PeerLines(lambda device: "laptop-a")
+        >>> lines.accepted(device)
+        >>> lines.take(now=0.0)
+        ['waiting for laptop-a']
+    """
+
+    def __init__(self, name_of: Callable[[str], str]) -> None:
+        self._name_of = name_of
+        self._peers: dict[str, _Peer] = {}
+
+    def accepted(self, device: str) -> None:
+        """Note that the device is accepted, and not connected yet."""
+        self._peers.setdefault(device, _Peer(f"waiting for {self._name_of(device)}"))
+
+    def removed(self, device: str) -> None:
+        """Note that the device is no longer accepted."""
+        if peer := self._peers.get(device):
+            peer.line, peer.is_connected = f"{self._name_of(device)} is no longer accepted", False
+
+    def connected(self, device: str, found: str | None) -> None:
+        """Note a connection. `found` is the source of its address, or None."""
+        peer = self._of(device)
+        if not peer.is_connected:
+            peer.line = f"connected to {self._name_of(device)}{_FOUND.get(found or '', '')}"
+            peer.is_connected, peer.waits_since = True, None
+            peer.shared = peer.differing = frozenset()
+
+    def disconnected(self, device: str) -> None:
+        """Note that no connection is left."""
+        peer = self._of(device)
+        if peer.is_connected:
+            peer.line, peer.is_connected = f"lost {self._name_of(device)}, trying again", False
+
+    def unreachable(self, device: str, now: float) -> None:
+        """Note that a dial found nobody."""
+        peer = self._of(device)
+        if peer.is_connected:
+            return
+        if peer.waits_since is None:
+            peer.waits_since = now
+        elif now - peer.waits_since >= STILL_S:
+            name = self._name_of(device)
+            peer.line = f"still waiting for {name}; does memcrdt serve there? `memcrdt peers` shows the last error"
+
+    def shares(self, device: str, spaces: Iterable[str]) -> None:
+        """Note the spaces (their ids) that the greetings of both devices name."""
+        peer, shared = self._of(device), frozenset(spaces)
+        peer.differing = (peer.differing | (shared - peer.shared)) & shared
+        peer.shared = shared
+        if not shared and peer.is_connected:
+            peer.line = f"{self._name_of(device)} shares no space with this device"
+
+    def agreed(self, device: str, space: str) -> None:
+        """Note that a space has the same content on both devices."""
+        peer = self._of(device)
+        peer.differing -= {space}
+        if peer.is_connected and peer.shared and not peer.differing:
+            peer.line = f"{self._name_of(device)} is up to date"
+
+    def take(self, now: float) -> list[str]:
+        """Return the lines to say now."""
+        due = [peer for peer in self._peers.values() if peer.line != peer.said and not peer.held_s(now)]
+        for peer in due:
+            peer.said = peer.line
+            peer.said_at.append(now)
+        return [peer.said for peer in due]
+
+    def held_s(self, now: float) -> float | None:
+        """Return the seconds until take() has a line that is held back, or None if none is."""
+        return min((peer.held_s(now) for peer in self._peers.values() if peer.line != peer.said), default=None)
+
+    def _of(self, device: str) -> _Peer:
+        self.accepted(device)
+        return self._peers[device]

@@ -1,0 +1,102 @@
+"""The lines about other devices: one for each change, true at the end, and not too many."""
+
+from __future__ import annotations
+
+import pytest
+
+from memcrdt.node.peer_lines import LINES, STILL_S, WINDOW_S, PeerLines
+
+A, B = "A" * 52, "B" * 52
+
+
+@pytest.fixture(name="lines")
+def _lines() -> PeerLines:
+    return PeerLines({A: "laptop-a", B: "desktop"}.__getitem__)
+
+
+def test_a_device_is_waited_for_connected_up_to_date_and_lost(lines: PeerLines) -> None:
+    """Each change is one line."""
+    lines.accepted(A)
+    lines.accepted(B)
+    assert lines.take(0) == ["waiting for laptop-a", "waiting for desktop"]
+    lines.connected(A, "mdns")
+    lines.connected(B, "address")
+    assert lines.take(1) == ["connected to laptop-a (mDNS)", "connected to desktop"]
+    lines.shares(A, ["one", "two"])
+    lines.agreed(A, "one")
+    assert lines.take(2) == []
+    lines.agreed(A, "two")
+    assert lines.take(3) == ["laptop-a is up to date"]
+    lines.disconnected(A)
+    assert lines.take(4) == ["lost laptop-a, trying again"]
+    lines.connected(A, None)
+    lines.shares(A, ["one", "two"])
+    lines.agreed(A, "one")
+    assert lines.take(5) == ["connected to laptop-a"]  # what was equal before counts no more
+
+
+def test_what_changes_nothing_is_no_line(lines: PeerLines) -> None:
+    """A failed dial, a second connection, another comparison, a greeting about the same spaces."""
+    lines.accepted(A)
+    lines.take(0)
+    lines.unreachable(A, 1)
+    assert lines.take(1) == []
+    lines.connected(A, "tailscale")
+    lines.shares(A, ["one"])
+    lines.agreed(A, "one")
+    assert lines.take(2) == ["laptop-a is up to date"]
+    lines.connected(A, None)
+    lines.shares(A, ["one"])
+    lines.agreed(A, "one")
+    lines.unreachable(A, 100)
+    assert (lines.take(100), lines.held_s(100)) == ([], None)
+
+
+def test_a_space_that_is_shared_later_is_compared_first(lines: PeerLines) -> None:
+    """Until then, the device is not up to date again. A device may also share nothing."""
+    lines.connected(A, None)
+    lines.shares(A, [])
+    assert lines.take(0) == ["laptop-a shares no space with this device"]
+    lines.shares(A, ["one"])
+    lines.agreed(A, "one")
+    assert lines.take(1) == ["laptop-a is up to date"]
+    lines.shares(A, ["one", "two"])
+    lines.agreed(A, "one")
+    assert lines.take(2) == []
+
+
+def test_a_device_that_stays_away_has_one_more_line(lines: PeerLines) -> None:
+    """It says where the reason is."""
+    lines.accepted(A)
+    lines.take(0)
+    said = []
+    for now in (1, 1 + STILL_S, 10 * STILL_S):
+        lines.unreachable(A, now)
+        said += lines.take(now)
+    assert said == ["still waiting for laptop-a; does memcrdt serve there? `memcrdt peers` shows the last error"]
+
+
+def test_a_device_that_comes_and_goes_has_few_lines_and_a_true_last_one(lines: PeerLines) -> None:
+    """What is held back is said later if it still holds. Other devices are not affected."""
+    said: list[str] = []
+    for now in range(40):
+        (lines.disconnected if now % 2 else lambda device: lines.connected(device, None))(A)
+        said += lines.take(now)
+    assert len(said) == LINES
+    assert said[-1] == "lost laptop-a, trying again"
+    assert lines.held_s(40) is None  # it is what was said last
+    lines.connected(A, None)
+    lines.accepted(B)
+    assert lines.take(40) == ["waiting for desktop"]
+    assert lines.held_s(40) == WINDOW_S - 40
+    assert lines.take(WINDOW_S) == ["connected to laptop-a"]
+
+
+def test_a_device_that_is_no_longer_accepted_is_not_lost(lines: PeerLines) -> None:
+    """Its connection ends because of that. A device that was never mentioned is not now either."""
+    lines.connected(A, None)
+    lines.take(0)
+    lines.removed(A)
+    lines.disconnected(A)
+    lines.removed(B)
+    assert lines.take(1) == ["laptop-a is no longer accepted"]
