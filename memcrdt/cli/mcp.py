@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memcrdt.cli.face import Face, FaceGroup, pass_face, run_loop
+from memcrdt.cli.mcp_doctor import doctor_command, instructions_command
 from memcrdt.cli.mcp_install import install_command, uninstall_command
 from memcrdt.errors import InputError
 
@@ -94,5 +95,5 @@ def _serve_http(workspace: Workspace, address: str, face: Face, offer: Offer) ->
         run_loop(serve(MemoryServer(workspace, url_of(listener), offer), listener))
 
 
-mcp_command.add_command(install_command)
-mcp_command.add_command(uninstall_command)
+for _command in (install_command, uninstall_command, doctor_command, instructions_command):
+    mcp_command.add_command(_command)

@@ -11,7 +11,7 @@ import click
 
 from memcrdt.cli.face import Face, command, pass_face
 from memcrdt.cli.output import say
-from memcrdt.mcp.clients import CLIENTS, edit, server_command
+from memcrdt.mcp.clients import CLIENTS, install, uninstall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,16 +50,18 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @command("install")
+@click.option("--hooks", is_flag=True, help="Add the hooks too (claude-code, codex, cursor, gemini).")
 @_options
 @pass_face
-def install_command(face: Face, /, client: str, *, project: bool, dry_run: bool) -> None:
+def install_command(face: Face, /, client: str, *, hooks: bool, project: bool, dry_run: bool) -> None:
     """Add the server to the settings of an MCP client.
 
     Comments and other settings stay. A copy of the former file is kept beside it.
     """
-    change = edit(CLIENTS[client], Path.cwd() if project else None, server_command(face.home))
-    _finish(face, client, change, dry_run=dry_run)
-    if change.after != change.before and not dry_run:
+    changes = install(client, Path.cwd() if project else None, face.home, hooks=hooks)
+    for change in changes:
+        _finish(face, client, change, dry_run=dry_run)
+    if any(change.after != change.before for change in changes) and not dry_run:
         say(f"restart {client} to start the server")
 
 
@@ -67,9 +69,9 @@ def install_command(face: Face, /, client: str, *, project: bool, dry_run: bool)
 @_options
 @pass_face
 def uninstall_command(face: Face, /, client: str, *, project: bool, dry_run: bool) -> None:
-    """Remove the server from the settings of an MCP client. The memories stay."""
-    change = edit(CLIENTS[client], Path.cwd() if project else None, None)
-    _finish(face, client, change, dry_run=dry_run)
+    """Remove the server and the hooks from the settings of an MCP client. The memories stay."""
+    for change in uninstall(client, Path.cwd() if project else None):
+        _finish(face, client, change, dry_run=dry_run)
 
 
 def _finish(face: Face, client: str, change: SettingsChange, *, dry_run: bool) -> None:

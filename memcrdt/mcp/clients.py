@@ -6,13 +6,14 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from memcrdt.errors import InputError
 from memcrdt.mcp.config_text import edit_json, edit_toml
+from memcrdt.mcp.hooks import HOOK_CLIENTS, HookClient, edit_hooks
 from memcrdt.model import limits
 
 NAME: Final = "memcrdt"
@@ -106,34 +107,70 @@ class SettingsChange:
         return backup
 
 
-def edit(client: McpClient, folder: Path | None, command: list[str] | None) -> SettingsChange:
-    """Return the change that makes a client start a command, or that removes memcrdt if it is None.
+def install(name: str, folder: Path | None, home: str | None, *, hooks: bool) -> list[SettingsChange]:
+    """Return the changes that make a client start the server, and run the hooks too if `hooks` is set.
+
+    Args:
+        name: The name of the client.
+        folder: The folder of the project; None for all projects.
+        home: The folder of the memory; None for the default.
+        hooks: Whether to add the hooks.
 
     Raises:
-        InputError: The file cannot be read or is not understood. Nothing is changed.
+        InputError: The client has no hooks or no settings for one project, or a file is not understood.
     """
+    if hooks and name not in HOOK_CLIENTS:
+        raise InputError(f"{name} has no hooks that memcrdt knows; leave out --hooks")
+    home = home and str(Path(home).expanduser().absolute())
+    changes = [_edit_server(CLIENTS[name], folder, [*program(), "mcp", *(["--home", home] if home else [])])]
+    if hooks:
+        changes = _with_hooks(changes, HOOK_CLIENTS[name], folder, program(), home)
+    return changes
+
+
+def uninstall(name: str, folder: Path | None) -> list[SettingsChange]:
+    """Return the changes that remove the server and the hooks from a client. Raises InputError."""
+    changes = [_edit_server(CLIENTS[name], folder, None)]
+    if name in HOOK_CLIENTS:
+        changes = _with_hooks(changes, HOOK_CLIENTS[name], folder, None, None)
+    return changes
+
+
+def program() -> list[str]:
+    """Return the command of memcrdt with an absolute path: clients have other search paths than a shell."""
+    found = shutil.which("memcrdt", path=str(Path(sys.executable).parent))
+    return [str(Path(found).absolute())] if found else [sys.executable, "-m", "memcrdt"]
+
+
+def _edit_server(client: McpClient, folder: Path | None, command: list[str] | None) -> SettingsChange:
     file = client.file(folder)
-    before = _read(file)
-    change = edit_toml if file.suffix == ".toml" else edit_json
+    entry = None if command is None else client.entry(command)
+    edit = edit_toml if file.suffix == ".toml" else edit_json
+    return _edited(file, read(file), lambda text: edit(text, (client.key, NAME), entry))
+
+
+def _with_hooks(
+    changes: list[SettingsChange], client: HookClient, folder: Path | None, start: list[str] | None, home: str | None
+) -> list[SettingsChange]:
+    """Return changes with that of the hooks, which may be in a file that is changed already."""
+    file = client.file(folder)
+    same = next((each for each in changes if each.file == file), None)
+    before = read(file) if same is None else same.before
+    present = before if same is None else same.after
+    change = _edited(file, present, lambda text: edit_hooks(client, text, start, home))
+    return [*(each for each in changes if each is not same), SettingsChange(file, before, change.after)]
+
+
+def _edited(file: Path, text: str, edit: Callable[[str], str]) -> SettingsChange:
     try:
-        after = (
-            before
-            if command is None and not before
-            else change(before, (client.key, NAME), None if command is None else client.entry(command))
-        )
+        after = edit(text)
     except InputError as exc:
         raise InputError(f"{file} is left as it is: {exc}; edit it by hand") from exc
-    return SettingsChange(file, before, after)
+    nothing = not text.strip() and after.strip() in ("", "{}")  # an empty object is not worth a file
+    return SettingsChange(file, text, text if nothing else after)
 
 
-def server_command(home: str | None) -> list[str]:
-    """Return the command of the server with absolute paths: clients have other search paths than a shell."""
-    program = shutil.which("memcrdt", path=str(Path(sys.executable).parent))
-    start = [str(Path(program).absolute())] if program else [sys.executable, "-m", "memcrdt"]
-    return [*start, "mcp", *(["--home", str(Path(home).expanduser().absolute())] if home else [])]
-
-
-def _read(file: Path) -> str:
+def read(file: Path) -> str:
     """Return the text of a file, empty if it does not exist. Raises InputError."""
     try:
         with file.open("rb") as stream:

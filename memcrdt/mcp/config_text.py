@@ -9,19 +9,29 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
 from memcrdt.errors import InputError
 
-Entry: TypeAlias = Mapping[str, Any]
+Entry: TypeAlias = Mapping[str, Any] | list[Any] | int  # a new value
 
 _DEPTH: Final = 100  # of nested values
 _TOKEN: Final = re.compile(r'\s+|//[^\n]*|/\*.*?\*/|"(?:[^"\\\n]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"/]+', re.DOTALL)
 _HEADER: Final = re.compile(r"^[ \t]*\[", re.MULTILINE)
 _INDENT: Final = "  "
+
+
+def parse(text: str, *, toml: bool) -> Any:
+    """Return the value of TOML, or of JSON with comments. An empty text is an empty object. Raises InputError."""
+    if not toml:
+        return _Reader(text if text.strip() else "{}").plain()
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as exc:
+        raise InputError(f"it is not valid TOML: {exc}") from exc
 
 
 def edit_json(text: str, path: tuple[str, ...], entry: Entry | None) -> str:
@@ -38,7 +48,37 @@ def edit_json(text: str, path: tuple[str, ...], entry: Entry | None) -> str:
     return after
 
 
-def edit_toml(text: str, path: tuple[str, ...], entry: Entry | None) -> str:
+def edit_items(text: str, path: tuple[str, ...], item: Entry | None, is_own: Callable[[Any], bool]) -> str:
+    """Return JSON with comments, with `item` at the end of the array at `path` instead of the items that are ours.
+
+    Args:
+        text: The text.
+        path: The keys of the array, which is created if it is missing.
+        item: The new item; None only removes ours. An array that is empty then is removed.
+        is_own: Returns whether an item of the array is ours.
+
+    Raises:
+        InputError: The text is not understood.
+    """
+    before = _Reader(text if text.strip() else "{}")
+    kept = [each for each in _items(before.plain(), path) if not is_own(each)]
+    after = before
+    while own := [at for at, each in enumerate(_items(after.plain(), path)) if is_own(each)]:
+        array = _found(after, path)
+        if len(array.items) == 1:
+            after = _Reader(_removed(after, path))
+        else:
+            value = array.items[own[0]]
+            after = _Reader(_cut(after, value.start, value))
+    if item is not None:
+        after = _Reader(_appended(after, path, item))
+    wanted = [*kept, *([] if item is None else [item])]
+    if after.plain() != _changed(before.plain(), path, wanted or None):
+        raise InputError("its layout is not understood")
+    return after.text
+
+
+def edit_toml(text: str, path: tuple[str, ...], entry: Mapping[str, Any] | None) -> str:
     """Return TOML with the table at `path` set, or removed if the entry is None. Raises InputError."""
     name = ".".join(path)
     try:
@@ -54,7 +94,7 @@ def edit_toml(text: str, path: tuple[str, ...], entry: Entry | None) -> str:
     return after
 
 
-def _toml_table(name: str, entry: Entry) -> str:
+def _toml_table(name: str, entry: Mapping[str, Any]) -> str:
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in entry.items()]
     return "\n".join([f"[{name}]", *lines]) + "\n"
 
@@ -88,11 +128,12 @@ def _changed(tree: Any, path: tuple[str, ...], entry: Entry | None) -> Any:
 
 @dataclass(slots=True)
 class _Value:
-    """A value in the text: its place, and the members of an object with the place of each key."""
+    """A value in the text: its place, the members of an object with the places of their keys, and its items."""
 
     start: int
     end: int
     members: dict[str, tuple[int, _Value]] | None = None
+    items: list[_Value] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -138,6 +179,7 @@ class _Reader:
         if symbol not in "{[":
             return _Value(start, start + len(symbol))
         members: dict[str, tuple[int, _Value]] = {}
+        items: list[_Value] = []
         while self.tokens[self.at][1] not in "}]":
             place = self.tokens[self.at][0]
             if symbol == "{":
@@ -145,15 +187,43 @@ class _Reader:
                 self._take()  # the colon
                 members[key] = (place, self._value(depth + 1))
             else:
-                self._value(depth + 1)
+                items.append(self._value(depth + 1))
             if self.tokens[self.at][1] == ",":
                 self._take()
         end = self._take()[0] + 1
-        return _Value(start, end, members if symbol == "{" else None)
+        return _Value(start, end, members if symbol == "{" else None, items)
 
     def _take(self) -> tuple[int, str]:
         self.at += 1
         return self.tokens[self.at - 1]
+
+
+def _items(tree: Any, path: tuple[str, ...]) -> list[Any]:
+    """Return the array at `path`, empty if it is missing. Raises InputError."""
+    for key in path:
+        if not isinstance(tree, dict):
+            raise InputError(f"it has no object for {key!r}")
+        tree = tree.get(key, {} if key != path[-1] else [])
+    if not isinstance(tree, list):
+        raise InputError(f"its {'.'.join(path)} is not an array")
+    return tree
+
+
+def _found(reader: _Reader, path: tuple[str, ...]) -> _Value:
+    """Return the value at `path`, which exists."""
+    value = reader.root()
+    for key in path:
+        value = (value.members or {})[key][1]
+    return value
+
+
+def _appended(reader: _Reader, path: tuple[str, ...], item: Entry) -> str:
+    """Return the text with another item at the end of the array at `path`."""
+    if not _items(reader.plain(), path):
+        return _set(reader, path, [item])
+    end = _found(reader, path).items[-1].end
+    depth = len(path) + 1
+    return f"{reader.text[:end]},\n{_INDENT * depth}{_json(item, depth)}{reader.text[end:]}"
 
 
 def _set(reader: _Reader, path: tuple[str, ...], entry: Entry) -> str:

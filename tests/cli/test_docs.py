@@ -14,6 +14,7 @@ from memcrdt.cli.filters import filter_options
 from memcrdt.cli.home import DoctorFinding, SettingLine
 from memcrdt.cli.mcp_install import ClientChange
 from memcrdt.cli.serve import ServeReport
+from memcrdt.mcp.trial import Trial
 from memcrdt.memory.devices import Device
 from memcrdt.memory.pairing import PairedDevice
 from memcrdt.memory.retention import Budget
@@ -45,7 +46,7 @@ STATES = [
     SettingLine,
     YjsToken,
 ]
-PRINTED = [*RECORDS, *REPORTS, *STATES, ClientChange, ServeReport, DemoOutcome]
+PRINTED = [*RECORDS, *REPORTS, *STATES, ClientChange, Trial, ServeReport, DemoOutcome]
 
 
 @pytest.mark.parametrize("name", root.list_commands(click.Context(root)))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 
 from memcrdt.mcp.clients import CLIENTS
+from memcrdt.mcp.hooks import HOOK_CLIENTS, commands
 from tests.cli.conftest import Cli
 
 
@@ -111,3 +115,66 @@ def test_a_link_stays_a_link(cli: Cli, user: Path) -> None:
     assert (user / ".claude.json").is_symlink()
     assert "memcrdt" in settings(kept)["mcpServers"]
     assert kept.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("project", [False, True])
+@pytest.mark.parametrize("name", sorted(HOOK_CLIENTS))
+def test_hooks_are_added_beside_those_of_others(cli: Cli, user: Path, name: str, project: bool) -> None:
+    """Each event runs an absolute command, comments and other hooks stay, and uninstall restores the file."""
+    client = HOOK_CLIENTS[name]
+    file = client.file(user / "work" if project else None)
+    file.parent.mkdir(parents=True)
+    other = client.item("echo hello")
+    before = (
+        '{\n  // mine\n  "version": 1,\n  "hooks": {\n    "'
+        + client.starts
+        + '": [\n      '
+        + json.dumps(other)
+        + " // keep\n    ]\n  }\n}\n"
+    )
+    file.write_text(before, encoding="utf-8")
+    options = ["--client", name, *(["--project"] if project else [])]
+    ran = cli("mcp", "install", "--hooks", "--home", str(user / "my memory"), "--json", *options)
+    assert str(file) in [each["file"] for each in ran.json]
+    text = file.read_text(encoding="utf-8")
+    assert "// mine" in text
+    assert "// keep" in text
+    hooks = json.loads(re.sub("//.*", "", text))["hooks"]
+    assert hooks[client.starts][0] == other
+    for event in client.events:
+        (command,) = commands(hooks[event][-1])
+        program, *rest = shlex.split(command)
+        assert Path(program).is_absolute()
+        assert rest[-4:] == ["hook", event, "--home", str(user / "my memory")]
+    again = cli("mcp", "install", "--hooks", "--home", str(user / "my memory"), "--json", *options)
+    assert [each["changed"] for each in again.json] == [False] * len(again.json)
+    assert cli("mcp", "uninstall", *options).code == 0
+    assert file.read_text(encoding="utf-8") == before
+
+
+def test_hooks_make_a_file_that_is_missing(cli: Cli, user: Path) -> None:
+    """Cursor wants the version of the form; Gemini CLI has server and hooks in one file, which is written once."""
+    cli("mcp", "install", "--client", "cursor", "--hooks")
+    made = settings(user / ".cursor" / "hooks.json")
+    assert made["version"] == 1
+    assert set(made["hooks"]) == {"sessionStart", "preCompact", "sessionEnd"}
+    ran = cli("mcp", "install", "--client", "gemini", "--hooks", "--json")
+    assert len(ran.json) == 1
+    assert set(settings(user / ".gemini" / "settings.json")) == {"mcpServers", "hooks"}
+
+
+def test_a_client_without_hooks_is_refused(cli: Cli, user: Path) -> None:
+    """Nothing is written when one part cannot be done."""
+    cli("mcp", "install", "--client", "vscode", "--hooks").failed(2, "vscode", "--hooks")
+    assert [each.name for each in user.iterdir()] == ["work"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the shell differs there")
+def test_an_installed_hook_answers(cli: Cli, user: Path) -> None:
+    """The command line in the file runs in a shell, with a folder that has a space in its name."""
+    home = user / "my memory"
+    cli("add", "Deploys go out on Tuesdays", "--home", str(home))
+    cli("mcp", "install", "--client", "claude-code", "--hooks", "--home", str(home))
+    (command,) = commands(settings(user / ".claude" / "settings.json")["hooks"]["SessionStart"][0])
+    ran = subprocess.run(command, shell=True, input="{}", capture_output=True, text=True, timeout=60, check=True)
+    assert "Tuesdays" in json.loads(ran.stdout)["hookSpecificOutput"]["additionalContext"]

@@ -1,0 +1,71 @@
+"""memcrdt mcp doctor and memcrdt mcp instructions."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from memcrdt.mcp.texts import INSTRUCTIONS
+from tests.cli.conftest import Cli
+
+pytest.importorskip("mcp", reason="the extra memcrdt[mcp] is not installed")
+
+
+@pytest.fixture(autouse=True)
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the home of a new user, in whose project the commands run."""
+    folder = tmp_path / "user"
+    (folder / "work").mkdir(parents=True)
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(folder))
+    monkeypatch.setenv("APPDATA", str(folder / "AppData"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.chdir(folder / "work")
+    return folder
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the shell differs there")
+def test_every_entry_is_started_as_its_client_would(cli: Cli, user: Path) -> None:
+    """Servers and hooks of several clients, also in comments, TOML and project files: what works and what does not."""
+    home = str(user / "my memory")
+    cli("add", "Deploys go out on Tuesdays", "--home", home)
+    cli("mcp", "install", "--client", "claude-code", "--hooks", "--home", home)
+    cli("mcp", "install", "--client", "codex", "--project", "--home", home)
+    broken = user / ".cursor" / "mcp.json"
+    broken.parent.mkdir()
+    broken.write_text('{"mcpServers": {"memcrdt": {"command": "/no/such/program"}}} // old', encoding="utf-8")
+    (user / ".gemini").mkdir()
+    (user / ".gemini" / "settings.json").write_text("{", encoding="utf-8")
+    ran = cli("mcp", "doctor", "--json")
+    seen = {(each["client"], each["entry"]): each for each in ran.json}
+    assert ran.code == 5
+    for name in ("claude-code", "codex"):
+        assert seen[name, "server"]["ok"]
+        assert "tools" in seen[name, "server"]["saw"]
+        assert seen[name, "server"]["seconds"] > 0
+    assert "characters for the agent" in seen["claude-code", "SessionStart"]["saw"]
+    assert seen["claude-code", "UserPromptSubmit"]["ok"]
+    assert seen["claude-code", "SessionEnd"]["saw"] == "nothing to say"
+    assert not seen["cursor", "server"]["ok"]
+    assert "/no/such/program" in seen["cursor", "server"]["saw"]
+    assert "cannot be read" in seen["gemini", "server"]["saw"]
+    assert "2 of " in ran.err
+
+
+def test_nothing_installed_says_what_to_do(cli: Cli) -> None:
+    """The exit code is 0: nothing is broken."""
+    ran = cli("mcp", "doctor")
+    assert (ran.code, ran.out) == (0, "")
+    assert "mcp install" in ran.err
+
+
+def test_instructions_are_a_block_for_agents_md(cli: Cli) -> None:
+    """The block has the instructions of the server between marks, and a heading."""
+    block = cli("mcp", "instructions").out
+    assert INSTRUCTIONS in block
+    assert block.startswith("<!-- memcrdt: begin -->\n## ")
+    assert block.endswith("<!-- memcrdt: end -->\n")
+    assert json.loads(cli("mcp", "instructions", "--json").out)["block"] == block
