@@ -12,6 +12,7 @@ from memcrdt.errors import MemcrdtError
 from memcrdt.mcp.workspace import Workspace
 from memcrdt.model import limits
 from memcrdt.service.access import Access
+from memcrdt.service.answers import Answer
 from memcrdt.service.problems import problem_of
 from memcrdt.service.service import Service
 
@@ -26,11 +27,15 @@ class Calls:
 
     def __init__(self, workspace: Workspace, access: Callable[[], Access] = Access) -> None:
         self.workspace = workspace
-        self._access = access
+        self.access = access
 
-    def service(self, ctx: Context[Any, Any]) -> Service:
-        """Return the service for the client, with its rights. Raises what opening the memory raised."""
-        return self.workspace.service(client_name(ctx), self._access())
+    def service(self, ctx: Context[Any, Any] | None) -> Service:
+        """Return the service for the client, with its rights. Raises what opening the memory raised.
+
+        Args:
+            ctx: The request. None if its client need not be known, because it writes nothing.
+        """
+        return self.workspace.service(None if ctx is None else client_name(ctx), self.access())
 
     def call(self, ctx: Context[Any, Any], call: Callable[[Service], CallToolResult]) -> CallToolResult:
         """Make a call for the client. A failure becomes a problem that the model can act on."""
@@ -49,6 +54,11 @@ def client_name(ctx: Context[Any, Any]) -> str | None:
     """Return the name that the client gives itself, such as `claude-code`."""
     params = ctx.session.client_params
     return None if params is None else params.client_info.name[: limits.LABEL_CHARS]
+
+
+def text_of(found: Answer) -> str:
+    """Return the fenced memories of an answer, or a sentence if there are none."""
+    return found.text or f"No memories found in {', '.join(found.scopes) or 'any scope'}."
 
 
 def result(text: str, said: dict[str, Any] | None = None) -> CallToolResult:

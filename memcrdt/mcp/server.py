@@ -14,10 +14,14 @@ from mcp.server.mcpserver.exceptions import ToolError
 
 import memcrdt
 from memcrdt.mcp.calls import Calls
+from memcrdt.mcp.resources import Resources
+from memcrdt.mcp.subscriptions import Subscriptions
 from memcrdt.mcp.texts import (
     ALIASES,
     DOCUMENTS_INSTRUCTIONS,
     INSTRUCTIONS,
+    RECALL_ANYWHERE,
+    RECALL_IN,
     RECALL_PROMPT,
     SERVER_MEMORY_INSTRUCTIONS,
     WRAP_UP_PROMPT,
@@ -53,12 +57,14 @@ class MemoryServer(MCPServer[Any]):
         async def lifespan(server: MCPServer[Any]) -> AsyncIterator[None]:
             workspace.start()
             try:
-                yield
+                async with subscriptions.running():
+                    yield
             finally:
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(workspace.close)
 
         options, access = _for_http(workspace, url) if url is not None else ({}, Access)
+        subscriptions = Subscriptions(workspace, access)
         # The SDK sets up logging unless there is a handler. Its own prints messages of any library with tracebacks.
         logging.getLogger().addHandler(logging.NullHandler())
         super().__init__(
@@ -70,6 +76,7 @@ class MemoryServer(MCPServer[Any]):
             **options,
         )
         self._offer(offer, Calls(workspace, access))
+        subscriptions.add_to(self)
 
     def _offer(self, offer: Offer, calls: Calls) -> None:
         if offer == "documents":
@@ -82,6 +89,7 @@ class MemoryServer(MCPServer[Any]):
             ServerMemoryTools(calls).add_to(self)
         else:
             Tools(calls).add_to(self)
+            Resources(calls).add_to(self)
             self._add_prompts()
 
     async def call_tool(
@@ -100,8 +108,8 @@ class MemoryServer(MCPServer[Any]):
 
     def _add_prompts(self) -> None:
         @self.prompt("recall", title="Recall", description="Recall what we know about a topic")
-        def recall(topic: str) -> str:
-            return RECALL_PROMPT.format(topic=topic)
+        def recall(topic: str, scope: str = "") -> str:
+            return RECALL_PROMPT.format(topic=topic, where=RECALL_IN.format(scope=scope) if scope else RECALL_ANYWHERE)
 
         @self.prompt("wrap-up", title="Wrap up this session", description="Store what the next session needs")
         def wrap_up() -> str:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from memcrdt.mcp.calls import Calls, result
+from memcrdt.mcp.resources import GRAPH, read
 from memcrdt.mcp.texts import SERVER_MEMORY
 from memcrdt.service import graph
 from memcrdt.service.graph import GraphService
@@ -113,7 +114,7 @@ class ServerMemoryTools:
         self._calls = calls
 
     def add_to(self, server: MCPServer[Any]) -> None:
-        """Register the tools, in the order of that server."""
+        """Register the tools, in the order of that server, and its resource."""
         for tool, hints in (
             (self.create_entities, _ADD),
             (self.create_relations, _ADD),
@@ -126,6 +127,12 @@ class ServerMemoryTools:
             (self.open_nodes, _READ),
         ):
             server.add_tool(tool, description=SERVER_MEMORY[tool.__name__], annotations=hints)
+
+        @server.resource(GRAPH, name="knowledge-graph", description="The whole graph", mime_type="application/json")
+        def knowledge_graph() -> str:
+            return read(
+                self._calls, lambda service: _text(_graph(GraphService(service).read()).model_dump(by_alias=True))
+            )
 
     def create_entities(
         self, ctx: Context[Any, Any], entities: list[WireEntity]

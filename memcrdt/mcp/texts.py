@@ -140,9 +140,11 @@ ALIASES: Final = {
 RECALL_PROMPT: Final = """\
 Recall what we know about: {topic}
 
-Search the memory with several different questions about it, in this project and then with scope="all". Say what you
-found, with the date of each memory, what contradicts, and what is missing.
+Search the memory with several different questions about it, {where}. Say what you found, with the date of each
+memory, what contradicts, and what is missing.
 """
+RECALL_ANYWHERE: Final = 'in this project and then with scope="all"'
+RECALL_IN: Final = 'with scope="{scope}"'
 
 WRAP_UP_PROMPT: Final = """\
 Wrap up this session for the next one.

@@ -12,7 +12,7 @@ from mcp_types import CallToolResult, ToolAnnotations
 from pydantic import BaseModel, Field
 
 from memcrdt.errors import MemcrdtError
-from memcrdt.mcp.calls import Calls, result
+from memcrdt.mcp.calls import Calls, result, text_of
 from memcrdt.mcp.texts import DESCRIPTIONS, PARAMETERS
 from memcrdt.model.serialization import to_json
 from memcrdt.service.answers import Answer
@@ -261,9 +261,8 @@ class Tools:
     def _answer(self, ctx: Context[Any, Any], call: Callable[[Service], Answer]) -> CallToolResult:
         def answer(service: Service) -> CallToolResult:
             found = call(service)
-            said = found.to_dict()
-            text = said.pop("text") or f"No memories found in {', '.join(found.scopes) or 'any scope'}."
-            return result(text, {name: value for name, value in said.items() if value not in (None, [], 0)})
+            said = {name: value for name, value in found.to_dict().items() if name != "text"}
+            return result(text_of(found), {name: value for name, value in said.items() if value not in (None, [], 0)})
 
         return self.calls.call(ctx, answer)
 

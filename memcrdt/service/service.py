@@ -28,6 +28,7 @@ from memcrdt.service.context import Context
 from memcrdt.service.problems import ConfirmationError
 from memcrdt.service.times import TIME_FILTERS, parse_past
 from memcrdt.service.verdict import line_of, name_of, verdict
+from memcrdt.store import overview
 
 TagMatch: TypeAlias = Literal["any", "all"]
 
@@ -254,6 +255,11 @@ class Service:
         self._check_change(id, to)
         self.memory.link(id, rel, to)
         return self._saved(self.memory.get(id), known=True)
+
+    def labels(self, name: Literal["scope", "tag"], part: str, *, limit: int) -> builtins.list[str]:
+        """Return up to `limit` scopes or tags that contain a text, of the memories that the caller sees."""
+        with self.memory.store.reading() as db:
+            return overview.labels(db, name, part, self.access.to_read(None), limit)
 
     def warnings(self) -> tuple[SyncWarning, ...]:
         """Return the reasons why changes do not leave this machine, for the spaces that the caller sees."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Final
+from typing import Final, Literal
 
 import apsw
 
@@ -17,6 +18,14 @@ from memcrdt.store.membership import receipts, refusals
 from memcrdt.store.membership.peers import Peer, Peers
 from memcrdt.store.store import Store
 
+_LABELLED: Final = """
+SELECT DISTINCT {0} FROM {1} JOIN spaces s USING(space)
+WHERE instr(lower({0}), lower(?1)) > 0 AND (?2 IS NULL OR s.name IN (SELECT value FROM json_each(?2)))
+ORDER BY 1 LIMIT ?3"""
+_LABELS: Final = {
+    "scope": _LABELLED.format("m.scope", "memories m"),
+    "tag": _LABELLED.format("t.tag", "tags t JOIN memories m USING(memory)"),
+}
 CIRCLES: Final = 5  # circles of supersession, and members of each, that the alarms name
 
 
@@ -148,6 +157,22 @@ def stats(db: apsw.Connection, now_ms: int) -> Stats:
         by_category=dict(db.execute(count.format("m.category"))),
         by_kind=dict(db.execute(count.format("m.kind"))),
     )
+
+
+def labels(
+    db: apsw.Connection, name: Literal["scope", "tag"], part: str, spaces: Sequence[str] | None, limit: int
+) -> list[str]:
+    """Return the scopes or the tags of memories that contain a text, in any case of ASCII letters, sorted.
+
+    Args:
+        db: The database.
+        name: The label.
+        part: The text.
+        spaces: The names of the spaces with the memories; None for all.
+        limit: Maximum number of labels.
+    """
+    names = None if spaces is None else json.dumps(list(spaces))
+    return [label for (label,) in db.execute(_LABELS[name], (part, names, limit))]
 
 
 def used_bytes(db: apsw.Connection) -> int:

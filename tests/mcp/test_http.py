@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +19,11 @@ pytest.importorskip("mcp", reason="the extra memcrdt[mcp] is not installed")
 import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp_types import ResourceTemplateReference, ResourceUpdatedNotification
 
 import memcrdt
 from memcrdt.mcp.http import listen, url_of
+from memcrdt.mcp.resources import RECENT
 
 PATIENCE_S = 60
 
@@ -62,11 +65,11 @@ def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @asynccontextmanager
-async def _client(served: Served, token: str, mode: str = "auto") -> AsyncIterator[Client]:
+async def _client(served: Served, token: str, mode: str = "auto", **options: Any) -> AsyncIterator[Client]:
     headers = {"Authorization": f"Bearer {served.tokens[token]}"}
     async with (
         httpx2.AsyncClient(headers=headers) as http,
-        Client(streamable_http_client(served.url, http_client=http), mode=mode) as client,
+        Client(streamable_http_client(served.url, http_client=http), mode=mode, **options) as client,
     ):
         yield client
 
@@ -115,6 +118,39 @@ async def test_a_token_that_may_only_read_changes_nothing(served: Served) -> Non
             ("link_memories", {"id": added["id"], "rel": "see", "to": added["id"]}),
         ):
             assert "(read_only)" in await _call(reader, call, **given)
+
+
+@pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_a_token_is_told_of_changes_in_its_spaces_and_no_other(served: Served, mode: str) -> None:
+    """Neither a resource nor a completion shows another space."""
+    told: asyncio.Queue[str] = asyncio.Queue()
+
+    async def on_message(message: Any) -> None:
+        if isinstance(message, ResourceUpdatedNotification):
+            told.put_nowait(str(message.params.uri))
+
+    async with (
+        _client(served, "personal", mode) as personal,
+        _client(served, "team", mode, message_handler=on_message) as team,
+        AsyncExitStack() as opened,
+    ):
+        uris = [RECENT, f"memory://scope/project/{mode}"]
+        if mode == "legacy":
+            for uri in uris:
+                await team.subscribe_resource(uri)
+        else:  # its frames reach on_message too
+            await opened.enter_async_context(team.listen(resource_subscriptions=uris))
+        await _call(personal, "add_memory", text=f"{mode} secret plan", scope=f"project/{mode}", tags=[mode])
+        await _call(team, "add_memory", text=f"{mode} open plan", scope="project/other")
+        await _call(team, "add_memory", text=f"{mode} last plan", scope="global")
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await told.get(), told.empty()) == (RECENT, True)
+        (content,) = (await team.read_resource(uris[1])).contents
+        assert "No memories" in content.text
+        ref = ResourceTemplateReference(type="ref/resource", uri="memory://scope/{+scope}")
+        completion = (await team.complete(ref, {"name": "scope", "value": mode})).completion
+        assert completion.values == []
 
 
 def test_a_request_needs_a_token_that_stands(served: Served) -> None:

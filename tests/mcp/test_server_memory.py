@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +12,16 @@ import pytest
 
 pytest.importorskip("mcp", reason="the extra memcrdt[mcp] is not installed")
 
+from mcp_types import ResourceUpdatedNotification
+
 import memcrdt
+from memcrdt.mcp.resources import GRAPH
 from tests.mcp.conftest import Connect
 
 if TYPE_CHECKING:
     from mcp import Client
 
+PATIENCE_S = 20
 NAMES = [
     "create_entities",
     "create_relations",
@@ -213,3 +219,24 @@ async def test_the_file_of_that_server_is_read_as_the_same_graph(connect: Connec
         assert "Max\n- works at Initech" in result.content[0].text
     async with connect(offer="server-memory", opener=opener) as client:
         assert names(await Tools(client).graph()) == {"Ada", "Max", "Umbrella"}
+
+
+@pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
+async def test_the_graph_is_a_resource_that_reports_its_changes(connect: Connect, mode: str) -> None:
+    """As in that server."""
+    told = asyncio.Event()
+
+    async def on_message(message: Any) -> None:
+        if isinstance(message, ResourceUpdatedNotification) and str(message.params.uri) == GRAPH:
+            told.set()
+
+    async with connect(offer="server-memory", message_handler=on_message) as client, AsyncExitStack() as opened:
+        if mode == "legacy":
+            await client.subscribe_resource(GRAPH)
+        else:  # its frames reach on_message too
+            await opened.enter_async_context(client.listen(resource_subscriptions=[GRAPH]))
+        await Tools(client)("create_entities", entities=[FIRM])
+        async with asyncio.timeout(PATIENCE_S):
+            await told.wait()
+        (content,) = (await client.read_resource(GRAPH)).contents
+        assert json.loads(content.text) == {"entities": [FIRM], "relations": []}
