@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from memcrdt.memory.devices import Device
     from memcrdt.memory.feed import Subscription
     from memcrdt.memory.files import Files
+    from memcrdt.memory.forgetting import ForgetProgress, ForgetStatus
     from memcrdt.memory.memory import Memory
     from memcrdt.memory.models import Models
     from memcrdt.memory.pairing import AsyncInvitation, Invitation, InviteOptions, JoinOptions, PairedDevice
@@ -96,6 +97,8 @@ __all__ = [
     "EmbedderError",
     "Files",
     "Filters",
+    "ForgetProgress",
+    "ForgetStatus",
     "Forgotten",
     "Hit",
     "ImportReport",
@@ -174,6 +177,7 @@ _HOMES = {
     "memcrdt.memory.devices": ("Device",),
     "memcrdt.memory.feed": ("Subscription",),
     "memcrdt.memory.files": ("Files",),
+    "memcrdt.memory.forgetting": ("ForgetProgress", "ForgetStatus"),
     "memcrdt.memory.memory": ("Memory",),
     "memcrdt.memory.models": ("Models",),
     "memcrdt.memory.pairing": ("AsyncInvitation", "Invitation", "InviteOptions", "JoinOptions", "PairedDevice"),

@@ -61,6 +61,7 @@ SIGNATURES = {
     " trust=Ellipsis author=None expected=None allow_secret=False vector=None",
     "update_many": "items **",
     "forget": "id=None * dry_run=False expected=None progress=None **",
+    "forget_status": "id=None",
     "forget_expired": "* trust_clock=False",
     "move": "id * space",
     "rename_scope": "old new",

@@ -14,15 +14,21 @@ import click
 from memcrdt.cli.face import Face, command, given, pass_face, read_text
 from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_options, json_object, past, several, ttl
 from memcrdt.cli.names import memory_id, with_names
-from memcrdt.cli.output import CONTROLS, memories, say, short
+from memcrdt.cli.output import CONTROLS, Column, memories, say, short
 from memcrdt.model import limits
 from memcrdt.model.attributes import taken_by
 
 if TYPE_CHECKING:
-    from memcrdt import Forgotten, Memory, MemoryRecord
+    from memcrdt import ForgetProgress, Forgotten, Memory, MemoryRecord
 
 UNDO_S: Final = 10
 SHOWN: Final = 10  # memories that are shown before they are forgotten
+
+_CONFIRMED: Final[tuple[Column[ForgetProgress], ...]] = (
+    Column("device", lambda line: short(line.device, line.name)),
+    Column("state", lambda line: f"{line.left:,} to confirm" if line.left else "confirmed"),
+    Column("seen", lambda line: line.seen_at),
+)
 
 # What --clear removes, with the argument of update() that does it.
 _CLEARED: Final[dict[str, Any]] = {
@@ -87,19 +93,27 @@ def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, .
 @command("forget")
 @click.argument("id", required=False)
 @filter_options
+@click.option("--status", is_flag=True, help="Show which devices have confirmed, for ID or everything forgotten.")
 @click.option("--dry-run", is_flag=True, help="Count the memories, and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--now", is_flag=True, help="On a terminal: do not wait ten seconds in which Ctrl-C takes it back.")
 @pass_face
-def forget_command(face: Face, /, id: str | None, *, dry_run: bool, yes: bool, now: bool, **filters: Any) -> None:
+def forget_command(
+    face: Face, /, id: str | None, *, status: bool, dry_run: bool, yes: bool, now: bool, **filters: Any
+) -> None:
     """Forget one memory, or all that match the filters, permanently and on every device.
 
-    It shows the memories and asks for confirmation: without an ID always, with an ID on a terminal. With the ID of a
-    forgotten memory, it shows which devices have confirmed that their files have no byte of it left.
+    It shows the memories and asks for confirmation: without an ID always, with an ID on a terminal. Each device
+    confirms when its file has no byte of them left; --status shows which have.
     """
     wanted = asked(filters)
     if id is not None and wanted:
         raise click.UsageError("give an ID or filters, not both")
+    if status:
+        if wanted or dry_run or yes or now:
+            raise click.UsageError("--status takes an ID or nothing")
+        _show_status(face, id)
+        return
     on_terminal = sys.stdin.isatty()
     with face.changing() as memory:
         wanted = with_names(memory, wanted)
@@ -108,7 +122,22 @@ def forget_command(face: Face, /, id: str | None, *, dry_run: bool, yes: bool, n
         if not dry_run and not yes and (on_terminal or id is None):
             ids = _confirmed(memory, one, wanted, wait=on_terminal and not now)
         forgotten = memory.forget(ids, dry_run=dry_run, progress=_show_progress, **wanted)
-        face.printer.record(forgotten if face.json else _named(memory, forgotten))
+        named = _named(memory, forgotten)
+    face.printer.record(forgotten if face.json else named)
+    if forgotten.awaited:
+        which = f" {one}" if one else ""
+        say(f"still to confirm: {', '.join(named.awaited)}; to look again, run: memcrdt forget --status{which}")
+
+
+def _show_status(face: Face, id: str | None) -> None:
+    """Print which devices have confirmed what was forgotten."""
+    with face.look() as memory:
+        status = memory.forget_status(None if id is None else memory_id(memory, id))
+    if face.json:
+        face.printer.record(status)
+        return
+    face.printer.record({"forgotten": status.forgotten, "here": status.status})
+    face.printer.table(status.devices, _CONFIRMED)
 
 
 def _confirmed(memory: Memory, id: str | None, wanted: dict[str, Any], *, wait: bool) -> str | Sequence[str] | None:

@@ -86,6 +86,7 @@ class AsyncMemory(Threaded[Memory]):
     update = awaitable(Memory.update)
     update_many = awaitable(Memory.update_many)
     forget = awaitable(Memory.forget)
+    forget_status = awaitable(Memory.forget_status)
     forget_expired = awaitable(Memory.forget_expired)
     history = awaitable(Memory.history)
     conflicts = awaitable(Memory.conflicts)

@@ -15,6 +15,7 @@ from memcrdt.errors import InputError
 from memcrdt.memory import feed, names
 from memcrdt.memory.devices import Device
 from memcrdt.memory.files import Files
+from memcrdt.memory.forgetting import ForgetStatus, forget_status
 from memcrdt.memory.models import Models
 from memcrdt.memory.pairing import Pairing
 from memcrdt.memory.reader import Reader
@@ -305,8 +306,7 @@ class Memory:
         With ids and filters, it forgets those of the ids that match: after a user has confirmed a list of memories,
         nothing that was added or changed meanwhile is forgotten with them.
 
-        Each device confirms when its file has no byte of the memories left. To see which devices have confirmed, call
-        forget() again with the same ids.
+        Each device confirms when its file has no byte of the memories left. forget_status() shows which have confirmed.
 
         Args:
             id: The id of the memory, or several ids. Without it, at least one filter is required.
@@ -339,6 +339,23 @@ class Memory:
             return self._writer.forget(ids, dry_run=dry_run, expected=heads, progress=progress)
         wanted = self._reader.filters(filters)
         return self._writer.forget_matching(wanted, among=ids, dry_run=dry_run, progress=progress)
+
+    def forget_status(self, id: str | Iterable[str] | None = None) -> ForgetStatus:
+        """Return which devices have confirmed that no byte of forgotten memories is left in their file.
+
+        Args:
+            id: The id of a forgotten memory, or several ids. Default: all forgotten memories.
+
+        Raises:
+            InputError: A memory is not forgotten.
+            NotFoundError: An id is unknown.
+
+        Example:
+            >>> [device.name for device in memory.forget_status(id).devices if device.left]
+            ['desktop']
+        """
+        ids = None if id is None else checks.check_ids([id] if isinstance(id, str) else id)
+        return forget_status(self.store, ids)
 
     def forget_expired(self, *, trust_clock: bool = False) -> int:
         """Forget the memories of this device that expired and last changed over `forget_expired_days` days ago.

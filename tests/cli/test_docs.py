@@ -16,6 +16,7 @@ from memcrdt.cli.mcp_install import ClientChange
 from memcrdt.cli.serve import ServeReport
 from memcrdt.mcp.trial import Trial
 from memcrdt.memory.devices import Device
+from memcrdt.memory.forgetting import ForgetProgress, ForgetStatus
 from memcrdt.memory.pairing import PairedDevice
 from memcrdt.memory.retention import Budget
 from memcrdt.memory.status import Status
@@ -31,7 +32,7 @@ from memcrdt.store.membership.sharing import SpaceMember
 from memcrdt.store.overview import SpaceStatus, Stats
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
-RECORDS = [MemoryRecord, Link, Hit, Revision, Forgotten]
+RECORDS = [MemoryRecord, Link, Hit, Revision, Forgotten, ForgetStatus, ForgetProgress]
 REPORTS = [ImportReport, RefusedLine, Stats, Compacted, DoctorFinding]
 STATES = [
     PairedDevice,

@@ -411,3 +411,15 @@ def test_rename_scope_takes_all_memories_along(cli: Cli) -> None:
     again = cli("rename-scope", "project/acme", "project/apex", "--json")
     assert (again.json, again.err) == ([{"memories": 0}], "")
     cli("rename-scope", "acme", "project/apex").failed(2, "acme")
+
+
+def test_forget_says_who_has_yet_to_confirm(cli: Cli) -> None:
+    """A hint names the devices, and --status shows them again."""
+    cli("accept", "B" * 51 + "A", "--name", "desktop")
+    added = cli("add", "Deploys go out on Tuesdays").out.strip()
+    forgot = cli("forget", added, "--yes")
+    assert f"still to confirm: desktop (BBBBBBB); to look again, run: memcrdt forget --status {added}\n" in forgot.err
+    assert cli("forget", "--status", added).out == "forgotten\t1\nhere\tdone\ndesktop (BBBBBBB)\t1 to confirm\t\n"
+    (status,) = cli("forget", "--status", "--json").json
+    assert (status["forgotten"], status["devices"][0]["left"]) == (1, 1)
+    cli("forget", "--status", "--yes").failed(2, "--status takes an ID or nothing")

@@ -96,13 +96,16 @@ _BEHIND = _SHORT.format(said="seq", last="head", changed=f"SELECT space, id, seq
 _TO_SCRUB = _SHORT.format(said="scrubbed", last="forgotten", changed=_GRAVES)
 
 _OF_MEMORIES = """
-SELECT shares.device, max(EXISTS(
+SELECT shares.device, sum(EXISTS(
   SELECT 1 FROM homes h JOIN shards s USING(shard)
   LEFT JOIN receipts r ON r.shard = h.shard AND r.device = shares.device
   WHERE h.space = g.space AND h.id = g.id AND coalesce(r.scrubbed, 0) < min(g.seq, s.forgotten)))
 FROM graves g JOIN shares USING(space) JOIN peers ON peers.device = shares.device
 WHERE peers.state = 'accepted' AND g.id IN (SELECT value FROM json_each(?))
 GROUP BY shares.device ORDER BY shares.device"""
+
+_SHARING = """
+SELECT DISTINCT device FROM shares JOIN peers USING(device) WHERE state = 'accepted' ORDER BY device"""
 
 _PENDING = """
 SELECT 1 FROM homes JOIN shards USING(shard)
@@ -121,11 +124,26 @@ def to_scrub(db: apsw.Connection, device: str) -> int:
 
 def confirmations(db: apsw.Connection, ids: Sequence[str]) -> Confirmations:
     """Return the devices that have scrubbed all of these memories, and the devices that have yet to confirm."""
-    found = [(str(device), bool(is_dirty)) for device, is_dirty in db.execute(_OF_MEMORIES, (json.dumps(ids),))]
+    found = left_of(db, ids)
     return Confirmations(
-        tuple(device for device, is_dirty in found if not is_dirty),
-        tuple(device for device, is_dirty in found if is_dirty),
+        tuple(device for device, left in found.items() if not left),
+        tuple(device for device, left in found.items() if left),
     )
+
+
+def left_of(db: apsw.Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Return how many of these forgotten memories each device that shares them has yet to confirm as scrubbed."""
+    return {str(device): int(left) for device, left in db.execute(_OF_MEMORIES, (json.dumps(ids),))}
+
+
+def left_of_all(db: apsw.Connection) -> dict[str, int]:
+    """Return how many forgotten memories each accepted device that shares a space has yet to confirm as scrubbed."""
+    return {str(device): to_scrub(db, device) for (device,) in list(db.execute(_SHARING))}
+
+
+def is_any_pending(db: apsw.Connection) -> bool:
+    """Return whether bytes of any forgotten memory may be left in our own file."""
+    return db.execute("SELECT 1 FROM shards WHERE to_scrub > 0 LIMIT 1").get is not None
 
 
 def is_pending(db: apsw.Connection, ids: Sequence[str]) -> bool:

@@ -143,3 +143,18 @@ def test_a_file_is_scrubbed_when_no_reader_is_in_the_way(here: BareDevice) -> No
         db.execute("ROLLBACK")
     assert any(here.store.scrub() for _ in range(100))  # another thread may be scrubbing
     assert here.replica.is_scrubbed(here.space())
+
+
+def test_what_is_left_is_counted_for_each_device(here: BareDevice) -> None:
+    """For some memories, or for all. A device that shares nothing is not asked."""
+    Peers(here.store).accept("C" * 51 + "A", spaces=())
+    ids = here.add_each({"text": f"text {number}"} for number in range(3))
+    here.forget(*ids[:2])
+
+    def left() -> tuple[dict[str, int], dict[str, int]]:
+        with here.store.reading() as db:
+            return receipts.left_of(db, ids[:1]), receipts.left_of_all(db)
+
+    assert left() == ({B: 1}, {B: 2})
+    scrub(here, hold_all(here))
+    assert left() == ({B: 0}, {B: 0})
