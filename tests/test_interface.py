@@ -49,6 +49,7 @@ SIGNATURES = {
     "get_by_key": "key * space='personal' scope='global'",
     "get_many": "ids",
     "count": "**",
+    "tags": "**",
     "iterate": "* order='newest' **",
     "find_id": "id",
     "find_space": "space",

@@ -80,6 +80,7 @@ class AsyncMemory(Threaded[Memory]):
     count = awaitable(Memory.count)
     find_id = awaitable(Memory.find_id)
     find_space = awaitable(Memory.find_space)
+    tags = awaitable(Memory.tags)
     search = awaitable(Memory.search)
     similar = awaitable(Memory.similar)
     list = awaitable(Memory.list)

@@ -518,6 +518,18 @@ class Memory:
         """
         return self._reader.count(self._reader.filters(filters))
 
+    def tags(self, /, **filters: Unpack[Filters]) -> dict[str, int]:
+        """Return the tags of the memories that match the filters, sorted, each with the number of these memories.
+
+        Args:
+            **filters: Filters as for list().
+
+        Example:
+            >>> memory.tags(scope="project/acme")
+            {'deploy': 3, 'todo': 12}
+        """
+        return self._reader.tags(self._reader.filters(filters))
+
     def iterate(self, /, *, order: Order = "newest", **filters: Unpack[Filters]) -> Iterator[MemoryRecord]:
         """Yield every memory that matches the filters, without a limit.
 

@@ -104,6 +104,11 @@ class Reader:
         with self._store.reading() as db:
             return listing.count(db, filters, self._store.now_ms())
 
+    def tags(self, filters: CheckedFilters) -> dict[str, int]:
+        """Return the tags of the memories that match the filters, with the number of memories of each."""
+        with self._store.reading() as db:
+            return listing.tags(db, filters, self._store.now_ms())
+
     def page(self, asked: Listing) -> Page:
         """Return one page of memories."""
         with self._store.reading() as db:

@@ -107,6 +107,13 @@ def count(db: apsw.Connection, filters: CheckedFilters, now_ms: int) -> int:
     return int(db.execute(f"SELECT count(*) FROM memories m WHERE {clause}", bindings).get)
 
 
+def tags(db: apsw.Connection, filters: CheckedFilters, now_ms: int) -> dict[str, int]:
+    """Return the tags of the memories that the filters select, sorted, with the number of memories of each."""
+    clause, bindings = where(filters, now_ms)
+    sql = f"SELECT tag, count(*) FROM tags JOIN memories m USING(memory) WHERE {clause} GROUP BY tag ORDER BY tag"
+    return {str(tag): int(number) for tag, number in db.execute(sql, bindings)}
+
+
 def places(db: apsw.Connection, condition: Where) -> list[Place]:
     """Return the places of all memories that satisfy a condition."""
     found = db.execute(f"SELECT m.space, m.id FROM memories m WHERE {condition.sql}", condition.bindings)

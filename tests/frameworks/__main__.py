@@ -39,8 +39,10 @@ class Environment:
 
 ENVIRONMENTS = {
     "langgraph": Environment(
-        extras=("langgraph", "langchain"),
-        tests=("files", "recall"),
+        extras=("langgraph",),
+        tests=("files", "recall", "langgraph", "langgraph_ttl", "langgraph_sync", "langgraph_companions"),
+        tools=("langgraph-checkpoint-sqlite",),
+        companions=("langgraph", "langmem", "deepagents"),
     ),
 }
 

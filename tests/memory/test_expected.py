@@ -177,3 +177,16 @@ def test_replace_leaves_nothing_of_the_former_values(memory: Memory) -> None:
     assert (left.tags, left.metadata, left.kind) == ((), {"b": 3}, None)
     assert (left.importance, left.pinned, left.expires_at, left.scope) == (None, False, None, "global")
     assert [each.text for each in memory.history(made)] == ["one", "two", "three"]
+
+
+def test_a_memory_is_forgotten_at_the_expected_revision(memory: Memory) -> None:
+    """One that has changed since then stays."""
+    made = memory.add("one")
+    there = memory.update(made, text="two")
+    with pytest.raises(StaleRevisionError):
+        memory.forget(made, expected=made)
+    for wrong in ({"id": None, "tags": "a"}, {"id": [made, memory.add("other")]}, {"id": made, "tags": "a"}):
+        with pytest.raises(InputError, match="expected is the revision of one memory"):
+            memory.forget(wrong.pop("id"), expected=made, **wrong)
+    assert memory.get(made).text == "two"
+    assert memory.forget(made, expected=there.revision).count == 1

@@ -346,3 +346,14 @@ def test_expired_memories_are_forgotten_in_short_transactions(
     memory.store.subscribe(lambda notice: commits.append(len(notice.changes)))
     assert memory.forget_expired(trust_clock=True) == 7
     assert commits == [3, 3, 1]
+
+
+def test_tags_counts_the_memories_of_each_tag(memory: Memory, clock: Clock) -> None:
+    """Those that list() would return with the same filters, sorted by tag."""
+    memory.add_many([{"text": "one", "tags": ["b", "a"]}, {"text": "two", "tags": ["b"], "scope": "project/acme"}])
+    memory.add("three", tags=["gone"], ttl=60)
+    assert memory.tags() == {"a": 1, "b": 2, "gone": 1}
+    clock.advance(minutes=2)
+    assert list(memory.tags().items()) == [("a", 1), ("b", 2)]
+    assert memory.tags(scope="project/acme") == {"b": 1}
+    assert memory.tags(tags="a", include="expired") == {"a": 1, "b": 1}
