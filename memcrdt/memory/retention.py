@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -110,7 +111,9 @@ class Retention:
         if note.before is not None:
             raise StoreError(self._doubt(note.before))
         count = 0
-        while gone := self._store.using_reserve(lambda: self._forget(listed)):
+        for _ in self._store.in_turns(itertools.count()):
+            if not (gone := self._store.using_reserve(lambda: self._forget(listed))):
+                break
             count += len(gone)
         self._store.scrub()
         _log.info("forgot %d memories that expired over %d days ago", count, self._config.forget_expired_days)

@@ -165,7 +165,7 @@ class Import:
         taken = 0
         try:
             with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
-                for done, requests in self._batches(file, defaults):
+                for done, requests in self._store.in_turns(self._batches(file, defaults)):
                     self._take(requests)
                     taken = done
                     if progress is not None:

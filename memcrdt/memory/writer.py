@@ -45,7 +45,7 @@ class Writer:
             with self._store.reading() as db:
                 changes.check_addable(db, requests)
         added: list[str] = []
-        for batch in batches:
+        for batch in self._store.in_turns(batches):
             with _saying_how_far("added", len(added), len(requests)):
                 texts = [request.text for request in batch]
                 added += self.bring(changes.Adding(batch, self._ulids), texts, given_vectors(batch))
@@ -62,7 +62,7 @@ class Writer:
             with self._store.reading() as db:
                 changes.check_updatable(db, requests)
         done = 0
-        for batch in batches:
+        for batch in self._store.in_turns(batches):
             with _saying_how_far("changed", done, len(requests)):
                 texts = [request.edit.text for request in batch if request.edit.text is not None]
                 given = {each.edit.text: each.vector for each in batch if each.edit.text and each.vector}
@@ -126,7 +126,7 @@ class Writer:
             with self._store.reading() as db:
                 batches = listing.batches(db, condition)
             total = len(gone) + sum(map(len, batches))
-            for batch in batches:
+            for batch in self._store.in_turns(batches):
                 listed = partial(listing.places, condition=both(with_ids(batch), still))
                 gone.extend(self._commit(partial(changes.forget, listed, expected=expected)))
                 if progress is not None:
@@ -151,9 +151,8 @@ class Writer:
         """Change scope `old` to `new` in every memory, and return their number. Many take several transactions."""
         with self._store.reading() as db:
             places = moving.to_rename(db, old, new)
-        return sum(
-            self._commit(partial(moving.rename_scope, batch, old, new)) for batch in _batches(places, lambda place: "")
-        )
+        batches = self._store.in_turns(_batches(places, lambda place: ""))
+        return sum(self._commit(partial(moving.rename_scope, batch, old, new)) for batch in batches)
 
     def bring(self, plan: Callable[[Transaction], T], texts: list[str], given: Mapping[str, Vector]) -> T:
         """Commit a plan that adds these texts, some with given vectors.

@@ -57,12 +57,14 @@ def compare(
 
     if not records:
         return []
+    from memcrdt.search.words import names_apart
+
     asked = _stems(query)
     shares = np.array([len(asked & _stems(record.text)) / (len(asked) or 1) for record in records])
     cosines, scores = None, calibrated(None, shares)
     if embedder is not None and embedder.fast:
         with suppress(EmbedderError):  # the words decide; the status shows the error
-            vectors = embedder.embed([record.text for record in records])
+            vectors = embedder.embed([names_apart(record.text) for record in records])
             cosines = (vectors @ _direction(query, embedder, given)).astype(np.float64)
             scores = calibrated(cosines, shares, unrelated_cosine(embedder))
     hits = [
@@ -86,7 +88,9 @@ def _direction(query: str, embedder: Embedder, given: Vector | None) -> NDArray[
     """Return the query as a unit vector [dim]."""
     import numpy as np
 
-    return embedder.embed_query(query) if given is None else normalised(np.array([given], np.float32))[0]
+    from memcrdt.search.words import names_apart
+
+    return embedder.embed_query(names_apart(query)) if given is None else normalised(np.array([given], np.float32))[0]
 
 
 def _stems(text: str) -> frozenset[str]:

@@ -10,8 +10,10 @@ case and drops the accents of Latin, Greek and Cyrillic letters. Of the characte
 - digits of every script become 0 to 9;
 - Arabic vowel marks, the tatweel and Hebrew points become an accent, which the tokenizer drops.
 
-ß and ligatures stay as they are, because they are two letters. й and ї are letters of their own, and stay. So do the
-marks of Indic scripts, which are vowels or change the word, and the voicing marks of kana.
+ß, æ, œ, þ and ligatures stand for two letters or three: spelled_out() writes these. ä, ö and ü are not ae, oe and ue:
+that is right in German only, and would make other words of Swedish, Finnish and Turkish ones. й and ї are letters of
+their own, and stay. So do the marks of Indic scripts, which are vowels or change the word, and the voicing marks of
+kana.
 """
 
 from __future__ import annotations
@@ -19,11 +21,15 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-VERSION: Final = 1  # of the rules: a store with full text of another version indexes it again when it is opened
+VERSION: Final = 2  # of the rules of search/words.py: a store with full text of another version indexes it again
 
 _DROPPED: Final = "\u0301"  # an accent: the tokenizer drops it within a word
 _LETTERS: Final = {"ı": "i", "ŀ": "l", "ŉ": "n", "ð": "d", "Ð": "d", "ς": "σ", "ى": "ي", "ٱ": "ا"}
 _OWN: Final = frozenset("йЙїЇ")
+_SPELLED: Final = {"ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "þ": "th", "Þ": "TH"} | {
+    chr(code): unicodedata.normalize("NFKC", chr(code)) for code in (0x132, 0x133, *range(0xFB00, 0xFB07))
+}
+_SPELLED_TABLE: Final = str.maketrans(_SPELLED)
 _UNMARKED: Final = ("LATIN ", "GREEK ", "CYRILLIC ", "ARABIC ", "HEBREW ")
 _MARKS: Final = ((0x0591, 0x05C7), (0x0610, 0x061A), (0x064B, 0x065F), (0x06D6, 0x06ED))
 
@@ -42,6 +48,11 @@ _TABLE: Final = _Table()
 def fold(text: str) -> str:
     """Return `text` of the same length, with each character folded."""
     return text if text.isascii() else text.translate(_TABLE)
+
+
+def spelled_out(text: str) -> str:
+    """Return `text` with each letter that stands for several written as these."""
+    return text if text.isascii() else text.translate(_SPELLED_TABLE)
 
 
 def _folded(char: str) -> str:

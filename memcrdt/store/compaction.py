@@ -6,6 +6,7 @@ shard.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,15 +85,15 @@ def compact(database: Database) -> Compacted:
     with database.reading() as db:
         shards = log.shard_numbers(db, "log_rows > 0 AND NOT damaged")
     pruned = 0
-    for shard in shards:
+    for shard in database.in_turns(shards):
         while count := _prune(database, shard):
             pruned += count
         with database.writing_documents() as (db, documents):
             fold(db, documents, shard)
-    has_more = True
-    while has_more:
+    for _ in database.in_turns(itertools.count()):
         with database.writing() as db:
-            has_more = _release_pages(db)
+            if not _release_pages(db):
+                break
     database.truncate_wal()
     return Compacted(before, _size(database), len(shards), pruned)
 

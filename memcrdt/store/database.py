@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -168,6 +169,18 @@ class Database:
             return work()
         finally:
             self.location.keep_reserve()
+
+    @staticmethod
+    def in_turns(parts: Iterable[T]) -> Iterator[T]:
+        """Yield the parts of a large piece of work, each for a transaction of its own.
+
+        Between two of them other threads and processes get the write lock. Without a pause, the next transaction would
+        take it again before a waiting writer looks.
+        """
+        for number, part in enumerate(parts):
+            if number:
+                time.sleep(connections.TURN_S)
+            yield part
 
     def truncate_wal(self) -> bool:
         """Move the WAL into the database and empty it, unless a reader uses it. Return whether it is empty."""

@@ -42,7 +42,7 @@ def scrub(database: Database, erase_in_indexes: Callable[[apsw.Connection], bool
     with database.reading() as db:
         marked = list(db.execute("SELECT shard, to_scrub FROM shards WHERE to_scrub > 0 AND damaged = 0"))
         is_damaged = db.execute("SELECT 1 FROM shards WHERE to_scrub > 0 AND damaged").fetchone() is not None
-    for shard, _ in marked:
+    for shard, _ in database.in_turns(marked):
         with database.writing_documents() as (db, documents):
             compaction.fold(db, documents, shard)
             quarantine.drop_shard(db, log.shard_row(db, shard))
@@ -57,7 +57,7 @@ def scrub(database: Database, erase_in_indexes: Callable[[apsw.Connection], bool
 
 def _erase(database: Database, erase_in_indexes: Callable[[apsw.Connection], bool]) -> bool:
     """Erase in the indexes, in a bounded number of transactions. Return whether nothing is left to erase."""
-    for _ in range(_TRANSACTIONS_AT_ONCE):
+    for _ in database.in_turns(range(_TRANSACTIONS_AT_ONCE)):
         with database.writing() as db:
             if not erase_in_indexes(db):
                 return True

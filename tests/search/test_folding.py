@@ -42,6 +42,10 @@ def test_letters_become_those_that_people_type(given: str, folded: str) -> None:
     ("text", "query", "marked"),
     [
         ("Łódź warehouse", "lodz", "Łódź"),
+        ("Die Straße nach Süden", "strasse", "Straße"),
+        ("Die Strasse nach Süden", "straße", "Strasse"),
+        ("an œuvre of Ærøskøbing", "Aeroskobing", "Ærøskøbing"),
+        ("the of\ufb01ce", "office", "of\ufb01ce"),
         ("مِفْتَاحُ الخِزَانَةِ", "مفتاح", "مِفْتَاحُ"),
         ("שָׁלוֹם לכולם", "שלום", "שָׁלוֹם"),
         ("the ＡＰＩ key", "api", "ＡＰＩ"),

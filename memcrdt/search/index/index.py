@@ -21,7 +21,7 @@ from memcrdt.search.index.candidate_index import CandidateIndex
 from memcrdt.search.index.filter_masks import FilterMasks
 from memcrdt.search.index.given import check_embedder, passage_vectors
 from memcrdt.search.index.registry import IndexedModel
-from memcrdt.search.words import searchable
+from memcrdt.search.words import names_apart, searchable
 from memcrdt.store import views
 from memcrdt.store.indexer import IndexRow, SqlConnection
 
@@ -268,7 +268,7 @@ def embed_texts(embedder: Embedder, texts: Sequence[str]) -> TextVectors:
     import numpy as np
 
     split = {text: passages.split(text) for text in texts}
-    every = (passage for windows in split.values() for passage in windows)
+    every = (names_apart(passage) for windows in split.values() for passage in windows)
     embedded: TextVectors = {}
     vectors = [embedder.embed(batch) for batch in iter(lambda: list(islice(every, _BATCH)), [])]
     rows, start = (np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)), 0

@@ -8,13 +8,16 @@ against 63.0; docs/search.md), and it needs only row numbers from the index.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
+from memcrdt.model.normalization import nfc
 from memcrdt.search.arrays import are_allowed, parse_integers
+from memcrdt.search.folding import fold, spelled_out
 from memcrdt.search.index.passages import PER_MEMORY
 from memcrdt.search.query.scores import PassageScores
-from memcrdt.search.words import STOP_WORDS, TOKENIZER, is_unspaced, searchable
+from memcrdt.search.words import STOP_WORDS, TOKENIZER, compounds, is_unspaced, searchable
 from memcrdt.store.indexer import SqlConnection
 
 if TYPE_CHECKING:
@@ -92,8 +95,21 @@ def matches(known: list[QueryTerm]) -> list[str]:
 def query_terms(db: SqlConnection, query: str) -> list[QueryTerm]:
     """Return the words of the query, rarest first. Stop words are included only if the query has no other words."""
     passages = int(db.execute("SELECT passages FROM indexed").get)
-    terms = [_term(db, word, stem, passages) for word, stem in list(query_words(db, query).items())[: 4 * TERMS]]
-    return sorted(terms, key=lambda term: (term.passages, term.match))[:TERMS]
+    words = list(query_words(db, query).items())[: 4 * TERMS]
+    terms = {word: _term(db, word, stem, passages) for word, stem in words}
+    for word in _other_spellings(query, terms):
+        terms.pop(word, None)
+    return sorted(terms.values(), key=lambda term: (term.passages, term.match))[:TERMS]
+
+
+def _other_spellings(query: str, terms: Mapping[str, QueryTerm]) -> Iterator[str]:
+    """Yield the words that would count twice: the parts of a name that the index knows, or a name that it does not."""
+    for compound in compounds(spelled_out(fold(nfc(query)))):
+        whole = compound.whole.lower()
+        if whole not in terms or not terms[whole].passages:
+            yield whole
+        elif compound.is_one:
+            yield from (part.lower() for part in compound.parts)
 
 
 def query_words(db: SqlConnection, query: str) -> dict[str, str]:

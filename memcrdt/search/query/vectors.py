@@ -18,6 +18,7 @@ from memcrdt.search.index.given import check_embedder, unit_vector
 from memcrdt.search.index.index import SearchIndex
 from memcrdt.search.index.passages import PER_MEMORY, number_range
 from memcrdt.search.query.scores import PassageScores
+from memcrdt.search.words import names_apart
 from memcrdt.store.indexer import SqlConnection
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def of_text(db: SqlConnection, index: SearchIndex, query: str) -> QueryVector | 
         return None
     had_failed = embedder.query_failure is not None
     try:
-        vector = embedder.embed_query(query)
+        vector = embedder.embed_query(names_apart(query))
     except EmbedderError:  # full text answers; the status shows the error
         return None
     if had_failed:  # it works again, so the waiting memories need not wait for the worker's next attempt
