@@ -84,5 +84,6 @@ class Dialer:
 
     def _no_answer(self, target: DialTarget) -> UnreachableError:
         return UnreachableError(
-            f"no answer from {target} within {DIAL_S:g} s; is it awake, and {self._expected} there?"
+            f"no answer {'from' if target.device else 'at'} {target} within {DIAL_S:g} s: is a firewall blocking TCP"
+            f" {target.address.port}? Otherwise, is the device awake, and {self._expected} there?"
         )

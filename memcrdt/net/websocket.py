@@ -120,7 +120,7 @@ class WebSocketClient:
         except TimeoutError:
             raise
         except (OSError, aiohttp.ClientError) as exc:
-            raise self._unreachable(name, exc) from exc
+            raise self._unreachable(name, address.port, exc) from exc
         tls = socket.get_extra_info("ssl_object")
         if not isinstance(tls, ssl.SSLObject) or (certificate := tls.getpeercert(binary_form=True)) is None:
             await WebSocketFrameStream(socket, b"", str(address)).close(NOT_AUTHENTIC)
@@ -131,7 +131,7 @@ class WebSocketClient:
         """Free the sockets of unfinished attempts. Open streams stay open."""
         await self._session.close()
 
-    def _unreachable(self, name: str, cause: Exception) -> UnreachableError:
+    def _unreachable(self, name: str, port: int, cause: Exception) -> UnreachableError:
         expected = self._expected
         if isinstance(cause, aiohttp.WSServerHandshakeError):
             return UnreachableError(
@@ -142,7 +142,7 @@ class WebSocketClient:
         if isinstance(cause, aiohttp.ClientConnectorError):
             cause = cause.os_error
         why = describe_os_error(cause) if isinstance(cause, OSError) else str(cause)
-        return UnreachableError(f"cannot reach {name}: {why}; is {expected} there, and the port open?")
+        return UnreachableError(f"cannot reach {name}: {why}; is {expected} there, and TCP port {port} open?")
 
 
 async def answer_websocket(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import MemcrdtError, PairingError, RemoteProtocolError, UnreachableError
@@ -22,6 +23,7 @@ from memcrdt.pairing.channel import (
     record_pairing,
     spaces_to_join,
 )
+from memcrdt.pairing.codes import NUMBERS
 from memcrdt.pairing.exchange import MESSAGE_BYTES, PROOF_BYTES, CodeExchange
 from memcrdt.store.membership.members import Members
 
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("memcrdt.net")
 
 CANDIDATES: Final = 128  # maximum number of addresses tried, one after the other
+EARLY_S: Final = 3.0  # after which a mistyped number is told; mDNS answers within a second or two
+SHOWN: Final = 5  # other numbers in a message
+BY_ADDRESS: Final = "give the address that it shows next to the code, as in: memcrdt pair CODE --at HOST:PORT"
 
 
 class JoinAttempt:
@@ -47,6 +52,9 @@ class JoinAttempt:
         self._code = code
         # Our proof lets the other device test one guess at the code, so no second device may get a proof.
         self._has_proved = False
+        self._announced: set[int] = set()  # the numbers of the codes that devices announce
+        self._dialed: set[Address] = set()
+        self._problems: list[MemcrdtError] = []  # with devices that announce the code's number
 
     async def join_at(self, address: Address) -> PairedDevice:
         """Pair with the device at an address. Raises PairingError, UnreachableError or RemoteProtocolError."""
@@ -54,23 +62,67 @@ class JoinAttempt:
             return await self.join_over(await dialer.dial(DialTarget(address)))
 
     async def find_and_join(self, finders: Sequence[Finder], find_s: float = FIND_S) -> PairedDevice:
-        """Find the device that shows the code, for up to `find_s` seconds, and pair with it. Raises PairingError."""
+        """Find the device that shows the code, for up to `find_s` seconds, and pair with it.
+
+        After 3 seconds the search ends if only other numbers are announced, because this one is mistyped. If nothing
+        is announced, or there are devices that announce no number, the log says so, and the search goes on.
+
+        Raises:
+            PairingError: The device was not found, or does not have the code.
+        """
         found: asyncio.Queue[AddressCandidate] = asyncio.Queue()
-        problems: list[MemcrdtError] = []  # with devices that announced the code's number
         tasks = BackgroundTasks()
         for finder in finders:
-            tasks.spawn(finder.run(found.put_nowait))
+            tasks.spawn(finder.run(partial(self._note, found)))
         try:
-            async with self._dialing() as dialer, asyncio.timeout(find_s):
-                return await self._join_first(dialer, found, problems)
-        except TimeoutError:
-            failed = f"; a device that announces it was found, but {problems[0]}" if problems else ""
-            raise PairingError(
-                f"no device that shows the code {self._code.number}-… was reached within {find_s:.0f} s{failed}; give "
-                "the address that it shows next to the code, as in: memcrdt pair CODE --at HOST:PORT"
-            ) from None
+            async with self._dialing() as dialer:
+                return await self._within(find_s, asyncio.create_task(self._join_first(dialer, found)))
         finally:
             await tasks.cancel()
+
+    async def _within(self, find_s: float, joining: asyncio.Task[PairedDevice]) -> PairedDevice:
+        """Return the result of the search. Raises PairingError when its time is up, or when the code is mistyped."""
+        early_s = min(EARLY_S, find_s)
+        try:
+            for wait_s, explain in ((early_s, self._check_number), (find_s - early_s, lambda: None)):
+                if (await asyncio.wait({joining}, timeout=wait_s))[0]:
+                    return joining.result()
+                explain()
+        finally:
+            joining.cancel()
+            await asyncio.gather(joining, return_exceptions=True)
+        failed = f"; a device that announces it was found, but {self._problems[0]}" if self._problems else ""
+        raise PairingError(
+            f"no device that shows the code {self._code.number}-… was reached within {find_s:.0f} s{failed};"
+            f" {BY_ADDRESS}"
+        )
+
+    def _note(self, found: asyncio.Queue[AddressCandidate], candidate: AddressCandidate) -> None:
+        """Take a candidate from a finder. Many may come from one that announces often."""
+        if candidate.pairing is not None and len(self._announced) < NUMBERS:
+            self._announced.add(candidate.pairing)
+        found.put_nowait(candidate)
+
+    def _check_number(self) -> None:
+        """Raise PairingError if only other numbers are announced, and warn if none is."""
+        number, others = self._code.number, sorted(self._announced)
+        if number in self._announced:
+            return
+        if not others:
+            log.warning(
+                "no device on this network announces a code yet; the search goes on. Is `memcrdt pair` waiting on the"
+                " other device, on the same network, and is no firewall blocking UDP 5353 (mDNS)? Otherwise, %s",
+                BY_ADDRESS,
+            )
+        else:
+            shown = ", ".join(map(str, others[:SHOWN])) + (" and others" if len(others) > SHOWN else "")
+            text = (
+                f"no device on this network announces a code with the number {number}; announced: {shown}. Probably the"
+                f" number is mistyped. Otherwise, {BY_ADDRESS}"
+            )
+            if not self._dialed:
+                raise PairingError(text)
+            log.warning("%s", text)  # it may still be a device of the tailnet, which announces no number
 
     async def join_over(self, connection: Connection) -> PairedDevice:
         """Pair with the device at the other end of a connection, and close the connection.
@@ -99,24 +151,24 @@ class JoinAttempt:
         finally:
             await dialer.close()
 
-    async def _join_first(
-        self, dialer: Dialer, found: asyncio.Queue[AddressCandidate], problems: list[MemcrdtError]
-    ) -> PairedDevice:
-        tried: set[Address] = set()
+    async def _join_first(self, dialer: Dialer, found: asyncio.Queue[AddressCandidate]) -> PairedDevice:
         while True:
             candidate = await found.get()
             fits = candidate.pairing == self._code.number or candidate.found != "mdns"
-            if not fits or candidate.address in tried or len(tried) >= CANDIDATES:
+            if not fits or candidate.address in self._dialed or len(self._dialed) >= CANDIDATES:
                 continue
-            tried.add(candidate.address)
+            self._dialed.add(candidate.address)
             try:
                 return await self.join_over(await dialer.dial(DialTarget(candidate.address, candidate.device)))
             except MemcrdtError as exc:
                 if self._has_proved:
                     raise
-                log.debug("%s", exc)
-                if candidate.pairing == self._code.number:
-                    problems.append(exc)
+                if candidate.pairing != self._code.number:
+                    log.debug("%s", exc)
+                    continue
+                if not self._problems:
+                    log.warning("a device that announces the code was found, but %s", exc)
+                self._problems.append(exc)
 
     async def _prove(self, channel: PairingChannel) -> None:
         """Prove that we have the code, and check the other side's proof. Raises PairingError if it is wrong."""

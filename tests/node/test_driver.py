@@ -259,7 +259,7 @@ async def test_a_failed_dial_is_recorded_in_plain_words(two: tuple[Machine, Mach
     await eventually(lambda: laptop.peers.get(desktop.id).error)
     error = laptop.peers.get(desktop.id).error
     assert error.startswith(f"cannot reach {shown(desktop.id)} at {address}: ")
-    assert error.endswith("is memcrdt serving there, and the port open?")
+    assert error.endswith(f"is memcrdt serving there, and TCP port {address.port} open?")
     await desktop.start(address.port)
     await eventually(lambda: laptop.peers.get(desktop.id).connected)
     assert laptop.peers.get(desktop.id).error is None

@@ -333,6 +333,70 @@ async def test_a_found_but_unreachable_device_is_reported(two: tuple[Memory, Mem
         await joining.find_and_join([_Named([Address("127.0.0.1", 1)])], find_s=2)
 
 
+def _joining(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> JoinAttempt:
+    """Return an attempt with the code 7-crossover-granite that explains early what it does not find."""
+    monkeypatch.setattr("memcrdt.pairing.joining.EARLY_S", 0.1)
+    return JoinAttempt(_ours(memory, PairOptions(spaces=())), parse_code("7-crossover-granite"))
+
+
+async def test_a_mistyped_number_is_told_early(two: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the numbers that are announced. Nobody was asked, so no code is used up."""
+    joining = _joining(two[1], monkeypatch)
+    addresses = [Address("127.0.0.1", 1), Address("127.0.0.1", 2)]
+    with pytest.raises(PairingError, match=r"number 7; announced: 8, 12\. Probably the number is mistyped"):
+        await joining.find_and_join([_Named(addresses, 12), _Named(addresses, 8)], find_s=60)
+
+
+async def test_a_network_without_codes_is_told_early(
+    two: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The search goes on, because the other device may be slow."""
+    with pytest.raises(PairingError, match="was reached within"):
+        await _joining(two[1], monkeypatch).find_and_join([], find_s=0.2)
+    (message,) = caplog.messages
+    assert message.startswith("no device on this network announces a code yet; the search goes on")
+
+
+async def test_a_device_of_the_tailnet_may_show_a_number_that_nobody_announces(
+    two: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The numbers are told, and it is asked all the same."""
+    joining, silent = _joining(two[1], monkeypatch), socket.create_server(("127.0.0.1", 0))
+    monkeypatch.setattr("memcrdt.net.dialer.DIAL_S", 0.3)
+    address = Address("127.0.0.1", silent.getsockname()[1])
+    with silent, pytest.raises(PairingError, match="was reached within"):
+        await joining.find_and_join([_Tailnet(address), _Named([address], 8)], find_s=0.5)
+    assert [message.partition(".")[0] for message in caplog.messages] == [
+        "no device on this network announces a code with the number 7; announced: 8"
+    ]
+
+
+class _Tailnet:
+    """A finder of one address, without a number."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    def announce(self, port: int | None) -> None: ...
+
+    async def run(self, found: Found) -> None:
+        found(AddressCandidate(self._address, "tailscale"))
+
+
+async def test_a_port_that_swallows_everything_names_the_firewall(
+    two: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the port, as soon as it is known, and at the end."""
+    joining, silent = _joining(two[1], monkeypatch), socket.create_server(("127.0.0.1", 0))
+    monkeypatch.setattr("memcrdt.net.dialer.DIAL_S", 0.1)
+    address = Address("127.0.0.1", silent.getsockname()[1])
+    blocked = f"no answer at {address} within 0.1 s: is a firewall blocking TCP {address.port}?"
+    with silent, pytest.raises(PairingError, match="was reached within") as raised:
+        await joining.find_and_join([_Named([address])], find_s=2)
+    assert blocked in str(raised.value)
+    assert [blocked in message for message in caplog.messages] == [True]
+
+
 @pytest.mark.parametrize("says", [["no", "the code is used up"], ["no", "another code waits here"], [], None])
 async def test_only_one_device_gets_the_joiners_proof(
     two: tuple[Memory, Memory], make_memory: Callable[[str], Memory], says: list[str] | None
