@@ -5,7 +5,7 @@ attributes than the views in the file. `meta` lists the attributes that the view
 schemas have no list). If this version knows more attributes, memories that have them are projected again.
 
 Earlier versions also showed names in any Unicode form. `meta` notes that the views are in NFC; without that note,
-memories that have a text in another form are projected again.
+memories that have a text in another form are projected again, and the names of spaces are composed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from memcrdt.model.attributes import IN_REGISTERS
 from memcrdt.model.normalization import nfc_json
 from memcrdt.model.registers import Registers
 from memcrdt.model.values import canonical
-from memcrdt.store import log, meta
+from memcrdt.store import log, meta, spaces
 from memcrdt.store.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ _FORM: Final = "NFC"
 def note_all(db: apsw.Connection) -> None:
     """Note that the views know every attribute that this version knows, and are in its Unicode form."""
     meta.write(db, _KEY, json.dumps(sorted(IN_REGISTERS)))
-    meta.write(db, _FORM_KEY, _FORM)
+    if meta.read(db, _FORM_KEY) != _FORM:
+        spaces.compose_names(db)
+        meta.write(db, _FORM_KEY, _FORM)
 
 
 def outdated(db: apsw.Connection) -> IsOutdated | None:

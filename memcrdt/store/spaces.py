@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from memcrdt.errors import InputError, NotFoundError
+from memcrdt.model.normalization import nfc
 
 LOCAL: Final = "local"  # the space that never leaves the machine
 NONCE_BYTES: Final = 16
@@ -35,15 +36,21 @@ def add_space(db: apsw.Connection, name: str, genesis: Genesis, now_ms: int) -> 
     """Add a space and return its local number."""
     db.execute(
         "INSERT INTO spaces(id, name, creator, nonce, created_at) VALUES(?, ?, ?, ?, ?)",
-        (genesis.space_id, name, *genesis, now_ms),
+        (genesis.space_id, nfc(name), *genesis, now_ms),
     )
     return db.last_insert_rowid()
 
 
 def find_space(db: apsw.Connection, name: str) -> int | None:
     """Return the local number of the space called `name`, or None if there is none."""
-    number: int | None = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get
+    number: int | None = db.execute("SELECT space FROM spaces WHERE name = ?", (nfc(name),)).get
     return number
+
+
+def compose_names(db: apsw.Connection) -> None:
+    """Write the names of all spaces in NFC. Of two spaces with one composed name, the second keeps its spelling."""
+    for space, name in db.execute("SELECT space, name FROM spaces").fetchall():
+        db.execute("UPDATE OR IGNORE spaces SET name = ? WHERE space = ?", (nfc(name), space))
 
 
 def space_number(db: apsw.Connection, name: str) -> int:

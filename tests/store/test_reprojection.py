@@ -9,7 +9,7 @@ from importlib.resources import files
 import pytest
 
 from memcrdt.model import attributes, checks, scopes
-from memcrdt.store import meta, reprojection
+from memcrdt.store import meta, reprojection, spaces
 from memcrdt.store.recovery import doctor
 from tests.bare_device import BareDevice
 
@@ -84,9 +84,15 @@ def test_names_of_an_earlier_version_are_composed_at_the_next_start(
         db.execute("DELETE FROM meta WHERE key = 'unicode_form'")
         db.execute("UPDATE memories SET scope = 'project/Zu\u0308rich'")
         db.execute("UPDATE tags SET tag = 'Cafe\u0301'")
+        spaces.add_space(db, "first", spaces.Genesis(laptop.store.device, b"1" * 16), 0)
+        spaces.add_space(db, "second", spaces.Genesis(laptop.store.device, b"2" * 16), 0)
+        db.execute("UPDATE spaces SET name = 'Bu\u0308ro' WHERE name = 'first'")
+        db.execute("UPDATE spaces SET name = 'Cafe\u0301' WHERE name = 'second'")
     before = laptop.rows("SELECT seq FROM updates")
     laptop.reopen()
     assert laptop.rows("SELECT scope FROM memories WHERE id = ?", memory_id) == [("project/Zürich",)]
     assert laptop.rows("SELECT tag FROM tags") == [("Café",)]
+    assert {("Büro",), ("Café",)} <= set(laptop.rows("SELECT name FROM spaces"))
+    assert laptop.store.space("Bu\u0308ro") == laptop.store.space("Büro")
     assert laptop.rows("SELECT seq FROM updates") == before
     assert doctor.examine(laptop.store).problems == ()
