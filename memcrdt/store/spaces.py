@@ -50,7 +50,7 @@ def find_space(db: apsw.Connection, name: str) -> int | None:
 def compose_names(db: apsw.Connection) -> None:
     """Write the names of all spaces in NFC. Of two spaces with one composed name, the second keeps its spelling."""
     for space, name in db.execute("SELECT space, name FROM spaces").fetchall():
-        db.execute("UPDATE OR IGNORE spaces SET name = ? WHERE space = ?", (nfc(name), space))
+        db.execute("UPDATE OR IGNORE spaces SET name = ? WHERE space = ?", (nfc(str(name)), space))
 
 
 def space_number(db: apsw.Connection, name: str) -> int:
