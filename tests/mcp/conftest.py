@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
@@ -42,3 +46,16 @@ def _connect(mode: str) -> Connect:
             yield client
 
     return connect
+
+
+@contextmanager
+def serve_http(home: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Start a server over HTTP as a process of its own, and return its address and the process."""
+    command = [sys.executable, "-m", "memcrdt", "--home", str(home), "mcp", "--no-sync", "--http", "127.0.0.1:0"]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("CLAUDE", "MEMCRDT_PROJECT"))}
+    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True, cwd=home, env=environ) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip(), process
+        finally:
+            process.kill()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +22,7 @@ from mcp_types import ResourceTemplateReference, ResourceUpdatedNotification
 import memcrdt
 from memcrdt.mcp.http import listen, url_of
 from memcrdt.mcp.resources import RECENT
+from tests.mcp.conftest import serve_http
 
 PATIENCE_S = 60
 
@@ -34,19 +33,6 @@ class Served(NamedTuple):
     url: str
     tokens: dict[str, str]
     home: Path
-
-
-@contextmanager
-def _serve(home: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Start a server, and return its address and its process."""
-    command = [sys.executable, "-m", "memcrdt", "--home", str(home), "mcp", "--no-sync", "--http", "127.0.0.1:0"]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("CLAUDE", "MEMCRDT_PROJECT"))}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=home, env=environ) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().strip(), process
-        finally:
-            process.kill()
 
 
 @pytest.fixture(name="served", scope="module")
@@ -60,7 +46,7 @@ def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             "team": memory.tokens.create("team", spaces=["team"]),
             "other": memory.tokens.create("other"),
         }
-    with _serve(home) as (url, _):
+    with serve_http(home) as (url, _):
         yield Served(url, tokens, home)
 
 
@@ -190,7 +176,7 @@ def test_a_port_in_use_is_reported() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send")
 def test_the_server_ends_at_once_when_terminated(tmp_path: Path) -> None:
     """It closes the memory, and the exit code is 0."""
-    with _serve(tmp_path) as (url, process):
+    with serve_http(tmp_path) as (url, process):
         assert url.startswith("http://127.0.0.1:")
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0

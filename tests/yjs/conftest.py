@@ -18,9 +18,9 @@ from memcrdt.memory.memory import Memory
 from memcrdt.store.membership.tokens import TokenTable
 from memcrdt.yjs import client
 from memcrdt.yjs.listener import YjsListener, YjsOptions
+from tests.npm import install
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "yjs"
-INSTALL_S = 60
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,34 +33,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", name="packages")
 def _packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the example, the driver of the tests, and the installed packages of both."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("there is no Node.js with npm here")
     folder = tmp_path_factory.mktemp("npm")
     here = Path(__file__).parent
     for file in (*EXAMPLE.glob("*.js"), here / "driver.mjs", here / "uses.ts"):
         shutil.copy(file, folder)
-    package = json.loads((EXAMPLE / "package.json").read_text(encoding="utf-8"))
-    package["dependencies"] |= json.loads((here / "package.json").read_text(encoding="utf-8"))["dependencies"]
-    (folder / "package.json").write_text(json.dumps(package), encoding="utf-8")
-    command = [
-        npm,
-        "install",
-        "--no-audit",
-        "--no-fund",
-        "--ignore-scripts",
-        "--omit=optional",
-        "--loglevel=error",
-        "--fetch-retries=1",
-        "--fetch-retry-mintimeout=500",
-    ]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"npm install took over {INSTALL_S} s")
-    if done.returncode:
-        pytest.skip(f"npm install failed: {done.stderr.strip()[-300:]}")
-    return folder
+    files = (EXAMPLE / "package.json", here / "package.json")
+    dependencies = [json.loads(file.read_text(encoding="utf-8"))["dependencies"] for file in files]
+    return install(folder, dependencies[0] | dependencies[1], "--ignore-scripts", "--omit=optional")
 
 
 class Node:
