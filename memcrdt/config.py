@@ -33,6 +33,7 @@ class Config:
         mdns: Whether to announce this device and find other devices by multicast DNS.
         tailscale: Whether to ask the machines of the tailnet for other devices.
         port: The port to listen at; 0 for any free one, "auto" for 27380, or for another one if that is taken.
+        capture: Whether the hooks of coding agents turn statements of the user into memories.
     """
 
     budget_mb: int = 4_096
@@ -42,6 +43,7 @@ class Config:
     mdns: bool = True
     tailscale: bool = True
     port: int | str = AUTO
+    capture: bool = False
 
 
 def load(home: Path) -> Config:
@@ -121,7 +123,7 @@ def _checked(found: dict[str, Any], path: Path) -> dict[str, Any]:
         value = found.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= NUMBER_MAX:
             raise InputError(f"{path}: {name} is {value!r}; give a whole number, or 0 to switch it off")
-    for name in ("mdns", "tailscale"):
+    for name in ("mdns", "tailscale", "capture"):
         if not isinstance(found.get(name, True), bool):
             raise InputError(f"{path}: {name} is {found[name]!r}; write true or false")
     if "embedder" in found:

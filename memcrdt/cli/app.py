@@ -42,6 +42,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "forget": "writing",
         "forget-expired": "writing",
         "import": "files",
+        "capture": "capture",
     },
     "Find": {
         "search": "reading",

@@ -1,4 +1,4 @@
-"""`memcrdt hook`: memories for a coding agent at the start of a session and with each prompt.
+"""`memcrdt hook`: memories for a coding agent at the start of a session and with each prompt, and what to capture.
 
 A client waits for its hooks and may stop on an error of one. So this command always exits with 0 and prints one JSON
 object, which is empty if there is nothing to say. Problems go to stderr. Imports happen where they are used, and click
@@ -18,6 +18,7 @@ INPUT_BYTES: Final = 1024 * 1024  # of the JSON of a client; more is not read
 FOLDER_CHARS: Final = 4_096
 
 _STARTS: Final = frozenset({"SessionStart", "sessionStart"})
+_CAPTURES: Final = frozenset({"PreCompact", "PreCompress", "Stop", "SessionEnd", "preCompact", "stop", "sessionEnd"})
 _PROMPTS: Final = frozenset({"UserPromptSubmit", "BeforeAgent"})  # Cursor takes no context with a prompt
 
 
@@ -31,9 +32,13 @@ def respond(event: str, *, home: str | None = None, project: str | None = None) 
     """
     told = ""
     try:
-        told = _context(event, home, project, _asked(sys.stdin.buffer.read(INPUT_BYTES + 1)))
+        asked = _asked(sys.stdin.buffer.read(INPUT_BYTES + 1))
+        if event in _CAPTURES:
+            _note(home, project, asked)
+        else:
+            told = _context(event, home, project, asked)
     except Exception as exc:  # noqa: BLE001 - whatever is wrong here, the client goes on without memories
-        print(f"memcrdt: no memories for {ascii(event[:40])[1:-1]}: {ascii(str(exc))[1:-1]}", file=sys.stderr)
+        print(f"memcrdt: nothing done for {ascii(event[:40])[1:-1]}: {ascii(str(exc))[1:-1]}", file=sys.stderr)
     print(json.dumps(_answer(event, told)))  # ASCII: some clients read stdout in the encoding of the system
 
 
@@ -52,20 +57,51 @@ def _context(event: str, home: str | None, project: str | None, asked: Mapping[s
     """Return the memories for an event as text; empty if there are none or the home does not exist."""
     if event not in _STARTS | _PROMPTS:
         return ""
+    from memcrdt.model.prompt import without_tagged
     from memcrdt.paths import home_folder
     from memcrdt.service import recall
     from memcrdt.service.context import Context
     from memcrdt.service.projects import find_project
 
-    prompt = asked.get("prompt")
-    if event in _PROMPTS and not (isinstance(prompt, str) and recall.is_worth_recall(prompt)):
+    prompt = without_tagged(asked["prompt"]) if isinstance(asked.get("prompt"), str) else ""
+    if event in _PROMPTS and not recall.is_worth_recall(prompt):
         return ""
     folder = home_folder(home)
     if not folder.is_dir():
         return ""
     context = Context(project=find_project(project, os.environ, _folder(asked)))
     with recall.quick_service(folder, context) as service:
-        return recall.session_context(service) if event in _STARTS else recall.prompt_context(service, str(prompt))
+        return recall.session_context(service) if event in _STARTS else recall.prompt_context(service, prompt)
+
+
+def _note(home: str | None, project: str | None, asked: Mapping[str, Any]) -> None:
+    """Queue the transcript of a session if the user wants it captured, and start the process that reads it."""
+    from memcrdt import config
+    from memcrdt.paths import home_folder
+
+    folder = home_folder(home)
+    if not (folder.is_dir() and config.load(folder).capture):
+        return
+    from memcrdt.service import capture_queue
+    from memcrdt.service.projects import find_project
+
+    if capture_queue.enqueue(folder, asked, find_project(project, os.environ, _folder(asked))):
+        _start(["capture", "--home", str(folder)])
+
+
+def _start(arguments: list[str]) -> None:
+    """Start memcrdt in the background. It outlives the client, and has none of its streams."""
+    import subprocess
+
+    apart: dict[str, Any] = (
+        {"creationflags": 0x0000_0208}  # DETACHED_PROCESS and CREATE_NEW_PROCESS_GROUP
+        if sys.platform == "win32"
+        else {"start_new_session": True}
+    )
+    nowhere = subprocess.DEVNULL
+    subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-m", "memcrdt", *arguments], stdin=nowhere, stdout=nowhere, stderr=nowhere, **apart
+    )
 
 
 def _folder(asked: Mapping[str, Any]) -> Path:

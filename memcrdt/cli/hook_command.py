@@ -15,7 +15,8 @@ from memcrdt.cli.face import Face, command, pass_face
 def hook_command(face: Face, event: str, project: str | None) -> None:
     """Answer the hook EVENT of a coding agent, whose JSON is on stdin.
 
-    EVENT is SessionStart, UserPromptSubmit, BeforeAgent or sessionStart, as the client spells it. Any other event gets
-    an empty answer. The exit code is always 0.
+    EVENT is SessionStart, UserPromptSubmit, BeforeAgent or sessionStart, as the client spells it. PreCompact, Stop,
+    SessionEnd and their like queue the session for `memcrdt capture`, if the setting `capture` is on. Any other event
+    gets an empty answer. The exit code is always 0.
     """
     hook.respond(event, home=face.home, project=project)

@@ -15,9 +15,13 @@ from memcrdt.errors import InputError
 from memcrdt.model.records import Hit, MemoryRecord
 from memcrdt.model.values import a_kind
 
+MESSAGE_CHARS = 8_000  # of a message; what is longer was pasted
 MIN_CHARS = 100  # room for the frame, and for the line that counts what is left out
 
 _OPEN, _CLOSE = "<memories>\n", "</memories>\n"
+# Blocks between tags of any name; then the rest behind an open tag of the kind that clients use, which was cut off.
+_TAGGED = re.compile(r"<([A-Za-z][\w-]{1,40})\b[^<>]{0,400}>.*?</\1>", re.DOTALL)
+_CUT_OFF = re.compile(r"<(?:memories|memory|[a-z]+[_-][\w-]+)\b[^<>]{0,400}>.*\Z", re.DOTALL)
 _TAG = re.compile(r"<(?=\s*/?\s*(?:memor(?:y|ies)|omitted)\b)", re.IGNORECASE)
 
 
@@ -121,6 +125,16 @@ def entry_of(item: object) -> PromptEntry:
         "updated": _time(record.updated_at) if edited else None,
     }
     return PromptEntry(provenance, record.text)
+
+
+def without_tagged(text: str) -> str:
+    """Return a message of a user without the blocks between tags that clients and hooks put into it.
+
+    Example:
+        >>> without_tagged("<hook_context>be brief</hook_context>Use tabs, please")
+        ' Use tabs, please'
+    """
+    return _CUT_OFF.sub(" ", _TAGGED.sub(" ", text[:MESSAGE_CHARS]))
 
 
 def _time(time: datetime) -> str:

@@ -26,6 +26,7 @@ from memcrdt.memory.transfer import ImportReport, RefusedLine
 from memcrdt.model.records import Forgotten, Hit, Link, MemoryRecord, Revision
 from memcrdt.search.embedders.catalog import KnownModel
 from memcrdt.search.searcher import SearchStatus
+from memcrdt.service.capture import Captured
 from memcrdt.store.alarms import StoreAlarm
 from memcrdt.store.compaction import Compacted
 from memcrdt.store.membership.sharing import SpaceMember
@@ -47,7 +48,7 @@ STATES = [
     SettingLine,
     YjsToken,
 ]
-PRINTED = [*RECORDS, *REPORTS, *STATES, ClientChange, Trial, ServeReport, DemoOutcome]
+PRINTED = [*RECORDS, *REPORTS, *STATES, ClientChange, Trial, Captured, ServeReport, DemoOutcome]
 
 
 @pytest.mark.parametrize("name", root.list_commands(click.Context(root)))

@@ -111,7 +111,7 @@ def test_a_damaged_store_does_not_stop_the_client(cli: Cli, folder: Path, home: 
     (home / "memories.db").write_bytes(b"no database" * 1_000)
     ran = cli("hook", "SessionStart", stdin=b"{}")
     assert (ran.code, ran.json) == (0, [{}])
-    assert ran.err.startswith("memcrdt: no memories for SessionStart")
+    assert ran.err.startswith("memcrdt: nothing done for SessionStart")
 
 
 def test_a_text_cannot_leave_its_fence(cli: Cli, folder: Path, home: Path) -> None:
