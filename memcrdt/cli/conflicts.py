@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -18,14 +16,13 @@ import click
 from memcrdt.cli.face import Face, command, pass_face, read_text
 from memcrdt.cli.filters import asked, filter_options
 from memcrdt.cli.names import memory_id, with_names
-from memcrdt.cli.output import Column, as_seen, device_name, device_names, on_terminal, say
-from memcrdt.cli.reading import revised
+from memcrdt.cli.output import Column, device_names, say
+from memcrdt.cli.revisions import conflict_lines, revised
+from memcrdt.cli.terminal import show
 from memcrdt.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
     from memcrdt import Memory, Revision
-
-_WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 
 
 def _program(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
@@ -68,12 +65,12 @@ def conflicts_command(face: Face, /, id: str | None, tool: list[str] | None, **f
         if tool is not None:
             for heads in conflicts:
                 _merge(memory, heads, tool)
-        elif sys.stdout.isatty() and not face.json:
-            for heads in conflicts:
-                _show(memory, heads)
+        elif face.printer.is_terminal:
+            names = device_names(memory)
+            show("\n\n".join("\n".join(conflict_lines(heads, names)) for heads in conflicts))
         else:
             face.printer.table((head for heads in conflicts for head in heads), _columns(device_names(memory)))
-        if not conflicts:
+        if not conflicts and not face.json:
             say("no conflicts: every memory has one current text" if id is None else "this memory has one current text")
 
 
@@ -110,34 +107,6 @@ def _columns(names: dict[str, str]) -> tuple[Column[Revision], ...]:
     return (Column("memory", lambda head: head.id), *(each for each in revised(names) if each.heading != "head"))
 
 
-def _show(memory: Memory, heads: Sequence[Revision]) -> None:
-    """Print the texts of one memory for a terminal, numbered, with the words in which each differs from the first."""
-    names = device_names(memory)
-    click.echo(click.style(f"memory {heads[0].id}", bold=True))
-    for number, head in enumerate(heads, 1):
-        device = device_name(names, head.device)
-        click.echo(
-            on_terminal(f"{number}  {head.revision}  {as_seen(head.at)}  {device}" + f" ({head.by})" * bool(head.by))
-        )
-        shown = on_terminal(head.text) if number == 1 else _difference(heads[0].text, head.text)
-        click.echo("   " + shown.replace("\n", "\n   "))
-    click.echo()
-
-
-def _difference(old: str, new: str) -> str:
-    """Return `new` for a terminal: words that only `old` has are struck through in red, added words are green."""
-    a, b = _WORDS.findall(old), _WORDS.findall(new)
-    shown = []
-    for operation, a1, a2, b1, b2 in difflib.SequenceMatcher(None, a, b, autojunk=True).get_opcodes():
-        gone, added = on_terminal("".join(a[a1:a2])), on_terminal("".join(b[b1:b2]))
-        if operation == "equal":
-            shown.append(added)
-            continue
-        shown.append(click.style(f"[-{gone}-]", fg="red") if gone else "")
-        shown.append(click.style(f"{{+{added}+}}", fg="green") if added else "")
-    return "".join(shown)
-
-
 def _kept(heads: Sequence[Revision], revision: str) -> str:
     """Return the text of a head. Raises NotFoundError."""
     for head in heads:
@@ -151,7 +120,7 @@ def _chosen(memory: Memory, heads: Sequence[Revision]) -> str:
     """Ask which text to keep. Raises InputError without a terminal."""
     if not sys.stdin.isatty():
         raise InputError("give --keep REVISION or --text TEXT; `memcrdt conflicts` shows the competing texts")
-    _show(memory, heads)
+    click.echo("\n".join(conflict_lines(heads, device_names(memory))))
     numbers = [str(number + 1) for number in range(len(heads))]
     answer = click.prompt("memcrdt: keep which text (e: edit)", type=click.Choice([*numbers, "e"]), err=True)
     if answer != "e":

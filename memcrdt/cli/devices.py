@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -133,7 +132,7 @@ async def _join(memory: Memory, code: str, at: str | None, options: dict[str, An
 
 
 def _print(face: Face, partner: PairedDevice) -> None:
-    face.printer.record(partner if face.json else replace(partner, device=readable(partner.device)))
+    face.printer.record(partner)
     for name, aside in partner.aside.items():
         say(
             f"this device may only read the space {name!r} of {partner.name}; its own memories in {name!r} are now in "

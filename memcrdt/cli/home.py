@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from memcrdt.cli.face import Face, command, pass_face
-from memcrdt.cli.output import Column, memories, readable, say
+from memcrdt.cli.output import Column, memories, say
 
 if TYPE_CHECKING:
     from memcrdt import DoctorReport
@@ -56,8 +56,7 @@ def init_command(face: Face) -> None:
     Every other command creates them too if they do not exist.
     """
     with face.open() as memory:
-        device = memory.device if face.json else readable(memory.device)
-        face.printer.record({"home": str(memory.home), "device": device})
+        face.printer.record({"home": str(memory.home), "device": memory.device})
 
 
 @command("path")

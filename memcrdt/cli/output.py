@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import click
 
+from memcrdt.cli.terminal import age, local_time, paint, show
 from memcrdt.model.serialization import to_json
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _SEPARATORS = (0x2028, 0x2029)  # of lines and paragraphs
 _UNSEEN = (*range(32), *range(127, 160), *_BIDI, *_SEPARATORS)
 CONTROLS = {code: ascii(chr(code))[1:-1] for code in _UNSEEN}
+_DEVICES = ("device", "imported_from")  # fields that are the id of one
 _FIELD = {**CONTROLS, ord("\\"): r"\\"}
 _JSON = {code: f"\\u{code:04x}" for code in _UNSEEN if code >= 32}  # JSON itself escapes the others
 _SEVERAL_LINES = {code: shown for code, shown in CONTROLS.items() if chr(code) not in "\n\t"}
@@ -53,33 +55,54 @@ class Printer:
     def __init__(self, as_json: bool) -> None:
         self.is_json = as_json
 
-    def table(
-        self, items: Iterable[T], columns: Sequence[Column[T]], *, on_terminal: Sequence[Column[T]] | None = None
-    ) -> None:
-        """Print one item per line, or a table on a terminal, with other columns if given. JSON has the whole item."""
-        if self.is_json:
-            for item in items:
-                click.echo(as_json(item))
-        elif sys.stdout.isatty():
-            from rich.console import Console
+    @property
+    def is_terminal(self) -> bool:
+        """Whether people read the data on a terminal."""
+        return not self.is_json and sys.stdout.isatty()
 
-            Console(highlight=False).print(rich_table(items, on_terminal or columns))
-        else:
-            for item in items:
+    def table(
+        self,
+        items: Iterable[T],
+        columns: Sequence[Column[T]],
+        *,
+        on_terminal: Sequence[Column[T]] | None = None,
+        empty: str = "",
+    ) -> bool:
+        """Print one item per line, or a table on a terminal, with other columns if given. JSON has the whole item.
+
+        Return whether there are items. If there are none, print the message `empty`, unless JSON is printed.
+        """
+        if self.is_terminal:
+            items = list(items)
+            if items:
+                from rich.console import Console
+
+                Console(highlight=False).print(rich_table(items, on_terminal or columns))
+        there_are_some = False
+        for item in items:
+            there_are_some = True
+            if self.is_json:
+                click.echo(as_json(item))
+            elif not self.is_terminal:
                 click.echo("\t".join(as_text(column.cell(item)).translate(_FIELD) for column in columns))
+        if empty and not there_are_some and not self.is_json:
+            say(empty)
+        return there_are_some
 
     def record(self, item: object) -> None:
         """Print one item: as JSON, or as a line `name<tab>value` for each field that is not empty."""
         if self.is_json:
             click.echo(as_json(item))
             return
-        fields = {name: text for name, value in _fields(item).items() if (text := as_text(value))}
-        width = max(map(len, fields), default=0)
-        for name, text in fields.items():
-            if sys.stdout.isatty():
-                shown = text.translate(_SEVERAL_LINES).replace("\n", "\n" + " " * (width + 2))
-                click.echo(f"{click.style(name.ljust(width), dim=True)}  {shown}")
-            else:
+        fields = {name: _device_shown(name, value) for name, value in _fields(item).items()}
+        if self.is_terminal:
+            seen = {name: text for name, value in fields.items() if (text := as_seen(value))}
+            width = max(map(len, seen), default=0)
+            lines = (text.translate(_SEVERAL_LINES).replace("\n", "\n" + " " * (width + 2)) for text in seen.values())
+            show("\n".join(f"{paint(n.ljust(width), bold=True)}  {line}" for n, line in zip(seen, lines, strict=True)))
+            return
+        for name, value in fields.items():
+            if text := as_text(value):
                 click.echo(f"{name}\t{text.translate(_FIELD)}")
 
     def headline(self, name: str, text: str) -> None:
@@ -92,7 +115,7 @@ class Printer:
 
     def below(self, lines: Iterable[str]) -> None:
         """Print lines below a table on a terminal, for data that the table has no room for."""
-        if not self.is_json and sys.stdout.isatty():
+        if self.is_terminal:
             for line in lines:
                 click.echo(line.translate(CONTROLS))
 
@@ -192,18 +215,25 @@ def rich_table(items: Iterable[T], columns: Sequence[Column[T]]) -> Table:
     for column in columns:
         table.add_column(column.heading, no_wrap=column.whole, overflow="fold")
     for item in items:
-        table.add_row(*(Text(as_seen(column.cell(item)).translate(_SEVERAL_LINES)) for column in columns))
+        cells = (column.cell(item) for column in columns)
+        shown = (age(cell) if isinstance(cell, datetime) else as_text(cell) for cell in cells)
+        table.add_row(*(Text(cell.translate(_SEVERAL_LINES)) for cell in shown))
     return table
 
 
 def as_seen(value: object) -> str:
-    """Return the text of a value on a terminal, with times in short form and local time."""
+    """Return the text of a value on a terminal: times in local time, with their age."""
     if not isinstance(value, datetime):
         return as_text(value)
-    try:
-        return value.astimezone().strftime("%Y-%m-%d %H:%M")
-    except (OverflowError, ValueError, OSError):  # at the edges of the calendar there is no local time
-        return value.isoformat(sep=" ", timespec="minutes")
+    at, since = local_time(value), age(value)
+    return at if at == since else f"{at} ({since})"
+
+
+def _device_shown(name: str, value: object) -> object:
+    """Return a field of a record with the id of a device in the form that people read."""
+    from memcrdt.model.device_ids import is_device_id
+
+    return readable(value) if name in _DEVICES and isinstance(value, str) and is_device_id(value) else value
 
 
 def _fields(item: Any) -> dict[str, Any]:

@@ -2,71 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from memcrdt.cli.face import Face, command, pass_face
 from memcrdt.cli.filters import asked, filter_options
+from memcrdt.cli.memory_table import say_nothing_found, show_hits, show_memories
 from memcrdt.cli.names import memory_id, with_names
-from memcrdt.cli.output import Column, device_name, device_names, say
+from memcrdt.cli.output import device_names, say
+from memcrdt.cli.revisions import history_lines, revised
+from memcrdt.cli.terminal import show
 from memcrdt.model import limits
-from memcrdt.model.scopes import GLOBAL
+from memcrdt.model.filters import check_order
 
-if TYPE_CHECKING:
-    from memcrdt import Hit, Memory, MemoryRecord, Revision
-
-
-def _about(memory: MemoryRecord) -> str:
-    """Return scope and tags in one cell, without `global`, to leave room for the text."""
-    return ", ".join([memory.scope, *memory.tags] if memory.scope != GLOBAL else memory.tags)
-
-
-def _text(memory: MemoryRecord) -> str:
-    """Return the text for a terminal, with a mark if there are competing texts."""
-    return f"[conflict] {memory.text}" if memory.conflicted else memory.text
-
-
-LISTED: tuple[Column[MemoryRecord], ...] = (
-    Column("id", lambda memory: memory.id, whole=True),
-    Column("created", lambda memory: memory.created_at, whole=True),
-    Column("scope", lambda memory: memory.scope),
-    Column("tags", lambda memory: memory.tags),
-    Column("text", lambda memory: memory.text),
-)
-LISTED_ON_TERMINAL: tuple[Column[MemoryRecord], ...] = (
-    *LISTED[:2],
-    Column("about", _about),
-    Column("text", _text),
-)
-_FOUND: tuple[Column[Hit], ...] = (
-    Column("id", lambda hit: hit.memory.id, whole=True),
-    Column("score", lambda hit: f"{hit.score:.3f}", whole=True),
-    Column("scope", lambda hit: hit.memory.scope),
-    Column("tags", lambda hit: hit.memory.tags),
-    Column("text", lambda hit: hit.memory.text),
-)
-_FOUND_ON_TERMINAL: tuple[Column[Hit], ...] = (
-    *_FOUND[:2],
-    Column("about", lambda hit: _about(hit.memory)),
-    Column("text", lambda hit: _text(hit.memory)),
-)
-_PARTS: Column[Hit] = Column(
-    "parts", lambda hit: ", ".join(f"{k} {v:.3f}" for k, v in hit.parts.items() if round(v, 3))
-)
-
-
-def revised(names: Mapping[str, str]) -> tuple[Column[Revision], ...]:
-    """Return the columns of a history, with the names of devices by id."""
-    return (
-        Column("revision", lambda revision: revision.revision),
-        Column("at", lambda revision: revision.at, whole=True),
-        Column("device", lambda revision: device_name(names, revision.device)),
-        Column("by", lambda revision: revision.by),
-        Column("head", lambda revision: "head" if revision.head else ""),
-        Column("text", lambda revision: revision.text),
-    )
+whole = click.option("--full", is_flag=True, help="On a terminal: show whole texts and ids, instead of a line each.")
 
 
 @command("search")
@@ -80,28 +30,31 @@ def revised(names: Mapping[str, str]) -> tuple[Column[Revision], ...]:
 )
 @click.option("--fold", is_flag=True, help="Leave out results that repeat an earlier one.")
 @click.option("--explain", is_flag=True, help="Show the parts of each score.")
+@whole
 @filter_options
 @pass_face
-def search_command(face: Face, /, query: str, **options: Any) -> None:
+def search_command(face: Face, /, query: str, full: bool, **options: Any) -> None:
     """Find the memories that best answer QUERY, best first."""
     wanted = asked(options)
     with face.look() as memory:
         hits = memory.search(query, **with_names(memory, wanted))
-    more = (_PARTS,) if options["explain"] else ()
-    face.printer.table(hits, (*_FOUND, *more), on_terminal=(*_FOUND_ON_TERMINAL, *more))
+        if not show_hits(face, memory, hits, full=full, explain=options["explain"]) and not face.json:
+            say_nothing_found(memory, "try other words, or leave out a filter")
 
 
 @command("similar")
 @click.argument("id")
 @click.option("--limit", type=int, default=10, show_default=True, help="Maximum number of results.")
+@whole
 @filter_options
 @pass_face
-def similar_command(face: Face, /, id: str, limit: int, **filters: Any) -> None:
+def similar_command(face: Face, /, id: str, limit: int, full: bool, **filters: Any) -> None:
     """Find the memories most similar to memory ID, best first."""
     wanted = asked(filters)
     with face.look() as memory:
         hits = memory.similar(memory_id(memory, id), limit=limit, **with_names(memory, wanted))
-    face.printer.table(hits, _FOUND, on_terminal=_FOUND_ON_TERMINAL)
+        if not show_hits(face, memory, hits, full=full) and not face.json:
+            say_nothing_found(memory, "leave out a filter" if wanted else "")
 
 
 @command("get")
@@ -117,51 +70,47 @@ def get_command(face: Face, /, id: str) -> None:
 @click.option("--limit", type=int, default=100, show_default=True, help="Maximum number of results.")
 @click.option("--all", "everything", is_flag=True, help="List all memories, without a limit.")
 @click.option("--order", default="newest", show_default=True, help="The order: newest, oldest or updated.")
+@whole
 @filter_options
 @pass_face
-def list_command(face: Face, /, limit: int, everything: bool, order: str, **filters: Any) -> None:
+def list_command(face: Face, /, limit: int, everything: bool, order: str, full: bool, **filters: Any) -> None:
     """List memories, by default the newest first."""
     wanted = asked(filters)
     with face.look() as memory:
         selected = with_names(memory, wanted)
-        wanted = {"order": order, **selected}
-        if everything:
-            face.printer.table(_pages(memory, wanted), LISTED, on_terminal=LISTED_ON_TERMINAL)
-            return
-        page = memory.list(limit=limit, **wanted)
-        total = len(page) if page.next_cursor is None else memory.count(**selected)
-    face.printer.table(page, LISTED, on_terminal=LISTED_ON_TERMINAL)
-    if page.next_cursor is not None:
-        raised = f"--limit {total} or --all" if total <= limits.RESULTS else "--all"
-        say(f"{len(page):,} of {total:,}; {raised} shows all")
+        sorted_by = check_order(order)
+        page = None if everything else memory.list(limit=limit, order=sorted_by, **selected)
+        shown = memory.iterate(order=sorted_by, **selected) if page is None else page
+        if not show_memories(face, memory, shown, full=full) and not face.json:
+            say_nothing_found(memory, "leave out a filter" if wanted else "")
+        if page is not None and page.next_cursor is not None:
+            total = memory.count(**selected)
+            raised = f"--limit {total} or --all" if total <= limits.RESULTS else "--all"
+            say(f"{len(page):,} of {total:,}; {raised} shows all")
 
 
 @command("history")
 @click.argument("id")
 @pass_face
 def history_command(face: Face, /, id: str) -> None:
-    """Show every text that a memory has had, oldest first."""
+    """Show every text that a memory has had, oldest first. A terminal shows the words that changed."""
     with face.look() as memory:
         names = device_names(memory)
-        face.printer.table(memory.history(memory_id(memory, id)), revised(names))
+        revisions = memory.history(memory_id(memory, id))
+        if face.printer.is_terminal:
+            show("\n".join(history_lines(revisions, names)))
+        else:
+            face.printer.table(revisions, revised(names))
 
 
 @command("related")
 @click.argument("id")
 @click.option("--rel", metavar="REL", help="Only links with this relation.")
+@whole
 @pass_face
-def related_command(face: Face, /, id: str, rel: str | None) -> None:
+def related_command(face: Face, /, id: str, rel: str | None, full: bool) -> None:
     """List the memories that memory ID links to."""
     with face.look() as memory:
-        face.printer.table(memory.related(memory_id(memory, id), rel), LISTED, on_terminal=LISTED_ON_TERMINAL)
-
-
-def _pages(memory: Memory, wanted: dict[str, Any]) -> Iterator[MemoryRecord]:
-    """Yield all memories, page by page."""
-    cursor: str | None = None
-    while True:
-        page = memory.list(limit=limits.RESULTS, cursor=cursor, **wanted)
-        yield from page
-        cursor = page.next_cursor
-        if cursor is None:
-            return
+        found = memory_id(memory, id)
+        if not show_memories(face, memory, memory.related(found, rel), full=full) and not face.json:
+            say(f"memory {found} links to no other one; `memcrdt link ID REL TO` links two")

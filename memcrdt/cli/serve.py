@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from memcrdt.cli.face import Face, command, pass_face, run_loop
-from memcrdt.cli.output import readable, say, telling
+from memcrdt.cli.output import say, telling
 from memcrdt.model.ports import DEFAULT_PORT, DEFAULT_YJS_PORT
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _say_where(printer: Printer, node: Node, said: ServeReport | None) -> ServeR
     if said is not None and said.port == node.port:
         return said
     now = ServeReport(device=node.status().device, port=node.port, addresses=tuple(node.addresses), yjs=node.yjs_url)
-    printer.record(now if printer.is_json else replace(now, device=readable(now.device)))
+    printer.record(now)
     if now.port is None:
         say("no device is accepted yet, so no device can connect; run `memcrdt pair`")
     return now

@@ -160,7 +160,8 @@ def _lines(status: Status, verbose: bool) -> dict[str, object]:
 
 
 def _print_peers(face: Face, peers: Sequence[Device]) -> None:
-    face.printer.table(peers, _PEERS, on_terminal=_PEERS_ON_TERMINAL)
+    nobody = "no other device is known here; `memcrdt pair` adds one"
+    face.printer.table(peers, _PEERS, on_terminal=_PEERS_ON_TERMINAL, empty=nobody)
     for peer in peers:
         face.printer.below([readable(peer.device), *(f"  {line}" for line in _details(peer))])
 

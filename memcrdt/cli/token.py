@@ -57,7 +57,7 @@ def create_command(face: Face, name: str, spaces: tuple[str, ...], read_only: bo
 def list_command(face: Face) -> None:
     """List the tokens with their spaces and rights."""
     with face.look() as memory:
-        face.printer.table(memory.tokens.list(), _TOKENS)
+        face.printer.table(memory.tokens.list(), _TOKENS, empty="there are no tokens; `memcrdt token create` makes one")
 
 
 @command("revoke")

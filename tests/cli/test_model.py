@@ -73,7 +73,7 @@ def test_use_embeds_what_was_there_before(cli: Cli, home: Path) -> None:
     (status,) = cli("model", "status", "--wait", "--json").json
     assert (status["model"], status["next_model"], status["waiting"]) == (STATIC, None, 0)
     assert cli("search", "when do we ship software?", "--json").json[0]["memory"]["id"] == added
-    assert f"search\t{STATIC}\n" in cli("status").out
+    assert f"search\t{STATIC}\n" in cli("status", "-v").out
 
 
 def test_a_model_that_is_not_here_changes_nothing(cli: Cli, home: Path) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from memcrdt.cli.output import Column, Printer, as_seen, as_text, show_messages
+from memcrdt.cli.output import Column, Printer, as_text, show_messages
+from memcrdt.cli.terminal import local_time
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -138,7 +139,7 @@ def test_every_time_can_be_shown_in_every_zone(
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:
-        assert as_seen(at) == shown
+        assert local_time(at) == shown
     finally:
         monkeypatch.undo()
         time.tzset()

@@ -1,0 +1,45 @@
+"""What only a terminal gets: colours, ages instead of times, and a pager for long output."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from memcrdt.service.times import ago
+
+_COLORS = ("fg", "bg")
+_AHEAD = timedelta(minutes=1)  # a clock may be that wrong; a later time is meant
+
+
+def paint(text: str, **style: Any) -> str:
+    """Return a text with a style of click.style(), without its colours if $NO_COLOR is set."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        style = {name: value for name, value in style.items() if name not in _COLORS}
+    return click.style(text, **style)
+
+
+def age(moment: datetime) -> str:
+    """Return how long ago a time was, or the local time if it is still to come."""
+    now = datetime.now(UTC)
+    return local_time(moment) if moment > now + _AHEAD else ago(moment, now)
+
+
+def local_time(moment: datetime) -> str:
+    """Return a time in the time zone of this machine, without seconds."""
+    try:
+        return moment.astimezone().strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, ValueError, OSError):  # at the edges of the calendar there is no local time
+        return moment.isoformat(sep=" ", timespec="minutes")
+
+
+def show(text: str) -> None:
+    """Print lines on a terminal, by the pager ($PAGER, or less) if they are more than fit."""
+    text = text.removesuffix("\n")
+    if text.count("\n") + 1 < shutil.get_terminal_size().lines:
+        click.echo(text)
+    else:
+        click.echo_via_pager(text + "\n")  # prints without a pager if stdin is not a terminal
