@@ -18,7 +18,7 @@ only ever remove members.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,22 +56,40 @@ class Membership:
 
 
 class Side(NamedTuple):
-    """One of two spaces that become one: its id, its creator, and the devices revoked from it."""
+    """One of two spaces of a name: its id, its creator, and whether another device has signed a statement about it."""
 
     id: str
     creator: str
-    revoked: Set[str]
+    is_joined: bool
 
 
-def stays(one: Side, other: Side) -> bool:
-    """Return whether both spaces continue under the id of `one`.
+def side(id: str, creator: str, statements: Collection[Statement]) -> Side:
+    """Return what counts of a space when it may become one with another."""
+    return Side(id, creator, any(each.by != creator for each in heard(creator, statements)))
 
-    The smaller id stays, unless its creator was revoked from the other space. So a device that moved members into a
-    space of its own loses them when it is revoked.
+
+def remaining(ours: Side, theirs: Side, own: str, peer: str) -> Side | None:
+    """Return under which of two ids both spaces continue, or None if they stay apart.
+
+    A space that others have joined keeps its id, so no member can take others away to a space of its own. Only its
+    creator can, on whose word all its members rely anyway: devices that have just united can have joined a third one
+    each.
+
+    Args:
+        ours: Our space.
+        theirs: The space of the same name on the peer.
+        own: The id of this device.
+        peer: The id of the peer.
     """
-    if (one.creator in other.revoked) != (other.creator in one.revoked):
-        return other.creator in one.revoked
-    return one.id < other.id
+    we_joined, they_joined = ours.creator != own, theirs.creator != peer
+    ours_lasts, theirs_lasts = ours.is_joined or we_joined, theirs.is_joined or they_joined
+    if ours_lasts != theirs_lasts:
+        return ours if ours_lasts else theirs
+    if ours_lasts and (ours.creator == peer) != (theirs.creator == own):
+        return theirs if ours.creator == peer else ours
+    if ours_lasts and ours.creator != peer:
+        return None
+    return min(ours, theirs, key=lambda each: each.id)
 
 
 class Adoption(NamedTuple):

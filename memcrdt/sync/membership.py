@@ -64,8 +64,9 @@ class MembershipExchange:
     def answer(self, space: str) -> Flow[None]:
         """Answer the peer's statements with ours, once."""
         if space not in self._sent:
-            self._known.pop(space, None)
-            yield from self.send(space)
+            record = yield from ask(Replica.membership, space)
+            self._known.pop(space, None)  # the peer waits for the statements, even if it has sent the same digest since
+            self._send(space, record)
 
     def match(self, message: MembershipDigest) -> Flow[bool]:
         """Compare the peer's digest with ours. Return whether they are equal; if not, send our statements."""

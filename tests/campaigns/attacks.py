@@ -151,6 +151,7 @@ def _let_second_key_arrive(world: World, hostile: HostileComputer) -> None:
     if second not in world.strangers:
         world.strangers.append(second)
         second.arrive(openly=world.attacks.random() < 0.5)
+        world.promises.doubt(hostile)  # the second key revokes it
         world.counts["second key"] += 1
     elif second.on:
         with suppress(ReadOnlyError):
@@ -260,6 +261,7 @@ def check(world: World) -> None:
     for computer in world.computers:
         _check_shares(computer)
         _check_rights(world, computer)
+        _check_creator(world, computer)
         _check_shards(computer)
     _check_second_key(world)
 
@@ -279,6 +281,13 @@ def _check_rights(world: World, computer: Computer) -> None:
     for space, writes in world.parts[computer.id].items():
         if writes and not computer.may_write(space):
             raise LostError(f"{computer.name}: may no longer write")
+
+
+def _check_creator(world: World, computer: Computer) -> None:
+    """Check that no member has taken an honest computer to a space of its own."""
+    was_restored = world.counts["store restored"] or world.counts["crafted backup restored"]
+    if world.creators and not was_restored and computer.creator(PERSONAL) not in world.creators:
+        raise LostError(f"{computer.name}: was taken to a space that another member has made")
 
 
 def _check_shards(computer: Computer) -> None:

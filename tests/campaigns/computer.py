@@ -21,7 +21,7 @@ from memcrdt.memory.memory import Memory
 from memcrdt.memory.offline import Offline
 from memcrdt.model.clocks import StateVector, decode_state_vector
 from memcrdt.model.device_ids import KEY_BYTES
-from memcrdt.model.membership import Adoption
+from memcrdt.model.membership import Adoption, side
 from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.statements import Statement, unpack
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
@@ -37,7 +37,9 @@ from memcrdt.store.incarnation import StoreOptions
 from memcrdt.store.membership.introductions import Introductions
 from memcrdt.store.membership.members import Members
 from memcrdt.store.membership.peers import Peers
+from memcrdt.store.membership.statement_store import creator_of
 from memcrdt.store.recovery.restore import restore
+from memcrdt.store.spaces import space_number
 from memcrdt.store.store import Store
 from memcrdt.sync.events import Committed, Revoked, SyncNow
 from memcrdt.sync.gossip import Gossip
@@ -332,6 +334,15 @@ class Computer:
         """Return the name of the space with this id, or None."""
         name = self._reader().execute("SELECT name FROM spaces WHERE id = ?", (space,)).get
         return None if name is None else str(name)
+
+    def creator(self, name: str) -> str:
+        """Return the device that created the space with this name, perhaps by taking it over."""
+        with self.memory.store.reading() as db:
+            return creator_of(db, space_number(db, name))
+
+    def is_joined(self, name: str) -> bool:
+        """Return whether another device than its creator has signed something about the space with this name."""
+        return side(self.space(name), self.creator(name), self.statements(name)).is_joined
 
     def may_write(self, name: str) -> bool:
         """Return whether this computer may write the space by the statements in its store."""

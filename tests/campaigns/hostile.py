@@ -17,7 +17,7 @@ from memcrdt.model.statements import CONTEXT, KEPT, STATEMENTS, Claim, Kind, Sta
 from memcrdt.net.identity import Identity
 from memcrdt.store import spaces
 from memcrdt.store.membership.shares import replace_genesis
-from memcrdt.store.membership.statement_store import creator_of, packed
+from memcrdt.store.membership.statement_store import packed
 from memcrdt.store.spaces import Genesis
 from memcrdt.sync.events import Effect, Event, FrameReceived, SendFrame
 from memcrdt.sync.messages import Bye, Diff, Fragment, Hello, MembershipUpdate, Message, Offer, Push, Unknown
@@ -62,11 +62,6 @@ class TakenOverComputer(Computer):
             rows = [(space, each.id, each.packed()) for each in islice(statements, room)]
             db.executemany("INSERT OR IGNORE INTO members(space, id, statement) VALUES(?, ?, ?)", rows)
         self.told()
-
-    def created(self, name: str) -> bool:
-        """Return whether this computer created the space with this name, perhaps by taking it over."""
-        with self._server.reading() as db:
-            return creator_of(db, spaces.space_number(db, name)) == self.id
 
 
 class HostileComputer(TakenOverComputer):

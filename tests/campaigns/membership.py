@@ -22,6 +22,7 @@ from tests.campaigns.world import CLUB, TAMPERED_WORD, World
 
 _PORT: Final = 1  # never dialed
 _DAY_MS: Final = 86_400_000
+_LEAVE: Final = "memcrdt space leave"  # in the advice
 _CARRIED_OFF: Final = 0.3  # share of the opportunities
 
 
@@ -114,6 +115,17 @@ def reunite(world: World) -> None:
                 _pair(world, world.rng.choice(others), computer, space, read_only=not writes)
 
 
+def follow_advice(world: World) -> None:
+    """Do what computers report about two groups that stay apart: those of one group leave, and join the other."""
+    spaces = {computer.id: computer.space(PERSONAL) for computer in world.computers}
+    for computer in world.computers:
+        peers = {each.peer for each in computer.node.reports if each.kind == "apart" and _LEAVE in each.text}
+        if any(spaces[computer.id] > spaces[peer] for peer in peers & spaces.keys()):
+            Members(computer.memory.store).leave(PERSONAL)
+            _meet(world, computer)
+            world.counts["groups that stayed apart"] += 1
+
+
 def haunt(world: World) -> None:
     """Make computers without rights continue to write, and make some take over the space under their own id."""
     for computer in world.strangers:
@@ -122,7 +134,9 @@ def haunt(world: World) -> None:
             and isinstance(computer, HostileComputer | TamperedComputer)
             and world.rng.random() < _CARRIED_OFF
         ):
+            _note_creator(world)
             computer.carry_off()
+            world.promises.doubt(computer)  # what it sent to a reader, it may keep from the others
             world.counts["space under another id"] += 1
         is_tampered = isinstance(computer, TamperedComputer)
         if computer.on and (is_tampered or computer is world.outcast):
@@ -130,6 +144,14 @@ def haunt(world: World) -> None:
                 computer.memory.add(f"{TAMPERED_WORD if is_tampered else ''} {world.text()}")
                 computer.committed()
                 world.counts["written by one who may not"] += 1
+
+
+def _note_creator(world: World) -> None:
+    """Note the creator of `personal`, if it knows that others have joined it: then nobody takes them away."""
+    if not world.by_hand:
+        for computer in world.computers:
+            if computer.on and computer.is_joined(PERSONAL) and computer.creator(PERSONAL) == computer.id:
+                world.creators.add(computer.id)
 
 
 def _join(world: World, computer: Computer) -> None:

@@ -41,7 +41,7 @@ class SecondKey(TakenOverComputer):
         entry = Members(self.thief.memory.store).entries([PERSONAL])[0]
         Members(self.memory.store).join(entry)
         add = self._add(entry.id)
-        said = [add] if self.thief.created(PERSONAL) else [add, self._revocation(add)]
+        said = [add] if self.thief.creator(PERSONAL) == self.thief.id else [add, self._revocation(add)]
         known = Members(self.thief.memory.store).roll(entry.id)[1]
         Members(self.memory.store).learn(entry.id, [*known, add.packed()])
         self.state(said)
@@ -52,8 +52,10 @@ class SecondKey(TakenOverComputer):
         """Return whether an honest computer has revoked the thief without keeping this key, as the computer knows."""
         said = computer.statements(PERSONAL)
         revocations = [each for each in said if _is_revocation(each, self.thief.id) and each.by in honest]
-        add = self._add(computer.space(PERSONAL)).id
-        return bool(revocations) and all(add not in each.claim.keep for each in revocations)
+        # The thief can add the key more than once: openly, and when it demotes everybody.
+        adds = {self._add(computer.space(PERSONAL)).id}
+        adds |= {each.id for each in said if each.by == self.thief.id and each.claim.device == self.id}
+        return bool(revocations) and all(adds.isdisjoint(each.claim.keep) for each in revocations)
 
     def _add(self, space: str) -> Statement:
         return signed(self.thief.identity, "add", space, self.id)

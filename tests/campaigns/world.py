@@ -52,6 +52,7 @@ class World:
         self.second_key: SecondKey | None = None  # of a member that was taken over; a stranger once it has arrived
         self.backups: dict[str, tuple[float, Files]] = {}
         self.stock: tuple[Shard, str] | None = None  # the copy of a stock Yjs client, and the id of its space
+        self.creators: set[str] = set()  # of `personal`, once others have joined it
         self.keyed: set[str] = set()  # memories that several computers may add under one id
         self.counts: Counter[str] = Counter()
         self._texts = 0

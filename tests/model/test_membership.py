@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memcrdt.model.device_ids import device_id
-from memcrdt.model.membership import Member, chain, membership, vouches
+from memcrdt.model.membership import Member, Side, chain, membership, remaining, side, vouches
 from memcrdt.model.statements import Claim, Kind, Statement
 
 KEYS = {name: name.encode() * 32 for name in "CABDSX"}
@@ -290,3 +290,38 @@ def test_a_chain_introduces_its_device_to_whoever_knows_no_more(said: list[State
         found = chain(CREATOR, device, said)
         if found is not None and known.may_write(CREATOR):
             assert vouches(CREATOR, [], found, device)
+
+
+CREATORS = st.sampled_from([A, B, D])
+
+
+@given(st.builds(Side, st.just("1"), CREATORS, st.booleans()), st.builds(Side, st.just("2"), CREATORS, st.booleans()))
+def test_both_devices_find_the_same_space_remaining(ours: Side, theirs: Side) -> None:
+    """So they never both move, and never wait for each other where one should."""
+    assert remaining(ours, theirs, A, B) is remaining(theirs, ours, B, A)
+
+
+def test_a_space_that_others_have_joined_remains() -> None:
+    """Its creator can leave it for another one, and no other member can. Two such spaces stay apart."""
+    one, two = Side("1", A, is_joined=False), Side("2", B, is_joined=True)
+    assert remaining(one, two, A, D) is remaining(two, one, D, A) is two
+    both = one._replace(is_joined=True)
+    assert remaining(both, two, A, D) is None
+    assert remaining(both, two, D, A) is two
+    assert remaining(both, two, A, B) is None
+    assert remaining(both, two, B, A) is remaining(two, both, A, B) is both
+
+
+def test_a_device_that_has_joined_a_space_counts_before_it_signs() -> None:
+    """So nobody can take it away between pairing and its first statement."""
+    one, two = Side("1", D, is_joined=False), Side("2", B, is_joined=False)
+    assert remaining(two, one, A, D) is two
+    assert remaining(one, two, D, A) is two
+    assert remaining(two, one, A, STRANGER) is None
+
+
+def test_a_space_is_joined_when_another_writer_has_signed() -> None:
+    """Statements of devices that could never write do not count."""
+    added = says("C", "add", A)
+    assert not side("S", CREATOR, [added, says("X", "add", B)]).is_joined
+    assert side("S", CREATOR, [added, says("A", "add", A, name="laptop")]).is_joined

@@ -75,20 +75,61 @@ def test_the_smaller_id_is_taken_with_those_who_are_in_it(make_home: Make) -> No
     assert lower.known == upper.known == {lower.id, upper.id}
 
 
-def test_a_group_follows_the_member_that_has_moved(make_home: Make) -> None:
-    """Members that never accepted the newcomer learn of it from the mover's statements."""
-    first, second, newcomer = make_home("first"), make_home("second"), make_home("newcomer")
+@pytest.mark.parametrize("joins", ["lower", "upper"])
+def test_a_device_that_is_alone_joins_a_group(make_home: Make, joins: str) -> None:
+    """Its id does not matter. So a member cannot take the others away by making a space with a smaller id."""
+    lower, upper = sorted((make_home("one"), make_home("two")), key=lambda home: home.space)
+    alone, member = (lower, upper) if joins == "lower" else (upper, lower)
+    united(member, make_home("three"))
+    space = member.space
+    by_hand(alone, member)
+    assert not follow(member, alone)
+    assert follow(alone, member)
+    assert alone.space == member.space == space
+
+
+def united(first: Home, second: Home) -> None:
+    """Make the second device join the space of the first."""
+    second.members.join(first.members.entries(["personal"])[0])
     by_hand(first, second)
-    lower, upper = sorted((first, second), key=lambda home: home.space)
-    follow(upper, lower)
-    genesis, statements = smaller_space(newcomer, lower.space, [add(first)])
-    newcomer.peers.accept(first.id)
-    first.peers.accept(newcomer.id)
-    assert first.members.adopt(newcomer.id, "personal", genesis, statements).moved
-    first.settle()
+    second.hear(first)
+    second.settle()
+    first.hear(second)
+
+
+def test_two_groups_stay_apart_and_are_told(make_home: Make) -> None:
+    """As in pairing, one of them has to leave its space. Its memories stay, and it can join the other group."""
+    first, second = make_home("first"), make_home("second")
+    for home in (first, second):
+        united(home, make_home(f"with {home.memory.home.name}"))
+    by_hand(first, second)
+    for home, other in ((first, second), (second, first)):
+        moved, hindrance = _adopted(home, other)
+        assert not moved
+        assert "share a space called 'personal' with others" in hindrance
+        assert "memcrdt space leave personal" in hindrance
+    second.members.leave("personal")
+    by_hand(first, second)
     assert follow(second, first)
-    assert first.space == second.space == genesis.space_id
-    assert second.known == {first.id, second.id, newcomer.id}
+
+
+def test_members_follow_the_creator_of_their_space(make_home: Make) -> None:
+    """It has joined another group while they joined it. The others do not follow them back."""
+    first, second, third, fourth = map(make_home, ("first", "second", "third", "fourth"))
+    third.members.join(second.members.entries(["personal"])[0])
+    by_hand(second, third)
+    united(first, fourth)
+    space = second.space
+    third.hear(second)
+    third.settle()
+    by_hand(first, second)
+    assert follow(second, first)
+    assert (third.space, second.space) == (space, first.space)
+    assert _adopted(second, third) == Adoption(False)
+    assert follow(third, second)
+    assert third.space == first.space
+    first.hear(third)
+    assert first.known == {home.id for home in (first, second, third, fourth)}
 
 
 def test_who_may_only_read_moves_nobody(make_home: Make) -> None:
@@ -118,34 +159,48 @@ def test_what_keeps_two_spaces_apart_for_good_is_said_on_both_sides(make_home: M
     assert "here: memcrdt space leave personal" in here.hindrance
 
 
-def test_a_reader_that_is_about_to_follow_is_no_hindrance(homes: list[Home], make_home: Make) -> None:
+def test_a_reader_that_is_about_to_follow_is_no_hindrance(make_home: Make) -> None:
     """It still has the writer's old id. It may only read there too, so it will follow."""
-    first, _, _ = homes
-    reader, newcomer = make_home("reader"), make_home("newcomer")
+    first, reader, newcomer = make_home("first"), make_home("reader"), make_home("newcomer")
     reader.members.join(first.members.entries(["personal"])[0], read_only=True)
     first.peers.accept(reader.id, read_only=True)
     reader.peers.accept(first.id)
     first.settle()
     reader.hear(first)
-    genesis, statements = smaller_space(newcomer, first.space, [add(first)])
     newcomer.peers.accept(first.id)
     first.peers.accept(newcomer.id)
-    assert first.members.adopt(newcomer.id, "personal", genesis, statements).moved
+    assert first.members.adopt(newcomer.id, "personal", *smaller_space(newcomer, first.space, [add(first)])).moved
     first.settle()
     assert _adopted(first, reader) == Adoption(False)
     assert _adopted(reader, first) == Adoption(True)
     assert reader.space == first.space
 
 
-@pytest.mark.parametrize("terms", ["not a member", "only to read", "revoked"])
-def test_nobody_moves_to_where_it_would_have_no_say(homes: list[Home], terms: str) -> None:
-    """A compromised member makes its own space. Devices that would have fewer rights there do not follow."""
+@pytest.mark.parametrize("terms", ["a member", "not a member", "only to read", "revoked"])
+def test_no_member_takes_others_away(homes: list[Home], terms: str) -> None:
+    """A compromised member makes its own space, with a smaller id, whatever rights it gives the others there."""
     first, second, _ = homes
     revocation = Claim(kind="revoke", space="", device=first.id, at=1)
-    claims = {"not a member": [], "only to read": [add(first, read_only=True)], "revoked": [add(first), revocation]}
+    reading = [add(first, read_only=True)]
+    claims = {"a member": [add(first)], "not a member": [], "only to read": reading}
+    said = claims.get(terms, [add(first), revocation])
     space, before = first.space, first.known
-    assert not first.members.adopt(second.id, "personal", *smaller_space(second, space, claims[terms])).moved
+    second.settle()
+    first.hear(second)
+    assert not first.members.adopt(second.id, "personal", *smaller_space(second, space, said)).moved
     assert (first.space, first.known) == (space, before)
+
+
+@pytest.mark.parametrize("terms", ["not a member", "only to read", "revoked"])
+def test_nobody_moves_to_where_it_would_have_no_say(make_home: Make, terms: str) -> None:
+    """Not even a device that is alone, to a smaller id."""
+    first, second = make_home("first"), make_home("second")
+    by_hand(first, second)
+    revocation = Claim(kind="revoke", space="", device=first.id, at=1)
+    claims = {"not a member": [], "only to read": [add(first, read_only=True)], "revoked": [add(first), revocation]}
+    space = first.space
+    assert not first.members.adopt(second.id, "personal", *smaller_space(second, space, claims[terms])).moved
+    assert first.space == space
 
 
 def test_what_is_forged_moves_nobody(homes: list[Home]) -> None:
@@ -160,15 +215,14 @@ def test_what_is_forged_moves_nobody(homes: list[Home]) -> None:
     assert first.known == {home.id for home in homes}
 
 
-def test_who_was_revoked_stays_so_under_the_new_id(homes: list[Home]) -> None:
+def test_who_was_revoked_stays_so_under_the_new_id(make_home: Make) -> None:
     """A mover cannot readmit a revoked device: each device that knows of the revocation signs it again there."""
-    first, second, third = homes
+    first, second, third = make_home("first"), make_home("second"), make_home("third")
+    by_hand(first, second, third)
     first.peers.revoke(third.id)
     first.settle()
-    second.hear(first)
-    assert first.members.adopt(
-        second.id, "personal", *smaller_space(second, first.space, [add(first), add(third)])
-    ).moved
+    said = [add(first), add(third)]
+    assert first.members.adopt(second.id, "personal", *smaller_space(second, first.space, said)).moved
     assert third.id not in {device for _, device in first.peers.shares()}
     first.settle()
     assert first.known == {first.id, second.id}
@@ -176,43 +230,20 @@ def test_who_was_revoked_stays_so_under_the_new_id(homes: list[Home]) -> None:
         first.peers.accept(third.id)
 
 
-def test_who_was_revoked_from_this_space_only_stays_so_too(homes: list[Home]) -> None:
+def test_who_was_revoked_from_this_space_only_stays_so_too(make_home: Make) -> None:
     """It still shares another space with us, so the table of peers does not show the revocation."""
-    first, second, third = homes
+    first, second, third = make_home("first"), make_home("second"), make_home("third")
+    by_hand(first, second, third)
     first.memory.space("club").create()
     first.peers.accept(third.id, spaces=["club"])
     first.settle()
     first.memory.space("personal").revoke(third.id)
     first.settle()
-    second.hear(first)
     assert first.members.adopt(second.id, "personal", *smaller_space(second, first.space, [add(first)])).moved
     first.settle()
     with pytest.raises(InputError, match="new key"):
         first.memory.space("personal").invite(third.id)
     assert first.peers.is_accepted(third.id)
-
-
-@pytest.mark.parametrize("read_only", [False, True])
-def test_who_was_carried_off_comes_back_when_the_carrier_is_revoked(make_home: Make, read_only: bool) -> None:
-    """This works although the other id is greater. Without a revocation, the smaller id takes precedence."""
-    owner, carrier, carried = make_home("owner"), make_home("carrier"), make_home("carried")
-    for home in (carrier, carried):
-        owner.peers.accept(home.id, read_only=read_only and home is carried)
-        home.members.join(owner.members.entries(["personal"])[0])
-        home.peers.accept(owner.id)
-    owner.settle()
-    for home in (carrier, carried):
-        home.hear(owner)
-    space = owner.space
-    here = [add(owner), add(carried, read_only=read_only)]
-    assert carried.members.adopt(carrier.id, "personal", *smaller_space(carrier, space, here)).moved
-    assert not follow(carried, owner)
-    owner.peers.revoke(carrier.id)
-    owner.settle()
-    assert not follow(owner, carried)
-    assert follow(carried, owner)
-    assert (carried.space, carried.known) == (space, {owner.id, carried.id})
-    assert carried.peers.get(carrier.id).state == "revoked"
 
 
 def test_the_space_local_is_never_moved(make_home: Make) -> None:

@@ -159,6 +159,16 @@ def test_statements_are_answered_where_greetings_have_crossed(harness: SessionHa
     assert harness.receive(MembershipUpdate("S", MORE)) == []
 
 
+def test_statements_are_answered_although_an_equal_digest_came_before(harness: SessionHarness) -> None:
+    """The peer compared them with an older digest of ours, and waits. Our store has not answered about its digest."""
+    harness.handle(Connected(1, "B", dialed=True))
+    harness.receive(harness.hello())
+    harness.performing = False
+    harness.receive(harness.membership_digest())
+    harness.receive(MembershipUpdate("S", MembershipRecord()))
+    assert MembershipUpdate("S", MembershipRecord()) in harness.perform_pending()
+
+
 def test_statements_newer_than_the_greeting_are_sent(harness: SessionHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """The digest in our greeting did not cover them."""
     harness.handle(Connected(1, "B", dialed=True))

@@ -18,7 +18,7 @@ import apsw
 from memcrdt.errors import InputError, ReadOnlyError
 from memcrdt.model import limits
 from memcrdt.model.device_ids import Signer, shown
-from memcrdt.model.membership import Adoption, Membership, Side, membership, stays
+from memcrdt.model.membership import Adoption, Membership, membership, remaining, side
 from memcrdt.model.roll import retained
 from memcrdt.model.statements import CONTEXT, NAME_CHARS, Claim, Kind, Statement
 from memcrdt.store import alarms
@@ -65,6 +65,10 @@ THEY_READ = (
 WE_READ = (
     "this device may only read the space {name!r} there, but has its own space of that name, so the two stay separate;"
     " run here: memcrdt space leave {name}, and then pair again; there: memcrdt pair --space {name} --read-only"
+)
+APART = (
+    "both devices share a space called {name!r} with others, so the two stay separate; on one of them run:"
+    " memcrdt space leave {name}, and then on both: memcrdt space invite {name} DEVICE"
 )
 _FULL = {
     "add": (
@@ -121,11 +125,11 @@ class Members:
                 derive(db, int(number), self._store.device, self._store.now_ms())
 
     def adopt(self, peer: str, name: str, genesis: Genesis, packed: Sequence[bytes]) -> Adoption:
-        """Merge our space called `name` into the peer's space of that name, if the peer's id takes precedence.
+        """Continue our space called `name` under the id that the peer has for it, if both continue under that id.
 
-        The smaller id takes precedence, unless its creator was revoked from the other space. The peer must have write
-        access to our space, and the members' statements in its space must give us the same rights that we have. So no
-        device can take the space away permanently. A device that we know to be revoked stays revoked.
+        The peer must have write access to our space, and the members' statements in its space must give us the same
+        rights that we have. A device that we know to be revoked stays revoked, and devices that the user of this device
+        has let in are let in again.
 
         Raises:
             RemoteProtocolError: A statement is malformed, or about another space. Nothing changes.
@@ -140,30 +144,20 @@ class Members:
             space, our_id, creator, read_only, peer_reads = row
             if peer_reads:  # if the peer may only read its own space too, it will adopt our id
                 return Adoption(False, THEY_READ.format(name=name) if there.may_write(peer) else "")
-            out = known_members(db, space).revoked | withdrawn(db, space)
             keeps_rights = there.may_write(own) or (read_only and own in there.members)
-            ours, theirs = Side(our_id, creator, out), Side(space_id, genesis.creator, there.revoked)
             if not keeps_rights:
                 return Adoption(False, WE_READ.format(name=name) if own in there.members else "")
-            if not stays(theirs, ours):
-                return Adoption(False)
-            along = self._brought_along(db, space, there.revoked)
+            ours = side(our_id, creator, statements_of(db, space))
+            theirs = side(space_id, genesis.creator, statements)
+            remains = remaining(ours, theirs, own, peer)
+            if remains is not theirs:
+                return Adoption(False, "" if remains else APART.format(name=name))
+            out = known_members(db, space).revoked | withdrawn(db, space)
             replace_genesis(db, space, genesis)
-            db.executemany(_BRING, along)
             db.executemany("INSERT INTO withdrawn(space, device) VALUES(?, ?)", [(space, each) for each in out])
             add_statements(db, space, statements)
             derive(db, space, own, self._store.now_ms())
         return Adoption(True)
-
-    def _brought_along(self, db: apsw.Connection, space: int, revoked: Set[str]) -> list[tuple[int, str, bool]]:
-        """Return the shares that we sign again under another id, where these devices are revoked.
-
-        These are the devices that would be members here if they were revoked here. So no device comes along that only a
-        revoked device has let in.
-        """
-        known = membership(creator_of(db, space), statements_of(db, space), revoked)
-        due = shares_due(db, space, self._store.device, known)
-        return [(space, device, read_only) for device, read_only in due.items()]
 
     def verdicts(self, device: str, spaces: Iterable[str]) -> Mapping[str, list[bytes]]:
         """Return the statements that revoke the device from these spaces, by the id of the space."""
@@ -319,7 +313,6 @@ _INVITED = (
     "SELECT device, name, read_only FROM invited JOIN peers USING(device) WHERE space = ? AND state = 'accepted'"
     " ORDER BY device"
 )
-_BRING = "INSERT OR IGNORE INTO invited(space, device, read_only) VALUES(?, ?, ?)"
 
 
 def _no_room(statement: Statement, name: str) -> str:
