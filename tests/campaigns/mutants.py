@@ -148,11 +148,6 @@ def _offer_everything() -> AbstractContextManager[object]:
     return patch.object(StoreReplica, "spaces", spaces)
 
 
-def _follow_readers() -> AbstractContextManager[object]:
-    """Adopt any smaller id that a member has for a space."""
-    return patch.object(members, "_MOVABLE", members._MOVABLE.replace(", shares.read_only FROM", ", 0 FROM"))
-
-
 def _follow_smaller_ids() -> AbstractContextManager[object]:
     """Adopt the smaller id of a space, also from a member that has made it to take others away."""
 
@@ -160,19 +155,6 @@ def _follow_smaller_ids() -> AbstractContextManager[object]:
         return min(ours, theirs, key=lambda side: side.id)
 
     return patch.object(members, "remaining", remaining)
-
-
-def _believe_keeps() -> AbstractContextManager[object]:
-    """Keep what any revocation keeps, also one by a device that stands only by this."""
-    run = membership._Derivation.run
-
-    def running(self: membership._Derivation) -> None:
-        for revocations in list(self.revoked.values()):
-            for each in revocations:
-                self._keep(each.claim.device, each.claim.keep)
-        run(self)
-
-    return patch.object(membership._Derivation, "run", running)
 
 
 def _trust_signatures() -> AbstractContextManager[object]:
@@ -273,9 +255,7 @@ MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[object]]]] = {
     "keep talking to a revoked device": _keep_talking,
     "offer every space to everyone": _offer_everything,
     "trust signatures": _trust_signatures,
-    "follow readers to another id": _follow_readers,
     "follow smaller ids": _follow_smaller_ids,
-    "believe keeps": _believe_keeps,
     "let the latest add decide": _let_the_latest_add_decide,
     "cut lists of members": _cut_lists_of_members,
     "leave shares": _leave_shares,

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(600)  # some seeds play attacks that take a min
 SEEDS = 300
 CHUNK = 20
 CAUGHT_BY = {  # the first seed that catches the mutant; other seeds are played only if it no longer does
-    "send before commit": 0,
+    "send before commit": 3,
     "ignore gaps": 3,
     "reuse a client id": 41,
     "compare state vectors only": 25,
@@ -29,15 +29,14 @@ CAUGHT_BY = {  # the first seed that catches the mutant; other seeds are played 
     "keep talking to a revoked device": 7,
     "offer every space to everyone": 4,
     "trust signatures": 47,
-    "follow readers to another id": 93,
     "follow smaller ids": 3698,
     "let the latest add decide": 25,
-    "cut lists of members": 25,
+    "cut lists of members": 62,
     "leave shares": 9,
     "trust the clock": 48,
     "take any number of client ids": 64,
     "take any shard": 25,
-    "write nothing again": 47,
+    "write nothing again": 64,
     "restore trust": 5,
 }
 
@@ -67,7 +66,7 @@ def test_a_disk_that_spoils_rows_costs_only_what_nobody_else_had(seeds: Iterable
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_build_that_is_broken_is_caught(name: str) -> None:
-    """Each of these plausible mistakes breaks a promise within 300 seeds."""
+    """Each of these plausible mistakes breaks a promise."""
     assert mutants.catch(name, (CAUGHT_BY[name], *range(SEEDS)))
 
 
