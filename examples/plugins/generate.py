@@ -1,4 +1,4 @@
-"""Generate the plugin folders of Claude Code, Codex, Cursor and Gemini CLI from one source.
+"""Generate the plugin folders of Claude Code, Codex, Cursor, Gemini CLI and Hermes Agent from one source.
 
     python examples/plugins/generate.py
 
@@ -60,6 +60,23 @@ _PLUGINS: dict[str, dict[str, Any]] = {
         "gemini-extension.json": {**_ABOUT, "mcpServers": {NAME: SERVER}},
     },
 }
+# Hermes Agent takes a folder with a Python module. Its hooks are methods of the provider.
+_HERMES = {
+    "hermes/__init__.py": f"""\
+\"\"\"{TITLE}, as the memory provider of Hermes Agent.\"\"\"
+
+from memcrdt.frameworks.hermes import register
+
+__all__ = ["register"]
+""",
+    "hermes/plugin.yaml": f"""\
+name: {NAME}
+version: {__version__}
+description: {DESCRIPTION}
+pip_dependencies:
+  - {NAME}
+""",
+}
 # Catalogues by which Claude Code and Codex find a plugin in this folder.
 _MARKETPLACES: dict[str, dict[str, Any]] = {
     ".claude-plugin/marketplace.json": {
@@ -85,7 +102,7 @@ _MARKETPLACES: dict[str, dict[str, Any]] = {
 def files() -> dict[str, str]:
     """Return the text of each file of the plugins, by its path below this folder."""
     documents = dict(_MARKETPLACES)
-    made = {}
+    made = dict(_HERMES)
     for client, own in _PLUGINS.items():
         documents |= {f"{client}/{path}": document for path, document in own.items()}
         documents[f"{client}/{HOOKS}"] = HOOK_CLIENTS[client].document([NAME])
