@@ -1,6 +1,6 @@
 """The server over HTTP: on this machine only, each request with a token of `memcrdt token create`.
 
-The SDK checks the Host header, so that a page of a foreign name cannot reach the server, and refuses web origins.
+The SDK checks the Host header, so that a page of a foreign name cannot reach the server, and refuses foreign origins.
 """
 
 from __future__ import annotations
@@ -102,10 +102,12 @@ async def serve(server: MCPServer[Any], listener: socket.socket) -> None:
     import uvicorn
     from mcp.server.transport_security import TransportSecuritySettings
 
-    port = listener.getsockname()[1]
+    hosts = [_authority(listener), f"localhost:{listener.getsockname()[1]}"]
     app = server.streamable_http_app(
         streamable_http_path=PATH,
-        transport_security=TransportSecuritySettings(allowed_hosts=[_authority(listener), f"localhost:{port}"]),
+        transport_security=TransportSecuritySettings(
+            allowed_hosts=hosts, allowed_origins=[f"http://{host}" for host in hosts]
+        ),
     )
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S, lifespan="on")
     await uvicorn.Server(config).serve(sockets=[listener])

@@ -1,0 +1,100 @@
+"""The conformance package of the protocol against the server over HTTP, on both wires."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("mcp", reason="the extra memcrdt[mcp] is not installed")
+
+import memcrdt
+from tests.npm import install
+
+HERE = Path(__file__).parent
+PATIENCE_S = 90
+OLDER = "2025-11-25"
+NEWER = "2026-07-28"
+# Scenarios that need no fixtures: tools, prompts and resources are those of memcrdt.
+SHIPPED = {
+    OLDER: {
+        *("server-initialize", "ping", "completion-complete", "tools-list", "server-sse-multiple-streams"),
+        *("resources-list", "resources-subscribe", "resources-unsubscribe", "prompts-list"),
+        *("dns-rebinding-protection", "server-session-lifecycle"),
+    },
+    NEWER: {
+        *("completion-complete", "tools-list", "server-sse-multiple-streams", "resources-list", "prompts-list"),
+        *("sep-2164-resource-not-found", "dns-rebinding-protection", "caching", "http-header-validation"),
+        "input-required-result-unsupported-methods",
+    },
+}
+
+pytestmark = pytest.mark.xdist_group("mcp-npm")
+
+
+@pytest.fixture(scope="module", name="packages")
+def _packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the package, and with the Node.js 22 that it needs."""
+    dependencies = json.loads((HERE / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    return install(tmp_path_factory.mktemp("conformance"), dependencies)
+
+
+@contextmanager
+def _serve(home: Path, *options: str) -> Iterator[str]:
+    """Start the server as a process, and return its address."""
+    with memcrdt.open(home, embedder=None) as memory:
+        token = memory.tokens.create("conformance")
+    command = [sys.executable, "-m", "tests.mcp.conformance.server", str(home), token, *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[2]) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def _run(packages: Path, url: str, *expected: str) -> dict[str, subprocess.CompletedProcess[str]]:
+    """Run the scenarios that each revision requires, both at once. `expected` are options for the older one."""
+    node = str(packages / "node_modules" / ".bin" / "node")
+    tool = "node_modules/@modelcontextprotocol/conformance/dist/index.js"
+
+    def run(revision: str) -> subprocess.CompletedProcess[str]:
+        command = [
+            node,
+            tool,
+            "server",
+            "--url",
+            url,
+            "--requirements",
+            revision,
+            *(expected if revision == OLDER else ()),
+        ]
+        return subprocess.run(command, cwd=packages, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+
+    with ThreadPoolExecutor(2) as threads:
+        return dict(zip((OLDER, NEWER), threads.map(run, (OLDER, NEWER)), strict=True))
+
+
+def test_the_server_conforms_to_both_revisions(packages: Path, tmp_path: Path) -> None:
+    """To the newer one without exception; each exception of the older one is explained, and still fails."""
+    expected = HERE / f"expected-failures-{OLDER}.yaml"
+    with _serve(tmp_path, "--fixtures") as url:
+        done = _run(packages, url, "--expected-failures", str(expected))
+    for revision, result in done.items():
+        assert (revision, result.returncode) == (revision, 0), result.stdout[-4_000:]
+
+
+def test_the_product_as_shipped_passes_what_needs_no_fixtures(packages: Path, tmp_path: Path) -> None:
+    """With its own tools, prompts and resources."""
+    with _serve(tmp_path) as url:
+        done = _run(packages, url)
+    for revision, result in done.items():
+        passed = set(re.findall(r"✓ ([a-z0-9-]+): [1-9]\d* passed, 0 failed", result.stdout))
+        assert passed >= SHIPPED[revision], result.stdout[-4_000:]
