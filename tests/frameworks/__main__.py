@@ -38,6 +38,7 @@ class Environment:
 
 
 ENVIRONMENTS = {
+    "anthropic": Environment(extras=("anthropic",), tests=("anthropic",)),
     "langgraph": Environment(
         extras=("langgraph",),
         tests=("files", "recall", "langgraph", "langgraph_ttl", "langgraph_sync", "langgraph_companions"),
