@@ -15,6 +15,7 @@ from memcrdt.cli.face import Face, command, given, pass_face, read_text
 from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_options, json_object, past, several, ttl
 from memcrdt.cli.names import memory_id, with_names
 from memcrdt.cli.output import CONTROLS, Column, memories, say, short
+from memcrdt.errors import NotFoundError
 from memcrdt.model import limits
 from memcrdt.model.attributes import taken_by
 
@@ -123,10 +124,22 @@ def forget_command(
             ids = _confirmed(memory, one, wanted, wait=on_terminal and not now)
         forgotten = memory.forget(ids, dry_run=dry_run, progress=_show_progress, **wanted)
         named = _named(memory, forgotten)
+        became = _what_became_of(memory, one) if one and not forgotten.count else ""
     face.printer.record(forgotten if face.json else named)
+    if became:
+        say(became)
     if forgotten.awaited:
         which = f" {one}" if one else ""
         say(f"still to confirm: {', '.join(named.awaited)}; to look again, run: memcrdt forget --status{which}")
+
+
+def _what_became_of(memory: Memory, memory_id: str) -> str:
+    """Return why a memory could not be forgotten now: it was forgotten or moved before."""
+    try:
+        memory.get(memory_id)
+    except NotFoundError as exc:
+        return str(exc)
+    return ""
 
 
 def _show_status(face: Face, id: str | None) -> None:

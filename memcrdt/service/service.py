@@ -190,7 +190,7 @@ class Service:
     def update(self, id: str, *, scope: str | None = None, **changes: Any) -> Saved:
         """Change a memory. Arguments as for Memory.update(), except `allow_secret`."""
         _refuse_secret_option(changes)
-        self._check_change(id)
+        self._check_change(id, *filter(None, [changes.get("superseded_by")]))
         if scope is not None:
             changes["scope"] = self.context.to_write(scope)
         record = self.memory.update(id, **{"author": self.context.agent, **changes})
@@ -343,10 +343,12 @@ class Service:
 
     def record(self, id: str) -> MemoryRecord:
         """Return a memory that the caller may read. Raises NotFoundError."""
-        record = self.memory.get(id)
-        if not self.access.sees(record.space):
+        if self.access.spaces is None:
+            return self.memory.get(id)
+        found = self.memory.get_many([id])  # get() says where a memory was moved to, also to spaces of others
+        if not found or not self.access.sees(found[0].space):
             raise NotFoundError(f"no memory that this token opens has the id {id}")
-        return record
+        return found[0]
 
     def _check_seen(self, *ids: str) -> None:
         """Raise NotFoundError if the caller may not read a memory."""

@@ -47,7 +47,8 @@ def translated(path: Path, doing: str) -> Iterator[None]:
     except (apsw.BusyError, apsw.LockedError) as exc:
         raise LockedError(
             f"{doing}: another process kept {path} locked for over {BUSY_TIMEOUT_S:.0f} s; try again,"
-            " or end the process that holds the lock"
+            " or end the process that holds the lock: `memcrdt status` names the one that serves, and `lsof` or the"
+            " Resource Monitor of Windows any other"
         ) from exc
     except apsw.FullError as exc:
         raise _disk_full(path, doing) from exc
@@ -59,7 +60,9 @@ def translated(path: Path, doing: str) -> Iterator[None]:
     except (apsw.CorruptError, UnicodeDecodeError) as exc:  # all texts were written as UTF-8, so this text is damaged
         raise CorruptError(f"{doing}: {path} is damaged ({exc}); run `memcrdt doctor`") from exc
     except (apsw.ReadOnlyError, apsw.PermissionsError) as exc:
-        raise ReadOnlyError(f"{doing}: {path} is not writable ({exc}); check its owner and permissions") from exc
+        raise ReadOnlyError(
+            f"{doing}: {path} is not writable ({exc}); check its owner and permissions (ls -l, chmod u+w)"
+        ) from exc
     except apsw.CantOpenError as exc:
         raise StoreError(
             f"{doing}: {path} cannot be opened ({exc}); check that the folder exists and is yours"
@@ -90,7 +93,8 @@ def data_version(db: apsw.Connection) -> int:
 
 def _disk_full(path: Path, doing: str) -> DiskFullError:
     return DiskFullError(
-        f"{doing}: the disk under {path} is full, and nothing was changed; make room on it, or forget some memories"
+        f"{doing}: the disk under {path} is full, and nothing was changed; make room on it, or forget some memories:"
+        " `memcrdt forget` and `memcrdt compact` work on a full disk"
     )
 
 

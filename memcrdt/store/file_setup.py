@@ -11,7 +11,7 @@ from memcrdt.errors import NotFoundError, ReadOnlyError, StoreError
 from memcrdt.paths import make_private
 from memcrdt.store import connections, files, migrations, scratch
 
-_READ_ONLY: Final = "check its owner and permissions, or open the home for reading only (read_only=True)"
+_READ_ONLY: Final = "check its owner and permissions (ls -l, chmod u+w), or name another home; it can still be read"
 
 
 def prepare(path: Path, *, read_only: bool) -> None:

@@ -13,15 +13,17 @@ from memcrdt.model.projection import LiveMemory
 from memcrdt.model.scopes import renamed
 from memcrdt.store import reads
 from memcrdt.store.changes import SALT_BYTES, change, state_of
+from memcrdt.store.destinations import moved_identity
 from memcrdt.store.reads import Place, missing
-from memcrdt.store.spaces import space_number
+from memcrdt.store.spaces import id_of_space, space_number
 from memcrdt.store.transaction import Transaction
 
 
 class Moving:
-    """A plan that moves a memory to another space: it is added there under `new_id`, and forgotten in its old space.
+    """A plan that moves a memory to another space: it is added there, and forgotten in its old space.
 
-    Text, tags, metadata, links, attributes and dates move with it. Its history is forgotten.
+    Its id there is derived from the old one (destinations.py), or `new_id` if that is taken. Text, tags, metadata,
+    links, attributes and dates move with it. Its history is forgotten.
     """
 
     def __init__(self, memory_id: str, space: str, new_id: str) -> None:
@@ -43,10 +45,12 @@ class Moving:
             return self._memory_id
         state = state_of(transaction, place[0], self._memory_id)
         stamp = Stamp(transaction.stamp.at, state.author, transaction.stamp.device)
-        again = _again(state, (self._new_id, transaction.random(SALT_BYTES)))
-        transaction.add(target, self._new_id, edits.born(again, stamp))
+        identity = moved_identity(self._memory_id, id_of_space(transaction.db, target))
+        if transaction.state(target, identity[0]) is not None:  # a restored memory is moved once more
+            identity = (self._new_id, transaction.random(SALT_BYTES))
+        transaction.add(target, identity[0], edits.born(_again(state, identity), stamp))
         transaction.forget(place[0], self._memory_id)
-        return self._new_id
+        return identity[0]
 
 
 # The conversations of a project are a range of scopes, from `…/conversation/` up to the text that sorts after all of

@@ -14,6 +14,7 @@ from memcrdt.errors import CorruptError, NotFoundError
 from memcrdt.model.attributes import ATTRIBUTES, BY_NAME, unchanged
 from memcrdt.model.records import Link, MemoryRecord, Revision
 from memcrdt.model.values import from_ms
+from memcrdt.store.destinations import destination
 
 Place: TypeAlias = tuple[int, str]  # space (its local number) and id of a memory
 
@@ -181,9 +182,15 @@ def is_forgotten(db: apsw.Connection, memory_id: str) -> bool:
 
 def missing(db: apsw.Connection, memory_id: str) -> NotFoundError:
     """Return the error that says why a memory is not in the store."""
-    if is_forgotten(db, memory_id):
+    if not is_forgotten(db, memory_id):
+        return NotFoundError(f"there is no memory {memory_id} here, and never was; `list` and `search` show the ids")
+    moved = destination(db, memory_id)
+    if moved is None:
         return NotFoundError(f"the memory {memory_id} was forgotten; nothing of it is left")
-    return NotFoundError(f"there is no memory {memory_id} here; `list` and `search` show the ids")
+    if moved.is_forgotten:
+        return NotFoundError(f"the memory {memory_id} was moved to the space {moved.space!r} and forgotten there")
+    where = f"the space {moved.space!r}; its id is now {moved.memory_id}"
+    return NotFoundError(f"the memory {memory_id} was moved to {where}")
 
 
 def text_of(db: apsw.Connection, space: int, memory_id: str) -> str | None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import apsw
 import pytest
+
+from memcrdt.store import connections
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -99,3 +105,47 @@ def test_commands_that_read_do_so_in_a_home_that_may_not_be_written(
     assert "lantern" in cli("search", "lantern").out
     assert cli("status").code == 0
     cli("add", "no").failed(1, "is not writable", "memories.db")
+
+
+def _python(message: str) -> bool:
+    """Return whether a message has an argument of Python."""
+    return re.search(r"\w=(True|False|None|\d)|\w\(", message) is not None
+
+
+def test_a_home_that_may_not_be_written_says_what_a_shell_can_do(
+    cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its permissions, and another home. No argument of Python."""
+    cli("add", "lantern")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    ran = cli("add", "no")
+    ran.failed(1, "memories.db is not writable", "ls -l", "chmod u+w", "another home")
+    assert not _python(ran.err)
+
+
+def test_a_locked_store_says_what_a_shell_can_do(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which commands name the process that has the lock."""
+    cli("add", "lantern")
+    monkeypatch.setattr(connections, "BUSY_TIMEOUT_S", 0.05)
+    code = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('BEGIN IMMEDIATE'); print(); input()"
+    command = [sys.executable, "-c", code, str(home / "memories.db")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        ran = cli("add", "no")
+        other.communicate(b"\n")
+    ran.failed(4, "locked", "try again", "memcrdt status", "lsof")
+    assert not _python(ran.err)
+
+
+def test_a_full_disk_says_what_a_shell_can_do(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes room, also on a full disk."""
+    cli("add", "lantern")
+
+    def full(*_: object, **__: object) -> None:
+        raise apsw.FullError("database or disk is full")
+
+    monkeypatch.setattr("memcrdt.store.changes.bear", full)
+    ran = cli("add", "no")
+    ran.failed(1, "is full, and nothing was changed", "memcrdt forget", "memcrdt compact")
+    assert not _python(ran.err)

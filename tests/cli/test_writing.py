@@ -153,7 +153,9 @@ def test_forget_takes_one_memory(cli: Cli) -> None:
     added = add(cli, "text")
     assert cli("forget", added, "--json").json == [{"count": 1, "status": "done", "confirmed": [], "awaited": []}]
     cli("get", added).failed(3, "forgotten")
-    assert cli("forget", added, "--json").json[0]["count"] == 0
+    again = cli("forget", added, "--json")
+    assert again.json[0]["count"] == 0
+    assert again.err == f"memcrdt: the memory {added} was forgotten; nothing of it is left\n"
 
 
 def test_forget_by_filters_counts_and_asks(cli: Cli) -> None:

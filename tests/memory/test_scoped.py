@@ -274,6 +274,6 @@ def test_a_memory_moves_to_another_space(memory: Memory) -> None:
     assert (after.links, after.created_at) == ((Link("of", other),), before.created_at)
     assert len(memory.history(moved)) == 1
     assert memory.search("two", space="team")[0].memory.id == moved
-    with pytest.raises(NotFoundError, match="forgotten"):
+    with pytest.raises(NotFoundError, match=f"moved to the space 'team'; its id is now {moved}"):
         memory.get(added)
     assert memory.move(moved, space="team") == moved

@@ -220,3 +220,24 @@ def test_a_token_learns_only_of_devices_that_share_its_spaces(open_memory: OpenM
 
     assert names(Access()) == names(Access(spaces=("personal",))) == ["phone"]
     assert names(Access(spaces=("team",))) == []
+
+
+def test_a_token_does_not_learn_where_a_memory_was_moved(memory: Memory) -> None:
+    """Nor that it was: the names of other spaces and the ids in them are none of its business."""
+    memory.space("diary").create()
+    added = memory.add("one")
+    moved = memory.move(added, space="diary")
+    service = Service(memory, access=Access(spaces=("personal",)))
+    other = memory.add("two")
+    for call in (
+        lambda: service.get(added),
+        lambda: service.history(added),
+        lambda: service.update(added, text="x"),
+        lambda: service.update(other, superseded_by=added),
+        lambda: service.link(other, "of", added),
+        lambda: service.forget(added),
+    ):
+        with pytest.raises(NotFoundError, match="no memory that this token opens") as said:
+            call()
+        assert "diary" not in str(said.value)
+        assert moved not in str(said.value)

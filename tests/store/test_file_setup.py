@@ -48,7 +48,7 @@ def open_unwritable_files(home: Path) -> None:
         path.touch()
         path.chmod(0o400)
         before = sorted(home.iterdir())
-        with pytest.raises(ReadOnlyError, match=f"{path} is not writable; check its owner and permissions, or open"):
+        with pytest.raises(ReadOnlyError, match=f"{path} is not writable; check its owner and permissions "):
             memcrdt.open(home, embedder=None)
         assert sorted(home.iterdir()) == before
         path.chmod(0o600)
@@ -129,7 +129,7 @@ def _assert_read_only(home: Path) -> None:
         assert memory.status().spaces[0].memories == 1
         with pytest.raises(ReadOnlyError, match="reading only"):
             memory.add("no")
-    with pytest.raises(ReadOnlyError, match="read_only=True"):
+    with pytest.raises(ReadOnlyError, match="it can still be read"):
         memcrdt.open(home, embedder=None)
     assert sorted(home.iterdir()) == before
 
