@@ -54,7 +54,6 @@ class MemcrdtStore(BaseStore):
         space: The space to share them in: `personal`, `local` (this machine only), or your own.
         fields: The paths that are indexed, unless a put says otherwise; "$" for all strings of a value.
         ttl: The TTL of items. Expired items are not returned, unless `omit_expired` is False.
-        author: The agent that puts the items.
         allow_secret: Whether to accept values that look like a secret.
 
     Raises:
@@ -78,14 +77,13 @@ class MemcrdtStore(BaseStore):
         space: str = PERSONAL,
         fields: Sequence[str] = (items.WHOLE,),
         ttl: TTLConfig | None = None,
-        author: str | None = None,
         allow_secret: bool = False,
     ) -> None:
         self.memory: Memory = memory.memory if isinstance(memory, AsyncMemory) else memory
         self.ttl_config = ttl
         self._fields = tuple(fields)
         self._where: dict[str, Any] = {"scope": scope, "space": space}
-        self._given: dict[str, Any] = {"author": author, "allow_secret": allow_secret, "replace": True}
+        self._given: dict[str, Any] = {"author": items.AUTHOR, "allow_secret": allow_secret, "replace": True}
         omits = ttl is None or ttl.get("omit_expired", True)
         self._filters = {**self._where, "kind": items.KIND, "include": () if omits else ("expired",)}
         self._omits_expired = omits
@@ -116,7 +114,8 @@ class MemcrdtStore(BaseStore):
     def conflicts(self, namespace: Namespace, key: str) -> list[Item]:
         """Return the competing values of an item that devices put while disconnected, or [] if there is one value.
 
-        The next put settles the conflict. What the devices had beside the text of a value is that of one of them.
+        The next put settles the conflict. Of each value, the text is as it was put. What it had beside the text is
+        known of one of them only.
 
         Raises:
             NotFoundError: There is no such item.
@@ -124,8 +123,11 @@ class MemcrdtStore(BaseStore):
         record = self._record(namespace, key)
         if record is None:
             raise NotFoundError(f"there is no item {key[:60]!r} in {'.'.join(namespace)[:60]}")
-        rivals = [(revision, items.read(record, revision.text)) for revision in self.memory.conflicts(record.id)]
-        return [Item(**{**_fields_of(record, item), "updated_at": revision.at}) for revision, item in rivals if item]
+        history = self.memory.history(record.id)
+        own = items.own_text(record, history)
+        times = {revision.text: revision.at for revision in history if revision.head or revision.text == own}
+        rivals = [(at, items.read(record, text)) for text, at in times.items()] if len(times) > 1 else []
+        return [Item(**{**_fields_of(record, item), "updated_at": at}) for at, item in rivals if item]
 
     def sweep_ttl(self) -> int:
         """Delete the expired items on every device, and return their number. They are deleted anyway after a month."""
@@ -216,13 +218,11 @@ class MemcrdtStore(BaseStore):
         return item.namespace if item else None
 
     def _item(self, record: MemoryRecord) -> StoredItem | None:
-        """Return the item of a memory. Of competing texts, it has the one that it was put with."""
+        """Return the item of a memory, with the text that belongs to the rest of its value."""
         item = items.read(record)
-        if item and record.conflicted:
-            texts = [revision.text for revision in self.memory.conflicts(record.id)]
-            own = next((text for text in texts if items.hash_of(text) == item.text_hash), None)
-            return items.read(record, own)
-        return item
+        if item is None or item.text_hash == items.hash_of(record.text):
+            return item
+        return items.read(record, items.own_text(record, self.memory.history(record.id)))
 
     # Writing
 
@@ -231,8 +231,7 @@ class MemcrdtStore(BaseStore):
         adds = []
         for op in ops:
             fields = () if op.index is False else self._fields if op.index is None else tuple(op.index)
-            ttl = None if op.ttl is None else timedelta(minutes=op.ttl)
-            adds.append({**items.memory_of(op, fields, now), "ttl": ttl})
+            adds.append(items.memory_of(op, fields, now))
         if adds:
             self.memory.add_many(adds, kind=items.KIND, **self._where, **self._given)
 

@@ -24,13 +24,15 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
 from memcrdt.errors import InputError
 from memcrdt.frameworks.extras import needs
 from memcrdt.model import limits
 from memcrdt.model.normalization import nfc
-from memcrdt.model.records import MemoryRecord
+from memcrdt.model.predicates import is_time
+from memcrdt.model.records import MemoryRecord, Revision
 from memcrdt.model.values import canonical, parse_json
 
 with needs("langgraph"):
@@ -40,7 +42,10 @@ Namespace: TypeAlias = tuple[str, ...]
 Path: TypeAlias = list[str | int]  # to a string in a value
 
 KIND: Final = "langgraph"
+AUTHOR: Final = "langgraph"  # of every put; so any other author has corrected the text
 WHOLE: Final = "$"  # of `fields`: all strings of a value
+LEAST_TTL: Final = 1 / 60_000  # minutes: a millisecond
+MOST_TTL: Final = limits.TIME_MAX_MS / 60_000
 LABELS: Final = limits.TAGS - 1  # of a namespace
 
 _TAG: Final = "ns:"
@@ -98,11 +103,13 @@ def memory_of(op: PutOp, fields: Sequence[str], now: int) -> dict[str, Any]:
         now: The time in ms.
 
     Raises:
-        InputError: The value is not JSON or too large, or the namespace has too many labels.
+        InputError: The value is not JSON or too large, the TTL is invalid, or the namespace has too many labels.
     """
     where = f"{op.key[:60]!r} in {'.'.join(op.namespace)[:60]}"
     if not 1 <= len(op.namespace) <= LABELS:
         raise InputError(f"the namespace of {where} has {len(op.namespace)} labels; 1 to {LABELS} are allowed")
+    if not _is_ttl(op.ttl):
+        raise InputError(f"the ttl of {where} is {op.ttl!r}; give minutes, at least a millisecond, or None")
     value = _plain(op.value, where)
 
     def metadata(rest: Any, place: Path | None, text: str) -> dict[str, Any]:
@@ -121,7 +128,8 @@ def memory_of(op: PutOp, fields: Sequence[str], now: int) -> dict[str, Any]:
         )
     depth = range(1, len(op.namespace) + 1)
     tags = [tag_of(op.namespace, itself=True), *(tag_of(op.namespace[:labels]) for labels in depth)]
-    return {"text": text, "key": key_of(op.namespace, op.key), "metadata": told, "tags": tags}
+    ttl = None if op.ttl is None else timedelta(minutes=op.ttl)
+    return {"text": text, "key": key_of(op.namespace, op.key), "metadata": told, "tags": tags, "ttl": ttl}
 
 
 def read(record: MemoryRecord, text: str | None = None) -> StoredItem | None:
@@ -135,10 +143,29 @@ def read(record: MemoryRecord, text: str | None = None) -> StoredItem | None:
         namespace, key, rest, place, fields, ttl, put_at, text_hash = parse_json(record.metadata["item"])
         value = _joined(rest, place, _tail(rest, fields), record.text if text is None else text)
         item = StoredItem(namespace=tuple(namespace), key=key, value=value, ttl=ttl, put_at=put_at, text_hash=text_hash)
-        is_sound = tag_of(item.namespace, itself=True) in record.tags and (ttl is None or 0 < ttl < limits.TIME_MAX_MS)
+        is_sound = tag_of(item.namespace, itself=True) in record.tags and is_time(put_at) and _is_ttl(ttl)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
     return item if is_sound and isinstance(value, dict) and isinstance(key, str) else None
+
+
+def own_text(record: MemoryRecord, history: Sequence[Revision]) -> str:
+    """Return the text that belongs to the rest of the value that a memory has.
+
+    Devices settle text and metadata apart, so after puts on two devices the text that is shown may belong to the value
+    that lost. A correction by another face belongs to the value that it found.
+
+    Args:
+        record: The memory.
+        history: Its revisions, oldest first.
+    """
+    item = read(record)
+    heads = [revision for revision in history if revision.head]
+    own = [revision.text for revision in history if item and hash_of(revision.text) == item.text_hash]
+    corrected = [revision.text for revision in heads if revision.by != AUTHOR]
+    if own and not any(revision.text == own[-1] for revision in heads) and corrected:
+        return corrected[-1]
+    return (own or corrected or [record.text])[-1]
 
 
 def hash_of(text: str) -> str:
@@ -224,6 +251,12 @@ def _object(text: str) -> dict[str, Any]:
     except ValueError:
         value = None
     return value if isinstance(value, dict) else {"text": text}
+
+
+def _is_ttl(ttl: Any) -> bool:
+    """Return whether this is a number of minutes that an item can live, or None."""
+    is_number = isinstance(ttl, (int, float)) and not isinstance(ttl, bool)
+    return ttl is None or (is_number and LEAST_TTL <= ttl <= MOST_TTL)
 
 
 def _is_unicode(text: str) -> bool:

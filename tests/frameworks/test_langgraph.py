@@ -146,6 +146,9 @@ def test_wrong_operations_are_refused(store: MemcrdtStore, memory: Memory) -> No
         store.batch(["get"])
     with pytest.raises(InputError, match=r"has 64 labels; 1 to 63 are allowed"):
         store.put(tuple("abcdefgh" * 8), "k", {"n": 1})
+    for ttl in (0, -1, float("nan"), float("inf"), 1e300, "1", True):
+        with pytest.raises(InputError, match=r"the ttl of 'k' in a is .*; give minutes"):
+            store.put(("a",), "k", {"n": 1}, ttl=ttl)
     with pytest.raises(SecretError):
         store.put(("a",), "k", {"text": "AKIA" + "Z7Q2M4X3K3T6W5RA"})
     MemcrdtStore(memory, allow_secret=True).put(("a",), "k", {"text": "AKIA" + "Z7Q2M4X3K3T6W5RA"})
@@ -200,6 +203,9 @@ def test_memories_that_are_no_items_are_left_alone(store: MemcrdtStore, memory: 
         json.dumps([*item[:5], "1", *item[6:]]),
         json.dumps([*item[:2], [], *item[3:]]),
         json.dumps([item[0], item[1], item[2], item[3], 7, *item[5:]]),
+        json.dumps([*item[:5], 1e300, *item[6:]]),
+        json.dumps([*item[:6], -1, *item[7:]]),
+        json.dumps([*item[:6], 1e400, *item[7:]]),
     ]
     for said in wrong:
         memory.update(record.id, metadata={"item": said})
@@ -230,6 +236,40 @@ def test_both_values_of_a_conflict_are_there(open_memory: OpenMemory) -> None:
     assert theirs.search(())[0].value == {"text": "Ada prefers both"}
     with pytest.raises(NotFoundError, match="there is no item 'l' in a"):
         ours.conflicts(("a",), "l")
+
+
+def test_a_put_of_the_text_of_before_competes_too(open_memory: OpenMemory) -> None:
+    """Whichever of the two values is left, it is left as a whole, and the other text is there."""
+    memories = [open_memory(device) for device in "AB"]
+    stores = [MemcrdtStore(memory) for memory in memories]
+    for key in map(str, range(12)):  # chance decides which value is left
+        stores[0].put(("a",), key, {"text": "Ada prefers tea", "n": 0})
+    exchange(*memories)
+    values = ({"text": "Ada prefers tea", "n": 1}, {"text": "Ada prefers coffee", "n": 2})
+    for store, value in zip(stores, values, strict=True):
+        for key in map(str, range(12)):
+            store.put(("a",), key, value)
+    exchange(*memories)
+    for item in stores[0].search((), limit=100):
+        assert item.value in values
+        if item.value == values[0]:
+            texts = {each.value["text"] for each in stores[0].conflicts(("a",), item.key)}
+            assert texts == {"Ada prefers tea", "Ada prefers coffee"}
+
+
+def test_a_correction_meets_a_put(open_memory: OpenMemory) -> None:
+    """Both were made apart: the value is the corrected one, or that of the put."""
+    memories = [open_memory(device) for device in "AB"]
+    stores = [MemcrdtStore(memory) for memory in memories]
+    stores[0].put(("a",), "k", {"text": "Ada prefers tea", "n": 1})
+    exchange(*memories)
+    memories[0].update(memories[0].list()[0].id, text="Ada prefers coffee", author="a person")
+    stores[1].put(("a",), "k", {"text": "Ada prefers water", "n": 2})
+    exchange(*memories)
+    (item,) = stores[0].search(())
+    assert item.value in ({"text": "Ada prefers coffee", "n": 1}, {"text": "Ada prefers water", "n": 2})
+    texts = {each.value["text"] for each in stores[1].conflicts(("a",), "k")}
+    assert texts == {"Ada prefers coffee", "Ada prefers water"}
 
 
 async def test_it_takes_an_async_memory_and_keeps_the_loop_free(tmp_path: Any) -> None:
