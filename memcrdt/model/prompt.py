@@ -22,7 +22,10 @@ _OPEN, _CLOSE = "<memories>\n", "</memories>\n"
 # Blocks between tags of any name; then the rest behind an open tag of the kind that clients use, which was cut off.
 _TAGGED = re.compile(r"<([A-Za-z][\w-]{1,40})\b[^<>]{0,400}>.*?</\1>", re.DOTALL)
 _CUT_OFF = re.compile(r"<(?:memories|memory|[a-z]+[_-][\w-]+)\b[^<>]{0,400}>.*\Z", re.DOTALL)
-_TAG = re.compile(r"<(?=\s*/?\s*(?:memor(?:y|ies)|omitted)\b)", re.IGNORECASE)
+_HIDDEN = r"\u00ad\u200b-\u200f\u2060-\u2064\ufeff"  # characters that nobody sees between two letters
+_NAMES = "|".join(f"[{_HIDDEN}]*".join(name) for name in ("memory", "memories", "omitted"))
+# A model may take what looks like a tag for one, such as `</mem\u200bory>` or a `<` of double width.
+_TAG = re.compile(rf"[<\uff1c\ufe64](?=[\s/{_HIDDEN}]*(?:{_NAMES})\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,8 @@ def to_prompt(memories: Iterable[Hit | MemoryRecord], *, max_chars: int | None =
     """Return memories as a text block for the prompt of a model, each with its provenance.
 
     Each memory is enclosed in tags that name its id, scope, device and time, and its author, source and trust if they
-    are set. A text cannot forge or close a tag: `<` before the name of a tag becomes `&lt;`.
+    are set. A text cannot forge or close a tag: `<` before the name of a tag becomes `&lt;`, also of double width and
+    with hidden characters in the name.
 
     Args:
         memories: Hits or records, the most important first.
