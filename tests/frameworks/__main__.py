@@ -45,6 +45,7 @@ ENVIRONMENTS = {
         tools=("langgraph-checkpoint-sqlite",),
         companions=("langgraph", "langmem", "deepagents"),
     ),
+    "openai-agents": Environment(extras=("openai-agents",), tests=("history", "openai_agents")),
 }
 
 
