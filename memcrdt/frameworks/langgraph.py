@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from memcrdt import AsyncMemory
 from memcrdt.errors import InputError, NotFoundError, ReadOnlyError
 from memcrdt.frameworks import langgraph_items as items
 from memcrdt.frameworks.extras import needs
 from memcrdt.frameworks.langgraph_filters import is_match, matches
 from memcrdt.frameworks.langgraph_items import Namespace, StoredItem
+from memcrdt.frameworks.services import service_over
 from memcrdt.frameworks.threads import in_thread
 from memcrdt.model import limits
 from memcrdt.model.scopes import GLOBAL, PERSONAL
@@ -35,6 +35,7 @@ with needs("langgraph"):
     )
 
 if TYPE_CHECKING:
+    from memcrdt import AsyncMemory
     from memcrdt.memory.memory import Memory
     from memcrdt.model.records import MemoryRecord
 
@@ -79,7 +80,7 @@ class MemcrdtStore(BaseStore):
         ttl: TTLConfig | None = None,
         allow_secret: bool = False,
     ) -> None:
-        self.memory: Memory = memory.memory if isinstance(memory, AsyncMemory) else memory
+        self.memory: Memory = service_over(memory).memory
         self.ttl_config = ttl
         self._fields = tuple(fields)
         self._where: dict[str, Any] = {"scope": scope, "space": space}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from memcrdt.cli.app import run
 from memcrdt.errors import MemcrdtError
+from memcrdt.frameworks.recall import Recall
 from memcrdt.service.problems import ConfirmationError, problem_of
 from memcrdt.service.service import Saved, Service
 from tests.faces.calls import Ids, Outcome
@@ -59,6 +60,38 @@ class ServiceFace:
 
     def _saved(self, saved: list[Saved]) -> Outcome:
         return "saved", [(self._ids.number(each.id), each.scope) for each in saved]
+
+
+class RecallFace(ServiceFace):
+    """The adapter of agent frameworks, in its awaitable form, for the calls that it has."""
+
+    def __init__(self, recall: Recall) -> None:
+        super().__init__(recall.service)
+        self._recall = recall
+
+    async def call(self, name: str, given: Mapping[str, Any]) -> Outcome:
+        """Make one call."""
+        try:
+            outcome = await self._adapted(name, self._ids.fill(given))
+        except MemcrdtError as exc:
+            return "problem", problem_of(exc).code
+        return outcome or await super().call(name, given)
+
+    async def _adapted(self, name: str, arguments: dict[str, Any]) -> Outcome | None:
+        """Return the outcome of a call of the adapter, or None if it has no such call."""
+        match name:
+            case "add":
+                return self._saved([await self._recall.aremember(**arguments)])
+            case "add_many":
+                return self._saved(await self._recall.aremember_many(arguments["items"]))
+            case "search":
+                hits = await self._recall.asearch(**arguments)
+                return "found", [self._ids.number(hit.memory.id) for hit in hits]
+            case "get":
+                return "found", [self._ids.number((await self._recall.aget(**arguments)).id)]
+            case "forget" if arguments.keys() == {"id"}:
+                return "forgotten", int(await self._recall.aforget(**arguments))
+        return None
 
 
 _TOOLS = {
@@ -183,4 +216,4 @@ def _options(arguments: Mapping[str, Any]) -> list[str]:
     return words
 
 
-Face = ServiceFace | McpFace | CliFace
+Face = ServiceFace | RecallFace | McpFace | CliFace

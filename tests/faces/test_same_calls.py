@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 import memcrdt
+from memcrdt.frameworks.recall import Recall
 from memcrdt.service.context import Context
 from memcrdt.service.service import Service
 from tests.faces.calls import ACME, CALLS, GLOBAL, OTHER, Outcome
-from tests.faces.faces import CliFace, Face, McpFace, ServiceFace
+from tests.faces.faces import CliFace, Face, McpFace, RecallFace, ServiceFace
 
-FACES = ("mcp-2026", "mcp-2025", "cli")
+FACES = ("mcp-2026", "mcp-2025", "cli", "recall")
 
 
 def _configure(home: Path) -> None:
@@ -33,9 +34,9 @@ async def _open(name: str, home: Path) -> AsyncIterator[Face]:
     async with AsyncExitStack() as opened:
         if name == "cli":
             yield CliFace(home)
-        elif name == "service":
-            memory = opened.enter_context(memcrdt.open(home))
-            yield ServiceFace(Service(memory, Context(project="acme")))
+        elif name in ("service", "recall"):
+            service = Service(opened.enter_context(memcrdt.open(home)), Context(project="acme"))
+            yield ServiceFace(service) if name == "service" else RecallFace(Recall(service))
         else:
             pytest.importorskip("mcp", reason="the extra memcrdt[mcp] is not installed")
             from mcp import Client

@@ -17,8 +17,10 @@ from langgraph.store.memory import InMemoryStore
 
 import memcrdt
 from memcrdt.errors import InputError, NotFoundError, SecretError
+from memcrdt.frameworks import langgraph as module
 from memcrdt.frameworks.langgraph import MemcrdtStore
 from memcrdt.memory.memory import Memory
+from memcrdt.model import limits
 from memcrdt.testing import exchange, temporary
 from memcrdt.testing.langgraph_store import LangGraphStoreAcceptance
 
@@ -98,6 +100,31 @@ def test_a_query_finds_by_the_indexed_fields(store: MemcrdtStore) -> None:
     for query in ("tea", "coffee", "7"):
         (item,) = store.search(("b",), query=query)
         assert (item.value, item.score is not None) == (lists, True)
+
+
+def test_a_query_finds_by_meaning() -> None:
+    """With the embedder of the memory."""
+    with temporary(embedder="static") as memory:
+        store = MemcrdtStore(memory)
+        store.put(("a",), "1", {"text": "Ada prefers tea to coffee"})
+        for number, text in enumerate(
+            ("The bus leaves at nine", "Invoices are sent as PDF", "Deploys are on Tuesdays")
+        ):
+            store.put(("a",), f"other {number}", {"text": text})
+        (first, *_) = store.search(("a",), query="which hot beverage does she drink?")
+        assert (first.key, first.score is not None) == ("1", True)
+
+
+def test_deep_pages_go_on_where_a_ranking_ends(store: MemcrdtStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page has the same items whether the ranking before it was short, long or at its end."""
+    monkeypatch.setattr(module, "SHORT", 4)
+    monkeypatch.setattr(limits, "RESULTS", 9)
+    store.batch([PutOp(("a",), str(n), {"text": "tea " * (1 + n % 5) + f"note {n}"}) for n in range(14)])
+    everything = store.search(("a",), query="tea", limit=100)
+    assert len({item.key for item in everything}) == len(everything) == 14
+    assert [item.score is not None for item in everything] == [True] * 9 + [False] * 5
+    pages = [store.search(("a",), query="tea", limit=3, offset=start) for start in range(0, 15, 3)]
+    assert [item.key for page in pages for item in page] == [item.key for item in everything]
 
 
 def test_the_store_has_fields_of_its_own(memory: Memory) -> None:
