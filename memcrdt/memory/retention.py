@@ -20,6 +20,7 @@ from memcrdt.store.change_cursor import RETENTION
 from memcrdt.store.clock import ClockNote
 from memcrdt.store.indexer import SqlConnection
 from memcrdt.store.reads import Place
+from memcrdt.store.recovery.damage import mending
 from memcrdt.store.store import Store
 
 WARN_AT: Final = 0.9  # of the budget
@@ -120,7 +121,8 @@ class Retention:
         return count
 
     def _forget(self, listed: Callable[[SqlConnection], list[Place]]) -> list[str]:
-        return self._store.commit(partial(changes.forget, listed), origin=RETENTION)
+        plan = partial(changes.forget, listed)
+        return mending(self._store, partial(self._store.commit, plan, origin=RETENTION))
 
     def alarms(self) -> tuple[StoreAlarm, ...]:
         """Return the alarm that expired memories are kept because the clock is doubted, or nothing."""

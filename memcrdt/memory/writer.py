@@ -19,6 +19,7 @@ from memcrdt.store import changes, listing, moving, reads
 from memcrdt.store.filtering import Where, both, where, with_ids
 from memcrdt.store.indexer import SqlConnection
 from memcrdt.store.membership import receipts
+from memcrdt.store.recovery.damage import mending
 from memcrdt.store.store import Store
 from memcrdt.store.transaction import Transaction
 
@@ -164,7 +165,7 @@ class Writer:
         return self._commit(plan, self._store.indexer.prepare(texts, given))
 
     def _commit(self, plan: Callable[[Transaction], T], prepared: Any = None) -> T:
-        done = self._store.commit(plan, prepared=prepared)
+        done = mending(self._store, partial(self._store.commit, plan, prepared=prepared))
         self._retention.look()
         return done
 

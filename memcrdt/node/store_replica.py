@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeVar
@@ -64,7 +64,7 @@ class StoreReplica(Replica):
         number = self._number(space)
         with self._store.reading() as db:
             head = log.head(db)  # read before the shards, so that the digests cover all of their rows up to this one
-        known = self._mending(lambda: digests.of_space(self._store, number))
+        known = damage.mending(self._store, lambda: digests.of_space(self._store, number))
         # A device with the same digest as a damaged shard may lack the rows that wait in it, and those that are lost.
         return {shard.number: Digest(shard.digest, max(shard.head, head) if shard.head else 0) for shard in known}
 
@@ -86,10 +86,10 @@ class StoreReplica(Replica):
         Works for spaces that we may only read too, which diff() never passes on to another device.
         """
         number = self._number(space)
-        diff = self._mending(lambda: self._lacking(number, shard, theirs))
+        diff = damage.mending(self._store, lambda: self._lacking(number, shard, theirs))
         if _is_too_large_in_part(diff.update) and not self.is_read_only(space):
             self._store.commit(partial(_shrink, number, shard))
-            diff = self._mending(lambda: self._lacking(number, shard, theirs))
+            diff = damage.mending(self._store, lambda: self._lacking(number, shard, theirs))
         if len(diff.update) <= limits.UPDATE_BYTES:
             return diff
         first = next(cut(diff.update, PIECE_BYTES))
@@ -188,15 +188,6 @@ class StoreReplica(Replica):
         if number is None:
             raise StoreError(f"the space {space[:7]}… no longer exists on this device")
         return number
-
-    def _mending(self, work: Callable[[], T]) -> T:
-        """Do the work. If damaged rows prevent it, set them aside and repeat. Raises CorruptError if that fails."""
-        while True:
-            try:
-                return work()
-            except SpoiledError as exc:
-                if damage.repair_shard(self._store, exc.shard) is None:
-                    raise
 
     def _not_taken(
         self, exc: RemoteProtocolError, refused: RefusedUpdate

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import memcrdt
-from memcrdt.errors import NotFoundError, StoreError
+from memcrdt.errors import DiskFullError, NotFoundError, StoreError
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.transfer import BATCH
 from memcrdt.model.device_ids import device_id
@@ -70,18 +70,37 @@ def _fill(memory: Memory, ids: list[str]) -> None:
 
 
 def test_what_hinders_upkeep_hinders_neither_opening_nor_writing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a damaged row before an expired memory, the doctor can still open the store, and additions succeed."""
+    """The log says why an expired memory could not be forgotten. It is forgotten the next time."""
     long_ago = datetime.now(UTC) - timedelta(days=90)
     with memcrdt.open(tmp_path, embedder=None) as memory:
-        memory.add("fact", created_at=long_ago)
+        expired = memory.add("fact", created_at=long_ago)
+        with memory.store.writing() as db:
+            db.execute("UPDATE memories SET expires_at = created_at + 1")
+    with monkeypatch.context() as patch, memcrdt.open(tmp_path, embedder=None) as memory:
+        patch.setattr("memcrdt.store.changes.forget", _full)
+        assert memory.get(memory.add("other fact")).text == "other fact"
+        assert "could not be forgotten; memcrdt tries again in an hour: the disk is full" in caplog.text
+        assert memory.get(expired).text == "fact"
+    with memcrdt.open(tmp_path, embedder=None) as memory:
+        assert memory.forget_expired() == 1
+
+
+def _full(*_: object) -> list[str]:
+    raise DiskFullError("the disk is full")
+
+
+def test_damage_does_not_keep_expired_memories(tmp_path: Path) -> None:
+    """The row is set aside, and the memory is forgotten with the first write."""
+    with memcrdt.open(tmp_path, embedder=None) as memory:
+        expired = memory.add("fact", created_at=datetime.now(UTC) - timedelta(days=90))
         with memory.store.writing() as db:
             db.execute("UPDATE memories SET expires_at = created_at + 1; UPDATE updates SET checksum = zeroblob(8)")
     with memcrdt.open(tmp_path, embedder=None) as memory:
-        assert memory.get(memory.add("other fact")).text == "other fact"
-        assert "could not be forgotten" in caplog.text
-        assert memory.doctor(repair=True).problems
+        memory.add("other fact")
+        with pytest.raises(NotFoundError):
+            memory.get(expired)
         assert memory.doctor().problems == ()
 
 

@@ -1,12 +1,14 @@
 """Find damaged and missing rows of the log, and resume without them.
 
-Rows that build on a lost row stay in the log and wait until another device sends it again. If no row waits, the views
-are as new as the log was, and the content of the lost row is restored from them.
+Rows that build on a lost row stay in the log and wait until another device sends it again. Meanwhile the content of the
+lost row, and of those that wait, is restored from the views, which are as new as the log was. So every memory can be
+changed at once. The restored content yields to what the lost rows said, when they come.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from memcrdt.store import alarms, log, meta, views
 from memcrdt.store.documents import Documents, SpoiledError
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     import apsw
 
     from memcrdt.store.store import Store
+
+
+T = TypeVar("T")
 
 
 class DamagedRow(NamedTuple):
@@ -41,6 +46,16 @@ def damaged_rows(db: apsw.Connection, shard: int) -> list[DamagedRow]:
     ]
     found = ((kind, seq, log.row_problem(kind, shard, update, kept)) for kind, seq, update, kept in written)
     return [DamagedRow(kind, shard, seq, reason) for kind, seq, reason in found if reason]
+
+
+def mending(store: Store, work: Callable[[], T]) -> T:
+    """Do the work. If damaged rows prevent it, set them aside and repeat. Raises CorruptError if that fails."""
+    while True:
+        try:
+            return work()
+        except SpoiledError as exc:
+            if repair_shard(store, exc.shard) is None:
+                raise
 
 
 def repair_shard(store: Store, shard: int) -> str | None:
@@ -77,8 +92,8 @@ def set_aside(store: Store, shard: int) -> str | None:
 def resume(store: Store, shard: int) -> str:
     """Resume work with the rest of a damaged shard.
 
-    Lost content is restored from the views, unless rows wait, or this device may only read the space: other devices
-    would refuse its writes. The indexes stay unchanged. They may be damaged too, and must be rebuilt afterwards.
+    Lost content is restored from the views, unless this device may only read the space: other devices would refuse its
+    writes. The indexes stay unchanged. They may be damaged too, and must be rebuilt afterwards.
 
     Returns:
         A description of the repair for the user.
@@ -113,19 +128,19 @@ def _resume(store: Store, db: apsw.Connection, documents: Documents, shard: int,
     documents.use_client(meta.yielding_client_id(store.options.random))  # other devices may have more than the views
     row = log.shard_row(db, shard)
     document = documents.current(db, row)
-    row = log.counted(row, document.live)
-    if document.waiting or is_read_only(db, row.space):
-        log.write_head(db, row)
-        count = len(document.waiting)
-        return f"shard {shard} waits for other devices to send the lost rows; {count} rows of it build on them"
-    row = row._replace(damaged=False)
+    may_write, waiting = not is_read_only(db, row.space), len(document.waiting)
+    row = log.counted(row, document.live)._replace(damaged=bool(waiting) or not may_write)
     log.write_head(db, row)
-    transaction = Transaction(db, documents, store.stamp())
-    count = restore_from_views(transaction, row)
-    transaction.reproject(shard, views.at_home_in(db, shard))
-    done = transaction.finish()
-    if indexed:
-        store.indexer.replace(db, done.removed, done.added, None)
+    count = 0
+    if may_write:
+        transaction = Transaction(db, documents, store.stamp())
+        count = restore_from_views(transaction, row)
+        transaction.reproject(shard, views.at_home_in(db, shard))
+        done = transaction.finish()
+        if indexed:
+            store.indexer.replace(db, done.removed, done.added, None)
+    if row.damaged:
+        return f"shard {shard} waits for other devices to send the lost rows; {waiting} rows of it build on them"
     row = log.shard_row(db, shard)
     log.fold(db, row, documents.current(db, row).live.snapshot())
     return f"restored {count:,} memories of shard {shard} from the views"

@@ -194,17 +194,39 @@ def _live(device: BareDevice, rng: Random) -> None:
 
 
 def test_whoever_holds_the_same_as_a_damaged_shard_need_not_hold_its_rows(device: Make) -> None:
-    """It gets no receipt for waiting and lost rows, because they are not part of the comparison or the diff."""
+    """It gets what was read back, but no receipt for waiting and lost rows: they are not part of what is compared."""
     a, b, _ = _two(device)
     a.add("not sent yet")
     a.add("nor this")
     spoil(a, "updates", f"seq = {a.replica.head() - 1}")
     damage.repair_shard(a.store, 1)
+    agree([a, b])
     assert a.rows("SELECT damaged FROM shards WHERE shard = 1") == [(1,)]
     assert a.replica.digests(a.space())[0].digest == b.replica.digests(b.space())[0].digest
+    assert {"not sent yet", "nor this"} <= set(b.texts().values())
     assert (a.replica.digests(a.space())[0].seq, a.replica.diff(a.space(), 0, {}).seq) == (0, 0)
     doctor.repair(a.store, give_up=True)
     assert a.replica.digests(a.space())[0].seq == a.replica.head()
+
+
+@pytest.mark.parametrize("lost", ["seq = 1", "seq = 3", "seq IN (2, 5)", "seq = 6", "1"])
+def test_a_change_of_a_memory_whose_rows_wait_is_taken(device: Make, lost: str) -> None:
+    """It builds on what the views show, and stands when the lost rows have come."""
+    a, b, ids = _two(device)
+    before = a.views()
+    spoil(a, "updates", lost)
+    damage.mending(a.store, lambda: a.update(ids[1], add_tags=["changed"]))
+    damage.mending(a.store, lambda: a.update(ids[3], text="changed"))
+    damage.mending(a.store, lambda: a.forget(ids[0]))
+    kept = {ids[1]: "edited there", ids[2]: "memory 2", ids[3]: "changed"}
+    assert a.texts() == kept
+    assert a.graves() == {ids[0]}
+    assert len(before[0]) == len(a.views()[0]) + 1
+    b.update(ids[2], text="changed there")
+    _meet(a, b)
+    assert a.views() == b.views()
+    assert a.texts() == {**kept, ids[2]: "changed there"}
+    assert (a.digest(), doctor.examine(a.store).problems) == (b.digest(), ())
 
 
 def test_what_was_forgotten_stays_so_when_its_tombstone_is_lost(device: Make) -> None:
