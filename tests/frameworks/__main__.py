@@ -46,6 +46,11 @@ ENVIRONMENTS = {
         companions=("langgraph", "langmem", "deepagents"),
     ),
     "openai-agents": Environment(extras=("openai-agents",), tests=("history", "openai_agents")),
+    "langchain": Environment(
+        extras=("langchain",),
+        tests=("langchain_documents", "langchain_recall", "langchain_middleware"),
+        tools=("langchain-tests",),
+    ),
 }
 
 

@@ -1,0 +1,48 @@
+"""Memory for LangChain: everything that is public, each loaded with the parts of LangChain that it needs when used.
+
+Example:
+    ```python
+    import memcrdt
+    from langchain.agents import create_agent
+    from memcrdt.frameworks.langchain import MemcrdtMiddleware
+
+    memory = memcrdt.open(sync=True)
+    agent = create_agent(model, middleware=[MemcrdtMiddleware(memory, project="acme", agent="coder")])
+    ```
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from memcrdt.frameworks.langchain_documents import MemcrdtDocumentIndex, MemcrdtVectorStore
+    from memcrdt.frameworks.langchain_middleware import MemcrdtMiddleware
+    from memcrdt.frameworks.langchain_recall import (
+        MemcrdtRetriever,
+        create_manage_memory_tool,
+        create_search_memory_tool,
+    )
+
+__all__ = [
+    "MemcrdtDocumentIndex",
+    "MemcrdtMiddleware",
+    "MemcrdtRetriever",
+    "MemcrdtVectorStore",
+    "create_manage_memory_tool",
+    "create_search_memory_tool",
+]
+
+_MODULES: Final = {
+    "langchain_documents": ("MemcrdtDocumentIndex", "MemcrdtVectorStore"),
+    "langchain_middleware": ("MemcrdtMiddleware",),
+    "langchain_recall": ("MemcrdtRetriever", "create_manage_memory_tool", "create_search_memory_tool"),
+}
+_MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"memcrdt.frameworks.{_MODULE_OF[name]}"), name)
