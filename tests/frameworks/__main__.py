@@ -41,7 +41,7 @@ ENVIRONMENTS = {
     "anthropic": Environment(extras=("anthropic",), tests=("anthropic",)),
     "langgraph": Environment(
         extras=("langgraph",),
-        tests=("files", "recall", "langgraph", "langgraph_ttl", "langgraph_sync", "langgraph_companions"),
+        tests=("files", "recall", "langgraph", "langgraph_ttl", "langgraph_sync", "langgraph_companions", "examples"),
         tools=("langgraph-checkpoint-sqlite",),
         companions=("langgraph", "langmem", "deepagents"),
     ),

@@ -1,0 +1,40 @@
+"""The examples with a framework run as a reader would run them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(name: str) -> str:
+    """Return the output of an example, which must exit with 0 and print nothing on stderr."""
+    environment = {each: value for each, value in os.environ.items() if each != "MEMCRDT_EXAMPLE_MODEL"}
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8", str(EXAMPLES / name)],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=100,
+        check=False,
+        env=environment,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_an_agent_learns_on_one_machine_what_it_knows_on_the_other() -> None:
+    """And a correction on the other machine reaches the first."""
+    pytest.importorskip("langgraph.graph", reason="langgraph is not installed")
+    answers = [line.strip() for line in run("langgraph_agent.py").splitlines() if "->" in line]
+    assert answers == [
+        "-> Noted.",
+        "-> Noted.",
+        "-> The staging server listens at port 8443",
+        "-> Noted.",
+        "-> The staging server listens at port 9443",
+    ]
