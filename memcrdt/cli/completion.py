@@ -13,15 +13,16 @@ _VARIABLE: Final = "_MEMCRDT_COMPLETE"  # click looks for it when memcrdt starts
 
 
 @command("completion")
-@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish", "powershell")))
 @click.pass_context
 def completion_command(context: click.Context, shell: str) -> None:
-    """Print the script that completes memcrdt's commands and options in SHELL.
+    """Print the script that completes memcrdt's commands, options and values in SHELL.
 
     \b
     bash: add to ~/.bashrc:  eval "$(memcrdt completion bash)"
     zsh:  add to ~/.zshrc:   eval "$(memcrdt completion zsh)"
     fish: run once:          memcrdt completion fish > ~/.config/fish/completions/memcrdt.fish
+    PowerShell: add to $PROFILE:  memcrdt completion powershell | Out-String | Invoke-Expression
     """
     script = get_completion_class(shell)
     assert script is not None  # click has one for each of the choices

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from memcrdt.cli.output import Printer, say, show_messages
+from memcrdt.cli.values import complete_values
 from memcrdt.errors import InputError, ReadOnlyError
 from memcrdt.model import limits
 
@@ -95,6 +96,7 @@ class FaceCommand(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        complete_values(self.params)
         self.params.extend(_shared_options())
 
     def get_short_help_str(self, limit: int = limits.TEXT_BYTES) -> str:

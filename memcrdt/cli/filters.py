@@ -70,7 +70,7 @@ def duration(context: click.Context, parameter: click.Parameter, value: str | No
 
 def past(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
     """Parse a time such as `yesterday` or `2w`, and show on a terminal how it was understood. Raises InputError."""
-    if value is None:
+    if value is None or context.resilient_parsing:  # a shell completes the rest of the line
         return None
     flag = parameter.opts[0]
     moment = parse_past(value, time.time_ns() // 1_000_000, flag)
