@@ -15,6 +15,7 @@ from memcrdt.errors import InputError
 from memcrdt.mcp.config_text import edit_json, edit_toml
 from memcrdt.mcp.hooks import HOOK_CLIENTS, HookClient, edit_hooks
 from memcrdt.model import limits
+from memcrdt.paths import home_folder, named_home
 
 NAME: Final = "memcrdt"
 START_S: Final = 30  # Codex waits 10 s, which a computer under load may need
@@ -113,7 +114,7 @@ def install(name: str, folder: Path | None, home: str | None, *, hooks: bool) ->
     Args:
         name: The name of the client.
         folder: The folder of the project; None for all projects.
-        home: The folder of the memory; None for the default.
+        home: The folder of the memory; None for $MEMCRDT_HOME if it is set, else the default of the platform.
         hooks: Whether to add the hooks.
 
     Raises:
@@ -121,7 +122,9 @@ def install(name: str, folder: Path | None, home: str | None, *, hooks: bool) ->
     """
     if hooks and name not in HOOK_CLIENTS:
         raise InputError(f"{name} has no hooks that memcrdt knows; leave out --hooks")
-    home = home and str(Path(home).expanduser().absolute())
+    # Not every client passes $MEMCRDT_HOME on, and then its server would have another memory than the user's shell.
+    given = named_home(home)
+    home = None if given is None else str(home_folder(given))
     changes = [_edit_server(CLIENTS[name], folder, [*program(), "mcp", *(["--home", home] if home else [])])]
     if hooks:
         changes = _with_hooks(changes, HOOK_CLIENTS[name], folder, program(), home)

@@ -51,8 +51,17 @@ def test_a_client_gets_its_own_form(cli: Cli, user: Path, name: str, project: bo
     assert user in Path(done["file"]).parents
     assert Path(started[0]).is_absolute()
     assert os.access(started[0], os.X_OK)
-    assert started[-1] == "mcp"
+    assert started[-3:] == ["mcp", "--home", os.environ["MEMCRDT_HOME"]]  # not every client passes the variable on
     assert (entry.get("startup_timeout_sec") == 30) is (name == "codex")
+
+
+def test_the_home_of_the_platform_is_not_named(cli: Cli, user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the same for every program of the user."""
+    monkeypatch.delenv("MEMCRDT_HOME")
+    done = cli("mcp", "install", "--client", "claude-code", "--hooks", "--json").json
+    assert settings(done[0]["file"])["mcpServers"]["memcrdt"]["args"][-1:] == ["mcp"]
+    (command,) = commands(settings(done[1]["file"])["hooks"]["SessionStart"][0])
+    assert command.endswith("memcrdt hook SessionStart")
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
