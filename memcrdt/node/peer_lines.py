@@ -21,9 +21,10 @@ _FOUND: Final = {"mdns": " (mDNS)", "tailscale": " (Tailscale)"}
 
 @dataclass(slots=True)
 class _Peer:
-    line: str  # about the present state
+    line: str = ""  # about the present state
     said: str = ""  # the last line that was said
     said_at: deque[float] = field(default_factory=lambda: deque(maxlen=LINES))
+    is_accepted: bool = False
     is_connected: bool = False
     waits_since: float | None = None  # the first failed dial since the last connection
     shared: frozenset[str] = frozenset()  # the ids of the spaces in the greetings of this connection
@@ -52,32 +53,34 @@ class PeerLines:
         self._peers: dict[str, _Peer] = {}
 
     def accepted(self, device: str) -> None:
-        """Note that the device is accepted, and not connected yet."""
-        self._peers.setdefault(device, _Peer(f"waiting for {self._name_of(device)}"))
+        """Note that the device is accepted, and not connected yet. Events of other devices are ignored."""
+        peer = self._peers.setdefault(device, _Peer())
+        if not peer.is_accepted:
+            peer.line, peer.is_accepted, peer.waits_since = f"waiting for {self._name_of(device)}", True, None
 
     def removed(self, device: str) -> None:
         """Note that the device is no longer accepted."""
-        if peer := self._peers.get(device):
-            peer.line, peer.is_connected = f"{self._name_of(device)} is no longer accepted", False
+        if peer := self._accepted(device):
+            peer.line = f"{self._name_of(device)} is no longer accepted"
+            peer.is_accepted = peer.is_connected = False
 
     def connected(self, device: str, found: str | None) -> None:
         """Note a connection. `found` is the source of its address, or None."""
-        peer = self._of(device)
-        if not peer.is_connected:
+        peer = self._accepted(device)
+        if peer and not peer.is_connected:
             peer.line = f"connected to {self._name_of(device)}{_FOUND.get(found or '', '')}"
             peer.is_connected, peer.waits_since = True, None
             peer.shared = peer.differing = frozenset()
 
     def disconnected(self, device: str) -> None:
         """Note that no connection is left."""
-        peer = self._of(device)
-        if peer.is_connected:
+        if peer := self._connected(device):
             peer.line, peer.is_connected = f"lost {self._name_of(device)}, trying again", False
 
     def unreachable(self, device: str, now: float) -> None:
         """Note that a dial found nobody."""
-        peer = self._of(device)
-        if peer.is_connected:
+        peer = self._accepted(device)
+        if peer is None or peer.is_connected:
             return
         if peer.waits_since is None:
             peer.waits_since = now
@@ -87,18 +90,19 @@ class PeerLines:
 
     def shares(self, device: str, spaces: Iterable[str]) -> None:
         """Note the spaces (their ids) that the greetings of both devices name."""
-        peer, shared = self._of(device), frozenset(spaces)
-        peer.differing = (peer.differing | (shared - peer.shared)) & shared
-        peer.shared = shared
-        if not shared and peer.is_connected:
-            peer.line = f"{self._name_of(device)} shares no space with this device"
+        if peer := self._connected(device):
+            shared = frozenset(spaces)
+            peer.differing = (peer.differing | (shared - peer.shared)) & shared
+            peer.shared = shared
+            if not shared:
+                peer.line = f"{self._name_of(device)} shares no space with this device"
 
     def agreed(self, device: str, space: str) -> None:
         """Note that a space has the same content on both devices."""
-        peer = self._of(device)
-        peer.differing -= {space}
-        if peer.is_connected and peer.shared and not peer.differing:
-            peer.line = f"{self._name_of(device)} is up to date"
+        if peer := self._connected(device):
+            peer.differing -= {space}
+            if peer.shared and not peer.differing:
+                peer.line = f"{self._name_of(device)} is up to date"
 
     def take(self, now: float) -> list[str]:
         """Return the lines to say now."""
@@ -112,6 +116,10 @@ class PeerLines:
         """Return the seconds until take() has a line that is held back, or None if none is."""
         return min((peer.held_s(now) for peer in self._peers.values() if peer.line != peer.said), default=None)
 
-    def _of(self, device: str) -> _Peer:
-        self.accepted(device)
-        return self._peers[device]
+    def _accepted(self, device: str) -> _Peer | None:
+        peer = self._peers.get(device)
+        return peer if peer is not None and peer.is_accepted else None
+
+    def _connected(self, device: str) -> _Peer | None:
+        peer = self._peers.get(device)
+        return peer if peer is not None and peer.is_connected else None

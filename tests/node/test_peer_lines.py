@@ -54,6 +54,7 @@ def test_what_changes_nothing_is_no_line(lines: PeerLines) -> None:
 
 def test_a_space_that_is_shared_later_is_compared_first(lines: PeerLines) -> None:
     """Until then, the device is not up to date again. A device may also share nothing."""
+    lines.accepted(A)
     lines.connected(A, None)
     lines.shares(A, [])
     assert lines.take(0) == ["laptop-a shares no space with this device"]
@@ -79,6 +80,7 @@ def test_a_device_that_stays_away_has_one_more_line(lines: PeerLines) -> None:
 def test_a_device_that_comes_and_goes_has_few_lines_and_a_true_last_one(lines: PeerLines) -> None:
     """What is held back is said later if it still holds. Other devices are not affected."""
     said: list[str] = []
+    lines.accepted(A)
     for now in range(40):
         (lines.disconnected if now % 2 else lambda device: lines.connected(device, None))(A)
         said += lines.take(now)
@@ -93,10 +95,16 @@ def test_a_device_that_comes_and_goes_has_few_lines_and_a_true_last_one(lines: P
 
 
 def test_a_device_that_is_no_longer_accepted_is_not_lost(lines: PeerLines) -> None:
-    """Its connection ends because of that. A device that was never mentioned is not now either."""
+    """Its connection ends because of that. A device that was never accepted is not mentioned."""
+    lines.accepted(A)
     lines.connected(A, None)
     lines.take(0)
     lines.removed(A)
-    lines.disconnected(A)
-    lines.removed(B)
+    for late in (lines.disconnected, lines.removed):
+        late(A)
+        late(B)
+    lines.unreachable(A, 1)
+    lines.connected(B, None)
     assert lines.take(1) == ["laptop-a is no longer accepted"]
+    lines.accepted(A)
+    assert lines.take(2) == ["waiting for laptop-a"]
