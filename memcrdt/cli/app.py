@@ -106,11 +106,20 @@ class LazyGroup(FaceGroup):
 
 @click.group(
     cls=LazyGroup,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
-def root() -> None:
-    """A memory for AI agents that stays on your own machines and merges without conflicts."""
+@click.pass_context
+def root(context: click.Context) -> None:
+    """A memory for AI agents that stays on your own machines and merges without conflicts.
+
+    Without a command, show the state of the memory and three commands that fit it.
+    """
+    if context.invoked_subcommand is None:
+        from memcrdt.cli.start import show_start
+
+        show_start(context.ensure_object(Face))
 
 
 def run(arguments: Sequence[str]) -> int:

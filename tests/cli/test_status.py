@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
 from memcrdt import config
@@ -198,3 +199,29 @@ def test_status_is_shown_again_until_interrupted(cli: Cli, home: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
     assert first == second
+
+
+def test_memcrdt_alone_shows_the_verdict_and_three_commands(cli: Cli, home: Path) -> None:
+    """It creates no home. With --json it is one object."""
+    ran = cli()
+    assert ran.code == 0
+    assert ran.out.splitlines()[0] == "verdict\tThere are no memories yet; the first one creates the home."
+    assert not home.exists()
+    cli("add", "Deploys go out on Tuesdays")
+    (start,) = cli("--json").json
+    assert (start["memories"], len(start["next"])) == (1, 3)
+    lines = cli().out.splitlines()
+    assert lines[1] == "holds\t1 memory, no other device"
+    assert [line.split("\t")[:2] for line in lines[2:]] == [
+        ["next", 'memcrdt search "WORDS"'], ["next", "memcrdt list"], ["next", "memcrdt pair"],
+    ]  # fmt: skip
+
+
+def test_memcrdt_alone_on_a_terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands are in a column of their own, and the way to all commands is below."""
+    cli("add", "Deploys go out on Tuesdays")
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True)
+    lines = click.unstyle(cli().out).splitlines()
+    assert lines[0].startswith("No other device shares")
+    assert lines[3] == '  memcrdt search "WORDS"  find memories by words and by meaning'
+    assert lines[-1] == "`memcrdt help` shows all commands."
