@@ -5,53 +5,57 @@ that are apart may still close one together, and so may a stock Yjs client. Then
 member of the circle stays visible: the successor that was named last, by time, and of equal times the one named for the
 greater id. This follows from the registers of the circle alone, so all devices show the same member.
 
-Only circles in one space count, because another device may not have the other space, and only those of up to 100
-memories, so that a walk along a chain is short.
+A successor may be in another space. If its id is in several, that of the same space counts. A device that has only
+some of the spaces sees only part of such a circle: there the members are hidden, as behind any successor that is not
+there. Only circles of up to 100 memories count, so that a walk along a chain is short.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import apsw
+
+Member: TypeAlias = tuple[str, int]  # the id of a memory, and the local number of its space
 
 CIRCLE_MEMORIES: Final = 100
 
 
-def shown_of(circle: Sequence[tuple[str, int]]) -> str:
-    """Return the id of the member that stays visible.
+def shown_of(circle: Sequence[tuple[Member, int]]) -> Member:
+    """Return the member that stays visible.
 
     Args:
-        circle: The id of each member and the time at which it was superseded by the next one, in ms. The last member is
+        circle: Each member and the time at which it was superseded by the next one, in ms. The last member is
             superseded by the first.
     """
     last = max(range(len(circle)), key=lambda place: (circle[place][1], circle[place][0]))
     return circle[(last + 1) % len(circle)][0]
 
 
-def circle_of(db: apsw.Connection, space: int, memory_id: str) -> list[tuple[str, int]]:
+def circle_of(db: apsw.Connection, space: int, memory_id: str) -> list[tuple[Member, int]]:
     """Return the circle that a memory is in, as shown_of() takes it, or []."""
-    circle: list[tuple[str, int]] = []
+    circle: list[tuple[Member, int]] = []
     current = memory_id
     while len(circle) < CIRCLE_MEMORIES:
         row = db.execute(_SUPERSEDED, (current, space)).fetchone()
-        if row is None:
+        if row is None or row[1] is None:
             return []
-        successor, at = row
-        circle.append((current, at or 0))
-        if successor == memory_id:
+        space, successor, at = row
+        if circle and (current, space) == circle[0][0]:
             return circle
+        circle.append(((current, space), at or 0))
         current = successor
     return []
 
 
-def members(db: apsw.Connection, places: Iterable[tuple[int, str]]) -> set[tuple[int, str]]:
-    """Return the places of all members of the circles that these memories are in."""
+def members(db: apsw.Connection, ids: Sequence[str]) -> set[tuple[int, str]]:
+    """Return the places of all members of the circles that memories with these ids are in, in any space."""
     found: set[tuple[int, str]] = set()
-    for space, start in places:
+    for space, start in db.execute(_SUPERSEDED_ONES, (json.dumps(ids),)).fetchall():
         if (space, start) not in found:
-            found.update((space, memory_id) for memory_id, _ in circle_of(db, space, start))
+            found.update((each, memory_id) for (memory_id, each), _ in circle_of(db, space, start))
     return found
 
 
@@ -84,18 +88,22 @@ def _shown(db: apsw.Connection, places: Iterable[tuple[int, str]]) -> dict[tuple
         if (space, start) not in shown:
             shown[space, start] = False
             if circle := circle_of(db, space, start):
-                shown.update({(space, memory_id): memory_id == shown_of(circle) for memory_id, _ in circle})
+                visible = shown_of(circle)
+                shown.update({(member[1], member[0]): member == visible for member, _ in circle})
     return shown
 
 
 def circles(db: apsw.Connection) -> list[list[tuple[str, int]]]:
-    """Return all circles, each beginning with the member that is shown."""
+    """Return the ids and times of all circles, each beginning with the member that is shown."""
     found = db.execute("SELECT space, id FROM memories WHERE circular = 1 ORDER BY memory")
-    return [circle for space, memory_id in found if (circle := circle_of(db, space, memory_id))]
+    every = [circle_of(db, space, memory_id) for space, memory_id in found]
+    return [[(memory_id, at) for (memory_id, _), at in circle] for circle in every if circle]
 
 
-_SUPERSEDED: Final = (
-    "SELECT superseded_by, superseded_at FROM memories WHERE id = ? AND space = ? AND superseded_by IS NOT NULL"
-)
+_SUPERSEDED: Final = """
+SELECT space, superseded_by, superseded_at FROM memories JOIN spaces USING(space) WHERE memories.id = ?1
+ORDER BY space <> ?2, spaces.id LIMIT 1"""
+_SUPERSEDED_ONES: Final = """
+SELECT space, id FROM memories WHERE id IN (SELECT value FROM json_each(?)) AND superseded_by IS NOT NULL"""
 _NOTE: Final = "UPDATE memories SET circular = ? WHERE id = ? AND space = ? AND circular <> ?"
 _NOTED: Final = "SELECT space, id, circular FROM memories WHERE superseded_by IS NOT NULL OR circular = 1"

@@ -65,7 +65,8 @@ def write(db: apsw.Connection, states: Iterable[tuple[int, str, State]], seq: in
     known = list(states)
     existing = _existing(db, [(space, memory_id) for space, memory_id, _ in known])
     done, rows = Projected(seq), _Rows.behind(db)
-    in_circles = supersession.members(db, [place for place, before in existing.items() if before.is_superseded])
+    ids = [memory_id for _, memory_id, _ in known]
+    in_circles = supersession.members(db, ids)
     for space, memory_id, state in known:
         before = existing.get((space, memory_id))
         if isinstance(state, LiveMemory):
@@ -84,13 +85,8 @@ def write(db: apsw.Connection, states: Iterable[tuple[int, str, State]], seq: in
         elif before is not None:
             done.changes.append((space, memory_id, "forgotten"))
     rows.insert(db)
-    in_circles |= supersession.members(db, [(space, each) for space, each, state in known if _is_superseded(state)])
-    _settle_circles(db, in_circles, done)
+    _settle_circles(db, in_circles | supersession.members(db, ids), done)
     return done
-
-
-def _is_superseded(state: State) -> bool:
-    return isinstance(state, LiveMemory) and "superseded_by" in state.attributes
 
 
 def _settle_circles(db: apsw.Connection, members: set[tuple[int, str]], done: Projected) -> None:
@@ -149,19 +145,17 @@ class _Existing:
     memory: int
     born_seq: int
     row: IndexRow
-    is_superseded: bool
 
 
 def _existing(db: apsw.Connection, ids: list[tuple[int, str]]) -> dict[tuple[int, str], _Existing]:
     """Return the rows of these memories by space and id. Memories that are not in the views are left out."""
     sql = (
-        "SELECT space, id, memory, born_seq, text, scope, created_at, author, superseded_by FROM memories"
+        "SELECT space, id, memory, born_seq, text, scope, created_at, author FROM memories"
         " WHERE id IN (SELECT value FROM json_each(?))"
     )
     wanted = json.dumps([memory_id for _, memory_id in ids])
     return {
-        (row[0], row[1]): _Existing(row[2], row[3], IndexRow(row[2], *row[4:8]), row[8] is not None)
-        for row in db.execute(sql, (wanted,))
+        (row[0], row[1]): _Existing(row[2], row[3], IndexRow(row[2], *row[4:])) for row in db.execute(sql, (wanted,))
     }
 
 

@@ -134,3 +134,43 @@ def _circle(laptop: Memory, desktop: Memory) -> Sequence[str]:
 
 def _shown(memory: Memory) -> list[str]:
     return [record.text for record in memory.list(order="oldest")]
+
+
+def _apart_in_two_spaces(open_memory: OpenMemory) -> tuple[Memory, Memory, str, str]:
+    """Return two devices that share two spaces, and the ids of a circle over both that they closed while apart."""
+    laptop, desktop = open_memory("A"), open_memory("B")
+    for device in (laptop, desktop):
+        device.space("team").create()
+    one, two = laptop.add("one"), laptop.add("two", space="team")
+    for space in ("personal", "team"):
+        exchange(laptop, desktop, space=space)
+    laptop.update(one, superseded_by=two)
+    desktop.update(two, superseded_by=one)
+    for space in ("personal", "team"):
+        exchange(laptop, desktop, space=space)
+    return laptop, desktop, one, two
+
+
+def test_a_circle_over_two_spaces_shows_the_latest(open_memory: OpenMemory) -> None:
+    """On each device that has both spaces, and the status names the circle."""
+    laptop, desktop, one, two = _apart_in_two_spaces(open_memory)
+    for device in (laptop, desktop):
+        assert _shown(device) == ["one"]
+        (alarm,) = device.status().alarms
+        assert one in alarm.text
+        assert two in alarm.text
+        assert device.doctor().problems == ()
+
+
+def test_a_copy_of_a_member_in_the_other_space_opens_the_circle(open_memory: OpenMemory) -> None:
+    """The successor of the same space counts, so a memory that nobody changed is shown again. Forgetting closes it."""
+    laptop, _, one, two = _apart_in_two_spaces(open_memory)
+    laptop.add("two", id=two)
+    assert _shown(laptop) == ["two"]
+    assert laptop.doctor().problems == ()
+    with laptop.store.reading() as db:
+        (space,) = db.execute("SELECT space FROM spaces WHERE name = 'personal'").fetchone()
+    laptop.store.commit(lambda transaction: transaction.forget(space, two))
+    assert _shown(laptop) == ["one"]
+    assert laptop.get(one).superseded_by == two
+    assert laptop.doctor().problems == ()
