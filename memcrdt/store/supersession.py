@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import apsw
 
@@ -53,7 +53,8 @@ def circle_of(db: apsw.Connection, space: int, memory_id: str) -> list[tuple[Mem
 def members(db: apsw.Connection, ids: Sequence[str]) -> set[tuple[int, str]]:
     """Return the places of all members of the circles that memories with these ids are in, in any space."""
     found: set[tuple[int, str]] = set()
-    for space, start in db.execute(_SUPERSEDED_ONES, (json.dumps(ids),)).fetchall():
+    superseded: list[tuple[Any, ...]] = db.execute(_SUPERSEDED_ONES, (json.dumps(ids),)).fetchall()
+    for space, start in superseded:
         if (space, start) not in found:
             found.update((each, memory_id) for (memory_id, each), _ in circle_of(db, space, start))
     return found
