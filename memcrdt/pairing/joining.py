@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("memcrdt.net")
 
 CANDIDATES: Final = 128  # maximum number of addresses tried, one after the other
-EARLY_S: Final = 3.0  # after which a mistyped number is told; mDNS answers within a second or two
+EARLY_S: Final = 2.5  # after which a mistyped number is told; mDNS answers within a second or two
 SHOWN: Final = 5  # other numbers in a message
 BY_ADDRESS: Final = "give the address that it shows next to the code, as in: memcrdt pair CODE --at HOST:PORT"
 
@@ -64,7 +64,7 @@ class JoinAttempt:
     async def find_and_join(self, finders: Sequence[Finder], find_s: float = FIND_S) -> PairedDevice:
         """Find the device that shows the code, for up to `find_s` seconds, and pair with it.
 
-        After 3 seconds the search ends if only other numbers are announced, because this one is mistyped. If nothing
+        After a few seconds the search ends if only other numbers are announced, because this one is mistyped. If none
         is announced, or there are devices that announce no number, the log says so, and the search goes on.
 
         Raises:
