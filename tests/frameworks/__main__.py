@@ -51,6 +51,7 @@ ENVIRONMENTS = {
         tests=("langchain_documents", "langchain_recall", "langchain_middleware"),
         tools=("langchain-tests",),
     ),
+    "google-adk": Environment(extras=("google-adk",), tests=("google_adk",)),
 }
 
 
