@@ -1,10 +1,17 @@
-"""Trials for `memcrdt mcp doctor`: start what clients would start, as their settings say, and report what is seen."""
+"""Trials for `memcrdt mcp doctor`: start what clients would start, as their settings say, and report what is seen.
+
+A repository may bring settings of clients along. What they say is not run unless it is the command of memcrdt itself:
+clients ask the user whether to trust a folder, and this command would not.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -13,13 +20,15 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from memcrdt.errors import InputError
-from memcrdt.mcp.clients import CLIENTS, NAME, read
+from memcrdt.mcp.clients import CLIENTS, NAME, program, read
 from memcrdt.mcp.config_text import parse
 from memcrdt.mcp.hooks import HOOK_CLIENTS, TIMEOUT_S, commands, is_own, sample
 from memcrdt.model.serialization import Record
 
 PATIENCE_S: Final = 30.0  # as long as the most patient client waits for a server
 _SAID_CHARS: Final = 300
+_NOT_RUN: Final = "not tried: the file comes with the project, and this is not just the command of memcrdt"
+_PLAIN: Final = re.compile(r"[\w ./\\:'\"=+@~-]+")  # what cannot start another command in a shell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +67,8 @@ def trials(folder: Path) -> Iterator[Trial]:
                 continue
             entry = _at(settings, client.key, NAME)
             if isinstance(entry, Mapping):
-                ok, seconds, saw = _try_server(entry, folder)
+                is_foreign = file == client.file(folder if client.project else None) != client.file(None)
+                ok, seconds, saw = _try_server(entry, folder, is_foreign=is_foreign)
                 yield Trial(client=name, file=str(file), entry="server", ok=ok, seconds=seconds, saw=saw)
         if name in HOOK_CLIENTS:
             yield from _hook_trials(name, folder)
@@ -72,7 +82,10 @@ def _hook_trials(name: str, folder: Path) -> Iterator[Trial]:
             items = _at({} if isinstance(settings, str) else settings, "hooks", event)
             for item in filter(is_own, items if isinstance(items, list) else []):
                 for command in commands(item):
-                    ok, seconds, saw = _try_hook(command, event, folder)
+                    if file != client.file(None) and not _is_memcrdt(_words(command)):
+                        ok, seconds, saw = False, None, f"{_NOT_RUN}: {command[:_SAID_CHARS]}"
+                    else:
+                        ok, seconds, saw = _try_hook(command, event, folder)
                     yield Trial(client=name, file=str(file), entry=event, ok=ok, seconds=seconds, saw=saw)
 
 
@@ -90,7 +103,24 @@ def _at(tree: Any, *path: str) -> Any:
     return tree
 
 
-def _try_server(entry: Mapping[str, Any], folder: Path) -> tuple[bool, float | None, str]:
+def _words(command: str) -> list[str]:
+    """Return the words of a command line without any meaning for a shell; empty if it may have one."""
+    if not _PLAIN.fullmatch(command):
+        return []
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []
+
+
+def _is_memcrdt(words: list[str]) -> bool:
+    """Return whether a command is memcrdt itself, as this program was started or as it is found on the PATH."""
+    start = program()
+    on_path = words[:1] == [NAME] and sys.platform != "win32"  # there the working folder comes before the PATH
+    return words[: len(start)] == start or on_path
+
+
+def _try_server(entry: Mapping[str, Any], folder: Path, *, is_foreign: bool) -> tuple[bool, float | None, str]:
     """Start a server as its entry says. Return whether it works, the seconds until it was ready, and what was seen."""
     import anyio
 
@@ -99,6 +129,8 @@ def _try_server(entry: Mapping[str, Any], folder: Path) -> tuple[bool, float | N
     if not words or not all(isinstance(word, str) for word in words):
         return False, None, "the entry has no command; run memcrdt mcp install again"
     given = entry.get("env") or entry.get("environment") or {}
+    if is_foreign and (given or not _is_memcrdt(words)):
+        return False, None, f"{_NOT_RUN}: {' '.join(words)[:_SAID_CHARS]}"
     environment = {**os.environ, **{str(name): str(value) for name, value in given.items()}}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         try:

@@ -28,6 +28,7 @@ from memcrdt.store.locks import open_to_lock
 from memcrdt.store.locks import take as take_lock
 
 MOST: Final = 20  # memories of one session
+TYPED_CHARS: Final = 2_000  # of one turn; most of a longer one was pasted, and is not the user's word
 TAG: Final = "captured"
 WAIT_S: Final = 30.0  # for another process that works on the queue
 _LIKE: Final = 5  # known memories that a statement is compared with
@@ -62,7 +63,8 @@ def capture(service: Service, transcript: Transcript, *, skip: int = 0, dry_run:
     Raises:
         MemcrdtError: The store cannot be written.
     """
-    found = list(dict.fromkeys(each for turn in transcript.turns[skip:] for each in statements(turn)))[:MOST]
+    typed = (turn for turn in transcript.turns[skip:] if len(turn) <= TYPED_CHARS)
+    found = list(dict.fromkeys(each for turn in typed for each in statements(turn)))[:MOST]
     done = [_store(service, each, dry_run=dry_run) for each in found]
     if transcript.title and len(transcript.turns) > skip:
         done.append(_store_title(service, transcript.title, dry_run=dry_run))
