@@ -24,8 +24,12 @@ if TYPE_CHECKING:
         create_manage_memory_tool,
         create_search_memory_tool,
     )
+    from memcrdt.frameworks.langchain_values import MemcrdtByteStore, MemcrdtCache, MemcrdtChatMessageHistory
 
 __all__ = [
+    "MemcrdtByteStore",
+    "MemcrdtCache",
+    "MemcrdtChatMessageHistory",
     "MemcrdtDocumentIndex",
     "MemcrdtMiddleware",
     "MemcrdtRetriever",
@@ -38,6 +42,7 @@ _MODULES: Final = {
     "langchain_documents": ("MemcrdtDocumentIndex", "MemcrdtVectorStore"),
     "langchain_middleware": ("MemcrdtMiddleware",),
     "langchain_recall": ("MemcrdtRetriever", "create_manage_memory_tool", "create_search_memory_tool"),
+    "langchain_values": ("MemcrdtByteStore", "MemcrdtCache", "MemcrdtChatMessageHistory"),
 }
 _MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
 

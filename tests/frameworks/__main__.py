@@ -48,7 +48,7 @@ ENVIRONMENTS = {
     "openai-agents": Environment(extras=("openai-agents",), tests=("history", "openai_agents")),
     "langchain": Environment(
         extras=("langchain",),
-        tests=("langchain_documents", "langchain_recall", "langchain_middleware"),
+        tests=("langchain_documents", "langchain_recall", "langchain_middleware", "langchain_values"),
         tools=("langchain-tests",),
     ),
     "google-adk": Environment(extras=("google-adk",), tests=("google_adk",)),
