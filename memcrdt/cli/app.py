@@ -64,6 +64,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "status": "status",
         "sync": "status",
         "serve": "serve",
+        "service": "service",
         "mcp": "mcp",
         "hook": "hook_command",
         "token": "token",

@@ -150,9 +150,9 @@ class FaceGroup(click.Group):
         return result
 
 
-def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Return a decorator that makes a function a FaceCommand."""
-    return click.command(name, cls=FaceCommand)
+def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """Return a decorator that makes a function a FaceCommand, with further settings of click."""
+    return click.command(name, cls=FaceCommand, **settings)
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:

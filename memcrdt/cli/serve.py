@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +27,7 @@ _FILE = click.Path(path_type=Path)
 
 
 POLL_S: Final = 1.0  # between two looks at the address
+LOG_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +70,12 @@ class ServeReport:
 @click.option("--yjs-cert", type=_FILE, help="A certificate with its chain (PEM), for TLS.")
 @click.option("--yjs-key", type=_FILE, help="The private key (PEM), if it is not in the file of the certificate.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the addresses of other devices, and every dial that fails.")
+@click.option("--log", type=_FILE, help="Append what is printed to this file, each line with its time.")
 @pass_face
 @click.pass_context
-def serve_command(context: click.Context, face: Face, /, yjs: bool, verbose: bool, **options: Any) -> None:
+def serve_command(
+    context: click.Context, face: Face, /, yjs: bool, verbose: bool, log: Path | None, **options: Any
+) -> None:
     """Sync with the accepted devices until interrupted.
 
     Prints its addresses at the start and whenever they change, and one line on stderr for each change of another
@@ -83,8 +89,31 @@ def serve_command(context: click.Context, face: Face, /, yjs: bool, verbose: boo
             raise click.UsageError(f"--{name.replace('_', '-')} needs --yjs")
     if options["port"] is None:
         del options["port"]  # follow the settings
+    if log is not None:
+        sys.stdout = sys.stderr = _LogFile(log)
     with face.open() as memory, telling("memcrdt.net.peers", logging.DEBUG if verbose else logging.INFO):
         run_loop(_serve(Node(memory, yjs=_yjs(**to_yjs) if yjs else None, **options), face.printer))
+
+
+class _LogFile(io.TextIOBase):
+    """A file that lines are appended to, each with its time. A long one is moved to `.1` before.
+
+    Args:
+        path: The file. It is created if it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if path.exists() and path.stat().st_size > LOG_BYTES:
+            path.replace(path.with_name(f"{path.name}.1"))
+        self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
+        self._begins = True  # a line
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines(keepends=True):
+            self._file.write(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {line}" if self._begins else line)
+            self._begins = line.endswith("\n")
+        self._file.flush()
+        return len(text)
 
 
 def _yjs(yjs_host: str, yjs_port: int, yjs_cert: Path | None, yjs_key: Path | None) -> YjsOptions:
