@@ -117,15 +117,10 @@ class Systemd:
         process = f", process {found.get('MainPID')}" if running else ""
         return ServiceState(running, f"{found.get('ActiveState')} ({found.get('SubState')}){process}")
 
-    @property
-    def log(self) -> None:
-        """None: the journal has the lines of the service."""
-        return None
-
-    def show_log(self, lines: int, *, follow: bool) -> int:
-        """Show the last lines of the service. Return the exit code."""
+    def log_command(self, lines: int, *, follow: bool) -> list[str] | None:
+        """Return the command that shows the last lines of the service; None if a file has them."""
         shown = ["journalctl", "--user", "--unit", self._unit, "--lines", str(lines)]
-        return _call([*shown, "--follow"] if follow else [*shown, "--no-pager"])
+        return [*shown, "--follow"] if follow else [*shown, "--no-pager"]
 
     def advice(self) -> str:
         """Return what the user has to know about when it runs."""
@@ -176,6 +171,10 @@ class Launchd:
         process = f", process {found['pid']}" if "pid" in found else ""
         return ServiceState(found.get("state") == "running", f"{found.get('state', 'not loaded')}{process}")
 
+    def log_command(self, lines: int, *, follow: bool) -> list[str] | None:
+        """Return the command that shows the last lines of the service; None if a file has them."""
+        return None
+
     def advice(self) -> str:
         """Return what the user has to know about when it runs."""
         return "it runs while you are logged in"
@@ -184,7 +183,7 @@ class Launchd:
         _run("launchctl", "bootout", f"{self._domain()}/{self._service.name}", may_fail=True)
 
     def _domain(self) -> str:
-        return f"gui/{os.getuid()}" if sys.platform != "win32" else ""
+        return f"gui/{getattr(os, 'getuid', int)()}"  # Windows has no such function
 
 
 class TaskScheduler:
@@ -221,7 +220,8 @@ class TaskScheduler:
         _add(task, {"Actions": {"Exec": {"Command": program, "Arguments": subprocess.list2cmdline(arguments)}}})
         task.find("Actions").set("Context", "Author")  # type: ignore[union-attr]
         ElementTree.indent(task)
-        return ElementTree.tostring(task, encoding="UTF-16", xml_declaration=True)
+        content: bytes = ElementTree.tostring(task, encoding="UTF-16", xml_declaration=True)
+        return content
 
     def start(self) -> None:
         """Start the service now and at each login."""
@@ -238,6 +238,10 @@ class TaskScheduler:
         shown = _run("schtasks", "/Query", "/TN", self._service.name, "/FO", "CSV", "/NH", may_fail=True)
         row = next(csv.reader(shown.splitlines()), [])
         return ServiceState(None, row[-1] if row else "not known to the Task Scheduler")
+
+    def log_command(self, lines: int, *, follow: bool) -> list[str] | None:
+        """Return the command that shows the last lines of the service; None if a file has them."""
+        return None
 
     def advice(self) -> str:
         """Return what the user has to know about when it runs."""
@@ -278,7 +282,7 @@ def _run(*command: str, may_fail: bool = False) -> str:
         MemcrdtError: It is not there or fails, unless `may_fail`.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_WAIT_S, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_WAIT_S, check=False)  # noqa: S603 - fixed words, and the name of the service
     except FileNotFoundError:
         if may_fail:
             return ""

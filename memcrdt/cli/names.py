@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -103,4 +102,5 @@ def _listings(home: Path) -> dict[str, list[str]]:
 
 def _terminal() -> str:
     """Return the terminal that this command runs on: its session, or on Windows the shell that started the command."""
-    return str(os.getppid() if sys.platform == "win32" else os.getsid(0))
+    session = getattr(os, "getsid", None)
+    return str(session(0) if session else os.getppid())

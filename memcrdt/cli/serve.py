@@ -95,7 +95,7 @@ def serve_command(
         run_loop(_serve(Node(memory, yjs=_yjs(**to_yjs) if yjs else None, **options), face.printer))
 
 
-class _LogFile(io.TextIOBase):
+class _LogFile(io.TextIOWrapper):
     """A file that lines are appended to, each with its time. A long one is moved to `.1` before.
 
     Args:
@@ -105,14 +105,14 @@ class _LogFile(io.TextIOBase):
     def __init__(self, path: Path) -> None:
         if path.exists() and path.stat().st_size > LOG_BYTES:
             path.replace(path.with_name(f"{path.name}.1"))
-        self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
+        super().__init__(path.open("ab"), encoding="utf-8", errors="backslashreplace", line_buffering=True)
         self._begins = True  # a line
 
     def write(self, text: str) -> int:
+        super().write(text[:0])  # refuses bytes, by which click finds out that this is a stream of text
         for line in text.splitlines(keepends=True):
-            self._file.write(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {line}" if self._begins else line)
+            super().write(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {line}" if self._begins else line)
             self._begins = line.endswith("\n")
-        self._file.flush()
         return len(text)
 
 

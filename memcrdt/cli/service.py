@@ -14,7 +14,7 @@ import click
 from memcrdt.cli.autostart import Manager, Service, manager_of, service_for
 from memcrdt.cli.face import Face, FaceGroup, command, pass_face
 from memcrdt.cli.output import say
-from memcrdt.errors import NotFoundError
+from memcrdt.errors import MemcrdtError, NotFoundError
 from memcrdt.paths import home_folder
 
 _FOLLOW_S: Final = 0.5  # between two looks at the log
@@ -62,10 +62,8 @@ def install_command(face: Face, /, only_print: bool, options: tuple[str, ...]) -
         click.echo(f"# {manager.file}", err=True)
         click.echo(content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"), nl=False)
         return
-    manager.file.parent.mkdir(parents=True, exist_ok=True)
     service.log.parent.mkdir(parents=True, exist_ok=True)
-    manager.file.write_bytes(content)
-    manager.start()
+    _start(manager, content)
     face.printer.record(_report(service, manager))
     say(f"{manager.advice()}; `memcrdt service logs` shows what it says")
 
@@ -96,9 +94,10 @@ def logs_command(face: Face, lines: int, follow: bool) -> None:
     """Show the last lines of the service."""
     service, manager = _service_of(face)
     _check_installed(service, manager)
-    if manager.shows_log:
-        raise SystemExit(subprocess.run(manager.log_command(lines, follow=follow), check=False).returncode)
-    _show(service.log, lines, follow=follow)
+    if shown := manager.log_command(lines, follow=follow):
+        subprocess.run(shown, check=False)  # noqa: S603 - fixed words, and the name of the service
+    else:
+        _show(service.log, lines, follow=follow)
 
 
 for _each in (install_command, uninstall_command, status_command, logs_command):
@@ -108,6 +107,21 @@ for _each in (install_command, uninstall_command, status_command, logs_command):
 def _service_of(face: Face, options: tuple[str, ...] = ()) -> tuple[Service, Manager]:
     service = service_for(home_folder(face.home), options)
     return service, manager_of(service)
+
+
+def _start(manager: Manager, content: bytes) -> None:
+    """Write the file and start the service. If that fails, leave the file as it was."""
+    former = manager.file.read_bytes() if manager.file.exists() else None
+    manager.file.parent.mkdir(parents=True, exist_ok=True)
+    manager.file.write_bytes(content)
+    try:
+        manager.start()
+    except MemcrdtError:
+        if former is None:
+            manager.file.unlink()
+        else:
+            manager.file.write_bytes(former)
+        raise
 
 
 def _check_installed(service: Service, manager: Manager) -> None:
@@ -124,7 +138,7 @@ def _report(service: Service, manager: Manager) -> ServiceReport:
         installed=installed,
         running=state.running if state else None,
         state=state.text if state else None,
-        log=None if manager.shows_log else str(service.log),
+        log=None if manager.log_command(1, follow=False) else str(service.log),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -206,10 +207,21 @@ def _search(search: SearchStatus) -> str:
     return "; ".join([*words, search.error] if search.error else words)
 
 
+def _of_service(status: Status) -> str:
+    """Return what to know about the service of the home while nothing serves it."""
+    from memcrdt.cli.autostart import manager_of, service_for
+
+    if status.home is None:
+        return ""
+    if manager_of(service_for(Path(status.home), ())).file.exists():
+        return "; its service is installed, but does not run: see `memcrdt service status` and `service logs`"
+    return "; `memcrdt service install` runs it at each login"
+
+
 def _where(status: Status) -> str:
     serving = status.serving
     if serving is None:
-        return "no; nothing is sent or received until `memcrdt serve` runs"
+        return f"no; nothing is sent or received until `memcrdt serve` runs{_of_service(status)}"
     if serving.port is not None:
         where = f"listening on port {serving.port}"
     elif serving.error is not None:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, cast
 
 from memcrdt.errors import InputError
 from memcrdt.mcp.clients import CLIENTS, NAME, program, read
@@ -134,7 +134,7 @@ def _try_server(entry: Mapping[str, Any], folder: Path, *, is_foreign: bool) -> 
     environment = {**os.environ, **{str(name): str(value) for name, value in given.items()}}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         try:
-            seconds, saw = anyio.run(_ask_server, words, environment, folder, errors)
+            seconds, saw = anyio.run(_ask_server, words, environment, folder, cast("TextIO", errors))
         except Exception as exc:  # noqa: BLE001 - whatever keeps a server from answering is the finding
             errors.seek(0)
             said = errors.read()[-_SAID_CHARS:].strip().splitlines()

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
@@ -127,7 +126,7 @@ def _restore(home: Path, backup: Path) -> None:
         memory.files.restore(backup)
 
 
-def _answer(connection: Connection, timeout_s: float) -> Any:
+def _answer(connection: Any, timeout_s: float) -> Any:
     """Return what the other process says next."""
     if not connection.poll(timeout_s):
         raise LostError(f"the other process did not answer within {timeout_s:.0f} s")
@@ -137,7 +136,7 @@ def _answer(connection: Connection, timeout_s: float) -> Any:
     return answer
 
 
-def _everyday(home: Path, parent: Connection) -> None:
+def _everyday(home: Path, parent: Any) -> None:
     """Make everyday calls until the parent says None. Answer each message with what happened since the one before."""
     kept: list[str] = []
     try:
