@@ -151,8 +151,8 @@ class Memory:
                 memory: given tags replace its tags, and other given values its values. If the memory was forgotten,
                 the key starts a new one.
             dedupe: Whether to return the id of an existing memory with the same text in the same space and scope.
-            replace: With `key`: whether values that are not given are removed from the existing memory. Its links and
-                its history stay.
+            replace: With `key`: whether metadata and an expiry that are not given are removed from the existing memory.
+                What people decide about it, such as `pinned`, stays.
             expected: With `key`: the revision of the memory that this call changes, or all revisions of conflicts()
                 if its texts compete; [] if there must be no memory of the key yet. It is compared under the write lock.
             allow_secret: Whether to accept a text that looks like a secret.

@@ -223,15 +223,12 @@ def upsert(request: AddRequest, state: LiveMemory, now: int) -> MemoryEdit:
     """Return the edit for an add under the key of a known memory. The edit also makes the memory visible again."""
     hidden: dict[str, Json] = {"superseded_by": None}
     expires_at = state.attributes.get("expires_at")
-    if isinstance(expires_at, int) and expires_at <= now:
+    if request.replace or (isinstance(expires_at, int) and expires_at <= now):
         hidden["expires_at"] = None
-    others: dict[str, Json] = {}
-    if request.replace:
-        hidden |= {name: each.default for name, each in _ATTRIBUTES["add"].items() if each.in_register}
-        others = dict.fromkeys(state.metadata)
+    others: dict[str, Json] = dict.fromkeys(state.metadata) if request.replace else {}
     return MemoryEdit(
         text=request.text,
-        tags=request.tags if request.replace else request.tags or None,
+        tags=request.tags or None,
         metadata={**others, **request.metadata},
         attributes={**hidden, **_overriding(request), **request.attributes},
         add_links=request.links,

@@ -156,3 +156,12 @@ async def test_the_awaitable_twins_do_the_same(tree: FileTree) -> None:
     await tree.arename("a.md", "b.md")
     await tree.adelete("b.md")
     assert tree.files() == []
+
+
+def test_what_people_say_about_a_file_stays(tree: FileTree, memory: Memory) -> None:
+    """A write replaces the text, and neither a tag nor a pin."""
+    made = tree.write("a.md", "one")
+    memory.update(made.id, pinned=True, add_tags=["todo"])
+    tree.write("a.md", "two")
+    record = memory.get(made.id)
+    assert (record.text, record.pinned, record.tags) == ("two", True, ("todo",))

@@ -158,24 +158,18 @@ def test_a_key_leads_to_its_memory(memory: Memory) -> None:
     assert memory.get_by_key("k", scope="project/acme").id == again
 
 
-def test_replace_leaves_nothing_of_the_former_values(memory: Memory) -> None:
-    """Without it, values that are not given stay. The text's history stays in both."""
-    given: dict[str, Any] = {
-        "tags": ["a"],
-        "metadata": {"a": 1, "b": 2},
-        "kind": "fact",
-        "importance": 0.5,
-        "pinned": True,
-        "ttl": 60,
-    }
+def test_replace_leaves_no_former_metadata_and_no_expiry(memory: Memory) -> None:
+    """Without it, they stay unless they are given. What people decide about a memory stays in both cases."""
+    given: dict[str, Any] = {"tags": ["a"], "metadata": {"a": 1, "b": 2}, "kind": "fact", "pinned": True, "ttl": 60}
     made = memory.add("one", key="k", **given)
     memory.add("two", key="k")
     kept = memory.get(made)
     assert (kept.tags, kept.metadata, kept.kind, kept.pinned) == (("a",), {"a": 1, "b": 2}, "fact", True)
+    assert kept.expires_at is not None
     memory.add("three", key="k", replace=True, metadata={"b": 3})
     left = memory.get(made)
-    assert (left.tags, left.metadata, left.kind) == ((), {"b": 3}, None)
-    assert (left.importance, left.pinned, left.expires_at, left.scope) == (None, False, None, "global")
+    assert (left.tags, left.metadata, left.kind, left.pinned) == (("a",), {"b": 3}, "fact", True)
+    assert left.expires_at is None
     assert [each.text for each in memory.history(made)] == ["one", "two", "three"]
 
 
