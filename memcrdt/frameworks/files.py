@@ -7,15 +7,15 @@ written apart, the later one is shown, and both are in `rivals`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from memcrdt.errors import InputError, NotFoundError, StaleRevisionError
 from memcrdt.frameworks.threads import in_thread
-from memcrdt.model.records import MemoryRecord
-from memcrdt.service.service import Service
+from memcrdt.model.records import Hit, MemoryRecord
+from memcrdt.service.service import LIMIT, Service
 
 Version: TypeAlias = tuple[str, ...]  # the revisions whose texts are current; one, unless texts compete
 
@@ -39,6 +39,7 @@ class StoredFile:
         updated_at: The time of its last change.
         rivals: The texts that devices wrote while disconnected and nobody has settled; empty if there is one text.
         id: The id of the memory.
+        metadata: What the last write said about itself.
     """
 
     path: str
@@ -47,6 +48,7 @@ class StoredFile:
     updated_at: datetime
     rivals: tuple[str, ...]
     id: str
+    metadata: Mapping[str, Any]
 
 
 class FileTree:
@@ -81,27 +83,30 @@ class FileTree:
         except NotFoundError as exc:
             raise _missing(path) from exc
 
-    def write(self, path: str, text: str, *, expected: Version | None = None) -> StoredFile:
+    def write(
+        self, path: str, text: str, *, expected: Version | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> StoredFile:
         """Create a file or replace its text, and return the file as it is then.
 
         Args:
             path: The path.
             text: The whole text. Maximum: 64 KiB of UTF-8.
             expected: The version that is replaced; NEW if there must be no file yet; None for any.
+            metadata: What the write says about itself, up to the next one. The keys `path` and `blank` are taken.
 
         Raises:
-            InputError: The path or the text is not valid.
+            InputError: The path, the text or the metadata is not valid.
             StaleRevisionError: The file is at another version.
         """
         full = self._full(path)
-        metadata = {"path": full} if text.strip() else {"path": full, "blank": text}
+        own = {"path": full} if text.strip() else {"path": full, "blank": text}
         self._service.add(
             text if text.strip() else _shown_blank(full, text),
             scope=self._scope,
             space=self._space,
             kind=KIND,
             key=_KEY + full,
-            metadata=metadata,
+            metadata={**(metadata or {}), **own},
             replace=True,
             expected=expected,
         )
@@ -149,10 +154,25 @@ class FileTree:
 
     def files(self, folder: str = "") -> list[StoredFile]:
         """Return the files in a folder and below it, sorted by path; all files without a folder."""
-        start = f"{self._full(folder)}/" if folder.strip("/") else self._root
-        inside = {"$gte": start, "$lt": start + _LAST} if start else {"$exists": True}
-        found = self._service.iterate(scope=self._scope, space=self._space, kind=KIND, metadata={"path": inside})
+        found = self._service.iterate(**self._inside(folder))
         return sorted(map(self._file, found), key=lambda file: file.path)
+
+    def search(self, query: str, folder: str = "", *, limit: int = LIMIT) -> list[tuple[StoredFile, Hit]]:
+        """Return the files in a folder and below it that best answer a query, best first.
+
+        Args:
+            query: A question or keywords; a blank one finds nothing.
+            folder: The folder; empty for all files.
+            limit: Maximum number of files, up to 1,000.
+        """
+        hits = self._service.find(query, limit=limit, fold=False, **self._inside(folder)) if query.strip() else []
+        return [(self._file(hit.memory), hit) for hit in hits]
+
+    def _inside(self, folder: str) -> dict[str, Any]:
+        """Return the filters for the files in a folder and below it."""
+        start = f"{self._full(folder)}/" if folder.strip("/") else self._root
+        path = {"$gte": start, "$lt": start + _LAST} if start else {"$exists": True}
+        return {"scope": self._scope, "space": self._space, "kind": KIND, "metadata": {"path": path}}
 
     def _file(self, record: MemoryRecord) -> StoredFile:
         """Return the file of a memory. Text and version come from one read, so that they fit together."""
@@ -169,6 +189,7 @@ class FileTree:
             updated_at=record.updated_at,
             rivals=tuple(texts) if len(texts) > 1 else (),
             id=record.id,
+            metadata={name: value for name, value in record.metadata.items() if name not in ("path", "blank")},
         )
 
     def _full(self, path: str) -> str:
@@ -183,6 +204,7 @@ class FileTree:
     adelete = in_thread(delete)
     arename = in_thread(rename)
     afiles = in_thread(files)
+    asearch = in_thread(search)
 
 
 def _checked(path: str) -> str:

@@ -45,6 +45,7 @@ ENVIRONMENTS = {
         tools=("langgraph-checkpoint-sqlite",),
         companions=("langgraph", "langmem", "deepagents"),
     ),
+    "pydantic-ai": Environment(extras=("pydantic-ai",), tests=("pydantic_ai",)),
     "openai-agents": Environment(extras=("openai-agents",), tests=("history", "openai_agents")),
     "langchain": Environment(
         extras=("langchain",),

@@ -40,6 +40,21 @@ def test_files_are_listed_by_folder(tree: FileTree) -> None:
     assert tree.files("b.md") == []
 
 
+def test_files_are_found_by_what_they_say(tree: FileTree) -> None:
+    """In a folder, best first."""
+    for path, text in {"a/1.md": "invoices in PDF", "a/2.md": "deploys", "b/1.md": "all invoices"}.items():
+        tree.write(path, text)
+    assert [file.path for file, _ in tree.search("invoices", "a")] == ["a/1.md"]
+    assert {file.path for file, _ in tree.search("invoices")} == {"a/1.md", "b/1.md"}
+    assert tree.search(" ") == tree.search("coffee") == []
+
+
+def test_a_write_says_something_about_itself(tree: FileTree) -> None:
+    """Up to the next write, which it is not about."""
+    assert tree.write("a.md", "", metadata={"by": "planner", "path": "no"}).metadata == {"by": "planner"}
+    assert tree.edit("a.md", lambda _: "two").metadata == {}
+
+
 @pytest.mark.parametrize("text", ["", "\n", "a\n", "  x", 'notes.md is blank: ""'])
 def test_every_text_comes_back_as_it_was(tree: FileTree, text: str) -> None:
     """Also blank ones, which a memory cannot have, and one that looks like what stands for them."""
