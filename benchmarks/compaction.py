@@ -28,7 +28,7 @@ from figures import machine
 
 import memcrdt
 from memcrdt.model import limits
-from memcrdt.model.requests import check_update
+from memcrdt.model.requests import UpdateRequest, check_update
 from memcrdt.store import changes
 from memcrdt.store.transaction import Transaction
 
@@ -47,12 +47,12 @@ def attributes(transaction: Transaction, memory_id: str, turn: int) -> None:
         {"importance": turn % 89 / 89},
         {"remove_tags": ["t1"]},
     )[turn // MEMORIES % 4]
-    changes.update(memory_id, check_update(given, transaction.stamp.at), None, transaction)
+    changes.update(UpdateRequest(memory_id, check_update(given, transaction.stamp.at)), transaction)
 
 
 def texts(transaction: Transaction, memory_id: str, turn: int) -> None:
     edit = check_update({"text": f"{memory_id}, version {turn}"}, transaction.stamp.at)
-    changes.update(memory_id, edit, None, transaction)
+    changes.update(UpdateRequest(memory_id, edit), transaction)
 
 
 def changed(memory: memcrdt.Memory, ids: list[str], change: Change, count: int) -> None:

@@ -19,7 +19,7 @@ from corpus import sentences
 from figures import machine, p50_p95
 
 import memcrdt
-from memcrdt.model.requests import check_update
+from memcrdt.model.requests import UpdateRequest, check_update
 from memcrdt.store import changes
 from memcrdt.store.transaction import Transaction
 
@@ -121,7 +121,7 @@ def _with_history(home: Path) -> str:
             def plan(transaction: Transaction, turn: int = turn) -> None:
                 for place, memory_id in enumerate(ids):
                     edit = check_update({"text": texts[(place + turn) % MEMORIES]}, transaction.stamp.at)
-                    changes.update(memory_id, edit, None, transaction)
+                    changes.update(UpdateRequest(memory_id, edit), transaction)
 
             memory.store.commit(plan)
     return ids[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp.server.mcpserver import Context
 from mcp_types import CallToolResult, TextContent
@@ -12,9 +12,11 @@ from memcrdt.errors import MemcrdtError
 from memcrdt.mcp.workspace import Workspace
 from memcrdt.model import limits
 from memcrdt.service.access import Access
-from memcrdt.service.answers import Answer
 from memcrdt.service.problems import problem_of
-from memcrdt.service.service import Service
+
+if TYPE_CHECKING:
+    from memcrdt.service.answers import Answer
+    from memcrdt.service.service import Service
 
 
 class Calls:

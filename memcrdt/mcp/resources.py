@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote, unquote
 
 import anyio.to_thread
@@ -13,9 +13,11 @@ from mcp_types import Completion, CompletionArgument, PromptReference, ResourceT
 
 from memcrdt.errors import InputError, MemcrdtError, NotFoundError
 from memcrdt.mcp.calls import Calls, text_of
-from memcrdt.service.answers import Answer
 from memcrdt.service.problems import problem_of
-from memcrdt.service.service import Service
+
+if TYPE_CHECKING:
+    from memcrdt.service.answers import Answer
+    from memcrdt.service.service import Service
 
 RECENT: Final = "memory://recent"
 SCOPE: Final = "memory://scope/"  # and the scope

@@ -127,6 +127,10 @@ class ServerMemoryTools:
             (self.open_nodes, _READ),
         ):
             server.add_tool(tool, description=SERVER_MEMORY[tool.__name__], annotations=hints)
+            made = server._tool_manager.get_tool(tool.__name__)  # the SDK has no other way to a short schema
+            assert made is not None
+            made.parameters = short(made.parameters)
+            made.fn_metadata.output_schema = short(made.fn_metadata.output_schema)
 
         @server.resource(GRAPH, name="knowledge-graph", description="The whole graph", mime_type="application/json")
         def knowledge_graph() -> str:
@@ -208,6 +212,20 @@ def _entity(given: WireEntity) -> graph.Entity:
 
 def _relation(given: WireRelation) -> graph.Relation:
     return graph.Relation(given.start, given.relation_type, given.end)
+
+
+def short(schema: Any) -> Any:
+    """Return a schema without what pydantic adds for readers: titles, and the docstrings of classes."""
+    if isinstance(schema, list):
+        return [short(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    told = {
+        name: value
+        for name, value in schema.items()
+        if not (name in ("title", "description") and isinstance(value, str))
+    }
+    return {name: short(value) for name, value in told.items()}
 
 
 def _by_name(given: Iterable[tuple[str, list[str]]]) -> dict[str, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from mcp.server import MCPServer
 from mcp.server.elicitation import AcceptedElicitation, ElicitationResult
@@ -15,8 +15,10 @@ from memcrdt.errors import MemcrdtError
 from memcrdt.mcp.calls import Calls, result, text_of
 from memcrdt.mcp.texts import DESCRIPTIONS, PARAMETERS
 from memcrdt.model.serialization import to_json
-from memcrdt.service.answers import Answer
-from memcrdt.service.service import Saved, Service
+
+if TYPE_CHECKING:  # they load the store, which is loaded while the client has its tools already
+    from memcrdt.service.answers import Answer
+    from memcrdt.service.service import Saved, Service
 
 Tags: TypeAlias = list[str] | None
 Json: TypeAlias = dict[str, Any] | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import MemcrdtError, PeerError, StoreError
 from memcrdt.service.access import Access
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from memcrdt.service.service import Service
 
 
+HEAD_START_S: Final = 0.3  # for the first answers, which would otherwise share the interpreter with loading the store
+
+
 class Workspace:
-    """Opens a memory in a thread, and makes the service for each call.
+    """Opens a memory in a thread, after a moment or as soon as it is needed, and makes the service for each call.
 
     Args:
         opener: Opens the memory.
@@ -29,7 +32,9 @@ class Workspace:
         self.context = context
         self._opener = opener
         self._sync = sync
+        self._wanted = threading.Event()
         self._opened = threading.Event()
+        self._closing = False
         self._memory: Memory | None = None
         self._error: MemcrdtError | None = None
         self.sync_error: str | None = None
@@ -40,7 +45,9 @@ class Workspace:
         self._thread.start()
 
     def close(self) -> None:
-        """Close the memory once it is open."""
+        """Close the memory once it is open. If it is not needed any more, it is not opened."""
+        self._closing = True
+        self._wanted.set()
         self._thread.join()
         if self._memory is not None:
             self._memory.close()
@@ -48,6 +55,7 @@ class Workspace:
     @property
     def memory(self) -> Memory:
         """The memory, when it is open. Blocks until then. Raises what opening it raised."""
+        self._wanted.set()
         self._opened.wait()
         if self._memory is None:
             raise self._error or StoreError("the memory could not be opened; run `memcrdt status`")
@@ -60,7 +68,10 @@ class Workspace:
         return Service(self.memory, replace(self.context, agent=self.context.agent or agent), access)
 
     def _open(self) -> None:
+        self._wanted.wait(HEAD_START_S)
         try:
+            if self._closing:
+                return
             self._memory = self._opener()
             if self._sync:
                 self._memory.start_sync()

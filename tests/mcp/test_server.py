@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -58,6 +60,13 @@ async def test_the_list_of_tools_is_short_and_whole(connect: Connect) -> None:
             "sync_status",
         }
         assert {name for name, hint in hints.items() if hint.destructive_hint} == {"update_memory", "forget_memory"}
+
+
+def test_the_server_answers_before_it_loads_the_store() -> None:
+    """So its start costs little more than that of the SDK. The store is loaded in the background."""
+    program = "import sys, memcrdt.mcp.server; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"apsw", "pycrdt", "numpy", "memcrdt.service.service"} & set(done.stdout.split())
 
 
 async def test_a_memory_is_stored_found_changed_and_forgotten(connect: Connect) -> None:
