@@ -27,7 +27,7 @@ _TASKS: Final = "http://schemas.microsoft.com/windows/2004/02/mit/task"
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class LoginService:
     """A service and what it runs.
 
     Attributes:
@@ -49,7 +49,7 @@ class ServiceState:
     text: str
 
 
-def service_for(home: Path, options: Sequence[str]) -> Service:
+def service_for(home: Path, options: Sequence[str]) -> LoginService:
     """Return the service for a home. The name has a part of the home's path, unless it is the default home.
 
     Args:
@@ -61,7 +61,7 @@ def service_for(home: Path, options: Sequence[str]) -> Service:
     is_default = home == user_data_path("memcrdt", appauthor=False)
     name = "memcrdt" if is_default else f"memcrdt-{hashlib.blake2b(os.fsencode(home), digest_size=4).hexdigest()}"
     log = user_log_path("memcrdt", appauthor=False) / f"{name}.log"
-    return Service(name, (*_python(), "-m", "memcrdt", "serve", "--home", str(home), *options), log)
+    return LoginService(name, (*_python(), "-m", "memcrdt", "serve", "--home", str(home), *options), log)
 
 
 def _python() -> tuple[str]:
@@ -73,7 +73,7 @@ def _python() -> tuple[str]:
 class Systemd:
     """The user manager of systemd. Its journal has the lines of the service."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: LoginService) -> None:
         self._service = service
         self._unit = f"{service.name}.service"
         base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
@@ -136,7 +136,7 @@ class Systemd:
 class Launchd:
     """The agents of launchd on macOS."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: LoginService) -> None:
         self._service = service
         self.file = Path.home() / "Library" / "LaunchAgents" / f"{service.name}.plist"
 
@@ -189,7 +189,7 @@ class Launchd:
 class TaskScheduler:
     """The scheduled tasks of Windows."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: LoginService) -> None:
         from platformdirs import user_config_path
 
         self._service = service
@@ -251,7 +251,7 @@ class TaskScheduler:
 Manager = Systemd | Launchd | TaskScheduler
 
 
-def manager_of(service: Service, platform: str = sys.platform) -> Manager:
+def manager_of(service: LoginService, platform: str = sys.platform) -> Manager:
     """Return what runs services on a platform."""
     kinds: dict[str, type[Manager]] = {"darwin": Launchd, "win32": TaskScheduler}
     return kinds.get(platform, Systemd)(service)

@@ -9,7 +9,7 @@ import click
 
 from memcrdt.cli.face import Face, FaceGroup, command, pass_face
 from memcrdt.cli.output import Column, say, without
-from memcrdt.cli.values import Known, models
+from memcrdt.cli.values import CompletedText, models
 
 if TYPE_CHECKING:
     from memcrdt import KnownModel
@@ -41,7 +41,7 @@ def list_command(face: Face) -> None:
 
 
 @command("pull")
-@click.argument("name", type=Known(models))
+@click.argument("name", type=CompletedText(models))
 @pass_face
 def pull_command(face: Face, name: str) -> None:
     """Download a model, to use it later without a network. A second run resumes the download."""
@@ -52,7 +52,7 @@ def pull_command(face: Face, name: str) -> None:
 
 
 @command("use")
-@click.argument("name", type=Known(models))
+@click.argument("name", type=CompletedText(models))
 @pass_face
 def use_command(face: Face, name: str) -> None:
     """Switch to the model NAME: `static`, a name from `memcrdt model list`, or a folder with a model.

@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from memcrdt.cli.autostart import Manager, Service, manager_of, service_for
+from memcrdt.cli.autostart import LoginService, Manager, manager_of, service_for
 from memcrdt.cli.face import Face, FaceGroup, command, pass_face
 from memcrdt.cli.output import say
 from memcrdt.errors import MemcrdtError, NotFoundError
@@ -104,7 +104,7 @@ for _each in (install_command, uninstall_command, status_command, logs_command):
     service_command.add_command(_each)
 
 
-def _service_of(face: Face, options: tuple[str, ...] = ()) -> tuple[Service, Manager]:
+def _service_of(face: Face, options: tuple[str, ...] = ()) -> tuple[LoginService, Manager]:
     service = service_for(home_folder(face.home), options)
     return service, manager_of(service)
 
@@ -124,12 +124,12 @@ def _start(manager: Manager, content: bytes) -> None:
         raise
 
 
-def _check_installed(service: Service, manager: Manager) -> None:
+def _check_installed(service: LoginService, manager: Manager) -> None:
     if not manager.file.exists():
         raise NotFoundError(f"the service {service.name} is not installed; run: memcrdt service install")
 
 
-def _report(service: Service, manager: Manager) -> ServiceReport:
+def _report(service: LoginService, manager: Manager) -> ServiceReport:
     installed = manager.file.exists()
     state = manager.state() if installed else None
     return ServiceReport(

@@ -8,7 +8,7 @@ import click
 
 from memcrdt.cli.face import Face, FaceGroup, command, pass_face
 from memcrdt.cli.output import Column, device_name, device_names, readable, say, short
-from memcrdt.cli.values import Known, spaces
+from memcrdt.cli.values import CompletedText, spaces
 
 if TYPE_CHECKING:
     from memcrdt import SpaceMember, SpaceStatus
@@ -58,7 +58,7 @@ def list_command(face: Face) -> None:
 
 
 @command("members")
-@click.argument("name", type=Known(spaces), default="personal")
+@click.argument("name", type=CompletedText(spaces), default="personal")
 @pass_face
 def members_command(face: Face, name: str) -> None:
     """List the members of the space NAME (default: personal), and the devices revoked from it."""
@@ -69,7 +69,7 @@ def members_command(face: Face, name: str) -> None:
 
 
 @command("invite")
-@click.argument("name", type=Known(spaces))
+@click.argument("name", type=CompletedText(spaces))
 @click.argument("device")
 @pass_face
 def invite_command(face: Face, name: str, device: str) -> None:
@@ -88,7 +88,7 @@ def invite_command(face: Face, name: str, device: str) -> None:
 
 
 @command("revoke")
-@click.argument("name", type=Known(spaces))
+@click.argument("name", type=CompletedText(spaces))
 @click.argument("device")
 @pass_face
 def revoke_command(face: Face, name: str, device: str) -> None:
@@ -102,7 +102,7 @@ def revoke_command(face: Face, name: str, device: str) -> None:
 
 
 @command("leave")
-@click.argument("name", type=Known(spaces))
+@click.argument("name", type=CompletedText(spaces))
 @pass_face
 def leave_command(face: Face, name: str) -> None:
     """Stop sharing the space NAME. Its memories stay here and on the other members."""

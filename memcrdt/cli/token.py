@@ -10,7 +10,7 @@ from memcrdt.cli.face import Face, FaceGroup, command, given, pass_face
 from memcrdt.cli.filters import several
 from memcrdt.cli.names import with_names
 from memcrdt.cli.output import Column, say
-from memcrdt.cli.values import Known, tokens
+from memcrdt.cli.values import CompletedText, tokens
 
 if TYPE_CHECKING:
     from memcrdt import YjsToken
@@ -62,7 +62,7 @@ def list_command(face: Face) -> None:
 
 
 @command("revoke")
-@click.argument("name", type=Known(tokens))
+@click.argument("name", type=CompletedText(tokens))
 @pass_face
 def revoke_command(face: Face, name: str) -> None:
     """Revoke the token NAME, and disconnect its clients."""

@@ -85,7 +85,7 @@ BY_PARAMETER: Final[dict[str, Values]] = {
 }
 
 
-class Known(click.types.StringParamType):
+class CompletedText(click.types.StringParamType):
     """A text that a shell completes with the values of this home."""
 
     def __init__(self, values: Values) -> None:
@@ -109,7 +109,7 @@ def complete_values(parameters: Iterable[click.Parameter]) -> None:
     for parameter in parameters:
         values = BY_PARAMETER.get(parameter.name or "")
         if values is not None and type(parameter.type) is click.types.StringParamType:
-            parameter.type = Known(values)
+            parameter.type = CompletedText(values)
 
 
 def _newest(memory: Memory) -> Iterator[MemoryRecord]:

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from memcrdt.cli.autostart import Manager, Service, manager_of, service_for
+from memcrdt.cli.autostart import LoginService, Manager, manager_of, service_for
 from memcrdt.cli.serve import LOG_BYTES, _LogFile
 from tests.cli.conftest import Cli
 
@@ -60,7 +60,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def managed(platform: str, command: tuple[str, ...] = ODD) -> Manager:
-    return manager_of(Service("memcrdt", command, Path("/logs/memcrdt.log")), platform)
+    return manager_of(LoginService("memcrdt", command, Path("/logs/memcrdt.log")), platform)
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
