@@ -12,6 +12,7 @@ from memcrdt.cli.face import STDIO, Face, command, given, pass_face
 from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_options, several
 from memcrdt.cli.names import with_names
 from memcrdt.cli.output import TerminalJson, say
+from memcrdt.cli.terminal import progress_line
 
 _FILE = click.argument("file", type=click.Path())  # not normalized: ./- is a file
 _FORMAT = click.option("--format", metavar="NAME", help="The format: jsonl. Default: the suffix of the file name.")
@@ -41,7 +42,9 @@ def import_command(face: Face, /, file: str, **options: Any) -> None:
     """
     with face.changing() as memory:
         source = sys.stdin.buffer if file == STDIO else file
-        report = memory.import_(source, progress=_show_progress, **with_names(memory, given(options)))
+        wanted = with_names(memory, given(options))
+        with progress_line() as tell:
+            report = memory.import_(source, progress=lambda lines: tell(f"{lines:,} lines"), **wanted)
         face.printer.record(report if face.json else {**asdict(report), "refusals": None, "dry_run": None})
         for refusal in report.refusals:
             say(f"line {refusal.line}: {refusal.reason}")
@@ -74,8 +77,3 @@ def export_command(face: Face, /, file: str, format: str | None, history: bool, 
             face.printer.record({"memories": memory.export(file, format=format, history=history, **wanted)})
             if not history:
                 say("only the present texts were exported; --history adds the earlier ones, and the devices")
-
-
-def _show_progress(lines: int) -> None:
-    if sys.stderr.isatty():
-        click.echo(f"\rmemcrdt: {lines:,} lines\r", nl=False, err=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,6 +37,25 @@ def local_time(moment: datetime) -> str:
         return moment.astimezone().strftime("%Y-%m-%d %H:%M")
     except (OverflowError, ValueError, OSError):  # at the edges of the calendar there is no local time
         return moment.isoformat(sep=" ", timespec="minutes")
+
+
+@contextmanager
+def progress_line() -> Iterator[Callable[[str], None]]:
+    """Lend a function that shows its text on stderr, if that is a terminal: in one line, which is erased at the end."""
+    width = 0
+
+    def tell(text: str) -> None:
+        nonlocal width
+        if sys.stderr.isatty():
+            line = f"memcrdt: {text}"
+            width = max(width, len(line))
+            click.echo(f"\r{line.ljust(width)}\r", nl=False, err=True)
+
+    try:
+        yield tell
+    finally:
+        if width:
+            click.echo(f"\r{' ' * width}\r", nl=False, err=True)
 
 
 def show(text: str) -> None:

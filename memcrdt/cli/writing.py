@@ -15,6 +15,7 @@ from memcrdt.cli.face import Face, command, given, pass_face, read_text
 from memcrdt.cli.filters import allow_secret, asked, attribute_options, filter_options, json_object, past, several, ttl
 from memcrdt.cli.names import memory_id, with_names
 from memcrdt.cli.output import CONTROLS, Column, memories, say, short
+from memcrdt.cli.terminal import progress_line
 from memcrdt.errors import NotFoundError
 from memcrdt.model import limits
 from memcrdt.model.attributes import taken_by
@@ -122,7 +123,10 @@ def forget_command(
         ids: str | Sequence[str] | None = one
         if not dry_run and not yes and (on_terminal or id is None):
             ids = _confirmed(memory, one, wanted, wait=on_terminal and not now)
-        forgotten = memory.forget(ids, dry_run=dry_run, progress=_show_progress, **wanted)
+        with progress_line() as tell:
+            forgotten = memory.forget(
+                ids, dry_run=dry_run, progress=lambda done, total: tell(f"{done:,} of {total:,} memories"), **wanted
+            )
         named = _named(memory, forgotten)
         became = _what_became_of(memory, one) if one and not forgotten.count else ""
     face.printer.record(forgotten if face.json else named)
@@ -189,11 +193,6 @@ def _wait_for_second_thoughts() -> None:
     except KeyboardInterrupt:
         say("taken back; nothing was forgotten")
         raise
-
-
-def _show_progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        click.echo(f"\rmemcrdt: {done:,} of {total:,} memories\r", nl=False, err=True)
 
 
 @command("forget-expired")
