@@ -49,7 +49,14 @@ ENVIRONMENTS = {
     "openai-agents": Environment(extras=("openai-agents",), tests=("history", "openai_agents")),
     "langchain": Environment(
         extras=("langchain",),
-        tests=("langchain_documents", "langchain_recall", "langchain_middleware", "langchain_values"),
+        tests=(
+            "langchain_documents",
+            "langchain_loop",
+            "langchain_middleware",
+            "langchain_recall",
+            "langchain_values",
+            "examples",
+        ),
         tools=("langchain-tests",),
     ),
     "google-adk": Environment(extras=("google-adk",), tests=("google_adk",)),

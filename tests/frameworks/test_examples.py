@@ -38,3 +38,16 @@ def test_an_agent_learns_on_one_machine_what_it_knows_on_the_other() -> None:
         "-> Noted.",
         "-> The staging server listens at port 9443",
     ]
+
+
+def test_a_coding_agent_remembers_a_command_and_corrects_it() -> None:
+    """Each conversation knows what the earlier ones taught."""
+    pytest.importorskip("langchain.agents", reason="the extra memcrdt[langchain] is not installed")
+    out = run("langchain_agent.py")
+    assert [line.strip() for line in out.splitlines() if line.startswith("   run: ")] == [
+        "run: pytest",
+        "run: make test",
+        "run: make check",
+    ]
+    assert "updated memory ID" in out
+    assert out.endswith("with `make test`.\n   the tests of this project run with `make check`.\n")
