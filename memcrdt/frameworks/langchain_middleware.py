@@ -143,17 +143,20 @@ def last_prompt(messages: Sequence[BaseMessage]) -> str:
 
 def last_run(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     """Return the messages since the last one of the user, with it, and without what was recalled."""
-    return [_stripped(message) for message in messages[_last_of_user(messages) :] if not _is_recalled(message)]
+    return [_stripped(message) for message in messages[_last_of_user(messages) :] if _source_of(message) != SOURCE]
 
 
 def _last_of_user(messages: Sequence[BaseMessage]) -> int:
-    """Return the position of the last message of the user; the number of messages if there is none."""
-    said = (at for at, each in enumerate(messages) if isinstance(each, HumanMessage) and not _is_recalled(each))
+    """Return the position of the last message of the user; the number of messages if there is none.
+
+    Messages that middleware made are not of the user: what is recalled, or the summary of a long conversation.
+    """
+    said = (at for at, each in enumerate(messages) if isinstance(each, HumanMessage) and not _source_of(each))
     return max(said, default=len(messages))
 
 
-def _is_recalled(message: BaseMessage) -> bool:
-    return bool(message.additional_kwargs.get(_MARK) == SOURCE)
+def _source_of(message: BaseMessage) -> Any:
+    return message.additional_kwargs.get(_MARK)
 
 
 def _stripped(message: BaseMessage) -> BaseMessage:

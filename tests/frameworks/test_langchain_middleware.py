@@ -144,6 +144,17 @@ async def test_a_run_is_captured_without_what_was_recalled(known: Memory, asynch
     }
 
 
+def test_a_summary_is_not_a_question(known: Memory) -> None:
+    """Other middleware puts it where messages of the user stood."""
+    summary = HumanMessage("The user asked for tea.", additional_kwargs={"lc_source": "summarization"})
+    model = model_of("As PDF.")
+    agent = create_agent(model, middleware=[MemcrdtMiddleware(known, project="acme")])
+    agent.invoke({"messages": [HumanMessage(ASKED), summary]})
+    assert [KNOWN in str(message.content) for message in model.told[0]] == [True, False, False]
+    agent.invoke({"messages": [summary]})
+    assert [message.content for message in model.told[1]] == [summary.content]
+
+
 def test_blocks_are_stripped_in_linear_time() -> None:
     """Whatever a tool returned."""
     from memcrdt.frameworks.langchain_middleware import last_run
