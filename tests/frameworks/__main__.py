@@ -46,6 +46,7 @@ ENVIRONMENTS = {
         companions=("langgraph", "langmem", "deepagents"),
     ),
     "pydantic-ai": Environment(extras=("pydantic-ai",), tests=("pydantic_ai",)),
+    "strands": Environment(extras=("strands",), tests=("strands",)),
     "openai-agents": Environment(extras=("openai-agents",), tests=("history", "openai_agents")),
     "langchain": Environment(
         extras=("langchain",),
