@@ -162,7 +162,11 @@ class MemcrdtStore(BaseStore):
     def _get(self, op: GetOp, due: dict[str, float]) -> Item | None:
         record = self._record(op.namespace, op.key)
         item = self._item(record) if record else None
-        if record is None or item is None:
+        if (
+            record is None
+            or item is None
+            or items.key_of(item.namespace, item.key) != items.key_of(op.namespace, op.key)
+        ):
             return None
         if op.refresh_ttl:
             self._note(record, item, due)

@@ -143,10 +143,10 @@ def read(record: MemoryRecord, text: str | None = None) -> StoredItem | None:
         namespace, key, rest, place, fields, ttl, put_at, text_hash = parse_json(record.metadata["item"])
         value = _joined(rest, place, _tail(rest, fields), record.text if text is None else text)
         item = StoredItem(namespace=tuple(namespace), key=key, value=value, ttl=ttl, put_at=put_at, text_hash=text_hash)
-        is_sound = tag_of(item.namespace, itself=True) in record.tags and is_time(put_at) and _is_ttl(ttl)
+        is_named = bool(namespace) and all(isinstance(label, str) for label in (*namespace, key))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
-    return item if is_sound and isinstance(value, dict) and isinstance(key, str) else None
+    return item if is_named and is_time(put_at) and _is_ttl(ttl) and isinstance(value, dict) else None
 
 
 def own_text(record: MemoryRecord, history: Sequence[Revision]) -> str:

@@ -88,6 +88,17 @@ def test_a_correction_by_another_face_is_the_value(store: MemcrdtStore, memory: 
     }
 
 
+def test_an_item_without_its_tags_is_still_there(store: MemcrdtStore, memory: Memory) -> None:
+    """Another face may replace them. Only searches below a namespace need them, until the next put."""
+    store.put(("a", "b"), "k", {"text": "one"})
+    memory.update(memory.list()[0].id, tags=["drinks"])
+    item = store.get(("a", "b"), "k")
+    assert item is not None
+    assert (item.value, store.search(("a",)), len(store.search(()))) == ({"text": "one"}, [], 1)
+    store.put(("a", "b"), "k", {"text": "two"})
+    assert [each.value for each in store.search(("a",))] == [{"text": "two"}]
+
+
 def test_a_query_finds_by_the_indexed_fields(store: MemcrdtStore) -> None:
     """Those of the put, or of the store. What matches comes first, and the rest has no score."""
     store.put(("a",), "1", {"title": "Invoices", "text": "sent as PDF"})
