@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio.to_thread
@@ -21,50 +23,66 @@ from memcrdt.service.access import Access
 if TYPE_CHECKING:
     from mcp.server import MCPServer
 
+    from memcrdt.memory.tokens import YjsToken
+
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 27_383
 PATH: Final = "/mcp"
 GRACE_S: Final = 2  # open streams end after it
-_SPACE: Final = "space:"
-_WRITE: Final = "write"
 
 
-class StoredTokens:
-    """Looks up bearer tokens in the memory."""
+class Tokens:
+    """The bearer tokens of a memory, and the rights of clients that have one.
+
+    Args:
+        workspace: The memory.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
-    async def verify_token(self, token: str) -> AccessToken | None:
-        """Return the rights of a token, or None. A revoked token has none from the next request on."""
-        return await anyio.to_thread.run_sync(self._find, token)
+    def options(self, url: str) -> dict[str, Any]:
+        """Return the arguments of an MCP server that wants a token with each request."""
+        # There is no authorization server; the SDK wants its address all the same, and shows it to nobody.
+        settings = AuthSettings.model_validate({"issuer_url": url, "resource_server_url": None})
+        return {"token_verifier": self, "auth": settings}
 
-    def _find(self, secret: str) -> AccessToken | None:
-        try:
-            found = self._workspace.memory.tokens.find(secret)
-        except MemcrdtError:  # without the memory, there is no token
-            return None
+    async def verify_token(self, token: str) -> AccessToken | None:
+        """Return a token if it stands, or None. A revoked token is refused from the next request on."""
+        found = await anyio.to_thread.run_sync(self._find, token)
         if found is None:
             return None
-        scopes = [_SPACE + space for space in found.spaces] + ([] if found.read_only else [_WRITE])
         # A session belongs to one token. Another token of the same name has another time.
-        return AccessToken(token=secret, client_id=found.name, scopes=scopes, subject=found.created_at.isoformat())
+        return AccessToken(token=token, client_id=found.name, scopes=[], subject=found.created_at.isoformat())
 
+    def access(self) -> Access:
+        """Return the rights of the request that is being answered. Raises UntrustedPeerError without a token."""
+        return self.lasting_access()()
 
-def with_tokens(workspace: Workspace, url: str) -> dict[str, Any]:
-    """Return the arguments of an MCP server that wants a token with each request."""
-    # There is no authorization server; the SDK wants its address all the same, and shows it to nobody.
-    settings = AuthSettings.model_validate({"issuer_url": url, "resource_server_url": None})
-    return {"token_verifier": StoredTokens(workspace), "auth": settings}
+    def lasting_access(self) -> Callable[[], Access]:
+        """Return what returns the rights of the client that is being answered: none after its token is revoked.
 
+        Raises:
+            UntrustedPeerError: The request has no token.
+        """
+        token = get_access_token()
+        if token is None:
+            raise UntrustedPeerError("this request has no token")
+        return partial(self._access, token.token)
 
-def access_of_request() -> Access:
-    """Return the rights of the request that is being answered. Raises UntrustedPeerError for one without a token."""
-    token = get_access_token()
-    if token is None:
-        raise UntrustedPeerError("this request has no token")
-    spaces = tuple(scope.removeprefix(_SPACE) for scope in token.scopes if scope.startswith(_SPACE))
-    return Access(spaces=spaces, read_only=_WRITE not in token.scopes)
+    def _access(self, secret: str) -> Access:
+        found = self._find(secret)
+        return (
+            Access(spaces=(), read_only=True)
+            if found is None
+            else Access(spaces=found.spaces, read_only=found.read_only)
+        )
+
+    def _find(self, secret: str) -> YjsToken | None:
+        try:
+            return self._workspace.memory.tokens.find(secret)
+        except MemcrdtError:  # without the memory, there is no token
+            return None
 
 
 def listen(address: str) -> socket.socket:

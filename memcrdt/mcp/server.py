@@ -63,8 +63,15 @@ class MemoryServer(MCPServer[Any]):
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(workspace.close)
 
-        options, access = _for_http(workspace, url) if url is not None else ({}, Access)
-        subscriptions = Subscriptions(workspace, access)
+        options: dict[str, Any] = {}
+        access: Callable[[], Access] = Access
+        subscriptions = Subscriptions(workspace, lambda: Access)
+        if url is not None:
+            from memcrdt.mcp.http import Tokens  # loads what a server over stdio never needs
+
+            tokens = Tokens(workspace)
+            options, access = tokens.options(url), tokens.access
+            subscriptions = Subscriptions(workspace, tokens.lasting_access)
         # The SDK sets up logging unless there is a handler. Its own prints messages of any library with tracebacks.
         logging.getLogger().addHandler(logging.NullHandler())
         super().__init__(
@@ -114,10 +121,3 @@ class MemoryServer(MCPServer[Any]):
         @self.prompt("wrap-up", title="Wrap up this session", description="Store what the next session needs")
         def wrap_up() -> str:
             return WRAP_UP_PROMPT
-
-
-def _for_http(workspace: Workspace, url: str) -> tuple[dict[str, Any], Callable[[], Access]]:
-    """Return the options of a server that wants a token with each request, and what returns the rights of a request."""
-    from memcrdt.mcp.http import access_of_request, with_tokens  # loads what a server over stdio never needs
-
-    return with_tokens(workspace, url), access_of_request

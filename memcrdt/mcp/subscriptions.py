@@ -51,12 +51,12 @@ class Watcher:
     """A client that wants to know of changes.
 
     Attributes:
-        access: What it may read.
+        access: Returns what it may read now.
         tell: Reports an address to it. Called in the event loop.
         uris: The addresses that it watches.
     """
 
-    access: Access
+    access: Callable[[], Access]
     tell: Callable[[str], None]
     uris: set[str] = field(default_factory=set)
 
@@ -66,12 +66,12 @@ class Subscriptions:
 
     Args:
         workspace: The memory.
-        access: Returns the rights of the request that is being answered.
+        lasting_access: Returns what returns the rights of the client that is being answered, now and later.
     """
 
-    def __init__(self, workspace: Workspace, access: Callable[[], Access]) -> None:
+    def __init__(self, workspace: Workspace, lasting_access: Callable[[], Callable[[], Access]]) -> None:
         self._workspace = workspace
-        self._access = access
+        self._lasting_access = lasting_access
         self._watchers: set[Watcher] = set()
         self._starting = anyio.Lock()
         self._is_following = False
@@ -97,17 +97,17 @@ class Subscriptions:
         uris = params.notifications.resource_subscriptions or []
         _check(uris)
         await self._follow()
-        return await ListenHandler(_Bus(self, self._access(), uris))(ctx, params)
+        return await ListenHandler(_Bus(self, self._lasting_access(), uris))(ctx, params)
 
     async def _subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
-        state = ctx.session._connection.state
-        watcher = state.get(_STATE) or Watcher(self._access(), self._teller(ctx))
-        _check({*watcher.uris, params.uri})
         await self._follow()
+        connection = ctx.session._connection
+        watcher = connection.state.get(_STATE)
+        _check({params.uri} if watcher is None else {*watcher.uris, params.uri})
+        if watcher is None:
+            watcher = connection.state[_STATE] = Watcher(self._lasting_access(), self._teller(ctx))
+            connection.exit_stack.callback(self.watch(watcher))
         watcher.uris.add(params.uri)
-        if _STATE not in state:
-            ctx.session._connection.exit_stack.callback(self.watch(watcher))
-            state[_STATE] = watcher
         return EmptyResult()
 
     async def _unsubscribe(self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams) -> EmptyResult:
@@ -158,16 +158,18 @@ class Subscriptions:
             if change.kind == "added":
                 with suppress(NotFoundError):  # forgotten since
                     scope = memory.get(change.id).scope
+            watchers = [
+                each for each in list(self._watchers) if change.kind == "missed" or each.access().sees(change.space)
+            ]
             with suppress(anyio.RunFinishedError):  # the server has ended
-                anyio.from_thread.run_sync(self._report, change, scope, token=token)
+                anyio.from_thread.run_sync(self._report, watchers, change, scope, token=token)
 
         memory.subscribe(report)
 
-    def _report(self, change: Change, scope: str | None) -> None:
-        for watcher in list(self._watchers):
-            if change.kind == "missed" or watcher.access.sees(change.space):
-                for uri in [each for each in watcher.uris if self._concerns(each, change, scope)]:
-                    watcher.tell(uri)
+    def _report(self, watchers: list[Watcher], change: Change, scope: str | None) -> None:
+        for watcher in watchers:
+            for uri in [each for each in watcher.uris if self._concerns(each, change, scope)]:
+                watcher.tell(uri)
 
     def _concerns(self, uri: str, change: Change, scope: str | None) -> bool:
         """Return whether a change may be seen at an address. `scope` is the scope of a new memory."""
@@ -188,7 +190,7 @@ class Subscriptions:
 class _Bus:
     """Connects the SDK's handler of one `subscriptions/listen` with the watchers."""
 
-    def __init__(self, subscriptions: Subscriptions, access: Access, uris: Iterable[str]) -> None:
+    def __init__(self, subscriptions: Subscriptions, access: Callable[[], Access], uris: Iterable[str]) -> None:
         self._subscriptions = subscriptions
         self._access = access
         self._uris = set(uris)

@@ -45,6 +45,7 @@ def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             "reader": memory.tokens.create("reader", read_only=True),
             "team": memory.tokens.create("team", spaces=["team"]),
             "other": memory.tokens.create("other"),
+            "watcher": memory.tokens.create("watcher"),
         }
     with serve_http(home) as (url, _):
         yield Served(url, tokens, home)
@@ -137,6 +138,36 @@ async def test_a_token_is_told_of_changes_in_its_spaces_and_no_other(served: Ser
         ref = ResourceTemplateReference(type="ref/resource", uri="memory://scope/{+scope}")
         completion = (await team.complete(ref, {"name": "scope", "value": mode})).completion
         assert completion.values == []
+
+
+async def test_an_open_subscription_ends_with_its_token(served: Served) -> None:
+    """A revoked token is told nothing more, although its stream is open."""
+    told: list[str] = []
+
+    async def on_message(message: Any) -> None:
+        if isinstance(message, ResourceUpdatedNotification):
+            told.append(str(message.params.uri))
+
+    async with (
+        _client(served, "personal") as personal,
+        _client(served, "watcher", message_handler=on_message) as watcher,
+        watcher.listen(resource_subscriptions=[RECENT]),
+        personal.listen(resource_subscriptions=[RECENT]) as mine,
+    ):
+        events = aiter(mine)
+        await _call(personal, "add_memory", text="Before it is revoked")
+        assert (await anext(events)).uri == RECENT
+        async with asyncio.timeout(PATIENCE_S):
+            while not told:  # noqa: ASYNC110  the message arrives by another connection
+                await asyncio.sleep(0.01)
+        with memcrdt.open(served.home, embedder=None) as memory:
+            memory.tokens.revoke("watcher")
+        before = len(told)
+        await _call(personal, "add_memory", text="After it is revoked")
+        await anext(events)
+        await _call(personal, "add_memory", text="And once more")
+        await anext(events)
+        assert len(told) == before
 
 
 def test_a_request_needs_a_token_that_stands(served: Served) -> None:

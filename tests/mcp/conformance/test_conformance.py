@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -62,7 +63,7 @@ def _serve(home: Path, *options: str) -> Iterator[str]:
 
 def _run(packages: Path, url: str, *expected: str) -> dict[str, subprocess.CompletedProcess[str]]:
     """Run the scenarios that each revision requires, both at once. `expected` are options for the older one."""
-    node = str(packages / "node_modules" / ".bin" / "node")
+    node = str(shutil.which("node", path=str(packages / "node_modules" / ".bin")))
     tool = "node_modules/@modelcontextprotocol/conformance/dist/index.js"
 
     def run(revision: str) -> subprocess.CompletedProcess[str]:
