@@ -15,11 +15,12 @@ import click
 
 from memcrdt.cli.face import Face, command, pass_face, read_text
 from memcrdt.cli.filters import asked, filter_options
-from memcrdt.cli.names import memory_id, with_names
+from memcrdt.cli.names import memory_id, remember, with_names
 from memcrdt.cli.output import Column, device_names, say
 from memcrdt.cli.revisions import conflict_lines, revised
 from memcrdt.cli.terminal import show
 from memcrdt.errors import InputError, NotFoundError
+from memcrdt.model import limits
 
 if TYPE_CHECKING:
     from memcrdt import Memory, Revision
@@ -67,7 +68,9 @@ def conflicts_command(face: Face, /, id: str | None, tool: list[str] | None, **f
                 _merge(memory, heads, tool)
         elif face.printer.is_terminal:
             names = device_names(memory)
-            show("\n\n".join("\n".join(conflict_lines(heads, names)) for heads in conflicts))
+            numbered = id is None and remember(memory.home, [heads[0].id for heads in conflicts])
+            shown = (conflict_lines(heads, names, at if numbered else None) for at, heads in enumerate(conflicts, 1))
+            show("\n\n".join("\n".join(lines) for lines in shown))
         else:
             face.printer.table((head for heads in conflicts for head in heads), _columns(device_names(memory)))
         if not conflicts and not face.json:
@@ -108,10 +111,12 @@ def _columns(names: dict[str, str]) -> tuple[Column[Revision], ...]:
 
 
 def _kept(heads: Sequence[Revision], revision: str) -> str:
-    """Return the text of a head. Raises NotFoundError."""
-    for head in heads:
-        if head.revision == revision.upper():
-            return head.text
+    """Return the text of the head with this revision, or one that begins so. Raises NotFoundError."""
+    named = [
+        head for head in heads if head.revision.startswith(revision.upper()) and len(revision) >= limits.PREFIX_CHARS
+    ]
+    if len(named) == 1:
+        return named[0].text
     choices = ", ".join(head.revision for head in heads)
     raise NotFoundError(f"{revision[:40]} is none of the competing texts; they are {choices}")
 

@@ -11,6 +11,7 @@ from memcrdt.cli.face import Face
 from memcrdt.cli.names import MARK, remember
 from memcrdt.cli.output import CONTROLS, Column, Printer, memories, on_terminal, say
 from memcrdt.cli.terminal import age, show
+from memcrdt.model import limits
 from memcrdt.model.scopes import GLOBAL
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _blocks(lines: Sequence[_Line], *, numbered: bool) -> Iterator[Any]:
 
     for number, line in enumerate(lines, 1):
         about = (line.lead, line.memory.scope, ", ".join(line.memory.tags), line.parts)
-        head = [f"{MARK}{number}"] * numbered + [line.memory.id, *filter(None, about)]
+        head = [_number(number)] * numbered + [line.memory.id, *filter(None, about)]
         text = _styled(line.memory.text, line.marks if line.text == line.memory.text else (), on_terminal)
         mark = ("[conflict]\n", CONFLICT) if line.memory.conflicted else ""
         yield Text("  ".join(head).translate(CONTROLS), "bold")
@@ -133,7 +134,7 @@ def _table(lead: str, lines: Sequence[_Line], width: int, *, numbered: bool) -> 
     from rich.table import Table
 
     columns = {
-        "": [f"{MARK}{number}" for number in range(1, len(lines) + 1)] if numbered else [],
+        "": [_number(number) for number in range(1, len(lines) + 1)] if numbered else [],
         "id": [line.memory.id for line in lines],
         lead: [line.lead for line in lines],
         "scope": ["" if line.memory.scope == GLOBAL else line.memory.scope for line in lines],
@@ -200,6 +201,10 @@ def _styled(text: str, marks: Iterable[tuple[int, int]], clean: Callable[[str], 
         styled.append(clean(text[at:start])).append(clean(text[start:end]), MATCHED)
         at = end
     return styled.append(clean(text[at:]))
+
+
+def _number(number: int) -> str:
+    return f"{MARK}{number}" if number <= limits.RESULTS else ""  # more are not kept
 
 
 def _plain(cell: str) -> Text:

@@ -98,7 +98,7 @@ class Printer:
         if self.is_terminal:
             seen = {name: text for name, value in fields.items() if (text := as_seen(value))}
             width = max(map(len, seen), default=0)
-            lines = (text.translate(_SEVERAL_LINES).replace("\n", "\n" + " " * (width + 2)) for text in seen.values())
+            lines = (_wrapped(text.translate(_SEVERAL_LINES), width + 2) for text in seen.values())
             show("\n".join(f"{paint(n.ljust(width), bold=True)}  {line}" for n, line in zip(seen, lines, strict=True)))
             return
         for name, value in fields.items():
@@ -227,6 +227,14 @@ def as_seen(value: object) -> str:
         return as_text(value)
     at, since = local_time(value), age(value)
     return at if at == since else f"{at} ({since})"
+
+
+def _wrapped(text: str, indent: int) -> str:
+    """Return a text whose lines fit on the terminal beside an indent, which all lines but the first begin with."""
+    width = max(shutil.get_terminal_size().columns - indent, 20)
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False, "replace_whitespace": False}
+    lines = [part for line in text.split("\n") for part in textwrap.wrap(line, width, **options) or [""]]
+    return ("\n" + " " * indent).join(lines)
 
 
 def _device_shown(name: str, value: object) -> object:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from memcrdt.cli.names import MARK
 from memcrdt.cli.output import Column, device_name, on_terminal
 from memcrdt.cli.terminal import age, paint
 
@@ -40,9 +41,12 @@ def history_lines(revisions: Sequence[Revision], names: Mapping[str, str]) -> It
         yield from _entry((revision.revision, mark), revision, before, names)
 
 
-def conflict_lines(heads: Sequence[Revision], names: Mapping[str, str]) -> Iterator[str]:
-    """Yield the lines of a conflict for a terminal: the texts, numbered, with the words that differ from the first."""
-    yield paint(f"memory {heads[0].id}", bold=True)
+def conflict_lines(heads: Sequence[Revision], names: Mapping[str, str], at: int | None = None) -> Iterator[str]:
+    """Yield the lines of a conflict for a terminal: the texts, numbered, with the words that differ from the first.
+
+    `at` is the number of the memory in the list.
+    """
+    yield paint(f"{MARK}{at}  " * (at is not None) + f"memory {heads[0].id}", bold=True)
     for number, head in enumerate(heads, 1):
         yield from _entry((str(number), head.revision), head, heads[0].text if number > 1 else None, names)
 

@@ -74,6 +74,9 @@ def test_a_terminal_shows_the_words_that_differ(cli: Cli, conflicted: str, monke
     out = click.unstyle(cli("conflicts").out)
     first, second = (text.rpartition(" ")[2] for text in ((THERE, HERE) if f" {THERE}\n" in out else (HERE, THERE)))
     assert f"Deploys go out on [-{first}-]{{+{second}+}}\n" in out
+    assert out.startswith(f"@1  memory {conflicted}\n")
+    assert cli("get", "@1", "--json").json[0]["id"] == conflicted
+    assert click.unstyle(cli("conflicts", "@1").out).startswith(f"memory {conflicted}\n")
 
 
 @pytest.mark.parametrize("option", ["--keep", "--text"])
@@ -90,6 +93,7 @@ def test_a_conflict_is_settled_by_one_text(cli: Cli, home: Path, conflicted: str
 def test_what_cannot_be_resolved_is_refused(cli: Cli, home: Path, conflicted: str) -> None:
     """An unknown revision, both options, no option without a terminal, and a memory without a conflict."""
     cli("resolve", conflicted, "--keep", "01ARZ3NDEKTSV4RRFFQ69G5FAV").failed(3, "none of the competing texts")
+    cli("resolve", conflicted, "--keep", conflicted[:3]).failed(3, "none of the competing texts")
     cli("resolve", conflicted, "--keep", "x", "--text", "y").failed(2, "not both")
     cli("resolve", conflicted).failed(2, "--keep REVISION", "--text TEXT")
     assert texts(home, conflicted)[1] == 2

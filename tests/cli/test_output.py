@@ -75,6 +75,18 @@ def test_a_terminal_keeps_the_lines_of_a_text(
     assert capsys.readouterr().out.endswith("one\n      two\n")
 
 
+def test_a_terminal_wraps_a_long_value(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between words, below its beginning. A long word, such as a path, stays whole."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "30")
+    Printer(False).record({"text": "some words that take two lines", "path": "/" + "x" * 40})
+    assert click.unstyle(capsys.readouterr().out).splitlines() == [
+        "text  some words that take two",
+        "      lines",
+        f"path  /{'x' * 40}",
+    ]
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
