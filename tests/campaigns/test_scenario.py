@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterable
 
 import pytest
@@ -15,8 +14,9 @@ from tests.campaigns.mutants import MUTANTS
 
 pytestmark = pytest.mark.timeout(600)  # some seeds play attacks that take a minute on a slow machine
 
-SEEDS = 300
-CHUNK = 20
+SEEDS = 120  # every attack and every rare event at least twice, and all mutants are caught by them
+CHUNK = 10  # the last ones end at about the same time in both processes
+COVERING = (31, 2, 7, 58, 15, 63, 25, 13)  # seeds in which every rare event occurs; others are played if one is missing
 CAUGHT_BY = {  # the first seed that catches the mutant; other seeds are played only if it no longer does
     "send before commit": 3,
     "ignore gaps": 3,
@@ -72,8 +72,7 @@ def test_a_build_that_is_broken_is_caught(name: str) -> None:
 
 def test_everything_that_is_to_be_tried_happens() -> None:
     """Every action and failure occurs. A check of an event that never happens would check nothing."""
-    counts = sum((outcome.counts for outcome in scenario.run(range(SEEDS, SEEDS + 40))), Counter())
-    rare = {
+    missing = {
         "clock that is days off",
         "clock that jumps",
         "crafted backup restored",
@@ -93,7 +92,11 @@ def test_everything_that_is_to_be_tried_happens() -> None:
         "work after an attack",
         "written by one who may not",
     }
-    assert rare - counts.keys() == set()
+    for seed in (*COVERING, *range(SEEDS)):
+        missing -= scenario.play(seed).counts.keys()
+        if not missing:
+            break
+    assert missing == set()
 
 
 def test_a_seed_replays_identically() -> None:
