@@ -11,6 +11,8 @@ from memcrdt.errors import MemcrdtError
 from memcrdt.frameworks.extras import needs
 from memcrdt.frameworks.langchain_recall import create_manage_memory_tool, create_search_memory_tool, recall_of
 from memcrdt.frameworks.recall import PROMPT_TOKENS, Recall
+from memcrdt.importing.transcripts import Transcript, typed_text
+from memcrdt.service.capture import capture as capture_statements
 from memcrdt.service.recall import PROMPT_HITS, PROMPT_SCORE
 
 with needs("langchain"):
@@ -42,17 +44,20 @@ class MemcrdtMiddleware(AgentMiddleware):
         project: The project; None for memories outside of projects.
         agent: The name of the agent, the author of its memories.
         conversation: The name of the conversation, the source of its memories.
+        space: The only space that the agent sees and writes; None for all of them, and `personal` for what is new.
         scope: The scope to recall from and to remember in; None for the project and `global`, and for the project.
         limit: Maximum number of memories for a prompt.
         min_score: Recall no memory below this score, from 0 to 1.
         max_tokens: Maximum length of what is recalled, at four characters for a token; 0 recalls nothing.
         with_tools: Whether the agent has the tools `search_memory` and `manage_memory`.
-        capture: A function that returns what to remember of a run: texts, or mappings with the arguments of
-            Recall.remember(). It takes the messages since the last one of the user, without what was recalled.
-            None captures nothing.
+        capture: What to remember of a run by itself. True stores preferences, decisions and corrections that the user
+            states, in the project, as `memcrdt capture` does: English only, without a model. A function returns texts,
+            or mappings with the arguments of Recall.remember(). It takes the messages since the last one of the user,
+            without what was recalled. False stores nothing.
 
     Raises:
         InputError: `max_tokens` leaves no room for a memory, or the scope is invalid.
+        NotFoundError: The space does not exist here.
 
     Example:
         ```python
@@ -67,15 +72,16 @@ class MemcrdtMiddleware(AgentMiddleware):
         project: str | None = None,
         agent: str | None = None,
         conversation: str | None = None,
+        space: str | None = None,
         scope: str | None = None,
         limit: int = PROMPT_HITS,
         min_score: float = PROMPT_SCORE,
         max_tokens: int = PROMPT_TOKENS,
         with_tools: bool = True,
-        capture: Capture | None = None,
+        capture: Capture | bool = False,
     ) -> None:
         super().__init__()
-        self._recall = recall_of(memory, project=project, agent=agent, conversation=conversation)
+        self._recall = recall_of(memory, project=project, agent=agent, conversation=conversation, space=space)
         self._scope = scope
         self._recalled: dict[str, Any] = {
             "scope": scope,
@@ -99,10 +105,13 @@ class MemcrdtMiddleware(AgentMiddleware):
         return await handler(self._told(request, block))
 
     def after_agent(self, state: Any, runtime: Any) -> None:
-        """Remember what `capture` returns for a run. It was told to the user already, so an error is only logged."""
+        """Remember what `capture` finds in a run. The user has the answer already, so an error is only logged."""
         del runtime
-        if self._capture is not None:
-            self._keep(self._capture(last_run(state["messages"])))
+        run = last_run(state["messages"])
+        if callable(self._capture):
+            self._keep(self._capture(run))
+        elif self._capture:
+            self._keep_statements(run)
 
     async def aafter_agent(self, state: Any, runtime: Any) -> None:
         """Do as after_agent() does, in a thread."""
@@ -133,6 +142,12 @@ class MemcrdtMiddleware(AgentMiddleware):
                 self._recall.remember(**{"scope": self._scope, **given})
             except MemcrdtError as exc:
                 _log.warning("a part of the run is not remembered: %s", exc)
+
+    def _keep_statements(self, run: Sequence[BaseMessage]) -> None:
+        try:
+            capture_statements(self._recall.service, Transcript([typed_text(last_prompt(run))]))
+        except MemcrdtError as exc:
+            _log.warning("the run is not captured: %s", exc)
 
 
 def last_prompt(messages: Sequence[BaseMessage]) -> str:

@@ -11,6 +11,7 @@ from memcrdt.errors import InputError, MemcrdtError
 from memcrdt.frameworks.extras import needs
 from memcrdt.frameworks.recall import CHARS_PER_TOKEN, Recall
 from memcrdt.frameworks.threads import in_thread
+from memcrdt.service.access import Access
 from memcrdt.service.answers import MAX_CHARS, answer, check_chars
 from memcrdt.service.context import Context
 from memcrdt.service.problems import problem_of
@@ -36,22 +37,27 @@ INSTRUCTIONS: Final = (
 )
 
 
-def recall_of(memory: Memory | AsyncMemory | Recall, **context: str | None) -> Recall:
+def recall_of(memory: Memory | AsyncMemory | Recall, *, space: str | None = None, **context: str | None) -> Recall:
     """Return the calls over a memory, for an agent.
 
     Args:
         memory: The memory, or calls that exist already.
+        space: The only space that the agent sees and writes; None for all of them, and `personal` for what is new.
         **context: `project`, `agent` and `conversation`, as for Context.
 
     Raises:
-        InputError: There are calls already, and a context for them.
+        InputError: There are calls already, and a context or a space for them.
+        NotFoundError: The space does not exist here.
     """
-    given = {name: value for name, value in context.items() if value is not None}
     if not isinstance(memory, Recall):
         opened = memory.memory if isinstance(memory, AsyncMemory) else memory
-        return Recall(Service(opened, Context(**given)))
+        if space is not None:
+            opened.list(limit=1, space=space)  # raises if there is no such space
+        access = Access(spaces=None if space is None else (space,))
+        return Recall(Service(opened, Context(**context), access))
+    given = [name for name, value in {"space": space, **context}.items() if value is not None]
     if given:
-        raise InputError(f"{next(iter(given))} is given beside a Recall, which has a context; give it there")
+        raise InputError(f"{given[0]} is given beside a Recall, which has a context; give it there")
     return memory
 
 
@@ -64,6 +70,7 @@ class MemcrdtRetriever(BaseRetriever):
     Args:
         memory: The memory, which stays open as long as the retriever is used, or a Recall.
         project: The project; None for memories outside of projects.
+        space: The only space to search; None for all of them.
         scope: The scope to search, as for Recall.search(); None for the project and `global`.
         k: Maximum number of documents.
         min_score: Leave out memories below this score, from 0 to 1.
@@ -80,9 +87,16 @@ class MemcrdtRetriever(BaseRetriever):
     filters: dict[str, Any] = Field(default_factory=dict)
     _recall: Recall = PrivateAttr()
 
-    def __init__(self, memory: Memory | AsyncMemory | Recall, *, project: str | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        memory: Memory | AsyncMemory | Recall,
+        *,
+        project: str | None = None,
+        space: str | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
-        self._recall = recall_of(memory, project=project)
+        self._recall = recall_of(memory, project=project, space=space)
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any, **options: Any) -> list[Document]:
         asked = {"limit": options.pop("k", self.k), "scope": self.scope, "min_score": self.min_score, **self.filters}
@@ -93,6 +107,7 @@ def create_search_memory_tool(
     memory: Memory | AsyncMemory | Recall,
     *,
     project: str | None = None,
+    space: str | None = None,
     scope: str | None = None,
     instructions: str = "",
     response_format: Literal["content", "content_and_artifact"] = "content",
@@ -104,6 +119,7 @@ def create_search_memory_tool(
     Args:
         memory: The memory, which stays open as long as the tool is used, or a Recall.
         project: The project; None for memories outside of projects.
+        space: The only space to search; None for all of them.
         scope: The scope to search, as for Recall.search(); None for the project and `global`.
         instructions: More text for the description of the tool.
         response_format: With `content_and_artifact`, the artifact of the message is the list of hits.
@@ -112,6 +128,7 @@ def create_search_memory_tool(
 
     Raises:
         InputError: `max_tokens` or the scope is invalid.
+        NotFoundError: The space does not exist here.
 
     Example:
         >>> tool = create_search_memory_tool(memory, project="acme")
@@ -119,7 +136,7 @@ def create_search_memory_tool(
         <memories>
         …
     """
-    recall = recall_of(memory, project=project)
+    recall = recall_of(memory, project=project, space=space)
     chars = check_chars(max_tokens * CHARS_PER_TOKEN)
     recall.service.context.to_read(scope)
 
@@ -140,6 +157,7 @@ def create_manage_memory_tool(
     *,
     project: str | None = None,
     agent: str | None = None,
+    space: str | None = None,
     scope: str | None = None,
     instructions: str = INSTRUCTIONS,
     actions_permitted: Sequence[Action] = ACTIONS,
@@ -151,6 +169,7 @@ def create_manage_memory_tool(
         memory: The memory, which stays open as long as the tool is used, or a Recall.
         project: The project of new memories; None for `global`.
         agent: The name of the agent, the author of its memories.
+        space: The only space that the tool changes; None for all of them, and `personal` for new memories.
         scope: The scope of new memories, instead of the project.
         instructions: When to call the tool, for its description.
         actions_permitted: Any of `create`, `update` and `delete`.
@@ -158,13 +177,14 @@ def create_manage_memory_tool(
 
     Raises:
         InputError: An action or the scope is invalid.
+        NotFoundError: The space does not exist here.
 
     Example:
         >>> tool = create_manage_memory_tool(memory, project="acme", agent="planner")
         >>> tool.invoke({"content": "The client wants invoices in PDF"})
         'created memory 01K9XQ3V7M2ZC4T8N6B5R1D0PE'
     """
-    recall = recall_of(memory, project=project, agent=agent)
+    recall = recall_of(memory, project=project, agent=agent, space=space)
     actions = tuple(actions_permitted)
     if not actions or not set(actions) <= set(ACTIONS):
         raise InputError(f"the actions are {actions!r}; give any of {', '.join(ACTIONS)}")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 pytest.importorskip("langchain.agents", reason="the extra memcrdt[langchain] is not installed")
 
+from langchain.agents import create_agent
 from langchain_core.documents import Document
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.outputs import Generation
 
@@ -74,10 +77,23 @@ async def test_values(opened: Memory, stored: tuple[langchain.MemcrdtByteStore, 
 
 
 async def test_recall(opened: Memory) -> None:
-    """The tools and the retriever; the middleware has a test of its own."""
+    """The tools and the retriever."""
     said = await langchain.create_manage_memory_tool(opened).ainvoke({"content": TEA.page_content})
     assert said.startswith("created memory ")
     assert "tea" in await langchain.create_search_memory_tool(opened).ainvoke({"query": "tea"})
     assert len(await langchain.MemcrdtRetriever(opened).ainvoke("tea")) == 1
     with pytest.raises(AssertionError, match="blocks the event loop"):
         langchain.MemcrdtRetriever(opened).invoke("tea")
+
+
+@pytest.fixture(name="agent")
+def _agent(opened: Memory) -> Any:
+    middleware = langchain.MemcrdtMiddleware(opened, project="acme", with_tools=False, capture=True)
+    return create_agent(FakeListChatModel(responses=["Noted."]), middleware=[middleware])
+
+
+async def test_the_middleware(agent: Any) -> None:
+    """Recall and capture."""
+    await agent.ainvoke({"messages": [HumanMessage("Always run the tests before a commit, please.")]})
+    with pytest.raises(AssertionError, match="blocks the event loop"):
+        agent.invoke({"messages": [HumanMessage("Always run the tests before a commit, please.")]})

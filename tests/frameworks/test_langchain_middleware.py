@@ -164,6 +164,17 @@ def test_blocks_are_stripped_in_linear_time() -> None:
     assert last_run(messages)[1].content == f"ac{text}"
 
 
+def test_statements_of_the_user_are_captured_without_a_model(known: Memory) -> None:
+    """As `memcrdt capture` does: each once, with its kind, and nothing of what the agent says."""
+    middleware = MemcrdtMiddleware(known, project="acme", capture=True, with_tools=False)
+    agent = create_agent(model_of("Never mind the tests, we decided on tabs."), middleware=[middleware])
+    for _ in range(2):
+        agent.invoke(asked("Always run the tests before a commit. Can you fix the parser?"))
+    (record,) = (record for record in known.list() if record.text != KNOWN)
+    assert (record.text, record.kind) == ("Always run the tests before a commit.", "preference")
+    assert record.scope == "project/acme"
+
+
 def test_a_capture_may_say_more_about_a_memory(known: Memory) -> None:
     """And what cannot be remembered does not end the run."""
 

@@ -200,6 +200,22 @@ def test_calls_that_exist_already_keep_their_context(memory: Memory) -> None:
         recall_of(recall, project="other")
 
 
+def test_an_agent_of_a_team_sees_and_writes_its_space_alone(memory: Memory) -> None:
+    """Neither what is personal, nor another space."""
+    with pytest.raises(NotFoundError):
+        create_manage_memory_tool(memory, space="team")
+    secret = memory.add("Ada looks for another job", scope="project/acme")
+    managed = create_manage_memory_tool(memory, project="acme", space="local")
+    managed.invoke({"content": "Ada reviews the code of Ben"})
+    assert memory.list(space="local")[0].text == "Ada reviews the code of Ben"
+    assert "(not_found)" in managed.invoke({"action": "delete", "id": secret})
+    found = create_search_memory_tool(memory, project="acme", space="local").invoke({"query": "Ada"})
+    assert "reviews" in found
+    assert "job" not in found
+    assert len(MemcrdtRetriever(memory, project="acme", space="local").invoke("Ada")) == 1
+    assert len(MemcrdtRetriever(memory, project="acme").invoke("Ada")) == 2
+
+
 def test_one_module_has_all_names() -> None:
     """And loads each with the parts of LangChain that it needs."""
     from memcrdt.frameworks import langchain
