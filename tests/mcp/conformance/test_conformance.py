@@ -61,41 +61,46 @@ def _serve(home: Path, *options: str) -> Iterator[str]:
             process.kill()
 
 
-def _run(packages: Path, url: str, *expected: str) -> dict[str, subprocess.CompletedProcess[str]]:
-    """Run the scenarios that each revision requires, both at once. `expected` are options for the older one."""
+def _run(packages: Path, url: str, revision: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run the scenarios that a revision requires."""
     node = str(shutil.which("node", path=str(packages / "node_modules" / ".bin")))
     tool = "node_modules/@modelcontextprotocol/conformance/dist/index.js"
-
-    def run(revision: str) -> subprocess.CompletedProcess[str]:
-        command = [
-            node,
-            tool,
-            "server",
-            "--url",
-            url,
-            "--requirements",
-            revision,
-            *(expected if revision == OLDER else ()),
-        ]
-        return subprocess.run(command, cwd=packages, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-
-    with ThreadPoolExecutor(2) as threads:
-        return dict(zip((OLDER, NEWER), threads.map(run, (OLDER, NEWER)), strict=True))
+    command = [node, tool, "server", "--url", url, "--requirements", revision, *options]
+    return subprocess.run(command, cwd=packages, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
-def test_the_server_conforms_to_both_revisions(packages: Path, tmp_path: Path) -> None:
-    """To the newer one without exception; each exception of the older one is explained, and still fails."""
-    expected = HERE / f"expected-failures-{OLDER}.yaml"
-    with _serve(tmp_path, "--fixtures") as url:
-        done = _run(packages, url, "--expected-failures", str(expected))
-    for revision, result in done.items():
-        assert (revision, result.returncode) == (revision, 0), result.stdout[-4_000:]
+@pytest.fixture(scope="module", name="done")
+def _done(
+    packages: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, str], subprocess.CompletedProcess[str]]:
+    """Run both revisions against the server with and without fixtures, all at once: they mostly wait."""
+    expected = ("--expected-failures", str(HERE / f"expected-failures-{OLDER}.yaml"))
+    with (
+        _serve(tmp_path_factory.mktemp("with"), "--fixtures") as fixtures,
+        _serve(tmp_path_factory.mktemp("without")) as shipped,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        runs = {
+            ("fixtures", OLDER): threads.submit(_run, packages, fixtures, OLDER, *expected),
+            ("fixtures", NEWER): threads.submit(_run, packages, fixtures, NEWER),
+            ("shipped", OLDER): threads.submit(_run, packages, shipped, OLDER),
+            ("shipped", NEWER): threads.submit(_run, packages, shipped, NEWER),
+        }
+        return {name: run.result() for name, run in runs.items()}
 
 
-def test_the_product_as_shipped_passes_what_needs_no_fixtures(packages: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("revision", [OLDER, NEWER])
+def test_the_server_conforms(done: dict[tuple[str, str], subprocess.CompletedProcess[str]], revision: str) -> None:
+    """To the newer revision without exception; each exception of the older one is explained, and still fails."""
+    result = done["fixtures", revision]
+    assert result.returncode == 0, result.stdout[-4_000:]
+
+
+@pytest.mark.parametrize("revision", [OLDER, NEWER])
+def test_the_product_as_shipped_passes_what_needs_no_fixtures(
+    done: dict[tuple[str, str], subprocess.CompletedProcess[str]], revision: str
+) -> None:
     """With its own tools, prompts and resources."""
-    with _serve(tmp_path) as url:
-        done = _run(packages, url)
-    for revision, result in done.items():
-        passed = set(re.findall(r"✓ ([a-z0-9-]+): [1-9]\d* passed, 0 failed", result.stdout))
-        assert passed >= SHIPPED[revision], result.stdout[-4_000:]
+    told = done["shipped", revision].stdout
+    passed = set(re.findall(r"✓ ([a-z0-9-]+): [1-9]\d* passed, 0 failed", told))
+    assert passed >= SHIPPED[revision], told[-4_000:]
