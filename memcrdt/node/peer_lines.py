@@ -14,6 +14,7 @@ from typing import Final
 
 LINES: Final = 10  # of one device in WINDOW_S
 WINDOW_S: Final = 60.0
+LOST_S: Final = 3.0  # without a connection, after which a device counts as lost
 STILL_S: Final = 30.0  # of failed dials, after which a line says where to look
 
 _FOUND: Final = {"mdns": " (mDNS)", "tailscale": " (Tailscale)"}
@@ -26,13 +27,16 @@ class _Peer:
     said_at: deque[float] = field(default_factory=lambda: deque(maxlen=LINES))
     is_accepted: bool = False
     is_connected: bool = False
+    was_connected: bool = False  # by the line that was said last
+    not_before: float = 0.0  # when the line may be said
     waits_since: float | None = None  # the first failed dial since the last connection
     shared: frozenset[str] = frozenset()  # the ids of the spaces in the greetings of this connection
     differing: frozenset[str] = frozenset()  # those that have yet to be found equal
 
     def held_s(self, now: float) -> float:
         """Return the seconds until the line may be said: 0 if it may be said now."""
-        return max(0.0, self.said_at[0] + WINDOW_S - now) if len(self.said_at) == LINES else 0.0
+        has_room = self.said_at[0] + WINDOW_S if len(self.said_at) == LINES else 0.0
+        return max(0.0, max(has_room, self.not_before) - now)
 
 
 class PeerLines:
@@ -68,14 +72,16 @@ class PeerLines:
         """Note a connection. `found` is the source of its address, or None."""
         peer = self._accepted(device)
         if peer and not peer.is_connected:
-            peer.line = f"connected to {self._name_of(device)}{_FOUND.get(found or '', '')}"
-            peer.is_connected, peer.waits_since = True, None
+            line = f"connected to {self._name_of(device)}{_FOUND.get(found or '', '')}"
+            peer.line = peer.said if peer.was_connected else line  # the loss was not said, so it is no news
+            peer.is_connected, peer.waits_since, peer.not_before = True, None, 0.0
             peer.shared = peer.differing = frozenset()
 
-    def disconnected(self, device: str) -> None:
-        """Note that no connection is left."""
+    def disconnected(self, device: str, now: float) -> None:
+        """Note that no connection is left. It is said after a moment: a session may end only to begin anew."""
         if peer := self._connected(device):
             peer.line, peer.is_connected = f"lost {self._name_of(device)}, trying again", False
+            peer.not_before = now + LOST_S
 
     def unreachable(self, device: str, now: float) -> None:
         """Note that a dial found nobody."""
@@ -94,8 +100,6 @@ class PeerLines:
             shared = frozenset(spaces)
             peer.differing = (peer.differing | (shared - peer.shared)) & shared
             peer.shared = shared
-            if not shared:
-                peer.line = f"{self._name_of(device)} shares no space with this device"
 
     def agreed(self, device: str, space: str) -> None:
         """Note that a space has the same content on both devices."""
@@ -108,7 +112,7 @@ class PeerLines:
         """Return the lines to say now."""
         due = [peer for peer in self._peers.values() if peer.line != peer.said and not peer.held_s(now)]
         for peer in due:
-            peer.said = peer.line
+            peer.said, peer.was_connected = peer.line, peer.is_connected
             peer.said_at.append(now)
         return [peer.said for peer in due]
 

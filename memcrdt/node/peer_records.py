@@ -132,7 +132,7 @@ class PeerRecords(TrustPolicy):
 
     def disconnected(self, device: str) -> None:
         """Record that a device is no longer connected."""
-        self._lines.disconnected(device)
+        self._lines.disconnected(device, asyncio.get_running_loop().time())
         self._say()
         self._note(partial(self._peers.disconnected, device))
 

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 from memcrdt.crdt.pieces import cut
 from memcrdt.crdt.scan import Scan, ShardFullError, scan
-from memcrdt.errors import RemoteProtocolError, StoreError
+from memcrdt.errors import NotFoundError, RemoteProtocolError
 from memcrdt.model import limits
 from memcrdt.model.clocks import StateVector
 from memcrdt.model.device_ids import shown
@@ -172,21 +172,21 @@ class StoreReplica(Replica):
             return is_read_only(db, number)
 
     def _may_write(self, space: int, origin: str) -> bool:
-        """Return whether the writes of a device, or of a client on this machine, count. Raises StoreError."""
+        """Return whether the writes of a device, or of a client on this machine, count. Raises NotFoundError."""
         if origin.startswith(log.STOCK):
             return True  # its token was checked
         with self._store.reading() as db:
             rights = sharing.rights_of(db, space, origin)
             if rights is None and sharing.has_members(db, space):
                 name = spaces.space_name(db, space)
-                raise StoreError(f"the space {name!r} is no longer shared with the device {origin[:7]}…")
+                raise NotFoundError(f"the space {name!r} is no longer shared with the device {origin[:7]}…")
         return rights != "read"
 
     def _number(self, space: str) -> int:
         with self._store.reading() as db:
             number = spaces.shareable_space(db, space)
         if number is None:
-            raise StoreError(f"the space {space[:7]}… no longer exists on this device")
+            raise NotFoundError(f"the space {space[:7]}… no longer exists on this device")
         return number
 
     def _not_taken(

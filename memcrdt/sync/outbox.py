@@ -53,6 +53,9 @@ class Outbox:
     def answered(self, id: int, answer: object) -> None:
         """Resume the flow that made query `id`. If the store failed, close the session; the next one starts fresh.
 
+        A space may go while a query about it is on its way: it has become one with another, or was left. That is no
+        failure to report.
+
         Raises:
             LocalProtocolError: No such query is open.
         """
@@ -60,8 +63,9 @@ class Outbox:
             raise LocalProtocolError(f"query {id} was answered, but is not open")
         flow = self._waiting.pop(id)
         if isinstance(answer, Failed):
-            self.report("failed", answer.reason)
-            self.close("the store failed")
+            if not answer.is_gone:
+                self.report("failed", answer.reason)
+            self.close("the shared spaces have changed" if answer.is_gone else "the store failed")
         else:
             self._run(flow, answer)
 

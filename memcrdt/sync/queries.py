@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, TypeVarTuple
 
-from memcrdt.errors import MemcrdtError
+from memcrdt.errors import MemcrdtError, NotFoundError
 from memcrdt.sync.replica import Replica
 
 T = TypeVar("T")
@@ -35,9 +35,15 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The answer if the store failed. Nothing was changed."""
+    """The answer if the store failed. Nothing was changed.
+
+    Attributes:
+        reason: What happened.
+        is_gone: Whether the query was about a space that is no longer shared here, which is no fault of the store.
+    """
 
     reason: str
+    is_gone: bool = False
 
 
 Flow: TypeAlias = Generator[Query, Any, T]
@@ -71,4 +77,4 @@ def perform(replica: Replica, query: Query) -> object:
     try:
         return getattr(replica, query.method)(*query.args)
     except MemcrdtError as exc:
-        return Failed(str(exc))
+        return Failed(str(exc), is_gone=isinstance(exc, NotFoundError))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 
-from memcrdt.errors import StoreError
+from memcrdt.errors import NotFoundError
 from memcrdt.model.clocks import StateVector
 from memcrdt.model.membership import Adoption
 
@@ -237,11 +237,11 @@ class Replica(Protocol):
         Membership is read after the diff, so that nothing committed after a revocation is sent.
 
         Raises:
-            StoreError: The peer no longer takes part in the space.
+            NotFoundError: The peer no longer takes part in the space.
         """
         diff = self.diff(space, shard, theirs)
         if peer not in self.audience(space):
-            raise StoreError(f"{peer} no longer takes part in the space {space[:7]}…")
+            raise NotFoundError(f"{peer} no longer takes part in the space {space[:7]}…")
         return diff
 
     def log_for_all(self, after_seq: int, limit: int) -> LogPage:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pytest
 
-from memcrdt.errors import MemcrdtError, StoreError
+from memcrdt.errors import MemcrdtError, NotFoundError
 from memcrdt.model.clocks import covers
 from memcrdt.sync.replica import LogEntry, Replica
 
@@ -188,7 +188,7 @@ class ReplicaAcceptance:
         assert scene.peer in page.audience[scene.space]
         assert list(scene.replica.spaces(STRANGER)) == []
         assert STRANGER not in scene.replica.audience(scene.space) | page.audience[scene.space]
-        with pytest.raises(StoreError):
+        with pytest.raises(NotFoundError):
             scene.replica.diff_for(STRANGER, scene.space, 0, {})
 
     def test_nobody_is_revoked_at_first(self, scene: ReplicaScene) -> None:

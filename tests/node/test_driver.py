@@ -532,10 +532,11 @@ def _said(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def test_each_change_of_a_device_is_one_line(
-    make_machine: Make, eventually: Eventually, caplog: pytest.LogCaptureFixture
+    make_machine: Make, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With its name. A device that refuses us is a warning, with its name too."""
     caplog.set_level(logging.INFO, "memcrdt.net.peers")
+    monkeypatch.setattr("memcrdt.node.peer_lines.LOST_S", 0.0)
     laptop, desktop = make_machine("laptop"), make_machine("desktop")
     desktop.accept(laptop)
     await desktop.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memcrdt.node.peer_lines import LINES, STILL_S, WINDOW_S, PeerLines
+from memcrdt.node.peer_lines import LINES, LOST_S, STILL_S, WINDOW_S, PeerLines
 
 A, B = "A" * 52, "B" * 52
 
@@ -27,12 +27,27 @@ def test_a_device_is_waited_for_connected_up_to_date_and_lost(lines: PeerLines) 
     assert lines.take(2) == []
     lines.agreed(A, "two")
     assert lines.take(3) == ["laptop-a is up to date"]
-    lines.disconnected(A)
-    assert lines.take(4) == ["lost laptop-a, trying again"]
+    lines.disconnected(A, 4)
+    assert (lines.take(4), lines.held_s(5)) == ([], LOST_S - 1)
+    assert lines.take(4 + LOST_S) == ["lost laptop-a, trying again"]
     lines.connected(A, None)
     lines.shares(A, ["one", "two"])
     lines.agreed(A, "one")
-    assert lines.take(5) == ["connected to laptop-a"]  # what was equal before counts no more
+    assert lines.take(9) == ["connected to laptop-a"]  # what was equal before counts no more
+
+
+def test_a_session_that_ends_to_begin_anew_is_no_news(lines: PeerLines) -> None:
+    """As when two spaces become one. What follows is said once."""
+    lines.accepted(A)
+    lines.connected(A, "mdns")
+    assert lines.take(0) == ["connected to laptop-a (mDNS)"]
+    for now in (1, 2):
+        lines.disconnected(A, now)
+        lines.connected(A, "mdns")
+        assert (lines.take(now), lines.held_s(now)) == ([], None)
+    lines.shares(A, ["one"])
+    lines.agreed(A, "one")
+    assert lines.take(3) == ["laptop-a is up to date"]
 
 
 def test_what_changes_nothing_is_no_line(lines: PeerLines) -> None:
@@ -53,11 +68,11 @@ def test_what_changes_nothing_is_no_line(lines: PeerLines) -> None:
 
 
 def test_a_space_that_is_shared_later_is_compared_first(lines: PeerLines) -> None:
-    """Until then, the device is not up to date again. A device may also share nothing."""
+    """Until then, the device is not up to date again. Devices that share nothing yet are not up to date either."""
     lines.accepted(A)
     lines.connected(A, None)
     lines.shares(A, [])
-    assert lines.take(0) == ["laptop-a shares no space with this device"]
+    assert lines.take(0) == ["connected to laptop-a"]
     lines.shares(A, ["one"])
     lines.agreed(A, "one")
     assert lines.take(1) == ["laptop-a is up to date"]
@@ -81,16 +96,16 @@ def test_a_device_that_comes_and_goes_has_few_lines_and_a_true_last_one(lines: P
     """What is held back is said later if it still holds. Other devices are not affected."""
     said: list[str] = []
     lines.accepted(A)
-    for now in range(40):
-        (lines.disconnected if now % 2 else lambda device: lines.connected(device, None))(A)
+    for now in range(0, 56, 4):
+        lines.connected(A, None)
         said += lines.take(now)
-    assert len(said) == LINES
-    assert said[-1] == "lost laptop-a, trying again"
-    assert lines.held_s(40) is None  # it is what was said last
+        lines.disconnected(A, now)
+        said += lines.take(now + LOST_S)
+    assert (len(said), said[-1]) == (LINES, "lost laptop-a, trying again")
     lines.connected(A, None)
     lines.accepted(B)
-    assert lines.take(40) == ["waiting for desktop"]
-    assert lines.held_s(40) == WINDOW_S - 40
+    assert lines.take(56) == ["waiting for desktop"]
+    assert lines.held_s(56) == WINDOW_S - 56
     assert lines.take(WINDOW_S) == ["connected to laptop-a"]
 
 
@@ -100,9 +115,9 @@ def test_a_device_that_is_no_longer_accepted_is_not_lost(lines: PeerLines) -> No
     lines.connected(A, None)
     lines.take(0)
     lines.removed(A)
-    for late in (lines.disconnected, lines.removed):
-        late(A)
-        late(B)
+    for device in (A, B):
+        lines.disconnected(device, 0)
+        lines.removed(device)
     lines.unreachable(A, 1)
     lines.connected(B, None)
     assert lines.take(1) == ["laptop-a is no longer accepted"]

@@ -225,6 +225,14 @@ def test_a_failing_store_ends_the_session(harness: SessionHarness) -> None:
     assert harness.reports[-1].text == "the disk is full"
 
 
+def test_a_space_that_went_meanwhile_ends_the_session_without_a_report(harness: SessionHarness) -> None:
+    """It was left, or has become one with another. The next session greets without it."""
+    reports = list(harness.greet().reports)
+    harness.replica.members["S"][1].clear()
+    assert harness.receive(Want("S", 0, {})) == [Bye("the shared spaces have changed")]
+    assert harness.reports == reports
+
+
 def test_the_number_of_open_queries_is_limited(harness: SessionHarness) -> None:
     """Beyond the limit the session ends. An honest peer never comes near it."""
     harness.greet().performing = False
