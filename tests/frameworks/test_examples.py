@@ -51,3 +51,14 @@ def test_a_coding_agent_remembers_a_command_and_corrects_it() -> None:
     ]
     assert "updated memory ID" in out
     assert out.endswith("with `make test`.\n   the tests of this project run with `make check`.\n")
+
+
+def test_the_agents_of_a_team_share_what_they_learn_and_nothing_personal() -> None:
+    """A correction by one reaches the other."""
+    pytest.importorskip("langchain.agents", reason="the extra memcrdt[langchain] is not installed")
+    out = run("langchain_team.py")
+    assert [line.strip() for line in out.splitlines() if line.startswith("   run: ")] == [
+        "run: make test",
+        "run: make check",
+    ]
+    assert out.endswith("Ben has 1 memory; Ada has 2, of which one is personal.\n")
