@@ -65,7 +65,7 @@ def verdict(status: Status, now: datetime) -> Verdict:
 
 def line_of(device: Device, now: datetime) -> str:
     """Return the state of one other device in a line, without an end."""
-    lacks = f"{_changes(device.behind)} not there yet" if device.behind else "has all changes"
+    lacks = f"{_changes(device.behind)} not confirmed" if device.behind else "has all changes"
     return f"{name_of(device)}: {_seen(device, now)}, {lacks}" + (f" ({device.error})" if device.error else "")
 
 
@@ -86,9 +86,7 @@ def _of_devices(devices: Sequence[Device], now: datetime) -> tuple[State, str]:
     """Return the state of the devices that share a space, and the sentence without its end."""
     away = [device for device in devices if not device.connected]
     if late := sorted((device for device in away if device.behind), key=lambda device: -device.behind):
-        return "behind", _rest(
-            [f"{_changes(device.behind)} not yet on {name_of(device)}, {_seen(device, now)}" for device in late]
-        )
+        return "behind", _behind(late, [device for device in devices if not device.behind], now)
     if new := [device for device in away if device.agreed_at is None]:
         return "waiting", _rest([f"No sync with {name_of(device)} yet, {_seen(device, now)}" for device in new])
     here = [device for device in devices if device.connected]
@@ -99,13 +97,25 @@ def _of_devices(devices: Sequence[Device], now: datetime) -> tuple[State, str]:
     return "in_sync", _in_sync(here, away, now)
 
 
+def _behind(late: Sequence[Device], others: Sequence[Device], now: datetime) -> str:
+    """Return the sentence for devices that lack changes. One of the others may have brought them there meanwhile."""
+    lack = "not confirmed by" if others else "not yet on"
+    text = _rest([f"{_changes(device.behind)} {lack} {name_of(device)}, {_seen(device, now)}" for device in late])
+    here = [device for device in others if device.connected and device.agreed_at]
+    return f"{_with(here, now)}; {text}" if here else text
+
+
+def _with(here: Sequence[Device], now: datetime) -> str:
+    at = min(device.agreed_at for device in here if device.agreed_at)
+    return f"In sync with {names([name_of(device) for device in here])}, {ago(at, now)}"
+
+
 def _in_sync(here: Sequence[Device], away: Sequence[Device], now: datetime) -> str:
     """Return the sentence for devices that have all changes, connected and not."""
     gone = [f"{name_of(device)}, {_seen(device, now)}" for device in away]
     erasing = [name_of(device) for device in (*here, *away) if device.unscrubbed]
     if here:
-        at = min(device.agreed_at for device in here if device.agreed_at)
-        parts = [f"In sync with {names([name_of(device) for device in here])}, {ago(at, now)}"]
+        parts = [_with(here, now)]
         parts += [f"not connected: {_rest(gone)}"] if gone else []
     else:
         parts = [f"All changes are on {_rest(gone)}"]

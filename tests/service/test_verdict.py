@@ -68,7 +68,17 @@ LAPTOP, DESKTOP = device("laptop-b"), device("desktop")
             "in_sync",
             "In sync with desktop, 2 s ago; desktop still has to confirm what was forgotten.",
         ),
-        ((LAPTOP, away("desktop", behind=3)), "behind", "3 changes not yet on desktop, last seen yesterday."),
+        ((away("desktop", behind=3),), "behind", "3 changes not yet on desktop, last seen yesterday."),
+        (
+            (LAPTOP, away("desktop", behind=3)),
+            "behind",
+            "In sync with laptop-b, 2 s ago; 3 changes not confirmed by desktop, last seen yesterday.",
+        ),
+        (
+            (away("laptop-b"), away("desktop", behind=3)),
+            "behind",
+            "3 changes not confirmed by desktop, last seen yesterday.",
+        ),
         (
             (away("phone", None, behind=1), away("desktop", behind=1_234)),
             "behind",
