@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 from memcrdt.errors import InputError, NotFoundError
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from memcrdt.model.records import MemoryRecord
 
 KIND: Final = "adk"
-
-_LOG = logging.getLogger(__name__)
 
 
 class MemcrdtMemoryService(BaseMemoryService):
@@ -83,9 +79,9 @@ class MemcrdtMemoryService(BaseMemoryService):
         shared = {"scope": self._scope_of(app_name, user_id), "metadata": custom_metadata or {}}
         if session_id:
             shared["source"] = f"conversation/{session_id}"
-        lines = [{**_line(event, session_id or ""), **shared} for event in events if _text(event.content)]
-        if lines:
-            await self._import(lines)
+        await self._recall.akeep(
+            [{**_said(event, session_id or ""), **shared} for event in events if _text(event.content)]
+        )
 
     async def add_memory(
         self,
@@ -132,14 +128,6 @@ class MemcrdtMemoryService(BaseMemoryService):
         return self._scope or named("agent", f"{_escaped(app_name)}/{_escaped(user_id)}")
 
     @in_thread
-    def _import(self, lines: list[dict[str, Any]]) -> None:
-        """Add memories, except those that were forgotten."""
-        said = "\n".join(json.dumps({"space": self._space, "kind": KIND, **line}) for line in lines)
-        report = self._recall.service.memory.files.import_(BytesIO(said.encode()), format="jsonl")
-        for refused in report.refusals:
-            _LOG.warning("an event was not remembered: %s", refused.reason)
-
-    @in_thread
     def _forget(self, id: str, scope: str) -> None:
         try:
             if self._recall.get(id).scope == scope:
@@ -148,8 +136,8 @@ class MemcrdtMemoryService(BaseMemoryService):
             return
 
 
-def _line(event: Event, session: str) -> dict[str, Any]:
-    """Return an event as a line of an import. An event without an id has one of what was said, by whom and when."""
+def _said(event: Event, session: str) -> dict[str, Any]:
+    """Return the memory of an event. An event without an id has one of what was said, by whom and when."""
     text = _text(event.content)
     said = json.dumps([event.author, event.timestamp, text])
     return {

@@ -6,7 +6,10 @@ keeps to a budget of tokens.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from io import BytesIO
 from typing import Any, Final
 
 from memcrdt.errors import InputError
@@ -19,6 +22,7 @@ from memcrdt.service.service import LIMIT, Saved, Service
 CHARS_PER_TOKEN: Final = 4  # of English text; other languages take more tokens
 PROMPT_TOKENS: Final = recall.PROMPT_CHARS // CHARS_PER_TOKEN
 
+_LOG: Final = logging.getLogger(__name__)
 _HEADING_CHARS: Final = 200  # room for the line above the memories
 
 
@@ -100,6 +104,25 @@ class Recall:
         given = [{"text": item} if isinstance(item, str) else dict(item) for item in items]
         return self.service.add_many([{**self._defaults, **item} for item in given])
 
+    def keep(self, said: Iterable[Mapping[str, Any]]) -> None:
+        """Add what was said in a conversation, which may be said again: each memory has a key.
+
+        What was forgotten stays forgotten. What cannot be kept, such as a text that looks like a secret, is left out
+        with a warning.
+
+        Args:
+            said: The arguments of remember() for each memory, as JSON has them, with `key` and `scope`.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        lines = "\n".join(json.dumps({**self._defaults, **item}) for item in said)
+        if lines:
+            self.service.access.check_write()
+            report = self.service.memory.files.import_(BytesIO(lines.encode()), format="jsonl")
+            for refused in report.refusals:
+                _LOG.warning("a part of a conversation was not remembered: %s", refused.reason)
+
     def get(self, id: str) -> MemoryRecord:
         """Return one memory. Raises NotFoundError."""
         return self.service.record(id)
@@ -112,5 +135,6 @@ class Recall:
     aprompt = in_thread(prompt)
     aremember = in_thread(remember)
     aremember_many = in_thread(remember_many)
+    akeep = in_thread(keep)
     aget = in_thread(get)
     aforget = in_thread(forget)

@@ -68,6 +68,23 @@ def test_the_block_for_a_model_is_fenced_and_keeps_to_its_budget(recall: Recall)
         recall.prompt("What does the invoice rule say?", max_tokens=10)
 
 
+def test_what_was_said_is_kept_once(recall: Recall, memory: Memory, caplog: pytest.LogCaptureFixture) -> None:
+    """What was forgotten stays forgotten, and what cannot be kept leaves the rest alone."""
+    said = [
+        {"text": "Invoices go out as PDF", "key": "1", "scope": "project/acme"},
+        {"text": "the key is AKIAIOSFODNN7EXAMPLE", "key": "2", "scope": "project/acme"},
+    ]
+    for _ in range(2):
+        recall.keep(said)
+    (record,) = memory.list()
+    assert (record.text, record.scope) == ("Invoices go out as PDF", "project/acme")
+    assert len(caplog.records) == 2
+    memory.forget(record.id)
+    recall.keep(said[:1])
+    recall.keep([])
+    assert memory.count() == 0
+
+
 async def test_the_awaitable_twins_do_the_same(recall: Recall) -> None:
     """In a thread, so that the loop goes on."""
     saved = await recall.aremember("The client wants invoices in PDF")
