@@ -77,7 +77,7 @@ class TestAsyncCache(AsyncCacheTestSuite):
 LETTERS = st.characters(exclude_categories=["Cs"])
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.dictionaries(st.text(LETTERS), st.binary() | st.text(LETTERS).map(str.encode), max_size=3))
 def test_every_value_comes_back(values: dict[str, bytes]) -> None:
     """Under every key. Two spellings of a character are one key."""
@@ -105,7 +105,7 @@ def test_a_readable_value_is_a_readable_memory(memory: Memory) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [b"long " * 60_000, "länger ".encode() * 30_000, b" " * 200_000, random.Random(7).randbytes(200_000)],
+    [b"long " * 30_000, "länger ".encode() * 8_000, b" " * 140_000, random.Random(7).randbytes(60_000)],
     ids=["ascii", "letters", "blank", "bytes"],
 )
 def test_a_long_value_is_several_memories(memory: Memory, value: bytes) -> None:
@@ -114,7 +114,7 @@ def test_a_long_value_is_several_memories(memory: Memory, value: bytes) -> None:
     store.mset([("key", value), ("other", value)])
     assert store.mget(["key"]) == [value]
     count = memory.count()
-    assert count >= 8
+    assert count >= 4
     store.mset([("key", value[:-1])])
     assert (store.mget(["key", "other"]), memory.count()) == ([value[:-1], value], count)
     store.mset([("key", b"short")])
@@ -142,7 +142,7 @@ def test_a_value_is_there_when_all_of_it_has_arrived(open_memory: OpenMemory) ->
     """Of two values that devices set while disconnected, both have the same one, and never a mixture."""
     memories = [open_memory(device) for device in "AB"]
     ours, theirs = (MemcrdtByteStore(memory) for memory in memories)
-    values = [b"ours " * 50_000, b"theirs " * 50_000]
+    values = [b"ours " * 30_000, b"theirs " * 20_000]
     ours.mset([("key", values[0])])
     theirs.mset([("key", values[1])])
     exchange(*memories)
@@ -200,7 +200,7 @@ MESSAGES: Sequence[BaseMessage] = (
     SystemMessage("Be brief."),
     HumanMessage([{"type": "text", "text": "Wo ist ä?"}, {"type": "image_url", "image_url": {"url": "x"}}]),
     AIMessage("", tool_calls=[{"name": "f", "args": {"n": 1}, "id": "1"}], response_metadata={"model": "m"}),
-    ToolMessage("long " * 60_000, tool_call_id="1", artifact={"n": 1}),
+    ToolMessage("long " * 30_000, tool_call_id="1", artifact={"n": 1}),
     AIMessage("There.", usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}),
 )
 
