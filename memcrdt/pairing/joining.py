@@ -98,9 +98,10 @@ class JoinAttempt:
         )
 
     def _note(self, found: asyncio.Queue[AddressCandidate], candidate: AddressCandidate) -> None:
-        """Take a candidate from a finder. Many may come from one that announces often."""
-        if candidate.pairing is not None and len(self._announced) < NUMBERS:
-            self._announced.add(candidate.pairing)
+        """Take a candidate from a finder. A flood of other numbers must not hide the right one."""
+        number = candidate.pairing
+        if number is not None and (number == self._code.number or len(self._announced) < NUMBERS):
+            self._announced.add(number)
         found.put_nowait(candidate)
 
     def _check_number(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from memcrdt.errors import InputError, ReadOnlyError, RemoteProtocolError, StoreError
+from memcrdt.errors import InputError, NotFoundError, ReadOnlyError, RemoteProtocolError
 from memcrdt.model.statements import Statement, unpack
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.store.membership.members import SIGNED_AT_ONCE, Entry
@@ -152,6 +152,7 @@ def test_a_statement_without_room_raises_an_alarm_once(homes: list[Home], monkey
     first.settle()
     assert STRANGER in first.known
     assert third.id not in first.known
+    assert first.memory.status().alarms == ()
 
 
 def test_many_decisions_are_signed_in_short_transactions(
@@ -193,7 +194,7 @@ def test_what_follows_from_a_statement_goes_with_it(homes: list[Home], make_home
         assert signers == {third.id}
         replica = StoreReplica(home.memory.store)
         assert other.id not in replica.audience(first.space)
-        with pytest.raises(StoreError, match="no longer shared with the device"):
+        with pytest.raises(NotFoundError, match="no longer shared with the device"):
             replica.apply(first.space, 0, b"any update", other.id)
         assert other.id not in {member.device for member in home.memory.space("personal").members(revoked=True)}
 
