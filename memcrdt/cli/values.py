@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import click
 from click.shell_completion import CompletionItem
 
-from memcrdt.cli.output import CONTROLS
+from memcrdt.cli.output import CONTROLS, memories
 from memcrdt.errors import MemcrdtError
 
 if TYPE_CHECKING:
     from memcrdt import Memory, MemoryRecord
 
-READ: Final = 2_000  # memories, the newest, whose ids, scopes and tags are offered
+READ: Final = 2_000  # memories, the newest, whose ids and scopes are offered
 OFFERED: Final = 100
 HELP_CHARS: Final = 60
 
@@ -36,8 +36,8 @@ def scopes(memory: Memory) -> Iterator[tuple[str, str]]:
 
 
 def tags(memory: Memory) -> Iterator[tuple[str, str]]:
-    """Yield the tags of the newest memories."""
-    return ((tag, "") for tag in dict.fromkeys(tag for record in _newest(memory) for tag in record.tags))
+    """Yield the tags, with the number of their memories."""
+    return ((tag, memories(count)) for tag, count in memory.tags().items())
 
 
 def kinds(memory: Memory) -> Iterator[tuple[str, str]]:
@@ -47,7 +47,7 @@ def kinds(memory: Memory) -> Iterator[tuple[str, str]]:
 
 def spaces(memory: Memory) -> Iterator[tuple[str, str]]:
     """Yield the names of the spaces."""
-    return ((space.name, f"{space.memories:,} memories") for space in memory.status().spaces)
+    return ((space.name, memories(space.memories)) for space in memory.status().spaces)
 
 
 def devices(memory: Memory) -> Iterator[tuple[str, str]]:

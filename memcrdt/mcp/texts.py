@@ -98,7 +98,7 @@ PARAMETERS: Final = {
     "category": "global, project, agent or conversation.",
     "tags": "Tags.",
     "tag_match": "any or all of the tags.",
-    "after": "Created after this date or time, ISO 8601.",
+    "after": "Created after this time: ISO 8601, yesterday, or an age such as 2w.",
     "before": "Created before it.",
     "metadata": "JSON values by key.",
     "agent": "Only memories that this agent wrote.",

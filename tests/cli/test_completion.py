@@ -44,7 +44,11 @@ def test_values_of_the_home_are_offered(cli: Cli, home: Path) -> None:
     assert offered("get", added[:4].lower()) == {added: text}
     assert offered("link", added, "of", "") == offered("update", added, "--superseded-by", "") == {added: text}
     assert offered("list", "--scope", "proj") == offered("rename-scope", "pro") == {"project/acme": None}
-    assert offered("search", "x", "--all-tag", "r") == offered("update", added, "--remove-tag", "") == {"release": None}
+    assert (
+        offered("search", "x", "--all-tag", "r")
+        == offered("update", added, "--remove-tag", "")
+        == {"release": "1 memory"}
+    )
     assert offered("add", "x", "--kind", "") == {"fact": None}
     assert offered("add", "x", "--space", "t") == {"team": "0 memories"} == offered("space", "leave", "te")
     assert offered("revoke", "lap") == offered("list", "--device", "") == {"laptop-b": "accepted"}
@@ -59,7 +63,7 @@ def test_a_completion_uses_the_home_of_the_line_and_makes_none(
     """Without a home there is nothing to offer, and nothing is printed."""
     other = tmp_path / "other"
     cli("add", "one", "--tag", "there", "--home", str(other))
-    assert offered("list", "--home", str(other), "--tag", "") == {"there": None}
+    assert offered("list", "--home", str(other), "--tag", "") == {"there": "1 memory"}
     assert offered("list", "--after", "yesterday", "--tag", "") == {}
     assert not home.exists()
     assert capsys.readouterr() == ("", "")

@@ -27,6 +27,7 @@ from memcrdt.model.records import Forgotten, Hit, Link, MemoryRecord, Revision
 from memcrdt.search.embedders.catalog import KnownModel
 from memcrdt.search.searcher import SearchStatus
 from memcrdt.service.capture import Captured
+from memcrdt.service.start import NextStep, Start
 from memcrdt.store.alarms import StoreAlarm
 from memcrdt.store.compaction import Compacted
 from memcrdt.store.membership.sharing import SpaceMember
@@ -48,7 +49,7 @@ STATES = [
     SettingLine,
     YjsToken,
 ]
-PRINTED = [*RECORDS, *REPORTS, *STATES, ClientChange, Trial, Captured, ServeReport, DemoOutcome]
+PRINTED = [*RECORDS, *REPORTS, *STATES, Start, NextStep, ClientChange, Trial, Captured, ServeReport, DemoOutcome]
 
 
 @pytest.mark.parametrize("name", root.list_commands(click.Context(root)))
