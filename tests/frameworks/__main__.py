@@ -41,7 +41,16 @@ ENVIRONMENTS = {
     "anthropic": Environment(extras=("anthropic",), tests=("anthropic",)),
     "langgraph": Environment(
         extras=("langgraph",),
-        tests=("files", "recall", "langgraph", "langgraph_ttl", "langgraph_sync", "langgraph_companions", "examples"),
+        tests=(
+            "files",
+            "recall",
+            "langgraph",
+            "langgraph_ttl",
+            "langgraph_sync",
+            "langgraph_companions",
+            "examples",
+            "langchain_langmem",
+        ),
         tools=("langgraph-checkpoint-sqlite",),
         companions=("langgraph", "langmem", "deepagents"),
     ),
