@@ -72,22 +72,15 @@ class Printer:
 
         Return whether there are items. If there are none, print the message `empty`, unless JSON is printed.
         """
+        count = 0
         if self.is_terminal:
-            items = list(items)
-            if items:
-                from rich.console import Console
-
-                Console(highlight=False).print(rich_table(items, on_terminal or columns))
-        there_are_some = False
-        for item in items:
-            there_are_some = True
-            if self.is_json:
-                click.echo(as_json(item))
-            elif not self.is_terminal:
-                click.echo("\t".join(as_text(column.cell(item)).translate(_FIELD) for column in columns))
-        if empty and not there_are_some and not self.is_json:
+            count = _print_table(list(items), on_terminal or columns)
+        else:
+            for count, item in enumerate(items, 1):  # noqa: B007 - the last number is the count
+                click.echo(as_json(item) if self.is_json else _line(item, columns))
+        if empty and not count and not self.is_json:
             say(empty)
-        return there_are_some
+        return count > 0
 
     def record(self, item: object) -> None:
         """Print one item: as JSON, or as a line `name<tab>value` for each field that is not empty."""
@@ -203,6 +196,19 @@ def size(count: int) -> str:
 def memories(count: int) -> str:
     """Return a number of memories in words, for messages."""
     return "1 memory" if count == 1 else f"{count:,} memories"
+
+
+def _line(item: T, columns: Sequence[Column[T]]) -> str:
+    return "\t".join(as_text(column.cell(item)).translate(_FIELD) for column in columns)
+
+
+def _print_table(items: Sequence[T], columns: Sequence[Column[T]]) -> int:
+    """Print a table on a terminal, unless it is empty. Return the number of items."""
+    if items:
+        from rich.console import Console
+
+        Console(highlight=False).print(rich_table(items, columns))
+    return len(items)
 
 
 def rich_table(items: Iterable[T], columns: Sequence[Column[T]]) -> Table:
