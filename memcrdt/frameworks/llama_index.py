@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from memcrdt.errors import InputError
 from memcrdt.frameworks.extras import needs
 from memcrdt.frameworks.history import LOCAL
-from memcrdt.frameworks.recall import CHARS_PER_TOKEN, PROMPT_TOKENS, Recall
+from memcrdt.frameworks.recall import CHARS_PER_TOKEN, PROMPT_TOKENS, Recall, of_message
 from memcrdt.frameworks.services import service_over
 from memcrdt.model.scopes import GLOBAL
 from memcrdt.service.recall import PROMPT_SCORE
@@ -22,8 +20,6 @@ with needs("llama-index"):
 if TYPE_CHECKING:
     from memcrdt import AsyncMemory
     from memcrdt.memory.memory import Memory
-
-KIND: Final = "message"
 
 
 class MemcrdtMemoryBlock(BaseMemoryBlock[str]):
@@ -67,7 +63,7 @@ class MemcrdtMemoryBlock(BaseMemoryBlock[str]):
         **options: Any,
     ) -> None:
         super().__init__(**{"name": "memcrdt", "priority": 1, **options})
-        self._recall = Recall(service_over(memory), space=space, kind=KIND, scope=scope)
+        self._recall = Recall(service_over(memory), space=space, scope=scope)
         self._scope, self._max_tokens, self._min_score = scope, max_tokens, min_score
         self._recall.prompt("", max_tokens=max_tokens)  # checks max_tokens
 
@@ -81,7 +77,11 @@ class MemcrdtMemoryBlock(BaseMemoryBlock[str]):
 
     async def _aput(self, messages: list[ChatMessage]) -> None:
         """Remember messages. What cannot be kept is left out with a warning."""
-        await self._recall.akeep(_said(message) for message in messages if (message.content or "").strip())
+        await self._recall.akeep(
+            of_message(message.content or "", message.role.value, message.additional_kwargs.get("session_id"))
+            for message in messages
+            if (message.content or "").strip()
+        )
 
     async def atruncate(self, content: str, tokens_to_truncate: int) -> str | None:
         """Return the block with fewer memories, or None if there is room for none."""
@@ -95,15 +95,3 @@ class MemcrdtMemoryBlock(BaseMemoryBlock[str]):
 
     async def _prompt(self, query: str, max_tokens: int) -> str:
         return await self._recall.aprompt(query, scope=self._scope, max_tokens=max_tokens, min_score=self._min_score)
-
-
-def _said(message: ChatMessage) -> dict[str, Any]:
-    """Return the memory of a message. The same message of the same session is one memory."""
-    session = message.additional_kwargs.get("session_id")
-    key = json.dumps([session, message.role.value, message.content])
-    return {
-        "text": message.content,
-        "author": message.role.value,
-        "key": f"message:{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}",
-        **({"source": f"conversation/{session}"} if session else {}),
-    }

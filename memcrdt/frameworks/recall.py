@@ -6,6 +6,7 @@ keeps to a budget of tokens.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,7 @@ from memcrdt.service.service import LIMIT, Saved, Service
 
 CHARS_PER_TOKEN: Final = 4  # of English text; other languages take more tokens
 PROMPT_TOKENS: Final = recall.PROMPT_CHARS // CHARS_PER_TOKEN
+MESSAGE: Final = "message"  # the kind of a memory that repeats what was said
 
 _LOG: Final = logging.getLogger(__name__)
 _HEADING_CHARS: Final = 200  # room for the line above the memories
@@ -138,3 +140,14 @@ class Recall:
     akeep = in_thread(keep)
     aget = in_thread(get)
     aforget = in_thread(forget)
+
+
+def of_message(text: str, author: str, session: str | None) -> dict[str, Any]:
+    """Return what Recall.keep() takes for a message of a conversation, without its scope.
+
+    The same message of the same session is one memory.
+    """
+    named = json.dumps([session, author, text])
+    said = {"text": text, "author": author, "kind": MESSAGE}
+    key = f"{MESSAGE}:{hashlib.blake2b(named.encode(), digest_size=16).hexdigest()}"
+    return {**said, "key": key, **({"source": f"conversation/{session}"} if session else {})}

@@ -57,6 +57,7 @@ ENVIRONMENTS = {
     "pydantic-ai": Environment(extras=("pydantic-ai",), tests=("pydantic_ai",)),
     "strands": Environment(extras=("strands",), tests=("strands",)),
     "llama-index": Environment(extras=("llama-index",), tests=("llama_index",)),
+    "agent-framework": Environment(extras=("agent-framework",), tests=("agent_framework",)),
     "openai-agents": Environment(extras=("openai-agents",), tests=("history", "openai_agents")),
     "langchain": Environment(
         extras=("langchain",),
