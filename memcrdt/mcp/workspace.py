@@ -34,6 +34,7 @@ class Workspace:
         self._sync = sync
         self._wanted = threading.Event()
         self._opened = threading.Event()
+        self._asked = False
         self._closing = False
         self._memory: Memory | None = None
         self._error: MemcrdtError | None = None
@@ -45,7 +46,7 @@ class Workspace:
         self._thread.start()
 
     def close(self) -> None:
-        """Close the memory once it is open. If it is not needed any more, it is not opened."""
+        """Close the memory once it is open. If nobody has asked for it, it is not opened."""
         self._closing = True
         self._wanted.set()
         self._thread.join()
@@ -55,6 +56,7 @@ class Workspace:
     @property
     def memory(self) -> Memory:
         """The memory, when it is open. Blocks until then. Raises what opening it raised."""
+        self._asked = True
         self._wanted.set()
         self._opened.wait()
         if self._memory is None:
@@ -70,7 +72,7 @@ class Workspace:
     def _open(self) -> None:
         self._wanted.wait(HEAD_START_S)
         try:
-            if self._closing:
+            if self._closing and not self._asked:
                 return
             self._memory = self._opener()
             if self._sync:
