@@ -188,9 +188,10 @@ def create_manage_memory_tool(
     actions = tuple(actions_permitted)
     if not actions or not set(actions) <= set(ACTIONS):
         raise InputError(f"the actions are {actions!r}; give any of {', '.join(ACTIONS)}")
+    default = "create" if "create" in actions else actions[0]
     recall.service.context.to_write(scope)
 
-    def manage(content: str | None = None, action: Action = actions[0], id: str | None = None) -> str:
+    def manage(content: str | None = None, action: Action = default, id: str | None = None) -> str:
         _check_manage(action, content, id)
         if action == "create":
             saved = recall.remember(str(content), scope=scope)
@@ -203,7 +204,7 @@ def create_manage_memory_tool(
     arguments = create_model(
         "_ManageArguments",
         content=(str | None, Field(None, description="The text of the memory, to create or update it.")),
-        action=(permitted, Field(actions[0], description="What to do.")),
+        action=(permitted, Field(default, description="What to do.")),
         id=(str | None, Field(None, description="The id of the memory to update or delete, as search shows it.")),
     )
     verbs = ", ".join(actions[:-1]) + " or " + actions[-1] if len(actions) > 1 else actions[0]

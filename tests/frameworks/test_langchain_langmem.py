@@ -33,7 +33,9 @@ def test_the_tools_have_the_parameters_of_langmem(memory: Memory) -> None:
         assert shape(make(memory)) == shape(other(namespace=("memories",), store=store))
 
 
-@pytest.mark.parametrize("permitted", [("create",), ("update", "delete"), ("create", "update", "delete")])
+@pytest.mark.parametrize(
+    "permitted", [("create",), ("update", "delete"), ("update", "create"), ("create", "update", "delete")]
+)
 def test_the_same_actions_can_be_permitted(memory: Memory, permitted: tuple[Any, ...]) -> None:
     """And one of them is the default."""
     ours = create_manage_memory_tool(memory, actions_permitted=permitted)
