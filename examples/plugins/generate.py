@@ -81,6 +81,7 @@ pip_dependencies:
 _MARKETPLACES: dict[str, dict[str, Any]] = {
     ".claude-plugin/marketplace.json": {
         "name": NAME,
+        "description": DESCRIPTION,
         "owner": AUTHOR,
         "plugins": [{"name": NAME, "source": "./claude-code", "description": DESCRIPTION}],
     },

@@ -33,7 +33,9 @@ def test_every_entry_is_started_as_its_client_would(cli: Cli, user: Path) -> Non
     home = str(user / "my memory")
     cli("add", "Deploys go out on Tuesdays", "--home", home)
     cli("mcp", "install", "--client", "claude-code", "--hooks", "--home", home)
-    cli("mcp", "install", "--client", "codex", "--project", "--home", home)
+    codex = user / ".codex" / "config.toml"
+    codex.parent.mkdir()
+    codex.write_text('[mcp_servers.memcrdt]\ncommand = "/no/such/server"\n', encoding="utf-8")
     broken = user / ".cursor" / "mcp.json"
     broken.parent.mkdir()
     broken.write_text('{"mcpServers": {"memcrdt": {"command": "/no/such/program"}}} // old', encoding="utf-8")
@@ -42,17 +44,17 @@ def test_every_entry_is_started_as_its_client_would(cli: Cli, user: Path) -> Non
     ran = cli("mcp", "doctor", "--json")
     seen = {(each["client"], each["entry"]): each for each in ran.json}
     assert ran.code == 5
-    for name in ("claude-code", "codex"):
-        assert seen[name, "server"]["ok"]
-        assert "tools" in seen[name, "server"]["saw"]
-        assert seen[name, "server"]["seconds"] > 0
+    assert seen["claude-code", "server"]["ok"]
+    assert "10 tools" in seen["claude-code", "server"]["saw"]
+    assert seen["claude-code", "server"]["seconds"] > 0
+    assert "/no/such/server" in seen["codex", "server"]["saw"]
     assert "characters for the agent" in seen["claude-code", "SessionStart"]["saw"]
     assert seen["claude-code", "UserPromptSubmit"]["ok"]
     assert seen["claude-code", "SessionEnd"]["saw"] == "nothing to say"
     assert not seen["cursor", "server"]["ok"]
     assert "/no/such/program" in seen["cursor", "server"]["saw"]
     assert "cannot be read" in seen["gemini", "server"]["saw"]
-    assert "2 of " in ran.err
+    assert "3 of " in ran.err
 
 
 HOSTILE = "touch owned; memcrdt hook SessionStart"

@@ -1,0 +1,253 @@
+"""Run memcrdt within real coding agents: `python -m tests.clients [--npm FOLDER] [NAME…]`.
+
+Each agent is installed from npm, gets the server and the hooks by `memcrdt mcp install --hooks`, and talks to a model
+on this machine that follows a script. One session stores a memory through the server. Another one, in another clone of
+the repository, is told it by the hooks. A statement of the user is captured. The plugin is given to the agent's check.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import memcrdt
+from tests.clients.scripted_model import FACT, KNOWN, STORE, STORED, serving
+
+PATIENCE_S = 300
+QUESTION = "How do we deploy the billing service?"
+STATEMENT = "From now on, name branches after the ticket."
+PLUGINS = Path(__file__).parents[2] / "examples" / "plugins"
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A coding agent.
+
+    Attributes:
+        package: Its package of npm.
+        ask: Returns the command for a prompt and the URL of the model, and its variables.
+        prepare: Changes the settings in the home of the user, for the URL of the model.
+        checks: Commands that check the plugin, without the program.
+    """
+
+    package: str
+    ask: Callable[[str, str], tuple[list[str], dict[str, str]]]
+    prepare: Callable[[Path, str], None]
+    checks: tuple[tuple[str, ...], ...]
+
+
+def _claude(prompt: str, url: str) -> tuple[list[str], dict[str, str]]:
+    variables = {
+        "ANTHROPIC_BASE_URL": url,
+        "ANTHROPIC_API_KEY": "none",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    }
+    return ["claude", "-p", prompt, "--allowedTools", "mcp__memcrdt"], variables
+
+
+def _codex(prompt: str, url: str) -> tuple[list[str], dict[str, str]]:
+    bypass = ["--skip-git-repo-check", "--dangerously-bypass-hook-trust", "--dangerously-bypass-approvals-and-sandbox"]
+    options = ["model_provider=script", "model=script", "mcp_servers.memcrdt.required=true"]
+    return ["codex", "exec", *bypass, *(word for each in options for word in ("-c", each)), prompt], {"KEY": "none"}
+
+
+def _gemini(prompt: str, url: str) -> tuple[list[str], dict[str, str]]:
+    return ["gemini", "--yolo", "-p", prompt], {"GOOGLE_GEMINI_BASE_URL": url, "GEMINI_API_KEY": "none"}
+
+
+def _codex_settings(user: Path, url: str) -> None:
+    provider = {"name": "script", "base_url": f"{url}/v1", "env_key": "KEY", "wire_api": "responses"}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in provider.items()]
+    with (user / ".codex" / "config.toml").open("a", encoding="utf-8") as file:
+        file.write("\n[model_providers.script]\n" + "\n".join(lines) + "\n")
+
+
+def _gemini_settings(user: Path, url: str) -> None:
+    file = user / ".gemini" / "settings.json"
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    settings["security"] = {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}}
+    settings["privacy"] = {"usageStatisticsEnabled": False}
+    file.write_text(json.dumps(settings), encoding="utf-8")
+
+
+AGENTS = {
+    "claude-code": Agent(
+        "@anthropic-ai/claude-code",
+        _claude,
+        lambda user, url: None,
+        (
+            ("claude", "plugin", "validate", str(PLUGINS / "claude-code")),
+            ("claude", "plugin", "validate", str(PLUGINS)),
+        ),
+    ),
+    "codex": Agent(
+        "@openai/codex",
+        _codex,
+        _codex_settings,
+        (("codex", "plugin", "marketplace", "add", str(PLUGINS)), ("codex", "plugin", "add", "memcrdt@memcrdt")),
+    ),
+    "gemini": Agent(
+        "@google/gemini-cli",
+        _gemini,
+        _gemini_settings,
+        (("gemini", "extensions", "validate", str(PLUGINS / "gemini")),),
+    ),
+}
+
+
+class Machine:
+    """A user with a clone of a repository in two folders, and an agent."""
+
+    def __init__(self, folder: Path, name: str, programs: Path, url: str) -> None:
+        self.user, self.home, self.url = folder / "user", folder / "memory", url
+        self.agent = AGENTS[name]
+        self._name = name
+        self._environment = {
+            **os.environ,
+            "HOME": str(self.user),
+            "MEMCRDT_HOME": str(self.home),
+            "PATH": os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        }
+        for clone in ("one", "two"):
+            (self.user / clone / ".git").mkdir(parents=True)
+            (self.user / clone / ".git" / "HEAD").write_text("ref: refs/heads/main\n", encoding="utf-8")
+            remote = '[remote "origin"]\n\turl = git@git.example.org:team/billing.git\n'
+            (self.user / clone / ".git" / "config").write_text(remote, encoding="utf-8")
+
+    def run(self, *command: str, clone: str = "one", **variables: str) -> str:
+        """Run a command in a clone, and return what it printed. Raises CalledProcessError, TimeoutExpired."""
+        done = subprocess.run(
+            command,
+            cwd=self.user / clone,
+            env={**self._environment, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE_S,
+            check=True,
+        )
+        return done.stdout
+
+    def ask(self, prompt: str, *, clone: str = "one") -> str:
+        command, variables = self.agent.ask(prompt, self.url)
+        return self.run(*command, clone=clone, **variables)
+
+    def set_up(self) -> None:
+        with memcrdt.open(self.home, embedder=None):
+            pass
+        (self.home / "config.toml").write_text(
+            'embedder = "none"\ncapture = true\nmdns = false\ntailscale = false\n', encoding="utf-8"
+        )
+        self.run(sys.executable, "-m", "memcrdt", "mcp", "install", "--client", self._name, "--hooks")
+        self.agent.prepare(self.user, self.url)
+
+    def memories(self) -> dict[str, Any]:
+        with memcrdt.open(self.home, embedder=None, read_only=True) as memory:
+            return {record.text: record for record in memory.iterate()}
+
+
+def problems(machine: Machine, requests: list[str]) -> list[str]:
+    """Return what does not work with an agent."""
+    found = []
+    machine.set_up()
+    told = machine.ask(f"{STORE}: with make ship, never on Fridays.")
+    stored = machine.memories().get(FACT)
+    if STORED not in told or stored is None or stored.scope != "project/git.example.org/team/billing":
+        found.append(f"the memory was not stored for the project through the server:\n{told[-2_000:]}")
+    requests.clear()
+    told = machine.ask(QUESTION, clone="two")
+    if KNOWN not in told:
+        found.append(f"the other clone was not told the memory:\n{told[-2_000:]}")
+    headings = ("Memories of the user for git.example.org/team/billing", "may matter for this prompt")
+    missing = [heading for heading in headings if not any(heading in request for request in requests)]
+    found += [f"no request had the memories under the heading {heading!r}" for heading in missing]
+    machine.ask(f"{STATEMENT} What is two plus two?")
+    deadline = time.monotonic() + 60
+    while STATEMENT not in machine.memories():
+        if time.monotonic() > deadline:
+            found.append("the statement of the user was not captured")
+            break
+        time.sleep(0.5)
+    for command in machine.agent.checks:
+        machine.run(*command)
+    return found
+
+
+def install(folder: Path, names: list[str]) -> Path | None:
+    """Install agents from npm, and return the folder of their programs; None if npm does not get them."""
+    packages = [AGENTS[name].package for name in names]
+    programs = folder / "node_modules" / ".bin"
+    if all((folder / "node_modules" / package).exists() for package in packages):
+        return programs
+    npm = shutil.which("npm")
+    if npm is None:
+        return None
+    options = ["--no-audit", "--no-fund", "--fetch-retries=1", "--prefix", str(folder)]
+    try:
+        done = subprocess.run(
+            [npm, "install", *options, *packages], capture_output=True, check=False, timeout=2 * PATIENCE_S
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    claude = folder / "node_modules" / "@anthropic-ai" / "claude-code" / "install.cjs"
+    if done.returncode == 0 and claude.exists():  # npm may leave such scripts out
+        subprocess.run(["node", str(claude)], capture_output=True, check=False)
+    return programs if done.returncode == 0 else None
+
+
+def try_agents(names: list[str], programs: Path, folder: Path) -> int:
+    """Try agents, print what does not work, and return the number of those with problems."""
+    failed = 0
+    for name in names:
+        with serving() as (url, requests):
+            try:
+                found = problems(Machine(folder / name, name, programs, url), requests)
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as exc:
+                found = [f"{exc}\n{(exc.stdout or '')[-2_000:]}"]
+        print("\n".join([f"{name}: {'fails' if found else 'works'}", *found]), flush=True)
+        failed += bool(found)
+    return failed
+
+
+def run_apart(arguments: list[str]) -> int | None:
+    """Run this module in a network of its own, so that no agent reaches the internet; None if the system has none."""
+    apart = ["unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    if shutil.which("unshare") is None or subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
+        return None
+    return subprocess.run([*apart, sys.executable, "-m", "tests.clients", *arguments], check=False).returncode
+
+
+def main() -> int:
+    """Return the number of agents with problems. Without npm, nothing is tried."""
+    parser = argparse.ArgumentParser(prog="python -m tests.clients", description=__doc__)
+    parser.add_argument("--npm", type=Path, help="a folder to install the agents in, and to use again")
+    parser.add_argument("--here", action="store_true", help="do not use a network of its own")
+    parser.add_argument("names", nargs="*", choices=[*AGENTS, []], metavar="NAME", help="only these agents")
+    given = parser.parse_args()
+    names = given.names or list(AGENTS)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        folder = (given.npm or Path(temporary) / "npm").absolute()
+        programs = install(folder, names)
+        if programs is None:
+            print("skipped: npm is missing, or cannot install the agents")
+            return 0
+        if not given.here:
+            failed = run_apart(["--here", "--npm", str(folder), *names])
+            if failed is not None:
+                return failed
+        return try_agents(names, programs, Path(temporary))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
