@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import click
@@ -59,9 +60,14 @@ def progress_line() -> Iterator[Callable[[str], None]]:
 
 
 def show(text: str) -> None:
-    """Print lines on a terminal, by the pager ($PAGER, or less) if they are more than fit."""
+    """Print lines on a terminal, by the pager ($PAGER, or less) if they are more than fit.
+
+    The pager begins when the command has ended, so that the store is closed while somebody reads.
+    """
     text = text.removesuffix("\n")
     if text.count("\n") + 1 < shutil.get_terminal_size().lines:
         click.echo(text)
-    else:
-        click.echo_via_pager(text + "\n")  # prints without a pager if stdin is not a terminal
+        return
+    context = click.get_current_context(silent=True)
+    page = partial(click.echo_via_pager, text + "\n")  # prints without a pager if stdin is not a terminal
+    page() if context is None else context.call_on_close(page)

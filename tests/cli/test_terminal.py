@@ -17,6 +17,7 @@ from memcrdt.cli.output import Printer, as_seen
 from memcrdt.cli.status import _PEERS_ON_TERMINAL, _details
 from memcrdt.cli.terminal import age
 from memcrdt.memory.devices import Device
+from memcrdt.memory.memory import Memory
 from memcrdt.model.device_ids import shown
 from memcrdt.store.membership.peers import Peers
 
@@ -164,9 +165,18 @@ def test_without_a_place_for_the_numbers_there_are_none(
 
 @pytest.mark.parametrize("width", [80])
 def test_long_output_goes_to_the_pager(cli: Cli, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
-    """What fits on the screen is printed as always."""
+    """What fits on the screen is printed as always. The store is closed while somebody reads."""
     paged: list[str] = []
-    monkeypatch.setattr("click.echo_via_pager", paged.append)
+
+    def page(text: str) -> None:
+        assert memories_open == []
+        paged.append(text)
+
+    memories_open: list[Memory] = []
+    close = Memory.close
+    monkeypatch.setattr("click.echo_via_pager", page)
+    monkeypatch.setattr(Memory, "__enter__", lambda memory: memories_open.append(memory) or memory)
+    monkeypatch.setattr(Memory, "close", lambda memory: (memories_open.remove(memory), close(memory)))
     monkeypatch.setenv("LINES", "10")
     for number in range(10):
         cli("add", f"memory {number}")
