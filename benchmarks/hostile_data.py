@@ -34,6 +34,7 @@ from memcrdt.store.membership.peers import Peers
 
 _MEMBER = "M" * 52
 _ROOT = b"\x08memories"
+_WITHOUT_REASON = 10
 _CHAIN, _BESIDE = 20_000, 3_000  # writes of one key
 _KEYS, _ADDS, _REVOCATIONS = 4, 900, 100
 
@@ -42,6 +43,8 @@ def measure_data(memory: Memory) -> None:
     """Measure every attack and print one line for each."""
     for name, update, shard in _updates():
         _measure(memory, f"{name}, {len(update):,} bytes", partial(_apply, memory, shard, update))
+    _measure(memory, f"{_WITHOUT_REASON} times: delete everything in a shard", partial(_delete_everything, memory))
+    _measure(memory, "the next clock of the client id of the device, claimed", partial(_claim, memory))
     _measure_statements(memory)
     with tempfile.TemporaryDirectory() as folder:
         path = _crafted_backup(Path(folder))
@@ -77,6 +80,11 @@ def _updates() -> list[tuple[str, bytes, int]]:
     huge = Shard(7).write({derive("huge", 0)[0]: {"text": "x" * (limits.UPDATE_BYTES - 1_000)}}).updates[0]
     return [
         ("65,533 client ids", _of_clients(range(1 << 40, (1 << 40) + 65_533)), 0),
+        (
+            "three quarters of the client ids",
+            _of_clients(range(1 << 41, (1 << 41) + 3 * limits.SHARD_CLIENTS_MAX // 4)),
+            0,
+        ),
         ("the last shard", _of_clients(range(1)), limits.SHARDS - 1),
         ("a register of 16 MiB", huge, 0),
         (f"{_CHAIN:,} and {_BESIDE:,} writes of one key", _of_one_key(), 0),
@@ -101,6 +109,28 @@ def _of_one_key() -> bytes:
 def _apply(memory: Memory, shard: int, update: bytes) -> str:
     found = StoreReplica(memory.store).apply(memory.space("personal").id(), shard, update, _MEMBER)
     return {"applied": "taken", "ahead": "refused", "full": "refused"}.get(found.status, found.status)
+
+
+def _delete_everything(memory: Memory) -> str:
+    """Delete all registers of a full shard, without a tombstone: the device writes them again, each time."""
+    replica, space, shard, size = StoreReplica(memory.store), memory.space("personal").id(), 1, 0
+    count = memory.count()
+    for _ in range(_WITHOUT_REASON):
+        known = replica.state_vector(space, shard)
+        deletes = (varuint(client) + b"\x01\x00" + varuint(clock) for client, clock in known.items())
+        update = b"\x00" + varuint(len(known)) + b"".join(deletes)
+        size = max(size, len(update))
+        _apply(memory, shard, update)
+    return f"with up to {size:,} bytes each; {count - memory.count()} memories are gone"
+
+
+def _claim(memory: Memory) -> str:
+    """Send a block under the present client id of the device, with the clock that it would use next."""
+    own = memory.store.facts.client_id
+    clock = StoreReplica(memory.store).state_vector(memory.space("personal").id(), 0).get(own, 0)
+    update = b"\x01\x01" + varuint(own) + varuint(clock) + b"\x00\x01\x00"
+    taken = _apply(memory, 0, update)
+    return f"{taken}, {len(update)} bytes; another client id from now on: {memory.store.facts.client_id != own}"
 
 
 class _Key:

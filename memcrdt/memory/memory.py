@@ -266,7 +266,7 @@ class Memory:
     def update_many(
         self, /, items: Iterable[Mapping[str, Any]], **defaults: Unpack[UpdateOptions]
     ) -> builtins.list[MemoryRecord]:
-        """Change several memories: all or none, up to 500 memories with 2 MiB of new text.
+        """Change several memories: all or none, up to 200 memories with 2 MiB of new text.
 
         More of them are changed in several such transactions, as with add_many().
 
@@ -411,7 +411,7 @@ class Memory:
         return self._writer.move(checks.check_id(id), self.get(id).text, space)
 
     def rename_scope(self, old: str, new: str) -> int:
-        """Change the scope of every memory in scope `old` to `new`, in transactions of up to 500 memories.
+        """Change the scope of every memory in scope `old` to `new`, in transactions of up to 200 memories.
 
         If both are projects, the conversations of the project are renamed too. If the process ends before the last
         transaction, call again for the rest.

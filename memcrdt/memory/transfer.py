@@ -43,7 +43,7 @@ IMPORTED: Final[Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     server_memory.SOURCE: server_memory.translate,
 }
 LINE_BYTES: Final = 512 * limits.KIB  # a text of 64 KiB, escaped, with all other fields of a memory
-BATCH: Final = 200  # memories in one transaction: each takes several times as long as one that is added
+BATCH: Final = 100  # memories in one transaction: each takes several times as long as one that is added
 BATCH_BYTES: Final = limits.TRANSACTION_BYTES  # of lines, which a memory with its history may exceed
 REFUSED: Final = 100  # refused lines in a report
 

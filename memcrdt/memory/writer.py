@@ -40,7 +40,7 @@ class Writer:
         now = self._store.now_ms()
         for request in requests:
             check_alive(request.attributes, now)
-        batches = list(_batches(requests, lambda request: request.text))
+        batches = list(_batches(requests, limits.TRANSACTION_ITEMS, lambda request: request.text))
         if len(batches) > 1:
             self._retention.check_budget([request.text for request in requests])
             with self._store.reading() as db:
@@ -57,7 +57,7 @@ class Writer:
         now = self._store.now_ms()
         for request in requests:
             check_alive(request.edit.attributes, now)
-        batches = list(_batches(requests, lambda request: request.edit.text or ""))
+        batches = list(_batches(requests, limits.TRANSACTION_CHANGES, lambda request: request.edit.text or ""))
         if len(batches) > 1:
             self._retention.check_budget([request.edit.text for request in requests if request.edit.text])
             with self._store.reading() as db:
@@ -152,7 +152,7 @@ class Writer:
         """Change scope `old` to `new` in every memory, and return their number. Many take several transactions."""
         with self._store.reading() as db:
             places = moving.to_rename(db, old, new)
-        batches = self._store.in_turns(_batches(places, lambda place: ""))
+        batches = self._store.in_turns(_batches(places, limits.TRANSACTION_CHANGES, lambda place: ""))
         return sum(self._commit(partial(moving.rename_scope, batch, old, new)) for batch in batches)
 
     def bring(self, plan: Callable[[Transaction], T], texts: list[str], given: Mapping[str, Vector]) -> T:
@@ -170,11 +170,11 @@ class Writer:
         return done
 
 
-def _batches(items: Sequence[T], text_of: Callable[[T], str]) -> Iterator[Sequence[T]]:
+def _batches(items: Sequence[T], most: int, text_of: Callable[[T], str]) -> Iterator[Sequence[T]]:
     """Yield the items in batches that one transaction writes quickly."""
     first = size = 0
     for place, item in enumerate(items):
-        if place - first == limits.TRANSACTION_ITEMS or size >= limits.TRANSACTION_BYTES:
+        if place - first == most or size >= limits.TRANSACTION_BYTES:
             yield items[first:place]
             first, size = place, 0
         size += len(text_of(item).encode())

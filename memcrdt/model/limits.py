@@ -32,8 +32,9 @@ RESULTS: Final = 1_000
 FILTER_VALUES: Final = 1_000
 VECTOR_DIMENSIONS: Final = 65_536
 
-# One transaction of a call that adds or changes many memories: other writers wait for it, some tenths of a second.
-TRANSACTION_ITEMS: Final = 500
+# One transaction of a call that adds or changes many memories: other writers wait for it, about a tenth of a second.
+TRANSACTION_ITEMS: Final = 500  # added
+TRANSACTION_CHANGES: Final = 200  # changed: each takes twice as long
 TRANSACTION_BYTES: Final = 2 * MIB  # of texts, with one more text
 
 # One shard. These limits decide which shard gets a new memory. A document that exceeds them is valid.

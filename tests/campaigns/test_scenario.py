@@ -14,7 +14,7 @@ from tests.campaigns.mutants import MUTANTS
 
 pytestmark = pytest.mark.timeout(600)  # some seeds play attacks that take a minute on a slow machine
 
-SEEDS = 120  # every attack and every rare event at least twice, and all mutants are caught by them
+SEEDS = 120  # every attack at least ten times, every rare event at least once, and the mutants are caught by them
 CHUNK = 10  # the last ones end at about the same time in both processes
 COVERING = (31, 2, 7, 58, 15, 63, 25, 13)  # seeds in which every rare event occurs; others are played if one is missing
 CAUGHT_BY = {  # the first seed that catches the mutant; other seeds are played only if it no longer does

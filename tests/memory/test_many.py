@@ -249,6 +249,7 @@ async def test_they_are_awaitable(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def _commits(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Make transactions of up to three memories, and return the number of changes of each."""
     monkeypatch.setattr(limits, "TRANSACTION_ITEMS", 3)
+    monkeypatch.setattr(limits, "TRANSACTION_CHANGES", 3)
     commits: list[int] = []
     memory.store.subscribe(lambda notice: commits.append(len(notice.changes)))
     return commits
