@@ -17,7 +17,7 @@ from memcrdt.errors import InputError, NotFoundError
 from memcrdt.memory.devices import Device
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.sync import SyncWarning
-from memcrdt.model import limits
+from memcrdt.model import checks, limits
 from memcrdt.model.filters import Order
 from memcrdt.model.records import Forgotten, Hit, MemoryRecord, Revision
 from memcrdt.model.serialization import Record
@@ -28,7 +28,8 @@ from memcrdt.service.context import Context
 from memcrdt.service.problems import ConfirmationError
 from memcrdt.service.times import TIME_FILTERS, parse_past
 from memcrdt.service.verdict import line_of, name_of, verdict
-from memcrdt.store import overview
+from memcrdt.store import overview, reads
+from memcrdt.store.destinations import destination
 
 TagMatch: TypeAlias = Literal["any", "all"]
 
@@ -294,7 +295,7 @@ class Service:
             if filters or scope is not None:
                 raise InputError("forget takes an id or filters, not both")
             ids = [id] if isinstance(id, str) else list(islice(id, limits.BATCH_ITEMS + 1))
-            self._check_seen(*ids)
+            self._check_seen(*(each for each in ids if not self._was_forgotten(each)))
             return ids
         if not filters and scope is None:
             raise InputError("forget needs an id or a filter; without one it would forget everything")
@@ -355,6 +356,12 @@ class Service:
         if self.access.spaces is not None:
             for each in ids:
                 self.record(each)
+
+    def _was_forgotten(self, id: str) -> bool:
+        """Return whether a memory was forgotten in a space of the caller, and not moved. It may be forgotten again."""
+        with self.memory.store.reading() as db:
+            forgotten = any(map(self.access.sees, reads.forgotten_in(db, checks.check_id(id))))
+            return forgotten and destination(db, id) is None
 
     def _check_change(self, *ids: str) -> None:
         """Raise NotFoundError or ReadOnlyError if the caller may not change a memory."""

@@ -180,6 +180,12 @@ def is_forgotten(db: apsw.Connection, memory_id: str) -> bool:
     return db.execute("SELECT 1 FROM graves WHERE id = ?", (memory_id,)).fetchone() is not None
 
 
+def forgotten_in(db: apsw.Connection, memory_id: str) -> list[str]:
+    """Return the names of the spaces in which a memory with this id was forgotten."""
+    rows = db.execute("SELECT s.name FROM graves g JOIN spaces s USING(space) WHERE g.id = ?", (memory_id,))
+    return [name for (name,) in rows]
+
+
 def missing(db: apsw.Connection, memory_id: str) -> NotFoundError:
     """Return the error that says why a memory is not in the store."""
     if not is_forgotten(db, memory_id):

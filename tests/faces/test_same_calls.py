@@ -18,8 +18,9 @@ from memcrdt.service.context import Context
 from memcrdt.service.service import Service
 from tests.faces.calls import ACME, CALLS, GLOBAL, OTHER, Outcome
 from tests.faces.faces import CliFace, Face, McpFace, RecallFace, ServiceFace
+from tests.mcp.conftest import serve_http
 
-FACES = ("mcp-2026", "mcp-2025", "cli", "recall")
+FACES = ("mcp-2026", "mcp-2025", "mcp-http", "cli", "recall")
 
 
 def _configure(home: Path) -> None:
@@ -37,6 +38,8 @@ async def _open(name: str, home: Path) -> AsyncIterator[Face]:
         elif name in ("service", "recall"):
             service = Service(opened.enter_context(memcrdt.open(home)), Context(project="acme"))
             yield ServiceFace(service) if name == "service" else RecallFace(Recall(service))
+        elif name == "mcp-http":
+            yield await _over_http(home, opened)
         else:
             pytest.importorskip("mcp", reason="the extra memcrdt[mcp] is not installed")
             from mcp import Client
@@ -47,6 +50,21 @@ async def _open(name: str, home: Path) -> AsyncIterator[Face]:
             server = MemoryServer(Workspace(partial(memcrdt.open, home), Context(project="acme"), sync=False))
             mode = "auto" if name == "mcp-2026" else "legacy"
             yield McpFace(await opened.enter_async_context(Client(server, mode=mode)))
+
+
+async def _over_http(home: Path, opened: AsyncExitStack) -> Face:
+    """Start a server as a process, and connect to it with a token for all that the other faces write."""
+    pytest.importorskip("mcp", reason="the extra memcrdt[mcp] is not installed")
+    import httpx2
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+
+    with memcrdt.open(home) as memory:
+        token = memory.tokens.create("faces")
+    url, _ = opened.enter_context(serve_http(home, "--project", "acme"))
+    headers = {"Authorization": f"Bearer {token}"}
+    http = await opened.enter_async_context(httpx2.AsyncClient(headers=headers))
+    return McpFace(await opened.enter_async_context(Client(streamable_http_client(url, http_client=http))))
 
 
 async def _play(name: str, home: Path) -> tuple[list[Outcome], list[dict[str, Any]]]:
