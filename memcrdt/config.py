@@ -13,9 +13,9 @@ from typing import Any, Final
 from memcrdt.errors import InputError, StoreError
 from memcrdt.model.checks import check_label, check_name, check_port
 from memcrdt.model.ports import AUTO
-from memcrdt.paths import make_private
+from memcrdt.paths import CONFIG_FILE, make_private
 
-FILE: Final = "config.toml"
+FILE: Final = CONFIG_FILE
 FILE_BYTES: Final = 64 * 1024
 NUMBER_MAX: Final = 1_000_000_000
 

@@ -14,6 +14,7 @@ from memcrdt.errors import InputError
 from memcrdt.model.values import a_kind
 
 HOME_VARIABLE: Final = "MEMCRDT_HOME"
+CONFIG_FILE: Final = "config.toml"  # the settings of a home, in its folder
 IN_MEMORY: Final = ":memory:"  # a home without a folder
 STATE_VARIABLE: Final = "MEMCRDT_STATE"  # the folder for second copies of high-water marks
 

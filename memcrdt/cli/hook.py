@@ -76,15 +76,17 @@ def _context(event: str, home: str | None, project: str | None, asked: Mapping[s
 
 def _note(home: str | None, project: str | None, asked: Mapping[str, Any]) -> None:
     """Queue the transcript of a session if the user wants it captured, and start the process that reads it."""
-    from memcrdt import config
-    from memcrdt.paths import home_folder
+    from memcrdt.paths import CONFIG_FILE, home_folder
 
     folder = home_folder(home)
-    if not (folder.is_dir() and config.load(folder).capture):
+    if not (folder / CONFIG_FILE).is_file():  # it is off, as for most users, and there is nothing more to import
         return
+    from memcrdt import config
     from memcrdt.service import capture_queue
     from memcrdt.service.projects import find_project
 
+    if not config.load(folder).capture:
+        return
     if capture_queue.enqueue(folder, asked, find_project(project, os.environ, _folder(asked))):
         _start(["capture", "--home", str(folder)])
 

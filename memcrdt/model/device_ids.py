@@ -6,8 +6,6 @@ check characters, in eight groups of seven, like the ids of Syncthing: https://d
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from functools import lru_cache
 from typing import Final, Protocol
 
@@ -37,6 +35,9 @@ class Signer(Protocol):
 @lru_cache(4_096)  # each statement names its signer by its key, and is read often
 def device_id(public_key: bytes) -> str:
     """Return the id of the device that holds the private half of `public_key` (32 bytes)."""
+    import base64
+    import hashlib  # takes 5 ms to load, and a reader may need no id
+
     return base64.b32encode(hashlib.sha256(_ID_TAG + public_key).digest()).decode().rstrip("=")
 
 

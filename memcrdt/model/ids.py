@@ -5,7 +5,6 @@ Source: the ULID specification, https://github.com/ulid/spec.
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
@@ -54,6 +53,8 @@ def derive(*parts: str | int) -> tuple[str, bytes]:
 
     Keyed and imported items have such ids. They carry no time.
     """
+    import hashlib  # takes 5 ms to load, and readers derive nothing
+
     message = b"".join(len(part).to_bytes(8, "big") + part for part in (str(p).encode() for p in parts))
     digest = hashlib.blake2b(message, digest_size=32, person=b"memcrdt key").digest()
     return _encode(int.from_bytes(digest[:16], "big")), digest[16:]

@@ -8,7 +8,6 @@ another alarm.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -49,6 +48,8 @@ def alarm(at_ms: int, text: str, *cause: object) -> StoreAlarm:
         text: The message.
         cause: What the alarm is about, as JSON values: equal as long as the cause is the same. Default: time and text.
     """
+    import hashlib  # takes 5 ms to load, and a store rarely has an alarm
+
     named = json.dumps(cause or (at_ms, text))
     return StoreAlarm(
         at=from_ms(at_ms), text=text, id=hashlib.blake2b(named.encode(), digest_size=_ID_BYTES).hexdigest()

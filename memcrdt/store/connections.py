@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import queue
-import random
 import sys
 import threading
 import time
@@ -245,6 +244,8 @@ class BusyHandler:
             self._deadline = now + BUSY_TIMEOUT_S
         if now >= self._deadline:
             return False
+        import random  # few connections ever wait
+
         time.sleep(random.uniform(*_BUSY_PAUSES_S))  # noqa: S311 - not a secret: it keeps processes from retrying in step
         return True
 

@@ -6,8 +6,6 @@ space's genesis, so only devices that know the genesis can know the id.
 
 from __future__ import annotations
 
-import hashlib
-from base64 import b32encode
 from typing import Final, NamedTuple
 
 import apsw
@@ -28,6 +26,9 @@ class Genesis(NamedTuple):
     @property
     def space_id(self) -> str:
         """The id of the space, 52 characters: a hash of the creator and the nonce."""
+        import hashlib  # takes 5 ms to load, and readers make no spaces
+        from base64 import b32encode
+
         digest = hashlib.sha256(b"memcrdt-space\0" + self.creator.encode() + b"\0" + self.nonce).digest()
         return b32encode(digest).decode().rstrip("=")
 
