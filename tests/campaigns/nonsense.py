@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from random import Random
 from typing import Final
@@ -18,6 +19,7 @@ from tests.odd_registers import MEMORIES, OddRegisters
 
 _LIFE: Final = 50  # updates of one pair of devices
 _SHARDS: Final = 2
+_SPACES: Final = (PERSONAL, "team")  # with the same ids in both, so that memories supersede each other across spaces
 _CLIENT: Final = "Y" * 52
 
 
@@ -42,25 +44,34 @@ def _live(rng: Random, updates: int) -> int:
     odd = OddRegisters(rng)
     with ExitStack() as stack:
         pair = [stack.enter_context(temporary(clock=Clock())) for _ in range(2)]
+        for memory in pair:
+            memory.space(_SPACES[1]).create()
+        _meet(pair)
         for number in range(updates):
             memory, roll = rng.choice(pair), rng.random()
             _write(memory, rng, odd, client=1_000 + number)
             if roll < 0.05:
-                exchange(*pair)
+                _meet(pair)
             elif roll < 0.3:
                 _change(memory, rng)
             elif roll < 0.4:
                 read_all(memory)
-        exchange(*pair)
+        _meet(pair)
         for memory in pair:
             read_all(memory)
         assert len({repr(_views(memory)) for memory in pair}) == 1, "equal documents have different views"
         return pair[0].count(include=("superseded", "expired"))
 
 
+def _meet(pair: Sequence[Memory]) -> None:
+    for space in _SPACES:
+        exchange(*pair, space=space)
+
+
 def _write(memory: Memory, rng: Random, odd: OddRegisters, client: int) -> None:
     """Write registers into a shard, as a stock Yjs client that has the whole shard."""
-    replica, space, shard = StoreReplica(memory.store), memory.space(PERSONAL).id(), rng.randrange(_SHARDS)
+    replica, shard = StoreReplica(memory.store), rng.randrange(_SHARDS)
+    space = memory.space(rng.choice(_SPACES)).id()
     stock = Shard.load(client, [replica.diff(space, shard, {}).update])
     for update in stock.write(odd.writes()).updates:
         applied = replica.apply(space, shard, update, _CLIENT)
@@ -89,8 +100,9 @@ def read_all(memory: Memory) -> None:
     Raises:
         AssertionError: The doctor finds fault.
     """
-    for record in memory.list(limit=1_000, include=("superseded", "expired")):
-        assert memory.get(record.id) == record
+    listed = memory.list(limit=1_000, include=("superseded", "expired")).items
+    for record in map(memory.get, dict.fromkeys(each.id for each in listed)):
+        assert record in listed
         assert any(revision.text == record.text for revision in memory.history(record.id)), record
         memory.conflicts(record.id)
         memory.related(record.id)
