@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from memcrdt.errors import InputError
+from memcrdt.errors import DiskFullError, InputError, StoreError
 from memcrdt.model.values import a_kind
 
 HOME_VARIABLE: Final = "MEMCRDT_HOME"
@@ -81,3 +81,19 @@ def make_private(folder: Path) -> None:
 def named_home(home: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
     """Return the given home, or the home that $MEMCRDT_HOME names; None for the platform's default."""
     return os.environ.get(HOME_VARIABLE) or None if home is None else home
+
+
+@contextmanager
+def translated_os_errors(failure: str, advice: str) -> Iterator[None]:
+    """Turn an OSError into a StoreError, or into a DiskFullError.
+
+    Args:
+        failure: The failed operation, such as "the home x cannot be created".
+        advice: Advice for the user.
+    """
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno == errno.ENOSPC:
+            raise DiskFullError(f"{failure}: the disk is full; make room on it") from exc
+        raise StoreError(f"{failure} ({exc.strerror}); {advice}") from exc

@@ -149,7 +149,9 @@ def _translated(problem: BaseException) -> tuple[str, int]:
     """Return the message and the exit code of an exception."""
     match problem:
         case click.UsageError():
-            return f"{problem.format_message().rstrip('.')}; see {_help_of(problem.ctx)}", USAGE
+            text = problem.format_message().rstrip(".")
+            see = " See" if text.endswith("?") else "; see"
+            return f"{text}{see} {_help_of(problem.ctx)}", USAGE
         case click.ClickException():
             return problem.format_message(), ERROR
         case errors.MemcrdtError():

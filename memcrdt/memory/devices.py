@@ -81,6 +81,7 @@ def find_device(peers: Iterable[Peer], text: str) -> str:
             for peer in known
             if shown(peer.device).replace("-", "").startswith(plain) or (peer.name or "").startswith(text)
         ]
+    found = [peer for peer in found if peer.state != "revoked"] or found  # a device paired again has its old name
     if len(found) == 1:
         return found[0].device
     listed = ", ".join(f"{peer.name or 'unnamed'} ({shown(peer.device)})" for peer in (found or known)[:LISTED])

@@ -194,7 +194,7 @@ class Sync:
 
         Args:
             device: The local name of an accepted or revoked device, the first characters (4 or more) of its name or id,
-                or the whole id of any device.
+                or the whole id of any device. If they fit accepted and revoked devices, the accepted ones count.
 
         Raises:
             InputError: Several devices are named so, or the id is mistyped. The message lists the devices.

@@ -7,6 +7,7 @@ import ipaddress
 import os
 import re
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -71,13 +72,37 @@ def _is_host(text: str) -> bool:
 
 
 def own_hosts() -> list[str]:
-    """Return this machine's addresses on networks with a route to other machines. Sends nothing."""
+    """Return this machine's addresses that a person can type on another machine. Sends nothing.
+
+    These are the addresses with a route to other networks. Without a router, they are those of the interfaces.
+    """
     hosts = []
     for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((elsewhere, DEFAULT_PORT))
             hosts.append(probe.getsockname()[0])
-    return hosts or ["127.0.0.1"]
+    on_one_network = [host for host in interface_hosts() if not ipaddress.ip_address(host).is_link_local]
+    return hosts or on_one_network or ["127.0.0.1"]
+
+
+def interface_hosts() -> list[str]:
+    """Return the addresses of this machine's interfaces, except those of the loopback interface."""
+    import ifaddr  # with ctypes; most commands open no socket
+
+    addresses = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
+    hosts = unicast_hosts(address if isinstance(address, str) else address[0] for address in addresses)
+    return sorted({host for host in hosts if not ipaddress.ip_address(host).is_loopback})
+
+
+def unicast_hosts(hosts: Iterable[str]) -> list[str]:
+    """Return the hosts that are addresses of a single machine: neither multicast nor unspecified."""
+    usable = []
+    for host in hosts:
+        with suppress(ValueError):
+            address = ipaddress.ip_address(host)
+            if not address.is_multicast and not address.is_unspecified:
+                usable.append(host)
+    return usable
 
 
 def host_group(host: str) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from memcrdt.errors import CorruptError, NotFoundError, StoreError
 from memcrdt.model.device_ids import KEY_BYTES, device_id
 from memcrdt.model.values import parse_json
-from memcrdt.paths import make_private
+from memcrdt.paths import make_private, translated_os_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,12 +97,9 @@ _RESTORE = "restore the file from a backup, or move it away to become a new devi
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
-    try:
+    failure = f"the device key {path} cannot be used"
+    with translated_os_errors(failure, "check the permissions of the folder, or name another home"):
         yield
-    except OSError as exc:
-        raise StoreError(
-            f"cannot use the device key {path}: {exc.strerror or exc}; check the folder's permissions"
-        ) from exc
 
 
 def _create(path: Path) -> None:

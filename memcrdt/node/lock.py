@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 from memcrdt.errors import LockedError, StoreError
 from memcrdt.model.values import parse_json
+from memcrdt.paths import translated_os_errors
 from memcrdt.store import locks
 
 if TYPE_CHECKING:
@@ -113,12 +114,8 @@ def _open(home: Path) -> IO[bytes]:
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
-    try:
+    with translated_os_errors(f"{path} cannot be written", "check the disk, the folder and its permissions"):
         yield
-    except OSError as exc:
-        raise StoreError(
-            f"cannot write {path}: {exc.strerror or exc}; check the disk, the folder and its permissions"
-        ) from exc
 
 
 def _noted(home: Path) -> Holder:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memcrdt.errors import InputError
-from memcrdt.store import connections, files
+from memcrdt.paths import translated_os_errors
+from memcrdt.store import connections
 
 if TYPE_CHECKING:
     from memcrdt.store.store import Store
@@ -46,4 +47,4 @@ def _copy(store: Store, path: Path) -> None:
 
 
 def _of_file(path: Path) -> AbstractContextManager[None]:
-    return files.translated_os_errors(f"the backup {path} cannot be written", "check the folder and its permissions")
+    return translated_os_errors(f"the backup {path} cannot be written", "check the folder and its permissions")

@@ -163,9 +163,12 @@ class Database:
         """
         try:
             return work()
-        except DiskFullError:
+        except DiskFullError as exc:
             if not self.location.release_reserve():
-                raise
+                raise DiskFullError(
+                    "the disk is full, and no reserve is left for freeing room in the store; nothing was changed;"
+                    " delete other files on that disk"
+                ) from exc
             return work()
         finally:
             self.location.keep_reserve()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from memcrdt.errors import NotFoundError, ReadOnlyError, StoreError
-from memcrdt.paths import make_private
+from memcrdt.paths import make_private, translated_os_errors
 from memcrdt.store import connections, files, migrations, scratch
 
 _READ_ONLY: Final = "check its owner and permissions (ls -l, chmod u+w), or name another home; it can still be read"
@@ -50,7 +50,7 @@ def check_file(path: Path) -> None:
 
 
 def _make_home(home: Path) -> None:
-    with files.translated_os_errors(f"the home {home} cannot be created", "name another folder"):
+    with translated_os_errors(f"the home {home} cannot be created", "name another folder"):
         make_private(home)
 
 

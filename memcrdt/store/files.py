@@ -8,16 +8,14 @@ spawned, or that was forked before the file was opened, can open it.
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary
 
-from memcrdt.errors import DiskFullError, StoreError
+from memcrdt.errors import StoreError
 
 FileIdentity: TypeAlias = tuple[int, int]  # device and inode
 OpenFile: TypeAlias = tuple[Path, FileIdentity]
@@ -108,19 +106,3 @@ def _note_inherited() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_inherited)
-
-
-@contextmanager
-def translated_os_errors(failure: str, advice: str) -> Iterator[None]:
-    """Turn an OSError into a StoreError, or into a DiskFullError.
-
-    Args:
-        failure: The failed operation, such as "the home x cannot be created".
-        advice: Advice for the user.
-    """
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno == errno.ENOSPC:
-            raise DiskFullError(f"{failure}: the disk is full; make room on it") from exc
-        raise StoreError(f"{failure} ({exc.strerror}); {advice}") from exc

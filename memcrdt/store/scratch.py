@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from memcrdt.errors import LockedError, StoreError
-from memcrdt.store import files, locks
+from memcrdt.paths import translated_os_errors
+from memcrdt.store import locks
 
 FOLDER: Final = "store.scratch"
 LOCK: Final = "store.scratch.lock"
@@ -75,4 +76,4 @@ def _clear(folder: Path) -> None:
 
 
 def _translated(home: Path, doing: str) -> AbstractContextManager[None]:
-    return files.translated_os_errors(f"{doing}: the folder {home} is not writable", "check its permissions")
+    return translated_os_errors(f"{doing}: the folder {home} is not writable", "check its permissions")

@@ -89,7 +89,7 @@ def test_help_is_a_command_too(cli: Cli) -> None:
 )
 def test_a_mistyped_command_is_suggested(cli: Cli, typed: list[str], meant: str) -> None:
     """The error names the commands that are spelled nearly the same."""
-    cli(*typed).failed(2, "did you mean", meant)
+    cli(*typed).failed(2, "did you mean", meant, "? See memcrdt ")
 
 
 def test_a_word_that_resembles_no_command_gets_no_suggestion(cli: Cli) -> None:

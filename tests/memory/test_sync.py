@@ -13,7 +13,7 @@ import pytest
 import memcrdt
 from memcrdt.errors import InputError, NotFoundError, ReadOnlyError
 from memcrdt.memory.memory import Memory
-from memcrdt.model.device_ids import shown
+from memcrdt.model.device_ids import device_id, shown
 from memcrdt.node.lock import ServeLock
 from memcrdt.store.membership.peers import PeerConnection, Peers
 
@@ -84,6 +84,17 @@ def test_a_revoked_device_stays_known(memory: Memory) -> None:
         memory.revoke(shown(PHONE))
     (device,) = memory.devices()
     assert (device.state, device.spaces) == ("revoked", ())
+
+
+def test_the_name_of_a_device_that_was_paired_again_means_its_new_key(memory: Memory) -> None:
+    """The revoked key keeps the name, and is still found by its id, or if no accepted device fits."""
+    memory.accept(PHONE, name="phone")
+    memory.revoke(PHONE)
+    assert memory.sync.find("phone") == PHONE
+    again = device_id(b"A" * 32)
+    memory.accept(again, name="phone")
+    assert memory.sync.find("phone") == again
+    assert memory.sync.find(shown(PHONE)[:7]) == PHONE
 
 
 @pytest.mark.parametrize(

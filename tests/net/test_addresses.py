@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ifaddr
 import pytest
 
 from memcrdt.errors import InputError
 from memcrdt.model.ports import DEFAULT_PORT
-from memcrdt.net.addresses import Address, host_group
+from memcrdt.net.addresses import Address, host_group, own_hosts
 
 
 @pytest.mark.parametrize(
@@ -73,3 +74,24 @@ def test_the_constructor_checks_host_and_port() -> None:
 def test_all_addresses_that_one_machine_may_take_form_one_group(host: str, same: str, other: str) -> None:
     """With IPv6, a machine can choose the lower 64 bits on each of its links."""
     assert host_group(host) == host_group(same) != host_group(other)
+
+
+@pytest.mark.parametrize(
+    ("interfaces", "hosts"),
+    [
+        (["127.0.0.1", ("::1", 0, 0), "10.77.0.1", ("fe80::1", 0, 3)], ["10.77.0.1"]),
+        (["127.0.0.1"], ["127.0.0.1"]),
+    ],
+)
+def test_the_own_addresses_without_a_router_are_those_of_the_interfaces(
+    interfaces: list[str | tuple[str, int, int]], hosts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As between two laptops on a cable. A link-local address would need the name of an interface, too."""
+    addresses = [ifaddr.IP(host, 64, "eth0") for host in interfaces]
+    monkeypatch.setattr(ifaddr, "get_adapters", lambda: [ifaddr.Adapter("eth0", "eth0", addresses)])
+    monkeypatch.setattr("memcrdt.net.addresses.socket.socket", _without_routes)
+    assert own_hosts() == hosts
+
+
+def _without_routes(*_: object) -> None:
+    raise OSError(101, "Network is unreachable")

@@ -12,6 +12,7 @@ import pytest
 
 import memcrdt
 from memcrdt.errors import DiskFullError, StoreError
+from memcrdt.net.identity import Identity
 from memcrdt.store import reserve
 from memcrdt.store.files import FILE
 from tests.bare_device import BareDevice
@@ -118,7 +119,7 @@ def forget_without_reserve(folder: Path) -> None:
     _fill(folder)
     with memcrdt.open(home, embedder=None) as memory:
         memory_id = _newest(memory).id
-        with pytest.raises(DiskFullError, match="make room"):
+        with pytest.raises(DiskFullError, match=r"no reserve is left.*delete other files"):
             memory.forget(memory_id)
         _assert_readable(memory)
     (folder / "filler").unlink()
@@ -130,6 +131,17 @@ def forget_without_reserve(folder: Path) -> None:
 def test_forgetting_without_a_reserve_says_that_the_disk_is_full(on_small_disk: Apart, tmp_path: Path) -> None:
     """No memory is lost or half forgotten."""
     on_small_disk(forget_without_reserve, tmp_path)
+
+
+def make_a_key(folder: Path) -> None:
+    _fill(folder)
+    with pytest.raises(DiskFullError, match=r"device\.key cannot be used: the disk is full; make room on it"):
+        Identity.load_or_create(folder / "home")
+
+
+def test_a_new_home_on_a_full_disk_says_that_the_disk_is_full(on_small_disk: Apart, tmp_path: Path) -> None:
+    """The permissions of its folder are not blamed."""
+    on_small_disk(make_a_key, tmp_path)
 
 
 def open_after_a_boot(folder: Path) -> None:

@@ -7,20 +7,18 @@ the record when it stops. If it is killed, the record expires after two minutes.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-import ifaddr
 from zeroconf import Error, InterfaceChoice, IPVersion, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from memcrdt.errors import InputError
 from memcrdt.model.device_ids import DEVICE_ID_CHARS
-from memcrdt.net.addresses import Address
+from memcrdt.net.addresses import Address, interface_hosts, unicast_hosts
 from memcrdt.net.discovery.finder import AddressCandidate, Found
 from memcrdt.net.tasks import BackgroundTasks
 
@@ -110,7 +108,7 @@ class MdnsFinder:
             await zeroconf.zeroconf.async_update_interfaces()
 
     def _record(self) -> AsyncServiceInfo | None:
-        addresses = own_addresses() if self._interfaces is None else list(self._interfaces)
+        addresses = interface_hosts() if self._interfaces is None else list(self._interfaces)
         if self._port is None or not addresses:
             return None
         properties = {"v": VERSION, "id": self._device}
@@ -174,28 +172,10 @@ def candidates_of(info: ServiceInfo) -> list[AddressCandidate]:
         return []
     number = int(pairing) if pairing.isdecimal() and len(pairing) <= len(str(_PAIRING_MAX)) else None
     candidates = []
-    for host in _usable(info.parsed_scoped_addresses())[:ADDRESSES]:
+    for host in unicast_hosts(info.parsed_scoped_addresses())[:ADDRESSES]:
         with suppress(InputError):
             candidates.append(AddressCandidate(Address(host, info.port), "mdns", device, number))
     return candidates
-
-
-def own_addresses() -> list[str]:
-    """Return this machine's addresses that other machines can dial."""
-    addresses = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
-    hosts = _usable(address if isinstance(address, str) else address[0] for address in addresses)
-    return sorted({host for host in hosts if not ipaddress.ip_address(host).is_loopback})
-
-
-def _usable(hosts: Iterable[str]) -> list[str]:
-    """Return the hosts that are addresses of a single machine: neither multicast nor unspecified."""
-    usable = []
-    for host in hosts:
-        with suppress(ValueError):
-            address = ipaddress.ip_address(host)
-            if not address.is_multicast and not address.is_unspecified:
-                usable.append(host)
-    return usable
 
 
 def _same(one: ServiceInfo, other: ServiceInfo) -> bool:

@@ -18,7 +18,8 @@ import apsw
 
 from memcrdt.errors import CorruptError, InputError, LockedError, SchemaError
 from memcrdt.model import limits
-from memcrdt.store import alarms, connections, files, log, migrations
+from memcrdt.paths import translated_os_errors
+from memcrdt.store import alarms, connections, log, migrations
 from memcrdt.store.recovery import foreign_file, rebuild
 from memcrdt.store.recovery.row_checks import is_valid
 from memcrdt.store.spaces import LOCAL, NONCE_BYTES, Genesis
@@ -307,7 +308,7 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 def _of_file(path: Path) -> AbstractContextManager[None]:
-    return files.translated_os_errors(f"the backup {path} cannot be read", "check the folder and its permissions")
+    return translated_os_errors(f"the backup {path} cannot be read", "check the folder and its permissions")
 
 
 def _no_backup(path: Path) -> SchemaError:
