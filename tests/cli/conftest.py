@@ -52,6 +52,19 @@ def _interruptible() -> Iterator[None]:
 
 
 @pytest.fixture
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the home of a new user, in whose project the commands run."""
+    folder = tmp_path / "user"
+    (folder / "work").mkdir(parents=True)
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(folder))
+    monkeypatch.setenv("APPDATA", str(folder / "AppData"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.chdir(folder / "work")
+    return folder
+
+
+@pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the default home of the commands, which is empty."""
     folder = tmp_path / "home"

@@ -18,18 +18,7 @@ from memcrdt.mcp.clients import CLIENTS
 from memcrdt.mcp.hooks import HOOK_CLIENTS, commands
 from tests.cli.conftest import Cli
 
-
-@pytest.fixture(autouse=True)
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the home of a new user, in whose project the commands run."""
-    folder = tmp_path / "user"
-    (folder / "work").mkdir(parents=True)
-    for variable in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(variable, str(folder))
-    monkeypatch.setenv("APPDATA", str(folder / "AppData"))
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    monkeypatch.chdir(folder / "work")
-    return folder
+pytestmark = pytest.mark.usefixtures("user")
 
 
 def settings(file: str | Path) -> Any:
