@@ -91,7 +91,7 @@ def passes(environment: Environment, *, lowest: bool) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-        wanted = [f"{ROOT}[{','.join(('test', *environment.extras))}]", *environment.tools]
+        wanted = [f"{ROOT}[{','.join(environment.extras)}]", *test_tools(), *environment.tools]
         wanted += lower_bounds(environment.extras) if lowest else environment.companions
         tests = [str(ROOT / "tests" / "frameworks" / f"test_{name}.py") for name in environment.tests]
         return _run(python, "-m", "pip", "install", "--quiet", *wanted) and _run(python, "-m", "pytest", *tests)
@@ -99,9 +99,20 @@ def passes(environment: Environment, *, lowest: bool) -> bool:
 
 def lower_bounds(extras: tuple[str, ...]) -> list[str]:
     """Return the packages of some extras, each pinned to its lower bound: `a>=1.2` becomes `a==1.2`."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [each for extra in extras for each in project["optional-dependencies"][extra]]
+    wanted = [each for extra in extras for each in _optional()[extra]]
     return [re.sub(r"^([\w.\[\]-]+)>=([\w.]+).*", r"\1==\2", each) for each in wanted]
+
+
+def test_tools() -> list[str]:
+    """Return what runs the tests. The rest of the extra `test` has packages that cannot be beside some frameworks."""
+    return [each for each in _optional()["test"] if each.startswith(("pytest", "hypothesis"))]
+
+
+def _optional() -> dict[str, list[str]]:
+    """Return the packages of each extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras: dict[str, list[str]] = project["optional-dependencies"]
+    return extras
 
 
 def _run(python: Path, *arguments: str) -> bool:
