@@ -140,7 +140,7 @@ class YjsClient(ABC):
                 await self._dismiss(REFUSED, str(error), self._refusal_s())
             case UntrustedPeerError():
                 await self._dismiss(REVOKED, str(error), 0.0)
-            case StoreError():
+            case StoreError() | NotFoundError():
                 await self._stream.close(FAILED, str(error))
             case UnreachableError():
                 pass  # the client is gone

@@ -115,9 +115,9 @@ def test_opening_warns_once_and_the_status_always(
 ) -> None:
     """A store in a good place has no such message."""
     good = device("A")
-    assert overview.overview(good.store).alarms == ()
+    assert overview.alarms_of(good.store) == ()
     monkeypatch.setattr(file_systems, "_remote", lambda folder: "nfs")
     bad = device("B")
     bad.reopen()
     assert caplog.text.count("on a file system of another machine (nfs)") == 1
-    assert ["(nfs)" in alarm.text for alarm in overview.overview(bad.store).alarms] == [True]
+    assert ["(nfs)" in alarm.text for alarm in overview.alarms_of(bad.store)] == [True]
