@@ -89,10 +89,7 @@ class Printer:
             return
         fields = {name: _device_shown(name, value) for name, value in _fields(item).items()}
         if self.is_terminal:
-            seen = {name: text for name, value in fields.items() if (text := as_seen(value))}
-            width = max(map(len, seen), default=0)
-            lines = (_wrapped(text.translate(_SEVERAL_LINES), width + 2) for text in seen.values())
-            show("\n".join(f"{paint(n.ljust(width), bold=True)}  {line}" for n, line in zip(seen, lines, strict=True)))
+            show(_named_lines({name: as_seen(value) for name, value in fields.items()}))
             return
         for name, value in fields.items():
             if text := as_text(value):
@@ -203,12 +200,35 @@ def _line(item: T, columns: Sequence[Column[T]]) -> str:
 
 
 def _print_table(items: Sequence[T], columns: Sequence[Column[T]]) -> int:
-    """Print a table on a terminal, unless it is empty. Return the number of items."""
+    """Print a table on a terminal, unless it is empty. Return the number of items.
+
+    On a terminal that is too narrow for the longest words of all columns, each item is a block of lines.
+    """
     if items:
         from rich.console import Console
 
-        Console(highlight=False).print(rich_table(items, columns))
+        console, table = Console(highlight=False), rich_table(items, columns)
+        unbroken = console.options.update(width=sys.maxsize)
+        if table.__rich_measure__(console, unbroken).minimum <= console.width:
+            console.print(table)
+        else:
+            blocks = ({column.heading: _cell(column, item) for column in columns} for item in items)
+            show("\n\n".join(map(_named_lines, blocks)))
     return len(items)
+
+
+def _named_lines(texts: Mapping[str, str]) -> str:
+    """Return a line `name  text` for each text that is not empty."""
+    seen = {name: text for name, text in texts.items() if text}
+    width = max(map(len, seen), default=0)
+    lines = (_wrapped(text.translate(_SEVERAL_LINES), width + 2) for text in seen.values())
+    return "\n".join(f"{paint(n.ljust(width), bold=True)}  {line}" for n, line in zip(seen, lines, strict=True))
+
+
+def _cell(column: Column[T], item: T) -> str:
+    """Return the text of a cell on a terminal."""
+    cell = column.cell(item)
+    return age(cell) if isinstance(cell, datetime) else as_text(cell)
 
 
 def rich_table(items: Iterable[T], columns: Sequence[Column[T]]) -> Table:
@@ -221,9 +241,7 @@ def rich_table(items: Iterable[T], columns: Sequence[Column[T]]) -> Table:
     for column in columns:
         table.add_column(column.heading, no_wrap=column.whole, overflow="fold")
     for item in items:
-        cells = (column.cell(item) for column in columns)
-        shown = (age(cell) if isinstance(cell, datetime) else as_text(cell) for cell in cells)
-        table.add_row(*(Text(cell.translate(_SEVERAL_LINES)) for cell in shown))
+        table.add_row(*(Text(_cell(column, item).translate(_SEVERAL_LINES)) for column in columns))
     return table
 
 

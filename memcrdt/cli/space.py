@@ -54,7 +54,7 @@ def create_command(face: Face, name: str) -> None:
 def list_command(face: Face) -> None:
     """List the spaces."""
     with face.look() as memory:
-        face.printer.table(memory.status().spaces, _SPACES)
+        face.printer.table(memory.status().spaces, _SPACES, on_terminal=_SPACES[:-1])  # no command takes the id
 
 
 @command("members")

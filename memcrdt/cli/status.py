@@ -22,7 +22,11 @@ WATCH_S: Final = 1.0
 def _connection(line: Device) -> str:
     if not line.connected:
         return ""
-    return f"{line.via} {line.address}" + (f" ({line.found})" if line.found not in (None, "address") else "")
+    return f"{line.via} {_address(line)}"
+
+
+def _address(line: Device) -> str:
+    return f"{line.address}" + (f" ({line.found})" if line.found not in (None, "address") else "")
 
 
 def _standing(space: SpaceStatus) -> str:
@@ -59,7 +63,7 @@ _PEERS: tuple[Column[Device], ...] = (
 _PEERS_ON_TERMINAL: tuple[Column[Device], ...] = (
     Column("device", lambda line: short(line.device, line.name)),
     Column("state", lambda line: line.state, whole=True),
-    Column("connected", _connection),
+    Column("connected", lambda line: "yes" if line.connected else "no", whole=True),
     Column("behind", lambda line: line.behind, whole=True),
     Column("agreed", lambda line: line.agreed_at, whole=True),
 )
@@ -174,7 +178,8 @@ def _details(peer: Device) -> Iterator[str]:
     if peer.spaces:
         yield f"shares {', '.join(peer.spaces)}"
     if peer.since:
-        yield f"connected since {as_seen(peer.since)}"
+        side = "from" if peer.via == "accepted" else "at"
+        yield f"connected since {as_seen(peer.since)} {side} {_address(peer)}"
     elif peer.seen_at:
         yield f"seen {as_seen(peer.seen_at)}"
     if peer.unscrubbed:

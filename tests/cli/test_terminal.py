@@ -46,14 +46,30 @@ def check(out: str, width: int, *words: str) -> None:
 
 @WIDTHS
 def test_peers_fit(width: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """With a name, a connection and all times. The device is its name and the first group of its id."""
+    """With a name, a connection and a time. The device is its name and the first group of its id."""
     nothing = dict.fromkeys(Device.__dataclass_fields__)
     connected = {"connected": True, "via": "tls", "address": "192.168.1.20:27380", "found": "mdns"}
     peer = {"device": "B" * 51 + "A", "name": "desktop", "state": "accepted", "behind": 1_234, "error": "unreachable"}
     line = Device(**{**nothing, **peer, **connected, "agreed_at": AT, "seen_at": AT})
     Printer(False).table([line], [], on_terminal=_PEERS_ON_TERMINAL)
     out = capsys.readouterr().out
-    check(out, width, "desktop", "(BBBBBBB)", "accepted", "192.168.1.20:27380", "mdns", "1234", age(AT))
+    check(out, width, "desktop", "(BBBBBBB)", "accepted", "yes", "1234", age(AT))
+
+
+@pytest.mark.parametrize("width", [30])
+def test_a_table_that_is_too_wide_becomes_blocks(width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each value, and no word is broken. Empty values are left out."""
+    nothing = dict.fromkeys(Device.__dataclass_fields__)
+    peers = [
+        Device(**{**nothing, "device": letter * 52, "name": name, "state": "accepted", "behind": 0})
+        for letter, name in (("B", "desktop"), ("C", "laptop"))
+    ]
+    Printer(False).table(peers, [], on_terminal=_PEERS_ON_TERMINAL)
+    out = click.unstyle(capsys.readouterr().out)
+    check(out, width)
+    first, second = ([line.split() for line in block.splitlines()] for block in out.split("\n\n"))
+    assert first == [["device", "desktop", "(BBBBBBB)"], ["state", "accepted"], ["connected", "no"], ["behind", "0"]]
+    assert second[0] == ["device", "laptop", "(CCCCCCC)"]
 
 
 @WIDTHS
@@ -73,7 +89,10 @@ def test_a_connected_device_is_connected_since_then(width: int) -> None:
     nothing = dict.fromkeys(Device.__dataclass_fields__)
     device = Device(**{**nothing, "device": "B" * 51 + "A", "state": "accepted", "seen_at": AT})
     assert list(_details(device)) == [f"seen {SEEN}"]
-    assert list(_details(replace(device, since=AT))) == [f"connected since {SEEN}"]
+    dialed = replace(device, since=AT, via="dialed", address="192.168.1.20:27380", found="mdns")
+    assert list(_details(dialed)) == [f"connected since {SEEN} at 192.168.1.20:27380 (mdns)"]
+    accepted = replace(device, since=AT, via="accepted", address="10.0.0.2:4")
+    assert list(_details(accepted)) == [f"connected since {SEEN} from 10.0.0.2:4"]
 
 
 @WIDTHS
