@@ -294,5 +294,8 @@ def _run(*command: str, may_fail: bool = False) -> str:
         raise MemcrdtError(f"`{' '.join(command)}` did not end within {_WAIT_S:.0f} s") from None
     if done.returncode and not may_fail:
         said = " ".join((done.stderr or done.stdout).split())[:500]
-        raise MemcrdtError(f"`{' '.join(command)}` failed: {said or f'exit code {done.returncode}'}")
+        raise MemcrdtError(
+            f"`{' '.join(command)}` failed: {said or f'exit code {done.returncode}'}; if that cannot be mended, let"
+            " whatever starts programs on this machine run: memcrdt serve"
+        )
     return done.stdout

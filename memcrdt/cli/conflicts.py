@@ -66,7 +66,7 @@ def conflicts_command(face: Face, /, id: str | None, tool: list[str] | None, **f
         if tool is not None:
             for heads in conflicts:
                 _merge(memory, heads, tool)
-        elif face.printer.is_terminal:
+        elif conflicts and face.printer.is_terminal:
             names = device_names(memory)
             numbered = id is None and remember(memory.home, [heads[0].id for heads in conflicts])
             shown = (conflict_lines(heads, names, at if numbered else None) for at, heads in enumerate(conflicts, 1))

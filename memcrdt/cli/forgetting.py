@@ -90,11 +90,13 @@ def _show_status(face: Face, id: str | None) -> None:
     """Print which devices have confirmed what was forgotten."""
     with face.look() as memory:
         status = memory.forget_status(None if id is None else memory_id(memory, id))
+        here = {each.device for each in memory.devices() if each.connected}
     if face.json:
         face.printer.record(status)
         return
     face.printer.record({"forgotten": status.forgotten, "here": status.status})
-    face.printer.table(status.devices, _CONFIRMED)
+    seen: Column[ForgetProgress] = Column("seen", lambda line: "now" if line.device in here else line.seen_at)
+    face.printer.table(status.devices, _CONFIRMED, on_terminal=(*_CONFIRMED[:-1], seen))
 
 
 def _confirmed(memory: Memory, id: str | None, wanted: dict[str, Any], *, wait: bool) -> str | Sequence[str] | None:

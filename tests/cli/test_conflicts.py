@@ -133,3 +133,11 @@ def test_resolve_asks_on_a_terminal(cli: Cli, home: Path, conflicted: str, numbe
     assert ran.code == 0
     assert "keep which text" in ran.err
     assert texts(home, conflicted) == (wanted, 0)
+
+
+def test_without_conflicts_a_terminal_shows_only_the_message(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No empty line stands above it."""
+    cli("add", HERE)
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True)
+    ran = cli("conflicts")
+    assert (ran.out, ran.err) == ("", "memcrdt: no conflicts: every memory has one current text\n")

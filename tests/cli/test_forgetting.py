@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
 import memcrdt
 from memcrdt.cli.forgetting import UNDO_S
+from memcrdt.node.lock import ServeLock
+from memcrdt.store.membership.peers import PeerConnection, Peers
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -146,3 +150,17 @@ def test_forget_says_who_has_yet_to_confirm(cli: Cli) -> None:
     (status,) = cli("forget", "--status", "--json").json
     assert (status["forgotten"], status["devices"][0]["left"]) == (1, 1)
     cli("forget", "--status", "--yes").failed(2, "--status takes an ID or nothing")
+
+
+def test_a_connected_device_is_seen_now(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal. The time of its last contact is the one at which it connected."""
+    device = "B" * 51 + "A"
+    cli("accept", device, "--name", "desktop")
+    cli("forget", cli("add", "Deploys go out on Tuesdays").out.strip(), "--yes")
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True)
+    with memcrdt.open(home, embedder=None) as memory:
+        lock = ServeLock(home)
+        Peers(memory.store).connected(device, b"k" * 32, PeerConnection("dialed", "10.0.0.2:1", 1_000, "mdns", 0))
+        out = click.unstyle(cli("forget", "--status").out)
+        lock.release()
+    assert ["desktop", "(BBBBBBB)", "1", "to", "confirm", "now"] in [line.split() for line in out.splitlines()]

@@ -155,6 +155,14 @@ def test_options_of_serve_are_checked_before_anything_is_written(cli: Cli, home:
     assert not calls.exists()
 
 
+@posix_only
+@pytest.mark.skipif(sys.platform == "darwin", reason="launchd always runs")
+def test_a_systemd_that_cannot_be_reached_is_no_dead_end(cli: Cli, home: Path, calls: Path, tmp_path: Path) -> None:
+    """As for a user without a session. The message has the words of systemctl and another way."""
+    (tmp_path / "bin" / "systemctl").write_text("#!/bin/sh\necho 'Failed to connect to bus' >&2; exit 1\n")
+    cli("service", "install").failed(1, "Failed to connect to bus", "run: memcrdt serve")
+
+
 @pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="these systems always have theirs")
 def test_a_machine_without_systemd_is_told_what_to_do(
     cli: Cli, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
