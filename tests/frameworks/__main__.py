@@ -38,7 +38,18 @@ class Environment:
 
 
 ENVIRONMENTS = {
-    "anthropic": Environment(extras=("anthropic",), tests=("anthropic",)),
+    "agents": Environment(
+        extras=("agent-framework", "anthropic", "google-adk", "llama-index", "openai-agents", "pydantic-ai"),
+        tests=(
+            "agent_framework",
+            "anthropic",
+            "google_adk",
+            "history",
+            "llama_index",
+            "openai_agents",
+            "pydantic_ai",
+        ),
+    ),
     "langgraph": Environment(
         extras=("langgraph",),
         tests=(
@@ -54,11 +65,6 @@ ENVIRONMENTS = {
         tools=("langgraph-checkpoint-sqlite",),
         companions=("langgraph", "langmem", "deepagents"),
     ),
-    "pydantic-ai": Environment(extras=("pydantic-ai",), tests=("pydantic_ai",)),
-    "strands": Environment(extras=("strands",), tests=("strands",)),
-    "llama-index": Environment(extras=("llama-index",), tests=("llama_index",)),
-    "agent-framework": Environment(extras=("agent-framework",), tests=("agent_framework",)),
-    "openai-agents": Environment(extras=("openai-agents",), tests=("history", "openai_agents")),
     "langchain": Environment(
         extras=("langchain",),
         tests=(
@@ -71,7 +77,7 @@ ENVIRONMENTS = {
         ),
         tools=("langchain-tests",),
     ),
-    "google-adk": Environment(extras=("google-adk",), tests=("google_adk",)),
+    "strands": Environment(extras=("strands",), tests=("strands",)),  # needs an older MCP SDK than others do
 }
 
 
