@@ -213,7 +213,7 @@ def _print_table(items: Sequence[T], columns: Sequence[Column[T]]) -> int:
             console.print(table)
         else:
             blocks = ({column.heading: _cell(column, item) for column in columns} for item in items)
-            show("\n\n".join(map(_named_lines, blocks)))
+            show("\n{}\n\n".format("\n\n".join(map(_named_lines, blocks))))  # empty lines around it, as around a table
     return len(items)
 
 

@@ -67,7 +67,8 @@ def test_a_table_that_is_too_wide_becomes_blocks(width: int, capsys: pytest.Capt
     Printer(False).table(peers, [], on_terminal=_PEERS_ON_TERMINAL)
     out = click.unstyle(capsys.readouterr().out)
     check(out, width)
-    first, second = ([line.split() for line in block.splitlines()] for block in out.split("\n\n"))
+    assert (out[0], out[-2:]) == ("\n", "\n\n")
+    first, second = ([line.split() for line in block.splitlines()] for block in out.strip().split("\n\n"))
     assert first == [["device", "desktop", "(BBBBBBB)"], ["state", "accepted"], ["connected", "no"], ["behind", "0"]]
     assert second[0] == ["device", "laptop", "(CCCCCCC)"]
 
