@@ -149,7 +149,7 @@ def _translated(problem: BaseException) -> tuple[str, int]:
     """Return the message and the exit code of an exception."""
     match problem:
         case click.UsageError():
-            text = problem.format_message().rstrip(".")
+            text = " ".join(problem.format_message().split()).rstrip(".")  # click lists choices on lines
             see = " See" if text.endswith("?") else "; see"
             return f"{text}{see} {_help_of(problem.ctx)}", USAGE
         case click.ClickException():

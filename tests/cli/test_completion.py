@@ -110,3 +110,8 @@ def test_the_script_is_valid_in_its_shell(cli: Cli, shell: str) -> None:
 def test_another_shell_is_a_usage_error(cli: Cli) -> None:
     """The message names the shells that there are."""
     cli("completion", "tcsh").failed(2, "tcsh", "bash", "zsh", "fish", "powershell")
+
+
+def test_a_missing_shell_lists_the_shells_on_one_line(cli: Cli) -> None:
+    """Without the line breaks of click."""
+    cli("completion").failed(2, "Choose from: bash, zsh, fish, powershell; see memcrdt completion --help")
