@@ -176,17 +176,19 @@ def _let_the_latest_add_decide() -> AbstractContextManager[object]:
         }
         return replace(found, members=members)
 
-    return patch.object(statement_store, "membership", deriving)
+    return patch.object(membership, "membership", deriving)
 
 
 def _cut_lists_of_members() -> AbstractContextManager[object]:
     """Fill a list of members with the first statements by their ids, whoever signed them."""
 
+    keep = roll.retained
+
     def retained(creator: str, statements: Collection[Statement]) -> list[Statement]:
-        room = len(roll.retained(creator, statements))
+        room = len(keep(creator, statements))
         return sorted(membership.heard(creator, statements), key=lambda each: each.id)[:room]
 
-    return _all(patch.object(statement_store, "retained", retained), patch.object(members, "retained", retained))
+    return _all(patch.object(roll, "retained", retained), patch.object(members, "retained", retained))
 
 
 def _leave_shares() -> AbstractContextManager[object]:
