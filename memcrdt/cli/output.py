@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 THIS_DEVICE: Final = "this device"
+WORD_CHARS: Final = 24  # a longer word of a table, such as the name of a model, is broken where there is no room
 
 # Control characters would move the cursor, or break a line or a field. Bidirectional embeddings, overrides and isolates
 # would show the text of a memory in another order, or take the rest of the line along. All are shown as Python escapes.
@@ -202,19 +203,26 @@ def _line(item: T, columns: Sequence[Column[T]]) -> str:
 def _print_table(items: Sequence[T], columns: Sequence[Column[T]]) -> int:
     """Print a table on a terminal, unless it is empty. Return the number of items.
 
-    On a terminal that is too narrow for the longest words of all columns, each item is a block of lines.
+    On a terminal that is too narrow for the words of all columns, each item is a block of lines.
     """
-    if items:
+    if items and _least_width(items, columns) <= shutil.get_terminal_size().columns:
         from rich.console import Console
 
-        console, table = Console(highlight=False), rich_table(items, columns)
-        unbroken = console.options.update(width=sys.maxsize)
-        if table.__rich_measure__(console, unbroken).minimum <= console.width:
-            console.print(table)
-        else:
-            blocks = ({column.heading: _cell(column, item) for column in columns} for item in items)
-            show("\n{}\n\n".format("\n\n".join(map(_named_lines, blocks))))  # empty lines around it, as around a table
+        Console(highlight=False).print(rich_table(items, columns))
+    elif items:
+        blocks = ({column.heading: _cell(column, item) for column in columns} for item in items)
+        show("\n{}\n\n".format("\n\n".join(map(_named_lines, blocks))))  # empty lines around it, as around a table
     return len(items)
+
+
+def _least_width(items: Sequence[T], columns: Sequence[Column[T]]) -> int:
+    """Return the width of a table that breaks no word, except those of over WORD_CHARS."""
+
+    def needed(column: Column[T], text: str) -> int:
+        return len(text) if column.whole else min(max(map(len, text.split()), default=0), WORD_CHARS)
+
+    texts = ([column.heading, *(_cell(column, item) for item in items)] for column in columns)
+    return sum(2 + max(needed(column, text) for text in cells) for column, cells in zip(columns, texts, strict=True))
 
 
 def _named_lines(texts: Mapping[str, str]) -> str:

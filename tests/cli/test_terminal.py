@@ -74,6 +74,14 @@ def test_a_table_that_is_too_wide_becomes_blocks(width: int, capsys: pytest.Capt
 
 
 @WIDTHS
+def test_a_long_name_makes_no_blocks(cli: Cli, width: int) -> None:
+    """It is broken instead, so that the list of models stays a table."""
+    lines = click.unstyle(cli("model", "list").out).split("\n")
+    assert lines[1].split() == ["name", "here", "MB", "dimensions", "description"]
+    assert max(map(len, lines)) <= width
+
+
+@WIDTHS
 @pytest.mark.parametrize("command", [("peers",), ("status",), ("space", "members")])
 def test_whole_ids_stand_on_lines_of_their_own(cli: Cli, home: Path, command: tuple[str, ...], width: int) -> None:
     """Below the table, in the form that `memcrdt revoke` accepts."""
