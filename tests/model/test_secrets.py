@@ -117,7 +117,7 @@ ORDINARY: dict[str, Form] = {
     "phone": ("+49 ", (_DIGITS, 11), " is the number of the key service"),
     "serial": ("serial number ", (_BASE32, 12), ", key fob no. ", (_DIGITS, 8)),
     "data URL": ("data:image/png;base64,", (_WORD + "+/", 120)),
-    "lock line": ('"resolved": "https://registry.npmjs.org/a/-/a-1.2.3.tgz#', (_HEX, 40), '"'),
+    "lock line": ('"resolved": "https://packages.example.org/a/-/a-1.2.3.tgz#', (_HEX, 40), '"'),
     "device": ("device ", (_SMALL + "234567", 52)),
 }
 _SAMPLES = 40
