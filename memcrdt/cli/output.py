@@ -211,7 +211,8 @@ def _print_table(items: Sequence[T], columns: Sequence[Column[T]]) -> int:
         Console(highlight=False).print(rich_table(items, columns))
     elif items:
         blocks = ({column.heading: _cell(column, item) for column in columns} for item in items)
-        show("\n{}\n\n".format("\n\n".join(map(_named_lines, blocks))))  # empty lines around it, as around a table
+        # Empty lines stand around it, as around a table. The pager would show it after what is printed below.
+        click.echo("\n{}\n".format("\n\n".join(map(_named_lines, blocks))))
     return len(items)
 
 

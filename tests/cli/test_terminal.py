@@ -57,15 +57,19 @@ def test_peers_fit(width: int, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("width", [30])
-def test_a_table_that_is_too_wide_becomes_blocks(width: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """A line for each value, and no word is broken. Empty values are left out."""
+def test_a_table_that_is_too_wide_becomes_blocks(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line for each value, and no word is broken. Empty values are left out. No pager takes them."""
+    monkeypatch.setenv("LINES", "3")
     nothing = dict.fromkeys(Device.__dataclass_fields__)
     peers = [
         Device(**{**nothing, "device": letter * 52, "name": name, "state": "accepted", "behind": 0})
         for letter, name in (("B", "desktop"), ("C", "laptop"))
     ]
-    Printer(False).table(peers, [], on_terminal=_PEERS_ON_TERMINAL)
-    out = click.unstyle(capsys.readouterr().out)
+    with click.Context(click.Command("peers")):  # a pager would begin when the command ends
+        Printer(False).table(peers, [], on_terminal=_PEERS_ON_TERMINAL)
+        out = click.unstyle(capsys.readouterr().out)
     check(out, width)
     assert (out[0], out[-2:]) == ("\n", "\n\n")
     first, second = ([line.split() for line in block.splitlines()] for block in out.strip().split("\n\n"))
