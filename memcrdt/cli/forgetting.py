@@ -129,12 +129,14 @@ def _show_first(first: Sequence[MemoryRecord], count: int) -> None:
 
 def _wait_for_second_thoughts() -> None:
     """Wait ten seconds, in which Ctrl-C takes the answer back, because nothing can undo a forget."""
+    from memcrdt.cli.app import INTERRUPTED
+
     say(f"forgetting in {UNDO_S} s; Ctrl-C takes it back (--now does not wait)")
     try:
         time.sleep(UNDO_S)
     except KeyboardInterrupt:
         say("taken back; nothing was forgotten")
-        raise
+        raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 @command("forget-expired")

@@ -157,7 +157,8 @@ _STYLES: Final = {"": "bold", "scope": "magenta", "tags": "green"}  # colours th
 def _widths(natural: dict[str, int], width: int) -> dict[str, int]:
     """Return the widths of the columns before the text, which gets at least half of `width`.
 
-    Without room the id is left out, if the number of the line names the memory. Scope and tags share what is left.
+    Without room the id is left out, if the number of the line names the memory, and then its age or score. Scope and
+    tags share what is left.
     """
     widths = dict(natural)
     room = width // 2 - GAP * len(widths)
@@ -166,6 +167,9 @@ def _widths(natural: dict[str, int], width: int) -> dict[str, int]:
         room += GAP
     flexible = [name for name in ("scope", "tags") if name in widths]
     room -= sum(each for name, each in widths.items() if name not in flexible)
+    if "" in widths and room < 0:
+        widths = {name: each for name, each in widths.items() if name in ("", *flexible)}
+        room = width // 2 - GAP * len(widths) - widths[""]
     while flexible and room < NARROWEST * len(flexible):
         del widths[flexible.pop()]
         room += GAP

@@ -51,10 +51,11 @@ def spaces(memory: Memory) -> Iterator[tuple[str, str]]:
 
 
 def devices(memory: Memory) -> Iterator[tuple[str, str]]:
-    """Yield the names of the other devices, or the ids of those without one."""
+    """Yield the names of the other devices, or the ids of those without one. An accepted one of a name counts."""
     from memcrdt.cli.output import readable
 
-    return ((device.name or readable(device.device), device.state) for device in memory.devices())
+    found = sorted(memory.devices(), key=lambda device: device.state == "accepted")
+    yield from {device.name or readable(device.device): device.state for device in found}.items()
 
 
 def tokens(memory: Memory) -> Iterator[tuple[str, str]]:

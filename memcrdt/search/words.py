@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -130,8 +131,8 @@ def stretches(text: str) -> list[Stretch]:
     """Return what searchable() makes of `text`, part by part: plain text, pairs of characters, pictures, compounds."""
     text = fold(text)  # of the same length
     others = [other for compound in compounds(text) for other in _other_spellings(compound)]
-    if spelled_out(text) != text:
-        words = ((word.start(), word[0], spelled_out(word[0])) for word in _WORD.finditer(text))
+    if spelled_out(fold(nfc(text))) != text:
+        words = ((start, word, spelled_out(fold(nfc(word)))) for start, word in _words_with_marks(text))
         others += [Stretch(spelled, start, len(word), False) for start, word, spelled in words if spelled != word]
     found, end = [], 0
     for special in [] if text.isascii() else _SPECIAL.finditer(text):
@@ -143,6 +144,16 @@ def stretches(text: str) -> list[Stretch]:
             found.append(Stretch(_named(run[0]), start, len(run), False))
         end = special.end()
     return [*found, Stretch(text[end:], end, len(text) - end, True), *others]
+
+
+def _words_with_marks(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the words of `text` with their places. The combining marks of their letters belong to them."""
+    start = 0
+    for is_word, characters in itertools.groupby(text, lambda each: unicodedata.category(each)[0] in "LMN"):
+        word = "".join(characters)
+        if is_word:
+            yield start, word
+        start += len(word)
 
 
 def _other_spellings(compound: Compound) -> list[Stretch]:

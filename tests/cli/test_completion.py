@@ -51,6 +51,8 @@ def test_values_of_the_home_are_offered(cli: Cli, home: Path) -> None:
     )
     assert offered("add", "x", "--kind", "") == {"fact": None}
     assert offered("add", "x", "--space", "t") == {"team": "0 memories"} == offered("space", "leave", "te")
+    cli("accept", "C" * 51 + "A", "--name", "laptop-b")
+    cli("revoke", "C" * 51 + "A", "--yes")
     assert offered("revoke", "lap") == offered("list", "--device", "") == {"laptop-b": "accepted"}
     assert offered("space", "invite", "team", "") == {"laptop-b": "accepted"}
     assert offered("token", "revoke", "") == {"codex": "personal"}

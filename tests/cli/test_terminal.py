@@ -147,6 +147,17 @@ def test_a_memory_is_one_line_with_at_least_half_of_it_for_the_text(
     assert cli("get", number, "--json").json[0]["id"] == memory.strip()
 
 
+@pytest.mark.parametrize("width", [16, 20, 26])
+@pytest.mark.parametrize("command", [("list",), ("search", "deploys")])
+def test_a_very_narrow_terminal_shows_numbers_and_texts(cli: Cli, command: tuple[str, ...], width: int) -> None:
+    """Scope, tags, and then ages and scores give way."""
+    cli("add", "Deploys go out on Tuesdays", "--scope", "project/website-redesign", "--tag", "release")
+    heading, row = click.unstyle(cli(*command).out).splitlines()
+    assert len(row) <= width
+    assert heading.index("text") <= width // 2
+    assert row[heading.index("text") :].startswith("Deploys")
+
+
 @pytest.mark.parametrize("width", [130])
 def test_a_wide_terminal_has_room_for_the_id(cli: Cli, width: int) -> None:
     """And columns that no memory fills are left out."""

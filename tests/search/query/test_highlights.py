@@ -6,7 +6,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import memcrdt
@@ -31,6 +31,9 @@ def marked(query: str, text: str) -> list[str]:
         ("北京大学", "我在北京大学学习中文", ["北京大学"]),
         ("京", "我在北京大学学习中文", ["京"]),
         ("ข้าวผัด", "ฉันชอบกินข้าวผัดกระเพรา", ["ข้าวผัด"]),
+        ("\u0958ी", "before, \u0915\u093cी after", ["\u0915\u093cी"]),
+        ("\u0915\u093cी", "before, \u0958ी after", ["\u0958ी"]),
+        ("resume", "re\u0301sume\u0301, \u00e9t\u00e9", ["re\u0301sume\u0301"]),
         ("👍", "shipped it 👍🏽 today", ["👍🏽"]),
         ("does it", "does it matter", ["does", "it"]),
         ("nothing of the kind", "deploys on Tuesdays", []),
@@ -59,6 +62,7 @@ def test_words_beside_combining_marks_are_marked(marks: list[str]) -> None:
 
 
 @given(st.text(alphabet=st.characters(categories=["Lu", "Ll", "Nd", "Lo"]), min_size=1, max_size=12))
+@example("\u0958")  # which no normal form keeps
 def test_every_word_of_a_text_can_be_marked(word: str) -> None:
     """A query with a word of the text marks this word, in letters of any script."""
     assert marked(word, f"before, {word} 京 after") != []
