@@ -26,7 +26,6 @@ from two_machines import meet
 
 import memcrdt
 from memcrdt.frameworks.langgraph import MemcrdtStore
-from memcrdt.store.membership.peers import Peers
 
 NOTES = ("agent", "notes")
 
@@ -91,8 +90,8 @@ async def main() -> None:
         memcrdt.open(Path(folder) / "desktop") as desktop,
     ):
         # Both sides have to accept the other device by its id. On real machines: `memcrdt pair`.
-        Peers(laptop.store).accept(desktop.store.device, name="desktop")
-        Peers(desktop.store).accept(laptop.store.device, name="laptop")
+        laptop.accept(desktop.device, name="desktop")
+        desktop.accept(laptop.device, name="laptop")
         here, there = (make_agent(MemcrdtStore(memory, scope="project/acme")) for memory in (laptop, desktop))
 
         await say("laptop", here, "Note: The staging server listens at port 8443")

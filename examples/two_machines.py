@@ -16,7 +16,6 @@ from pathlib import Path
 
 import memcrdt
 from memcrdt import Memory, Node
-from memcrdt.store.membership.peers import Peers
 
 PATIENCE_S = 20.0
 
@@ -50,8 +49,8 @@ async def main() -> None:
         memcrdt.open(Path(folder) / "desktop") as desktop,
     ):
         # Both sides have to accept the other device by its id. On real machines: `memcrdt accept DEVICE`.
-        Peers(laptop.store).accept(desktop.store.device, name="desktop")
-        Peers(desktop.store).accept(laptop.store.device, name="laptop")
+        laptop.accept(desktop.device, name="desktop")
+        desktop.accept(laptop.device, name="laptop")
 
         rota = laptop.add("Tomás waters the roof garden on Fridays", scope="project/roof-garden", tags=["rota"])
         desktop.add("The rain barrel on the roof holds 300 litres", scope="project/roof-garden")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from memcrdt.memory.memory import Memory
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -62,3 +66,31 @@ def test_the_agents_of_a_team_share_what_they_learn_and_nothing_personal() -> No
         "run: make check",
     ]
     assert out.endswith("Ben has 1 memory; Ada has 2, of which one is personal.\n")
+
+
+def test_the_files_of_a_deep_agent_are_on_both_machines_and_its_drafts_on_none() -> None:
+    """It corrects a file on the machine that did not write it. What it writes elsewhere ends with the conversation."""
+    pytest.importorskip("deepagents.backends", reason="deepagents is not installed")
+    out = run("deepagents_agent.py")
+    assert [line.strip() for line in out.splitlines() if "_file: " in line] == [
+        "write_file: /memories/AGENTS.md: A report begins with a summary.",
+        "write_file: /report.md: A report begins with a summary.",
+        "edit_file: /memories/AGENTS.md: A report begins with its date.",
+        "write_file: /report.md: A report begins with its date.",
+    ]
+    assert out.count("-> Done.") == 4
+    assert out.endswith("in the memory of the laptop:\n   A report begins with its date.\n")
+
+
+@pytest.mark.parametrize(("text", "reason"), [("AKIA" + "ABCDEFGHIJKLMNOP", "secret"), ("a " * 40_000, "has at most")])
+async def test_a_deep_agent_is_told_what_cannot_be_a_file(
+    text: str, reason: str, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run goes on, and the model can correct its call."""
+    pytest.importorskip("deepagents.backends", reason="deepagents is not installed")
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.delenv("MEMCRDT_EXAMPLE_MODEL", raising=False)
+    agent = importlib.import_module("deepagents_agent").make_agent(memory)
+    state = await agent.ainvoke({"messages": [("user", f"Remember: {text}")]})
+    assert re.match(f"Not done: .*{reason}", state["messages"][-1].text)
+    assert memory.count() == 0
