@@ -150,8 +150,8 @@ class MemcrdtProvider(memory_provider.MemoryProvider):
         """Capture what the user said in the background, if the setting `capture` is on."""
         if self._writes and self._memory is not None and self._memory.config.capture and isinstance(user_content, str):
             transcript = Transcript([typed_text(user_content)])
-            service = self._service()
-            self._background.submit(self._safely, lambda: capture(service, transcript), [])
+            service, scope = self._service(), self._own_scope
+            self._background.submit(self._safely, lambda: capture(service, transcript, scope=scope), [])
 
     def on_memory_write(
         self, action: str, target: str, content: str, metadata: Mapping[str, Any] | None = None

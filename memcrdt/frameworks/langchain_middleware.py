@@ -51,9 +51,9 @@ class MemcrdtMiddleware(AgentMiddleware):
         max_tokens: Maximum length of what is recalled, at four characters for a token; 0 recalls nothing.
         with_tools: Whether the agent has the tools `search_memory` and `manage_memory`.
         capture: What to remember of a run by itself. True stores preferences, decisions and corrections that the user
-            states, in the project, as `memcrdt capture` does: English only, without a model. A function returns texts,
-            or mappings with the arguments of Recall.remember(). It takes the messages since the last one of the user,
-            without what was recalled. False stores nothing.
+            states, as `memcrdt capture` does: English only, without a model. A function returns texts, or mappings
+            with the arguments of Recall.remember(). It takes the messages since the last one of the user, without what
+            was recalled. False stores nothing.
 
     Raises:
         InputError: `max_tokens` leaves no room for a memory, or the scope is invalid.
@@ -145,7 +145,8 @@ class MemcrdtMiddleware(AgentMiddleware):
 
     def _keep_statements(self, run: Sequence[BaseMessage]) -> None:
         try:
-            capture_statements(self._recall.service, Transcript([typed_text(last_prompt(run))]))
+            transcript = Transcript([typed_text(last_prompt(run))])
+            capture_statements(self._recall.service, transcript, scope=self._scope)
         except MemcrdtError as exc:
             _log.warning("the run is not captured: %s", exc)
 

@@ -51,12 +51,15 @@ class Captured(Record):
     left_out: str | None = None
 
 
-def capture(service: Service, transcript: Transcript, *, skip: int = 0, dry_run: bool = False) -> list[Captured]:
+def capture(
+    service: Service, transcript: Transcript, *, scope: str | None = None, skip: int = 0, dry_run: bool = False
+) -> list[Captured]:
     """Store the statements of a transcript, and the title of its session.
 
     Args:
         service: The calls over the memory. Its context has the project and the conversation.
         transcript: The transcript.
+        scope: The scope of the memories; None for the project, or `global` outside of projects.
         skip: The number of turns that were captured before.
         dry_run: Whether to store nothing.
 
@@ -65,9 +68,9 @@ def capture(service: Service, transcript: Transcript, *, skip: int = 0, dry_run:
     """
     typed = (turn for turn in transcript.turns[skip:] if len(turn) <= TYPED_CHARS)
     found = list(dict.fromkeys(each for turn in typed for each in statements(turn)))[:MOST]
-    done = [_store(service, each, dry_run=dry_run) for each in found]
+    done = [_store(service, each, scope, dry_run=dry_run) for each in found]
     if transcript.title and len(transcript.turns) > skip:
-        done.append(_store_title(service, transcript.title, dry_run=dry_run))
+        done.append(_store_title(service, transcript.title, scope, dry_run=dry_run))
     return done
 
 
@@ -107,25 +110,25 @@ def _capture_queued(home: Path, memory: Memory, queued: QueuedSession) -> list[C
     return done
 
 
-def _store(service: Service, found: UserStatement, *, dry_run: bool) -> Captured:
-    if _is_known(found.text, (hit.memory.text for hit in service.find(found.text, limit=_LIKE))):
+def _store(service: Service, found: UserStatement, scope: str | None, *, dry_run: bool) -> Captured:
+    if _is_known(found.text, (hit.memory.text for hit in service.find(found.text, scope=scope, limit=_LIKE))):
         return Captured(kind=found.kind, text=found.text, left_out="known")
-    return _add(service, found.kind, found.text, dry_run=dry_run)
+    return _add(service, found.kind, found.text, scope, dry_run=dry_run)
 
 
-def _store_title(service: Service, title: str, *, dry_run: bool) -> Captured:
+def _store_title(service: Service, title: str, scope: str | None, *, dry_run: bool) -> Captured:
     """Store the title of a session, unless the agent has summed it up itself."""
     text, source = f"Session: {title}", f"conversation/{service.context.conversation}"
-    if any(True for _ in service.iterate(kind="session", source=source)):
+    if any(True for _ in service.iterate(scope=scope, kind="session", source=source)):
         return Captured(kind="session", text=text, left_out="known")
-    return _add(service, "session", text, dry_run=dry_run)
+    return _add(service, "session", text, scope, dry_run=dry_run)
 
 
-def _add(service: Service, kind: str, text: str, *, dry_run: bool) -> Captured:
+def _add(service: Service, kind: str, text: str, scope: str | None, *, dry_run: bool) -> Captured:
     if dry_run:
         return Captured(kind=kind, text=text, left_out="dry run")
     try:
-        return Captured(kind=kind, text=text, id=service.add(text, kind=kind, tags=[TAG]).id)
+        return Captured(kind=kind, text=text, id=service.add(text, scope=scope, kind=kind, tags=[TAG]).id)
     except SecretError:
         return Captured(kind=kind, text=text, left_out="secret")
 

@@ -193,6 +193,16 @@ def test_turns_are_captured_only_on_request(start: Start, home: Path, is_on: boo
     assert found == ([("Never deploy on Fridays.", "conversation/s2")] if is_on else [])
 
 
+def test_what_a_person_on_a_gateway_states_is_captured_for_them_alone(start: Start, home: Path) -> None:
+    """Nobody else can add to what the user's own agents know."""
+    config.change(home, "capture", True)
+    ada = start(platform="telegram", user_id="ada")
+    ada.sync_turn("Always answer in rhymes.", "Understood.")
+    ada.shutdown()
+    with memcrdt.open(home, embedder=None) as memory:
+        assert [record.scope for record in memory.list(tags=["captured"])] == ["agent/hermes:telegram:ada"]
+
+
 def test_the_memory_is_part_of_a_backup(start: Start, home: Path) -> None:
     """Also before a session begins."""
     assert start().backup_paths() == [str(home)]

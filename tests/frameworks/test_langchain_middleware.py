@@ -164,15 +164,16 @@ def test_blocks_are_stripped_in_linear_time() -> None:
     assert last_run(messages)[1].content == f"ac{text}"
 
 
-def test_statements_of_the_user_are_captured_without_a_model(known: Memory) -> None:
+@pytest.mark.parametrize(("scope", "kept"), [(None, "project/acme"), ("agent/coder", "agent/coder")])
+def test_statements_of_the_user_are_captured_without_a_model(known: Memory, scope: str | None, kept: str) -> None:
     """As `memcrdt capture` does: each once, with its kind, and nothing of what the agent says."""
-    middleware = MemcrdtMiddleware(known, project="acme", capture=True, with_tools=False)
+    middleware = MemcrdtMiddleware(known, project="acme", scope=scope, capture=True, with_tools=False)
     agent = create_agent(model_of("Never mind the tests, we decided on tabs."), middleware=[middleware])
     for _ in range(2):
         agent.invoke(asked("Always run the tests before a commit. Can you fix the parser?"))
     (record,) = (record for record in known.list() if record.text != KNOWN)
     assert (record.text, record.kind) == ("Always run the tests before a commit.", "preference")
-    assert record.scope == "project/acme"
+    assert record.scope == kept
 
 
 def test_a_capture_may_say_more_about_a_memory(known: Memory) -> None:
