@@ -75,6 +75,7 @@ SIGNATURES = {
     "subscribe": "callback **",
     "changes": "**",
     "import_": "path * format=None again=False dry_run=False progress=None **",
+    "import_from": "source path=None * again=False dry_run=False progress=None **",
     "export": "path * format=None history=False **",
     "stats": "",
     "status": "",
@@ -116,7 +117,9 @@ SYNC = {
     "spell": "code",
     "warnings": "",
 }
-FILES = {name: SIGNATURES[name] for name in ("import_", "export", "backup", "restore", "doctor", "compact")}
+FILES = {
+    name: SIGNATURES[name] for name in ("import_", "import_from", "export", "backup", "restore", "doctor", "compact")
+}
 TOKENS = {
     "create": "name * spaces=('personal',) read_only=False origins=()",
     "list": "",

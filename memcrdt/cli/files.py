@@ -24,7 +24,13 @@ _IMPORT_FORMAT = click.option(
 
 
 @command("import")
-@_FILE
+@click.argument("file", type=click.Path(), required=False)  # not normalized: ./- is a file
+@click.option(
+    "--from",
+    "origin",
+    metavar="SOURCE",
+    help="The program that FILE is from: markdown (also basic-memory and Obsidian), claude-code, or server-memory.",
+)
 @_IMPORT_FORMAT
 @click.option("--space", metavar="NAME", help="The space for all memories, instead of the space in the file.")
 @several("--tag", "tags", "TAG", "A tag for all memories, instead of the tags in the file; can be repeated.")
@@ -33,21 +39,28 @@ _IMPORT_FORMAT = click.option(
 @click.option("--again", is_flag=True, help="Also add memories that were forgotten here.")
 @click.option("--dry-run", is_flag=True, help="Count the memories, and change nothing.")
 @pass_face
-def import_command(face: Face, /, file: str, **options: Any) -> None:
-    """Add the memories of FILE; `-` reads stdin.
+def import_command(face: Face, /, file: str | None, origin: str | None, **options: Any) -> None:
+    """Add the memories of FILE; `-` reads stdin. With --from, FILE is a file or folder of another program.
 
     Each line is an object as written by `memcrdt export`, or a JSON string. An existing memory does not change, unless
     the line has its key. The options override the file. Refused lines are reported and make the exit code 1. The other
     lines are imported.
     """
+    if origin is not None and (file == STDIO or options["format"] is not None):
+        raise click.UsageError("--from reads a file or folder, and takes no --format")
     with face.changing() as memory:
-        source = sys.stdin.buffer if file == STDIO else file
         wanted = with_names(memory, given(options))
         with progress_line() as tell:
-            report = memory.import_(source, progress=lambda lines: tell(f"{lines:,} lines"), **wanted)
+            if origin is not None:
+                report = memory.import_from(origin, file, progress=lambda items: tell(f"{items:,} items"), **wanted)
+            elif file is None:
+                raise click.UsageError("name the file to import, or a program with --from")
+            else:
+                source = sys.stdin.buffer if file == STDIO else file
+                report = memory.import_(source, progress=lambda lines: tell(f"{lines:,} lines"), **wanted)
         face.printer.record(report if face.json else {**asdict(report), "refusals": None, "dry_run": None})
         for refusal in report.refusals:
-            say(f"line {refusal.line}: {refusal.reason}")
+            say(f"{refusal.name or f'line {refusal.line}'}: {refusal.reason}")
     if report.refused:
         raise click.exceptions.Exit(1)
 

@@ -1,1 +1,1 @@
-"""Memories of other programs: a module for each source translates its items, and knows neither files nor the store."""
+"""Memories of other programs: a module for each source yields its items, and does not know the store."""

@@ -97,6 +97,7 @@ class AsyncMemory(Threaded[Memory]):
     move = awaitable(Memory.move)
     rename_scope = awaitable(Memory.rename_scope)
     import_ = awaitable(Memory.import_)
+    import_from = awaitable(Memory.import_from)
     export = awaitable(Memory.export)
     stats = awaitable(Memory.stats)
     status = awaitable(Memory.status)

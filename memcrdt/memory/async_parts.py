@@ -33,6 +33,7 @@ class AsyncFiles(Threaded[Files]):
     """The awaitable form of Files: `memory.files`."""
 
     import_ = awaitable(Files.import_)
+    import_from = awaitable(Files.import_from)
     export = awaitable(Files.export)
     backup = awaitable(Files.backup)
     restore = awaitable(Files.restore)

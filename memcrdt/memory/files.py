@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 
 from memcrdt.memory.reader import Reader
 from memcrdt.memory.writer import Writer
@@ -17,6 +17,7 @@ from memcrdt.store import backup, compaction
 from memcrdt.store.store import Store
 
 if TYPE_CHECKING:
+    from memcrdt.importing.rows import ImportRow
     from memcrdt.memory.transfer import ImportReport
     from memcrdt.store.recovery.doctor import DoctorReport
 
@@ -69,15 +70,74 @@ class Files:
             >>> memory.files.import_("notes.jsonl", tags=["imported"]).added
             120
         """
+        from memcrdt.importing import lines, sources
         from memcrdt.memory import transfer
 
-        file = transfer.check_file(self._home, path, format, "the file to import", transfer.IMPORTED)
+        file = transfer.check_file(self._home, path, format, "the file to import", sources.LINES)
+        rows = lines.rows(file, sources.LINES[format or "jsonl"])
+        name = file if isinstance(file, Path) else "the stream"
+        return self._bring(rows, name, {"again": again, "dry_run": dry_run}, progress, defaults)
+
+    def import_from(
+        self,
+        source: str,
+        path: str | os.PathLike[str] | None = None,
+        /,
+        *,
+        again: bool = False,
+        dry_run: bool = False,
+        progress: Callable[[int], None] | None = None,
+        **defaults: Unpack[AddOptions],
+    ) -> ImportReport:
+        """Add the memories of another program. They have its name as `source`, the trust `imported`, and its dates.
+
+        Each item has a key of its own. So a second import, here or on another device, adds nothing twice, and updates
+        the memories of items that have changed. A forgotten memory stays forgotten, unless `again` is set. A text that
+        is too long for one memory becomes several. Texts with secrets are refused.
+
+        Args:
+            source: `markdown` (basic-memory, Obsidian, any folder of Markdown files), `claude-code` (its memory folders
+                and CLAUDE.md), `server-memory`, or `jsonl`.
+            path: The file or folder. Without it, the usual place of the source, if it has one: `~/.claude`.
+            again: Whether to add forgotten memories again.
+            dry_run: Whether to count without adding.
+            progress: Called after every batch with the number of items read.
+            **defaults: Arguments of Memory.add() that override the source.
+
+        Returns:
+            The counts, and the refused items with the reasons.
+
+        Raises:
+            InputError: The file or folder cannot be read, or an argument is invalid.
+            NotFoundError: The space in `defaults` does not exist here.
+            StoreError: A batch cannot be written. Earlier batches stay.
+
+        Example:
+            >>> memory.files.import_from("markdown", "notes", scope="project/acme").added
+            120
+        """
+        from memcrdt.importing import sources
+        from memcrdt.memory import transfer
+
+        place = transfer.check_place(self._home, source, path)
+        return self._bring(sources.rows(source, place), place, {"again": again, "dry_run": dry_run}, progress, defaults)
+
+    def _bring(
+        self,
+        rows: Iterator[ImportRow],
+        name: object,
+        flags: dict[str, bool],
+        progress: Callable[[int], None] | None,
+        defaults: Mapping[str, Any],
+    ) -> ImportReport:
+        from memcrdt.memory import transfer
+
         if progress is not None:
             checks.check_callback(progress, "progress")
         transfer.check_defaults(self._store, defaults)
-        again, dry_run = checks.check_flag(again, "again"), checks.check_flag(dry_run, "dry_run")
-        taken = transfer.Import(self._store, self._writer.bring, format=format, again=again, dry_run=dry_run)
-        return taken.run(file, defaults, progress)
+        checked = {flag: checks.check_flag(value, flag) for flag, value in flags.items()}
+        taken = transfer.Import(self._store, self._writer.bring, **checked)
+        return taken.run(rows, name, defaults, progress)
 
     def export(
         self,

@@ -738,6 +738,20 @@ class Memory:
         """Add the memories of a file. See Files.import_()."""
         return self.files.import_(path, format=format, again=again, dry_run=dry_run, progress=progress, **defaults)
 
+    def import_from(
+        self,
+        source: str,
+        path: str | os.PathLike[str] | None = None,
+        /,
+        *,
+        again: bool = False,
+        dry_run: bool = False,
+        progress: Callable[[int], None] | None = None,
+        **defaults: Unpack[AddOptions],
+    ) -> ImportReport:
+        """Add the memories of another program. See Files.import_from()."""
+        return self.files.import_from(source, path, again=again, dry_run=dry_run, progress=progress, **defaults)
+
     def export(
         self,
         /,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -18,7 +18,8 @@ from typing import Any, Final, TypeAlias
 
 from memcrdt import paths
 from memcrdt.errors import InputError, StoreError
-from memcrdt.importing import server_memory
+from memcrdt.importing.rows import ImportRow
+from memcrdt.importing.sources import check_source
 from memcrdt.memory.writer import given_vectors
 from memcrdt.model import limits
 from memcrdt.model.attributes import taken_by
@@ -27,7 +28,7 @@ from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.records import MemoryRecord
 from memcrdt.model.requests import AddRequest, check_imported, check_item, check_past_text
 from memcrdt.model.serialization import Record
-from memcrdt.model.values import Vector, parse_json
+from memcrdt.model.values import Vector
 from memcrdt.paths import Stream
 from memcrdt.store import listing, reads
 from memcrdt.store.importing import Importing
@@ -37,12 +38,6 @@ from memcrdt.store.store import Store
 File: TypeAlias = Path | Stream
 
 EXPORTED: Final = ("jsonl",)  # formats
-# The translation of the object of a line into arguments of an import, by format.
-IMPORTED: Final[Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
-    "jsonl": lambda given: given,
-    server_memory.SOURCE: server_memory.translate,
-}
-LINE_BYTES: Final = 512 * limits.KIB  # a text of 64 KiB, escaped, with all other fields of a memory
 BATCH: Final = 100  # memories in one transaction: each takes several times as long as one that is added
 BATCH_BYTES: Final = limits.TRANSACTION_BYTES  # of lines, which a memory with its history may exceed
 REFUSED: Final = 100  # refused lines in a report
@@ -58,15 +53,17 @@ _PAST_TEXT: Final = ("id", "revision", "text", "at", "by", "device", "base")  # 
 
 @dataclass(frozen=True, slots=True)
 class RefusedLine(Record):
-    """A line that an import refused.
+    """A line or item that an import refused.
 
     Attributes:
-        line: The line number, from 1.
+        line: The number of the line or item, from 1.
         reason: The reason, as a sentence.
+        name: The name of the item in its source, such as a file; None for a line.
     """
 
     line: int
     reason: str
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +104,14 @@ def check_file(home: Path | None, given: object, format: str | None, what: str, 
     return file
 
 
+def check_place(home: Path | None, source: object, path: object) -> Path:
+    """Return the file or folder of a source. Raises InputError for an unknown source or an unsuitable path."""
+    place = check_source(str(source), None if path is None else paths.check_path(path, "the file or folder to import"))
+    if home is not None:
+        _check_apart(home, place)
+    return place
+
+
 def _check_format(given: str | None, file: File, formats: Collection[str]) -> None:
     """Raise InputError for an unknown format. None takes the suffix of the file name, or jsonl for a stream."""
     known = ", ".join(formats)
@@ -145,40 +150,41 @@ class Import:
         store: Store,
         add: Callable[[Any, list[str], Mapping[str, Vector]], None],
         *,
-        format: str | None,
         again: bool,
         dry_run: bool,
     ) -> None:
         self._store = store
-        self._translate = IMPORTED[format or "jsonl"]
         self._add = add
         self._dry_run = dry_run
         self._plan = Importing(again=again)
         self._refused = 0
         self._refusals: list[RefusedLine] = []
 
-    def run(self, source: File, defaults: Mapping[str, Any], progress: Callable[[int], None] | None) -> ImportReport:
-        """Import the lines in batches of one transaction each. Call `progress` with the number of lines read.
+    def run(
+        self,
+        rows: Iterator[ImportRow],
+        name: object,
+        defaults: Mapping[str, Any],
+        progress: Callable[[int], None] | None,
+    ) -> ImportReport:
+        """Import the rows in batches of one transaction each. Call `progress` with the number of rows read.
 
-        Raises InputError if the file cannot be read, and StoreError if a batch cannot be written. Earlier batches stay.
+        `name` names the file in messages. Raises InputError if it cannot be read, and StoreError if a batch cannot be
+        written. Earlier batches stay.
         """
         taken = 0
         try:
-            with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
-                for done, requests in self._store.in_turns(self._batches(file, defaults)):
-                    self._take(requests)
-                    taken = done
-                    if progress is not None:
-                        progress(done)
+            for done, requests in self._store.in_turns(self._batches(rows, defaults)):
+                self._take(requests)
+                taken = done
+                if progress is not None:
+                    progress(done)
         except OSError as exc:
-            name = source if isinstance(source, Path) else "the stream"
-            raise InputError(
-                f"{name} cannot be read ({exc.strerror}); name a file with one JSON object per line"
-            ) from exc
+            raise InputError(f"{name} cannot be read ({exc.strerror or exc}); name another file or folder") from exc
         except StoreError as exc:
             if not taken:
                 raise
-            raise type(exc)(f"the first {taken:,} lines are imported; the next batch failed: {exc}") from exc
+            raise type(exc)(f"the first {taken:,} lines or items are imported; the next batch failed: {exc}") from exc
         counts = self._plan.counts
         return ImportReport(
             added=counts["added"],
@@ -191,39 +197,41 @@ class Import:
             dry_run=self._dry_run,
         )
 
-    def _batches(self, file: Stream, defaults: Mapping[str, Any]) -> Iterator[tuple[int, list[AddRequest]]]:
+    def _batches(
+        self, rows: Iterator[ImportRow], defaults: Mapping[str, Any]
+    ) -> Iterator[tuple[int, list[AddRequest]]]:
         batch: list[AddRequest] = []
         number = size = 0
-        for number, line in enumerate(_lines(file), 1):
-            before, request = self._read(number, line, defaults, batch[-1] if batch else None)
+        for row in rows:
+            before, request = self._read(row, defaults, batch[-1] if batch else None)
             if before is not None:
                 batch[-1] = before
             if request is not None:
                 if len(batch) == BATCH or size >= BATCH_BYTES:
-                    yield number - 1, batch
+                    yield number, batch
                     batch, size = [], 0
                 batch.append(request)
-            size += len(line or b"")
+            number = row.number
+            size += row.size
         yield number, batch
 
     def _read(
-        self, number: int, line: bytes | None, defaults: Mapping[str, Any], before: AddRequest | None
+        self, row: ImportRow, defaults: Mapping[str, Any], before: AddRequest | None
     ) -> tuple[AddRequest | None, AddRequest | None]:
-        """Return the request before this line with the text that the line adds to it, and the request of the line.
+        """Return the request before this row with the text that the row adds to it, and the request of the row.
 
-        Either may be None. Both are for an empty or refused line.
+        Either may be None. Both are for a refused row.
         """
-        if line is not None and not line.strip():
-            return None, None
         try:
-            given = self._translate(_object(line))
-            if "revision" in given:
-                return _with_past_text(before, given, defaults, self._store.now_ms()), None
-            return None, _request(given, defaults, self._store)
+            if isinstance(row.given, InputError):
+                raise row.given
+            if "revision" in row.given:
+                return _with_past_text(before, row.given, defaults, self._store.now_ms()), None
+            return None, _request(row.given, defaults, self._store)
         except InputError as exc:
             self._refused += 1
             if len(self._refusals) < REFUSED:
-                self._refusals.append(RefusedLine(number, str(exc)))
+                self._refusals.append(RefusedLine(row.number, str(exc), row.name))
             return None, None
 
     def _take(self, requests: list[AddRequest]) -> None:
@@ -295,43 +303,6 @@ def _check_replaceable(path: Path, real: Path) -> None:
 def _created(path: Path) -> int:
     """Create a file that only its owner can read, because memories are private."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-
-
-def _lines(file: Stream) -> Iterator[bytes | None]:
-    """Yield the lines, and None for a line that is too long to be kept in memory."""
-    while line := file.readline(LINE_BYTES + 1):
-        if len(line) <= LINE_BYTES:
-            yield line
-            continue
-        while line and not line.endswith(b"\n"):
-            line = file.readline(LINE_BYTES)
-        yield None
-
-
-def _why(problem: Exception) -> str:
-    """Return the reason why a line is not JSON, without advice about Python."""
-    match problem:
-        case json.JSONDecodeError():
-            return f"{problem.msg} at character {problem.pos + 1}"
-        case UnicodeDecodeError():
-            return "it is not UTF-8"
-    if isinstance(problem.__cause__, RecursionError):
-        return str(problem)
-    return "a number has too many digits"
-
-
-def _object(line: bytes | None) -> dict[str, Any]:
-    """Return the object of a line, or an object for its text. Raises InputError."""
-    if line is None:
-        raise InputError(f"the line is longer than {LINE_BYTES // limits.KIB} KiB, the maximum")
-    try:
-        item = parse_json(line)
-    except ValueError as exc:
-        raise InputError(f"the line is not JSON: {_why(exc)}") from exc
-    given = {"text": item} if isinstance(item, str) else item
-    if not isinstance(given, dict):
-        raise InputError("the line is neither a JSON object nor a JSON string")
-    return given
 
 
 def _with_past_text(

@@ -130,3 +130,23 @@ def test_an_export_says_what_it_leaves_out(cli: Cli, tmp_path: Path) -> None:
     assert cli("export", str(tmp_path / "b.jsonl"), "--history").err == ""
     lines = [json.loads(line) for line in (tmp_path / "b.jsonl").read_text("utf-8").splitlines()]
     assert [line["text"] for line in lines] == ["two", "one", "two"]
+
+
+def test_an_import_from_another_program(cli: Cli, tmp_path: Path) -> None:
+    """Counts, and names the refused files."""
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "Ada.md").write_text("Ada likes tea.")
+    (notes / "bad.md").write_bytes(b"\xff")
+    ran = cli("import", "--from", "markdown", str(notes), "--tag", "old")
+    assert ran.code == 1
+    assert "notes/bad.md: it is not UTF-8" in ran.err
+    (listed,) = cli("list", "--json").json
+    assert (listed["text"], listed["tags"], listed["trust"]) == ("# Ada\n\nAda likes tea.", ["old"], "imported")
+
+
+def test_an_import_needs_a_file_or_a_program(cli: Cli, file: Path) -> None:
+    """And a program has no format."""
+    cli("import").failed(2, "--from")
+    cli("import", "--from", "paper", str(file)).failed(2, "markdown, claude-code")
+    cli("import", "--from", "markdown", str(file), "--format", "jsonl").failed(2, "--format")

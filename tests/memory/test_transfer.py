@@ -15,6 +15,7 @@ import pytest
 
 import memcrdt
 from memcrdt.errors import InputError, NotFoundError, StoreError
+from memcrdt.importing.lines import LINE_BYTES
 from memcrdt.memory import transfer
 from memcrdt.memory.memory import Memory
 from memcrdt.model.edits import TOO_MANY_REVISIONS
@@ -220,7 +221,7 @@ def test_bad_lines_are_refused_with_number_and_reason(memory: Memory, tmp_path: 
     """Valid lines are imported. Of many invalid lines, the first hundred are named."""
     lines = [
         b'{"text": "good"}', b"", b"no json", b"[1]", b'{"text": "x", "colour": "red"}', b'{"text": "x", "links": [5]}',
-        b'{"text": "x", "superseded_by": "y"}', b'"\xff"', b'"' + b"x" * transfer.LINE_BYTES + b'"', b"[" * 100_000,
+        b'{"text": "x", "superseded_by": "y"}', b'"\xff"', b'"' + b"x" * LINE_BYTES + b'"', b"[" * 100_000,
         b'"last"',
     ]  # fmt: skip
     file = tmp_path / "in.jsonl"

@@ -1,0 +1,66 @@
+"""The memory of Claude Code. The files are written by hand, from the description of its folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from memcrdt.memory.memory import Memory
+
+FILES = {
+    "CLAUDE.md": "# Style\n\nUse tabs.\n\n# Tests\n\nRun them with make.\n",
+    "projects/-home-ada-acme/memory/MEMORY.md": "# Memory\n\n- [Deploys](deploys.md): when they go out\n\n"
+    "## Notes\n\nAsk Max.\n",
+    "projects/-home-ada-acme/memory/deploys.md": "---\nname: Deploys\ndescription: when they go out\nmetadata:\n"
+    "  node_type: memory\n  type: project\n  modified: 2026-02-03T04:05:06Z\n---\nOn Wednesdays.\n",
+    "projects/-home-ada-acme/memory/old.md": "---\nname: Style\ntype: user\n---\nShort answers.\n",
+    "projects/-home-ada-acme/5c3.jsonl": "{}",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of Claude Code in the home of a user."""
+    for name, text in FILES.items():
+        file = tmp_path / "user" / ".claude" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
+    return tmp_path / "user" / ".claude"
+
+
+def test_the_folder_becomes_memories(memory: Memory, folder: Path) -> None:
+    """A topic is one memory, and so is a section of CLAUDE.md and MEMORY.md. The index is left out."""
+    assert memory.import_from("claude-code", folder).added == 5
+    assert {(each.text, each.kind) for each in memory.list()} == {
+        ("# Style\n\nUse tabs.", "instruction"),
+        ("# Tests\n\nRun them with make.", "instruction"),
+        ("## Notes\n\nAsk Max.", None),
+        ("# Deploys\n\nwhen they go out\n\nOn Wednesdays.", "project"),
+        ("# Style\n\nShort answers.", "user"),
+    }
+    (deploys,) = (each for each in memory.list() if each.kind == "project")
+    assert deploys.metadata == {"path": "-home-ada-acme/deploys.md", "project": "-home-ada-acme"}
+    assert deploys.updated_at.isoformat() == "2026-02-03T04:05:06+00:00"
+    assert memory.import_from("claude-code", folder).known == 5
+
+
+def test_one_memory_folder_has_the_same_keys(memory: Memory, folder: Path) -> None:
+    """As in an import of the whole folder."""
+    memory.import_from("claude-code", folder)
+    report = memory.import_from("claude-code", folder / "projects" / "-home-ada-acme" / "memory")
+    assert (report.known, report.added) == (3, 0)
+
+
+def test_a_new_section_leaves_the_others(memory: Memory, folder: Path) -> None:
+    """Their keys are their headings."""
+    memory.import_from("claude-code", folder / "CLAUDE.md")
+    (folder / "CLAUDE.md").write_text("# New\n\nFirst.\n\n" + FILES["CLAUDE.md"])
+    report = memory.import_from("claude-code", folder / "CLAUDE.md")
+    assert (report.added, report.known) == (1, 2)
+
+
+def test_without_a_path_the_usual_folder_is_read(memory: Memory, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is `.claude` in the home of the user."""
+    monkeypatch.setattr(Path, "home", lambda: folder.parent)
+    assert memory.import_from("claude-code").added == 5
