@@ -7,6 +7,7 @@ has a scope, and sees nothing else.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -117,7 +118,7 @@ class MemcrdtProvider(memory_provider.MemoryProvider):
     def initialize(self, session_id: str, **kwargs: Any) -> None:
         platform, person = kwargs.get("platform") or "cli", kwargs.get("user_id")
         is_own = platform in ("cli", "cron") or not person
-        self._own_scope = None if is_own else named("agent", f"{AGENT}:{platform}:{person}"[:200])
+        self._own_scope = None if is_own else _scope_of(f"{platform}:{person}")
         self._writes = (kwargs.get("agent_context") or PRIMARY) == PRIMARY
         project = find_project(None, os.environ, Path.cwd()) if platform == "cli" else None
         self._context = Context(project=project, agent=AGENT, conversation=session_id or None)
@@ -230,6 +231,15 @@ class MemcrdtProvider(memory_provider.MemoryProvider):
         except MemcrdtError as exc:
             _log.warning("memcrdt: %s", exc)
             return otherwise
+
+
+def _scope_of(person: str) -> str:
+    """Return the scope of a person on a gateway. An id that cannot be the name of a scope is hashed."""
+    try:
+        return named("agent", f"{AGENT}:{person}")
+    except InputError:
+        digest = hashlib.blake2b(person.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return named("agent", f"{AGENT}:{digest}")
 
 
 def _required(args: dict[str, Any], name: str) -> dict[str, Any]:

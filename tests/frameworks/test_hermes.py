@@ -157,6 +157,14 @@ def test_people_on_a_gateway_are_not_the_user(start: Start, home: Path) -> None:
     assert "in green" in call(ada, "search_memories", query="billing service")["text"]
 
 
+def test_people_with_unusual_ids_have_scopes_of_their_own(start: Start) -> None:
+    """An id may be longer than the name of a scope, or not printable. None of them is another's, or the user's."""
+    ids = ["a" * 300, "a" * 299 + "b", "a\nb", "a\u202eb", "\ud800"]
+    saved = [call(start(platform="telegram", user_id=each), "add_memory", text="I like green") for each in ids]
+    assert len({each["scope"] for each in saved}) == len(ids)
+    assert all(each["scope"].startswith("agent/hermes:") for each in saved)
+
+
 def test_writes_of_hermes_are_mirrored_and_other_agents_only_read(start: Start, home: Path) -> None:
     """What the built-in memory stores, and nothing from subagents and scheduled jobs."""
     provider = start()
