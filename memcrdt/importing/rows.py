@@ -191,7 +191,10 @@ def _fitting(metadata: Mapping[str, Any]) -> dict[str, Any]:
     fitting: dict[str, Any] = {}
     size = 2
     for name, value in sorted(metadata.items(), key=lambda field: field[0] != PART):
-        needed = _size(json.dumps({name: value}, ensure_ascii=False))
+        try:
+            needed = _size(json.dumps({name: value}, ensure_ascii=False))
+        except RecursionError:  # a memory cannot nest as deeply
+            continue
         fits = len(name) <= limits.METADATA_KEY_CHARS and len(fitting) < limits.METADATA_KEYS
         if name.strip() and fits and size + needed <= limits.METADATA_BYTES:
             fitting[name] = value

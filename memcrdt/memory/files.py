@@ -97,7 +97,7 @@ class Files:
 
         Args:
             source: `markdown` (basic-memory, Obsidian, any folder of Markdown files), `claude-code` (its memory folders
-                and CLAUDE.md), `server-memory`, or `jsonl`.
+                and CLAUDE.md), `mem0` (its memories as JSON), `text`, `server-memory`, or `jsonl`.
             path: The file or folder. Without it, the usual place of the source, if it has one: `~/.claude`.
             again: Whether to add forgotten memories again.
             dry_run: Whether to count without adding.
