@@ -44,15 +44,22 @@ def json_elements(
     Raises:
         OSError: The file or folder cannot be read.
     """
-    is_folder = path.is_dir()
-    files = sorted(each for each in path.iterdir() if each.is_file() and not each.is_symlink()) if is_folder else [path]
-    for pattern in patterns:
-        for file in files:
-            if zipfile.is_zipfile(file):
-                yield from _of_members(file, pattern, lists)
-            elif PurePosixPath(file.name).match(pattern) if is_folder else pattern == next(iter(patterns)):
-                with file.open("rb") as data:
-                    yield from ((file.name, element) for element in elements(data, lists))
+    if path.is_dir():
+        for pattern in patterns:
+            for file in sorted((*path.glob("*.zip"), *path.glob(pattern))):
+                if file.is_file() and not file.is_symlink():
+                    yield from _of_file(file, (pattern,), lists)
+    else:
+        yield from _of_file(path, patterns, lists)
+
+
+def _of_file(file: Path, patterns: Collection[str], lists: Collection[str]) -> Iterator[tuple[str, Any | InputError]]:
+    if zipfile.is_zipfile(file):
+        for pattern in patterns:
+            yield from _of_members(file, pattern, lists)
+    else:
+        with file.open("rb") as data:
+            yield from ((file.name, element) for element in elements(data, lists))
 
 
 def _of_members(file: Path, pattern: str, lists: Collection[str]) -> Iterator[tuple[str, Any | InputError]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from memcrdt.errors import InputError
-from memcrdt.importing import claude_code, lines, markdown, mem0, server_memory, text
+from memcrdt.importing import chatgpt, claude, claude_code, lines, markdown, mem0, server_memory, text
 from memcrdt.importing.rows import ImportRow, Item, as_rows
 
 # The translation of the object of a line into arguments of an import, by format.
@@ -35,6 +35,8 @@ SOURCES: Final[Mapping[str, Source]] = {
     "markdown": Source(markdown.items),
     "claude-code": Source(claude_code.items, claude_code.FOLDER),
     "mem0": Source(mem0.items),
+    "claude": Source(claude.items),
+    "chatgpt": Source(chatgpt.items),
     "text": Source(text.items),
 }
 NAMES: Final = (*SOURCES, *LINES)

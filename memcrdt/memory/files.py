@@ -97,7 +97,8 @@ class Files:
 
         Args:
             source: `markdown` (basic-memory, Obsidian, any folder of Markdown files), `claude-code` (its memory folders
-                and CLAUDE.md), `mem0` (its memories as JSON), `text`, `server-memory`, or `jsonl`.
+                and CLAUDE.md), `claude` and `chatgpt` (their exports), `mem0` (its memories as JSON), `text`,
+                `server-memory`, or `jsonl`.
             path: The file or folder. Without it, the usual place of the source, if it has one: `~/.claude`.
             again: Whether to add forgotten memories again.
             dry_run: Whether to count without adding.
