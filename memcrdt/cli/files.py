@@ -29,8 +29,8 @@ _IMPORT_FORMAT = click.option(
     "--from",
     "origin",
     metavar="SOURCE",
-    help="The program that FILE is from: markdown (also basic-memory and Obsidian), claude-code, claude, chatgpt, mem0,"
-    " text, or server-memory.",
+    help="The program that FILE is from: markdown (also basic-memory and Obsidian), claude-code, codex, claude,"
+    " chatgpt, mem0 (also OpenMemory), letta, text, or server-memory.",
 )
 @_IMPORT_FORMAT
 @click.option("--space", metavar="NAME", help="The space for all memories, instead of the space in the file.")

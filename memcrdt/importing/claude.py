@@ -15,7 +15,7 @@ from memcrdt.errors import InputError
 from memcrdt.importing.conversations import conversation_text
 from memcrdt.importing.json_files import json_elements
 from memcrdt.importing.markdown import titled
-from memcrdt.importing.rows import Item, heading_of, sections, time_of
+from memcrdt.importing.rows import Item, named_sections, time_of
 
 _FILES: Final = ("memories*.json", "projects*.json", "projects/*.json", "conversations*.json")
 _BOLD_LINE: Final = re.compile(r"^\*\*([^*\n]+)\*\*[ \t]*$", re.MULTILINE)  # the headings of the memories
@@ -52,12 +52,8 @@ def _memories(name: str, element: Mapping[str, Any]) -> Iterator[Item]:
 
 
 def _sections(name: str, key: str, text: str, metadata: dict[str, Any]) -> Iterator[Item]:
-    seen: dict[str, int] = {}
-    for section in sections(_BOLD_LINE.sub(r"## \1", text)):
-        heading = heading_of(section)
-        seen[heading] = count = seen.get(heading, 0) + 1
-        numbered = f"{heading}#{count}" if count > 1 else heading
-        yield Item(f"{name}: {heading}", {"text": section, "key": f"{key}#{numbered}", "metadata": metadata})
+    for heading, section in named_sections(_BOLD_LINE.sub(r"## \1", text)):
+        yield Item(f"{name}: {heading}", {"text": section, "key": f"{key}#{heading}", "metadata": metadata})
 
 
 def _project(name: str, project: Mapping[str, Any]) -> Iterator[Item]:

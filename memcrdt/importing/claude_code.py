@@ -15,8 +15,8 @@ from typing import Any, Final
 from memcrdt.errors import InputError
 from memcrdt.importing.folders import TextFile, text_files
 from memcrdt.importing.front_matter import read_front_matter
-from memcrdt.importing.markdown import titled
-from memcrdt.importing.rows import Item, heading_of, sections, time_of
+from memcrdt.importing.markdown import section_items, titled
+from memcrdt.importing.rows import Item, time_of
 
 FOLDER: Final = ".claude"  # in the home of the user
 
@@ -45,7 +45,9 @@ def _folder(path: Path, project: str) -> Iterator[Item]:
         if isinstance(file.text, InputError):
             yield Item(name, file.text)
         elif PurePosixPath(name).name in _BY_SECTION:
-            yield from _sections(name, file, file.text, project)
+            kind = "instruction" if "CLAUDE" in PurePosixPath(name).name else None
+            text = _INDEX_LINE.sub("", file.text)
+            yield from section_items(name, text, file.changed_at, kind=kind, metadata=_metadata(name, project))
         else:
             yield Item(name, _topic(name, file, file.text, project))
 
@@ -64,27 +66,6 @@ def _topic(name: str, file: TextFile, text: str, project: str) -> dict[str, Any]
         "updated_at": changed_at,
         "metadata": _metadata(name, project),
     }
-
-
-def _sections(name: str, file: TextFile, text: str, project: str) -> Iterator[Item]:
-    """Yield the sections, with keys of their headings: a new section does not change the others."""
-    seen: dict[str, int] = {}
-    for section in sections(_INDEX_LINE.sub("", text)):
-        heading = heading_of(section)
-        if heading and not section.strip().count("\n"):
-            continue  # a heading alone, such as that of the index
-        seen[heading] = count = seen.get(heading, 0) + 1
-        yield Item(
-            name,
-            {
-                "text": section,
-                "key": f"{name}#{heading}" + (f"#{count}" if count > 1 else ""),
-                "kind": "instruction" if "CLAUDE" in PurePosixPath(name).name else None,
-                "created_at": time_of(file.changed_at),
-                "updated_at": time_of(file.changed_at),
-                "metadata": _metadata(name, project),
-            },
-        )
 
 
 def _metadata(name: str, project: str) -> dict[str, Any]:

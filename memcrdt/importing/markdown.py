@@ -14,7 +14,7 @@ from typing import Any, Final
 from memcrdt.errors import InputError
 from memcrdt.importing.folders import TextFile, text_files
 from memcrdt.importing.front_matter import read_front_matter
-from memcrdt.importing.rows import Item, time_of
+from memcrdt.importing.rows import Item, named_sections, time_of
 from memcrdt.model import limits
 
 SUFFIXES: Final = (".md", ".markdown")
@@ -53,6 +53,23 @@ def _note(file: TextFile, text: str) -> dict[str, Any]:
             **{name: value for name, value in fields.items() if name not in _KNOWN},
         },
     }
+
+
+def section_items(
+    name: str, text: str, changed_at: float, *, kind: str | None, metadata: dict[str, Any]
+) -> Iterator[Item]:
+    """Yield an item for each section of a file, with its heading in the key.
+
+    Args:
+        name: The name of the file, which is unique within its source.
+        text: The text of the file.
+        changed_at: The time of its last change, in seconds since 1970.
+        kind: The kind of the memories.
+        metadata: The metadata of the memories.
+    """
+    for heading, section in named_sections(text):
+        times = dict.fromkeys(("created_at", "updated_at"), time_of(changed_at))
+        yield Item(name, {"text": section, "key": f"{name}#{heading}", "kind": kind, **times, "metadata": metadata})
 
 
 def titled(title: str, body: str) -> str:

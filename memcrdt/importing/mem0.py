@@ -1,4 +1,7 @@
-"""Memories of mem0 as JSON: what `Memory.get_all()` returns, or a list of such memories."""
+"""Memories of mem0 as JSON: what `Memory.get_all()` returns, a list of such memories, or the export of OpenMemory.
+
+OpenMemory exports a zip file with `memories.json`. Its memories have a state; those that it hides are left out.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from memcrdt.importing.rows import Item, time_of
 
 _LISTS: Final = ("results", "records", "memories", "data")
 _TEXTS: Final = ("memory", "text", "content", "data")
+_STATES: Final = ("active", "paused")
 _OWNERS: Final = ("user_id", "agent_id", "app_id", "run_id", "actor_id")
 
 
@@ -24,7 +28,8 @@ def items(path: Path) -> Iterator[Item]:
         elif isinstance(memory, str):
             yield _item(name, {"memory": memory})
         elif isinstance(memory, dict):
-            yield _item(name, memory)
+            if memory.get("state", "active") in _STATES and not memory.get("deleted_at"):
+                yield _item(name, memory)
         else:
             yield Item(name, InputError("a memory of mem0 is an object or a text"))
 

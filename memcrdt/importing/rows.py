@@ -108,6 +108,20 @@ def sections(text: str) -> list[str]:
     return ["".join(lines) for lines in found if lines]
 
 
+def named_sections(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the heading and the text of each section, without headings that stand alone.
+
+    The headings serve as keys, so that a new section does not change the others. Equal ones are numbered.
+    """
+    seen: dict[str, int] = {}
+    for section in sections(text):
+        heading = heading_of(section)
+        if not section.strip() or (heading and not section.strip().count("\n")):
+            continue
+        seen[heading] = count = seen.get(heading, 0) + 1
+        yield f"{heading}#{count}" if count > 1 else heading, section
+
+
 def cut(text: str, limit: int = limits.TEXT_BYTES) -> list[str]:
     """Cut a text into parts of at most `limit` bytes: at headings, else at paragraphs, at lines, and anywhere.
 

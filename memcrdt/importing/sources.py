@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from memcrdt.errors import InputError
-from memcrdt.importing import chatgpt, claude, claude_code, lines, markdown, mem0, server_memory, text
+from memcrdt.importing import chatgpt, claude, claude_code, codex, letta, lines, markdown, mem0, server_memory, text
 from memcrdt.importing.rows import ImportRow, Item, as_rows
 
 # The translation of the object of a line into arguments of an import, by format.
@@ -37,6 +37,8 @@ SOURCES: Final[Mapping[str, Source]] = {
     "mem0": Source(mem0.items),
     "claude": Source(claude.items),
     "chatgpt": Source(chatgpt.items),
+    "codex": Source(codex.items, codex.FOLDER),
+    "letta": Source(letta.items),
     "text": Source(text.items),
 }
 NAMES: Final = (*SOURCES, *LINES)

@@ -1,4 +1,4 @@
-"""The memory of Claude Code. The files are written by hand, from the description of its folders."""
+"""The memories of Claude Code and Codex. The files are written by hand, from the description of its folders."""
 
 from __future__ import annotations
 
@@ -64,3 +64,24 @@ def test_without_a_path_the_usual_folder_is_read(memory: Memory, folder: Path, m
     """It is `.claude` in the home of the user."""
     monkeypatch.setattr(Path, "home", lambda: folder.parent)
     assert memory.import_from("claude-code").added == 5
+
+
+def test_the_memories_of_codex(memory: Memory, tmp_path: Path) -> None:
+    """Its handbook by section, and its summaries of sessions. The other files repeat them."""
+    folder = tmp_path / "memories"
+    for name, text in {
+        "MEMORY.md": "# Tests\n\nRun make.\n",
+        "memory_summary.md": "Run make.",
+        "rollout_summaries/one.md": "Fixed the build.",
+        "other/x.md": "not read",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
+    assert memory.import_from("codex", folder).added == 2
+    (tmp_path / "AGENTS.md").write_text("# Style\n\nUse tabs.\n")
+    assert memory.import_from("codex", tmp_path / "AGENTS.md").added == 1
+    assert {(each.text, each.kind) for each in memory.list()} == {
+        ("# Tests\n\nRun make.", None),
+        ("Fixed the build.", "summary"),
+        ("# Style\n\nUse tabs.", "instruction"),
+    }

@@ -1,8 +1,9 @@
-"""Memories of mem0 as JSON, and plain text. The files are written by hand, from the description of the format."""
+"""Memories of mem0 as JSON, of OpenMemory and Letta, and plain text. The files are written by hand."""
 
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,28 @@ def test_a_text_becomes_memories(memory: Memory, tmp_path: Path, text: str, memo
     file.write_text(f"New.{between}{text}")
     report = memory.import_from("text", file)
     assert (report.added, report.known) == (1, 2)
+
+
+def test_hidden_memories_of_openmemory_are_left_out(memory: Memory, tmp_path: Path) -> None:
+    """Archived and deleted ones. The other lists of its export are not memories."""
+    states = ("active", "paused", "archived", "deleted")
+    memories = [{"id": state, "content": f"It is {state}", "state": state, "created_at": None} for state in states]
+    memories.append({**memories[0], "id": "x", "deleted_at": "2025-01-01T00:00:00"})
+    document = {"user": {"id": "ada"}, "apps": [{"name": "x"}], "memories": memories, "status_history": [{"id": 1}]}
+    with zipfile.ZipFile(tmp_path / "openmemory.zip", "w") as members:
+        members.writestr("memories.json", json.dumps(document))
+        members.writestr("memories.jsonl.gz", b"x")
+    report = memory.import_from("mem0", tmp_path / "openmemory.zip")
+    assert (report.added, report.refused) == (2, 0)
+    assert {each.text for each in memory.list()} == {"It is active", "It is paused"}
+
+
+def test_blocks_of_an_agent_file_become_memories(memory: Memory, tmp_path: Path) -> None:
+    """Its messages and tools are not read."""
+    blocks = [{"id": "block-0", "label": "human", "value": "Ada likes tea."}, {"id": "block-1", "label": "persona"}]
+    agent = {"agents": [{"messages": [{"text": "hi"}]}], "blocks": blocks, "tools": [{"env": {"KEY": "x"}}]}
+    (tmp_path / "scout.af").write_text(json.dumps(agent))
+    for place in (tmp_path / "scout.af", tmp_path):
+        assert memory.import_from("letta", place).refused == 1
+    (found,) = memory.list()
+    assert (found.text, found.kind) == ("# human\n\nAda likes tea.", "human")
