@@ -2,7 +2,8 @@
 
 Each agent is installed from npm, gets the server and the hooks by `memcrdt mcp install --hooks`, and talks to a model
 on this machine that follows a script. One session stores a memory through the server. Another one, in another clone of
-the repository, is told it by the hooks. A statement of the user is captured. The plugin is given to the agent's check.
+the repository, is told it by the hooks. Both are the first session on the agent's page. A statement of the user is
+captured. The plugin is given to the agent's check.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from tests.clients.scripted_model import FACT, KNOWN, STORE, STORED, serving
 PATIENCE_S = 300
 QUESTION = "How do we deploy the billing service?"
 STATEMENT = "From now on, name branches after the ticket."
-PLUGINS = Path(__file__).parents[2] / "examples" / "plugins"
+ROOT = Path(__file__).parents[2]
+PLUGINS = ROOT / "examples" / "plugins"
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,12 @@ class Machine:
         self.run(sys.executable, "-m", "memcrdt", "mcp", "install", "--client", self._name, "--hooks")
         self.agent.prepare(self.user, self.url)
 
+    def page_lines(self) -> list[str]:
+        """Return what the first session on the agent's page shows, without the commands."""
+        page = (ROOT / "docs" / "clients" / f"{self._name}.md").read_text(encoding="utf-8")
+        session = page.partition("## A first session")[2].partition("```console\n")[2].partition("```")[0]
+        return [line for line in session.splitlines() if not line.startswith("$ ")]
+
     def memories(self) -> dict[str, Any]:
         with memcrdt.open(self.home, embedder=None, read_only=True) as memory:
             return {record.text: record for record in memory.iterate()}
@@ -166,9 +174,13 @@ def problems(machine: Machine, requests: list[str]) -> list[str]:
     if STORED not in told or stored is None or stored.scope != "project/git.example.org/team/billing":
         found.append(f"the memory was not stored for the project through the server:\n{told[-2_000:]}")
     requests.clear()
-    told = machine.ask(QUESTION, clone="two")
-    if KNOWN not in told:
-        found.append(f"the other clone was not told the memory:\n{told[-2_000:]}")
+    answered = machine.ask(QUESTION, clone="two")
+    if KNOWN not in answered:
+        found.append(f"the other clone was not told the memory:\n{answered[-2_000:]}")
+    printed = {line.strip() for line in f"{told}\n{answered}".splitlines()}
+    found += [
+        f"the page has a line that was not printed: {line}" for line in machine.page_lines() if line not in printed
+    ]
     headings = ("Memories of the user for git.example.org/team/billing", "may matter for this prompt")
     missing = [heading for heading in headings if not any(heading in request for request in requests)]
     found += [f"no request had the memories under the heading {heading!r}" for heading in missing]

@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 
 STORE = "Remember how we deploy the billing service"
 FACT = "The billing service is deployed with make ship, never on Fridays."
-STORED, KNOWN, UNKNOWN = "It is stored.", "With make ship, never on Fridays.", "I do not know."
+STORED = "Stored: the billing service is deployed with make ship, never on Fridays."
+KNOWN, UNKNOWN = "With make ship, and never on Fridays.", "I do not know."
 
 MOST_CALLS = 4
 # What Gemini CLI asks before a prompt, without a stream: how difficult it is.
