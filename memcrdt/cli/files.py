@@ -30,7 +30,7 @@ _IMPORT_FORMAT = click.option(
     "origin",
     metavar="SOURCE",
     help="The program that FILE is from: markdown (also basic-memory and Obsidian), claude-code, codex, claude,"
-    " chatgpt, mem0 (also OpenMemory), letta, text, or server-memory.",
+    " chatgpt, mem0 (also OpenMemory), letta, mcp-memory-service, text, or server-memory.",
 )
 @_IMPORT_FORMAT
 @click.option("--space", metavar="NAME", help="The space for all memories, instead of the space in the file.")

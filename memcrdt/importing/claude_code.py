@@ -22,7 +22,7 @@ FOLDER: Final = ".claude"  # in the home of the user
 
 _MEMORY: Final = "memory"  # the name of the folder below the folder of a project
 _BY_SECTION: Final = frozenset(("MEMORY.md", "CLAUDE.md", "CLAUDE.local.md"))
-_INDEX_LINE: Final = re.compile(r"^\s*[-*] \[[^\]\n]*\]\([^)\n]+\.md\).*\n?", re.MULTILINE)
+_INDEX_LINE: Final = re.compile(r"^[ \t]*[-*] \[[^\]\n]*\]\([^)\n]+\.md\).*\n?", re.MULTILINE)
 
 
 def items(path: Path) -> Iterator[Item]:

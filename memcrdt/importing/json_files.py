@@ -23,6 +23,7 @@ MEMBERS: Final = 100_000
 
 _CHUNK_CHARS: Final = 64 * limits.KIB
 _ENDING_CHARS: Final = 4  # of a number that is cut, such as 1.5e+
+_CUT_CHARS: Final = 16  # from the end of a cut text: an escaped character has 6, half a pair of them 12
 _SPACE: Final = " \t\r\n"
 _ZIP_ERRORS: Final = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
 
@@ -155,10 +156,11 @@ class _Reader:
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._held, self._at)
-            except json.JSONDecodeError:
-                if not self._more(max(_CHUNK_CHARS, len(self._held) - self._at)):
-                    raise
-                continue
+            except json.JSONDecodeError as exc:
+                is_cut = exc.pos > len(self._held) - _CUT_CHARS or exc.msg.startswith("Unterminated string")
+                if is_cut and self._more(max(_CHUNK_CHARS, len(self._held) - self._at)):
+                    continue
+                raise ValueError(exc.msg) from exc  # its position counts from the held text
             if len(self._held) - end < _ENDING_CHARS and self._more(_CHUNK_CHARS):
                 continue  # a number may go on
             self._at = end

@@ -194,7 +194,8 @@ def _within_limits(given: dict[str, Any]) -> dict[str, Any]:
         kept["key"] = f"{kept['key'][: limits.KEY_CHARS // 2]}:{digest}"
     tags = [tag for tag in dict.fromkeys(kept.get("tags", ())) if tag.strip() and len(tag) <= limits.TAG_CHARS]
     kept["tags"] = tags[: limits.TAGS]
-    if not 0 < len(str(kept.get("kind", "")).strip()) <= limits.LABEL_CHARS:
+    kind = kept.get("kind")
+    if not isinstance(kind, str) or not 0 < len(kind.strip()) <= limits.LABEL_CHARS:
         kept.pop("kind", None)
     kept["metadata"] = _fitting(kept["metadata"])
     return kept

@@ -8,7 +8,19 @@ from pathlib import Path
 from typing import Final
 
 from memcrdt.errors import InputError
-from memcrdt.importing import chatgpt, claude, claude_code, codex, letta, lines, markdown, mem0, server_memory, text
+from memcrdt.importing import (
+    chatgpt,
+    claude,
+    claude_code,
+    codex,
+    letta,
+    lines,
+    markdown,
+    mcp_memory_service,
+    mem0,
+    server_memory,
+    text,
+)
 from memcrdt.importing.rows import ImportRow, Item, as_rows
 
 # The translation of the object of a line into arguments of an import, by format.
@@ -39,6 +51,7 @@ SOURCES: Final[Mapping[str, Source]] = {
     "chatgpt": Source(chatgpt.items),
     "codex": Source(codex.items, codex.FOLDER),
     "letta": Source(letta.items),
+    "mcp-memory-service": Source(mcp_memory_service.items),
     "text": Source(text.items),
 }
 NAMES: Final = (*SOURCES, *LINES)

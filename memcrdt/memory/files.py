@@ -98,8 +98,8 @@ class Files:
         Args:
             source: `markdown` (basic-memory, Obsidian, any folder of Markdown files), `claude-code` (its memory folders
                 and CLAUDE.md), `codex` (its memory folder, or an AGENTS.md), `claude` and `chatgpt` (their exports),
-                `mem0` (its memories as JSON, or the export of OpenMemory), `letta` (agent files), `text`,
-                `server-memory`, or `jsonl`.
+                `mem0` (its memories as JSON, or the export of OpenMemory), `letta` (agent files),
+                `mcp-memory-service` (its JSON export), `text`, `server-memory`, or `jsonl`.
             path: The file or folder. Without it, the usual place of the source, if it has one: `~/.claude`, or
                 `~/.codex/memories`.
             again: Whether to add forgotten memories again.

@@ -50,6 +50,15 @@ def test_a_file_that_is_not_json_says_so_after_its_elements(text: bytes, before:
     assert isinstance(last, InputError)
 
 
+def test_a_mistake_early_in_a_large_file_is_named() -> None:
+    """Without reading the rest. A long text that ends in a later piece is no mistake."""
+    text = '[1, {"a" 5}, "' + "x" * 1_000_000 + '"]'
+    *found, last = elements(io.BytesIO(text.encode()))
+    assert (found, "Expecting ':' delimiter" in str(last)) == ([1], True)
+    fine = ["\U0001f600" * 100_000, '\n\t"' * 100_000]
+    assert list(elements(io.BytesIO(json.dumps(fine).encode()))) == fine
+
+
 def test_an_element_has_a_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is checked before the rest is read."""
     monkeypatch.setattr(json_files, "ELEMENT_CHARS", 100_000)

@@ -96,3 +96,18 @@ def test_blocks_of_an_agent_file_become_memories(memory: Memory, tmp_path: Path)
         assert memory.import_from("letta", place).refused == 1
     (found,) = memory.list()
     assert (found.text, found.kind) == ("# human\n\nAda likes tea.", "human")
+
+
+def test_the_export_of_mcp_memory_service(memory: Memory, tmp_path: Path) -> None:
+    """With its kinds, tags and times, which are seconds."""
+    tea = {"content": "Ada likes tea", "content_hash": "h1", "tags": ["food", "ada"], "memory_type": "preference"}
+    tea |= {"created_at": 1741082400.5, "updated_at": 1741082401, "metadata": {"place": "Bern"}}
+    document = {"export_metadata": {"total": 3}, "memories": [tea, {"content": "b", "tags": "x, y"}, {"tags": []}]}
+    file = tmp_path / "export.json"
+    file.write_text(json.dumps(document))
+    report = memory.import_from("mcp-memory-service", file)
+    assert (report.added, report.refused) == (2, 1)
+    (found,) = (each for each in memory.list() if "tea" in each.text)
+    assert (found.kind, set(found.tags), found.metadata) == ("preference", {"food", "ada"}, {"place": "Bern"})
+    assert found.created_at.isoformat() == "2025-03-04T10:00:00.500000+00:00"
+    assert memory.import_from("mcp-memory-service", file).known == 2

@@ -1,0 +1,71 @@
+"""Files of other programs may hold anything. An import refuses it, and raises nothing."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memcrdt.importing import sources
+from memcrdt.memory.memory import Memory
+from tests.importing.test_conversations import CHAT, MEMORIES, PROJECT, TALK
+from tests.importing.test_mem0 import TEA
+
+JSON_FILES: dict[str, list[Any]] = {
+    "mem0": [TEA],
+    "mcp-memory-service": [{"content": "x", "tags": ["a"], "metadata": {"a": 1}, "memory_type": "b", "created_at": 5}],
+    "claude": [*MEMORIES, PROJECT, TALK],
+    "chatgpt": [CHAT],
+    "letta": [{"id": "block-0", "label": "human", "value": "Ada likes tea."}],
+}
+ODD: list[Any] = [
+    None,
+    True,
+    -1,
+    1e300,
+    10**30,
+    "",
+    "\ud800",
+    "\x00",
+    "x" * 100_000,
+    [],
+    {},
+    [[]],
+    {"": {"": 1}},
+    [None],
+]
+
+
+def _mutated(value: Any, rng: random.Random) -> Any:
+    """Return the value with some of its parts replaced."""
+    if rng.random() < 0.08:
+        return rng.choice(ODD)
+    if isinstance(value, dict):
+        return {name: _mutated(each, rng) for name, each in value.items()}
+    return [_mutated(each, rng) for each in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("source", JSON_FILES)
+def test_a_json_file_of_any_form_is_imported_or_refused(memory: Memory, tmp_path: Path, source: str) -> None:
+    """Whatever its values are."""
+    rng = random.Random(source)
+    file = tmp_path / "file.json"
+    file.write_text(json.dumps([_mutated(each, rng) for _ in range(150) for each in JSON_FILES[source]]))
+    report = memory.import_from(source, file, dry_run=True)
+    assert report.refused > 0
+    assert report.added > 0
+
+
+@pytest.mark.parametrize("source", [name for name in sources.NAMES if name not in ("jsonl", "server-memory")])
+def test_bytes_of_any_form_are_refused(memory: Memory, tmp_path: Path, source: str) -> None:
+    """Also halves of front matter, of JSON, and of zip files."""
+    rng = random.Random(source)
+    file = tmp_path / "file.md"
+    for start in (b"", b"---\n", b"[{", b'{"memories": [', b"PK\x03\x04", b"# ", b"PK\x05\x06" + bytes(18)):
+        file.write_bytes(start + rng.randbytes(200))
+        memory.import_from(source, file, dry_run=True)
+        file.write_text(start.decode() + "".join(rng.choices("[]{}&*!:-#` \n\"'ab1", k=400)))
+        memory.import_from(source, file, dry_run=True)
