@@ -15,7 +15,7 @@ from pathlib import Path
 import apsw
 
 from memcrdt.errors import CorruptError, DiskFullError, LockedError, ReadOnlyError, SchemaError, StoreError
-from memcrdt.store import files, filtering
+from memcrdt.store import files, filtering, reserve
 from memcrdt.store.vector_functions import load_vector_functions
 
 BUSY_TIMEOUT_S = 30.0  # a batch of 100,000 memories holds the write lock for about 20 s
@@ -91,10 +91,10 @@ def data_version(db: apsw.Connection) -> int:
 
 
 def _disk_full(path: Path, doing: str) -> DiskFullError:
-    return DiskFullError(
-        f"{doing}: the disk under {path} is full, and nothing was changed; make room on it, or forget some memories:"
-        " `memcrdt forget` and `memcrdt compact` work on a full disk"
-    )
+    advice = "make room on it"
+    if reserve.is_kept(path.parent):
+        advice += ", or forget some memories: `memcrdt forget` and `memcrdt compact` work on a full disk"
+    return DiskFullError(f"{doing}: the disk under {path} is full, and nothing was changed; {advice}")
 
 
 def _is_without_index(exc: apsw.Error) -> bool:

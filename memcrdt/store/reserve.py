@@ -46,3 +46,8 @@ def _fill(descriptor: int) -> None:
         os.posix_fallocate(descriptor, 0, BYTES)
     else:
         os.write(descriptor, bytes(BYTES))
+
+
+def is_kept(home: Path) -> bool:
+    """Return whether the home has a reserve, so that something can be forgotten on a full disk."""
+    return (home / FILE).exists()

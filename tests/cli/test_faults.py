@@ -139,7 +139,7 @@ def test_a_locked_store_says_what_a_shell_can_do(cli: Cli, home: Path, monkeypat
 
 
 def test_a_full_disk_says_what_a_shell_can_do(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What makes room, also on a full disk."""
+    """What makes room, also on a full disk, if the store has its reserve."""
     cli("add", "lantern")
 
     def full(*_: object, **__: object) -> None:
@@ -149,3 +149,8 @@ def test_a_full_disk_says_what_a_shell_can_do(cli: Cli, home: Path, monkeypatch:
     ran = cli("add", "no")
     ran.failed(1, "is full, and nothing was changed", "memcrdt forget", "memcrdt compact")
     assert not _python(ran.err)
+    (home / "store.reserve").unlink()
+    monkeypatch.setattr("memcrdt.store.reserve._LEAST_FREE", 1 << 62)  # as if the disk had never had room for one
+    ran = cli("add", "no")
+    ran.failed(1, "is full, and nothing was changed; make room on it")
+    assert "memcrdt forget" not in ran.err
