@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from memcrdt.errors import InputError
+from memcrdt.importing.rows import printable
 from memcrdt.model import limits
 
 FILE_BYTES: Final = 16 * limits.MIB
@@ -65,6 +66,7 @@ def read_text(path: Path) -> str:
 
 
 def _read(path: Path, name: str) -> TextFile:
+    name = printable(name)
     try:
         return TextFile(name, read_text(path), path.stat().st_mtime)
     except InputError as exc:

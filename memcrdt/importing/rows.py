@@ -58,7 +58,8 @@ class Item(NamedTuple):
 def as_rows(source: str, items: Iterable[Item]) -> Iterator[ImportRow]:
     """Yield the rows for the items of a source."""
     number = 0
-    for name, given in items:
+    for item, given in items:
+        name = printable(item)
         if isinstance(given, InputError):
             number += 1
             yield ImportRow(number, name, given, 0)
@@ -66,6 +67,11 @@ def as_rows(source: str, items: Iterable[Item]) -> Iterator[ImportRow]:
         for part in _parts({"source": source, "trust": TRUST, **given, "key": f"{source}:{given['key']}"}):
             number += 1
             yield ImportRow(number, name, part, len(part["text"]) + limits.KIB)
+
+
+def printable(name: str) -> str:
+    """Return a name that can be written as UTF-8: file names and JSON can hold half characters."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def time_of(given: object) -> str | None:

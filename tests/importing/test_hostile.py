@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -69,3 +70,17 @@ def test_bytes_of_any_form_are_refused(memory: Memory, tmp_path: Path, source: s
         memory.import_from(source, file, dry_run=True)
         file.write_text(start.decode() + "".join(rng.choices("[]{}&*!:-#` \n\"'ab1", k=400)))
         memory.import_from(source, file, dry_run=True)
+
+
+def test_names_that_are_not_utf_8_can_be_printed(memory: Memory, tmp_path: Path) -> None:
+    """Those of files, and those of items."""
+    try:
+        (tmp_path / os.fsdecode(b"\xff.md")).write_text("Ada likes tea.")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    assert memory.import_from("markdown", tmp_path).added == 1
+    (found,) = memory.list()
+    assert found.metadata["path"].endswith(r"/\udcff.md")
+    (tmp_path / "a.json").write_text(json.dumps([{"id": "\ud800", "memory": ""}, {"id": "\ud800", "memory": "x"}]))
+    (refusal,) = memory.import_from("mem0", tmp_path / "a.json").refusals
+    assert refusal.name == r"a.json: \ud800"
