@@ -3,108 +3,31 @@
 Each agent is installed from npm, gets the server and the hooks by `memcrdt mcp install --hooks`, and talks to a model
 on this machine that follows a script. One session stores a memory through the server. Another one, in another clone of
 the repository, is told it by the hooks. Both are the first session on the agent's page. A statement of the user is
-captured. The plugin is given to the agent's check.
+captured. The plugin is given to the agent's check. An agent without hooks finds the memory with the server's tools.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import memcrdt
+from tests.clients.agents import AGENTS
 from tests.clients.scripted_model import FACT, KNOWN, STORE, STORED, serving
 
 PATIENCE_S = 300
 QUESTION = "How do we deploy the billing service?"
 STATEMENT = "From now on, name branches after the ticket."
-ROOT = Path(__file__).parents[2]
-PLUGINS = ROOT / "examples" / "plugins"
-
-
-@dataclass(frozen=True)
-class Agent:
-    """A coding agent.
-
-    Attributes:
-        package: Its package of npm.
-        ask: Returns the command for a prompt and the URL of the model, and its variables.
-        prepare: Changes the settings in the home of the user, for the URL of the model.
-        checks: Commands that check the plugin, without the program.
-    """
-
-    package: str
-    ask: Callable[[str, str], tuple[list[str], dict[str, str]]]
-    prepare: Callable[[Path, str], None]
-    checks: tuple[tuple[str, ...], ...]
-
-
-def _claude(prompt: str, url: str) -> tuple[list[str], dict[str, str]]:
-    variables = {
-        "ANTHROPIC_BASE_URL": url,
-        "ANTHROPIC_API_KEY": "none",
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-    }
-    return ["claude", "-p", prompt, "--allowedTools", "mcp__memcrdt"], variables
-
-
-def _codex(prompt: str, url: str) -> tuple[list[str], dict[str, str]]:
-    bypass = ["--skip-git-repo-check", "--dangerously-bypass-hook-trust", "--dangerously-bypass-approvals-and-sandbox"]
-    options = ["model_provider=script", "model=script", "mcp_servers.memcrdt.required=true"]
-    return ["codex", "exec", *bypass, *(word for each in options for word in ("-c", each)), prompt], {"KEY": "none"}
-
-
-def _gemini(prompt: str, url: str) -> tuple[list[str], dict[str, str]]:
-    return ["gemini", "--yolo", "-p", prompt], {"GOOGLE_GEMINI_BASE_URL": url, "GEMINI_API_KEY": "none"}
-
-
-def _codex_settings(user: Path, url: str) -> None:
-    provider = {"name": "script", "base_url": f"{url}/v1", "env_key": "KEY", "wire_api": "responses"}
-    lines = [f"{name} = {json.dumps(value)}" for name, value in provider.items()]
-    with (user / ".codex" / "config.toml").open("a", encoding="utf-8") as file:
-        file.write("\n[model_providers.script]\n" + "\n".join(lines) + "\n")
-
-
-def _gemini_settings(user: Path, url: str) -> None:
-    file = user / ".gemini" / "settings.json"
-    settings = json.loads(file.read_text(encoding="utf-8"))
-    settings["security"] = {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}}
-    settings["privacy"] = {"usageStatisticsEnabled": False}
-    file.write_text(json.dumps(settings), encoding="utf-8")
-
-
-AGENTS = {
-    "claude-code": Agent(
-        "@anthropic-ai/claude-code",
-        _claude,
-        lambda user, url: None,
-        (
-            ("claude", "plugin", "validate", str(PLUGINS / "claude-code")),
-            ("claude", "plugin", "validate", str(PLUGINS)),
-        ),
-    ),
-    "codex": Agent(
-        "@openai/codex",
-        _codex,
-        _codex_settings,
-        (("codex", "plugin", "marketplace", "add", str(PLUGINS)), ("codex", "plugin", "add", "memcrdt@memcrdt")),
-    ),
-    "gemini": Agent(
-        "@google/gemini-cli",
-        _gemini,
-        _gemini_settings,
-        (("gemini", "extensions", "validate", str(PLUGINS / "gemini")),),
-    ),
-}
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+PAGES = Path(__file__).parents[2] / "docs" / "clients"
 
 
 class Machine:
@@ -127,11 +50,11 @@ class Machine:
             (self.user / clone / ".git" / "config").write_text(remote, encoding="utf-8")
 
     def run(self, *command: str, clone: str = "one", **variables: str) -> str:
-        """Run a command in a clone, and return what it printed. Raises CalledProcessError, TimeoutExpired."""
+        """Run a command in a clone, and return its output without colours. May raise a SubprocessError."""
         done = subprocess.run(
             command,
             cwd=self.user / clone,
-            env={**self._environment, **variables},
+            env={**self._environment, "PWD": str(self.user / clone), **variables},  # opencode works in $PWD
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -139,7 +62,7 @@ class Machine:
             timeout=PATIENCE_S,
             check=True,
         )
-        return done.stdout
+        return COLOUR.sub("", done.stdout)
 
     def ask(self, prompt: str, *, clone: str = "one") -> str:
         command, variables = self.agent.ask(prompt, self.url)
@@ -151,12 +74,13 @@ class Machine:
         (self.home / "config.toml").write_text(
             'embedder = "none"\ncapture = true\nmdns = false\ntailscale = false\n', encoding="utf-8"
         )
-        self.run(sys.executable, "-m", "memcrdt", "mcp", "install", "--client", self._name, "--hooks")
+        hooks = ["--hooks"] if self.agent.has_hooks else []
+        self.run(sys.executable, "-m", "memcrdt", "mcp", "install", "--client", self._name, *hooks)
         self.agent.prepare(self.user, self.url)
 
     def page_lines(self) -> list[str]:
         """Return what the first session on the agent's page shows, without the commands."""
-        page = (ROOT / "docs" / "clients" / f"{self._name}.md").read_text(encoding="utf-8")
+        page = (PAGES / f"{self._name}.md").read_text(encoding="utf-8")
         session = page.partition("## A first session")[2].partition("```console\n")[2].partition("```")[0]
         return [line for line in session.splitlines() if not line.startswith("$ ")]
 
@@ -181,9 +105,18 @@ def problems(machine: Machine, requests: list[str]) -> list[str]:
     found += [
         f"the page has a line that was not printed: {line}" for line in machine.page_lines() if line not in printed
     ]
+    if machine.agent.has_hooks:
+        found += _hook_problems(machine, requests)
+    for command in machine.agent.checks:
+        machine.run(*command)
+    return found
+
+
+def _hook_problems(machine: Machine, requests: list[str]) -> list[str]:
+    """Return what the hooks did not do; the requests are those of the session in the other clone."""
     headings = ("Memories of the user for git.example.org/team/billing", "may matter for this prompt")
     missing = [heading for heading in headings if not any(heading in request for request in requests)]
-    found += [f"no request had the memories under the heading {heading!r}" for heading in missing]
+    found = [f"no request had the memories under the heading {heading!r}" for heading in missing]
     machine.ask(f"{STATEMENT} What is two plus two?")
     deadline = time.monotonic() + 60
     while STATEMENT not in machine.memories():
@@ -191,8 +124,6 @@ def problems(machine: Machine, requests: list[str]) -> list[str]:
             found.append("the statement of the user was not captured")
             break
         time.sleep(0.5)
-    for command in machine.agent.checks:
-        machine.run(*command)
     return found
 
 

@@ -1,7 +1,8 @@
-"""A model on this machine that follows a script, in the protocols of three vendors.
+"""A model on this machine that follows a script, in the protocols of three vendors and in Chat Completions.
 
 To a prompt that begins with STORE it answers with a call of the tool `add_memory`, and then in words. To any other
-prompt it answers with what it finds in the request: what the client and its hooks have told it.
+prompt it answers with what it finds in the request: what the client and its hooks have told it. Chat Completions is for
+clients without hooks: there it calls `search_memories` first.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ EASY = json.dumps({"complexity_reasoning": "", "complexity_score": 1, "reasoning
 Call = tuple[str, dict[str, Any]]
 
 
-def decide(prompt: str, tools: list[str], calls: int) -> Call | str:
+def decide(prompt: str, tools: list[str], calls: int, *, searches: bool = False) -> Call | str:
     """Return a call of a tool, or an answer in words.
 
     Args:
         prompt: The request as text.
         tools: The names of the tools on offer.
         calls: The number of calls that were made before.
+        searches: Whether to call `search_memories` before an answer.
     """
     if STORE in prompt and calls < MOST_CALLS:
         add = next((name for name in tools if name.endswith("add_memory")), None)
@@ -41,6 +43,9 @@ def decide(prompt: str, tools: list[str], calls: int) -> Call | str:
             return "WaitForMcpServers", {}
     if STORE in prompt:
         return STORED if FACT in prompt else UNKNOWN
+    search = next((name for name in tools if name.endswith("search_memories")), None)
+    if searches and search is not None and calls == 0:
+        return search, {"query": "deploy the billing service"}
     return KNOWN if FACT in prompt else UNKNOWN
 
 
@@ -52,6 +57,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.requests.append(json.dumps(body))
         if "/messages" in self.path:
             self._send(_anthropic(body), stream=bool(body.get("stream")))
+        elif "/chat/completions" in self.path:
+            self._send(_chat(body), stream=bool(body.get("stream")))
         elif "/responses" in self.path:
             self._send(_openai(body), stream=True)
         else:
@@ -138,6 +145,25 @@ def _openai(body: dict[str, Any]) -> list[dict[str, Any]]:
         {"type": "response.created", "response": {"id": "r"}},
         {"type": "response.output_item.done", "output_index": 0, "item": item},
         {"type": "response.completed", "response": {"id": "r", "usage": usage}},
+    ]
+
+
+def _chat(body: dict[str, Any]) -> list[dict[str, Any]]:
+    messages = body.get("messages", [])
+    calls = sum(message.get("role") == "tool" for message in messages)
+    names = [tool["function"]["name"] for tool in body.get("tools", [])]
+    answer = decide(json.dumps(messages), names, calls, searches=True)
+    delta: dict[str, Any] = {"role": "assistant"}
+    if isinstance(answer, str):
+        delta["content"] = answer
+    else:
+        function = {"name": answer[0], "arguments": json.dumps(answer[1])}
+        delta["tool_calls"] = [{"index": 0, "id": f"call_{calls}", "type": "function", "function": function}]
+    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "script"}
+    reason = "tool_calls" if "tool_calls" in delta else "stop"
+    return [
+        {**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]},
+        {**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]},
     ]
 
 
