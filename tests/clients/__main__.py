@@ -129,7 +129,7 @@ def _hook_problems(machine: Machine, requests: list[str]) -> list[str]:
 
 def install(folder: Path, names: list[str]) -> Path | None:
     """Install agents from npm, and return the folder of their programs; None if npm does not get them."""
-    packages = [AGENTS[name].package for name in names]
+    packages = {AGENTS[name].package: AGENTS[name].version for name in names}
     programs = folder / "node_modules" / ".bin"
     if all((folder / "node_modules" / package).exists() for package in packages):
         return programs
@@ -139,7 +139,10 @@ def install(folder: Path, names: list[str]) -> Path | None:
     options = ["--no-audit", "--no-fund", "--fetch-retries=1", "--prefix", str(folder)]
     try:
         done = subprocess.run(
-            [npm, "install", *options, *packages], capture_output=True, check=False, timeout=2 * PATIENCE_S
+            [npm, "install", *options, *map("@".join, packages.items())],
+            capture_output=True,
+            check=False,
+            timeout=2 * PATIENCE_S,
         )
     except subprocess.TimeoutExpired:
         return None

@@ -16,6 +16,7 @@ class Agent:
 
     Attributes:
         package: Its package of npm.
+        version: The version whose session is on its page.
         ask: Returns the command for a prompt and the URL of the model, and its variables.
         prepare: Changes the settings in the home of the user, for the URL of the model.
         checks: Commands that check the plugin, without the program.
@@ -23,6 +24,7 @@ class Agent:
     """
 
     package: str
+    version: str
     ask: Callable[[str, str], tuple[list[str], dict[str, str]]]
     prepare: Callable[[Path, str], None]
     checks: tuple[tuple[str, ...], ...] = ()
@@ -80,6 +82,7 @@ def _opencode_settings(user: Path, url: str) -> None:
 AGENTS = {
     "claude-code": Agent(
         "@anthropic-ai/claude-code",
+        "2.1.197",
         _claude,
         lambda user, url: None,
         (
@@ -89,15 +92,17 @@ AGENTS = {
     ),
     "codex": Agent(
         "@openai/codex",
+        "0.171.0",
         _codex,
         _codex_settings,
         (("codex", "plugin", "marketplace", "add", str(PLUGINS)), ("codex", "plugin", "add", "memcrdt@memcrdt")),
     ),
     "gemini": Agent(
         "@google/gemini-cli",
+        "0.61.0",
         _gemini,
         _gemini_settings,
         (("gemini", "extensions", "validate", str(PLUGINS / "gemini")),),
     ),
-    "opencode": Agent("opencode-ai", _opencode, _opencode_settings, has_hooks=False),
+    "opencode": Agent("opencode-ai", "1.18.33", _opencode, _opencode_settings, has_hooks=False),
 }
