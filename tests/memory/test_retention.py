@@ -54,7 +54,7 @@ def test_an_import_keeps_to_the_budget(open_memory: OpenMemory) -> None:
         memory.import_(file)
     kept = memory.stats().memories
     assert kept % BATCH == 0
-    assert f"the first {kept:,} lines are imported" in str(refused.value)
+    assert f"the first {kept:,} lines or items are imported" in str(refused.value)
 
 
 def test_no_budget_is_no_limit(open_memory: OpenMemory) -> None:
