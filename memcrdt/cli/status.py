@@ -224,9 +224,11 @@ def _of_service(status: Status) -> str:
 
 
 def _where(status: Status) -> str:
+    from memcrdt.service.verdict import NOT_SERVED
+
     serving = status.serving
     if serving is None:
-        return f"no; nothing is sent or received until `memcrdt serve` runs{_of_service(status)}"
+        return f"no; {NOT_SERVED}{_of_service(status)}"
     if serving.port is not None:
         where = f"listening on port {serving.port}"
     elif serving.error is not None:
