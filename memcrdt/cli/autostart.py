@@ -133,7 +133,19 @@ class Systemd:
         return _run("systemctl", "--user", *arguments)
 
 
-class Launchd:
+class _WithLogFile:
+    """What runs a service while its user is logged in, and lets it write its lines into a file."""
+
+    def log_command(self, lines: int, *, follow: bool) -> list[str] | None:
+        """Return the command that shows the last lines of the service; None if a file has them."""
+        return None
+
+    def advice(self) -> str:
+        """Return what the user has to know about when it runs."""
+        return "it runs while you are logged in"
+
+
+class Launchd(_WithLogFile):
     """The agents of launchd on macOS."""
 
     def __init__(self, service: LoginService) -> None:
@@ -171,14 +183,6 @@ class Launchd:
         process = f", process {found['pid']}" if "pid" in found else ""
         return ServiceState(found.get("state") == "running", f"{found.get('state', 'not loaded')}{process}")
 
-    def log_command(self, lines: int, *, follow: bool) -> list[str] | None:
-        """Return the command that shows the last lines of the service; None if a file has them."""
-        return None
-
-    def advice(self) -> str:
-        """Return what the user has to know about when it runs."""
-        return "it runs while you are logged in"
-
     def _bootout(self) -> None:
         _run("launchctl", "bootout", f"{self._domain()}/{self._service.name}", may_fail=True)
 
@@ -186,7 +190,7 @@ class Launchd:
         return f"gui/{getattr(os, 'getuid', int)()}"  # Windows has no such function
 
 
-class TaskScheduler:
+class TaskScheduler(_WithLogFile):
     """The scheduled tasks of Windows."""
 
     def __init__(self, service: LoginService) -> None:
@@ -200,24 +204,25 @@ class TaskScheduler:
         user = "\\".join(os.environ[name] for name in ("USERDOMAIN", "USERNAME") if os.environ.get(name))
         program, *arguments = (*self._service.command, "--log", str(self._service.log))
         task = ElementTree.Element("Task", version="1.2", xmlns=_TASKS)
-        _add(task, {"RegistrationInfo": {"Description": "Sync memories with the user's other devices"}})
-        _add(task, {"Triggers": {"LogonTrigger": {"Enabled": "true", "UserId": user}}})
-        who = {"UserId": user, "LogonType": "InteractiveToken", "RunLevel": "LeastPrivilege"}
-        _add(task, {"Principals": {"Principal": who}})
-        task.find("Principals/Principal").set("id", "Author")  # type: ignore[union-attr]
         _add(
             task,
             {
+                "RegistrationInfo": {"Description": "Sync memories with the user's other devices"},
+                "Triggers": {"LogonTrigger": {"Enabled": "true", "UserId": user}},
+                "Principals": {
+                    "Principal": {"UserId": user, "LogonType": "InteractiveToken", "RunLevel": "LeastPrivilege"}
+                },
                 "Settings": {
                     "MultipleInstancesPolicy": "IgnoreNew",
                     "DisallowStartIfOnBatteries": "false",
                     "StopIfGoingOnBatteries": "false",
                     "ExecutionTimeLimit": "PT0S",  # none
                     "RestartOnFailure": {"Interval": "PT1M", "Count": "255"},
-                }
+                },
+                "Actions": {"Exec": {"Command": program, "Arguments": subprocess.list2cmdline(arguments)}},
             },
         )
-        _add(task, {"Actions": {"Exec": {"Command": program, "Arguments": subprocess.list2cmdline(arguments)}}})
+        task.find("Principals/Principal").set("id", "Author")  # type: ignore[union-attr]
         task.find("Actions").set("Context", "Author")  # type: ignore[union-attr]
         ElementTree.indent(task)
         content: bytes = ElementTree.tostring(task, encoding="UTF-16", xml_declaration=True)
@@ -238,14 +243,6 @@ class TaskScheduler:
         shown = _run("schtasks", "/Query", "/TN", self._service.name, "/FO", "CSV", "/NH", may_fail=True)
         row = next(csv.reader(shown.splitlines()), [])
         return ServiceState(None, row[-1] if row else "not known to the Task Scheduler")
-
-    def log_command(self, lines: int, *, follow: bool) -> list[str] | None:
-        """Return the command that shows the last lines of the service; None if a file has them."""
-        return None
-
-    def advice(self) -> str:
-        """Return what the user has to know about when it runs."""
-        return "it runs while you are logged in"
 
 
 Manager = Systemd | Launchd | TaskScheduler
