@@ -131,7 +131,7 @@ def stretches(text: str) -> list[Stretch]:
     """Return what searchable() makes of `text`, part by part: plain text, pairs of characters, pictures, compounds."""
     text = fold(text)  # of the same length
     others = [other for compound in compounds(text) for other in _other_spellings(compound)]
-    if spelled_out(fold(nfc(text))) != text:
+    if not text.isascii() and spelled_out(fold(nfc(text))) != text:
         words = ((start, word, spelled_out(fold(nfc(word)))) for start, word in _words_with_marks(text))
         others += [Stretch(spelled, start, len(word), False) for start, word, spelled in words if spelled != word]
     found, end = [], 0

@@ -18,7 +18,7 @@ from memcrdt.errors import CorruptError, DiskFullError, LockedError, ReadOnlyErr
 from memcrdt.store import files, filtering, reserve
 from memcrdt.store.vector_functions import load_vector_functions
 
-BUSY_TIMEOUT_S = 30.0  # a batch of 100,000 memories holds the write lock for about 20 s
+BUSY_TIMEOUT_S = 30.0  # far above what one transaction takes, also on a slow disk under load
 TURN_S = 0.005  # pause between two transactions of one call, in which every waiting writer tries at least once
 _BUSY_PAUSES_S = (0.0005, 0.003)  # SQLite's own pauses grow to 0.1 s, and then one of eight busy writers starves
 READERS = 4  # idle read connections kept; more are made when more threads read at once
