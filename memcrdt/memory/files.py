@@ -92,8 +92,8 @@ class Files:
         """Add the memories of another program. They have its name as `source`, the trust `imported`, and its dates.
 
         Each item has a key of its own. So a second import, here or on another device, adds nothing twice, and updates
-        the memories of items that have changed. A forgotten memory stays forgotten, unless `again` is set. A text that
-        is too long for one memory becomes several. Texts with secrets are refused.
+        the memories of items that have changed. A forgotten memory stays forgotten, unless `again` is set or the import
+        goes to another scope. A text that is too long for one memory becomes several. Texts with secrets are refused.
 
         Args:
             source: `markdown` (basic-memory, Obsidian, any folder of Markdown files), `claude-code` (its memory folders
